@@ -1,0 +1,45 @@
+# Every target makes its own .venv from whatever `python3` is there (PYTHON=... chooses another).
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: help demo test full check bench clean
+help:
+	@echo "make demo   render fractals on this machine's cores, into demo/"
+	@echo "make test   the tests"
+	@echo "make full   the tests with the slow matrices"
+	@echo "make check  linters, types, import layers, limits of size"
+	@echo "make bench  ours beside ProcessPoolExecutor and joblib"
+	@echo "make clean  remove .venv and everything that was made"
+
+demo: $(VENV)/done
+	$(BIN)/wrenlite demo $(ARGS)
+
+test: $(VENV)/done
+	$(BIN)/python -m pytest -m "not full" $(ARGS)
+
+full: $(VENV)/done
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/done
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python .ci/limits.py
+
+bench: $(VENV)/done
+	$(BIN)/python -m benchmarks.local $(ARGS)
+
+$(VENV)/done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "wrenlite needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' \
+		|| { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

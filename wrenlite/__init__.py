@@ -1,0 +1,106 @@
+"""A map executor for notebooks: the machine's own cores by default, AWS Lambda when configured.
+
+Names only: each is imported from its module when it is first used, so that a worker, which imports
+this package too, pays only for what it needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from wrenlite.adapters import (
+        ALL_COMPLETED,
+        ALWAYS,
+        ANY_COMPLETED,
+        FIRST_COMPLETED,
+        FIRST_EXCEPTION,
+        as_completed,
+        default_executor,
+        get_all_results,
+        wait,
+    )
+    from wrenlite.errors import (
+        BackendError,
+        ConfigError,
+        ExecutorClosed,
+        FunctionNotPicklable,
+        IntegrityError,
+        ItemNotPicklable,
+        LocalExtension,
+        NotFound,
+        NotPicklable,
+        OutOfMemory,
+        RemoteError,
+        ResultNotPicklable,
+        StoreError,
+        TaskError,
+        TaskTimeout,
+        ValueReleased,
+        VersionMismatch,
+        WorkerDied,
+        WorkerStartError,
+        WrenliteError,
+    )
+    from wrenlite.executor import Executor
+    from wrenlite.futures import Future
+    from wrenlite.job import Job
+
+__all__ = [
+    "ALL_COMPLETED",
+    "ALWAYS",
+    "ANY_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "BackendError",
+    "ConfigError",
+    "Executor",
+    "ExecutorClosed",
+    "FunctionNotPicklable",
+    "Future",
+    "IntegrityError",
+    "ItemNotPicklable",
+    "Job",
+    "LocalExtension",
+    "NotFound",
+    "NotPicklable",
+    "OutOfMemory",
+    "RemoteError",
+    "ResultNotPicklable",
+    "StoreError",
+    "TaskError",
+    "TaskTimeout",
+    "ValueReleased",
+    "VersionMismatch",
+    "WorkerDied",
+    "WorkerStartError",
+    "WrenliteError",
+    "as_completed",
+    "default_executor",
+    "get_all_results",
+    "wait",
+]
+
+_HOMES = ("executor", "errors", "adapters", "job")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    for home in _HOMES:
+        module = import_module(f"{__name__}.{home}")
+        if home == "executor" and module.Executor.watch is None:
+            # The one place where executing meets drawing, which lies above it.
+            module.Executor.watch = staticmethod(import_module(f"{__name__}.notebook").watch)
+        if hasattr(module, name):
+            globals()[name] = getattr(module, name)
+            return globals()[name]
+    raise AssertionError(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,94 @@
+"""The command ``wrenlite``."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from wrenlite import Executor, __version__
+from wrenlite.errors import WrenliteError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wrenlite")
+def main() -> None:
+    """Map functions over data, on this machine's cores."""
+    level = os.environ.get("WRENLITE_LOGLEVEL", "").upper()
+    if level:
+        if level not in logging.getLevelNamesMapping():
+            raise click.ClickException(f"WRENLITE_LOGLEVEL={level}: must be DEBUG, INFO, WARNING or ERROR")
+        logging.basicConfig(level=level, format="%(name)s: %(message)s")
+
+
+@main.command()
+@click.argument("show", type=click.Choice(["fractals"]), default="fractals")
+@click.option(
+    "--count", type=click.IntRange(min=0), default=24, show_default=True, help="Fractals beside the poster."
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the pictures.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
+@click.option("--seed", type=int, default=7, show_default=True, help="The same fractals for the same seed.")
+def demo(show: str, count: int, out: Path, workers: int | None, seed: int) -> None:
+    """Render random L-system fractals and a Mandelbrot poster in parallel."""
+    try:
+        from wrenlite.gallery.fractals import demo as fractals
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"the demo needs {error.name}: pip install 'wrenlite[gallery]'") from error
+    with _clear_errors(), Executor.local(workers) as executor, Executor.local(1, progress=False) as alone:
+        summary = fractals.run(executor, alone, count, seed, out, lambda line: click.echo(line, err=True))
+    rows = {
+        "tasks": f"{summary.tasks}",
+        "wall time": f"{summary.wall_s:.2f} s",
+        "CPU time": f"{summary.cpu_s:.2f} s",
+        "speed-up": f"{summary.speed_up:.2f} over one core ({summary.alone_s:.2f} s)",
+        "slowest task": f"{summary.slowest_s:.2f} s ({summary.slowest})",
+        "pictures": f"{summary.files} in {out}/",
+    }
+    _table(rows)
+
+
+@main.command()
+def info() -> None:
+    """Show where tasks would run, and the versions."""
+    with _clear_errors(), Executor() as executor:
+        rows = {
+            "backend": executor.backend.name,
+            "Python": f"{platform.python_version()} ({sys.executable})",
+            "platform": platform.platform(),
+            "wrenlite": __version__,
+        }
+    for name in ("cloudpickle", "click", "tqdm", "platformdirs", "numpy", "pillow"):
+        try:
+            rows[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            rows[name] = "not installed"
+    _table(rows)
+
+
+def _table(rows: Mapping[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        click.echo(f"{name:<{width}}  {value}")
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
+    """What wrenlite itself raises is said in one line, not as a traceback."""
+    try:
+        yield
+    except WrenliteError as error:
+        raise click.ClickException(str(error)) from error

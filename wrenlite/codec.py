@@ -1,0 +1,181 @@
+"""Objects to bytes and back: functions, items and values.
+
+The function is pickled once a job by cloudpickle. Items and values are pickled one by one by
+plain pickle (protocol 5), and by cloudpickle only where that fails. Classes and functions that
+exist only by value (defined in a notebook, a script or a function) are written once, into the
+function's blob, as its *class table*; items and values refer to them by number: 65 bytes in place
+of 5 KB for a small dataclass. Since both sides resolve the number to the class they already have,
+an instance that comes back from a worker is an instance of the caller's own class.
+
+Buffers of at least ``OUT_OF_BAND`` bytes stay outside the stream, so that they can be sent and
+received without being copied into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import types
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
+from wrenlite.names import Names, in_use
+from wrenlite.protocol import Buffer, Packed, Style
+
+OUT_OF_BAND = 64 * 1024
+"""Bytes. Below this a copy is cheaper than the bookkeeping of a buffer of its own."""
+
+_ATOMS = frozenset({int, float, str, bytes, bool, complex, type(None)})
+"""Types that refer to nothing else: these need no hooks."""
+
+
+class Call(NamedTuple):
+    """What the function's blob holds, ready to be called."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    style: Style
+    table: Sequence[object] = ()
+
+
+def digest(blob: bytes) -> str:
+    """SHA-256 of a blob, hexadecimal."""
+    return hashlib.sha256(blob).hexdigest()
+
+
+def unpack(packed: Packed, table: Sequence[object]) -> Any:
+    """The object that was packed. Raises whatever unpickling it raises."""
+    before = getattr(in_use, "table", ())
+    in_use.table = table
+    try:
+        return pickle.loads(packed.data, buffers=packed.buffers)
+    finally:
+        in_use.table = before
+
+
+class _PlainPickler(pickle.Pickler):
+    """Plain pickle with the class table."""
+
+    def __init__(self, file: io.BytesIO, names: Names, keep: Callable[[pickle.PickleBuffer], bool]) -> None:
+        super().__init__(file, 5, buffer_callback=keep)
+        self._names = names
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type | types.FunctionType):
+            place = self._names.place(obj)
+            if place is None:
+                raise pickle.PicklingError("goes by value")
+            return place
+        return NotImplemented
+
+
+class Packer:
+    """Packs the items of one job, or the values of one function."""
+
+    def __init__(self, names: Names, *, snapshot: bool) -> None:
+        """Args:
+        names: the class table to refer to.
+        snapshot: copy large buffers now. Items are copied, since the caller may change an array as
+            soon as ``map`` has returned; a value is not, since it is written before the next task runs.
+        """
+        self._names = names
+        self._snapshot = snapshot
+
+    def pack(self, obj: Any) -> Packed:
+        """Pickle one object. Raises whatever the pickling raises."""
+        if type(obj) in _ATOMS:
+            return Packed(pickle.dumps(obj, 5))
+        try:
+            packed = self._pack_with(_PlainPickler, obj)
+        except Exception:  # whatever plain pickle says, cloudpickle has the last word
+            packed = None
+        # Plain pickle also takes names of __main__, which no other process can resolve.
+        if packed is None or b"__main__" in packed.data:
+            packed = self._pack_with(_cloud_pickler(), obj)
+        return packed
+
+    def _pack_with(self, pickler: Any, obj: Any) -> Packed:
+        buffers: list[Buffer] = []
+
+        def keep(buffer: pickle.PickleBuffer) -> bool:
+            raw = buffer.raw()
+            if raw.nbytes < OUT_OF_BAND:
+                return True
+            buffers.append(bytes(raw) if self._snapshot else raw)
+            return False
+
+        file = io.BytesIO()
+        pickler(file, self._names, keep).dump(obj)
+        return Packed(file.getvalue(), tuple(buffers))
+
+
+def pack_items(data: Iterable[Any], names: Names) -> list[Packed]:
+    """Pickle every item. Raises ItemNotPicklable, which names the item."""
+    pack = Packer(names, snapshot=True).pack
+    packed = []
+    for index, item in enumerate(data):
+        try:
+            packed.append(pack(item))
+        except Exception as error:
+            raise ItemNotPicklable(explain(f"item {index}", item, error)) from error
+    return packed
+
+
+def pack_call(call: Call, names: Names) -> bytes:
+    """Pickle a function with what it closes over, and the class table of its job after it.
+
+    Raises FunctionNotPicklable, which names the culprit.
+    """
+    file = io.BytesIO()
+    pickler = _cloud_pickler()(file, names, lambda _: True, owner=True)
+    try:
+        pickler.dump(tuple(call[:4]))
+        written = 0
+        while written < len(names.table):  # what the entries refer to may lengthen the table
+            entries = tuple(names.table[written:])
+            written += len(entries)
+            pickler.dump(entries)
+        pickler.dump(())
+    except Exception as error:
+        whole = (call.function, call.args, call.kwargs)
+        suspect = call.function if not (call.args or call.kwargs) else whole
+        what = f"the function {function_name(call.function)}"
+        raise FunctionNotPicklable(explain(what, suspect, error)) from error
+    return file.getvalue()
+
+
+def unpack_call(blob: bytes) -> Call:
+    """What ``pack_call`` packed. Raises whatever importing and unpickling raises."""
+    unpickler = pickle.Unpickler(io.BytesIO(blob))
+    function, args, kwargs, style = unpickler.load()
+    table: list[object] = []
+    while entries := unpickler.load():
+        table.extend(entries)
+    return Call(function, args, kwargs, style, table)
+
+
+def function_name(function: Any) -> str:
+    """A short name for messages: ``ndvi``, ``<lambda>``, ``partial(ndvi)``."""
+    inner = getattr(function, "func", None)  # functools.partial
+    if inner is not None and callable(inner):
+        return f"partial({function_name(inner)})"
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return str(name).rpartition("<locals>.")[2]
+
+
+def explain(what: str, obj: object, error: BaseException) -> str:
+    """A message for something that cannot be pickled, with the path to the culprit where it is found."""
+    from wrenlite.culprit import find_culprit
+
+    where = find_culprit(obj)
+    mend = "Make it inside the function, or pass what it is made from."
+    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {mend}"
+
+
+def _cloud_pickler() -> Any:
+    from wrenlite.cloud import CloudPickler
+
+    return CloudPickler

@@ -1,0 +1,123 @@
+"""Settings: keyword arguments over environment over ``config.toml`` over defaults, read once at the edge."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from wrenlite.errors import ConfigError
+
+BackendName = Literal["local", "inline"]
+Progress = bool | Literal["auto"]
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What an executor is made from. Each setting is also an environment variable, ``WRENLITE_WORKERS``."""
+
+    backend: BackendName = "local"
+    """``local``: worker processes; ``inline``: the calling thread, for the debugger."""
+    workers: int | None = None
+    """Worker processes; None: one a core."""
+    memory_limit: int | None = None
+    """Bytes that each worker may hold; written as ``2GB`` too. None: no limit."""
+    progress: Progress = "auto"
+    """A progress line: ``auto`` on a terminal."""
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Config:
+        """Read the settings; keyword arguments that are not None win.
+
+        Raises ConfigError, which names the setting.
+        """
+        config = cls()
+        path = _file(environ)
+        if path is not None and path.exists():
+            config = _with(config, _read(path), str(path))
+        names = {field.name: f"WRENLITE_{field.name.upper()}" for field in fields(cls)}
+        found = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
+        config = _with(config, found, "the environment (WRENLITE_*)")
+        return _with(config, {key: value for key, value in given.items() if value is not None}, "arguments")
+
+
+def _file(environ: Mapping[str, str]) -> Path | None:
+    given = environ.get("WRENLITE_CONFIG")
+    if given is not None:
+        return Path(given) if given else None
+    import platformdirs
+
+    return platformdirs.user_config_path("wrenlite") / "config.toml"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}. WRENLITE_CONFIG names another file") from error
+
+
+def _with(config: Config, settings: Mapping[str, Any], source: str) -> Config:
+    known = {field.name for field in fields(Config)}
+    for name, value in settings.items():
+        if name not in known:
+            raise ConfigError(f"{source}: there is no setting {name!r}; there are {', '.join(sorted(known))}")
+        try:
+            config = replace(config, **_one(name, value))
+        except (ValueError, TypeError):
+            raise ConfigError(f"{source}: {name} = {value!r}: must be {_MEANING[name]}") from None
+    return config
+
+
+def _one(name: str, value: object) -> dict[str, Any]:
+    return {name: _PARSERS[name](value)}
+
+
+def _backend(value: Any) -> str:
+    if value not in get_args(BackendName):
+        raise ValueError
+    return str(value)
+
+
+def _workers(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != float(value) or int(value) < 1:
+        raise ValueError
+    return int(value)
+
+
+def parse_size(value: Any) -> int:
+    """Bytes, from a number or from ``512MB``, ``1.5 GiB`` (units are powers of 1,024). Raises ValueError."""
+    if isinstance(value, bool):
+        raise ValueError
+    match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(?:i?B)?\s*", str(value), re.IGNORECASE)
+    if match is None or float(match[1]) <= 0:
+        raise ValueError
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _progress(value: Any) -> Progress:
+    words: dict[str, Progress] = {"auto": "auto", "true": True, "1": True, "false": False, "0": False}
+    word = str(value).lower()
+    if word not in words:
+        raise ValueError
+    return words[word]
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "backend": _backend,
+    "workers": _workers,
+    "memory_limit": parse_size,
+    "progress": _progress,
+}
+_MEANING = {
+    "backend": " or ".join(get_args(BackendName)),
+    "workers": "a whole number from 1",
+    "memory_limit": "bytes, or such as 512MB or 2GB",
+    "progress": "auto, true or false",
+}

@@ -1,0 +1,261 @@
+"""``Executor``: what users hold. Checks and pickles a job, and hands it to the dispatcher."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, ClassVar
+
+from wrenlite import local, modules
+from wrenlite.codec import Call, digest, function_name, pack_call, pack_items
+from wrenlite.config import Config, Progress
+from wrenlite.dispatch import Dispatcher, Options, Work
+from wrenlite.errors import ConfigError, ExecutorClosed
+from wrenlite.futures import Future
+from wrenlite.invoker import Backend
+from wrenlite.job import Job
+from wrenlite.names import Names
+from wrenlite.protocol import Packed, Style, code_key
+
+_log = logging.getLogger("wrenlite")
+
+Watch = Callable[[Job, bool], None]
+"""Draws a job while it runs. The flag: it was asked for, so draw even where nobody seems to look."""
+
+
+class Executor:
+    """Maps functions over data, on this machine's cores.
+
+    ::
+
+        executor = wrenlite.Executor()
+        job = executor.map(fn, data)      # returns at once
+        job.results()                     # values in input order; or job[3].result()
+
+    Delivery is at-least-once: a task whose worker was lost may have run before.
+    """
+
+    watch: ClassVar[Watch | None] = None
+    """Who draws the jobs: set by the package, since drawing lies above executing."""
+
+    def __init__(self, backend: Backend | None = None, *, progress: Progress | None = None) -> None:
+        """Args:
+        backend: what to run on; default: what the configuration says, else ``Executor.local()``.
+        progress: a progress line: ``"auto"`` (on a terminal), True or False.
+        """
+        config = Config.load(progress=progress)
+        self.backend = backend or _connect(config)
+        self._progress = config.progress
+        self._dispatcher = Dispatcher(self.backend)
+        self._owner = os.getpid()
+        self._closed = False
+        self._announced = False
+        self._module_names: frozenset[str] = frozenset()
+        self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner)
+
+    @classmethod
+    def local(
+        cls,
+        workers: int | None = None,
+        *,
+        memory_limit: int | str | None = None,
+        progress: Progress | None = None,
+    ) -> Executor:
+        """Worker processes on this machine.
+
+        Args:
+            workers: how many; default: one a core.
+            memory_limit: what each may hold, in bytes or as ``"2GB"`` (enforced on Linux).
+            progress: as for ``Executor``.
+        """
+        config = Config.load(backend="local", workers=workers, memory_limit=memory_limit)
+        return cls(_connect(config), progress=progress)
+
+    @classmethod
+    def inline(cls) -> Executor:
+        """The calling thread, for the debugger: ``map`` returns when everything has run."""
+        return cls(local.connect_inline(), progress=False)
+
+    def __repr__(self) -> str:
+        return f"<Executor on {self.backend.name}{', shut down' if self._closed else ''}>"
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        data: Iterable[Any],
+        *,
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
+
+        Args:
+            fn: any callable; it is pickled now, with what it closes over.
+            data: any iterable; it is exhausted and pickled now. A tuple is one argument.
+            chunksize: tasks a batch; default: learnt from how long they take.
+            retries: further attempts for a task that fails.
+            timeout: seconds that one task may take.
+            args: further positional arguments of every call.
+            kwargs: keyword arguments of every call.
+            env: environment variables of the tasks.
+            progress: as for ``Executor``.
+
+        Raises:
+            FunctionNotPicklable, ItemNotPicklable, LocalExtension: it cannot travel.
+            ConfigError: an argument that cannot be.
+            ExecutorClosed: after ``shutdown``.
+        """
+        call = Call(fn, tuple(args), dict(kwargs or {}), Style.ITEM)
+        return self._run(call, data, chunksize, retries, timeout, env, progress)
+
+    def starmap(
+        self,
+        fn: Callable[..., Any],
+        data: Iterable[Iterable[Any]],
+        *,
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
+        call = Call(fn, tuple(args), dict(kwargs or {}), Style.STAR)
+        return self._run(call, data, chunksize, retries, timeout, env, progress)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Run ``fn(*args, **kwargs)`` once."""
+        return self._run(Call(fn, (), {}, Style.CALL), [(args, kwargs)])[0]
+
+    def call_async(
+        self, func: Callable[..., Any], data: Any, extra_env: Mapping[str, str] | None = None
+    ) -> Future:
+        """PyWren's name for one task: ``func(data)``."""
+        return self.map(func, [data], env=extra_env)[0]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work and release the workers once everything has ended.
+
+        Args:
+            wait: come back only then.
+            cancel_futures: cancel what has not ended, also what runs.
+        """
+        self._closed = True
+        if cancel_futures:
+            self._dispatcher.cancel_all()
+        self._finalizer()
+        if wait:
+            self._dispatcher.join()
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        self.shutdown(cancel_futures=interrupted)
+
+    def _run(
+        self,
+        call: Call,
+        data: Iterable[Any],
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        self._check_open()
+        _check(call.function, chunksize, retries, timeout, env)
+        names = Names(grows=True)
+        items = pack_items(data, names)
+        code, shipped = self._put_code(call, names) if items else ("", None)
+        options = Options(code, shipped, dict(env or {}), chunksize, retries, timeout)
+        return self._submit(function_name(call.function), items, names, options, progress)
+
+    def _put_code(self, call: Call, names: Names) -> tuple[str, str | None]:
+        blob = pack_call(call, names)
+        # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
+        bundle = modules.collect(names.modules | self._module_names)
+        if bundle is not None:
+            self._module_names = bundle.names
+        return self._put(blob), self._put(bundle.blob) if bundle else None
+
+    def _put(self, blob: bytes) -> str:
+        name = digest(blob)
+        self.backend.store.put(code_key(name), blob, if_absent=True)
+        return name
+
+    def _submit(
+        self, name: str, items: list[Packed], names: Names, options: Options, progress: Progress | None
+    ) -> Job:
+        word = re.sub(r"\W+", "-", name).strip("-") or "job"
+        job = Job(
+            f"{word}-{os.urandom(3).hex()}",
+            name,
+            self.backend.name,
+            len(items),
+            names.table,
+            self._dispatcher,
+        )
+        if not items:
+            return job
+        if not self._announced:
+            self._announced = True
+            _log.info("running on %s", self.backend.name)
+        try:
+            self._dispatcher.submit(Work(job, items, options))
+            wanted = self._progress if progress is None else progress
+            if wanted is not False and Executor.watch is not None:
+                Executor.watch(job, wanted is True)
+        except BaseException:
+            job.cancel()  # nobody else has it
+            raise
+        return job
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ExecutorClosed("this executor was shut down; make a new one")
+        if os.getpid() != self._owner:
+            raise ExecutorClosed(
+                f"this executor belongs to process {self._owner}, which forked this one; make a new one"
+            )
+
+
+def _connect(config: Config) -> Backend:
+    if config.backend == "inline":
+        return local.connect_inline()
+    return local.connect(workers=config.workers, memory_limit=config.memory_limit)
+
+
+def _close(dispatcher: Dispatcher, owner: int) -> None:
+    if os.getpid() == owner:
+        dispatcher.close()
+
+
+def _check(
+    fn: object, chunksize: int | None, retries: int, timeout: float | None, env: Mapping[str, str] | None
+) -> None:
+    if not callable(fn):
+        raise ConfigError(f"the first argument must be callable, not {fn!r}")
+    if chunksize is not None and (not isinstance(chunksize, int) or chunksize < 1):
+        raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
+    if not isinstance(retries, int) or retries < 0:
+        raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
+    if timeout is not None and not timeout > 0:
+        raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
+    for key, value in (env or {}).items():
+        if not isinstance(key, str) or not isinstance(value, str) or not key or "=" in key:
+            raise ConfigError(f"env[{key!r}]: names and values of environment variables are text")

@@ -1,0 +1,89 @@
+"""One task's future, and how far a job is."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wrenlite.errors import WrenliteError
+from wrenlite.protocol import TaskStats
+
+if TYPE_CHECKING:
+    from wrenlite.job import Job
+
+
+class Snapshot(NamedTuple):
+    """How far a job is, for whoever draws it."""
+
+    name: str
+    backend: str
+    total: int
+    queued: int
+    dispatched: int
+    done: int
+    failed: int
+    cancelled: int
+    seconds: float
+    """Since ``map``, until now or until the last task ended."""
+
+    @property
+    def finished(self) -> int:
+        """Tasks that ended, one way or another."""
+        return self.done + self.failed + self.cancelled
+
+
+class Future(concurrent.futures.Future[Any]):
+    """The promise of one task's value. Works wherever a ``concurrent.futures.Future`` does.
+
+    Waiting for it in vain (Ctrl-C, the notebook's stop button) cancels its whole job.
+    """
+
+    def __init__(self, job: Job, index: int) -> None:
+        super().__init__()
+        self.job = job
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"<Future {self.job.name}[{self.index}] {self.job.state(self.index)}>"
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return asyncio.wrap_future(self).__await__()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""
+        with self.job.interruptible():
+            super().exception(timeout)
+        return self.job.value(self.index)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The task's exception, or None."""
+        with self.job.interruptible():
+            super().exception(timeout)
+        return self.job.exception(self.index)
+
+    def cancel(self) -> bool:
+        """Cancel the task; False where it has ended. A local worker that is at it is killed."""
+        self.job.cancel_tasks((self.index,))
+        return self.job.state(self.index) == "cancelled"
+
+    @property
+    def stats(self) -> TaskStats:
+        """When and where it ran."""
+        return self.job.stats_of(self.index)
+
+    @property
+    def logs(self) -> str:
+        """What the task wrote to stdout and stderr, bounded; empty while it has not ended."""
+        return self.job.logs(self.index)
+
+    def settle(self, state: str) -> None:
+        """Become done, failed or cancelled, and tell who waits. For the job only."""
+        if state == "cancelled":
+            super().cancel()
+            self.set_running_or_notify_cancel()
+        elif state == "failed":  # what it is, the job knows; the standard library's waiters ask only whether
+            self.set_exception(WrenliteError("see Future.exception()"))
+        else:
+            self.set_result(None)

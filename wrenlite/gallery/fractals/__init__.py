@@ -1,0 +1,1 @@
+"""L-system curves and the Mandelbrot set, as tasks that an executor can map."""

@@ -1,0 +1,316 @@
+"""The holder's side of a worker: starts it, feeds it, watches the time, and notices its death.
+
+A local slot holds a worker, and so does the Lambda handler. A ``Worker`` serves one request at a time,
+in whichever thread calls ``run``; only ``kill`` may be called from another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import wrenlite
+from wrenlite import pipe
+from wrenlite.errors import (
+    BackendError,
+    OutOfMemory,
+    TaskError,
+    TaskTimeout,
+    VersionMismatch,
+    WorkerDied,
+    WorkerStartError,
+)
+from wrenlite.protocol import PROTOCOL, Died, Ended, Outcome, Packed, Refused, Request, Usage
+from wrenlite.store import Store
+from wrenlite.worker import BEGIN, END, OUTCOME, READY, Hello, read_bounded
+
+_START_S = 60.0
+"""Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts."""
+_LOOK_S = 0.5
+"""Seconds between looks at a worker that says nothing: it may have been stopped (SIGSTOP)."""
+_LEAVE_S = 1.0
+"""Seconds that a worker whose pipe has closed may take to end by itself, so that its exit code is its own."""
+
+_BOOT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import wrenlite.worker
+del sys.path[0]
+wrenlite.worker.main()
+"""
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(wrenlite.__file__)))
+
+_live_ends: set[int] = set()
+"""Our ends of the pipes: a forked child must let go of them, or the workers would outlive us."""
+
+
+def _close_in_child() -> None:
+    for fd in _live_ends:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    _live_ends.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+class _Gone(Exception):
+    """The worker ended, or was made to; holds the error for the task that was running, if known already."""
+
+    def __init__(self, error: TaskError | BackendError | None = None) -> None:
+        self.error = error
+
+
+class Worker:
+    """A worker process and what its holder knows of it."""
+
+    def __init__(
+        self, store: Store, path: Sequence[str], memory_limit: int | None, env: Mapping[str, str]
+    ) -> None:
+        """Start the process. Raises WorkerStartError where the system will not.
+
+        Args:
+            store: where it finds the code.
+            path: its ``sys.path``.
+            memory_limit: bytes of memory it may hold (Linux).
+            env: its environment.
+        """
+        self.modules: str | None = None
+        self._ready = False
+        self._cold = True
+        self._reaped = False
+        self._reaping = threading.Lock()
+        self._peak_bytes = 0
+        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  # lives as long as the worker
+        life, self._life = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable or "python3", "-P", "-c", _BOOT, _ROOT],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._output,
+                bufsize=0,
+                pass_fds=[life],
+                start_new_session=True,
+                env=dict(env),
+            )
+        except OSError as error:
+            os.close(self._life)
+            self._output.close()
+            raise WorkerStartError(f"cannot start {sys.executable!r}: {error}") from error
+        finally:
+            os.close(life)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
+        _live_ends.update((self._requests, self._replies, self._life))
+        os.set_blocking(self._requests, False)
+        self._reader = pipe.Reader(self._replies)
+        hello = Hello(PROTOCOL, wrenlite.__version__, list(path), store, memory_limit, life)
+        self._greeting = pipe.frame(hello)
+        self._memory_limit = memory_limit
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another request."""
+        return not self._reaped
+
+    def run(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Ended:
+        """Run a request; outcomes are emitted as they come.
+
+        A worker that dies, hangs past the request's limits, cannot start or runs another version is
+        gone afterwards (``alive`` is false), and the ``Ended`` says why.
+        """
+        finished = 0
+
+        def count(outcomes: list[Outcome]) -> None:
+            nonlocal finished
+            finished += len(outcomes)
+            emit(outcomes)
+
+        self.modules = request.modules or self.modules
+        try:
+            self._send(request)
+            usage = self._collect(request, count)
+        except _Gone as gone:
+            error = self._bury(gone.error)
+            usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
+            if isinstance(error, BackendError):
+                return Ended(Refused(error), usage, request.tasks[finished:])
+            return Ended(Died(error), usage, request.tasks[finished + 1 :])
+        self._cold = False
+        return Ended(None, usage, request.tasks[finished:])
+
+    def kill(self) -> None:
+        """End it and what it started, at once. ``run`` then says that it died."""
+        with self._reaping:
+            if not self._reaped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it, and come back when it is gone."""
+        if not self._reaped:
+            self.kill()
+            self._reap()
+
+    def _send(self, request: Request) -> None:
+        message = request._replace(items=[pipe.portable(item) for item in request.items])
+        parts = [*self._greeting, *pipe.frame(tuple(message))]
+        self._greeting = []
+        try:
+            pipe.write(self._requests, parts, self._wait_for_room)
+        except BrokenPipeError:
+            raise _Gone from None
+
+    def _collect(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Usage:
+        limit = request.limits.task_timeout_s
+        now = time.monotonic()
+        deadline = now + _START_S if not self._ready else now + _START_S + limit if limit else None
+        while True:
+            self._wait_for_reply(deadline, limit)
+            try:
+                messages = self._reader.read()
+            except EOFError:
+                raise _Gone from None
+            outcomes: list[Outcome] = []
+            usage = None
+            for kind, *content in messages:
+                if kind == OUTCOME:
+                    index, ok, packed, *rest = content
+                    outcomes.append(Outcome(index, ok, Packed(*packed), *rest))
+                elif kind == END:
+                    usage = Usage(*content[0])._replace(cold=self._cold)
+                elif kind == READY:
+                    self._check_versions(*content)
+                    deadline = time.monotonic() + _START_S + limit if limit else None
+                if kind in (OUTCOME, BEGIN) and limit:
+                    deadline = time.monotonic() + limit
+            if outcomes:
+                emit(outcomes)
+            if usage is not None:
+                return usage
+
+    def _check_versions(self, protocol: int, version: str) -> None:
+        if (protocol, version) != (PROTOCOL, wrenlite.__version__):
+            text = (
+                f"this process runs wrenlite {wrenlite.__version__}, but a new worker finds {version} "
+                "installed: it was upgraded meanwhile. Restart this process (in Jupyter: the kernel)"
+            )
+            raise _Gone(VersionMismatch(text))
+        self._ready = True
+
+    def _wait_for_reply(self, deadline: float | None, limit: float | None) -> None:
+        poll = select.poll()
+        poll.register(self._replies, select.POLLIN)
+        while True:
+            left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())
+            if poll.poll(max(0.0, left * 1000)):
+                return
+            self._look()
+            if deadline is not None and time.monotonic() >= deadline:
+                if not self._ready:
+                    raise _Gone(WorkerStartError(f"a worker did not start within {_START_S:.0f} s"))
+                raise _Gone(TaskTimeout(f"it ran longer than timeout={limit:g} s"))
+
+    def _wait_for_room(self) -> None:
+        poll = select.poll()
+        poll.register(self._requests, select.POLLOUT)
+        while not poll.poll(_LOOK_S * 1000):
+            self._look()
+
+    def _look(self) -> None:
+        """See whether a worker that says nothing has been stopped, or is gone though its pipe is open."""
+        try:
+            what = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+            state = os.waitid(os.P_PID, self._process.pid, what)
+        except ChildProcessError:
+            raise _Gone from None
+        if state is None:
+            return
+        if state.si_code == os.CLD_STOPPED:
+            raise _Gone(WorkerDied(f"its worker was stopped by {_name(state.si_status)}, and was replaced"))
+        raise _Gone
+
+    def _bury(self, error: TaskError | BackendError | None) -> TaskError | BackendError:
+        """Take the dead away; says what it died of, with its last words."""
+        if error is not None:
+            self.kill()
+        code = self._reap()
+        if error is None:
+            error = self._obituary(code)
+        size = os.fstat(self._output.fileno()).st_size
+        words = read_bounded(self._output.fileno(), size).strip()
+        self._output.close()
+        if not words or isinstance(error, TaskTimeout):
+            return error
+        return type(error)(f"{error}. Its last output:\n{words[-2000:]}")
+
+    def _reap(self) -> int | None:
+        """Wait for its end, which is near or will be made; then close what was open to it."""
+        if hasattr(os, "pidfd_open"):
+            self._let_leave()
+        self.kill()
+        code = None
+        with self._reaping:
+            self._reaped = True
+            with contextlib.suppress(
+                ChildProcessError
+            ):  # somebody else waited for it: os.wait(), SIGCHLD ignored
+                _, status, usage = os.wait4(self._process.pid, 0)
+                code = os.waitstatus_to_exitcode(status)
+                self._peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self._process.returncode = -1 if code is None else code  # it must not wait again
+        _live_ends.difference_update((self._requests, self._replies, self._life))
+        os.close(self._life)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        return code
+
+    def _let_leave(self) -> None:
+        try:
+            pidfd = os.pidfd_open(self._process.pid)
+        except ProcessLookupError:
+            return
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(_LEAVE_S * 1000)
+        finally:
+            os.close(pidfd)
+
+    def _obituary(self, code: int | None) -> TaskError | BackendError:
+        peak = f"{self._peak_bytes / 2**20:,.0f} MB"
+        if not self._ready:
+            return WorkerStartError(f"a worker could not start: {sys.executable} exited with code {code}")
+        if code is None:
+            return WorkerDied("its worker ended, and something in this process took its exit code away")
+        if code >= 0:
+            return WorkerDied(f"its worker exited with code {code}")
+        name = _name(-code)
+        if self._memory_limit and self._peak_bytes >= 0.9 * self._memory_limit:
+            limit = f"{self._memory_limit / 2**20:,.0f} MB"
+            return OutOfMemory(f"its worker was killed by {name} holding {peak} of the {limit} it may")
+        doubt = ""
+        if code == -signal.SIGKILL:
+            doubt = f", perhaps by the system for want of memory (it had held up to {peak})"
+        return WorkerDied(f"its worker was killed by {name}{doubt}")
+
+
+def _name(number: int) -> str:
+    """Such as SIGSEGV."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

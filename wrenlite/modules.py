@@ -1,0 +1,266 @@
+"""The user's own modules, as one deterministic zip of their sources.
+
+A module is *local* when it lies outside the standard library and outside every site-packages: beside
+the script or notebook, on PYTHONPATH, or installed as editable. Installed ones are expected on the
+worker. Starting from the modules that the function and the items need, imports are followed through
+the syntax trees, those inside functions included, and nothing is imported or run to find them.
+
+Sources travel, run-time state of a module does not. On the worker a finder in front of
+``sys.meta_path`` gives the sources the file names that they have on the caller's machine, so that
+tracebacks name the caller's files.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
+from typing import Any, NamedTuple
+
+from wrenlite.errors import LocalExtension
+
+_FILES = "files.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: equal sources make equal bytes
+
+
+class Source(NamedTuple):
+    """One local module as it travels."""
+
+    name: str
+    file: str
+    is_package: bool
+    text: bytes
+
+
+class Bundle(NamedTuple):
+    """Local modules, ready to travel."""
+
+    blob: bytes
+    names: frozenset[str]
+
+
+_known_installed: set[str] = set(sys.builtin_module_names)
+
+
+def collect(roots: Iterable[str]) -> Bundle | None:
+    """The local modules among these and among what they import, zipped; None where there are none.
+
+    Raises LocalExtension, which names the module, where one of them is compiled.
+    """
+    sources: dict[str, Source] = {}
+    todo = [name for root in roots for name in _with_parents(root)]
+    seen = {"__main__"}
+    while todo:
+        name = todo.pop()
+        if name in seen or name in _known_installed or name.partition(".")[0] == "wrenlite":
+            continue
+        seen.add(name)
+        spec = _spec(name)
+        if spec is not None and _installed(name, spec):
+            _known_installed.add(name)
+            continue
+        if spec is None or spec.origin is None:  # nothing there (an attribute), or a namespace package
+            continue
+        if not spec.origin.endswith(".py"):
+            raise LocalExtension(_extension_message(name, spec.origin))
+        stat = os.stat(spec.origin)
+        text, imports = _read(spec.origin, name, stat.st_mtime_ns, stat.st_size)
+        is_package = spec.submodule_search_locations is not None
+        sources[name] = Source(name, spec.origin, is_package, text)
+        todo.extend(imports)
+    return Bundle(_zip(sources.values()), frozenset(sources)) if sources else None
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        yield ".".join(parts[:length])
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module would be imported from, without importing it or its parents."""
+    parent, _, _ = name.rpartition(".")
+    path: Any = None
+    if parent:
+        loaded = sys.modules.get(parent)
+        path = getattr(loaded or _spec(parent), "__path__" if loaded else "submodule_search_locations", None)
+        if path is None:
+            return None
+    for finder in sys.meta_path:
+        find_spec = getattr(finder, "find_spec", None)
+        spec = find_spec(name, path, None) if find_spec else None
+        if spec is not None:
+            return spec  # type: ignore[no-any-return]  # getattr
+    return None
+
+
+def _installed(name: str, spec: ModuleSpec) -> bool:
+    """Whether the worker has it anyway: standard library, site-packages, built into the interpreter."""
+    if spec.origin in ("built-in", "frozen"):
+        return True
+    if spec.origin is not None:
+        depth = name.count(".") + (2 if spec.submodule_search_locations is not None else 1)
+        return _is_installation(_up(spec.origin, depth))
+    return all(
+        _is_installation(_up(place, name.count(".") + 1)) for place in spec.submodule_search_locations or ()
+    )
+
+
+def _up(path: str, levels: int) -> str:
+    for _ in range(levels):
+        path = os.path.dirname(path)
+    return path
+
+
+@functools.cache
+def _is_installation(folder: str) -> bool:
+    """Whether a folder of sys.path is one that installers fill."""
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    standard = {os.path.realpath(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    real = os.path.realpath(folder)
+    if real in standard or os.path.dirname(real) in standard:  # the latter: lib-dynload
+        return True
+    if os.path.basename(real) in ("site-packages", "dist-packages") or real.endswith(".zip"):
+        return True
+    try:  # pip install --target
+        return any(name.endswith(".dist-info") for name in os.listdir(real))
+    except OSError:
+        return False
+
+
+def worker_path() -> list[str]:
+    """``sys.path`` without the caller's own folders: what a local worker may import from."""
+    return [folder for folder in sys.path if folder and _is_installation(folder)]
+
+
+@functools.lru_cache(maxsize=10_000)
+def _read(file: str, name: str, mtime_ns: int, size: int) -> tuple[bytes, frozenset[str]]:
+    """A module's source and what it imports. The time and size are there to notice that it was edited."""
+    import ast
+
+    with open(file, "rb") as stream:
+        text = stream.read()
+    package = name if os.path.basename(file) == "__init__.py" else name.rpartition(".")[0]
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # it travels as it is; importing it says what is wrong, as it would here
+        return text, frozenset()
+    return text, frozenset(_imports(tree, package))
+
+
+def _imports(tree: object, package: str) -> Iterator[str]:
+    import ast
+
+    assert isinstance(tree, ast.AST)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _with_parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node.module, node.level, package)
+            if base:
+                yield from _with_parents(base)
+                yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+def _absolute(module: str | None, level: int, package: str) -> str:
+    if level == 0:
+        return module or ""
+    parts = package.split(".")
+    kept = parts[: len(parts) - level + 1]
+    return ".".join([*kept, *([module] if module else [])])
+
+
+def _zip(sources: Iterable[Source]) -> bytes:
+    import json
+    import zipfile
+
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        listing = {}
+        for source in sorted(sources):
+            entry = zipfile.ZipInfo(source.name, _EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, source.text)
+            listing[source.name] = [source.file, source.is_package]
+        archive.writestr(zipfile.ZipInfo(_FILES, _EPOCH), json.dumps(listing, sort_keys=True))
+    return file.getvalue()
+
+
+def _extension_message(name: str, file: str) -> str:
+    return (
+        f"the module {name!r} is compiled ({file}) and lies outside site-packages, so it cannot be sent "
+        "to workers as source. Build it into a wheel and install that; on Lambda, add it to the layer."
+    )
+
+
+class Shipped:
+    """Finder and loader of the modules in one zip: the worker's side."""
+
+    def __init__(self, blob: bytes) -> None:
+        import json
+        import zipfile
+
+        with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+            listing: dict[str, tuple[str, bool]] = json.loads(archive.read(_FILES))
+            self._sources = {
+                name: Source(name, file, is_package, archive.read(name))
+                for name, (file, is_package) in listing.items()
+            }
+        self._namespaces = {
+            parent
+            for name in self._sources
+            for parent in _with_parents(name.rpartition(".")[0])
+            if parent and parent not in self._sources
+        }
+
+    def install(self) -> None:
+        """Put it before every other finder."""
+        sys.meta_path.insert(0, self)
+
+    def remove(self) -> None:
+        """Take it out again, with all that was imported through it."""
+        sys.meta_path.remove(self)
+        for name in (*self._sources, *self._namespaces):
+            sys.modules.pop(name, None)
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """The import protocol's finder."""
+        source = self._sources.get(name)
+        if source is not None:
+            spec = ModuleSpec(name, self, origin=source.file, is_package=source.is_package)
+            spec.has_location = True
+            return spec
+        if name in self._namespaces:
+            return ModuleSpec(name, None, is_package=True)
+        return None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """The import protocol's loader: an ordinary module."""
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """The import protocol's loader: run the source under the file name it has at the caller's."""
+        exec(self.get_code(module.__name__), module.__dict__)
+
+    def get_code(self, name: str) -> CodeType:
+        """Compiled, under the caller's file name."""
+        source = self._sources[name]
+        return compile(source.text, source.file, "exec", dont_inherit=True)
+
+    def get_source(self, name: str) -> str:
+        """For tracebacks (``linecache``)."""
+        from importlib.util import decode_source
+
+        return decode_source(self._sources[name].text)
+
+    def is_package(self, name: str) -> bool:
+        """For ``runpy`` and ``inspect``."""
+        return self._sources[name].is_package

@@ -1,0 +1,202 @@
+"""Runs the tasks of a request, in order: the only code that calls a user's function, everywhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, NamedTuple
+
+from wrenlite.codec import Call, Packer, digest, explain, function_name, unpack, unpack_call
+from wrenlite.errors import IntegrityError, OutOfMemory, RemoteError, ResultNotPicklable, WorkerDied
+from wrenlite.modules import Shipped
+from wrenlite.names import Names
+from wrenlite.protocol import Outcome, Packed, Request, Style, code_key
+from wrenlite.store import Store
+from wrenlite.traces import pack_failure
+
+CODES = 8
+"""How many functions a worker keeps."""
+
+
+class _Loaded(NamedTuple):
+    call: Call
+    packer: Packer
+
+
+class Runner:
+    """One worker's functions and modules, and the loop over a request's tasks."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        ships_modules: bool = True,
+        take_output: Callable[[], str] = str,
+        memory_limit: int | None = None,
+        interrupts: bool = False,
+    ) -> None:
+        """Args:
+        store: where the code lies.
+        ships_modules: local modules come from the request, not from this process.
+        take_output: gives what was written to stdout and stderr since it was last called.
+        memory_limit: bytes that this process may hold, for the message when it cannot get more.
+        interrupts: a KeyboardInterrupt in a task is the user's own, and goes through.
+        """
+        self._store = store
+        self._ships_modules = ships_modules
+        self._take_output = take_output
+        self._memory_limit = memory_limit
+        self._interrupts = interrupts
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._modules: tuple[str, Shipped] | None = None
+
+    def run(self, request: Request, begin: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
+        """Run the tasks in order and yield each one's outcome as soon as it is there.
+
+        Ends early, without an outcome for the tasks that are left, past ``limits.stop_after_s``.
+
+        Args:
+            request: the batch.
+            begin: called once, when the function is loaded and the first task starts.
+        """
+        before = _set_env(request.env)
+        try:
+            try:
+                loaded = self._load(request)
+            except Exception as error:
+                failure: Exception | None = error
+            else:
+                failure = None
+            begin()
+            stop_at = time.monotonic() + (request.limits.stop_after_s or float("inf"))
+            for index, item in zip(request.tasks, request.items, strict=True):
+                if time.monotonic() >= stop_at:
+                    return
+                if failure is not None:
+                    yield self._unloadable(index, failure)
+                else:
+                    yield self._run_task(loaded, index, item)
+        finally:
+            _restore_env(before)
+
+    def _run_task(self, loaded: _Loaded, index: int, item: Packed) -> Outcome:
+        call, packer = loaded
+        started, clock, cpu = time.time(), time.perf_counter(), time.thread_time()
+        try:
+            packed = self._call(call, packer, index, item)
+            ok = True
+        except BaseException as error:
+            packed = self._failed(error, packer, call.table)
+            ok = False
+        seconds, cpu_s = time.perf_counter() - clock, time.thread_time() - cpu
+        return Outcome(index, ok, packed, started, seconds, cpu_s, self._take_output())
+
+    def _call(self, call: Call, packer: Packer, index: int, item: Packed) -> Packed:
+        try:
+            argument = unpack(item, call.table)
+        except Exception as error:
+            text = f"item {index} cannot be unpickled on the worker: {type(error).__name__}: {error}"
+            raise RemoteError(text) from error
+        if call.style is Style.ITEM:
+            value = call.function(argument, *call.args, **call.kwargs)
+        elif call.style is Style.STAR:
+            value = call.function(*argument, *call.args, **call.kwargs)
+        else:
+            value = call.function(*argument[0], **argument[1])
+        if isinstance(value, CoroutineType):
+            value = _await(value)
+        if isinstance(value, GeneratorType | AsyncGeneratorType):
+            name = function_name(call.function)
+            raise ResultNotPicklable(
+                f"{name} returned a generator, which cannot leave its process. Return list(...) of it"
+            )
+        try:
+            return packer.pack(value)
+        except MemoryError:
+            raise
+        except Exception as error:
+            what = f"what {function_name(call.function)} returned"
+            raise ResultNotPicklable(explain(what, value, error)) from error
+
+    def _failed(self, error: BaseException, packer: Packer, table: Any) -> Packed:
+        if isinstance(error, KeyboardInterrupt) and self._interrupts:
+            raise error
+        if isinstance(error, SystemExit):
+            died = WorkerDied(f"the task called sys.exit({error.code!r})")
+            died.__cause__, died.__traceback__ = error, error.__traceback__
+            error = died
+        elif isinstance(error, MemoryError) and self._memory_limit is not None:
+            limit = self._memory_limit / 2**20
+            full = OutOfMemory(
+                f"the task needed more than the {limit:,.0f} MB a worker may hold, which memory_limit= sets"
+            )
+            full.__cause__, full.__traceback__ = error, error.__traceback__
+            error = full
+        elif isinstance(error, ModuleNotFoundError):
+            error.add_note(
+                f"The worker's Python has no module {error.name!r}: install it where the workers run "
+                "(locally: the environment of this process; on Lambda: the layer)."
+            )
+        return pack_failure(error, packer, table, hide=2)
+
+    def _unloadable(self, index: int, error: Exception) -> Outcome:
+        packer = Packer(Names(grows=False), snapshot=False)
+        return Outcome(index, False, self._failed(error, packer, ()), time.time(), 0.0, 0.0, "")
+
+    def _load(self, request: Request) -> _Loaded:
+        if request.modules is not None and self._ships_modules:
+            self._ship(request.modules)
+        loaded = self._loaded.get(request.code)
+        if loaded is None:
+            call = unpack_call(self._fetch(request.code))
+            loaded = _Loaded(call, Packer(Names(call.table, grows=False), snapshot=False))
+            self._loaded[request.code] = loaded
+            if len(self._loaded) > CODES:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(request.code)
+        return loaded
+
+    def _ship(self, wanted: str) -> None:
+        if self._modules is not None:
+            if self._modules[0] == wanted:
+                return
+            self._modules[1].remove()
+            self._loaded.clear()  # they hold the old modules
+        shipped = Shipped(self._fetch(wanted))
+        shipped.install()
+        self._modules = wanted, shipped
+
+    def _fetch(self, wanted: str) -> bytes:
+        blob = self._store.get(code_key(wanted))
+        if digest(blob) != wanted:
+            raise IntegrityError(f"the blob {code_key(wanted)} was changed: it has the digest {digest(blob)}")
+        return blob
+
+
+def _await(coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end, also where this thread has a running loop (inline, in a notebook)."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+def _set_env(env: Mapping[str, str]) -> dict[str, str]:
+    before = dict(os.environ)
+    os.environ.update(env)
+    return before
+
+
+def _restore_env(before: dict[str, str]) -> None:
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)

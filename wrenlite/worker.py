@@ -1,0 +1,215 @@
+"""The worker program: a process that runs batches, one at a time, locally and inside Lambda.
+
+It reads a request from a pipe, lets ``runner`` run it, and writes each outcome back at once, so that
+whoever holds it (``holder.Worker``) always knows what is finished: tasks run in order, so the first
+one without an outcome is the one that was running when the worker died.
+
+::
+
+    holder                                   worker (a process in a session of its own)
+    Worker.run(request) ── requests ───────▶ fd 0, moved out of the tasks' way
+                        ◀── replies ──────── fd 1, moved out of the tasks' way
+                        ◀── output file ──── fd 1 and 2 of the tasks, read by either side
+                           life ───────────▶ closes when the holder dies: the kernel kills the group
+
+Nothing of the holder's outlives it: the read end of ``life`` has O_ASYNC, F_SETOWN (the process
+group) and F_SETSIG (SIGKILL) set, so Linux itself kills the worker and what it started the moment the
+holder's end closes, by whatever death, even while the worker is deep in C code. (PDEATHSIG would
+depend on the thread that started the worker, and would spare the worker's children.) Elsewhere a
+thread waits for the same end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, NamedTuple
+
+from wrenlite import __version__, pipe
+from wrenlite.protocol import PROTOCOL, Packed, Request, Usage
+from wrenlite.runner import Runner
+from wrenlite.store import Store
+
+READY, BEGIN, OUTCOME, END = range(4)
+"""The kinds of message that a worker writes."""
+
+OUTPUT_BYTES = 64 * 1024
+"""How much of a task's output is kept: its first quarter and its last three."""
+
+
+class Hello(NamedTuple):
+    """The first message to a worker."""
+
+    protocol: int
+    version: str
+    path: list[str]
+    store: Store
+    memory_limit: int | None
+    life: int
+    """The file descriptor that closes when the holder dies."""
+
+
+def main() -> None:
+    """The program. Ends when its requests do."""
+    pid = os.getpid()
+    requests, replies = os.dup(0), os.dup(1)
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
+    os.close(devnull)
+    output = Output()
+    surroundings = Surroundings()
+    reader = pipe.Reader(requests)
+    hello, *waiting = _first_messages(reader)
+    _prepare(hello)
+    pipe.write(replies, pipe.frame((READY, PROTOCOL, __version__)))
+    runner = Runner(hello.store, take_output=output.take, memory_limit=hello.memory_limit)
+    while True:
+        for message in waiting:
+            _serve(_request(message), runner, replies, pid, surroundings)
+        try:
+            waiting = reader.read()
+        except EOFError:
+            return
+
+
+def _first_messages(reader: pipe.Reader) -> list[Any]:
+    while not (messages := reader.read()):
+        pass
+    return messages
+
+
+def _prepare(hello: Hello) -> None:
+    sys.path[:] = hello.path
+    sys.argv[:] = ["wrenlite-worker"]
+    _die_with_holder(hello.life)
+    if hello.memory_limit is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (hello.memory_limit, hello.memory_limit))
+    import faulthandler
+
+    faulthandler.enable()  # a crash says where, in the output
+
+
+def _die_with_holder(life: int) -> None:
+    import fcntl
+    import select
+    import signal
+
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+        if select.select([life], [], [], 0)[0]:  # it died before this
+            os._exit(1)
+    else:
+        import threading
+
+        def wait() -> None:
+            os.read(life, 1)
+            os.killpg(0, signal.SIGKILL)
+
+        threading.Thread(target=wait, daemon=True).start()
+
+
+def _serve(request: Request, runner: Runner, replies: int, pid: int, surroundings: Surroundings) -> None:
+    begun = time.perf_counter()
+
+    def begin() -> None:
+        nonlocal begun
+        begun = time.perf_counter()
+        pipe.write(replies, pipe.frame((BEGIN,)))
+
+    for outcome in runner.run(request, begin):
+        if os.getpid() != pid:  # a task forked, and this is the child, back from the task
+            os._exit(0)
+        message = (OUTCOME, *outcome._replace(packed=pipe.portable(outcome.packed)))
+        pipe.write(replies, pipe.frame(message))
+        del outcome, message  # a large value must not live until the next one is made
+        surroundings.restore()
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    usage = Usage(time.perf_counter() - begun, peak, str(pid))
+    pipe.write(replies, pipe.frame((END, tuple(usage))))
+
+
+def _request(message: tuple[Any, ...]) -> Request:
+    request = Request(*message)
+    return request._replace(items=[Packed(*item) for item in request.items])
+
+
+class Surroundings:
+    """What a task may change of its process and the next one must not see: folder and signal handlers."""
+
+    def __init__(self) -> None:
+        self._folder = os.getcwd()
+        import _signal  # type: ignore[import-not-found]  # no stubs
+
+        handlers = {number: _signal.getsignal(number) for number in range(1, _signal.NSIG)}
+        self._handlers = {number: handler for number, handler in handlers.items() if handler is not None}
+
+    def restore(self) -> None:
+        """Put it back. Costs a microsecond where nothing was changed."""
+        try:
+            changed = os.getcwd() != self._folder
+        except FileNotFoundError:  # the task removed the folder it was in
+            changed = True
+        if changed:
+            os.chdir(self._folder)
+        if "signal" not in sys.modules:  # then no task can have set a handler
+            return
+        import _signal  # type: ignore[import-not-found]  # what `signal` wraps: its getsignal makes an enum each time, 20 times the cost
+
+        for number, handler in self._handlers.items():
+            if _signal.getsignal(number) is not handler:
+                _signal.signal(number, handler)
+        _signal.alarm(0)
+
+
+class Output:
+    """What tasks write to stdout and stderr, Python's and C's alike: a file that the holder opened.
+
+    The holder still has it when the worker is gone, and so its last words.
+    """
+
+    def __init__(self) -> None:
+        self._file = os.dup(2)
+        self._stream: Any = None
+        self._redirect()
+
+    def take(self) -> str:
+        """What was written since the last call, bounded."""
+        try:
+            self._stream.flush()
+            size = os.lseek(1, 0, os.SEEK_END)
+            intact = sys.stdout is self._stream and sys.stderr is self._stream
+        except (OSError, ValueError):  # a task closed or replaced one of them
+            size, intact = os.lseek(self._file, 0, os.SEEK_END), False
+        if not intact:
+            self._redirect()
+            size = os.lseek(self._file, 0, os.SEEK_END)
+        if not size:
+            return ""
+        text = read_bounded(self._file, size)
+        os.ftruncate(self._file, 0)
+        return text
+
+    def _redirect(self) -> None:
+        os.dup2(self._file, 1)
+        os.dup2(self._file, 2)
+        self._stream = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        sys.stdout = sys.stderr = self._stream
+
+
+def read_bounded(fd: int, size: int) -> str:
+    """The beginning and the end of a file of so many bytes."""
+    if size <= OUTPUT_BYTES:
+        data = os.pread(fd, size, 0)
+    else:
+        head, tail = OUTPUT_BYTES // 4, OUTPUT_BYTES * 3 // 4
+        gap = f"\n[… {size - OUTPUT_BYTES:,} bytes left out …]\n".encode()
+        data = os.pread(fd, head, 0) + gap + os.pread(fd, tail, size - tail)
+    return data.decode("utf-8", "replace")
