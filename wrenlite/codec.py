@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
-from wrenlite.names import Names, in_use
+from wrenlite.names import Names, resolving
 from wrenlite.protocol import Buffer, Packed, Style
 
 OUT_OF_BAND = 64 * 1024
@@ -48,12 +48,8 @@ def digest(blob: bytes) -> str:
 
 def unpack(packed: Packed, table: Sequence[object]) -> Any:
     """The object that was packed. Raises whatever unpickling it raises."""
-    before = getattr(in_use, "table", ())
-    in_use.table = table
-    try:
+    with resolving(table):
         return pickle.loads(packed.data, buffers=packed.buffers)
-    finally:
-        in_use.table = before
 
 
 class _PlainPickler(pickle.Pickler):
@@ -101,10 +97,13 @@ class Packer:
         buffers: list[Buffer] = []
 
         def keep(buffer: pickle.PickleBuffer) -> bool:
-            raw = buffer.raw()
+            try:
+                raw = buffer.raw()
+            except BufferError:  # in no order that can be sent as it lies
+                return True
             if raw.nbytes < OUT_OF_BAND:
                 return True
-            buffers.append(bytes(raw) if self._snapshot else raw)
+            buffers.append(bytearray(raw) if self._snapshot else raw)
             return False
 
         file = io.BytesIO()

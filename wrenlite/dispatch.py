@@ -233,7 +233,8 @@ class Dispatcher:
                 target_s=pace.target_s,
                 chunksize=work.options.chunksize,
             )
-            indexes = work.take(count, pace.batch_bytes)
+            most = pacing.batch_bytes(seconds_per_task=work.seconds_per_task, most=pace.batch_bytes)
+            indexes = work.take(count, most)
             if work.queued:
                 self._queue.append(work)
             if indexes:
@@ -243,7 +244,11 @@ class Dispatcher:
 
     def _start(self, work: Work, indexes: Sequence[int]) -> None:
         options = work.options
-        stop_after = pacing.stop_after_s(target_s=self._backend.pace.target_s, chunksize=options.chunksize)
+        stop_after = pacing.stop_after_s(
+            target_s=self._backend.pace.target_s,
+            seconds_per_task=work.seconds_per_task,
+            chunksize=options.chunksize,
+        )
         request = Request(
             job=work.job.id,
             invocation=os.urandom(8).hex(),

@@ -39,6 +39,10 @@ _LOOK_S = 0.5
 _LEAVE_S = 1.0
 """Seconds that a worker whose pipe has closed may take to end by itself, so that its exit code is its own."""
 
+_MANY = 32
+_GATHER_S = 0.0005
+"""With so many tasks of a batch to come they are short: let some outcomes gather, rather than wake for each."""
+
 _BOOT = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -162,6 +166,7 @@ class Worker:
         if not self._reaped:
             self.kill()
             self._reap()
+            self._release()
 
     def _send(self, request: Request) -> None:
         message = request._replace(items=[pipe.portable(item) for item in request.items])
@@ -174,6 +179,7 @@ class Worker:
 
     def _collect(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Usage:
         limit = request.limits.task_timeout_s
+        left = len(request.tasks)
         now = time.monotonic()
         deadline = now + _START_S if not self._ready else now + _START_S + limit if limit else None
         while True:
@@ -199,6 +205,9 @@ class Worker:
                 emit(outcomes)
             if usage is not None:
                 return usage
+            left -= len(outcomes)
+            if left > _MANY:
+                time.sleep(_GATHER_S)
 
     def _check_versions(self, protocol: int, version: str) -> None:
         if (protocol, version) != (PROTOCOL, wrenlite.__version__):
@@ -250,13 +259,13 @@ class Worker:
             error = self._obituary(code)
         size = os.fstat(self._output.fileno()).st_size
         words = read_bounded(self._output.fileno(), size).strip()
-        self._output.close()
+        self._release()
         if not words or isinstance(error, TaskTimeout):
             return error
         return type(error)(f"{error}. Its last output:\n{words[-2000:]}")
 
     def _reap(self) -> int | None:
-        """Wait for its end, which is near or will be made; then close what was open to it."""
+        """Wait for its end, which is near or will be made; returns its exit code, None where it is lost."""
         if hasattr(os, "pidfd_open"):
             self._let_leave()
         self.kill()
@@ -270,13 +279,17 @@ class Worker:
                 code = os.waitstatus_to_exitcode(status)
                 self._peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         self._process.returncode = -1 if code is None else code  # it must not wait again
+        return code
+
+    def _release(self) -> None:
+        """Close what was open to it."""
         _live_ends.difference_update((self._requests, self._replies, self._life))
         os.close(self._life)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        return code
+        self._output.close()
 
     def _let_leave(self) -> None:
         try:

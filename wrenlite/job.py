@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pickle
 import threading
 import time
 from array import array
@@ -17,9 +18,9 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
 from typing import Any, Protocol, overload
 
-from wrenlite.codec import unpack
 from wrenlite.errors import ExecutorClosed, RemoteError, ValueReleased, WrenliteError
 from wrenlite.futures import Future, Snapshot
+from wrenlite.names import resolving
 from wrenlite.protocol import Outcome, Packed, TaskStats, Usage
 from wrenlite.traces import unpack_failure
 
@@ -146,7 +147,12 @@ class Job(Sequence[Future]):
         if self._failed and not return_exceptions:
             self.value(self._failed[0])
         with self.interruptible():
-            return [self._result(index, return_exceptions) for index in range(self._total)]
+            self._unpack_values(range(self._total))
+            values = self._values
+            return [
+                values[index] if index in values else self._result(index, return_exceptions)
+                for index in range(self._total)
+            ]
 
     def values(self, ordered: bool = True) -> Iterator[Any]:
         """Stream the values, and let go of each once it is handed out.
@@ -229,15 +235,13 @@ class Job(Sequence[Future]):
 
     def value(self, index: int) -> Any:
         """The value of a task that has ended, or its exception raised."""
-        error = self.exception(index)
-        if error is None and index not in self._values:
-            self._unpack_value(index)
-            error = self._exceptions.get(index)
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # or its traceback would hold this frame, which holds it
+        if index not in self._values:
+            error = self.exception(index)
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    del error  # or its traceback would hold this frame, which holds it
         try:
             return self._values[index]
         except KeyError:
@@ -250,10 +254,12 @@ class Job(Sequence[Future]):
         assert outcome is not None
         if outcome is _CANCELLED:
             raise CancelledError(f"{self._task(index)} was cancelled")
-        if not outcome.ok and index not in self._exceptions:
-            error = unpack_failure(outcome.packed, self._table)
-            error.add_note(f"wrenlite: {self._task(index)}, attempt {self._attempts[index]}")
-            with self._lock:
+        if index not in self._values and index not in self._exceptions and index not in self._released:
+            if outcome.ok:
+                self._unpack_values((index,))
+            else:
+                error = unpack_failure(outcome.packed, self._table)
+                error.add_note(f"wrenlite: {self._task(index)}, attempt {self._attempts[index]}")
                 self._exceptions.setdefault(index, error)
         return self._exceptions.get(index)
 
@@ -319,24 +325,25 @@ class Job(Sequence[Future]):
                 raise
             return error
 
-    def _unpack_value(self, index: int) -> None:
-        outcome = self._outcomes[index]
-        assert outcome is not None
-        if index in self._released:
-            return
-        try:
-            value = unpack(outcome.packed, self._table)
-        except Exception as error:
-            text = (
-                f"the value of {self._task(index)} cannot be unpickled here: {type(error).__name__}: {error}"
-            )
-            failure = RemoteError(text)
-            failure.__cause__ = error
-            self._exceptions.setdefault(index, failure)
-            return
-        with self._lock:
-            self._values.setdefault(index, value)
-            self._outcomes[index] = outcome._replace(packed=_NOTHING)
+    def _unpack_values(self, indexes: Iterable[int]) -> None:
+        """Unpickle those of these tasks' values that have not been yet."""
+        with resolving(self._table):
+            for index in indexes:
+                outcome = self._outcomes[index]
+                if outcome is None or not outcome.ok or index in self._values or index in self._released:
+                    continue
+                try:
+                    value = pickle.loads(outcome.packed.data, buffers=outcome.packed.buffers)
+                except Exception as error:
+                    what = f"{type(error).__name__}: {error}"
+                    failure = RemoteError(
+                        f"the value of {self._task(index)} cannot be unpickled here: {what}"
+                    )
+                    failure.__cause__ = error
+                    self._exceptions.setdefault(index, failure)
+                    continue
+                self._values.setdefault(index, value)  # atomic: all get the one that was first
+                self._outcomes[index] = Outcome(index, True, _NOTHING, *outcome[3:])
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"

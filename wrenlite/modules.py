@@ -235,7 +235,7 @@ class Shipped:
         """The import protocol's finder."""
         source = self._sources.get(name)
         if source is not None:
-            spec = ModuleSpec(name, self, origin=source.file, is_package=source.is_package)
+            spec = ModuleSpec(name, self, origin=source.file, is_package=source.is_package)  # type: ignore[arg-type]
             spec.has_location = True
             return spec
         if name in self._namespaces:

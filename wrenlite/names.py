@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-in_use = threading.local()
-"""``in_use.table`` is the class table of what this thread is unpickling."""
+_in_use = threading.local()
+
+
+@contextlib.contextmanager
+def resolving(table: Sequence[object]) -> Iterator[None]:
+    """What this thread unpickles meanwhile refers to that class table."""
+    before = getattr(_in_use, "table", ())
+    _in_use.table = table
+    try:
+        yield
+    finally:
+        _in_use.table = before
 
 
 def from_table(index: int) -> object:
     """The class or function at that place of the class table. Called by unpickling, never by hand."""
-    return in_use.table[index]
+    return _in_use.table[index]
 
 
 def goes_by_name(obj: Any) -> bool:

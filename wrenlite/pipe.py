@@ -17,7 +17,8 @@ from wrenlite.codec import OUT_OF_BAND
 from wrenlite.protocol import Packed
 
 _HEAD = struct.Struct("<QI")
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+"""Bytes of one read: what a pipe holds. Asking for more would allocate it each time."""
 _PARTS = 512
 """Parts of one system call; Linux takes 1,024."""
 
@@ -26,6 +27,12 @@ def portable(packed: Packed) -> Any:
     """A packed object as it is put into a message, so that what is large of it stays outside the pickle."""
     data = pickle.PickleBuffer(packed.data) if len(packed.data) >= OUT_OF_BAND else packed.data
     return data, tuple(map(pickle.PickleBuffer, packed.buffers))
+
+
+def small_frame(message: object) -> bytes:
+    """The frame of a message that holds no large buffer, as one piece: what most outcomes are."""
+    data = pickle.dumps(message, 5)
+    return _HEAD.pack(len(data), 0) + data
 
 
 def frame(message: object) -> list[memoryview]:

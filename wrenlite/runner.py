@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, NamedTuple
 
-from wrenlite.codec import Call, Packer, digest, explain, function_name, unpack, unpack_call
+from wrenlite.codec import Call, Packer, digest, explain, function_name, unpack_call
 from wrenlite.errors import IntegrityError, OutOfMemory, RemoteError, ResultNotPicklable, WorkerDied
 from wrenlite.modules import Shipped
-from wrenlite.names import Names
+from wrenlite.names import Names, resolving
 from wrenlite.protocol import Outcome, Packed, Request, Style, code_key
 from wrenlite.store import Store
 from wrenlite.traces import pack_failure
@@ -62,43 +64,38 @@ class Runner:
             request: the batch.
             begin: called once, when the function is loaded and the first task starts.
         """
-        before = _set_env(request.env)
-        try:
+        with _environment(request.env):
             try:
                 loaded = self._load(request)
             except Exception as error:
-                failure: Exception | None = error
-            else:
-                failure = None
+                begin()
+                yield from (self._unloadable(task, error) for task in request.tasks)
+                return
             begin()
-            stop_at = time.monotonic() + (request.limits.stop_after_s or float("inf"))
-            for index, item in zip(request.tasks, request.items, strict=True):
-                if time.monotonic() >= stop_at:
-                    return
-                if failure is not None:
-                    yield self._unloadable(index, failure)
-                else:
-                    yield self._run_task(loaded, index, item)
-        finally:
-            _restore_env(before)
+            stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
+            with resolving(loaded.call.table):
+                for task, item in zip(request.tasks, request.items, strict=True):
+                    if time.perf_counter() >= stop_at:
+                        return
+                    yield self._run_task(loaded, task, item)
 
-    def _run_task(self, loaded: _Loaded, index: int, item: Packed) -> Outcome:
+    def _run_task(self, loaded: _Loaded, task: int, item: Packed) -> Outcome:
         call, packer = loaded
         started, clock, cpu = time.time(), time.perf_counter(), time.thread_time()
         try:
-            packed = self._call(call, packer, index, item)
+            packed = self._call(call, packer, task, item)
             ok = True
         except BaseException as error:
             packed = self._failed(error, packer, call.table)
             ok = False
         seconds, cpu_s = time.perf_counter() - clock, time.thread_time() - cpu
-        return Outcome(index, ok, packed, started, seconds, cpu_s, self._take_output())
+        return Outcome(task, ok, packed, started, seconds, cpu_s, self._take_output())
 
-    def _call(self, call: Call, packer: Packer, index: int, item: Packed) -> Packed:
+    def _call(self, call: Call, packer: Packer, task: int, item: Packed) -> Packed:
         try:
-            argument = unpack(item, call.table)
+            argument = pickle.loads(item.data, buffers=item.buffers)
         except Exception as error:
-            text = f"item {index} cannot be unpickled on the worker: {type(error).__name__}: {error}"
+            text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
             raise RemoteError(text) from error
         if call.style is Style.ITEM:
             value = call.function(argument, *call.args, **call.kwargs)
@@ -142,9 +139,9 @@ class Runner:
             )
         return pack_failure(error, packer, table, hide=2)
 
-    def _unloadable(self, index: int, error: Exception) -> Outcome:
+    def _unloadable(self, task: int, error: Exception) -> Outcome:
         packer = Packer(Names(grows=False), snapshot=False)
-        return Outcome(index, False, self._failed(error, packer, ()), time.time(), 0.0, 0.0, "")
+        return Outcome(task, False, self._failed(error, packer, ()), time.time(), 0.0, 0.0, "")
 
     def _load(self, request: Request) -> _Loaded:
         if request.modules is not None and self._ships_modules:
@@ -190,13 +187,16 @@ def _await(coroutine: CoroutineType[Any, Any, Any]) -> Any:
         return thread.submit(asyncio.run, coroutine).result()
 
 
-def _set_env(env: Mapping[str, str]) -> dict[str, str]:
-    before = dict(os.environ)
+@contextlib.contextmanager
+def _environment(env: Mapping[str, str]) -> Iterator[None]:
+    """The job's variables, around its tasks only."""
+    before = {name: os.environ.get(name) for name in env}
     os.environ.update(env)
-    return before
-
-
-def _restore_env(before: dict[str, str]) -> None:
-    if os.environ != before:
-        os.environ.clear()
-        os.environ.update(before)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

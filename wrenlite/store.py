@@ -71,14 +71,21 @@ class LocalStore:
             try:
                 with open(temporary, "xb") as file:
                     file.write(data)
-                (os.link if if_absent else os.replace)(temporary, path)
+                return self._move(temporary, path, if_absent)
             finally:
                 with contextlib.suppress(FileNotFoundError):  # os.replace took it away
                     os.unlink(temporary)
-        except FileExistsError:
-            return False
         except OSError as error:
             raise StoreError(self._message("write", key, error)) from error
+
+    def _move(self, temporary: str, path: str, if_absent: bool) -> bool:
+        if not if_absent:
+            os.replace(temporary, path)
+            return True
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
         return True
 
     def get(self, key: str, span: Span | None = None) -> bytes:

@@ -22,12 +22,14 @@ thread waits for the same end.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from typing import Any, NamedTuple
 
 from wrenlite import __version__, pipe
-from wrenlite.protocol import PROTOCOL, Packed, Request, Usage
+from wrenlite.codec import OUT_OF_BAND
+from wrenlite.protocol import PROTOCOL, Outcome, Packed, Request, Usage
 from wrenlite.runner import Runner
 from wrenlite.store import Store
 
@@ -84,8 +86,6 @@ def _prepare(hello: Hello) -> None:
     sys.argv[:] = ["wrenlite-worker"]
     _die_with_holder(hello.life)
     if hello.memory_limit is not None:
-        import resource
-
         resource.setrlimit(resource.RLIMIT_DATA, (hello.memory_limit, hello.memory_limit))
     import faulthandler
 
@@ -119,21 +119,38 @@ def _serve(request: Request, runner: Runner, replies: int, pid: int, surrounding
     def begin() -> None:
         nonlocal begun
         begun = time.perf_counter()
-        pipe.write(replies, pipe.frame((BEGIN,)))
+        if request.limits.task_timeout_s is not None:  # from now on the holder counts
+            os.write(replies, pipe.small_frame((BEGIN,)))
 
+    last = request.tasks[-1]
     for outcome in runner.run(request, begin):
         if os.getpid() != pid:  # a task forked, and this is the child, back from the task
             os._exit(0)
-        message = (OUTCOME, *outcome._replace(packed=pipe.portable(outcome.packed)))
-        pipe.write(replies, pipe.frame(message))
-        del outcome, message  # a large value must not live until the next one is made
+        end = _end(begun, pid) if outcome.task == last else b""
+        _reply(replies, outcome, end)
+        del outcome  # a large value must not live until the next one is made
         surroundings.restore()
-    import resource
+    if not end:
+        os.write(replies, _end(begun, pid))
 
+
+def _end(begun: float, pid: int) -> bytes:
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     usage = Usage(time.perf_counter() - begun, peak, str(pid))
-    pipe.write(replies, pipe.frame((END, tuple(usage))))
+    return pipe.small_frame((END, tuple(usage)))
+
+
+def _reply(replies: int, outcome: Outcome, end: bytes) -> None:
+    """Write an outcome, and with the last one the end, so that the holder wakes up once for both."""
+    task, ok, packed, *rest = outcome
+    if packed.buffers or len(packed.data) >= OUT_OF_BAND:
+        pipe.write(replies, [*pipe.frame((OUTCOME, task, ok, pipe.portable(packed), *rest)), memoryview(end)])
+        return
+    data = pipe.small_frame((OUTCOME, task, ok, (packed.data, ()), *rest)) + end
+    written = os.write(replies, data)
+    if written < len(data):  # a signal came in between
+        pipe.write(replies, [memoryview(data)[written:]])
 
 
 def _request(message: tuple[Any, ...]) -> Request:
@@ -161,7 +178,7 @@ class Surroundings:
             os.chdir(self._folder)
         if "signal" not in sys.modules:  # then no task can have set a handler
             return
-        import _signal  # type: ignore[import-not-found]  # what `signal` wraps: its getsignal makes an enum each time, 20 times the cost
+        import _signal  # what `signal` wraps: its getsignal makes an enum each time, 20 times the cost
 
         for number, handler in self._handlers.items():
             if _signal.getsignal(number) is not handler:

@@ -1,0 +1,364 @@
+"""What an executor does on every backend."""
+
+import asyncio
+import concurrent.futures
+import functools
+import operator
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import wrenlite
+
+
+def square(x):
+    return x * x
+
+
+def test_values_come_in_input_order(executor):
+    assert executor.map(lambda x: x * x, range(100)).results() == [x * x for x in range(100)]
+
+
+def test_a_job_is_a_sequence_of_futures(executor):
+    job = executor.map(lambda x: x + 1, [10, 20, 30])
+    assert len(job) == 3
+    assert job
+    assert job[0] is job[0]
+    assert job[-1].result() == 31
+    assert [future.result() for future in job] == [11, 21, 31]
+    assert [future.result() for future in job[1:]] == [21, 31]
+    assert isinstance(job[0], concurrent.futures.Future)
+    with pytest.raises(IndexError):
+        job[3]
+
+
+def test_no_items_make_an_empty_job_at_once(executor):
+    job = executor.map(lambda x: x, [])
+    assert job.results() == []
+    assert len(job) == 0
+    assert bool(job)
+    assert list(job.as_completed()) == []
+    assert job.wait()
+
+
+def test_any_iterable_is_data(executor):
+    identity = lambda x: x  # noqa: E731  # as a user writes it
+    assert executor.map(identity, (n for n in range(3))).results() == [0, 1, 2]
+    assert executor.map(identity, {"a": 1, "b": 2}).results() == ["a", "b"]
+    assert executor.map(identity, [(1, 2), None, {"k": [3]}]).results() == [(1, 2), None, {"k": [3]}]
+    assert executor.map(identity, "ab").results() == ["a", "b"]
+
+
+@pytest.mark.parametrize("value", [None, ValueError("a value"), [], float("inf"), lambda: 5], ids=repr)
+def test_any_value_is_a_value(executor, value):
+    (back,) = executor.map(lambda _: value, [0]).results()
+    if callable(value):
+        assert back() == 5
+    else:
+        assert (type(back), repr(back)) == (type(value), repr(value))
+
+
+def test_functions_of_many_kinds(executor):
+    class Adder:
+        def __init__(self, by):
+            self.by = by
+
+        def add(self, x):
+            return x + self.by
+
+        def __call__(self, x):
+            return x - self.by
+
+    def fibonacci(n):
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    async def later(x):
+        await asyncio.sleep(0)
+        return x + 1
+
+    def has_id(id, futures=2):
+        return id * futures
+
+    offset = 7
+    cases = [
+        (lambda x: x + offset, 8),
+        (fibonacci, 1),
+        (Adder(5).add, 6),
+        (Adder(5), -4),
+        (Adder, None),
+        (functools.partial(pow, 3), 3),
+        (abs, 1),
+        (np.negative, -1),
+        (later, 2),
+        (has_id, 2),
+        (square, 1),
+    ]
+    for function, expected in cases:
+        (value,) = executor.map(function, [1]).results()
+        if function is Adder:
+            assert isinstance(value, Adder)
+            assert value.by == 1
+        else:
+            assert value == expected, function
+
+
+def test_further_arguments(executor):
+    def show(*args, **kwargs):
+        return args, kwargs
+
+    job = executor.map(show, [(1, 2)], args=("a",), kwargs={"id": 3})
+    assert job.results() == [(((1, 2), "a"), {"id": 3})]
+    assert executor.starmap(show, [(1, 2)], args=("a",)).results() == [((1, 2, "a"), {})]
+    assert executor.submit(show, 1, 2, fn=3).result() == ((1, 2), {"fn": 3})
+    assert executor.call_async(show, (1, 2)).result() == (((1, 2),), {})
+
+
+def test_an_exception_comes_back_as_itself_with_the_line_that_raised_it(executor):
+    class Mine(Exception):
+        def __init__(self, code):
+            super().__init__(code)
+            self.code = code
+
+    def fails(x):
+        if x == 1:
+            raise Mine(42)  # this very line
+        return x
+
+    job = executor.map(fails, range(3))
+    with pytest.raises(Mine) as caught:
+        job.results()
+    assert caught.value.code == 42
+    assert "raise Mine(42)  # this very line" in str(caught.value.__cause__)
+    assert "runner.py" not in str(caught.value.__cause__)
+    assert any("task 1" in note for note in caught.value.__notes__)
+    assert job[0].result() == 0
+    assert job[2].result() == 2
+    assert isinstance(job[1].exception(), Mine)
+    assert list(job.errors()) == [1]
+    values = job.results(return_exceptions=True)
+    assert (values[0], type(values[1]), values[2]) == (0, Mine, 2)
+
+
+def test_a_chain_of_exceptions_survives(executor):
+    def chained(_):
+        try:
+            {}["missing"]
+        except KeyError as error:
+            raise ValueError("outer") from error
+
+    error = executor.map(chained, [0])[0].exception()
+    assert isinstance(error, ValueError)
+    assert isinstance(error.__cause__, KeyError)
+    assert "direct cause" in str(error.__cause__.__cause__)
+
+
+def test_retries_are_counted(executor, tmp_path):
+    def fails_twice(folder):
+        import os
+
+        runs = len(os.listdir(folder))
+        with open(os.path.join(folder, str(runs)), "w"):
+            pass
+        if runs < 2:
+            raise OSError("not yet")
+        return runs
+
+    job = executor.map(fails_twice, [str(tmp_path)], retries=2)
+    assert job.results() == [2]
+    assert job.stats()[0].attempts == 3
+    assert len(os.listdir(tmp_path)) == 3
+
+
+def test_retries_run_out(executor, tmp_path):
+    def fails(file):
+        with open(file, "a") as stream:
+            stream.write("x")
+        raise OSError("never")
+
+    job = executor.map(fails, [str(tmp_path / "runs")], retries=3)
+    with pytest.raises(OSError, match="never"):
+        job.results()
+    assert (tmp_path / "runs").read_text() == "xxxx"
+    assert job.stats()[0].attempts == 4
+
+
+def test_generators_are_refused_as_values(executor):
+    def generate(n):
+        yield n
+
+    with pytest.raises(wrenlite.ResultNotPicklable, match=r"generate returned a generator.*list"):
+        executor.map(generate, [1]).results()
+
+
+def test_a_value_that_cannot_be_pickled_is_named(executor):
+    def locked(n):
+        import threading
+
+        return {"state": [n, threading.Lock()]}
+
+    with pytest.raises(wrenlite.ResultNotPicklable, match=r"locked returned .* \['state'\]\[1\] \(a lock\)"):
+        executor.map(locked, [1]).results()
+
+
+def test_what_cannot_travel_is_refused_before_anything_runs(executor):
+    lock = threading.Lock()
+    with pytest.raises(wrenlite.FunctionNotPicklable, match="'lock'"):
+        executor.map(lambda x: lock, [1])
+    with pytest.raises(wrenlite.ItemNotPicklable, match="item 1"):
+        executor.map(abs, [1, lock])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"chunksize": 0}, "chunksize=0"),
+        ({"retries": -1}, "retries=-1"),
+        ({"timeout": 0}, "timeout=0"),
+        ({"env": {"A": 1}}, "env"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(executor, options, words):
+    with pytest.raises(wrenlite.ConfigError, match=words):
+        executor.map(abs, [1], **options)
+    with pytest.raises(wrenlite.ConfigError, match="callable"):
+        executor.map(5, [1])
+
+
+def test_the_environment_of_a_job(executor):
+    def read(_):
+        import os
+
+        return os.environ.get("WL_JOB")
+
+    assert executor.map(read, [0], env={"WL_JOB": "mine"}).results() == ["mine"]
+    assert executor.map(read, [0]).results() == [None]
+    assert "WL_JOB" not in os.environ
+
+
+@pytest.mark.parametrize("chunksize", [1, 3, 1000])
+def test_chunksize(executor, chunksize):
+    assert executor.map(square, range(10), chunksize=chunksize).results() == [x * x for x in range(10)]
+
+
+def test_as_completed_gives_each_future_once(executor):
+    job = executor.map(square, range(50))
+    assert sorted(future.result() for future in job.as_completed()) == [x * x for x in range(50)]
+
+
+def test_values_stream_and_are_let_go(executor):
+    job = executor.map(square, range(20))
+    assert list(job.values()) == [x * x for x in range(20)]
+    with pytest.raises(wrenlite.ValueReleased, match="values"):
+        job[3].result()
+    job = executor.map(square, range(20))
+    assert sorted(job.values(ordered=False)) == [x * x for x in range(20)]
+
+
+def test_the_same_value_every_time(executor):
+    job = executor.map(lambda n: [n], [1])
+    assert job[0].result() is job.results()[0]
+
+
+def test_waiting_in_every_way(executor):
+    job = executor.map(lambda x: 1 // x, [1, 0, 2])
+    assert job.wait()
+    assert job.wait(timeout=0)
+    assert job.wait(return_when=concurrent.futures.FIRST_COMPLETED)
+    assert job.wait(return_when=concurrent.futures.FIRST_EXCEPTION)
+    with pytest.raises(ValueError, match="return_when"):
+        job.wait(return_when="SOME")
+    done, pending = wrenlite.wait(job)
+    assert (done, pending) == (list(job), [])
+    assert wrenlite.wait(job, return_when=wrenlite.ALWAYS) == (list(job), [])
+    assert wrenlite.wait(job[:1], return_when=wrenlite.ANY_COMPLETED) == ([job[0]], [])
+    assert set(wrenlite.as_completed(job)) == set(job)
+    assert wrenlite.get_all_results([job[0], job[2]]) == [1, 0]
+
+
+def test_the_standard_library_knows_these_futures(executor):
+    job = executor.map(lambda x: 1 // x, [1, 0])
+    done = concurrent.futures.wait(job, return_when=concurrent.futures.ALL_COMPLETED).done
+    assert done == set(job)
+    assert set(concurrent.futures.as_completed(job)) == set(job)
+    called = []
+    job[0].add_done_callback(called.append)
+    assert called == [job[0]]
+
+    async def gather():
+        return await asyncio.gather(*job, return_exceptions=True)
+
+    one, error = asyncio.run(gather())
+    assert one == 1
+    assert isinstance(error, ZeroDivisionError)
+
+
+def test_a_job_can_be_awaited(executor):
+    async def main():
+        return await executor.map(square, range(3)), await executor.submit(square, 4)
+
+    assert asyncio.run(main()) == ([0, 1, 4], 16)
+
+
+def test_stats_of_each_task(executor):
+    job = executor.map(square, range(5))
+    job.results()
+    for number, stats in enumerate(job.stats()):
+        assert stats.task == number
+        assert stats.state == "done"
+        assert stats.attempts == 1
+        assert stats.queued <= stats.dispatched <= stats.started <= stats.finished
+        assert stats.seconds >= 0
+        assert stats.worker
+    assert job[2].stats == job.stats()[2]
+
+
+def test_a_snapshot_counts_every_task(executor):
+    job = executor.map(lambda x: 1 // x, [0, 1, 2])
+    job.wait()
+    now = job.snapshot()
+    assert (now.total, now.queued, now.dispatched, now.done, now.failed, now.cancelled) == (3, 0, 0, 2, 1, 0)
+    assert now.finished == 3
+    assert now.seconds > 0
+    assert job.snapshot().seconds == now.seconds
+
+
+def test_cancelling_what_has_ended_changes_nothing(executor):
+    job = executor.map(square, [3])
+    assert job.results() == [9]
+    assert job.cancel() == 0
+    assert job[0].cancel() is False
+    assert job[0].result() == 9
+
+
+def test_after_shutdown(executor):
+    executor.shutdown()
+    executor.shutdown()
+    with pytest.raises(wrenlite.ExecutorClosed, match="make a new one"):
+        executor.map(abs, [1])
+
+
+def test_two_jobs_of_one_executor(executor):
+    first, second = executor.map(square, range(30)), executor.map(operator.neg, range(30))
+    assert second.results() == [-x for x in range(30)]
+    assert first.results() == [x * x for x in range(30)]
+
+
+def test_instances_of_the_callers_own_classes_come_back(executor):
+    class Point:
+        def __init__(self, x):
+            self.x = x
+
+    points = executor.map(lambda p: Point(p.x + 1), [Point(1), Point(2)]).results()
+    assert [type(p) for p in points] == [Point, Point]
+    assert [p.x for p in points] == [2, 3]
+
+
+def test_representations_say_what_it_is(executor):
+    job = executor.map(square, [1])
+    job.wait()
+    assert repr(job).startswith("<Job square-")
+    assert "1 of 1 finished" in repr(job)
+    assert repr(job[0]) == "<Future square[0] done>"
+    assert "Executor on" in repr(executor)

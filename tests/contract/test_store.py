@@ -1,0 +1,99 @@
+"""What every store does. New implementations join by a parameter of the fixture."""
+
+import threading
+
+import pytest
+
+from wrenlite.errors import NotFound, StoreError
+from wrenlite.store import Entry, LocalStore, Span
+
+
+@pytest.fixture(params=["local"])
+def store(request, tmp_path):
+    return LocalStore(tmp_path / "store")
+
+
+def test_what_was_put_is_got(store):
+    assert store.put("a/b", b"one") is True
+    assert store.get("a/b") == b"one"
+    assert store.put("a/b", b"two") is True
+    assert store.get("a/b") == b"two"
+    assert store.put("empty", b"")
+    assert store.get("empty") == b""
+
+
+def test_if_absent_keeps_what_is_there(store):
+    assert store.put("a", b"one", if_absent=True) is True
+    assert store.put("a", b"two", if_absent=True) is False
+    assert store.get("a") == b"one"
+
+
+def test_a_part_of_a_blob(store):
+    store.put("a", b"0123456789")
+    assert store.get("a", Span(2, 3)) == b"234"
+    assert store.get("a", Span(8, 10)) == b"89"
+
+
+@pytest.mark.parametrize("key", ["missing", "a/missing", "a/b/missing", "a"])
+def test_what_is_not_there_is_not_found(store, key):
+    store.put("a/b", b"")
+    with pytest.raises(NotFound, match=key):
+        store.get(key)
+
+
+def test_listing_is_in_the_order_of_keys(store):
+    for key in ("x/b", "x/a", "x/a-b", "x/a.d/c", "x/B", "y/a", "xx"):
+        store.put(key, key.encode())
+    assert [entry.key for entry in store.list("x/")] == ["x/B", "x/a", "x/a-b", "x/a.d/c", "x/b"]
+    assert [entry.key for entry in store.list("x/", after="x/a")] == ["x/a-b", "x/a.d/c", "x/b"]
+    assert [entry.key for entry in store.list("x")][-1] == "xx"
+    assert list(store.list("nothing")) == []
+
+
+def test_entries_have_size_and_time(store):
+    store.put("a", b"12345")
+    (entry,) = store.list("")
+    assert isinstance(entry, Entry)
+    assert entry.size == 5
+    assert entry.modified > 1.7e9
+
+
+def test_deleting_what_is_there_and_what_is_not(store):
+    store.put("a", b"")
+    store.put("b", b"")
+    store.delete(["a", "nothing"])
+    assert [entry.key for entry in store.list("")] == ["b"]
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a//b", "../a", "a/..", "./a", "a/"])
+def test_keys_that_are_none(store, key):
+    with pytest.raises(StoreError, match="is not a key"):
+        store.put(key, b"")
+
+
+def test_of_many_that_put_if_absent_one_wins_and_no_reader_sees_half_a_blob(store):
+    start = threading.Barrier(8)
+    won, seen = [], set()
+
+    def put(number):
+        start.wait()
+        if store.put("raced", bytes([number]) * 500_000, if_absent=True):
+            won.append(number)
+        seen.add(store.get("raced"))
+
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert seen == {bytes(won) * 500_000}
+    assert [entry.key for entry in store.list("")] == ["raced"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"cannot write 'a/b' in the store"):
+        LocalStore(tmp_path / "file").put("a/b", b"", if_absent=True)
+    with pytest.raises(StoreError, match=r"cannot write 'a' in the store .*file.*TMPDIR"):
+        LocalStore(tmp_path / "file").put("a", b"")

@@ -1,0 +1,205 @@
+import collections
+import dataclasses
+import enum
+import functools
+import math
+import operator
+import pickle
+import threading
+
+import cloudpickle
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wrenlite.codec import Call, Packer, digest, function_name, pack_call, pack_items, unpack, unpack_call
+from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
+from wrenlite.names import Names
+from wrenlite.protocol import Style
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+)
+
+
+def journey(obj):
+    """To a worker and back, as an item and as a value of an identity function."""
+    names = Names(grows=True)
+    (item,) = pack_items([obj], names)
+    there = unpack_call(pack_call(Call(operator.pos, (), {}, Style.ITEM), names))
+    value = unpack(item, there.table)
+    back = Packer(Names(there.table, grows=False), snapshot=False).pack(value)
+    return unpack(back, names.table)
+
+
+def call_journey(function, *args):
+    """A function to a worker, called there."""
+    return unpack_call(pack_call(Call(function, (), {}, Style.ITEM), Names(grows=True))).function(*args)
+
+
+@given(plain)
+def test_plain_data_survives(obj):
+    assert journey(obj) == obj
+
+
+@given(st.sampled_from(["u1", "i4", "f8", "c16"]), st.lists(st.integers(0, 40), max_size=3))
+def test_arrays_survive(dtype, shape):
+    array = np.arange(math.prod(shape)).astype(dtype).reshape(shape)
+    back = journey(array)
+    assert back.dtype == array.dtype
+    assert back.shape == array.shape
+    assert (back == array).all()
+
+
+def test_large_buffers_stay_outside_the_stream():
+    names = Names(grows=True)
+    (packed,) = pack_items([np.ones((1000, 1000))], names)
+    assert len(packed.data) < 1000
+    assert packed.size > 8_000_000
+    assert unpack(packed, ()).sum() == 1e6
+
+
+def test_an_item_is_a_snapshot():
+    array = np.zeros(100_000)
+    (packed,) = pack_items([array], Names(grows=True))
+    array += 1
+    assert unpack(packed, ()).sum() == 0
+
+
+def test_an_unpacked_item_can_be_written_to():
+    (packed,) = pack_items([np.zeros(100_000)], Names(grows=True))
+    unpack(packed, ())[0] = 1
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.asfortranarray(np.ones((300, 400))), np.ones((600, 400))[::2], np.ones((300, 400)).T],
+    ids=["fortran", "strided", "transposed"],
+)
+def test_arrays_of_any_layout(array):
+    assert (journey(array) == array).all()
+
+
+def dynamic_class():
+    @dataclasses.dataclass
+    class Point:
+        x: int
+        y: float
+
+    return Point
+
+
+def test_a_dynamic_class_keeps_its_identity_there_and_back():
+    point = dynamic_class()
+    assert type(journey(point(1, 2.0))) is point
+    assert journey([point(1, 2.0), {"a": point(3, 4.0)}]) == [point(1, 2.0), {"a": point(3, 4.0)}]
+
+
+def test_items_of_a_dynamic_class_are_small():
+    point = dynamic_class()
+    items = pack_items([point(n, 0.5) for n in range(100)], Names(grows=True))
+    mean = sum(item.size for item in items) / 100
+    assert mean < 200
+    assert mean < len(cloudpickle.dumps(point(1, 0.5))) / 10
+
+
+def test_a_class_that_the_function_uses_is_the_class_of_its_values():
+    point = dynamic_class()
+    names = Names(grows=True)
+    blob = pack_call(Call(lambda n: point(n, 0.0), (), {}, Style.ITEM), names)
+    there = unpack_call(blob)
+    value = there.function(5)
+    back = Packer(Names(there.table, grows=False), snapshot=False).pack(value)
+    assert len(back.data) < 200
+    assert unpack(back, names.table) == point(5, 0.0)
+
+
+def test_dynamic_enums_keep_their_members():
+    class Colour(enum.Enum):
+        RED = 1
+
+    assert journey([Colour.RED, Colour.RED])[0] is Colour.RED
+
+
+def test_what_pickles_only_with_cloudpickle():
+    assert journey(lambda x: x + 1)(1) == 2
+    assert [f(2) for f in journey([functools.partial(operator.mul, 3), lambda x: x**2])] == [6, 4]
+    pair = collections.namedtuple("pair", "a b")  # a dynamic one is what is tested
+    assert journey(pair(1, 2)) == pair(1, 2)
+
+
+def make_recursive():
+    def factorial(n):
+        return 1 if n < 2 else n * factorial(n - 1)
+
+    return factorial
+
+
+class Scale:
+    def __init__(self, by):
+        self.by = by
+
+    def apply(self, x):
+        return x * self.by
+
+    def __call__(self, x):
+        return x + self.by
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "value"),
+    [
+        (lambda x: x + 1, 1, 2),
+        (make_recursive(), 5, 120),
+        (abs, -3, 3),
+        (np.negative, 3, -3),
+        (functools.partial(pow, 2), 3, 8),
+        (Scale(3).apply, 2, 6),
+        (Scale(3), 2, 5),
+        (str.upper, "a", "A"),
+        (operator.itemgetter(1), [1, 2], 2),
+    ],
+    ids=["lambda", "recursive", "builtin", "ufunc", "partial", "method", "callable", "descriptor", "getter"],
+)
+def test_functions_of_every_kind(function, argument, value):
+    assert call_journey(function, argument) == value
+
+
+def test_the_function_that_cannot_be_pickled_is_named_with_the_path():
+    lock = threading.Lock()
+
+    def locked(x):
+        return lock, x
+
+    with pytest.raises(FunctionNotPicklable, match=r"locked .* at closure variable 'lock' \(a lock\)"):
+        pack_call(Call(locked, (), {}, Style.ITEM), Names(grows=True))
+
+
+def test_the_item_that_cannot_be_pickled_is_named_with_the_path():
+    with pytest.raises(ItemNotPicklable, match=r"item 2 .* at \['db'\]\[1\] \(a lock\)"):
+        pack_items([1, 2, {"db": (1, threading.Lock())}], Names(grows=True))
+
+
+def test_modules_that_a_job_needs_are_noted():
+    names = Names(grows=True)
+
+    def uses():
+        import json.decoder
+
+        return json.decoder, pickle
+
+    pack_items([collections.OrderedDict()], names)
+    pack_call(Call(uses, (), {}, Style.ITEM), names)
+    assert {"json.decoder", "pickle", "collections"} <= names.modules
+
+
+def test_equal_blobs_have_equal_digests():
+    assert digest(b"a") == digest(b"a") != digest(b"b")
+
+
+def test_names_for_messages():
+    assert function_name(make_recursive()) == "factorial"
+    assert function_name(functools.partial(Scale(1).apply)) == "partial(Scale.apply)"
+    assert function_name(Scale(1)) == "Scale"

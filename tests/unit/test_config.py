@@ -1,0 +1,54 @@
+import pytest
+
+import wrenlite
+from wrenlite.config import Config, parse_size
+from wrenlite.errors import ConfigError
+
+
+def load(tmp_path, text="", environ=None, **given):
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    return Config.load({"WRENLITE_CONFIG": str(file), **(environ or {})}, **given)
+
+
+def test_arguments_over_environment_over_file_over_defaults(tmp_path):
+    text = 'workers = 3\nmemory_limit = "1GB"\nprogress = false'
+    environ = {"WRENLITE_WORKERS": "4", "WRENLITE_PROGRESS": "auto"}
+    assert load(tmp_path) == Config()
+    assert load(tmp_path, text) == Config(workers=3, memory_limit=2**30, progress=False)
+    assert load(tmp_path, text, environ) == Config(workers=4, memory_limit=2**30, progress="auto")
+    assert load(tmp_path, text, environ, workers=5).workers == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "words"),
+    [
+        ("workerz = 3", {}, "no setting 'workerz'"),
+        ("workers = 0", {}, "workers = 0: must be a whole number from 1"),
+        ("workers = [", {}, "cannot read"),
+        ("", {"WRENLITE_WORKERS": "many"}, "workers = 'many'"),
+        ("", {"WRENLITE_BACKEND": "cloud"}, "must be local or inline"),
+        ("", {"WRENLITE_MEMORY_LIMIT": "-1"}, "memory_limit"),
+        ("", {"WRENLITE_PROGRESS": "maybe"}, "must be auto, true or false"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(tmp_path, text, environ, words):
+    with pytest.raises(ConfigError, match=words):
+        load(tmp_path, text, environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512", 512), (512, 512), ("2GB", 2**31), ("1.5 GiB", 3 * 2**29), ("10k", 10240)]
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+def test_the_environment_chooses_the_backend(monkeypatch):
+    monkeypatch.setenv("WRENLITE_BACKEND", "inline")
+    with wrenlite.Executor() as executor:
+        assert executor.backend.name == "the calling thread"
+    monkeypatch.setenv("WRENLITE_BACKEND", "local")
+    monkeypatch.setenv("WRENLITE_WORKERS", "3")
+    with wrenlite.Executor() as executor:
+        assert executor.backend.name == "3 local workers"

@@ -1,0 +1,113 @@
+import sys
+
+import pytest
+
+from wrenlite import modules
+from wrenlite.errors import LocalExtension
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of local modules, in front of sys.path."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+
+    def write(files):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    yield write
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def names(*roots):
+    bundle = modules.collect(roots)
+    return set(bundle.names) if bundle else set()
+
+
+def test_installed_modules_do_not_travel():
+    assert (
+        modules.collect(["json", "numpy.linalg", "sys", "click", "wrenlite.codec", "no_such_module"]) is None
+    )
+
+
+def test_imports_are_followed_also_inside_functions(folder):
+    folder(
+        {
+            "wl_a.py": "import json, wl_b\ndef f():\n    from wl_pkg.deep import thing",
+            "wl_b.py": "if False:\n    import wl_c",
+            "wl_c.py": "",
+            "wl_unused.py": "",
+            "wl_pkg/__init__.py": "from . import side",
+            "wl_pkg/side.py": "from .. import nothing",
+            "wl_pkg/deep.py": "from .other import *\nthing = 1",
+            "wl_pkg/other.py": "",
+        }
+    )
+    assert names("wl_a") == {
+        *("wl_a", "wl_b", "wl_c", "wl_pkg", "wl_pkg.side", "wl_pkg.deep", "wl_pkg.other"),
+    }
+
+
+def test_nothing_is_imported_to_find_them(folder):
+    folder({"wl_boom.py": "raise SystemExit", "wl_pack/__init__.py": "1/0", "wl_pack/mod.py": ""})
+    assert names("wl_boom", "wl_pack.mod") == {"wl_boom", "wl_pack", "wl_pack.mod"}
+
+
+def test_the_same_sources_make_the_same_bytes(folder, tmp_path):
+    folder({"wl_x.py": "x = 1", "wl_y.py": "import wl_x"})
+    first = modules.collect(["wl_y", "wl_x"])
+    (tmp_path / "wl_x.py").touch()
+    assert modules.collect(["wl_x", "wl_y"]) == first
+    (tmp_path / "wl_x.py").write_text("x = 22")
+    assert modules.collect(["wl_y"]) != first
+
+
+def test_compiled_local_modules_are_refused_by_name(folder, tmp_path):
+    folder({"wl_needs.py": "import wl_fast"})
+    suffix = next(s for s in __import__("importlib.machinery").machinery.EXTENSION_SUFFIXES)
+    (tmp_path / f"wl_fast{suffix}").write_bytes(b"")
+    with pytest.raises(LocalExtension, match="'wl_fast' is compiled"):
+        modules.collect(["wl_needs"])
+
+
+def test_a_folder_that_pip_filled_is_an_installation(folder, tmp_path):
+    folder({"wl_vendored.py": "", "wl_vendored-1.0.dist-info/METADATA": ""})
+    assert names("wl_vendored") == set()
+
+
+def test_shipped_modules_import_and_name_their_files(folder, tmp_path, monkeypatch):
+    folder(
+        {
+            "wl_pkg/__init__.py": "",
+            "wl_pkg/mod.py": "def f():\n    raise KeyError(1)",
+            "wl_ns/leaf.py": "v = 5",
+        }
+    )
+    bundle = modules.collect(["wl_pkg.mod", "wl_ns.leaf"])
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(tmp_path)])
+    shipped = modules.Shipped(bundle.blob)
+    shipped.install()
+    try:
+        import wl_ns.leaf
+        import wl_pkg.mod
+
+        assert wl_ns.leaf.v == 5
+        assert wl_pkg.mod.__file__ == str(tmp_path / "wl_pkg" / "mod.py")
+        assert wl_pkg.mod.f.__code__.co_filename == wl_pkg.mod.__file__
+        assert "KeyError" in shipped.get_source("wl_pkg.mod")
+    finally:
+        shipped.remove()
+    assert "wl_pkg.mod" not in sys.modules
+    with pytest.raises(ModuleNotFoundError):
+        import wl_ns.leaf
+
+
+def test_the_worker_path_has_no_folder_of_the_caller(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = modules.worker_path()
+    assert str(tmp_path) not in path
+    assert any(entry.endswith("site-packages") for entry in path)

@@ -1,0 +1,60 @@
+import os
+import pickle
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wrenlite import pipe
+from wrenlite.protocol import Packed
+
+
+def through(messages):
+    """Messages through a real pipe, written by another thread."""
+    out, into = os.pipe()
+
+    def write():
+        for message in messages:
+            pipe.write(into, pipe.frame(message))
+        os.close(into)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reader, got = pipe.Reader(out), []
+    while len(got) < len(messages):
+        got += reader.read()
+    with pytest.raises(EOFError):
+        reader.read()
+    writer.join()
+    os.close(out)
+    return got
+
+
+@settings(deadline=None)  # threads
+@given(st.lists(st.lists(st.integers(0, 300_000), max_size=4), max_size=4))
+def test_messages_of_any_size_arrive_in_order(sizes):
+    messages = [
+        (number, [pickle.PickleBuffer(bytes([number]) * size) for size in each])
+        for number, each in enumerate(sizes)
+    ]
+    for (number, buffers), each in zip(through(messages), sizes, strict=True):
+        assert [bytes(buffer) for buffer in buffers] == [bytes([number]) * size for size in each]
+
+
+def test_large_things_stay_outside_the_pickle():
+    packed = Packed(b"x" * 1_000_000, (bytearray(2_000_000), b"small"))
+    head, *buffers = pipe.frame(pipe.portable(packed))
+    assert len(head) < 1000
+    assert [buffer.nbytes for buffer in buffers] == [1_000_000, 2_000_000, 5]
+    assert Packed(*through([pipe.portable(packed)])[0]).size == packed.size
+
+
+def test_a_small_frame_is_a_frame():
+    message = (1, "two", [3.0])
+    assert pipe.small_frame(message) == bytes(pipe.frame(message)[0])
+
+
+def test_more_buffers_than_one_system_call_takes():
+    (got,) = through([[pickle.PickleBuffer(b"ab") for _ in range(5000)]])
+    assert b"".join(map(bytes, got)) == b"ab" * 5000
