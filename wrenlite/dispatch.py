@@ -31,7 +31,7 @@ from wrenlite import pacing
 from wrenlite.errors import WrenliteError
 from wrenlite.invoker import Backend, Flight
 from wrenlite.job import Job
-from wrenlite.protocol import Ended, Limits, Outcome, Packed, Refused, Request
+from wrenlite.protocol import Ended, Limits, Outcome, Packed, Refused, Request, Usage
 
 
 class Options(NamedTuple):
@@ -264,7 +264,7 @@ class Dispatcher:
         try:
             in_flight.flight = self._backend.invoker.start(request, partial(self._emit, request.invocation))
         except BaseException:  # inline: the user's interrupt, on its way to whoever called map
-            del self._in_flight[request.invocation]
+            self._emit(request.invocation, (), Ended(None, Usage(), indexes))
             raise
 
     def _emit(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None = None) -> None:

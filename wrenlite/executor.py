@@ -8,7 +8,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from wrenlite import local, modules
 from wrenlite.codec import Call, digest, function_name, pack_call, pack_items
@@ -56,6 +56,9 @@ class Executor:
         self._announced = False
         self._module_names: frozenset[str] = frozenset()
         self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an executor cannot travel; Executor() inside the task runs there, in that task")
 
     @classmethod
     def local(

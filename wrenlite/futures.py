@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
 
 if TYPE_CHECKING:
     from wrenlite.job import Job
+
+
+HEARTBEAT_S = 0.5
+"""Seconds of uninterrupted waiting for a lock: Python may miss a signal that comes right before it blocks."""
+
+
+def wait_for(changed: threading.Condition, come: Callable[[], bool], timeout: float | None = None) -> bool:
+    """Wait until something has come; False after so many seconds."""
+    end = None if timeout is None else time.monotonic() + timeout
+    with changed:
+        while not come():
+            left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
+            if left <= 0:
+                return False
+            changed.wait(left)
+        return True
 
 
 class Snapshot(NamedTuple):
@@ -48,20 +66,34 @@ class Future(concurrent.futures.Future[Any]):
     def __repr__(self) -> str:
         return f"<Future {self.job.name}[{self.index}] {self.job.state(self.index)}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a future cannot travel; pass its result()")
+
     def __await__(self) -> Generator[Any, None, Any]:
         return asyncio.wrap_future(self).__await__()
 
     def result(self, timeout: float | None = None) -> Any:
         """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""
-        with self.job.interruptible():
-            super().exception(timeout)
+        self._wait(timeout)
         return self.job.value(self.index)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The task's exception, or None."""
-        with self.job.interruptible():
-            super().exception(timeout)
+        self._wait(timeout)
         return self.job.exception(self.index)
+
+    def _wait(self, timeout: float | None) -> None:
+        end = None if timeout is None else time.monotonic() + timeout
+        with self.job.interruptible():
+            while True:
+                left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
+                try:
+                    super().exception(max(0.0, left))
+                except TimeoutError:
+                    if end is not None and time.monotonic() >= end:
+                        raise
+                else:
+                    return
 
     def cancel(self) -> bool:
         """Cancel the task; False where it has ended. A local worker that is at it is killed."""

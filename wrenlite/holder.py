@@ -7,6 +7,7 @@ in whichever thread calls ``run``; only ``kill`` may be called from another.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import wrenlite
 from wrenlite import pipe
@@ -41,7 +43,7 @@ _LEAVE_S = 1.0
 
 _MANY = 32
 _GATHER_S = 0.0005
-"""With so many tasks of a batch to come they are short: let some outcomes gather, rather than wake for each."""
+"""With so many tasks of a batch to come, they are short: let outcomes gather, rather than wake for each."""
 
 _BOOT = """
 import sys
@@ -94,7 +96,8 @@ class Worker:
         self._reaped = False
         self._reaping = threading.Lock()
         self._peak_bytes = 0
-        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115  # lives as long as the worker
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
+        fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)  # so that it can be cut while it is written
         life, self._life = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -184,30 +187,39 @@ class Worker:
         deadline = now + _START_S if not self._ready else now + _START_S + limit if limit else None
         while True:
             self._wait_for_reply(deadline, limit)
-            try:
-                messages = self._reader.read()
-            except EOFError:
-                raise _Gone from None
-            outcomes: list[Outcome] = []
-            usage = None
-            for kind, *content in messages:
-                if kind == OUTCOME:
-                    index, ok, packed, *rest = content
-                    outcomes.append(Outcome(index, ok, Packed(*packed), *rest))
-                elif kind == END:
-                    usage = Usage(*content[0])._replace(cold=self._cold)
-                elif kind == READY:
-                    self._check_versions(*content)
-                    deadline = time.monotonic() + _START_S + limit if limit else None
-                if kind in (OUTCOME, BEGIN) and limit:
-                    deadline = time.monotonic() + limit
+            messages = self._read()
+            outcomes, usage = self._sort(messages)
             if outcomes:
                 emit(outcomes)
             if usage is not None:
                 return usage
+            if messages and limit:
+                counts = messages[-1][0] in (BEGIN, OUTCOME)
+                deadline = time.monotonic() + (limit if counts else _START_S + limit)
+            elif self._ready and not limit:
+                deadline = None
             left -= len(outcomes)
             if left > _MANY:
                 time.sleep(_GATHER_S)
+
+    def _sort(self, messages: list[Any]) -> tuple[list[Outcome], Usage | None]:
+        outcomes = []
+        usage = None
+        for kind, *content in messages:
+            if kind == OUTCOME:
+                task, ok, packed, *rest = content
+                outcomes.append(Outcome(task, ok, Packed(*packed), *rest))
+            elif kind == END:
+                usage = Usage(*content[0])._replace(cold=self._cold)
+            elif kind == READY:
+                self._check_versions(*content)
+        return outcomes, usage
+
+    def _read(self) -> list[Any]:
+        try:
+            return self._reader.read()
+        except EOFError:
+            raise _Gone from None
 
     def _check_versions(self, protocol: int, version: str) -> None:
         if (protocol, version) != (PROTOCOL, wrenlite.__version__):

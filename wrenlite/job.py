@@ -16,10 +16,10 @@ import time
 from array import array
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
-from typing import Any, Protocol, overload
+from typing import Any, NoReturn, Protocol, overload
 
 from wrenlite.errors import ExecutorClosed, RemoteError, ValueReleased, WrenliteError
-from wrenlite.futures import Future, Snapshot
+from wrenlite.futures import Future, Snapshot, wait_for
 from wrenlite.names import resolving
 from wrenlite.protocol import Outcome, Packed, TaskStats, Usage
 from wrenlite.traces import unpack_failure
@@ -100,6 +100,9 @@ class Job(Sequence[Future]):
         now = self.snapshot()
         return f"<Job {self.id}: {now.finished} of {now.total} finished, {now.failed} failed>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a job cannot travel; pass its results()")
+
     # Waiting
 
     def wait(
@@ -132,8 +135,8 @@ class Job(Sequence[Future]):
             return bool(self._failed) and return_when == FIRST_EXCEPTION
 
         signal = self._one_more if return_when == FIRST_COMPLETED else self._all_or_failure
-        with self.interruptible(cancel_on_interrupt), signal:
-            return signal.wait_for(come, timeout)
+        with self.interruptible(cancel_on_interrupt):
+            return wait_for(signal, come, timeout)
 
     def results(self, return_exceptions: bool = False, timeout: float | None = None) -> list[Any]:
         """All values in input order.
@@ -165,8 +168,8 @@ class Job(Sequence[Future]):
         order = range(self._total) if ordered else self._as_completed(None)
         for index in order:
             if ordered:
-                with self.interruptible(), self._one_more:
-                    self._one_more.wait_for(lambda index=index: self._outcomes[index] is not None)  # type: ignore[misc]
+                with self.interruptible():
+                    wait_for(self._one_more, lambda: self._outcomes[index] is not None)  # noqa: B023
             value = self.value(index)
             with self._lock:
                 self._values.pop(index, None)
@@ -182,10 +185,10 @@ class Job(Sequence[Future]):
         seen = 0
         while seen < self._total:
             left = None if end is None else end - time.monotonic()
-            with self.interruptible(), self._one_more:
-                if not self._one_more.wait_for(lambda: len(self._finished) > seen, left):  # noqa: B023
+            with self.interruptible():
+                if not wait_for(self._one_more, lambda: len(self._finished) > seen, left):  # noqa: B023
                     raise TimeoutError(f"{self!r} after {timeout:g} s")
-                fresh = self._finished[seen:]
+            fresh = self._finished[seen:]
             seen += len(fresh)
             yield from fresh
 

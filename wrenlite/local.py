@@ -66,12 +66,44 @@ def connect_inline() -> Backend:
     return Backend("the calling thread", store, InlineInvoker(store), PACE, in_caller=True)
 
 
-def _temporary_store() -> LocalStore:
-    """A folder that is made on first use, and goes with the store or with the process."""
-    root = Path(tempfile.gettempdir()) / f"wrenlite-{os.getpid()}-{os.urandom(4).hex()}"
-    store = LocalStore(root)
-    weakref.finalize(store, _remove, root, os.getpid())
-    return store
+def _temporary_store() -> _TemporaryStore:
+    """A new store; takes away what is left of those of processes that are gone."""
+    parent = Path(tempfile.gettempdir())
+    _sweep(parent)
+    root = parent / f"wrenlite-{os.getpid()}-{os.urandom(4).hex()}"
+    return _TemporaryStore(root)
+
+
+class _TemporaryStore(LocalStore):
+    """A folder that is made on first use, and removed with what uses it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._owner = os.getpid()
+        self._finalizer = weakref.finalize(self, _remove, root, self._owner)
+
+    def outlive_exit(self) -> None:
+        """At exit, stay until ``remove``: the jobs that are still open then may need it."""
+        self._finalizer.atexit = False
+
+    def remove(self) -> None:
+        """Remove the folder with what is in it."""
+        _remove(Path(self.root), self._owner)
+
+    def __reduce__(self) -> tuple[type[LocalStore], tuple[str]]:
+        return LocalStore, (self.root,)  # a worker reads it, and removes nothing
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what processes left that were killed: a folder names its process."""
+    for folder in parent.glob("wrenlite-*-*"):
+        owner = folder.name.split("-")[1]
+        with contextlib.suppress(OSError):  # the kill asks only whether there is such a process
+            if owner.isdecimal() and folder.stat().st_uid == os.getuid():
+                try:
+                    os.kill(int(owner), 0)
+                except ProcessLookupError:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(root: Path, owner: int) -> None:
@@ -82,13 +114,15 @@ def _remove(root: Path, owner: int) -> None:
 class ProcessInvoker:
     """Runs each request in one of a few worker processes, which stay for the next ones."""
 
-    def __init__(self, slots: int, store: LocalStore, memory_limit: int | None = None) -> None:
+    def __init__(self, slots: int, store: _TemporaryStore, memory_limit: int | None = None) -> None:
         self.slots = slots
+        self._store = store
+        store.outlive_exit()
         self._lock = threading.Lock()
         self._closed = False
         self._all: list[_Slot] = []
         self._free: list[_Slot] = []  # the one used last is taken first: it is warm
-        env = dict(os.environ)
+        env = {**os.environ, "WRENLITE_BACKEND": "inline"}  # a map inside a task runs in that task
         for setting in _THREAD_SETTINGS:  # N workers with N threads each would fight over the cores
             env.setdefault(setting, str(max(1, cpu_count() // slots)))
 
@@ -119,6 +153,7 @@ class ProcessInvoker:
             slot.close()
         for slot in slots:
             slot.join()
+        self._store.remove()
 
     def _release(self, slot: _Slot) -> None:
         with self._lock:
@@ -232,7 +267,8 @@ class InlineInvoker:
 
     slots = 1
 
-    def __init__(self, store: LocalStore) -> None:
+    def __init__(self, store: _TemporaryStore) -> None:
+        self._store = store
         self._runner = Runner(store, ships_modules=False, interrupts=True)
 
     def start(self, request: Request, emit: Emit) -> Flight:
@@ -248,7 +284,8 @@ class InlineInvoker:
         return _Landed()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Remove the store."""
+        self._store.remove()
 
 
 class _Landed:

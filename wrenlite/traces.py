@@ -88,7 +88,7 @@ def pack_failure(error: BaseException, packer: Packer, table: Sequence[object], 
     for _ in range(hide):
         if error.__traceback__ is not None:
             error.__traceback__ = error.__traceback__.tb_next
-    trace = _trace(traceback.TracebackException.from_exception(error))
+    trace = _trace(traceback.TracebackException.from_exception(error, compact=True), _CHAIN)
     return packer.pack(RemoteFailure(_pack_chain(error, packer, table), trace))
 
 
@@ -142,7 +142,7 @@ def _relink(link: Link) -> BaseException:
     return error
 
 
-def _trace(seen: TracebackException) -> Trace:
+def _trace(seen: TracebackException, depth: int) -> Trace:
     joint, origin = "", None
     if seen.__cause__ is not None:
         joint, origin = "The above exception was the direct cause of the following exception", seen.__cause__
@@ -153,8 +153,8 @@ def _trace(seen: TracebackException) -> Trace:
         tuple(frames),
         "".join(seen.format_exception_only()),
         joint,
-        _trace(origin) if origin else None,
-        tuple(_trace(member) for member in seen.exceptions or ()),
+        _trace(origin, depth - 1) if origin and depth else None,
+        tuple(_trace(member, depth - 1) for member in seen.exceptions or () if depth),
     )
 
 

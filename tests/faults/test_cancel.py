@@ -1,0 +1,151 @@
+"""Cancelling: queued, dispatched, done, twice; and interrupts."""
+
+import concurrent.futures
+import time
+
+import pytest
+
+import wrenlite
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """Tasks that note that they run, and wait for the gate to open."""
+
+    class Gate:
+        path = tmp_path / "open"
+
+        @staticmethod
+        def task(n, folder=str(tmp_path)):
+            import os
+            import time
+
+            with open(os.path.join(folder, f"ran-{n}"), "a") as file:
+                file.write("x")
+            while not os.path.exists(os.path.join(folder, "open")):
+                time.sleep(0.01)
+            return n
+
+        @staticmethod
+        def runs():
+            return {file.name: file.read_text() for file in tmp_path.glob("ran-*")}
+
+        def wait_for(self, *tasks):
+            end = time.monotonic() + 30
+            while not {f"ran-{n}" for n in tasks} <= set(self.runs()):
+                assert time.monotonic() < end, f"only {self.runs()} ran"
+                time.sleep(0.01)
+
+    return Gate()
+
+
+def test_a_queued_task_never_starts(pool, gate):
+    job = pool.map(gate.task, range(5), chunksize=1)
+    gate.wait_for(0, 1)
+    assert job[4].cancel()
+    assert job[4].cancelled()
+    assert job[4].cancel()  # twice
+    gate.path.touch()
+    assert job.wait(30)
+    assert [future.cancelled() for future in job] == [False] * 4 + [True]
+    with pytest.raises(concurrent.futures.CancelledError):
+        job[4].result()
+    with pytest.raises(concurrent.futures.CancelledError):
+        job.results()
+    assert job.results(return_exceptions=True)[:4] == [0, 1, 2, 3]
+    assert "ran-4" not in gate.runs()
+    assert job.snapshot().cancelled == 1
+
+
+def test_a_running_task_is_killed_and_its_batch_mates_run_elsewhere(pool, gate):
+    job = pool.map(gate.task, range(3), chunksize=3)
+    gate.wait_for(0)
+    assert job[0].cancel()
+    gate.wait_for(1)  # though the gate is shut: 0 was killed
+    gate.path.touch()
+    assert job.results(return_exceptions=True)[1:] == [1, 2]
+    assert gate.runs() == {"ran-0": "x", "ran-1": "x", "ran-2": "x"}
+    assert [stats.attempts for stats in job.stats()] == [0, 1, 1]
+
+
+def test_a_task_that_waits_in_its_batch_is_dropped(pool, gate):
+    job = pool.map(gate.task, range(3), chunksize=3)
+    gate.wait_for(0)
+    assert job[1].cancel()
+    gate.path.touch()
+    assert job.wait(30)
+    assert [future.cancelled() for future in job] == [False, True, False]
+    assert job[2].result() == 2
+
+
+def test_a_job_is_cancelled_and_what_is_finished_is_kept(pool, gate):
+    gate_task = gate.task
+    job = pool.map(lambda n: n if n < 2 else gate_task(n), range(100), chunksize=1)
+    gate.wait_for(2, 3)
+    assert job[0].result() == 0
+    assert job.cancel() == 98
+    assert job.cancel() == 0
+    assert job.wait(5)
+    assert job.results(return_exceptions=True)[:2] == [0, 1]
+    assert pool.map(abs, [-1]).results() == [1]  # the workers were replaced
+
+
+def test_futures_made_before_and_after_hear_of_it(pool, gate):
+    job = pool.map(gate.task, range(4))
+    early = job[3]
+    heard = []
+    early.add_done_callback(heard.append)
+    job.cancel()
+    assert heard == [early]
+    assert job[2].cancelled()
+    assert concurrent.futures.wait(job, 5).not_done == set()
+
+
+def test_a_cancel_of_one_job_leaves_the_other(pool, gate):
+    first = pool.map(gate.task, range(4), chunksize=1)
+    second = pool.map(lambda n: n, range(50))
+    gate.wait_for(0, 1)
+    first.cancel()
+    assert second.results(timeout=30) == list(range(50))
+
+
+def test_shutdown_that_cancels(gate):
+    executor = wrenlite.Executor.local(2)
+    job = executor.map(gate.task, range(10), chunksize=1)
+    gate.wait_for(0, 1)
+    start = time.monotonic()
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert time.monotonic() - start < 1
+    assert job.wait(10)
+    assert all(future.cancelled() for future in job)
+    executor.shutdown()
+
+
+def test_shutdown_waits_for_what_runs(gate):
+    executor = wrenlite.Executor.local(2)
+    job = executor.map(gate.task, range(4), chunksize=1)
+    executor.shutdown(wait=False)
+    assert not job.wait(0)
+    gate.path.touch()
+    executor.shutdown()
+    assert job.results() == [0, 1, 2, 3]
+
+
+def test_an_executor_that_is_forgotten_finishes_its_jobs(gate):
+    job = wrenlite.Executor.local(2).map(gate.task, range(4))
+    gate.path.touch()
+    assert job.results(timeout=30) == [0, 1, 2, 3]
+
+
+def test_time_outs_of_waiting(pool, gate):
+    job = pool.map(gate.task, [0])
+    with pytest.raises(TimeoutError):
+        job.results(timeout=0.05)
+    with pytest.raises(TimeoutError):
+        job[0].result(timeout=0.05)
+    with pytest.raises(TimeoutError):
+        next(job.as_completed(timeout=0.05))
+    assert job.wait(0.05) is False
+    assert wrenlite.wait(job, timeout=0.05) == ([], [job[0]])
+    gate.path.touch()
+    assert job.results() == [0]

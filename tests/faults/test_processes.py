@@ -1,0 +1,392 @@
+"""What can happen to the caller's process: interrupts, signals, forks, its end, many of them at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import wrenlite
+
+
+def alive(pid):
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+def gone_within(pids, seconds):
+    deadline = time.monotonic() + seconds
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not any(map(alive, pids))
+
+
+def line(process):
+    return process.stdout.readline().strip()
+
+
+WORKERS_AT_WORK = """
+    import atexit, os, re, sys, threading, time
+    import wrenlite
+    from wrenlite import as_completed, wait
+
+    def say_when_the_main_thread_waits():
+        main = threading.main_thread().ident
+        about_to_wait.wait()
+        seen = 0
+        while seen < 5:  # in a row, so that it is not on its way into the wait
+            waits = sys._current_frames()[main].f_code.co_name in ("wait", "join", "_wait_for_tstate_lock")
+            seen = seen + 1 if waits else 0
+            time.sleep(0.01)
+        print("ready")
+
+    about_to_wait = threading.Event()
+    threading.Thread(target=say_when_the_main_thread_waits, daemon=True).start()
+
+    def hang(n):
+        with open(f"pid-{n}", "w") as file:
+            file.write(str(os.getpid()))
+        if n == 1:
+            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that never comes back
+        time.sleep(600)
+
+    executor = wrenlite.Executor.local(2)
+    job = executor.map(lambda n: n if n > 1 else hang(n), range(4), chunksize=1)
+    while not (os.path.exists("pid-0") and os.path.exists("pid-1") and os.path.getsize("pid-1")):
+        time.sleep(0.01)
+    while not os.path.getsize("pid-0"):
+        time.sleep(0.01)
+"""
+
+
+def workers(tmp_path):
+    return [int((tmp_path / f"pid-{n}").read_text()) for n in (0, 1)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_no_worker_outlives_a_killed_parent(start_script, tmp_path, number):
+    process = start_script(WORKERS_AT_WORK + "    print('ready'); time.sleep(600)")
+    assert line(process) == "ready"
+    pids = workers(tmp_path)
+    assert all(map(alive, pids))
+    process.send_signal(number)
+    assert gone_within([process.pid, *pids], 2)
+
+
+def test_no_worker_outlives_a_killed_parent_whose_fork_lives_on(start_script, tmp_path):
+    process = start_script(
+        WORKERS_AT_WORK
+        + """
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+        os._exit(0)
+    print(child)
+    time.sleep(600)
+    """
+    )
+    child = int(line(process))
+    pids = workers(tmp_path)
+    process.kill()
+    assert gone_within([process.pid, *pids], 2)
+    assert alive(child)
+    os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    ["job.results()", "job.wait()", "job[0].result()", "list(job.as_completed())", "wrenlite.wait(job)"],
+)
+def test_an_interrupt_cancels_the_job_that_is_waited_for(start_script, tmp_path, waiting):
+    process = start_script(
+        WORKERS_AT_WORK
+        + f"""
+    first = executor.map(abs, [-1])
+    try:
+        about_to_wait.set()
+        {waiting}
+    except KeyboardInterrupt:
+        print(job.snapshot().cancelled, job.wait(1), first.results(timeout=30))
+    """
+    )
+    assert line(process) == "ready"
+    pids = workers(tmp_path)
+    os.kill(process.pid, signal.SIGINT)
+    assert line(process) == "4 True [1]"
+    assert gone_within(pids, 2)
+    assert process.wait(10) == 0
+
+
+def test_an_interrupt_that_only_ends_the_waiting(start_script, tmp_path):
+    process = start_script(
+        WORKERS_AT_WORK
+        + """
+    def wait_for_flag(n):
+        while not os.path.exists("flag"):
+            time.sleep(0.01)
+        return n
+
+    job.cancel()
+    job = executor.map(wait_for_flag, range(4))
+    try:
+        about_to_wait.set()
+        job.wait(cancel_on_interrupt=False)
+    except KeyboardInterrupt:
+        print("interrupted")
+    print(job.results())
+    """
+    )
+    assert line(process) == "ready"
+    os.kill(process.pid, signal.SIGINT)
+    assert line(process) == "interrupted"
+    (tmp_path / "flag").touch()
+    assert line(process) == "[0, 1, 2, 3]"
+    assert process.wait(10) == 0
+
+
+def test_an_interrupt_while_the_data_is_read_starts_nothing(start_script, tmp_path):
+    process = start_script(
+        """
+        import time
+        import wrenlite
+
+        def data():
+            yield 1
+            print("ready")
+            time.sleep(600)
+
+        executor = wrenlite.Executor.local(2)
+        try:
+            executor.map(lambda n: open("ran", "w").close(), data())
+        except KeyboardInterrupt:
+            print(executor.map(abs, [-2]).results())
+        """
+    )
+    assert line(process) == "ready"
+    os.kill(process.pid, signal.SIGINT)
+    assert line(process) == "[2]"
+    assert process.wait(10) == 0
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_interrupt_of_an_inline_job_ends_it(start_script):
+    process = start_script(
+        """
+        import time
+        import wrenlite
+
+        def hang(n):
+            if n == 2:
+                print("ready", flush=True)
+                time.sleep(600)
+            return n
+
+        executor = wrenlite.Executor.inline()
+        try:
+            executor.map(hang, range(5))
+        except KeyboardInterrupt:
+            print(executor.map(abs, [-2]).results())
+        """
+    )
+    assert line(process) == "ready"
+    os.kill(process.pid, signal.SIGINT)
+    assert line(process) == "[2]"
+    assert process.wait(10) == 0
+
+
+def test_an_interrupt_that_nobody_catches(start_script, tmp_path):
+    process = start_script(WORKERS_AT_WORK + "    about_to_wait.set(); job.results()")
+    assert line(process) == "ready"
+    pids = workers(tmp_path)
+    os.kill(process.pid, signal.SIGINT)
+    assert gone_within([*pids, process.pid], 2)
+    assert "KeyboardInterrupt" in process.stderr.read()
+
+
+def test_with_an_interrupt_the_block_does_not_wait(start_script, tmp_path):
+    process = start_script(WORKERS_AT_WORK + "    with executor:\n        print('ready'); time.sleep(600)")
+    assert line(process) == "ready"
+    pids = workers(tmp_path)
+    os.kill(process.pid, signal.SIGINT)
+    assert gone_within([*pids, process.pid], 2)
+
+
+def test_a_script_that_ends_waits_for_its_jobs(script, tmp_path):
+    ended = script(
+        """
+        import time
+        import wrenlite
+
+        def late(n):
+            time.sleep(0.2)
+            open(f"done-{n}", "w").close()
+
+        wrenlite.Executor.local(2).map(late, range(4))
+        """
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(list(tmp_path.glob("done-*"))) == 4
+
+
+def test_an_interrupt_of_a_script_that_waits_at_its_end(start_script, tmp_path):
+    process = start_script(WORKERS_AT_WORK + "    atexit.register(about_to_wait.set)")
+    assert line(process) == "ready"
+    pids = workers(tmp_path)
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGINT)
+    assert gone_within([*pids, process.pid], 2)
+
+
+def test_a_forked_child_cannot_use_its_parents_executor_and_does_it_no_harm(script):
+    ended = script(
+        """
+        import os
+        import wrenlite
+
+        executor = wrenlite.Executor.local(2)
+        job = executor.map(lambda n: n + 1, range(5))
+        assert job.results() == [1, 2, 3, 4, 5]
+        pending = executor.map(lambda n: __import__("time").sleep(1), [1])
+        child = os.fork()
+        if child == 0:
+            code = 0
+            try:
+                executor.map(abs, [1])
+                code = 1
+            except wrenlite.ExecutorClosed as error:
+                code = 0 if "forked" in str(error) else 2
+            try:
+                pending.results()
+                code = 3
+            except wrenlite.ExecutorClosed:
+                pass
+            if wrenlite.Executor.local(1).map(abs, [-4]).results() != [4]:
+                code = 4
+            if job.results() != [1, 2, 3, 4, 5]:
+                code = 5
+            raise SystemExit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert pending.results() == [None]
+        assert executor.map(abs, [-3]).results() == [3]
+        """
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_worker_that_cannot_start_is_named(monkeypatch, pool):
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with pytest.raises(wrenlite.WorkerStartError, match="/no/such/python"):
+        pool.map(abs, range(100)).results()
+
+
+def test_a_worker_that_ends_at_its_start_is_named_with_what_it_said(monkeypatch, pool, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho this Python is broken >&2\nexit 4\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    with pytest.raises(wrenlite.WorkerStartError, match=r"code 4(.|\n)*this Python is broken"):
+        pool.map(abs, range(100)).results()
+
+
+def test_another_version_of_wrenlite_in_the_worker_is_refused(monkeypatch, pool):
+    monkeypatch.setattr(wrenlite, "__version__", "0.0.0")
+    with pytest.raises(wrenlite.VersionMismatch, match=r"runs wrenlite 0\.0\.0.*Restart"):
+        pool.map(abs, range(100)).results()
+
+
+def test_a_full_disk_is_said_before_anything_starts(script):
+    ended = script(
+        """
+        import resource
+        import wrenlite
+
+        executor = wrenlite.Executor.local(2)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        ballast = "x" * 100_000
+        try:
+            executor.map(lambda n: ballast, [1])
+        except wrenlite.StoreError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        print(len(executor.map(lambda n: ballast, [1]).results()[0]))
+        """
+    )
+    assert ended.stderr == ""
+    assert "cannot write 'code/" in ended.stdout
+    assert "File too large" in ended.stdout
+    assert ended.stdout.endswith("100000\n")
+
+
+def test_nothing_is_left_in_the_temporary_folder(script, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    ended = script(
+        """
+        import wrenlite
+
+        print(wrenlite.Executor.local(2).map(lambda n: n, range(3)).results())
+        """,
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+    )
+    assert ended.stdout == "[0, 1, 2]\n"
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_what_a_killed_process_left_in_the_temporary_folder_is_swept(start_script, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = start_script(WORKERS_AT_WORK + "    print('ready'); time.sleep(600)")
+    assert line(process) == "ready"
+    process.kill()
+    process.wait()
+    (left,) = tmp_path.glob("wrenlite-*")
+    ended = subprocess.run(
+        [sys.executable, "-c", "import wrenlite; wrenlite.Executor.local(1).map(abs, [1]).results()"],
+        check=True,
+    )
+    assert ended.returncode == 0
+    assert not left.exists()
+
+
+def test_two_executors_at_once():
+    with wrenlite.Executor.local(2) as one, wrenlite.Executor.local(1) as two:
+        jobs = [executor.map(lambda n: n * 2, range(200)) for executor in (one, two, one, two)]
+        assert all(job.results() == [n * 2 for n in range(200)] for job in jobs)
+
+
+def test_threads_that_share_an_executor(pool):
+    def use(by):
+        return pool.map(lambda n: n * by, range(50)).results()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(use, range(20))) == [[n * by for n in range(50)] for by in range(20)]
+
+
+def test_twenty_processes_at_once(tmp_path):
+    program = "import wrenlite; print(sum(wrenlite.Executor.local(2).map(abs, range(-100, 0)).results()))"
+    command = [sys.executable, "-c", program]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) for _ in range(20)]
+    assert [process.communicate()[0] for process in started] == [b"5050\n"] * 20
+    assert [process.returncode for process in started] == [0] * 20
+
+
+def test_a_parent_that_ignores_sigchld(script):
+    ended = script(
+        """
+        import os, signal
+        import wrenlite
+
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        executor = wrenlite.Executor.local(1)
+        print(executor.map(lambda n: os._exit(1) if n == 1 else n, range(3)).results(return_exceptions=True))
+        """
+    )
+    assert ended.stderr == ""
+    assert "WorkerDied" in ended.stdout
+    assert ended.stdout.startswith("[0, ")
+    assert ended.stdout.endswith(", 2]\n")

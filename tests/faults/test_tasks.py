@@ -1,0 +1,540 @@
+"""What a task can do to its worker: each its own clear error, no effect on the other tasks, exact counts."""
+
+import os
+import signal
+import time
+
+import pytest
+
+import wrenlite
+
+
+def results(pool, function, items, **options):
+    return pool.map(function, items, **options).results(return_exceptions=True)
+
+
+# Exceptions that do not travel
+
+
+def test_an_exception_that_cannot_be_pickled_comes_as_text(pool):
+    def fails(_):
+        import threading
+
+        error = ValueError("about to be lost")
+        error.lock = threading.Lock()
+        raise error
+
+    with pytest.raises(wrenlite.RemoteError, match="ValueError: about to be lost") as caught:
+        pool.submit(fails, 0).result()
+    assert "raise error" in str(caught.value.__cause__)
+
+
+def test_an_exception_that_cannot_be_unpickled_comes_as_text(pool):
+    class Strict(Exception):
+        def __init__(self, code, reason):
+            super().__init__(f"{code}: {reason}")
+
+    def fails(_):
+        raise Strict(404, "nothing there")
+
+    with pytest.raises(wrenlite.RemoteError, match="Strict: 404: nothing there") as caught:
+        pool.submit(fails, 0).result()
+    assert 'raise Strict(404, "nothing there")' in str(caught.value.__cause__)
+
+
+def test_an_exception_that_only_the_worker_can_unpickle_comes_as_text(pool):
+    class Fussy(Exception):
+        def __reduce__(self):
+            import os
+
+            return (Fussy if "OMP_NUM_THREADS" in os.environ else int), ("not a number",)
+
+    def fails(_):
+        raise Fussy("only there")
+
+    error = pool.submit(fails, 0).exception()
+    assert isinstance(error, Fussy | wrenlite.RemoteError)
+    assert "only there" in str(error.__cause__)
+
+
+def test_an_exception_group_keeps_its_members(pool):
+    def fails(_):
+        raise ExceptionGroup("several", [ValueError(1), KeyError("two")])
+
+    error = pool.submit(fails, 0).exception()
+    assert isinstance(error, ExceptionGroup)
+    assert [type(member) for member in error.exceptions] == [ValueError, KeyError]
+    text = str(error.__cause__)
+    assert "ValueError: 1" in text
+    assert "KeyError: 'two'" in text
+
+
+def test_contexts_and_suppressed_contexts(pool):
+    def fails(quiet):
+        try:
+            1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            if quiet:
+                raise ValueError("quiet") from None
+            raise ValueError("loud")  # noqa: B904  # the context is what is tested
+
+    loud, quiet = results(pool, fails, [False, True])
+    assert isinstance(loud.__context__, ZeroDivisionError)
+    assert "During handling" in str(loud.__cause__)
+    assert "ZeroDivisionError" not in str(quiet.__cause__)
+
+
+def test_notes_travel(pool):
+    def fails(_):
+        error = ValueError("x")
+        error.add_note("look here")
+        raise error
+
+    assert "look here" in pool.submit(fails, 0).exception().__notes__
+
+
+def test_a_runaway_chain_does_not_hang(pool):
+    def fails(_):
+        error = ValueError("last")
+        for n in range(5000):
+            cause, error = error, ValueError(n)
+            error.__cause__ = cause
+        raise error
+
+    assert isinstance(pool.submit(fails, 0).exception(timeout=60), ValueError | wrenlite.RemoteError)
+
+
+@pytest.mark.parametrize("kind", ["KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError"])
+def test_what_is_no_exception_of_a_program_does_not_reach_the_caller_as_itself(pool, kind):
+    def fails(name):
+        import asyncio  # noqa: F401
+
+        raise eval(name)("by the task")
+
+    with pytest.raises(wrenlite.RemoteError, match=kind.rpartition(".")[2]):
+        pool.submit(fails, kind).result()
+
+
+# Values that do not travel
+
+
+def test_a_value_that_unpickles_into_an_error(pool):
+    class Bomb:
+        def __reduce__(self):
+            return int, ("not a number",)
+
+    def make(n):
+        return Bomb() if n == 1 else n
+
+    job = pool.map(make, range(3))
+    with pytest.raises(wrenlite.RemoteError, match=r"value of task 1 of make.* cannot be .*ValueError"):
+        job.results()
+    with pytest.raises(wrenlite.RemoteError):
+        job[1].result()
+    assert isinstance(job[1].exception(), wrenlite.RemoteError)
+    assert job[2].result() == 2
+
+
+def test_an_item_that_cannot_be_unpickled_on_the_worker(pool):
+    class Bomb:
+        def __reduce__(self):
+            return int, ("not a number",)
+
+    one, error = results(pool, lambda x: x, [1, Bomb()])
+    assert one == 1
+    assert isinstance(error, wrenlite.RemoteError)
+    assert "item 1 cannot be unpickled on the worker: ValueError" in str(error)
+
+
+def test_a_module_that_the_worker_does_not_have(pool):
+    def needs(_):
+        import no_such_module_anywhere  # noqa: F401
+
+    error = pool.submit(needs, 0).exception()
+    assert isinstance(error, ModuleNotFoundError)
+    assert any("no module 'no_such_module_anywhere': install it" in note for note in error.__notes__)
+
+
+# Workers that die
+
+
+def die_by(signal_name):
+    def die(n):
+        import os
+        import signal
+
+        if n == 50:
+            os.kill(os.getpid(), getattr(signal, signal_name))
+            signal.pause()
+        return n
+
+    return die
+
+
+def segfault(n):
+    import ctypes
+
+    if n == 50:
+        ctypes.string_at(0)
+    return n
+
+
+def c_exit(n):
+    if n == 50:
+        os._exit(7)
+    return n
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (die_by("SIGKILL"), "killed by SIGKILL, perhaps by the system for want of memory"),
+        (die_by("SIGTERM"), "killed by SIGTERM"),
+        (die_by("SIGSTOP"), "stopped by SIGSTOP"),
+        (die_by("SIGABRT"), "killed by SIGABRT"),
+        (segfault, r"killed by SIGSEGV(.|\n)*last output(.|\n)*Segmentation fault(.|\n)*in segfault"),
+        (c_exit, "exited with code 7"),
+    ],
+    ids=["kill", "term", "stop", "abort", "segfault", "exit"],
+)
+def test_of_a_hundred_tasks_only_the_one_that_kills_its_worker_fails(pool, function, words):
+    job = pool.map(function, range(100), chunksize=100)
+    values = job.results(return_exceptions=True)
+    assert isinstance(values[50], wrenlite.WorkerDied)
+    with pytest.raises(wrenlite.WorkerDied, match=words) as caught:
+        raise values[50]
+    assert f"task 50 of {job.id}" in str(caught.value)
+    assert values[:50] + values[51:] == [n for n in range(100) if n != 50]
+
+
+def test_sys_exit_in_a_task_is_its_failure_and_not_the_workers_end(executor):
+    def leave(n):
+        import sys
+
+        if n == 1:
+            sys.exit("enough")
+        return n
+
+    job = executor.map(leave, range(3))
+    values = job.results(return_exceptions=True)
+    assert (values[0], values[2]) == (0, 2)
+    with pytest.raises(wrenlite.WorkerDied, match=r"sys.exit\('enough'\)"):
+        job.results()
+
+
+def test_what_was_finished_is_not_run_again_and_the_culprit_alone_loses_an_attempt(pool, tmp_path):
+    def note(n, folder=str(tmp_path)):
+        import os
+
+        with open(os.path.join(folder, f"{n:03}"), "a") as file:
+            file.write("x")
+        if n == 50:
+            os._exit(1)
+        return n
+
+    job = pool.map(note, range(100), chunksize=100)
+    values = job.results(return_exceptions=True)
+    assert sum(isinstance(value, int) for value in values) == 99
+    assert [file.read_text() for file in sorted(tmp_path.iterdir())] == ["x"] * 100
+    assert [stats.attempts for stats in job.stats()] == [1] * 100
+
+
+def test_retries_after_deaths_are_exact(pool, tmp_path):
+    def die_three_times(n, folder=str(tmp_path)):
+        import os
+
+        if n == 5:
+            with open(os.path.join(folder, "runs"), "a") as file:
+                file.write("x")
+            if os.path.getsize(os.path.join(folder, "runs")) < 4:
+                os._exit(1)
+        return n
+
+    job = pool.map(die_three_times, range(10), chunksize=10, retries=3)
+    assert job.results() == list(range(10))
+    assert (tmp_path / "runs").read_text() == "xxxx"
+    assert [stats.attempts for stats in job.stats()] == [1] * 5 + [4] + [1] * 4
+
+
+def test_retries_after_deaths_run_out(pool, tmp_path):
+    def always_die(file):
+        import os
+
+        with open(file, "a") as stream:
+            stream.write("x")
+        os._exit(1)
+
+    with pytest.raises(wrenlite.WorkerDied):
+        pool.map(always_die, [str(tmp_path / "runs")], retries=3).results()
+    assert (tmp_path / "runs").read_text() == "xxxx"
+
+
+# Time
+
+
+def test_a_task_that_takes_too_long_is_killed_though_it_ignores_signals(pool):
+    def hang(n):
+        import re
+        import signal
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
+        if n == 3:
+            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that never comes back
+        return n
+
+    start = time.monotonic()
+    job = pool.map(hang, range(6), timeout=0.5, chunksize=6)
+    values = job.results(return_exceptions=True)
+    assert time.monotonic() - start < 10
+    assert isinstance(values[3], wrenlite.TaskTimeout)
+    assert "longer than timeout=0.5 s" in str(values[3])
+    assert values[:3] + values[4:] == [0, 1, 2, 4, 5]
+    assert [stats.attempts for stats in job.stats()] == [1] * 6
+
+
+def test_the_timeout_is_each_tasks_own(pool):
+    def nap(_):
+        import time
+
+        time.sleep(0.3)
+
+    assert pool.map(nap, range(4), timeout=1.0, chunksize=4).results() == [None] * 4
+
+
+# Memory
+
+
+def test_the_memory_limit_fails_the_task_that_crosses_it_with_the_figures():
+    def allocate(megabytes):
+        return len(bytearray(megabytes * 2**20))
+
+    with wrenlite.Executor.local(2, memory_limit="400MB") as executor:
+        job = executor.map(allocate, [10, 1000, 20])
+        values = job.results(return_exceptions=True)
+    assert (values[0], values[2]) == (10 * 2**20, 20 * 2**20)
+    assert isinstance(values[1], wrenlite.OutOfMemory)
+    assert isinstance(values[1], MemoryError)
+    assert "400 MB" in str(values[1])
+
+
+def test_a_memory_error_without_a_limit_is_itself(pool):
+    def fails(_):
+        raise MemoryError("its own")
+
+    error = pool.submit(fails, 0).exception()
+    assert type(error) is MemoryError
+
+
+# Tasks that misbehave
+
+
+def test_a_task_that_closes_file_descriptors(pool):
+    def close(n):
+        import os
+
+        if n == 1:
+            os.closerange(0, 3)
+        else:
+            print("before and after", n)
+        return n
+
+    job = pool.map(close, range(4), chunksize=4)
+    assert job.results() == [0, 1, 2, 3]
+    assert job.logs(2) == "before and after 2\n"
+
+
+def test_a_task_that_closes_every_file_descriptor_fails_alone(pool):
+    def close(n):
+        import os
+
+        if n == 1:
+            os.closerange(0, 1000)
+        return n
+
+    values = results(pool, close, range(4), chunksize=4)
+    assert isinstance(values[1], wrenlite.WorkerDied)
+    assert values[:1] + values[2:] == [0, 2, 3]
+
+
+def test_a_task_that_closes_and_replaces_stdout(pool):
+    def replace(n):
+        import io
+        import sys
+
+        print("before", n)
+        if n == 0:
+            sys.stdout.close()
+        if n == 1:
+            sys.stdout = sys.stderr = io.StringIO()
+            print("lost")
+        return n
+
+    job = pool.map(replace, range(4), chunksize=4)
+    assert job.results() == [0, 1, 2, 3]
+    assert job.logs(3) == "before 3\n"
+
+
+def test_garbage_on_the_standard_streams_is_output(pool):
+    def garbage(n):
+        import os
+
+        os.write(1, b"\x80\x05garbage\xff" * 10)
+        os.write(2, b"more")
+        return n
+
+    job = pool.map(garbage, range(20))
+    assert job.results() == list(range(20))
+    assert job.logs(7).count("garbage") == 10
+    assert job.logs(7).endswith("more")
+
+
+def test_ten_megabytes_of_prints_are_kept_in_part(pool):
+    def chatter(n):
+        for line in range(100_000):
+            print(f"{n} {line:08} " + "x" * 88)
+        return n
+
+    job = pool.map(chatter, [1, 2])
+    assert job.results() == [1, 2]
+    assert len(job.logs(0)) < 70_000
+    assert "1 00000000" in job.logs(0)
+    assert "1 00099999" in job.logs(0)
+    assert "bytes left out" in job.logs(0)
+
+
+def test_output_of_python_of_c_and_of_children_is_kept_in_order(pool):
+    def talk(n):
+        import os
+        import subprocess
+        import sys
+
+        print("one", n)
+        print("two", n, file=sys.stderr)
+        os.write(1, b"three\n")
+        subprocess.run(["echo", "four"], check=True)
+        return n
+
+    job = pool.map(talk, [5])
+    job.results()
+    assert job.logs(0) == "one 5\ntwo 5\nthree\nfour\n"
+    assert job.logs() == "[task 0]\none 5\ntwo 5\nthree\nfour\n"
+
+
+def test_a_task_that_forks_and_returns_twice(pool):
+    def fork(n):
+        import os
+
+        os.fork()
+        return n
+
+    job = pool.map(fork, range(20), chunksize=5)
+    assert job.results() == list(range(20))
+    assert [stats.attempts for stats in job.stats()] == [1] * 20
+
+
+def test_a_task_whose_child_lives_on(pool):
+    def leave_a_child(n):
+        import os
+        import time
+
+        if n == 0 and os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        if n == 1:
+            os._exit(3)
+        return n
+
+    values = results(pool, leave_a_child, range(3), chunksize=3)
+    assert (values[0], values[2]) == (0, 2)
+    assert isinstance(values[1], wrenlite.WorkerDied)
+
+
+def test_threads_that_outlive_their_task(pool):
+    def start_thread(n):
+        import threading
+        import time
+
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        return n
+
+    assert pool.map(start_thread, range(5)).results() == list(range(5))
+
+
+def test_folder_and_signal_handlers_are_put_back(pool):
+    def change(n):
+        import os
+        import signal
+        import tempfile
+
+        before = os.getcwd(), signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.alarm(1)
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+        return before
+
+    seen = pool.map(change, range(10), chunksize=5).results()
+    assert set(seen) == {(os.getcwd(), True)}
+
+    def nap(_):
+        import time
+
+        time.sleep(1.2)  # longer than the alarm that was left running
+        return "slept"
+
+    assert pool.map(nap, range(2)).results() == ["slept"] * 2
+
+
+def test_standard_input_is_empty(pool):
+    with pytest.raises(EOFError):
+        pool.submit(input).result()
+
+
+# Maps inside maps
+
+
+def test_a_map_inside_a_task_runs_in_that_task(pool):
+    def outer(n):
+        import wrenlite
+
+        with wrenlite.Executor() as inner:
+            return inner.backend.name, inner.map(lambda x: x * 10, range(n)).results()
+
+    assert pool.map(outer, [2, 3]).results() == [
+        ("the calling thread", [0, 10]),
+        ("the calling thread", [0, 10, 20]),
+    ]
+
+
+def test_an_executor_cannot_travel(pool):
+    with pytest.raises(wrenlite.FunctionNotPicklable, match="an executor cannot travel"):
+        pool.map(lambda x: pool.map(abs, [x]).results(), [1])
+    job = pool.map(abs, [1])
+    with pytest.raises(wrenlite.FunctionNotPicklable, match="a job cannot travel"):
+        pool.map(lambda x: job, [1])
+
+
+def test_workers_are_of_sessions_of_their_own(pool):
+    def where(_):
+        import os
+
+        return os.getpid(), os.getsid(0), os.getpgrp()
+
+    for pid, session, group in pool.map(where, range(8)).results():
+        assert pid == session == group != os.getpgrp()
+
+
+def test_a_killed_worker_is_replaced(pool):
+    def pid(_):
+        import os
+        import time
+
+        time.sleep(0.05)
+        return os.getpid()
+
+    before = set(pool.map(pid, range(6), chunksize=1).results())
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+    after = set(pool.map(pid, range(6), chunksize=1, retries=2).results())
+    assert not before & after
