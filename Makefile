@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test full check bench clean
+.PHONY: help demo test full check bench lab clean
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
 	@echo "make test   the tests"
 	@echo "make full   the tests with the slow matrices"
 	@echo "make check  linters, types, import layers, limits of size"
 	@echo "make bench  ours beside ProcessPoolExecutor and joblib"
+	@echo "make lab    JupyterLab with wrenlite"
 	@echo "make clean  remove .venv and everything that was made"
 
 demo: $(VENV)/done
@@ -30,6 +31,10 @@ check: $(VENV)/done
 
 bench: $(VENV)/done
 	$(BIN)/python -m benchmarks.local $(ARGS)
+
+lab: $(VENV)/done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab]'
+	$(BIN)/jupyter lab $(ARGS)
 
 $(VENV)/done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

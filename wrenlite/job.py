@@ -121,8 +121,7 @@ class Job(Sequence[Future]):
             cancel_on_interrupt: Ctrl-C cancels the job and keeps what is finished; False: it only ends
                 the waiting.
 
-        Returns:
-            Whether what was waited for has come.
+        Returns whether what was waited for has come.
         """
         if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
             raise ValueError(f"return_when={return_when!r}: see concurrent.futures.wait")

@@ -37,7 +37,7 @@ class View:
     """After so many a point counts as inside."""
 
 
-POSTER = View(-0.743643, 0.131825, 0.0052, 3200, 1800, 800)
+POSTER = View(-0.7465, 0.1079, 0.0082, 3200, 1800, 800)
 """Seahorse valley: twice the points of a 1600 x 900 poster each way."""
 
 
@@ -136,7 +136,7 @@ _PLACES = np.array([0.0, 0.16, 0.42, 0.6425, 0.8575, 1.0])
 
 
 def colour(field: NDArray[np.uint16], iterations: int) -> NDArray[np.uint8]:
-    """Colours of a field of counts, shape (height, width, 3). The colours repeat every fourth root step."""
+    """Colours of a field of counts, shape (height, width, 3). The colours come round again and again, ever more slowly."""
     steps = np.arange(INSIDE + 1) * (iterations / (INSIDE - 1))
     place = (0.62 * np.sqrt(np.log1p(steps)) * 4) % 1.0
     table = np.stack([np.interp(place, _PLACES, _STOPS[:, band]) for band in range(3)], axis=1)

@@ -1,0 +1,149 @@
+"""wrenlite as a script's author meets it: code of ``__main__``, modules beside the script, stdin, ``-c``."""
+
+import subprocess
+import sys
+
+
+def test_functions_and_classes_of_main_and_no_guard(script):
+    ended = script(
+        """
+        import dataclasses, enum, sys
+        import wrenlite
+
+        print("top level")
+
+        class Kind(enum.Enum):
+            ODD = 1
+            EVEN = 2
+
+        @dataclasses.dataclass
+        class Point:
+            x: int
+            kind: Kind = Kind.ODD
+
+        SCALE = 10
+
+        def helper(n):
+            return n * SCALE
+
+        def scaled(point):
+            return Point(helper(point.x), Kind.EVEN if point.x % 2 == 0 else Kind.ODD)
+
+        executor = wrenlite.Executor.local(2)
+        points = executor.map(scaled, [Point(n) for n in range(4)]).results()
+        assert points == [Point(0, Kind.EVEN), Point(10), Point(20, Kind.EVEN), Point(30)], points
+        assert points[1].kind is Kind.ODD
+        SCALE = 100
+        assert executor.submit(helper, 1).result() == 100
+        assert executor.map(Point, [1]).results() == [Point(1)]
+        """
+    )
+    assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "top level\n")
+
+
+def test_modules_beside_the_script_travel_and_edits_count(script, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from helpers.numbers import FACTOR\ndef f(x):\n    return x * FACTOR\n"
+    )
+    (tmp_path / "helpers").mkdir()
+    (tmp_path / "helpers" / "__init__.py").write_text("")
+    (tmp_path / "helpers" / "numbers.py").write_text("FACTOR = 2\n")
+    (tmp_path / "late.py").write_text("VALUE = 'late'\n")
+    ended = script(
+        """
+        import importlib, os
+        from pathlib import Path
+        import mine
+        import wrenlite
+
+        def uses_module(x):
+            import late  # only here
+            return mine.f(x), late.VALUE, os.getpid()
+
+        executor = wrenlite.Executor.local(1)
+        first = executor.submit(uses_module, 1).result()
+        again = executor.submit(uses_module, 1).result()
+        print(first[:2], first == again)
+
+        Path("helpers/numbers.py").write_text("FACTOR = 333\\n")
+        print(executor.map(mine.f, [1]).results())  # by name, and no reload here
+
+        Path("mine.py").write_text("def f(x):\\n    raise KeyError(x)  # the new line\\n")
+        error = executor.map(mine.f, [5])[0].exception()
+        print(type(error).__name__, "raise KeyError(x)  # the new line" in str(error.__cause__))
+        print(str(Path("mine.py").resolve()) in str(error.__cause__))
+        """
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines() == ["(2, 'late') True", "[333]", "KeyError True", "True"]
+
+
+def test_instances_of_classes_of_local_modules(script, tmp_path):
+    (tmp_path / "shapes.py").write_text(
+        "class Box:\n    def __init__(self, side):\n        self.side = side\n"
+    )
+    ended = script(
+        """
+        import shapes
+        import wrenlite
+
+        boxes = wrenlite.Executor.local(2).map(lambda b: shapes.Box(b.side + 1), [shapes.Box(1)]).results()
+        print(type(boxes[0]) is shapes.Box, boxes[0].side)
+        """
+    )
+    assert (ended.stderr, ended.stdout) == ("", "True 2\n")
+
+
+def test_a_program_on_the_command_line_and_on_stdin():
+    program = "import wrenlite\nx = 3\nprint(wrenlite.Executor.local(1).map(lambda n: n + x, [1]).results())"
+    for arguments, text in ((["-c", program], None), (["-"], program)):
+        ended = subprocess.run(
+            [sys.executable, *arguments], input=text, capture_output=True, text=True, check=False
+        )
+        assert (ended.stderr, ended.stdout) == ("", "[4]\n")
+
+
+def test_what_an_error_looks_like_in_a_script(script):
+    ended = script(
+        """
+        import wrenlite
+
+        def inner(x):
+            return 1 / x
+
+        def outer(x):
+            return inner(x)
+
+        wrenlite.Executor.local(2).map(outer, [1, 0]).results()
+        """
+    )
+    assert ended.returncode == 1
+    assert "return 1 / x\n" in ended.stderr
+    assert "ZeroDivisionError: division by zero\n" in ended.stderr
+    assert "wrenlite: task 1 of outer-" in ended.stderr
+
+
+def test_a_cell_of_a_notebook_is_in_the_traceback(script):
+    # As ipykernel runs a cell: compiled under a name that only linecache of this process knows.
+    ended = script(
+        """
+        import linecache, sys
+        import wrenlite
+
+        cell = "def in_cell(x):\\n    return x.nothing  # in the cell\\n"
+        name = "/tmp/ipykernel_1/2.py"
+        linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
+        exec(compile(cell, name, "exec"), sys.modules["__main__"].__dict__)
+        error = wrenlite.Executor.local(1).map(in_cell, [1])[0].exception()
+        print("return x.nothing  # in the cell" in str(error.__cause__))
+        """
+    )
+    assert (ended.stderr, ended.stdout) == ("", "True\n")
+
+
+def test_importing_wrenlite_is_light():
+    program = "import sys, wrenlite; wrenlite.Executor; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(ended.stdout.split())
+    assert "wrenlite.executor" in loaded
+    assert not loaded & {"numpy", "boto3", "ipywidgets", "click", "tqdm", "PIL", "cloudpickle", "IPython"}
