@@ -3,8 +3,8 @@
 The function is pickled once a job by cloudpickle. Items and values are pickled one by one by
 plain pickle (protocol 5), and by cloudpickle only where that fails. Classes and functions that
 exist only by value (defined in a notebook, a script or a function) are written once, into the
-function's blob, as its *class table*; items and values refer to them by number: 65 bytes in place
-of 5 KB for a small dataclass. Since both sides resolve the number to the class they already have,
+function's blob, as its *class table*; items and values refer to them by number: 77 bytes in place
+of 2,956 for a small dataclass. Since both sides resolve the number to the class they already have,
 an instance that comes back from a worker is an instance of the caller's own class.
 
 Buffers of at least ``OUT_OF_BAND`` bytes stay outside the stream, so that they can be sent and

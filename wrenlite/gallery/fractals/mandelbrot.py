@@ -136,7 +136,7 @@ _PLACES = np.array([0.0, 0.16, 0.42, 0.6425, 0.8575, 1.0])
 
 
 def colour(field: NDArray[np.uint16], iterations: int) -> NDArray[np.uint8]:
-    """Colours of a field of counts, shape (height, width, 3). The colours come round again and again, ever more slowly."""
+    """Colours of a field of counts, shape (height, width, 3); they come round ever more slowly."""
     steps = np.arange(INSIDE + 1) * (iterations / (INSIDE - 1))
     place = (0.62 * np.sqrt(np.log1p(steps)) * 4) % 1.0
     table = np.stack([np.interp(place, _PLACES, _STOPS[:, band]) for band in range(3)], axis=1)
