@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import logging
-import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,11 +19,6 @@ from wrenlite.errors import WrenliteError
 @click.version_option(__version__, prog_name="wrenlite")
 def main() -> None:
     """Map functions over data, on this machine's cores."""
-    level = os.environ.get("WRENLITE_LOGLEVEL", "").upper()
-    if level:
-        if level not in logging.getLevelNamesMapping():
-            raise click.ClickException(f"WRENLITE_LOGLEVEL={level}: must be DEBUG, INFO, WARNING or ERROR")
-        logging.basicConfig(level=level, format="%(name)s: %(message)s")
 
 
 @main.command()

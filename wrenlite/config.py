@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tomllib
@@ -30,6 +31,19 @@ class Config:
     """Bytes that each worker may hold; written as ``2GB`` too. None: no limit."""
     progress: Progress = "auto"
     """A progress line: ``auto`` on a terminal."""
+
+    loglevel: str | None = None
+    """``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``: log to stderr from there on. None: do not."""
+
+    def log_to_stderr(self) -> None:
+        """Make the logger ``wrenlite`` write to stderr, where ``loglevel`` asks for it."""
+        if self.loglevel is not None:
+            logger = logging.getLogger("wrenlite")
+            logger.setLevel(self.loglevel)
+            if not any(type(handler) is logging.StreamHandler for handler in logger.handlers):
+                handler = logging.StreamHandler()
+                handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+                logger.addHandler(handler)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Config:
@@ -85,6 +99,12 @@ def _backend(value: Any) -> str:
     return str(value)
 
 
+def _loglevel(value: Any) -> str:
+    if str(value).upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError
+    return str(value).upper()
+
+
 def _workers(value: Any) -> int:
     if isinstance(value, bool) or int(value) != float(value) or int(value) < 1:
         raise ValueError
@@ -114,10 +134,12 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "workers": _workers,
     "memory_limit": parse_size,
     "progress": _progress,
+    "loglevel": _loglevel,
 }
 _MEANING = {
     "backend": " or ".join(get_args(BackendName)),
     "workers": "a whole number from 1",
     "memory_limit": "bytes, or such as 512MB or 2GB",
     "progress": "auto, true or false",
+    "loglevel": "DEBUG, INFO, WARNING or ERROR",
 }

@@ -64,7 +64,7 @@ class Work:
 
     def put_back(self, indexes: Sequence[int]) -> None:
         """Queue these tasks again, before the others."""
-        self.job.hand_out(indexes, 0.0)
+        self.job.ledger.hand_out(indexes, 0.0)
         self._again.extendleft(reversed(indexes))
 
     def take(self, count: int, most_bytes: int) -> list[int]:
@@ -259,7 +259,7 @@ class Dispatcher:
             env=options.env,
             limits=Limits(stop_after, options.timeout),
         )
-        work.job.hand_out(indexes, time.time())
+        work.job.ledger.hand_out(indexes, time.time())
         in_flight = self._in_flight[request.invocation] = _InFlight(work, indexes)
         try:
             in_flight.flight = self._backend.invoker.start(request, partial(self._emit, request.invocation))
@@ -276,7 +276,7 @@ class Dispatcher:
         in_flight.finished += len(outcomes)
         final = []
         for outcome in outcomes:
-            attempts = work.job.lost_attempt(outcome.task)
+            attempts = work.job.ledger.lose_attempt(outcome.task)
             if outcome.ok or not pacing.runs_again(attempts=attempts, retries=work.options.retries):
                 final.append(outcome)
             else:
@@ -290,7 +290,7 @@ class Dispatcher:
 
     def _on_ended(self, in_flight: _InFlight, ended: Ended) -> None:
         work = in_flight.work
-        work.job.used(in_flight.indexes, ended.usage)
+        work.job.ledger.used(in_flight.indexes, ended.usage)
         work.seconds_per_task = pacing.estimate(
             work.seconds_per_task, ended.usage.busy_s, in_flight.finished if ended.usage.busy_s else 0
         )
@@ -307,7 +307,7 @@ class Dispatcher:
                     self._lose_attempt(work, index, ended.cause.error)
 
     def _lose_attempt(self, work: Work, index: int, error: WrenliteError) -> None:
-        attempts = work.job.lost_attempt(index)
+        attempts = work.job.ledger.lose_attempt(index)
         if pacing.runs_again(attempts=attempts, retries=work.options.retries):
             self._again(work, [index])
         else:

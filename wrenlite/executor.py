@@ -19,9 +19,11 @@ from wrenlite.futures import Future
 from wrenlite.invoker import Backend
 from wrenlite.job import Job
 from wrenlite.names import Names
+from wrenlite.pool import Pool
 from wrenlite.protocol import Packed, Style, code_key
 
 _log = logging.getLogger("wrenlite")
+_log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
 
 Watch = Callable[[Job, bool], None]
 """Draws a job while it runs. The flag: it was asked for, so draw even where nobody seems to look."""
@@ -48,6 +50,7 @@ class Executor:
         progress: a progress line: ``"auto"`` (on a terminal), True or False.
         """
         config = Config.load(progress=progress)
+        config.log_to_stderr()
         self.backend = backend or _connect(config)
         self._progress = config.progress
         self._dispatcher = Dispatcher(self.backend)
@@ -146,6 +149,10 @@ class Executor:
     ) -> Future:
         """PyWren's name for one task: ``func(data)``."""
         return self.map(func, [data], env=extra_env)[0]
+
+    def as_concurrent(self) -> Pool:
+        """This executor as a ``concurrent.futures.Executor``, for libraries that take one."""
+        return Pool(self)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work and release the workers once everything has ended.

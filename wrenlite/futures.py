@@ -103,7 +103,7 @@ class Future(concurrent.futures.Future[Any]):
     @property
     def stats(self) -> TaskStats:
         """When and where it ran."""
-        return self.job.stats_of(self.index)
+        return self.job.ledger.stats(self.index)
 
     @property
     def logs(self) -> str:

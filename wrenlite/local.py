@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import queue
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
-from wrenlite.errors import BackendError, ConfigError, WorkerDied
+from wrenlite.errors import BackendError, ConfigError, StoreError, WorkerDied
 from wrenlite.holder import Worker
 from wrenlite.invoker import Backend, Flight, Pace
 from wrenlite.modules import worker_path
@@ -22,6 +25,9 @@ from wrenlite.store import LocalStore
 
 IDLE_S = 60.0
 """Seconds after which a worker with nothing to do leaves; the next request starts a new one."""
+
+_YOUNG_S = 60.0
+"""Seconds in which a store may be about to be locked by who just made it."""
 
 PACE = Pace(target_s=0.02, batch_bytes=64 * 2**20)
 
@@ -55,32 +61,36 @@ def connect(*, workers: int | None = None, memory_limit: int | None = None) -> B
     if workers is not None and workers < 1:
         raise ConfigError(f"workers={workers}: must be at least 1")
     slots = workers or cpu_count()
-    store = _temporary_store()
+    store = TemporaryStore()
     name = f"{slots} local worker{'s' if slots > 1 else ''}"
     return Backend(name, store, ProcessInvoker(slots, store, memory_limit), PACE)
 
 
 def connect_inline() -> Backend:
     """The calling thread, for the debugger: ``map`` returns when everything has run."""
-    store = _temporary_store()
+    store = TemporaryStore()
     return Backend("the calling thread", store, InlineInvoker(store), PACE, in_caller=True)
 
 
-def _temporary_store() -> _TemporaryStore:
-    """A new store; takes away what is left of those of processes that are gone."""
-    parent = Path(tempfile.gettempdir())
-    _sweep(parent)
-    root = parent / f"wrenlite-{os.getpid()}-{os.urandom(4).hex()}"
-    return _TemporaryStore(root)
+class TemporaryStore(LocalStore):
+    """A folder that goes with what uses it; what killed processes left is taken away by the next ones.
 
+    A folder is in use as long as somebody holds the lock on the file ``lock`` in it. (Its name could hold
+    the process instead, but containers that share a temporary folder do not share process ids.)
+    """
 
-class _TemporaryStore(LocalStore):
-    """A folder that is made on first use, and removed with what uses it."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
+    def __init__(self) -> None:
+        try:
+            _sweep(Path(tempfile.gettempdir()))
+            super().__init__(tempfile.mkdtemp(prefix="wrenlite-"))
+            self._lock = open(os.path.join(self.root, "lock"), "wb")  # noqa: SIM115  # held until removal
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make a temporary folder: {error}. TMPDIR chooses another place"
+            ) from error
         self._owner = os.getpid()
-        self._finalizer = weakref.finalize(self, _remove, root, self._owner)
+        self._finalizer = weakref.finalize(self, _remove, self.root, self._lock, self._owner)
 
     def outlive_exit(self) -> None:
         """At exit, stay until ``remove``: the jobs that are still open then may need it."""
@@ -88,33 +98,32 @@ class _TemporaryStore(LocalStore):
 
     def remove(self) -> None:
         """Remove the folder with what is in it."""
-        _remove(Path(self.root), self._owner)
+        _remove(self.root, self._lock, self._owner)
 
     def __reduce__(self) -> tuple[type[LocalStore], tuple[str]]:
         return LocalStore, (self.root,)  # a worker reads it, and removes nothing
 
 
 def _sweep(parent: Path) -> None:
-    """Remove what processes left that were killed: a folder names its process."""
-    for folder in parent.glob("wrenlite-*-*"):
-        owner = folder.name.split("-")[1]
-        with contextlib.suppress(OSError):  # the kill asks only whether there is such a process
-            if owner.isdecimal() and folder.stat().st_uid == os.getuid():
-                try:
-                    os.kill(int(owner), 0)
-                except ProcessLookupError:
-                    shutil.rmtree(folder, ignore_errors=True)
+    now = time.time()
+    for lock in parent.glob("wrenlite-*/lock"):
+        with contextlib.suppress(OSError):  # in use, somebody else's, or being swept by another
+            if now - lock.stat().st_mtime > _YOUNG_S:
+                with lock.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(lock.parent, ignore_errors=True)
 
 
-def _remove(root: Path, owner: int) -> None:
+def _remove(root: str, lock: IO[bytes], owner: int) -> None:
     if os.getpid() == owner:
         shutil.rmtree(root, ignore_errors=True)
+        lock.close()
 
 
 class ProcessInvoker:
     """Runs each request in one of a few worker processes, which stay for the next ones."""
 
-    def __init__(self, slots: int, store: _TemporaryStore, memory_limit: int | None = None) -> None:
+    def __init__(self, slots: int, store: TemporaryStore, memory_limit: int | None = None) -> None:
         self.slots = slots
         self._store = store
         store.outlive_exit()
@@ -189,6 +198,10 @@ class _ProcessFlight:
         finally:
             with self._lock:
                 self._worker = None
+            if (
+                self._cancelled
+            ):  # perhaps a moment after it was done: the next request must not meet the dying
+                worker.close()
 
 
 class _Slot:
@@ -267,7 +280,7 @@ class InlineInvoker:
 
     slots = 1
 
-    def __init__(self, store: _TemporaryStore) -> None:
+    def __init__(self, store: TemporaryStore) -> None:
         self._store = store
         self._runner = Runner(store, ships_modules=False, interrupts=True)
 

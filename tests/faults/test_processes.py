@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -340,17 +341,24 @@ def test_nothing_is_left_in_the_temporary_folder(script, tmp_path):
 
 def test_what_a_killed_process_left_in_the_temporary_folder_is_swept(start_script, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     process = start_script(WORKERS_AT_WORK + "    print('ready'); time.sleep(600)")
     assert line(process) == "ready"
     process.kill()
     process.wait()
     (left,) = tmp_path.glob("wrenlite-*")
+    in_use = wrenlite.Executor.local(1)
+    assert left.exists()  # it is too young to tell
+    for folder in tmp_path.glob("wrenlite-*"):
+        os.utime(folder / "lock", (1, 1))
     ended = subprocess.run(
         [sys.executable, "-c", "import wrenlite; wrenlite.Executor.local(1).map(abs, [1]).results()"],
         check=True,
     )
     assert ended.returncode == 0
     assert not left.exists()
+    assert in_use.map(abs, [-1]).results() == [1]
+    in_use.shutdown()
 
 
 def test_two_executors_at_once():

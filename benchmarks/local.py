@@ -1,0 +1,186 @@
+"""The local backend beside ``ProcessPoolExecutor(2)`` and ``joblib`` (loky, 2): ``make bench``."""
+
+import multiprocessing
+import subprocess
+import sys
+import textwrap
+import time
+import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import joblib
+
+import wrenlite
+from benchmarks import tasks
+from benchmarks.contest import run
+
+WORKERS = 2
+
+
+def script(text: str) -> Callable[[], object]:
+    """A contestant that is a process of its own."""
+    program = textwrap.dedent(text)
+    return lambda: subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def imports() -> None:
+    run(
+        "import (a bare interpreter included)",
+        {
+            "wrenlite": script("import wrenlite"),
+            "wrenlite.Executor": script("import wrenlite; wrenlite.Executor"),
+            "cloudpickle + futures": script("import cloudpickle, concurrent.futures.process"),
+            "bare interpreter": script("pass"),
+        },
+        30,
+    )
+
+
+def first_map() -> None:
+    run(
+        "import, start, first map of 1",
+        {
+            "wrenlite": script("import wrenlite; wrenlite.Executor.local(2).map(abs, [-1]).results()"),
+            "ProcessPoolExecutor": script(
+                """
+                from concurrent.futures import ProcessPoolExecutor
+                with ProcessPoolExecutor(2) as pool:
+                    list(pool.map(abs, [-1]))
+                """
+            ),
+            "joblib": script("import joblib; joblib.Parallel(2)([joblib.delayed(abs)(-1)])"),
+        },
+        15,
+    )
+
+
+def warm_maps(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Parallel) -> None:
+    for count, repeats in ((1, 200), (10, 100), (100, 50), (1_000, 15), (10_000, 7), (100_000, 3)):
+        data = range(-count, 0)
+        run(
+            f"warm map of {count:,} no-ops",
+            {
+                "wrenlite": lambda data=data: ours.map(abs, data).results(),
+                "ProcessPoolExecutor": lambda data=data: list(pool.map(abs, data)),
+                "joblib": lambda data=data: loky(joblib.delayed(abs)(n) for n in data),
+            },
+            repeats,
+        )
+
+
+def memory(ours: wrenlite.Executor) -> None:
+    count = 100_000
+    data = list(range(count))
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    job = ours.map(abs, data)
+    job.wait()
+    peak = tracemalloc.get_traced_memory()[1] - before
+    futures = list(job)
+    with_futures = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    print("\nclient memory a task, 100,000 tasks (tracemalloc; pickled items and values included)")
+    print(f"  map and wait, peak      {peak / count:>10.0f} B")
+    print(f"  with all {len(futures):,} futures {with_futures / count:>9.0f} B", flush=True)
+
+
+def dataclasses() -> None:
+    program = """
+    import dataclasses, time
+    import cloudpickle
+    from wrenlite.codec import pack_items
+    from wrenlite.names import Names
+
+    @dataclasses.dataclass
+    class Point:
+        x: int
+        y: float
+        name: str
+
+    points = [Point(n, n / 2, f"point {n}") for n in range(10_000)]
+    start = time.perf_counter()
+    items = pack_items(points, Names(grows=True))
+    ours = time.perf_counter() - start
+    start = time.perf_counter()
+    peers = [cloudpickle.dumps(point) for point in points[:1000]]
+    theirs = time.perf_counter() - start
+    print(f"  wrenlite    {sum(item.size for item in items) / 1e4:8.0f} B  {ours / 1e4 * 1e6:8.1f} us")
+    print(f"  cloudpickle {sum(map(len, peers)) / 1e3:8.0f} B  {theirs / 1e3 * 1e6:8.1f} us")
+    """
+    print("\n10,000 items of a dataclass defined in __main__, each", flush=True)
+    script(program)()
+
+
+def arrays(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Parallel) -> None:
+    count = 64
+
+    def check(values: list) -> None:
+        assert len(values) == count
+        assert values[-1][0] == count - 1
+
+    run(
+        f"{count} arrays of 8 MB returned ({count * tasks.ARRAY_BYTES / 2**30:.1f} GiB)",
+        {
+            "wrenlite": lambda: check(ours.map(tasks.array, range(count)).results()),
+            "ProcessPoolExecutor": lambda: check(list(pool.map(tasks.array, range(count)))),
+            "joblib": lambda: check(loky(joblib.delayed(tasks.array)(n) for n in range(count))),
+        },
+        5,
+        scale=1.0,
+        unit="s",
+    )
+
+
+def bare_processes() -> None:
+    """The same work as ``tasks.UNEVEN``, shared out as evenly as can be between two processes."""
+    shares: list[list[int]] = [[], []]
+    for rounds in sorted(tasks.UNEVEN, reverse=True):
+        min(shares, key=sum).append(rounds)
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=list, args=(map(tasks.burn, share),)) for share in shares]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+
+def uneven(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Parallel) -> None:
+    run(
+        "32 uneven CPU-bound tasks",
+        {
+            "wrenlite": lambda: ours.map(tasks.burn, tasks.UNEVEN).results(),
+            "two bare processes": bare_processes,
+            "ProcessPoolExecutor": lambda: list(pool.map(tasks.burn, tasks.UNEVEN)),
+            "joblib": lambda: loky(joblib.delayed(tasks.burn)(n) for n in tasks.UNEVEN),
+        },
+        7,
+        scale=1.0,
+        unit="s",
+    )
+
+
+def main() -> None:
+    """Run everything, the cold contests first."""
+    start = time.perf_counter()
+    print(f"Python {sys.version.split()[0]}, {WORKERS} workers each; medians")
+    imports()
+    first_map()
+    with (
+        ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("fork")) as pool,
+        wrenlite.Executor.local(WORKERS, progress=False) as ours,
+        joblib.Parallel(WORKERS) as loky,
+    ):
+        list(pool.map(abs, range(10)))
+        ours.map(abs, range(1_000)).results()
+        loky(joblib.delayed(abs)(n) for n in range(10))
+        warm_maps(ours, pool, loky)
+        memory(ours)
+        dataclasses()
+        arrays(ours, pool, loky)
+        uneven(ours, pool, loky)
+    print(f"\nthe whole run took {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""``as_concurrent()``: CPython's own tests for ``concurrent.futures``, where Python was built with them."""
+
+import concurrent.futures
+import importlib.util
+import threading
+import time
+import unittest
+
+import pytest
+
+import wrenlite
+
+HAS_TESTS = importlib.util.find_spec("test.test_concurrent_futures") is not None
+
+if HAS_TESTS:  # from Python 3.12 on they are a package
+    from test.test_concurrent_futures.executor import ExecutorTest
+    from test.test_concurrent_futures.test_as_completed import AsCompletedTests
+    from test.test_concurrent_futures.test_shutdown import ExecutorShutdownTest
+    from test.test_concurrent_futures.test_wait import WaitTests
+else:
+    ExecutorTest, AsCompletedTests, ExecutorShutdownTest, WaitTests = (
+        type("Absent", (), {}) for _ in range(4)
+    )
+
+
+class Mixin:
+    """What CPython's mixins expect of a test case."""
+
+    worker_count = 5
+
+    def setUp(self):
+        self.below = wrenlite.Executor.local(self.worker_count, progress=False)
+        self.executor = self.below.as_concurrent()
+
+    def tearDown(self):
+        self.executor.shutdown()
+        self.below.shutdown()
+
+
+needs_tests = pytest.mark.skipif(not HAS_TESTS, reason="this Python was installed without CPython's tests")
+
+
+@needs_tests
+class TestExecutor(Mixin, ExecutorTest, unittest.TestCase):
+    test_max_workers_negative = None  # how many workers, the executor below says
+
+
+@needs_tests
+class TestWait(Mixin, WaitTests, unittest.TestCase):
+    pass
+
+
+@needs_tests
+class TestAsCompleted(Mixin, AsCompletedTests, unittest.TestCase):
+    pass
+
+
+@needs_tests
+class TestShutdown(Mixin, ExecutorShutdownTest, unittest.TestCase):
+    # These write programs that import the executor from concurrent.futures by name.
+    test_interpreter_shutdown = test_submit_after_interpreter_shutdown = None
+    # These make executors by their type.
+    test_cancel_futures = test_hang_gh83386 = test_hang_gh94440 = None
+
+
+@pytest.fixture
+def standard(pool):
+    return pool.as_concurrent()
+
+
+def test_it_is_an_executor_that_ends_alone(pool, standard):
+    assert isinstance(standard, concurrent.futures.Executor)
+    with standard:
+        assert standard.submit(pow, 2, 5).result() == 32
+        assert list(standard.map(pow, [2, 3, 4], [3, 2])) == [8, 9]
+    with pytest.raises(RuntimeError, match="shut down"):
+        standard.submit(abs, 1)
+    with pytest.raises(RuntimeError, match="shut down"):
+        standard.map(abs, [1])
+    assert pool.submit(abs, -1).result() == 1
+
+
+def test_map_raises_what_failed_and_times_out(standard):
+    values = standard.map(divmod, [5, 1, 7], [2, 0, 2])
+    assert next(values) == (2, 1)
+    with pytest.raises(ZeroDivisionError):
+        next(values)
+    with pytest.raises(TimeoutError):
+        list(standard.map(time.sleep, [0, 600], timeout=0.2))
+
+
+def test_shutdown_cancels_what_no_worker_has(standard, tmp_path):
+    def wait_for_flag(folder):
+        import os
+        import time
+
+        while not os.path.exists(folder):
+            time.sleep(0.01)
+        return "ran"
+
+    futures = [standard.submit(wait_for_flag, str(tmp_path / "flag")) for _ in range(10)]
+    while sum(future.job.snapshot().dispatched for future in futures) < 2:
+        time.sleep(0.01)
+    closing = threading.Thread(target=standard.shutdown, kwargs={"cancel_futures": True})
+    closing.start()
+    assert concurrent.futures.wait(futures[2:], 10).not_done == set()
+    (tmp_path / "flag").touch()
+    closing.join(30)
+    assert [future.result() for future in futures[:2]] == ["ran", "ran"]
+    assert all(future.cancelled() for future in futures[2:])

@@ -1,0 +1,142 @@
+"""What became of each task of a job: plain lists behind one lock, with the conditions to wait on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+
+from wrenlite.futures import Snapshot, wait_for
+from wrenlite.protocol import Outcome, Packed, TaskStats, Usage
+
+NOTHING = Packed(b"")
+CANCELLED = Outcome(-1, False, NOTHING, 0.0, 0.0, 0.0, "")
+"""The outcome of every task that was cancelled."""
+
+
+class Ledger:
+    """The record of a job's tasks. A task's outcome is written once; later ones are dropped."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.outcomes: list[Outcome | None] = [None] * total
+        self.finished: list[int] = []
+        """Tasks in the order in which they ended."""
+        self.failed: list[int] = []
+        """Of these, in the same order, those that failed or were cancelled."""
+        self.attempts = array("I", bytes(4 * total))
+        self.lock = threading.RLock()
+        self._cancelled = 0
+        self._in_flight = 0
+        self._queued_at = self._ended_at = time.time()
+        self._dispatched = array("d", bytes(8 * total))
+        self._received = array("d", bytes(8 * total))
+        self._usages: list[Usage | None] = [None] * total
+        self._one_more = threading.Condition(self.lock)
+        self._all_or_failure = threading.Condition(self.lock)
+
+    @property
+    def over(self) -> bool:
+        """Whether every task has ended."""
+        return len(self.finished) == self.total
+
+    def state(self, index: int) -> str:
+        """One of queued, dispatched, done, failed and cancelled."""
+        outcome = self.outcomes[index]
+        if outcome is None:
+            return "dispatched" if self._dispatched[index] else "queued"
+        if outcome is CANCELLED:
+            return "cancelled"
+        return "done" if outcome.ok else "failed"
+
+    def wait_until(self, come: Callable[[], bool], timeout: float | None, *, each: bool) -> bool:
+        """Wait for something to come true of this ledger; False after so many seconds.
+
+        Args:
+            come: what is waited for.
+            timeout: seconds.
+            each: any task's end may bring it; otherwise the first failure or the end of all.
+        """
+        return come() or wait_for(self._one_more if each else self._all_or_failure, come, timeout)
+
+    def hand_out(self, indexes: Iterable[int], now: float) -> None:
+        """These tasks are in a batch that is handed out; ``now`` 0: they are queued again."""
+        with self.lock:
+            for index in indexes:
+                if self.outcomes[index] is None:
+                    self._in_flight += bool(now) - bool(self._dispatched[index])
+                self._dispatched[index] = now
+
+    def lose_attempt(self, index: int) -> int:
+        """A run of this task counts; returns how many did."""
+        self.attempts[index] += 1
+        return self.attempts[index]
+
+    def used(self, indexes: Iterable[int], usage: Usage) -> None:
+        """What the batch of these tasks took."""
+        for index in indexes:
+            self._usages[index] = usage
+
+    def settle(self, outcomes: Iterable[Outcome]) -> list[int]:
+        """Write outcomes down; returns the tasks that had none before."""
+        with self.lock:
+            fresh = [outcome for outcome in outcomes if self.outcomes[outcome.task] is None]
+            return self._record([outcome.task for outcome in fresh], fresh)
+
+    def cancel(self, indexes: Iterable[int]) -> list[int]:
+        """Cancel those of these tasks that have not ended, and return them."""
+        with self.lock:
+            fresh = [index for index in indexes if self.outcomes[index] is None]
+            self._cancelled += len(fresh)
+            return self._record(fresh, [CANCELLED] * len(fresh))
+
+    def stats(self, index: int) -> TaskStats:
+        """When and where a task ran."""
+        outcome, usage = self.outcomes[index], self._usages[index]
+        ran = outcome if outcome is not None and outcome.started else None
+        return TaskStats(
+            task=index,
+            state=self.state(index),
+            attempts=self.attempts[index],
+            queued=self._queued_at,
+            dispatched=self._dispatched[index] or None,
+            started=ran.started if ran else None,
+            seconds=ran.seconds if ran else None,
+            cpu_s=ran.cpu_s if ran else None,
+            finished=self._received[index] or None,
+            worker=usage.worker if usage else None,
+            cold=bool(usage and usage.cold),
+        )
+
+    def snapshot(self, name: str, backend: str) -> Snapshot:
+        """How far the job of that name on that backend is."""
+        with self.lock:
+            finished, failed = len(self.finished), len(self.failed) - self._cancelled
+            return Snapshot(
+                name=name,
+                backend=backend,
+                total=self.total,
+                queued=self.total - finished - self._in_flight,
+                dispatched=self._in_flight,
+                done=finished - failed - self._cancelled,
+                failed=failed,
+                cancelled=self._cancelled,
+                seconds=(self._ended_at if self.over else time.time()) - self._queued_at,
+            )
+
+    def _record(self, indexes: list[int], outcomes: Sequence[Outcome]) -> list[int]:
+        now = time.time()
+        for index, outcome in zip(indexes, outcomes, strict=True):
+            self.outcomes[index] = outcome
+            self._received[index] = now
+            self._in_flight -= bool(self._dispatched[index])
+            if not outcome.ok:
+                self.failed.append(index)
+        self.finished.extend(indexes)
+        self._ended_at = now
+        if indexes:
+            self._one_more.notify_all()
+            if self.failed or self.over:
+                self._all_or_failure.notify_all()
+        return indexes
