@@ -149,3 +149,15 @@ def test_time_outs_of_waiting(pool, gate):
     assert wrenlite.wait(job, timeout=0.05) == ([], [job[0]])
     gate.path.touch()
     assert job.results() == [0]
+
+
+def test_a_cancel_never_hits_the_next_request(pool):
+    for round_ in range(100):
+        job = pool.map(abs, range(12), chunksize=2)
+        cancelled = job[round_ % 12].cancel()
+        values = job.results(return_exceptions=True)
+        for number, value in enumerate(values):
+            if number == round_ % 12 and cancelled:
+                assert isinstance(value, concurrent.futures.CancelledError)
+            else:
+                assert value == number, f"in round {round_}"

@@ -1,0 +1,147 @@
+"""The dispatcher against an invoker that does whatever hypothesis thinks of, in any order."""
+
+import contextlib
+import queue
+import random
+from collections import Counter
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import wrenlite
+from wrenlite.codec import Packer
+from wrenlite.dispatch import Dispatcher, Options, Work
+from wrenlite.errors import WorkerDied, WorkerStartError
+from wrenlite.invoker import Backend, Pace
+from wrenlite.job import Job
+from wrenlite.names import Names
+from wrenlite.protocol import Died, Ended, Outcome, Packed, Refused, Usage
+from wrenlite.traces import pack_failure
+
+PACK = Packer(Names(grows=False), snapshot=False)
+
+
+@dataclass
+class Flight:
+    """A request that the test plays."""
+
+    request: object
+    emit: object
+    place: int = 0
+    cancelled: bool = False
+
+    def cancel(self):
+        self.cancelled = True
+
+    def play(self, move, runs):
+        """One move; returns whether it was the last."""
+        tasks = self.request.tasks
+        if self.cancelled:
+            self.emit((), Ended(Died(WorkerDied("killed")), Usage(), tasks[self.place + 1 :]))
+            return True
+        if self.place == len(tasks):
+            self.emit((), Ended(None, Usage(busy_s=1e-4), ()))
+            return True
+        if move == "stop" and self.place:
+            self.emit((), Ended(None, Usage(busy_s=1e-4), tasks[self.place :]))
+            return True
+        if move == "refuse":
+            self.emit((), Ended(Refused(WorkerStartError("no")), Usage(), tasks[self.place :]))
+            return True
+        runs[tasks[self.place]] += 1
+        if move == "die":
+            self.emit((), Ended(Died(WorkerDied("boom")), Usage(), tasks[self.place + 1 :]))
+            return True
+        ok = move != "fail"
+        value = PACK.pack(tasks[self.place]) if ok else pack_failure(ValueError("bad"), PACK, ())
+        self.emit((Outcome(tasks[self.place], ok, value, 1.0, 1e-6, 1e-6, ""),))
+        self.place += 1
+        return False
+
+
+@dataclass
+class Invoker:
+    """Hands every request to the test."""
+
+    slots: int
+    started: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
+    closed: bool = False
+
+    def start(self, request, emit):
+        flight = Flight(request, emit)
+        self.started.put(flight)
+        return flight
+
+    def close(self):
+        self.closed = True
+
+
+def waiting_flights(invoker, job, flights):
+    """These flights and those that were started since; none only when the job is over."""
+    for _ in range(1000):
+        while not invoker.started.empty():
+            flights.append(invoker.started.get())
+        if flights or job.wait(0):
+            return flights
+        with contextlib.suppress(queue.Empty):
+            flights.append(invoker.started.get(timeout=0.01))
+    raise AssertionError(f"nothing is in flight, yet {job!r}")
+
+
+MOVES = ["ok", "ok", "ok", "ok", "fail", "die", "stop"]
+
+
+@settings(deadline=None, max_examples=150)  # each example has threads
+@given(
+    total=st.integers(1, 40),
+    slots=st.integers(1, 5),
+    retries=st.integers(0, 3),
+    chunksize=st.none() | st.integers(1, 9),
+    refuse_at=st.none() | st.integers(0, 60),
+    cancel_at=st.dictionaries(st.integers(0, 60), st.integers(0, 39), max_size=4),
+    seed=st.integers(),
+)
+def test_every_task_ends_once_within_its_attempts(
+    total, slots, retries, chunksize, refuse_at, cancel_at, seed
+):
+    invoker = Invoker(slots)
+    dispatcher = Dispatcher(Backend("test", None, invoker, Pace(0.02, 2**20)))
+    job = Job("job-1", "job", "test", total, (), dispatcher)
+    heard = Counter()
+    for future in job:
+        future.add_done_callback(lambda future: heard.update([future.index]))
+    items = [Packed(b"x")] * total
+    dispatcher.submit(Work(job, items, Options("code", None, {}, chunksize, retries, None)))
+
+    runs, step = Counter(), 0
+    chance = random.Random(seed)  # threads decide how many choices there are, so hypothesis cannot draw them
+    flights = waiting_flights(invoker, job, [])
+    while flights:
+        assert len(flights) <= slots
+        step += 1
+        if step in cancel_at and cancel_at[step] < total:
+            job[cancel_at[step]].cancel()
+        flight = chance.choice(flights)
+        move = "refuse" if step == refuse_at else chance.choice(MOVES)
+        if flight.play(move, runs):
+            flights.remove(flight)
+        flights = waiting_flights(invoker, job, flights)
+    dispatcher.close()
+    dispatcher.join()
+
+    assert invoker.closed
+    assert heard == Counter(range(total)), "each future is settled exactly once"
+    refused = refuse_at is not None and refuse_at <= step
+    for index, stats in enumerate(job.stats()):
+        assert runs[index] <= retries + 1 + (stats.state == "cancelled")
+        if stats.state == "done":
+            assert job[index].result() == index
+        elif stats.state == "failed":
+            assert isinstance(job[index].exception(), ValueError | wrenlite.WorkerDied | WorkerStartError)
+            assert refused or runs[index] == retries + 1
+        else:
+            assert stats.state == "cancelled"
+            assert index in cancel_at.values()
+            assert isinstance(job.results(return_exceptions=True)[index], CancelledError)
