@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import threading
 import time
@@ -70,6 +69,8 @@ class Future(concurrent.futures.Future[Any]):
         raise TypeError("a future cannot travel; pass its result()")
 
     def __await__(self) -> Generator[Any, None, Any]:
+        import asyncio  # 25 ms, which most programs need not spend
+
         return asyncio.wrap_future(self).__await__()
 
     def result(self, timeout: float | None = None) -> Any:

@@ -7,7 +7,6 @@ that unpickling, which runs the user's code, happens in the user's thread.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import pickle
@@ -153,6 +152,8 @@ class Job(Sequence[Future]):
         return map(self.__getitem__, self._in_time(end))
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
+        import asyncio  # 25 ms, which most programs need not spend
+
         return asyncio.to_thread(self.results).__await__()
 
     @contextlib.contextmanager
