@@ -8,6 +8,7 @@ from typing import Any
 
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
+from wrenlite.job import Job
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
@@ -24,7 +25,7 @@ def default_executor() -> Executor:
 
 
 def wait(
-    fs: Iterable[Future],
+    fs: Iterable[Future | Job],
     timeout: float | None = None,
     return_when: str = ALL_COMPLETED,
     *,
@@ -33,7 +34,7 @@ def wait(
     """Wait for futures, of one job or of several.
 
     Args:
-        fs: futures, or a job.
+        fs: futures, a job, or jobs.
         timeout: seconds.
         return_when: ``ALL_COMPLETED``, ``ANY_COMPLETED`` (``FIRST_COMPLETED``), ``FIRST_EXCEPTION`` or
             ``ALWAYS`` (looks without waiting).
@@ -42,7 +43,7 @@ def wait(
     Returns:
         Those that have ended and those that have not, in the order given.
     """
-    futures = list(fs)
+    futures = [future for entry in fs for future in (entry if isinstance(entry, Job) else (entry,))]
     if return_when == ALWAYS:
         timeout, return_when = 0, ALL_COMPLETED
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import types
 from typing import Any
 
 import cloudpickle
 
-from wrenlite.names import Names, goes_by_name, imports_in
+from wrenlite.names import Cached, Names, goes_by_name, imports_in
+
+_CachedFunction = type(functools.lru_cache(print))
 
 
 class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -30,9 +33,17 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
                 self._names.modules |= imports_in(obj.__code__, package)
         elif isinstance(obj, types.ModuleType):
             self._names.modules.add(obj.__name__)
-        elif isinstance(obj, types.BuiltinFunctionType) and isinstance(obj.__module__, str):
-            self._names.modules.add(obj.__module__)
+        elif isinstance(obj, _CachedFunction):
+            return self._cached(obj)
+        elif isinstance(name := getattr(obj, "__module__", None), str):  # what goes by name: builtins, ufuncs
+            self._names.modules.add(name)
         return super().reducer_override(obj)
+
+    def _cached(self, obj: Any) -> Any:
+        if goes_by_name(obj):
+            self._names.modules.add(obj.__module__)
+            return NotImplemented
+        return Cached, (obj.cache_parameters(),), obj.__wrapped__
 
     def _owned(self, obj: Any) -> Any:
         """By name where that works; otherwise by value, and into the table where it is a class."""

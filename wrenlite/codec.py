@@ -13,6 +13,7 @@ received without being copied into it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import pickle
@@ -158,9 +159,8 @@ def unpack_call(blob: bytes) -> Call:
 
 def function_name(function: Any) -> str:
     """A short name for messages: ``ndvi``, ``<lambda>``, ``partial(ndvi)``."""
-    inner = getattr(function, "func", None)  # functools.partial
-    if inner is not None and callable(inner):
-        return f"partial({function_name(inner)})"
+    if isinstance(function, functools.partial):
+        return f"partial({function_name(function.func)})"
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return str(name).rpartition("<locals>.")[2]
 

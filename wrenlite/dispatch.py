@@ -8,7 +8,7 @@ thread, cannot tear the state. For a backend that runs in the caller's thread th
 ::
 
     map ──── NewWork ──┐                  ┌── pacing: how many ──┐
-    cancel ─ Gone ─────┼──▶ inbox ──▶ state ──────────────────── ▼
+    cancel ─ Cancel ───┼──▶ inbox ──▶ state ──────────────────── ▼
     close ── Close ────┤                  │            invoker.start(request, emit)
     emit ─── News ─────┘                  └─▶ job.settle ─▶ futures      │
               ▲──────────────────────────────────────────────────────────┘
@@ -19,97 +19,25 @@ from __future__ import annotations
 import atexit
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from wrenlite import pacing
-from wrenlite.errors import WrenliteError
-from wrenlite.invoker import Backend, Flight
+from wrenlite.errors import ExecutorClosed, WrenliteError
+from wrenlite.futures import HEARTBEAT_S
+from wrenlite.invoker import Backend
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Limits, Outcome, Packed, Refused, Request, Usage
+from wrenlite.work import InFlight, Work
 
-
-class Options(NamedTuple):
-    """How a job is to be run."""
-
-    code: str
-    modules: str | None
-    env: Mapping[str, str]
-    chunksize: int | None
-    retries: int
-    timeout: float | None
-
-
-class Work:
-    """A job's tasks that have not ended, as the dispatcher sees them."""
-
-    def __init__(self, job: Job, items: list[Packed], options: Options) -> None:
-        self.job = job
-        self.options = options
-        self.items: list[Packed | None] = [*items]
-        self.seconds_per_task: float | None = None
-        self.unsettled = len(items)
-        self._fresh = 0  # from here on, no task has been in a batch
-        self._again: deque[int] = deque()
-
-    @property
-    def queued(self) -> int:
-        """Tasks that wait, cancelled ones included."""
-        return len(self.items) - self._fresh + len(self._again)
-
-    def put_back(self, indexes: Sequence[int]) -> None:
-        """Queue these tasks again, before the others."""
-        self.job.ledger.hand_out(indexes, 0.0)
-        self._again.extendleft(reversed(indexes))
-
-    def take(self, count: int, most_bytes: int) -> list[int]:
-        """The next tasks, at least one unless there is none."""
-        taken: list[int] = []
-        size = 0
-        while len(taken) < count and self.queued:
-            index = self._again[0] if self._again else self._fresh
-            item = self.items[index]
-            size += item.size if item else 0
-            if taken and size > most_bytes:
-                break
-            if self._again:
-                self._again.popleft()
-            else:
-                self._fresh += 1
-            if item is not None:
-                taken.append(index)
-        return taken
-
-    def forget(self, indexes: Sequence[int]) -> None:
-        """These tasks have ended: let go of their items."""
-        for index in indexes:
-            if self.items[index] is not None:
-                self.items[index] = None
-                self.unsettled -= 1
-
-
-class _InFlight:
-    """A request on its way."""
-
-    def __init__(self, work: Work, indexes: Sequence[int]) -> None:
-        self.work = work
-        self.indexes = indexes
-        self.finished = 0
-        self.flight: Flight | None = None
-        self.cancelled = False
-
-    def cancel_if_pointless(self) -> None:
-        """Stop it when the task it is at has been cancelled; its other tasks run elsewhere."""
-        if self.cancelled or self.flight is None or self.finished == len(self.indexes):
-            return
-        if self.work.items[self.indexes[self.finished]] is None:
-            self.cancelled = True
-            self.flight.cancel()
+_HINT_AFTER_S = 1.0
+"""Seconds after which a program that does not end says why."""
 
 
 class NewWork(NamedTuple):
@@ -126,63 +54,100 @@ class News(NamedTuple):
     ended: Ended | None
 
 
-class Gone(NamedTuple):
-    """Tasks were cancelled."""
+class Cancel(NamedTuple):
+    """Tasks are to be cancelled."""
 
     job: Job
     indexes: Sequence[int]
+    reply: queue.SimpleQueue[int]
+    """Takes how many of them had not ended."""
 
 
 class Close(NamedTuple):
     """No more work comes."""
 
 
-Event: TypeAlias = NewWork | News | Gone | Close
+Event: TypeAlias = NewWork | News | Cancel | Close
 
 
 class Dispatcher:
     """Runs work on a backend until it is closed and everything has ended."""
 
     def __init__(self, backend: Backend) -> None:
+        self.owner = os.getpid()
         self._backend = backend
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._gate = threading.Lock()  # held to put what somebody waits for, and to close
+        self._open = True
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
         self._works: dict[Job, Work] = {}  # all that has not ended
         self._queue: deque[Work] = deque()  # what has queued tasks; jobs take turns
-        self._in_flight: dict[str, _InFlight] = {}
+        self._in_flight: dict[str, InFlight] = {}
         self._closing = False
-        self._thread: threading.Thread | None = None
 
     # For any thread
 
     def submit(self, work: Work) -> None:
-        """Run a job. In the caller's thread, where the backend says so, before this returns."""
-        self._inbox.put(NewWork(work))
+        """Run a job. In the caller's thread, where the backend says so, before this returns.
+
+        Raises ExecutorClosed after ``close``.
+        """
+        with self._gate:
+            if not self._open:
+                raise ExecutorClosed("this executor was shut down; make a new one")
+            self._works[work.job] = work
+            self._inbox.put(NewWork(work))
+            if self._thread is None and not self._backend.in_caller:
+                thread = threading.Thread(target=self._loop, name="wrenlite-dispatcher", daemon=True)
+                thread.start()
+                self._thread = thread
+                _running.add(self)
         if self._backend.in_caller:
             self._work_off()
-        elif self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name="wrenlite-dispatcher", daemon=True)
-            _running.add(self)
-            self._thread.start()
 
-    def cancelled(self, job: Job, indexes: Sequence[int]) -> None:
-        """The job says that these tasks have been cancelled."""
-        self._inbox.put(Gone(job, indexes))
+    def cancel(self, job: Job, indexes: Iterable[int]) -> int:
+        """Cancel those of these tasks that have not ended; returns how many there were."""
+        event = Cancel(job, list(indexes), queue.SimpleQueue())
+        with self._gate:
+            elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
+            if elsewhere:
+                self._inbox.put(event)
+        if not elsewhere:
+            self._on_cancel(event)
+        return event.reply.get()
 
     def close(self) -> None:
         """Take no more work, finish what there is, then release the backend. Does not wait."""
-        self._inbox.put(Close())
-        if self._thread is None:
-            self._backend.invoker.close()
+        with self._gate:
+            self._open = False
+            self._inbox.put(Close())
+            if self._thread is None:
+                self._backend.invoker.close()
 
     def cancel_all(self) -> None:
         """Cancel every job that has not ended."""
         for job in list(self._works):
             job.cancel()
 
-    def join(self) -> None:
-        """Wait until everything has ended and the backend is released."""
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until everything has ended and the backend is released; False after so many seconds.
+
+        Not by joining the thread: an interrupted join makes Python take a running thread for a finished one.
+        """
+        if self._thread in (None, threading.current_thread()):
+            return True
+        end = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while not self._ended.wait(max(0.0, min(HEARTBEAT_S, end - time.monotonic()))):
+            if time.monotonic() >= end:
+                return False
+        return True
+
+    def say_that_it_waits(self) -> None:
+        """Tell a person at a terminal why the program does not end."""
+        jobs = [repr(job) for job in list(self._works)]
+        if jobs and sys.stderr is not None and sys.stderr.isatty():
+            print("wrenlite: waiting for", *jobs, "(Ctrl-C cancels)", file=sys.stderr)
 
     # For the thread that owns the state
 
@@ -192,12 +157,27 @@ class Dispatcher:
                 self._handle(self._inbox.get())
                 self._work_off()
         except BaseException as error:  # a defect: say it to whoever waits, rather than hang
-            for work in list(self._works.values()):
-                self._fail(work, WrenliteError(f"internal error: {error!r}"))
+            self._fail_all(error)
             raise
         finally:
             self._backend.invoker.close()
+            self._end()
+
+    def _fail_all(self, error: BaseException) -> None:
+        with self._gate:
+            self._open = False
+        for work in list(self._works.values()):
+            self._fail(work, WrenliteError(f"internal error: {error!r}"))
+
+    def _end(self) -> None:
+        """Answer what came in too late; from now on nothing more comes in."""
+        with self._gate:
+            self._ended.set()
             _running.discard(self)
+        while not self._inbox.empty():
+            event = self._inbox.get()
+            if isinstance(event, Cancel):
+                self._on_cancel(event)
 
     def _work_off(self) -> None:
         while True:
@@ -213,17 +193,17 @@ class Dispatcher:
         if isinstance(event, News):
             self._on_news(*event)
         elif isinstance(event, NewWork):
-            self._works[event.work.job] = event.work
             self._queue.append(event.work)
-        elif isinstance(event, Gone):
-            self._on_cancelled(event.job, event.indexes)
+        elif isinstance(event, Cancel):
+            self._on_cancel(event)
         else:
             self._closing = True
 
     def _start_one(self) -> bool:
         """Hand out one batch; False where no slot is free or nothing waits."""
         slots = self._backend.invoker.slots
-        while self._queue and len(self._in_flight) < slots:
+        # In the caller's thread a request has a slot of its own: it may come from a task of another one.
+        while self._queue and (self._backend.in_caller or len(self._in_flight) < slots):
             work = self._queue.popleft()
             pace = self._backend.pace
             count = pacing.batch_size(
@@ -236,11 +216,18 @@ class Dispatcher:
             most = pacing.batch_bytes(seconds_per_task=work.seconds_per_task, most=pace.batch_bytes)
             indexes = work.take(count, most)
             if work.queued:
-                self._queue.append(work)
+                self._take_turns(work)
             if indexes:
                 self._start(work, indexes)
                 return True
         return False
+
+    def _take_turns(self, work: Work) -> None:
+        """Queue a job behind the others; or before, where theirs would have its workers replaced."""
+        if all(other.options.modules == work.options.modules for other in self._queue):
+            self._queue.append(work)
+        else:
+            self._queue.appendleft(work)
 
     def _start(self, work: Work, indexes: Sequence[int]) -> None:
         options = work.options
@@ -260,7 +247,7 @@ class Dispatcher:
             limits=Limits(stop_after, options.timeout),
         )
         work.job.ledger.hand_out(indexes, time.time())
-        in_flight = self._in_flight[request.invocation] = _InFlight(work, indexes)
+        in_flight = self._in_flight[request.invocation] = InFlight(work, indexes)
         try:
             in_flight.flight = self._backend.invoker.start(request, partial(self._emit, request.invocation))
         except BaseException:  # inline: the user's interrupt, on its way to whoever called map
@@ -288,17 +275,17 @@ class Dispatcher:
         else:
             in_flight.cancel_if_pointless()
 
-    def _on_ended(self, in_flight: _InFlight, ended: Ended) -> None:
+    def _on_ended(self, in_flight: InFlight, ended: Ended) -> None:
         work = in_flight.work
         work.job.ledger.used(in_flight.indexes, ended.usage)
         work.seconds_per_task = pacing.estimate(
             work.seconds_per_task, ended.usage.busy_s, in_flight.finished if ended.usage.busy_s else 0
         )
         rest = in_flight.indexes[in_flight.finished :]
-        if isinstance(ended.cause, Refused):
-            self._fail(work, ended.cause.error)
-        elif ended.cause is None or in_flight.cancelled:
+        if ended.cause is None or in_flight.cancelled:  # a cancel kills, whatever the worker was at
             self._again(work, rest)
+        elif isinstance(ended.cause, Refused):
+            self._fail(work, ended.cause.error)
         else:
             free = set(ended.not_started)
             self._again(work, [index for index in rest if index in free])
@@ -336,13 +323,15 @@ class Dispatcher:
                 self._queue.append(work)
             work.put_back(wanted)
 
-    def _on_cancelled(self, job: Job, indexes: Sequence[int]) -> None:
-        work = self._works.get(job)
+    def _on_cancel(self, event: Cancel) -> None:
+        fresh = event.job.settle_cancelled(event.indexes)
+        event.reply.put(len(fresh))
+        work = self._works.get(event.job)
         if work is None:
             return
-        work.forget(indexes)
+        work.forget(fresh)
         if not work.unsettled:
-            del self._works[job]
+            del self._works[event.job]
         for in_flight in list(self._in_flight.values()):
             if in_flight.work is work:
                 in_flight.cancel_if_pointless()
@@ -356,18 +345,21 @@ def _failed(index: int) -> Outcome:
 _running: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
 
 
-def _finish_all(owner: int) -> None:
+def _finish_all() -> None:
     """At exit: wait for the jobs that are still open, as concurrent.futures does; Ctrl-C cancels them."""
-    if os.getpid() != owner:
-        return
-    for dispatcher in list(_running):
+    interrupt = None
+    for dispatcher in [each for each in _running if each.owner == os.getpid()]:
         dispatcher.close()
         try:
-            dispatcher.join()
-        except KeyboardInterrupt:
+            if not dispatcher.join(_HINT_AFTER_S):
+                dispatcher.say_that_it_waits()
+                dispatcher.join()
+        except KeyboardInterrupt as error:
+            interrupt = error
             dispatcher.cancel_all()
             dispatcher.join()
-            raise
+    if interrupt is not None:
+        raise interrupt
 
 
-atexit.register(_finish_all, os.getpid())
+atexit.register(_finish_all)

@@ -7,20 +7,25 @@ import os
 import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from numbers import Real
+from operator import index
 from types import TracebackType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, SupportsIndex
 
 from wrenlite import local, modules
-from wrenlite.codec import Call, digest, function_name, pack_call, pack_items
+from wrenlite.blobs import Blobs
+from wrenlite.codec import Call, function_name, pack_call, pack_items
 from wrenlite.config import Config, Progress
-from wrenlite.dispatch import Dispatcher, Options, Work
+from wrenlite.dispatch import Dispatcher
 from wrenlite.errors import ConfigError, ExecutorClosed
 from wrenlite.futures import Future
 from wrenlite.invoker import Backend
 from wrenlite.job import Job
 from wrenlite.names import Names
 from wrenlite.pool import Pool
-from wrenlite.protocol import Packed, Style, code_key
+from wrenlite.protocol import Packed, Style
+from wrenlite.work import Options, Work
 
 _log = logging.getLogger("wrenlite")
 _log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
@@ -49,10 +54,15 @@ class Executor:
         backend: what to run on; default: what the configuration says, else ``Executor.local()``.
         progress: a progress line: ``"auto"`` (on a terminal), True or False.
         """
+        if backend is not None and not isinstance(backend, Backend):
+            raise ConfigError(
+                f"Executor({backend!r}): not a backend. Executor.local({backend!r}) takes workers"
+            )
         config = Config.load(progress=progress)
         config.log_to_stderr()
         self.backend = backend or _connect(config)
         self._progress = config.progress
+        self._blobs = Blobs(self.backend.store)
         self._dispatcher = Dispatcher(self.backend)
         self._owner = os.getpid()
         self._closed = False
@@ -83,7 +93,10 @@ class Executor:
 
     @classmethod
     def inline(cls) -> Executor:
-        """The calling thread, for the debugger: ``map`` returns when everything has run."""
+        """The calling thread, for the debugger: ``map`` returns when everything has run.
+
+        Output goes where it always goes, and ``timeout=`` cannot be enforced.
+        """
         return cls(local.connect_inline(), progress=False)
 
     def __repr__(self) -> str:
@@ -201,12 +214,7 @@ class Executor:
         bundle = modules.collect(names.modules | self._module_names)
         if bundle is not None:
             self._module_names = bundle.names
-        return self._put(blob), self._put(bundle.blob) if bundle else None
-
-    def _put(self, blob: bytes) -> str:
-        name = digest(blob)
-        self.backend.store.put(code_key(name), blob, if_absent=True)
-        return name
+        return self._blobs.hold(blob), self._blobs.hold(bundle.blob) if bundle else None
 
     def _submit(
         self, name: str, items: list[Packed], names: Names, options: Options, progress: Progress | None
@@ -226,7 +234,8 @@ class Executor:
             self._announced = True
             _log.info("running on %s", self.backend.name)
         try:
-            self._dispatcher.submit(Work(job, items, options))
+            held = [name for name in (options.code, options.modules) if name]
+            self._dispatcher.submit(Work(job, items, options, partial(self._blobs.release, held)))
             wanted = self._progress if progress is None else progress
             if wanted is not False and Executor.watch is not None:
                 Executor.watch(job, wanted is True)
@@ -260,12 +269,18 @@ def _check(
 ) -> None:
     if not callable(fn):
         raise ConfigError(f"the first argument must be callable, not {fn!r}")
-    if chunksize is not None and (not isinstance(chunksize, int) or chunksize < 1):
+    if chunksize is not None and (not isinstance(chunksize, SupportsIndex) or index(chunksize) < 1):
         raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
-    if not isinstance(retries, int) or retries < 0:
+    if not isinstance(retries, SupportsIndex) or index(retries) < 0:
         raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-    if timeout is not None and not timeout > 0:
+    if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
         raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
     for key, value in (env or {}).items():
-        if not isinstance(key, str) or not isinstance(value, str) or not key or "=" in key:
-            raise ConfigError(f"env[{key!r}]: names and values of environment variables are text")
+        if (
+            not isinstance(key, str)
+            or not isinstance(value, str)
+            or not key
+            or "=" in key
+            or "\0" in key + value
+        ):
+            raise ConfigError(f"env[{key!r}]: names and values of environment variables are text without NUL")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -14,6 +15,8 @@ from wrenlite.protocol import TaskStats
 if TYPE_CHECKING:
     from wrenlite.job import Job
 
+
+_log = logging.getLogger("wrenlite")
 
 HEARTBEAT_S = 0.5
 """Seconds of uninterrupted waiting for a lock: Python may miss a signal that comes right before it blocks."""
@@ -29,6 +32,20 @@ def wait_for(changed: threading.Condition, come: Callable[[], bool], timeout: fl
                 return False
             changed.wait(left)
         return True
+
+
+async def until(come: Callable[[], bool], cancel: Callable[[], object]) -> None:
+    """Wait in an event loop, which stays able to hear an interrupt. When the waiting is cancelled, cancel."""
+    import asyncio  # 25 ms, which most programs need not spend
+
+    pause = 0.001
+    try:
+        while not come():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.05)
+    except asyncio.CancelledError:
+        cancel()
+        raise
 
 
 class Snapshot(NamedTuple):
@@ -69,9 +86,11 @@ class Future(concurrent.futures.Future[Any]):
         raise TypeError("a future cannot travel; pass its result()")
 
     def __await__(self) -> Generator[Any, None, Any]:
-        import asyncio  # 25 ms, which most programs need not spend
+        return self._await().__await__()
 
-        return asyncio.wrap_future(self).__await__()
+    async def _await(self) -> Any:
+        await until(self.done, self.cancel)
+        return self.result()
 
     def result(self, timeout: float | None = None) -> Any:
         """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""
@@ -113,10 +132,13 @@ class Future(concurrent.futures.Future[Any]):
 
     def settle(self, state: str) -> None:
         """Become done, failed or cancelled, and tell who waits. For the job only."""
-        if state == "cancelled":
-            super().cancel()
-            self.set_running_or_notify_cancel()
-        elif state == "failed":  # what it is, the job knows; the standard library's waiters ask only whether
-            self.set_exception(WrenliteError("see Future.exception()"))
-        else:
-            self.set_result(None)
+        try:
+            if state == "cancelled":
+                super().cancel()
+                self.set_running_or_notify_cancel()
+            elif state == "failed":  # what it is, the job knows; the standard library asks only whether
+                self.set_exception(WrenliteError("see Future.exception()"))
+            else:
+                self.set_result(None)
+        except SystemExit:  # of a done-callback: it must not end the thread that runs everybody's tasks
+            _log.exception("a done-callback of %r called sys.exit", self)

@@ -80,7 +80,12 @@ class Worker:
     """A worker process and what its holder knows of it."""
 
     def __init__(
-        self, store: Store, path: Sequence[str], memory_limit: int | None, env: Mapping[str, str]
+        self,
+        store: Store,
+        path: Sequence[str],
+        memory_limit: int | None,
+        env: Mapping[str, str],
+        folder: str | None = None,
     ) -> None:
         """Start the process. Raises WorkerStartError where the system will not.
 
@@ -89,6 +94,7 @@ class Worker:
             path: its ``sys.path``.
             memory_limit: bytes of memory it may hold (Linux).
             env: its environment.
+            folder: its working folder.
         """
         self.modules: str | None = None
         self._ready = False
@@ -99,18 +105,11 @@ class Worker:
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)  # so that it can be cut while it is written
         life, self._life = os.pipe()
+        _live_ends.add(self._life)
         try:
-            self._process = subprocess.Popen(
-                [sys.executable or "python3", "-P", "-c", _BOOT, _ROOT],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._output,
-                bufsize=0,
-                pass_fds=[life],
-                start_new_session=True,
-                env=dict(env),
-            )
+            self._process = self._start(life, env, folder)
         except OSError as error:
+            _live_ends.discard(self._life)
             os.close(self._life)
             self._output.close()
             raise WorkerStartError(f"cannot start {sys.executable!r}: {error}") from error
@@ -126,10 +125,29 @@ class Worker:
         self._greeting = pipe.frame(hello)
         self._memory_limit = memory_limit
 
+    def _start(self, life: int, env: Mapping[str, str], folder: str | None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable or "python3", "-P", "-c", _BOOT, _ROOT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._output,
+            bufsize=0,
+            pass_fds=[life],
+            start_new_session=True,
+            env=dict(env),
+            cwd=folder,
+        )
+
     @property
     def alive(self) -> bool:
-        """Whether it can take another request."""
-        return not self._reaped
+        """Whether it can take another request: not where it was killed while it had nothing to do."""
+        if self._reaped:
+            return False
+        try:
+            self._look()
+        except _Gone:
+            return False
+        return True
 
     def run(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Ended:
         """Run a request; outcomes are emitted as they come.
@@ -196,6 +214,8 @@ class Worker:
             if messages and limit:
                 counts = messages[-1][0] in (BEGIN, OUTCOME)
                 deadline = time.monotonic() + (limit if counts else _START_S + limit)
+            elif limit and deadline is not None:  # a value is on its way, and its task is over
+                deadline = max(deadline, time.monotonic() + limit)
             elif self._ready and not limit:
                 deadline = None
             left -= len(outcomes)
@@ -246,11 +266,17 @@ class Worker:
     def _wait_for_room(self) -> None:
         poll = select.poll()
         poll.register(self._requests, select.POLLOUT)
+        end = time.monotonic() + _START_S
         while not poll.poll(_LOOK_S * 1000):
             self._look()
+            if time.monotonic() >= end:
+                kind = WorkerDied if self._ready else WorkerStartError
+                raise _Gone(kind(f"a worker did not read its request within {_START_S:.0f} s"))
 
     def _look(self) -> None:
         """See whether a worker that says nothing has been stopped, or is gone though its pipe is open."""
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return
         try:
             what = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
             state = os.waitid(os.P_PID, self._process.pid, what)

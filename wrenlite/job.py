@@ -11,12 +11,19 @@ import contextlib
 import os
 import pickle
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    CancelledError,
+    InvalidStateError,
+)
 from typing import Any, NoReturn, Protocol, overload
 
 from wrenlite.errors import ExecutorClosed, RemoteError, ValueReleased, WrenliteError
-from wrenlite.futures import Future, Snapshot
+from wrenlite.futures import Future, Snapshot, until
 from wrenlite.ledger import CANCELLED, NOTHING, Ledger
 from wrenlite.names import resolving
 from wrenlite.protocol import Outcome, TaskStats
@@ -24,10 +31,10 @@ from wrenlite.traces import unpack_failure
 
 
 class Control(Protocol):
-    """Who runs the job's tasks, and hears that some need not run."""
+    """Who runs the job's tasks, and so cancels them."""
 
-    def cancelled(self, job: Job, indexes: Sequence[int]) -> None:
-        """These tasks have been cancelled."""
+    def cancel(self, job: Job, indexes: Iterable[int]) -> int:
+        """Cancel those of these tasks that have not ended; returns how many there were."""
 
 
 class Job(Sequence[Future]):
@@ -46,7 +53,9 @@ class Job(Sequence[Future]):
         self._table = table
         self._control = control
         self._owner = os.getpid()
-        self._futures: dict[int, Future] = {}
+        self._awaited: dict[int, Future] = {}
+        # A future holds its job; the job holds it only until it has ended, or neither would ever go.
+        self._ended: weakref.WeakValueDictionary[int, Future] = weakref.WeakValueDictionary()
         self._values: dict[int, Any] = {}
         self._exceptions: dict[int, BaseException] = {}
         self._released: set[int] = set()
@@ -70,10 +79,13 @@ class Job(Sequence[Future]):
         if not 0 <= place < len(self):
             raise IndexError(f"task {index} of a job of {len(self)}")
         with self.ledger.lock:
-            future = self._futures.get(place)
+            future = self._awaited.get(place) or self._ended.get(place)
             if future is None:
-                future = self._futures[place] = Future(self, place)
-                if self.ledger.outcomes[place] is not None:
+                future = Future(self, place)
+                if self.ledger.outcomes[place] is None:
+                    self._awaited[place] = future
+                else:
+                    self._ended[place] = future
                     future.settle(self.state(place))
         return future
 
@@ -152,9 +164,11 @@ class Job(Sequence[Future]):
         return map(self.__getitem__, self._in_time(end))
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
-        import asyncio  # 25 ms, which most programs need not spend
+        return self._await().__await__()
 
-        return asyncio.to_thread(self.results).__await__()
+    async def _await(self) -> list[Any]:
+        await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel)
+        return self.results()
 
     @contextlib.contextmanager
     def interruptible(self, cancel: bool = True) -> Iterator[None]:
@@ -191,14 +205,7 @@ class Job(Sequence[Future]):
 
     def cancel_tasks(self, indexes: Iterable[int]) -> int:
         """Cancel those of these tasks that have not ended; returns how many there were."""
-        with self.ledger.lock:
-            fresh = self.ledger.cancel(indexes)
-            futures = self._made(fresh)
-        if fresh:
-            self._control.cancelled(self, fresh)
-        for future in futures:
-            future.settle("cancelled")
-        return len(fresh)
+        return self._control.cancel(self, indexes)
 
     # What became of it
 
@@ -212,7 +219,7 @@ class Job(Sequence[Future]):
             error = self.exception(index)
             if error is not None:
                 try:
-                    raise error
+                    raise error.with_traceback(None)  # or it would grow with every call
                 finally:
                     del error  # or its traceback would hold this frame, which holds it
         try:
@@ -224,7 +231,8 @@ class Job(Sequence[Future]):
     def exception(self, index: int) -> BaseException | None:
         """The exception of a task that has ended; raises CancelledError where it was cancelled."""
         outcome = self.ledger.outcomes[index]
-        assert outcome is not None
+        if outcome is None:
+            raise InvalidStateError(f"{self._task(index)} has not ended")
         if outcome is CANCELLED:
             raise CancelledError(f"{self._task(index)} was cancelled")
         if index not in self._values and index not in self._exceptions and index not in self._released:
@@ -272,11 +280,22 @@ class Job(Sequence[Future]):
         for future in futures:
             future.settle(self.state(future.index))
 
+    def settle_cancelled(self, indexes: Iterable[int]) -> list[int]:
+        """Cancel those of these tasks that have not ended, and return them. For the dispatcher only."""
+        with self.ledger.lock:
+            fresh = self.ledger.cancel(indexes)
+            futures = self._made(fresh)
+        for future in futures:
+            future.settle("cancelled")
+        return fresh
+
     def _made(self, indexes: Sequence[int]) -> list[Future]:
-        """The futures of these tasks that somebody has asked for."""
-        if not self._futures:
-            return []
-        return [self._futures[index] for index in indexes if index in self._futures]
+        """The futures of these tasks that somebody has asked for; from now on only who asked keeps them."""
+        made = (
+            [self._awaited.pop(index) for index in indexes if index in self._awaited] if self._awaited else []
+        )
+        self._ended.update((future.index, future) for future in made)
+        return made
 
     def _result(self, index: int, return_exceptions: bool) -> Any:
         try:

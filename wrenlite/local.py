@@ -7,6 +7,7 @@ import fcntl
 import os
 import queue
 import shutil
+import stat
 import tempfile
 import threading
 import time
@@ -26,6 +27,7 @@ from wrenlite.store import LocalStore
 IDLE_S = 60.0
 """Seconds after which a worker with nothing to do leaves; the next request starts a new one."""
 
+_PREFIX = "wrenlite-store-"
 _YOUNG_S = 60.0
 """Seconds in which a store may be about to be locked by who just made it."""
 
@@ -82,7 +84,7 @@ class TemporaryStore(LocalStore):
     def __init__(self) -> None:
         try:
             _sweep(Path(tempfile.gettempdir()))
-            super().__init__(tempfile.mkdtemp(prefix="wrenlite-"))
+            super().__init__(tempfile.mkdtemp(prefix=_PREFIX))
             self._lock = open(os.path.join(self.root, "lock"), "wb")  # noqa: SIM115  # held until removal
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         except OSError as error:
@@ -106,9 +108,11 @@ class TemporaryStore(LocalStore):
 
 def _sweep(parent: Path) -> None:
     now = time.time()
-    for lock in parent.glob("wrenlite-*/lock"):
-        with contextlib.suppress(OSError):  # in use, somebody else's, or being swept by another
-            if now - lock.stat().st_mtime > _YOUNG_S:
+    for lock in parent.glob(f"{_PREFIX}*/lock"):
+        with contextlib.suppress(OSError):  # in use, or being swept by another
+            state = lock.lstat()
+            mine = state.st_uid == os.getuid() and stat.S_ISREG(state.st_mode) and not state.st_size
+            if mine and now - state.st_mtime > _YOUNG_S:
                 with lock.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(lock.parent, ignore_errors=True)
@@ -135,19 +139,21 @@ class ProcessInvoker:
         for setting in _THREAD_SETTINGS:  # N workers with N threads each would fight over the cores
             env.setdefault(setting, str(max(1, cpu_count() // slots)))
 
+        folder = os.getcwd()
+
         def start_worker() -> Worker:
-            return Worker(store, worker_path(), memory_limit, env)
+            return Worker(store, worker_path(), memory_limit, env, folder)
 
         self._start_worker = start_worker
 
     def start(self, request: Request, emit: Emit) -> Flight:
-        """Hand a request to a free worker; starts one where there is none."""
+        """Hand a request to a free slot; the one used last first, since its worker is there."""
         with self._lock:
-            if self._free:
-                slot = self._free.pop()
-            else:
-                slot = _Slot(f"wrenlite-worker-{len(self._all)}", self._start_worker, self._release)
-                self._all.append(slot)
+            if not self._all:  # all at once: when the interpreter ends, Python 3.12 starts no more threads
+                names = [f"wrenlite-slot-{number}" for number in reversed(range(self.slots))]
+                self._all = [_Slot(name, self._start_worker, self._release) for name in names]
+                self._free = [*self._all]
+            slot = self._free.pop()
         flight = _ProcessFlight(request, emit)
         slot.requests.put(flight)
         return flight
@@ -244,6 +250,7 @@ class _Slot:
             ended = self._run(flight)
             self._release(self)  # before the news: whoever hears it may start the next request
             flight.emit((), ended)
+            del flight, ended  # they hold the items, and the next request may be long in coming
 
     def _run(self, flight: _ProcessFlight) -> Ended:
         try:
@@ -258,8 +265,8 @@ class _Slot:
     def _worker_for(self, request: Request) -> Worker:
         """The slot's worker, replaced where it is dead or holds other versions of the user's modules."""
         worker = self._worker
-        if worker is not None and worker.alive:
-            if request.modules is None or worker.modules in (None, request.modules):
+        if worker is not None:
+            if worker.alive and (request.modules is None or worker.modules in (None, request.modules)):
                 return worker
             worker.close()
         if self._closing:
@@ -282,7 +289,7 @@ class InlineInvoker:
 
     def __init__(self, store: TemporaryStore) -> None:
         self._store = store
-        self._runner = Runner(store, ships_modules=False, interrupts=True)
+        self._runner = Runner(store, inline=True)
 
     def start(self, request: Request, emit: Emit) -> Flight:
         """Run it. A KeyboardInterrupt goes through to the caller."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 import types
@@ -37,6 +38,32 @@ def goes_by_name(obj: Any) -> bool:
     for part in obj.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is obj
+
+
+class Cached:
+    """A function under ``functools.lru_cache`` that goes by value: its cache is empty at the other end.
+
+    Made empty and filled by its state, so that a function may refer to itself.
+    """
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.parameters = parameters
+
+    def __setstate__(self, wrapped: Any) -> None:
+        self.cached = functools.lru_cache(**self.parameters)(wrapped)
+        functools.update_wrapper(self, wrapped)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it, or take the value from the cache."""
+        return self.cached(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __getattr__(self, name: str) -> Any:  # cache_info, cache_clear
+        if name == "cached":
+            raise AttributeError(name)
+        return getattr(self.cached, name)
 
 
 class Names:

@@ -19,8 +19,9 @@ from wrenlite.protocol import Outcome, Packed, Request, Style, code_key
 from wrenlite.store import Store
 from wrenlite.traces import pack_failure
 
-CODES = 8
-"""How many functions a worker keeps."""
+JOBS = 8
+"""Of how many jobs a worker keeps the function. Each job has its own, even where they are equal: what the
+tasks of one leave in a global or a default argument, another does not find."""
 
 
 class _Loaded(NamedTuple):
@@ -35,23 +36,21 @@ class Runner:
         self,
         store: Store,
         *,
-        ships_modules: bool = True,
         take_output: Callable[[], str] = str,
         memory_limit: int | None = None,
-        interrupts: bool = False,
+        inline: bool = False,
     ) -> None:
         """Args:
         store: where the code lies.
-        ships_modules: local modules come from the request, not from this process.
         take_output: gives what was written to stdout and stderr since it was last called.
         memory_limit: bytes that this process may hold, for the message when it cannot get more.
-        interrupts: a KeyboardInterrupt in a task is the user's own, and goes through.
+        inline: this is the caller's own process. It has the local modules, values must not share memory
+            with what a task keeps, and a KeyboardInterrupt in a task is the user's own and goes through.
         """
         self._store = store
-        self._ships_modules = ships_modules
+        self._inline = inline
         self._take_output = take_output
         self._memory_limit = memory_limit
-        self._interrupts = interrupts
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._modules: tuple[str, Shipped] | None = None
 
@@ -119,7 +118,7 @@ class Runner:
             raise ResultNotPicklable(explain(what, value, error)) from error
 
     def _failed(self, error: BaseException, packer: Packer, table: Any) -> Packed:
-        if isinstance(error, KeyboardInterrupt) and self._interrupts:
+        if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
         if isinstance(error, SystemExit):
             died = WorkerDied(f"the task called sys.exit({error.code!r})")
@@ -144,16 +143,16 @@ class Runner:
         return Outcome(task, False, self._failed(error, packer, ()), time.time(), 0.0, 0.0, "")
 
     def _load(self, request: Request) -> _Loaded:
-        if request.modules is not None and self._ships_modules:
+        if request.modules is not None and not self._inline:
             self._ship(request.modules)
-        loaded = self._loaded.get(request.code)
+        loaded = self._loaded.get(request.job)
         if loaded is None:
             call = unpack_call(self._fetch(request.code))
-            loaded = _Loaded(call, Packer(Names(call.table, grows=False), snapshot=False))
-            self._loaded[request.code] = loaded
-            if len(self._loaded) > CODES:
+            loaded = _Loaded(call, Packer(Names(call.table, grows=False), snapshot=self._inline))
+            self._loaded[request.job] = loaded
+            if len(self._loaded) > JOBS:
                 self._loaded.popitem(last=False)
-        self._loaded.move_to_end(request.code)
+        self._loaded.move_to_end(request.job)
         return loaded
 
     def _ship(self, wanted: str) -> None:

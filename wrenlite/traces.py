@@ -23,6 +23,10 @@ _CHAIN = 20
 """Exceptions of one chain that travel: more than a person reads, fewer than a runaway recursion."""
 
 
+_LEVELS = 25
+"""Levels at either end of a traceback that travel."""
+
+
 class Frame(NamedTuple):
     """One level of a traceback."""
 
@@ -105,8 +109,10 @@ def unpack_failure(packed: Packed, table: Sequence[object]) -> BaseException:
     if error is None:
         error = RemoteError(failure.trace.summary.strip())
     root = error
-    while root.__cause__ is not None:
+    seen = {id(root)}
+    while root.__cause__ is not None and id(root.__cause__) not in seen:  # `raise e from e` is a circle
         root = root.__cause__
+        seen.add(id(root))
     root.__cause__ = RemoteTraceback(text)
     return error
 
@@ -148,7 +154,10 @@ def _trace(seen: TracebackException, depth: int) -> Trace:
         joint, origin = "The above exception was the direct cause of the following exception", seen.__cause__
     elif seen.__context__ is not None and not seen.__suppress_context__:
         joint, origin = "During handling of the above exception, another exception occurred", seen.__context__
-    frames = (Frame(f.filename, f.lineno or 0, f.name, f.line or "") for f in seen.stack)
+    frames = [Frame(f.filename, f.lineno or 0, f.name, f.line or "") for f in seen.stack]
+    if len(frames) > 2 * _LEVELS:  # a runaway recursion
+        gap = Frame("…", 0, f"({len(frames) - 2 * _LEVELS} levels left out)", "")
+        frames = [*frames[:_LEVELS], gap, *frames[-_LEVELS:]]
     return Trace(
         tuple(frames),
         "".join(seen.format_exception_only()),

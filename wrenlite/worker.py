@@ -21,6 +21,7 @@ thread waits for the same end.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import resource
@@ -70,8 +71,8 @@ def main() -> None:
     pipe.write(replies, pipe.frame((READY, PROTOCOL, __version__)))
     runner = Runner(hello.store, take_output=output.take, memory_limit=hello.memory_limit)
     while True:
-        for message in waiting:
-            _serve(_request(message), runner, replies, pid, surroundings)
+        while waiting:  # and nothing here holds the items of a request that is over
+            _serve(_request(waiting.pop(0)), runner, replies, pid, surroundings)
         try:
             waiting = reader.read()
         except EOFError:
@@ -178,7 +179,8 @@ class Surroundings:
         except FileNotFoundError:  # the task removed the folder it was in
             changed = True
         if changed:
-            os.chdir(self._folder)
+            with contextlib.suppress(FileNotFoundError):  # the caller removed it
+                os.chdir(self._folder)
         if self._signals_changed:
             for number, handler in self._handlers.items():
                 if handler is not None and signal.getsignal(number) is not handler:

@@ -3,9 +3,11 @@
 import asyncio
 import concurrent.futures
 import functools
+import gc
 import operator
 import os
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -216,7 +218,9 @@ def test_what_cannot_travel_is_refused_before_anything_runs(executor):
         ({"chunksize": 0}, "chunksize=0"),
         ({"retries": -1}, "retries=-1"),
         ({"timeout": 0}, "timeout=0"),
+        ({"timeout": "5"}, "timeout='5'"),
         ({"env": {"A": 1}}, "env"),
+        ({"env": {"A": "\0"}}, "NUL"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused(executor, options, words):
@@ -355,6 +359,92 @@ def test_instances_of_the_callers_own_classes_come_back(executor):
     assert [p.x for p in points] == [2, 3]
 
 
+def test_cached_functions_travel_with_an_empty_cache(executor):
+    @functools.cache
+    def fibonacci(n):
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    assert executor.map(fibonacci, [30, 31]).results() == [832040, 1346269]
+    assert executor.map(lambda n: (fibonacci(n), fibonacci.cache_info().maxsize), [5]).results() == [
+        (5, None)
+    ]
+
+
+def test_what_the_tasks_of_one_job_change_the_next_does_not_find(executor):
+    def remember(x, seen=[]):  # noqa: B006  # what is tested
+        seen.append(x)
+        return len(seen)
+
+    first = executor.map(remember, range(8), chunksize=8).results()
+    assert executor.map(remember, range(8), chunksize=8).results() == first == list(range(1, 9))
+
+
+def test_a_value_does_not_share_memory_with_what_the_task_keeps(executor):
+    buffer = np.zeros(50_000)
+
+    def fill(n):
+        buffer[:] = n
+        return buffer
+
+    assert [value[0] for value in executor.map(fill, range(3), chunksize=3).results()] == [0, 1, 2]
+
+
+def test_a_circle_of_causes(executor):
+    def fails(_):
+        error = ValueError("its own cause")
+        raise error from error
+
+    assert isinstance(executor.map(fails, [0])[0].exception(), ValueError)
+
+
+def test_an_exception_is_raised_any_number_of_times_and_stays_the_same(executor):
+    job = executor.map(lambda x: 1 // x, [0])
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError) as caught:
+            job[0].result()
+        lengths.add(len(caught.traceback))
+    assert len(lengths) == 1
+
+
+def test_waiting_for_several_jobs(executor):
+    jobs = [executor.map(square, range(3)) for _ in range(2)]
+    done, pending = wrenlite.wait(jobs)
+    assert (len(done), pending) == (6, [])
+
+
+def test_awaiting_can_be_cut_short(pool, tmp_path):
+    def wait_for_flag(folder):
+        import os
+        import time
+
+        while not os.path.exists(folder):
+            time.sleep(0.01)
+
+    job = pool.map(wait_for_flag, [str(tmp_path / "flag")] * 4)
+
+    async def main():
+        await asyncio.wait_for(job, 0.2)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    assert job.wait(5)
+    assert job.snapshot().cancelled == 4
+
+
+def test_settled_futures_do_not_keep_their_jobs(executor):
+    gc.collect()
+    gc.disable()
+    try:
+        future = executor.submit(square, 3)
+        assert future.result() == 9
+        gone = weakref.ref(future.job)
+        del future
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_representations_say_what_it_is(executor):
     job = executor.map(square, [1])
     job.wait()
@@ -362,3 +452,24 @@ def test_representations_say_what_it_is(executor):
     assert "1 of 1 finished" in repr(job)
     assert repr(job[0]) == "<Future square[0] done>"
     assert "Executor on" in repr(executor)
+
+
+def test_a_map_inside_an_inline_task_of_the_same_executor():
+    with wrenlite.Executor.inline() as executor:
+        # Through sys.modules, since an executor does not travel in a closure.
+        import sys
+
+        sys.modules["wl_shared"] = type(sys)("wl_shared")
+        sys.modules["wl_shared"].executor = executor
+        try:
+            job = executor.map(
+                lambda n: __import__("wl_shared").executor.map(lambda m: m * n, range(3)).results(), [1, 2]
+            )
+            assert job.results() == [[0, 1, 2], [0, 2, 4]]
+        finally:
+            del sys.modules["wl_shared"]
+
+
+def test_what_is_no_backend_is_refused():
+    with pytest.raises(wrenlite.ConfigError, match=r"Executor\.local\(4\)"):
+        wrenlite.Executor(4)

@@ -25,13 +25,17 @@ class Flights:
     def __init__(self, backend):
         self.backend = backend
         self.names = Names(grows=True)
+        self.count = 0
 
     def start(self, function, items, *, env=None, limits=None, style=Style.ITEM):
         items = pack_items(items, self.names)
         blob = pack_call(Call(function, (), {}, style), self.names)
         self.backend.store.put(code_key(digest(blob)), blob, if_absent=True)
         tasks = range(len(items))
-        request = Request("job", "i", digest(blob), None, tasks, items, env or {}, limits or Limits())
+        self.count += 1  # each is a job of its own
+        request = Request(
+            f"job-{self.count}", "i", digest(blob), None, tasks, items, env or {}, limits or Limits()
+        )
         news = queue.SimpleQueue()
         flight = self.backend.invoker.start(request, lambda outcomes, ended=None: news.put((outcomes, ended)))
         return flight, news

@@ -161,3 +161,70 @@ def test_a_cancel_never_hits_the_next_request(pool):
                 assert isinstance(value, concurrent.futures.CancelledError)
             else:
                 assert value == number, f"in round {round_}"
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.005, 0.02, 0.05])
+def test_a_cancel_while_the_worker_starts(pause):
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        job = executor.map(lambda n: n, range(5), chunksize=1)
+        time.sleep(pause)  # somewhere in its start-up: each moment must do
+        cancelled = job[0].cancel()
+        values = job.results(return_exceptions=True)
+    assert values[1:] == [1, 2, 3, 4]
+    assert cancelled == isinstance(values[0], concurrent.futures.CancelledError)
+
+
+def test_a_cancel_at_any_moment_leaves_the_next_job_alone(pool):
+    def nap(n):
+        import time
+
+        time.sleep(0.002)
+        return n
+
+    for round_ in range(40):
+        job = pool.map(nap, range(10))
+        time.sleep(0.0005 * round_)
+        job.cancel()
+        assert pool.map(nap, range(3)).results() == [0, 1, 2]
+
+
+def test_a_shutdown_right_after_a_map_cancels_it():
+    for _ in range(10):
+        executor = wrenlite.Executor.local(1, progress=False)
+        executor.submit(abs, 1).result()
+        job = executor.map(time.sleep, [30] * 2)
+        executor.shutdown(cancel_futures=True)
+        assert job.snapshot().cancelled == 2
+
+
+def test_a_shutdown_while_a_map_reads_its_data():
+    executor = wrenlite.Executor.local(1, progress=False)
+
+    def data():
+        yield 1
+        executor.shutdown()
+        yield 2
+
+    executor.submit(abs, 1).result()
+    with pytest.raises(wrenlite.ExecutorClosed):
+        executor.map(abs, data())
+
+
+def test_a_done_callback_that_calls_sys_exit_or_fails_harms_nobody(pool):
+    def leave(_):
+        raise SystemExit
+
+    job = pool.map(abs, range(4))
+    job[0].add_done_callback(leave)
+    assert job.results() == [0, 1, 2, 3]
+    assert pool.submit(abs, -5).result() == 5
+
+
+def test_a_callback_may_cancel(pool, gate):
+    job = pool.map(gate.task, range(4), chunksize=1)
+    first = pool.submit(abs, 1)
+    first.add_done_callback(lambda _: job.cancel())
+    gate.wait_for(0, 1)
+    job[0].cancel()  # frees a slot for the other job
+    assert job.wait(10)
+    assert first.result() == 1

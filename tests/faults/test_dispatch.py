@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 import wrenlite
 from wrenlite.codec import Packer
-from wrenlite.dispatch import Dispatcher, Options, Work
+from wrenlite.dispatch import Dispatcher
 from wrenlite.errors import WorkerDied, WorkerStartError
 from wrenlite.invoker import Backend, Pace
 from wrenlite.job import Job
 from wrenlite.names import Names
 from wrenlite.protocol import Died, Ended, Outcome, Packed, Refused, Usage
 from wrenlite.traces import pack_failure
+from wrenlite.work import Options, Work
 
 PACK = Packer(Names(grows=False), snapshot=False)
 
@@ -134,13 +135,15 @@ def test_every_task_ends_once_within_its_attempts(
     assert invoker.closed
     assert heard == Counter(range(total)), "each future is settled exactly once"
     refused = refuse_at is not None and refuse_at <= step
+    # A task that was running beside a cancelled one is killed with it, and runs again free of charge.
+    most = retries + 1 + len(cancel_at)
     for index, stats in enumerate(job.stats()):
-        assert runs[index] <= retries + 1 + (stats.state == "cancelled")
+        assert runs[index] <= most
         if stats.state == "done":
             assert job[index].result() == index
         elif stats.state == "failed":
             assert isinstance(job[index].exception(), ValueError | wrenlite.WorkerDied | WorkerStartError)
-            assert refused or runs[index] == retries + 1
+            assert refused or retries + 1 <= runs[index] <= most
         else:
             assert stats.state == "cancelled"
             assert index in cancel_at.values()

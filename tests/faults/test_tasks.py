@@ -538,3 +538,51 @@ def test_a_killed_worker_is_replaced(pool):
         os.kill(worker, signal.SIGKILL)
     after = set(pool.map(pid, range(6), chunksize=1, retries=2).results())
     assert not before & after
+
+
+def test_a_worker_that_died_while_idle_costs_nobody_an_attempt(pool):
+    for _ in range(3):
+        for worker in set(pool.map(lambda _: __import__("os").getpid(), range(8), chunksize=1).results()):
+            os.kill(worker, signal.SIGKILL)
+            os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
+        assert pool.map(abs, [-1, -2]).results() == [1, 2]
+
+
+def test_a_runaway_recursion_is_shown_in_part(pool):
+    def forever(n):
+        return forever(n + 1)
+
+    error = pool.submit(forever, 0).exception()
+    assert isinstance(error, RecursionError)
+    text = str(error.__cause__)
+    assert "levels left out" in text
+    assert len(text.splitlines()) < 200
+
+
+def test_a_working_folder_that_is_removed(tmp_path, monkeypatch):
+    folder = tmp_path / "short-lived"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        assert executor.submit(abs, -1).result() == 1
+        monkeypatch.chdir(tmp_path)
+        folder.rmdir()
+        assert executor.map(abs, range(10), chunksize=2).results() == list(range(10))
+
+
+def test_the_time_that_a_value_travels_is_not_the_tasks(pool):
+    def large(n):
+        import numpy as np
+
+        return np.zeros(n, np.uint8)
+
+    pool.map(large, [1, 1], chunksize=1).results()  # numpy is imported
+    values = pool.map(large, [400 * 2**20] * 2, timeout=0.3, chunksize=1).results()
+    assert [value.nbytes for value in values] == [400 * 2**20] * 2
+
+
+def test_large_functions_leave_the_store_with_their_jobs(pool):
+    for _ in range(3):
+        ballast = os.urandom(2 * 2**20)
+        assert pool.map(lambda n, ballast=ballast: len(ballast) + n, [0]).results() == [2 * 2**20]
+    assert sum(entry.size for entry in pool.backend.store.list("code/")) < 2**20

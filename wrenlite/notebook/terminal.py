@@ -20,7 +20,7 @@ def watch(job: Job, asked: bool) -> None:
         job: the job.
         asked: draw even where stderr is no terminal.
     """
-    if asked or sys.stderr.isatty():
+    if sys.stderr is not None and (asked or sys.stderr.isatty()):
         threading.Thread(target=_draw, args=(job,), name="wrenlite-progress", daemon=True).start()
 
 
@@ -29,8 +29,11 @@ def _draw(job: Job) -> None:
         return
     from tqdm import tqdm
 
+    class Line(tqdm):  # type: ignore[type-arg]
+        monitor_interval = 0  # no thread of its own
+
     now = job.snapshot()
-    with tqdm(total=now.total, desc=f"{now.name} on {now.backend}", unit="task", dynamic_ncols=True) as line:
+    with Line(total=now.total, desc=f"{now.name} on {now.backend}", unit="task", dynamic_ncols=True) as line:
         ended = False
         while not ended:
             ended = job.wait(_REFRESH_S)
