@@ -96,6 +96,7 @@ class Dispatcher:
         with self._gate:
             if not self._open:
                 raise ExecutorClosed("this executor was shut down; make a new one")
+            self._backend.invoker.open()
             self._works[work.job] = work
             self._inbox.put(NewWork(work))
             if self._thread is None and not self._backend.in_caller:

@@ -22,6 +22,12 @@ class Invoker(Protocol):
     slots: int
     """How many requests can run at once."""
 
+    def open(self) -> None:
+        """Get ready, in the thread of a caller that has something to run. May be called again.
+
+        Threads are started here: once the interpreter ends, and waits for its jobs, Python 3.12 starts none.
+        """
+
     def start(self, request: Request, emit: Emit) -> Flight:
         """Hand a request out, without waiting for it (inline: runs it). What goes wrong is emitted."""
 

@@ -146,13 +146,17 @@ class ProcessInvoker:
 
         self._start_worker = start_worker
 
-    def start(self, request: Request, emit: Emit) -> Flight:
-        """Hand a request to a free slot; the one used last first, since its worker is there."""
+    def open(self) -> None:
+        """Make the slots: threads that wait for requests. A worker is started with a slot's first one."""
         with self._lock:
-            if not self._all:  # all at once: when the interpreter ends, Python 3.12 starts no more threads
+            if not self._all and not self._closed:
                 names = [f"wrenlite-slot-{number}" for number in reversed(range(self.slots))]
                 self._all = [_Slot(name, self._start_worker, self._release) for name in names]
                 self._free = [*self._all]
+
+    def start(self, request: Request, emit: Emit) -> Flight:
+        """Hand a request to a free slot; the one used last first, since its worker is there."""
+        with self._lock:
             slot = self._free.pop()
         flight = _ProcessFlight(request, emit)
         slot.requests.put(flight)
@@ -290,6 +294,9 @@ class InlineInvoker:
     def __init__(self, store: TemporaryStore) -> None:
         self._store = store
         self._runner = Runner(store, inline=True)
+
+    def open(self) -> None:
+        """Nothing to get ready."""
 
     def start(self, request: Request, emit: Emit) -> Flight:
         """Run it. A KeyboardInterrupt goes through to the caller."""

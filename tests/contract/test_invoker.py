@@ -15,6 +15,7 @@ from wrenlite.traces import unpack_failure
 @pytest.fixture(params=["inline", "process"])
 def backend(request):
     made = local.connect_inline() if request.param == "inline" else local.connect(workers=2)
+    made.invoker.open()
     yield made
     made.invoker.close()
 

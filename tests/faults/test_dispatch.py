@@ -70,6 +70,9 @@ class Invoker:
     started: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
     closed: bool = False
 
+    def open(self):
+        pass
+
     def start(self, request, emit):
         flight = Flight(request, emit)
         self.started.put(flight)

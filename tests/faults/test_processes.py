@@ -248,9 +248,10 @@ def test_an_interrupt_of_a_script_that_waits_at_its_end(start_script, tmp_path):
 def test_a_forked_child_cannot_use_its_parents_executor_and_does_it_no_harm(script):
     ended = script(
         """
-        import os
+        import os, warnings
         import wrenlite
 
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, from Python 3.12 on
         executor = wrenlite.Executor.local(2)
         job = executor.map(lambda n: n + 1, range(5))
         assert job.results() == [1, 2, 3, 4, 5]
