@@ -318,6 +318,24 @@ def test_the_memory_limit_fails_the_task_that_crosses_it_with_the_figures():
     assert "400 MB" in str(values[1])
 
 
+def test_a_worker_killed_at_its_limit_ran_out_of_memory_and_one_killed_below_did_not():
+    def hold_and_be_killed(megabytes):
+        import os
+        import signal
+
+        held = b"x" * (megabytes * 2**20)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return held
+
+    with wrenlite.Executor.local(1, memory_limit="300MB") as executor:
+        at_limit, below = results(executor, hold_and_be_killed, [280, 20])
+    assert isinstance(at_limit, wrenlite.OutOfMemory)
+    with pytest.raises(wrenlite.OutOfMemory, match=r"killed by SIGKILL holding \d+ MB of the 300 MB"):
+        raise at_limit
+    assert type(below) is wrenlite.WorkerDied
+    assert "perhaps by the system for want of memory" in str(below)
+
+
 def test_a_memory_error_without_a_limit_is_itself(pool):
     def fails(_):
         raise MemoryError("its own")
