@@ -45,6 +45,9 @@ _MANY = 32
 _GATHER_S = 0.0005
 """With so many tasks of a batch to come, they are short: let outcomes gather, rather than wake for each."""
 
+_PIPE_BYTES = 1 << 20
+"""What the pipe of the replies holds: fewer turns between worker and holder while a large value passes."""
+
 _BOOT = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -120,6 +123,8 @@ class Worker:
         self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
         _live_ends.update((self._requests, self._replies, self._life))
         os.set_blocking(self._requests, False)
+        with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
+            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._reader = pipe.Reader(self._replies)
         hello = Hello(PROTOCOL, wrenlite.__version__, list(path), store, memory_limit, life)
         self._greeting = pipe.frame(hello)
