@@ -32,7 +32,7 @@ from wrenlite.errors import (
 )
 from wrenlite.protocol import PROTOCOL, Died, Ended, Outcome, Packed, Refused, Request, Usage
 from wrenlite.store import Store
-from wrenlite.worker import BEGIN, END, OUTCOME, READY, Hello, read_bounded
+from wrenlite.worker import BEGIN, END, OUTCOME, READY, Hello, peak_bytes, read_bounded
 
 _START_S = 60.0
 """Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts."""
@@ -105,6 +105,7 @@ class Worker:
         self._reaped = False
         self._reaping = threading.Lock()
         self._peak_bytes = 0
+        self._inherited_bytes = 0
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)  # so that it can be cut while it is written
         life, self._life = os.pipe()
@@ -246,7 +247,8 @@ class Worker:
         except EOFError:
             raise _Gone from None
 
-    def _check_versions(self, protocol: int, version: str) -> None:
+    def _check_versions(self, protocol: int, version: str, inherited_bytes: int) -> None:
+        self._inherited_bytes = inherited_bytes
         if (protocol, version) != (PROTOCOL, wrenlite.__version__):
             text = (
                 f"this process runs wrenlite {wrenlite.__version__}, but a new worker finds {version} "
@@ -320,7 +322,7 @@ class Worker:
             ):  # somebody else waited for it: os.wait(), SIGCHLD ignored
                 _, status, usage = os.wait4(self._process.pid, 0)
                 code = os.waitstatus_to_exitcode(status)
-                self._peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                self._peak_bytes = peak_bytes(usage, self._inherited_bytes)
         self._process.returncode = -1 if code is None else code  # it must not wait again
         return code
 
@@ -360,7 +362,8 @@ class Worker:
             return OutOfMemory(f"its worker was killed by {name} holding {peak} of the {limit} it may")
         doubt = ""
         if code == -signal.SIGKILL:
-            doubt = f", perhaps by the system for want of memory (it had held up to {peak})"
+            doubt = ", perhaps by the system for want of memory"
+            doubt += f" (it had held up to {peak})" if self._peak_bytes else ""
         return WorkerDied(f"its worker was killed by {name}{doubt}")
 
 

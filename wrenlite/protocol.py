@@ -90,7 +90,7 @@ class Usage(NamedTuple):
     busy_s: float = 0.0
     """Seconds between the start of the first task and the end of the last."""
     peak_bytes: int = 0
-    """The most memory the worker ever held."""
+    """The most memory the worker ever held; 0 where it cannot be told."""
     worker: str = ""
     """Which worker ran it: its process id, or its Lambda log stream."""
     cold: bool = False

@@ -58,7 +58,6 @@ class Hello(NamedTuple):
 
 def main() -> None:
     """The program. Ends when its requests do."""
-    pid = os.getpid()
     requests, replies = os.dup(0), os.dup(1)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
@@ -68,11 +67,12 @@ def main() -> None:
     reader = pipe.Reader(requests)
     hello, *waiting = _first_messages(reader)
     _prepare(hello)
-    pipe.write(replies, pipe.frame((READY, PROTOCOL, __version__)))
+    inherited = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
+    pipe.write(replies, pipe.frame((READY, PROTOCOL, __version__, inherited)))
     runner = Runner(hello.store, take_output=output.take, memory_limit=hello.memory_limit)
     while True:
         while waiting:  # and nothing here holds the items of a request that is over
-            _serve(_request(waiting.pop(0)), runner, replies, pid, surroundings)
+            _serve(_request(waiting.pop(0)), runner, replies, surroundings, inherited)
         try:
             waiting = reader.read()
         except EOFError:
@@ -116,7 +116,10 @@ def _die_with_holder(life: int) -> None:
         threading.Thread(target=wait, daemon=True).start()
 
 
-def _serve(request: Request, runner: Runner, replies: int, pid: int, surroundings: Surroundings) -> None:
+def _serve(
+    request: Request, runner: Runner, replies: int, surroundings: Surroundings, inherited: int
+) -> None:
+    pid = os.getpid()
     begun = time.perf_counter()
 
     def begin() -> None:
@@ -129,18 +132,26 @@ def _serve(request: Request, runner: Runner, replies: int, pid: int, surrounding
     for outcome in runner.run(request, begin):
         if os.getpid() != pid:  # a task forked, and this is the child, back from the task
             os._exit(0)
-        end = _end(begun, pid) if outcome.task == last else b""
+        end = _end(begun, inherited) if outcome.task == last else b""
         _reply(replies, outcome, end)
         del outcome  # a large value must not live until the next one is made
         surroundings.restore()
     if not end:
-        os.write(replies, _end(begun, pid))
+        os.write(replies, _end(begun, inherited))
 
 
-def _end(begun: float, pid: int) -> bytes:
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    usage = Usage(time.perf_counter() - begun, peak, str(pid))
+def peak_bytes(usage: resource.struct_rusage, inherited: int) -> int:
+    """The most memory that a process held; 0 where it cannot be told.
+
+    On Linux the figure of a new process begins with what its parent held when it started it.
+    """
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak if peak > inherited else 0
+
+
+def _end(begun: float, inherited: int) -> bytes:
+    peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited)
+    usage = Usage(time.perf_counter() - begun, peak, str(os.getpid()))
     return pipe.small_frame((END, tuple(usage)))
 
 
