@@ -22,7 +22,6 @@ import queue
 import sys
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -33,7 +32,8 @@ from wrenlite.errors import ExecutorClosed, WrenliteError
 from wrenlite.futures import HEARTBEAT_S
 from wrenlite.invoker import Backend
 from wrenlite.job import Job
-from wrenlite.protocol import Ended, Limits, Outcome, Packed, Refused, Request, Usage
+from wrenlite.ledger import NOTHING
+from wrenlite.protocol import Ended, Limits, Outcome, Refused, Request, Usage
 from wrenlite.work import InFlight, Work
 
 _HINT_AFTER_S = 1.0
@@ -311,10 +311,14 @@ class Dispatcher:
     ) -> None:
         if not outcomes:
             return
-        work.forget([outcome.task for outcome in outcomes])
+        self._forget(work, [outcome.task for outcome in outcomes])
+        work.job.settle(outcomes, errors)
+
+    def _forget(self, work: Work, indexes: Sequence[int]) -> None:
+        """These tasks have ended; with the last one the job has."""
+        work.forget(indexes)
         if not work.unsettled:
             self._works.pop(work.job, None)
-        work.job.settle(outcomes, errors)
 
     def _again(self, work: Work, indexes: Sequence[int]) -> None:
         """Queue tasks again, except those that have been cancelled meanwhile."""
@@ -330,9 +334,7 @@ class Dispatcher:
         work = self._works.get(event.job)
         if work is None:
             return
-        work.forget(fresh)
-        if not work.unsettled:
-            del self._works[event.job]
+        self._forget(work, fresh)
         for in_flight in list(self._in_flight.values()):
             if in_flight.work is work:
                 in_flight.cancel_if_pointless()
@@ -340,16 +342,17 @@ class Dispatcher:
 
 def _failed(index: int) -> Outcome:
     """The outcome of a task that no worker has one for; its error is the job's to know."""
-    return Outcome(index, False, Packed(b""), 0.0, 0.0, 0.0, "")
+    return Outcome(index, False, NOTHING, 0.0, 0.0, 0.0, "")
 
 
-_running: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
+_running: set[Dispatcher] = set()
+"""Those with a thread, from its start to its end."""
 
 
 def _finish_all() -> None:
     """At exit: wait for the jobs that are still open, as concurrent.futures does; Ctrl-C cancels them."""
     interrupt = None
-    for dispatcher in [each for each in _running if each.owner == os.getpid()]:
+    for dispatcher in [each for each in list(_running) if each.owner == os.getpid()]:
         dispatcher.close()
         try:
             if not dispatcher.join(_HINT_AFTER_S):

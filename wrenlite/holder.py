@@ -127,7 +127,7 @@ class Worker:
         with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
             fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._reader = pipe.Reader(self._replies)
-        hello = Hello(PROTOCOL, wrenlite.__version__, list(path), store, memory_limit, life)
+        hello = Hello(list(path), store, memory_limit, life)
         self._greeting = pipe.frame(hello)
         self._memory_limit = memory_limit
 
@@ -317,9 +317,8 @@ class Worker:
         code = None
         with self._reaping:
             self._reaped = True
-            with contextlib.suppress(
-                ChildProcessError
-            ):  # somebody else waited for it: os.wait(), SIGCHLD ignored
+            # Somebody else may have waited for it: os.wait(), or SIGCHLD is ignored.
+            with contextlib.suppress(ChildProcessError):
                 _, status, usage = os.wait4(self._process.pid, 0)
                 code = os.waitstatus_to_exitcode(status)
                 self._peak_bytes = peak_bytes(usage, self._inherited_bytes)

@@ -138,7 +138,6 @@ class ProcessInvoker:
         env = {**os.environ, "WRENLITE_BACKEND": "inline"}  # a map inside a task runs in that task
         for setting in _THREAD_SETTINGS:  # N workers with N threads each would fight over the cores
             env.setdefault(setting, str(max(1, cpu_count() // slots)))
-
         folder = os.getcwd()
 
         def start_worker() -> Worker:
@@ -208,9 +207,8 @@ class _ProcessFlight:
         finally:
             with self._lock:
                 self._worker = None
-            if (
-                self._cancelled
-            ):  # perhaps a moment after it was done: the next request must not meet the dying
+            # Perhaps it was killed a moment after it was done: the next request must not meet the dying.
+            if self._cancelled:
                 worker.close()
 
 

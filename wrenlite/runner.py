@@ -121,16 +121,11 @@ class Runner:
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
         if isinstance(error, SystemExit):
-            died = WorkerDied(f"the task called sys.exit({error.code!r})")
-            died.__cause__, died.__traceback__ = error, error.__traceback__
-            error = died
+            error = _because(error, WorkerDied(f"the task called sys.exit({error.code!r})"))
         elif isinstance(error, MemoryError) and self._memory_limit is not None:
-            limit = self._memory_limit / 2**20
-            full = OutOfMemory(
-                f"the task needed more than the {limit:,.0f} MB a worker may hold, which memory_limit= sets"
-            )
-            full.__cause__, full.__traceback__ = error, error.__traceback__
-            error = full
+            limit = f"{self._memory_limit / 2**20:,.0f} MB"
+            text = f"the task needed more than the {limit} a worker may hold, which memory_limit= sets"
+            error = _because(error, OutOfMemory(text))
         elif isinstance(error, ModuleNotFoundError):
             error.add_note(
                 f"The worker's Python has no module {error.name!r}: install it where the workers run "
@@ -170,6 +165,12 @@ class Runner:
         if digest(blob) != wanted:
             raise IntegrityError(f"the blob {code_key(wanted)} was changed: it has the digest {digest(blob)}")
         return blob
+
+
+def _because(cause: BaseException, error: Exception) -> Exception:
+    """An error of ours in place of a task's, raised where that was."""
+    error.__cause__ = cause
+    return error.with_traceback(cause.__traceback__)
 
 
 def _await(coroutine: CoroutineType[Any, Any, Any]) -> Any:

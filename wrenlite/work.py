@@ -77,8 +77,8 @@ class Work:
             if self.items[index] is not None:
                 self.items[index] = None
                 self.unsettled -= 1
-        if indexes and not self.unsettled:
-            self._release()
+                if not self.unsettled:
+                    self._release()
 
 
 class InFlight:

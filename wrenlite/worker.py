@@ -47,8 +47,6 @@ OUTPUT_BYTES = 64 * 1024
 class Hello(NamedTuple):
     """The first message to a worker."""
 
-    protocol: int
-    version: str
     path: list[str]
     store: Store
     memory_limit: int | None
