@@ -23,10 +23,18 @@ if TYPE_CHECKING:
         wait,
     )
     from wrenlite.errors import (
+        AccessDenied,
         BackendError,
+        BudgetExceeded,
         ConfigError,
+        ConnectionLost,
+        CredentialsError,
+        CredentialsExpired,
         ExecutorClosed,
+        FunctionBroken,
+        FunctionMissing,
         FunctionNotPicklable,
+        IncompatibleRuntime,
         IntegrityError,
         ItemNotPicklable,
         LocalExtension,
@@ -35,11 +43,11 @@ if TYPE_CHECKING:
         OutOfMemory,
         RemoteError,
         ResultNotPicklable,
+        ServiceUnavailable,
         StoreError,
         TaskError,
         TaskTimeout,
         ValueReleased,
-        VersionMismatch,
         WorkerDied,
         WorkerStartError,
         WrenliteError,
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
     from wrenlite.executor import Executor
     from wrenlite.futures import Future
     from wrenlite.job import Job
+    from wrenlite.refs import Ref
 
 __all__ = [
     "ALL_COMPLETED",
@@ -54,12 +63,20 @@ __all__ = [
     "ANY_COMPLETED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
+    "AccessDenied",
     "BackendError",
+    "BudgetExceeded",
     "ConfigError",
+    "ConnectionLost",
+    "CredentialsError",
+    "CredentialsExpired",
     "Executor",
     "ExecutorClosed",
+    "FunctionBroken",
+    "FunctionMissing",
     "FunctionNotPicklable",
     "Future",
+    "IncompatibleRuntime",
     "IntegrityError",
     "ItemNotPicklable",
     "Job",
@@ -67,13 +84,14 @@ __all__ = [
     "NotFound",
     "NotPicklable",
     "OutOfMemory",
+    "Ref",
     "RemoteError",
     "ResultNotPicklable",
+    "ServiceUnavailable",
     "StoreError",
     "TaskError",
     "TaskTimeout",
     "ValueReleased",
-    "VersionMismatch",
     "WorkerDied",
     "WorkerStartError",
     "WrenliteError",
@@ -83,7 +101,7 @@ __all__ = [
     "wait",
 ]
 
-_HOMES = ("executor", "errors", "adapters", "job")
+_HOMES = ("executor", "errors", "adapters", "job", "refs")
 
 
 def __getattr__(name: str) -> Any:

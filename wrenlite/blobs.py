@@ -1,4 +1,4 @@
-"""Keeps what jobs need in the store, and takes large blobs out once no open job needs them."""
+"""Keeps what jobs need in the store: functions, zips of modules, and objects that are referred to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from wrenlite.codec import digest
 from wrenlite.errors import StoreError
-from wrenlite.protocol import code_key
+from wrenlite.protocol import code_key, ref_key
+from wrenlite.refs import Parcel
 from wrenlite.store import Store
 
 _log = logging.getLogger("wrenlite")
@@ -21,21 +22,36 @@ _LARGE = 1 << 20
 class Blobs:
     """Functions and module zips by their digest, counted by the jobs that hold them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, own: bool) -> None:
+        """Args:
+        store: where they go.
+        own: nobody else uses the store, so that large blobs can go once no open job needs them.
+        """
         self._store = store
+        self._own = own
         self._lock = threading.Lock()
         self._holders: Counter[str] = Counter()
-        self._large: set[str] = set()
+        self._held: dict[str, bytes] = {}
+        self._there: set[str] = set()
 
     def hold(self, blob: bytes) -> str:
-        """Put a blob where it is not there yet; returns its digest. Raises StoreError."""
+        """Put a blob, unless it was put before; returns its digest. Raises StoreError, BackendError."""
         name = digest(blob)
         with self._lock:
-            self._store.put(code_key(name), blob, if_absent=True)
+            if name not in self._there:
+                self._store.put(code_key(name), blob, if_absent=True)
+                self._there.add(name)
             self._holders[name] += 1
-            if len(blob) >= _LARGE:
-                self._large.add(name)
+            self._held[name] = blob
         return name
+
+    def restore(self, names: Iterable[str]) -> None:
+        """Put held blobs again that are gone from the store. Raises StoreError, BackendError."""
+        for name in names:
+            with self._lock:
+                blob = self._held.get(name)
+            if blob is not None:
+                self._store.put(code_key(name), blob, if_absent=True)
 
     def release(self, names: Iterable[str]) -> None:
         """A job that held these has ended."""
@@ -44,11 +60,20 @@ class Blobs:
                 self._holders[name] -= 1
                 if not self._holders[name]:
                     del self._holders[name]
-                    self._forget(name)
+                    self._forget(name, self._held.pop(name))
 
-    def _forget(self, name: str) -> None:
-        if name in self._large:
-            self._large.discard(name)
+    def put(self, parcel: Parcel) -> None:
+        """Put an object that tasks will refer to, unless it was put before. Raises StoreError, BackendError."""
+        with self._lock:
+            fresh = parcel.ref.digest not in self._there
+        if fresh:
+            self._store.put(ref_key(parcel.ref.digest), parcel.blob, if_absent=True)
+            with self._lock:
+                self._there.add(parcel.ref.digest)
+
+    def _forget(self, name: str, blob: bytes) -> None:
+        if self._own and len(blob) >= _LARGE:
+            self._there.discard(name)
             try:
                 self._store.delete([code_key(name)])
             except StoreError as error:  # it goes with the store, then

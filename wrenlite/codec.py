@@ -98,14 +98,7 @@ class Packer:
         buffers: list[Buffer] = []
 
         def keep(buffer: pickle.PickleBuffer) -> bool:
-            try:
-                raw = buffer.raw()
-            except BufferError:  # in no order that can be sent as it lies
-                return True
-            if raw.nbytes < OUT_OF_BAND:
-                return True
-            buffers.append(bytearray(raw) if self._snapshot else raw)
-            return False
+            return not _keep_apart(buffer, buffers, copy=self._snapshot)
 
         file = io.BytesIO()
         pickler(file, self._names, keep).dump(obj)
@@ -122,6 +115,37 @@ def pack_items(data: Iterable[Any], names: Names) -> list[Packed]:
         except Exception as error:
             raise ItemNotPicklable(explain(f"item {index}", item, error)) from error
     return packed
+
+
+def pack_object(obj: object) -> tuple[Packed, set[str]]:
+    """Pickle an object that stands alone, with what it needs by value; and the modules that it imports.
+
+    Raises ItemNotPicklable, which names the culprit.
+    """
+    names = Names(grows=True)
+    buffers: list[Buffer] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        return not _keep_apart(buffer, buffers)
+
+    file = io.BytesIO()
+    try:
+        _cloud_pickler()(file, names, keep, owner=True).dump(obj)
+    except Exception as error:
+        raise ItemNotPicklable(explain(f"this {type(obj).__name__}", obj, error)) from error
+    return Packed(file.getvalue(), tuple(buffers)), names.modules
+
+
+def _keep_apart(buffer: pickle.PickleBuffer, buffers: list[Buffer], *, copy: bool = False) -> bool:
+    """Put a buffer beside the stream, where that pays."""
+    try:
+        raw = buffer.raw()
+    except BufferError:  # in no order that can be sent as it lies
+        return False
+    if raw.nbytes < OUT_OF_BAND:
+        return False
+    buffers.append(bytearray(raw) if copy else raw)
+    return True
 
 
 def pack_call(call: Call, names: Names) -> bytes:

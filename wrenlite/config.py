@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from wrenlite.errors import ConfigError
 
-BackendName = Literal["local", "inline"]
+BackendName = Literal["local", "inline", "aws"]
 Progress = bool | Literal["auto"]
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -23,11 +23,29 @@ class Config:
     """What an executor is made from. Each setting is also an environment variable, ``WRENLITE_WORKERS``."""
 
     backend: BackendName = "local"
-    """``local``: worker processes; ``inline``: the calling thread, for the debugger."""
+    """``local``: worker processes; ``inline``: the calling thread, for the debugger; ``aws``: AWS Lambda."""
     workers: int | None = None
     """Worker processes; None: one a core."""
     memory_limit: int | None = None
     """Bytes that each worker may hold; written as ``2GB`` too. None: no limit."""
+    profile: str | None = None
+    """Of AWS's configuration files; None: boto3's own chain."""
+    region: str | None = None
+    """AWS region; None: the profile's."""
+    bucket: str | None = None
+    """S3 bucket for functions and large values."""
+    bucket_owner: str | None = None
+    """The account that the bucket must belong to; None: the function's."""
+    prefix: str = "wrenlite"
+    """What keys in the bucket begin with."""
+    function: str = "wrenlite"
+    """The Lambda function."""
+    endpoint_url: str | None = None
+    """Of servers that speak AWS's protocols in place of AWS."""
+    max_concurrency: int | None = None
+    """Invocations at once; None: what the account allows."""
+    budget: float | None = None
+    """Dollars that one executor may spend."""
     progress: Progress = "auto"
     """A progress line: ``auto`` on a terminal."""
 
@@ -112,6 +130,52 @@ def _workers(value: Any) -> int:
     return int(value)
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError
+    return value.strip()
+
+
+def _prefix(value: Any) -> str:
+    text = _text(value).strip("/")
+    if not all(re.fullmatch(r"[\w.!'()*-]+", part) and part.strip(".") for part in text.split("/")):
+        raise ValueError
+    return text
+
+
+def _bucket(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text) or ".." in text:
+        raise ValueError
+    return text
+
+
+def _account(value: Any) -> str:
+    if not re.fullmatch(r"\d{12}", str(value)):
+        raise ValueError
+    return str(value)
+
+
+def _function(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"(arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:)?[\w-]{1,64}(:[\w$-]+)?", text):
+        raise ValueError
+    return text
+
+
+def _endpoint(value: Any) -> str:
+    text = _text(value)
+    if not re.match(r"https?://[^/]", text):
+        raise ValueError
+    return text
+
+
+def _dollars(value: Any) -> float:
+    if isinstance(value, bool) or not float(value) > 0:
+        raise ValueError
+    return float(value)
+
+
 def parse_size(value: Any) -> int:
     """Bytes, from a number or from ``512MB``, ``1.5 GiB`` (units are powers of 1,024). Raises ValueError."""
     if isinstance(value, bool):
@@ -134,6 +198,15 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "backend": _backend,
     "workers": _workers,
     "memory_limit": parse_size,
+    "profile": _text,
+    "region": _text,
+    "bucket": _bucket,
+    "bucket_owner": _account,
+    "prefix": _prefix,
+    "function": _function,
+    "endpoint_url": _endpoint,
+    "max_concurrency": _workers,
+    "budget": _dollars,
     "progress": _progress,
     "loglevel": _loglevel,
 }
@@ -141,6 +214,15 @@ _MEANING = {
     "backend": " or ".join(get_args(BackendName)),
     "workers": "a whole number from 1",
     "memory_limit": "bytes, or such as 512MB or 2GB",
+    "profile": "the name of a profile",
+    "region": "a region such as eu-west-1",
+    "bucket": "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens",
+    "bucket_owner": "an AWS account: 12 digits",
+    "prefix": "parts of a key with / between them",
+    "function": "a Lambda function's name or ARN",
+    "endpoint_url": "a URL, http:// or https://",
+    "max_concurrency": "a whole number from 1",
+    "budget": "dollars above 0",
     "progress": "auto, true or false",
     "loglevel": "DEBUG, INFO, WARNING or ERROR",
 }

@@ -17,6 +17,7 @@ thread, cannot tear the state. For a backend that runs in the caller's thread th
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import queue
 import sys
@@ -28,16 +29,21 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from wrenlite import pacing
-from wrenlite.errors import ExecutorClosed, WrenliteError
+from wrenlite.errors import ExecutorClosed, NotFound, WrenliteError
 from wrenlite.futures import HEARTBEAT_S
+from wrenlite.gate import Gate
 from wrenlite.invoker import Backend
 from wrenlite.job import Job
 from wrenlite.ledger import NOTHING
-from wrenlite.protocol import Ended, Limits, Outcome, Refused, Request, Usage
+from wrenlite.protocol import Ended, Lost, Missing, Outcome, Refused, Request, Throttled, Usage
 from wrenlite.work import InFlight, Work
 
 _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
+
+_LONGEST_WAIT_S = 60.0
+_RESTORES = 3
+"""How often a job's code is put into the store again before something must be wrong there."""
 
 
 class NewWork(NamedTuple):
@@ -77,13 +83,15 @@ class Dispatcher:
         self.owner = os.getpid()
         self._backend = backend
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._gate = threading.Lock()  # held to put what somebody waits for, and to close
+        self._door = threading.Lock()  # held to put what somebody waits for, and to close
         self._open = True
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._works: dict[Job, Work] = {}  # all that has not ended
         self._queue: deque[Work] = deque()  # what has queued tasks; jobs take turns
         self._in_flight: dict[str, InFlight] = {}
+        self._gate = Gate(backend)
+        self._wait_s: float | None = None  # until something may be sent, whatever comes in; None: for news
         self._closing = False
 
     # For any thread
@@ -93,7 +101,7 @@ class Dispatcher:
 
         Raises ExecutorClosed after ``close``.
         """
-        with self._gate:
+        with self._door:
             if not self._open:
                 raise ExecutorClosed("this executor was shut down; make a new one")
             self._backend.invoker.open()
@@ -107,10 +115,15 @@ class Dispatcher:
         if self._backend.in_caller:
             self._work_off()
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is sent at the moment; empty where all is well."""
+        return self._gate.trouble
+
     def cancel(self, job: Job, indexes: Iterable[int]) -> int:
         """Cancel those of these tasks that have not ended; returns how many there were."""
         event = Cancel(job, list(indexes), queue.SimpleQueue())
-        with self._gate:
+        with self._door:
             elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
             if elsewhere:
                 self._inbox.put(event)
@@ -120,7 +133,7 @@ class Dispatcher:
 
     def close(self) -> None:
         """Take no more work, finish what there is, then release the backend. Does not wait."""
-        with self._gate:
+        with self._door:
             self._open = False
             self._inbox.put(Close())
             if self._thread is None:
@@ -155,24 +168,27 @@ class Dispatcher:
     def _loop(self) -> None:
         try:
             while self._works or not self._closing:
-                self._handle(self._inbox.get())
+                with contextlib.suppress(queue.Empty):
+                    self._handle(self._inbox.get(timeout=self._wait_s))
                 self._work_off()
         except BaseException as error:  # a defect: say it to whoever waits, rather than hang
             self._fail_all(error)
             raise
         finally:
+            for in_flight in self._in_flight.values():  # cancelled, and given up now
+                in_flight.work.job.ledger.used(in_flight.indexes, self._gate.at_worst())
             self._backend.invoker.close()
             self._end()
 
     def _fail_all(self, error: BaseException) -> None:
-        with self._gate:
+        with self._door:
             self._open = False
         for work in list(self._works.values()):
             self._fail(work, WrenliteError(f"internal error: {error!r}"))
 
     def _end(self) -> None:
         """Answer what came in too late; from now on nothing more comes in."""
-        with self._gate:
+        with self._door:
             self._ended.set()
             _running.discard(self)
         while not self._inbox.empty():
@@ -201,27 +217,56 @@ class Dispatcher:
             self._closing = True
 
     def _start_one(self) -> bool:
-        """Hand out one batch; False where no slot is free or nothing waits."""
-        slots = self._backend.invoker.slots
-        # In the caller's thread a request has a slot of its own: it may come from a task of another one.
-        while self._queue and (self._backend.in_caller or len(self._in_flight) < slots):
+        """Hand out one batch; False where nothing may be sent now, or nothing waits."""
+        self._wait_s = None
+        if self._queue and (shut := self._gate.shut_for()):
+            self._wait_s = shut if shut < float("inf") else None
+            return False
+        for _ in range(len(self._queue)):
             work = self._queue.popleft()
-            pace = self._backend.pace
-            count = pacing.batch_size(
-                queued=work.queued,
-                slots=slots,
-                seconds_per_task=work.seconds_per_task,
-                target_s=pace.target_s,
-                chunksize=work.options.chunksize,
-            )
-            most = pacing.batch_bytes(seconds_per_task=work.seconds_per_task, most=pace.batch_bytes)
-            indexes = work.take(count, most)
-            if work.queued:
-                self._take_turns(work)
-            if indexes:
-                self._start(work, indexes)
+            waits = self._first_wave_waits(work)
+            if waits is not None:
+                self._queue.append(work)
+                self._wait_s = min(waits, self._wait_s or waits, _LONGEST_WAIT_S)
+            elif self._start_next(work):
                 return True
         return False
+
+    def _first_wave_waits(self, work: Work) -> float | None:
+        if work.known is not None or work.options.chunksize is not None:
+            return None
+        return pacing.first_wave_waits(
+            self._backend.pace,
+            sent=work.in_flight,
+            sent_at=work.sent_at,
+            now=time.monotonic(),
+            capped=self._backend.budget is not None,
+        )
+
+    def _start_next(self, work: Work) -> bool:
+        """Hand out a job's next batch; False where nothing is left of it, or no dollar."""
+        pace = self._backend.pace
+        batch = pacing.next_batch(
+            pace,
+            queued=work.queued,
+            slots=self._gate.slots,
+            known=work.known,
+            first_wave_over=pace.first_wave is not None and work.in_flight >= pace.first_wave,
+            chunksize=work.options.chunksize,
+        )
+        expected_s = work.known.mean_s * batch.tasks if work.known else 0.0
+        if not self._gate.affords(expected_s, self._in_flight.values()):
+            if self._in_flight:  # perhaps they cost less than expected
+                self._queue.append(work)
+            else:
+                self._settle_failed(work, work.take(work.queued, sys.maxsize), self._gate.broke())
+            return False
+        indexes = work.take(batch.tasks, batch.bytes)
+        if work.queued:
+            self._take_turns(work)
+        if indexes:
+            self._start(work, indexes, batch.stop_after_s)
+        return bool(indexes)
 
     def _take_turns(self, work: Work) -> None:
         """Queue a job behind the others; or before, where theirs would have its workers replaced."""
@@ -230,13 +275,10 @@ class Dispatcher:
         else:
             self._queue.appendleft(work)
 
-    def _start(self, work: Work, indexes: Sequence[int]) -> None:
+    def _start(self, work: Work, indexes: Sequence[int], stop_after_s: float | None) -> None:
         options = work.options
-        stop_after = pacing.stop_after_s(
-            target_s=self._backend.pace.target_s,
-            seconds_per_task=work.seconds_per_task,
-            chunksize=options.chunksize,
-        )
+        in_flight = InFlight(work, indexes, time.monotonic())
+        limits = self._backend.limits._replace(stop_after_s=stop_after_s, task_timeout_s=options.timeout)
         request = Request(
             job=work.job.id,
             invocation=os.urandom(8).hex(),
@@ -245,10 +287,15 @@ class Dispatcher:
             tasks=indexes,
             items=[item for index in indexes if (item := work.items[index]) is not None],
             env=options.env,
-            limits=Limits(stop_after, options.timeout),
+            limits=limits,
+            secret=work.job.secret,
+            expected_s=in_flight.expected_s or None,
         )
         work.job.ledger.hand_out(indexes, time.time())
-        in_flight = self._in_flight[request.invocation] = InFlight(work, indexes)
+        self._in_flight[request.invocation] = in_flight
+        self._gate.passed(in_flight)
+        work.in_flight += 1
+        work.sent_at = in_flight.sent
         try:
             in_flight.flight = self._backend.invoker.start(request, partial(self._emit, request.invocation))
         except BaseException:  # inline: the user's interrupt, on its way to whoever called map
@@ -261,7 +308,7 @@ class Dispatcher:
     def _on_news(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         in_flight = self._in_flight[invocation]
         work = in_flight.work
-        in_flight.finished += len(outcomes)
+        in_flight.seconds.extend(outcome.seconds for outcome in outcomes)
         final = []
         for outcome in outcomes:
             attempts = work.job.ledger.lose_attempt(outcome.task)
@@ -272,38 +319,65 @@ class Dispatcher:
         self._settle(work, final)
         if ended is not None:
             del self._in_flight[invocation]
+            work.in_flight -= 1
+            self._gate.returned(in_flight, ended)
+            work.job.ledger.used(in_flight.indexes, ended.usage)
             self._on_ended(in_flight, ended)
         else:
             in_flight.cancel_if_pointless()
 
     def _on_ended(self, in_flight: InFlight, ended: Ended) -> None:
-        work = in_flight.work
-        work.job.ledger.used(in_flight.indexes, ended.usage)
-        work.seconds_per_task = pacing.estimate(
-            work.seconds_per_task, ended.usage.busy_s, in_flight.finished if ended.usage.busy_s else 0
-        )
-        rest = in_flight.indexes[in_flight.finished :]
-        if ended.cause is None or in_flight.cancelled:  # a cancel kills, whatever the worker was at
-            self._again(work, rest)
-        elif isinstance(ended.cause, Refused):
-            self._fail(work, ended.cause.error)
+        work, cause, left = in_flight.work, ended.cause, in_flight.left
+        work.known = pacing.estimate(work.known, ended.usage.busy_s, in_flight.seconds)
+        if cause is None or in_flight.cancelled:  # a cancel kills, whatever the worker was at
+            self._again(work, left)
+        elif isinstance(cause, Refused):
+            self._fail(work, cause.error)
+        elif isinstance(cause, Throttled):
+            self._again(work, left)
+            if self._gate.hopeless:
+                for each in list(self._works.values()):
+                    self._fail(each, cause.error)
+        elif isinstance(cause, Missing):
+            self._again(work, left)
+            self._restore(work, cause.key)
+        elif isinstance(cause, Lost):
+            given_up = [index for index in left if work.lose(index) >= pacing.LOST_RUNS]
+            self._again(work, [index for index in left if index not in given_up])
+            self._settle_failed(work, given_up, cause.error)
         else:
-            free = set(ended.not_started)
-            self._again(work, [index for index in rest if index in free])
-            for index in rest:
-                if index not in free:
-                    self._lose_attempt(work, index, ended.cause.error)
+            self._on_death(work, left, ended.not_started, cause.error)
 
-    def _lose_attempt(self, work: Work, index: int, error: WrenliteError) -> None:
-        attempts = work.job.ledger.lose_attempt(index)
-        if pacing.runs_again(attempts=attempts, retries=work.options.retries):
-            self._again(work, [index])
-        else:
-            self._settle(work, [_failed(index)], {index: error})
+    def _on_death(
+        self, work: Work, left: Sequence[int], not_started: Sequence[int], error: WrenliteError
+    ) -> None:
+        innocent = set(not_started)
+        self._again(work, [index for index in left if index in innocent])
+        suspects = [index for index in left if index not in innocent]
+        if len(suspects) > 1:
+            self._again(work, suspects, alone=True)
+        for index in suspects if len(suspects) == 1 else ():
+            attempts = work.job.ledger.lose_attempt(index)
+            if pacing.runs_again(attempts=attempts, retries=work.options.retries):
+                self._again(work, [index])
+            else:
+                self._settle_failed(work, [index], error)
+
+    def _restore(self, work: Work, key: str) -> None:
+        """Put a job's code into the store again."""
+        work.restored += 1
+        try:
+            if work.restored > _RESTORES:
+                raise NotFound(f"{key} was put into the store {_RESTORES} times, and is not there")
+            work.restore()
+        except WrenliteError as error:
+            self._fail(work, error)
 
     def _fail(self, work: Work, error: WrenliteError) -> None:
         """Fail every task of a job that has not ended."""
-        indexes = [index for index, item in enumerate(work.items) if item is not None]
+        self._settle_failed(work, [index for index, item in enumerate(work.items) if item is not None], error)
+
+    def _settle_failed(self, work: Work, indexes: Sequence[int], error: WrenliteError) -> None:
         self._settle(work, [_failed(index) for index in indexes], dict.fromkeys(indexes, error))
 
     def _settle(
@@ -320,13 +394,16 @@ class Dispatcher:
         if not work.unsettled:
             self._works.pop(work.job, None)
 
-    def _again(self, work: Work, indexes: Sequence[int]) -> None:
+    def _again(self, work: Work, indexes: Sequence[int], *, alone: bool = False) -> None:
         """Queue tasks again, except those that have been cancelled meanwhile."""
         wanted = [index for index in indexes if work.items[index] is not None]
         if wanted:
             if not work.queued:
                 self._queue.append(work)
-            work.put_back(wanted)
+            if alone:
+                work.put_back_alone(wanted)
+            else:
+                work.put_back(wanted)
 
     def _on_cancel(self, event: Cancel) -> None:
         fresh = event.job.settle_cancelled(event.indexes)

@@ -16,9 +16,17 @@
     │   └── IntegrityError                    a blob whose digest is not the one announced
     ├── BackendError                        nothing can run there: fails the whole job
     │   ├── WorkerStartError                  a worker process that cannot start
-    │   └── VersionMismatch                   the two sides run different versions
+    │   ├── IncompatibleRuntime               the two sides run different versions
+    │   ├── AccessDenied (PermissionError)    AWS forbids a call; has the policy statement that allows it
+    │   ├── CredentialsError                  no AWS credentials, or AWS does not take them
+    │   │   └── CredentialsExpired              they were good once: nothing is lost while it waits for others
+    │   ├── FunctionMissing (LookupError)     no such Lambda function in that account and region
+    │   ├── FunctionBroken                    the Lambda function cannot start
+    │   ├── ServiceUnavailable                Lambda cannot be reached, or answers with its own errors
+    │   └── BudgetExceeded                    the dollars of ``budget=`` are spent
     └── TaskError                           one task's failure that is not its own exception
         ├── RemoteError                       its exception could not make the journey; has the text
+        ├── ConnectionLost                    the answer never came, more than once
         ├── WorkerDied                        the process that ran it ended
         │   └── OutOfMemory (MemoryError)     … and the figures say why
         └── TaskTimeout (TimeoutError)        it ran longer than ``timeout=``
@@ -86,8 +94,36 @@ class WorkerStartError(BackendError):
     """A worker process could not start; holds the command and what it printed."""
 
 
-class VersionMismatch(BackendError):
-    """Client and worker run versions that cannot talk to each other; names both."""
+class IncompatibleRuntime(BackendError):
+    """Client and worker run versions that cannot talk to each other; names both, and the mend."""
+
+
+class AccessDenied(BackendError, PermissionError):
+    """AWS forbids a call: names the action, the resource, and the policy statement that would allow it."""
+
+
+class CredentialsError(BackendError):
+    """There are no AWS credentials, or AWS does not take them: unknown, or this clock is wrong."""
+
+
+class CredentialsExpired(CredentialsError):
+    """The AWS credentials were good once; jobs wait until there are others."""
+
+
+class FunctionMissing(BackendError, LookupError):
+    """There is no such Lambda function in that account and region."""
+
+
+class FunctionBroken(BackendError):
+    """The Lambda function is there and cannot start, or answers what wrenlite's own would not."""
+
+
+class ServiceUnavailable(BackendError):
+    """AWS Lambda could not be reached, or answered with errors of its own, many times in a row."""
+
+
+class BudgetExceeded(BackendError):
+    """What was spent, and what is still running, has reached ``budget=``; finished results are kept."""
 
 
 class TaskError(WrenliteError):
@@ -96,6 +132,10 @@ class TaskError(WrenliteError):
 
 class RemoteError(TaskError):
     """A task's exception that cannot be pickled or rebuilt here: its type, text and traceback as text."""
+
+
+class ConnectionLost(TaskError):
+    """The connection broke while the task ran, each time it was tried: it may have run several times."""
 
 
 class WorkerDied(TaskError):

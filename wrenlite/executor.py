@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import re
@@ -13,18 +14,19 @@ from operator import index
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn, SupportsIndex
 
-from wrenlite import local, modules
+from wrenlite import local, modules, refs
 from wrenlite.blobs import Blobs
-from wrenlite.codec import Call, function_name, pack_call, pack_items
+from wrenlite.codec import Call, function_name, pack_call, pack_items, pack_object
 from wrenlite.config import Config, Progress
 from wrenlite.dispatch import Dispatcher
-from wrenlite.errors import ConfigError, ExecutorClosed
+from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable, NotPicklable
 from wrenlite.futures import Future
 from wrenlite.invoker import Backend
 from wrenlite.job import Job
 from wrenlite.names import Names
 from wrenlite.pool import Pool
 from wrenlite.protocol import Packed, Style
+from wrenlite.refs import Ref
 from wrenlite.work import Options, Work
 
 _log = logging.getLogger("wrenlite")
@@ -62,7 +64,7 @@ class Executor:
         config.log_to_stderr()
         self.backend = backend or _connect(config)
         self._progress = config.progress
-        self._blobs = Blobs(self.backend.store)
+        self._blobs = Blobs(self.backend.store, own=self.backend.own_store)
         self._dispatcher = Dispatcher(self.backend)
         self._owner = os.getpid()
         self._closed = False
@@ -98,6 +100,51 @@ class Executor:
         Output goes where it always goes, and ``timeout=`` cannot be enforced.
         """
         return cls(local.connect_inline(), progress=False)
+
+    @classmethod
+    def aws(
+        cls,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        bucket: str | None = None,
+        prefix: str | None = None,
+        function: str | None = None,
+        endpoint_url: str | None = None,
+        max_concurrency: int | None = None,
+        budget: float | None = None,
+        progress: Progress | None = None,
+    ) -> Executor:
+        """AWS Lambda. What is not given comes from the configuration.
+
+        Args:
+            profile: of the AWS configuration files; default: boto3's own chain.
+            region: such as ``eu-west-1``; default: the profile's.
+            bucket: where functions and large values go.
+            prefix: what keys in the bucket begin with.
+            function: the Lambda function's name; default: ``wrenlite``.
+            endpoint_url: of servers that speak AWS's protocols in place of AWS.
+            max_concurrency: invocations at once; default: what the account allows.
+            budget: dollars. Nothing more is sent once they are spent: tasks that have not run fail with
+                BudgetExceeded. An estimate, and what is in flight then is finished.
+            progress: as for ``Executor``.
+
+        Raises:
+            ConfigError: a setting is missing or cannot be.
+            BackendError: nothing can run there; the message has the mend.
+        """
+        config = Config.load(
+            backend="aws",
+            profile=profile,
+            region=region,
+            bucket=bucket,
+            prefix=prefix,
+            function=function,
+            endpoint_url=endpoint_url,
+            max_concurrency=max_concurrency,
+            budget=budget,
+        )
+        return cls(_connect(config), progress=progress)
 
     def __repr__(self) -> str:
         return f"<Executor on {self.backend.name}{', shut down' if self._closed else ''}>"
@@ -163,6 +210,22 @@ class Executor:
         """PyWren's name for one task: ``func(data)``."""
         return self.map(func, [data], env=extra_env)[0]
 
+    def put(self, obj: Any) -> Ref:
+        """Upload an object once, to be passed to many tasks.
+
+        Pass the ``Ref`` in place of the object, inside any argument or closed over: tasks get the object,
+        which is fetched once a worker. Tasks must not change it, since those of a worker share it.
+
+        Raises:
+            ItemNotPicklable: it cannot travel.
+            StoreError: it could not be stored.
+        """
+        self._check_open()
+        parcel = refs.pack(obj)
+        self._blobs.put(parcel)
+        self._module_names |= parcel.modules
+        return parcel.ref
+
     def as_concurrent(self) -> Pool:
         """This executor as a ``concurrent.futures.Executor``, for libraries that take one."""
         return Pool(self)
@@ -202,6 +265,11 @@ class Executor:
     ) -> Job:
         self._check_open()
         _check(call.function, chunksize, retries, timeout, env)
+        longest = self.backend.prices.limit_s if self.backend.prices else None
+        if timeout is not None and longest is not None and timeout > longest:
+            raise ConfigError(
+                f"timeout={timeout:g}: the Lambda function itself is stopped after {longest:g} s"
+            )
         names = Names(grows=True)
         items = pack_items(data, names)
         code, shipped = self._put_code(call, names) if items else ("", None)
@@ -210,6 +278,9 @@ class Executor:
 
     def _put_code(self, call: Call, names: Names) -> tuple[str, str | None]:
         blob = pack_call(call, names)
+        most = self.backend.code_bytes
+        if most is not None and len(blob) > most:
+            raise FunctionNotPicklable(_too_large(call, len(blob), most))
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
         bundle = modules.collect(names.modules | self._module_names)
         if bundle is not None:
@@ -223,7 +294,7 @@ class Executor:
         job = Job(
             f"{word}-{os.urandom(3).hex()}",
             name,
-            self.backend.name,
+            self.backend,
             len(items),
             names.table,
             self._dispatcher,
@@ -235,7 +306,8 @@ class Executor:
             _log.info("running on %s", self.backend.name)
         try:
             held = [name for name in (options.code, options.modules) if name]
-            self._dispatcher.submit(Work(job, items, options, partial(self._blobs.release, held)))
+            release, restore = partial(self._blobs.release, held), partial(self._blobs.restore, held)
+            self._dispatcher.submit(Work(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False and Executor.watch is not None:
                 Executor.watch(job, wanted is True)
@@ -256,7 +328,37 @@ class Executor:
 def _connect(config: Config) -> Backend:
     if config.backend == "inline":
         return local.connect_inline()
+    if config.backend == "aws":
+        from wrenlite.aws.connect import connect
+
+        return connect(config)
     return local.connect(workers=config.workers, memory_limit=config.memory_limit)
+
+
+def _too_large(call: Call, size: int, most: int) -> str:
+    """What is in a function that is too large to travel."""
+    parts: dict[str, object] = {f"argument {number}": value for number, value in enumerate(call.args)}
+    parts |= {f"{name}=": value for name, value in call.kwargs.items()}
+    try:
+        found = inspect.getclosurevars(call.function)
+        parts |= {f"{name!r}": value for name, value in {**found.globals, **found.nonlocals}.items()}
+    except TypeError:  # no Python function
+        parts["itself"] = call.function
+    sizes = {name: sum(map(len, pickled)) for name, value in parts.items() if (pickled := _pickled(value))}
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+    listed = ", ".join(f"{name} {sizes[name] / 2**20:,.1f} MB" for name in largest)
+    return (
+        f"the function {function_name(call.function)} is {size / 2**20:,.1f} MB pickled, and {most / 2**20:,.0f} MB "
+        f"travel at most. In it: {listed}. executor.put(...) uploads a large object once; use what it returns"
+    )
+
+
+def _pickled(value: object) -> list[bytes]:
+    try:
+        packed, _ = pack_object(value)
+    except NotPicklable:
+        return []
+    return [packed.data, *(bytes(buffer) for buffer in packed.buffers)]
 
 
 def _close(dispatcher: Dispatcher, owner: int) -> None:

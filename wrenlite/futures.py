@@ -61,6 +61,10 @@ class Snapshot(NamedTuple):
     cancelled: int
     seconds: float
     """Since ``map``, until now or until the last task ended."""
+    dollars: float | None = None
+    """What it cost so far, as an estimate; None where nothing is charged."""
+    note: str = ""
+    """Why nothing is sent at the moment."""
 
     @property
     def finished(self) -> int:

@@ -23,14 +23,14 @@ import wrenlite
 from wrenlite import pipe
 from wrenlite.errors import (
     BackendError,
+    IncompatibleRuntime,
     OutOfMemory,
     TaskError,
     TaskTimeout,
-    VersionMismatch,
     WorkerDied,
     WorkerStartError,
 )
-from wrenlite.protocol import PROTOCOL, Died, Ended, Outcome, Packed, Refused, Request, Usage
+from wrenlite.protocol import PROTOCOL, Died, Ended, Missing, Outcome, Packed, Refused, Request, Stored, Usage
 from wrenlite.store import Store
 from wrenlite.worker import BEGIN, END, OUTCOME, READY, Hello, peak_bytes, read_bounded
 
@@ -79,6 +79,10 @@ class _Gone(Exception):
         self.error = error
 
 
+class _Late(_Gone):
+    """It was made to end because the batch as a whole took too long."""
+
+
 class Worker:
     """A worker process and what its holder knows of it."""
 
@@ -106,6 +110,7 @@ class Worker:
         self._reaping = threading.Lock()
         self._peak_bytes = 0
         self._inherited_bytes = 0
+        self._end = float("inf")
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)  # so that it can be cut while it is written
         life, self._life = os.pipe()
@@ -155,13 +160,22 @@ class Worker:
             return False
         return True
 
-    def run(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Ended:
+    def run(
+        self, request: Request, emit: Callable[[list[Outcome]], None], within_s: float | None = None
+    ) -> Ended:
         """Run a request; outcomes are emitted as they come.
 
         A worker that dies, hangs past the request's limits, cannot start or runs another version is
         gone afterwards (``alive`` is false), and the ``Ended`` says why.
+
+        Args:
+            request: the batch.
+            emit: takes outcomes.
+            within_s: seconds that there are for the whole batch. The task that they cut short loses an
+                attempt only where it had them all; otherwise it is reported as not started.
         """
         finished = 0
+        self._end = float("inf") if within_s is None else time.monotonic() + within_s
 
         def count(outcomes: list[Outcome]) -> None:
             nonlocal finished
@@ -171,15 +185,17 @@ class Worker:
         self.modules = request.modules or self.modules
         try:
             self._send(request)
-            usage = self._collect(request, count)
+            usage, missing = self._collect(request, count)
         except _Gone as gone:
             error = self._bury(gone.error)
             usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
             if isinstance(error, BackendError):
                 return Ended(Refused(error), usage, request.tasks[finished:])
+            if isinstance(gone, _Late) and finished:
+                return Ended(None, usage, request.tasks[finished:])
             return Ended(Died(error), usage, request.tasks[finished + 1 :])
         self._cold = False
-        return Ended(None, usage, request.tasks[finished:])
+        return Ended(Missing(missing) if missing else None, usage, request.tasks[finished:])
 
     def kill(self) -> None:
         """End it and what it started, at once. ``run`` then says that it died."""
@@ -204,7 +220,7 @@ class Worker:
         except BrokenPipeError:
             raise _Gone from None
 
-    def _collect(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Usage:
+    def _collect(self, request: Request, emit: Callable[[list[Outcome]], None]) -> tuple[Usage, str | None]:
         limit = request.limits.task_timeout_s
         left = len(request.tasks)
         now = time.monotonic()
@@ -212,11 +228,11 @@ class Worker:
         while True:
             self._wait_for_reply(deadline, limit)
             messages = self._read()
-            outcomes, usage = self._sort(messages)
+            outcomes, end = self._sort(messages)
             if outcomes:
                 emit(outcomes)
-            if usage is not None:
-                return usage
+            if end is not None:
+                return end
             if messages and limit:
                 counts = messages[-1][0] in (BEGIN, OUTCOME)
                 deadline = time.monotonic() + (limit if counts else _START_S + limit)
@@ -228,18 +244,20 @@ class Worker:
             if left > _MANY:
                 time.sleep(_GATHER_S)
 
-    def _sort(self, messages: list[Any]) -> tuple[list[Outcome], Usage | None]:
+    def _sort(self, messages: list[Any]) -> tuple[list[Outcome], tuple[Usage, str | None] | None]:
         outcomes = []
-        usage = None
+        end = None
         for kind, *content in messages:
             if kind == OUTCOME:
                 task, ok, packed, *rest = content
-                outcomes.append(Outcome(task, ok, Packed(*packed), *rest))
+                value = Packed(*packed) if len(packed) == 2 else Stored(*packed)
+                outcomes.append(Outcome(task, ok, value, *rest))
             elif kind == END:
-                usage = Usage(*content[0])._replace(cold=self._cold)
+                usage, missing = content
+                end = Usage(*usage)._replace(cold=self._cold), missing
             elif kind == READY:
                 self._check_versions(*content)
-        return outcomes, usage
+        return outcomes, end
 
     def _read(self) -> list[Any]:
         try:
@@ -254,17 +272,20 @@ class Worker:
                 f"this process runs wrenlite {wrenlite.__version__}, but a new worker finds {version} "
                 "installed: it was upgraded meanwhile. Restart this process (in Jupyter: the kernel)"
             )
-            raise _Gone(VersionMismatch(text))
+            raise _Gone(IncompatibleRuntime(text))
         self._ready = True
 
     def _wait_for_reply(self, deadline: float | None, limit: float | None) -> None:
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
         while True:
-            left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())
+            left = min(_LOOK_S, self._end - time.monotonic())
+            if deadline is not None:
+                left = min(left, deadline - time.monotonic())
             if poll.poll(max(0.0, left * 1000)):
                 return
             self._look()
+            self._check_time()
             if deadline is not None and time.monotonic() >= deadline:
                 if not self._ready:
                     raise _Gone(WorkerStartError(f"a worker did not start within {_START_S:.0f} s"))
@@ -276,9 +297,14 @@ class Worker:
         end = time.monotonic() + _START_S
         while not poll.poll(_LOOK_S * 1000):
             self._look()
+            self._check_time()
             if time.monotonic() >= end:
                 kind = WorkerDied if self._ready else WorkerStartError
                 raise _Gone(kind(f"a worker did not read its request within {_START_S:.0f} s"))
+
+    def _check_time(self) -> None:
+        if time.monotonic() >= self._end:
+            raise _Late(TaskTimeout("the time that its whole batch had ran out while it ran"))
 
     def _look(self) -> None:
         """See whether a worker that says nothing has been stopped, or is gone though its pipe is open."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from wrenlite.protocol import Emit, Request
+from wrenlite.cost import Prices
+from wrenlite.protocol import Emit, Limits, Request
 from wrenlite.store import Store
+
+
+NO_LIMITS = Limits()
 
 
 class Flight(Protocol):
@@ -41,8 +45,16 @@ class Pace:
 
     target_s: float
     """Seconds of work that one batch should hold."""
+    least_s: float
+    """Seconds. Below this much work a batch is not made smaller to even out the end of a job."""
     batch_bytes: int
     """Bytes of items that one batch may hold, unless a single item is larger."""
+    flight_bytes: int | None = None
+    """Bytes of items that may be in flight at once, unless a single batch holds more."""
+    first_wave: int | None = None
+    """Batches of a job that are in flight at most while nothing is known of its tasks; None: any number."""
+    patience_s: float = 0.0
+    """Seconds after which a first wave that has not returned is followed by single tasks."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +68,13 @@ class Backend:
     pace: Pace
     in_caller: bool = False
     """Requests run inside ``start``, in the thread that maps: nothing runs beside the caller."""
+    limits: Limits = NO_LIMITS
+    """What every request must keep to."""
+    prices: Prices | None = None
+    """What it costs; None: nothing."""
+    budget: float | None = None
+    """Dollars that may be spent."""
+    code_bytes: int | None = None
+    """Bytes of a pickled function at most."""
+    own_store: bool = True
+    """Nobody else uses the store: what no open job needs can go."""

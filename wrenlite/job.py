@@ -12,6 +12,7 @@ import os
 import pickle
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import (
     ALL_COMPLETED,
@@ -22,16 +23,34 @@ from concurrent.futures import (
 )
 from typing import Any, NoReturn, Protocol, overload
 
-from wrenlite.errors import ExecutorClosed, RemoteError, ValueReleased, WrenliteError
+from wrenlite import pipe
+from wrenlite.codec import digest
+from wrenlite.cost import Cost
+from wrenlite.errors import (
+    ExecutorClosed,
+    IntegrityError,
+    NotFound,
+    RemoteError,
+    ValueReleased,
+    WrenliteError,
+)
 from wrenlite.futures import Future, Snapshot, until
+from wrenlite.invoker import Backend
 from wrenlite.ledger import CANCELLED, NOTHING, Ledger
 from wrenlite.names import resolving
-from wrenlite.protocol import Outcome, TaskStats
+from wrenlite.protocol import Outcome, Packed, Stored, TaskStats
 from wrenlite.traces import unpack_failure
+
+_FETCHERS = 16
+"""Threads that fetch values from the store."""
 
 
 class Control(Protocol):
     """Who runs the job's tasks, and so cancels them."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is sent at the moment; empty where all is well."""
 
     def cancel(self, job: Job, indexes: Iterable[int]) -> int:
         """Cancel those of these tasks that have not ended; returns how many there were."""
@@ -44,12 +63,16 @@ class Job(Sequence[Future]):
     """
 
     def __init__(
-        self, job_id: str, name: str, backend: str, total: int, table: Sequence[object], control: Control
+        self, job_id: str, name: str, backend: Backend, total: int, table: Sequence[object], control: Control
     ) -> None:
         self.id = job_id
         self.name = name
-        self.backend = backend
+        self.backend = backend.name
+        self.secret = os.urandom(32)
+        """Key of the HMAC over replies that are left in the store."""
         self.ledger = Ledger(total)
+        self._prices = backend.prices
+        self._store = backend.store
         self._table = table
         self._control = control
         self._owner = os.getpid()
@@ -167,8 +190,10 @@ class Job(Sequence[Future]):
         return self._await().__await__()
 
     async def _await(self) -> list[Any]:
+        import asyncio
+
         await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel)
-        return self.results()
+        return await asyncio.to_thread(self.results)  # values may have to be fetched
 
     @contextlib.contextmanager
     def interruptible(self, cancel: bool = True) -> Iterator[None]:
@@ -239,7 +264,7 @@ class Job(Sequence[Future]):
             if outcome.ok:
                 self._unpack_values((index,))
             else:
-                error = unpack_failure(outcome.packed, self._table)
+                error = unpack_failure(self._packed(outcome), self._table)
                 error.add_note(f"wrenlite: {self._task(index)}, attempt {self.ledger.attempts[index]}")
                 self._exceptions.setdefault(index, error)
         return self._exceptions.get(index)
@@ -261,9 +286,16 @@ class Job(Sequence[Future]):
         """When and where each task ran."""
         return [self.ledger.stats(index) for index in range(len(self))]
 
+    @property
+    def cost(self) -> Cost:
+        """What the job cost so far, on AWS; an estimate. Zero dollars on local cores."""
+        requests, gb_s = self.ledger.requests, self.ledger.gb_s
+        return Cost(requests, gb_s, self._prices.dollars(requests, gb_s) if self._prices else 0.0)
+
     def snapshot(self) -> Snapshot:
         """How far the job is."""
-        return self.ledger.snapshot(self.name, self.backend)
+        now = self.ledger.snapshot(self.name, self.backend)
+        return now._replace(dollars=self.cost.dollars if self._prices else None, note=self._control.trouble)
 
     def settle(self, outcomes: Sequence[Outcome], errors: dict[int, WrenliteError] | None = None) -> None:
         """Take outcomes that are final. For the dispatcher only.
@@ -314,13 +346,21 @@ class Job(Sequence[Future]):
     def _unpack_values(self, indexes: Iterable[int]) -> None:
         """Unpickle those of these tasks' values that have not been yet."""
         outcomes = self.ledger.outcomes
-        with resolving(self._table):
-            for index in indexes:
-                outcome = outcomes[index]
-                if outcome is None or not outcome.ok or index in self._values or index in self._released:
-                    continue
+        wanted = [
+            (index, outcome)
+            for index in indexes
+            if (outcome := outcomes[index]) is not None
+            and outcome.ok
+            and index not in self._values
+            and index not in self._released
+        ]
+        with (
+            resolving(self._table),
+            contextlib.closing(self._fetch([outcome for _, outcome in wanted])) as all_packed,
+        ):
+            for (index, outcome), packed in zip(wanted, all_packed, strict=True):
                 try:
-                    value = pickle.loads(outcome.packed.data, buffers=outcome.packed.buffers)
+                    value = pickle.loads(packed.data, buffers=packed.buffers)
                 except Exception as error:
                     what = f"{type(error).__name__}: {error}"
                     failure = RemoteError(
@@ -331,6 +371,39 @@ class Job(Sequence[Future]):
                     continue
                 self._values.setdefault(index, value)  # atomic: all get the one that was first
                 outcomes[index] = Outcome(index, True, NOTHING, *outcome[3:])
+
+    def _fetch(self, outcomes: Sequence[Outcome]) -> Generator[Packed, None, None]:
+        """What these outcomes hold, in their order; what lies in the store is fetched by several threads."""
+        if sum(isinstance(outcome.packed, Stored) for outcome in outcomes) < 2:
+            yield from map(self._packed, outcomes)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_FETCHERS, "wrenlite-fetch") as threads:
+            ahead: deque[Any] = deque()
+            for outcome in outcomes:
+                ahead.append(threads.submit(self._packed, outcome))
+                if len(ahead) > 2 * _FETCHERS:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _packed(self, outcome: Outcome) -> Packed:
+        """Raises StoreError where it lies in the store, and cannot be read or was changed."""
+        packed = outcome.packed
+        if isinstance(packed, Packed):
+            return packed
+        try:
+            blob = self._store.get(packed.key)
+        except NotFound as error:
+            raise NotFound(
+                f"{error}: the value of {self._task(outcome.task)} has expired; run it again"
+            ) from None
+        if digest(blob) != packed.digest:
+            text = f"the value of {self._task(outcome.task)} at {packed.key} was changed: its digest is another one"
+            raise IntegrityError(text)
+        data, buffers = pipe.parse(blob, writable=True)
+        return Packed(data, buffers)
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"

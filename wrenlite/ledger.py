@@ -33,6 +33,10 @@ class Ledger:
         self._dispatched = array("d", bytes(8 * total))
         self._received = array("d", bytes(8 * total))
         self._usages: list[Usage | None] = [None] * total
+        self.requests = 0
+        """Requests that are paid for."""
+        self.gb_s = 0.0
+        """GiB-seconds that are billed."""
         self._one_more = threading.Condition(self.lock)
         self._all_or_failure = threading.Condition(self.lock)
 
@@ -75,6 +79,8 @@ class Ledger:
 
     def used(self, indexes: Iterable[int], usage: Usage) -> None:
         """What the batch of these tasks took."""
+        self.requests += usage.requests
+        self.gb_s += usage.gb_s
         for index in indexes:
             self._usages[index] = usage
 

@@ -20,8 +20,8 @@ from wrenlite.errors import BackendError, ConfigError, StoreError, WorkerDied
 from wrenlite.holder import Worker
 from wrenlite.invoker import Backend, Flight, Pace
 from wrenlite.modules import worker_path
-from wrenlite.protocol import Died, Emit, Ended, Refused, Request, Usage
-from wrenlite.runner import Runner
+from wrenlite.protocol import Died, Emit, Ended, Missing, Refused, Request, Usage
+from wrenlite.runner import BlobMissing, Runner
 from wrenlite.store import LocalStore
 
 IDLE_S = 60.0
@@ -31,7 +31,7 @@ _PREFIX = "wrenlite-store-"
 _YOUNG_S = 60.0
 """Seconds in which a store may be about to be locked by who just made it."""
 
-PACE = Pace(target_s=0.02, batch_bytes=64 * 2**20)
+PACE = Pace(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
 
 _THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
@@ -301,11 +301,15 @@ class InlineInvoker:
         copies = [item._replace(buffers=tuple(map(bytearray, item.buffers))) for item in request.items]
         done = 0
         busy_s = 0.0
-        for outcome in self._runner.run(request._replace(items=copies)):
-            done += 1
-            busy_s += outcome.seconds
-            emit((outcome,))
-        emit((), Ended(None, Usage(busy_s, worker=str(os.getpid())), request.tasks[done:]))
+        cause = None
+        try:
+            for outcome in self._runner.run(request._replace(items=copies)):
+                done += 1
+                busy_s += outcome.seconds
+                emit((outcome,))
+        except BlobMissing as error:
+            cause = Missing(error.key)
+        emit((), Ended(cause, Usage(busy_s, worker=str(os.getpid())), request.tasks[done:]))
         return _Landed()
 
     def close(self) -> None:

@@ -1,12 +1,17 @@
-"""Decisions about batches, as pure functions: values and times in, values out.
+"""Decisions about batches and their pace, as pure functions: values and times in, values out.
 
 Small tasks travel together, since a round trip costs more than they do; large ones travel alone.
-How large a job's tasks are is learnt from the first ones.
+How large a job's tasks are is learnt from the first ones. How many requests a backend takes at once is
+learnt from its refusals.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from wrenlite.invoker import Pace
 
 _SETTLE = 0.5
 """Weight of the newest measurement in the running estimate."""
@@ -16,58 +21,173 @@ _FIRST_BYTES = 1 << 20
 """Bytes of such a batch at most, since part of it may come back untouched."""
 _SHARES = 2
 """No batch takes more than one of so many shares of what every slot would still get."""
-_LEAST_S = 0.001
-"""Seconds. Below this much work a batch is not made smaller to even out the end of a job."""
 _PATIENCE = 5
 """A batch stops starting tasks at so many times its target, for the estimate was wrong then."""
 
+_BACKOFF_S = 0.1
+_LONGEST_BACKOFF_S = 10.0
+"""Seconds of the first and of the longest pause after a refusal, before jitter."""
+_STRIKES = 10
+"""Errors of the service in so many consecutive round trips, without one success, fail the jobs."""
+_PROBE = 5
+"""Beyond where refusals began, one more request is tried after so many successes a slot."""
+LOST_RUNS = 3
+"""A task whose answers are lost so many times is given up: something about it breaks connections."""
 
-def estimate(before: float | None, busy_s: float, tasks: int) -> float | None:
-    """Seconds that one task of a job takes, after another batch of it.
+
+class Estimate(NamedTuple):
+    """How long a job's tasks take."""
+
+    mean_s: float
+    """Of one task, with what the worker adds to it."""
+    square: float
+    """Mean square of the tasks' own seconds."""
+
+    @property
+    def cautious_s(self) -> float:
+        """One standard deviation above the mean: where tasks differ wildly, a batch is no place for them."""
+        return self.mean_s + math.sqrt(max(0.0, self.square - self.mean_s**2))
+
+
+def estimate(before: Estimate | None, busy_s: float, seconds: Sequence[float]) -> Estimate | None:
+    """What is known of a job's tasks after another batch.
 
     Args:
         before: the estimate so far.
         busy_s: seconds the batch took on its worker.
-        tasks: how many of its tasks ran.
+        seconds: of each task that ran.
     """
-    if not tasks:
+    if not seconds or not busy_s:
         return before
-    now = busy_s / tasks
-    return now if before is None else before + _SETTLE * (now - before)
+    mean, square = busy_s / len(seconds), sum(each * each for each in seconds) / len(seconds)
+    if before is None:
+        return Estimate(mean, square)
+    return Estimate(
+        before.mean_s + _SETTLE * (mean - before.mean_s), before.square + _SETTLE * (square - before.square)
+    )
 
 
-def batch_size(
-    *, queued: int, slots: int, seconds_per_task: float | None, target_s: float, chunksize: int | None = None
-) -> int:
-    """How many tasks the next batch takes; 0 only where none is queued.
+class Batch(NamedTuple):
+    """What the next request may hold."""
 
-    Until a task's time is known batches hold a few, and give back what they have not started after
-    ``stop_after_s``. Then they hold ``target_s`` of work, and less towards the end of the job, so that no
-    slot idles while another holds a long batch.
+    tasks: int
+    bytes: int
+    """Of items, unless a single item is larger."""
+    stop_after_s: float | None
+    """Seconds past which it starts no further task; the rest of it is shared out again."""
+
+
+def next_batch(
+    pace: Pace,
+    *,
+    queued: int,
+    slots: int,
+    known: Estimate | None,
+    first_wave_over: bool,
+    chunksize: int | None,
+) -> Batch:
+    """The next batch of a job; of no task only where none is queued.
+
+    Until a task's time is known batches hold a few, and give back what they have not started. Where the
+    first ones do not return in ``pace.patience_s`` they hold one. Then they hold ``pace.target_s`` of work,
+    and less towards the end of the job, so that no slot idles while another holds a long batch.
     """
     if chunksize is not None:
-        return min(queued, chunksize)
+        return Batch(min(queued, chunksize), pace.batch_bytes, None)
     fair = math.ceil(queued / (slots * _SHARES))
-    if seconds_per_task is None:
-        return min(fair, _FIRST)
-    seconds = max(seconds_per_task, 1e-9)
-    full = max(1, int(target_s / seconds))
-    worthwhile = math.ceil(_LEAST_S / seconds)
-    return min(queued, full, max(fair, worthwhile))
+    if known is None:
+        size = min(queued, 1) if first_wave_over else min(fair, _FIRST)
+        return Batch(size, min(pace.batch_bytes, _FIRST_BYTES), pace.target_s)
+    seconds = max(known.cautious_s, 1e-9)
+    full = max(1, int(pace.target_s / seconds))
+    worthwhile = math.ceil(pace.least_s / seconds)
+    size = min(queued, full, max(fair, worthwhile))
+    return Batch(size, pace.batch_bytes, pace.target_s * _PATIENCE)
 
 
-def batch_bytes(*, seconds_per_task: float | None, most: int) -> int:
-    """Bytes of items that the next batch may hold, unless a single item is larger."""
-    return min(most, _FIRST_BYTES) if seconds_per_task is None else most
+def first_wave_waits(pace: Pace, *, sent: int, sent_at: float, now: float, capped: bool) -> float | None:
+    """Seconds that a job whose tasks' time is unknown still waits for its first batches; None: none.
 
-
-def stop_after_s(*, target_s: float, seconds_per_task: float | None, chunksize: int | None) -> float | None:
-    """Seconds past which a batch starts no further task; the rest of it is shared out again."""
-    if chunksize is not None:
+    Args:
+        pace: the backend's.
+        sent: batches of the job that are in flight.
+        sent_at: when the last of them was handed out.
+        now: the time.
+        capped: there is a budget. Then nothing more is sent before something is known of what it costs.
+    """
+    if pace.first_wave is None or sent < pace.first_wave:
         return None
-    return target_s if seconds_per_task is None else target_s * _PATIENCE
+    if capped:
+        return math.inf
+    left = sent_at + pace.patience_s - now
+    return left if left > 0 else None
 
 
 def runs_again(*, attempts: int, retries: int) -> bool:
     """Whether a task that failed so many times has another try."""
     return attempts <= retries
+
+
+class Flow(NamedTuple):
+    """How many requests a backend takes at once, learnt from its answers."""
+
+    limit: float
+    """Requests in flight at most."""
+    ceiling: float = math.inf
+    """Where refusals began; beyond it, growth is slow."""
+    resumes: float = -math.inf
+    """When requests may be sent again."""
+    struck: float = -math.inf
+    """When the last refusal counted: those of requests that were sent before tell the same again."""
+    strikes: int = 0
+    """Round trips that brought refusals, since the last success."""
+    failures: int = 0
+    """Of these, in a row, the ones that a service gives that does not work."""
+
+    @property
+    def hopeless(self) -> bool:
+        """The service has not worked for so long that waiting on makes no sense."""
+        return self.failures >= _STRIKES
+
+
+def after_success(flow: Flow, slots: int) -> Flow:
+    """A request was taken and answered: one more may be in flight, up to where refusals began."""
+    if flow.limit >= slots and not flow.strikes:
+        return flow
+    step = 1.0 if flow.limit + 1 <= flow.ceiling else 1.0 / (_PROBE * flow.limit)
+    return flow._replace(limit=min(float(slots), flow.limit + step), strikes=0, failures=0)
+
+
+def after_refusal(
+    flow: Flow, *, concurrency: bool, patient: bool, sent: float, now: float, in_flight: int, jitter: float
+) -> Flow:
+    """A request was not taken.
+
+    Args:
+        flow: what was known.
+        concurrency: because too many ran; the limit is halved, at most once a round trip. What is in
+            flight when the last of the refusals has come is what was taken: the ceiling.
+        patient: it may well last.
+        sent: when the request was sent.
+        now: when it came back.
+        in_flight: requests that are still in flight.
+        jitter: a random number from 0 to 1 (full jitter, so that many clients do not return together).
+    """
+    if concurrency:
+        first = sent > flow.struck
+        limit = max(1.0, (in_flight + 1) / 2) if first else flow.limit
+        ceiling = float(max(1, in_flight))
+        flow = flow._replace(
+            limit=min(limit, ceiling), ceiling=ceiling if first else min(flow.ceiling, ceiling)
+        )
+    else:  # when all have come back like this, one goes out to see how things are
+        flow = flow._replace(limit=min(flow.limit, float(max(1, in_flight))))
+    if sent <= flow.struck:
+        return flow
+    longest = min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2.0 ** min(flow.strikes, 20))
+    return flow._replace(
+        resumes=now + longest * jitter,
+        struck=now,
+        strikes=flow.strikes + 1,
+        failures=0 if patient else flow.failures + 1,
+    )

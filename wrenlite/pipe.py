@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from wrenlite.codec import OUT_OF_BAND
-from wrenlite.protocol import Packed
+from wrenlite.protocol import Buffer, Packed
 
 _HEAD = struct.Struct("<QI")
 _CHUNK = 1 << 16
@@ -47,6 +47,34 @@ def frame(message: object) -> list[memoryview]:
         return [memoryview(_HEAD.pack(len(data), 0) + data)]
     lengths = struct.pack(f"<{len(buffers)}Q", *(buffer.nbytes for buffer in buffers))
     return [memoryview(_HEAD.pack(len(data), len(buffers)) + lengths + data), *buffers]
+
+
+def join(parts: Iterable[memoryview]) -> bytes:
+    """A frame as one piece, for where there is no pipe: stored blobs, and the bodies of HTTP requests."""
+    return b"".join(parts)
+
+
+def parse(blob: Buffer, *, writable: bool = False) -> Any:
+    """The message of a frame in one piece; its buffers are parts of the frame, or copies that can be written.
+
+    Raises ValueError where the frame is not whole.
+    """
+    view = memoryview(blob)
+    if len(view) < _HEAD.size:
+        raise ValueError(f"{len(view)} bytes are not a whole message")
+    length, count = _HEAD.unpack_from(view)
+    start = _HEAD.size + 8 * count
+    end = start + length
+    lengths = struct.unpack_from(f"<{count}Q", view, _HEAD.size) if len(view) >= end else ()
+    if len(view) != end + sum(lengths):
+        raise ValueError(f"{len(view)} bytes are not a whole message")
+    buffers: list[Buffer] = []
+    place = end
+    for size in lengths:
+        buffer = view[place : place + size]
+        buffers.append(bytearray(buffer) if writable else buffer)
+        place += size
+    return pickle.loads(view[start:end], buffers=buffers)
 
 
 def write(fd: int, parts: Iterable[memoryview], wait: Callable[[], None] | None = None) -> None:

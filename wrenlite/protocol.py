@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol, TypeAlias
 
-from wrenlite.errors import BackendError, TaskError
+from wrenlite.errors import BackendError, ConnectionLost, TaskError
 
 PROTOCOL = 1
 """Raised whenever a record below changes its meaning; both sides must agree on it."""
@@ -29,6 +29,16 @@ class Packed(NamedTuple):
     def size(self) -> int:
         """Bytes that travel."""
         return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
+
+
+class Stored(NamedTuple):
+    """A blob in the store that a record refers to, in place of what would not fit into it."""
+
+    key: str
+    digest: str
+    """SHA-256, hexadecimal. Whoever fetches the blob checks it before unpickling."""
+    size: int
+    """Bytes."""
 
 
 class Style(IntEnum):
@@ -49,6 +59,10 @@ class Limits(NamedTuple):
     """Seconds past which no further task of the batch starts; they come back as not started."""
     task_timeout_s: float | None = None
     """Seconds one task may take; whoever holds the worker kills it then."""
+    reply_bytes: int | None = None
+    """Bytes of the whole reply: values that do not fit into what is left of them go into the store."""
+    persist_after_s: float | None = None
+    """A batch that ran longer leaves its reply in the store too, where a client that lost it looks."""
 
 
 class Request(NamedTuple):
@@ -65,6 +79,12 @@ class Request(NamedTuple):
     items: Sequence[Packed]
     env: Mapping[str, str]
     limits: Limits
+    args: Stored | None = None
+    """Where the items are, in order, in place of ``items``: they do not fit into a request."""
+    secret: bytes = b""
+    """Key of the HMAC over a reply that is left in the store; each job has its own."""
+    expected_s: float | None = None
+    """Seconds that the batch is expected to take, where that is known."""
 
 
 class Outcome(NamedTuple):
@@ -72,8 +92,8 @@ class Outcome(NamedTuple):
 
     task: int
     ok: bool
-    packed: Packed
-    """The value, or (``ok`` false) a ``codec.RemoteFailure``."""
+    packed: Packed | Stored
+    """The value, or (``ok`` false) a ``traces.RemoteFailure``."""
     started: float
     """Seconds since the epoch, by the worker's clock."""
     seconds: float
@@ -95,10 +115,18 @@ class Usage(NamedTuple):
     """Which worker ran it: its process id, or its Lambda log stream."""
     cold: bool = False
     """The worker was started for this request."""
+    requests: int = 0
+    """Requests that are paid for: invocations, thrown away ones included."""
+    gb_s: float = 0.0
+    """Billed memory times time, in GiB-seconds."""
 
 
 class Died(NamedTuple):
-    """The worker ended before the batch did. The one task that was running loses an attempt."""
+    """The worker ended before the batch did. The one task that was running loses an attempt.
+
+    Where nobody can say which one that was (more than one has no outcome and may have started), each of them
+    runs again alone, free of charge.
+    """
 
     error: TaskError
 
@@ -109,7 +137,30 @@ class Refused(NamedTuple):
     error: BackendError
 
 
-Cause: TypeAlias = Died | Refused
+class Throttled(NamedTuple):
+    """It did not run, and may later: no attempt is used up."""
+
+    error: BackendError
+    """What to say, should it never run."""
+    concurrency: bool = False
+    """Too many ran at once: fewer would have been taken. Otherwise time is what helps."""
+    patient: bool = True
+    """It may well last: never give up. Otherwise so many in a row fail the jobs."""
+
+
+class Missing(NamedTuple):
+    """The code or the items are not in the store any more: put there again, the tasks can run."""
+
+    key: str
+
+
+class Lost(NamedTuple):
+    """The connection broke: nobody knows whether it ran."""
+
+    error: ConnectionLost
+
+
+Cause: TypeAlias = Died | Refused | Throttled | Missing | Lost
 
 
 class Ended(NamedTuple):
@@ -154,3 +205,23 @@ class Emit(Protocol):
 def code_key(digest: str) -> str:
     """Where the blob with this SHA-256 (hexadecimal) lies: pickled functions and zips of modules."""
     return f"code/{digest}"
+
+
+def args_key(job: str, invocation: str) -> str:
+    """Where the items of an invocation lie that do not fit into it."""
+    return f"args/{job}/{invocation}"
+
+
+def result_key(job: str, invocation: str, task: int) -> str:
+    """Where the value of a task lies that did not fit into the reply."""
+    return f"results/{job}/{invocation}/{task}"
+
+
+def reply_key(job: str, invocation: str) -> str:
+    """Where the whole reply of an invocation lies that took long."""
+    return f"results/{job}/{invocation}/reply"
+
+
+def ref_key(digest: str) -> str:
+    """Where an object lies that was put there to be referred to."""
+    return f"refs/{digest}"

@@ -7,21 +7,37 @@ import os
 import pickle
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, NamedTuple
 
+from wrenlite import pipe
 from wrenlite.codec import Call, Packer, digest, explain, function_name, unpack_call
-from wrenlite.errors import IntegrityError, OutOfMemory, RemoteError, ResultNotPicklable, WorkerDied
+from wrenlite.errors import IntegrityError, NotFound, OutOfMemory, RemoteError, ResultNotPicklable, WorkerDied
 from wrenlite.modules import Shipped
 from wrenlite.names import Names, resolving
-from wrenlite.protocol import Outcome, Packed, Request, Style, code_key
+from wrenlite.protocol import Outcome, Packed, Request, Stored, Style, code_key, result_key
+from wrenlite.refs import Objects
 from wrenlite.store import Store
 from wrenlite.traces import pack_failure
 
 JOBS = 8
 """Of how many jobs a worker keeps the function. Each job has its own, even where they are equal: what the
 tasks of one leave in a global or a default argument, another does not find."""
+
+
+RESERVED_BYTES = 80 * 1024
+"""What one outcome takes of a reply at most, its value apart: its output, and what else there is of it."""
+_OUTCOME_BYTES = 300
+"""What an outcome takes beside value and output."""
+
+
+class BlobMissing(Exception):
+    """The code or the items of a request are not in the store: nothing of it ran."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
 
 
 class _Loaded(NamedTuple):
@@ -51,32 +67,66 @@ class Runner:
         self._inline = inline
         self._take_output = take_output
         self._memory_limit = memory_limit
+        self._objects = Objects(store)
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._modules: tuple[str, Shipped] | None = None
 
     def run(self, request: Request, begin: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
         """Run the tasks in order and yield each one's outcome as soon as it is there.
 
-        Ends early, without an outcome for the tasks that are left, past ``limits.stop_after_s``.
+        Ends early, without an outcome for the tasks that are left, past ``limits.stop_after_s`` and where
+        ``limits.reply_bytes`` has no room for another one. Raises BlobMissing before any task has run.
 
         Args:
             request: the batch.
             begin: called once, when the function is loaded and the first task starts.
         """
-        with _environment(request.env):
+        with _environment(request.env), self._objects.in_use():
             try:
                 loaded = self._load(request)
+                items = self._items(request)
+            except BlobMissing:
+                raise
             except Exception as error:
                 begin()
                 yield from (self._unloadable(task, error) for task in request.tasks)
                 return
             begin()
             stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
+            room = request.limits.reply_bytes
             with resolving(loaded.call.table):
-                for task, item in zip(request.tasks, request.items, strict=True):
+                for task, item in zip(request.tasks, items, strict=True):
                     if time.perf_counter() >= stop_at:
                         return
-                    yield self._run_task(loaded, task, item)
+                    outcome = self._run_task(loaded, task, item)
+                    if room is not None:
+                        outcome, room = self._fit(outcome, request, loaded.packer, room)
+                    yield outcome
+                    if room is not None and room < RESERVED_BYTES:
+                        return
+
+    def _fit(self, outcome: Outcome, request: Request, packer: Packer, room: int) -> tuple[Outcome, int]:
+        """The outcome as it goes into the reply, its value stored where there is no room; and the room left."""
+        packed = outcome.packed
+        assert isinstance(packed, Packed)
+        size = packed.size
+        if size > room - RESERVED_BYTES:
+            key = result_key(request.job, request.invocation, outcome.task)
+            blob = pipe.join(pipe.frame(pipe.portable(packed)))
+            size = 0
+            try:
+                self._store.put(key, blob, if_absent=True)
+                outcome = outcome._replace(packed=Stored(key, digest(blob), len(blob)))
+            except Exception as error:
+                outcome = outcome._replace(ok=False, packed=self._failed(error, packer, ()))
+        text = outcome.output
+        return outcome, room - size - len(text) * (1 if text.isascii() else 4) - _OUTCOME_BYTES
+
+    def _items(self, request: Request) -> Sequence[Packed]:
+        if request.args is None:
+            return request.items
+        blob = self._fetch(request.args.key, request.args.digest)
+        return [Packed(data, buffers) for data, buffers in pipe.parse(blob, writable=True)]
 
     def _run_task(self, loaded: _Loaded, task: int, item: Packed) -> Outcome:
         call, packer = loaded
@@ -142,7 +192,7 @@ class Runner:
             self._ship(request.modules)
         loaded = self._loaded.get(request.job)
         if loaded is None:
-            call = unpack_call(self._fetch(request.code))
+            call = unpack_call(self._fetch(code_key(request.code), request.code))
             loaded = _Loaded(call, Packer(Names(call.table, grows=False), snapshot=self._inline))
             self._loaded[request.job] = loaded
             if len(self._loaded) > JOBS:
@@ -156,14 +206,17 @@ class Runner:
                 return
             self._modules[1].remove()
             self._loaded.clear()  # they hold the old modules
-        shipped = Shipped(self._fetch(wanted))
+        shipped = Shipped(self._fetch(code_key(wanted), wanted))
         shipped.install()
         self._modules = wanted, shipped
 
-    def _fetch(self, wanted: str) -> bytes:
-        blob = self._store.get(code_key(wanted))
+    def _fetch(self, key: str, wanted: str) -> bytes:
+        try:
+            blob = self._store.get(key)
+        except NotFound:
+            raise BlobMissing(key) from None
         if digest(blob) != wanted:
-            raise IntegrityError(f"the blob {code_key(wanted)} was changed: it has the digest {digest(blob)}")
+            raise IntegrityError(f"the blob {key} was changed: it has the digest {digest(blob)}")
         return blob
 
 

@@ -45,6 +45,13 @@ class Store(Protocol):
         """Remove blobs; those that are not there are not missed."""
 
 
+def check_key(key: str) -> None:
+    """Raises StoreError where this cannot be a key in every store."""
+    parts = key.split("/")
+    if not all(parts) or any(part in (".", "..") or part.startswith(_TEMPORARY) for part in parts):
+        raise StoreError(f"{key!r} is not a key: it must be a relative path without empty or dotted parts")
+
+
 class LocalStore:
     """A store in a folder, which several processes may use at once.
 
@@ -128,12 +135,8 @@ class LocalStore:
                 raise StoreError(self._message("delete", key, error)) from error
 
     def _path(self, key: str) -> str:
-        parts = key.split("/")
-        if not all(parts) or any(part in (".", "..") or part.startswith(_TEMPORARY) for part in parts):
-            raise StoreError(
-                f"{key!r} is not a key: it must be a relative path without empty or dotted parts"
-            )
-        return os.path.join(self.root, *parts)
+        check_key(key)
+        return os.path.join(self.root, *key.split("/"))
 
     def _message(self, verb: str, key: str, error: OSError) -> str:
         reason = error.strerror or str(error)

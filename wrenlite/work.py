@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from wrenlite.invoker import Flight
 from wrenlite.job import Job
+from wrenlite.pacing import Estimate
 from wrenlite.protocol import Packed
 
 
@@ -26,20 +27,34 @@ class Work:
     """A job's tasks that have not ended, as the dispatcher sees them."""
 
     def __init__(
-        self, job: Job, items: list[Packed], options: Options, release: Callable[[], None] = lambda: None
+        self,
+        job: Job,
+        items: list[Packed],
+        options: Options,
+        release: Callable[[], None] = lambda: None,
+        restore: Callable[[], None] = lambda: None,
     ) -> None:
         """Args:
         job: the job.
         items: the items of its tasks.
         options: how it is to be run.
         release: called once, when the last task has ended.
+        restore: puts the code into the store again; raises what the store raises.
         """
         self.job = job
         self._release = release
+        self.restore = restore
         self.options = options
         self.items: list[Packed | None] = [*items]
-        self.seconds_per_task: float | None = None
+        self.known: Estimate | None = None
         self.unsettled = len(items)
+        self.in_flight = 0
+        self.sent_at = 0.0
+        """When the last batch was handed out."""
+        self.restored = 0
+        """How often the code was found missing."""
+        self._lost: Counter[int] = Counter()
+        self._alone: set[int] = set()
         self._fresh = 0  # from here on, no task has been in a batch
         self._again: deque[int] = deque()
 
@@ -53,6 +68,16 @@ class Work:
         self.job.ledger.hand_out(indexes, 0.0)
         self._again.extendleft(reversed(indexes))
 
+    def put_back_alone(self, indexes: Sequence[int]) -> None:
+        """Queue these tasks again; each travels alone, since one of them took the whole sandbox with it."""
+        self._alone.update(indexes)
+        self.put_back(indexes)
+
+    def lose(self, index: int) -> int:
+        """The answer for this task was lost; returns how often that has happened."""
+        self._lost[index] += 1
+        return self._lost[index]
+
     def take(self, count: int, most_bytes: int) -> list[int]:
         """The next tasks, at least one unless there is none."""
         taken: list[int] = []
@@ -61,7 +86,7 @@ class Work:
             index = self._again[0] if self._again else self._fresh
             item = self.items[index]
             size += item.size if item else 0
-            if taken and size > most_bytes:
+            if taken and (size > most_bytes or index in self._alone):
                 break
             if self._again:
                 self._again.popleft()
@@ -69,6 +94,8 @@ class Work:
                 self._fresh += 1
             if item is not None:
                 taken.append(index)
+                if index in self._alone:
+                    break
         return taken
 
     def forget(self, indexes: Sequence[int]) -> None:
@@ -84,12 +111,26 @@ class Work:
 class InFlight:
     """A request on its way."""
 
-    def __init__(self, work: Work, indexes: Sequence[int]) -> None:
+    def __init__(self, work: Work, indexes: Sequence[int], sent: float) -> None:
         self.work = work
         self.indexes = indexes
-        self.finished = 0
+        self.sent = sent
+        self.size = sum(item.size for index in indexes if (item := work.items[index]) is not None)
+        self.expected_s = work.known.mean_s * len(indexes) if work.known else 0.0
+        self.seconds: list[float] = []
+        """Of the tasks that have finished, in their order."""
         self.flight: Flight | None = None
         self.cancelled = False
+
+    @property
+    def finished(self) -> int:
+        """How many of its tasks have."""
+        return len(self.seconds)
+
+    @property
+    def left(self) -> Sequence[int]:
+        """Its tasks that have not."""
+        return self.indexes[self.finished :]
 
     def cancel_if_pointless(self) -> None:
         """Stop it when the task it is at has been cancelled; its other tasks run elsewhere."""

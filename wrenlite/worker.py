@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 
 from wrenlite import __version__, pipe
 from wrenlite.codec import OUT_OF_BAND
-from wrenlite.protocol import PROTOCOL, Outcome, Packed, Request, Usage
-from wrenlite.runner import Runner
+from wrenlite.protocol import PROTOCOL, Outcome, Packed, Request, Stored, Usage
+from wrenlite.runner import BlobMissing, Runner
 from wrenlite.store import Store
 
 READY, BEGIN, OUTCOME, END = range(4)
@@ -127,15 +127,19 @@ def _serve(
             os.write(replies, pipe.small_frame((BEGIN,)))
 
     last = request.tasks[-1]
-    for outcome in runner.run(request, begin):
-        if os.getpid() != pid:  # a task forked, and this is the child, back from the task
-            os._exit(0)
-        end = _end(begun, inherited) if outcome.task == last else b""
-        _reply(replies, outcome, end)
-        del outcome  # a large value must not live until the next one is made
-        surroundings.restore()
+    missing, end = None, b""
+    try:
+        for outcome in runner.run(request, begin):
+            if os.getpid() != pid:  # a task forked, and this is the child, back from the task
+                os._exit(0)
+            end = _end(begun, inherited) if outcome.task == last else b""
+            _reply(replies, outcome, end)
+            del outcome  # a large value must not live until the next one is made
+            surroundings.restore()
+    except BlobMissing as error:
+        missing = error.key
     if not end:
-        os.write(replies, _end(begun, inherited))
+        os.write(replies, _end(begun, inherited, missing))
 
 
 def peak_bytes(usage: resource.struct_rusage, inherited: int) -> int:
@@ -147,19 +151,19 @@ def peak_bytes(usage: resource.struct_rusage, inherited: int) -> int:
     return peak if peak > inherited else 0
 
 
-def _end(begun: float, inherited: int) -> bytes:
+def _end(begun: float, inherited: int, missing: str | None = None) -> bytes:
     peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited)
     usage = Usage(time.perf_counter() - begun, peak, str(os.getpid()))
-    return pipe.small_frame((END, tuple(usage)))
+    return pipe.small_frame((END, tuple(usage), missing))
 
 
 def _reply(replies: int, outcome: Outcome, end: bytes) -> None:
     """Write an outcome, and with the last one the end, so that the holder wakes up once for both."""
     task, ok, packed, *rest = outcome
-    if packed.buffers or len(packed.data) >= OUT_OF_BAND:
+    if isinstance(packed, Packed) and (packed.buffers or len(packed.data) >= OUT_OF_BAND):
         pipe.write(replies, [*pipe.frame((OUTCOME, task, ok, pipe.portable(packed), *rest)), memoryview(end)])
         return
-    data = pipe.small_frame((OUTCOME, task, ok, (packed.data, ()), *rest)) + end
+    data = pipe.small_frame((OUTCOME, task, ok, tuple(packed), *rest)) + end
     written = os.write(replies, data)
     if written < len(data):  # a signal came in between
         pipe.write(replies, [memoryview(data)[written:]])
@@ -167,7 +171,8 @@ def _reply(replies: int, outcome: Outcome, end: bytes) -> None:
 
 def _request(message: tuple[Any, ...]) -> Request:
     request = Request(*message)
-    return request._replace(items=[Packed(*item) for item in request.items])
+    args = Stored(*request.args) if request.args else None
+    return request._replace(items=[Packed(*item) for item in request.items], args=args)
 
 
 class Surroundings:

@@ -44,4 +44,9 @@ def _draw(job: Job) -> None:
 
 def _words(now: Snapshot) -> str:
     counts = {"running": now.dispatched, "failed": now.failed, "cancelled": now.cancelled}
-    return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+    words = [f"{count:,} {word}" for word, count in counts.items() if count]
+    if now.dollars is not None:
+        words.append(f"${now.dollars:.4f}")
+    if now.note:
+        words.append(now.note)
+    return ", ".join(words)

@@ -1,0 +1,15 @@
+"""The Lambda function: it supervises one worker, the same program that runs tasks on local cores.
+
+Each sandbox imports this once, which starts the worker, and then calls ``handler`` for one batch after the
+other. A task that crashes, hangs or needs too much memory takes the worker with it, never this process,
+so that the outcomes so far are returned in time. See ``wrenlite.aws.sandbox``.
+"""
+
+from wrenlite.aws.sandbox import from_environment
+
+sandbox = from_environment()
+
+
+def handler(event, context):
+    """Run one batch of tasks and return their outcomes."""
+    return sandbox.handle(event, context)

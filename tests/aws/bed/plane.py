@@ -1,0 +1,220 @@
+"""Lambda's data plane: answers ``Invoke`` by running the deployed zip and layers."""
+
+import base64
+import contextlib
+import io
+import json
+import math
+import os
+import shutil
+import tempfile
+import threading
+import time
+import uuid
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
+
+from tests.aws.bed.sandbox import InitError, Invocation, Sandbox
+
+_RUNTIME_MODULES = (
+    "awslambdaric",
+    "runtime_client",
+    "simplejson",
+    "snapshot_restore_py",
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "jmespath",
+    "dateutil",
+    "urllib3",
+    "six",
+)
+"""What AWS's own runtime for Python has."""
+
+
+class Reply(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+class Plane:
+    """All sandboxes of all functions."""
+
+    def __init__(self, extra: tuple[str, ...] = ()) -> None:
+        """Args:
+        extra: installed packages that every function finds, as if they were in a layer of its.
+        """
+        self.url = ""
+        self.concurrency = 1000
+        self.burst = math.inf
+        """Sandboxes that may be started at once, and …"""
+        self.ramp = math.inf
+        """… per second after that."""
+        self._folder = Path(tempfile.mkdtemp(prefix="wl-bed-"))
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[Sandbox]] = {}
+        self._all: list[Sandbox] = []
+        self._running = 0
+        self.most_running = 0
+        self._tokens = math.inf
+        self._refilled = time.monotonic()
+        self._link(_RUNTIME_MODULES, "runtime")
+        self._link(extra, "layer")
+        (self._folder / "logs").mkdir()
+
+    def invoke(self, name: str, region: str, payload: bytes, *, tail: bool) -> Reply:
+        """One synchronous invocation."""
+        from moto.awslambda.exceptions import UnknownFunctionException
+
+        try:
+            function = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region].get_function(name)
+        except UnknownFunctionException:
+            return error(404, "ResourceNotFoundException", f"Function not found: {name}")
+        if len(payload) > 6 * 2**20:
+            return error(413, "RequestTooLargeException", f"{len(payload)} byte payload is too large")
+        with self._lock:
+            reserved = function.reserved_concurrency
+            if self._running >= min(self.concurrency, int(reserved) if reserved is not None else 10**9):
+                return throttled("ConcurrentInvocationLimitExceeded")
+            self._running += 1
+            self.most_running = max(self.most_running, self._running)
+        try:
+            return self._run(function, region, payload, tail)
+        finally:
+            with self._lock:
+                self._running -= 1
+
+    def forget(self) -> None:
+        """Kill every sandbox: the next invocations are cold."""
+        with self._lock:
+            sandboxes, self._all, self._idle = self._all, [], {}
+        for sandbox in sandboxes:
+            if sandbox.alive:
+                sandbox.close()
+
+    def close(self) -> None:
+        """Kill all, and remove what was unpacked."""
+        self.forget()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _run(self, function, region: str, payload: bytes, tail: bool) -> Reply:
+        request_id = str(uuid.uuid4())
+        key = json.dumps([function.get_configuration(), function.environment_vars], sort_keys=True, default=str)
+        with self._lock:
+            idle = self._idle.setdefault(key, [])
+            sandbox = idle.pop() if idle else None
+        init_s = None
+        if sandbox is None:
+            if not self._may_start():
+                return throttled("ConcurrentInvocationLimitExceeded")
+            try:
+                sandbox = self._start(function, region)
+            except InitError as failure:
+                body = json.dumps({"errorType": failure.kind, "errorMessage": str(failure)}).encode()
+                return Reply(200, body, {"X-Amz-Function-Error": "Unhandled"})
+            init_s = sandbox.init_s
+        deadline = time.time() + int(function.timeout)
+        result = sandbox.invoke(Invocation(request_id, payload, deadline, function.function_arn))
+        headers = {"X-Amz-Executed-Version": "$LATEST", "x-amzn-RequestId": request_id}
+        if result.error is not None:
+            headers["X-Amz-Function-Error"] = "Unhandled"
+        if tail:
+            billed = math.ceil((result.seconds + (init_s or 0)) * 1000)
+            init = f"Init Duration: {init_s * 1000:.2f} ms\t" if init_s is not None else ""
+            report = (
+                f"REPORT RequestId: {request_id}\tDuration: {result.seconds * 1000:.2f} ms\t"
+                f"Billed Duration: {billed} ms\tMemory Size: {function.memory_size} MB\t"
+                f"Max Memory Used: {result.peak_mb} MB\t{init}\n"
+            )
+            log = sandbox.tail()[-3000:] + report.encode()
+            headers["X-Amz-Log-Result"] = base64.b64encode(log[-4096:]).decode()
+        with self._lock:
+            if sandbox.alive and sandbox in self._all:
+                self._idle.setdefault(key, []).append(sandbox)
+        return Reply(200, result.payload, headers)
+
+    def _may_start(self) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            self._tokens = min(self.burst, self._tokens + (now - self._refilled) * self.ramp)
+            self._refilled = now
+            if self._tokens < 1:
+                return False
+            self._tokens -= 1
+            return True
+
+    def _start(self, function, region: str) -> Sandbox:
+        task = self._unpack(function.code_bytes, function.code_sha_256)
+        layers = [
+            str(self._unpack(layer.code_bytes, layer.code_sha_256) / "python") for layer in self._layers(function, region)
+        ]
+        env = {
+            "PATH": os.environ["PATH"],
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_SESSION_TOKEN": "testing",
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.run_time}",
+            "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.function_name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": f"2026/01/01/[$LATEST]{uuid.uuid4().hex}",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "LAMBDA_TASK_ROOT": str(task),
+            "WL_BED_LOGS": str(self._folder / "logs"),
+            **function.environment_vars,
+        }
+        folders = [str(task), str(self._folder / "layer"), *layers, str(self._folder / "runtime")]
+        sandbox = Sandbox(folders, function.handler, env, int(function.memory_size))
+        with self._lock:
+            self._all.append(sandbox)
+        return sandbox
+
+    def _layers(self, function, region: str) -> list:
+        backend = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region]
+        return [backend.layers_versions_by_arn(layer["Arn"]) for layer in function.layers]
+
+    def _unpack(self, code: bytes, digest: str) -> Path:
+        folder = self._folder / digest.replace("/", "_").replace("=", "")
+        with self._lock:
+            if not folder.exists():
+                with zipfile.ZipFile(io.BytesIO(code)) as archive:
+                    archive.extractall(folder)
+        return folder
+
+    def _link(self, modules: tuple[str, ...], folder: str) -> None:
+        place = self._folder / folder
+        place.mkdir()
+        for name in modules:
+            spec = find_spec(name)
+            assert spec is not None, name
+            assert spec.origin is not None, name
+            source = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
+            (place / source.name).symlink_to(source)
+            for beside in source.parent.glob(f"{name}.libs"):  # a wheel's own shared libraries
+                with contextlib.suppress(FileExistsError):
+                    (place / beside.name).symlink_to(beside)
+
+
+def error(status: int, kind: str, message: str, **more: str) -> Reply:
+    """An answer of Lambda's that is an error."""
+    body = json.dumps({"Type": "User", "message": message, **more}).encode()
+    return Reply(status, body, {"x-amzn-ErrorType": kind, "Content-Type": "application/json"})
+
+
+def throttled(reason: str) -> Reply:
+    """Too many requests."""
+    return error(429, "TooManyRequestsException", "Rate Exceeded.", Reason=reason)

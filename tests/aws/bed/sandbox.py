@@ -1,0 +1,210 @@
+"""One sandbox: a process under AWS's runtime client, and the Runtime API that it talks to."""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+_RUNTIME = Path(__file__).with_name("runtime.py")
+_INIT_S = 10.0
+_LOOK_S = 0.02
+_LOG_TAIL = 4096
+
+
+class Invocation(NamedTuple):
+    """One event on its way to the process."""
+
+    request_id: str
+    payload: bytes
+    deadline: float
+    arn: str
+
+
+class Result(NamedTuple):
+    """What became of it."""
+
+    payload: bytes
+    error: str | None
+    """Type of a function error; None where there is none."""
+    seconds: float
+    peak_mb: int
+
+
+class InitError(Exception):
+    """The process ended, or said that it cannot start."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Sandbox:
+    """A process that serves one invocation at a time."""
+
+    def __init__(self, folders: list[str], handler: str, env: dict[str, str], memory_mb: int) -> None:
+        self.memory_mb = memory_mb
+        self._events: queue.SimpleQueue[Invocation] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[tuple[str, str, bytes]] = queue.SimpleQueue()
+        self._api = _api(self._events, self._said)
+        threading.Thread(target=self._api.serve_forever, args=(0.05,), daemon=True).start()
+        self._log = open(os.path.join(env["WL_BED_LOGS"], f"{os.urandom(6).hex()}.log"), "w+b")  # noqa: SIM115
+        self.alive = True
+        started = time.monotonic()
+        host, port = self._api.server_address[:2]
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-P", "-B", str(_RUNTIME), handler, *folders],
+            env={**env, "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}"},
+            cwd=folders[0],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        self._wait_for_init(started + _INIT_S)
+        self.init_s = time.monotonic() - started
+
+    def invoke(self, invocation: Invocation) -> Result:
+        """Run it, within its deadline and the memory."""
+        begun = time.monotonic()
+        self._log.seek(0)
+        self._log.truncate()
+        self._events.put(invocation)
+        peak = 0
+        while True:
+            with contextlib.suppress(queue.Empty):
+                kind, error, body = self._said.get(timeout=_LOOK_S)
+                if kind == "response" and len(body) > 6 * 2**20 + 100:
+                    text = "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
+                    return self._failed("Function.ResponseSizeTooLarge", text, begun, peak)
+                if kind in ("response", "error"):
+                    peak = max(peak, sum(self._memory().values()))
+                    return Result(body, error or None, time.monotonic() - begun, peak)
+            memory = self._memory()
+            peak = max(peak, sum(memory.values()))
+            if sum(memory.values()) > self.memory_mb:
+                self._kill_largest(memory)
+            if self._process.poll() is not None:
+                return self._exited(begun, peak)
+            if time.time() >= invocation.deadline:
+                seconds = time.monotonic() - begun
+                self.close()
+                text = f"Task timed out after {seconds:.2f} seconds"
+                return self._failed("Sandbox.Timedout", f"RequestId: {invocation.request_id} Error: {text}", begun, peak)
+
+    def tail(self) -> bytes:
+        """The end of what the process printed during this invocation."""
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), _LOG_TAIL, max(0, size - _LOG_TAIL))
+
+    def close(self) -> None:
+        """Kill it."""
+        self.alive = False
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._api.shutdown()
+        self._api.server_close()
+
+    def _wait_for_init(self, end: float) -> None:
+        while time.monotonic() < end:
+            with contextlib.suppress(queue.Empty):
+                kind, error, body = self._said.get(timeout=_LOOK_S)
+                if kind == "ready":
+                    return
+                self.close()
+                raise InitError(error or "Runtime.Unknown", body.decode())
+            if self._process.poll() is not None:
+                text = self.tail().decode("utf-8", "replace")
+                self.close()
+                raise InitError("Runtime.ExitError", text)
+        self.close()
+        raise InitError("Sandbox.Timedout", "the init phase took too long")
+
+    def _memory(self) -> dict[int, int]:
+        """MB that each process of the sandbox holds."""
+        found, todo = {}, [self._process.pid]
+        while todo:
+            pid = todo.pop()
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                found[pid] = pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+                todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return found
+
+    def _kill_largest(self, memory: dict[int, int]) -> None:
+        """As the kernel does."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(max(memory, key=memory.__getitem__), signal.SIGKILL)
+
+    def _exited(self, begun: float, peak: int) -> Result:
+        code = self._process.returncode
+        how = f"signal: {signal.Signals(-code).name[3:].lower()}" if code < 0 else f"exit status {code}"
+        if code == -signal.SIGKILL:
+            how = "signal: killed"
+        kind = "Runtime.OutOfMemory" if peak > self.memory_mb else "Runtime.ExitError"
+        self.close()
+        return self._failed(kind, f"RequestId: x Error: Runtime exited with error: {how}", begun, peak)
+
+    def _failed(self, kind: str, text: str, begun: float, peak: int) -> Result:
+        import json
+
+        body = json.dumps({"errorType": kind, "errorMessage": text}).encode()
+        return Result(body, kind, time.monotonic() - begun, min(peak, self.memory_mb))
+
+
+def _api(events: queue.SimpleQueue, said: queue.SimpleQueue) -> ThreadingHTTPServer:
+    """The Runtime API, version 2018-06-01."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        first = True
+
+        def do_GET(self) -> None:
+            if Handler.first:
+                Handler.first = False
+                said.put(("ready", "", b""))
+            event = events.get()
+            self._answer(
+                200,
+                event.payload,
+                {
+                    "Lambda-Runtime-Aws-Request-Id": event.request_id,
+                    "Lambda-Runtime-Deadline-Ms": str(int(event.deadline * 1000)),
+                    "Lambda-Runtime-Invoked-Function-Arn": event.arn,
+                    "Content-Type": "application/json",
+                },
+            )
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kind = self.path.rpartition("/")[2]
+            error = self.headers.get("Lambda-Runtime-Function-Error-Type", "")
+            if kind == "error":
+                import json
+
+                error = json.loads(body).get("errorType", error) if not error.startswith("Runtime.") else error
+            said.put(("init-error" if "/init/" in self.path else kind, error, body))
+            self._answer(202, b"{}", {})
+
+        def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    return server

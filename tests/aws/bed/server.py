@@ -1,0 +1,188 @@
+"""The HTTP side of the bed: counts, faults and latency; the data plane; and moto for all the rest."""
+
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from tests.aws.bed.plane import Plane, Reply
+
+_INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
+_S3_KINDS = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
+
+
+class Bed:
+    """The application: control of the bed below ``/_bed/``, AWS everywhere else."""
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._faults: list[dict[str, Any]] = []
+        self._latency_s = 0.0
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        request = Request(environ)
+        if request.path.startswith("/_bed/"):
+            answer = self._control(request.path[6:], json.loads(request.get_data() or b"null"))
+            return Response(json.dumps(answer))(environ, start_response)
+        kind = _kind(request)
+        with self._lock:
+            self._counts[kind] += 1
+            latency_s = self._latency_s
+            fault = self._take_fault(kind, request.path)
+        if latency_s:
+            time.sleep(latency_s)
+        if fault is not None:
+            early = self._fail(fault, request, environ)
+            if early is not None:
+                return early(environ, start_response)
+        invoke = _INVOKE.match(request.path)
+        if invoke is None:
+            return self._settings(request)(environ, start_response) or ()
+        reply = self._invoke(unquote(invoke[1]), request)
+        if fault is not None and fault["action"] == "twice":
+            reply = self._invoke(unquote(invoke[1]), request)
+        if fault is not None and fault["action"] == "reset-after":
+            _reset(environ)
+        if fault is not None and fault["action"] == "drop-log":
+            reply.headers.pop("X-Amz-Log-Result", None)
+        return Response(reply.body, reply.status, reply.headers)(environ, start_response)
+
+    def _invoke(self, name: str, request: Request) -> Reply:
+        tail = request.headers.get("X-Amz-Log-Type") == "Tail"
+        region = _scope(request)[2]
+        return self.plane.invoke(name.rpartition(":")[2], region, request.get_data(), tail=tail)
+
+    def _settings(self, request: Request) -> Any:
+        """Account settings are the plane's to say; the rest is moto's."""
+        if request.path.startswith("/2016-08-19/account-settings"):
+            limit = self.plane.concurrency
+            body = {"AccountLimit": {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": limit}}
+            return Response(json.dumps(body), content_type="application/json")
+        return self._moto
+
+    def _take_fault(self, kind: str, path: str) -> dict[str, Any] | None:
+        for fault in self._faults:
+            if fault["kind"] == kind and re.search(fault.get("path", ""), path):
+                if fault.get("skip", 0) > 0:
+                    fault["skip"] -= 1
+                    return None
+                if time.time() > fault.get("until", float("inf")):
+                    continue
+                if fault.get("count", 1) > 0:
+                    fault["count"] = fault.get("count", 1) - 1
+                    return fault
+        return None
+
+    def _fail(self, fault: dict[str, Any], request: Request, environ: dict[str, Any]) -> Response | None:
+        """The answer in place of the true one; None where that is still to come."""
+        action = fault["action"]
+        if action == "answer":
+            request.get_data()
+            return Response(fault.get("body", ""), fault["status"], fault.get("headers", {}))
+        if action == "reset-before":
+            _reset(environ)
+        if action == "hang":  # half-open: the request is taken, and nothing ever comes back
+            request.get_data()
+            time.sleep(fault.get("seconds", 3600))
+            _reset(environ)
+        if action == "delay":
+            time.sleep(fault["seconds"])
+        if action == "run-and-hang":
+            name = _INVOKE.match(request.path)
+            assert name is not None
+            self._invoke(unquote(name[1]), request)
+            time.sleep(fault.get("seconds", 3600))
+            _reset(environ)
+        return None
+
+    def _control(self, verb: str, what: Any) -> Any:
+        with self._lock:
+            if verb == "counts":
+                return dict(self._counts)
+            if verb == "reset":
+                self._counts.clear()
+                self._faults.clear()
+                self._latency_s = 0.0
+                self.plane.concurrency = 1000
+                self.plane.burst = self.plane.ramp = self.plane._tokens = float("inf")
+                self.plane.most_running = 0
+            elif verb == "fault":
+                self._faults.append(what)
+            elif verb == "settings":
+                self._latency_s = what.get("latency_s", self._latency_s)
+                for name in ("concurrency", "burst", "ramp"):
+                    setattr(self.plane, name, what.get(name, getattr(self.plane, name)))
+                if "burst" in what:
+                    self.plane._tokens = what["burst"]
+            elif verb == "most_running":
+                return self.plane.most_running
+        if verb == "forget":
+            self.plane.forget()
+        return None
+
+
+def _reset(environ: dict[str, Any]) -> None:
+    """End the connection with a RST, and this request with it."""
+    connection = environ["werkzeug.socket"]
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    raise ConnectionResetError
+
+
+def _scope(request: Request) -> list[str]:
+    """Access key, date, region and service, as the signature says."""
+    found = re.search(r"Credential=([^,]+)", request.headers.get("Authorization", ""))
+    return found[1].split("/") if found else ["", "", "us-east-1", ""]
+
+
+def _kind(request: Request) -> str:
+    """The operation's name, as IAM says it."""
+    if _INVOKE.match(request.path):
+        return "Invoke"
+    if _scope(request)[3] == "s3":
+        query = parse_qs(request.query_string.decode(), keep_blank_values=True)
+        if "list-type" in query:
+            return "ListObjectsV2"
+        if "delete" in query:
+            return "DeleteObjects"
+        return _S3_KINDS.get(request.method, request.method) if request.path.strip("/").count("/") else "Bucket"
+    if request.path.endswith("/configuration"):
+        return "GetFunctionConfiguration"
+    if "account-settings" in request.path:
+        return "GetAccountSettings"
+    return "other"
+
+
+class _Handler(MotoRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections stay open
+    disable_nagle_algorithm = True
+
+    def log(self, *_: object, **__: object) -> None:
+        pass
+
+    def log_request(self, *_: object) -> None:
+        pass
+
+    def connection_dropped(self, *_: object) -> None:
+        pass
+
+
+def serve(port: int = 0, extra: tuple[str, ...] = ()) -> tuple[Any, Plane]:
+    """A server, ready to ``serve_forever``, and its plane."""
+    plane = Plane(extra)
+    server = make_server("127.0.0.1", port, Bed(plane), threaded=True, request_handler=_Handler)
+    server.daemon_threads = True
+    plane.url = f"http://127.0.0.1:{server.server_port}"
+    return server, plane

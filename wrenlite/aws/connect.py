@@ -1,0 +1,177 @@
+"""The AWS backend from a configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import sys
+from typing import Any
+
+from wrenlite import cost
+from wrenlite.aws import answers, mistakes, wire
+from wrenlite.aws.answers import Target
+from wrenlite.aws.invoker import LambdaInvoker
+from wrenlite.aws.s3 import S3Store
+from wrenlite.aws.transport import Transport
+from wrenlite.aws.wire import Place
+from wrenlite.config import Config
+from wrenlite.errors import BackendError, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
+from wrenlite.invoker import Backend, Pace
+from wrenlite.protocol import Limits
+
+_log = logging.getLogger("wrenlite")
+
+_CONCURRENCY = 1000
+"""What an account has unless it says otherwise."""
+_LIMIT_S = 900.0
+"""What a function has at most; taken where its own limit cannot be read."""
+_MEMORY_MB = 1769
+"""One virtual CPU; taken where the function's memory cannot be read."""
+_SPARE_FILES = 128
+"""File descriptors that are left to the program."""
+_CODE_BYTES = 50 * 2**20
+_PERSIST_AFTER_S = 10.0
+
+
+def connect(config: Config) -> Backend:
+    """AWS Lambda, as configured. Reads the function's settings; sends nothing else.
+
+    Raises:
+        ConfigError: a setting is missing.
+        FunctionMissing, IncompatibleRuntime, CredentialsError, ServiceUnavailable: it cannot run there.
+    """
+
+    def make_session() -> Any:
+        from botocore.session import Session
+
+        return Session(profile=config.profile)
+
+    if config.bucket is None:
+        raise ConfigError(
+            "no bucket is set: wrenlite-setup makes one and writes it down; or bucket=, or WRENLITE_BUCKET"
+        )
+    session = make_session()
+    region = _region(config, session)
+    client = _client(config, session, region)
+    target, architecture = _target(config, client, region)
+    slots = _slots(config, client)
+    place = Place(config.bucket, config.prefix, config.bucket_owner or _account(target.arn))
+    store = S3Store(
+        place.bucket,
+        place.prefix,
+        session=session,
+        region=region,
+        endpoint_url=config.endpoint_url,
+        owner=place.owner,
+    )
+    transport = Transport(make_session, "lambda", region, client.meta.endpoint_url, slots)
+    return Backend(
+        name=f"AWS Lambda ({config.function} in {region})",
+        store=store,
+        invoker=LambdaInvoker(transport, store, place, target, slots),
+        pace=Pace(
+            # A client starts about 500 invocations a second: batches this long keep all slots busy.
+            target_s=max(1.0, slots * 0.002),
+            least_s=0.1,  # two round trips
+            batch_bytes=64 * 2**20,
+            flight_bytes=256 * 2**20,
+            first_wave=16,
+            patience_s=0.5,
+        ),
+        limits=Limits(reply_bytes=wire.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
+        prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
+        budget=config.budget,
+        code_bytes=_CODE_BYTES,
+        own_store=False,
+    )
+
+
+def _region(config: Config, session: Any) -> str:
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        region = config.region or session.get_config_variable("region")
+    except BotoCoreError as error:  # no such profile
+        raise mistakes.unreachable("AWS", error) from error
+    if not region:
+        raise ConfigError("no AWS region is set: region=, WRENLITE_REGION, or aws configure")
+    return str(region)
+
+
+def _client(config: Config, session: Any, region: str) -> Any:
+    from botocore import config as settings
+    from botocore.exceptions import BotoCoreError
+
+    patience = settings.Config(
+        retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=15
+    )
+    try:
+        return session.create_client(
+            "lambda", region_name=region, endpoint_url=config.endpoint_url, config=patience
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise ConfigError(f"region={region!r}: {error}") from error
+
+
+def _target(config: Config, client: Any, region: str) -> tuple[Target, str]:
+    """The function and its architecture; what is usual, where this client may not read it."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    found: dict[str, Any] = {}
+    try:
+        found = client.get_function_configuration(FunctionName=config.function)
+    except ClientError as error:
+        code, said = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if code == "ResourceNotFoundException":
+            raise answers.missing(config.function, region) from error
+        if (wrong := mistakes.credentials(code, said)) is not None:
+            raise wrong from error
+        if code not in ("AccessDeniedException", "AccessDenied"):
+            raise BackendError(f"Lambda in {region} says {code}: {said}") from error
+        _log.info("this client may not read the settings of %s: taking the usual ones", config.function)
+    except BotoCoreError as error:
+        wrong_way = mistakes.unreachable(f"Lambda in {region}", error)
+        if isinstance(wrong_way, StoreError):
+            raise ServiceUnavailable(str(wrong_way)) from error
+        raise wrong_way from error
+    own = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    runtime = found.get("Runtime", own)
+    if runtime != own:
+        raise IncompatibleRuntime(
+            f"the Lambda function {config.function} runs {runtime} and this process {own}: functions cannot be "
+            f"pickled for another Python. {answers.REDEPLOY} for this one"
+        )
+    architecture = found.get("Architectures", ["x86_64"])[0]
+    arn = found.get("FunctionArn", f"arn:aws:lambda:{region}:*:function:{config.function}")
+    memory, limit = found.get("MemorySize", _MEMORY_MB), float(found.get("Timeout", _LIMIT_S))
+    return Target(config.function, region, arn, memory, limit), architecture
+
+
+def _account(arn: str) -> str | None:
+    """The account in an ARN; None where it is not known."""
+    account = arn.split(":")[4]
+    return account if account.isdigit() else None
+
+
+def _slots(config: Config, client: Any) -> int:
+    """Invocations at once: what is asked for, or what the account allows, as far as files suffice."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    slots = config.max_concurrency
+    if slots is None:
+        slots = _CONCURRENCY
+        with contextlib.suppress(ClientError, BotoCoreError):  # what is too many, Lambda says
+            limit = client.get_account_settings()["AccountLimit"]
+            slots = max(1, limit.get("UnreservedConcurrentExecutions") or limit["ConcurrentExecutions"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = slots + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < wanted:
+            _log.warning(
+                "%d invocations at once in place of %d: ulimit -n allows no more", soft - _SPARE_FILES, slots
+            )
+            slots = max(1, soft - _SPARE_FILES)
+    return slots

@@ -1,0 +1,168 @@
+"""Blobs in an S3 bucket, on AWS or on a server that speaks its protocol (Ceph's radosgw, MinIO, moto)."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from wrenlite.aws.mistakes import call_s3, denied
+from wrenlite.errors import StoreError
+from wrenlite.store import Entry, Span, check_key
+
+_DELETED_AT_ONCE = 1000
+"""What one DeleteObjects takes."""
+_RACES = 5
+"""How often a conditional put is tried again that lost a race which nobody has won yet (409)."""
+CONNECTIONS = 32
+"""Requests to S3 at once, beyond which they wait for each other."""
+
+
+class S3Store:
+    """A store under a prefix of a bucket, which many processes use at once.
+
+    Travels without credentials: whoever unpickles it uses those it finds itself.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        session: Any = None,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        owner: str | None = None,
+    ) -> None:
+        """Args:
+        bucket: where.
+        prefix: what all keys begin with, without a slash at its ends.
+        session: a botocore session; default: a new one, with its own chain of credentials.
+        region: of the bucket; default: the session's.
+        endpoint_url: of another server than AWS's.
+        owner: the account that the bucket must belong to: a name that somebody else took over is refused.
+        """
+        self.bucket = bucket
+        self.prefix = prefix
+        self._session = session
+        self._region = region
+        self._endpoint_url = endpoint_url
+        self._owner = owner
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def __repr__(self) -> str:
+        return f"S3Store('s3://{self.bucket}/{self.prefix}')"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.bucket, self.prefix, self._region, self._endpoint_url, self._owner)
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
+        """Write a blob. Raises StoreError, AccessDenied, CredentialsError."""
+        from botocore.exceptions import ClientError
+
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        for _ in range(_RACES):
+            try:
+                self._call("s3:PutObject", "put_object", key, Body=data, **condition)
+            except StoreError as error:
+                cause = error.__cause__
+                status = (
+                    cause.response["ResponseMetadata"]["HTTPStatusCode"]
+                    if isinstance(cause, ClientError)
+                    else 0
+                )
+                if if_absent and status == 412:
+                    return False
+                if if_absent and status == 409:
+                    continue
+                raise
+            return True
+        raise StoreError(f"s3://{self.bucket}/{self._full(key)} is written by others without end")
+
+    def get(self, key: str, span: Span | None = None) -> bytes:
+        """Read a blob or a part of it. Raises NotFound, StoreError, AccessDenied, CredentialsError."""
+        part = {} if span is None else {"Range": f"bytes={span.start}-{span.start + span.length - 1}"}
+        answer = self._call("s3:GetObject", "get_object", key, **part)
+        try:
+            data: bytes = answer["Body"].read()
+        except Exception as error:  # botocore has several for a body that breaks off
+            raise StoreError(f"s3://{self.bucket}/{self._full(key)} broke off: {error}") from error
+        return data
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
+        """The blobs under a prefix, in the order of their keys."""
+        more: dict[str, str] = {"StartAfter": self._full(after)} if after else {}
+        skip = len(self._full(""))
+        while True:
+            page = self._call("s3:ListBucket", "list_objects_v2", None, Prefix=self._full(prefix), **more)
+            for found in page.get("Contents", ()):
+                yield Entry(found["Key"][skip:], found["Size"], found["LastModified"].timestamp())
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove blobs, a thousand at a time."""
+        rest = iter(keys)
+        while batch := [{"Key": self._full(key)} for key in itertools.islice(rest, _DELETED_AT_ONCE)]:
+            answer = self._call(
+                "s3:DeleteObject", "delete_objects", None, Delete={"Objects": batch, "Quiet": True}
+            )
+            for error in answer.get("Errors", ()):
+                if error["Code"] == "AccessDenied":
+                    raise denied("s3:DeleteObject", f"arn:aws:s3:::{self.bucket}/{error['Key']}")
+                raise StoreError(f"cannot delete s3://{self.bucket}/{error['Key']}: {error['Code']}")
+
+    def _full(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    def _call(self, action: str, method: str, key: str | None, **parameters: Any) -> Any:
+        full = None
+        if key is not None:
+            check_key(key)
+            full = self._full(key)
+            parameters["Key"] = full
+        if self._owner is not None:
+            parameters["ExpectedBucketOwner"] = self._owner
+        return call_s3(action, self.bucket, full, getattr(self._connect(), method), **parameters)
+
+    def _connect(self) -> Any:
+        """The client, made when it is first needed: 0.1 s, and botocore's import before it."""
+        with self._lock:
+            if self._client is None:
+                from botocore.config import Config
+                from botocore.session import Session
+
+                session = self._session or Session()
+                # Servers other than AWS's do not know the newer checksums, nor buckets as host names.
+                elsewhere = {
+                    "request_checksum_calculation": "when_required",
+                    "response_checksum_validation": "when_required",
+                    "s3": {"addressing_style": "path"},
+                }
+                config = Config(
+                    retries={"mode": "standard", "total_max_attempts": 5},
+                    max_pool_connections=CONNECTIONS,
+                    connect_timeout=10,
+                    read_timeout=60,
+                )
+                if self._endpoint_url or _endpoint_in_environment():
+                    config = config.merge(Config(**elsewhere))
+                self._client = session.create_client(
+                    "s3", region_name=self._region, endpoint_url=self._endpoint_url, config=config
+                )
+            return self._client
+
+
+def _endpoint_in_environment() -> bool:
+    import os
+
+    return bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+
+
+def _rebuild(
+    bucket: str, prefix: str, region: str | None, endpoint_url: str | None, owner: str | None
+) -> S3Store:
+    return S3Store(bucket, prefix, region=region, endpoint_url=endpoint_url, owner=owner)

@@ -1,0 +1,94 @@
+"""What runs inside Lambda: one worker, the same program as on local cores, and who supervises it.
+
+The worker is a process of its own, so that a task that crashes it, hangs or needs too much memory leaves
+the supervisor alive, which answers at once with the outcomes that there are.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from wrenlite.aws import wire
+from wrenlite.aws.s3 import S3Store
+from wrenlite.aws.wire import Place
+from wrenlite.errors import BackendError
+from wrenlite.holder import Worker
+from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
+
+_MARGIN_S = 2.0
+"""Seconds before the function's time limit at which the worker is stopped, so that there is time to answer."""
+_MARGIN = 0.1
+"""The same, as a share of what is left, for functions with a short limit."""
+
+
+class Context(Protocol):
+    """What Lambda says of an invocation."""
+
+    log_stream_name: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Until the function is stopped."""
+
+
+class Sandbox:
+    """One environment of the function, which serves one invocation after the other."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Start the worker, where the function's settings say what store it will use: it boots meanwhile."""
+        # A map inside a task runs in that task; nothing else can be written to than /tmp.
+        own = {"WRENLITE_BACKEND": "inline", "WRENLITE_CONFIG": "", "HOME": "/tmp"}  # noqa: S108  # Lambda's
+        self._env = {**environ, **own}
+        self._memory_bytes = int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) * 2**20 or None
+        self._place: Place | None = None
+        self._worker: Worker | None = None
+        if "WRENLITE_BUCKET" in environ:
+            owner = environ.get("WRENLITE_BUCKET_OWNER")
+            self._worker_for(Place(environ["WRENLITE_BUCKET"], environ.get("WRENLITE_PREFIX", ""), owner))
+
+    def handle(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """Run the batch in an event; returns the reply."""
+        begun = time.monotonic()
+        refusal = wire.refusal(event)
+        if refusal is not None:
+            return refusal
+        request, place = wire.decode_request(event)
+        left_s = context.get_remaining_time_in_millis() / 1000
+        outcomes: list[Outcome] = []
+        try:
+            worker = self._worker_for(place)
+            ended = worker.run(request, outcomes.extend, left_s - min(_MARGIN_S, _MARGIN * left_s))
+        except BackendError as error:
+            ended = Ended(Refused(error), Usage(), request.tasks)
+        ended = ended._replace(usage=ended.usage._replace(worker=context.log_stream_name))
+        body = wire.encode_body(outcomes, ended)
+        persist_after_s = request.limits.persist_after_s
+        if persist_after_s is not None and time.monotonic() - begun > persist_after_s:
+            self._persist(request, place, body)
+        return wire.encode_reply(body)
+
+    def _worker_for(self, place: Place) -> Worker:
+        if self._worker is not None:
+            if self._worker.alive and place == self._place:
+                return self._worker
+            self._worker.close()
+        store = S3Store(place.bucket, place.prefix, owner=place.owner)
+        self._worker = Worker(store, sys.path, self._memory_bytes, self._env, "/tmp")  # noqa: S108  # Lambda's
+        self._place = place
+        return self._worker
+
+    def _persist(self, request: Request, place: Place, body: bytes) -> None:
+        """Leave the reply in the store, where a client whose connection broke finds it."""
+        store = S3Store(place.bucket, place.prefix, owner=place.owner)
+        try:
+            store.put(reply_key(request.job, request.invocation), wire.seal(request, body))
+        except Exception as error:  # the reply itself is on its way
+            print(f"wrenlite: cannot leave the reply of {request.invocation} in the store: {error}")
+
+
+def from_environment() -> Sandbox:
+    """The sandbox of this process."""
+    return Sandbox(os.environ)

@@ -1,0 +1,1 @@
+"""Putting wrenlite on AWS: so far, what the Lambda function's zip holds (``function``)."""

@@ -1,0 +1,107 @@
+"""Whether another request may be handed out now: slots, refusals, bytes in flight and dollars."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable
+
+from wrenlite import pacing
+from wrenlite.errors import BudgetExceeded
+from wrenlite.invoker import Backend
+from wrenlite.pacing import Flow
+from wrenlite.protocol import Ended, Lost, Missing, Refused, Throttled, Usage
+from wrenlite.work import InFlight
+
+
+class Gate:
+    """What a dispatcher knows of its backend."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._jitter = jitter
+        self._flow = Flow(float(backend.invoker.slots))
+        self._bytes = 0
+        self._in_flight = 0
+        self._spent = 0.0
+        self.trouble = ""
+        """Why nothing is sent at the moment; empty where all is well."""
+
+    @property
+    def slots(self) -> int:
+        """Requests that may be in flight, as far as is known."""
+        return max(1, int(min(self._flow.limit, self._backend.invoker.slots)))
+
+    @property
+    def hopeless(self) -> bool:
+        """The backend has not worked for so long that waiting on makes no sense; it starts anew."""
+        hopeless = self._flow.hopeless
+        if hopeless:
+            self._flow = self._flow._replace(failures=0)
+        return hopeless
+
+    def shut_for(self) -> float:
+        """Seconds until another request may be sent; 0: now; infinite: when one that is in flight has ended."""
+        if self._backend.in_caller:  # a request has a slot of its own: it may come from a task of another one
+            return 0.0
+        if self._in_flight >= self.slots:
+            return math.inf
+        most = self._backend.pace.flight_bytes
+        if most is not None and self._bytes >= most:
+            return math.inf
+        return max(0.0, self._flow.resumes - self._clock())
+
+    def affords(self, seconds: float, in_flight: Iterable[InFlight]) -> bool:
+        """Whether a request of so many seconds fits into the budget, beside what is in flight."""
+        prices, budget = self._backend.prices, self._backend.budget
+        if prices is None or budget is None:
+            return True
+        now = self._clock()
+        running = sum(prices.of_seconds(max(each.expected_s, now - each.sent)) for each in in_flight)
+        return self._spent + running + prices.of_seconds(seconds) <= budget
+
+    def broke(self) -> BudgetExceeded:
+        """What to say when it does not."""
+        budget = self._backend.budget or 0.0
+        return BudgetExceeded(
+            f"about ${self._spent:.4f} of budget=${budget:g} are spent, and the next request does not fit: this "
+            "task did not run. Executor.aws(budget=...) sets another one"
+        )
+
+    def passed(self, in_flight: InFlight) -> None:
+        """A request was handed out."""
+        self._in_flight += 1
+        self._bytes += in_flight.size
+
+    def returned(self, in_flight: InFlight, ended: Ended) -> None:
+        """It has ended."""
+        self._in_flight -= 1
+        self._bytes -= in_flight.size
+        if self._backend.prices is not None:
+            self._spent += self._backend.prices.dollars(ended.usage.requests, ended.usage.gb_s)
+        if isinstance(ended.cause, Throttled):
+            self.trouble = str(ended.cause.error)
+            self._flow = pacing.after_refusal(
+                self._flow,
+                concurrency=ended.cause.concurrency,
+                patient=ended.cause.patient,
+                sent=in_flight.sent,
+                now=self._clock(),
+                in_flight=self._in_flight,
+                jitter=self._jitter(),
+            )
+        elif not isinstance(ended.cause, Lost | Refused | Missing):
+            self.trouble = ""
+            self._flow = pacing.after_success(self._flow, self._backend.invoker.slots)
+
+    def at_worst(self) -> Usage:
+        """What is charged for a request of which nobody knows how long it ran: the time limit."""
+        prices = self._backend.prices
+        return Usage(requests=1, gb_s=prices.memory_gb * prices.limit_s) if prices else Usage()

@@ -1,0 +1,104 @@
+"""Objects that are uploaded once and referred to by many tasks: ``executor.put(obj)`` gives a ``Ref``.
+
+A ``Ref`` may be part of any argument, at any depth, or be closed over. On the worker the object itself
+stands in its place: unpickling a ``Ref`` there fetches the object, once a worker. Anywhere else a ``Ref``
+unpickles as a ``Ref``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from wrenlite import pipe
+from wrenlite.codec import digest, pack_object
+from wrenlite.errors import IntegrityError, NotFound
+from wrenlite.protocol import ref_key
+from wrenlite.store import Store
+
+_KEPT = 16
+"""Objects that a worker keeps, the ones used last."""
+
+_in_use = threading.local()
+
+
+class Ref:
+    """An object in the store. Pass it in place of the object; tasks get the object.
+
+    The tasks of one worker share one object, so they must not change it; arrays in it are read-only.
+    """
+
+    __slots__ = ("digest", "size")
+
+    def __init__(self, digest: str, size: int) -> None:
+        self.digest = digest
+        self.size = size
+
+    def __repr__(self) -> str:
+        return f"<Ref {self.digest[:8]}, {self.size / 2**20:,.1f} MB>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _resolve, (self.digest, self.size)
+
+
+class Parcel(NamedTuple):
+    """An object on its way into the store."""
+
+    ref: Ref
+    blob: bytes
+    modules: frozenset[str]
+    """What its unpickling imports."""
+
+
+def pack(obj: object) -> Parcel:
+    """Pickle an object to be referred to. Raises ItemNotPicklable."""
+    packed, modules = pack_object(obj)
+    blob = pipe.join(pipe.frame(pipe.portable(packed)))
+    return Parcel(Ref(digest(blob), len(blob)), blob, frozenset(modules))
+
+
+class Objects:
+    """A worker's objects, fetched when they are first needed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """What this thread unpickles meanwhile has these in the place of its refs."""
+        before = getattr(_in_use, "objects", None)
+        _in_use.objects = self
+        try:
+            yield
+        finally:
+            _in_use.objects = before
+
+    def get(self, wanted: str) -> Any:
+        """The object with that digest. Raises NotFound, IntegrityError."""
+        if wanted not in self._kept:
+            self._kept[wanted] = self._fetch(wanted)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(wanted)
+        return self._kept[wanted]
+
+    def _fetch(self, wanted: str) -> Any:
+        key = ref_key(wanted)
+        try:
+            blob = self._store.get(key)
+        except NotFound as error:
+            raise NotFound(f"{error}: the object of this Ref has expired; executor.put() it again") from None
+        if digest(blob) != wanted:
+            raise IntegrityError(f"the blob {key} was changed: it has the digest {digest(blob)}")
+        data, buffers = pipe.parse(blob)
+        return pickle.loads(data, buffers=buffers)
+
+
+def _resolve(digest: str, size: int) -> Any:
+    objects: Objects | None = getattr(_in_use, "objects", None)
+    return Ref(digest, size) if objects is None else objects.get(digest)
