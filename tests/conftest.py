@@ -34,21 +34,66 @@ def children_of(pid: int) -> set[int]:
     return found
 
 
+_servers: set[int] = set()
+"""Processes that serve all tests of a session."""
+
+
 @pytest.fixture(autouse=True)
 def _no_process_left():
     before = children_of(os.getpid())
     yield
     deadline = time.monotonic() + 2  # an executor that nobody shut down ends in the background
-    while (left := children_of(os.getpid()) - before) and time.monotonic() < deadline:
+    while (left := children_of(os.getpid()) - before - _servers) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left, f"processes left behind: {left}"
 
 
-@pytest.fixture(params=["inline", "process"])
+_WITH = "numpy,PIL,py,pytest,_pytest,pluggy,iniconfig,packaging,pygments"
+"""What the layer has: these tests' own modules travel, and import pytest."""
+
+
+@pytest.fixture(scope="session")
+def _bed():
+    from tests.aws.bed.remote import RemoteBed
+
+    made = RemoteBed("--timeout", "20", "--memory", "512", "--with", _WITH)
+    _servers.add(made.pid)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bed(_bed, monkeypatch):
+    """AWS on loopback, with the function deployed; what connects to AWS connects there."""
+    _bed.reset()
+    for name, value in _bed.env.items():
+        monkeypatch.setenv(name, value)
+    return _bed
+
+
+@pytest.fixture(scope="session")
+def radosgw(tmp_path_factory):
+    """A real S3 server on loopback: its endpoint and keys, as environment variables."""
+    from tests.aws.radosgw import Radosgw, in_ci, missing
+
+    if missing() and not in_ci():
+        pytest.skip(f"not installed: {', '.join(missing())}")
+    with Radosgw(tmp_path_factory.mktemp("radosgw")) as server:
+        _servers.update(server.pids)
+        yield server.env
+
+
+@pytest.fixture(params=["inline", "process", "aws"])
 def executor(request):
     """An executor on each backend."""
-    made = wrenlite.Executor.inline() if request.param == "inline" else wrenlite.Executor.local(2)
-    with made:
+    if request.param == "aws":
+        request.getfixturevalue("bed")
+    makers = {
+        "inline": wrenlite.Executor.inline,
+        "process": lambda: wrenlite.Executor.local(2),
+        "aws": lambda: wrenlite.Executor.aws(max_concurrency=4),
+    }
+    with makers[request.param]() as made:
         yield made
 
 

@@ -7,11 +7,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 
-from wrenlite.codec import digest
 from wrenlite.errors import StoreError
 from wrenlite.protocol import code_key, ref_key
 from wrenlite.refs import Parcel
-from wrenlite.store import Store
+from wrenlite.store import Store, digest
 
 _log = logging.getLogger("wrenlite")
 
@@ -63,7 +62,7 @@ class Blobs:
                     self._forget(name, self._held.pop(name))
 
     def put(self, parcel: Parcel) -> None:
-        """Put an object that tasks will refer to, unless it was put before. Raises StoreError, BackendError."""
+        """Put an object that tasks will refer to, unless it is there. Raises StoreError, BackendError."""
         with self._lock:
             fresh = parcel.ref.digest not in self._there
         if fresh:

@@ -13,8 +13,9 @@ received without being copied into it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
+import inspect
 import io
 import pickle
 import types
@@ -40,11 +41,6 @@ class Call(NamedTuple):
     kwargs: dict[str, Any]
     style: Style
     table: Sequence[object] = ()
-
-
-def digest(blob: bytes) -> str:
-    """SHA-256 of a blob, hexadecimal."""
-    return hashlib.sha256(blob).hexdigest()
 
 
 def unpack(packed: Packed, table: Sequence[object]) -> Any:
@@ -179,6 +175,24 @@ def unpack_call(blob: bytes) -> Call:
     while entries := unpickler.load():
         table.extend(entries)
     return Call(function, args, kwargs, style, table)
+
+
+def largest_parts(call: Call) -> str:
+    """What takes the most room in a function that is too large to travel: three parts, with their sizes."""
+    parts: dict[str, object] = {f"argument {number}": value for number, value in enumerate(call.args)}
+    parts |= {f"{name}=": value for name, value in call.kwargs.items()}
+    try:
+        found = inspect.getclosurevars(call.function)
+        parts |= {repr(name): value for name, value in {**found.globals, **found.nonlocals}.items()}
+    except TypeError:  # no Python function
+        parts["itself"] = call.function
+    sizes: dict[str, int] = {}
+    for name, value in parts.items():
+        with contextlib.suppress(ItemNotPicklable):
+            sizes[name] = pack_object(value)[0].size
+    return ", ".join(
+        f"{name} {sizes[name] / 2**20:,.1f} MB" for name in sorted(sizes, key=lambda name: -sizes[name])[:3]
+    )
 
 
 def function_name(function: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import re
@@ -16,10 +15,10 @@ from typing import Any, ClassVar, NoReturn, SupportsIndex
 
 from wrenlite import local, modules, refs
 from wrenlite.blobs import Blobs
-from wrenlite.codec import Call, function_name, pack_call, pack_items, pack_object
+from wrenlite.codec import Call, function_name, largest_parts, pack_call, pack_items
 from wrenlite.config import Config, Progress
 from wrenlite.dispatch import Dispatcher
-from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable, NotPicklable
+from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable
 from wrenlite.futures import Future
 from wrenlite.invoker import Backend
 from wrenlite.job import Job
@@ -280,7 +279,11 @@ class Executor:
         blob = pack_call(call, names)
         most = self.backend.code_bytes
         if most is not None and len(blob) > most:
-            raise FunctionNotPicklable(_too_large(call, len(blob), most))
+            raise FunctionNotPicklable(
+                f"the function {function_name(call.function)} is {len(blob) / 2**20:,.1f} MB pickled, and "
+                f"{most / 2**20:,.0f} MB travel at most. In it: {largest_parts(call)}. executor.put(...) "
+                "uploads a large object once; use what it returns in its place"
+            )
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
         bundle = modules.collect(names.modules | self._module_names)
         if bundle is not None:
@@ -333,32 +336,6 @@ def _connect(config: Config) -> Backend:
 
         return connect(config)
     return local.connect(workers=config.workers, memory_limit=config.memory_limit)
-
-
-def _too_large(call: Call, size: int, most: int) -> str:
-    """What is in a function that is too large to travel."""
-    parts: dict[str, object] = {f"argument {number}": value for number, value in enumerate(call.args)}
-    parts |= {f"{name}=": value for name, value in call.kwargs.items()}
-    try:
-        found = inspect.getclosurevars(call.function)
-        parts |= {f"{name!r}": value for name, value in {**found.globals, **found.nonlocals}.items()}
-    except TypeError:  # no Python function
-        parts["itself"] = call.function
-    sizes = {name: sum(map(len, pickled)) for name, value in parts.items() if (pickled := _pickled(value))}
-    largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
-    listed = ", ".join(f"{name} {sizes[name] / 2**20:,.1f} MB" for name in largest)
-    return (
-        f"the function {function_name(call.function)} is {size / 2**20:,.1f} MB pickled, and {most / 2**20:,.0f} MB "
-        f"travel at most. In it: {listed}. executor.put(...) uploads a large object once; use what it returns"
-    )
-
-
-def _pickled(value: object) -> list[bytes]:
-    try:
-        packed, _ = pack_object(value)
-    except NotPicklable:
-        return []
-    return [packed.data, *(bytes(buffer) for buffer in packed.buffers)]
 
 
 def _close(dispatcher: Dispatcher, owner: int) -> None:

@@ -41,14 +41,16 @@ class Gate:
 
     @property
     def hopeless(self) -> bool:
-        """The backend has not worked for so long that waiting on makes no sense; it starts anew."""
-        hopeless = self._flow.hopeless
-        if hopeless:
-            self._flow = self._flow._replace(failures=0)
-        return hopeless
+        """The backend has not worked for so long that waiting on makes no sense."""
+        return self._flow.hopeless
+
+    def start_anew(self) -> None:
+        """Nobody waits any more: the next job tries as if nothing had happened."""
+        self._flow = Flow(float(self._backend.invoker.slots))
+        self.trouble = ""
 
     def shut_for(self) -> float:
-        """Seconds until another request may be sent; 0: now; infinite: when one that is in flight has ended."""
+        """Seconds until another request may be sent; infinite: when one that is in flight has ended."""
         if self._backend.in_caller:  # a request has a slot of its own: it may come from a task of another one
             return 0.0
         if self._in_flight >= self.slots:
@@ -71,8 +73,8 @@ class Gate:
         """What to say when it does not."""
         budget = self._backend.budget or 0.0
         return BudgetExceeded(
-            f"about ${self._spent:.4f} of budget=${budget:g} are spent, and the next request does not fit: this "
-            "task did not run. Executor.aws(budget=...) sets another one"
+            f"about ${self._spent:.4f} of budget=${budget:g} are spent, and the next request does not fit: "
+            "this task did not run. Executor.aws(budget=...) sets another one"
         )
 
     def passed(self, in_flight: InFlight) -> None:
@@ -95,6 +97,7 @@ class Gate:
                 sent=in_flight.sent,
                 now=self._clock(),
                 in_flight=self._in_flight,
+                backoff_s=self._backend.pace.backoff_s,
                 jitter=self._jitter(),
             )
         elif not isinstance(ended.cause, Lost | Refused | Missing):

@@ -9,7 +9,6 @@ from wrenlite.cost import Prices
 from wrenlite.protocol import Emit, Limits, Request
 from wrenlite.store import Store
 
-
 NO_LIMITS = Limits()
 
 
@@ -55,6 +54,8 @@ class Pace:
     """Batches of a job that are in flight at most while nothing is known of its tasks; None: any number."""
     patience_s: float = 0.0
     """Seconds after which a first wave that has not returned is followed by single tasks."""
+    backoff_s: float = 0.1
+    """Seconds of the first pause after a refusal, before jitter; they double up to 100 times that."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import os
 import pickle
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import (
     ALL_COMPLETED,
@@ -23,13 +22,9 @@ from concurrent.futures import (
 )
 from typing import Any, NoReturn, Protocol, overload
 
-from wrenlite import pipe
-from wrenlite.codec import digest
 from wrenlite.cost import Cost
 from wrenlite.errors import (
     ExecutorClosed,
-    IntegrityError,
-    NotFound,
     RemoteError,
     ValueReleased,
     WrenliteError,
@@ -38,11 +33,9 @@ from wrenlite.futures import Future, Snapshot, until
 from wrenlite.invoker import Backend
 from wrenlite.ledger import CANCELLED, NOTHING, Ledger
 from wrenlite.names import resolving
-from wrenlite.protocol import Outcome, Packed, Stored, TaskStats
+from wrenlite.protocol import Outcome, TaskStats
 from wrenlite.traces import unpack_failure
-
-_FETCHERS = 16
-"""Threads that fetch values from the store."""
+from wrenlite.values import fetch, fetch_all
 
 
 class Control(Protocol):
@@ -264,7 +257,7 @@ class Job(Sequence[Future]):
             if outcome.ok:
                 self._unpack_values((index,))
             else:
-                error = unpack_failure(self._packed(outcome), self._table)
+                error = unpack_failure(fetch(self._store, outcome, self._task(index)), self._table)
                 error.add_note(f"wrenlite: {self._task(index)}, attempt {self.ledger.attempts[index]}")
                 self._exceptions.setdefault(index, error)
         return self._exceptions.get(index)
@@ -356,7 +349,9 @@ class Job(Sequence[Future]):
         ]
         with (
             resolving(self._table),
-            contextlib.closing(self._fetch([outcome for _, outcome in wanted])) as all_packed,
+            contextlib.closing(
+                fetch_all(self._store, [outcome for _, outcome in wanted], self._task)
+            ) as all_packed,
         ):
             for (index, outcome), packed in zip(wanted, all_packed, strict=True):
                 try:
@@ -371,39 +366,6 @@ class Job(Sequence[Future]):
                     continue
                 self._values.setdefault(index, value)  # atomic: all get the one that was first
                 outcomes[index] = Outcome(index, True, NOTHING, *outcome[3:])
-
-    def _fetch(self, outcomes: Sequence[Outcome]) -> Generator[Packed, None, None]:
-        """What these outcomes hold, in their order; what lies in the store is fetched by several threads."""
-        if sum(isinstance(outcome.packed, Stored) for outcome in outcomes) < 2:
-            yield from map(self._packed, outcomes)
-            return
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(_FETCHERS, "wrenlite-fetch") as threads:
-            ahead: deque[Any] = deque()
-            for outcome in outcomes:
-                ahead.append(threads.submit(self._packed, outcome))
-                if len(ahead) > 2 * _FETCHERS:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-
-    def _packed(self, outcome: Outcome) -> Packed:
-        """Raises StoreError where it lies in the store, and cannot be read or was changed."""
-        packed = outcome.packed
-        if isinstance(packed, Packed):
-            return packed
-        try:
-            blob = self._store.get(packed.key)
-        except NotFound as error:
-            raise NotFound(
-                f"{error}: the value of {self._task(outcome.task)} has expired; run it again"
-            ) from None
-        if digest(blob) != packed.digest:
-            text = f"the value of {self._task(outcome.task)} at {packed.key} was changed: its digest is another one"
-            raise IntegrityError(text)
-        data, buffers = pipe.parse(blob, writable=True)
-        return Packed(data, buffers)
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"

@@ -24,9 +24,8 @@ _SHARES = 2
 _PATIENCE = 5
 """A batch stops starting tasks at so many times its target, for the estimate was wrong then."""
 
-_BACKOFF_S = 0.1
-_LONGEST_BACKOFF_S = 10.0
-"""Seconds of the first and of the longest pause after a refusal, before jitter."""
+_BACKOFF_TIMES = 100.0
+"""The longest pause after a refusal, in terms of the first."""
 _STRIKES = 10
 """Errors of the service in so many consecutive round trips, without one success, fail the jobs."""
 _PROBE = 5
@@ -159,7 +158,15 @@ def after_success(flow: Flow, slots: int) -> Flow:
 
 
 def after_refusal(
-    flow: Flow, *, concurrency: bool, patient: bool, sent: float, now: float, in_flight: int, jitter: float
+    flow: Flow,
+    *,
+    concurrency: bool,
+    patient: bool,
+    sent: float,
+    now: float,
+    in_flight: int,
+    backoff_s: float,
+    jitter: float,
 ) -> Flow:
     """A request was not taken.
 
@@ -171,6 +178,7 @@ def after_refusal(
         sent: when the request was sent.
         now: when it came back.
         in_flight: requests that are still in flight.
+        backoff_s: the longest pause after a first refusal.
         jitter: a random number from 0 to 1 (full jitter, so that many clients do not return together).
     """
     if concurrency:
@@ -184,7 +192,7 @@ def after_refusal(
         flow = flow._replace(limit=min(flow.limit, float(max(1, in_flight))))
     if sent <= flow.struck:
         return flow
-    longest = min(_LONGEST_BACKOFF_S, _BACKOFF_S * 2.0 ** min(flow.strikes, 20))
+    longest = backoff_s * min(_BACKOFF_TIMES, 2.0 ** min(flow.strikes, 20))
     return flow._replace(
         resumes=now + longest * jitter,
         struck=now,

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from wrenlite import pipe
-from wrenlite.codec import digest, pack_object
-from wrenlite.errors import IntegrityError, NotFound
+from wrenlite.codec import pack_object
+from wrenlite.errors import NotFound
 from wrenlite.protocol import ref_key
-from wrenlite.store import Store
+from wrenlite.store import Store, digest, get_verified
 
 _KEPT = 16
 """Objects that a worker keeps, the ones used last."""
@@ -88,13 +88,10 @@ class Objects:
         return self._kept[wanted]
 
     def _fetch(self, wanted: str) -> Any:
-        key = ref_key(wanted)
         try:
-            blob = self._store.get(key)
+            blob = get_verified(self._store, ref_key(wanted), wanted)
         except NotFound as error:
             raise NotFound(f"{error}: the object of this Ref has expired; executor.put() it again") from None
-        if digest(blob) != wanted:
-            raise IntegrityError(f"the blob {key} was changed: it has the digest {digest(blob)}")
         data, buffers = pipe.parse(blob)
         return pickle.loads(data, buffers=buffers)
 

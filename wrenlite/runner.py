@@ -12,13 +12,13 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, NamedTuple
 
 from wrenlite import pipe
-from wrenlite.codec import Call, Packer, digest, explain, function_name, unpack_call
-from wrenlite.errors import IntegrityError, NotFound, OutOfMemory, RemoteError, ResultNotPicklable, WorkerDied
+from wrenlite.codec import Call, Packer, explain, function_name, unpack_call
+from wrenlite.errors import NotFound, OutOfMemory, RemoteError, ResultNotPicklable, WorkerDied
 from wrenlite.modules import Shipped
 from wrenlite.names import Names, resolving
 from wrenlite.protocol import Outcome, Packed, Request, Stored, Style, code_key, result_key
 from wrenlite.refs import Objects
-from wrenlite.store import Store
+from wrenlite.store import Store, digest, get_verified
 from wrenlite.traces import pack_failure
 
 JOBS = 8
@@ -26,6 +26,8 @@ JOBS = 8
 tasks of one leave in a global or a default argument, another does not find."""
 
 
+_RECENT_BYTES = 4 << 20
+"""Larger blobs are not kept once they are unpickled."""
 RESERVED_BYTES = 80 * 1024
 """What one outcome takes of a reply at most, its value apart: its output, and what else there is of it."""
 _OUTCOME_BYTES = 300
@@ -68,7 +70,8 @@ class Runner:
         self._take_output = take_output
         self._memory_limit = memory_limit
         self._objects = Objects(store)
-        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._recent: OrderedDict[str, bytes] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()
         self._modules: tuple[str, Shipped] | None = None
 
     def run(self, request: Request, begin: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
@@ -106,7 +109,7 @@ class Runner:
                         return
 
     def _fit(self, outcome: Outcome, request: Request, packer: Packer, room: int) -> tuple[Outcome, int]:
-        """The outcome as it goes into the reply, its value stored where there is no room; and the room left."""
+        """The outcome as it goes into the reply, its value stored where there is no room; the room left."""
         packed = outcome.packed
         assert isinstance(packed, Packed)
         size = packed.size
@@ -190,14 +193,15 @@ class Runner:
     def _load(self, request: Request) -> _Loaded:
         if request.modules is not None and not self._inline:
             self._ship(request.modules)
-        loaded = self._loaded.get(request.job)
+        key = request.job, request.code
+        loaded = self._loaded.get(key)
         if loaded is None:
-            call = unpack_call(self._fetch(code_key(request.code), request.code))
+            call = unpack_call(self._code(request.code))
             loaded = _Loaded(call, Packer(Names(call.table, grows=False), snapshot=self._inline))
-            self._loaded[request.job] = loaded
+            self._loaded[key] = loaded
             if len(self._loaded) > JOBS:
                 self._loaded.popitem(last=False)
-        self._loaded.move_to_end(request.job)
+        self._loaded.move_to_end(key)
         return loaded
 
     def _ship(self, wanted: str) -> None:
@@ -210,14 +214,22 @@ class Runner:
         shipped.install()
         self._modules = wanted, shipped
 
+    def _code(self, wanted: str) -> bytes:
+        """A function's blob, which the next job with the same function needs again."""
+        blob = self._recent.get(wanted)
+        if blob is None:
+            blob = self._fetch(code_key(wanted), wanted)
+            if len(blob) <= _RECENT_BYTES:
+                self._recent[wanted] = blob
+                if len(self._recent) > JOBS:
+                    self._recent.popitem(last=False)
+        return blob
+
     def _fetch(self, key: str, wanted: str) -> bytes:
         try:
-            blob = self._store.get(key)
+            return get_verified(self._store, key, wanted)
         except NotFound:
             raise BlobMissing(key) from None
-        if digest(blob) != wanted:
-            raise IntegrityError(f"the blob {key} was changed: it has the digest {digest(blob)}")
-        return blob
 
 
 def _because(cause: BaseException, error: Exception) -> Exception:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from wrenlite.errors import NotFound, StoreError
+from wrenlite.errors import IntegrityError, NotFound, StoreError
+from wrenlite.protocol import Buffer
 
 _TEMPORARY = ".put-"
 
@@ -43,6 +45,19 @@ class Store(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove blobs; those that are not there are not missed."""
+
+
+def digest(blob: Buffer) -> str:
+    """SHA-256 of a blob, hexadecimal."""
+    return hashlib.sha256(blob).hexdigest()
+
+
+def get_verified(store: Store, key: str, wanted: str) -> bytes:
+    """Read a blob that must have that digest. Raises NotFound, IntegrityError, StoreError."""
+    blob = store.get(key)
+    if digest(blob) != wanted:
+        raise IntegrityError(f"the blob {key} was changed: it has the digest {digest(blob)}")
+    return blob
 
 
 def check_key(key: str) -> None:

@@ -85,7 +85,8 @@ def understand(answer: Answer, request: Request, target: Target) -> tuple[Sequen
     except BackendError as error:
         return (), Ended(Refused(error), usage, request.tasks)
     except ValueError as error:
-        text = f"the Lambda function {target.function} answered what is no reply of wrenlite's: {error}. {REDEPLOY}"
+        text = f"the Lambda function {target.function} answered what is no reply of wrenlite's: {error}"
+        text = f"{text}. {REDEPLOY}"
         return (), Ended(Refused(FunctionBroken(text)), usage, ())
     peak = ended.usage.peak_bytes or usage.peak_bytes
     usage = ended.usage._replace(
@@ -124,8 +125,8 @@ def _broken(answer: Answer, target: Target) -> Cause:
     if kind == "Sandbox.Timedout" or "Task timed out after" in said:
         return Died(
             TaskTimeout(
-                f"{where} was stopped at its time limit of {target.limit_s:g} s. Make tasks smaller, or the limit "
-                "longer: wrenlite-setup --timeout"
+                f"{where} was stopped at its time limit of {target.limit_s:g} s. Make tasks smaller, or the "
+                "limit longer: wrenlite-setup --timeout"
             )
         )
     full = known is not None and known.peak_mb >= known.memory_mb
@@ -185,6 +186,6 @@ def _final(status: int, code: str, said: str, target: Target) -> BackendError:
 def missing(function: str, region: str) -> FunctionMissing:
     """What to say where there is no function."""
     return FunctionMissing(
-        f"there is no Lambda function {function!r} in {region}: wrenlite-setup makes it; function= and region= "
-        "name another"
+        f"there is no Lambda function {function!r} in {region}: wrenlite-setup makes it; function= and "
+        "region= name another"
     )

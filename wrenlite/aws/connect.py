@@ -70,20 +70,25 @@ def connect(config: Config) -> Backend:
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,
         invoker=LambdaInvoker(transport, store, place, target, slots),
-        pace=Pace(
-            # A client starts about 500 invocations a second: batches this long keep all slots busy.
-            target_s=max(1.0, slots * 0.002),
-            least_s=0.1,  # two round trips
-            batch_bytes=64 * 2**20,
-            flight_bytes=256 * 2**20,
-            first_wave=16,
-            patience_s=0.5,
-        ),
+        pace=pace(slots),
         limits=Limits(reply_bytes=wire.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
         prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
         budget=config.budget,
         code_bytes=_CODE_BYTES,
         own_store=False,
+    )
+
+
+def pace(slots: int) -> Pace:
+    """How requests to Lambda are paced, with so many at once."""
+    return Pace(
+        target_s=max(1.0, slots * 0.002),  # a client starts about 500 a second: so long, all slots are busy
+        least_s=0.1,  # about two round trips
+        batch_bytes=64 * 2**20,
+        flight_bytes=256 * 2**20,
+        first_wave=16,
+        patience_s=0.5,
+        backoff_s=0.1,
     )
 
 
@@ -139,8 +144,8 @@ def _target(config: Config, client: Any, region: str) -> tuple[Target, str]:
     runtime = found.get("Runtime", own)
     if runtime != own:
         raise IncompatibleRuntime(
-            f"the Lambda function {config.function} runs {runtime} and this process {own}: functions cannot be "
-            f"pickled for another Python. {answers.REDEPLOY} for this one"
+            f"the Lambda function {config.function} runs {runtime} and this process {own}: functions cannot "
+            f"be pickled for another Python. {answers.REDEPLOY} for this one"
         )
     architecture = found.get("Architectures", ["x86_64"])[0]
     arn = found.get("FunctionArn", f"arn:aws:lambda:{region}:*:function:{config.function}")

@@ -18,7 +18,6 @@ from wrenlite.aws import answers, mistakes, wire
 from wrenlite.aws.answers import Target
 from wrenlite.aws.transport import Broken, Transport, Unsent
 from wrenlite.aws.wire import Place
-from wrenlite.codec import digest
 from wrenlite.errors import (
     BackendError,
     ConnectionLost,
@@ -44,7 +43,7 @@ from wrenlite.protocol import (
     args_key,
     reply_key,
 )
-from wrenlite.store import Store
+from wrenlite.store import Store, digest
 
 _log = logging.getLogger("wrenlite")
 
@@ -54,7 +53,7 @@ _ANSWER_S = 30.0
 """Seconds beyond the function's time limit after which no answer comes any more."""
 _SEEK_S = 15.0
 _SEEK_TIMES = 3.0
-"""A reply that was lost is looked for in the store for so many seconds, or times what it was expected to take."""
+"""A lost reply is looked for in the store for so many seconds, or times what it was expected to take."""
 _LOOK_S = 1.0
 """Seconds between two looks."""
 _RENEW_S = 5.0

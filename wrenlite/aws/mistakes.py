@@ -41,8 +41,8 @@ def credentials(code: str, said: str) -> CredentialsError | None:
         return CredentialsExpired(f"the AWS credentials have expired. {SIGN_IN}")
     if code in _SKEWED or "Signature expired" in said or "Signature not yet current" in said:
         return CredentialsError(
-            f"AWS refuses requests with this machine's time ({said}): its clock is wrong. Set it, such as with "
-            "timedatectl set-ntp true"
+            f"AWS refuses requests with this machine's time ({said}): its clock is wrong. Set it, such as "
+            "with timedatectl set-ntp true"
         )
     if code in _UNKNOWN:
         return CredentialsError(f"AWS does not know these credentials ({code}: {said}). {SIGN_IN}")

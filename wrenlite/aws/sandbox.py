@@ -20,7 +20,7 @@ from wrenlite.holder import Worker
 from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
 
 _MARGIN_S = 2.0
-"""Seconds before the function's time limit at which the worker is stopped, so that there is time to answer."""
+"""Seconds before the function's time limit at which the worker is stopped: there is time to answer then."""
 _MARGIN = 0.1
 """The same, as a share of what is left, for functions with a short limit."""
 

@@ -113,7 +113,7 @@ class Transport:
         return Answer(response.status_code, response.headers, response.content)
 
     def renew(self) -> None:
-        """Forget the credentials: they have expired, and the files or the environment may hold others by now."""
+        """Forget the credentials: they have expired, and files or environment may hold others by now."""
         self._session = self._make_session()
 
     def close(self) -> None:

@@ -125,7 +125,7 @@ def seal(request: Request, body: bytes) -> bytes:
 
 
 def unseal(request: Request, sealed: bytes) -> bytes:
-    """The body of a reply that was left in the store. Raises IntegrityError where it is not for this request."""
+    """The body of a reply that was left in the store. Raises IntegrityError where it is not for this one."""
     mac, body = sealed[:32], sealed[32:]
     if not hmac.compare_digest(mac, _mac(request, body)):
         raise IntegrityError("the reply that lies in the store was not made for this request")
@@ -150,6 +150,6 @@ def _differences(theirs: Mapping[str, Any]) -> str:
         if theirs.get(name) != own[name]
     ]
     return (
-        f"the Lambda function and this process differ: {', '.join(differing)}. wrenlite-setup deploys the function "
-        "again with the versions of this process"
+        f"the Lambda function and this process differ: {', '.join(differing)}. wrenlite-setup deploys the "
+        "function again with the versions of this process"
     )

@@ -107,7 +107,9 @@ class Plane:
 
     def _run(self, function, region: str, payload: bytes, tail: bool) -> Reply:
         request_id = str(uuid.uuid4())
-        key = json.dumps([function.get_configuration(), function.environment_vars], sort_keys=True, default=str)
+        key = json.dumps(
+            [function.get_configuration(), function.environment_vars], sort_keys=True, default=str
+        )
         with self._lock:
             idle = self._idle.setdefault(key, [])
             sandbox = idle.pop() if idle else None
@@ -154,7 +156,8 @@ class Plane:
     def _start(self, function, region: str) -> Sandbox:
         task = self._unpack(function.code_bytes, function.code_sha_256)
         layers = [
-            str(self._unpack(layer.code_bytes, layer.code_sha_256) / "python") for layer in self._layers(function, region)
+            str(self._unpack(layer.code_bytes, layer.code_sha_256) / "python")
+            for layer in self._layers(function, region)
         ]
         env = {
             "PATH": os.environ["PATH"],

@@ -1,6 +1,7 @@
 """One sandbox: a process under AWS's runtime client, and the Runtime API that it talks to."""
 
 import contextlib
+import json
 import os
 import queue
 import signal
@@ -96,7 +97,9 @@ class Sandbox:
                 seconds = time.monotonic() - begun
                 self.close()
                 text = f"Task timed out after {seconds:.2f} seconds"
-                return self._failed("Sandbox.Timedout", f"RequestId: {invocation.request_id} Error: {text}", begun, peak)
+                return self._failed(
+                    "Sandbox.Timedout", f"RequestId: {invocation.request_id} Error: {text}", begun, peak
+                )
 
     def tail(self) -> bytes:
         """The end of what the process printed during this invocation."""
@@ -153,8 +156,6 @@ class Sandbox:
         return self._failed(kind, f"RequestId: x Error: Runtime exited with error: {how}", begun, peak)
 
     def _failed(self, kind: str, text: str, begun: float, peak: int) -> Result:
-        import json
-
         body = json.dumps({"errorType": kind, "errorMessage": text}).encode()
         return Result(body, kind, time.monotonic() - begun, min(peak, self.memory_mb))
 
@@ -190,7 +191,9 @@ def _api(events: queue.SimpleQueue, said: queue.SimpleQueue) -> ThreadingHTTPSer
             if kind == "error":
                 import json
 
-                error = json.loads(body).get("errorType", error) if not error.startswith("Runtime.") else error
+                error = (
+                    json.loads(body).get("errorType", error) if not error.startswith("Runtime.") else error
+                )
             said.put(("init-error" if "/init/" in self.path else kind, error, body))
             self._answer(202, b"{}", {})
 

@@ -157,7 +157,9 @@ def _kind(request: Request) -> str:
             return "ListObjectsV2"
         if "delete" in query:
             return "DeleteObjects"
-        return _S3_KINDS.get(request.method, request.method) if request.path.strip("/").count("/") else "Bucket"
+        return (
+            _S3_KINDS.get(request.method, request.method) if request.path.strip("/").count("/") else "Bucket"
+        )
     if request.path.endswith("/configuration"):
         return "GetFunctionConfiguration"
     if "account-settings" in request.path:
