@@ -13,15 +13,28 @@ from hypothesis import strategies as st
 import wrenlite
 from wrenlite.codec import Packer
 from wrenlite.dispatch import Dispatcher
-from wrenlite.errors import WorkerDied, WorkerStartError
+from wrenlite.errors import ConnectionLost, NotFound, ServiceUnavailable, WorkerDied, WorkerStartError
 from wrenlite.invoker import Backend, Pace
 from wrenlite.job import Job
 from wrenlite.names import Names
-from wrenlite.protocol import Died, Ended, Outcome, Packed, Refused, Usage
+from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Packed, Refused, Throttled, Usage
 from wrenlite.traces import pack_failure
 from wrenlite.work import Options, Work
 
+WHOLE = {
+    "throttle": Throttled(ServiceUnavailable("too many"), concurrency=True),
+    "busy": Throttled(ServiceUnavailable("too often")),
+    "down": Throttled(ServiceUnavailable("down"), patient=False),
+    "missing": Missing("code/abc"),
+    "lost": Lost(ConnectionLost("gone")),
+    "crash": Died(WorkerDied("the sandbox ended")),
+}
+"""What may become of a request as a whole."""
 PACK = Packer(Names(grows=False), snapshot=False)
+
+
+FINAL = (ValueError, wrenlite.WorkerDied, WorkerStartError, ConnectionLost, NotFound, ServiceUnavailable)
+"""What a task may have failed of in the end."""
 
 
 @dataclass
@@ -50,6 +63,11 @@ class Flight:
             return True
         if move == "refuse":
             self.emit((), Ended(Refused(WorkerStartError("no")), Usage(), tasks[self.place :]))
+            return True
+        if move in WHOLE and not self.place:  # of these, nobody knows what ran, or nothing did
+            if move == "crash" and len(tasks) == 1:
+                runs[tasks[0]] += 1
+            self.emit((), Ended(WHOLE[move], Usage(), () if move in ("lost", "crash") else tasks))
             return True
         runs[tasks[self.place]] += 1
         if move == "die":
@@ -94,7 +112,7 @@ def waiting_flights(invoker, job, flights):
     raise AssertionError(f"nothing is in flight, yet {job!r}")
 
 
-MOVES = ["ok", "ok", "ok", "ok", "fail", "die", "stop"]
+MOVES = ["ok"] * 8 + ["fail", "die", "stop", *WHOLE]
 
 
 @settings(deadline=None, max_examples=150)  # each example has threads
@@ -103,23 +121,28 @@ MOVES = ["ok", "ok", "ok", "ok", "fail", "die", "stop"]
     slots=st.integers(1, 5),
     retries=st.integers(0, 3),
     chunksize=st.none() | st.integers(1, 9),
+    first_wave=st.none() | st.integers(1, 4),
     refuse_at=st.none() | st.integers(0, 60),
     cancel_at=st.dictionaries(st.integers(0, 60), st.integers(0, 39), max_size=4),
     seed=st.integers(),
 )
 def test_every_task_ends_once_within_its_attempts(
-    total, slots, retries, chunksize, refuse_at, cancel_at, seed
+    total, slots, retries, chunksize, first_wave, refuse_at, cancel_at, seed
 ):
     invoker = Invoker(slots)
-    dispatcher = Dispatcher(Backend("test", None, invoker, Pace(0.02, 2**20)))
-    job = Job("job-1", "job", "test", total, (), dispatcher)
+    pace = Pace(0.02, 0.001, 2**20, first_wave=first_wave, patience_s=0.001, backoff_s=1e-5)
+    backend = Backend("test", None, invoker, pace)
+    dispatcher = Dispatcher(backend)
+    job = Job("job-1", "job", backend, total, (), dispatcher)
+    restored = []
     heard = Counter()
     for future in job:
         future.add_done_callback(lambda future: heard.update([future.index]))
     items = [Packed(b"x")] * total
-    dispatcher.submit(Work(job, items, Options("code", None, {}, chunksize, retries, None)))
+    options = Options("code", None, {}, chunksize, retries, None)
+    dispatcher.submit(Work(job, items, options, restore=lambda: restored.append("now")))
 
-    runs, step = Counter(), 0
+    runs, step, moves = Counter(), 0, Counter()
     chance = random.Random(seed)  # threads decide how many choices there are, so hypothesis cannot draw them
     flights = waiting_flights(invoker, job, [])
     while flights:
@@ -129,6 +152,7 @@ def test_every_task_ends_once_within_its_attempts(
             job[cancel_at[step]].cancel()
         flight = chance.choice(flights)
         move = "refuse" if step == refuse_at else chance.choice(MOVES)
+        moves[move] += 1
         if flight.play(move, runs):
             flights.remove(flight)
         flights = waiting_flights(invoker, job, flights)
@@ -137,7 +161,8 @@ def test_every_task_ends_once_within_its_attempts(
 
     assert invoker.closed
     assert heard == Counter(range(total)), "each future is settled exactly once"
-    refused = refuse_at is not None and refuse_at <= step
+    refused = (refuse_at is not None and refuse_at <= step) or moves["missing"] > 3 or moves["down"] >= 10
+    assert len(restored) <= 3
     # A task that was running beside a cancelled one is killed with it, and runs again free of charge.
     most = retries + 1 + len(cancel_at)
     for index, stats in enumerate(job.stats()):
@@ -145,8 +170,12 @@ def test_every_task_ends_once_within_its_attempts(
         if stats.state == "done":
             assert job[index].result() == index
         elif stats.state == "failed":
-            assert isinstance(job[index].exception(), ValueError | wrenlite.WorkerDied | WorkerStartError)
-            assert refused or retries + 1 <= runs[index] <= most
+            error = job[index].exception()
+            assert isinstance(error, FINAL)
+            if isinstance(error, ConnectionLost):
+                assert moves["lost"] >= 3
+            else:
+                assert refused or retries + 1 <= runs[index] <= most
         else:
             assert stats.state == "cancelled"
             assert index in cancel_at.values()

@@ -299,7 +299,7 @@ def test_a_worker_that_ends_at_its_start_is_named_with_what_it_said(monkeypatch,
 
 def test_another_version_of_wrenlite_in_the_worker_is_refused(monkeypatch, pool):
     monkeypatch.setattr(wrenlite, "__version__", "0.0.0")
-    with pytest.raises(wrenlite.VersionMismatch, match=r"runs wrenlite 0\.0\.0.*Restart"):
+    with pytest.raises(wrenlite.IncompatibleRuntime, match=r"runs wrenlite 0\.0\.0.*Restart"):
         pool.map(abs, range(100)).results()
 
 

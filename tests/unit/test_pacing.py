@@ -1,63 +1,101 @@
+import math
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wrenlite import pacing
+from wrenlite.invoker import Pace
+from wrenlite.pacing import Estimate, Flow
+
+PACE = Pace(target_s=0.02, least_s=0.001, batch_bytes=2**26)
+REMOTE = replace(PACE, target_s=2.0, least_s=0.1, first_wave=16, patience_s=0.5)
 
 counts = st.integers(1, 200_000)
 slots = st.integers(1, 2_000)
 seconds = st.floats(1e-9, 1e4)
+estimates = st.builds(lambda mean, spread: Estimate(mean, mean**2 * (1 + spread)), seconds, st.floats(0, 100))
 
 
-@given(counts, slots, st.none() | seconds, st.none() | st.integers(1, 10_000))
-def test_a_batch_is_never_empty_and_never_more_than_is_queued(queued, slots, task_s, chunksize):
-    size = pacing.batch_size(
-        queued=queued, slots=slots, seconds_per_task=task_s, target_s=0.02, chunksize=chunksize
+def steady(task_s):
+    """An estimate of tasks that all take the same time."""
+    return Estimate(task_s, task_s**2)
+
+
+def batch(pace=PACE, *, queued, slots, known=None, over=False, chunksize=None):
+    return pacing.next_batch(
+        pace, queued=queued, slots=slots, known=known, first_wave_over=over, chunksize=chunksize
     )
-    assert 1 <= size <= queued
+
+
+@given(
+    st.sampled_from([PACE, REMOTE]),
+    counts,
+    slots,
+    st.none() | estimates,
+    st.booleans(),
+    st.none() | st.integers(1, 10_000),
+)
+def test_a_batch_is_never_empty_and_never_more_than_is_queued(pace, queued, slots, known, over, chunksize):
+    made = batch(pace, queued=queued, slots=slots, known=known, over=over, chunksize=chunksize)
+    assert 1 <= made.tasks <= queued
+    assert 1 <= made.bytes <= pace.batch_bytes
 
 
 def test_nothing_queued_makes_no_batch():
-    assert pacing.batch_size(queued=0, slots=2, seconds_per_task=None, target_s=0.02) == 0
-    assert pacing.batch_size(queued=0, slots=2, seconds_per_task=1.0, target_s=0.02) == 0
+    for known in (None, steady(1.0)):
+        for over in (True, False):
+            assert batch(queued=0, slots=2, known=known, over=over).tasks == 0
 
 
 @given(counts, slots)
 def test_chunksize_decides_alone(queued, slots):
-    size = pacing.batch_size(queued=queued, slots=slots, seconds_per_task=1e-6, target_s=0.02, chunksize=3)
-    assert size == min(queued, 3)
-    assert pacing.stop_after_s(target_s=0.02, seconds_per_task=1e-6, chunksize=3) is None
+    made = batch(queued=queued, slots=slots, known=steady(1e-6), chunksize=3)
+    assert made.tasks == min(queued, 3)
+    assert made.stop_after_s is None
 
 
-@given(counts, slots, st.floats(0.02, 1e4))
-def test_long_tasks_travel_alone(queued, slots, task_s):
-    assert pacing.batch_size(queued=queued, slots=slots, seconds_per_task=task_s, target_s=0.02) == 1
+@given(st.sampled_from([PACE, REMOTE]), counts, slots, st.floats(2.0, 1e4))
+def test_long_tasks_travel_alone(pace, queued, slots, task_s):
+    assert batch(pace, queued=queued, slots=slots, known=steady(task_s)).tasks == 1
 
 
 @given(slots, st.floats(1e-7, 1e-3))
 def test_a_batch_of_short_tasks_holds_about_the_target(slots, task_s):
-    size = pacing.batch_size(queued=10**9, slots=slots, seconds_per_task=task_s, target_s=0.02)
+    size = batch(queued=10**9, slots=slots, known=steady(task_s)).tasks
     assert 0.02 - task_s <= size * task_s <= 0.02 + task_s
 
 
 @given(st.integers(1, 10_000), st.integers(1, 64), st.floats(1e-3, 1e-2))
 def test_towards_the_end_no_slot_takes_more_than_its_share(queued, slots, task_s):
-    size = pacing.batch_size(queued=queued, slots=slots, seconds_per_task=task_s, target_s=0.02)
+    size = batch(queued=queued, slots=slots, known=steady(task_s)).tasks
     assert size <= -(-queued // (2 * slots)) or size == 1
 
 
-@given(st.lists(st.tuples(seconds, st.integers(1, 1_000)), min_size=1))
+def test_tasks_that_differ_wildly_travel_alone_though_their_mean_is_small():
+    # One in a hundred takes 60 s, the others next to nothing.
+    assert batch(REMOTE, queued=10_000, slots=100, known=Estimate(0.6, 36.0)).tasks == 1
+
+
+def test_small_tasks_make_few_requests_even_where_slots_are_many():
+    assert batch(REMOTE, queued=1_000, slots=1_000, known=steady(0.001)).tasks == 100
+
+
+@given(st.lists(st.tuples(seconds, st.integers(1, 100)), min_size=1, max_size=20))
 def test_the_estimate_stays_within_what_was_measured(batches):
-    estimate = None
+    known = None
     for busy_s, tasks in batches:
-        estimate = pacing.estimate(estimate, busy_s, tasks)
+        known = pacing.estimate(known, busy_s, [busy_s / tasks] * tasks)
     each = [busy_s / tasks for busy_s, tasks in batches]
-    assert estimate is not None
-    assert min(each) * 0.999 <= estimate <= max(each) * 1.001  # rounding of the running mean
+    assert known is not None
+    assert min(each) * 0.999 <= known.mean_s <= max(each) * 1.001  # rounding of the running mean
+    assert known.mean_s <= known.cautious_s
 
 
 def test_a_batch_that_ran_nothing_teaches_nothing():
-    assert pacing.estimate(0.5, 0.0, 0) == 0.5
-    assert pacing.estimate(None, 0.0, 0) is None
+    assert pacing.estimate(steady(0.5), 0.0, []) == steady(0.5)
+    assert pacing.estimate(None, 0.0, []) is None
 
 
 @given(st.integers(0, 100))
@@ -69,6 +107,82 @@ def test_a_task_has_one_run_and_its_retries(retries):
 
 
 def test_large_items_are_not_sent_on_a_guess():
-    assert pacing.batch_bytes(seconds_per_task=None, most=2**26) < pacing.batch_bytes(
-        seconds_per_task=0.1, most=2**26
-    )
+    assert batch(queued=100, slots=2).bytes < batch(queued=100, slots=2, known=steady(0.1)).bytes
+
+
+def waits(pace=REMOTE, **given):
+    given = {"sent": 16, "sent_at": 10.0, "now": 10.1, "capped": False, **given}
+    return pacing.first_wave_waits(pace, **given)
+
+
+def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
+    assert waits(sent=15) is None
+    assert waits() == pytest.approx(0.4)
+    assert waits(now=10.5) is None
+    assert waits(PACE) is None, "a few local workers are all filled at once"
+    assert waits(now=99.0, capped=True) == math.inf, "nobody knows yet what would be spent"
+    made = batch(REMOTE, queued=10_000, slots=1_000, over=True)
+    assert (made.tasks, made.stop_after_s) == (1, 2.0)
+
+
+def refused(flow, **given):
+    given = {"concurrency": True, "patient": True, "sent": 1.0, "now": 2.0, "in_flight": 0, **given}
+    return pacing.after_refusal(flow, backoff_s=0.1, jitter=0.5, **given)
+
+
+def test_an_account_of_ten_is_learnt_from_one_round_trip_of_a_thousand():
+    flow = Flow(1000.0)
+    for in_flight in range(999, 9, -1):
+        flow = refused(flow, in_flight=in_flight, now=2.0 + (999 - in_flight) * 1e-4)
+    assert (flow.limit, flow.ceiling, flow.strikes) == (10.0, 10.0, 1)
+
+
+def test_the_limit_is_halved_once_a_round_trip_and_grows_back_with_every_success():
+    flow = refused(Flow(20.0), in_flight=19)
+    assert flow.limit == 10.0
+    assert refused(flow, in_flight=18, sent=1.5, now=2.1).limit == 10.0, "sent before it was cut"
+    assert refused(flow, in_flight=9, sent=2.5, now=3.0).limit == 5.0
+    for _ in range(9):
+        flow = pacing.after_success(flow, 1000)
+    assert (flow.limit, flow.strikes) == (19.0, 0)
+    for _ in range(19):
+        flow = pacing.after_success(flow, 1000)
+    assert 19.0 < flow.limit < 20.0, "beyond where refusals began, growth is slow"
+
+
+def test_refusals_of_rate_and_of_a_service_that_is_down_leave_one_request_to_try():
+    flow = Flow(100.0)
+    for in_flight in range(99, -1, -1):
+        flow = refused(flow, concurrency=False, in_flight=in_flight)
+    assert (flow.limit, flow.ceiling) == (1.0, math.inf)
+    for _ in range(3):
+        flow = pacing.after_success(flow, 100)
+    assert flow.limit == 4.0
+
+
+@given(st.floats(0, 1))
+def test_pauses_double_with_full_jitter_and_stay_bounded(jitter):
+    flow, now = Flow(8.0), 0.0
+    for strike in range(12):
+        now += 100.0
+        flow = pacing.after_refusal(
+            flow,
+            concurrency=True,
+            patient=True,
+            sent=now - 1,
+            now=now,
+            in_flight=0,
+            backoff_s=0.1,
+            jitter=jitter,
+        )
+        assert flow.resumes - now == pytest.approx(jitter * min(10.0, 0.1 * 2**strike))
+    assert not flow.hopeless, "throttles are waited out, however long"
+
+
+def test_a_service_that_stays_down_is_given_up_and_one_success_forgives_all():
+    flow = Flow(8.0)
+    for trip in range(9):
+        flow = refused(flow, concurrency=False, patient=False, sent=2.0 * trip, now=2.0 * trip + 1)
+    assert not flow.hopeless
+    assert pacing.after_success(flow, 8).failures == 0
+    assert refused(flow, concurrency=False, patient=False, sent=20.0, now=21.0).hopeless
