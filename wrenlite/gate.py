@@ -73,7 +73,7 @@ class Gate:
         """What to say when it does not."""
         budget = self._backend.budget or 0.0
         return BudgetExceeded(
-            f"about ${self._spent:.4f} of budget=${budget:g} are spent, and the next request does not fit: "
+            f"about ${self._spent:.2g} of budget=${budget:g} are spent, and the next request does not fit: "
             "this task did not run. Executor.aws(budget=...) sets another one"
         )
 

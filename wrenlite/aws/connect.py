@@ -11,7 +11,7 @@ from typing import Any
 from wrenlite import cost
 from wrenlite.aws import answers, mistakes, wire
 from wrenlite.aws.answers import Target
-from wrenlite.aws.invoker import LambdaInvoker
+from wrenlite.aws.invoker import PATIENCE, LambdaInvoker, Patience
 from wrenlite.aws.s3 import S3Store
 from wrenlite.aws.transport import Transport
 from wrenlite.aws.wire import Place
@@ -34,8 +34,12 @@ _CODE_BYTES = 50 * 2**20
 _PERSIST_AFTER_S = 10.0
 
 
-def connect(config: Config) -> Backend:
+def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
     """AWS Lambda, as configured. Reads the function's settings; sends nothing else.
+
+    Args:
+        config: the settings.
+        patience: how long answers are waited for.
 
     Raises:
         ConfigError: a setting is missing.
@@ -69,7 +73,7 @@ def connect(config: Config) -> Backend:
     return Backend(
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,
-        invoker=LambdaInvoker(transport, store, place, target, slots),
+        invoker=LambdaInvoker(transport, store, place, target, slots, patience),
         pace=pace(slots),
         limits=Limits(reply_bytes=wire.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
         prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
@@ -106,7 +110,7 @@ def _region(config: Config, session: Any) -> str:
 
 def _client(config: Config, session: Any, region: str) -> Any:
     from botocore import config as settings
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
 
     patience = settings.Config(
         retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=15
@@ -115,6 +119,8 @@ def _client(config: Config, session: Any, region: str) -> Any:
         return session.create_client(
             "lambda", region_name=region, endpoint_url=config.endpoint_url, config=patience
         )
+    except ProfileNotFound as error:
+        raise mistakes.unreachable("AWS", error) from error
     except (BotoCoreError, ValueError) as error:
         raise ConfigError(f"region={region!r}: {error}") from error
 

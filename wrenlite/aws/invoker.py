@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from urllib.parse import quote
 
 from wrenlite.aws import answers, mistakes, wire
@@ -49,15 +50,24 @@ _log = logging.getLogger("wrenlite")
 
 _READY = 16
 """Threads that are started with the first request: once the interpreter ends, Python 3.12 starts none."""
-_ANSWER_S = 30.0
-"""Seconds beyond the function's time limit after which no answer comes any more."""
-_SEEK_S = 15.0
-_SEEK_TIMES = 3.0
-"""A lost reply is looked for in the store for so many seconds, or times what it was expected to take."""
-_LOOK_S = 1.0
-"""Seconds between two looks."""
 _RENEW_S = 5.0
 """Seconds between two attempts to get new credentials."""
+
+
+class Patience(NamedTuple):
+    """How long answers are waited for, in seconds."""
+
+    answer_s: float = 30.0
+    """Beyond the function's time limit no answer comes any more."""
+    seek_s: float = 15.0
+    """A lost reply is looked for in the store so long, and …"""
+    seek_times: float = 3.0
+    """… as many times what the batch was expected to take."""
+    look_s: float = 1.0
+    """Between two looks."""
+
+
+PATIENCE = Patience()
 
 Result = tuple[Sequence[Outcome], Ended]
 
@@ -72,7 +82,7 @@ class LambdaInvoker:
         place: Place,
         target: Target,
         slots: int,
-        answer_s: float = _ANSWER_S,
+        patience: Patience = PATIENCE,
     ) -> None:
         """Args:
         transport: to Lambda.
@@ -80,14 +90,15 @@ class LambdaInvoker:
         place: where the function finds that store.
         target: the function.
         slots: invocations at once.
-        answer_s: seconds beyond the function's time limit after which no answer comes any more.
+        patience: how long answers are waited for.
         """
         self.slots = slots
         self._transport = transport
         self._store = store
         self._place = place
         self._target = target
-        self._timeout_s = target.limit_s + answer_s
+        self._patience = patience
+        self._timeout_s = target.limit_s + patience.answer_s
         self._path = f"/2015-03-31/functions/{quote(target.function, safe='')}/invocations"
         self._flights: queue.SimpleQueue[_LambdaFlight | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -201,7 +212,8 @@ class LambdaInvoker:
     def _seek(self, request: Request, begun: float, why: str) -> Result:
         """The reply of a request whose connection broke, from the store if it comes there in time."""
         # By wall clock: a laptop that slept has lost its connections, and the time has passed all the same.
-        longest = max(_SEEK_S, _SEEK_TIMES * (request.expected_s or 0.0))
+        patience = self._patience
+        longest = max(patience.seek_s, patience.seek_times * (request.expected_s or 0.0))
         end = min(time.time() + longest, begun + self._timeout_s)
         _log.info("the connection of %s broke (%s); looking for its reply", request.invocation, why)
         key = reply_key(request.job, request.invocation)
@@ -214,7 +226,7 @@ class LambdaInvoker:
                 pass
             except (StoreError, IntegrityError) as error:  # perhaps only for now: the network just failed
                 _log.warning("%s", error)
-            if time.time() >= end or self._closed.wait(_LOOK_S):
+            if time.time() >= end or self._closed.wait(patience.look_s):
                 break
         text = f"the connection broke while it ran, again and again ({why}); it may have run each time"
         gb_s = self._target.memory_mb / 1024 * self._target.limit_s  # nobody knows how long it ran

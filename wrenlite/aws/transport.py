@@ -107,7 +107,7 @@ class Transport:
         SigV4Auth(self._credentials(), self._service, self._region).add_auth(request)
         try:
             response = self._http.send(request.prepare())
-        except exceptions.HTTPClientError as error:
+        except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
             # The body is asked for its end only once all of it was handed to the system.
             raise (Broken if body.sent else Unsent)(_words(error)) from error
         return Answer(response.status_code, response.headers, response.content)

@@ -62,7 +62,7 @@ class RemoteBed:
     def error(self, kind: str, status: int, code: str, message: str = "said the bed", **more: Any) -> None:
         """An error of Lambda's or S3's in place of the answer."""
         reason = {"Reason": more.pop("reason")} if "reason" in more else {}
-        if kind == "Invoke":
+        if kind in ("Invoke", "GetFunctionConfiguration", "GetAccountSettings"):
             body = json.dumps({"message": message, **reason})
             headers = {"x-amzn-ErrorType": code, "Content-Type": "application/json"}
         else:
