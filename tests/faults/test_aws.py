@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -885,8 +886,8 @@ def test_a_budget_stops_dispatching_and_keeps_what_is_finished(connected, bed, r
     assert len(runs()) == len(finished)
     assert all(isinstance(value, int | wrenlite.BudgetExceeded) for value in values)
     assert job.cost.dollars <= 1.4e-5
-    with pytest.raises(wrenlite.BudgetExceeded, match=r"budget=\$1\.2e-05 are spent.*budget="):
-        aws.map(abs, [1]).results(timeout=30)
+    said = next(str(value) for value in values if isinstance(value, wrenlite.BudgetExceeded))
+    assert re.search(r"budget=\$1\.2e-05 are spent.*budget=", said)
 
 
 def test_a_timeout_longer_than_the_functions_own_is_refused(aws):
