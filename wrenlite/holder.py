@@ -24,12 +24,12 @@ from wrenlite import pipe
 from wrenlite.errors import (
     BackendError,
     IncompatibleRuntime,
-    OutOfMemory,
     TaskError,
     TaskTimeout,
     WorkerDied,
     WorkerStartError,
 )
+from wrenlite.obituary import obituary, signal_name
 from wrenlite.protocol import PROTOCOL, Died, Ended, Missing, Outcome, Packed, Refused, Request, Stored, Usage
 from wrenlite.store import Store
 from wrenlite.worker import BEGIN, END, OUTCOME, READY, Hello, peak_bytes, read_bounded
@@ -159,6 +159,17 @@ class Worker:
         except _Gone:
             return False
         return True
+
+    def wait_until_ready(self) -> None:
+        """Let it start and get its store ready. What goes wrong, ``run`` will say."""
+        try:
+            pipe.write(self._requests, self._greeting, self._wait_for_room)
+            self._greeting = []
+            while not self._ready:
+                self._wait_for_reply(time.monotonic() + _START_S, None)
+                self._sort(self._read())
+        except _Gone as gone:
+            self._bury(gone.error)
 
     def run(
         self, request: Request, emit: Callable[[list[Outcome]], None], within_s: float | None = None
@@ -318,7 +329,9 @@ class Worker:
         if state is None:
             return
         if state.si_code == os.CLD_STOPPED:
-            raise _Gone(WorkerDied(f"its worker was stopped by {_name(state.si_status)}, and was replaced"))
+            raise _Gone(
+                WorkerDied(f"its worker was stopped by {signal_name(state.si_status)}, and was replaced")
+            )
         raise _Gone
 
     def _bury(self, error: TaskError | BackendError | None) -> TaskError | BackendError:
@@ -327,7 +340,7 @@ class Worker:
             self.kill()
         code = self._reap()
         if error is None:
-            error = self._obituary(code)
+            error = self._cause(code)
         size = os.fstat(self._output.fileno()).st_size
         words = read_bounded(self._output.fileno(), size).strip()
         self._release()
@@ -373,28 +386,7 @@ class Worker:
         finally:
             os.close(pidfd)
 
-    def _obituary(self, code: int | None) -> TaskError | BackendError:
-        peak = f"{self._peak_bytes / 2**20:,.0f} MB"
+    def _cause(self, code: int | None) -> TaskError | BackendError:
         if not self._ready:
             return WorkerStartError(f"a worker could not start: {sys.executable} exited with code {code}")
-        if code is None:
-            return WorkerDied("its worker ended, and something in this process took its exit code away")
-        if code >= 0:
-            return WorkerDied(f"its worker exited with code {code}")
-        name = _name(-code)
-        if self._memory_limit and self._peak_bytes >= 0.9 * self._memory_limit:
-            limit = f"{self._memory_limit / 2**20:,.0f} MB"
-            return OutOfMemory(f"its worker was killed by {name} holding {peak} of the {limit} it may")
-        doubt = ""
-        if code == -signal.SIGKILL:
-            doubt = ", perhaps by the system for want of memory"
-            doubt += f" (it had held up to {peak})" if self._peak_bytes else ""
-        return WorkerDied(f"its worker was killed by {name}{doubt}")
-
-
-def _name(number: int) -> str:
-    """Such as SIGSEGV."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
+        return obituary(code, self._peak_bytes, self._memory_limit)

@@ -28,8 +28,9 @@ _BACKOFF_TIMES = 100.0
 """The longest pause after a refusal, in terms of the first."""
 _STRIKES = 10
 """Errors of the service in so many consecutive round trips, without one success, fail the jobs."""
-_PROBE = 5
-"""Beyond where refusals began, one more request is tried after so many successes a slot."""
+_PROBE = 0.2
+"""Where refusals began, so much more is tried first, as a share; twice as much with every generation of
+successes that brings none."""
 LOST_RUNS = 3
 """A task whose answers are lost so many times is given up: something about it breaks connections."""
 
@@ -98,7 +99,7 @@ def next_batch(
         size = min(queued, 1) if first_wave_over else min(fair, _FIRST)
         return Batch(size, min(pace.batch_bytes, _FIRST_BYTES), pace.target_s)
     seconds = max(known.cautious_s, 1e-9)
-    full = max(1, int(pace.target_s / seconds))
+    full = max(1, round(pace.target_s / seconds))
     worthwhile = math.ceil(pace.least_s / seconds)
     size = min(queued, full, max(fair, worthwhile))
     return Batch(size, pace.batch_bytes, pace.target_s * _PATIENCE)
@@ -110,7 +111,7 @@ def first_wave_waits(pace: Pace, *, sent: int, sent_at: float, now: float, cappe
     Args:
         pace: the backend's.
         sent: batches of the job that are in flight.
-        sent_at: when the last of them was handed out.
+        sent_at: when the last of the first wave was handed out.
         now: the time.
         capped: there is a budget. Then nothing more is sent before something is known of what it costs.
     """
@@ -132,8 +133,8 @@ class Flow(NamedTuple):
 
     limit: float
     """Requests in flight at most."""
-    ceiling: float = math.inf
-    """Where refusals began; beyond it, growth is slow."""
+    calm: float = math.inf
+    """Successes since requests were last refused as too many at once, in terms of the limit."""
     resumes: float = -math.inf
     """When requests may be sent again."""
     struck: float = -math.inf
@@ -150,11 +151,12 @@ class Flow(NamedTuple):
 
 
 def after_success(flow: Flow, slots: int) -> Flow:
-    """A request was taken and answered: one more may be in flight, up to where refusals began."""
+    """A request was taken and answered: more may be in flight, but carefully where refusals began."""
     if flow.limit >= slots and not flow.strikes:
         return flow
-    step = 1.0 if flow.limit + 1 <= flow.ceiling else 1.0 / (_PROBE * flow.limit)
-    return flow._replace(limit=min(float(slots), flow.limit + step), strikes=0, failures=0)
+    step = min(1.0, max(1 / flow.limit, _PROBE * 2.0 ** min(flow.calm, 30)))
+    calm = flow.calm + 1 / flow.limit
+    return flow._replace(limit=min(float(slots), flow.limit + step), calm=calm, strikes=0, failures=0)
 
 
 def after_refusal(
@@ -172,8 +174,8 @@ def after_refusal(
 
     Args:
         flow: what was known.
-        concurrency: because too many ran; the limit is halved, at most once a round trip. What is in
-            flight when the last of the refusals has come is what was taken: the ceiling.
+        concurrency: because too many ran. What is in flight when the last of the refusals has come is
+            what was taken, and the new limit (halving it would leave slots idle that there are).
         patient: it may well last.
         sent: when the request was sent.
         now: when it came back.
@@ -181,15 +183,10 @@ def after_refusal(
         backoff_s: the longest pause after a first refusal.
         jitter: a random number from 0 to 1 (full jitter, so that many clients do not return together).
     """
+    # When all have come back, one goes out to see how things are.
+    flow = flow._replace(limit=min(flow.limit, float(max(1, in_flight))))
     if concurrency:
-        first = sent > flow.struck
-        limit = max(1.0, (in_flight + 1) / 2) if first else flow.limit
-        ceiling = float(max(1, in_flight))
-        flow = flow._replace(
-            limit=min(limit, ceiling), ceiling=ceiling if first else min(flow.ceiling, ceiling)
-        )
-    else:  # when all have come back like this, one goes out to see how things are
-        flow = flow._replace(limit=min(flow.limit, float(max(1, in_flight))))
+        flow = flow._replace(calm=0.0)
     if sent <= flow.struck:
         return flow
     longest = backoff_s * min(_BACKOFF_TIMES, 2.0 ** min(flow.strikes, 20))

@@ -86,7 +86,7 @@ class Schedule:
         return pacing.first_wave_waits(
             self._backend.pace,
             sent=work.in_flight,
-            sent_at=work.sent_at,
+            sent_at=work.waved_at,
             now=self._clock(),
             capped=self._backend.budget is not None,
         )
@@ -143,7 +143,8 @@ class Schedule:
         self._in_flight[request.invocation] = in_flight
         self._gate.passed(in_flight)
         work.in_flight += 1
-        work.sent_at = in_flight.sent
+        if work.in_flight == self._backend.pace.first_wave:
+            work.waved_at = in_flight.sent
         try:
             in_flight.flight = self._backend.invoker.start(request, partial(self._emit, request.invocation))
         except BaseException:  # inline: the user's interrupt, on its way to whoever called map

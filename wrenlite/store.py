@@ -34,6 +34,9 @@ class Entry(NamedTuple):
 class Store(Protocol):
     """Blobs by key. Keys are relative paths with ``/`` between parts."""
 
+    def open(self) -> None:
+        """Get ready: what would make the first call slow. May be called again."""
+
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write a blob, whole or not at all. False: ``if_absent``, and it was there already."""
 
@@ -80,6 +83,9 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return f"LocalStore({self.root!r})"
+
+    def open(self) -> None:
+        """Nothing to get ready."""
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write a blob. Raises StoreError where the folder cannot be written or the disk is full."""

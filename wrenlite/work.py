@@ -49,8 +49,8 @@ class Work:
         self.known: Estimate | None = None
         self.unsettled = len(items)
         self.in_flight = 0
-        self.sent_at = 0.0
-        """When the last batch was handed out."""
+        self.waved_at = 0.0
+        """When the last batch of the first wave was handed out."""
         self.restored = 0
         """How often the code was found missing."""
         self._lost: Counter[int] = Counter()

@@ -65,6 +65,7 @@ def main() -> None:
     reader = pipe.Reader(requests)
     hello, *waiting = _first_messages(reader)
     _prepare(hello)
+    hello.store.open()
     inherited = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
     pipe.write(replies, pipe.frame((READY, PROTOCOL, __version__, inherited)))
     runner = Runner(hello.store, take_output=output.take, memory_limit=hello.memory_limit)

@@ -17,8 +17,10 @@ import pytest
 
 import wrenlite
 from wrenlite.aws import wire
+from wrenlite.aws.answers import Target
 from wrenlite.aws.connect import connect
-from wrenlite.aws.invoker import Patience
+from wrenlite.aws.invoker import LambdaInvoker, Patience
+from wrenlite.aws.transport import Transport
 from wrenlite.config import Config
 from wrenlite.deploy.function import HANDLER, function_zip
 
@@ -201,11 +203,17 @@ def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
 # Connections
 
 
-def test_nobody_listens(connected, bed, runs):
-    aws = connected()
-    aws.backend.invoker._transport._url = "http://127.0.0.1:9"  # discard: nobody listens there
-    with pytest.raises(wrenlite.ServiceUnavailable, match=r"cannot reach Lambda in us-east-1.*refused"):
-        squares(aws, runs, 3).results(timeout=30)
+def test_nobody_listens(connected, runs):
+    backend = connected().backend
+    nowhere = Transport(botocore.session.Session, "lambda", "us-east-1", "http://127.0.0.1:9", 4)  # discard
+    target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
+    invoker = LambdaInvoker(nowhere, backend.store, wire.Place("wrenlite-bed", "wrenlite", None), target, 4)
+    pace = replace(backend.pace, backoff_s=0.002)
+    with wrenlite.Executor(replace(backend, invoker=invoker, pace=pace)) as aws:
+        job = squares(aws, runs, 3)
+        with pytest.raises(wrenlite.ServiceUnavailable, match=r"cannot reach Lambda in us-east-1.*refused"):
+            job.results(timeout=30)
+        assert len(job.errors()) == 3
 
 
 def test_a_request_that_was_not_sent_as_a_whole_is_sent_again_at_once(connected, bed, runs):

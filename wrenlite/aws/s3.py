@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
@@ -57,6 +58,11 @@ class S3Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.bucket, self.prefix, self._region, self._endpoint_url, self._owner)
+
+    def open(self) -> None:
+        """Import botocore and make the client. What goes wrong, the first call will say."""
+        with contextlib.suppress(Exception):
+            self._connect()
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write a blob. Raises StoreError, AccessDenied, CredentialsError."""

@@ -38,7 +38,10 @@ class Sandbox:
     """One environment of the function, which serves one invocation after the other."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Start the worker, where the function's settings say what store it will use: it boots meanwhile."""
+        """Start the worker, where the function's settings say what store it will use.
+
+        It is waited for: in this phase a function has a whole processor, however little memory it has.
+        """
         # A map inside a task runs in that task; nothing else can be written to than /tmp.
         own = {"WRENLITE_BACKEND": "inline", "WRENLITE_CONFIG": "", "HOME": "/tmp"}  # noqa: S108  # Lambda's
         self._env = {**environ, **own}
@@ -47,7 +50,8 @@ class Sandbox:
         self._worker: Worker | None = None
         if "WRENLITE_BUCKET" in environ:
             owner = environ.get("WRENLITE_BUCKET_OWNER")
-            self._worker_for(Place(environ["WRENLITE_BUCKET"], environ.get("WRENLITE_PREFIX", ""), owner))
+            place = Place(environ["WRENLITE_BUCKET"], environ.get("WRENLITE_PREFIX", ""), owner)
+            self._worker_for(place).wait_until_ready()
 
     def handle(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Run the batch in an event; returns the reply."""

@@ -1,0 +1,43 @@
+"""The schedule on a Lambda in simulated time: deterministic, whatever this machine is doing."""
+
+import pytest
+
+from benchmarks.simulation import Case, cases, simulate, unknowing
+
+CASES = {case.name: case for case in cases()}
+
+
+def test_equal_tasks_take_little_longer_than_the_best_schedule():
+    run = simulate(CASES["10,000 x 1 s"])
+    assert run.makespan_s <= 1.15 * run.best_s
+    assert run.throttled == 0
+
+
+@pytest.mark.parametrize("concurrency", [100, 1000])
+def test_uneven_tasks_take_little_longer_than_any_schedule_that_cannot_know_them(concurrency):
+    case = CASES["10,000 x 1 ms to 60 s, log-uniform"]._replace(concurrency=concurrency)
+    assert simulate(case).makespan_s <= 1.25 * unknowing(case)
+
+
+def test_an_account_with_concurrency_ten_is_used_to_the_full_though_nobody_said_so():
+    run = simulate(CASES["1,000 x 1 s, limit 10 unknown to the client"])
+    assert run.makespan_s <= 1.1 * run.best_s
+    assert run.throttled <= 0.25 * run.requests
+
+
+def test_tasks_of_minutes_start_at_once_and_alone():
+    case = CASES["100 x 5 min"]
+    run = simulate(case)
+    assert run.requests == 100
+    assert run.makespan_s <= 302
+
+
+def test_small_tasks_make_few_requests():
+    run = simulate(CASES["10,000 x 1 ms"])
+    assert run.requests <= 0.02 * 10_000
+
+
+@pytest.mark.parametrize("count", [1, 3, 16, 17, 100])
+def test_few_tasks_take_one_round_trip_more_at_most(count):
+    run = simulate(Case("few", [0.5] * count, 1000))
+    assert run.makespan_s <= 0.5 + 0.5 + 0.5  # the wait for the first wave, the start of a sandbox, the task
