@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test full check bench lab clean
+.PHONY: help demo test full check bench bench-aws aws-bed lab clean
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
 	@echo "make test   the tests"
 	@echo "make full   the tests with the slow matrices"
 	@echo "make check  linters, types, import layers, limits of size"
 	@echo "make bench  ours beside ProcessPoolExecutor and joblib"
+	@echo "make aws-bed  AWS on loopback: prints the environment in which Executor.aws() runs there"
+	@echo "make bench-aws  requests, latency and CPU on the test bed"
 	@echo "make lab    JupyterLab with wrenlite"
 	@echo "make clean  remove .venv and everything that was made"
 
@@ -31,6 +33,12 @@ check: $(VENV)/done
 
 bench: $(VENV)/done
 	$(BIN)/python -m benchmarks.local $(ARGS)
+
+bench-aws: $(VENV)/done
+	$(BIN)/python -m benchmarks.aws $(ARGS)
+
+aws-bed: $(VENV)/done
+	@$(BIN)/python -m tests.aws.bed $(ARGS)
 
 lab: $(VENV)/done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab]'

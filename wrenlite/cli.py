@@ -18,7 +18,7 @@ from wrenlite.errors import WrenliteError
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="wrenlite")
 def main() -> None:
-    """Map functions over data, on this machine's cores."""
+    """Map functions over data, on this machine's cores or on AWS Lambda."""
 
 
 @main.command()
@@ -33,7 +33,7 @@ def main() -> None:
     show_default=True,
     help="Folder for the pictures.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="Local worker processes; default: as configured.")
 @click.option("--seed", type=int, default=7, show_default=True, help="The same fractals for the same seed.")
 def demo(show: str, count: int, out: Path, workers: int | None, seed: int) -> None:
     """Render random L-system fractals and a Mandelbrot poster in parallel."""
@@ -41,17 +41,24 @@ def demo(show: str, count: int, out: Path, workers: int | None, seed: int) -> No
         from wrenlite.gallery.fractals import demo as fractals
     except ModuleNotFoundError as error:
         raise click.ClickException(f"the demo needs {error.name}: pip install 'wrenlite[gallery]'") from error
-    with _clear_errors(), Executor.local(workers) as executor, Executor.local(1, progress=False) as alone:
+    with _clear_errors(), _executor(workers) as executor, Executor.local(1, progress=False) as alone:
         summary = fractals.run(executor, alone, count, seed, out, lambda line: click.echo(line, err=True))
     rows = {
         "tasks": f"{summary.tasks}",
         "wall time": f"{summary.wall_s:.2f} s",
         "CPU time": f"{summary.cpu_s:.2f} s",
-        "speed-up": f"{summary.speed_up:.2f} over one core ({summary.alone_s:.2f} s)",
+        "speed-up": f"{summary.speed_up:.2f} over one core here ({summary.alone_s:.2f} s)",
         "slowest task": f"{summary.slowest_s:.2f} s ({summary.slowest})",
         "pictures": f"{summary.files} in {out}/",
     }
+    if summary.cost is not None:
+        rows["cost"] = str(summary.cost)
     _table(rows)
+
+
+def _executor(workers: int | None) -> Executor:
+    """Where the configuration says, unless so many local workers are asked for."""
+    return Executor() if workers is None else Executor.local(workers)
 
 
 @main.command()
@@ -64,7 +71,7 @@ def info() -> None:
             "platform": platform.platform(),
             "wrenlite": __version__,
         }
-    for name in ("cloudpickle", "click", "tqdm", "platformdirs", "numpy", "pillow"):
+    for name in ("cloudpickle", "boto3", "click", "tqdm", "platformdirs", "numpy", "pillow"):
         try:
             rows[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from wrenlite.cost import Cost
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot
 from wrenlite.gallery.fractals.lsystems import Fractal, draw, random_fractals
@@ -35,6 +36,8 @@ class Summary:
     """Wall time of the same job on one worker, measured in the same run."""
     slowest: str
     slowest_s: float
+    cost: Cost | None
+    """None where nothing is charged."""
 
     @property
     def speed_up(self) -> float:
@@ -77,6 +80,7 @@ def run(
         alone_s=alone_s,
         slowest=_describe(tasks[stats.task]),
         slowest_s=stats.seconds or 0.0,
+        cost=job.cost if executor.backend.prices else None,
     )
 
 

@@ -1,0 +1,79 @@
+"""The AWS side as a user meets it: the bed started by hand, the demo on it, the zip from a wheel."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import wrenlite
+from wrenlite.gallery.fractals.demo import render
+from wrenlite.gallery.fractals.lsystems import random_fractals
+from wrenlite.gallery.fractals.mandelbrot import POSTER, tiles
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def by_hand():
+    """The bed as ``make aws-bed`` starts it; gives the environment that it prints."""
+    bed = subprocess.Popen(
+        [sys.executable, "-m", "tests.aws.bed"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    lines = [bed.stdout.readline() for _ in range(5)]
+    yield dict(re.fullmatch(r"export (\w+)=(.*)\n", line).groups() for line in lines)
+    bed.send_signal(signal.SIGINT)
+    bed.communicate(timeout=30)
+    assert bed.returncode == 0
+
+
+def test_fractals_are_the_same_bytes_on_lambda_as_on_local_cores(by_hand, monkeypatch):
+    for name, value in by_hand.items():
+        monkeypatch.setenv(name, value)
+    # Some of each kind: the whole poster takes its time on the few cores of a test machine.
+    work = [*random_fractals(8, seed=7), *tiles(POSTER, 320)[:6]]
+    with wrenlite.Executor.local(2) as local, wrenlite.Executor.aws(max_concurrency=2) as aws:
+        here, there = local.map(render, work), aws.map(render, work)
+        for mine, theirs in zip(here.results(), there.results(), strict=True):
+            assert (mine == theirs) if isinstance(mine, bytes) else (mine.tobytes() == theirs.tobytes())
+        assert there.cost.dollars > 0
+        assert here.cost.dollars == 0
+
+
+def test_the_command_runs_where_the_configuration_says(by_hand, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(f'backend = "aws"\nbucket = "{by_hand["WRENLITE_BUCKET"]}"\nmax_concurrency = 2\n')
+    env = {**os.environ, **by_hand, "WRENLITE_CONFIG": str(config)}
+    command = [str(Path(sys.executable).with_name("wrenlite")), "info"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
+    assert "AWS Lambda (wrenlite in us-east-1)" in done.stdout
+
+
+def test_the_zip_of_the_function_is_the_same_from_a_checkout_and_from_a_wheel(tmp_path):
+    def digest(python_path):
+        program = "import sys, wrenlite.deploy.function as f; sys.stdout.buffer.write(f.function_zip())"
+        env = {**os.environ, "PYTHONPATH": str(python_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=env, capture_output=True, check=True, cwd=tmp_path
+        )
+        return hashlib.sha256(done.stdout).hexdigest()
+
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
+    subprocess.run([*pip, "wheel", *options, str(ROOT)], check=True, capture_output=True, timeout=100)
+    (wheel,) = tmp_path.glob("wrenlite-*.whl")
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(installed)
+    checkout = digest(ROOT)
+    assert digest(installed) == checkout
+    assert digest(installed) == checkout, "and once more"
