@@ -12,7 +12,9 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_snippets_run(snippet, tmp_path):
+def test_snippets_run(snippet, tmp_path, request):
+    if "Executor.aws(" in snippet:
+        request.getfixturevalue("bed")
     ended = subprocess.run(
         [sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
