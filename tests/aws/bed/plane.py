@@ -14,7 +14,7 @@ import uuid
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -60,6 +60,7 @@ class Plane:
         """… per second after that."""
         self._folder = Path(tempfile.mkdtemp(prefix="wl-bed-"))
         self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
         self._idle: dict[str, list[Sandbox]] = {}
         self._all: list[Sandbox] = []
         self._running = 0
@@ -72,25 +73,28 @@ class Plane:
 
     def invoke(self, name: str, region: str, payload: bytes, *, tail: bool) -> Reply:
         """One synchronous invocation."""
-        from moto.awslambda.exceptions import UnknownFunctionException
-
+        function, refusal = self._find(name, region, payload, 6 * 2**20)
+        if refusal is not None:
+            return refusal
+        if not self._enter(function, wait=False):
+            return throttled("ConcurrentInvocationLimitExceeded")
         try:
-            function = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region].get_function(name)
-        except UnknownFunctionException:
-            return error(404, "ResourceNotFoundException", f"Function not found: {name}")
-        if len(payload) > 6 * 2**20:
-            return error(413, "RequestTooLargeException", f"{len(payload)} byte payload is too large")
-        with self._lock:
-            reserved = function.reserved_concurrency
-            if self._running >= min(self.concurrency, int(reserved) if reserved is not None else 10**9):
-                return throttled("ConcurrentInvocationLimitExceeded")
-            self._running += 1
-            self.most_running = max(self.most_running, self._running)
-        try:
-            return self._run(function, region, payload, tail)
+            return self._run(function, region, payload, str(uuid.uuid4()), tail=tail)
         finally:
-            with self._lock:
-                self._running -= 1
+            self._leave()
+
+    def invoke_later(self, name: str, region: str, payload: bytes) -> Reply:
+        """One asynchronous invocation: it is queued, and runs as soon as limits let it.
+
+        What it returns or raises goes nowhere, and it is not run again, as Lambda would after an error.
+        """
+        function, refusal = self._find(name, region, payload, 2**20)
+        if refusal is not None:
+            return refusal
+        request_id = str(uuid.uuid4())
+        event = (function, region, payload, request_id)
+        threading.Thread(target=self._run_later, args=event, daemon=True).start()
+        return Reply(202, b"", {"x-amzn-RequestId": request_id})
 
     def forget(self) -> None:
         """Kill every sandbox: the next invocations are cold."""
@@ -105,8 +109,45 @@ class Plane:
         self.forget()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _run(self, function, region: str, payload: bytes, tail: bool) -> Reply:
-        request_id = str(uuid.uuid4())
+    def _find(self, name: str, region: str, payload: bytes, most: int) -> tuple[Any, Reply | None]:
+        """The function, or why it is not to be run."""
+        from moto.awslambda.exceptions import UnknownFunctionException
+
+        try:
+            function = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region].get_function(name)
+        except UnknownFunctionException:
+            return None, error(404, "ResourceNotFoundException", f"Function not found: {name}")
+        if len(payload) > most:
+            return None, error(413, "RequestTooLargeException", f"{len(payload)} byte payload is too large")
+        return function, None
+
+    def _enter(self, function, *, wait: bool) -> bool:
+        """Take one of the places there are for running at once; False where there is none."""
+        with self._left:
+            reserved = function.reserved_concurrency
+            own = int(reserved) if reserved is not None else 10**9
+            while self._running >= min(self.concurrency, own):
+                if not wait:
+                    return False
+                self._left.wait(1.0)  # the settings may change with nobody leaving
+            self._running += 1
+            self.most_running = max(self.most_running, self._running)
+            return True
+
+    def _leave(self) -> None:
+        with self._left:
+            self._running -= 1
+            self._left.notify_all()
+
+    def _run_later(self, function, region: str, payload: bytes, request_id: str) -> None:
+        self._enter(function, wait=True)
+        try:
+            while self._run(function, region, payload, request_id, tail=False).status == 429:
+                time.sleep(1.0)  # no sandbox may be started yet; Lambda, too, comes back later
+        finally:
+            self._leave()
+
+    def _run(self, function, region: str, payload: bytes, request_id: str, *, tail: bool) -> Reply:
         key = json.dumps(
             [function.get_configuration(), function.environment_vars], sort_keys=True, default=str
         )

@@ -61,9 +61,11 @@ class Bed:
         return Response(reply.body, reply.status, reply.headers)(environ, start_response)
 
     def _invoke(self, name: str, request: Request) -> Reply:
+        name, region = name.rpartition(":")[2], _scope(request)[2]
+        if request.headers.get("X-Amz-Invocation-Type") == "Event":
+            return self.plane.invoke_later(name, region, request.get_data())
         tail = request.headers.get("X-Amz-Log-Type") == "Tail"
-        region = _scope(request)[2]
-        return self.plane.invoke(name.rpartition(":")[2], region, request.get_data(), tail=tail)
+        return self.plane.invoke(name, region, request.get_data(), tail=tail)
 
     def _settings(self, request: Request) -> Any:
         """Account settings are the plane's to say; the rest is moto's."""
