@@ -208,9 +208,7 @@ def lithops(bed: RemoteBed, python: str) -> None:
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=400)
     found = json.loads(done.stdout)
     tuned = found["tuned"]
-    print(
-        f"\nLithops {found['version']} on the same bed (its own settings / its polls every {tuned['poll_s']} s)"
-    )
+    print(f"\nLithops {found['version']} on the same bed (as it is / polling every {tuned['poll_s']} s)")
     print(f"  latency of one warm no-op  {found['warm_s'] * 1e3:8.2f} ms / {tuned['warm_s'] * 1e3:.2f} ms")
     for count in found["requests"]:
         print(f"  {count:>5} tasks, chunksize 1     {found['requests'][count]}")

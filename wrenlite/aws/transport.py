@@ -152,7 +152,7 @@ def _pool(url: str, ca_bundle: str | None, connections: int) -> Any:
         context = create_urllib3_context()
         context.load_verify_locations(get_cert_path(ca_bundle or True))
         options |= {"ssl_context": context}
-    proxy = get_environ_proxies(url).get(scheme)
+    proxy = get_environ_proxies(url).get("https") if scheme == "https" else None  # a test server is not far
     manager = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
     return manager.connection_from_url(url)
 
