@@ -157,6 +157,7 @@ def stub() -> Iterator[dict[str, str]]:
         }
         server.stdin.close()
         server.wait()
+        server.stdout.close()
 
 
 def client() -> None:

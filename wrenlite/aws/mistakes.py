@@ -88,7 +88,7 @@ def unreachable(what: str, error: Exception) -> BackendError | StoreError:
 
 
 def _s3_error(action: str, bucket: str, key: str | None, error: Any) -> Exception:
-    code, said = str(error.response["Error"].get("Code", "")), str(error.response["Error"].get("Message", ""))
+    code, said = str(error.response["Error"].get("Code")), error.response["Error"].get("Message") or ""
     status = error.response["ResponseMetadata"].get("HTTPStatusCode")
     place = f"s3://{bucket}/{key or ''}"
     if code == "NoSuchBucket":
