@@ -1,4 +1,4 @@
-"""The least that the function's role needs, on a server that enforces policies: Ceph's radosgw, through STS."""
+"""The least that the function's role needs, on a server that enforces it: Ceph's radosgw, through STS."""
 
 import json
 import uuid
@@ -40,7 +40,7 @@ def stores(radosgw, monkeypatch):
         "Principal": {"AWS": ["arn:aws:iam:::user/test"]},
         "Action": ["sts:AssumeRole"],
     }
-    made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)
+    made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=policy(trust))
     iam.put_role_policy(RoleName=role, PolicyName="store", PolicyDocument=policy(*role_statements(bucket)))
     sts = session.create_client("sts")
     keys = sts.assume_role(RoleArn=made["Role"]["Arn"], RoleSessionName="function")["Credentials"]
