@@ -66,11 +66,3 @@ def test_the_role_reads_code_and_writes_values_and_nothing_else(stores):
     }.items():
         with pytest.raises(wrenlite.AccessDenied, match=f'"Action": "{action}"'):
             call()
-
-
-def test_keys_that_are_unknown_are_told_from_a_policy_that_is_missing(stores):
-    owner, _ = stores
-    session = Session()
-    session.set_credentials("NOBODY", "TESTSECRET")
-    with pytest.raises(wrenlite.CredentialsError, match="does not know these credentials"):
-        S3Store(owner.bucket, PREFIX, session=session).get("code/abc")
