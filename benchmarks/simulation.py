@@ -63,7 +63,7 @@ class Cloud:
         self._warm: list[int] = []
         self._tokens, self._refilled = float(case.burst), 0.0
 
-    def open(self) -> None:
+    def open(self, tasks: int = 1) -> None:
         """Nothing to get ready."""
 
     def close(self) -> None:

@@ -37,9 +37,11 @@ class Blobs:
         """Put a blob, unless it was put before; returns its digest. Raises StoreError, BackendError."""
         name = digest(blob)
         with self._lock:
-            if name not in self._there:
-                self._store.put(code_key(name), blob, if_absent=True)
-                self._there.add(name)
+            there = name in self._there
+        if not there:  # without the lock: it may take its time, and two that do the same do no harm
+            self._store.put(code_key(name), blob, if_absent=True)
+        with self._lock:
+            self._there.add(name)
             self._holders[name] += 1
             self._held[name] = blob
         return name
@@ -63,12 +65,9 @@ class Blobs:
 
     def put(self, parcel: Parcel) -> None:
         """Put an object that tasks will refer to, unless it is there. Raises StoreError, BackendError."""
-        with self._lock:
-            fresh = parcel.ref.digest not in self._there
-        if fresh:
-            self._store.put(ref_key(parcel.ref.digest), parcel.blob, if_absent=True)
-            with self._lock:
-                self._there.add(parcel.ref.digest)
+        key = ref_key(parcel.ref.digest)
+        if next(iter(self._store.list(key)), None) is None:
+            self._store.put(key, parcel.blob, if_absent=True)
 
     def _forget(self, name: str, blob: bytes) -> None:
         if self._own and len(blob) >= _LARGE:

@@ -1,7 +1,8 @@
 """What AWS charges, as an estimate: pure functions over a dated table of prices.
 
 Not counted: the free tier, taxes, savings plans, ephemeral storage over 512 MB, transfer and what lies
-in the bucket. S3 requests of workers are not counted either: one GET a cold worker, $0.0000004 each.
+in the bucket. S3 requests are not counted either: a GET a cold worker ($0.0000004), and a PUT ($0.000005)
+for each function, each object, and each batch, value or reply that has to be stored.
 """
 
 from __future__ import annotations

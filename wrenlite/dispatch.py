@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
+from wrenlite.cost import Cost
 from wrenlite.errors import ExecutorClosed, WrenliteError
 from wrenlite.futures import HEARTBEAT_S
 from wrenlite.invoker import Backend
@@ -92,7 +93,7 @@ class Dispatcher:
         with self._door:
             if not self._open:
                 raise ExecutorClosed("this executor was shut down; make a new one")
-            self._backend.invoker.open()
+            self._backend.invoker.open(work.unsettled)
             self._schedule.works[work.job] = work
             self._inbox.put(NewWork(work))
             if self._thread is None and not self._backend.in_caller:
@@ -102,6 +103,11 @@ class Dispatcher:
                 _running.add(self)
         if self._backend.in_caller:
             self._work_off()
+
+    @property
+    def cost(self) -> Cost:
+        """What all jobs cost so far."""
+        return self._schedule.cost
 
     @property
     def trouble(self) -> str:

@@ -17,6 +17,7 @@ from wrenlite import local, modules, refs
 from wrenlite.blobs import Blobs
 from wrenlite.codec import Call, function_name, largest_parts, pack_call, pack_items
 from wrenlite.config import Config, Progress
+from wrenlite.cost import Cost
 from wrenlite.dispatch import Dispatcher
 from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable
 from wrenlite.futures import Future
@@ -107,6 +108,7 @@ class Executor:
         profile: str | None = None,
         region: str | None = None,
         bucket: str | None = None,
+        bucket_owner: str | None = None,
         prefix: str | None = None,
         function: str | None = None,
         endpoint_url: str | None = None,
@@ -120,6 +122,7 @@ class Executor:
             profile: of the AWS configuration files; default: boto3's own chain.
             region: such as ``eu-west-1``; default: the profile's.
             bucket: where functions and large values go.
+            bucket_owner: the account that the bucket must belong to; default: the function's.
             prefix: what keys in the bucket begin with.
             function: the Lambda function's name; default: ``wrenlite``.
             endpoint_url: of servers that speak AWS's protocols in place of AWS.
@@ -137,6 +140,7 @@ class Executor:
             profile=profile,
             region=region,
             bucket=bucket,
+            bucket_owner=bucket_owner,
             prefix=prefix,
             function=function,
             endpoint_url=endpoint_url,
@@ -224,6 +228,11 @@ class Executor:
         self._blobs.put(parcel)
         self._module_names |= parcel.modules
         return parcel.ref
+
+    @property
+    def cost(self) -> Cost:
+        """What all jobs of this executor cost so far, on AWS; an estimate. Zero dollars on local cores."""
+        return self._dispatcher.cost
 
     def as_concurrent(self) -> Pool:
         """This executor as a ``concurrent.futures.Executor``, for libraries that take one."""

@@ -93,8 +93,10 @@ class Future(concurrent.futures.Future[Any]):
         return self._await().__await__()
 
     async def _await(self) -> Any:
+        import asyncio
+
         await until(self.done, self.cancel)
-        return self.result()
+        return await asyncio.to_thread(self.result)  # the value may have to be fetched
 
     def result(self, timeout: float | None = None) -> Any:
         """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""

@@ -31,6 +31,10 @@ class Gate:
         self._bytes = 0
         self._in_flight = 0
         self._spent = 0.0
+        self.requests = 0
+        """That are paid for."""
+        self.gb_s = 0.0
+        """That are billed."""
         self.trouble = ""
         """Why nothing is sent at the moment; empty where all is well."""
 
@@ -42,7 +46,7 @@ class Gate:
     @property
     def hopeless(self) -> bool:
         """The backend has not worked for so long that waiting on makes no sense."""
-        return self._flow.hopeless
+        return self._clock() - self._flow.down_since >= self._backend.pace.outage_s
 
     def start_anew(self) -> None:
         """Nobody waits any more: the next job tries as if nothing had happened."""
@@ -53,12 +57,10 @@ class Gate:
         """Seconds until another request may be sent; infinite: when one that is in flight has ended."""
         if self._backend.in_caller:  # a request has a slot of its own: it may come from a task of another one
             return 0.0
-        if self._in_flight >= self.slots:
-            return math.inf
         most = self._backend.pace.flight_bytes
-        if most is not None and self._bytes >= most:
+        if self._in_flight >= self._backend.invoker.slots or (most is not None and self._bytes >= most):
             return math.inf
-        return max(0.0, self._flow.resumes - self._clock())
+        return max(0.0, pacing.opens_at(self._flow, self._in_flight) - self._clock())
 
     def affords(self, seconds: float, in_flight: Iterable[InFlight]) -> bool:
         """Whether a request of so many seconds fits into the budget, beside what is in flight."""
@@ -66,8 +68,10 @@ class Gate:
         if prices is None or budget is None:
             return True
         now = self._clock()
-        running = sum(prices.of_seconds(max(each.expected_s, now - each.sent)) for each in in_flight)
-        return self._spent + running + prices.of_seconds(seconds) <= budget
+        running = [max(each.expected_s, now - each.sent) for each in in_flight]
+        # Of a task about which nothing is known, the oldest that runs is the best guess.
+        expected = seconds or max(running, default=0.0)
+        return self._spent + sum(map(prices.of_seconds, running)) + prices.of_seconds(expected) <= budget
 
     def broke(self) -> BudgetExceeded:
         """What to say when it does not."""
@@ -86,8 +90,7 @@ class Gate:
         """It has ended."""
         self._in_flight -= 1
         self._bytes -= in_flight.size
-        if self._backend.prices is not None:
-            self._spent += self._backend.prices.dollars(ended.usage.requests, ended.usage.gb_s)
+        self.charge(ended.usage)
         if isinstance(ended.cause, Throttled):
             self.trouble = str(ended.cause.error)
             self._flow = pacing.after_refusal(
@@ -103,6 +106,13 @@ class Gate:
         elif not isinstance(ended.cause, Lost | Refused | Missing):
             self.trouble = ""
             self._flow = pacing.after_success(self._flow, self._backend.invoker.slots)
+
+    def charge(self, usage: Usage) -> None:
+        """What a request took."""
+        self.requests += usage.requests
+        self.gb_s += usage.gb_s
+        if self._backend.prices is not None:
+            self._spent = self._backend.prices.dollars(self.requests, self.gb_s)
 
     def at_worst(self) -> Usage:
         """What is charged for a request of which nobody knows how long it ran: the time limit."""

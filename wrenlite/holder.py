@@ -30,7 +30,7 @@ from wrenlite.errors import (
     WorkerStartError,
 )
 from wrenlite.obituary import obituary, signal_name
-from wrenlite.protocol import PROTOCOL, Died, Ended, Missing, Outcome, Packed, Refused, Request, Stored, Usage
+from wrenlite.protocol import PROTOCOL, Cause, Died, Ended, Outcome, Packed, Refused, Request, Stored, Usage
 from wrenlite.store import Store
 from wrenlite.worker import BEGIN, END, OUTCOME, READY, Hello, peak_bytes, read_bounded
 
@@ -110,7 +110,7 @@ class Worker:
         self._reaping = threading.Lock()
         self._peak_bytes = 0
         self._inherited_bytes = 0
-        self._end = float("inf")
+        self._within_s = self._end = float("inf")
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)  # so that it can be cut while it is written
         life, self._life = os.pipe()
@@ -186,7 +186,8 @@ class Worker:
                 attempt only where it had them all; otherwise it is reported as not started.
         """
         finished = 0
-        self._end = float("inf") if within_s is None else time.monotonic() + within_s
+        self._within_s = float("inf") if within_s is None else within_s
+        self._end = time.monotonic() + self._within_s
 
         def count(outcomes: list[Outcome]) -> None:
             nonlocal finished
@@ -196,7 +197,7 @@ class Worker:
         self.modules = request.modules or self.modules
         try:
             self._send(request)
-            usage, missing = self._collect(request, count)
+            usage, cause = self._collect(request, count)
         except _Gone as gone:
             error = self._bury(gone.error)
             usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
@@ -206,7 +207,7 @@ class Worker:
                 return Ended(None, usage, request.tasks[finished:])
             return Ended(Died(error), usage, request.tasks[finished + 1 :])
         self._cold = False
-        return Ended(Missing(missing) if missing else None, usage, request.tasks[finished:])
+        return Ended(cause, usage, request.tasks[finished:])
 
     def kill(self) -> None:
         """End it and what it started, at once. ``run`` then says that it died."""
@@ -231,7 +232,7 @@ class Worker:
         except BrokenPipeError:
             raise _Gone from None
 
-    def _collect(self, request: Request, emit: Callable[[list[Outcome]], None]) -> tuple[Usage, str | None]:
+    def _collect(self, request: Request, emit: Callable[[list[Outcome]], None]) -> tuple[Usage, Cause | None]:
         limit = request.limits.task_timeout_s
         left = len(request.tasks)
         now = time.monotonic()
@@ -255,7 +256,7 @@ class Worker:
             if left > _MANY:
                 time.sleep(_GATHER_S)
 
-    def _sort(self, messages: list[Any]) -> tuple[list[Outcome], tuple[Usage, str | None] | None]:
+    def _sort(self, messages: list[Any]) -> tuple[list[Outcome], tuple[Usage, Cause | None] | None]:
         outcomes = []
         end = None
         for kind, *content in messages:
@@ -264,8 +265,8 @@ class Worker:
                 value = Packed(*packed) if len(packed) == 2 else Stored(*packed)
                 outcomes.append(Outcome(task, ok, value, *rest))
             elif kind == END:
-                usage, missing = content
-                end = Usage(*usage)._replace(cold=self._cold), missing
+                usage, cause = content
+                end = Usage(*usage)._replace(cold=self._cold), cause
             elif kind == READY:
                 self._check_versions(*content)
         return outcomes, end
@@ -315,7 +316,8 @@ class Worker:
 
     def _check_time(self) -> None:
         if time.monotonic() >= self._end:
-            raise _Late(TaskTimeout("the time that its whole batch had ran out while it ran"))
+            text = f"it ran for all of the {self._within_s:.1f} s that there are"
+            raise _Late(TaskTimeout(f"{text} (on Lambda the function's limit: wrenlite-setup --timeout)"))
 
     def _look(self) -> None:
         """See whether a worker that says nothing has been stopped, or is gone though its pipe is open."""
@@ -377,7 +379,7 @@ class Worker:
     def _let_leave(self) -> None:
         try:
             pidfd = os.pidfd_open(self._process.pid)
-        except ProcessLookupError:
+        except OSError:  # it is gone, or this system does not let us
             return
         try:
             poll = select.poll()

@@ -15,8 +15,11 @@ NO_LIMITS = Limits()
 class Flight(Protocol):
     """A request on its way."""
 
-    def cancel(self) -> None:
-        """Stop it if it still runs; it ends with ``Ended`` all the same. For any thread, at any time."""
+    def cancel(self) -> bool:
+        """Stop it if it still runs; it ends with ``Ended`` all the same. For any thread, at any time.
+
+        Returns whether it stops: then what it ends of is our doing, and no task's.
+        """
 
 
 class Invoker(Protocol):
@@ -25,8 +28,8 @@ class Invoker(Protocol):
     slots: int
     """How many requests can run at once."""
 
-    def open(self) -> None:
-        """Get ready, in the thread of a caller that has something to run. May be called again.
+    def open(self, tasks: int = 1) -> None:
+        """Get ready, in the thread of a caller that has so many tasks to run. May be called again.
 
         Threads are started here: once the interpreter ends, and waits for its jobs, Python 3.12 starts none.
         """
@@ -53,7 +56,9 @@ class Pace:
     first_wave: int | None = None
     """Batches of a job that are in flight at most while nothing is known of its tasks; None: any number."""
     patience_s: float = 0.0
-    """Seconds after which a first wave that has not returned is followed by single tasks."""
+    """Seconds at most after which a first wave that has not returned is followed by single tasks."""
+    outage_s: float = 120.0
+    """Seconds in which a service answers nothing but errors, after which the jobs fail."""
     backoff_s: float = 0.1
     """Seconds of the first pause after a refusal, before jitter; they double up to 100 times that."""
 
@@ -77,5 +82,7 @@ class Backend:
     """Dollars that may be spent."""
     code_bytes: int | None = None
     """Bytes of a pickled function at most."""
+    modules_stay: bool = True
+    """A worker keeps one version of the user's modules, and is replaced for another."""
     own_store: bool = True
     """Nobody else uses the store: what no open job needs can go."""

@@ -347,13 +347,13 @@ class Job(Sequence[Future]):
             and index not in self._values
             and index not in self._released
         ]
-        with (
-            resolving(self._table),
-            contextlib.closing(
-                fetch_all(self._store, [outcome for _, outcome in wanted], self._task)
-            ) as all_packed,
-        ):
-            for (index, outcome), packed in zip(wanted, all_packed, strict=True):
+        fetched = fetch_all(self._store, [outcome for _, outcome in wanted], self._task)
+        with resolving(self._table), contextlib.closing(fetched):
+            for (index, outcome), packed in zip(wanted, fetched, strict=True):
+                if isinstance(packed, WrenliteError):  # it may be there the next time
+                    if len(wanted) == 1:
+                        raise packed
+                    continue
                 try:
                     value = pickle.loads(packed.data, buffers=packed.buffers)
                 except Exception as error:

@@ -20,8 +20,8 @@ from wrenlite.errors import BackendError, ConfigError, StoreError, WorkerDied
 from wrenlite.holder import Worker
 from wrenlite.invoker import Backend, Flight, Pace
 from wrenlite.modules import worker_path
-from wrenlite.protocol import Died, Emit, Ended, Missing, Refused, Request, Usage
-from wrenlite.runner import BlobMissing, Runner
+from wrenlite.protocol import Died, Emit, Ended, Refused, Request, Usage
+from wrenlite.runner import NotRun, Runner
 from wrenlite.store import LocalStore
 
 IDLE_S = 60.0
@@ -145,7 +145,7 @@ class ProcessInvoker:
 
         self._start_worker = start_worker
 
-    def open(self) -> None:
+    def open(self, tasks: int = 1) -> None:
         """Make the slots: threads that wait for requests. A worker is started with a slot's first one."""
         with self._lock:
             if not self._all and not self._closed:
@@ -189,12 +189,13 @@ class _ProcessFlight:
         self._worker: Worker | None = None
         self._cancelled = False
 
-    def cancel(self) -> None:
+    def cancel(self) -> bool:
         """Kill the worker if it is at this request; never start it otherwise."""
         with self._lock:
             self._cancelled = True
             if self._worker is not None:
                 self._worker.kill()
+        return True
 
     def run(self, worker: Worker) -> Ended:
         """Run it, unless it was cancelled before."""
@@ -293,7 +294,7 @@ class InlineInvoker:
         self._store = store
         self._runner = Runner(store, inline=True)
 
-    def open(self) -> None:
+    def open(self, tasks: int = 1) -> None:
         """Nothing to get ready."""
 
     def start(self, request: Request, emit: Emit) -> Flight:
@@ -307,8 +308,8 @@ class InlineInvoker:
                 done += 1
                 busy_s += outcome.seconds
                 emit((outcome,))
-        except BlobMissing as error:
-            cause = Missing(error.key)
+        except NotRun as error:
+            cause = error.cause
         emit((), Ended(cause, Usage(busy_s, worker=str(os.getpid())), request.tasks[done:]))
         return _Landed()
 
@@ -320,5 +321,6 @@ class InlineInvoker:
 class _Landed:
     """A flight that was over before anybody could cancel it."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> bool:
         """Too late."""
+        return False

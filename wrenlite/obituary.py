@@ -6,6 +6,9 @@ import signal
 
 from wrenlite.errors import OutOfMemory, TaskError, WorkerDied
 
+_SUPERVISOR_BYTES = 64 * 2**20
+"""What else lives within the same limit: inside Lambda, the handler."""
+
 
 def obituary(code: int | None, peak_bytes: int, memory_limit: int | None) -> TaskError:
     """The error for the task that was running.
@@ -20,7 +23,7 @@ def obituary(code: int | None, peak_bytes: int, memory_limit: int | None) -> Tas
     if code >= 0:
         return WorkerDied(f"its worker exited with code {code}")
     name, peak = signal_name(-code), f"{peak_bytes / 2**20:,.0f} MB"
-    if memory_limit and peak_bytes >= 0.9 * memory_limit:
+    if memory_limit and peak_bytes >= min(0.9 * memory_limit, memory_limit - _SUPERVISOR_BYTES):
         limit = f"{memory_limit / 2**20:,.0f} MB"
         return OutOfMemory(f"its worker was killed by {name} holding {peak} of the {limit} it may")
     doubt = ""

@@ -26,11 +26,11 @@ _PATIENCE = 5
 
 _BACKOFF_TIMES = 100.0
 """The longest pause after a refusal, in terms of the first."""
-_STRIKES = 10
-"""Errors of the service in so many consecutive round trips, without one success, fail the jobs."""
 _PROBE = 0.2
 """Where refusals began, so much more is tried first, as a share; twice as much with every generation of
 successes that brings none."""
+_TRY_AFTER_S = 1.0
+"""Seconds after a refusal in which nothing has ended, after which one more request is tried."""
 LOST_RUNS = 3
 """A task whose answers are lost so many times is given up: something about it breaks connections."""
 
@@ -105,11 +105,17 @@ def next_batch(
     return Batch(size, pace.batch_bytes, pace.target_s * _PATIENCE)
 
 
-def first_wave_waits(pace: Pace, *, sent: int, sent_at: float, now: float, capped: bool) -> float | None:
+def first_wave_waits(
+    pace: Pace, *, queued: int, slots: int, sent: int, sent_at: float, now: float, capped: bool
+) -> float | None:
     """Seconds that a job whose tasks' time is unknown still waits for its first batches; None: none.
+
+    The more slots would be filled with what may be next to nothing, the longer.
 
     Args:
         pace: the backend's.
+        queued: tasks of the job that wait.
+        slots: requests that may be in flight.
         sent: batches of the job that are in flight.
         sent_at: when the last of the first wave was handed out.
         now: the time.
@@ -119,7 +125,7 @@ def first_wave_waits(pace: Pace, *, sent: int, sent_at: float, now: float, cappe
         return None
     if capped:
         return math.inf
-    left = sent_at + pace.patience_s - now
+    left = sent_at + pace.patience_s * min(1.0, queued / slots) - now
     return left if left > 0 else None
 
 
@@ -141,22 +147,24 @@ class Flow(NamedTuple):
     """When the last refusal counted: those of requests that were sent before tell the same again."""
     strikes: int = 0
     """Round trips that brought refusals, since the last success."""
-    failures: int = 0
-    """Of these, in a row, the ones that a service gives that does not work."""
-
-    @property
-    def hopeless(self) -> bool:
-        """The service has not worked for so long that waiting on makes no sense."""
-        return self.failures >= _STRIKES
+    down_since: float = math.inf
+    """Since when the service has answered nothing but errors, or not at all."""
 
 
 def after_success(flow: Flow, slots: int) -> Flow:
     """A request was taken and answered: more may be in flight, but carefully where refusals began."""
-    if flow.limit >= slots and not flow.strikes:
+    if flow.limit >= slots and not flow.strikes and flow.down_since == math.inf:
         return flow
+    # What is free again may be used at once.
     step = min(1.0, max(1 / flow.limit, _PROBE * 2.0 ** min(flow.calm, 30)))
     calm = flow.calm + 1 / flow.limit
-    return flow._replace(limit=min(float(slots), flow.limit + step), calm=calm, strikes=0, failures=0)
+    return flow._replace(
+        limit=min(float(slots), flow.limit + step),
+        calm=calm,
+        resumes=-math.inf,
+        strikes=0,
+        down_since=math.inf,
+    )
 
 
 def after_refusal(
@@ -194,5 +202,18 @@ def after_refusal(
         resumes=now + longest * jitter,
         struck=now,
         strikes=flow.strikes + 1,
-        failures=0 if patient else flow.failures + 1,
+        down_since=math.inf if patient else min(flow.down_since, now),
     )
+
+
+def opens_at(flow: Flow, in_flight: int) -> float:
+    """When another request may be sent beside those in flight; infinite: when one of them has ended.
+
+    After refusals, as long as nothing ends, one more than the limit is tried now and then: what is in flight
+    may run for minutes, and what was in the way may be gone in a second.
+    """
+    if in_flight < int(flow.limit):
+        return flow.resumes
+    if flow.strikes and in_flight == int(flow.limit):
+        return max(flow.resumes, flow.struck + _TRY_AFTER_S)
+    return math.inf

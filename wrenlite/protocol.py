@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol, TypeAlias
 
-from wrenlite.errors import BackendError, ConnectionLost, TaskError
+from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
 PROTOCOL = 1
 """Raised whenever a record below changes its meaning; both sides must agree on it."""
@@ -134,7 +134,7 @@ class Died(NamedTuple):
 class Refused(NamedTuple):
     """Nothing can run there: fails the job, not its tasks one by one."""
 
-    error: BackendError
+    error: BackendError | StoreError
 
 
 class Throttled(NamedTuple):

@@ -11,7 +11,7 @@ import contextlib
 import pickle
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from wrenlite import pipe
@@ -19,9 +19,6 @@ from wrenlite.codec import pack_object
 from wrenlite.errors import NotFound
 from wrenlite.protocol import ref_key
 from wrenlite.store import Store, digest, get_verified
-
-_KEPT = 16
-"""Objects that a worker keeps, the ones used last."""
 
 _in_use = threading.local()
 
@@ -64,9 +61,16 @@ def pack(obj: object) -> Parcel:
 class Objects:
     """A worker's objects, fetched when they are first needed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, most_bytes: int, let_go: Callable[[], None]) -> None:
+        """Args:
+        store: where they lie.
+        most_bytes: how much of them is kept, the ones used last; one at least.
+        let_go: called when some have to go, for whoever else may hold them.
+        """
         self._store = store
-        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._most_bytes = most_bytes
+        self._let_go = let_go
+        self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -78,14 +82,21 @@ class Objects:
         finally:
             _in_use.objects = before
 
-    def get(self, wanted: str) -> Any:
-        """The object with that digest. Raises NotFound, IntegrityError."""
+    def get(self, wanted: str, size: int) -> Any:
+        """The object with that digest and size. Raises NotFound, IntegrityError."""
         if wanted not in self._kept:
-            self._kept[wanted] = self._fetch(wanted)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            self._make_room(size)
+            self._kept[wanted] = self._fetch(wanted), size
         self._kept.move_to_end(wanted)
-        return self._kept[wanted]
+        return self._kept[wanted][0]
+
+    def _make_room(self, size: int) -> None:
+        held = sum(other for _, other in self._kept.values())
+        if self._kept and held + size > self._most_bytes:
+            self._let_go()
+        while self._kept and held + size > self._most_bytes:
+            _, (_, freed) = self._kept.popitem(last=False)
+            held -= freed
 
     def _fetch(self, wanted: str) -> Any:
         try:
@@ -98,4 +109,4 @@ class Objects:
 
 def _resolve(digest: str, size: int) -> Any:
     objects: Objects | None = getattr(_in_use, "objects", None)
-    return Ref(digest, size) if objects is None else objects.get(digest)
+    return Ref(digest, size) if objects is None else objects.get(digest, size)

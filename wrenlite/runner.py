@@ -13,10 +13,32 @@ from typing import Any, NamedTuple
 
 from wrenlite import pipe
 from wrenlite.codec import Call, Packer, explain, function_name, unpack_call
-from wrenlite.errors import NotFound, OutOfMemory, RemoteError, ResultNotPicklable, WorkerDied
+from wrenlite.errors import (
+    BackendError,
+    IntegrityError,
+    NotFound,
+    OutOfMemory,
+    RemoteError,
+    ResultNotPicklable,
+    ServiceUnavailable,
+    StoreError,
+    WorkerDied,
+)
 from wrenlite.modules import Shipped
 from wrenlite.names import Names, resolving
-from wrenlite.protocol import Outcome, Packed, Request, Stored, Style, code_key, result_key
+from wrenlite.protocol import (
+    Cause,
+    Missing,
+    Outcome,
+    Packed,
+    Refused,
+    Request,
+    Stored,
+    Style,
+    Throttled,
+    code_key,
+    result_key,
+)
 from wrenlite.refs import Objects
 from wrenlite.store import Store, digest, get_verified
 from wrenlite.traces import pack_failure
@@ -26,6 +48,8 @@ JOBS = 8
 tasks of one leave in a global or a default argument, another does not find."""
 
 
+_OBJECT_BYTES = 1 << 30
+"""Of objects behind refs that a worker keeps, where its memory has no limit; otherwise a quarter of that."""
 _RECENT_BYTES = 4 << 20
 """Larger blobs are not kept once they are unpickled."""
 RESERVED_BYTES = 80 * 1024
@@ -34,12 +58,12 @@ _OUTCOME_BYTES = 300
 """What an outcome takes beside value and output."""
 
 
-class BlobMissing(Exception):
-    """The code or the items of a request are not in the store: nothing of it ran."""
+class NotRun(Exception):
+    """Nothing of a request ran, for a reason that is no task's."""
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class _Loaded(NamedTuple):
@@ -69,7 +93,7 @@ class Runner:
         self._inline = inline
         self._take_output = take_output
         self._memory_limit = memory_limit
-        self._objects = Objects(store)
+        self._objects = Objects(store, (memory_limit or _OBJECT_BYTES * 4) // 4, self._let_go)
         self._recent: OrderedDict[str, bytes] = OrderedDict()
         self._loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()
         self._modules: tuple[str, Shipped] | None = None
@@ -78,7 +102,7 @@ class Runner:
         """Run the tasks in order and yield each one's outcome as soon as it is there.
 
         Ends early, without an outcome for the tasks that are left, past ``limits.stop_after_s`` and where
-        ``limits.reply_bytes`` has no room for another one. Raises BlobMissing before any task has run.
+        ``limits.reply_bytes`` has no room for another one. Raises NotRun before any task has run.
 
         Args:
             request: the batch.
@@ -88,11 +112,11 @@ class Runner:
             try:
                 loaded = self._load(request)
                 items = self._items(request)
-            except BlobMissing:
+            except NotRun:
                 raise
             except Exception as error:
                 begin()
-                yield from (self._unloadable(task, error) for task in request.tasks)
+                yield from self._unloadable(request, error)
                 return
             begin()
             stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
@@ -124,6 +148,10 @@ class Runner:
                 outcome = outcome._replace(ok=False, packed=self._failed(error, packer, ()))
         text = outcome.output
         return outcome, room - size - len(text) * (1 if text.isascii() else 4) - _OUTCOME_BYTES
+
+    def _let_go(self) -> None:
+        """Drop functions of earlier jobs, which may hold objects that have to make room."""
+        self._loaded.clear()
 
     def _items(self, request: Request) -> Sequence[Packed]:
         if request.args is None:
@@ -177,7 +205,10 @@ class Runner:
             error = _because(error, WorkerDied(f"the task called sys.exit({error.code!r})"))
         elif isinstance(error, MemoryError) and self._memory_limit is not None:
             limit = f"{self._memory_limit / 2**20:,.0f} MB"
-            text = f"the task needed more than the {limit} a worker may hold, which memory_limit= sets"
+            text = (
+                f"the task needed more than the {limit} a worker may hold: memory_limit= gives more, or on "
+            )
+            text += "Lambda wrenlite-setup --memory"
             error = _because(error, OutOfMemory(text))
         elif isinstance(error, ModuleNotFoundError):
             error.add_note(
@@ -186,9 +217,14 @@ class Runner:
             )
         return pack_failure(error, packer, table, hide=2)
 
-    def _unloadable(self, task: int, error: Exception) -> Outcome:
-        packer = Packer(Names(grows=False), snapshot=False)
-        return Outcome(task, False, self._failed(error, packer, ()), time.time(), 0.0, 0.0, "")
+    def _unloadable(self, request: Request, error: Exception) -> Iterator[Outcome]:
+        """The same failure for each task, as far as they fit into a reply."""
+        packed = self._failed(error, Packer(Names(grows=False), snapshot=False), ())
+        each = packed.size + _OUTCOME_BYTES
+        room = request.limits.reply_bytes
+        count = len(request.tasks) if room is None else max(1, (room - RESERVED_BYTES) // each)
+        for task in request.tasks[:count]:
+            yield Outcome(task, False, packed, time.time(), 0.0, 0.0, "")
 
     def _load(self, request: Request) -> _Loaded:
         if request.modules is not None and not self._inline:
@@ -229,7 +265,11 @@ class Runner:
         try:
             return get_verified(self._store, key, wanted)
         except NotFound:
-            raise BlobMissing(key) from None
+            raise NotRun(Missing(key)) from None
+        except (IntegrityError, BackendError) as error:
+            raise NotRun(Refused(error)) from error
+        except StoreError as error:
+            raise NotRun(Throttled(ServiceUnavailable(str(error)), patient=False)) from error
 
 
 def _because(cause: BaseException, error: Exception) -> Exception:

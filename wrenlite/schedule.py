@@ -7,13 +7,13 @@ The decisions themselves are pure functions in ``pacing``.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from wrenlite import pacing
+from wrenlite.cost import Cost
 from wrenlite.errors import NotFound, WrenliteError
 from wrenlite.gate import Gate
 from wrenlite.invoker import Backend
@@ -23,6 +23,8 @@ from wrenlite.protocol import Ended, Lost, Missing, Outcome, Refused, Request, T
 from wrenlite.work import InFlight, Work
 
 _LONGEST_WAIT_S = 60.0
+_DEATHS = 20
+"""Tasks in a row, each alone since they had taken a sandbox with them, that do it again: it is not they."""
 _RESTORES = 3
 """How often a job's code is put into the store again before something must be wrong there."""
 
@@ -51,6 +53,13 @@ class Schedule:
         self._gate = Gate(backend, clock)
 
     @property
+    def cost(self) -> Cost:
+        """What all jobs cost so far."""
+        prices, gate = self._backend.prices, self._gate
+        dollars = prices.dollars(gate.requests, gate.gb_s) if prices else 0.0
+        return Cost(gate.requests, gate.gb_s, dollars)
+
+    @property
     def trouble(self) -> str:
         """Why nothing is sent at the moment; empty where all is well."""
         return self._gate.trouble
@@ -63,6 +72,7 @@ class Schedule:
         """Charge what is still in flight, cancelled, and waited for by nobody."""
         for in_flight in self._in_flight.values():
             in_flight.work.job.ledger.used(in_flight.indexes, self._gate.at_worst())
+            self._gate.charge(self._gate.at_worst())
 
     def start_one(self) -> bool:
         """Hand out one batch; False where nothing may be sent now, or nothing waits."""
@@ -81,14 +91,17 @@ class Schedule:
         return False
 
     def _first_wave_waits(self, work: Work) -> float | None:
-        if work.known is not None or work.options.chunksize is not None:
+        capped = self._backend.budget is not None
+        if work.known is not None or (work.options.chunksize is not None and not capped):
             return None
         return pacing.first_wave_waits(
             self._backend.pace,
+            queued=work.queued,
+            slots=self._gate.slots,
             sent=work.in_flight,
             sent_at=work.waved_at,
             now=self._clock(),
-            capped=self._backend.budget is not None,
+            capped=capped,
         )
 
     def _start_next(self, work: Work) -> bool:
@@ -107,7 +120,7 @@ class Schedule:
             if self._in_flight:  # perhaps they cost less than expected
                 self._queue.append(work)
             else:
-                self._settle_failed(work, work.take(work.queued, sys.maxsize), self._gate.broke())
+                self.fail(work, self._gate.broke())
             return False
         indexes = work.take(batch.tasks, batch.bytes)
         if work.queued:
@@ -118,7 +131,9 @@ class Schedule:
 
     def _take_turns(self, work: Work) -> None:
         """Queue a job behind the others; or before, where theirs would have its workers replaced."""
-        if all(other.options.modules == work.options.modules for other in self._queue):
+        if not self._backend.modules_stay or all(
+            other.options.modules == work.options.modules for other in self._queue
+        ):
             self._queue.append(work)
         else:
             self._queue.appendleft(work)
@@ -159,6 +174,8 @@ class Schedule:
         in_flight = self._in_flight[invocation]
         work = in_flight.work
         in_flight.seconds.extend(outcome.seconds for outcome in outcomes)
+        if outcomes:
+            work.deaths = 0
         final = []
         for outcome in outcomes:
             attempts = work.job.ledger.lose_attempt(outcome.task)
@@ -188,14 +205,14 @@ class Schedule:
             if self._gate.hopeless:
                 self._gate.start_anew()
                 for each in list(self.works.values()):
-                    self.fail(each, cause.error)
+                    self._fail_queued(each, cause.error)
         elif isinstance(cause, Missing):
             self._again(work, left)
             self._restore(work, cause.key)
         elif isinstance(cause, Lost):
-            given_up = [index for index in left if work.lose(index) >= pacing.LOST_RUNS]
+            given_up = {index for index in left if work.lose(index) >= pacing.LOST_RUNS}
             self._again(work, [index for index in left if index not in given_up])
-            self._settle_failed(work, given_up, cause.error)
+            self._settle_failed(work, sorted(given_up), cause.error)
         else:
             self._on_death(work, left, ended.not_started, cause.error)
 
@@ -207,6 +224,9 @@ class Schedule:
         suspects = [index for index in left if index not in innocent]
         if len(suspects) > 1:
             self._again(work, suspects, alone=True)
+        elif work.dies(suspects) >= _DEATHS:  # each took its whole sandbox along, and none ever returned
+            self.fail(work, error)
+            return
         for index in suspects if len(suspects) == 1 else ():
             attempts = work.job.ledger.lose_attempt(index)
             if pacing.runs_again(attempts=attempts, retries=work.options.retries):
@@ -227,6 +247,12 @@ class Schedule:
     def fail(self, work: Work, error: WrenliteError) -> None:
         """Fail every task of a job that has not ended."""
         self._settle_failed(work, [index for index, item in enumerate(work.items) if item is not None], error)
+
+    def _fail_queued(self, work: Work, error: WrenliteError) -> None:
+        """Fail the tasks of a job that wait; those in flight go on."""
+        flying = {index for each in self._in_flight.values() if each.work is work for index in each.indexes}
+        waiting = [index for index, item in enumerate(work.items) if item is not None and index not in flying]
+        self._settle_failed(work, waiting, error)
 
     def _settle_failed(self, work: Work, indexes: Sequence[int], error: WrenliteError) -> None:
         self._settle(work, [_failed(index) for index in indexes], dict.fromkeys(indexes, error))

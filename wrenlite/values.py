@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
 from wrenlite import pipe
-from wrenlite.errors import NotFound
+from wrenlite.errors import NotFound, WrenliteError
 from wrenlite.protocol import Outcome, Packed, Stored
 from wrenlite.store import Store, get_verified
 
@@ -40,18 +40,28 @@ def fetch(store: Store, outcome: Outcome, task: str) -> Packed:
 
 def fetch_all(
     store: Store, outcomes: Sequence[Outcome], name: Callable[[int], str]
-) -> Generator[Packed, None, None]:
-    """What these outcomes hold, in their order; several of those in the store are fetched at a time."""
+) -> Generator[Packed | WrenliteError, None, None]:
+    """What these outcomes hold, in their order, or why it cannot be had; several are fetched at a time."""
+
+    def one(outcome: Outcome) -> Packed | WrenliteError:
+        try:
+            return fetch(store, outcome, name(outcome.task))
+        except WrenliteError as error:
+            return error
+
     if sum(isinstance(outcome.packed, Stored) for outcome in outcomes) < 2:
-        yield from (fetch(store, outcome, name(outcome.task)) for outcome in outcomes)
+        yield from map(one, outcomes)
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(_THREADS, "wrenlite-fetch") as threads:
-        ahead: deque[Future[Packed]] = deque()
+    threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")
+    try:
+        ahead: deque[Future[Packed | WrenliteError]] = deque()
         for outcome in outcomes:
-            ahead.append(threads.submit(fetch, store, outcome, name(outcome.task)))
+            ahead.append(threads.submit(one, outcome))
             if len(ahead) > _AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)

@@ -55,6 +55,7 @@ class Work:
         """How often the code was found missing."""
         self._lost: Counter[int] = Counter()
         self._alone: set[int] = set()
+        self.deaths = 0
         self._fresh = 0  # from here on, no task has been in a batch
         self._again: deque[int] = deque()
 
@@ -77,6 +78,11 @@ class Work:
         """The answer for this task was lost; returns how often that has happened."""
         self._lost[index] += 1
         return self._lost[index]
+
+    def dies(self, indexes: Sequence[int]) -> int:
+        """These tasks died; returns how many in a row have now that travelled alone after a first death."""
+        self.deaths += sum(index in self._alone for index in indexes)
+        return self.deaths
 
     def take(self, count: int, most_bytes: int) -> list[int]:
         """The next tasks, at least one unless there is none."""
@@ -121,6 +127,7 @@ class InFlight:
         """Of the tasks that have finished, in their order."""
         self.flight: Flight | None = None
         self.cancelled = False
+        """It was stopped: what it ends of is no task's doing."""
 
     @property
     def finished(self) -> int:
@@ -137,5 +144,4 @@ class InFlight:
         if self.cancelled or self.flight is None or self.finished == len(self.indexes):
             return
         if self.work.items[self.indexes[self.finished]] is None:
-            self.cancelled = True
-            self.flight.cancel()
+            self.cancelled = self.flight.cancel()

@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 
 from wrenlite import __version__, pipe
 from wrenlite.codec import OUT_OF_BAND
-from wrenlite.protocol import PROTOCOL, Outcome, Packed, Request, Stored, Usage
-from wrenlite.runner import BlobMissing, Runner
+from wrenlite.protocol import PROTOCOL, Cause, Outcome, Packed, Request, Stored, Usage
+from wrenlite.runner import NotRun, Runner
 from wrenlite.store import Store
 
 READY, BEGIN, OUTCOME, END = range(4)
@@ -128,7 +128,7 @@ def _serve(
             os.write(replies, pipe.small_frame((BEGIN,)))
 
     last = request.tasks[-1]
-    missing, end = None, b""
+    cause, end = None, b""
     try:
         for outcome in runner.run(request, begin):
             if os.getpid() != pid:  # a task forked, and this is the child, back from the task
@@ -137,10 +137,10 @@ def _serve(
             _reply(replies, outcome, end)
             del outcome  # a large value must not live until the next one is made
             surroundings.restore()
-    except BlobMissing as error:
-        missing = error.key
+    except NotRun as error:
+        cause = error.cause
     if not end:
-        os.write(replies, _end(begun, inherited, missing))
+        pipe.write(replies, [memoryview(_end(begun, inherited, cause))])
 
 
 def peak_bytes(usage: resource.struct_rusage, inherited: int) -> int:
@@ -152,10 +152,10 @@ def peak_bytes(usage: resource.struct_rusage, inherited: int) -> int:
     return peak if peak > inherited else 0
 
 
-def _end(begun: float, inherited: int, missing: str | None = None) -> bytes:
+def _end(begun: float, inherited: int, cause: Cause | None = None) -> bytes:
     peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited)
     usage = Usage(time.perf_counter() - begun, peak, str(os.getpid()))
-    return pipe.small_frame((END, tuple(usage), missing))
+    return pipe.small_frame((END, tuple(usage), cause))
 
 
 def _reply(replies: int, outcome: Outcome, end: bytes) -> None:

@@ -14,12 +14,14 @@ from dataclasses import replace
 import botocore.session
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 
 import wrenlite
 from wrenlite.aws import wire
 from wrenlite.aws.answers import Target
 from wrenlite.aws.connect import connect
 from wrenlite.aws.invoker import LambdaInvoker, Patience
+from wrenlite.aws.login import Login
 from wrenlite.aws.transport import Transport
 from wrenlite.config import Config
 from wrenlite.deploy.function import HANDLER, function_zip
@@ -38,11 +40,12 @@ def connected(bed):
     """Makes executors on the bed whose pauses are short."""
     made = []
 
-    def make(seek_s=0.3, answer_s=30.0, backoff_s=0.002, **settings):
+    def make(seek_s=0.3, answer_s=30.0, backoff_s=0.002, outage_s=1.0, **settings):
         settings = {"backend": "aws", "max_concurrency": 4, **settings}
         patience = Patience(seek_s=seek_s, answer_s=answer_s, look_s=0.05)
         backend = connect(Config.load(**settings), patience)
-        executor = wrenlite.Executor(replace(backend, pace=replace(backend.pace, backoff_s=backoff_s)))
+        pace = replace(backend.pace, backoff_s=backoff_s, outage_s=outage_s)
+        executor = wrenlite.Executor(replace(backend, pace=pace))
         made.append(executor)
         return executor
 
@@ -111,6 +114,11 @@ def record(item, path):
     with open(path, "a") as file:
         file.write(f"{item}\n")
     return item * item
+
+
+def nap(item):
+    time.sleep(0.3)
+    return item
 
 
 def squares(executor, runs, count, **options):
@@ -196,8 +204,9 @@ def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
         job.results(timeout=30)
     assert len(job.errors()) == 12
     assert runs() == Counter()
-    # The first four together, then one at a time: ten round trips in all.
-    assert bed.counts()["Invoke"] <= 4 + 9
+    assert bed.counts()["Invoke"] < 100, "one at a time, with pauses"
+    bed.reset()
+    assert squares(aws, runs, 3).results(timeout=30) == [0, 1, 4], "the next job finds it well"
 
 
 # Connections
@@ -205,10 +214,12 @@ def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
 
 def test_nobody_listens(connected, runs):
     backend = connected().backend
-    nowhere = Transport(botocore.session.Session, "lambda", "us-east-1", "http://127.0.0.1:9", 4)  # discard
+    login = Login(botocore.session.Session)
+    nowhere = Transport(login, "lambda", "us-east-1", "http://127.0.0.1:9", 4)  # discard
     target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
-    invoker = LambdaInvoker(nowhere, backend.store, wire.Place("wrenlite-bed", "wrenlite", None), target, 4)
-    pace = replace(backend.pace, backoff_s=0.002)
+    place = wire.Place("wrenlite-bed", "wrenlite", None)
+    invoker = LambdaInvoker(nowhere, login, backend.store, place, target, 4)
+    pace = replace(backend.pace, backoff_s=0.002, outage_s=0.5)
     with wrenlite.Executor(replace(backend, invoker=invoker, pace=pace)) as aws:
         job = squares(aws, runs, 3)
         with pytest.raises(wrenlite.ServiceUnavailable, match=r"cannot reach Lambda in us-east-1.*refused"):
@@ -296,6 +307,75 @@ def test_a_duplicate_delivery_gives_one_value(aws, bed, runs):
     bed.fault("Invoke", "twice", count=1)
     assert squares(aws, runs, 3, chunksize=1).results(timeout=30) == [0, 1, 4]
     assert sorted(runs().values()) == [1, 1, 2]
+
+
+def test_a_reply_is_not_held_up_by_its_copy_in_the_store(connected, bed, runs):
+    aws = connected()
+    aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.1)))
+    bed.fault("PutObject", "delay", seconds=60, path="/reply$", count=10)
+    begun = time.monotonic()
+    with aws:
+        assert aws.map(lambda n: __import__("time").sleep(0.3) or n, range(2), chunksize=2).results(30) == [
+            0,
+            1,
+        ]
+    assert time.monotonic() - begun < 12, "it is waited for, for 5 s"
+    assert bed.counts()["Invoke"] == 1
+
+
+def test_one_refusal_while_a_long_task_runs_does_not_hold_up_the_others(connected, bed, tmp_path):
+    aws = connected()
+    flag = tmp_path / "flag"
+
+    def wait_for_flag(flag):
+        import os
+        import time
+
+        while not os.path.exists(flag):
+            time.sleep(0.01)
+
+    long = aws.map(wait_for_flag, [str(flag)])
+    while long.snapshot().dispatched < 1:
+        time.sleep(0.01)
+    for status, code, reason in ((503, "", None), (429, "TooManyRequestsException", REASONS[0])):
+        bed.error("Invoke", status, code, count=1, **({"reason": reason} if reason else {}))
+        assert aws.map(abs, range(3)).results(timeout=10) == [0, 1, 2]
+        assert not long.wait(0)
+    flag.touch()
+    assert long.wait(30)
+
+
+def test_a_lost_reply_that_may_not_be_looked_for_runs_again(aws, bed, runs):
+    bed.error("GetObject", 403, "AccessDenied", path="/reply$", count=100)
+    bed.fault("Invoke", "reset-after", count=1)
+    assert squares(aws, runs, 1).results(timeout=30) == [0]
+    assert runs() == Counter({"0": 2})
+
+
+def test_no_more_threads_than_the_system_gives(connected, monkeypatch):
+    real, started = threading.Thread.start, []
+
+    def start(thread):
+        if thread.name.startswith("wrenlite-lambda") and len(started) >= 3:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    aws = connected(max_concurrency=8)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert aws.map(abs, range(40), chunksize=1).results(timeout=30) == list(range(40))
+
+
+def test_an_upload_of_one_map_does_not_hold_up_another_job(aws, bed):
+    bed.fault("PutObject", "delay", seconds=3, count=1)
+    uploading = threading.Thread(target=lambda: aws.map(lambda n: (n, "a new function"), [1]).results(30))
+    uploading.start()
+    while bed.counts().get("PutObject", 0) < 1:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    assert aws.map(lambda n: (n, "another"), [1]).results(timeout=30) == [(1, "another")]
+    assert time.monotonic() - begun < 2
+    uploading.join()
 
 
 # In the sandbox
@@ -464,11 +544,13 @@ def test_a_function_that_is_none_of_ours(connected, deploy):
         aws.map(abs, [1]).results(timeout=30)
 
 
-def test_a_log_that_does_not_come_along_is_charged_at_the_time_limit(aws, bed):
+def test_without_the_log_the_time_until_the_answer_is_charged(aws, bed):
+    aws.map(abs, [1]).results(timeout=30)
     bed.fault("Invoke", "drop-log")
-    job = aws.map(abs, [1])
+    begun = time.monotonic()
+    job = aws.map(time.sleep, [0.2])
     job.results(timeout=30)
-    assert job.cost.gb_s == pytest.approx(20 * 0.5)
+    assert 0.2 * 0.5 <= job.cost.gb_s <= (time.monotonic() - begun) * 0.5
 
 
 # Sizes
@@ -560,7 +642,9 @@ def test_an_object_is_uploaded_once_and_fetched_once_a_worker(connected, bed):
 
     job = aws.map(look, [(n, [ref]) for n in range(10)], chunksize=2)
     assert job.results(timeout=60) == [(n, False) for n in range(10)]
-    assert bed.counts() == {"PutObject": 1 + 1, "GetObject": 1 + 1, "Invoke": 5}
+    counts = bed.counts()
+    assert counts.pop("ListObjectsV2") == 2
+    assert counts == {"PutObject": 1 + 1, "GetObject": 1 + 1, "Invoke": 5}
 
 
 def test_an_environment_that_no_request_can_hold_is_said(aws):
@@ -638,6 +722,55 @@ def test_items_that_vanish_from_the_store_are_put_there_again(aws, bed):
     assert bed.counts()["Invoke"] == 2
 
 
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
+def test_a_store_that_is_down_for_the_worker_costs_no_attempt(connected, bed, code):
+    aws = connected(outage_s=60.0)
+    bed.error("GetObject", 503, code, path="/code/", count=7)  # botocore itself tries five times
+    job = aws.map(lambda n: (n, code), range(3), chunksize=3)
+    assert job.results(timeout=60) == [(n, code) for n in range(3)]
+    assert [stats.attempts for stats in job.stats()] == [1] * 3
+
+
+def test_values_that_are_there_come_though_one_is_gone(aws, bed):
+    job = aws.map(lambda n: bytes([n]) * 3_000_000, range(4), chunksize=4)
+    assert job.wait(30)
+    client, keys = objects(bed, f"results/{job.id}/")
+    client.delete_object(Bucket="wrenlite-bed", Key=keys[1])
+    values = job.results(return_exceptions=True)
+    assert [type(value) for value in values] == [bytes, bytes, wrenlite.NotFound, bytes]
+    with pytest.raises(wrenlite.NotFound, match="task 2"):
+        job.results()
+
+
+def test_an_object_that_has_expired_is_put_again_as_the_message_says(aws, bed):
+    table = list(range(100_000))
+    ref = aws.put(table)
+    client, keys = objects(bed, "refs/")
+    for key in keys:
+        client.delete_object(Bucket="wrenlite-bed", Key=key)
+    with pytest.raises(wrenlite.NotFound, match=r"has expired; executor\.put\(\) it again"):
+        aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30)
+    assert aws.put(table).digest == ref.digest
+    assert aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30) == [1]
+
+
+def test_large_objects_make_room_for_each_other(connected, bed):
+    aws = connected(max_concurrency=1)
+    for number in range(5):  # 60 MB each, of the 128 MB that a worker of 512 MB keeps of them
+        ref = aws.put(np.full(7_500_000, number))
+        assert aws.map(lambda n, a: int(a[n]), [1], args=(ref,)).results(timeout=60) == [number]
+
+
+def test_a_function_that_cannot_be_loaded_fails_many_tasks_in_few_requests(connected, bed):
+    import joblib  # installed here, and not in the function's layer
+
+    aws = connected()
+    job = aws.map(joblib.hash, range(3000), chunksize=3000)
+    assert job.wait(60)
+    assert {type(error) for error in job.errors().values()} == {ModuleNotFoundError}
+    assert bed.counts()["Invoke"] <= 3
+
+
 # Who may do what
 
 
@@ -712,6 +845,27 @@ def test_while_credentials_cannot_be_renewed_the_queue_stays(aws, bed, runs):
     bed.reset()
     assert job.results(timeout=30) == [number**2 for number in range(12)]
     assert runs() == ONCE
+
+
+def test_credentials_that_expire_for_the_store_are_renewed_too(aws, bed, runs):
+    bed.error("PutObject", 400, "ExpiredToken", path="/args/", count=1)
+    job = aws.map(len, [b"x" * 6_000_000])
+    assert job.results(timeout=30) == [6_000_000]
+    assert job.stats()[0].attempts == 1
+
+
+def test_a_role_that_cannot_be_assumed_again_pauses_and_costs_no_attempt(bed):
+    class Refused:
+        def get_frozen_credentials(self):
+            said = {"Error": {"Code": "ExpiredToken", "Message": "the source has expired"}}
+            raise ClientError(said, "AssumeRole")
+
+    class Session(botocore.session.Session):
+        def get_credentials(self):
+            return Refused()
+
+    with pytest.raises(wrenlite.CredentialsExpired, match=r"cannot be refreshed.*aws sso login"):
+        Login(Session).credentials()
 
 
 def test_no_credentials_at_all(connected, bed, monkeypatch, tmp_path):
@@ -863,6 +1017,32 @@ def test_a_cancelled_task_in_company_leaves_the_others_alone(aws, runs, tmp_path
     assert runs() == Counter({"0": 1, "1": 1, "2": 1})
 
 
+def test_a_crash_after_a_cancel_in_company_is_the_tasks_own(aws, runs, tmp_path):
+    flag = tmp_path / "flag"
+
+    def crash(item, path, flag):
+        import os
+        import time
+
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        while not os.path.exists(flag):
+            time.sleep(0.01)
+        if item == 1:
+            os._exit(3)
+        return item
+
+    job = aws.map(crash, range(3), args=(runs.path, str(flag)), chunksize=3)
+    while runs()["0"] < 1:
+        time.sleep(0.01)
+    job[0].cancel()
+    flag.touch()
+    with pytest.raises(wrenlite.WorkerDied):
+        job[1].result(30)
+    assert job[2].result(30) == 2
+    assert runs() == Counter({"0": 1, "1": 1, "2": 1})
+
+
 # Dollars
 
 
@@ -896,6 +1076,32 @@ def test_a_budget_stops_dispatching_and_keeps_what_is_finished(connected, bed, r
     assert job.cost.dollars <= 1.4e-5
     said = next(str(value) for value in values if isinstance(value, wrenlite.BudgetExceeded))
     assert re.search(r"budget=\$1\.2e-05 are spent.*budget=", said)
+
+
+def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):
+    connected().map(abs, range(4), chunksize=1).results(timeout=30)
+    aws = connected(budget=1.2e-5, max_concurrency=20)
+    bed.settings(concurrency=4)
+    job = aws.map(nap, range(100), chunksize=1)
+    values = job.results(return_exceptions=True, timeout=60)
+    assert sum(isinstance(value, int) for value in values) <= 20
+    assert job.cost.dollars <= 6e-5, "the first sixteen were sent before anything was known"
+    assert aws.cost == job.cost
+
+
+def test_a_budget_that_is_spent_while_tasks_run_again_alone(connected, bed):
+    aws = connected(budget=3e-7)
+
+    def end(item):
+        import os
+        import signal
+
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    values = aws.map(end, range(4), chunksize=4).results(return_exceptions=True, timeout=30)
+    assert {type(value) for value in values} <= {wrenlite.WorkerDied, wrenlite.BudgetExceeded}
+    assert wrenlite.BudgetExceeded in {type(value) for value in values}
 
 
 def test_a_timeout_longer_than_the_functions_own_is_refused(aws):

@@ -48,6 +48,7 @@ class Flight:
 
     def cancel(self):
         self.cancelled = True
+        return True
 
     def play(self, move, runs):
         """One move; returns whether it was the last."""
@@ -88,7 +89,7 @@ class Invoker:
     started: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
     closed: bool = False
 
-    def open(self):
+    def open(self, tasks):
         pass
 
     def start(self, request, emit):

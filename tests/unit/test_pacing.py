@@ -111,7 +111,7 @@ def test_large_items_are_not_sent_on_a_guess():
 
 
 def waits(pace=REMOTE, **given):
-    given = {"sent": 16, "sent_at": 10.0, "now": 10.1, "capped": False, **given}
+    given = {"queued": 1000, "slots": 100, "sent": 16, "sent_at": 10.0, "now": 10.1, "capped": False, **given}
     return pacing.first_wave_waits(pace, **given)
 
 
@@ -119,6 +119,7 @@ def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
     assert waits(sent=15) is None
     assert waits() == pytest.approx(0.4)
     assert waits(now=10.5) is None
+    assert waits(queued=40) == pytest.approx(0.1), "few tasks open few slots"
     assert waits(PACE) is None, "a few local workers are all filled at once"
     assert waits(now=99.0, capped=True) == math.inf, "nobody knows yet what would be spent"
     made = batch(REMOTE, queued=10_000, slots=1_000, over=True)
@@ -178,13 +179,22 @@ def test_pauses_double_with_full_jitter_and_stay_bounded(jitter):
             jitter=jitter,
         )
         assert flow.resumes - now == pytest.approx(jitter * min(10.0, 0.1 * 2**strike))
-    assert not flow.hopeless, "throttles are waited out, however long"
+    assert flow.down_since == math.inf, "throttles are waited out, however long"
 
 
-def test_a_service_that_stays_down_is_given_up_and_one_success_forgives_all():
+def test_since_when_a_service_is_down_and_one_success_forgives_all():
     flow = Flow(8.0)
     for trip in range(9):
         flow = refused(flow, concurrency=False, patient=False, sent=2.0 * trip, now=2.0 * trip + 1)
-    assert not flow.hopeless
-    assert pacing.after_success(flow, 8).failures == 0
-    assert refused(flow, concurrency=False, patient=False, sent=20.0, now=21.0).hopeless
+    assert flow.down_since == 1.0
+    flow = pacing.after_success(flow, 8)
+    assert (flow.down_since, flow.strikes, flow.resumes) == (math.inf, 0, -math.inf)
+
+
+def test_while_what_is_in_flight_takes_long_one_more_is_tried_now_and_then():
+    flow = refused(Flow(8.0), concurrency=False, patient=False, in_flight=1, sent=1.0, now=2.0)
+    assert pacing.opens_at(flow, 0) == flow.resumes
+    assert pacing.opens_at(flow, 1) == 3.0
+    assert pacing.opens_at(flow, 2) == math.inf
+    assert pacing.opens_at(pacing.after_success(flow, 8), 2) == math.inf
+    assert pacing.opens_at(pacing.after_success(flow, 8), 1) == -math.inf

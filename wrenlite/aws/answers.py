@@ -73,11 +73,13 @@ class Target(NamedTuple):
     limit_s: float
 
 
-def understand(answer: Answer, request: Request, target: Target) -> tuple[Sequence[Outcome], Ended]:
-    """What became of a request."""
+def understand(
+    answer: Answer, request: Request, target: Target, seconds: float
+) -> tuple[Sequence[Outcome], Ended]:
+    """What became of a request that was answered after so many seconds."""
     if answer.status != 200:
         return (), Ended(_refusal(answer, target), Usage(), request.tasks)
-    usage = _usage(answer, target)
+    usage = _usage(answer, target, seconds)
     try:
         if answer.headers.get("X-Amz-Function-Error"):
             return (), Ended(_broken(answer, target), usage, ())
@@ -107,10 +109,10 @@ def report(answer: Answer) -> Report | None:
     return Report(float(found[1]) / 1000, int(found[2]), int(found[3]), found[4] is not None)
 
 
-def _usage(answer: Answer, target: Target) -> Usage:
+def _usage(answer: Answer, target: Target, seconds: float) -> Usage:
     known = report(answer)
-    if known is None:  # the log did not come along: the worst is charged
-        return Usage(requests=1, gb_s=target.memory_mb / 1024 * target.limit_s)
+    if known is None:  # the log did not come along: it cannot have been longer than the answer took
+        return Usage(requests=1, gb_s=target.memory_mb / 1024 * min(seconds, target.limit_s))
     gb_s = known.billed_s * known.memory_mb / 1024
     return Usage(peak_bytes=known.peak_mb * 2**20, cold=known.cold, requests=1, gb_s=gb_s)
 

@@ -12,6 +12,7 @@ from wrenlite import cost
 from wrenlite.aws import answers, mistakes, wire
 from wrenlite.aws.answers import Target
 from wrenlite.aws.invoker import PATIENCE, LambdaInvoker, Patience
+from wrenlite.aws.login import Login
 from wrenlite.aws.s3 import S3Store
 from wrenlite.aws.transport import Transport
 from wrenlite.aws.wire import Place
@@ -55,43 +56,44 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
         raise ConfigError(
             "no bucket is set: wrenlite-setup makes one and writes it down; or bucket=, or WRENLITE_BUCKET"
         )
-    session = make_session()
-    region = _region(config, session)
-    client = _client(config, session, region)
+    login = Login(make_session)
+    region = _region(config, login.session)
+    client = _client(config, login.session, region)
     target, architecture = _target(config, client, region)
     slots = _slots(config, client)
     place = Place(config.bucket, config.prefix, config.bucket_owner or _account(target.arn))
     store = S3Store(
         place.bucket,
         place.prefix,
-        session=session,
+        login=login,
         region=region,
         endpoint_url=config.endpoint_url,
         owner=place.owner,
     )
-    transport = Transport(make_session, "lambda", region, client.meta.endpoint_url, slots)
+    transport = Transport(login, "lambda", region, client.meta.endpoint_url, slots)
     return Backend(
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,
-        invoker=LambdaInvoker(transport, store, place, target, slots, patience),
-        pace=pace(slots),
+        invoker=LambdaInvoker(transport, login, store, place, target, slots, patience),
+        pace=pace(slots, target.memory_mb),
         limits=Limits(reply_bytes=wire.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
         prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
         budget=config.budget,
         code_bytes=_CODE_BYTES,
         own_store=False,
+        modules_stay=False,
     )
 
 
-def pace(slots: int) -> Pace:
-    """How requests to Lambda are paced, with so many at once."""
+def pace(slots: int, memory_mb: int = _MEMORY_MB) -> Pace:
+    """How requests to Lambda are paced, with so many at once, to a function with so much memory."""
     return Pace(
         target_s=max(1.0, slots * 0.002),  # a client starts about 500 a second: so long, all slots are busy
         least_s=0.1,  # about two round trips
-        batch_bytes=64 * 2**20,
+        batch_bytes=min(64, memory_mb // 8) * 2**20,  # encoded, decoded and unpickled, all at once
         flight_bytes=256 * 2**20,
         first_wave=16,
-        patience_s=0.5,
+        patience_s=1.0,  # longer than most cold starts take
         backoff_s=0.1,
     )
 
@@ -154,7 +156,8 @@ def _target(config: Config, client: Any, region: str) -> tuple[Target, str]:
             f"be pickled for another Python. {answers.REDEPLOY} for this one"
         )
     architecture = found.get("Architectures", ["x86_64"])[0]
-    arn = found.get("FunctionArn", f"arn:aws:lambda:{region}:*:function:{config.function}")
+    unknown = f"arn:aws:lambda:{region}:*:function:{config.function}"
+    arn = found.get("FunctionArn", config.function if config.function.startswith("arn:") else unknown)
     memory, limit = found.get("MemorySize", _MEMORY_MB), float(found.get("Timeout", _LIMIT_S))
     return Target(config.function, region, arn, memory, limit), architecture
 

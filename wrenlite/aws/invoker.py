@@ -15,15 +15,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from wrenlite.aws import answers, mistakes, wire
+from wrenlite.aws import answers, wire
 from wrenlite.aws.answers import Target
-from wrenlite.aws.transport import Broken, Transport, Unsent
+from wrenlite.aws.login import Login
+from wrenlite.aws.transport import Broken, Transport, Unsent, Untrusted
 from wrenlite.aws.wire import Place
 from wrenlite.errors import (
     BackendError,
     ConnectionLost,
     CredentialsExpired,
-    IntegrityError,
     NotFound,
     ServiceUnavailable,
     StoreError,
@@ -48,10 +48,8 @@ from wrenlite.store import Store, digest
 
 _log = logging.getLogger("wrenlite")
 
-_READY = 16
-"""Threads that are started with the first request: once the interpreter ends, Python 3.12 starts none."""
-_RENEW_S = 5.0
-"""Seconds between two attempts to get new credentials."""
+_READY = 256
+"""Threads that are started before they are needed: once the interpreter ends, Python 3.12 starts none."""
 
 
 class Patience(NamedTuple):
@@ -78,6 +76,7 @@ class LambdaInvoker:
     def __init__(
         self,
         transport: Transport,
+        login: Login,
         store: Store,
         place: Place,
         target: Target,
@@ -86,6 +85,7 @@ class LambdaInvoker:
     ) -> None:
         """Args:
         transport: to Lambda.
+        login: who sends, to be renewed when the credentials have expired.
         store: where large items go, and lost replies are looked for.
         place: where the function finds that store.
         target: the function.
@@ -94,6 +94,7 @@ class LambdaInvoker:
         """
         self.slots = slots
         self._transport = transport
+        self._login = login
         self._store = store
         self._place = place
         self._target = target
@@ -105,14 +106,13 @@ class LambdaInvoker:
         self._threads = 0
         self._idle = 0  # below 0: so many flights wait for a thread
         self._closed = threading.Event()
-        self._renewing = threading.Lock()
-        self._renewed = -float("inf")
 
-    def open(self) -> None:
-        """Start the first threads."""
+    def open(self, tasks: int = 1) -> None:
+        """Start the threads that so many tasks may need."""
         with self._lock:
-            while self._threads < min(_READY, self.slots) and not self._closed.is_set():
-                self._start_thread()
+            while self._threads < min(tasks, self.slots, _READY) and not self._closed.is_set():
+                if not self._start_thread():
+                    return
 
     def start(self, request: Request, emit: Emit) -> Flight:
         """Hand a request to a thread that has nothing to do, or to a new one."""
@@ -134,7 +134,7 @@ class LambdaInvoker:
                 self._flights.put(None)
         self._transport.close()
 
-    def _start_thread(self) -> None:
+    def _start_thread(self) -> bool:
         name = f"wrenlite-lambda-{self._threads}"
         try:
             threading.Thread(target=self._loop, name=name, daemon=True).start()
@@ -143,9 +143,10 @@ class LambdaInvoker:
         ) as error:  # the interpreter ends, or this user has too many: those there are do it
             if not self._threads:
                 raise BackendError(f"cannot start a thread: {error}") from error
-            return
+            return False
         self._threads += 1
         self._idle += 1
+        return True
 
     def _loop(self) -> None:
         while (flight := self._flights.get()) is not None:
@@ -161,7 +162,7 @@ class LambdaInvoker:
 
     def _run(self, flight: _LambdaFlight) -> Result:
         request = flight.request
-        if flight.cancelled:
+        if not flight.send():
             return (), Ended(None, Usage(), request.tasks)
         try:
             return self._invoke(request)
@@ -175,26 +176,28 @@ class LambdaInvoker:
             return (), Ended(Died(WorkerDied(f"wrenlite lost its request: {error!r}")), Usage(), ())
 
     def _invoke(self, request: Request) -> Result:
-        from botocore.exceptions import BotoCoreError
-
-        body = wire.encode_request(request, self._place)
-        if len(body) > wire.PAYLOAD_BYTES:
-            body = self._encode_apart(request)
         begun = time.time()
+        body = self._encode(request)
         try:
             answer = self._transport.post(self._path, body, {"X-Amz-Log-Type": "Tail"}, self._timeout_s)
+        except Untrusted as error:
+            text = f"Lambda in {self._target.region} has no certificate that is trusted here: {error}. "
+            raise BackendError(f"{text}Behind a proxy, AWS_CA_BUNDLE names the file with its own") from error
         except Unsent as error:
             text = f"cannot reach Lambda in {self._target.region}: {error}. Is this machine online?"
             return (), Ended(Throttled(ServiceUnavailable(text), patient=False), Usage(), request.tasks)
         except Broken as error:
             return self._seek(request, begun, str(error))
-        except BotoCoreError as error:
-            wrong = mistakes.unreachable("Lambda", error)
-            raise wrong from error
-        outcomes, ended = answers.understand(answer, request, self._target)
+        outcomes, ended = answers.understand(answer, request, self._target, time.time() - begun)
         if isinstance(ended.cause, Throttled) and isinstance(ended.cause.error, CredentialsExpired):
             return self._not_now(request, ended.cause.error)
         return outcomes, ended
+
+    def _encode(self, request: Request) -> bytes:
+        if sum(item.size for item in request.items) > wire.FRAME_BYTES:
+            return self._encode_apart(request)
+        body = wire.encode_request(request, self._place)
+        return body if len(body) <= wire.PAYLOAD_BYTES else self._encode_apart(request)
 
     def _encode_apart(self, request: Request) -> bytes:
         """A request whose items lie in the store. Raises StoreError, BackendError."""
@@ -212,33 +215,43 @@ class LambdaInvoker:
     def _seek(self, request: Request, begun: float, why: str) -> Result:
         """The reply of a request whose connection broke, from the store if it comes there in time."""
         # By wall clock: a laptop that slept has lost its connections, and the time has passed all the same.
+        now = time.time()
         patience = self._patience
-        longest = max(patience.seek_s, patience.seek_times * (request.expected_s or 0.0))
-        end = min(time.time() + longest, begun + self._timeout_s)
+        longest = max(patience.seek_s, patience.seek_times * max(request.expected_s or 0.0, now - begun))
+        end = min(now + longest, begun + self._timeout_s)
         _log.info("the connection of %s broke (%s); looking for its reply", request.invocation, why)
-        key = reply_key(request.job, request.invocation)
         while True:
-            try:
-                outcomes, ended = wire.decode_body(wire.unseal(request, self._store.get(key)))
-                gb_s = self._target.memory_mb / 1024 * (time.time() - begun)
-                return outcomes, ended._replace(usage=ended.usage._replace(requests=1, gb_s=gb_s))
-            except NotFound:
-                pass
-            except (StoreError, IntegrityError) as error:  # perhaps only for now: the network just failed
-                _log.warning("%s", error)
+            found = self._look(request)
+            if found is not None:
+                seconds = min(time.time() - begun, self._target.limit_s)
+                return found[0], found[1]._replace(usage=self._charge(found[1].usage, seconds))
             if time.time() >= end or self._closed.wait(patience.look_s):
                 break
         text = f"the connection broke while it ran, again and again ({why}); it may have run each time"
-        gb_s = self._target.memory_mb / 1024 * self._target.limit_s  # nobody knows how long it ran
-        return (), Ended(Lost(ConnectionLost(text)), Usage(requests=1, gb_s=gb_s), ())
+        # Nobody knows how long it ran.
+        return (), Ended(Lost(ConnectionLost(text)), self._charge(Usage(), self._target.limit_s), ())
+
+    def _look(self, request: Request) -> Result | None:
+        """The reply of a request in the store; None where it is not there, or cannot be read for now."""
+        try:
+            sealed = self._store.get(reply_key(request.job, request.invocation))
+            return wire.decode_body(wire.unseal(request, sealed))
+        except NotFound:
+            return None
+        except CredentialsExpired as error:
+            if self._login.renew():
+                _log.warning("%s", error)
+        except (StoreError, BackendError) as error:  # perhaps only for now: the network just failed
+            _log.warning("%s", error)
+        return None
+
+    def _charge(self, usage: Usage, seconds: float) -> Usage:
+        return usage._replace(requests=1, gb_s=self._target.memory_mb / 1024 * seconds)
 
     def _not_now(self, request: Request, error: CredentialsExpired) -> Result:
         """The credentials are no good: nothing is sent until there are others, and the queue stays."""
-        with self._renewing:
-            if time.monotonic() - self._renewed > _RENEW_S:
-                _log.warning("%s", error)
-                self._transport.renew()
-                self._renewed = time.monotonic()
+        if self._login.renew():
+            _log.warning("%s", error)
         return (), Ended(Throttled(error), Usage(), request.tasks)
 
 
@@ -248,8 +261,18 @@ class _LambdaFlight:
     def __init__(self, request: Request, emit: Emit) -> None:
         self.request = request
         self.emit: Callable[[Sequence[Outcome], Ended | None], None] = emit
-        self.cancelled = False
+        self.sent = False
+        self._cancelled = False
+        self._lock = threading.Lock()
 
-    def cancel(self) -> None:
+    def cancel(self) -> bool:
         """Do not send it, if it was not; an invocation cannot be stopped, and its answer is awaited."""
-        self.cancelled = True
+        with self._lock:
+            self._cancelled = self._cancelled or not self.sent
+            return self._cancelled
+
+    def send(self) -> bool:
+        """It is about to be sent; False where it must not be."""
+        with self._lock:
+            self.sent = not self._cancelled
+            return self.sent

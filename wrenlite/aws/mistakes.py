@@ -49,6 +49,11 @@ def credentials(code: str, said: str) -> CredentialsError | None:
     return None
 
 
+def cannot_refresh(error: Exception) -> CredentialsExpired:
+    """What to say where new credentials cannot be had."""
+    return CredentialsExpired(f"the AWS credentials cannot be refreshed: {error}. {SIGN_IN}")
+
+
 def call_s3(action: str, bucket: str, key: str | None, call: Callable[..., Any], **parameters: Any) -> Any:
     """Call an operation of a client for S3; what goes wrong is said in our words.
 
@@ -66,6 +71,8 @@ def call_s3(action: str, bucket: str, key: str | None, call: Callable[..., Any],
     try:
         return call(Bucket=bucket, **parameters)
     except ClientError as error:
+        if error.operation_name.startswith(("Assume", "GetRole", "GetSession", "CreateToken")):
+            raise cannot_refresh(error) from error
         raise _s3_error(action, bucket, key, error) from error
     except BotoCoreError as error:
         raise unreachable(f"s3://{bucket}", error) from error

@@ -8,14 +8,17 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from wrenlite.aws.login import Login
 from wrenlite.aws.mistakes import call_s3, denied
-from wrenlite.errors import StoreError
+from wrenlite.errors import AccessDenied, StoreError
 from wrenlite.store import Entry, Span, check_key
 
 _DELETED_AT_ONCE = 1000
 """What one DeleteObjects takes."""
 _RACES = 5
 """How often a conditional put is tried again that lost a race which nobody has won yet (409)."""
+_READS = 3
+"""How often a body is read that breaks off."""
 CONNECTIONS = 32
 """Requests to S3 at once, beyond which they wait for each other."""
 
@@ -31,7 +34,7 @@ class S3Store:
         bucket: str,
         prefix: str = "",
         *,
-        session: Any = None,
+        login: Login | None = None,
         region: str | None = None,
         endpoint_url: str | None = None,
         owner: str | None = None,
@@ -39,19 +42,20 @@ class S3Store:
         """Args:
         bucket: where.
         prefix: what all keys begin with, without a slash at its ends.
-        session: a botocore session; default: a new one, with its own chain of credentials.
+        login: whose credentials are used; default: those that botocore's own chain finds.
         region: of the bucket; default: the session's.
         endpoint_url: of another server than AWS's.
         owner: the account that the bucket must belong to: a name that somebody else took over is refused.
         """
         self.bucket = bucket
         self.prefix = prefix
-        self._session = session
+        self._login = login
         self._region = region
         self._endpoint_url = endpoint_url
         self._owner = owner
         self._lock = threading.Lock()
         self._client: Any = None
+        self._session: Any = None
 
     def __repr__(self) -> str:
         return f"S3Store('s3://{self.bucket}/{self.prefix}')"
@@ -90,12 +94,18 @@ class S3Store:
     def get(self, key: str, span: Span | None = None) -> bytes:
         """Read a blob or a part of it. Raises NotFound, StoreError, AccessDenied, CredentialsError."""
         part = {} if span is None else {"Range": f"bytes={span.start}-{span.start + span.length - 1}"}
-        answer = self._call("s3:GetObject", "get_object", key, **part)
-        try:
-            data: bytes = answer["Body"].read()
-        except Exception as error:  # botocore has several for a body that breaks off
-            raise StoreError(f"s3://{self.bucket}/{self._full(key)} broke off: {error}") from error
-        return data
+        for attempt in range(_READS):
+            answer = self._call("s3:GetObject", "get_object", key, **part)
+            try:
+                data: bytes = answer["Body"].read()
+                return data
+            except MemoryError:
+                raise
+            except Exception as error:  # botocore has several for a body that breaks off
+                if attempt == _READS - 1:
+                    text = f"s3://{self.bucket}/{self._full(key)} broke off: {error}"
+                    raise StoreError(text) from error
+        raise AssertionError
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """The blobs under a prefix, in the order of their keys."""
@@ -132,16 +142,22 @@ class S3Store:
             parameters["Key"] = full
         if self._owner is not None:
             parameters["ExpectedBucketOwner"] = self._owner
-        return call_s3(action, self.bucket, full, getattr(self._connect(), method), **parameters)
+        try:
+            return call_s3(action, self.bucket, full, getattr(self._connect(), method), **parameters)
+        except AccessDenied as error:
+            if self._owner is None:
+                raise
+            doubt = f"; or the bucket does not belong to the account {self._owner} (bucket_owner=)"
+            raise AccessDenied(str(error) + doubt) from error.__cause__
 
     def _connect(self) -> Any:
         """The client, made when it is first needed: 0.1 s, and botocore's import before it."""
         with self._lock:
-            if self._client is None:
+            if self._client is None or (self._login and self._login.session is not self._session):
                 from botocore.config import Config
                 from botocore.session import Session
 
-                session = self._session or Session()
+                self._session = self._login.session if self._login else Session()
                 # Servers other than AWS's do not know the newer checksums, nor buckets as host names.
                 elsewhere = {
                     "request_checksum_calculation": "when_required",
@@ -156,7 +172,7 @@ class S3Store:
                 )
                 if self._endpoint_url or _endpoint_in_environment():
                     config = config.merge(Config(**elsewhere))
-                self._client = session.create_client(
+                self._client = self._session.create_client(
                     "s3", region_name=self._region, endpoint_url=self._endpoint_url, config=config
                 )
             return self._client

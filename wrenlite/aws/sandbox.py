@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
 
 _MARGIN_S = 2.0
 """Seconds before the function's time limit at which the worker is stopped: there is time to answer then."""
+_PERSIST_S = 5.0
+"""Seconds that a reply waits at most for its copy to be in the store."""
 _MARGIN = 0.1
 """The same, as a share of what is left, for functions with a short limit."""
 
@@ -47,6 +50,7 @@ class Sandbox:
         self._env = {**environ, **own}
         self._memory_bytes = int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) * 2**20 or None
         self._place: Place | None = None
+        self._store: S3Store | None = None
         self._worker: Worker | None = None
         if "WRENLITE_BUCKET" in environ:
             owner = environ.get("WRENLITE_BUCKET_OWNER")
@@ -71,7 +75,11 @@ class Sandbox:
         body = wire.encode_body(outcomes, ended)
         persist_after_s = request.limits.persist_after_s
         if persist_after_s is not None and time.monotonic() - begun > persist_after_s:
-            self._persist(request, place, body)
+            # Beside the reply, which must not wait for it: it may be all that there is time for.
+            left_s = context.get_remaining_time_in_millis() / 1000 - _MARGIN * min(_MARGIN_S, left_s)
+            saving = threading.Thread(target=self._persist, args=(request, body), daemon=True)
+            saving.start()
+            saving.join(max(0.0, min(_PERSIST_S, left_s)))
         return wire.encode_reply(body)
 
     def _worker_for(self, place: Place) -> Worker:
@@ -79,16 +87,16 @@ class Sandbox:
             if self._worker.alive and place == self._place:
                 return self._worker
             self._worker.close()
-        store = S3Store(place.bucket, place.prefix, owner=place.owner)
-        self._worker = Worker(store, sys.path, self._memory_bytes, self._env, "/tmp")  # noqa: S108  # Lambda's
+        self._store = S3Store(place.bucket, place.prefix, owner=place.owner)
+        self._worker = Worker(self._store, sys.path, self._memory_bytes, self._env, "/tmp")  # noqa: S108  # Lambda's
         self._place = place
         return self._worker
 
-    def _persist(self, request: Request, place: Place, body: bytes) -> None:
+    def _persist(self, request: Request, body: bytes) -> None:
         """Leave the reply in the store, where a client whose connection broke finds it."""
-        store = S3Store(place.bucket, place.prefix, owner=place.owner)
+        assert self._store is not None
         try:
-            store.put(reply_key(request.job, request.invocation), wire.seal(request, body))
+            self._store.put(reply_key(request.job, request.invocation), wire.seal(request, body))
         except Exception as error:  # the reply itself is on its way
             print(f"wrenlite: cannot leave the reply of {request.invocation} in the store: {error}")
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from wrenlite.aws.login import Login
 
 _CONNECT_S = 10.0
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -29,6 +32,10 @@ class Answer(NamedTuple):
 
 class Unsent(Exception):
     """The request did not reach the service as a whole."""
+
+
+class Untrusted(Unsent):
+    """The other side has no certificate that this one trusts."""
 
 
 class Broken(Exception):
@@ -49,23 +56,20 @@ class _Body(io.BytesIO):
 class Transport:
     """Requests to one service of one region."""
 
-    def __init__(
-        self, make_session: Callable[[], Any], service: str, region: str, url: str, connections: int
-    ) -> None:
+    def __init__(self, login: Login, service: str, region: str, url: str, connections: int) -> None:
         """Args:
-        make_session: makes a botocore session. Its credentials are asked for with every request, so that
-            they can be refreshed.
+        login: whose credentials sign the requests.
         service: as the signature says it, such as ``lambda``.
         region: of the service.
         url: where it is, without a path.
         connections: how many stay open at most.
         """
-        self._make_session = make_session
-        self._session = make_session()
+        self._login = login
         self._service = service
         self._region = region
         self._url = url.rstrip("/")
-        self._pool = _pool(self._url, self._session.get_config_variable("ca_bundle"), connections)
+        bundle = login.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        self._pool = _pool(self._url, bundle, connections)
 
     def post(self, path: str, data: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
         """Send one request and wait for its answer.
@@ -76,10 +80,10 @@ class Transport:
             headers: further ones.
             timeout_s: seconds of silence after which the connection counts as broken.
 
-        Raises Unsent, Broken, and what botocore raises where there are no credentials.
+        Raises Unsent, Untrusted, Broken and CredentialsError.
         """
         from urllib3 import Timeout
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, SSLError
 
         body = _Body(data)
         signed = self._sign(path, data, headers)
@@ -94,6 +98,8 @@ class Transport:
                 assert_same_host=False,
                 timeout=Timeout(connect=_CONNECT_S, read=timeout_s),
             )
+        except SSLError as error:
+            raise Untrusted(_words(error)) from error
         except (HTTPError, OSError) as error:
             # The body is asked for its end only once all of it was handed to the system.
             raise (Broken if body.sent else Unsent)(_words(error)) from error
@@ -107,24 +113,12 @@ class Transport:
         digest = hashlib.sha256(data).hexdigest()
         fixed = {"Content-Length": str(len(data)), "X-Amz-Content-SHA256": digest, **headers}
         request = AWSRequest("POST", f"{self._url}{path}", fixed, data)
-        SigV4Auth(self._credentials(), self._service, self._region).add_auth(request)
+        SigV4Auth(self._login.credentials(), self._service, self._region).add_auth(request)
         return dict(request.headers.items())
-
-    def renew(self) -> None:
-        """Forget the credentials: they have expired, and files or environment may hold others by now."""
-        self._session = self._make_session()
 
     def close(self) -> None:
         """Close the connections that are not in use."""
         self._pool.close()
-
-    def _credentials(self) -> Any:
-        from botocore.exceptions import NoCredentialsError
-
-        found = self._session.get_credentials()
-        if found is None:
-            raise NoCredentialsError
-        return found.get_frozen_credentials()
 
 
 def _pool(url: str, ca_bundle: str | None, connections: int) -> Any:

@@ -55,6 +55,11 @@ def deploy(timeout_s: int, memory_mb: int) -> None:
     """A bucket, a role and the function, as wrenlite's set-up makes them."""
     session = botocore.session.Session()
     session.create_client("s3").create_bucket(Bucket="wrenlite-bed")
+    settings = {
+        "WRENLITE_BUCKET": "wrenlite-bed",
+        "WRENLITE_PREFIX": "wrenlite",
+        "WRENLITE_BUCKET_OWNER": "123456789012",  # the account of moto
+    }
     role = session.create_client("iam").create_role(RoleName="wrenlite", AssumeRolePolicyDocument="{}")
     session.create_client("lambda").create_function(
         FunctionName="wrenlite",
@@ -64,7 +69,7 @@ def deploy(timeout_s: int, memory_mb: int) -> None:
         Code={"ZipFile": function_zip()},
         Timeout=timeout_s,
         MemorySize=memory_mb,
-        Environment={"Variables": {"WRENLITE_BUCKET": "wrenlite-bed", "WRENLITE_PREFIX": "wrenlite"}},
+        Environment={"Variables": settings},
     )
 
 
