@@ -9,8 +9,9 @@ from wrenlite import local
 from wrenlite.aws.connect import connect
 from wrenlite.codec import Call, pack_call, pack_items, unpack
 from wrenlite.config import Config
+from wrenlite.errors import IntegrityError
 from wrenlite.names import Names
-from wrenlite.protocol import Ended, Limits, Request, Style, code_key
+from wrenlite.protocol import Ended, Limits, Missing, Refused, Request, Style, code_key
 from wrenlite.store import digest
 from wrenlite.traces import unpack_failure
 from wrenlite.values import fetch
@@ -168,9 +169,20 @@ def test_code_that_is_not_what_was_announced_is_not_unpickled(backend, flights):
     assert ended.cause is None
     blob = pack_call(Call(max, (), {}, Style.ITEM), Names(grows=True))
     backend.store.put(code_key(digest(blob)), b"something else")
-    outcomes, _ = flights.run(max, [[1]])
-    with pytest.raises(Exception, match="was changed"):
-        raise unpack_failure(outcomes[0].packed, ())
+    outcomes, ended = flights.run(max, [[1]])
+    assert outcomes == []
+    assert isinstance(ended.cause, Refused)
+    assert isinstance(ended.cause.error, IntegrityError)
+    assert list(ended.not_started) == [0]
+
+
+def test_code_that_is_not_there_is_missing_and_no_tasks_fault(backend, flights):
+    request = Request("another", "i", "0" * 64, None, [0], pack_items([[1]], Names(grows=True)), {}, Limits())
+    news = queue.SimpleQueue()
+    backend.invoker.start(request, lambda outcomes, ended=None: news.put((outcomes, ended)))
+    outcomes, ended = flights.collect(news)
+    assert outcomes == []
+    assert ended.cause == Missing(code_key("0" * 64))
 
 
 def test_a_cancelled_flight_ends(backend, flights):

@@ -7,6 +7,7 @@ import pytest
 from botocore.session import Session
 
 import wrenlite
+from wrenlite.aws.login import Login
 from wrenlite.aws.s3 import S3Store
 
 PREFIX = "wrenlite"
@@ -46,7 +47,7 @@ def stores(radosgw, monkeypatch):
     keys = sts.assume_role(RoleArn=made["Role"]["Arn"], RoleSessionName="function")["Credentials"]
     assumed = Session()
     assumed.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-    return S3Store(bucket, PREFIX), S3Store(bucket, PREFIX, session=assumed)
+    return S3Store(bucket, PREFIX), S3Store(bucket, PREFIX, login=Login(lambda: assumed))
 
 
 def test_the_role_reads_code_and_writes_values_and_nothing_else(stores):

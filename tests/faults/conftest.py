@@ -1,0 +1,80 @@
+"""Executors on the test bed, for what goes wrong between here and Lambda, and there."""
+
+import io
+import zipfile
+from dataclasses import replace
+
+import botocore.session
+import pytest
+
+import wrenlite
+from tests.aws.tasks import Runs
+from wrenlite.aws import wire
+from wrenlite.aws.connect import connect
+from wrenlite.aws.invoker import Patience
+from wrenlite.config import Config
+from wrenlite.deploy.function import HANDLER, function_zip
+
+
+@pytest.fixture
+def connected(bed):
+    """Makes executors on the bed whose pauses are short."""
+    made = []
+
+    def make(seek_s=0.3, answer_s=30.0, backoff_s=0.002, outage_s=1.0, **settings):
+        settings = {"backend": "aws", "max_concurrency": 4, **settings}
+        patience = Patience(seek_s=seek_s, answer_s=answer_s, look_s=0.05)
+        backend = connect(Config.load(**settings), patience)
+        pace = replace(backend.pace, backoff_s=backoff_s, outage_s=outage_s)
+        executor = wrenlite.Executor(replace(backend, pace=pace))
+        made.append(executor)
+        return executor
+
+    yield make
+    for executor in made:
+        executor.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def aws(connected):
+    return connected()
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Counts how often each task ran: ``runs.path`` is for the tasks to write to."""
+    return Runs(tmp_path / "runs")
+
+
+@pytest.fixture
+def deploy(bed):
+    """Deploys one more function to the bed, with a few files of the zip replaced."""
+
+    def make(name, *, files=None, timeout=20, memory=512, runtime=None):
+        session = botocore.session.Session()
+        client = session.create_client("lambda")
+        own = wire.versions()["python"]
+        client.create_function(
+            FunctionName=name,
+            Runtime=runtime or f"python{own}",
+            Role="arn:aws:iam::123456789012:role/wrenlite",
+            Handler=HANDLER,
+            Code={"ZipFile": _with_files(function_zip(), files or {})},
+            Timeout=timeout,
+            MemorySize=memory,
+        )
+        made.append((client, name))
+        return name
+
+    made = []
+    yield make
+    for client, name in made:
+        client.delete_function(FunctionName=name)
+
+
+def _with_files(archive, files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, files.get(name, old.read(name)))
+    return out.getvalue()

@@ -1,0 +1,276 @@
+"""Lambda refuses, or the connection breaks: nothing is lost, nothing runs more often than said."""
+
+import os
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+
+import botocore.session
+import numpy as np
+import pytest
+
+import wrenlite
+from tests.aws.tasks import ONCE, squares
+from wrenlite.aws import wire
+from wrenlite.aws.answers import Target
+from wrenlite.aws.invoker import LambdaInvoker
+from wrenlite.aws.login import Login
+from wrenlite.aws.transport import Transport
+
+REASONS = [
+    "ConcurrentInvocationLimitExceeded",
+    "ReservedFunctionConcurrentInvocationLimitExceeded",
+    "FunctionInvocationRateLimitExceeded",
+    "ReservedFunctionInvocationRateLimitExceeded",
+    "CallerRateLimitExceeded",
+]
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("count", [1, 9])
+def test_a_throttle_is_waited_out_and_uses_no_attempt(aws, bed, runs, reason, count):
+    bed.error("Invoke", 429, "TooManyRequestsException", reason=reason, count=count)
+    job = squares(aws, runs, 12, chunksize=1)
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+    assert runs() == ONCE
+    assert [stats.attempts for stats in job.stats()] == [1] * 12
+    assert bed.counts()["Invoke"] == 12 + count
+
+
+def test_throttles_that_last_are_waited_out_and_said(connected, bed, runs):
+    aws = connected(backoff_s=0.02)
+    bed.error(
+        "Invoke", 429, "TooManyRequestsException", reason=REASONS[0], count=10**6, until=time.time() + 3
+    )
+    job = squares(aws, runs, 12, chunksize=1)
+    notes = set()
+    while not job.wait(0.05):
+        notes.add(job.snapshot().note)
+    assert job.results() == [number**2 for number in range(12)]
+    assert runs() == ONCE
+    assert any(REASONS[0] in note for note in notes)
+    assert job.snapshot().note == ""
+
+
+@pytest.mark.full
+def test_throttles_of_half_a_minute(connected, bed, runs):
+    aws = connected(backoff_s=0.1)
+    bed.error(
+        "Invoke", 429, "TooManyRequestsException", reason=REASONS[0], count=10**6, until=time.time() + 30
+    )
+    assert squares(aws, runs, 12).results(timeout=60) == [number**2 for number in range(12)]
+    assert runs() == ONCE
+
+
+def test_an_account_with_a_small_limit_is_learnt_and_used_to_the_full(connected, bed, runs):
+    bed.settings(concurrency=3)
+    aws = connected(max_concurrency=100)
+    squares(aws, runs, 12, chunksize=1).results(timeout=30)
+    bed.settings(concurrency=3)
+    before = bed.counts()["Invoke"]
+
+    def nap(_):
+        import time
+
+        time.sleep(0.2)
+
+    begun = time.monotonic()
+    aws.map(nap, range(18), chunksize=1).results(timeout=30)
+    assert bed.most_running() == 3
+    assert time.monotonic() - begun < 3.0, "18 tasks of 0.2 s on 3 slots take 1.2 s"
+    assert bed.counts()["Invoke"] - before < 18 * 4, "most requests are taken"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(500, "ServiceException"), (502, "EC2ThrottledException"), (503, "")]
+)
+def test_errors_of_the_service_are_tried_again(aws, bed, runs, status, code):
+    bed.error("Invoke", status, code, count=5)
+    job = squares(aws, runs, 12, chunksize=1)
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+    assert runs() == ONCE
+    assert bed.counts()["Invoke"] == 12 + 5
+
+
+def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
+    bed.error("Invoke", 503, "ServiceUnavailableException", "try later", count=10**6)
+    job = squares(aws, runs, 12, chunksize=1)
+    with pytest.raises(wrenlite.ServiceUnavailable, match="503 ServiceUnavailableException: try later"):
+        job.results(timeout=30)
+    assert len(job.errors()) == 12
+    assert runs() == Counter()
+    assert bed.counts()["Invoke"] < 100, "one at a time, with pauses"
+    bed.reset()
+    assert squares(aws, runs, 3).results(timeout=30) == [0, 1, 4], "the next job finds it well"
+
+
+# Connections
+
+
+def test_nobody_listens(connected, runs):
+    backend = connected().backend
+    login = Login(botocore.session.Session)
+    nowhere = Transport(login, "lambda", "us-east-1", "http://127.0.0.1:9", 4)  # discard
+    target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
+    place = wire.Place("wrenlite-bed", "wrenlite", None)
+    invoker = LambdaInvoker(nowhere, login, backend.store, place, target, 4)
+    pace = replace(backend.pace, backoff_s=0.002, outage_s=0.5)
+    with wrenlite.Executor(replace(backend, invoker=invoker, pace=pace)) as aws:
+        job = squares(aws, runs, 3)
+        with pytest.raises(wrenlite.ServiceUnavailable, match=r"cannot reach Lambda in us-east-1.*refused"):
+            job.results(timeout=30)
+        assert len(job.errors()) == 3
+
+
+def test_a_request_that_was_not_sent_as_a_whole_is_sent_again_at_once(connected, bed, runs):
+    aws = connected(seek_s=600)  # looking for its reply would take forever
+    bed.fault("Invoke", "reset-before", count=3)
+    large = [np.ones(500_000) + number for number in range(3)]  # 4 MB each: no socket takes that unread
+
+    def record_sum(array, path):
+        with open(path, "a") as file:
+            file.write(f"{array[0]:.0f}\n")
+        return array.sum()
+
+    job = aws.map(record_sum, large, args=(runs.path,), chunksize=1)
+    assert job.results(timeout=60) == [500_000.0, 1_000_000.0, 1_500_000.0]
+    assert runs() == Counter({"1": 1, "2": 1, "3": 1})
+
+
+def test_a_connection_lost_before_the_request_was_read_runs_again(aws, bed, runs):
+    bed.fault("Invoke", "reset-before", count=2)
+    job = squares(aws, runs, 12, chunksize=1)
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+    assert runs() == ONCE
+    assert bed.counts()["Invoke"] == 12 + 2
+
+
+def test_a_connection_lost_after_the_function_ran_runs_again(aws, bed, runs):
+    bed.fault("Invoke", "reset-after", count=2)
+    job = squares(aws, runs, 12, chunksize=1)
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+    assert sum(runs().values()) == 12 + 2
+    assert max(runs().values()) == 2
+    assert bed.counts()["Invoke"] == 12 + 2
+    assert job.cost.gb_s >= 2 * 20 * 0.5, "what was lost is charged at the time limit"
+
+
+def test_a_task_whose_answers_are_always_lost_is_given_up(aws, bed, runs):
+    bed.fault("Invoke", "reset-after", count=3)
+    with pytest.raises(wrenlite.ConnectionLost, match=r"task 0 of record.*it may have run each time"):
+        squares(aws, runs, 1).results(timeout=30)
+    assert runs() == Counter({"0": 3})
+
+
+def test_a_long_batch_leaves_its_reply_where_a_client_that_lost_it_finds_it(connected, bed, runs, caplog):
+    aws = connected(seek_s=20)
+    aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.2)))
+
+    def slow(item, path):
+        import time
+
+        time.sleep(0.3)
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        return item
+
+    bed.fault("Invoke", "reset-after", count=1)
+    with aws:
+        assert aws.map(slow, [0], args=(runs.path,)).results(timeout=30) == [0]
+        assert runs() == Counter({"0": 1})
+        assert bed.counts()["Invoke"] == 1
+        # What somebody else put in its place is not believed.
+        bed.fault("Invoke", "reset-after", count=1)
+        bed.fault("GetObject", "answer", status=200, body="forged" * 100, path="/reply$", count=2)
+        assert aws.map(slow, [1], args=(runs.path,)).results(timeout=30) == [1]
+        assert runs() == Counter({"0": 1, "1": 1})
+        assert "not made for this request" in caplog.text
+
+
+def test_a_connection_on_which_nothing_ever_comes_back(connected, deploy, bed, runs):
+    aws = connected(function=deploy("short", timeout=1), answer_s=0.5, max_concurrency=2)
+    squares(aws, runs, 1).results(timeout=30)
+    bed.fault("Invoke", "hang", count=1)
+    begun = time.monotonic()
+    job = squares(aws, runs, 3, chunksize=1)
+    assert job.results(timeout=30) == [0, 1, 4]
+    assert time.monotonic() - begun < 6
+    assert runs() == Counter({"0": 2, "1": 1, "2": 1})
+
+
+def test_a_duplicate_delivery_gives_one_value(aws, bed, runs):
+    bed.fault("Invoke", "twice", count=1)
+    assert squares(aws, runs, 3, chunksize=1).results(timeout=30) == [0, 1, 4]
+    assert sorted(runs().values()) == [1, 1, 2]
+
+
+def test_a_reply_is_not_held_up_by_its_copy_in_the_store(connected, bed, runs):
+    aws = connected()
+    aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.1)))
+    bed.fault("PutObject", "delay", seconds=60, path="/reply$", count=10)
+    begun = time.monotonic()
+    with aws:
+        assert aws.map(lambda n: __import__("time").sleep(0.3) or n, range(2), chunksize=2).results(30) == [
+            0,
+            1,
+        ]
+    assert time.monotonic() - begun < 12, "it is waited for, for 5 s"
+    assert bed.counts()["Invoke"] == 1
+
+
+def test_one_refusal_while_a_long_task_runs_does_not_hold_up_the_others(connected, bed, tmp_path):
+    aws = connected()
+    flag = tmp_path / "flag"
+
+    def wait_for_flag(flag):
+        import time
+
+        while not os.path.exists(flag):
+            time.sleep(0.01)
+
+    long = aws.map(wait_for_flag, [str(flag)])
+    while long.snapshot().dispatched < 1:
+        time.sleep(0.01)
+    for status, code, reason in ((503, "", None), (429, "TooManyRequestsException", REASONS[0])):
+        bed.error("Invoke", status, code, count=1, **({"reason": reason} if reason else {}))
+        assert aws.map(abs, range(3)).results(timeout=10) == [0, 1, 2]
+        assert not long.wait(0)
+    flag.touch()
+    assert long.wait(30)
+
+
+def test_a_lost_reply_that_may_not_be_looked_for_runs_again(aws, bed, runs):
+    bed.error("GetObject", 403, "AccessDenied", path="/reply$", count=100)
+    bed.fault("Invoke", "reset-after", count=1)
+    assert squares(aws, runs, 1).results(timeout=30) == [0]
+    assert runs() == Counter({"0": 2})
+
+
+def test_no_more_threads_than_the_system_gives(connected, monkeypatch):
+    real, started = threading.Thread.start, []
+
+    def start(thread):
+        if thread.name.startswith("wrenlite-lambda") and len(started) >= 3:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    aws = connected(max_concurrency=8)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert aws.map(abs, range(40), chunksize=1).results(timeout=30) == list(range(40))
+
+
+def test_an_upload_of_one_map_does_not_hold_up_another_job(aws, bed):
+    bed.fault("PutObject", "delay", seconds=3, count=1)
+    uploading = threading.Thread(target=lambda: aws.map(lambda n: (n, "a new function"), [1]).results(30))
+    uploading.start()
+    while bed.counts().get("PutObject", 0) < 1:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    assert aws.map(lambda n: (n, "another"), [1]).results(timeout=30) == [(1, "another")]
+    assert time.monotonic() - begun < 2
+    uploading.join()

@@ -1,0 +1,279 @@
+"""What tasks do to their sandbox, and what does not fit into 6 MB."""
+
+import os
+import signal
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import wrenlite
+from tests.aws.tasks import ONCE
+from wrenlite.aws import wire
+
+# In the sandbox
+
+
+def test_a_crash_takes_one_task_and_the_others_are_kept(aws, bed, runs):
+    def crash(item, path):
+
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        if item == 5:
+            os._exit(7)
+        return item
+
+    job = aws.map(crash, range(12), args=(runs.path,), chunksize=12)
+    values = job.results(return_exceptions=True, timeout=30)
+    assert isinstance(values.pop(5), wrenlite.WorkerDied)
+    assert values == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert "exited with code 7" in str(job[5].exception())
+    assert runs() == ONCE
+    assert bed.counts()["Invoke"] == 2
+
+
+def test_a_task_that_hangs_is_ended_by_its_own_timeout(aws, runs):
+    def hang(item, path):
+        import time
+
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        time.sleep(600 if item == 1 else 0)
+        return item
+
+    job = aws.map(hang, range(4), args=(runs.path,), chunksize=4, timeout=0.5, retries=1)
+    values = job.results(return_exceptions=True, timeout=30)
+    assert isinstance(values[1], wrenlite.TaskTimeout)
+    assert [values[0], values[2], values[3]] == [0, 2, 3]
+    assert runs() == Counter({"0": 1, "1": 2, "2": 1, "3": 1})
+
+
+def test_a_task_that_runs_into_the_functions_time_limit_is_answered_in_time(connected, deploy, runs):
+    aws = connected(function=deploy("short", timeout=2))
+
+    def hang(item, path):
+        import time
+
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        time.sleep(600 if item == 1 else 0)
+        return item
+
+    job = aws.map(hang, range(3), args=(runs.path,), chunksize=3)
+    values = job.results(return_exceptions=True, timeout=30)
+    assert isinstance(values[1], wrenlite.TaskTimeout)
+    assert [values[0], values[2]] == [0, 2]
+    # The first time it was cut short in company, and did not have the whole time.
+    assert runs() == Counter({"0": 1, "1": 2, "2": 1})
+    assert job.stats()[1].attempts == 1
+
+
+def test_a_handler_that_does_not_answer_in_time_is_stopped_by_lambda(connected, deploy, runs):
+    handler = {"handler.py": "import time\ndef handler(event, context):\n    time.sleep(60)\n"}
+    aws = connected(function=deploy("stuck", files=handler, timeout=1))
+    with pytest.raises(wrenlite.TaskTimeout, match=r"stuck was stopped at its time limit of 1 s.*--timeout"):
+        aws.map(abs, [1]).results(timeout=30)
+
+
+def test_a_batch_longer_than_the_time_limit_is_finished_by_several(connected, deploy, runs):
+    aws = connected(function=deploy("short", timeout=2))
+
+    def nap(item, path):
+        import time
+
+        time.sleep(0.5)
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        return item
+
+    job = aws.map(nap, range(8), args=(runs.path,), chunksize=8)
+    assert job.results(timeout=30) == list(range(8))
+    assert max(runs().values()) == 1, "who is cut short has not written yet"
+    assert [stats.attempts for stats in job.stats()] == [1] * 8
+
+
+def test_out_of_memory_is_told_with_the_figures(aws, runs):
+    def grow(item, path):
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        return len(bytes(2**30)) if item == 1 else item
+
+    job = aws.map(grow, range(3), args=(runs.path,), chunksize=3)
+    values = job.results(return_exceptions=True, timeout=30)
+    assert isinstance(values[1], wrenlite.OutOfMemory)
+    assert "512 MB" in str(values[1])
+    assert [values[0], values[2]] == [0, 2]
+    assert runs() == Counter({"0": 1, "1": 1, "2": 1})
+
+
+def test_memory_that_only_the_sandbox_sees_kills_the_worker_and_is_told(aws, runs):
+    def share(item):
+        import mmap
+
+        if item == 1:
+            shared = mmap.mmap(-1, 700 * 2**20)  # shared memory: the limit of the process does not count it
+            for place in range(0, len(shared), 4096):
+                shared[place] = 1
+        return item
+
+    values = aws.map(share, range(3), chunksize=3).results(return_exceptions=True, timeout=30)
+    assert isinstance(values[1], wrenlite.WorkerDied)
+    assert [values[0], values[2]] == [0, 2]
+
+
+def test_a_task_that_ends_the_whole_sandbox_fails_alone(aws, bed, runs):
+    def end(item, path):
+
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        if item == 1:
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return item
+
+    job = aws.map(end, range(4), args=(runs.path,), chunksize=4)
+    values = job.results(return_exceptions=True, timeout=30)
+    assert isinstance(values[1], wrenlite.WorkerDied)
+    assert "Runtime.ExitError" in str(values[1])
+    assert [values[0], values[2], values[3]] == [0, 2, 3]
+    assert runs() == Counter({"0": 2, "1": 2, "2": 1, "3": 1}), "together, and then each alone"
+    assert [stats.attempts for stats in job.stats()] == [1, 1, 1, 1]
+    assert bed.counts()["Invoke"] == 1 + 4
+
+
+def test_an_exit_of_the_handler_itself_fails_each_task_once(connected, deploy, bed):
+    handler = {"handler.py": "import os\ndef handler(event, context):\n    os._exit(3)\n"}
+    aws = connected(function=deploy("exits", files=handler))
+    job = aws.map(abs, range(3), chunksize=3)
+    values = job.results(return_exceptions=True, timeout=30)
+    assert [type(value) for value in values] == [wrenlite.WorkerDied] * 3
+    assert "exit status 3" in str(values[0])
+    assert bed.counts()["Invoke"] == 1 + 3
+
+
+def test_a_function_that_cannot_start_fails_the_job_with_the_reason(connected, deploy, bed):
+    handler = {"handler.py": "import nowhere_to_be_found\n"}
+    aws = connected(function=deploy("broken", files=handler))
+    job = aws.map(abs, range(20), chunksize=20)
+    with pytest.raises(
+        wrenlite.FunctionBroken, match=r"broken cannot start.*nowhere_to_be_found.*wrenlite-setup"
+    ):
+        job.results(timeout=30)
+    assert len(job.errors()) == 20
+    assert bed.counts()["Invoke"] == 1
+
+
+def test_a_function_that_is_none_of_ours(connected, deploy):
+    handler = {"handler.py": "def handler(event, context):\n    return 'hello'\n"}
+    aws = connected(function=deploy("theirs", files=handler))
+    with pytest.raises(wrenlite.FunctionBroken, match=r"no reply of wrenlite's.*wrenlite-setup"):
+        aws.map(abs, [1]).results(timeout=30)
+
+
+def test_without_the_log_the_time_until_the_answer_is_charged(aws, bed):
+    aws.map(abs, [1]).results(timeout=30)
+    bed.fault("Invoke", "drop-log")
+    begun = time.monotonic()
+    job = aws.map(time.sleep, [0.2])
+    job.results(timeout=30)
+    assert 0.2 * 0.5 <= job.cost.gb_s <= (time.monotonic() - begun) * 0.5
+
+
+# Sizes
+
+
+def test_values_that_fit_singly_but_not_together(aws, bed):
+    arrays = aws.map(lambda n: np.full(250_000, n), range(6), chunksize=6).results(timeout=60)
+    assert [array.sum() for array in arrays] == [250_000 * n for n in range(6)]
+    assert arrays[0].flags.writeable
+    counts = bed.counts()
+    assert counts["Invoke"] == 1
+    assert counts["PutObject"] == 1 + 4, "the function, and what did not fit beside the first two"
+
+
+def test_a_value_that_does_not_fit_alone(aws, bed):
+    job = aws.map(lambda n: np.arange(n), [1_000_000])
+    bed.reset()
+    assert job.results(timeout=60)[0].sum() == 499_999_500_000
+    assert bed.counts().get("GetObject", 0) >= 1
+
+
+def test_values_are_fetched_when_they_are_asked_for(aws, bed):
+    job = aws.map(lambda n: b"x" * n, [5_000_000])
+    assert job.wait(30)
+    before = bed.counts().get("GetObject", 0)
+    assert len(job[0].result()) == 5_000_000
+    assert len(job[0].result()) == 5_000_000
+    assert bed.counts()["GetObject"] == before + 1
+
+
+@pytest.mark.parametrize("off", [-1, 0, 1])
+def test_a_reply_that_just_fits_and_one_that_just_does_not(aws, bed, off):
+    # What a pickled bytes object has beside its bytes, and what is reserved for the rest of the reply.
+    from wrenlite.runner import RESERVED_BYTES
+
+    extra = len(__import__("pickle").dumps(b"x" * 2**20, 5)) - 2**20
+    size = wire.REPLY_BYTES - RESERVED_BYTES - extra + off
+    assert len(aws.map(lambda n: b"x" * n, [size]).results(timeout=60)[0]) == size
+    assert bed.counts()["PutObject"] == (2 if off > 0 else 1)
+
+
+def test_a_reply_full_of_output_still_fits(aws, bed):
+    def talk(n):
+        print("ä" * 40_000)
+        return b"x" * 100_000
+
+    job = aws.map(talk, range(40), chunksize=40)
+    assert [len(value) for value in job.results(timeout=60)] == [100_000] * 40
+    assert all("ä" in job.logs(index) for index in range(40))
+
+
+@pytest.mark.parametrize("off", [-20_000, 20_000])
+def test_items_that_just_fit_into_a_request_and_ones_that_just_do_not(aws, bed, off):
+    size = wire.FRAME_BYTES + off
+    assert aws.map(len, [b"x" * size]).results(timeout=60) == [size]
+    assert bed.counts()["PutObject"] == (2 if off > 0 else 1)
+
+
+def test_items_too_large_for_a_request_lie_in_the_store_once_a_batch(aws, bed):
+    arrays = [np.full(400_000, n) for n in range(4)]
+    assert aws.map(lambda a: a.sum(), arrays, chunksize=4).results(timeout=60) == [
+        400_000 * n for n in range(4)
+    ]
+    counts = bed.counts()
+    assert (counts["Invoke"], counts["PutObject"]) == (1, 2)
+
+
+def test_a_function_that_is_too_large_says_what_is_in_it(aws, bed):
+    table, small = np.ones(7_000_000), np.ones(10)
+    with pytest.raises(
+        wrenlite.FunctionNotPicklable, match=r"53.4 MB pickled.*'table' 53.4 MB.*executor.put"
+    ):
+        aws.map(lambda n: table[n] + small[0], [1])
+    assert bed.counts().get("PutObject", 0) == 0
+    ref = aws.put(table)
+    assert aws.map(lambda n, table: table[n] + small[0], [1, 2], args=(ref,)).results(timeout=60) == [2, 2]
+
+
+def test_an_object_is_uploaded_once_and_fetched_once_a_worker(connected, bed):
+    aws = connected(max_concurrency=1)
+    aws.map(abs, [1]).results(timeout=30)
+    bed.reset()
+    ref = aws.put({"table": np.arange(1_000_000)})
+    assert aws.put({"table": np.arange(1_000_000)}).digest == ref.digest
+
+    def look(item):
+        n, inside = item
+        return int(inside[0]["table"][n]), inside[0]["table"].flags.writeable
+
+    job = aws.map(look, [(n, [ref]) for n in range(10)], chunksize=2)
+    assert job.results(timeout=60) == [(n, False) for n in range(10)]
+    counts = bed.counts()
+    assert counts.pop("ListObjectsV2") == 2
+    assert counts == {"PutObject": 1 + 1, "GetObject": 1 + 1, "Invoke": 5}
+
+
+def test_an_environment_that_no_request_can_hold_is_said(aws):
+    with pytest.raises(wrenlite.BackendError, match=r"without its items.*env="):
+        aws.map(abs, [1], env={"BIG": "x" * 7_000_000}).results(timeout=30)

@@ -1,0 +1,308 @@
+"""What the bucket loses, and who may do what."""
+
+import time
+from collections import Counter
+
+import botocore.session
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+
+import wrenlite
+from tests.aws.tasks import ONCE, squares
+from wrenlite.aws import wire
+from wrenlite.aws.login import Login
+
+
+def objects(bed, prefix):
+    client = botocore.session.Session().create_client("s3")
+    listed = client.list_objects_v2(Bucket="wrenlite-bed", Prefix=f"wrenlite/{prefix}").get("Contents", ())
+    return client, [found["Key"] for found in listed]
+
+
+# The store
+
+
+def test_a_function_that_has_expired_in_the_store_is_put_there_again(aws, bed, runs):
+    squares(aws, runs, 1).results(timeout=30)
+    client, keys = objects(bed, "code/")
+    for key in keys:
+        client.delete_object(Bucket="wrenlite-bed", Key=key)
+    bed.forget()  # and no worker has it any more
+    bed.reset()
+    job = squares(aws, runs, 3, chunksize=1)
+    assert job.results(timeout=30) == [0, 1, 4]
+    assert [stats.attempts for stats in job.stats()] == [1, 1, 1]
+    assert runs() == Counter({"0": 2, "1": 1, "2": 1})
+
+
+@pytest.mark.parametrize("damage", [b"", b"something else"])
+def test_a_function_that_was_changed_in_the_store_is_not_unpickled(aws, bed, runs, damage):
+    squares(aws, runs, 1).results(timeout=30)
+    client, keys = objects(bed, "code/")
+    for key in keys:
+        client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
+    bed.forget()
+    with pytest.raises(wrenlite.IntegrityError, match="was changed"):
+        squares(aws, runs, 1).results(timeout=30)
+    for key in keys:
+        client.delete_object(Bucket="wrenlite-bed", Key=key)
+    assert runs() == Counter({"0": 1})
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "words"),
+    [
+        (None, wrenlite.NotFound, "value of task 0 .* has expired; run it again"),
+        (b"", wrenlite.IntegrityError, "was changed"),
+        ("other", wrenlite.IntegrityError, "was changed"),
+    ],
+)
+def test_a_value_that_is_not_what_was_announced(aws, bed, damage, error, words):
+    job = aws.map(lambda n: bytes([n]) * 3_000_000, [1, 2, 3], chunksize=3)
+    assert job.wait(30)
+    client, keys = objects(bed, f"results/{job.id}/")
+    assert len(keys) == 2
+    if damage is None:
+        client.delete_object(Bucket="wrenlite-bed", Key=keys[0])
+    else:
+        body = (
+            client.get_object(Bucket="wrenlite-bed", Key=keys[1])["Body"].read()
+            if damage == "other"
+            else damage
+        )
+        client.put_object(Bucket="wrenlite-bed", Key=keys[0], Body=body)
+    with pytest.raises(error, match=words.replace("task 0", "task 1")):
+        job[1].result()
+    assert job[0].result() == b"\1" * 3_000_000
+    assert job[2].result() == b"\3" * 3_000_000
+
+
+def test_items_that_vanish_from_the_store_are_put_there_again(aws, bed):
+    bed.error("GetObject", 404, "NoSuchKey", path="/args/", count=1)
+    assert aws.map(len, [b"x" * 6_000_000]).results(timeout=60) == [6_000_000]
+    assert bed.counts()["Invoke"] == 2
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
+def test_a_store_that_is_down_for_the_worker_costs_no_attempt(connected, bed, code):
+    aws = connected(outage_s=60.0)
+    bed.error("GetObject", 503, code, path="/code/", count=7)  # botocore itself tries five times
+    job = aws.map(lambda n: (n, code), range(3), chunksize=3)
+    assert job.results(timeout=60) == [(n, code) for n in range(3)]
+    assert [stats.attempts for stats in job.stats()] == [1] * 3
+
+
+def test_values_that_are_there_come_though_one_is_gone(aws, bed):
+    job = aws.map(lambda n: bytes([n]) * 3_000_000, range(4), chunksize=4)
+    assert job.wait(30)
+    client, keys = objects(bed, f"results/{job.id}/")
+    client.delete_object(Bucket="wrenlite-bed", Key=keys[1])
+    values = job.results(return_exceptions=True)
+    assert [type(value) for value in values] == [bytes, bytes, wrenlite.NotFound, bytes]
+    with pytest.raises(wrenlite.NotFound, match="task 2"):
+        job.results()
+
+
+def test_an_object_that_has_expired_is_put_again_as_the_message_says(aws, bed):
+    table = list(range(100_000))
+    ref = aws.put(table)
+    client, keys = objects(bed, "refs/")
+    for key in keys:
+        client.delete_object(Bucket="wrenlite-bed", Key=key)
+    with pytest.raises(wrenlite.NotFound, match=r"has expired; executor\.put\(\) it again"):
+        aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30)
+    assert aws.put(table).digest == ref.digest
+    assert aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30) == [1]
+
+
+def test_large_objects_make_room_for_each_other(connected, bed):
+    aws = connected(max_concurrency=1)
+    for number in range(5):  # 60 MB each, of the 128 MB that a worker of 512 MB keeps of them
+        ref = aws.put(np.full(7_500_000, number))
+        assert aws.map(lambda n, a: int(a[n]), [1], args=(ref,)).results(timeout=60) == [number]
+
+
+def test_a_function_that_cannot_be_loaded_fails_many_tasks_in_few_requests(connected, bed):
+    import joblib  # installed here, and not in the function's layer
+
+    aws = connected()
+    job = aws.map(joblib.hash, range(3000), chunksize=3000)
+    assert job.wait(60)
+    assert {type(error) for error in job.errors().values()} == {ModuleNotFoundError}
+    assert bed.counts()["Invoke"] <= 3
+
+
+# Who may do what
+
+
+STATEMENT = r'"Action": "{}", "Resource": "{}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "resource"),
+    [
+        ("Invoke", "lambda:InvokeFunction", "arn:aws:lambda:us-east-1:123456789012:function:wrenlite"),
+        ("PutObject", "s3:PutObject", "arn:aws:s3:::wrenlite-bed/wrenlite/code/"),
+        ("GetObject", "s3:GetObject", "arn:aws:s3:::wrenlite-bed/wrenlite/code/"),
+    ],
+)
+def test_a_call_that_is_not_allowed_names_the_statement_that_is_missing(aws, bed, kind, action, resource):
+    bed.error(kind, 403, "AccessDeniedException" if kind == "Invoke" else "AccessDenied", count=100)
+    with pytest.raises(wrenlite.AccessDenied, match=STATEMENT.format(action, resource)):
+        aws.map(lambda n: (n, kind), [1]).results(timeout=30)
+
+
+def test_a_client_that_may_not_read_the_functions_settings_takes_the_usual_ones(connected, bed):
+    bed.error("GetFunctionConfiguration", 403, "AccessDeniedException", count=100)
+    bed.error("GetAccountSettings", 403, "AccessDeniedException", count=100)
+    aws = connected(max_concurrency=None)
+    assert aws.backend.invoker.slots == 1000
+    assert aws.map(abs, [-1]).results(timeout=30) == [1]
+
+
+def test_a_worker_that_may_not_write_values_says_so(aws, bed):
+    bed.error("PutObject", 403, "AccessDenied", path="/results/", count=100)
+    statement = STATEMENT.format("s3:PutObject", "arn:aws:s3:::wrenlite-bed/wrenlite/results/")
+    with pytest.raises(wrenlite.AccessDenied, match=statement):
+        aws.map(lambda n: b"x" * n, [6_000_000]).results(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"), [("ListObjectsV2", "s3:ListBucket"), ("DeleteObjects", "s3:DeleteObject")]
+)
+def test_listing_and_deleting_that_is_not_allowed(aws, bed, kind, action):
+    bed.error(kind, 403, "AccessDenied", count=100)
+    store = aws.backend.store
+    with pytest.raises(wrenlite.AccessDenied, match=STATEMENT.format(action, "arn:aws:s3:::wrenlite-bed")):
+        list(store.list("code/")) if kind == "ListObjectsV2" else store.delete(["a"])
+
+
+def test_a_clock_that_is_wrong_is_said(aws, bed, runs):
+    said = "Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z"
+    bed.error("Invoke", 403, "InvalidSignatureException", said, count=100)
+    with pytest.raises(wrenlite.CredentialsError, match=r"its clock is wrong.*timedatectl"):
+        squares(aws, runs, 3).results(timeout=30)
+    bed.reset()
+    bed.error("PutObject", 403, "RequestTimeTooSkewed", count=100)
+    with pytest.raises(wrenlite.CredentialsError, match="its clock is wrong"):
+        aws.map(lambda n: n + 17, [1])
+
+
+def test_credentials_that_expire_are_renewed_and_nothing_is_lost(aws, bed, runs, monkeypatch):
+    squares(aws, runs, 1).results(timeout=30)
+    bed.error("Invoke", 403, "ExpiredTokenException", count=3)
+    job = squares(aws, runs, 12, chunksize=1)
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+    assert runs() == ONCE + Counter({"0": 1})
+    assert [stats.attempts for stats in job.stats()] == [1] * 12
+
+
+def test_while_credentials_cannot_be_renewed_the_queue_stays(aws, bed, runs):
+    bed.error("Invoke", 403, "ExpiredTokenException", count=10**6)
+    job = squares(aws, runs, 12, chunksize=1)
+    while "have expired" not in job.snapshot().note:
+        time.sleep(0.01)
+    assert not job.wait(0.5)
+    bed.reset()
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+    assert runs() == ONCE
+
+
+def test_credentials_that_expire_for_the_store_are_renewed_too(aws, bed, runs):
+    bed.error("PutObject", 400, "ExpiredToken", path="/args/", count=1)
+    job = aws.map(len, [b"x" * 6_000_000])
+    assert job.results(timeout=30) == [6_000_000]
+    assert job.stats()[0].attempts == 1
+
+
+def test_a_role_that_cannot_be_assumed_again_pauses_and_costs_no_attempt(bed):
+    class Refused:
+        def get_frozen_credentials(self):
+            said = {"Error": {"Code": "ExpiredToken", "Message": "the source has expired"}}
+            raise ClientError(said, "AssumeRole")
+
+    class Session(botocore.session.Session):
+        def get_credentials(self):
+            return Refused()
+
+    with pytest.raises(wrenlite.CredentialsExpired, match=r"cannot be refreshed.*aws sso login"):
+        Login(Session).credentials()
+
+
+def test_no_credentials_at_all(connected, bed, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(wrenlite.CredentialsError, match=r"no AWS credentials.*aws configure"):
+        connected()
+    with pytest.raises(wrenlite.CredentialsError, match="nobody"):
+        connected(profile="nobody")
+
+
+def test_keys_that_aws_does_not_know(connected, bed):
+    bed.error(
+        "GetFunctionConfiguration", 403, "UnrecognizedClientException", "The token is invalid", count=100
+    )
+    with pytest.raises(wrenlite.CredentialsError, match="does not know these credentials"):
+        connected()
+
+
+def test_settings_that_are_missing(connected, bed, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(wrenlite.ConfigError, match="no AWS region"):
+        connected()
+    monkeypatch.delenv("WRENLITE_BUCKET")
+    with pytest.raises(wrenlite.ConfigError, match="no bucket is set: wrenlite-setup"):
+        connected()
+
+
+def test_a_function_that_is_not_there(connected, bed):
+    with pytest.raises(
+        wrenlite.FunctionMissing, match="no Lambda function 'nothing' in us-east-1: wrenlite-setup"
+    ):
+        connected(function="nothing")
+    with pytest.raises(wrenlite.FunctionMissing, match=r"in eu-west-1.*region="):
+        connected(region="eu-west-1")
+    bed.error("GetFunctionConfiguration", 403, "AccessDeniedException", count=100)
+    with pytest.raises(wrenlite.FunctionMissing, match="'nothing'"):
+        connected(function="nothing").map(abs, [1]).results(timeout=30)
+
+
+def test_a_bucket_that_is_not_there_or_elsewhere(connected, bed):
+    with pytest.raises(wrenlite.StoreError, match="no bucket 'not-there': wrenlite-setup"):
+        connected(bucket="not-there").map(abs, [1])
+    bed.fault(
+        "PutObject",
+        "answer",
+        status=400,
+        body="<Error><Code>AuthorizationHeaderMalformed</Code><Message>x</Message><Region>eu-west-1</Region></Error>",
+        headers={"x-amz-bucket-region": "eu-west-1"},
+        count=100,
+    )
+    with pytest.raises(wrenlite.StoreError, match="eu-west-1: region="):
+        connected().map(abs, [1])
+
+
+# Versions
+
+
+def test_a_function_of_another_python_is_refused_before_anything_is_sent(connected, deploy, bed):
+    with pytest.raises(
+        wrenlite.IncompatibleRuntime, match=r"runs python3\.14 and this process python3.*wrenlite-setup"
+    ):
+        connected(function=deploy("older", runtime="python3.14"))
+    assert bed.counts().get("Invoke", 0) == 0
+
+
+@pytest.mark.parametrize("what", ["protocol", "wrenlite", "python", "cloudpickle"])
+def test_a_runner_of_another_version_is_refused_with_both_sides_and_the_mend(aws, bed, monkeypatch, what):
+    own = wire.versions()
+    monkeypatch.setattr(wire, "versions", lambda: {**own, what: "0.9"})
+    with pytest.raises(
+        wrenlite.IncompatibleRuntime, match=rf"{own[what]} there and 0\.9 here.*wrenlite-setup deploys"
+    ):
+        aws.map(abs, range(10)).results(timeout=30)
+    assert bed.counts()["Invoke"] <= 4
