@@ -114,7 +114,7 @@ def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
 def test_nobody_listens(connected, runs):
     backend = connected().backend
     login = Login(botocore.session.Session)
-    nowhere = Transport(login, "lambda", "us-east-1", "http://127.0.0.1:9", 4)  # discard
+    nowhere = Transport(login, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
     target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
     place = wire.Place("wrenlite-bed", "wrenlite", None)
     invoker = LambdaInvoker(nowhere, login, backend.store, place, target, 4)

@@ -70,7 +70,7 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
         endpoint_url=config.endpoint_url,
         owner=place.owner,
     )
-    transport = Transport(login, "lambda", region, client.meta.endpoint_url, slots)
+    transport = Transport(login, "lambda", region, client.meta.endpoint_url)
     return Backend(
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,

@@ -1,18 +1,24 @@
-"""Signed HTTP requests to one AWS service, over pooled connections, without a hidden retry.
+"""Signed HTTP requests to one AWS service, over connections that stay open, without a hidden retry.
 
-botocore's signer over urllib3, without botocore's client: the client's retries would run a function again
-after a read time-out, and it takes twice the processor time (0.46 to 0.64 ms a call). Proxies and
-certificates are those that botocore would take.
+botocore's signer over the standard library's HTTP. botocore's client would run a function again after a
+read time-out; and neither it nor urllib3 tells a request that was not sent as a whole, which can be sent
+again, from one whose answer was lost, which may have run. Proxies and certificates are those that botocore
+would take.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import io
+import http.client
 import os
+import select
 import socket
+import ssl
 from collections.abc import Mapping
+from email.message import Message
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from wrenlite.aws.login import Login
 
@@ -26,7 +32,8 @@ class Answer(NamedTuple):
     """What the service said."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
+    """Asked for by name, in any case."""
     body: bytes
 
 
@@ -42,34 +49,33 @@ class Broken(Exception):
     """The connection broke after the request was sent: nobody knows what became of it."""
 
 
-class _Body(io.BytesIO):
-    """A request's body that knows whether it was sent to its end."""
-
-    sent = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        self.sent = not data
-        return data
-
-
 class Transport:
-    """Requests to one service of one region."""
+    """Requests to one service of one region, from any thread."""
 
-    def __init__(self, login: Login, service: str, region: str, url: str, connections: int) -> None:
+    def __init__(self, login: Login, service: str, region: str, url: str) -> None:
         """Args:
         login: whose credentials sign the requests.
         service: as the signature says it, such as ``lambda``.
         region: of the service.
         url: where it is, without a path.
-        connections: how many stay open at most.
         """
+        from botocore.utils import get_environ_proxies
+
         self._login = login
         self._service = service
         self._region = region
         self._url = url.rstrip("/")
-        bundle = login.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-        self._pool = _pool(self._url, bundle, connections)
+        where = urlsplit(self._url)
+        assert where.hostname is not None
+        self._host, self._port = where.hostname, where.port
+        self._context: ssl.SSLContext | None = None
+        self._proxy: str | None = None
+        if where.scheme == "https":
+            bundle = login.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+            self._context = _trusting(bundle)  # one for all connections: a new one costs 16 ms
+            self._proxy = get_environ_proxies(self._url).get("https")
+        self._idle: list[http.client.HTTPConnection] = []  # the one used last is taken first
+        self._closed = False
 
     def post(self, path: str, data: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
         """Send one request and wait for its answer.
@@ -82,28 +88,34 @@ class Transport:
 
         Raises Unsent, Untrusted, Broken and CredentialsError.
         """
-        from urllib3 import Timeout
-        from urllib3.exceptions import HTTPError, SSLError
-
-        body = _Body(data)
         signed = self._sign(path, data, headers)
+        connection = self._take()
         try:
-            response = self._pool.urlopen(
-                "POST",
-                path,
-                body=body,
-                headers=signed,
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=Timeout(connect=_CONNECT_S, read=timeout_s),
-            )
-        except SSLError as error:
-            raise Untrusted(_words(error)) from error
-        except (HTTPError, OSError) as error:
-            # The body is asked for its end only once all of it was handed to the system.
-            raise (Broken if body.sent else Unsent)(_words(error)) from error
-        return Answer(response.status, response.headers, response.data)
+            if connection.sock is None:
+                self._connect(connection)
+            connection.sock.settimeout(timeout_s)
+            connection.request("POST", path, data, signed)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            untrusted = isinstance(error, ssl.SSLCertVerificationError)
+            raise (Untrusted if untrusted else Unsent)(str(error) or type(error).__name__) from error
+        try:
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Broken(str(error) or type(error).__name__) from error
+        if self._closed or response.will_close:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return Answer(response.status, response.headers, body)
+
+    def close(self) -> None:
+        """Close the connections that are not in use; those in use are closed after it."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
 
     def _sign(self, path: str, data: bytes, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers with AWS's signature, version 4."""
@@ -116,46 +128,49 @@ class Transport:
         SigV4Auth(self._login.credentials(), self._service, self._region).add_auth(request)
         return dict(request.headers.items())
 
-    def close(self) -> None:
-        """Close the connections that are not in use."""
-        self._pool.close()
+    def _take(self) -> http.client.HTTPConnection:
+        """A connection that is open, as far as can be seen, or a new one that is not yet."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                break
+            poll = select.poll()
+            poll.register(connection.sock, select.POLLIN)
+            if not poll.poll(0):
+                return connection
+            connection.close()  # what can be read now is its end
+        host, port = (self._host, self._port) if self._proxy is None else _proxy_address(self._proxy)
+        if self._context is None:
+            return http.client.HTTPConnection(host, port, timeout=_CONNECT_S)
+        return http.client.HTTPSConnection(host, port, timeout=_CONNECT_S, context=self._context)
+
+    def _connect(self, connection: http.client.HTTPConnection) -> None:
+        if self._proxy is not None:
+            connection.set_tunnel(self._host, self._port or 443, _proxy_headers(self._proxy))
+        connection.connect()  # with TCP_NODELAY, without which a request takes about 47 ms
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                connection.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _pool(url: str, ca_bundle: str | None, connections: int) -> Any:
-    """Connections to a host, through the proxy that the environment names, trusting what botocore trusts."""
-    from botocore.httpsession import create_urllib3_context, get_cert_path
-    from botocore.utils import get_environ_proxies
-    from urllib3 import PoolManager, ProxyManager
+def _trusting(bundle: str | None) -> ssl.SSLContext:
+    """A context that trusts what botocore trusts, or the certificates of that file."""
+    from botocore.httpsession import get_cert_path
 
-    tcp = socket.IPPROTO_TCP
-    options: dict[str, Any] = {
-        "maxsize": connections,
-        "socket_options": [
-            (tcp, socket.TCP_NODELAY, 1),  # without it about 47 ms a request
-            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-            *(
-                (tcp, getattr(socket, name), value)
-                for name, value in _KEEPALIVE.items()
-                if hasattr(socket, name)
-            ),
-        ],
-    }
-    scheme = url.partition(":")[0]
-    if scheme == "https":
-        # One context for all connections: a new one costs 16 ms.
-        context = create_urllib3_context()
-        context.load_verify_locations(get_cert_path(ca_bundle or True))
-        options |= {"ssl_context": context}
-    proxy = get_environ_proxies(url).get("https") if scheme == "https" else None  # a test server is not far
-    manager = ProxyManager(proxy, **options) if proxy else PoolManager(**options)
-    return manager.connection_from_url(url)
+    return ssl.create_default_context(cafile=get_cert_path(bundle or True))
 
 
-def _words(error: Exception) -> str:
-    """The innermost reason, without the wrapping of the libraries."""
-    cause: Any = error
-    while isinstance(
-        deeper := getattr(cause, "reason", None) or cause.__cause__ or cause.__context__, Exception
-    ):
-        cause = deeper
-    return str(cause) or type(cause).__name__
+def _proxy_address(proxy: str) -> tuple[str, int]:
+    where = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    return where.hostname or "", where.port or 80
+
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    """What tells the proxy who asks, where its URL says it."""
+    where: Any = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    if where.username is None:
+        return {}
+    who = f"{unquote(where.username)}:{unquote(where.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(who.encode()).decode()}"}
