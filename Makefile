@@ -19,10 +19,10 @@ demo: $(VENV)/done
 	$(BIN)/wrenlite demo $(ARGS)
 
 test: $(VENV)/done
-	$(BIN)/python -m pytest -m "not full" $(ARGS)
+	$(BIN)/python -m pytest -m "not full and not aws" $(ARGS)
 
 full: $(VENV)/done
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not aws" $(ARGS)
 
 check: $(VENV)/done
 	$(BIN)/ruff check

@@ -85,6 +85,16 @@ def test_an_account_with_a_small_limit_is_learnt_and_used_to_the_full(connected,
     assert bed.counts()["Invoke"] - before < 18 * 4, "most requests are taken"
 
 
+def test_sandboxes_that_start_slowly_throttle_and_all_runs_all_the_same(connected, bed, runs):
+    bed.forget()
+    bed.settings(burst=1, ramp=4)
+    aws = connected()
+    job = squares(aws, runs, 12, chunksize=1)
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+    assert runs() == ONCE
+    assert bed.counts()["Invoke"] > 12
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [(500, "ServiceException"), (502, "EC2ThrottledException"), (503, "")]
 )

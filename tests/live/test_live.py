@@ -1,0 +1,76 @@
+"""What the test bed can only pretend: that Lambda and S3 are as it says. Never run in CI; `pytest -m aws`."""
+
+import pytest
+
+import wrenlite
+from wrenlite.protocol import code_key
+
+pytestmark = pytest.mark.aws
+
+
+def test_a_map_and_its_cost(live):
+    job = live.map(lambda n: n * n, range(100))
+    assert job.results(timeout=120) == [n * n for n in range(100)]
+    assert job.cost.requests <= 100
+    assert 0 < job.cost.gb_s < 100, "the REPORT line is read"
+
+
+def test_a_warm_map_is_one_request(live):
+    live.map(abs, [1]).results(timeout=60)
+    job = live.map(abs, [1])
+    job.results(timeout=60)
+    assert job.cost.requests == 1
+
+
+def test_values_and_items_larger_than_a_request(live):
+    assert live.map(len, [b"x" * 8_000_000]).results(timeout=120) == [8_000_000]
+    assert len(live.map(lambda n: b"x" * n, [8_000_000]).results(timeout=120)[0]) == 8_000_000
+
+
+def test_a_crash_and_a_lack_of_memory_are_told(live):
+    def crash(n):
+        import os
+
+        os._exit(3)
+
+    with pytest.raises(wrenlite.WorkerDied, match="code 3"):
+        live.map(crash, [1]).results(timeout=120)
+
+    def fill(n):
+        held = []
+        while True:
+            held.append(bytearray(b"x" * 2**24))
+
+    with pytest.raises(wrenlite.OutOfMemory):
+        live.map(fill, [1]).results(timeout=300)
+
+
+def test_the_end_of_the_whole_sandbox_is_told(live):
+    def end(n):
+        import os
+        import signal
+
+        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    with pytest.raises(wrenlite.WorkerDied, match="sandbox"):
+        live.map(end, [1]).results(timeout=120)
+
+
+def test_code_that_has_expired_is_put_again(live):
+    """A key that is not there must be 404 for the function's role too, not 403."""
+    marker = "code that expires"
+    live.map(lambda n: (n, marker), [1]).results(timeout=60)
+    newest = max(live.backend.store.list("code/"), key=lambda entry: entry.modified)
+    live.backend.store.delete([newest.key, code_key("0" * 64)])
+    jobs = live.map(lambda n: (n, marker), range(200), chunksize=1)  # some of them in new sandboxes
+    assert jobs.results(timeout=120) == [(n, marker) for n in range(200)]
+
+
+def test_a_conditional_put_keeps_what_is_there(live):
+    store = live.backend.store
+    assert store.put("refs/live-test", b"one", if_absent=True)
+    try:
+        assert not store.put("refs/live-test", b"two", if_absent=True)
+    finally:
+        store.delete(["refs/live-test"])
