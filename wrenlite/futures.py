@@ -93,10 +93,8 @@ class Future(concurrent.futures.Future[Any]):
         return self._await().__await__()
 
     async def _await(self) -> Any:
-        import asyncio
-
         await until(self.done, self.cancel)
-        return await asyncio.to_thread(self.result)  # the value may have to be fetched
+        return await self.job.beside_the_loop(self.result, (self.index,))
 
     def result(self, timeout: float | None = None) -> Any:
         """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""

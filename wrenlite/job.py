@@ -20,7 +20,7 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
-from typing import Any, NoReturn, Protocol, overload
+from typing import Any, NoReturn, Protocol, TypeVar, overload
 
 from wrenlite.cost import Cost
 from wrenlite.errors import (
@@ -33,9 +33,11 @@ from wrenlite.futures import Future, Snapshot, until
 from wrenlite.invoker import Backend
 from wrenlite.ledger import CANCELLED, NOTHING, Ledger
 from wrenlite.names import resolving
-from wrenlite.protocol import Outcome, TaskStats
+from wrenlite.protocol import Outcome, Stored, TaskStats
 from wrenlite.traces import unpack_failure
 from wrenlite.values import fetch, fetch_all
+
+_T = TypeVar("_T")
 
 
 class Control(Protocol):
@@ -183,10 +185,17 @@ class Job(Sequence[Future]):
         return self._await().__await__()
 
     async def _await(self) -> list[Any]:
+        await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel)
+        return await self.beside_the_loop(self.results, range(len(self)))
+
+    async def beside_the_loop(self, call: Callable[[], _T], indexes: Iterable[int]) -> _T:
+        """Call it, in a thread where values of these tasks have to be fetched from the store."""
+        ended = (self.ledger.outcomes[index] for index in indexes)
+        if not any(outcome is not None and isinstance(outcome.packed, Stored) for outcome in ended):
+            return call()
         import asyncio
 
-        await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel)
-        return await asyncio.to_thread(self.results)  # values may have to be fetched
+        return await asyncio.to_thread(call)
 
     @contextlib.contextmanager
     def interruptible(self, cancel: bool = True) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """What tasks do to their sandbox, and what does not fit into 6 MB."""
 
+import asyncio
 import os
 import signal
 import time
@@ -206,6 +207,27 @@ def test_values_are_fetched_when_they_are_asked_for(aws, bed):
     assert len(job[0].result()) == 5_000_000
     assert len(job[0].result()) == 5_000_000
     assert bed.counts()["GetObject"] == before + 1
+
+
+def test_an_event_loop_goes_on_while_a_value_is_fetched(aws, bed):
+    job = aws.map(lambda n: b"x" * n, [5_000_000])
+    assert job.wait(30)
+    bed.fault("GetObject", "delay", seconds=1, path="/results/")
+
+    async def main():
+        turns = 0
+        waiting = asyncio.ensure_future(await_it(job[0]))
+        while not waiting.done():
+            turns += 1
+            await asyncio.sleep(0.01)
+        return len(waiting.result()), turns
+
+    async def await_it(future):
+        return await future
+
+    size, turns = asyncio.run(main())
+    assert size == 5_000_000
+    assert turns > 20
 
 
 @pytest.mark.parametrize("off", [-1, 0, 1])
