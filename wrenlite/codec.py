@@ -122,7 +122,7 @@ def pack_object(obj: object) -> tuple[Packed, set[str]]:
     buffers: list[Buffer] = []
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
-        return not _keep_apart(buffer, buffers)
+        return not _keep_apart(buffer, buffers, least=0)  # so that all arrays are read-only
 
     file = io.BytesIO()
     try:
@@ -132,13 +132,15 @@ def pack_object(obj: object) -> tuple[Packed, set[str]]:
     return Packed(file.getvalue(), tuple(buffers)), names.modules
 
 
-def _keep_apart(buffer: pickle.PickleBuffer, buffers: list[Buffer], *, copy: bool = False) -> bool:
+def _keep_apart(
+    buffer: pickle.PickleBuffer, buffers: list[Buffer], *, copy: bool = False, least: int = OUT_OF_BAND
+) -> bool:
     """Put a buffer beside the stream, where that pays."""
     try:
         raw = buffer.raw()
     except BufferError:  # in no order that can be sent as it lies
         return False
-    if raw.nbytes < OUT_OF_BAND:
+    if raw.nbytes < least:
         return False
     buffers.append(bytearray(raw) if copy else raw)
     return True

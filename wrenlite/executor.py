@@ -58,7 +58,8 @@ class Executor:
         """
         if backend is not None and not isinstance(backend, Backend):
             raise ConfigError(
-                f"Executor({backend!r}): not a backend. Executor.local({backend!r}) takes workers"
+                f"Executor({backend!r}): not a backend. Executor.local(4) takes workers, Executor.aws() runs "
+                "on Lambda, and Executor() where the configuration says"
             )
         config = Config.load(progress=progress)
         config.log_to_stderr()
@@ -128,13 +129,20 @@ class Executor:
             endpoint_url: of servers that speak AWS's protocols in place of AWS.
             max_concurrency: invocations at once; default: what the account allows.
             budget: dollars. Nothing more is sent once they are spent: tasks that have not run fail with
-                BudgetExceeded. An estimate, and what is in flight then is finished.
+                BudgetExceeded. An estimate: what is in flight then is finished, and of tasks about which
+                nothing is known as many are sent as could all run into the function's time limit, or one.
             progress: as for ``Executor``.
 
         Raises:
             ConfigError: a setting is missing or cannot be.
-            BackendError: nothing can run there; the message has the mend.
+            BackendError: nothing can run there; the message has the mend. A bucket that is not there is
+                noticed by the first ``map``, which raises StoreError.
         """
+        if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+            raise ConfigError(
+                "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
+                "knows of; Executor() runs in this task"
+            )
         config = Config.load(
             backend="aws",
             profile=profile,
@@ -273,11 +281,9 @@ class Executor:
     ) -> Job:
         self._check_open()
         _check(call.function, chunksize, retries, timeout, env)
-        longest = self.backend.prices.limit_s if self.backend.prices else None
+        longest = self.backend.longest_s
         if timeout is not None and longest is not None and timeout > longest:
-            raise ConfigError(
-                f"timeout={timeout:g}: the Lambda function itself is stopped after {longest:g} s"
-            )
+            raise ConfigError(f"timeout={timeout:g}: the Lambda function's limit leaves a task {longest:g} s")
         names = Names(grows=True)
         items = pack_items(data, names)
         code, shipped = self._put_code(call, names) if items else ("", None)

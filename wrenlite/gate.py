@@ -73,13 +73,24 @@ class Gate:
         expected = seconds or max(running, default=0.0)
         return self._spent + sum(map(prices.of_seconds, running)) + prices.of_seconds(expected) <= budget
 
-    def broke(self) -> BudgetExceeded:
+    def broke(self, seconds: float) -> BudgetExceeded:
         """What to say when it does not."""
-        budget = self._backend.budget or 0.0
+        prices, budget = self._backend.prices, self._backend.budget or 0.0
+        needed = prices.of_seconds(seconds) if prices else 0.0
         return BudgetExceeded(
-            f"about ${self._spent:.2g} of budget=${budget:g} are spent, and the next request does not fit: "
-            "this task did not run. Executor.aws(budget=...) sets another one"
+            f"about ${self._spent:.2g} of budget=${budget:g} are spent, and the next request, of about "
+            f"${needed:.2g}, does not fit: this task did not run. Executor.aws(budget=...) sets another one"
         )
+
+    def first_wave(self) -> int | None:
+        """Batches of a job in flight while nothing is known of its tasks; None: any number.
+
+        With a budget no more than could all run into the time limit, and one at least.
+        """
+        prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.pace.first_wave
+        if prices is None or budget is None or wave is None:
+            return wave
+        return max(1, min(wave, int((budget - self._spent) / prices.of_seconds(prices.limit_s))))
 
     def passed(self, in_flight: InFlight) -> None:
         """A request was handed out."""

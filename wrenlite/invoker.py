@@ -80,6 +80,8 @@ class Backend:
     """What it costs; None: nothing."""
     budget: float | None = None
     """Dollars that may be spent."""
+    longest_s: float | None = None
+    """Seconds that one task may take there at most."""
     code_bytes: int | None = None
     """Bytes of a pickled function at most."""
     modules_stay: bool = True

@@ -109,7 +109,8 @@ class Job(Sequence[Future]):
 
     def __repr__(self) -> str:
         now = self.snapshot()
-        return f"<Job {self.id}: {now.finished} of {now.total} finished, {now.failed} failed>"
+        cancelled = f", {now.cancelled} cancelled" if now.cancelled else ""
+        return f"<Job {self.id}: {now.finished} of {now.total} finished, {now.failed} failed{cancelled}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a job cannot travel; pass its results()")
@@ -290,7 +291,11 @@ class Job(Sequence[Future]):
 
     @property
     def cost(self) -> Cost:
-        """What the job cost so far, on AWS; an estimate. Zero dollars on local cores."""
+        """What the job cost so far, on AWS; an estimate. Zero dollars on local cores.
+
+        What is in flight is not in it yet. What was lost is charged at the function's time limit, and so is
+        what was cancelled in flight once the executor is shut down: nobody hears any more how long it took.
+        """
         requests, gb_s = self.ledger.requests, self.ledger.gb_s
         return Cost(requests, gb_s, self._prices.dollars(requests, gb_s) if self._prices else 0.0)
 

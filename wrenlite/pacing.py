@@ -106,14 +106,23 @@ def next_batch(
 
 
 def first_wave_waits(
-    pace: Pace, *, queued: int, slots: int, sent: int, sent_at: float, now: float, capped: bool
+    wave: int | None,
+    *,
+    patience_s: float,
+    queued: int,
+    slots: int,
+    sent: int,
+    sent_at: float,
+    now: float,
+    capped: bool,
 ) -> float | None:
     """Seconds that a job whose tasks' time is unknown still waits for its first batches; None: none.
 
     The more slots would be filled with what may be next to nothing, the longer.
 
     Args:
-        pace: the backend's.
+        wave: batches that are sent before; None: any number.
+        patience_s: seconds at most.
         queued: tasks of the job that wait.
         slots: requests that may be in flight.
         sent: batches of the job that are in flight.
@@ -121,11 +130,11 @@ def first_wave_waits(
         now: the time.
         capped: there is a budget. Then nothing more is sent before something is known of what it costs.
     """
-    if pace.first_wave is None or sent < pace.first_wave:
+    if wave is None or sent < wave:
         return None
     if capped:
         return math.inf
-    left = sent_at + pace.patience_s * min(1.0, queued / slots) - now
+    left = sent_at + patience_s * min(1.0, queued / slots) - now
     return left if left > 0 else None
 
 

@@ -26,7 +26,8 @@ _in_use = threading.local()
 class Ref:
     """An object in the store. Pass it in place of the object; tasks get the object.
 
-    The tasks of one worker share one object, so they must not change it; arrays in it are read-only.
+    The tasks of one worker share one object, so they must not change it: what one puts into a list or a dict
+    of it, others find there. Arrays in it are read-only.
     """
 
     __slots__ = ("digest", "size")

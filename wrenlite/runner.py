@@ -176,6 +176,8 @@ class Runner:
             argument = pickle.loads(item.data, buffers=item.buffers)
         except Exception as error:
             text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
+            if isinstance(error, ModuleNotFoundError):
+                text = f"{text}. {_install(error.name)}"
             raise RemoteError(text) from error
         if call.style is Style.ITEM:
             value = call.function(argument, *call.args, **call.kwargs)
@@ -211,10 +213,7 @@ class Runner:
             text += "Lambda wrenlite-setup --memory"
             error = _because(error, OutOfMemory(text))
         elif isinstance(error, ModuleNotFoundError):
-            error.add_note(
-                f"The worker's Python has no module {error.name!r}: install it where the workers run "
-                "(locally: the environment of this process; on Lambda: the layer)."
-            )
+            error.add_note(_install(error.name))
         return pack_failure(error, packer, table, hide=2)
 
     def _unloadable(self, request: Request, error: Exception) -> Iterator[Outcome]:
@@ -270,6 +269,13 @@ class Runner:
             raise NotRun(Refused(error)) from error
         except StoreError as error:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), patient=False)) from error
+
+
+def _install(module: str | None) -> str:
+    return (
+        f"The worker's Python has no module {module!r}: install it where the workers run "
+        "(locally: the environment of this process; on Lambda: the layer)."
+    )
 
 
 def _because(cause: BaseException, error: Exception) -> Exception:

@@ -95,7 +95,8 @@ class Schedule:
         if work.known is not None or (work.options.chunksize is not None and not capped):
             return None
         return pacing.first_wave_waits(
-            self._backend.pace,
+            self._gate.first_wave(),
+            patience_s=self._backend.pace.patience_s,
             queued=work.queued,
             slots=self._gate.slots,
             sent=work.in_flight,
@@ -120,7 +121,7 @@ class Schedule:
             if self._in_flight:  # perhaps they cost less than expected
                 self._queue.append(work)
             else:
-                self.fail(work, self._gate.broke())
+                self.fail(work, self._gate.broke(expected_s))
             return False
         indexes = work.take(batch.tasks, batch.bytes)
         if work.queued:

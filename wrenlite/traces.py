@@ -53,10 +53,18 @@ class Trace(NamedTuple):
 class Link(NamedTuple):
     """An exception with what pickle drops."""
 
-    exception: BaseException
+    exception: BaseException | Plain
     cause: Link | None
     context: Link | None
     suppress_context: bool
+
+
+class Plain(NamedTuple):
+    """An exception whose own ``__init__`` takes other arguments than ``args`` has: made without it."""
+
+    kind: type[BaseException]
+    arguments: tuple[object, ...]
+    state: dict[str, object]
 
 
 class RemoteFailure(NamedTuple):
@@ -120,10 +128,11 @@ def unpack_failure(packed: Packed, table: Sequence[object]) -> BaseException:
 def _pack_chain(error: BaseException, packer: Packer, table: Sequence[object]) -> Packed | None:
     if not isinstance(error, Exception):
         return None  # KeyboardInterrupt and its like would be taken for the caller's own
-    for link in (_link(error, _CHAIN), Link(error, None, None, False)):
+    plain = Plain(type(error), error.args, error.__dict__)
+    for link in (_link(error, _CHAIN), Link(error, None, None, False), Link(plain, None, None, False)):
         try:
             packed = packer.pack(link)
-            if type(unpack(packed, table).exception) is type(error):
+            if type(_relink(unpack(packed, table))) is type(error):
                 return packed
         except Exception:
             continue
@@ -140,6 +149,10 @@ def _link(error: BaseException | None, depth: int) -> Link | None:
 
 def _relink(link: Link) -> BaseException:
     error = link.exception
+    if isinstance(error, Plain):
+        kind, arguments, state = error
+        error = kind.__new__(kind, *arguments)
+        error.__dict__.update(state)
     if not isinstance(error, BaseException):
         raise TypeError(f"unpickles into {error!r}")
     error.__cause__ = _relink(link.cause) if link.cause else None

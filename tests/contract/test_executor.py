@@ -473,3 +473,34 @@ def test_a_map_inside_an_inline_task_of_the_same_executor():
 def test_what_is_no_backend_is_refused():
     with pytest.raises(wrenlite.ConfigError, match=r"Executor\.local\(4\)"):
         wrenlite.Executor(4)
+
+
+class Mine(Exception):
+    """Its ``__init__`` takes other arguments than ``args`` has: pickle alone cannot make it again."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+def test_an_exception_that_pickle_cannot_make_comes_back_as_itself(executor):
+    def fails(_):
+        raise Mine(7, "boom")
+
+    error = executor.map(fails, [1])[0].exception()
+    assert type(error) is Mine
+    assert (error.code, str(error)) == (7, "boom")
+    assert 'raise Mine(7, "boom")' in str(error.__cause__)
+
+
+def test_arrays_behind_a_ref_are_read_only_however_small(executor):
+    ref = executor.put({"small": np.zeros(3), "large": np.zeros(100_000)})
+    job = executor.map(lambda held: [array.flags.writeable for array in held.values()], [ref])
+    assert job.results() == [[False, False]]
+
+
+def test_a_cancelled_job_says_so(executor):
+    job = executor.map(square, range(3))
+    job.cancel()
+    job.wait()
+    assert ("cancelled" in repr(job)) == (job.snapshot().cancelled > 0)

@@ -181,6 +181,22 @@ def test_without_the_log_the_time_until_the_answer_is_charged(aws, bed):
     assert 0.2 * 0.5 <= job.cost.gb_s <= (time.monotonic() - begun) * 0.5
 
 
+def test_an_executor_for_lambda_is_refused_inside_lambda(aws):
+    def nested(n):
+        import wrenlite
+
+        with wrenlite.Executor() as inside:  # runs in this task
+            values = inside.map(lambda x: x + n, range(3)).results()
+        try:
+            wrenlite.Executor.aws()
+        except wrenlite.ConfigError as error:
+            return values, str(error)
+
+    values, said = aws.map(nested, [10]).results(timeout=30)[0]
+    assert values == [10, 11, 12]
+    assert "Executor() runs in this task" in said
+
+
 # Sizes
 
 

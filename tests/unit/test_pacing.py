@@ -112,7 +112,7 @@ def test_large_items_are_not_sent_on_a_guess():
 
 def waits(pace=REMOTE, **given):
     given = {"queued": 1000, "slots": 100, "sent": 16, "sent_at": 10.0, "now": 10.1, "capped": False, **given}
-    return pacing.first_wave_waits(pace, **given)
+    return pacing.first_wave_waits(pace.first_wave, patience_s=pace.patience_s, **given)
 
 
 def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():

@@ -124,6 +124,8 @@ def _broken(answer: Answer, target: Target) -> Cause:
     known = report(answer)
     if kind.startswith(_INIT_ERRORS):
         return Refused(FunctionBroken(f"{where} cannot start: {kind}: {said}. {REDEPLOY}"))
+    if kind == "Sandbox.Timedout" and "Task timed out after" not in said:
+        return Died(WorkerDied(f"{where} did not start in time: {said}"))
     if kind == "Sandbox.Timedout" or "Task timed out after" in said:
         return Died(
             TaskTimeout(

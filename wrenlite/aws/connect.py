@@ -14,6 +14,7 @@ from wrenlite.aws.answers import Target
 from wrenlite.aws.invoker import PATIENCE, LambdaInvoker, Patience
 from wrenlite.aws.login import Login
 from wrenlite.aws.s3 import S3Store
+from wrenlite.aws.sandbox import margin_s
 from wrenlite.aws.transport import Transport
 from wrenlite.aws.wire import Place
 from wrenlite.config import Config
@@ -79,6 +80,7 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
         limits=Limits(reply_bytes=wire.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
         prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
         budget=config.budget,
+        longest_s=target.limit_s - margin_s(target.limit_s),
         code_bytes=_CODE_BYTES,
         own_store=False,
         modules_stay=False,
@@ -141,7 +143,7 @@ def _target(config: Config, client: Any, region: str) -> tuple[Target, str]:
         if (wrong := mistakes.credentials(code, said)) is not None:
             raise wrong from error
         if code not in ("AccessDeniedException", "AccessDenied"):
-            raise BackendError(f"Lambda in {region} says {code}: {said}") from error
+            raise BackendError(f"Lambda in {region} says {code}: {said[:200]}") from error
         _log.info("this client may not read the settings of %s: taking the usual ones", config.function)
     except BotoCoreError as error:
         wrong_way = mistakes.unreachable(f"Lambda in {region}", error)

@@ -82,7 +82,9 @@ def unreachable(what: str, error: Exception) -> BackendError | StoreError:
     """What to say of an error that botocore has before or without an answer."""
     from botocore import exceptions
 
-    missing = (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.ProfileNotFound)
+    if isinstance(error, exceptions.ProfileNotFound):
+        return CredentialsError(f"{error}: profile= or AWS_PROFILE names another, aws configure makes it")
+    missing = (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)
     if isinstance(error, missing):
         return CredentialsError(
             f"no AWS credentials: {error}. aws configure makes some, aws sso login signs in"

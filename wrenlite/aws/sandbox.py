@@ -28,6 +28,11 @@ _MARGIN = 0.1
 """The same, as a share of what is left, for functions with a short limit."""
 
 
+def margin_s(left_s: float) -> float:
+    """Seconds of those that are left in which no task runs any more."""
+    return min(_MARGIN_S, _MARGIN * left_s)
+
+
 class Context(Protocol):
     """What Lambda says of an invocation."""
 
@@ -68,7 +73,7 @@ class Sandbox:
         outcomes: list[Outcome] = []
         try:
             worker = self._worker_for(place)
-            ended = worker.run(request, outcomes.extend, left_s - min(_MARGIN_S, _MARGIN * left_s))
+            ended = worker.run(request, outcomes.extend, left_s - margin_s(left_s))
         except BackendError as error:
             ended = Ended(Refused(error), Usage(), request.tasks)
         ended = ended._replace(usage=ended.usage._replace(worker=context.log_stream_name))
@@ -76,7 +81,7 @@ class Sandbox:
         persist_after_s = request.limits.persist_after_s
         if persist_after_s is not None and time.monotonic() - begun > persist_after_s:
             # Beside the reply, which must not wait for it: it may be all that there is time for.
-            left_s = context.get_remaining_time_in_millis() / 1000 - _MARGIN * min(_MARGIN_S, left_s)
+            left_s = context.get_remaining_time_in_millis() / 1000 - 0.1 * margin_s(left_s)
             saving = threading.Thread(target=self._persist, args=(request, body), daemon=True)
             saving.start()
             saving.join(max(0.0, min(_PERSIST_S, left_s)))

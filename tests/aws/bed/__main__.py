@@ -1,6 +1,7 @@
 """Start a bed, deploy the function, print the environment to set, and serve until it is interrupted.
 
-Usage: python -m tests.aws.bed [--json] [--port N] [--timeout S] [--memory MB] [--with PACKAGE,...]
+Usage: python -m tests.aws.bed [--json] [--port N] [--timeout S] [--memory MB] [--concurrency N]
+                               [--with PACKAGE,...]
 """
 
 import argparse
@@ -21,13 +22,15 @@ def main() -> None:
     """The program."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the environment as JSON, for programs")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--timeout", type=int, default=60)
-    parser.add_argument("--memory", type=int, default=1769)
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--timeout", type=int, default=60, help="seconds, of the function")
+    parser.add_argument("--memory", type=int, default=1769, help="MB, of the function")
+    parser.add_argument("--concurrency", type=int, default=8 * (os.cpu_count() or 1), help="of the account")
     parser.add_argument("--with", dest="extra", default="numpy,PIL", help="packages, as if from a layer")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     server, plane = serve(options.port, tuple(filter(None, options.extra.split(","))))
+    plane.concurrency = options.concurrency
     threading.Thread(target=server.serve_forever, daemon=True).start()
     env = {
         "AWS_ENDPOINT_URL": plane.url,
@@ -46,7 +49,8 @@ def main() -> None:
         threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
     else:
         print("".join(f"export {name}={value}\n" for name, value in env.items()), flush=True)
-        print("# Executor.aws() runs here now, in a shell with these set. Ctrl-C ends it.", file=sys.stderr)
+        print("# Executor.aws() runs here now, in a shell or notebook with these set.", file=sys.stderr)
+        print(f"# Tasks find {options.extra} (--with names others). Ctrl-C ends it.", file=sys.stderr)
     done.wait()
     plane.close()
 

@@ -58,6 +58,8 @@ class Plane:
         """Sandboxes that may be started at once, and …"""
         self.ramp = math.inf
         """… per second after that."""
+        self.closing = False
+        self._starting = threading.Semaphore(2 * (os.cpu_count() or 1))  # the init phase has its time limit
         self._folder = Path(tempfile.mkdtemp(prefix="wl-bed-"))
         self._lock = threading.Lock()
         self._left = threading.Condition(self._lock)
@@ -106,6 +108,7 @@ class Plane:
 
     def close(self) -> None:
         """Kill all, and remove what was unpacked."""
+        self.closing = True
         self.forget()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -222,7 +225,8 @@ class Plane:
             **function.environment_vars,
         }
         folders = [str(task), str(self._folder / "layer"), *layers, str(self._folder / "runtime")]
-        sandbox = Sandbox(folders, function.handler, env, int(function.memory_size))
+        with self._starting:
+            sandbox = Sandbox(folders, function.handler, env, int(function.memory_size))
         with self._lock:
             self._all.append(sandbox)
         return sandbox

@@ -52,6 +52,8 @@ class Bed:
         if invoke is None:
             return self._settings(request)(environ, start_response) or ()
         reply = self._invoke(unquote(invoke[1]), request)
+        if self.plane.closing:  # the sandbox was killed for no fault of the task's
+            _reset(environ)
         if fault is not None and fault["action"] == "twice":
             reply = self._invoke(unquote(invoke[1]), request)
         if fault is not None and fault["action"] == "reset-after":
