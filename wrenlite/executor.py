@@ -138,11 +138,6 @@ class Executor:
             BackendError: nothing can run there; the message has the mend. A bucket that is not there is
                 noticed by the first ``map``, which raises StoreError.
         """
-        if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-            raise ConfigError(
-                "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
-                "knows of; Executor() runs in this task"
-            )
         config = Config.load(
             backend="aws",
             profile=profile,

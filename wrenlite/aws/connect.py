@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import resource
 import sys
 from typing import Any
@@ -53,6 +54,11 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
 
         return Session(profile=config.profile)
 
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        raise ConfigError(
+            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost knows "
+            "of; Executor() runs in this task"
+        )
     if config.bucket is None:
         raise ConfigError(
             "no bucket is set: wrenlite-setup makes one and writes it down; or bucket=, or WRENLITE_BUCKET"
