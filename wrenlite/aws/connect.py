@@ -56,8 +56,8 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
 
     if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
         raise ConfigError(
-            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost knows "
-            "of; Executor() runs in this task"
+            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
+            "knows of; Executor() runs in this task"
         )
     if config.bucket is None:
         raise ConfigError(
