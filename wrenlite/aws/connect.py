@@ -54,21 +54,13 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
 
         return Session(profile=config.profile)
 
-    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-        raise ConfigError(
-            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
-            "knows of; Executor() runs in this task"
-        )
-    if config.bucket is None:
-        raise ConfigError(
-            "no bucket is set: wrenlite-setup makes one and writes it down; or bucket=, or WRENLITE_BUCKET"
-        )
+    bucket = _bucket(config)
     login = Login(make_session)
     region = _region(config, login.session)
     client = _client(config, login.session, region)
     target, architecture = _target(config, client, region)
     slots = _slots(config, client)
-    place = Place(config.bucket, config.prefix, config.bucket_owner or _account(target.arn))
+    place = Place(bucket, config.prefix, config.bucket_owner or _account(target.arn))
     store = S3Store(
         place.bucket,
         place.prefix,
@@ -91,6 +83,19 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
         own_store=False,
         modules_stay=False,
     )
+
+
+def _bucket(config: Config) -> str:
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        raise ConfigError(
+            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
+            "knows of; Executor() runs in this task"
+        )
+    if config.bucket is None:
+        raise ConfigError(
+            "no bucket is set: wrenlite-setup makes one and writes it down; or bucket=, or WRENLITE_BUCKET"
+        )
+    return config.bucket
 
 
 def pace(slots: int, memory_mb: int = _MEMORY_MB) -> Pace:
