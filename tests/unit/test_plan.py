@@ -1,0 +1,142 @@
+import dataclasses
+
+import pytest
+
+import wrenlite
+from wrenlite.deploy import policies
+from wrenlite.deploy.plan import Found, Verb, plan
+from wrenlite.deploy.resources import Bucket, Function, Layer, LogGroup, Role, Settings, canonical
+
+SETTINGS = Settings(account="123456789012", region="eu-west-1", bucket="wrenlite-123456789012-eu-west-1")
+BUCKET = Bucket(SETTINGS.bucket, "{}", "{}")
+ROLE = Role("wrenlite-eu-west-1", "{}", "{}")
+LOG = LogGroup("/aws/lambda/wrenlite")
+LAYER = Layer("wrenlite", "abc", "python3.12", "x86_64")
+FUNCTION = Function(
+    "wrenlite", "code", "python3.12", "x86_64", "handler.handler", 1769, 900, 512, None, (), ROLE.name, "abc"
+)
+WANT = (BUCKET, ROLE, LOG, LAYER, FUNCTION)
+
+
+def ours(*resources):
+    return [Found(resource, True) for resource in resources]
+
+
+def verbs(actions):
+    return [(action.verb, action.resource.kind) for action in actions]
+
+
+def test_nothing_is_there():
+    assert verbs(plan(WANT, [])) == [(Verb.CREATE, resource.kind) for resource in WANT]
+
+
+def test_everything_is_there():
+    actions = plan(WANT, ours(*WANT))
+    assert {action.verb for action in actions} == {Verb.KEEP}
+    assert {action.reason for action in actions} == {"is as wanted"}
+
+
+def test_a_run_that_was_cut_short_is_completed():
+    assert verbs(plan(WANT, ours(BUCKET, ROLE))) == [
+        (Verb.KEEP, "bucket"),
+        (Verb.KEEP, "role"),
+        (Verb.CREATE, "log group"),
+        (Verb.CREATE, "layer"),
+        (Verb.CREATE, "function"),
+    ]
+
+
+def test_what_differs_is_updated_with_the_reason_in_words():
+    have = ours(*WANT[:-1], dataclasses.replace(FUNCTION, memory_mb=512, digest="old"))
+    action = plan(WANT, have)[-1]
+    assert action.verb is Verb.UPDATE
+    assert action.reason == "digest: old → code, memory mb: 512 → 1769"
+    assert str(action).startswith("update  function  wrenlite  (digest")
+    action = plan(WANT, ours(dataclasses.replace(BUCKET, policy='{"long": "text"}'), *WANT[1:]))[0]
+    assert action.reason == "policy differs"
+
+
+def test_other_packages_are_another_layer():
+    action = plan(WANT, ours(*WANT[:3], dataclasses.replace(LAYER, digest="old", arn="arn"), FUNCTION))[3]
+    assert action.verb is Verb.REPLACE
+    assert plan([LAYER], ours(dataclasses.replace(LAYER, arn="arn")))[0].verb is Verb.KEEP
+
+
+def test_destroying_goes_backwards():
+    assert [kind for _, kind in verbs(plan((), ours(*WANT)))] == [
+        "function",
+        "layer",
+        "log group",
+        "role",
+        "bucket",
+    ]
+
+
+def test_what_is_not_ours_is_neither_changed_nor_deleted():
+    theirs = Found(ROLE, False)
+    with pytest.raises(
+        wrenlite.ConfigError, match="role 'wrenlite-eu-west-1' already, which is not wrenlite's"
+    ):
+        plan(WANT, [theirs])
+    assert plan((), [theirs]) == ()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("memory_mb", 40_000),
+        ("timeout_s", 901),
+        ("architecture", "sparc"),
+        ("ephemeral_mb", 1),
+        ("reserved", 0),
+        ("function", "no spaces"),
+        ("account", "12"),
+        ("role_arn", "me"),
+    ],
+)
+def test_what_aws_would_refuse_is_refused_before_anything_is_made(setting, value):
+    with pytest.raises(wrenlite.ConfigError, match=setting):
+        dataclasses.replace(SETTINGS, **{setting: value})
+
+
+def statements(policy):
+    return {
+        (action, resource): statement
+        for statement in policy["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+
+
+def test_the_function_may_read_what_clients_put_and_write_values():
+    granted = statements(policies.of_function(SETTINGS))
+    place = f"arn:aws:s3:::{SETTINGS.bucket}/wrenlite"
+    assert {resource for action, resource in granted if action == "s3:PutObject"} == {
+        f"{place}/results/*",
+        f"{place}/outputs/*",
+    }
+    assert {resource for action, resource in granted if action == "s3:GetObject"} == {
+        f"{place}/{part}/*" for part in ("code", "args", "refs", "results")
+    }
+    assert not any(resource == "*" for _, resource in granted)
+    listing = granted["s3:ListBucket", f"arn:aws:s3:::{SETTINGS.bucket}"]
+    assert "wrenlite/code/*" in listing["Condition"]["StringLike"]["s3:prefix"]
+
+
+def test_buckets_of_the_users_own_only_by_explicit_wish():
+    settings = dataclasses.replace(SETTINGS, read=("usgs-landsat",), write=("mine",))
+    granted = statements(policies.of_function(settings))
+    assert ("s3:GetObject", "arn:aws:s3:::usgs-landsat/*") in granted
+    assert ("s3:PutObject", "arn:aws:s3:::usgs-landsat/*") not in granted
+    assert ("s3:PutObject", "arn:aws:s3:::mine/*") in granted
+
+
+def test_a_client_may_invoke_one_function_and_not_read_what_functions_are_made_of():
+    granted = statements(policies.of_client(SETTINGS))
+    assert ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:123456789012:function:wrenlite") in granted
+    assert {action for action, resource in granted if resource == "*"} == {"lambda:GetAccountSettings"}
+    assert not any(action == "s3:GetObject" and "/code/" in resource for action, resource in granted)
+
+
+def test_policies_are_equal_whatever_the_order_of_their_keys():
+    assert canonical({"b": 1, "a": [2]}) == canonical({"a": [2], "b": 1})

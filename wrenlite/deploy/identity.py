@@ -1,0 +1,88 @@
+"""The function's role, and the group of its logs."""
+
+from __future__ import annotations
+
+from wrenlite.deploy.clients import Clients, absent
+from wrenlite.deploy.plan import Found
+from wrenlite.deploy.resources import TAG, LogGroup, Role, Settings, canonical
+
+_POLICY = "wrenlite"
+"""Name of the role's inline policy."""
+
+
+class Roles:
+    """The function's role."""
+
+    def __init__(self, clients: Clients, settings: Settings) -> None:
+        self._clients = clients
+        self._settings = settings
+
+    def observe(self) -> Found | None:
+        """What is there; None where it is the user's own, and used as it is."""
+        name, iam = self._settings.role_name, self._clients["iam"]
+        if self._settings.role_arn is not None:
+            return None
+        with absent("NoSuchEntity"):
+            role = iam.get_role(RoleName=name)["Role"]
+            tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", ())}
+            policy = "{}"
+            with absent("NoSuchEntity"):
+                found = iam.get_role_policy(RoleName=name, PolicyName=_POLICY)["PolicyDocument"]
+                policy = canonical(found)
+            trusted = canonical(role["AssumeRolePolicyDocument"])
+            return Found(Role(name, trusted, policy), tags.get(TAG) == self._settings.function)
+        return None
+
+    def create(self, want: Role) -> None:
+        """Make it with its one inline policy."""
+        iam = self._clients["iam"]
+        tags = [{"Key": TAG, "Value": self._settings.function}]
+        iam.create_role(RoleName=want.name, AssumeRolePolicyDocument=want.trust, Tags=tags)
+        iam.get_waiter("role_exists").wait(RoleName=want.name)
+        iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY, PolicyDocument=want.policy)
+
+    def update(self, want: Role) -> None:
+        """Set who may take it and what it may do."""
+        iam = self._clients["iam"]
+        iam.update_assume_role_policy(RoleName=want.name, PolicyDocument=want.trust)
+        iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY, PolicyDocument=want.policy)
+
+    def delete(self, have: Role) -> None:
+        """Delete its policy, and it."""
+        iam = self._clients["iam"]
+        with absent("NoSuchEntity"):
+            iam.delete_role_policy(RoleName=have.name, PolicyName=_POLICY)
+        iam.delete_role(RoleName=have.name)
+
+
+class LogGroups:
+    """The function's log."""
+
+    def __init__(self, clients: Clients, settings: Settings) -> None:
+        self._clients = clients
+        self._settings = settings
+
+    def observe(self) -> Found | None:
+        """What is there."""
+        name, logs = f"/aws/lambda/{self._settings.function}", self._clients["logs"]
+        groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        for group in groups:
+            if group["logGroupName"] == name:
+                tags = logs.list_tags_log_group(logGroupName=name)["tags"]
+                found = LogGroup(name, group.get("retentionInDays", 0))
+                return Found(found, tags.get(TAG) == self._settings.function)
+        return None
+
+    def create(self, want: LogGroup) -> None:
+        """Make it."""
+        tags = {TAG: self._settings.function}
+        self._clients["logs"].create_log_group(logGroupName=want.name, tags=tags)
+        self.update(want)
+
+    def update(self, want: LogGroup) -> None:
+        """Set after how many days it forgets."""
+        self._clients["logs"].put_retention_policy(logGroupName=want.name, retentionInDays=want.days)
+
+    def delete(self, have: LogGroup) -> None:
+        """Delete it."""
+        self._clients["logs"].delete_log_group(logGroupName=have.name)

@@ -1,0 +1,99 @@
+"""What has to be done to get from what is there to what is wanted: a pure function.
+
+::
+
+    want = desired(settings)          have = provider.observe()
+              └────────▶ plan(want, have) ◀────────┘
+                              │  Create, Update, Replace, Keep, Delete, each with its reason
+                              ▼
+                        shown, agreed to, applied
+
+Resources are made in the order of ``want``, which is that of their dependencies, and deleted in the
+reverse. ``plan((), have)`` destroys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from enum import Enum
+from typing import NamedTuple
+
+from wrenlite.deploy.resources import Layer, Resource
+from wrenlite.errors import ConfigError
+
+
+class Verb(Enum):
+    """What is done to a resource."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+class Found(NamedTuple):
+    """A resource that is there."""
+
+    resource: Resource
+    ours: bool
+    """It carries wrenlite's tag: it may be changed and deleted."""
+
+
+class Action(NamedTuple):
+    """One step, with its reason in words."""
+
+    verb: Verb
+    resource: Resource
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.verb.value:<8}{self.resource.kind:<10}{self.resource.name}  ({self.reason})"
+
+
+_ORDER = ("bucket", "role", "log group", "layer", "function")
+_LONG = ("policy", "trust", "lifecycle")
+"""Fields that are named and not shown: they are pages of JSON."""
+
+
+def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
+    """The steps from what is there to what is wanted.
+
+    Raises ConfigError where a resource of that name is there that is not wrenlite's.
+    """
+    there = {(found.resource.kind, found.resource.name): found for found in have}
+    steps = [_step(resource, there.pop((resource.kind, resource.name), None)) for resource in want]
+    left = sorted(there.values(), key=lambda found: -_ORDER.index(found.resource.kind))
+    return (
+        *steps,
+        *(Action(Verb.DELETE, found.resource, "no longer wanted") for found in left if found.ours),
+    )
+
+
+def _step(want: Resource, found: Found | None) -> Action:
+    if found is None:
+        return Action(Verb.CREATE, want, "is not there yet")
+    changes = _changes(want, found.resource)
+    if not found.ours:
+        raise ConfigError(
+            f"there is a {want.kind} {want.name!r} already, which is not wrenlite's: it has no tag of ours. "
+            "Choose another name, or delete it yourself"
+        )
+    if not changes:
+        return Action(Verb.KEEP, want, "is as wanted")
+    if isinstance(want, Layer):
+        return Action(Verb.REPLACE, want, "its packages differ: a new version, and the old one goes")
+    return Action(Verb.UPDATE, want, ", ".join(changes))
+
+
+def _changes(want: Resource, have: Resource) -> list[str]:
+    """Each difference in words."""
+    changes = []
+    for field in fields(want):
+        wanted, found = getattr(want, field.name), getattr(have, field.name)
+        if not field.compare or wanted == found:
+            continue
+        name = field.name.replace("_", " ")
+        changes.append(f"{name} differs" if field.name in _LONG else f"{name}: {found} → {wanted}")
+    return changes

@@ -1,0 +1,111 @@
+"""Who may do what: the policies of the function, of its users, of who deploys it, and of the bucket.
+
+No statement has a ``*`` for its resource, except where AWS knows none narrower; a comment says so there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from wrenlite.deploy.resources import EXPIRE_DAYS, TEMPORARY, Settings
+
+Policy = dict[str, Any]
+
+
+def trust() -> Policy:
+    """Who may take the function's role: Lambda."""
+    return _policy(
+        [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+    )
+
+
+def of_function(settings: Settings) -> Policy:
+    """What the function may do: write its log, read what clients put, write values."""
+    log = f"arn:{settings.partition}:logs:{settings.region}:{settings.account}:log-group"
+    statements = [
+        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log}:/aws/lambda/{settings.function}:*"]),
+        _allow(["s3:GetObject"], _objects(settings, TEMPORARY)),
+        _allow(["s3:PutObject"], _objects(settings, ["results", "outputs"])),
+        _listing(settings, TEMPORARY),
+    ]
+    if settings.read or settings.write:
+        readable = sorted({*settings.read, *settings.write})
+        places = [f"arn:{settings.partition}:s3:::{bucket}" for bucket in readable]
+        statements.append(_allow(["s3:ListBucket"], places))
+        statements.append(_allow(["s3:GetObject"], [f"{place}/*" for place in places]))
+    if settings.write:
+        writable = [f"arn:{settings.partition}:s3:::{bucket}/*" for bucket in sorted(settings.write)]
+        statements.append(_allow(["s3:PutObject"], writable))
+    return _policy(statements)
+
+
+def of_client(settings: Settings) -> Policy:
+    """What somebody needs who maps over data: invoke the one function, and the bucket's prefixes."""
+    return _policy(
+        [
+            _allow(["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"], [settings.function_arn]),
+            # The account's limit of concurrency belongs to no resource.
+            _allow(["lambda:GetAccountSettings"], ["*"]),
+            _allow(["s3:PutObject"], _objects(settings, ["code", "args", "refs"])),
+            _allow(["s3:GetObject"], _objects(settings, ["results", "outputs"])),
+            _allow(["s3:DeleteObject"], _objects(settings, [*TEMPORARY, "outputs"])),
+            _listing(settings, [*TEMPORARY, "outputs"]),
+        ]
+    )
+
+
+def of_bucket(settings: Settings) -> Policy:
+    """What the bucket refuses to everybody: connections without TLS."""
+    place = f"arn:{settings.partition}:s3:::{settings.bucket}"
+    statement = {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [place, f"{place}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return _policy([statement])
+
+
+def lifecycle(settings: Settings) -> Policy:
+    """When the bucket forgets: temporary objects, and uploads that were never finished."""
+    rules: list[dict[str, Any]] = [
+        {
+            "ID": f"wrenlite-{part}",
+            "Filter": {"Prefix": f"{settings.prefix}/{part}/"},
+            "Status": "Enabled",
+            "Expiration": {"Days": EXPIRE_DAYS},
+        }
+        for part in TEMPORARY
+    ]
+    rules.append(
+        {
+            "ID": "wrenlite-uploads",
+            "Filter": {"Prefix": ""},
+            "Status": "Enabled",
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        }
+    )
+    return {"Rules": rules}
+
+
+def _objects(settings: Settings, parts: Iterable[str]) -> list[str]:
+    place = f"arn:{settings.partition}:s3:::{settings.bucket}/{settings.prefix}"
+    return [f"{place}/{part}/*" for part in parts]
+
+
+def _listing(settings: Settings, parts: Iterable[str]) -> dict[str, Any]:
+    """Without it a key that is not there is 403, not 404."""
+    prefixes = [f"{settings.prefix}/{part}/*" for part in parts]
+    statement = _allow(["s3:ListBucket"], [f"arn:{settings.partition}:s3:::{settings.bucket}"])
+    return {**statement, "Condition": {"StringLike": {"s3:prefix": prefixes}}}
+
+
+def _allow(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+
+
+def _policy(statements: Sequence[dict[str, Any]]) -> Policy:
+    return {"Version": "2012-10-17", "Statement": list(statements)}

@@ -1,0 +1,97 @@
+"""What AWS has, and how it is changed: one small class a kind of resource, each with the same four methods.
+
+Nothing here decides: ``plan`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wrenlite.deploy import policies
+from wrenlite.deploy.buckets import Buckets
+from wrenlite.deploy.clients import Clients
+from wrenlite.deploy.function import HANDLER
+from wrenlite.deploy.functions import Functions, Layers
+from wrenlite.deploy.identity import LogGroups, Roles
+from wrenlite.deploy.plan import Action, Found, Verb
+from wrenlite.deploy.resources import Bucket, Function, Layer, LogGroup, Resource, Role, Settings, canonical
+
+
+def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:
+    """What a deployment consists of, in the order in which it can be made.
+
+    Args:
+        settings: of the deployment.
+        code_digest: SHA-256 of the function's zip, base64.
+        layer: the packages; None: none beside what the zip has.
+    """
+    wanted: list[Resource] = []
+    if settings.own_bucket:
+        rules = canonical(policies.lifecycle(settings))
+        wanted.append(Bucket(settings.bucket, canonical(policies.of_bucket(settings)), rules))
+    if settings.role_arn is None:
+        own = canonical(policies.of_function(settings))
+        wanted.append(Role(settings.role_name, canonical(policies.trust()), own))
+    wanted.append(LogGroup(f"/aws/lambda/{settings.function}"))
+    if layer is not None:
+        wanted.append(layer)
+    environment = {
+        "WRENLITE_BUCKET": settings.bucket,
+        "WRENLITE_PREFIX": settings.prefix,
+        "WRENLITE_BUCKET_OWNER": settings.account,
+    }
+    wanted.append(
+        Function(
+            name=settings.function,
+            digest=code_digest,
+            runtime=f"python{settings.python}",
+            architecture=settings.architecture,
+            handler=HANDLER,
+            memory_mb=settings.memory_mb,
+            timeout_s=settings.timeout_s,
+            ephemeral_mb=settings.ephemeral_mb,
+            reserved=settings.reserved,
+            environment=tuple(sorted(environment.items())),
+            role=settings.role_arn or settings.role_name,
+            layer=layer.digest if layer else "",
+        )
+    )
+    return tuple(wanted)
+
+
+class Provider:
+    """All of them."""
+
+    def __init__(
+        self, clients: Clients, settings: Settings, layer: Callable[[], bytes], code: Callable[[], bytes]
+    ) -> None:
+        """Args:
+        clients: to AWS.
+        settings: of the deployment.
+        layer: gives the layer's zip, when it has to be uploaded.
+        code: gives the function's zip.
+        """
+        self._kinds: dict[str, Any] = {
+            "bucket": Buckets(clients, settings),
+            "role": Roles(clients, settings),
+            "log group": LogGroups(clients, settings),
+            "layer": Layers(clients, settings, layer),
+            "function": Functions(clients, settings, code),
+        }
+
+    def observe(self) -> list[Found]:
+        """What is there of a deployment with these settings."""
+        return [found for kind in self._kinds.values() if (found := kind.observe()) is not None]
+
+    def apply(self, action: Action) -> None:
+        """Take one step. Running a plan again after it was cut short completes it."""
+        of_kind, resource = self._kinds[action.resource.kind], action.resource
+        steps: dict[Verb, Callable[[Resource], None]] = {
+            Verb.CREATE: of_kind.create,
+            Verb.UPDATE: of_kind.update,
+            Verb.REPLACE: of_kind.update,
+            Verb.DELETE: of_kind.delete,
+        }
+        if action.verb in steps:
+            steps[action.verb](resource)
