@@ -26,8 +26,8 @@ UNPACKED_BYTES = 250 * 2**20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LEFT_OUT = ("__pycache__", "tests", "test", "bin")
 _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".a", ".c", ".h")
-_LEFT_OUT_NAMES = (".lock", "RECORD", "INSTALLER", "direct_url.json", "uv_cache.json")
-"""What says where it was installed, and when."""
+_LEFT_OUT_NAMES = (".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
+"""What says how it was installed, where and when."""
 _UV_S = 600.0
 
 
