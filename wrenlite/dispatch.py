@@ -133,10 +133,9 @@ class Dispatcher:
             if self._thread is None:
                 self._backend.invoker.close()
 
-    def cancel_all(self) -> None:
-        """Cancel every job that has not ended."""
-        for job in list(self._schedule.works):
-            job.cancel()
+    def cancel_all(self) -> int:
+        """Cancel every job that has not ended; returns how many tasks that were."""
+        return sum(job.cancel() for job in list(self._schedule.works))
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until everything has ended and the backend is released; False after so many seconds.
@@ -221,20 +220,21 @@ _running: set[Dispatcher] = set()
 
 
 def _finish_all() -> None:
-    """At exit: wait for the jobs that are still open, as concurrent.futures does; Ctrl-C cancels them."""
-    interrupt = None
+    """At exit: wait for the jobs that are still open, as concurrent.futures does; Ctrl-C cancels them.
+
+    It then says so itself: an exception from here would be printed with a traceback, and change nothing.
+    """
     for dispatcher in [each for each in list(_running) if each.owner == os.getpid()]:
         dispatcher.close()
         try:
             if not dispatcher.join(_HINT_AFTER_S):
                 dispatcher.say_that_it_waits()
                 dispatcher.join()
-        except KeyboardInterrupt as error:
-            interrupt = error
-            dispatcher.cancel_all()
+        except KeyboardInterrupt:
+            cancelled = dispatcher.cancel_all()
+            if sys.stderr is not None:
+                print(f"wrenlite: interrupted; {cancelled:,} tasks were cancelled", file=sys.stderr)
             dispatcher.join()
-    if interrupt is not None:
-        raise interrupt
 
 
 atexit.register(_finish_all)

@@ -399,3 +399,31 @@ def test_a_parent_that_ignores_sigchld(script):
     assert "WorkerDied" in ended.stdout
     assert ended.stdout.startswith("[0, ")
     assert ended.stdout.endswith(", 2]\n")
+
+
+def test_an_interrupt_while_a_script_waits_at_its_end_is_one_line(start_script):
+    process = start_script(
+        """
+        import wrenlite
+
+        def hang(n):
+            import time
+
+            print("ready", flush=True)
+            time.sleep(600)
+
+        job = wrenlite.Executor.local(2, progress=False).map(hang, range(5))
+        while job.snapshot().dispatched < 2:
+            pass
+        print("end of the script", flush=True)
+        """
+    )
+    assert line(process) == "end of the script"
+    asleep = 0
+    while asleep < 5:  # looks in a row: it waits
+        state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0]
+        asleep = asleep + 1 if state == "S" else 0
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(10) == 0
+    assert process.stderr.read() == "wrenlite: interrupted; 5 tasks were cancelled\n"
