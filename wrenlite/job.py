@@ -35,7 +35,7 @@ from wrenlite.ledger import CANCELLED, NOTHING, Ledger
 from wrenlite.names import resolving
 from wrenlite.protocol import Outcome, Stored, TaskStats
 from wrenlite.traces import unpack_failure
-from wrenlite.values import fetch, fetch_all
+from wrenlite.values import AHEAD, fetch, fetch_all, read_ahead
 
 _T = TypeVar("_T")
 
@@ -175,7 +175,15 @@ class Job(Sequence[Future]):
         Raises a failed task's exception when its turn comes.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        return map(self._hand_out_value, self._in_order(end) if ordered else self._in_time(end))
+        ledger = self.ledger
+
+        def upcoming(place: int) -> Sequence[int]:
+            tasks: Sequence[int] = range(len(self)) if ordered else ledger.finished
+            return tasks[place + 1 : place + 1 + AHEAD]
+
+        order = self._in_order(end) if ordered else self._in_time(end)
+        ready = read_ahead(self._store, ledger.outcomes, order, upcoming, self._task)
+        return map(self._hand_out_value, ready)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future]:
         """The futures in the order in which they end. Raises TimeoutError ``timeout`` seconds from now."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, MutableSequence, Sequence
 from typing import TYPE_CHECKING
 
 from wrenlite import pipe
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 _THREADS = 16
-_AHEAD = 2 * _THREADS
+AHEAD = 2 * _THREADS
 """Values that are fetched before they are taken: what is held in memory beside what was taken."""
 
 
@@ -59,9 +60,48 @@ def fetch_all(
         ahead: deque[Future[Packed | WrenliteError]] = deque()
         for outcome in outcomes:
             ahead.append(threads.submit(one, outcome))
-            if len(ahead) > _AHEAD:
+            if len(ahead) > AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def read_ahead(
+    store: Store,
+    outcomes: MutableSequence[Outcome | None],
+    order: Iterator[int],
+    upcoming: Callable[[int], Sequence[int]],
+    name: Callable[[int], str],
+) -> Iterator[int]:
+    """Pass tasks on, with their outcomes fetched; those of the ones to come are fetched meanwhile.
+
+    Args:
+        store: where values lie that did not fit.
+        outcomes: of the tasks, by their numbers; what was fetched takes its place in it.
+        order: tasks that have ended, in the order in which they are wanted.
+        upcoming: at that place of the order, the next tasks, whether they have ended or not.
+        name: of a task, for messages.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    def bring(outcome: Outcome) -> None:
+        with contextlib.suppress(WrenliteError):  # whoever asks for it will hear
+            outcomes[outcome.task] = outcome._replace(packed=fetch(store, outcome, name(outcome.task)))
+
+    threads = ThreadPoolExecutor(
+        _THREADS, "wrenlite-fetch"
+    )  # which starts none before it has something to do
+    asked: dict[int, Future[None]] = {}
+    try:
+        for place, task in enumerate(order):
+            for near in (task, *upcoming(place)):
+                outcome = outcomes[near]
+                if outcome is not None and isinstance(outcome.packed, Stored) and near not in asked:
+                    asked[near] = threads.submit(bring, outcome)
+            if task in asked:
+                asked[task].result()
+            yield task
     finally:
         threads.shutdown(wait=False, cancel_futures=True)

@@ -246,6 +246,18 @@ def test_an_event_loop_goes_on_while_a_value_is_fetched(aws, bed):
     assert turns > 20
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_values_in_the_store_stream_ahead_of_who_takes_them(aws, bed, ordered):
+    job = aws.map(lambda n: bytes([n]) * 3_000_000, range(12), chunksize=12)
+    assert job.wait(60)
+    bed.fault("GetObject", "delay", seconds=0.3, path="/results/", count=100)
+    begun = time.monotonic()
+    assert sorted(value[0] for value in job.values(ordered)) == list(range(12))
+    assert time.monotonic() - begun < 11 * 0.3, "one after the other they take longer"
+    with pytest.raises(wrenlite.ValueReleased):
+        job[3].result()
+
+
 @pytest.mark.parametrize("off", [-1, 0, 1])
 def test_a_reply_that_just_fits_and_one_that_just_does_not(aws, bed, off):
     # What a pickled bytes object has beside its bytes, and what is reserved for the rest of the reply.
