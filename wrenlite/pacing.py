@@ -43,10 +43,16 @@ class Estimate(NamedTuple):
     square: float
     """Mean square of the tasks' own seconds."""
 
-    @property
-    def cautious_s(self) -> float:
-        """One standard deviation above the mean: where tasks differ wildly, a batch is no place for them."""
-        return self.mean_s + math.sqrt(max(0.0, self.square - self.mean_s**2))
+    def fit_into(self, seconds: float) -> float:
+        """How many tasks take no longer, with two standard deviations of their sum to spare.
+
+        n * mean + 2 * sqrt(n) * deviation = seconds, solved for n. Where tasks differ wildly that is few: a
+        batch is no place for them.
+        """
+        deviation = math.sqrt(max(0.0, self.square - self.mean_s**2))
+        mean = max(self.mean_s, 1e-9)
+        root = (math.sqrt(deviation**2 + mean * seconds) - deviation) / mean
+        return root * root
 
 
 def estimate(before: Estimate | None, busy_s: float, seconds: Sequence[float]) -> Estimate | None:
@@ -98,9 +104,8 @@ def next_batch(
     if known is None:
         size = min(queued, 1) if first_wave_over else min(fair, _FIRST)
         return Batch(size, min(pace.batch_bytes, _FIRST_BYTES), pace.target_s)
-    seconds = max(known.cautious_s, 1e-9)
-    full = max(1, round(pace.target_s / seconds))
-    worthwhile = math.ceil(pace.least_s / seconds)
+    full = max(1, round(known.fit_into(pace.target_s)))
+    worthwhile = math.ceil(known.fit_into(pace.least_s))
     size = min(queued, full, max(fair, worthwhile))
     return Batch(size, pace.batch_bytes, pace.target_s * _PATIENCE)
 

@@ -49,6 +49,8 @@ class Work:
         self.known: Estimate | None = None
         self.unsettled = len(items)
         self.in_flight = 0
+        self.taken_bytes = 0
+        """Of the items that were taken last."""
         self.waved_at = 0.0
         """When the last batch of the first wave was handed out."""
         self.restored = 0
@@ -100,6 +102,7 @@ class Work:
                 self._fresh += 1
             if item is not None:
                 taken.append(index)
+                self.taken_bytes = size
                 if index in self._alone:
                     break
         return taken
@@ -121,7 +124,8 @@ class InFlight:
         self.work = work
         self.indexes = indexes
         self.sent = sent
-        self.size = sum(item.size for index in indexes if (item := work.items[index]) is not None)
+        self.size = work.taken_bytes
+        """Bytes of its items."""
         self.expected_s = work.known.mean_s * len(indexes) if work.known else 0.0
         self.seconds: list[float] = []
         """Of the tasks that have finished, in their order."""

@@ -90,7 +90,7 @@ def test_the_estimate_stays_within_what_was_measured(batches):
     each = [busy_s / tasks for busy_s, tasks in batches]
     assert known is not None
     assert min(each) * 0.999 <= known.mean_s <= max(each) * 1.001  # rounding of the running mean
-    assert known.mean_s <= known.cautious_s
+    assert 0 <= known.fit_into(1.0) <= 1.001 / known.mean_s
 
 
 def test_a_batch_that_ran_nothing_teaches_nothing():
