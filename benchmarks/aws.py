@@ -223,7 +223,7 @@ def lithops(bed: RemoteBed, python: str) -> None:
     counts = found["requests"]["100"]
     gets = {
         **counts,
-        "GetObject": counts["GetObject"] + counts.get("Bucket", 0),
+        "GetObject": counts["GetObject"] + counts.get("HeadBucket", 0),
     }  # a HEAD costs what a GET does
     print(f"  cost of the requests of 100, per 1,000 tasks              ${dollars(gets) * 10:.7f}")
 

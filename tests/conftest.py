@@ -83,6 +83,19 @@ def radosgw(tmp_path_factory):
         yield server.env
 
 
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A package index that is a folder: small wheels by the names of what layers have, and one more."""
+    from tests.aws.wheels import fill
+
+    fill(tmp_path / "index")
+    (tmp_path / "uv.toml").write_text(f'[pip]\nno-index = true\nfind-links = ["{tmp_path / "index"}"]\n')
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "index"
+
+
 @pytest.fixture(params=["inline", "process", "aws"])
 def executor(request):
     """An executor on each backend."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from wrenlite import Executor, __version__
-from wrenlite.errors import WrenliteError
+from wrenlite.deploy import wizard
+from wrenlite.deploy.commands import COMMANDS
+from wrenlite.deploy.show import clear_errors, table
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,14 +34,15 @@ def main() -> None:
     help="Folder for the pictures.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Local worker processes; default: as configured.")
+@click.option("--aws", is_flag=True, help="Run on AWS Lambda.")
 @click.option("--seed", type=int, default=7, show_default=True, help="The same fractals for the same seed.")
-def demo(show: str, count: int, out: Path, workers: int | None, seed: int) -> None:
+def demo(show: str, count: int, out: Path, workers: int | None, aws: bool, seed: int) -> None:
     """Render random L-system fractals and a Mandelbrot poster in parallel."""
     try:
         from wrenlite.gallery.fractals import demo as fractals
     except ModuleNotFoundError as error:
         raise click.ClickException(f"the demo needs {error.name}: pip install 'wrenlite[gallery]'") from error
-    with _clear_errors(), _executor(workers) as executor, Executor.local(1, progress=False) as alone:
+    with clear_errors(), _executor(workers, aws) as executor, Executor.local(1, progress=False) as alone:
         summary = fractals.run(executor, alone, count, seed, out, lambda line: click.echo(line, err=True))
     rows = {
         "tasks": f"{summary.tasks}",
@@ -53,18 +54,22 @@ def demo(show: str, count: int, out: Path, workers: int | None, seed: int) -> No
     }
     if summary.cost is not None:
         rows["cost"] = str(summary.cost)
-    _table(rows)
+    table(rows)
 
 
-def _executor(workers: int | None) -> Executor:
-    """Where the configuration says, unless so many local workers are asked for."""
+def _executor(workers: int | None, aws: bool) -> Executor:
+    """Where the configuration says, unless Lambda or so many local workers are asked for."""
+    if aws and workers is not None:
+        raise click.UsageError("--workers are local ones: not with --aws")
+    if aws:
+        return Executor.aws()
     return Executor() if workers is None else Executor.local(workers)
 
 
 @main.command()
 def info() -> None:
     """Show where tasks would run, and the versions."""
-    with _clear_errors(), Executor() as executor:
+    with clear_errors(), Executor() as executor:
         rows = {
             "backend": executor.backend.name,
             "Python": f"{platform.python_version()} ({sys.executable})",
@@ -76,19 +81,9 @@ def info() -> None:
             rows[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             rows[name] = "not installed"
-    _table(rows)
+    table(rows)
 
 
-def _table(rows: Mapping[str, str]) -> None:
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        click.echo(f"{name:<{width}}  {value}")
-
-
-@contextlib.contextmanager
-def _clear_errors() -> Iterator[None]:
-    """What wrenlite itself raises is said in one line, not as a traceback."""
-    try:
-        yield
-    except WrenliteError as error:
-        raise click.ClickException(str(error)) from error
+main.add_command(wizard.main, "setup")
+for command in COMMANDS:
+    main.add_command(command)

@@ -69,16 +69,17 @@ class Config:
         Raises ConfigError, which names the setting.
         """
         config = cls()
-        path = _file(environ)
+        path = place(environ)
         if path is not None and path.exists():
-            config = _with(config, _read(path), str(path))
+            config = _with(config, read(path), str(path))
         names = {field.name: f"WRENLITE_{field.name.upper()}" for field in fields(cls)}
         found = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
         config = _with(config, found, "the environment (WRENLITE_*)")
         return _with(config, {key: value for key, value in given.items() if value is not None}, "arguments")
 
 
-def _file(environ: Mapping[str, str]) -> Path | None:
+def place(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Where ``config.toml`` lies, or would; None where ``WRENLITE_CONFIG`` is set to nothing."""
     given = environ.get("WRENLITE_CONFIG")
     if given is not None:
         return Path(given) if given else None
@@ -87,7 +88,13 @@ def _file(environ: Mapping[str, str]) -> Path | None:
     return platformdirs.user_config_path("wrenlite") / "config.toml"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def environment(path: Path | None) -> Mapping[str, str]:
+    """The environment, with that file for the settings where one is given."""
+    return os.environ if path is None else {**os.environ, "WRENLITE_CONFIG": str(path.expanduser())}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The settings in a file. Raises ConfigError where it cannot be read."""
     import tomllib
 
     try:
@@ -96,20 +103,46 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error}. WRENLITE_CONFIG names another file") from error
 
 
+def save(path: Path, settings: Mapping[str, Any]) -> None:
+    """Set them in a file, and remove those that are None; the rest, and comments, stay as they are.
+
+    Raises ConfigError where it cannot be read or written.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        document = tomlkit.parse(path.read_text() if path.exists() else "")
+        for name, value in settings.items():
+            if value is not None:
+                document[name] = value
+            elif name in document:
+                del document[name]
+        path.write_text(tomlkit.dumps(document))
+    except (OSError, TOMLKitError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot write {path}: {error}. --config names another file") from error
+
+
+def parse(name: str, value: object) -> Any:
+    """One setting's value, from text. Raises ConfigError, which says what it may be."""
+    try:
+        return _PARSERS[name](value)
+    except (ValueError, TypeError):
+        raise ConfigError(f"{name} = {value!r}: must be {_MEANING[name]}") from None
+
+
 def _with(config: Config, settings: Mapping[str, Any], source: str) -> Config:
     known = {field.name for field in fields(Config)}
     for name, value in settings.items():
         if name not in known:
             raise ConfigError(f"{source}: there is no setting {name!r}; there are {', '.join(sorted(known))}")
         try:
-            config = replace(config, **_one(name, value))
-        except (ValueError, TypeError):
-            raise ConfigError(f"{source}: {name} = {value!r}: must be {_MEANING[name]}") from None
+            given: Any = {name: parse(name, value)}
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+        config = replace(config, **given)
     return config
-
-
-def _one(name: str, value: object) -> dict[str, Any]:
-    return {name: _PARSERS[name](value)}
 
 
 def _backend(value: Any) -> str:

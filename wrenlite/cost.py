@@ -26,6 +26,11 @@ _REGIONS = {
 }
 """Dollars per GB-second on x86 and on arm64 where they differ from the rest."""
 
+STORED_GB_MONTH = 0.023
+"""Dollars per GB and month in S3, standard storage, us-east-1."""
+LOGGED_GB = 0.50
+"""Dollars per GB that is written to a log, us-east-1."""
+
 
 class Prices(NamedTuple):
     """What one function costs."""

@@ -1,180 +1,228 @@
-"""Create, change, shrink, destroy on the test bed, with the real zip; and a map through what was made."""
+"""Create, change, shrink, destroy on the test bed, with the real zip and layers; and maps between."""
 
 import base64
-import dataclasses
-import hashlib
-import io
-import sys
-import zipfile
+import json
+import random
 
 import botocore.session
 import pytest
 
 import wrenlite
-from wrenlite.deploy.clients import Clients
-from wrenlite.deploy.function import function_zip
-from wrenlite.deploy.plan import Verb, plan
-from wrenlite.deploy.provider import Provider, desired
-from wrenlite.deploy.resources import Layer, Settings, canonical
+from tests.aws.wheels import wheel
+from wrenlite.deploy.account import sign_in
+from wrenlite.deploy.deployment import Deployment, own_python, settings_for
+from wrenlite.deploy.plan import Verb
+from wrenlite.deploy.resources import canonical
 
-OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
-CODE = function_zip()
-CODE_DIGEST = base64.b64encode(hashlib.sha256(CODE).digest()).decode()
+READS = ("Get", "List", "Head", "Describe")
 
 
-def layer_zip(text):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("python/in_the_layer.py"), f"VALUE = {text!r}\n")
-    return file.getvalue()
+class Made:
+    """A deployment whose settings a test changes."""
 
-
-class Deployment:
-    """A deployment with its settings, which a test changes."""
-
-    def __init__(self, packages="one", **settings):
-        self.packages = packages
-        self.settings = Settings(
-            account="123456789012",
-            region="us-east-1",
-            bucket="wrenlite-deployed",
-            function="deployed",
-            timeout_s=20,
-            python=OWN,
-            **settings,
-        )
+    def __init__(self, **settings):
+        self.settings = {"timeout_s": 20, **settings}
         self.requests = []
         session = botocore.session.Session()
-        session.register("before-call", self._count)
-        self.clients = Clients(session, "us-east-1")
+        session.register("before-call", self._sent)
+        self.clients, self.account = sign_in(session, "us-east-1")
 
-    def _count(self, model, params, **_):
-        if not model.name.startswith(("Get", "List", "Head", "Describe")):
+    def _sent(self, model, params, **_):
+        if not model.name.startswith(READS):
             self.requests.append((model.name, params["body"]))
 
-    def provider(self):
-        return Provider(self.clients, self.settings, lambda: layer_zip(self.packages), lambda: CODE)
+    def deployment(self):
+        """As a run of its own would see it."""
+        settings = settings_for(self.clients, self.account, "deployed", own_python(), **self.settings)
+        return Deployment(self.clients, settings)
 
-    def wanted(self):
-        digest = hashlib.sha256(layer_zip(self.packages)).hexdigest()
-        layer = Layer(self.settings.function, digest, f"python{OWN}", self.settings.architecture)
-        return desired(self.settings, CODE_DIGEST, layer)
+    def steps(self):
+        return {step.resource.kind: step for step in self.deployment().plan() if step.verb is not Verb.KEEP}
 
-    def actions(self):
-        return plan(self.wanted(), self.provider().observe())
-
-    def apply(self, actions):
-        provider = self.provider()
-        for action in actions:
-            provider.apply(action)
+    def run(self, most=None):
+        deployment = self.deployment()
+        deployment.apply(deployment.plan()[:most], lambda *_: None)
 
     def destroy(self):
-        self.apply(plan((), self.provider().observe()))
+        deployment = self.deployment()
+        deployment.apply(deployment.end(), lambda *_: None)
 
 
 @pytest.fixture
-def deployment(bed):
-    made = Deployment()
-    yield made
-    made.destroy()
-    assert made.provider().observe() == []
+def made(bed, index):
+    one = Made()
+    yield one
+    one.settings = {}
+    one.destroy()
+    assert one.deployment().found() == []
 
 
-def changes(deployment):
-    return {action.resource.kind: action for action in deployment.actions() if action.verb is not Verb.KEEP}
+BUCKET = "deployed-123456789012-us-east-1"
 
 
-def test_create_then_nothing_to_do_then_change_then_destroy(deployment):
-    assert {action.verb for action in deployment.actions()} == {Verb.CREATE}
-    deployment.apply(deployment.actions())
-    assert changes(deployment) == {}
-    deployment.requests.clear()
-    deployment.apply(deployment.actions())
-    assert deployment.requests == [], "a second run changes nothing"
+def value(n):
+    import in_the_layer
 
-    deployment.settings = dataclasses.replace(deployment.settings, memory_mb=512, read=("usgs-landsat",))
-    found = changes(deployment)
-    assert found["function"].reason == "memory mb: 1769 → 512"
-    assert found["role"].reason == "policy differs"
-    assert set(found) == {"function", "role"}
-    deployment.apply(deployment.actions())
-    assert changes(deployment) == {}
+    return in_the_layer.VALUE, n
 
-    deployment.packages = "two"
-    assert set(changes(deployment)) == {"layer", "function"}
-    deployment.apply(deployment.actions())
-    assert changes(deployment) == {}
-    versions = deployment.clients["lambda"].list_layer_versions(LayerName="deployed")["LayerVersions"]
+
+def mapped():
+    with wrenlite.Executor.aws(bucket=BUCKET, function="deployed", max_concurrency=2) as executor:
+        return executor.map(value, range(3)).results(timeout=30)
+
+
+def test_create_change_shrink_and_maps_between(made, bed):
+    assert {step.verb for step in made.steps().values()} == {Verb.CREATE}
+    made.settings["packages"] = ("in-the-layer==1.0",)
+    made.run()
+    assert mapped() == [("1.0", n) for n in range(3)]
+
+    made.settings = {}  # the next run begins with what the last one chose
+    assert made.steps() == {}
+    made.requests.clear()
+    made.run()
+    assert made.requests == [], "a second run changes nothing"
+
+    made.settings = {"memory_mb": 512, "read": ("usgs-landsat",)}
+    steps = made.steps()
+    assert steps["function"].reason == "memory in MB: 1769 → 512, environment differs"
+    assert steps["role"].reason == "policy differs"
+    assert set(steps) == {"function", "role"}
+    made.run()
+    assert made.steps() == {}
+
+    made.settings = {"packages": ("in-the-layer==2.0",)}
+    steps = made.steps()
+    assert steps["layer"].verb is Verb.REPLACE
+    assert steps["function"].reason == "environment differs, layer differs"
+    made.run()
+    assert mapped() == [("2.0", n) for n in range(3)]
+    versions = made.clients["lambda"].list_layer_versions(LayerName="deployed")["LayerVersions"]
     assert len(versions) == 1, "old versions are removed"
+
+    made.settings = {"packages": (), "read": ()}
+    made.run()
+    assert made.deployment().settings.memory_mb == 512
+    assert made.steps() == {}
+    with pytest.raises(ModuleNotFoundError, match="in_the_layer"):
+        mapped()
 
 
 @pytest.mark.parametrize("done", range(1, 5))
-def test_a_run_that_was_cut_short_is_completed_by_the_next_one(deployment, done):
-    deployment.apply(deployment.actions()[:done])
-    rest = [action for action in deployment.actions() if action.verb is not Verb.KEEP]
-    assert [action.verb for action in rest] == [Verb.CREATE] * (5 - done)
-    deployment.apply(deployment.actions())
-    assert changes(deployment) == {}
+def test_a_run_that_was_cut_short_between_steps_is_completed_by_the_next_one(made, done):
+    made.run(done)
+    assert [step.verb for step in made.steps().values()] == [Verb.CREATE] * (5 - done)
+    made.run()
+    assert made.steps() == {}
 
 
-def test_a_map_through_what_was_deployed(deployment):
-    deployment.apply(deployment.actions())
-    # It refuses connections without TLS, and the bed has no other.
-    deployment.clients["s3"].delete_bucket_policy(Bucket="wrenlite-deployed")
-
-    def value(n):
-        import in_the_layer
-
-        return in_the_layer.VALUE, n
-
-    with wrenlite.Executor.aws(
-        bucket="wrenlite-deployed", function="deployed", max_concurrency=2
-    ) as executor:
-        assert executor.map(value, range(3)).results(timeout=30) == [("one", n) for n in range(3)]
-
-
-def test_what_moto_does_not_keep_is_sent_as_it_should_be(bed):
-    deployment = Deployment(ephemeral_mb=1024, architecture="arm64", reserved=5)
-    deployment.apply(deployment.actions())
-    sent = dict(deployment.requests)
-    body = json_of(sent["CreateFunction"])
+def test_what_moto_does_not_keep_is_sent_as_it_should_be(made):
+    made.settings |= {"ephemeral_mb": 1024, "architecture": "arm64", "reserved": 5}
+    made.run()
+    sent = {
+        name: json.loads(body) for name, body in made.requests if name.endswith(("Function", "Concurrency"))
+    }
+    body = sent["CreateFunction"]
     assert body["EphemeralStorage"] == {"Size": 1024}
     assert body["Architectures"] == ["arm64"]
     assert body["Tags"] == {"wrenlite": "deployed"}
     assert body["Timeout"] == 20
-    assert json_of(sent["PutFunctionConcurrency"]) == {"ReservedConcurrentExecutions": 5}
-    names = [name for name, _ in deployment.requests]
-    assert names.index("CreateBucket") < names.index("PutBucketTagging") < names.index("PutPublicAccessBlock")
-    deployment.destroy()
+    assert sent["PutFunctionConcurrency"] == {"ReservedConcurrentExecutions": 5}
+    first, creation = made.requests[0]
+    assert first == "CreateBucket"
+    assert b"<Tag><Key>wrenlite</Key><Value>deployed</Value></Tag>" in creation, "never there without its tag"
+    made.requests.clear()
+    made.settings = {"ephemeral_mb": 2048, "architecture": "x86_64", "reserved": 0, "timeout_s": 30}
+    made.run()
+    sent = dict(made.requests)
+    assert json.loads(sent["UpdateFunctionCode"])["Architectures"] == ["x86_64"]
+    configuration = json.loads(sent["UpdateFunctionConfiguration"])
+    assert configuration["EphemeralStorage"] == {"Size": 2048}
+    assert configuration["Timeout"] == 30
+    assert "DeleteFunctionConcurrency" in sent
 
 
-def json_of(body):
-    import json
-
-    return json.loads(body)
-
-
-def test_what_is_not_ours_stays_as_it_is(deployment):
-    iam = deployment.clients["iam"]
-    iam.create_role(RoleName=deployment.settings.role_name, AssumeRolePolicyDocument=canonical({}))
-    with pytest.raises(
-        wrenlite.ConfigError, match="role 'deployed-us-east-1' already, which is not wrenlite's"
-    ):
-        deployment.actions()
-    deployment.destroy()
-    assert iam.get_role(RoleName=deployment.settings.role_name)
-    iam.delete_role(RoleName=deployment.settings.role_name)
+def test_what_is_not_ours_stays_as_it_is(made):
+    iam, name = made.clients["iam"], "deployed-us-east-1"
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=canonical({}))
+    with pytest.raises(wrenlite.ConfigError, match=f"role '{name}' already, which is not wrenlite's"):
+        made.steps()
+    made.destroy()
+    assert iam.get_role(RoleName=name)
+    iam.delete_role(RoleName=name)
 
 
-def test_a_bucket_and_a_role_of_the_users_own_are_used_as_they_are_and_never_deleted(bed):
-    mine = Deployment(own_bucket=False, role_arn="arn:aws:iam::123456789012:role/mine")
-    mine.clients["s3"].create_bucket(Bucket="wrenlite-deployed")
-    mine.clients["iam"].create_role(RoleName="mine", AssumeRolePolicyDocument="{}")
-    assert [action.resource.kind for action in mine.actions()] == ["log group", "layer", "function"]
-    mine.apply(mine.actions())
-    assert changes(mine) == {}
-    mine.destroy()
-    assert mine.provider().observe() == []
-    assert mine.clients["s3"].head_bucket(Bucket="wrenlite-deployed")
-    mine.clients["s3"].delete_bucket(Bucket="wrenlite-deployed")
-    mine.clients["iam"].delete_role(RoleName="mine")
+def test_a_bucket_and_a_role_of_the_users_own_are_used_as_they_are_and_never_deleted(made):
+    s3, iam = made.clients["s3"], made.clients["iam"]
+    s3.create_bucket(Bucket="mine-deployed")
+    iam.create_role(RoleName="mine", AssumeRolePolicyDocument="{}")
+    made.settings |= {"bucket": "mine-deployed", "role_arn": "arn:aws:iam::123456789012:role/mine"}
+    assert list(made.steps()) == ["log group", "layer", "function"]
+    made.run()
+    made.settings = {}
+    assert made.steps() == {}, "the next run knows the bucket and the role"
+    made.destroy()
+    assert made.deployment().found() == []
+    assert s3.head_bucket(Bucket="mine-deployed")
+    s3.delete_bucket(Bucket="mine-deployed")
+    iam.delete_role(RoleName="mine")
+
+
+def test_going_over_to_a_role_of_the_users_own_removes_the_one_that_was_made(made):
+    made.run()
+    made.clients["iam"].create_role(RoleName="mine", AssumeRolePolicyDocument="{}")
+    made.settings["role_arn"] = "arn:aws:iam::123456789012:role/mine"
+    steps = made.steps()
+    assert steps["role"].verb is Verb.DELETE
+    assert steps["function"].reason.startswith("role: ")
+    made.run()
+    assert made.steps() == {}
+    made.clients["iam"].delete_role(RoleName="mine")
+
+
+def test_a_bucket_is_emptied_of_all_versions(made):
+    made.run()
+    s3 = made.clients["s3"]
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"one", b"two"):
+        s3.put_object(Bucket=BUCKET, Key="wrenlite/outputs/mine", Body=body)
+    s3.delete_object(Bucket=BUCKET, Key="wrenlite/outputs/mine")
+    made.destroy()
+    assert made.deployment().found() == []
+
+
+@pytest.mark.full
+def test_a_layer_of_more_than_50_mb_goes_by_way_of_the_bucket(made, index):
+    noise = base64.b85encode(random.Random(7).randbytes(52 * 2**20)).decode()
+    wheel(index, "heavy", "1.0", {"__init__.py": "", "data.txt": noise})
+    made.settings["packages"] = ("heavy",)
+    made.run()
+    names = [name for name, _ in made.requests]
+    assert names.index("PutObject") < names.index("PublishLayerVersion") < names.index("DeleteObject")
+    assert made.steps() == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"reserved": 950}, r"reserved concurrency 950: .* keeps 100 of them free, so that 900 at most"),
+        ({"bucket": "sthree-mine"}, "S3 keeps that for itself"),
+        ({"packages": tuple(f"package-{n}" for n in range(300))}, "3,000 characters at most"),
+        ({"timeout_s": 901}, "timeout_s: must be 1 to 900"),
+    ],
+)
+def test_what_aws_would_refuse_is_refused_before_anything_is_made(made, settings, words):
+    made.settings = settings
+    with pytest.raises(wrenlite.ConfigError, match=words):
+        made.deployment()
+    assert made.requests == []
+
+
+def test_a_bucket_in_another_region_is_named_with_its_region(made):
+    elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}
+    s3 = made.clients.session.create_client("s3", region_name="eu-west-1")
+    s3.create_bucket(Bucket="mine-elsewhere", **elsewhere)
+    made.settings = {"bucket": "mine-elsewhere"}
+    with pytest.raises(wrenlite.ConfigError, match="is in eu-west-1, and the function would be in us-east-1"):
+        made.deployment()
+    s3.delete_bucket(Bucket="mine-elsewhere")

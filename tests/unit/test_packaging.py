@@ -1,37 +1,22 @@
 """Layers, from an index that is a folder: nothing leaves this machine."""
 
 import io
+import re
 import zipfile
 
+import cloudpickle
 import pytest
 
 import wrenlite
+from tests.aws.wheels import wheel
 from wrenlite.deploy import packaging
 
 
 @pytest.fixture(autouse=True)
-def index(tmp_path, monkeypatch):
-    """A package index with one package, which needs another one."""
-    wheel(
-        tmp_path, "little", "1.0", {"__init__.py": "", "tests/test_it.py": "", "it.pyi": ""}, needs="smaller"
-    )
-    wheel(tmp_path, "smaller", "2.0", {"__init__.py": "x = 1\n" * 500})
-    monkeypatch.setenv("UV_NO_INDEX", "1")
-    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
-    monkeypatch.setenv("UV_NO_CACHE", "1")
-
-
-def wheel(folder, name, version, files, needs=None):
-    about = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    metadata += f"Requires-Dist: {needs}\n" if needs else ""
-    tag = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    content = {f"{name}/{file}": text for file, text in files.items()}
-    content |= {f"{about}/METADATA": metadata, f"{about}/WHEEL": tag}
-    record = "".join(f"{file},,\n" for file in [*content, f"{about}/RECORD"])
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for file, text in {**content, f"{about}/RECORD": record}.items():
-            archive.writestr(file, text)
+def packages(index):
+    """One package, which needs another one."""
+    wheel(index, "little", "1.0", {"__init__.py": "", "tests/test_it.py": "", "it.pyi": ""}, needs="smaller")
+    wheel(index, "smaller", "2.0", {"__init__.py": "x = 1\n" * 500})
 
 
 def build(*wanted, python="3.12", architecture="arm64"):
@@ -55,26 +40,80 @@ def test_a_layer_is_the_same_each_time_and_holds_what_tasks_need():
         "python/smaller/__init__.py",
     ]
     assert 3_000 < one.unpacked < 4_000
-    assert build("smaller").digest != one.digest
+
+
+def asked(*requirements, python="3.12", architecture="arm64"):
+    return packaging.Packages(requirements, python, architecture)
+
+
+def test_a_layer_is_known_by_what_was_asked_for_and_built_once(tmp_path, monkeypatch):
+    one, cache = asked("little==1.0"), tmp_path / "cache"
+    others = [
+        asked("smaller"),
+        asked("little==1.0", python="3.13"),
+        asked("little==1.0", architecture="x86_64"),
+    ]
+    assert len({one.digest, *(other.digest for other in others)}) == 4
+    assert one.cached(cache) is None
+    built = one.layer(cache)
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "there-is-none"))
+    assert one.layer(cache) == built
+    (cache / f"{one.digest}.zip").write_bytes(b"cut sho")
+    with pytest.raises(wrenlite.ConfigError, match="cannot be had"):
+        one.layer(cache)
+
+
+def test_the_cache_keeps_the_newest_layers(tmp_path):
+    for number in range(6):
+        asked("smaller", python=f"3.{number + 10}").layer(tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+
+
+def test_a_cache_that_cannot_be_written_to_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(wrenlite.ConfigError, match=r"cannot build the layer: .*XDG_CACHE_HOME"):
+        asked("smaller").layer(tmp_path / "file" / "cache")
 
 
 def test_versions_are_those_that_are_installed_here():
-    import cloudpickle
+    chosen = packaging.choose(["not-installed-here", "NumPy==2.1"], python="3.12", architecture="x86_64")
+    assert f"cloudpickle=={cloudpickle.__version__}" in chosen.requirements
+    assert "not-installed-here" in chosen.requirements
+    assert [name for name in chosen.requirements if "numpy" in name.lower()] == ["NumPy==2.1"]
+    assert chosen.notices == ()
 
-    assert packaging.requirements(["cloudpickle", "not-installed-here"]) == (
-        f"cloudpickle=={cloudpickle.__version__}",
-        "not-installed-here",
-    )
+
+def test_what_python_3_11_has_on_lambda_is_said_in_words():
+    chosen = packaging.choose(["numpy==2.2.6"], python="3.11", architecture="x86_64")
+    assert f"cloudpickle<={cloudpickle.__version__}" in chosen.requirements
+    assert "numpy==2.2.6" in chosen.requirements
+    (notice,) = chosen.notices
+    assert re.search(r"glibc 2\.26.*the newest versions that run there", notice)
+    chosen = packaging.choose([], python="3.11", architecture="arm64")
+    assert not any(requirement.startswith("rasterio") for requirement in chosen.requirements)
+    assert chosen.notices[1].startswith("no rasterio: ")
+
+
+@pytest.mark.parametrize(
+    ("package", "python", "words"),
+    [
+        ("numpy", "3.10", "Lambda runs Python 3.11, .*and this is 3.10"),
+        ("no good", "3.12", "package 'no good': must be a package's name"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_fetched(package, python, words):
+    with pytest.raises(wrenlite.ConfigError, match=words):
+        packaging.choose([package], python=python, architecture="x86_64")
 
 
 def test_what_no_index_has_is_named():
-    words = r"(?s)cannot be had for Python 3\.12 on x86_64: little==7\. uv says: .*little"
+    words = r"(?s)cannot be had for Python 3\.12 on x86_64: little==7\. uv, .* says: .*little"
     with pytest.raises(wrenlite.ConfigError, match=words):
         build("little==7", architecture="x86_64")
 
 
 def test_too_much_is_refused_with_what_weighs(monkeypatch):
-    monkeypatch.setattr(packaging, "UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(packaging, "UNPACKED_BYTES", 2 * 2**20 + 1000)
     with pytest.raises(wrenlite.ConfigError, match=r"(?s)Lambda takes 250 MB.*MB  smaller.*MB  little"):
         build("little")
 

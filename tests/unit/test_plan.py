@@ -50,8 +50,8 @@ def test_what_differs_is_updated_with_the_reason_in_words():
     have = ours(*WANT[:-1], dataclasses.replace(FUNCTION, memory_mb=512, digest="old"))
     action = plan(WANT, have)[-1]
     assert action.verb is Verb.UPDATE
-    assert action.reason == "digest: old → code, memory mb: 512 → 1769"
-    assert str(action).startswith("update  function  wrenlite  (digest")
+    assert action.reason == "code differs, memory in MB: 512 → 1769"
+    assert str(action).startswith("update  function  wrenlite  (code")
     action = plan(WANT, ours(dataclasses.replace(BUCKET, policy='{"long": "text"}'), *WANT[1:]))[0]
     assert action.reason == "policy differs"
 

@@ -39,11 +39,12 @@ class Login:
             if found is not None:
                 return found.get_frozen_credentials()
         except ClientError as error:  # of STS, when a role is assumed
-            raise mistakes.cannot_refresh(error) from error
+            raise mistakes.cannot_refresh(error, self.session.profile) from error
         except BotoCoreError as error:
-            wrong = mistakes.unreachable("AWS", error)
-            raise wrong if isinstance(wrong, CredentialsError) else mistakes.cannot_refresh(error) from error
-        raise CredentialsError(f"no AWS credentials were found. {mistakes.SIGN_IN}")
+            wrong = mistakes.unreachable("AWS", error, self.session.profile)
+            known = isinstance(wrong, CredentialsError)
+            raise wrong if known else mistakes.cannot_refresh(error, self.session.profile) from error
+        raise CredentialsError(f"no AWS credentials were found. {mistakes.sign_in(self.session.profile)}")
 
     def renew(self) -> bool:
         """Look for other credentials: files or environment may hold some now. False: that was just done."""

@@ -23,7 +23,14 @@ _UNKNOWN = frozenset(
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden", "AllAccessDisabled"})
 
-SIGN_IN = "Sign in again (aws sso login, or aws configure), or name another profile"
+_SIGN_IN = "Sign in again (aws sso login, or aws configure), or name another profile"
+
+
+def sign_in(profile: str | None = None) -> str:
+    """How to sign in again, with that profile."""
+    return (
+        _SIGN_IN if profile is None else f"Sign in again: aws sso login --profile {profile}, or aws configure"
+    )
 
 
 def denied(action: str, resource: str, said: str = "") -> AccessDenied:
@@ -35,23 +42,28 @@ def denied(action: str, resource: str, said: str = "") -> AccessDenied:
     )
 
 
-def credentials(code: str, said: str) -> CredentialsError | None:
+def forbidden(code: str) -> bool:
+    """Whether an error says that a policy does not allow it."""
+    return code in _FORBIDDEN
+
+
+def credentials(code: str, said: str, profile: str | None = None) -> CredentialsError | None:
     """What to say where AWS does not take the credentials; None where that is not what it says."""
     if code in EXPIRED:
-        return CredentialsExpired(f"the AWS credentials have expired. {SIGN_IN}")
+        return CredentialsExpired(f"the AWS credentials have expired. {sign_in(profile)}")
     if code in _SKEWED or "Signature expired" in said or "Signature not yet current" in said:
         return CredentialsError(
             f"AWS refuses requests with this machine's time ({said}): its clock is wrong. Set it, such as "
             "with timedatectl set-ntp true"
         )
     if code in _UNKNOWN:
-        return CredentialsError(f"AWS does not know these credentials ({code}: {said}). {SIGN_IN}")
+        return CredentialsError(f"AWS does not know these credentials ({code}: {said}). {sign_in(profile)}")
     return None
 
 
-def cannot_refresh(error: Exception) -> CredentialsExpired:
+def cannot_refresh(error: Exception, profile: str | None = None) -> CredentialsExpired:
     """What to say where new credentials cannot be had."""
-    return CredentialsExpired(f"the AWS credentials cannot be refreshed: {error}. {SIGN_IN}")
+    return CredentialsExpired(f"the AWS credentials cannot be refreshed: {error}. {sign_in(profile)}")
 
 
 def call_s3(action: str, bucket: str, key: str | None, call: Callable[..., Any], **parameters: Any) -> Any:
@@ -78,7 +90,7 @@ def call_s3(action: str, bucket: str, key: str | None, call: Callable[..., Any],
         raise unreachable(f"s3://{bucket}", error) from error
 
 
-def unreachable(what: str, error: Exception) -> BackendError | StoreError:
+def unreachable(what: str, error: Exception, profile: str | None = None) -> BackendError | StoreError:
     """What to say of an error that botocore has before or without an answer."""
     from botocore import exceptions
 
@@ -92,7 +104,7 @@ def unreachable(what: str, error: Exception) -> BackendError | StoreError:
     if isinstance(
         error, exceptions.CredentialRetrievalError | exceptions.TokenRetrievalError | exceptions.SSOError
     ):
-        return CredentialsExpired(f"the AWS credentials cannot be refreshed: {error}. {SIGN_IN}")
+        return cannot_refresh(error, profile)
     return StoreError(f"cannot reach {what}: {error}. Is this machine online, and endpoint_url right?")
 
 
@@ -107,7 +119,7 @@ def _s3_error(action: str, bucket: str, key: str | None, error: Any) -> Exceptio
     wrong = credentials(code, said)
     if wrong is not None:
         return wrong
-    if code in _FORBIDDEN or status == 403:
+    if forbidden(code) or status == 403:
         return denied(action, f"arn:aws:s3:::{bucket}{'/' + key if key is not None else ''}", said)
     if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
         headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})

@@ -3,10 +3,43 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from wrenlite.deploy.clients import Clients, absent
 from wrenlite.deploy.plan import Found
 from wrenlite.deploy.resources import TAG, Bucket, Settings, canonical
+from wrenlite.errors import ConfigError, StoreError
+
+
+def is_the_users_own(clients: Clients, name: str, *, account: str, region: str, function: str) -> bool:
+    """Whether that bucket is there without the tag of this deployment: then it is used as it is.
+
+    Raises ConfigError where it belongs to another account, or lies in another region.
+    """
+    from botocore.exceptions import ClientError
+
+    s3 = clients["s3"]
+    try:
+        with absent("404", "NoSuchBucket"):
+            found = s3.head_bucket(Bucket=name)
+            there = found.get("BucketRegion", region)
+            if there != region:
+                raise ConfigError(
+                    f"the bucket {name!r} is in {there}, and the function would be in {region}: "
+                    f"--region {there}, or another --bucket"
+                )
+            with absent("NoSuchTagSet"):
+                tags = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account)["TagSet"]
+                return {"Key": TAG, "Value": function} not in tags
+            return True
+    except ClientError as error:
+        if error.response["ResponseMetadata"].get("HTTPStatusCode") != 403:
+            raise
+        raise ConfigError(
+            f"the bucket {name!r} is another account's, or this account's credentials may not look at it: "
+            "choose another name with --bucket"
+        ) from error
+    return False
 
 
 class Buckets:
@@ -48,13 +81,13 @@ class Buckets:
         return None
 
     def create(self, want: Bucket) -> None:
-        """Make it, tag it first of all, then secure it."""
+        """Make it with its tag, so that it is never there without; then secure it."""
         s3, region = self._clients["s3"], self._settings.region
-        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        s3.create_bucket(Bucket=want.name, **place)
+        made: dict[str, Any] = {"Tags": [{"Key": TAG, "Value": self._settings.function}]}
+        if region != "us-east-1":
+            made["LocationConstraint"] = region
+        s3.create_bucket(Bucket=want.name, CreateBucketConfiguration=made)
         s3.get_waiter("bucket_exists").wait(Bucket=want.name)
-        tags = {"TagSet": [{"Key": TAG, "Value": self._settings.function}]}
-        s3.put_bucket_tagging(Bucket=want.name, Tagging=tags)
         self.update(want)
 
     def update(self, want: Bucket) -> None:
@@ -72,9 +105,13 @@ class Buckets:
 
     def delete(self, have: Bucket) -> None:
         """Empty it, and delete it."""
-        s3 = self._clients["s3"]
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=have.name):
-            objects = [{"Key": found["Key"]} for found in page.get("Contents", ())]
+        s3, owner = self._clients["s3"], {"ExpectedBucketOwner": self._settings.account}
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=have.name, **owner):
+            found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found]
             if objects:
-                s3.delete_objects(Bucket=have.name, Delete={"Objects": objects, "Quiet": True})
-        s3.delete_bucket(Bucket=have.name)
+                gone = {"Objects": objects, "Quiet": True}
+                failed = s3.delete_objects(Bucket=have.name, Delete=gone, **owner).get("Errors", ())
+                for one in failed:
+                    raise StoreError(f"s3://{have.name}/{one['Key']} cannot be deleted: {one['Message']}")
+        s3.delete_bucket(Bucket=have.name, **owner)

@@ -7,7 +7,8 @@ world know of a role.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from wrenlite.deploy.clients import Clients, absent
@@ -35,26 +36,29 @@ class Layers:
 
     def observe(self) -> Found | None:
         """The newest version."""
-        name = self._settings.function
-        versions = self._clients["lambda"].list_layer_versions(LayerName=name)["LayerVersions"]
+        versions = self._versions()
         if not versions:
             return None
         newest = max(versions, key=lambda version: int(version["Version"]))
-        words = newest.get("Description", "").split()
-        ours = len(words) == 2 and words[0] == TAG
         runtime = next(iter(newest.get("CompatibleRuntimes", ())), "")
         architecture = next(iter(newest.get("CompatibleArchitectures", ())), self._settings.architecture)
-        digest = words[1] if ours else ""
-        return Found(Layer(name, digest, runtime, architecture, newest["LayerVersionArn"]), ours)
+        digest, arn = _digest(newest), newest["LayerVersionArn"]
+        older = sum(version is not newest and bool(_digest(version)) for version in versions)
+        found = Layer(self._settings.function, digest, runtime, architecture, arn, older)
+        return Found(found, bool(digest))
 
     def create(self, want: Layer) -> None:
         """Publish a version, by way of the bucket where it is large."""
         content = self._content()
         where: dict[str, Any] = {"ZipFile": content}
-        key = f"{self._settings.prefix}/layers/{want.digest}.zip"
+        place = {
+            "Bucket": self._settings.bucket,
+            "Key": f"{self._settings.prefix}/layers/{want.digest}.zip",
+            "ExpectedBucketOwner": self._settings.account,
+        }
         if len(content) > _DIRECT_BYTES:
-            self._clients["s3"].put_object(Bucket=self._settings.bucket, Key=key, Body=content)
-            where = {"S3Bucket": self._settings.bucket, "S3Key": key}
+            self._clients["s3"].put_object(**place, Body=content)
+            where = {"S3Bucket": place["Bucket"], "S3Key": place["Key"]}
         self._clients["lambda"].publish_layer_version(
             LayerName=want.name,
             Description=f"{TAG} {want.digest}",
@@ -63,21 +67,40 @@ class Layers:
             CompatibleArchitectures=[want.architecture],
         )
         if "S3Key" in where:
-            self._clients["s3"].delete_object(Bucket=self._settings.bucket, Key=key)
+            self._clients["s3"].delete_object(**place)
 
     def update(self, want: Layer) -> None:
-        """Publish the new version, and delete the old ones: what runs has its copy."""
-        client = self._clients["lambda"]
-        old = client.list_layer_versions(LayerName=want.name)["LayerVersions"]
-        self.create(want)
-        for version in old:
-            client.delete_layer_version(LayerName=want.name, VersionNumber=version["Version"])
+        """Publish the version where it is not there yet, and delete the others: what runs has its copy."""
+        newest = self.observe()
+        if newest is None or newest.resource != replace(want, older=getattr(newest.resource, "older", 0)):
+            self.create(want)
+        self._delete(sorted(self._versions(), key=lambda version: int(version["Version"]))[:-1])
 
     def delete(self, have: Layer) -> None:
         """Delete all versions."""
-        client = self._clients["lambda"]
-        for version in client.list_layer_versions(LayerName=have.name)["LayerVersions"]:
-            client.delete_layer_version(LayerName=have.name, VersionNumber=version["Version"])
+        self._delete(self._versions())
+
+    def _versions(self) -> list[dict[str, Any]]:
+        return _versions(self._clients, self._settings.function)
+
+    def _delete(self, versions: Iterable[dict[str, Any]]) -> None:
+        for version in versions:
+            if _digest(version):
+                self._clients["lambda"].delete_layer_version(
+                    LayerName=self._settings.function, VersionNumber=version["Version"]
+                )
+
+
+def _versions(clients: Clients, name: str) -> list[dict[str, Any]]:
+    """All versions of a layer."""
+    pages = clients["lambda"].get_paginator("list_layer_versions").paginate(LayerName=name)
+    return [version for page in pages for version in page["LayerVersions"]]
+
+
+def _digest(version: Mapping[str, Any]) -> str:
+    """What a version of the layer was made of; nothing where it is not wrenlite's."""
+    words = version.get("Description", "").split()
+    return str(words[1]) if len(words) == 2 and words[0] == TAG else ""
 
 
 class Functions:
@@ -100,7 +123,6 @@ class Functions:
             answer = client.get_function(FunctionName=name)
             found, tags = answer["Configuration"], answer.get("Tags", {})
             layers = [layer["Arn"] for layer in found.get("Layers", ())]
-            role = found["Role"] if self._settings.role_arn else found["Role"].rpartition("/")[2]
             function = Function(
                 name=name,
                 digest=found["CodeSha256"],
@@ -112,7 +134,7 @@ class Functions:
                 ephemeral_mb=found.get("EphemeralStorage", {}).get("Size", 512),
                 reserved=answer.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
                 environment=tuple(sorted(found.get("Environment", {}).get("Variables", {}).items())),
-                role=role,
+                role=found["Role"],
                 layer=self._layer_digest(layers[0]) if layers else "",
             )
             return Found(function, tags.get(TAG) == name)
@@ -137,6 +159,8 @@ class Functions:
     def update(self, want: Function) -> None:
         """Set code and configuration, one after the other, each until it holds."""
         client = self._clients["lambda"]
+        client.get_waiter("function_active_v2").wait(FunctionName=want.name)  # of a run that was cut short
+        client.get_waiter("function_updated_v2").wait(FunctionName=want.name)
         code = {"ZipFile": self._code(), "Architectures": [want.architecture]}
         client.update_function_code(FunctionName=want.name, **code)
         client.get_waiter("function_updated_v2").wait(FunctionName=want.name)
@@ -149,13 +173,10 @@ class Functions:
         self._clients["lambda"].delete_function(FunctionName=have.name)
 
     def _configuration(self, want: Function) -> dict[str, Any]:
-        role = want.role
-        if not role.startswith("arn:"):
-            role = f"arn:{self._settings.partition}:iam::{self._settings.account}:role/{role}"
         return {
             "FunctionName": want.name,
             "Runtime": want.runtime,
-            "Role": role,
+            "Role": want.role,
             "Handler": want.handler,
             "MemorySize": want.memory_mb,
             "Timeout": want.timeout_s,
@@ -172,19 +193,14 @@ class Functions:
             reserved = {"ReservedConcurrentExecutions": want.reserved}
             client.put_function_concurrency(FunctionName=want.name, **reserved)
 
-    def _versions(self) -> Mapping[str, str]:
-        """ARNs of the layer's versions by their digest."""
-        versions = self._clients["lambda"].list_layer_versions(LayerName=self._settings.function)
-        return {
-            version.get("Description", "").rpartition(" ")[2]: version["LayerVersionArn"]
-            for version in versions["LayerVersions"]
-        }
-
     def _layer_arns(self, digest: str) -> list[str]:
-        return [self._versions()[digest]] if digest else []
+        versions = _versions(self._clients, self._settings.function)
+        arns = {_digest(version): version["LayerVersionArn"] for version in versions}
+        return [arns[digest]] if digest else []
 
     def _layer_digest(self, arn: str) -> str:
-        return next((digest for digest, there in self._versions().items() if there == arn), "another")
+        versions = _versions(self._clients, self._settings.function)
+        return next((_digest(one) for one in versions if one["LayerVersionArn"] == arn), "another")
 
 
 def _once_the_role_is_known(call: Callable[[], object]) -> None:

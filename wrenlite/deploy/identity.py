@@ -18,10 +18,8 @@ class Roles:
         self._settings = settings
 
     def observe(self) -> Found | None:
-        """What is there; None where it is the user's own, and used as it is."""
+        """What is there of the role that wrenlite makes; of one of the user's own it knows nothing."""
         name, iam = self._settings.role_name, self._clients["iam"]
-        if self._settings.role_arn is not None:
-            return None
         with absent("NoSuchEntity"):
             role = iam.get_role(RoleName=name)["Role"]
             tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", ())}
@@ -64,11 +62,12 @@ class LogGroups:
 
     def observe(self) -> Found | None:
         """What is there."""
-        name, logs = f"/aws/lambda/{self._settings.function}", self._clients["logs"]
-        groups = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
-        for group in groups:
+        name, logs = self._settings.log_group, self._clients["logs"]
+        pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+        for group in (group for page in pages for group in page["logGroups"]):
             if group["logGroupName"] == name:
-                tags = logs.list_tags_log_group(logGroupName=name)["tags"]
+                arn = group["arn"].removesuffix(":*")
+                tags = logs.list_tags_for_resource(resourceArn=arn)["tags"]
                 found = LogGroup(name, group.get("retentionInDays", 0))
                 return Found(found, tags.get(TAG) == self._settings.function)
         return None

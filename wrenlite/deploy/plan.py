@@ -15,7 +15,7 @@ reverse. ``plan((), have)`` destroys.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -53,8 +53,16 @@ class Action(NamedTuple):
 
 
 _ORDER = ("bucket", "role", "log group", "layer", "function")
-_LONG = ("policy", "trust", "lifecycle")
-"""Fields that are named and not shown: they are pages of JSON."""
+_WORDS = {
+    "digest": "code",
+    "memory_mb": "memory in MB",
+    "timeout_s": "time-out in seconds",
+    "ephemeral_mb": "ephemeral storage in MB",
+    "reserved": "reserved concurrency",
+    "days": "days that it is kept",
+}
+_LONG = ("policy", "trust", "lifecycle", "digest", "layer", "environment")
+"""Fields that are named and not shown."""
 
 
 def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
@@ -74,15 +82,17 @@ def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
 def _step(want: Resource, found: Found | None) -> Action:
     if found is None:
         return Action(Verb.CREATE, want, "is not there yet")
-    changes = _changes(want, found.resource)
     if not found.ours:
         raise ConfigError(
             f"there is a {want.kind} {want.name!r} already, which is not wrenlite's: it has no tag of ours. "
             "Choose another name, or delete it yourself"
         )
+    changes = _changes(want, found.resource)
     if not changes:
         return Action(Verb.KEEP, want, "is as wanted")
-    if isinstance(want, Layer):
+    if isinstance(want, Layer) and isinstance(found.resource, Layer):
+        if want == replace(found.resource, older=0):
+            return Action(Verb.UPDATE, want, "older versions of it go")
         return Action(Verb.REPLACE, want, "its packages differ: a new version, and the old one goes")
     return Action(Verb.UPDATE, want, ", ".join(changes))
 
@@ -94,6 +104,6 @@ def _changes(want: Resource, have: Resource) -> list[str]:
         wanted, found = getattr(want, field.name), getattr(have, field.name)
         if not field.compare or wanted == found:
             continue
-        name = field.name.replace("_", " ")
+        name = _WORDS.get(field.name, field.name.replace("_", " "))
         changes.append(f"{name} differs" if field.name in _LONG else f"{name}: {found} → {wanted}")
     return changes

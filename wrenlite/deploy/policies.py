@@ -22,9 +22,8 @@ def trust() -> Policy:
 
 def of_function(settings: Settings) -> Policy:
     """What the function may do: write its log, read what clients put, write values."""
-    log = f"arn:{settings.partition}:logs:{settings.region}:{settings.account}:log-group"
     statements = [
-        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log}:/aws/lambda/{settings.function}:*"]),
+        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{_log_group(settings)}:*"]),
         _allow(["s3:GetObject"], _objects(settings, TEMPORARY)),
         _allow(["s3:PutObject"], _objects(settings, ["results", "outputs"])),
         _listing(settings, TEMPORARY),
@@ -55,6 +54,54 @@ def of_client(settings: Settings) -> Policy:
     )
 
 
+def of_deployer(settings: Settings) -> Policy:
+    """What somebody needs who runs wrenlite-setup, doctor, logs and destroy: these resources by their names.
+
+    Signing in (``sts:GetCallerIdentity``) needs no permission.
+    """
+    layer = f"arn:{settings.partition}:lambda:{settings.region}:{settings.account}:layer:{settings.function}"
+    log, bucket = _log_group(settings), f"arn:{settings.partition}:s3:::{settings.bucket}"
+    layers = f"{bucket}/{settings.prefix}/layers/*"
+    logs = ["FilterLogEvents", "ListTagsForResource", "PutRetentionPolicy", "TagResource"]
+    function = ["CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"]
+    function += ["GetFunctionConfiguration", "InvokeFunction", "PutFunctionConcurrency", "TagResource"]
+    function += ["UpdateFunctionCode", "UpdateFunctionConfiguration"]
+    statements = [
+        _allow(_actions("lambda", function), [settings.function_arn]),
+        _allow(_actions("lambda", ["ListLayerVersions", "PublishLayerVersion"]), [layer]),
+        _allow(_actions("lambda", ["DeleteLayerVersion", "GetLayerVersion"]), [f"{layer}:*"]),
+        # The account's limit of concurrency belongs to no resource.
+        _allow(["lambda:GetAccountSettings"], ["*"]),
+        _allow(_actions("logs", ["CreateLogGroup", "DeleteLogGroup", *logs]), [log, f"{log}:*"]),
+        # Asked for by the beginning of a name, which is no resource of its own.
+        _allow(["logs:DescribeLogGroups"], [f"{log.partition(':log-group:')[0]}:log-group:*"]),
+        _allow(_actions("s3", _BUCKET if settings.own_bucket else _BUCKET_OF_THE_USERS), [bucket]),
+        _allow(["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], [layers]),
+        *of_client(settings)["Statement"][2:],
+    ]
+    if settings.own_bucket:  # to empty it
+        statements.append(_allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*"]))
+    if settings.role_arn is None:
+        statements.append(_allow(_actions("iam", _ROLE), [settings.role]))
+    passing = _allow(["iam:PassRole"], [settings.role])
+    condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    return _policy([*statements, {**passing, "Condition": condition}])
+
+
+_BUCKET_OF_THE_USERS = ("GetBucketTagging", "ListBucket")
+_BUCKET = (
+    *("CreateBucket", "DeleteBucket", "TagResource", "ListBucketVersions", *_BUCKET_OF_THE_USERS),
+    *("GetBucketPolicy", "PutBucketPolicy", "GetLifecycleConfiguration", "PutLifecycleConfiguration"),
+    *("GetBucketPublicAccessBlock", "PutBucketPublicAccessBlock"),
+    *("GetBucketOwnershipControls", "PutBucketOwnershipControls"),
+    *("GetEncryptionConfiguration", "PutEncryptionConfiguration"),
+)
+_ROLE = (
+    *("CreateRole", "DeleteRole", "GetRole", "TagRole", "UpdateAssumeRolePolicy"),
+    *("DeleteRolePolicy", "GetRolePolicy", "PutRolePolicy"),
+)
+
+
 def of_bucket(settings: Settings) -> Policy:
     """What the bucket refuses to everybody: connections without TLS."""
     place = f"arn:{settings.partition}:s3:::{settings.bucket}"
@@ -78,7 +125,7 @@ def lifecycle(settings: Settings) -> Policy:
             "Status": "Enabled",
             "Expiration": {"Days": EXPIRE_DAYS},
         }
-        for part in TEMPORARY
+        for part in (*TEMPORARY, "layers")
     ]
     rules.append(
         {
@@ -89,6 +136,15 @@ def lifecycle(settings: Settings) -> Policy:
         }
     )
     return {"Rules": rules}
+
+
+def _log_group(settings: Settings) -> str:
+    place = f"arn:{settings.partition}:logs:{settings.region}:{settings.account}"
+    return f"{place}:log-group:{settings.log_group}"
+
+
+def _actions(service: str, names: Iterable[str]) -> list[str]:
+    return [f"{service}:{name}" for name in sorted(names)]
 
 
 def _objects(settings: Settings, parts: Iterable[str]) -> list[str]:

@@ -15,7 +15,17 @@ from wrenlite.deploy.function import HANDLER
 from wrenlite.deploy.functions import Functions, Layers
 from wrenlite.deploy.identity import LogGroups, Roles
 from wrenlite.deploy.plan import Action, Found, Verb
-from wrenlite.deploy.resources import Bucket, Function, Layer, LogGroup, Resource, Role, Settings, canonical
+from wrenlite.deploy.resources import (
+    CHOSEN,
+    Bucket,
+    Function,
+    Layer,
+    LogGroup,
+    Resource,
+    Role,
+    Settings,
+    canonical,
+)
 
 
 def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:
@@ -33,13 +43,14 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
     if settings.role_arn is None:
         own = canonical(policies.of_function(settings))
         wanted.append(Role(settings.role_name, canonical(policies.trust()), own))
-    wanted.append(LogGroup(f"/aws/lambda/{settings.function}"))
+    wanted.append(LogGroup(settings.log_group))
     if layer is not None:
         wanted.append(layer)
     environment = {
         "WRENLITE_BUCKET": settings.bucket,
         "WRENLITE_PREFIX": settings.prefix,
         "WRENLITE_BUCKET_OWNER": settings.account,
+        CHOSEN: settings.chosen,
     }
     wanted.append(
         Function(
@@ -53,7 +64,7 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
             ephemeral_mb=settings.ephemeral_mb,
             reserved=settings.reserved,
             environment=tuple(sorted(environment.items())),
-            role=settings.role_arn or settings.role_name,
+            role=settings.role,
             layer=layer.digest if layer else "",
         )
     )
@@ -80,9 +91,19 @@ class Provider:
             "function": Functions(clients, settings, code),
         }
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of resources, in the order in which they are made."""
+        return tuple(self._kinds)
+
+    def look(self, kind: str) -> Found | None:
+        """The resource of that kind, where it is there."""
+        found: Found | None = self._kinds[kind].observe()
+        return found
+
     def observe(self) -> list[Found]:
         """What is there of a deployment with these settings."""
-        return [found for kind in self._kinds.values() if (found := kind.observe()) is not None]
+        return [found for kind in self.kinds if (found := self.look(kind)) is not None]
 
     def apply(self, action: Action) -> None:
         """Take one step. Running a plan again after it was cut short completes it."""

@@ -11,12 +11,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
+from wrenlite.config import parse
 from wrenlite.errors import ConfigError
 
 TAG = "wrenlite"
 """Key of the tag of everything that wrenlite makes; its value is the function's name."""
 TEMPORARY = ("code", "args", "refs", "results")
 """Prefixes whose objects expire."""
+CHOSEN = "WRENLITE_SETUP"
+"""The variable of the function's environment that has ``Settings.chosen``."""
 EXPIRE_DAYS = 7
 LOG_DAYS = 14
 
@@ -44,12 +47,22 @@ class Settings:
     read: tuple[str, ...] = ()
     """Further buckets that tasks may read."""
     write: tuple[str, ...] = ()
-    """Further buckets that tasks may write to."""
+    """Further buckets that tasks may read and write."""
+    packages: tuple[str, ...] = ()
+    """Requirements beside the layer's default packages."""
     partition: str = "aws"
 
     def __post_init__(self) -> None:
         """Raises ConfigError for what AWS would refuse, before anything is made."""
+        for bucket in (self.bucket, *self.read, *self.write):
+            parse("bucket", bucket)
+            _check(
+                f"bucket {bucket!r}", not _RESERVED.search(bucket), "another name: S3 keeps that for itself"
+            )
+        parse("prefix", self.prefix)
         _check("function", re.fullmatch(r"[\w-]{1,64}", self.function), "1 to 64 letters, digits, - and _")
+        longest = 63 - len(self.region)
+        _check("function", self.role_arn or len(self.function) <= longest, f"{longest} characters at most")
         _check("memory_mb", 128 <= self.memory_mb <= 10_240, "128 to 10,240 MB")
         _check("timeout_s", 1 <= self.timeout_s <= 900, "1 to 900 seconds")
         _check("ephemeral_mb", 512 <= self.ephemeral_mb <= 10_240, "512 to 10,240 MB")
@@ -57,7 +70,9 @@ class Settings:
         _check("reserved", self.reserved is None or self.reserved >= 1, "a whole number from 1")
         _check("account", re.fullmatch(r"\d{12}", self.account), "12 digits")
         ours = self.role_arn is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", self.role_arn)
-        _check("role_arn", ours, "a role's ARN")
+        _check("role_arn", ours, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
+        room = len(self.chosen) <= _CHOSEN_CHARACTERS
+        _check("packages, read and write", room, f"{_CHOSEN_CHARACTERS:,} characters at most, all together")
 
     @property
     def role_name(self) -> str:
@@ -65,9 +80,30 @@ class Settings:
         return f"{self.function}-{self.region}"
 
     @property
+    def role(self) -> str:
+        """ARN of the function's role."""
+        return self.role_arn or f"arn:{self.partition}:iam::{self.account}:role/{self.role_name}"
+
+    @property
+    def log_group(self) -> str:
+        """Name of the group that the function's log goes to."""
+        return f"/aws/lambda/{self.function}"
+
+    @property
+    def chosen(self) -> str:
+        """What cannot be read off a function: it carries it along, for the next run to begin with."""
+        return json.dumps({"packages": self.packages, "read": self.read, "write": self.write})
+
+    @property
     def function_arn(self) -> str:
         """Of the function."""
         return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.function}"
+
+
+_RESERVED = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$|^[\d.]+$")
+"""Names of buckets that AWS keeps for itself, and what looks like an IP address."""
+_CHOSEN_CHARACTERS = 3000
+"""A function's environment has 4 KB."""
 
 
 def _check(name: str, holds: object, must_be: str) -> None:
@@ -118,6 +154,8 @@ class Layer:
     architecture: str
     arn: str = field(default="", compare=False)
     """Of the version that was found or made."""
+    older: int = 0
+    """Versions beside the newest, which no function of ours uses."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +175,31 @@ class Function:
     reserved: int | None
     environment: tuple[tuple[str, str], ...]
     role: str
-    """Name of the role that is made, or ARN of the user's own."""
+    """Its ARN."""
     layer: str
     """Digest of the layer; empty where there is none."""
+
+
+def chosen_before(function: Function, role_name: str) -> dict[str, Any]:
+    """Settings that a function was deployed with: what the next run begins with.
+
+    Args:
+        function: as it was found.
+        role_name: of the role that wrenlite makes for it; another one is the user's own.
+    """
+    environment = dict(function.environment)
+    lists = json.loads(environment.get(CHOSEN, "{}"))
+    return {
+        "bucket": environment.get("WRENLITE_BUCKET"),
+        "prefix": environment.get("WRENLITE_PREFIX"),
+        "role_arn": None if function.role.endswith(f"/{role_name}") else function.role,
+        "memory_mb": function.memory_mb,
+        "timeout_s": function.timeout_s,
+        "architecture": function.architecture,
+        "ephemeral_mb": function.ephemeral_mb,
+        "reserved": function.reserved,
+        **{name: tuple(lists.get(name, ())) for name in ("packages", "read", "write")},
+    }
 
 
 Resource: TypeAlias = Bucket | Role | LogGroup | Layer | Function

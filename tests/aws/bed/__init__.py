@@ -9,6 +9,7 @@ concurrency as Lambda has them. Requests are counted by kind; faults and latency
 ``remote``  starts a bed as a process, and talks to it: what tests use
 ``server``  the HTTP side: counts, faults, latency, moto
 ``plane``   ``Invoke``: limits, warm sandboxes, log tails
+``corrections`` where moto does other than AWS
 ``sandbox`` one process under the runtime client, and its Runtime API
 ``runtime`` that process's first lines
 ==========  ============================================================

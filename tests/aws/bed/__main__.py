@@ -1,10 +1,12 @@
 """Start a bed, deploy the function, print the environment to set, and serve until it is interrupted.
 
 Usage: python -m tests.aws.bed [--json] [--port N] [--timeout S] [--memory MB] [--concurrency N]
-                               [--with PACKAGE,...]
+                               [--with PACKAGE,...] [--empty]
 """
 
 import argparse
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -15,7 +17,12 @@ import warnings
 import botocore.session
 
 from tests.aws.bed.server import serve
-from wrenlite.deploy.function import HANDLER, function_zip
+from wrenlite.deploy.clients import Clients
+from wrenlite.deploy.deployment import own_python
+from wrenlite.deploy.function import function_zip
+from wrenlite.deploy.plan import plan
+from wrenlite.deploy.provider import Provider, desired
+from wrenlite.deploy.resources import Settings
 
 
 def main() -> None:
@@ -27,6 +34,9 @@ def main() -> None:
     parser.add_argument("--memory", type=int, default=1769, help="MB, of the function")
     parser.add_argument("--concurrency", type=int, default=8 * (os.cpu_count() or 1), help="of the account")
     parser.add_argument("--with", dest="extra", default="numpy,PIL", help="packages, as if from a layer")
+    parser.add_argument(
+        "--empty", action="store_true", help="an account with nothing in it, for wrenlite-setup"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     server, plane = serve(options.port, tuple(filter(None, options.extra.split(","))))
@@ -37,10 +47,12 @@ def main() -> None:
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "WRENLITE_BUCKET": "wrenlite-bed",
     }
+    if not options.empty:
+        env["WRENLITE_BUCKET"] = "wrenlite-bed"
     os.environ.update(env)
-    deploy(options.timeout, options.memory)
+    if not options.empty:
+        deploy(options.timeout, options.memory)
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
@@ -49,32 +61,30 @@ def main() -> None:
         threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
     else:
         print("".join(f"export {name}={value}\n" for name, value in env.items()), flush=True)
-        print("# Executor.aws() runs here now, in a shell or notebook with these set.", file=sys.stderr)
+        what = "wrenlite-setup deploys" if options.empty else "Executor.aws() runs"
+        print(f"# {what} here now, in a shell or notebook with these set.", file=sys.stderr)
         print(f"# Tasks find {options.extra} (--with names others). Ctrl-C ends it.", file=sys.stderr)
     done.wait()
     plane.close()
 
 
 def deploy(timeout_s: int, memory_mb: int) -> None:
-    """A bucket, a role and the function, as wrenlite's set-up makes them."""
-    session = botocore.session.Session()
-    session.create_client("s3").create_bucket(Bucket="wrenlite-bed")
-    settings = {
-        "WRENLITE_BUCKET": "wrenlite-bed",
-        "WRENLITE_PREFIX": "wrenlite",
-        "WRENLITE_BUCKET_OWNER": "123456789012",  # the account of moto
-    }
-    role = session.create_client("iam").create_role(RoleName="wrenlite", AssumeRolePolicyDocument="{}")
-    session.create_client("lambda").create_function(
-        FunctionName="wrenlite",
-        Runtime=f"python{sys.version_info[0]}.{sys.version_info[1]}",
-        Role=role["Role"]["Arn"],
-        Handler=HANDLER,
-        Code={"ZipFile": function_zip()},
-        Timeout=timeout_s,
-        MemorySize=memory_mb,
-        Environment={"Variables": settings},
+    """A bucket, a role, a log group and the function, as wrenlite-setup makes them; but no layer."""
+    region = os.environ["AWS_DEFAULT_REGION"]
+    settings = Settings(
+        account="123456789012",  # moto's
+        region=region,
+        bucket="wrenlite-bed",
+        memory_mb=memory_mb,
+        timeout_s=timeout_s,
+        python=own_python(),
     )
+    code = function_zip()
+    wanted = desired(settings, base64.b64encode(hashlib.sha256(code).digest()).decode(), None)
+    clients = Clients(botocore.session.Session(), region)
+    provider = Provider(clients, settings, bytes, lambda: code)
+    for action in plan(wanted, ()):
+        provider.apply(action)
 
 
 main()

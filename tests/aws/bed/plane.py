@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 
+from tests.aws.bed.corrections import write_log
 from tests.aws.bed.sandbox import InitError, Invocation, Sandbox
 
 _RUNTIME_MODULES = (
@@ -172,15 +173,20 @@ class Plane:
         headers = {"X-Amz-Executed-Version": "$LATEST", "x-amzn-RequestId": request_id}
         if result.error is not None:
             headers["X-Amz-Function-Error"] = "Unhandled"
+        billed = math.ceil((result.seconds + (init_s or 0)) * 1000)
+        init = f"Init Duration: {init_s * 1000:.2f} ms\t" if init_s is not None else ""
+        report = (
+            f"REPORT RequestId: {request_id}\tDuration: {result.seconds * 1000:.2f} ms\t"
+            f"Billed Duration: {billed} ms\tMemory Size: {function.memory_size} MB\t"
+            f"Max Memory Used: {result.peak_mb} MB\t{init}\n"
+        )
+        log = sandbox.tail()[-3000:] + report.encode()
+        lines = [
+            f"START RequestId: {request_id} Version: $LATEST",
+            *log.decode(errors="replace").splitlines(),
+        ]
+        write_log(f"/aws/lambda/{function.function_name}", region, "bed", lines, int(time.time() * 1000))
         if tail:
-            billed = math.ceil((result.seconds + (init_s or 0)) * 1000)
-            init = f"Init Duration: {init_s * 1000:.2f} ms\t" if init_s is not None else ""
-            report = (
-                f"REPORT RequestId: {request_id}\tDuration: {result.seconds * 1000:.2f} ms\t"
-                f"Billed Duration: {billed} ms\tMemory Size: {function.memory_size} MB\t"
-                f"Max Memory Used: {result.peak_mb} MB\t{init}\n"
-            )
-            log = sandbox.tail()[-3000:] + report.encode()
             headers["X-Amz-Log-Result"] = base64.b64encode(log[-4096:]).decode()
         with self._lock:
             if sandbox.alive and sandbox in self._all:

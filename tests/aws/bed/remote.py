@@ -60,13 +60,15 @@ class RemoteBed:
         self._control("fault", {"kind": kind, "action": action, **more})
 
     def error(self, kind: str, status: int, code: str, message: str = "said the bed", **more: Any) -> None:
-        """An error of Lambda's or S3's in place of the answer."""
+        """An error of Lambda's, S3's, IAM's or STS's in place of the answer."""
         reason = {"Reason": more.pop("reason")} if "reason" in more else {}
-        if kind in ("Invoke", "GetFunctionConfiguration", "GetAccountSettings"):
+        if "Lambda" in kind or kind in ("Invoke", "GetFunctionConfiguration", "GetAccountSettings"):
             body = json.dumps({"message": message, **reason})
             headers = {"x-amzn-ErrorType": code, "Content-Type": "application/json"}
         else:
             body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            if "Role" in kind or kind == "GetCallerIdentity":
+                body = f"<ErrorResponse>{body}</ErrorResponse>"
             headers = {"Content-Type": "application/xml"}
         self.fault(kind, "answer", status=status, body=body, headers=headers, **more)
 

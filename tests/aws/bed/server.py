@@ -1,5 +1,6 @@
 """The HTTP side of the bed: counts, faults and latency; the data plane; and moto for all the rest."""
 
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from tests.aws.bed.corrections import tag_bucket, take_loopback_for_tls
 from tests.aws.bed.plane import Plane, Reply
 
 _INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
@@ -50,7 +52,7 @@ class Bed:
                 return early(environ, start_response)
         invoke = _INVOKE.match(request.path)
         if invoke is None:
-            return self._settings(request)(environ, start_response) or ()
+            return self._others(request, kind)(environ, start_response) or ()
         reply = self._invoke(unquote(invoke[1]), request)
         if self.plane.closing:  # the sandbox was killed for no fault of the task's
             _reset(environ)
@@ -69,12 +71,17 @@ class Bed:
         tail = request.headers.get("X-Amz-Log-Type") == "Tail"
         return self.plane.invoke(name, region, request.get_data(), tail=tail)
 
-    def _settings(self, request: Request) -> Any:
-        """Account settings are the plane's to say; the rest is moto's."""
+    def _others(self, request: Request, kind: str) -> Any:
+        """Account settings are the plane's to say; the rest is moto's, but for the tags of a new bucket."""
         if request.path.startswith("/2016-08-19/account-settings"):
             limit = self.plane.concurrency
             body = {"AccountLimit": {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": limit}}
             return Response(json.dumps(body), content_type="application/json")
+        if kind == "PutBucket" and b"<Tags>" in (body := _body(request)):
+            answer = Response.from_app(self._moto, request.environ)
+            if answer.status_code == 200:
+                tag_bucket(request.path.strip("/"), body)
+            return answer
         return self._moto
 
     def _take_fault(self, kind: str, path: str) -> dict[str, Any] | None:
@@ -162,14 +169,32 @@ def _kind(request: Request) -> str:
             return "ListObjectsV2"
         if "delete" in query:
             return "DeleteObjects"
-        return (
-            _S3_KINDS.get(request.method, request.method) if request.path.strip("/").count("/") else "Bucket"
-        )
-    if request.path.endswith("/configuration"):
+        if request.path.strip("/").count("/"):
+            return _S3_KINDS.get(request.method, request.method)
+        return f"{request.method.title()}Bucket{''.join(sorted(query)).title()}"
+    if request.path.endswith("/configuration") and request.method == "GET":
         return "GetFunctionConfiguration"
     if "account-settings" in request.path:
         return "GetAccountSettings"
-    return "other"
+    return _action(request)
+
+
+def _action(request: Request) -> str:
+    """The operation as the body says it (IAM, STS), or a header (logs), or method and path."""
+    target = request.headers.get("X-Amz-Target", "")
+    if target:
+        return target.rpartition(".")[2]
+    form = parse_qs(_body(request).decode(errors="replace")) if request.path == "/" else {}
+    if "Action" in form:
+        return form["Action"][0]
+    return f"{request.method.title()}Lambda{''.join(request.path.split('/')[2:3]).title()}"
+
+
+def _body(request: Request) -> bytes:
+    """The body, which stays there to be read again."""
+    data = request.get_data()
+    request.environ["wsgi.input"] = io.BytesIO(data)
+    return data
 
 
 class _Handler(MotoRequestHandler):
@@ -188,6 +213,7 @@ class _Handler(MotoRequestHandler):
 
 def serve(port: int = 0, extra: tuple[str, ...] = ()) -> tuple[Any, Plane]:
     """A server, ready to ``serve_forever``, and its plane."""
+    take_loopback_for_tls()
     plane = Plane(extra)
     server = make_server("127.0.0.1", port, Bed(plane), threaded=True, request_handler=_Handler)
     server.daemon_threads = True

@@ -1,0 +1,34 @@
+"""Wheels for a package index that is a folder: nothing leaves this machine."""
+
+import importlib.metadata
+import zipfile
+from pathlib import Path
+
+from wrenlite.deploy.packaging import DEFAULT
+
+
+def fill(folder: Path) -> None:
+    """Stand-ins for the default packages, in the versions that are installed, and ``in-the-layer``."""
+    folder.mkdir()
+    for name in DEFAULT:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            version = "1.0"
+        wheel(folder, name, version, {"__init__.py": ""})
+    for version in ("1.0", "2.0"):
+        wheel(folder, "in_the_layer", version, {"__init__.py": f"VALUE = {version!r}\n"})
+
+
+def wheel(folder: Path, name: str, version: str, files: dict[str, str], needs: str | None = None) -> None:
+    """A wheel with these files, which may need another one."""
+    about = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += f"Requires-Dist: {needs}\n" if needs else ""
+    tag = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    content = {f"{name}/{file}": text for file, text in files.items()}
+    content |= {f"{about}/METADATA": metadata, f"{about}/WHEEL": tag}
+    record = "".join(f"{file},,\n" for file in [*content, f"{about}/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for file, text in {**content, f"{about}/RECORD": record}.items():
+            archive.writestr(file, text)
