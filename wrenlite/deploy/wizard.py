@@ -92,7 +92,7 @@ class Wizard:
 
     def _sign_in(self) -> tuple[Clients, Account]:
         session, endpoint = self._session, self._before.endpoint_url
-        usual = self._before.region or session.get_config_variable("region")
+        usual = self._before.region or session.get_config_variable("region") or None
         if self._asks:
             _, someone = sign_in(session, usual or "us-east-1", endpoint)
             click.echo(f"Signed in to account {someone.id} as {someone.identity}")

@@ -1,0 +1,451 @@
+"""``wrenlite-setup`` and the commands around it, as they are typed, on an AWS account with nothing in it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import botocore.session
+import pexpect
+import pytest
+
+BIN = Path(sys.executable).parent
+BUCKET = "typed-123456789012-us-east-1"
+READS = ("Get", "List", "Head", "Describe", "Filter")
+KINDS = ("bucket", "role", "log group", "layer", "function")
+
+
+@pytest.fixture
+def typed(bed, index, tmp_path, monkeypatch):
+    """Runs a command in that account; nothing is left there at the end."""
+    monkeypatch.delenv("WRENLITE_BUCKET")
+    monkeypatch.setenv("WRENLITE_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("WRENLITE_FUNCTION", "typed")
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments, program="wrenlite", **env):
+        return subprocess.run(
+            [str(BIN / program), *arguments],
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    yield run
+    if left():
+        run("destroy", "--yes")
+    assert left() == []
+
+
+def left(profile=None):
+    """What there is in the account, as its own lists say."""
+    session = botocore.session.Session(profile=profile)
+
+    def client(name):
+        return session.create_client(name, region_name="us-east-1")
+
+    names = [one["Name"] for one in client("s3").list_buckets()["Buckets"]]
+    names += [one["RoleName"] for one in client("iam").list_roles()["Roles"]]
+    names += [one["logGroupName"] for one in client("logs").describe_log_groups()["logGroups"]]
+    names += [one["LayerName"] for one in client("lambda").list_layers()["Layers"]]
+    names += [one["FunctionName"] for one in client("lambda").list_functions()["Functions"]]
+    return [name for name in names if "typed" in name]
+
+
+def setup(typed, *arguments, **env):
+    return typed(*arguments, program="wrenlite-setup", **env)
+
+
+def test_one_sitting(typed, bed, tmp_path):
+    first = setup(typed, "--yes", "--timeout", "20")
+    assert first.returncode == 0, first.stderr
+    assert re.findall(
+        r"^  create +(bucket|role|log group|layer|function) +\S+ … \d", first.stdout, re.MULTILINE
+    ) == [*KINDS]
+    assert "At rest: $0.00 a month" in first.stdout
+    assert "function returned: Hello world" in first.stdout
+    assert "Next: wrenlite demo --aws" in first.stdout
+    assert tomllib.loads((tmp_path / "config.toml").read_text()) == {
+        "region": "us-east-1",
+        "bucket": BUCKET,
+        "bucket_owner": "123456789012",
+        "prefix": "wrenlite",
+        "function": "typed",
+    }
+
+    bed.reset()
+    second = setup(typed, "--yes")
+    assert "There is nothing to do." in second.stdout
+    changes = {kind for kind in bed.counts() if not kind.startswith(READS)}
+    assert changes == {"Invoke", "PutObject"}, "the function that says hello, and nothing else"
+
+    checked = typed("doctor")
+    assert checked.returncode == 0, checked.stdout
+    signs = re.findall(r"^([✓✗!]) (\S+)", checked.stdout, re.MULTILINE)
+    assert {sign for sign, _ in signs} == {"✓"}
+    names = [check["name"] for check in json.loads(typed("doctor", "--json").stdout)]
+    wanted = {
+        "credentials",
+        "clock",
+        "region",
+        "bucket",
+        "policy",
+        "function",
+        "versions",
+        "round trip",
+        "limits",
+    }
+    assert wanted <= set(names)
+
+    assert typed("test").stdout.startswith("function returned: Hello world")
+    assert "All is as wrenlite-setup would make it." in typed("status").stdout
+    assert json.loads(typed("status", "--json").stdout)["steps"][0]["action"] == "keep"
+    assert re.search(r"^\d{4}-\d\d-\d\d .* REPORT RequestId: ", typed("logs").stdout, re.MULTILINE)
+
+    assert re.match(r"\d temporary objects", typed("cleanup", "--older-than", "0s", "--dry-run").stdout)
+    assert typed("cleanup", "--older-than", "0s", "--yes").stdout.endswith("Deleted.\n")
+    assert typed("cleanup", "--older-than", "0s").stdout.startswith("0 temporary objects")
+
+    kept = typed("destroy", "--yes", "--keep-bucket")
+    assert kept.returncode == 0, kept.stderr
+    assert "What is in the bucket stays" in kept.stdout
+    assert left() == [BUCKET]
+    assert tomllib.loads((tmp_path / "config.toml").read_text()) == {}
+    gone = typed("destroy", "--yes")
+    assert f"delete  bucket    {BUCKET}, with" in gone.stdout
+    assert left() == []
+    assert "nothing of wrenlite's" in typed("destroy", "--yes").stdout
+    ill = typed("doctor")
+    assert ill.returncode == 1
+    assert re.search(r"^✗ function +typed is not there yet\n +→ wrenlite-setup$", ill.stdout, re.MULTILINE)
+
+
+def test_only_looking_writes_nothing(typed, bed, tmp_path):
+    bed.reset()
+    plan = json.loads(setup(typed, "--dry-run", "--json", "--package", "scipy").stdout)
+    assert [(step["action"], step["kind"]) for step in plan["steps"]] == [("create", kind) for kind in KINDS]
+    assert "scipy" in plan["packages"]
+    assert "create  function" in setup(typed, "--dry-run").stdout
+    for whose, action in [
+        ("deployer", "iam:PassRole"),
+        ("user", "lambda:InvokeFunction"),
+        ("function", "s3:GetObject"),
+    ]:
+        policy = json.loads(setup(typed, "--print-policy", whose).stdout)
+        assert any(action in statement["Action"] for statement in policy["Statement"])
+    assert {kind for kind in bed.counts() if not kind.startswith(READS)} == set()
+    assert not (tmp_path / "config.toml").exists()
+    assert left() == []
+
+
+def test_nobody_to_ask(typed, tmp_path):
+    ended = setup(typed, "--prefix", "mine")
+    assert ended.returncode == 2
+    assert "--yes is missing" in ended.stderr
+    assert "--config, --bucket, --backend" in ended.stderr
+    ended = setup(typed, "--yes", AWS_DEFAULT_REGION="", AWS_CONFIG_FILE=str(tmp_path / "none"))
+    assert ended.returncode == 2
+    assert "--region is missing" in ended.stderr
+    setup(typed, "--yes")
+    ended = typed("destroy")
+    assert ended.returncode == 2
+    assert "--yes is missing" in ended.stderr
+
+
+def test_settings_for_local_cores_keep_what_else_is_in_the_file(typed, tmp_path):
+    (tmp_path / "config.toml").write_text('# mine\nbackend = "aws"\nworkers = 3 # few\n')
+    ended = setup(typed, "--local", "--yes")
+    assert "Executor() runs on this machine's" in ended.stdout
+    assert (tmp_path / "config.toml").read_text() == '# mine\nbackend = "local"\nworkers = 3 # few\n'
+
+
+# Each is asked for right before or after a change was made; where it hangs, the run is killed.
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("PutBucketPolicy", "CreateRole", "PostLambdaFunctions"),
+        *(
+            pytest.param(kind, marks=pytest.mark.full)
+            for kind in (
+                *("PutBucket", "PutBucketPublicaccessblock", "PutRolePolicy", "CreateLogGroup"),
+                *("PutRetentionPolicy", "PostLambdaLayers", "DeleteLambdaFunctions"),
+            )
+        ),
+    ],
+)
+def test_a_run_that_was_killed_is_completed_by_the_next_one(typed, bed, kind):
+    bed.fault(kind, "hang", seconds=5)
+    killed = subprocess.Popen([str(BIN / "wrenlite-setup"), "--yes"], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not bed.counts().get(kind):
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    again = setup(typed, "--yes")
+    assert again.returncode == 0, again.stderr
+    assert "function returned: Hello world" in again.stdout
+    assert "There is nothing to do." in setup(typed, "--dry-run").stdout
+
+
+def test_a_run_that_was_killed_is_removed_by_destroy(typed, bed):
+    bed.fault("PostLambdaFunctions", "hang", seconds=5)
+    started = subprocess.Popen(
+        [str(BIN / "wrenlite-setup"), "--yes", "--bucket", "typed-of-another-name"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while not bed.counts().get("PostLambdaFunctions"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert "Stopped. wrenlite-setup goes on from here; wrenlite destroy removes what there is." in said
+    assert typed("destroy", "--yes").returncode == 0
+    assert left() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (
+            ("GetCallerIdentity", 403, "ExpiredToken"),
+            "the AWS credentials have expired. Sign in again (aws sso login",
+        ),
+        (
+            ("CreateRole", 403, "AccessDenied"),
+            '"Action": "iam:CreateRole", "Resource": "arn:aws:iam::1:role/x"',
+        ),
+        (("PutBucket", 403, "AccessDenied"), "AWS does not allow s3:CreateBucket"),
+        (("HeadBucket", 403, ""), f"the bucket '{BUCKET}' is another account's"),
+        (
+            ("PostLambdaLayers", 400, "CodeStorageExceededException"),
+            "CodeStorageExceededException: said the bed",
+        ),
+        (
+            ("GetCallerIdentity", 403, "InvalidClientTokenId"),
+            "is not enabled in this account: aws account enable-region",
+        ),
+    ],
+)
+def test_what_aws_refuses_is_one_line_with_its_mend(typed, bed, fault, words):
+    kind, status, code = fault
+    said = "User: x is not authorized to perform: iam:CreateRole on resource: arn:aws:iam::1:role/x because"
+    bed.error(kind, status, code, said if kind == "CreateRole" else "said the bed")
+    region = "eu-west-1" if code == "InvalidClientTokenId" else "us-east-1"
+    ended = setup(typed, "--yes", "--region", region)
+    assert ended.returncode == 1, ended.stdout
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len([line for line in ended.stderr.splitlines() if line.startswith("Error: ")]) == 1
+
+
+NOWHERE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "words"),
+    [
+        ([], NOWHERE, "no AWS credentials"),
+        (["--profile", "nobody"], {}, "The config profile (nobody) could not be found. There are: mine"),
+        ([], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot reach AWS in us-east-1"),
+        (["--region", "eu-wst-1"], {}, "there is no region 'eu-wst-1' with Lambda; there are eu-west-1"),
+        (["--reserved-concurrency", "950"], {}, "keeps 100 of them free"),
+        (["--package", "no-such-thing"], {}, "these packages cannot be had for Python"),
+        (["--memory", "40000"], {}, "memory_mb: must be 128 to 10,240 MB"),
+        (["--bucket", "No_Bucket"], {}, "bucket = 'No_Bucket': must be a bucket's name"),
+        (["--function", "arn:aws:lambda:us-east-1:123456789012:function:typed"], {}, "function: must be"),
+        (["--config", "/proc/nowhere/config.toml"], {}, "cannot write /proc/nowhere/config.toml"),
+    ],
+)
+def test_what_cannot_be_is_one_line_with_its_mend(typed, tmp_path, arguments, env, words):
+    (tmp_path / "aws").write_text("[profile mine]\nregion = us-east-1\n")
+    files = {"AWS_CONFIG_FILE": str(tmp_path / "aws"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none")}
+    ended = setup(typed, "--yes", *arguments, **files, **env)
+    assert ended.returncode == 1, ended.stdout
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert left() == []
+
+
+def test_an_expired_single_sign_on_names_its_profile(typed, tmp_path):
+    (tmp_path / "aws").write_text(
+        "[profile mine]\nregion = us-east-1\nsso_session = mine\nsso_account_id = 123456789012\n"
+        "sso_role_name = all\n[sso-session mine]\nsso_region = us-east-1\n"
+        "sso_start_url = https://127.0.0.1/start\n"
+    )
+    env = {"AWS_CONFIG_FILE": str(tmp_path / "aws"), "HOME": str(tmp_path), **NOWHERE}
+    ended = setup(typed, "--yes", "--profile", "mine", **env)
+    assert ended.returncode == 1
+    assert "Sign in again: aws sso login --profile mine" in ended.stderr
+
+
+class Terminal:
+    """The wizard in a terminal, and somebody at it."""
+
+    def __init__(self, program, arguments):
+        self.child = pexpect.spawn(
+            str(BIN / program), list(arguments), timeout=60, encoding="utf-8", dimensions=(50, 160)
+        )
+        self.prompts = 0
+
+    def answer(self, question, text=""):
+        self.child.expect_exact(question)
+        self.prompts += 1
+        self.child.sendline(text)
+
+    def sees(self, text):
+        self.child.expect_exact(text)
+
+    def ends(self, code=0):
+        self.child.expect(pexpect.EOF)
+        self.child.close()
+        assert self.child.exitstatus == code, self.child.before
+
+
+@pytest.fixture
+def terminals(typed):
+    """Starts commands in a terminal of their own."""
+    started = []
+
+    def start(*arguments, program="wrenlite-setup"):
+        started.append(Terminal(program, arguments))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.child.close(force=True)
+
+
+def test_the_default_path_in_a_terminal(terminals, tmp_path):
+    terminal = terminals()
+    terminal.sees("Signed in to account 123456789012 as arn:aws:sts::123456789012:user/moto")
+    terminal.answer("Region [us-east-1]:")
+    terminal.answer(f"S3 bucket [{BUCKET}]:")
+    terminal.answer("Prefix of keys in the bucket [wrenlite]:")
+    terminal.answer(f"File for the settings [{tmp_path}/config.toml]:")
+    terminal.sees("create  bucket")
+    terminal.answer("Go ahead?", "y")
+    terminal.sees("function returned: Hello world")
+    terminal.answer("Should Executor() run on Lambda from now on? [y/N]:")
+    terminal.ends()
+    assert terminal.prompts == 6
+    assert "backend" not in (tmp_path / "config.toml").read_text()
+
+
+@pytest.fixture
+def profiles(typed, tmp_path, monkeypatch):
+    """Two profiles in AWS's own files, and nothing in the environment."""
+    (tmp_path / "aws").write_text("[default]\nregion = eu-west-1\n[profile mine]\nregion = us-east-1\n")
+    (tmp_path / "keys").write_text("[mine]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+            patch.delenv(name)
+        yield
+
+
+def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
+    (tmp_path / "config.toml").write_text("workers = 2 # here\n")
+    terminal = terminals()
+    terminal.answer("AWS profile (default, mine) [default]:", "mine")
+    terminal.answer("Region [us-east-1]:", "us-esat-1")
+    terminal.sees("there is no region 'us-esat-1' with Lambda; there are us-west-1, us-east-1")
+    terminal.answer("Region [us-east-1]:")
+    terminal.answer("S3 bucket", "No Bucket")
+    terminal.sees("must be a bucket's name")
+    terminal.answer("S3 bucket", "typed-chosen")
+    terminal.answer("Prefix of keys", "maps/mine")
+    terminal.answer("File for the settings")
+    terminal.answer("is there. Set what this run chooses in it, and keep the rest? [Y/n]:")
+    terminal.answer("Go ahead?", "p")
+    terminal.sees("The policy of who runs wrenlite-setup and destroy:")
+    terminal.sees('"iam:PassRole"')
+    terminal.sees("The policy of the function's role:")
+    terminal.answer("Go ahead?", "a")
+    terminal.answer("Name of the function [typed]:")
+    terminal.answer("ARN of a role of your own")
+    terminal.answer("Memory in MB, 128 to 10240; 1769 is one CPU [1769]:", "64")
+    terminal.sees("memory_mb: must be 128 to 10,240 MB")
+    terminal.answer("Memory in MB", "512")
+    terminal.answer("Time-out in seconds, 1 to 900 [900]:", "20")
+    terminal.answer("Architecture, x86_64 or arm64 [x86_64]:")
+    terminal.answer("Ephemeral storage in MB, 512 to 10240 [512]:", "1024")
+    terminal.answer("Reserved concurrency", "3")
+    terminal.answer("Packages beside the usual ones", "in-the-layer==1.0")
+    terminal.answer("Further buckets that tasks may read", "usgs-landsat")
+    terminal.answer("Further buckets that tasks may write to")
+    terminal.sees("in-the-layer==1.0")
+    terminal.sees("512 MB, 20 s, 3 at once at most")
+    terminal.answer("Go ahead?", "y")
+    terminal.sees("function returned: Hello world")
+    terminal.answer("Should Executor() run on Lambda from now on?", "y")
+    terminal.sees("in a notebook wrenlite.Executor()")
+    terminal.ends()
+    settings = tomllib.loads((tmp_path / "config.toml").read_text())
+    assert settings == {
+        "workers": 2,
+        "profile": "mine",
+        "region": "us-east-1",
+        "bucket": "typed-chosen",
+        "bucket_owner": "123456789012",
+        "prefix": "maps/mine",
+        "function": "typed",
+        "backend": "aws",
+    }
+    again = setup(typed, "--dry-run", "--profile", "mine")
+    assert "There is nothing to do." in again.stdout, "the next run begins with what this one chose"
+
+    terminal = terminals("destroy", program="wrenlite")
+    terminal.sees("delete  function")
+    terminal.answer("Type the function's name (typed) to delete all of this", "no")
+    terminal.sees("Nothing was deleted.")
+    terminal.ends(1)
+    terminal = terminals("destroy", program="wrenlite")
+    terminal.answer("Type the function's name", "typed")
+    terminal.ends()
+    assert left("mine") == []
+    assert (tmp_path / "config.toml").read_text() == "workers = 2 # here\n"
+
+
+def test_no_consent_and_ctrl_c_leave_nothing(terminals, tmp_path):
+    terminal = terminals()
+    for question in ("Region", "S3 bucket", "Prefix", "File for the settings"):
+        terminal.answer(question)
+    terminal.answer("Go ahead?", "n")
+    terminal.sees("Nothing was created.")
+    terminal.ends(1)
+    terminal = terminals()
+    terminal.answer("Region")
+    terminal.sees("S3 bucket")
+    terminal.child.sendintr()
+    terminal.sees("Aborted!")
+    terminal.ends(1)
+    assert left() == []
+    assert not (tmp_path / "config.toml").exists()
+
+
+def test_the_wizard_from_a_checkout(typed):
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, str(root / "setup_wizard.py"), "--dry-run"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "create  function" in ended.stdout
+    assert "create  function" in typed("setup", "--dry-run").stdout
