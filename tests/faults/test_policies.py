@@ -1,69 +1,143 @@
-"""The least that the function's role needs, on a server that enforces it: Ceph's radosgw, through STS."""
+"""The policies that wrenlite writes, on a server that enforces them: Ceph's radosgw, through STS.
+
+Each is sufficient (what it is for works) and tight (everything else is denied).
+"""
 
 import json
 import uuid
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.session import Session
 
 import wrenlite
 from wrenlite.aws.login import Login
 from wrenlite.aws.s3 import S3Store
+from wrenlite.deploy import policies
+from wrenlite.deploy.resources import Settings
 
 PREFIX = "wrenlite"
+PARTS = ("code", "args", "refs", "results", "outputs", "layers", "elsewhere")
 
 
-def role_statements(bucket):
-    """What the design grants the function: it reads what clients put, and writes values."""
-    place = f"arn:aws:s3:::{bucket}"
-    read = [f"{place}/{PREFIX}/{part}/*" for part in ("code", "args", "refs", "results")]
-    write = [f"{place}/{PREFIX}/{part}/*" for part in ("results", "outputs")]
-    granted = [("s3:GetObject", read), ("s3:PutObject", write), ("s3:ListBucket", [place])]
-    return [{"Effect": "Allow", "Action": [action], "Resource": resources} for action, resources in granted]
+def statements(policy):
+    """Those about S3, as radosgw takes them: it knows no other service, and no spaces."""
+    ours = [one for one in policy["Statement"] if all(action.startswith("s3:") for action in one["Action"])]
+    return json.dumps({**policy, "Statement": ours}, separators=(",", ":"))
 
 
-def policy(*statements):
-    # radosgw takes no spaces in it.
-    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+class Site:
+    """A bucket with a blob below each prefix, seen by its owner and by who has assumed a role."""
+
+    def __init__(self, make_policy, grant=()):
+        self.session = Session()
+        self.bucket, other = f"policy-{uuid.uuid4().hex}", f"other-{uuid.uuid4().hex}"
+        for name in (self.bucket, other):
+            self.session.create_client("s3").create_bucket(Bucket=name)
+        granted = dict.fromkeys(grant, (other,))
+        made = Settings("123456789012", "us-east-1", self.bucket, prefix=PREFIX, **granted)
+        login = Login(self._assume(statements(make_policy(made))))
+        self.owner, self.role = S3Store(self.bucket, PREFIX), S3Store(self.bucket, PREFIX, login=login)
+        self.other, self.role_other = S3Store(other, "data"), S3Store(other, "data", login=login)
+        for part in PARTS:
+            self.owner.put(f"{part}/there", part.encode())
+        self.other.put("there", b"other")
+
+    def _assume(self, policy):
+        iam, name = self.session.create_client("iam"), f"role-{uuid.uuid4().hex[:8]}"
+        allowed = {"Effect": "Allow", "Principal": {"AWS": ["arn:aws:iam:::user/test"]}}
+        trust = json.dumps(
+            {"Version": "2012-10-17", "Statement": [{**allowed, "Action": ["sts:AssumeRole"]}]},
+            separators=(",", ":"),
+        )
+        arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        iam.put_role_policy(RoleName=name, PolicyName="wrenlite", PolicyDocument=policy)
+        sts = self.session.create_client("sts")
+        keys = sts.assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        assumed = Session()
+        assumed.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+        self.client = assumed.create_client("s3")
+        return lambda: assumed
+
+    def delete(self, part):
+        """One object. radosgw asks for the whole bucket where many are deleted at once; S3 asks for each."""
+        try:
+            self.client.delete_object(Bucket=self.bucket, Key=f"{PREFIX}/{part}/there")
+        except ClientError as error:
+            raise wrenlite.AccessDenied(str(error)) from error
+
+
+def allowed(call):
+    try:
+        call()
+    except wrenlite.AccessDenied:
+        return False
+    return True
 
 
 @pytest.fixture
-def stores(radosgw, monkeypatch):
-    """The same place in a bucket, seen by its owner and by who has assumed the function's role."""
+def site(radosgw, monkeypatch):
     for name, value in radosgw.items():
         monkeypatch.setenv(name, value)
-    session = Session()
-    bucket, role = f"policy-{uuid.uuid4().hex}", f"role-{uuid.uuid4().hex[:8]}"
-    session.create_client("s3").create_bucket(Bucket=bucket)
-    iam = session.create_client("iam")
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"AWS": ["arn:aws:iam:::user/test"]},
-        "Action": ["sts:AssumeRole"],
+    return Site
+
+
+def powers(site):
+    """What the role can do below each prefix."""
+    calls = {
+        "get": lambda part: site.role.get(f"{part}/there"),
+        "put": lambda part: site.role.put(f"{part}/new", b"new"),
+        "list": lambda part: list(site.role.list(f"{part}/")),
+        "delete": site.delete,
     }
-    made = iam.create_role(RoleName=role, AssumeRolePolicyDocument=policy(trust))
-    iam.put_role_policy(RoleName=role, PolicyName="store", PolicyDocument=policy(*role_statements(bucket)))
-    sts = session.create_client("sts")
-    keys = sts.assume_role(RoleArn=made["Role"]["Arn"], RoleSessionName="function")["Credentials"]
-    assumed = Session()
-    assumed.set_credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-    return S3Store(bucket, PREFIX), S3Store(bucket, PREFIX, login=Login(lambda: assumed))
+    return {
+        verb: {part for part in PARTS if allowed(lambda call=call, part=part: call(part))}
+        for verb, call in calls.items()
+    }
 
 
-def test_the_role_reads_code_and_writes_values_and_nothing_else(stores):
-    owner, role = stores
-    owner.put("code/abc", b"function")
-    owner.put("secret/key", b"no")
-    assert role.get("code/abc") == b"function"
-    assert role.put("results/job/1", b"value", if_absent=True)
-    assert not role.put("results/job/1", b"other", if_absent=True)
-    assert owner.get("results/job/1") == b"value"
+def test_the_function_reads_what_clients_put_and_writes_values_and_nothing_else(site):
+    assert powers(site(policies.of_function)) == {
+        "get": {"code", "args", "refs", "results"},
+        "put": {"results", "outputs"},
+        "list": {"code", "args", "refs", "results"},
+        "delete": set(),
+    }
+
+
+def test_a_client_puts_what_functions_read_and_cleans_up(site):
+    assert powers(site(policies.of_client)) == {
+        "get": {"results", "outputs"},
+        "put": {"code", "args", "refs"},
+        "list": {"code", "args", "refs", "results", "outputs"},
+        "delete": {"code", "args", "refs", "results", "outputs"},
+    }
+
+
+def test_whole_buckets_are_listed_by_nobody(site):
+    for make in (policies.of_function, policies.of_client):
+        here = site(make)
+        assert not allowed(lambda here=here: list(S3Store(here.bucket, "", login=here.role._login).list("")))
+
+
+def test_what_is_missing_is_missing_and_not_forbidden(site):
     with pytest.raises(wrenlite.NotFound):
-        role.get("code/missing")
-    for action, call in {
-        "s3:PutObject": lambda: role.put("code/abc", b"changed"),
-        "s3:GetObject": lambda: role.get("secret/key"),
-        "s3:DeleteObject": lambda: role.delete(["results/job/1"]),
-    }.items():
-        with pytest.raises(wrenlite.AccessDenied, match=f'"Action": "{action}"'):
-            call()
+        site(policies.of_function).role.get("code/missing")
+
+
+@pytest.mark.parametrize(
+    ("grant", "reads", "writes"), [((), False, False), (("read",), True, False), (("write",), True, True)]
+)
+def test_other_buckets_only_by_explicit_wish(site, grant, reads, writes):
+    here = site(policies.of_function, grant=grant)
+    assert allowed(lambda: here.role_other.get("there")) == reads
+    assert allowed(lambda: list(here.role_other.list(""))) == reads
+    assert allowed(lambda: here.role_other.put("new", b"")) == writes
+    assert not allowed(lambda: here.role_other.delete(["there"]))
+
+
+def test_what_is_there_is_not_replaced_by_who_asks_for_it_not_to_be(site):
+    here = site(policies.of_function)
+    assert here.role.put("results/job/1", b"value", if_absent=True)
+    assert not here.role.put("results/job/1", b"other", if_absent=True)
+    assert here.owner.get("results/job/1") == b"value"

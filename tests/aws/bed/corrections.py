@@ -11,8 +11,7 @@ from moto.s3.models import FakeBucket
 def take_loopback_for_tls() -> None:
     """Let a bucket's policy that demands TLS be.
 
-    moto heeds statements and not their conditions, so that ``Deny`` without TLS would deny everything. That
-    the policy does what it should is proved on radosgw.
+    moto heeds statements and not their conditions, so that ``Deny`` without TLS would deny everything.
     """
     as_it_is = FakeBucket.get_permission
 
