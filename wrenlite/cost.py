@@ -61,8 +61,16 @@ class Cost(NamedTuple):
     """Billed GiB-seconds."""
     dollars: float
 
+    def plus(self, requests: int, gb_s: float, prices: Prices | None) -> Cost:
+        """With so many more requests of so many billed GiB-seconds in all; without prices they are free."""
+        requests, gb_s = self.requests + requests, self.gb_s + gb_s
+        return Cost(requests, gb_s, prices.dollars(requests, gb_s) if prices else 0.0)
+
     def __str__(self) -> str:
         return f"about ${self.dollars:.6f} ({self.requests:,} requests, {self.gb_s:,.2f} GB-s)"
+
+
+FREE = Cost(0, 0.0, 0.0)
 
 
 def prices(region: str, architecture: str, *, memory_mb: int, limit_s: float) -> Prices:

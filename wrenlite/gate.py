@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from wrenlite import pacing
+from wrenlite.cost import FREE
 from wrenlite.errors import BudgetExceeded
 from wrenlite.invoker import Backend
 from wrenlite.pacing import Flow
@@ -30,11 +31,8 @@ class Gate:
         self._flow = Flow(float(backend.invoker.slots))
         self._bytes = 0
         self._in_flight = 0
-        self._spent = 0.0
-        self.requests = 0
-        """That are paid for."""
-        self.gb_s = 0.0
-        """That are billed."""
+        self.spent = FREE
+        """What all requests so far have cost."""
         self.trouble = ""
         """Why nothing is sent at the moment; empty where all is well."""
 
@@ -71,14 +69,16 @@ class Gate:
         running = [max(each.expected_s, now - each.sent) for each in in_flight]
         # Of a task about which nothing is known, the oldest that runs is the best guess.
         expected = seconds or max(running, default=0.0)
-        return self._spent + sum(map(prices.of_seconds, running)) + prices.of_seconds(expected) <= budget
+        return (
+            self.spent.dollars + sum(map(prices.of_seconds, running)) + prices.of_seconds(expected) <= budget
+        )
 
     def broke(self, seconds: float) -> BudgetExceeded:
         """What to say when it does not."""
         prices, budget = self._backend.prices, self._backend.budget or 0.0
         needed = prices.of_seconds(seconds) if prices else 0.0
         return BudgetExceeded(
-            f"about ${self._spent:.2g} of budget=${budget:g} are spent, and the next request, of about "
+            f"about ${self.spent.dollars:.2g} of budget=${budget:g} are spent, and the next one, of about "
             f"${needed:.2g}, does not fit: this task did not run. Executor.aws(budget=...) sets another one"
         )
 
@@ -90,7 +90,7 @@ class Gate:
         prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.pace.first_wave
         if prices is None or budget is None or wave is None:
             return wave
-        return max(1, min(wave, int((budget - self._spent) / prices.of_seconds(prices.limit_s))))
+        return max(1, min(wave, int((budget - self.spent.dollars) / prices.of_seconds(prices.limit_s))))
 
     def passed(self, in_flight: InFlight) -> None:
         """A request was handed out."""
@@ -120,10 +120,7 @@ class Gate:
 
     def charge(self, usage: Usage) -> None:
         """What a request took."""
-        self.requests += usage.requests
-        self.gb_s += usage.gb_s
-        if self._backend.prices is not None:
-            self._spent = self._backend.prices.dollars(self.requests, self.gb_s)
+        self.spent = self.spent.plus(usage.requests, usage.gb_s, self._backend.prices)
 
     def at_worst(self) -> Usage:
         """What is charged for a request of which nobody knows how long it ran: the time limit."""

@@ -30,7 +30,7 @@ from wrenlite.errors import (
     WorkerStartError,
 )
 from wrenlite.obituary import obituary, signal_name
-from wrenlite.protocol import PROTOCOL, Cause, Died, Ended, Outcome, Packed, Refused, Request, Stored, Usage
+from wrenlite.protocol import PROTOCOL, Cause, Died, Ended, Outcome, Refused, Request, Usage
 from wrenlite.store import Store
 from wrenlite.worker import BEGIN, END, OUTCOME, READY, Hello, peak_bytes, read_bounded
 
@@ -262,8 +262,7 @@ class Worker:
         for kind, *content in messages:
             if kind == OUTCOME:
                 task, ok, packed, *rest = content
-                value = Packed(*packed) if len(packed) == 2 else Stored(*packed)
-                outcomes.append(Outcome(task, ok, value, *rest))
+                outcomes.append(Outcome(task, ok, pipe.received(packed), *rest))
             elif kind == END:
                 usage, cause = content
                 end = Usage(*usage)._replace(cold=self._cold), cause

@@ -22,7 +22,7 @@ from concurrent.futures import (
 )
 from typing import Any, NoReturn, Protocol, TypeVar, overload
 
-from wrenlite.cost import Cost
+from wrenlite.cost import FREE, Cost
 from wrenlite.errors import (
     ExecutorClosed,
     RemoteError,
@@ -304,8 +304,7 @@ class Job(Sequence[Future]):
         What is in flight is not in it yet. What was lost is charged at the function's time limit, and so is
         what was cancelled in flight once the executor is shut down: nobody hears any more how long it took.
         """
-        requests, gb_s = self.ledger.requests, self.ledger.gb_s
-        return Cost(requests, gb_s, self._prices.dollars(requests, gb_s) if self._prices else 0.0)
+        return FREE.plus(self.ledger.requests, self.ledger.gb_s, self._prices)
 
     def snapshot(self) -> Snapshot:
         """How far the job is."""

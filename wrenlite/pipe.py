@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import pickle
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from wrenlite.codec import OUT_OF_BAND
-from wrenlite.protocol import Buffer, Packed
+from wrenlite.protocol import Buffer, Limits, Packed, Request, Stored
 
 _HEAD = struct.Struct("<QI")
 _CHUNK = 1 << 16
@@ -23,10 +23,27 @@ _PARTS = 512
 """Parts of one system call; Linux takes 1,024."""
 
 
-def portable(packed: Packed) -> Any:
+def portable(packed: Packed | Stored) -> Any:
     """A packed object as it is put into a message, so that what is large of it stays outside the pickle."""
+    if isinstance(packed, Stored):
+        return tuple(packed)
     data = pickle.PickleBuffer(packed.data) if len(packed.data) >= OUT_OF_BAND else packed.data
     return data, tuple(map(pickle.PickleBuffer, packed.buffers))
+
+
+def received(parts: Sequence[Any]) -> Packed | Stored:
+    """What ``portable`` made parts of."""
+    return Packed(*parts) if len(parts) == 2 else Stored(*parts)
+
+
+def received_request(message: Sequence[Any]) -> Request:
+    """A request whose parts came as plain tuples."""
+    request = Request(*message)
+    return request._replace(
+        items=[Packed(*item) for item in request.items],
+        args=Stored(*request.args) if request.args else None,
+        limits=Limits(*request.limits),
+    )
 
 
 def small_frame(message: object) -> bytes:

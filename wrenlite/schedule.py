@@ -55,9 +55,7 @@ class Schedule:
     @property
     def cost(self) -> Cost:
         """What all jobs cost so far."""
-        prices, gate = self._backend.prices, self._gate
-        dollars = prices.dollars(gate.requests, gate.gb_s) if prices else 0.0
-        return Cost(gate.requests, gate.gb_s, dollars)
+        return self._gate.spent
 
     @property
     def trouble(self) -> str:
@@ -227,13 +225,12 @@ class Schedule:
             self._again(work, suspects, alone=True)
         elif work.dies(suspects) >= _DEATHS:  # each took its whole sandbox along, and none ever returned
             self.fail(work, error)
-            return
-        for index in suspects if len(suspects) == 1 else ():
-            attempts = work.job.ledger.lose_attempt(index)
+        elif suspects:
+            attempts = work.job.ledger.lose_attempt(suspects[0])
             if pacing.runs_again(attempts=attempts, retries=work.options.retries):
-                self._again(work, [index])
+                self._again(work, suspects)
             else:
-                self._settle_failed(work, [index], error)
+                self._settle_failed(work, suspects, error)
 
     def _restore(self, work: Work, key: str) -> None:
         """Put a job's code into the store again."""

@@ -90,17 +90,16 @@ def read_ahead(
         with contextlib.suppress(WrenliteError):  # whoever asks for it will hear
             outcomes[outcome.task] = outcome._replace(packed=fetch(store, outcome, name(outcome.task)))
 
-    threads = ThreadPoolExecutor(
-        _THREADS, "wrenlite-fetch"
-    )  # which starts none before it has something to do
+    threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")  # starts none before it has something to do
     asked: dict[int, Future[None]] = {}
     try:
         for place, task in enumerate(order):
-            for near in (task, *upcoming(place)):
-                outcome = outcomes[near]
-                if outcome is not None and isinstance(outcome.packed, Stored) and near not in asked:
-                    asked[near] = threads.submit(bring, outcome)
-            if task in asked:
+            outcome = outcomes[task]
+            if task in asked or (outcome is not None and isinstance(outcome.packed, Stored)):
+                for near in (task, *upcoming(place)):
+                    outcome = outcomes[near]
+                    if outcome is not None and isinstance(outcome.packed, Stored) and near not in asked:
+                        asked[near] = threads.submit(bring, outcome)
                 asked[task].result()
             yield task
     finally:

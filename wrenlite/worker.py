@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 from wrenlite import __version__, pipe
 from wrenlite.codec import OUT_OF_BAND
-from wrenlite.protocol import PROTOCOL, Cause, Outcome, Packed, Request, Stored, Usage
+from wrenlite.protocol import PROTOCOL, Cause, Outcome, Packed, Request, Usage
 from wrenlite.runner import NotRun, Runner
 from wrenlite.store import Store
 
@@ -71,7 +71,7 @@ def main() -> None:
     runner = Runner(hello.store, take_output=output.take, memory_limit=hello.memory_limit)
     while True:
         while waiting:  # and nothing here holds the items of a request that is over
-            _serve(_request(waiting.pop(0)), runner, replies, surroundings, inherited)
+            _serve(pipe.received_request(waiting.pop(0)), runner, replies, surroundings, inherited)
         try:
             waiting = reader.read()
         except EOFError:
@@ -168,12 +168,6 @@ def _reply(replies: int, outcome: Outcome, end: bytes) -> None:
     written = os.write(replies, data)
     if written < len(data):  # a signal came in between
         pipe.write(replies, [memoryview(data)[written:]])
-
-
-def _request(message: tuple[Any, ...]) -> Request:
-    request = Request(*message)
-    args = Stored(*request.args) if request.args else None
-    return request._replace(items=[Packed(*item) for item in request.items], args=args)
 
 
 class Surroundings:

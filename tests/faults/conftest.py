@@ -57,7 +57,7 @@ def deploy(bed):
         client.create_function(
             FunctionName=name,
             Runtime=runtime or f"python{own}",
-            Role="arn:aws:iam::123456789012:role/wrenlite",
+            Role="arn:aws:iam::123456789012:role/wrenlite-us-east-1",
             Handler=HANDLER,
             Code={"ZipFile": _with_files(function_zip(), files or {})},
             Timeout=timeout,

@@ -16,6 +16,7 @@ from wrenlite.aws import mistakes, wire
 from wrenlite.aws.transport import Answer
 from wrenlite.errors import (
     BackendError,
+    CredentialsExpired,
     FunctionBroken,
     FunctionMissing,
     OutOfMemory,
@@ -76,7 +77,7 @@ class Target(NamedTuple):
 def understand(
     answer: Answer, request: Request, target: Target, seconds: float
 ) -> tuple[Sequence[Outcome], Ended]:
-    """What became of a request that was answered after so many seconds."""
+    """What became of a request that was answered after so many seconds. Raises CredentialsExpired."""
     if answer.status != 200:
         return (), Ended(_refusal(answer, target), Usage(), request.tasks)
     usage = _usage(answer, target, seconds)
@@ -170,9 +171,10 @@ def _refusal(answer: Answer, target: Target) -> Cause:
     if answer.status >= 500 or answer.status == 409:
         text = f"Lambda does not run {target.function} at the moment: {answer.status} {code}: {said}"
         return Throttled(ServiceUnavailable(text), patient=False)
-    if code in mistakes.EXPIRED:
-        return Throttled(mistakes.credentials(code, said) or BackendError(said))
-    return Refused(_final(answer.status, code, said, target))
+    error = _final(answer.status, code, said, target)
+    if isinstance(error, CredentialsExpired):
+        raise error
+    return Refused(error)
 
 
 def _final(status: int, code: str, said: str, target: Target) -> BackendError:

@@ -138,9 +138,8 @@ class LambdaInvoker:
         name = f"wrenlite-lambda-{self._threads}"
         try:
             threading.Thread(target=self._loop, name=name, daemon=True).start()
-        except (
-            RuntimeError
-        ) as error:  # the interpreter ends, or this user has too many: those there are do it
+        except RuntimeError as error:
+            # The interpreter ends, or this user has too many threads: those that there are do it.
             if not self._threads:
                 raise BackendError(f"cannot start a thread: {error}") from error
             return False
@@ -154,11 +153,8 @@ class LambdaInvoker:
             with self._lock:  # before the news: whoever hears it may start the next request
                 self._idle += 1
             flight.emit(outcomes, ended)
-            del (
-                flight,
-                outcomes,
-                ended,
-            )  # they hold items and values, and the next request may be long in coming
+            # They hold items and values, and the next request may be long in coming.
+            del flight, outcomes, ended
 
     def _run(self, flight: _LambdaFlight) -> Result:
         request = flight.request
@@ -188,10 +184,7 @@ class LambdaInvoker:
             return (), Ended(Throttled(ServiceUnavailable(text), patient=False), Usage(), request.tasks)
         except Broken as error:
             return self._seek(request, begun, str(error))
-        outcomes, ended = answers.understand(answer, request, self._target, time.time() - begun)
-        if isinstance(ended.cause, Throttled) and isinstance(ended.cause.error, CredentialsExpired):
-            return self._not_now(request, ended.cause.error)
-        return outcomes, ended
+        return answers.understand(answer, request, self._target, time.time() - begun)
 
     def _encode(self, request: Request) -> bytes:
         if sum(item.size for item in request.items) > wire.FRAME_BYTES:

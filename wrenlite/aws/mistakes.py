@@ -15,7 +15,7 @@ from wrenlite.errors import (
     StoreError,
 )
 
-EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _UNKNOWN = frozenset(
     {"InvalidAccessKeyId", "UnrecognizedClientException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
     | {"InvalidSignatureException", "InvalidToken", "MissingAuthenticationTokenException"}
@@ -49,7 +49,7 @@ def forbidden(code: str) -> bool:
 
 def credentials(code: str, said: str, profile: str | None = None) -> CredentialsError | None:
     """What to say where AWS does not take the credentials; None where that is not what it says."""
-    if code in EXPIRED:
+    if code in _EXPIRED:
         return CredentialsExpired(f"the AWS credentials have expired. {sign_in(profile)}")
     if code in _SKEWED or "Signature expired" in said or "Signature not yet current" in said:
         return CredentialsError(

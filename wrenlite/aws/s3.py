@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -179,8 +180,6 @@ class S3Store:
 
 
 def _endpoint_in_environment() -> bool:
-    import os
-
     return bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
 
 

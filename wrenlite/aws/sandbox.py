@@ -22,10 +22,10 @@ from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
 
 _MARGIN_S = 2.0
 """Seconds before the function's time limit at which the worker is stopped: there is time to answer then."""
-_PERSIST_S = 5.0
-"""Seconds that a reply waits at most for its copy to be in the store."""
 _MARGIN = 0.1
 """The same, as a share of what is left, for functions with a short limit."""
+_PERSIST_S = 5.0
+"""Seconds that a reply waits at most for its copy to be in the store."""
 
 
 def margin_s(left_s: float) -> float:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from wrenlite import __version__, pipe
 from wrenlite.errors import IncompatibleRuntime, IntegrityError
-from wrenlite.protocol import PROTOCOL, Ended, Limits, Outcome, Packed, Request, Stored, Usage
+from wrenlite.protocol import PROTOCOL, Ended, Outcome, Request, Usage
 
 PAYLOAD_BYTES = 6 * 2**20
 """What Lambda takes, and nearly what it gives (100 bytes more)."""
@@ -74,23 +74,13 @@ def refusal(event: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def decode_request(event: Mapping[str, Any]) -> tuple[Request, Place]:
     """The request in an event of Lambda, and where its blobs are."""
-    request = Request(*pipe.parse(base64.b64decode(event["body"]), writable=True))
-    args = Stored(*request.args) if request.args else None
-    items = [Packed(*item) for item in request.items]
-    request = request._replace(items=items, limits=Limits(*request.limits), args=args)
+    request = pipe.received_request(pipe.parse(base64.b64decode(event["body"]), writable=True))
     return request, Place(*event["place"])
 
 
 def encode_body(outcomes: Sequence[Outcome], ended: Ended) -> bytes:
     """What a reply says, as a frame."""
-    sent = [
-        (
-            *outcome[:2],
-            pipe.portable(outcome.packed) if isinstance(outcome.packed, Packed) else tuple(outcome.packed),
-            *outcome[3:],
-        )
-        for outcome in outcomes
-    ]
+    sent = [(*outcome[:2], pipe.portable(outcome.packed), *outcome[3:]) for outcome in outcomes]
     return pipe.join(pipe.frame((sent, ended.cause, tuple(ended.usage), list(ended.not_started))))
 
 
@@ -112,10 +102,7 @@ def decode_reply(payload: bytes) -> tuple[list[Outcome], Ended]:
 def decode_body(body: bytes) -> tuple[list[Outcome], Ended]:
     """The outcomes and the end of a request."""
     sent, cause, usage, not_started = pipe.parse(body, writable=True)
-    outcomes = [
-        Outcome(task, ok, Packed(*packed) if len(packed) == 2 else Stored(*packed), *rest)
-        for task, ok, packed, *rest in sent
-    ]
+    outcomes = [Outcome(task, ok, pipe.received(packed), *rest) for task, ok, packed, *rest in sent]
     return outcomes, Ended(cause, Usage(*usage), not_started)
 
 
