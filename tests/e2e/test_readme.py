@@ -32,3 +32,10 @@ def test_the_make_targets_it_names_exist():
     assert {"demo", "test"} <= set(targets)
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_commands_it_names_exist():
+    from wrenlite.cli import main
+
+    named = set(re.findall(r"(?:^    |`)wrenlite (\w+)", README.read_text(), re.MULTILINE))
+    assert {"demo", "doctor", "destroy"} <= named <= set(main.commands)
