@@ -15,6 +15,10 @@ from wrenlite.errors import ConfigError
 BackendName = Literal["local", "inline", "aws"]
 Progress = bool | Literal["auto"]
 
+PREFIX = "wrenlite"
+"""What keys in a bucket begin with, unless somebody says otherwise."""
+_BELONGS = ("bucket", "bucket_owner", "prefix")
+"""Settings that belong to one function."""
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -33,11 +37,11 @@ class Config:
     region: str | None = None
     """AWS region; None: the profile's."""
     bucket: str | None = None
-    """S3 bucket for functions and large values."""
+    """S3 bucket for functions and large values; None: the function's."""
     bucket_owner: str | None = None
     """The account that the bucket must belong to; None: the function's."""
-    prefix: str = "wrenlite"
-    """What keys in the bucket begin with."""
+    prefix: str | None = None
+    """What keys in the bucket begin with; None: the function's."""
     function: str = "wrenlite"
     """The Lambda function."""
     endpoint_url: str | None = None
@@ -68,14 +72,19 @@ class Config:
 
         Raises ConfigError, which names the setting.
         """
-        config = cls()
         path = place(environ)
-        if path is not None and path.exists():
-            config = _with(config, read(path), str(path))
+        stored = read(path) if path is not None and path.exists() else {}
+        in_file = _with(cls(), stored, str(path))
         names = {field.name: f"WRENLITE_{field.name.upper()}" for field in fields(cls)}
         found = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
-        config = _with(config, found, "the environment (WRENLITE_*)")
-        return _with(config, {key: value for key, value in given.items() if value is not None}, "arguments")
+        given = {key: value for key, value in given.items() if value is not None}
+        config = _with(_with(in_file, found, "the environment (WRENLITE_*)"), given, "arguments")
+        where = [name for name in ("function", "region", "profile") if name in stored]
+        if any(getattr(config, name) != getattr(in_file, name) for name in where):
+            # The file is about another function: its bucket is not this one's.
+            own = {name: getattr(cls, name) for name in _BELONGS if name not in {**found, **given}}
+            config = replace(config, **own)
+        return config
 
 
 def place(environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -191,7 +200,9 @@ def _account(value: Any) -> str:
 
 def _function(value: Any) -> str:
     text = _text(value)
-    if not re.fullmatch(r"(arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:)?[\w-]{1,64}(:[\w$-]+)?", text):
+    if not re.fullmatch(
+        r"(arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:)?[\w-]{1,64}(:[\w$-]+)?", text, re.ASCII
+    ):
         raise ValueError
     return text
 

@@ -1,16 +1,19 @@
 """Create, change, shrink, destroy on the test bed, with the real zip and layers; and maps between."""
 
 import base64
+import io
 import json
 import random
+import zipfile
 
 import botocore.session
 import pytest
 
 import wrenlite
 from tests.aws.wheels import wheel
+from wrenlite.deploy import policies
 from wrenlite.deploy.account import sign_in
-from wrenlite.deploy.deployment import Deployment, own_python, settings_for
+from wrenlite.deploy.deployment import Deployment, deployed, settings_for, whose_bucket
 from wrenlite.deploy.plan import Verb
 from wrenlite.deploy.resources import canonical
 
@@ -23,18 +26,22 @@ class Made:
     def __init__(self, **settings):
         self.settings = {"timeout_s": 20, **settings}
         self.requests = []
+        self.operations = set()
         session = botocore.session.Session()
         session.register("before-call", self._sent)
         self.clients, self.account = sign_in(session, "us-east-1")
 
     def _sent(self, model, params, **_):
+        self.operations.add((model.service_model.service_name, model.name))
         if not model.name.startswith(READS):
             self.requests.append((model.name, params["body"]))
 
     def deployment(self):
         """As a run of its own would see it."""
-        settings = settings_for(self.clients, self.account, "deployed", own_python(), **self.settings)
-        return Deployment(self.clients, settings)
+        before = deployed(self.clients, self.account, "deployed")
+        settings = settings_for(self.account, "deployed", before, **self.settings)
+        self.account.check(settings, before.reserved if before else None)
+        return Deployment(self.clients, whose_bucket(self.clients, settings))
 
     def steps(self):
         return {step.resource.kind: step for step in self.deployment().plan() if step.verb is not Verb.KEEP}
@@ -142,14 +149,172 @@ def test_what_moto_does_not_keep_is_sent_as_it_should_be(made):
     assert "DeleteFunctionConcurrency" in sent
 
 
-def test_what_is_not_ours_stays_as_it_is(made):
+def theirs_role(made):
     iam, name = made.clients["iam"], "deployed-us-east-1"
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=canonical({}))
-    with pytest.raises(wrenlite.ConfigError, match=f"role '{name}' already, which is not wrenlite's"):
+    return (
+        "role 'deployed-us-east-1'",
+        lambda: iam.get_role(RoleName=name),
+        lambda: iam.delete_role(RoleName=name),
+    )
+
+
+def theirs_log_group(made):
+    logs, name = made.clients["logs"], "/aws/lambda/deployed"
+    logs.create_log_group(logGroupName=name, tags={"wrenlite": "no"})  # or moto takes those of an earlier one
+    return (
+        "log group '/aws/lambda/deployed'",
+        lambda: logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"][0],
+        lambda: logs.delete_log_group(logGroupName=name),
+    )
+
+
+def theirs_layer(made):
+    client = made.clients["lambda"]
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("python/mine.py", "")
+        content = {"ZipFile": file.getvalue()}
+    made_it = client.publish_layer_version(LayerName="deployed", Description="mine", Content=content)
+    return (
+        "layer 'deployed'",
+        lambda: client.list_layer_versions(LayerName="deployed")["LayerVersions"][0],
+        lambda: client.delete_layer_version(LayerName="deployed", VersionNumber=made_it["Version"]),
+    )
+
+
+def theirs_function(made):
+    client, iam = made.clients["lambda"], made.clients["iam"]
+    arn = iam.create_role(RoleName="mine", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    client.create_function(
+        FunctionName="deployed", Role=arn, PackageType="Image", Code={"ImageUri": "mine:1"}
+    )
+
+    def delete():
+        client.delete_function(FunctionName="deployed")
+        iam.delete_role(RoleName="mine")
+
+    return "function 'deployed'", lambda: client.get_function(FunctionName="deployed"), delete
+
+
+@pytest.mark.parametrize("make", [theirs_role, theirs_log_group, theirs_layer, theirs_function])
+def test_what_is_not_ours_stays_as_it_is(made, make):
+    name, look, delete = make(made)
+    made.requests.clear()
+    with pytest.raises(wrenlite.ConfigError, match=f"there is a {name} already, which is not wrenlite's"):
         made.steps()
     made.destroy()
-    assert iam.get_role(RoleName=name)
-    iam.delete_role(RoleName=name)
+    assert made.requests == []
+    assert look()
+    delete()
+
+
+def test_a_bucket_of_another_function_is_not_shared(made):
+    s3 = made.clients["s3"]
+    tags = {"Tags": [{"Key": "wrenlite", "Value": "another"}]}
+    s3.create_bucket(Bucket="of-another", CreateBucketConfiguration=tags)
+    made.settings = {"bucket": "of-another"}
+    with pytest.raises(wrenlite.ConfigError, match="belongs to another function of wrenlite's, 'another'"):
+        made.deployment()
+    s3.delete_bucket(Bucket="of-another")
+
+
+IMPLIED = {
+    "iam:PassRole",  # by CreateFunction
+    "iam:TagRole",  # by CreateRole, as the next ones by what they are named after
+    "lambda:GetLayerVersion",
+    "lambda:ListTags",
+    "lambda:TagResource",
+    "logs:TagResource",
+    "s3:TagResource",
+    "s3:GetObject",  # of a layer, by PublishLayerVersion; and by maps, as the next three
+    "lambda:InvokeFunction",
+    "lambda:GetFunctionConfiguration",
+    "s3:ListBucket",
+    "logs:FilterLogEvents",  # by wrenlite logs
+}
+
+
+def test_the_deployers_policy_is_what_deploying_takes(made, index):
+    noise = base64.b85encode(random.Random(7).randbytes(11 * 2**20)).decode()
+    wheel(index, "heavy", "1.0", {"__init__.py": "", "data.txt": noise})
+    made.settings |= {"packages": ("heavy",), "reserved": 5}
+    made.run()
+    iam = made.clients["iam"]
+    arn = iam.create_policy(PolicyName="more", PolicyDocument=policy_of_all())["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="deployed-us-east-1", PolicyArn=arn)
+    made.operations -= {("iam", "CreatePolicy"), ("iam", "AttachRolePolicy")}
+    made.settings = {"packages": (), "reserved": 0, "architecture": "arm64", "read": ("usgs-landsat",)}
+    made.run()
+    trust = canonical(policies.trust()).replace("lambda.", "ec2.")
+    iam.update_assume_role_policy(RoleName="deployed-us-east-1", PolicyDocument=trust)
+    made.run()
+    settings = made.deployment().settings
+    made.clients["s3"].put_object(Bucket=BUCKET, Key="wrenlite/outputs/mine", Body=b"")
+    made.destroy()
+    iam.delete_policy(PolicyArn=arn)
+    made.operations.discard(("iam", "DeletePolicy"))
+    asked = {iam_action(service, name) for service, name in made.operations if service != "sts"}
+    granted = {action for one in policies.of_deployer(settings)["Statement"] for action in one["Action"]}
+    assert asked - granted == set(), "it suffices"
+    assert granted - asked == IMPLIED - asked, "nothing is granted that is not needed"
+
+
+def policy_of_all():
+    return json.dumps(
+        {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    )
+
+
+def iam_action(service, operation):
+    """As the service authorization reference names it."""
+    names = {
+        "HeadBucket": "ListBucket",
+        "ListObjectVersions": "ListBucketVersions",
+        "DeleteObjects": "DeleteObjectVersion",
+        "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+        "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+        "GetBucketEncryption": "GetEncryptionConfiguration",
+        "PutBucketEncryption": "PutEncryptionConfiguration",
+        "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+        "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    }
+    return f"{service}:{names.get(operation, operation)}"
+
+
+def test_whose_a_function_is_cannot_be_seen_without_its_tags(made, bed):
+    made.run()
+    answer = {"Configuration": {"FunctionArn": "arn:f"}, "TagsError": {"ErrorCode": "AccessDenied"}}
+    bed.fault("GetLambdaFunctions", "answer", status=200, body=json.dumps(answer))
+    with pytest.raises(wrenlite.AccessDenied, match='"Action": "lambda:ListTags", "Resource": "arn:f"'):
+        made.deployment()
+
+
+@pytest.mark.parametrize(("state", "looks"), [("failed", 3), ("update failed", 3)])
+def test_a_function_that_failed_is_mended(made, bed, state, looks):
+    made.run()
+    answer = made.clients["lambda"].get_function(FunctionName="deployed")
+    answer.pop("ResponseMetadata")
+    word = "State" if state == "failed" else "LastUpdateStatus"
+    answer["Configuration"][word] = "Failed"
+    bed.fault("GetLambdaFunctions", "answer", status=200, body=json.dumps(answer), count=looks)
+    made.run()
+    names = {name for name, _ in made.requests}
+    made.requests.clear()
+    assert ("DeleteFunction" in names) == (state == "failed")
+    bed.reset()
+    assert made.steps() == {}
+
+
+def test_what_passes_is_waited_for(made, bed):
+    bed.error("PutBucket", 409, "OperationAborted")
+    bed.error(
+        "PostLambdaFunctions", 400, "InvalidParameterValueException", "The role cannot be assumed by Lambda"
+    )
+    made.run()
+    assert made.steps() == {}
+    counts = bed.counts()
+    assert (counts["PutBucket"], counts["PostLambdaFunctions"]) == (2, 2)
 
 
 def test_a_bucket_and_a_role_of_the_users_own_are_used_as_they_are_and_never_deleted(made):
@@ -191,9 +356,8 @@ def test_a_bucket_is_emptied_of_all_versions(made):
     assert made.deployment().found() == []
 
 
-@pytest.mark.full
-def test_a_layer_of_more_than_50_mb_goes_by_way_of_the_bucket(made, index):
-    noise = base64.b85encode(random.Random(7).randbytes(52 * 2**20)).decode()
+def test_a_large_layer_goes_by_way_of_the_bucket(made, index):
+    noise = base64.b85encode(random.Random(7).randbytes(11 * 2**20)).decode()
     wheel(index, "heavy", "1.0", {"__init__.py": "", "data.txt": noise})
     made.settings["packages"] = ("heavy",)
     made.run()
@@ -205,7 +369,7 @@ def test_a_layer_of_more_than_50_mb_goes_by_way_of_the_bucket(made, index):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"reserved": 950}, r"reserved concurrency 950: .* keeps 100 of them free, so that 900 at most"),
+        ({"reserved": 950}, r"reserved concurrency 950: .* keeps 100 of those free: 900 at most"),
         ({"bucket": "sthree-mine"}, "S3 keeps that for itself"),
         ({"packages": tuple(f"package-{n}" for n in range(300))}, "3,000 characters at most"),
         ({"timeout_s": 901}, "timeout_s: must be 1 to 900"),

@@ -1,11 +1,21 @@
 import dataclasses
+import json
 
 import pytest
 
 import wrenlite
 from wrenlite.deploy import policies
 from wrenlite.deploy.plan import Found, Verb, plan
-from wrenlite.deploy.resources import Bucket, Function, Layer, LogGroup, Role, Settings, canonical
+from wrenlite.deploy.resources import (
+    Bucket,
+    Function,
+    Layer,
+    LogGroup,
+    Role,
+    Settings,
+    canonical,
+    canonical_rules,
+)
 
 SETTINGS = Settings(account="123456789012", region="eu-west-1", bucket="wrenlite-123456789012-eu-west-1")
 BUCKET = Bucket(SETTINGS.bucket, "{}", "{}")
@@ -138,5 +148,38 @@ def test_a_client_may_invoke_one_function_and_not_read_what_functions_are_made_o
     assert not any(action == "s3:GetObject" and "/code/" in resource for action, resource in granted)
 
 
-def test_policies_are_equal_whatever_the_order_of_their_keys():
-    assert canonical({"b": 1, "a": [2]}) == canonical({"a": [2], "b": 1})
+def test_policies_are_equal_however_aws_gives_them_back():
+    sent = policies.of_function(SETTINGS)
+    given_back = {
+        "Statement": [
+            {
+                **{key: one[key] for key in reversed(one)},
+                "Action": one["Action"][0] if len(one["Action"]) == 1 else one["Action"][::-1],
+                "Resource": one["Resource"][0] if len(one["Resource"]) == 1 else one["Resource"][::-1],
+            }
+            for one in reversed(sent["Statement"])
+        ],
+        "Version": "2012-10-17",
+    }
+    assert canonical(given_back) == canonical(sent)
+    assert canonical(policies.of_client(SETTINGS)) != canonical(sent)
+    everybody = json.loads(canonical(policies.of_bucket(SETTINGS)))["Statement"][0]["Principal"]
+    assert everybody == "*", "which may not be a list"
+
+
+def test_rules_of_a_lifecycle_are_equal_however_s3_gives_them_back():
+    sent = policies.lifecycle(SETTINGS)
+    given_back = [dict(reversed(rule.items())) for rule in reversed(sent)]
+    given_back[0] = {**given_back[0], "Filter": {}}
+    assert canonical_rules(given_back) == canonical_rules(sent)
+    assert canonical_rules(sent[1:]) != canonical_rules(sent)
+
+
+def test_a_function_that_failed_or_lost_its_role_is_made_anew():
+    failed = dataclasses.replace(FUNCTION, state="failed")
+    action = plan(WANT, ours(*WANT[:-1], failed))[-1]
+    assert (action.verb, action.reason) == (Verb.REPLACE, "it has failed, and can only be made anew")
+    action = plan(WANT, ours(*WANT[:-1], dataclasses.replace(FUNCTION, state="update failed")))[-1]
+    assert (action.verb, action.reason) == (Verb.UPDATE, "state: update failed → ready")
+    action = plan(WANT, ours(BUCKET, LOG, LAYER, FUNCTION))[-1]
+    assert (action.verb, action.reason) == (Verb.REPLACE, "its role is made anew")

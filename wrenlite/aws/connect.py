@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from wrenlite import cost
@@ -18,7 +19,7 @@ from wrenlite.aws.s3 import S3Store
 from wrenlite.aws.sandbox import margin_s
 from wrenlite.aws.transport import Transport
 from wrenlite.aws.wire import Place
-from wrenlite.config import Config
+from wrenlite.config import PREFIX, Config
 from wrenlite.errors import BackendError, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
 from wrenlite.invoker import Backend, Pace
 from wrenlite.protocol import Limits
@@ -54,13 +55,18 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
 
         return Session(profile=config.profile)
 
-    bucket = _bucket(config)
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        raise ConfigError(
+            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
+            "knows of; Executor() runs in this task"
+        )
     login = Login(make_session)
     region = _region(config, login.session)
     client = _client(config, login.session, region)
-    target, architecture = _target(config, client, region)
+    found = _function(config, client, region)
+    target, architecture = _target(config, found, region)
+    place = _place(config, found, target)
     slots = _slots(config, client)
-    place = Place(bucket, config.prefix, config.bucket_owner or _account(target.arn))
     store = S3Store(
         place.bucket,
         place.prefix,
@@ -85,17 +91,16 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
     )
 
 
-def _bucket(config: Config) -> str:
-    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-        raise ConfigError(
-            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
-            "knows of; Executor() runs in this task"
-        )
-    if config.bucket is None:
+def _place(config: Config, found: Mapping[str, Any], target: Target) -> Place:
+    """Where blobs go: what is configured, else what the function itself was deployed with."""
+    own = found.get("Environment", {}).get("Variables", {})
+    bucket = config.bucket or own.get("WRENLITE_BUCKET")
+    if bucket is None:
         raise ConfigError(
             "no bucket is set: wrenlite-setup makes one and writes it down; or bucket=, or WRENLITE_BUCKET"
         )
-    return config.bucket
+    prefix = config.prefix or own.get("WRENLITE_PREFIX") or PREFIX
+    return Place(bucket, prefix, config.bucket_owner or _account(target.arn))
 
 
 def pace(slots: int, memory_mb: int = _MEMORY_MB) -> Pace:
@@ -140,11 +145,11 @@ def _client(config: Config, session: Any, region: str) -> Any:
         raise ConfigError(f"region={region!r}: {error}") from error
 
 
-def _target(config: Config, client: Any, region: str) -> tuple[Target, str]:
-    """The function and its architecture; what is usual, where this client may not read it."""
+def _function(config: Config, client: Any, region: str) -> Mapping[str, Any]:
+    """What Lambda says of the function; nothing, where this client may not read it."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    found: dict[str, Any] = {}
+    found: Mapping[str, Any] = {}
     try:
         found = client.get_function_configuration(FunctionName=config.function)
     except ClientError as error:
@@ -161,6 +166,11 @@ def _target(config: Config, client: Any, region: str) -> tuple[Target, str]:
         if isinstance(wrong_way, StoreError):
             raise ServiceUnavailable(str(wrong_way)) from error
         raise wrong_way from error
+    return found
+
+
+def _target(config: Config, found: Mapping[str, Any], region: str) -> tuple[Target, str]:
+    """The function and its architecture; what is usual, where nothing is known of it."""
     own = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     runtime = found.get("Runtime", own)
     if runtime != own:

@@ -23,6 +23,8 @@ _UNKNOWN = frozenset(
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden", "AllAccessDisabled"})
 
+SIGNING_IN = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", "CreateToken")
+"""How operations begin that botocore calls by itself, for credentials."""
 _SIGN_IN = "Sign in again (aws sso login, or aws configure), or name another profile"
 
 
@@ -83,7 +85,7 @@ def call_s3(action: str, bucket: str, key: str | None, call: Callable[..., Any],
     try:
         return call(Bucket=bucket, **parameters)
     except ClientError as error:
-        if error.operation_name.startswith(("Assume", "GetRole", "GetSession", "CreateToken")):
+        if error.operation_name.startswith(SIGNING_IN):
             raise cannot_refresh(error) from error
         raise _s3_error(action, bucket, key, error) from error
     except BotoCoreError as error:

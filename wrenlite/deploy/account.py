@@ -34,48 +34,72 @@ class Account:
     region: str
     concurrency: int | None
     """Invocations at once, of all functions together; None: these credentials may not see it."""
+    unreserved: int | None
+    """Those of them that no function has reserved."""
     skew_s: float
     """Seconds that this machine's clock is ahead of AWS's."""
 
-    def check(self, settings: Settings) -> None:
-        """Raises ConfigError where the account's limits do not allow it."""
-        if settings.reserved is None or self.concurrency is None:
+    def check(self, settings: Settings, reserved_now: int | None) -> None:
+        """Raises ConfigError where the account's limits do not allow it.
+
+        Args:
+            settings: as they are to be.
+            reserved_now: what the function has reserved already.
+        """
+        if settings.reserved is None or self.unreserved is None:
             return
-        most = self.concurrency - KEPT_FREE
+        most = self.unreserved + (reserved_now or 0) - KEPT_FREE
         if settings.reserved > most:
             there = f"{most} at most" if most > 0 else "none"
             raise ConfigError(
-                f"reserved concurrency {settings.reserved}: this account runs {self.concurrency} invocations "
-                f"at once in {self.region}, and AWS keeps {KEPT_FREE} of them free, so that {there} can be "
-                f"reserved. max_concurrency= limits a client without that; AWS gives more: {RAISE_QUOTA}"
+                f"reserved concurrency {settings.reserved}: of {self.concurrency} invocations at once in "
+                f"{self.region} {self.unreserved} are unreserved, and AWS keeps {KEPT_FREE} of those free: "
+                f"{there} can be reserved. max_concurrency= limits a client without that; "
+                f"AWS gives more: {RAISE_QUOTA} --region {self.region}"
             )
 
 
 def new_session(profile: str | None) -> Any:
     """A session of botocore's, which finds credentials by its own chain. Raises CredentialsError."""
-    from botocore.exceptions import ProfileNotFound
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
     from botocore.session import Session
 
     session = Session(profile=profile)
     try:
         session.get_scoped_config()
     except ProfileNotFound as error:
-        there = ", ".join(Session().available_profiles) or "none"
+        there = ", ".join(profiles()) or "none"
         raise CredentialsError(f"{error}. There are: {there}; aws configure --profile makes one") from error
+    except BotoCoreError as error:
+        raise ConfigError(f"AWS's own configuration cannot be read: {error}") from error
     return session
 
 
-def regions(session: Any, partition: str = "aws") -> list[str]:
-    """Where Lambda is."""
-    return sorted(session.get_available_regions("lambda", partition))
+def profiles() -> list[str]:
+    """The names of all profiles. Raises ConfigError where AWS's configuration cannot be read."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        return list(Session().available_profiles)
+    except BotoCoreError as error:
+        raise ConfigError(f"AWS's own configuration cannot be read: {error}") from error
 
 
-def check_region(session: Any, region: str, partition: str = "aws") -> str:
+def check_region(session: Any, region: str) -> str:
     """The region. Raises ConfigError where there is none of that name, with those that are spelt alike."""
-    there = regions(session, partition)
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        partition = session.get_partition_for_region(region)
+    except BotoCoreError:
+        partition = "aws"
+    there = sorted(session.get_available_regions("lambda", partition))
     if region not in there:
         alike = ", ".join(difflib.get_close_matches(region, there, 3) or there)
-        raise ConfigError(f"there is no region {region!r} with Lambda; there are {alike}")
+        raise ConfigError(
+            f"there is no region {region!r} with Lambda; there are {alike} (as far as this botocore knows)"
+        )
     return region
 
 
@@ -97,12 +121,15 @@ def sign_in(session: Any, region: str, endpoint_url: str | None = None) -> tuple
                 f"--region-name {region}, or another --region"
             ) from error
     date = email.utils.parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
+    with clients.in_words("the account's limits"):
+        limits = _limits(clients)
     account = Account(
         id=found["Account"],
         identity=found["Arn"],
         partition=found["Arn"].split(":")[1],
         region=region,
-        concurrency=_concurrency(clients),
+        concurrency=limits.get("ConcurrentExecutions"),
+        unreserved=limits.get("UnreservedConcurrentExecutions"),
         skew_s=time.time() - date.timestamp(),
     )
     return clients, account
@@ -126,10 +153,14 @@ def _elsewhere(session: Any, region: str, error: Exception) -> bool:
     return False
 
 
-def _concurrency(clients: Clients) -> int | None:
+def _limits(clients: Clients) -> dict[str, int]:
+    """The account's limits; none, where these credentials may not see them."""
     from botocore.exceptions import ClientError
 
     try:
-        return int(clients["lambda"].get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
-    except ClientError:
-        return None
+        limits: dict[str, int] = clients["lambda"].get_account_settings()["AccountLimit"]
+    except ClientError as error:
+        if not mistakes.forbidden(error.response["Error"]["Code"]):
+            raise
+        limits = {}
+    return limits

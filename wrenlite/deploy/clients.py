@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from wrenlite.aws import mistakes
@@ -36,8 +37,12 @@ class Clients:
 
     def __getitem__(self, service: str) -> Any:
         if service not in self._made:
+            from botocore.config import Config
+
+            # To publish a large layer takes longer than the usual 60 s, and a second try is a second version.
+            patient = Config(read_timeout=300, retries={"mode": "standard", "total_max_attempts": 4})
             self._made[service] = self.session.create_client(
-                service, region_name=self.region, endpoint_url=self.endpoint_url
+                service, region_name=self.region, endpoint_url=self.endpoint_url, config=patient
             )
         return self._made[service]
 
@@ -68,13 +73,15 @@ class Clients:
 
     def _refused(self, error: Any, resource: str) -> WrenliteError:
         code, said = str(error.response["Error"]["Code"]), error.response["Error"].get("Message") or ""
+        if error.operation_name.startswith(mistakes.SIGNING_IN):
+            return mistakes.cannot_refresh(error, self.session.profile)
         wrong = mistakes.credentials(code, said, self.session.profile)
         if wrong is not None:
             return wrong
         if mistakes.forbidden(code):
-            named = re.search(r"perform: (\S+)(?: on resource: (\S+))?", said)
+            named = re.search(r'perform: (\S+)(?: on resource: "?([^"\s]+))?', said)
             action = named[1] if named else self._action(error.operation_name)
-            return mistakes.denied(action, (named and named[2]) or resource)
+            return mistakes.denied(action, (named and named[2]) or resource, said)
         return BackendError(f"AWS refuses {self._action(error.operation_name)} on {resource}: {code}: {said}")
 
     def _action(self, operation: str) -> str:
@@ -96,3 +103,26 @@ def absent(*codes: str) -> Iterator[None]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in codes:
             raise
+
+
+def patiently(call: Callable[[], object], passes: Callable[[str, str], bool], for_s: float) -> None:
+    """Call, again with growing pauses while AWS says what will pass.
+
+    Args:
+        call: what to do.
+        passes: of an error's code and message, whether it will pass.
+        for_s: seconds after which it is believed that it will not.
+    """
+    from botocore.exceptions import ClientError
+
+    pause, end = 0.5, time.monotonic() + for_s
+    while True:
+        try:
+            call()
+            return
+        except ClientError as error:
+            said = error.response["Error"]
+            if not passes(said["Code"], said.get("Message", "")) or time.monotonic() + pause > end:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 8.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,9 +23,12 @@ from wrenlite.deploy.hello import hello
 from wrenlite.deploy.options import JSON, YES, Age, located
 from wrenlite.deploy.plan import Verb
 from wrenlite.deploy.resources import TEMPORARY, Bucket, Settings
+from wrenlite.errors import WrenliteError
 
 _LOOK_S = 2.0
 """Seconds between two looks at a log that is followed."""
+_LATE_MS = 60_000
+"""Milliseconds that an event of a log may come after newer ones."""
 
 
 @click.command()
@@ -102,13 +105,17 @@ def destroy(config: Config, *, keep_bucket: bool, yes: bool) -> None:
         _agree(
             f"Type the function's name ({settings.function}) to delete all of this", settings.function, yes
         )
-        deployment.apply(steps, show.progress)
+        try:
+            deployment.apply(steps, show.progress)
+        except (KeyboardInterrupt, WrenliteError):
+            click.echo("\nStopped. wrenlite destroy goes on from here.", err=True)
+            raise
     if keep_bucket or not settings.own_bucket:
         place = f"{settings.bucket}, {settings.prefix}/"
         click.echo(
             f"What is in the bucket stays ({place}); wrenlite cleanup deletes what is temporary there."
         )
-    _forget(config)
+    _forget(settings)
 
 
 def _agree(question: str, name: str, yes: bool) -> None:
@@ -138,13 +145,13 @@ def _contents(clients: Clients, settings: Settings) -> str:
     return f", with {count:,} objects ({size / 1e6:,.1f} MB), {kept:,} of them not temporary"
 
 
-def _forget(config: Config) -> None:
+def _forget(settings: Settings) -> None:
     """Take what is gone out of the settings' file, where it is in there."""
     path = configuration.place(configuration.environment(click.get_current_context().params["config"]))
     if path is None or not path.exists():
         return
     there = configuration.read(path)
-    if there.get("function", Config.function) == config.function and "bucket" in there:
+    if (there.get("function"), there.get("region")) == (settings.function, settings.region):
         gone = dict.fromkeys(WRITTEN)
         configuration.save(path, {**gone, "backend": None} if there.get("backend") == "aws" else gone)
         click.echo(f"Executor() runs on this machine's cores again ({path}).")
@@ -157,28 +164,31 @@ def _forget(config: Config) -> None:
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 def logs(config: Config, *, since: float, request: str | None, follow: bool) -> None:
     """Show the function's log."""
-    clients, _, settings = of_configuration(config)
+    clients, _, settings = of_configuration(config, blind=True)
     query: dict[str, Any] = {"logGroupName": settings.log_group}
     if request is not None:
         query["filterPattern"] = f'"{request}"'
     begin, seen = int((time.time() - since) * 1000), set[str]()
     while True:
-        fresh = [event for event in _events(clients, settings, query, begin) if event["eventId"] not in seen]
-        for event in fresh:
+        for event in _events(clients, settings, query, begin):
+            if event["eventId"] in seen:
+                continue
             when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
             click.echo(f"{when}  {event['message'].rstrip()}")
+            seen.add(event["eventId"])
+            begin = max(begin, event["timestamp"] - _LATE_MS)
         if not follow:
             break
-        seen |= {event["eventId"] for event in fresh}
         time.sleep(_LOOK_S)
 
 
 def _events(
     clients: Clients, settings: Settings, query: dict[str, Any], begin: int
-) -> Sequence[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     with clients.in_words(settings.log_group), absent("ResourceNotFoundException"):
         pages = clients["logs"].get_paginator("filter_log_events").paginate(**query, startTime=begin)
-        return [event for page in pages for event in page["events"]]
+        yield from (event for page in pages for event in page["events"])
+        return
     raise click.ClickException(f"there is no log {settings.log_group}: wrenlite-setup makes it")
 
 
@@ -193,7 +203,7 @@ def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool) -> N
     The bucket's own rules do so after a week; a bucket of yours may have none. Jobs that still run may need
     what is younger than they are.
     """
-    clients, account, settings = of_configuration(config)
+    clients, account, settings = of_configuration(config, blind=True)
     login = Login(lambda: clients.session)
     store = S3Store(
         settings.bucket,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from wrenlite.deploy.functions import Functions
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.resources import Function, Layer, Settings, chosen_before
-from wrenlite.errors import ConfigError
+from wrenlite.errors import AccessDenied, ConfigError
 
 Tell = Callable[[Action, float | None], None]
 """Is told of each step as it begins, with None, and as it ends, with its seconds."""
@@ -75,6 +76,14 @@ class Deployment:
         """What has to be done. Raises ConfigError where something is in the way that is not wrenlite's."""
         return plan(self.wanted(), self.found())
 
+    def leaves(self) -> str | None:
+        """The bucket that its function uses so far, where another one is wanted."""
+        found = self.look("function")
+        if found is None or not found.ours or not isinstance(found.resource, Function):
+            return None
+        bucket = dict(found.resource.environment).get("WRENLITE_BUCKET")
+        return None if bucket == self.settings.bucket else bucket
+
     def end(self) -> tuple[Action, ...]:
         """What has to be done so that nothing is left of it."""
         return plan((), self.found())
@@ -108,47 +117,55 @@ _UPLOADS = (Verb.CREATE, Verb.REPLACE)
 
 def deployed(clients: Clients, account: Account, function: str) -> Function | None:
     """A function that wrenlite has deployed under that name; None where there is none, or not wrenlite's."""
-    probe = Settings(account.id, account.region, "no-bucket", function, partition=account.partition)
+    probe = _settings(account, function, bucket="no-bucket")
     with clients.in_words(probe.function_arn):
-        found = Functions(clients, probe, function_zip).observe()
-    return found.resource if found is not None and found.ours else None  # type: ignore[return-value]
+        found = Functions(clients, probe, bytes).observe()
+    return found.resource if found and found.ours and isinstance(found.resource, Function) else None
 
 
-def settings_for(clients: Clients, account: Account, function: str, python: str, **given: Any) -> Settings:
+def settings_for(account: Account, function: str, before: Function | None, **given: Any) -> Settings:
     """Settings from what is given, over what was deployed before, over defaults.
 
     Args:
-        clients: to AWS.
         account: where.
         function: its name.
-        python: minor version of Python.
+        before: the function as it is there.
         **given: fields of ``Settings``; None: as before. No role is "", nothing reserved is 0.
 
     Raises ConfigError for what AWS would refuse.
     """
-    base = Settings(
-        account.id, account.region, "no-bucket", function, python=python, partition=account.partition
-    )
-    before = deployed(clients, account, function)
-    known: dict[str, Any] = {} if before is None else chosen_before(before, base.role_name)
+    base = _settings(account, function, bucket=default_bucket(account, function))
+    known: dict[str, Any] = {} if before is None else chosen_before(before, base.role)
     known |= {name: value for name, value in given.items() if value is not None}
     known |= {name: None for name in ("role_arn", "reserved") if not known.get(name)}
-    known["bucket"] = known.get("bucket") or default_bucket(account, function)
-    settings = replace(base, **{name: value for name, value in known.items() if value is not None})
-    account.check(settings)
-    with clients.in_words(f"arn:{account.partition}:s3:::{settings.bucket}"):
+    return replace(base, **{name: value for name, value in known.items() if value is not None})
+
+
+def whose_bucket(clients: Clients, settings: Settings) -> Settings:
+    """The settings, with whether the bucket is the user's own. Raises ConfigError where it cannot be used."""
+    with clients.in_words(f"arn:{settings.partition}:s3:::{settings.bucket}"):
         theirs = is_the_users_own(
-            clients, settings.bucket, account=account.id, region=account.region, function=function
+            clients,
+            settings.bucket,
+            account=settings.account,
+            region=settings.region,
+            function=settings.function,
         )
     return replace(settings, own_bucket=not theirs)
 
 
-def of_configuration(config: Config, **given: Any) -> tuple[Clients, Account, Settings]:
+def _settings(account: Account, function: str, bucket: str) -> Settings:
+    return Settings(
+        account.id, account.region, bucket, function, python=own_python(), partition=account.partition
+    )
+
+
+def of_configuration(config: Config, *, blind: bool = False) -> tuple[Clients, Account, Settings]:
     """What is deployed where a configuration says.
 
     Args:
         config: the configuration.
-        **given: as for ``settings_for``.
+        blind: where these credentials may not look at it, take the configuration's word.
 
     Raises CredentialsError, ConfigError, AccessDenied, StoreError.
     """
@@ -157,9 +174,21 @@ def of_configuration(config: Config, **given: Any) -> tuple[Clients, Account, Se
     if not region:
         raise ConfigError("no AWS region is set: --region, WRENLITE_REGION, or aws configure")
     clients, account = sign_in(session, check_region(session, region), config.endpoint_url)
-    prefix = None if config.prefix == Config.prefix else config.prefix
-    given = {"bucket": config.bucket, "prefix": prefix, **given}
-    return clients, account, settings_for(clients, account, config.function, own_python(), **given)
+    mine = place_in(config, account)
+    try:
+        before = deployed(clients, account, config.function)
+        return clients, account, whose_bucket(clients, settings_for(account, config.function, before, **mine))
+    except AccessDenied:
+        if not blind:
+            raise
+        return clients, account, settings_for(account, config.function, None, **mine)
+
+
+def place_in(config: Config, account: Account) -> dict[str, Any]:
+    """Bucket and prefix as configured; nothing where they are another account's."""
+    if config.bucket_owner not in (None, account.id):
+        return {"bucket": None, "prefix": None}
+    return {"bucket": config.bucket, "prefix": config.prefix}
 
 
 WRITTEN = ("profile", "region", "bucket", "bucket_owner", "prefix", "function")
@@ -185,7 +214,11 @@ def own_python() -> str:
 
 def default_bucket(account: Account, function: str) -> str:
     """A bucket's name that nobody else has."""
-    return f"{function.lower().replace('_', '-')}-{account.id}-{account.region}"[:63]
+    place = f"-{account.id}-{account.region}"
+    name = re.sub(r"[^a-z0-9-]", "-", function.lower()).strip("-") or "wrenlite"
+    if name != function or len(name + place) > 63:  # two functions must not come to the same
+        name = f"{name[: 63 - len(place) - 7].strip('-')}-{hashlib.sha256(function.encode()).hexdigest()[:6]}"
+    return name + place
 
 
 def _cache() -> Path:

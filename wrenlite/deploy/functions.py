@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from wrenlite.deploy.clients import Clients, absent
+from wrenlite.aws import mistakes
+from wrenlite.deploy.clients import Clients, absent, patiently
 from wrenlite.deploy.plan import Found
 from wrenlite.deploy.resources import TAG, Function, Layer, Settings
+from wrenlite.errors import BackendError
 
-_ROLE_S = 60.0
+_ROLE_S = 120.0
 """Seconds that a new role may take until Lambda can assume it."""
-_DIRECT_BYTES = 50 * 2**20
-"""What Lambda takes without the way by S3."""
+_SETTLES_S = 300.0
+"""Seconds that Lambda may take for what an earlier run has begun."""
+_DIRECT_BYTES = 10 * 2**20
+"""What goes to Lambda without the way by S3. It takes 50 MB, in one request with a third more in base64."""
 
 
 class Layers:
@@ -86,15 +90,18 @@ class Layers:
     def _delete(self, versions: Iterable[dict[str, Any]]) -> None:
         for version in versions:
             if _digest(version):
-                self._clients["lambda"].delete_layer_version(
-                    LayerName=self._settings.function, VersionNumber=version["Version"]
-                )
+                with absent("ResourceNotFoundException"):
+                    self._clients["lambda"].delete_layer_version(
+                        LayerName=self._settings.function, VersionNumber=version["Version"]
+                    )
 
 
 def _versions(clients: Clients, name: str) -> list[dict[str, Any]]:
     """All versions of a layer."""
-    pages = clients["lambda"].get_paginator("list_layer_versions").paginate(LayerName=name)
-    return [version for page in pages for version in page["LayerVersions"]]
+    with absent("ResourceNotFoundException"):
+        pages = clients["lambda"].get_paginator("list_layer_versions").paginate(LayerName=name)
+        return [version for page in pages for version in page["LayerVersions"]]
+    return []
 
 
 def _digest(version: Mapping[str, Any]) -> str:
@@ -122,13 +129,15 @@ class Functions:
         with absent("ResourceNotFoundException"):
             answer = client.get_function(FunctionName=name)
             found, tags = answer["Configuration"], answer.get("Tags", {})
+            if "TagsError" in answer:  # then nobody knows whose it is
+                raise mistakes.denied("lambda:ListTags", found["FunctionArn"])
             layers = [layer["Arn"] for layer in found.get("Layers", ())]
             function = Function(
                 name=name,
                 digest=found["CodeSha256"],
-                runtime=found["Runtime"],
+                runtime=found.get("Runtime", ""),  # one that is an image has none
                 architecture=found.get("Architectures", ["x86_64"])[0],
-                handler=found["Handler"],
+                handler=found.get("Handler", ""),
                 memory_mb=found["MemorySize"],
                 timeout_s=found["Timeout"],
                 ephemeral_mb=found.get("EphemeralStorage", {}).get("Size", 512),
@@ -136,6 +145,7 @@ class Functions:
                 environment=tuple(sorted(found.get("Environment", {}).get("Variables", {}).items())),
                 role=found["Role"],
                 layer=self._layer_digest(layers[0]) if layers else "",
+                state=_state(found),
             )
             return Found(function, tags.get(TAG) == name)
         return None
@@ -152,25 +162,48 @@ class Functions:
                 Tags={TAG: want.name},
             )
 
-        _once_the_role_is_known(call)
+        patiently(call, _role_is_new, _ROLE_S)
         client.get_waiter("function_active_v2").wait(FunctionName=want.name)
         self._reserve(want)
 
     def update(self, want: Function) -> None:
         """Set code and configuration, one after the other, each until it holds."""
         client = self._clients["lambda"]
-        client.get_waiter("function_active_v2").wait(FunctionName=want.name)  # of a run that was cut short
-        client.get_waiter("function_updated_v2").wait(FunctionName=want.name)
-        code = {"ZipFile": self._code(), "Architectures": [want.architecture]}
-        client.update_function_code(FunctionName=want.name, **code)
-        client.get_waiter("function_updated_v2").wait(FunctionName=want.name)
-        _once_the_role_is_known(lambda: client.update_function_configuration(**self._configuration(want)))
+        found = self._settled()
+        if found["CodeSha256"] != want.digest or found.get("Architectures", ["x86_64"]) != [
+            want.architecture
+        ]:
+            code = {"ZipFile": self._code(), "Architectures": [want.architecture]}
+            client.update_function_code(FunctionName=want.name, **code)
+            client.get_waiter("function_updated_v2").wait(FunctionName=want.name)
+        patiently(
+            lambda: client.update_function_configuration(**self._configuration(want)), _role_is_new, _ROLE_S
+        )
         client.get_waiter("function_updated_v2").wait(FunctionName=want.name)
         self._reserve(want)
 
+    def replace(self, want: Function) -> None:
+        """Make it anew: it holds nothing that would be lost."""
+        self.delete(want)
+        self.create(want)
+
     def delete(self, have: Function) -> None:
         """Delete it."""
-        self._clients["lambda"].delete_function(FunctionName=have.name)
+        with absent("ResourceNotFoundException"):
+            self._settled()
+            self._clients["lambda"].delete_function(FunctionName=have.name)
+
+    def _settled(self) -> dict[str, Any]:
+        """Its configuration, once nothing of an earlier run is under way any more."""
+        pause, end = 0.5, time.monotonic() + _SETTLES_S
+        while True:
+            answer = self._clients["lambda"].get_function(FunctionName=self._settings.function)
+            found: dict[str, Any] = answer["Configuration"]
+            busy = found.get("State") == "Pending" or found.get("LastUpdateStatus") == "InProgress"
+            if not busy or time.monotonic() > end:
+                return found
+            time.sleep(pause)
+            pause = min(2 * pause, 8.0)
 
     def _configuration(self, want: Function) -> dict[str, Any]:
         return {
@@ -195,26 +228,26 @@ class Functions:
 
     def _layer_arns(self, digest: str) -> list[str]:
         versions = _versions(self._clients, self._settings.function)
-        arns = {_digest(version): version["LayerVersionArn"] for version in versions}
-        return [arns[digest]] if digest else []
+        fits = [version for version in versions if digest and _digest(version) == digest]
+        if digest and not fits:
+            raise BackendError(
+                f"the layer {self._settings.function} has no version with these packages any more: somebody "
+                "has deleted it meanwhile. wrenlite-setup makes it again"
+            )
+        return [max(fits, key=lambda one: int(one["Version"]))["LayerVersionArn"]] if digest else []
 
     def _layer_digest(self, arn: str) -> str:
         versions = _versions(self._clients, self._settings.function)
         return next((_digest(one) for one in versions if one["LayerVersionArn"] == arn), "another")
 
 
-def _once_the_role_is_known(call: Callable[[], object]) -> None:
-    """Call Lambda, again with growing pauses while IAM has not yet told it of a new role."""
-    from botocore.exceptions import ClientError
+def _state(found: Mapping[str, Any]) -> str:
+    """In a word, from what Lambda says."""
+    if found.get("State") == "Failed":
+        return "failed"
+    return "update failed" if found.get("LastUpdateStatus") == "Failed" else "ready"
 
-    pause, end = 0.5, time.monotonic() + _ROLE_S
-    while True:
-        try:
-            call()
-            return
-        except ClientError as error:
-            unknown = "cannot be assumed" in error.response["Error"]["Message"]
-            if not unknown or time.monotonic() + pause > end:
-                raise
-        time.sleep(pause)
-        pause = min(2 * pause, 8.0)
+
+def _role_is_new(code: str, said: str) -> bool:
+    """Whether Lambda only has not heard of a new role yet."""
+    return "cannot be assumed" in said or "invalid for CreateGrant" in said

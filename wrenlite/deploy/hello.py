@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from wrenlite.aws.connect import connect
 from wrenlite.config import Config
-from wrenlite.errors import AccessDenied
+from wrenlite.errors import AccessDenied, ServiceUnavailable, WrenliteError
 from wrenlite.executor import Executor
 
 _ANSWER_S = 180.0
@@ -31,10 +32,10 @@ def hello(config: Config, *, patience_s: float = 0.0) -> Hello:
         config: where.
         patience_s: how long a role that was just made may take until it holds everywhere.
 
-    Raises what an executor raises.
+    Raises BackendError, and StoreError.
     """
     pause, end = 0.5, time.monotonic() + patience_s
-    with _executor(config) as executor:
+    with Executor(connect(config), progress=False) as executor:
         while True:
             try:
                 begun = time.monotonic()
@@ -45,18 +46,12 @@ def hello(config: Config, *, patience_s: float = 0.0) -> Hello:
             except AccessDenied:
                 if time.monotonic() + pause > end:
                     raise
+            except WrenliteError:
+                raise
+            except TimeoutError as error:
+                executor.shutdown(wait=False, cancel_futures=True)
+                raise ServiceUnavailable(
+                    f"no answer of the function within {_ANSWER_S:.0f} s: wrenlite logs shows what it printed"
+                ) from error
             time.sleep(pause)
             pause = min(2 * pause, 8.0)
-
-
-def _executor(config: Config) -> Executor:
-    return Executor.aws(
-        profile=config.profile,
-        region=config.region,
-        bucket=config.bucket,
-        bucket_owner=config.bucket_owner,
-        prefix=config.prefix,
-        function=config.function,
-        endpoint_url=config.endpoint_url,
-        progress=False,
-    )

@@ -46,11 +46,16 @@ class Roles:
         iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY, PolicyDocument=want.policy)
 
     def delete(self, have: Role) -> None:
-        """Delete its policy, and it."""
+        """Delete it, with the policies that it has, whoever gave them to it."""
         iam = self._clients["iam"]
         with absent("NoSuchEntity"):
-            iam.delete_role_policy(RoleName=have.name, PolicyName=_POLICY)
-        iam.delete_role(RoleName=have.name)
+            for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=have.name):
+                for policy in page["AttachedPolicies"]:
+                    iam.detach_role_policy(RoleName=have.name, PolicyArn=policy["PolicyArn"])
+            for page in iam.get_paginator("list_role_policies").paginate(RoleName=have.name):
+                for name in page["PolicyNames"]:
+                    iam.delete_role_policy(RoleName=have.name, PolicyName=name)
+            iam.delete_role(RoleName=have.name)
 
 
 class LogGroups:
@@ -84,4 +89,5 @@ class LogGroups:
 
     def delete(self, have: LogGroup) -> None:
         """Delete it."""
-        self._clients["logs"].delete_log_group(logGroupName=have.name)
+        with absent("ResourceNotFoundException"):
+            self._clients["logs"].delete_log_group(logGroupName=have.name)

@@ -43,6 +43,7 @@ def none_is_empty(context: click.Context, parameter: click.Parameter, value: str
 PROFILE = click.option("--profile", help="Of AWS's configuration files.  [default: boto3's own chain]")
 REGION = click.option("--region", help="Such as eu-west-1.  [default: the profile's]")
 FUNCTION = click.option("--function", help="Name of the Lambda function.  [default: wrenlite]")
+BUCKET = click.option("--bucket", help="S3 bucket.  [default: the function's]")
 CONFIG = click.option(
     "--config", type=click.Path(dir_okay=False, path_type=Path), help="File of the settings."
 )
@@ -60,9 +61,16 @@ def located(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_config(
-        *, profile: str | None, region: str | None, function: str | None, config: Path | None, **more: Any
+        *,
+        profile: str | None,
+        region: str | None,
+        function: str | None,
+        bucket: str | None,
+        config: Path | None,
+        **more: Any,
     ) -> None:
         with show.clear_errors():
-            command(load(config, profile=profile, region=region, function=function), **more)
+            given = {"profile": profile, "region": region, "function": function, "bucket": bucket}
+            command(load(config, **given), **more)
 
-    return PROFILE(REGION(FUNCTION(CONFIG(with_config))))
+    return PROFILE(REGION(FUNCTION(BUCKET(CONFIG(with_config)))))

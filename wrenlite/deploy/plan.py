@@ -2,7 +2,7 @@
 
 ::
 
-    want = desired(settings)          have = provider.observe()
+    want = desired(settings)          have = what is found
               └────────▶ plan(want, have) ◀────────┘
                               │  Create, Update, Replace, Keep, Delete, each with its reason
                               ▼
@@ -19,7 +19,7 @@ from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
 
-from wrenlite.deploy.resources import Layer, Resource
+from wrenlite.deploy.resources import Function, Layer, Resource, Role
 from wrenlite.errors import ConfigError
 
 
@@ -53,6 +53,8 @@ class Action(NamedTuple):
 
 
 _ORDER = ("bucket", "role", "log group", "layer", "function")
+_HOW = {"log group": ": aws logs delete-log-group --log-group-name {}"}
+"""How to delete what Lambda may have made by itself."""
 _WORDS = {
     "digest": "code",
     "memory_mb": "memory in MB",
@@ -71,7 +73,14 @@ def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
     Raises ConfigError where a resource of that name is there that is not wrenlite's.
     """
     there = {(found.resource.kind, found.resource.name): found for found in have}
-    steps = [_step(resource, there.pop((resource.kind, resource.name), None)) for resource in want]
+    steps: list[Action] = []
+    for resource in want:
+        step = _step(resource, there.pop((resource.kind, resource.name), None))
+        new_role = any(isinstance(one.resource, Role) and one.verb is Verb.CREATE for one in steps)
+        if new_role and isinstance(resource, Function) and step.verb is not Verb.CREATE:
+            # What Lambda was once granted belonged to the old role, not to its name.
+            step = Action(Verb.REPLACE, resource, "its role is made anew")
+        steps.append(step)
     left = sorted(there.values(), key=lambda found: -_ORDER.index(found.resource.kind))
     return (
         *steps,
@@ -85,9 +94,11 @@ def _step(want: Resource, found: Found | None) -> Action:
     if not found.ours:
         raise ConfigError(
             f"there is a {want.kind} {want.name!r} already, which is not wrenlite's: it has no tag of ours. "
-            "Choose another name, or delete it yourself"
+            f"Choose another --function, or delete it yourself{_HOW.get(want.kind, '').format(want.name)}"
         )
     changes = _changes(want, found.resource)
+    if isinstance(found.resource, Function) and found.resource.state == "failed":
+        return Action(Verb.REPLACE, want, "it has failed, and can only be made anew")
     if not changes:
         return Action(Verb.KEEP, want, "is as wanted")
     if isinstance(want, Layer) and isinstance(found.resource, Layer):

@@ -46,26 +46,34 @@ def of_client(settings: Settings) -> Policy:
             _allow(["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"], [settings.function_arn]),
             # The account's limit of concurrency belongs to no resource.
             _allow(["lambda:GetAccountSettings"], ["*"]),
-            _allow(["s3:PutObject"], _objects(settings, ["code", "args", "refs"])),
-            _allow(["s3:GetObject"], _objects(settings, ["results", "outputs"])),
-            _allow(["s3:DeleteObject"], _objects(settings, [*TEMPORARY, "outputs"])),
-            _listing(settings, [*TEMPORARY, "outputs"]),
+            *_of_users(settings),
         ]
     )
+
+
+def _of_users(settings: Settings) -> list[dict[str, Any]]:
+    """What users do in the bucket."""
+    return [
+        _allow(["s3:PutObject"], _objects(settings, ["code", "args", "refs"])),
+        _allow(["s3:GetObject"], _objects(settings, ["results", "outputs"])),
+        _allow(["s3:DeleteObject"], _objects(settings, [*TEMPORARY, "outputs"])),
+        _listing(settings, [*TEMPORARY, "outputs"]),
+    ]
 
 
 def of_deployer(settings: Settings) -> Policy:
     """What somebody needs who runs wrenlite-setup, doctor, logs and destroy: these resources by their names.
 
-    Signing in (``sts:GetCallerIdentity``) needs no permission.
+    Signing in (``sts:GetCallerIdentity``) needs no permission. Who may write a role's policy and pass the
+    role to a function can do whatever roles can: this is an administrator's policy, however short it is.
     """
     layer = f"arn:{settings.partition}:lambda:{settings.region}:{settings.account}:layer:{settings.function}"
     log, bucket = _log_group(settings), f"arn:{settings.partition}:s3:::{settings.bucket}"
     layers = f"{bucket}/{settings.prefix}/layers/*"
     logs = ["FilterLogEvents", "ListTagsForResource", "PutRetentionPolicy", "TagResource"]
     function = ["CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"]
-    function += ["GetFunctionConfiguration", "InvokeFunction", "PutFunctionConcurrency", "TagResource"]
-    function += ["UpdateFunctionCode", "UpdateFunctionConfiguration"]
+    function += ["GetFunctionConfiguration", "InvokeFunction", "ListTags", "PutFunctionConcurrency"]
+    function += ["TagResource", "UpdateFunctionCode", "UpdateFunctionConfiguration"]
     statements = [
         _allow(_actions("lambda", function), [settings.function_arn]),
         _allow(_actions("lambda", ["ListLayerVersions", "PublishLayerVersion"]), [layer]),
@@ -77,7 +85,7 @@ def of_deployer(settings: Settings) -> Policy:
         _allow(["logs:DescribeLogGroups"], [f"{log.partition(':log-group:')[0]}:log-group:*"]),
         _allow(_actions("s3", _BUCKET if settings.own_bucket else _BUCKET_OF_THE_USERS), [bucket]),
         _allow(["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], [layers]),
-        *of_client(settings)["Statement"][2:],
+        *_of_users(settings),
     ]
     if settings.own_bucket:  # to empty it
         statements.append(_allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*"]))
@@ -98,7 +106,8 @@ _BUCKET = (
 )
 _ROLE = (
     *("CreateRole", "DeleteRole", "GetRole", "TagRole", "UpdateAssumeRolePolicy"),
-    *("DeleteRolePolicy", "GetRolePolicy", "PutRolePolicy"),
+    *("DeleteRolePolicy", "DetachRolePolicy", "GetRolePolicy", "ListAttachedRolePolicies"),
+    *("ListRolePolicies", "PutRolePolicy"),
 )
 
 
@@ -116,8 +125,8 @@ def of_bucket(settings: Settings) -> Policy:
     return _policy([statement])
 
 
-def lifecycle(settings: Settings) -> Policy:
-    """When the bucket forgets: temporary objects, and uploads that were never finished."""
+def lifecycle(settings: Settings) -> list[dict[str, Any]]:
+    """Rules for when the bucket forgets: temporary objects, and uploads that were never finished."""
     rules: list[dict[str, Any]] = [
         {
             "ID": f"wrenlite-{part}",
@@ -135,7 +144,7 @@ def lifecycle(settings: Settings) -> Policy:
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
         }
     )
-    return {"Rules": rules}
+    return rules
 
 
 def _log_group(settings: Settings) -> str:

@@ -25,6 +25,7 @@ from wrenlite.deploy.resources import (
     Role,
     Settings,
     canonical,
+    canonical_rules,
 )
 
 
@@ -38,7 +39,7 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
     """
     wanted: list[Resource] = []
     if settings.own_bucket:
-        rules = canonical(policies.lifecycle(settings))
+        rules = canonical_rules(policies.lifecycle(settings))
         wanted.append(Bucket(settings.bucket, canonical(policies.of_bucket(settings)), rules))
     if settings.role_arn is None:
         own = canonical(policies.of_function(settings))
@@ -101,17 +102,13 @@ class Provider:
         found: Found | None = self._kinds[kind].observe()
         return found
 
-    def observe(self) -> list[Found]:
-        """What is there of a deployment with these settings."""
-        return [found for kind in self.kinds if (found := self.look(kind)) is not None]
-
     def apply(self, action: Action) -> None:
         """Take one step. Running a plan again after it was cut short completes it."""
         of_kind, resource = self._kinds[action.resource.kind], action.resource
         steps: dict[Verb, Callable[[Resource], None]] = {
             Verb.CREATE: of_kind.create,
             Verb.UPDATE: of_kind.update,
-            Verb.REPLACE: of_kind.update,
+            Verb.REPLACE: getattr(of_kind, "replace", of_kind.update),
             Verb.DELETE: of_kind.delete,
         }
         if action.verb in steps:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -60,7 +61,11 @@ class Settings:
                 f"bucket {bucket!r}", not _RESERVED.search(bucket), "another name: S3 keeps that for itself"
             )
         parse("prefix", self.prefix)
-        _check("function", re.fullmatch(r"[\w-]{1,64}", self.function), "1 to 64 letters, digits, - and _")
+        _check(
+            "function",
+            re.fullmatch(r"[\w-]{1,64}", self.function, re.ASCII),
+            "1 to 64 letters, digits, - and _",
+        )
         longest = 63 - len(self.region)
         _check("function", self.role_arn or len(self.function) <= longest, f"{longest} characters at most")
         _check("memory_mb", 128 <= self.memory_mb <= 10_240, "128 to 10,240 MB")
@@ -178,21 +183,31 @@ class Function:
     """Its ARN."""
     layer: str
     """Digest of the layer; empty where there is none."""
+    state: str = "ready"
+    """Or ``failed``: it can only be made anew. Or ``update failed``."""
 
 
-def chosen_before(function: Function, role_name: str) -> dict[str, Any]:
+def chosen_before(function: Function, role: str) -> dict[str, Any]:
     """Settings that a function was deployed with: what the next run begins with.
 
     Args:
         function: as it was found.
-        role_name: of the role that wrenlite makes for it; another one is the user's own.
+        role: ARN of the role that wrenlite makes for it; another one is the user's own.
+
+    Raises ConfigError where somebody has changed what cannot be read off it.
     """
     environment = dict(function.environment)
-    lists = json.loads(environment.get(CHOSEN, "{}"))
+    try:
+        lists = dict(json.loads(environment.get(CHOSEN, "{}")))
+    except ValueError as error:
+        raise ConfigError(
+            f"the function {function.name} has {CHOSEN} in its environment as nobody can read it: {error}. "
+            "Remove that variable; wrenlite-setup sets it again"
+        ) from error
     return {
         "bucket": environment.get("WRENLITE_BUCKET"),
         "prefix": environment.get("WRENLITE_PREFIX"),
-        "role_arn": None if function.role.endswith(f"/{role_name}") else function.role,
+        "role_arn": None if function.role == role else function.role,
         "memory_mb": function.memory_mb,
         "timeout_s": function.timeout_s,
         "architecture": function.architecture,
@@ -206,5 +221,30 @@ Resource: TypeAlias = Bucket | Role | LogGroup | Layer | Function
 
 
 def canonical(policy: Any) -> str:
-    """A policy as text that is equal where the policies are."""
-    return json.dumps(policy, sort_keys=True, separators=(",", ":"))
+    """A policy as text that is equal where the policies are, however AWS gives them back."""
+    statements = [_statement(one) for one in policy.get("Statement", ())]
+    ordered = {**policy, "Statement": sorted(statements, key=json.dumps)}
+    return json.dumps(ordered, sort_keys=True, separators=(",", ":"))
+
+
+def canonical_rules(rules: Sequence[dict[str, Any]]) -> str:
+    """The rules of a bucket's lifecycle, likewise."""
+    plain = [{**rule, "Filter": {"Prefix": rule.get("Filter", {}).get("Prefix", "")}} for rule in rules]
+    return json.dumps(sorted(plain, key=lambda rule: str(rule.get("ID"))), sort_keys=True)
+
+
+def _statement(statement: dict[str, Any]) -> dict[str, Any]:
+    """With lists for what may be one text or a list of them, and in order."""
+    found = dict(sorted(statement.items()))
+    for name in ("Action", "Resource", "Principal", "Condition"):
+        if name in found:
+            found[name] = _listed(found[name], inside=name in ("Action", "Resource"))
+    return found
+
+
+def _listed(value: Any, *, inside: bool = True) -> Any:
+    if isinstance(value, dict):
+        return {name: _listed(one) for name, one in sorted(value.items())}
+    if isinstance(value, str):
+        return [value] if inside else value  # Principal: "*" is no list
+    return sorted(value)

@@ -95,6 +95,11 @@ def policies_of(settings: Settings, whose: Sequence[str]) -> None:
         if len(whose) > 1:
             click.echo(f"\n{_WHOSE[one]}:")
         click.echo(policy(settings, one))
+        if one == "deployer":
+            click.echo(
+                "Who has this can give the function's role any permission: it is for administrators.",
+                err=True,
+            )
 
 
 def steps(deployment: Deployment, actions: Sequence[Action]) -> Iterator[str]:
@@ -104,6 +109,9 @@ def steps(deployment: Deployment, actions: Sequence[Action]) -> Iterator[str]:
         rows.append(("use", "bucket", settings.bucket, "yours: used as it is, never changed or deleted"))
     if settings.role_arn is not None:
         rows.append(("use", "role", settings.role_arn, "yours: used as it is, never changed or deleted"))
+    left = deployment.leaves()
+    if left is not None:
+        rows.append(("leave", "bucket", left, "used so far: it stays, with what is in it"))
     for action in actions:
         resource, why = action.resource, action.reason
         if action.verb is Verb.CREATE:

@@ -18,9 +18,17 @@ import click
 from wrenlite import config as configuration
 from wrenlite.config import Config, parse
 from wrenlite.deploy import options, show
-from wrenlite.deploy.account import Account, check_region, new_session, sign_in
+from wrenlite.deploy.account import Account, check_region, new_session, profiles, sign_in
 from wrenlite.deploy.clients import Clients
-from wrenlite.deploy.deployment import WRITTEN, Deployment, own_python, settings_for, settled
+from wrenlite.deploy.deployment import (
+    WRITTEN,
+    Deployment,
+    deployed,
+    place_in,
+    settings_for,
+    settled,
+    whose_bucket,
+)
 from wrenlite.deploy.hello import hello
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import Role, Settings
@@ -59,12 +67,19 @@ class Wizard:
         """
         self._given = given
         self._asks = asks
-        self._before = options.load(given["config"], profile=given["profile"])
+        self._before = options.load(
+            given["config"], **{name: given[name] for name in ("profile", "region", "function")}
+        )
         self._chosen: dict[str, Any] = {name: given[name] for name in ("bucket", "prefix", *ADVANCED)}
-        self._function: str = given["function"] or self._before.function
+        self._function = self._before.function
         self._session = new_session(self._profile())
         self._clients, self.account = self._sign_in()
-        self.deployment = self._choose()
+
+    def policy_settings(self) -> Settings:
+        """Settings for who only wants to see policies, and may not look at anything yet."""
+        mine = {name: value for name, value in self._chosen.items() if value is not None}
+        known = {**place_in(self._before, self.account), **mine}
+        return settings_for(self.account, self._function, None, **known)
 
     def _answer(self, name: str, question: str, default: Any, check: Callable[[Any], Any]) -> Any:
         """One answer, checked. Raises click.UsageError where there is none."""
@@ -81,9 +96,7 @@ class Wizard:
 
     def _profile(self) -> str | None:
         """The profile; asked for where there are several, and nothing says which."""
-        from botocore.session import Session
-
-        there = Session().available_profiles
+        there = profiles()
         known = self._before.profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_ACCESS_KEY_ID")
         if not self._asks or known or len(there) < 2:
             return self._before.profile
@@ -115,17 +128,19 @@ class Wizard:
     def _settings(self, **more: Any) -> Settings:
         """Settings with what was chosen so far. Raises ConfigError."""
         chosen = {**self._chosen, **more}
-        for name, usual in (("bucket", None), ("prefix", Config.prefix)):
-            before = getattr(self._before, name)
-            if chosen[name] is None and before != usual:
-                chosen[name] = before
-        return settings_for(self._clients, self.account, self._function, own_python(), **chosen)
+        mine = place_in(self._before, self.account) if self._function == self._before.function else {}
+        chosen |= {name: value for name, value in mine.items() if chosen[name] is None}
+        before = deployed(self._clients, self.account, self._function)
+        settings = settings_for(self.account, self._function, before, **chosen)
+        self.account.check(settings, before.reserved if before else None)
+        return whose_bucket(self._clients, settings)
 
-    def _choose(self) -> Deployment:
+    def choose(self) -> None:
+        """Ask for what everybody chooses."""
         usual = self._settings()
         for name, question in (("bucket", "S3 bucket"), ("prefix", "Prefix of keys in the bucket")):
             self._chosen[name] = self._answer(name, question, getattr(usual, name), self._checks(name))
-        return Deployment(self._clients, self._settings())
+        self.deployment = Deployment(self._clients, self._settings())
 
     def _checks(self, name: str, meaning: Callable[[str], Any] = str) -> Callable[[Any], Any]:
         """A check of that one setting, with the others as they are."""
@@ -290,8 +305,10 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, whose: str | N
             return
         wizard = Wizard(given, asks=not (yes or looks))
         if whose is not None:
-            show.policies_of(wizard.deployment.settings, [whose])
-        elif as_json:
+            show.policies_of(wizard.policy_settings(), [whose])
+            return
+        wizard.choose()
+        if as_json:
             click.echo(show.as_json(wizard.account, wizard.deployment, wizard.deployment.plan()))
         elif dry_run:
             show.plan(wizard.account, wizard.deployment, wizard.deployment.plan())
