@@ -180,7 +180,7 @@ def _text(value: Any) -> str:
 
 def _prefix(value: Any) -> str:
     text = _text(value).strip("/")
-    if not all(re.fullmatch(r"[\w.!'()*-]+", part) and part.strip(".") for part in text.split("/")):
+    if not all(re.fullmatch(r"[\w.!'()*-]+", part, re.ASCII) and part.strip(".") for part in text.split("/")):
         raise ValueError
     return text
 
@@ -262,7 +262,7 @@ _MEANING = {
     "region": "a region such as eu-west-1",
     "bucket": "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens",
     "bucket_owner": "an AWS account: 12 digits",
-    "prefix": "parts of a key with / between them",
+    "prefix": "letters, digits and .-_!'()* with / between the parts",
     "function": "a Lambda function's name or ARN",
     "endpoint_url": "a URL, http:// or https://",
     "max_concurrency": "a whole number from 1",

@@ -92,8 +92,8 @@ def test_create_change_shrink_and_maps_between(made, bed):
 
     made.settings = {"memory_mb": 512, "read": ("usgs-landsat",)}
     steps = made.steps()
-    assert steps["function"].reason == "memory in MB: 1769 → 512, environment differs"
-    assert steps["role"].reason == "policy differs"
+    assert steps["function"].reason == "memory in MB: 1769 → 512, read +usgs-landsat"
+    assert steps["role"].reason == "policy +s3:GetObject(usgs-landsat/*) +s3:ListBucket(usgs-landsat)"
     assert set(steps) == {"function", "role"}
     made.run()
     assert made.steps() == {}
@@ -101,7 +101,10 @@ def test_create_change_shrink_and_maps_between(made, bed):
     made.settings = {"packages": ("in-the-layer==2.0",)}
     steps = made.steps()
     assert steps["layer"].verb is Verb.REPLACE
-    assert steps["function"].reason == "environment differs, layer differs"
+    assert steps["function"].reason == (
+        "packages -in-the-layer==1.0 +in-the-layer==2.0, "
+        "layer -in-the-layer==1.0 +in-the-layer==2.0, layer differs"
+    )
     made.run()
     assert mapped() == [("2.0", n) for n in range(3)]
     versions = made.clients["lambda"].list_layer_versions(LayerName="deployed")["LayerVersions"]
@@ -371,8 +374,8 @@ def test_a_large_layer_goes_by_way_of_the_bucket(made, index):
     [
         ({"reserved": 950}, r"reserved concurrency 950: .* keeps 100 of those free: 900 at most"),
         ({"bucket": "sthree-mine"}, "S3 keeps that for itself"),
-        ({"packages": tuple(f"package-{n}" for n in range(300))}, "3,000 characters at most"),
-        ({"timeout_s": 901}, "timeout_s: must be 1 to 900"),
+        ({"packages": tuple(f"package-{n}" for n in range(300))}, "1,500 characters at most"),
+        ({"timeout_s": 901}, "--timeout: must be 1 to 900"),
     ],
 )
 def test_what_aws_would_refuse_is_refused_before_anything_is_made(made, settings, words):

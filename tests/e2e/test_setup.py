@@ -1,5 +1,6 @@
 """``wrenlite-setup`` and the commands around it, as they are typed, on an AWS account with nothing in it."""
 
+import functools
 import json
 import os
 import re
@@ -9,10 +10,16 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import botocore.session
 import pexpect
 import pytest
+from click.testing import CliRunner
+
+from tests.aws.wheels import wheel
+from wrenlite import cli
+from wrenlite.deploy import wizard
 
 BIN = Path(sys.executable).parent
 BUCKET = "typed-123456789012-us-east-1"
@@ -28,16 +35,12 @@ def typed(bed, index, tmp_path, monkeypatch):
     monkeypatch.setenv("WRENLITE_FUNCTION", "typed")
     monkeypatch.setenv("COLUMNS", "120")
 
-    def run(*arguments, program="wrenlite", **env):
-        return subprocess.run(
-            [str(BIN / program), *arguments],
-            env={**os.environ, **env},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+    def run(*arguments, program=cli.main, **env):
+        """In this process, which is faster; there is no terminal."""
+        ended = CliRunner().invoke(program, arguments, env=env)
+        if ended.exception is not None and not isinstance(ended.exception, SystemExit):
+            raise ended.exception
+        return SimpleNamespace(returncode=ended.exit_code, stdout=ended.stdout, stderr=ended.stderr)
 
     yield run
     if left():
@@ -45,23 +48,23 @@ def typed(bed, index, tmp_path, monkeypatch):
     assert left() == []
 
 
+@functools.cache
+def client(service, profile):
+    return botocore.session.Session(profile=profile).create_client(service, region_name="us-east-1")
+
+
 def left(profile=None):
     """What there is in the account, as its own lists say."""
-    session = botocore.session.Session(profile=profile)
-
-    def client(name):
-        return session.create_client(name, region_name="us-east-1")
-
-    names = [one["Name"] for one in client("s3").list_buckets()["Buckets"]]
-    names += [one["RoleName"] for one in client("iam").list_roles()["Roles"]]
-    names += [one["logGroupName"] for one in client("logs").describe_log_groups()["logGroups"]]
-    names += [one["LayerName"] for one in client("lambda").list_layers()["Layers"]]
-    names += [one["FunctionName"] for one in client("lambda").list_functions()["Functions"]]
+    names = [one["Name"] for one in client("s3", profile).list_buckets()["Buckets"]]
+    names += [one["RoleName"] for one in client("iam", profile).list_roles()["Roles"]]
+    names += [one["logGroupName"] for one in client("logs", profile).describe_log_groups()["logGroups"]]
+    names += [one["LayerName"] for one in client("lambda", profile).list_layers()["Layers"]]
+    names += [one["FunctionName"] for one in client("lambda", profile).list_functions()["Functions"]]
     return [name for name in names if "typed" in name]
 
 
 def setup(typed, *arguments, **env):
-    return typed(*arguments, program="wrenlite-setup", **env)
+    return typed(*arguments, program=wizard.main, **env)
 
 
 def test_one_sitting(typed, bed, tmp_path):
@@ -120,7 +123,7 @@ def test_one_sitting(typed, bed, tmp_path):
     assert left() == [BUCKET]
     assert tomllib.loads((tmp_path / "config.toml").read_text()) == {}
     gone = typed("destroy", "--yes")
-    assert f"delete  bucket    {BUCKET}, with" in gone.stdout
+    assert f"delete  bucket     {BUCKET}, which is empty" in gone.stdout
     assert left() == []
     assert "nothing of wrenlite's" in typed("destroy", "--yes").stdout
     ill = typed("doctor")
@@ -146,6 +149,56 @@ def test_only_looking_writes_nothing(typed, bed, tmp_path):
     assert left() == []
 
 
+def test_two_deployments_have_nothing_in_common(typed, bed, tmp_path):
+    assert setup(typed, "--yes").returncode == 0
+    second = setup(typed, "--yes", "--function", "typed2", "--memory", "512")
+    assert "names the function typed so far: from now on typed2" in second.stdout
+    assert re.search(r"create +bucket +typed2-123456789012-us-east-1", second.stdout)
+    client("s3", None).put_object(
+        Bucket="typed2-123456789012-us-east-1", Key="wrenlite/outputs/mine", Body=b"precious"
+    )
+    assert typed("doctor", "--function", "typed2").returncode == 0
+    gone = typed("destroy", "--yes", "--function", "typed")
+    assert f"delete  bucket     {BUCKET}" in gone.stdout
+    assert "does not name it" not in gone.stdout, "the settings are about the other one"
+    assert typed("test", "--function", "typed2").returncode == 0
+    gone = typed("destroy", "--yes", "--function", "typed2")
+    assert "with 1 objects" not in gone.stdout
+    assert "1 of them outputs" in gone.stdout
+
+
+def test_what_changes_is_said_item_by_item(typed, tmp_path):
+    setup(typed, "--yes")
+    plan = setup(
+        typed,
+        "--dry-run",
+        "--package",
+        "in-the-layer==1.0",
+        "--read",
+        "mine-to-read",
+        "--architecture",
+        "arm64",
+    ).stdout
+    assert "packages +in-the-layer==1.0" in plan
+    assert "read +mine-to-read" in plan
+    assert "+s3:GetObject(mine-to-read/*)" in plan
+    assert "architecture: x86_64 → arm64: a new version" in plan
+    plan = setup(typed, "--dry-run", "--bucket", "typed-another").stdout
+    assert re.search(rf"leave +bucket +{BUCKET} +used so far: it stays", plan)
+    command = [str(BIN / "wrenlite-setup"), "--dry-run", "--memory", "512"]
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert "memory in MB: 1769 ? 512" in ended.stdout, "a terminal that has no arrows"
+
+
+def test_a_broken_layer_is_found_out(typed, index):
+    wheel(index, "broken_here", "1.0", {"__init__.py": "raise ImportError('no such library')"})
+    ended = setup(typed, "--yes", "--package", "broken-here")
+    assert ended.returncode == 1
+    assert "the layer is not as it should be: broken-here: ImportError: no such library" in ended.stderr
+    assert typed("doctor").returncode == 1
+
+
 def test_nobody_to_ask(typed, tmp_path):
     ended = setup(typed, "--prefix", "mine")
     assert ended.returncode == 2
@@ -162,6 +215,7 @@ def test_nobody_to_ask(typed, tmp_path):
 
 def test_settings_for_local_cores_keep_what_else_is_in_the_file(typed, tmp_path):
     (tmp_path / "config.toml").write_text('# mine\nbackend = "aws"\nworkers = 3 # few\n')
+    assert setup(typed, "--local", "--dry-run").returncode == 2
     ended = setup(typed, "--local", "--yes")
     assert "Executor() runs on this machine's" in ended.stdout
     assert (tmp_path / "config.toml").read_text() == '# mine\nbackend = "local"\nworkers = 3 # few\n'
@@ -262,11 +316,19 @@ NOWHERE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADA
         (["--profile", "nobody"], {}, "The config profile (nobody) could not be found. There are: mine"),
         ([], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot reach AWS in us-east-1"),
         (["--region", "eu-wst-1"], {}, "there is no region 'eu-wst-1' with Lambda; there are eu-west-1"),
-        (["--reserved-concurrency", "950"], {}, "keeps 100 of them free"),
+        (["--reserved-concurrency", "950"], {}, "keeps 100 of those free"),
         (["--package", "no-such-thing"], {}, "these packages cannot be had for Python"),
-        (["--memory", "40000"], {}, "memory_mb: must be 128 to 10,240 MB"),
+        (["--memory", "40000"], {}, "--memory: must be 128 to 10,240 MB"),
         (["--bucket", "No_Bucket"], {}, "bucket = 'No_Bucket': must be a bucket's name"),
-        (["--function", "arn:aws:lambda:us-east-1:123456789012:function:typed"], {}, "function: must be"),
+        (["--function", "arn:aws:lambda:us-east-1:123456789012:function:typed"], {}, "--function: must be"),
+        (["--package", "=>2"], {}, "--package '=>2': must be a package's name"),
+        (["--role-arn", "arn:aws:iam::123456789012:role/typed-none"], {}, "there is no role arn:aws:iam"),
+        (
+            ["--role-arn", "arn:aws:iam::999999999999:role/mine"],
+            {},
+            "is of another account than 123456789012",
+        ),
+        ([], {"AWS_ENDPOINT_URL": "foo"}, "AWS_ENDPOINT_URL must be URLs"),
         (["--config", "/proc/nowhere/config.toml"], {}, "cannot write /proc/nowhere/config.toml"),
     ],
 )
@@ -375,19 +437,24 @@ def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
     terminal.sees("The policy of who runs wrenlite-setup and destroy:")
     terminal.sees('"iam:PassRole"')
     terminal.sees("The policy of the function's role:")
-    terminal.answer("Go ahead?", "a")
+    terminal.answer("Go ahead?", "what")
+    terminal.answer("Go ahead?", "A")
     terminal.answer("Name of the function [typed]:")
-    terminal.answer("ARN of a role of your own")
+    terminal.answer("ARN of a role of your own, or none [none]:")
     terminal.answer("Memory in MB, 128 to 10240; 1769 is one CPU [1769]:", "64")
-    terminal.sees("memory_mb: must be 128 to 10,240 MB")
+    terminal.sees("--memory: must be 128 to 10,240 MB")
     terminal.answer("Memory in MB", "512")
     terminal.answer("Time-out in seconds, 1 to 900 [900]:", "20")
     terminal.answer("Architecture, x86_64 or arm64 [x86_64]:")
     terminal.answer("Ephemeral storage in MB, 512 to 10240 [512]:", "1024")
+    terminal.answer("Reserved concurrency", "few")
+    terminal.sees("'few' is no whole number")
     terminal.answer("Reserved concurrency", "3")
+    terminal.answer("Packages beside the usual ones", "numpy=>2")
+    terminal.sees("--package 'numpy=>2': must be a package's name")
     terminal.answer("Packages beside the usual ones", "in-the-layer==1.0")
     terminal.answer("Further buckets that tasks may read", "usgs-landsat")
-    terminal.answer("Further buckets that tasks may write to")
+    terminal.answer("Further buckets that tasks may write to", "none")
     terminal.sees("in-the-layer==1.0")
     terminal.sees("512 MB, 20 s, 3 at once at most")
     terminal.answer("Go ahead?", "y")
@@ -426,7 +493,7 @@ def test_no_consent_and_ctrl_c_leave_nothing(terminals, tmp_path):
     for question in ("Region", "S3 bucket", "Prefix", "File for the settings"):
         terminal.answer(question)
     terminal.answer("Go ahead?", "n")
-    terminal.sees("Nothing was created.")
+    terminal.sees("Nothing was changed.")
     terminal.ends(1)
     terminal = terminals()
     terminal.answer("Region")

@@ -33,13 +33,38 @@ def test_a_layer_is_the_same_each_time_and_holds_what_tasks_need():
     assert build("little==1.0") == one
     assert names(one) == [
         "python/little-1.0.dist-info/METADATA",
+        "python/little-1.0.dist-info/RECORD",
         "python/little-1.0.dist-info/WHEEL",
         "python/little/__init__.py",
         "python/smaller-2.0.dist-info/METADATA",
+        "python/smaller-2.0.dist-info/RECORD",
         "python/smaller-2.0.dist-info/WHEEL",
         "python/smaller/__init__.py",
     ]
     assert 3_000 < one.unpacked < 4_000
+    with zipfile.ZipFile(io.BytesIO(one.content)) as archive:
+        record = archive.read("python/little-1.0.dist-info/RECORD").decode()
+    assert record.splitlines() == [
+        f"{name},,"
+        for name in ("little-1.0.dist-info/METADATA", "little-1.0.dist-info/WHEEL", "little/__init__.py")
+    ]
+
+
+def test_a_package_that_imports_its_own_tests_keeps_them(index):
+    text = "from needy.tests.runner import TestRunner\n"
+    wheel(index, "needy", "1.0", {"__init__.py": text, "tests/__init__.py": "", "tests/runner.py": ""})
+    assert "python/needy/tests/runner.py" in names(build("needy"))
+
+
+def test_settings_around_the_working_folder_decide_nothing(index, tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "uv.toml").write_text('[pip]\nfind-links = ["/nowhere"]\nno-index = true\n')
+    (tmp_path / "home" / "uv").mkdir(parents=True)
+    (tmp_path / "uv.toml").rename(tmp_path / "home" / "uv" / "uv.toml")
+    monkeypatch.delenv("UV_CONFIG_FILE")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "project")
+    assert "python/little/__init__.py" in names(build("little"))
 
 
 def asked(*requirements, python="3.12", architecture="arm64"):

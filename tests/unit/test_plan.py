@@ -92,20 +92,20 @@ def test_what_is_not_ours_is_neither_changed_nor_deleted():
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"),
+    ("setting", "value", "option"),
     [
-        ("memory_mb", 40_000),
-        ("timeout_s", 901),
-        ("architecture", "sparc"),
-        ("ephemeral_mb", 1),
-        ("reserved", 0),
-        ("function", "no spaces"),
-        ("account", "12"),
-        ("role_arn", "me"),
+        ("memory_mb", 40_000, "--memory"),
+        ("timeout_s", 901, "--timeout"),
+        ("architecture", "sparc", "--architecture"),
+        ("ephemeral_mb", 1, "--ephemeral-storage"),
+        ("reserved", 0, "--reserved-concurrency"),
+        ("function", "no spaces", "--function"),
+        ("account", "12", "account"),
+        ("role_arn", "me", "--role-arn"),
     ],
 )
-def test_what_aws_would_refuse_is_refused_before_anything_is_made(setting, value):
-    with pytest.raises(wrenlite.ConfigError, match=setting):
+def test_what_aws_would_refuse_is_refused_before_anything_is_made(setting, value, option):
+    with pytest.raises(wrenlite.ConfigError, match=f"{option}.*: must be"):
         dataclasses.replace(SETTINGS, **{setting: value})
 
 

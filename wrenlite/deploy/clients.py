@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from wrenlite.aws import mistakes
-from wrenlite.errors import BackendError, WrenliteError
+from wrenlite.errors import BackendError, ConfigError, WrenliteError
 
 _ACTIONS = {
     "HeadBucket": "s3:ListBucket",
@@ -41,9 +41,12 @@ class Clients:
 
             # To publish a large layer takes longer than the usual 60 s, and a second try is a second version.
             patient = Config(read_timeout=300, retries={"mode": "standard", "total_max_attempts": 4})
-            self._made[service] = self.session.create_client(
-                service, region_name=self.region, endpoint_url=self.endpoint_url, config=patient
-            )
+            try:
+                self._made[service] = self.session.create_client(
+                    service, region_name=self.region, endpoint_url=self.endpoint_url, config=patient
+                )
+            except ValueError as error:
+                raise ConfigError(f"{error}. endpoint_url and AWS_ENDPOINT_URL must be URLs") from error
         return self._made[service]
 
     @contextlib.contextmanager

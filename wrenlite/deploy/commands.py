@@ -18,7 +18,7 @@ from wrenlite.config import Config
 from wrenlite.deploy import doctor as doctors
 from wrenlite.deploy import show
 from wrenlite.deploy.clients import Clients, absent
-from wrenlite.deploy.deployment import WRITTEN, Deployment, deployed, of_configuration
+from wrenlite.deploy.deployment import WRITTEN, Deployment, deployed, of_configuration, settled
 from wrenlite.deploy.hello import hello
 from wrenlite.deploy.options import JSON, YES, Age, located
 from wrenlite.deploy.plan import Verb
@@ -82,8 +82,10 @@ def doctor(config: Config, *, as_json: bool) -> None:
 @click.command()
 @located
 def test(config: Config) -> None:
-    """Run a function on Lambda, and show what it returned."""
-    click.echo(show.said(hello(config)))
+    """Run a function on Lambda, import what the layer has, and show what came back."""
+    clients, _, settings = of_configuration(config, blind=True)
+    names = Deployment(clients, settings).packages.names
+    click.echo(show.said(hello(settled(config, settings), names)))
 
 
 @click.command()
@@ -92,7 +94,7 @@ def test(config: Config) -> None:
 @YES
 def destroy(config: Config, *, keep_bucket: bool, yes: bool) -> None:
     """Delete what wrenlite-setup made: only what carries wrenlite's tag."""
-    clients, account, settings = of_configuration(config)
+    clients, account, settings = of_configuration(config, as_deployed=True)
     deployment = Deployment(clients, settings)
     steps = [step for step in deployment.end() if not (keep_bucket and isinstance(step.resource, Bucket))]
     if not steps:
@@ -101,7 +103,7 @@ def destroy(config: Config, *, keep_bucket: bool, yes: bool) -> None:
         click.echo(f"Function {settings.function} in {account.region}, account {account.id}:")
         for step in steps:
             more = _contents(clients, settings) if isinstance(step.resource, Bucket) else ""
-            click.echo(f"  delete  {step.resource.kind:<10}{step.resource.name}{more}")
+            click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{more}")
         _agree(
             f"Type the function's name ({settings.function}) to delete all of this", settings.function, yes
         )
@@ -124,9 +126,9 @@ def _agree(question: str, name: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask in: --yes is missing")
-    if click.prompt(question, default="", show_default=False) != name:
+    if click.prompt(question, default="", show_default=False).strip() != name:
         click.echo("Nothing was deleted.", err=True)
-        raise click.Abort
+        raise click.exceptions.Exit(1)
 
 
 def _contents(clients: Clients, settings: Settings) -> str:
@@ -142,7 +144,8 @@ def _contents(clients: Clients, settings: Settings) -> str:
             count, size = count + 1, size + one["Size"]
             parts = one["Key"].removeprefix(f"{settings.prefix}/").partition("/")
             kept += parts[0] not in (*TEMPORARY, "layers")
-    return f", with {count:,} objects ({size / 1e6:,.1f} MB), {kept:,} of them not temporary"
+    outputs = f", {kept:,} of them outputs or not wrenlite's" if kept else ""
+    return f", with {count:,} objects ({size / 1e6:,.1f} MB){outputs}" if count else ", which is empty"
 
 
 def _forget(settings: Settings) -> None:
@@ -152,34 +155,47 @@ def _forget(settings: Settings) -> None:
         return
     there = configuration.read(path)
     if (there.get("function"), there.get("region")) == (settings.function, settings.region):
-        gone = dict.fromkeys(WRITTEN)
-        configuration.save(path, {**gone, "backend": None} if there.get("backend") == "aws" else gone)
-        click.echo(f"Executor() runs on this machine's cores again ({path}).")
+        on_lambda = there.get("backend") == "aws"
+        configuration.save(path, dict.fromkeys((*WRITTEN, "backend") if on_lambda else WRITTEN))
+        again = ", and Executor() runs on this machine's cores again" if on_lambda else ""
+        click.echo(f"{path} does not name it any more{again}.")
 
 
 @click.command()
 @located
 @click.option("--since", type=Age(), default="1h", show_default=True, help="Such as 90s, 30m, 12h, 7d.")
-@click.option("--request", help="Only of that invocation: the request id in a task's stats.")
+@click.option("--grep", help="Only lines with this text, such as a request's id.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-def logs(config: Config, *, since: float, request: str | None, follow: bool) -> None:
-    """Show the function's log."""
-    clients, _, settings = of_configuration(config, blind=True)
+def logs(config: Config, *, since: float, grep: str | None, follow: bool) -> None:
+    """Show the function's log.
+
+    What tasks print is not in it: it comes back with their values, in job.logs().
+    """
+    clients, _, settings = of_configuration(config, blind=True, as_deployed=True)
     query: dict[str, Any] = {"logGroupName": settings.log_group}
-    if request is not None:
-        query["filterPattern"] = f'"{request}"'
+    if grep is not None:
+        query["filterPattern"] = f'"{grep}"'
     begin, seen = int((time.time() - since) * 1000), set[str]()
     while True:
         for event in _events(clients, settings, query, begin):
             if event["eventId"] in seen:
                 continue
-            when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
             click.echo(f"{when}  {event['message'].rstrip()}")
             seen.add(event["eventId"])
             begin = max(begin, event["timestamp"] - _LATE_MS)
         if not follow:
             break
-        time.sleep(_LOOK_S)
+        try:
+            time.sleep(_LOOK_S)
+        except KeyboardInterrupt:
+            return
+    if not seen:
+        click.echo(f"There is nothing since {_ago(since)}: --since looks further back.", err=True)
+
+
+def _ago(seconds: float) -> str:
+    return datetime.fromtimestamp(time.time() - seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _events(
@@ -203,7 +219,7 @@ def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool) -> N
     The bucket's own rules do so after a week; a bucket of yours may have none. Jobs that still run may need
     what is younger than they are.
     """
-    clients, account, settings = of_configuration(config, blind=True)
+    clients, account, settings = of_configuration(config, blind=True, as_deployed=True)
     login = Login(lambda: clients.session)
     store = S3Store(
         settings.bucket,

@@ -17,7 +17,7 @@ from wrenlite.config import Config
 from wrenlite.deploy import packaging
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
 from wrenlite.deploy.buckets import is_the_users_own
-from wrenlite.deploy.clients import Clients
+from wrenlite.deploy.clients import Clients, absent
 from wrenlite.deploy.function import function_zip
 from wrenlite.deploy.functions import Functions
 from wrenlite.deploy.plan import Action, Found, Verb, plan
@@ -60,7 +60,10 @@ class Deployment:
         """Its resources, in the order in which they can be made."""
         settings, digest = self.settings, base64.b64encode(hashlib.sha256(self._code()).digest()).decode()
         runtime = f"python{settings.python}"
-        layer = Layer(settings.function, self.packages.digest, runtime, settings.architecture)
+        packages = self.packages
+        layer = Layer(
+            settings.function, packages.digest, runtime, settings.architecture, packages.requirements
+        )
         return desired(settings, digest, layer)
 
     def look(self, kind: str) -> Found | None:
@@ -154,18 +157,36 @@ def whose_bucket(clients: Clients, settings: Settings) -> Settings:
     return replace(settings, own_bucket=not theirs)
 
 
+def check_role(clients: Clients, settings: Settings) -> None:
+    """Raises ConfigError where a role of the user's own is not there, as far as that can be seen."""
+    if settings.role_arn is None:
+        return
+    if settings.role_arn.split(":")[4] != settings.account:
+        raise ConfigError(f"--role-arn {settings.role_arn} is of another account than {settings.account}")
+    try:
+        with clients.in_words(settings.role_arn), absent("NoSuchEntity"):
+            clients["iam"].get_role(RoleName=settings.role_arn.rpartition("/")[2])
+            return
+    except AccessDenied:
+        return
+    raise ConfigError(f"--role-arn: there is no role {settings.role_arn} in this account")
+
+
 def _settings(account: Account, function: str, bucket: str) -> Settings:
     return Settings(
         account.id, account.region, bucket, function, python=own_python(), partition=account.partition
     )
 
 
-def of_configuration(config: Config, *, blind: bool = False) -> tuple[Clients, Account, Settings]:
+def of_configuration(
+    config: Config, *, blind: bool = False, as_deployed: bool = False
+) -> tuple[Clients, Account, Settings]:
     """What is deployed where a configuration says.
 
     Args:
         config: the configuration.
         blind: where these credentials may not look at it, take the configuration's word.
+        as_deployed: with the bucket that the function has, whatever is configured.
 
     Raises CredentialsError, ConfigError, AccessDenied, StoreError.
     """
@@ -177,6 +198,7 @@ def of_configuration(config: Config, *, blind: bool = False) -> tuple[Clients, A
     mine = place_in(config, account)
     try:
         before = deployed(clients, account, config.function)
+        mine = {} if as_deployed and before else mine
         return clients, account, whose_bucket(clients, settings_for(account, config.function, before, **mine))
     except AccessDenied:
         if not blind:

@@ -56,6 +56,10 @@ def _handler(package: Path) -> Path:
 def _cloudpickle() -> Iterator[tuple[str, bytes]]:
     """The version that is installed here, and what tells its version."""
     distribution = importlib.metadata.distribution("cloudpickle")
-    for file in distribution.files or ():
+    if not distribution.files:
+        raise BackendError(
+            "cloudpickle is installed without a list of its files: pip install cloudpickle again"
+        )
+    for file in distribution.files:
         if file.suffix == ".py" or file.name == "METADATA":
             yield file.as_posix(), Path(str(distribution.locate_file(file))).read_bytes()

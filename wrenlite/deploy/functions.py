@@ -48,7 +48,7 @@ class Layers:
         architecture = next(iter(newest.get("CompatibleArchitectures", ())), self._settings.architecture)
         digest, arn = _digest(newest), newest["LayerVersionArn"]
         older = sum(version is not newest and bool(_digest(version)) for version in versions)
-        found = Layer(self._settings.function, digest, runtime, architecture, arn, older)
+        found = Layer(self._settings.function, digest, runtime, architecture, arn=arn, older=older)
         return Found(found, bool(digest))
 
     def create(self, want: Layer) -> None:

@@ -13,6 +13,7 @@ import click
 from wrenlite import config as configuration
 from wrenlite.config import Config
 from wrenlite.deploy import show
+from wrenlite.errors import ConfigError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -40,7 +41,7 @@ def none_is_empty(context: click.Context, parameter: click.Parameter, value: str
     return "" if value == "none" else value
 
 
-PROFILE = click.option("--profile", help="Of AWS's configuration files.  [default: boto3's own chain]")
+PROFILE = click.option("--profile", help="Profile of AWS's own configuration.  [default: boto3's chain]")
 REGION = click.option("--region", help="Such as eu-west-1.  [default: the profile's]")
 FUNCTION = click.option("--function", help="Name of the Lambda function.  [default: wrenlite]")
 BUCKET = click.option("--bucket", help="S3 bucket.  [default: the function's]")
@@ -48,7 +49,7 @@ CONFIG = click.option(
     "--config", type=click.Path(dir_okay=False, path_type=Path), help="File of the settings."
 )
 YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-JSON = click.option("--json", "as_json", is_flag=True, help="For programs.")
+JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 
 
 def load(path: Path | None, **given: Any) -> Config:
@@ -70,6 +71,8 @@ def located(command: Callable[..., None]) -> Callable[..., None]:
         **more: Any,
     ) -> None:
         with show.clear_errors():
+            if config is not None and not config.expanduser().exists():
+                raise ConfigError(f"--config: there is no file {config}")
             given = {"profile": profile, "region": region, "function": function, "bucket": bucket}
             command(load(config, **given), **more)
 

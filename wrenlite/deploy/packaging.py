@@ -9,12 +9,14 @@ what was built is kept in the user's cache.
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import importlib.metadata
 import io
 import json
 import os
+import re
 import subprocess
 import tempfile
 import zipfile
@@ -42,7 +44,8 @@ _RECIPE = 1
 _KEPT = 4
 """Layers in the cache."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_LEFT_OUT = ("__pycache__", "tests", "test", "bin")
+_TESTS = ("tests", "test")
+_IMPORTS_TESTS = re.compile(r"^\s*(from|import)\s+[\w.]*\.tests?\b", re.MULTILINE)
 _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".a", ".c", ".h")
 _LEFT_OUT_NAMES = (".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 """What says how it was installed, where and when."""
@@ -78,6 +81,11 @@ class Packages:
         """Of what was asked for, hexadecimal."""
         asked = [_RECIPE, self.requirements, self.python, self.architecture]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the packages."""
+        return tuple(_key(parse(requirement)) for requirement in self.requirements)
 
     def cached(self, folder: Path) -> Layered | None:
         """The layer where it was built before; None where it was not."""
@@ -119,10 +127,12 @@ def choose(extra: Sequence[str], *, python: str, architecture: str) -> Packages:
             "another Python. Run wrenlite and wrenlite-setup in an environment with one of them"
         )
     asked = {name: Requirement(name) for name in DEFAULT}
-    asked |= {_key(requirement): requirement for requirement in map(_requirement, extra)}
+    asked |= {_key(requirement): requirement for requirement in map(parse, extra)}
     notices = []
     if python == "3.11":
-        notices.append(f"{_OLD}: packages come in the newest versions that run there, not in those of here")
+        notices.append(
+            f"{_OLD}: packages come in the newest versions that run there, not in those installed here"
+        )
         if architecture == "arm64" and not asked["rasterio"].specifier:
             del asked["rasterio"]
             notices.append(f"no rasterio: {_OLD}, and it has no wheel for that on arm64. Python 3.12 has one")
@@ -131,12 +141,13 @@ def choose(extra: Sequence[str], *, python: str, architecture: str) -> Packages:
     return Packages(tuple(wanted), python, architecture, tuple(notices))
 
 
-def _requirement(text: str) -> Requirement:
+def parse(text: str) -> Requirement:
+    """A requirement from its text. Raises ConfigError."""
     try:
         return Requirement(text)
     except InvalidRequirement as error:
         raise ConfigError(
-            f"package {text!r}: must be a package's name, with or without a version: scipy, or scipy==1.17.0"
+            f"--package {text!r}: must be a package's name, perhaps with a version: scipy, or scipy==1.17.0"
         ) from error
 
 
@@ -193,7 +204,8 @@ def build(wanted: Sequence[str], *, python: str, architecture: str) -> Layered:
     """
     with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as folder:
         _fetch(wanted, python, architecture, folder)
-        files = dict(sorted(_files(Path(folder))))
+        kept = dict(_files(Path(folder)))
+        files = dict(sorted([*kept.items(), *_records(Path(folder), kept)]))
     sizes = Counter[str]()
     for name, data in files.items():
         sizes[name.split("/")[0].partition("-")[0].removesuffix(".libs")] += len(data)
@@ -216,7 +228,10 @@ def _fetch(wanted: Sequence[str], python: str, architecture: str, folder: str) -
     target = ["--python-version", python, "--python-platform", platform(python, architecture)]
     command = [find_uv_bin(), "pip", "install", *options, *target, *wanted]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_UV_S)
+        # In the root folder, or a project's settings around the working folder would decide what comes.
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_UV_S, cwd=Path(folder).anchor
+        )
     except subprocess.TimeoutExpired as error:
         raise ConfigError(
             f"uv did not fetch the packages within {_UV_S:.0f} s. Is the index reachable?"
@@ -229,15 +244,32 @@ def _fetch(wanted: Sequence[str], python: str, architecture: str, folder: str) -
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    kept = _import_their_tests(folder)
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        if path.is_file() and not _left_out(name):
+        if path.is_file() and not _left_out(name, kept):
             yield name.as_posix(), path.read_bytes()
 
 
-def _left_out(name: Path) -> bool:
-    in_folder = any(part in _LEFT_OUT for part in name.parts[:-1])
-    return in_folder or name.suffix in _LEFT_OUT_SUFFIXES or name.name in _LEFT_OUT_NAMES
+def _records(folder: Path, kept: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """What each package consists of, for ``importlib.metadata``: of what is kept, without hashes."""
+    for record in folder.glob("*.dist-info/RECORD"):
+        names = [row[0] for row in csv.reader(record.read_text().splitlines()) if row and row[0] in kept]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([name, "", ""] for name in sorted(names))
+        yield record.relative_to(folder).as_posix(), text.getvalue().encode()
+
+
+def _left_out(name: Path, kept: set[str]) -> bool:
+    in_tests = name.parts[0] not in kept and any(part in _TESTS for part in name.parts[:-1])
+    unused = "__pycache__" in name.parts or name.parts[0] == "bin"
+    return in_tests or unused or name.suffix in _LEFT_OUT_SUFFIXES or name.name in _LEFT_OUT_NAMES
+
+
+def _import_their_tests(folder: Path) -> set[str]:
+    """Packages whose ``__init__`` imports from their folder of tests, such as astropy: they need it."""
+    inits = folder.glob("*/__init__.py")
+    return {path.parent.name for path in inits if _IMPORTS_TESTS.search(path.read_text(errors="replace"))}
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:

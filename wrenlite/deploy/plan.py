@@ -14,12 +14,13 @@ reverse. ``plan((), have)`` destroys.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
 
-from wrenlite.deploy.resources import Function, Layer, Resource, Role
+from wrenlite.deploy.resources import CHOSEN, Function, Layer, Resource, Role
 from wrenlite.errors import ConfigError
 
 
@@ -63,7 +64,7 @@ _WORDS = {
     "reserved": "reserved concurrency",
     "days": "days that it is kept",
 }
-_LONG = ("policy", "trust", "lifecycle", "digest", "layer", "environment")
+_LONG = ("policy", "trust", "lifecycle", "digest", "layer")
 """Fields that are named and not shown."""
 
 
@@ -104,7 +105,8 @@ def _step(want: Resource, found: Found | None) -> Action:
     if isinstance(want, Layer) and isinstance(found.resource, Layer):
         if want == replace(found.resource, older=0):
             return Action(Verb.UPDATE, want, "older versions of it go")
-        return Action(Verb.REPLACE, want, "its packages differ: a new version, and the old one goes")
+        what = [change for change in changes if "differs" not in change] or ["its packages differ"]
+        return Action(Verb.REPLACE, want, f"{', '.join(what)}: a new version, and the old one goes")
     return Action(Verb.UPDATE, want, ", ".join(changes))
 
 
@@ -115,6 +117,50 @@ def _changes(want: Resource, have: Resource) -> list[str]:
         wanted, found = getattr(want, field.name), getattr(have, field.name)
         if not field.compare or wanted == found:
             continue
+        if field.name == "environment":
+            changes += _variables(dict(wanted), dict(found))
+            continue
+        if field.name == "policy" and isinstance(want, Role):
+            changes += _rights(wanted, found)
+            continue
         name = _WORDS.get(field.name, field.name.replace("_", " "))
         changes.append(f"{name} differs" if field.name in _LONG else f"{name}: {found} → {wanted}")
     return changes
+
+
+def _variables(want: dict[str, str], have: dict[str, str]) -> list[str]:
+    """Changes of the function's environment; of what it carries for us, item by item."""
+    changes = [name for name in sorted({*want, *have} - {CHOSEN}) if want.get(name) != have.get(name)]
+    wanted, found = json.loads(want.get(CHOSEN, "{}")), _readable(have.get(CHOSEN, "{}"))
+    for name in wanted:
+        gone, new = set(found.get(name, ())) - set(wanted[name]), set(wanted[name]) - set(found.get(name, ()))
+        if gone or new:
+            items = [*(f"-{item}" for item in sorted(gone)), *(f"+{item}" for item in sorted(new))]
+            changes.append(f"{name} {' '.join(items)}")
+    return changes or ["environment differs"]
+
+
+def _readable(text: str) -> dict[str, list[str]]:
+    try:
+        return dict(json.loads(text))
+    except ValueError:  # somebody has edited it
+        return {}
+
+
+def _rights(want: str, have: str) -> list[str]:
+    """What a role may do more, and what no more."""
+    wanted, found = _granted(want), _granted(have)
+    changes = [f"-{right}" for right in sorted(found - wanted)] + [
+        f"+{right}" for right in sorted(wanted - found)
+    ]
+    return [f"policy {' '.join(changes)}"] if changes else ["policy differs"]
+
+
+def _granted(policy: str) -> set[str]:
+    """Each action with what it may be done to."""
+    return {
+        f"{action}({resource.rpartition(':::')[2]})"
+        for one in json.loads(policy).get("Statement", ())
+        for action in one.get("Action", ())
+        for resource in one.get("Resource", ())
+    }

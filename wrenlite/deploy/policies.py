@@ -89,8 +89,8 @@ def of_deployer(settings: Settings) -> Policy:
     ]
     if settings.own_bucket:  # to empty it
         statements.append(_allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*"]))
-    if settings.role_arn is None:
-        statements.append(_allow(_actions("iam", _ROLE), [settings.role]))
+    role = _ROLE if settings.role_arn is None else ("GetRole",)
+    statements.append(_allow(_actions("iam", role), [settings.role]))
     passing = _allow(["iam:PassRole"], [settings.role])
     condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
     return _policy([*statements, {**passing, "Condition": condition}])

@@ -5,6 +5,7 @@ Nothing here decides: ``plan`` does.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,7 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         "WRENLITE_BUCKET": settings.bucket,
         "WRENLITE_PREFIX": settings.prefix,
         "WRENLITE_BUCKET_OWNER": settings.account,
-        CHOSEN: settings.chosen,
+        CHOSEN: json.dumps({**settings.chosen, "layer": layer.requirements if layer else ()}),
     }
     wanted.append(
         Function(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from wrenlite.config import parse
+from wrenlite.deploy import packaging
 from wrenlite.errors import ConfigError
 
 TAG = "wrenlite"
@@ -62,22 +63,30 @@ class Settings:
             )
         parse("prefix", self.prefix)
         _check(
-            "function",
+            "--function",
             re.fullmatch(r"[\w-]{1,64}", self.function, re.ASCII),
             "1 to 64 letters, digits, - and _",
         )
         longest = 63 - len(self.region)
-        _check("function", self.role_arn or len(self.function) <= longest, f"{longest} characters at most")
-        _check("memory_mb", 128 <= self.memory_mb <= 10_240, "128 to 10,240 MB")
-        _check("timeout_s", 1 <= self.timeout_s <= 900, "1 to 900 seconds")
-        _check("ephemeral_mb", 512 <= self.ephemeral_mb <= 10_240, "512 to 10,240 MB")
-        _check("architecture", self.architecture in ("x86_64", "arm64"), "x86_64 or arm64")
-        _check("reserved", self.reserved is None or self.reserved >= 1, "a whole number from 1")
+        _check("--function", self.role_arn or len(self.function) <= longest, f"{longest} characters at most")
+        _check("--memory", 128 <= self.memory_mb <= 10_240, "128 to 10,240 MB")
+        _check("--timeout", 1 <= self.timeout_s <= 900, "1 to 900 seconds")
+        _check("--ephemeral-storage", 512 <= self.ephemeral_mb <= 10_240, "512 to 10,240 MB")
+        _check("--architecture", self.architecture in ("x86_64", "arm64"), "x86_64 or arm64")
+        _check(
+            "--reserved-concurrency",
+            self.reserved is None or self.reserved >= 1,
+            "a whole number from 1; 0: none",
+        )
         _check("account", re.fullmatch(r"\d{12}", self.account), "12 digits")
         ours = self.role_arn is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", self.role_arn)
-        _check("role_arn", ours, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
-        room = len(self.chosen) <= _CHOSEN_CHARACTERS
-        _check("packages, read and write", room, f"{_CHOSEN_CHARACTERS:,} characters at most, all together")
+        _check("--role-arn", ours, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
+        for package in self.packages:
+            packaging.parse(package)
+        room = len(json.dumps(self.chosen)) <= _CHOSEN_CHARACTERS
+        _check(
+            "--package, --read and --write", room, f"{_CHOSEN_CHARACTERS:,} characters at most, all together"
+        )
 
     @property
     def role_name(self) -> str:
@@ -95,9 +104,9 @@ class Settings:
         return f"/aws/lambda/{self.function}"
 
     @property
-    def chosen(self) -> str:
+    def chosen(self) -> dict[str, tuple[str, ...]]:
         """What cannot be read off a function: it carries it along, for the next run to begin with."""
-        return json.dumps({"packages": self.packages, "read": self.read, "write": self.write})
+        return {"packages": self.packages, "read": self.read, "write": self.write}
 
     @property
     def function_arn(self) -> str:
@@ -107,8 +116,8 @@ class Settings:
 
 _RESERVED = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$|^[\d.]+$")
 """Names of buckets that AWS keeps for itself, and what looks like an IP address."""
-_CHOSEN_CHARACTERS = 3000
-"""A function's environment has 4 KB."""
+_CHOSEN_CHARACTERS = 1500
+"""A function's environment has 4 KB, and the packages are in it a second time, with their versions."""
 
 
 def _check(name: str, holds: object, must_be: str) -> None:
@@ -157,6 +166,8 @@ class Layer:
     digest: str
     runtime: str
     architecture: str
+    requirements: tuple[str, ...] = field(default=(), compare=False)
+    """What it was asked to hold."""
     arn: str = field(default="", compare=False)
     """Of the version that was found or made."""
     older: int = 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -33,7 +36,10 @@ _FEW = 100
 
 @contextlib.contextmanager
 def clear_errors() -> Iterator[None]:
-    """What wrenlite itself raises is said in one line, not as a traceback."""
+    """What wrenlite itself raises is one line, not a traceback; a sign that the terminal has not is ``?``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         yield
     except WrenliteError as error:
@@ -53,7 +59,7 @@ def plan(account: Account, deployment: Deployment, actions: Sequence[Action]) ->
     click.echo(f"\nFunction {settings.function} in {account.region}, account {account.id}:")
     click.echo("\n".join(steps(deployment, actions)))
     click.echo("\n".join(costs(settings)))
-    for notice in (*deployment.packages.notices, *limits(account)):
+    for notice in (*deployment.packages.notices, *yours(settings), *limits(account)):
         click.echo(f"Note: {notice}")
     if all(action.verb is Verb.KEEP for action in actions):
         click.echo("There is nothing to do.")
@@ -78,7 +84,7 @@ def progress(action: Action, seconds: float | None) -> None:
 
 
 def _line(verb: str, kind: str, name: str) -> None:
-    click.echo(f"  {verb:<8}{kind:<10}{name} … ", nl=False)
+    click.echo(f"  {verb:<7}  {kind:<9}  {name} … ", nl=False)
 
 
 def said(answer: Hello) -> str:
@@ -129,7 +135,10 @@ def description(deployment: Deployment, resource: Resource) -> str:
         case Bucket():
             return "private, encrypted, TLS only; what is temporary in it goes after a week"
         case Role():
-            return f"may write its log, and read and write {deployment.settings.prefix}/ in the bucket"
+            settings, more = deployment.settings, ""
+            for verb, buckets in (("read", settings.read), ("read and write", settings.write)):
+                more += f"; may {verb} {', '.join(buckets)}" if buckets else ""
+            return f"may write its log, and read and write {settings.prefix}/ in the bucket{more}"
         case LogGroup():
             return f"kept {resource.days} days"
         case Layer():
@@ -162,6 +171,14 @@ def costs(settings: Settings) -> tuple[str, ...]:
         f"At work: ${prices.of_seconds(3600):.3f} for an hour of one task, ${cost.LOGGED_GB:.2f} a GB of log "
         f"(prices of {cost.PRICES_OF}).",
     )
+
+
+def yours(settings: Settings) -> Iterator[str]:
+    """What is up to the user, of what is the user's own."""
+    if settings.role_arn is not None:
+        yield "your role needs at least the policy of wrenlite-setup --print-policy function"
+    if not settings.own_bucket:
+        yield "your bucket keeps temporary objects until wrenlite cleanup, or rules of your own, remove them"
 
 
 def limits(account: Account) -> tuple[str, ...]:
@@ -197,8 +214,10 @@ def as_json(account: Account, deployment: Deployment, actions: Sequence[Action])
         "function": settings.function,
         "bucket": settings.bucket,
         "prefix": settings.prefix,
+        "settings": {**asdict(settings), "role": settings.role},
         "packages": list(deployment.packages.requirements),
-        "notices": [*deployment.packages.notices, *limits(account)],
+        "costs": list(costs(settings)),
+        "notices": [*deployment.packages.notices, *yours(settings), *limits(account)],
         "steps": [
             {
                 "action": action.verb.value,

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from wrenlite import __version__
 from wrenlite import config as configuration
 from wrenlite.config import Config, parse
 from wrenlite.deploy import options, show
@@ -23,6 +24,7 @@ from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
     WRITTEN,
     Deployment,
+    check_role,
     deployed,
     place_in,
     settings_for,
@@ -39,20 +41,33 @@ _ROLE_S = 60.0
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of an answer."""
-    return tuple(text.split())
+    """The words of an answer; none of them for ``none``."""
+    return () if text.strip() == "none" else tuple(text.split())
+
+
+def number(text: str) -> int:
+    """A whole number. Raises ConfigError."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no whole number") from error
+
+
+def role(text: str) -> str:
+    """An ARN, or nothing for ``none``."""
+    return "" if text.strip() == "none" else text.strip()
 
 
 ADVANCED: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "role_arn": ("ARN of a role of your own (empty: one is made)", str),
-    "memory_mb": ("Memory in MB, 128 to 10240; 1769 is one CPU", int),
-    "timeout_s": ("Time-out in seconds, 1 to 900", int),
+    "role_arn": ("ARN of a role of your own, or none", role),
+    "memory_mb": ("Memory in MB, 128 to 10240; 1769 is one CPU", number),
+    "timeout_s": ("Time-out in seconds, 1 to 900", number),
     "architecture": ("Architecture, x86_64 or arm64", str),
-    "ephemeral_mb": ("Ephemeral storage in MB, 512 to 10240", int),
-    "reserved": ("Reserved concurrency, a cap on spending (0: none)", int),
-    "packages": ("Packages beside the usual ones, such as: scipy pandas==2.3.3", words),
-    "read": ("Further buckets that tasks may read", words),
-    "write": ("Further buckets that tasks may write to", words),
+    "ephemeral_mb": ("Ephemeral storage in MB, 512 to 10240", number),
+    "reserved": ("Reserved concurrency, a cap on spending (0: none)", number),
+    "packages": ("Packages beside the usual ones, such as: scipy pandas==2.3.3; or none", words),
+    "read": ("Further buckets that tasks may read, or none", words),
+    "write": ("Further buckets that tasks may write to, or none", words),
 }
 """Settings that most people leave as they are: the question, and what the answer means."""
 
@@ -113,17 +128,19 @@ class Wizard:
         return sign_in(session, region, endpoint)
 
     def place(self) -> Path:
-        """Where the settings go. Asks before a file that is there is changed."""
-        path = Path(self._answer("config", "File for the settings", str(_usual_place()), str)).expanduser()
-        if path.exists():
-            configuration.read(path)
-            if self._asks:
-                click.confirm(
-                    f"  {path} is there. Set what this run chooses in it, and keep the rest?",
-                    default=True,
-                    abort=True,
-                )
-        return path
+        """Where the settings go. Asks before a file is changed that this has not written."""
+        while True:
+            path = self._answer("config", "File for the settings", str(_usual_place()), _writable)
+            there = configuration.read(path) if path.exists() else {}
+            question = f"  {path} is there. Set what this run chooses in it, and keep the rest?"
+            if not (self._asks and there) or "bucket_owner" in there or click.confirm(question, default=True):
+                break
+            if self._given["config"] is not None:
+                raise click.Abort
+        function, now = there.get("function"), self.deployment.settings.function
+        if function not in (None, now):
+            click.echo(f"  {path} names the function {function} so far: from now on {now}")
+        return Path(path)
 
     def _settings(self, **more: Any) -> Settings:
         """Settings with what was chosen so far. Raises ConfigError."""
@@ -133,6 +150,7 @@ class Wizard:
         before = deployed(self._clients, self.account, self._function)
         settings = settings_for(self.account, self._function, before, **chosen)
         self.account.check(settings, before.reserved if before else None)
+        check_role(self._clients, settings)
         return whose_bucket(self._clients, settings)
 
     def choose(self) -> None:
@@ -160,13 +178,10 @@ class Wizard:
         settings = self._settings()
         for name, (question, meaning) in ADVANCED.items():
             now = getattr(settings, name)
-            default = " ".join(now) if isinstance(now, tuple) else "" if now is None else now
-            if name == "reserved":
-                default = now or 0
+            default = " ".join(now) if isinstance(now, tuple) else now
+            default = default or (0 if name == "reserved" else "none")
             check = _again(self._checks(name, meaning))
-            self._chosen[name] = click.prompt(
-                question, default=default, value_proc=check, show_default=default != ""
-            )
+            self._chosen[name] = click.prompt(question, default=str(default), value_proc=check)
         self.deployment = Deployment(self._clients, self._settings())
 
     def agree(self) -> tuple[Action, ...]:
@@ -174,30 +189,31 @@ class Wizard:
         while True:
             actions = self.deployment.plan()
             show.plan(self.account, self.deployment, actions)
-            if not self._asks or all(action.verb is Verb.KEEP for action in actions):
+            if not self._asks:
                 return actions
-            letter = click.prompt(
-                "Go ahead? y: yes, n: no, a: advanced settings, p: show the policies",
-                type=click.Choice(["y", "n", "a", "p"]),
-                show_choices=False,
+            nothing = all(action.verb is Verb.KEEP for action in actions)
+            answer = click.prompt(
+                f"{'Go on' if nothing else 'Go ahead'}? yes, no, a: advanced settings, p: show the policies",
+                default="yes" if nothing else None,
+                value_proc=_again(_consent),
             )
-            if letter == "y":
+            if answer == "y":
                 return actions
-            if letter == "n":
-                click.echo("Nothing was created.", err=True)
-                raise click.Abort
-            if letter == "a":
+            if answer == "n":
+                click.echo("Nothing was changed.", err=True)
+                raise click.exceptions.Exit(1)
+            if answer == "a":
                 self.advanced()
-            if letter == "p":
+            if answer == "p":
                 show.policies_of(self.deployment.settings, show.POLICIES)
 
     def carry_out(self, actions: Sequence[Action], path: Path) -> None:
         """Take the steps; the settings are written first, so that ``destroy`` knows them whatever happens."""
         settings = self.deployment.settings
+        show.building(self.deployment, actions)
         now = settled(replace(self._before, profile=self._session.profile), settings)
         configuration.save(path, {name: getattr(now, name) for name in WRITTEN})
         try:
-            show.building(self.deployment, actions)
             self.deployment.apply(actions, show.progress)
         except (KeyboardInterrupt, WrenliteError):
             click.echo(
@@ -210,7 +226,8 @@ class Wizard:
         """A real invocation."""
         config = settled(replace(self._before, profile=self._session.profile), self.deployment.settings)
         new = any(isinstance(step.resource, Role) and step.verb is not Verb.KEEP for step in actions)
-        click.echo(show.said(hello(config, patience_s=_ROLE_S if new else 0.0)))
+        packages = self.deployment.packages.names
+        click.echo(show.said(hello(config, packages, patience_s=_ROLE_S if new else 0.0)))
 
     def finish(self, path: Path) -> None:
         """Which backend from now on, where that is written, and what to do next."""
@@ -223,7 +240,7 @@ class Wizard:
             configuration.save(path, {"backend": backend})
         click.echo(f"The settings are in {path}")
         if path != configuration.place():
-            click.echo(f"where wrenlite finds them with: export WRENLITE_CONFIG={path}")
+            click.echo(f"where wrenlite finds them with: export WRENLITE_CONFIG={path.absolute()}")
         on_lambda = (backend or now) == "aws"
         click.echo(
             f"Next: wrenlite demo --aws, and in a notebook wrenlite.Executor{'' if on_lambda else '.aws'}()"
@@ -234,6 +251,24 @@ def _function(name: str) -> str:
     if ":" in name:
         raise ConfigError("a name, not an ARN")
     return str(parse("function", name))
+
+
+def _consent(text: str) -> str:
+    letter = text.strip().lower()[:1]
+    if letter not in ("y", "n", "a", "p"):
+        raise ConfigError("yes, no, a or p")
+    return letter
+
+
+def _writable(text: str) -> Path:
+    """A file that can be written. Raises ConfigError."""
+    path = Path(text).expanduser()
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if path.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(
+            f"cannot write {path}: {'a folder' if path.is_dir() else f'{there} does not let us'}"
+        )
+    return path
 
 
 def _again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -253,14 +288,20 @@ def _again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @options.REGION
 @options.CONFIG
 @click.option("--bucket", help="S3 bucket.  [default: one is made]")
-@click.option("--prefix", help="Of keys in the bucket.  [default: wrenlite]")
+@click.option("--prefix", help="What keys in the bucket begin with.  [default: wrenlite]")
 @options.FUNCTION
 @click.option("--role-arn", callback=options.none_is_empty, help="A role of your own; none: make one.")
 @click.option("--memory", "memory_mb", type=int, metavar="MB", help="128 to 10240; 1769 is one CPU.")
 @click.option("--timeout", "timeout_s", type=int, metavar="S", help="1 to 900.")
 @click.option("--architecture", type=click.Choice(["x86_64", "arm64"]))
 @click.option("--ephemeral-storage", "ephemeral_mb", type=int, metavar="MB", help="512 to 10240.")
-@click.option("--reserved-concurrency", "reserved", type=int, metavar="N", help="Cap on spending; 0: none.")
+@click.option(
+    "--reserved-concurrency",
+    "reserved",
+    type=int,
+    metavar="N",
+    help="Invocations at once at most, taken from the account's; 0: none.",
+)
 @click.option(
     "--package",
     "packages",
@@ -277,6 +318,7 @@ def _again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing: take defaults, and agree to the plan.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON, with --dry-run.")
+@click.version_option(__version__, prog_name="wrenlite-setup")
 @click.option(
     "--print-policy",
     "whose",
@@ -291,6 +333,8 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, whose: str | N
     """
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
+    if local and (dry_run or whose or any(value for name, value in given.items() if name != "config")):
+        raise click.UsageError("--local goes with --config and --yes only")
     looks = dry_run or whose is not None
     if not (yes or looks or sys.stdin.isatty()):
         asked = ["config", "bucket", "prefix", "backend"] if not local else ["config"]
