@@ -55,11 +55,7 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
 
         return Session(profile=config.profile)
 
-    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-        raise ConfigError(
-            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
-            "knows of; Executor() runs in this task"
-        )
+    _not_in_lambda()
     login = Login(make_session)
     region = _region(config, login.session)
     client = _client(config, login.session, region)
@@ -89,6 +85,14 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
         own_store=False,
         modules_stay=False,
     )
+
+
+def _not_in_lambda() -> None:
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        raise ConfigError(
+            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
+            "knows of; Executor() runs in this task"
+        )
 
 
 def _place(config: Config, found: Mapping[str, Any], target: Target) -> Place:
