@@ -250,13 +250,21 @@ def test_keys_that_aws_does_not_know(connected, bed):
         connected()
 
 
-def test_settings_that_are_missing(connected, bed, monkeypatch):
+def test_settings_that_are_missing(connected, deploy, monkeypatch):
+    bare = deploy("bare")  # which knows of no bucket
+    monkeypatch.delenv("WRENLITE_BUCKET")
+    with pytest.raises(wrenlite.ConfigError, match="no bucket is set: wrenlite-setup"):
+        connected(function=bare)
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(wrenlite.ConfigError, match="no AWS region"):
         connected()
+
+
+def test_the_bucket_is_the_one_that_the_function_was_deployed_with(connected, monkeypatch):
     monkeypatch.delenv("WRENLITE_BUCKET")
-    with pytest.raises(wrenlite.ConfigError, match="no bucket is set: wrenlite-setup"):
-        connected()
+    executor = connected()
+    assert executor.backend.store.bucket == "wrenlite-bed"
+    assert executor.submit(abs, -1).result(timeout=30) == 1
 
 
 def test_a_function_that_is_not_there(connected, bed):
