@@ -32,7 +32,7 @@ from wrenlite.work import Options, Work
 _log = logging.getLogger("wrenlite")
 _log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
 
-Watch = Callable[[Job, bool], None]
+Watch = Callable[[Job, bool], Callable[[], None]]
 """Draws a job while it runs. The flag: it was asked for, so draw even where nobody seems to look."""
 
 
@@ -323,7 +323,7 @@ class Executor:
             self._dispatcher.submit(Work(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False and Executor.watch is not None:
-                Executor.watch(job, wanted is True)
+                job.drawn = Executor.watch(job, wanted is True)
         except BaseException:
             job.cancel()  # nobody else has it
             raise

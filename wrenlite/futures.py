@@ -34,6 +34,11 @@ def wait_for(changed: threading.Condition, come: Callable[[], bool], timeout: fl
         return True
 
 
+def one_line(error: BaseException, text: str) -> None:
+    """Have IPython show an error as one line: nobody who pressed Stop wants a traceback."""
+    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's protocol
+
+
 async def until(come: Callable[[], bool], cancel: Callable[[], object]) -> None:
     """Wait in an event loop, which stays able to hear an interrupt. When the waiting is cancelled, cancel."""
     import asyncio  # 25 ms, which most programs need not spend
@@ -56,6 +61,9 @@ class Snapshot(NamedTuple):
     total: int
     queued: int
     dispatched: int
+    """In batches that were handed out."""
+    running: int
+    """Batches that were: so many tasks run at once."""
     done: int
     failed: int
     cancelled: int

@@ -29,7 +29,7 @@ from wrenlite.errors import (
     ValueReleased,
     WrenliteError,
 )
-from wrenlite.futures import Future, Snapshot, until
+from wrenlite.futures import Future, Snapshot, one_line, until
 from wrenlite.invoker import Backend
 from wrenlite.ledger import CANCELLED, NOTHING, Ledger
 from wrenlite.names import resolving
@@ -66,6 +66,8 @@ class Job(Sequence[Future]):
         self.secret = os.urandom(32)
         """Key of the HMAC over replies that are left in the store."""
         self.ledger = Ledger(total)
+        self.drawn: Callable[[], object] = int
+        """Waits until who draws the job has drawn its end."""
         self._prices = backend.prices
         self._store = backend.store
         self._table = table
@@ -144,7 +146,10 @@ class Job(Sequence[Future]):
             return ledger.over or bool(some.get(return_when))
 
         with self.interruptible(cancel_on_interrupt):
-            return ledger.wait_until(come, timeout, each=return_when == FIRST_COMPLETED)
+            has_come = ledger.wait_until(come, timeout, each=return_when == FIRST_COMPLETED)
+            if ledger.over:
+                self.drawn()
+            return has_come
 
     def results(self, return_exceptions: bool = False, timeout: float | None = None) -> list[Any]:
         """All values in input order.
@@ -213,9 +218,10 @@ class Job(Sequence[Future]):
             raise ExecutorClosed(f"{self.id} runs in process {self._owner}; this one was forked from it")
         try:
             yield
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             if cancel:
                 self.cancel()
+            one_line(error, f"{self!r}, interrupted{'' if cancel else '; it goes on'}")
             raise
 
     def _in_order(self, end: float | None) -> Iterator[int]:

@@ -15,6 +15,11 @@ CANCELLED = Outcome(-1, False, NOTHING, 0.0, 0.0, 0.0, "")
 """The outcome of every task that was cancelled."""
 
 
+STATES = ("queued", "done", "dispatched", "cancelled", "failed")
+"""Of a task, by its mark: of several tasks in one spot of a picture the highest is the one to show."""
+_QUEUED, _DONE, _DISPATCHED, _CANCELLED, _FAILED = range(5)
+
+
 class Ledger:
     """The record of a job's tasks. A task's outcome is written once; later ones are dropped."""
 
@@ -25,14 +30,16 @@ class Ledger:
         """Tasks in the order in which they ended."""
         self.failed: list[int] = []
         """Of these, in the same order, those that failed or were cancelled."""
+        self.marks = bytearray(total)
+        """The state of each task: its place in ``STATES``."""
         self.attempts = array("I", bytes(4 * total))
         self.lock = threading.RLock()
-        self._cancelled = 0
-        self._in_flight = 0
         self._queued_at = self._ended_at = time.time()
         self._dispatched = array("d", bytes(8 * total))
         self._received = array("d", bytes(8 * total))
         self._usages: list[Usage | None] = [None] * total
+        self.running = 0
+        """Batches that are handed out: each runs one of its tasks."""
         self.requests = 0
         """Requests that are paid for."""
         self.gb_s = 0.0
@@ -47,12 +54,7 @@ class Ledger:
 
     def state(self, index: int) -> str:
         """One of queued, dispatched, done, failed and cancelled."""
-        outcome = self.outcomes[index]
-        if outcome is None:
-            return "dispatched" if self._dispatched[index] else "queued"
-        if outcome is CANCELLED:
-            return "cancelled"
-        return "done" if outcome.ok else "failed"
+        return STATES[self.marks[index]]
 
     def wait_until(self, come: Callable[[], bool], timeout: float | None, *, each: bool) -> bool:
         """Wait for something to come true of this ledger; False after so many seconds.
@@ -67,9 +69,10 @@ class Ledger:
     def hand_out(self, indexes: Iterable[int], now: float) -> None:
         """These tasks are in a batch that is handed out; ``now`` 0: they are queued again."""
         with self.lock:
+            self.running += bool(now)
             for index in indexes:
                 if self.outcomes[index] is None:
-                    self._in_flight += bool(now) - bool(self._dispatched[index])
+                    self.marks[index] = _DISPATCHED if now else _QUEUED
                 self._dispatched[index] = now
 
     def lose_attempt(self, index: int) -> int:
@@ -78,7 +81,8 @@ class Ledger:
         return self.attempts[index]
 
     def used(self, indexes: Iterable[int], usage: Usage) -> None:
-        """What the batch of these tasks took."""
+        """The batch of these tasks has ended, and took this."""
+        self.running -= 1
         self.requests += usage.requests
         self.gb_s += usage.gb_s
         for index in indexes:
@@ -94,7 +98,6 @@ class Ledger:
         """Cancel those of these tasks that have not ended, and return them."""
         with self.lock:
             fresh = [index for index in indexes if self.outcomes[index] is None]
-            self._cancelled += len(fresh)
             return self._record(fresh, [CANCELLED] * len(fresh))
 
     def stats(self, index: int) -> TaskStats:
@@ -118,16 +121,16 @@ class Ledger:
     def snapshot(self, name: str, backend: str) -> Snapshot:
         """How far the job of that name on that backend is."""
         with self.lock:
-            finished, failed = len(self.finished), len(self.failed) - self._cancelled
             return Snapshot(
                 name=name,
                 backend=backend,
                 total=self.total,
-                queued=self.total - finished - self._in_flight,
-                dispatched=self._in_flight,
-                done=finished - failed - self._cancelled,
-                failed=failed,
-                cancelled=self._cancelled,
+                queued=self.marks.count(_QUEUED),
+                dispatched=self.marks.count(_DISPATCHED),
+                running=0 if self.over else self.running,
+                done=self.marks.count(_DONE),
+                failed=self.marks.count(_FAILED),
+                cancelled=self.marks.count(_CANCELLED),
                 seconds=(self._ended_at if self.over else time.time()) - self._queued_at,
             )
 
@@ -136,8 +139,10 @@ class Ledger:
         for index, outcome in zip(indexes, outcomes, strict=True):
             self.outcomes[index] = outcome
             self._received[index] = now
-            self._in_flight -= bool(self._dispatched[index])
-            if not outcome.ok:
+            if outcome.ok:
+                self.marks[index] = _DONE
+            else:
+                self.marks[index] = _CANCELLED if outcome is CANCELLED else _FAILED
                 self.failed.append(index)
         self.finished.extend(indexes)
         self._ended_at = now
