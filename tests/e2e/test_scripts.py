@@ -1,5 +1,6 @@
 """wrenlite as a script's author meets it: code of ``__main__``, modules beside the script, stdin, ``-c``."""
 
+import re
 import subprocess
 import sys
 
@@ -147,3 +148,31 @@ def test_importing_wrenlite_is_light():
     loaded = set(ended.stdout.split())
     assert "wrenlite.executor" in loaded
     assert not loaded & {"numpy", "boto3", "ipywidgets", "click", "tqdm", "PIL", "cloudpickle", "IPython"}
+
+
+LASTS = """
+    import time
+
+    import wrenlite
+
+    def work(n):
+        time.sleep(0.8)
+        if n == 1:
+            raise ValueError
+
+    with wrenlite.Executor.local(2{progress}) as executor:
+        executor.map(work, range(3)).wait()
+"""
+
+
+def test_where_output_goes_to_a_file_there_is_a_line_at_the_start_and_one_at_the_end(script):
+    ended = script(LASTS.format(progress=""))
+    start, end = ended.stderr.splitlines()
+    assert start == "wrenlite: work on 2 local workers: 3 tasks"
+    assert re.fullmatch(r"wrenlite: work: 2 of 3 done in \d\.\d s; 1 failed", end)
+    assert ended.stdout == ""
+
+
+def test_with_progress_off_there_is_nothing(script):
+    ended = script(LASTS.format(progress=", progress=False"))
+    assert (ended.stdout, ended.stderr) == ("", "")
