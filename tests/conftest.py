@@ -103,8 +103,8 @@ def executor(request):
         request.getfixturevalue("bed")
     makers = {
         "inline": wrenlite.Executor.inline,
-        "process": lambda: wrenlite.Executor.local(2),
-        "aws": lambda: wrenlite.Executor.aws(max_concurrency=4),
+        "process": lambda: wrenlite.Executor.local(2, progress=False),
+        "aws": lambda: wrenlite.Executor.aws(max_concurrency=4, progress=False),
     }
     with makers[request.param]() as made:
         yield made

@@ -114,8 +114,11 @@ class Dispatcher:
         """Why nothing is sent at the moment; empty where all is well."""
         return self._schedule.trouble
 
-    def cancel(self, job: Job, indexes: Iterable[int]) -> int:
-        """Cancel those of these tasks that have not ended; returns how many there were."""
+    def cancel(self, job: Job, indexes: Iterable[int], wait: bool = True) -> int:
+        """Cancel those of these tasks that have not ended; returns how many there were.
+
+        Without waiting it returns 0 at once, and they are cancelled soon.
+        """
         event = Cancel(job, list(indexes), queue.SimpleQueue())
         with self._door:
             elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
@@ -123,7 +126,7 @@ class Dispatcher:
                 self._inbox.put(event)
         if not elsewhere:
             self._on_cancel(event)
-        return event.reply.get()
+        return event.reply.get() if wait else 0
 
     def close(self) -> None:
         """Take no more work, finish what there is, then release the backend. Does not wait."""

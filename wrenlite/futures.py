@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import logging
 import threading
 import time
@@ -13,6 +14,8 @@ from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from wrenlite.job import Job
 
 
@@ -20,6 +23,10 @@ _log = logging.getLogger("wrenlite")
 
 HEARTBEAT_S = 0.5
 """Seconds of uninterrupted waiting for a lock: Python may miss a signal that comes right before it blocks."""
+
+
+_BEAT_S = 0.2
+"""Seconds between two moments in which an event loop that awaits futures is awake."""
 
 
 def wait_for(changed: threading.Condition, come: Callable[[], bool], timeout: float | None = None) -> bool:
@@ -39,8 +46,14 @@ def one_line(error: BaseException, text: str) -> None:
     error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's protocol
 
 
-async def until(come: Callable[[], bool], cancel: Callable[[], object]) -> None:
-    """Wait in an event loop, which stays able to hear an interrupt. When the waiting is cancelled, cancel."""
+async def until(come: Callable[[], bool], cancel: Callable[[], object], what: Callable[[], str]) -> None:
+    """Wait in an event loop, which stays able to hear an interrupt. When the waiting is cancelled, cancel.
+
+    Args:
+        come: what is waited for.
+        cancel: is called where nobody waits any more.
+        what: is waited for, in words.
+    """
     import asyncio  # 25 ms, which most programs need not spend
 
     pause = 0.001
@@ -48,9 +61,22 @@ async def until(come: Callable[[], bool], cancel: Callable[[], object]) -> None:
         while not come():
             await asyncio.sleep(pause)
             pause = min(2 * pause, 0.05)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
         cancel()
+        one_line(error, f"{what()}, cancelled while it was awaited")
         raise
+
+
+_beating: dict[AbstractEventLoop, int] = {}
+"""Event loops in which futures are awaited, and how many are."""
+
+
+def _beat(loop: AbstractEventLoop) -> None:
+    """Wake a loop now and then while it awaits futures: a signal is only heard by one that is awake."""
+    if _beating.get(loop):
+        loop.call_later(_BEAT_S, _beat, loop)
+    else:
+        _beating.pop(loop, None)
 
 
 class Snapshot(NamedTuple):
@@ -101,7 +127,26 @@ class Future(concurrent.futures.Future[Any]):
         return self._await().__await__()
 
     async def _await(self) -> Any:
-        await until(self.done, self.cancel)
+        import asyncio
+
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(woken.set)
+
+        self.add_done_callback(wake)
+        if loop not in _beating:
+            loop.call_later(_BEAT_S, _beat, loop)
+        _beating[loop] = _beating.get(loop, 0) + 1
+        try:
+            await woken.wait()
+        except asyncio.CancelledError as error:
+            self.job.cancel_tasks((self.index,), wait=False)  # there may be thousands, each in turn
+            one_line(error, f"{self!r}, cancelled while it was awaited")
+            raise
+        finally:
+            _beating[loop] -= 1
         return await self.job.beside_the_loop(self.result, (self.index,))
 
     def result(self, timeout: float | None = None) -> Any:

@@ -47,8 +47,8 @@ class Control(Protocol):
     def trouble(self) -> str:
         """Why nothing is sent at the moment; empty where all is well."""
 
-    def cancel(self, job: Job, indexes: Iterable[int]) -> int:
-        """Cancel those of these tasks that have not ended; returns how many there were."""
+    def cancel(self, job: Job, indexes: Iterable[int], wait: bool = True) -> int:
+        """Cancel those of these tasks that have not ended; returns how many there were, or 0 at once."""
 
 
 class Job(Sequence[Future]):
@@ -199,7 +199,7 @@ class Job(Sequence[Future]):
         return self._await().__await__()
 
     async def _await(self) -> list[Any]:
-        await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel)
+        await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
         return await self.beside_the_loop(self.results, range(len(self)))
 
     async def beside_the_loop(self, call: Callable[[], _T], indexes: Iterable[int]) -> _T:
@@ -245,9 +245,9 @@ class Job(Sequence[Future]):
         """Cancel every task that has not ended; returns how many there were."""
         return self.cancel_tasks(range(len(self)))
 
-    def cancel_tasks(self, indexes: Iterable[int]) -> int:
-        """Cancel those of these tasks that have not ended; returns how many there were."""
-        return self._control.cancel(self, indexes)
+    def cancel_tasks(self, indexes: Iterable[int], wait: bool = True) -> int:
+        """Cancel those of these tasks that have not ended; returns how many there were, or 0 at once."""
+        return self._control.cancel(self, indexes, wait)
 
     # What became of it
 
