@@ -6,11 +6,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 
 import wrenlite
+from tests.machine import children_of, need
 
 
 @pytest.fixture(autouse=True)
@@ -19,19 +19,6 @@ def _no_user_settings(monkeypatch):
         if name.startswith("WRENLITE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("WRENLITE_CONFIG", "")
-
-
-def children_of(pid: int) -> set[int]:
-    """The processes whose parent this is, zombies included."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.add(int(folder.name))
-    return found
 
 
 _servers: set[int] = set()
@@ -46,6 +33,12 @@ def _no_process_left():
     while (left := children_of(os.getpid()) - before - _servers) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left, f"processes left behind: {left}"
+
+
+@pytest.fixture(scope="session")
+def servers():
+    """Process ids, to which a fixture of a session or a module adds its own."""
+    return _servers
 
 
 _WITH = "numpy,PIL,py,pytest,_pytest,pluggy,iniconfig,packaging,pygments"
@@ -74,10 +67,9 @@ def bed(_bed, monkeypatch):
 @pytest.fixture(scope="session")
 def radosgw(tmp_path_factory):
     """A real S3 server on loopback: its endpoint and keys, as environment variables."""
-    from tests.aws.radosgw import Radosgw, in_ci, missing
+    from tests.aws.radosgw import Radosgw, missing
 
-    if missing() and not in_ci():
-        pytest.skip(f"not installed: {', '.join(missing())}")
+    need(missing())
     with Radosgw(tmp_path_factory.mktemp("radosgw")) as server:
         _servers.update(server.pids)
         yield server.env

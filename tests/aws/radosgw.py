@@ -5,7 +5,6 @@ packages ceph-mon, ceph-osd, ceph-common and radosgw, which ``.ci/run`` installs
 """
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -164,8 +163,3 @@ def _wait_for(port: int) -> None:
             return
         time.sleep(0.1)
     raise RuntimeError("radosgw does not listen")
-
-
-def in_ci() -> bool:
-    """Where tests that need the server must not skip."""
-    return bool(os.environ.get("CI"))
