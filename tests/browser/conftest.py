@@ -1,0 +1,80 @@
+"""JupyterLab with this environment's kernel, in Debian's Chromium."""
+
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.machine import children_of, need
+
+_CHROMIUM = Path("/usr/bin/chromium")
+_PACKAGES = ("ipykernel", "ipywidgets", "jupyterlab", "nbformat", "playwright")
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        item.stash[_FAILED] = report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory, servers):
+    """A JupyterLab that serves all tests."""
+    need([name for name in _PACKAGES if importlib.util.find_spec(name) is None])
+    need([] if _CHROMIUM.exists() else ["chromium"])
+    from tests.browser.lab import Lab
+
+    with Lab(tmp_path_factory.mktemp("lab")) as server:
+        servers.add(server.pid)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(lab, servers):
+    """A browser's profile, without a window yet.
+
+    Not for the session: while Playwright is started, this thread counts as inside of its event loop, and
+    every ``asyncio.run`` of another module's tests would fail.
+    """
+    from playwright.sync_api import sync_playwright
+
+    before = children_of(os.getpid())
+    with sync_playwright() as playwright:
+        servers.update(children_of(os.getpid()) - before)  # Playwright's driver, parent of the browser
+        chromium = playwright.chromium.launch(
+            executable_path=_CHROMIUM,
+            # Root has no sandbox, and containers a small /dev/shm.
+            args=["--no-sandbox", "--disable-dev-shm-usage"],
+        )
+        # One for all tests of a module: JupyterLab's sources stay in its cache.
+        yield chromium.new_context(viewport={"width": 1280, "height": 900})
+        chromium.close()
+
+
+@pytest.fixture
+def notebook(lab, browser, request):
+    """Opens a notebook, given as the sources of its cells; one at a time. Its page must report no error."""
+    from tests.browser.notebook import Notebook
+
+    opened = []
+    name = re.sub(r"\W+", "-", request.node.name).strip("-")
+
+    def open_notebook(*sources: str, kernel: str = "python3") -> Notebook:
+        assert not opened, "another notebook is open"
+        opened.append(Notebook(lab, browser, name, sources, kernel))
+        return opened[0]
+
+    yield open_notebook
+    for each in opened:
+        errors = each.errors()
+        if errors or request.node.stash.get(_FAILED, False):
+            each.screenshot("failed")
+            each.close_page()  # a dialog, say, would cover the next notebook
+        else:
+            each.close()
+        assert not errors

@@ -1,0 +1,161 @@
+"""A notebook in a browser, used as a person would: commands, the stop button, and what can be seen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import BrowserContext, Locator, expect
+
+from tests.browser.lab import Lab
+
+SCREENSHOTS = Path(__file__).with_name("screenshots")
+LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
+
+_STARTED = "() => window.jupyterapp?.restored.then(() => { window.restored = true; }) && window.restored"
+_OPEN = """path => { window.jupyterapp.commands.execute("docmanager:open", { path }); }"""
+_READY = """path => {
+    const session = window.jupyterapp.shell.currentWidget?.sessionContext;
+    const kernel = session?.session?.kernel;
+    if (!kernel || session.path !== path) return false;
+    kernel.info.then(() => { window.answered = kernel.id; });
+    return session.isReady && window.answered === kernel.id && kernel.status === "idle";
+}"""
+"""The kernel has answered: a command that comes before is lost."""
+
+_RUN = """cell => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = cell;
+    notebook.deselectAll();
+    (window.ended ??= {})[cell] = false;
+    window.jupyterapp.commands.execute("notebook:run-cell").finally(() => { window.ended[cell] = true; });
+}"""
+_ENDED = "cell => window.ended[cell]"
+_SAVE = """() => { window.jupyterapp.commands.execute("docmanager:save"); }"""
+_SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+_CLOSE = "() => window.jupyterapp.shell.currentWidget.dispose()"
+_THEME = """theme => { window.jupyterapp.commands.execute("apputils:change-theme", { theme }); }"""
+_THEMED = "theme => document.body.dataset.jpThemeName === theme"
+# Braces around a command drop its promise: `evaluate` would wait for it without a limit of time, and
+# `wait_for_function` takes a promise for a true value.
+
+
+class Notebook:
+    """The one notebook that is open. Cells are counted from 0; times are in seconds.
+
+    All tests of a module share a page, since JupyterLab needs seconds to load.
+    """
+
+    def __init__(
+        self, lab: Lab, context: BrowserContext, name: str, sources: Sequence[str], kernel: str = "python3"
+    ) -> None:
+        self.name = name
+        self.file = lab.notebooks / f"{name}.ipynb"
+        self._lab = lab
+        self._context = context
+        self._cells = len(sources)
+        written = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in sources],
+            metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
+        )
+        nbformat.write(written, self.file)
+        self._open()
+
+    # What a person does
+
+    def start(self, cell: int) -> None:
+        """Run a cell, and do not wait for it."""
+        self.page.evaluate(_RUN, cell)
+
+    def wait_for_end(self, cell: int, timeout: float = 30) -> None:
+        """Wait until a cell that was started has ended: the prompt is back."""
+        self.page.wait_for_function(_ENDED, arg=cell, timeout=timeout * 1000)
+
+    def run(self, *cells: int, timeout: float = 30) -> None:
+        """Run cells, all of them where none is named, each to its end."""
+        for cell in cells or range(self._cells):
+            self.start(cell)
+            self.wait_for_end(cell, timeout)
+
+    def interrupt(self) -> None:
+        """Press the stop button."""
+        self._shown.locator("[data-command='notebook:interrupt-kernel']").click()
+
+    def save(self) -> None:
+        """Save, and wait until it is written."""
+        self.page.evaluate(_SAVE)
+        self.page.wait_for_function(_SAVED)
+
+    def close(self) -> None:
+        """Close the notebook as it was last saved, and shut its kernel down."""
+        self.page.evaluate(_CLOSE)
+        self._lab.shut_kernels_down()
+
+    def close_page(self) -> None:
+        """The same with the page, which the next notebook then loads anew."""
+        self.page.close()
+        self._lab.shut_kernels_down()
+
+    def reopen(self) -> None:
+        """Close the page and open what was saved, with a new kernel."""
+        self.close_page()
+        self._open()
+
+    def theme(self, name: str) -> None:
+        """Switch to ``LIGHT`` or ``DARK``. The next notebook is opened in ``LIGHT`` again."""
+        self.page.evaluate(_THEME, name)
+        self.page.wait_for_function(_THEMED, arg=name)
+
+    # What a person sees
+
+    def cell(self, cell: int) -> Locator:
+        return self._shown.locator(".jp-Notebook .jp-Cell").nth(cell)
+
+    def outputs(self, cell: int, selector: str = "") -> Locator:
+        """The outputs of a cell, or what the selector finds in them."""
+        return self.cell(cell).locator(f".jp-OutputArea-output {selector}".strip())
+
+    def text(self, cell: int) -> str:
+        """What can be read in the outputs of a cell by now: long ones are drawn bit by bit."""
+        return "\n".join(text.rstrip() for text in self.outputs(cell).all_inner_texts())
+
+    def wait_for_text(self, cell: int, text: str, timeout: float = 30) -> None:
+        """Wait until the text can be read in a cell's outputs; runs of white space count as one."""
+        area = self.cell(cell).locator(".jp-Cell-outputArea")
+        expect(area).to_contain_text(text, use_inner_text=True, timeout=timeout * 1000)
+
+    def wait_for(self, cell: int, selector: str, timeout: float = 30) -> Locator:
+        """Wait until the selector finds something visible in a cell's outputs; gives the first."""
+        found = self.outputs(cell, selector).first
+        expect(found).to_be_visible(timeout=timeout * 1000)
+        return found
+
+    def screenshot(self, name: str = "") -> Path:
+        """Of the whole page, into the folder of screenshots, under the names of the test and this one."""
+        file = SCREENSHOTS / f"{'-'.join(filter(None, (self.name, name)))}.png"
+        self.page.screenshot(path=file)
+        return file
+
+    def errors(self) -> list[str]:
+        """What the page wrote to its console as errors, and exceptions that nothing caught."""
+        written = [each for each in self.page.console_messages() if each.type == "error"]
+        return [
+            *(f"{each.text} ({each.location['url']})" for each in written),
+            *(str(each) for each in self.page.page_errors()),
+        ]
+
+    @property
+    def _shown(self) -> Locator:
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+    def _open(self) -> None:
+        if self._context.pages:
+            [self.page] = self._context.pages
+            self.page.clear_console_messages()
+            self.page.clear_page_errors()
+        else:
+            self.page = self._context.new_page()
+            self.page.goto(self._lab.address)
+            self.page.wait_for_function(_STARTED, timeout=60_000)
+        self.theme(LIGHT)
+        self.page.evaluate(_OPEN, self.file.name)
+        self.page.wait_for_function(_READY, arg=self.file.name, timeout=60_000)
