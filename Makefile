@@ -12,7 +12,7 @@ help:
 	@echo "make bench  ours beside ProcessPoolExecutor and joblib"
 	@echo "make aws-bed  AWS on loopback: prints the environment in which Executor.aws() runs there"
 	@echo "make bench-aws  requests, latency and CPU on the test bed"
-	@echo "make lab    JupyterLab with wrenlite"
+	@echo "make lab    JupyterLab on the notebooks"
 	@echo "make clean  remove .venv and everything that was made"
 
 demo: $(VENV)/done
@@ -42,7 +42,7 @@ aws-bed: $(VENV)/done
 
 lab: $(VENV)/done
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab]'
-	$(BIN)/jupyter lab $(ARGS)
+	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
 $(VENV)/done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
