@@ -116,7 +116,20 @@ class Ledger:
             finished=self._received[index] or None,
             worker=usage.worker if usage else None,
             cold=bool(usage and usage.cold),
+            request_id=usage.request_id if usage else None,
         )
+
+    def run(self, index: int, process: int | None = None) -> str:
+        """Which run of a task this was and where, for messages.
+
+        Args:
+            index: the task.
+            process: in which it ran; how its batch ended may not have been heard yet.
+        """
+        stats = self.stats(index)
+        places = {"worker": stats.worker or process, "Lambda's request": stats.request_id}
+        known = [f"{what} {place}" for what, place in places.items() if place]
+        return ", ".join((f"attempt {stats.attempts}", *known))
 
     def snapshot(self, name: str, backend: str) -> Snapshot:
         """How far the job of that name on that backend is."""

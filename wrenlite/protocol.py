@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised whenever a record below changes its meaning; both sides must agree on it."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -119,6 +119,8 @@ class Usage(NamedTuple):
     """Requests that are paid for: invocations, thrown away ones included."""
     gb_s: float = 0.0
     """Billed memory times time, in GiB-seconds."""
+    request_id: str | None = None
+    """Lambda's, by which its log and its support find it."""
 
 
 class Died(NamedTuple):
@@ -193,6 +195,8 @@ class TaskStats(NamedTuple):
     worker: str | None
     cold: bool
     """Its worker was started for its batch."""
+    request_id: str | None = None
+    """Lambda's, of the invocation that its batch was."""
 
 
 class Emit(Protocol):

@@ -175,6 +175,8 @@ class Schedule:
         in_flight.seconds.extend(outcome.seconds for outcome in outcomes)
         if outcomes:
             work.deaths = 0
+        if ended is not None:  # before its tasks are settled: whoever waits for them may ask where they ran
+            work.job.ledger.used(in_flight.indexes, ended.usage)
         final = []
         for outcome in outcomes:
             attempts = work.job.ledger.lose_attempt(outcome.task)
@@ -187,7 +189,6 @@ class Schedule:
             del self._in_flight[invocation]
             work.in_flight -= 1
             self._gate.returned(in_flight, ended)
-            work.job.ledger.used(in_flight.indexes, ended.usage)
             self._on_ended(in_flight, ended)
         else:
             in_flight.cancel_if_pointless()

@@ -92,10 +92,10 @@ def understand(
         text = f"{text}. {REDEPLOY}"
         return (), Ended(Refused(FunctionBroken(text)), usage, ())
     peak = ended.usage.peak_bytes or usage.peak_bytes
-    usage = ended.usage._replace(
-        requests=1, gb_s=usage.gb_s, cold=usage.cold or ended.usage.cold, peak_bytes=peak
+    cold = usage.cold or ended.usage.cold
+    return outcomes, ended._replace(
+        usage=usage._replace(busy_s=ended.usage.busy_s, peak_bytes=peak, worker=ended.usage.worker, cold=cold)
     )
-    return outcomes, ended._replace(usage=usage)
 
 
 def report(answer: Answer) -> Report | None:
@@ -112,10 +112,11 @@ def report(answer: Answer) -> Report | None:
 
 def _usage(answer: Answer, target: Target, seconds: float) -> Usage:
     known = report(answer)
+    usage = Usage(requests=1, request_id=answer.headers.get("x-amzn-RequestId"))
     if known is None:  # the log did not come along: it cannot have been longer than the answer took
-        return Usage(requests=1, gb_s=target.memory_mb / 1024 * min(seconds, target.limit_s))
+        return usage._replace(gb_s=target.memory_mb / 1024 * min(seconds, target.limit_s))
     gb_s = known.billed_s * known.memory_mb / 1024
-    return Usage(peak_bytes=known.peak_mb * 2**20, cold=known.cold, requests=1, gb_s=gb_s)
+    return usage._replace(peak_bytes=known.peak_mb * 2**20, cold=known.cold, gb_s=gb_s)
 
 
 def _broken(answer: Answer, target: Target) -> Cause:
