@@ -9,6 +9,7 @@ from typing import Any
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
 from wrenlite.job import Job
+from wrenlite.tracebacks import unseen
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
@@ -63,4 +64,5 @@ def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator
 
 def get_all_results(fs: Iterable[Future]) -> list[Any]:
     """PyWren's name for the values of futures in the order given."""
-    return [future.result() for future in fs]
+    with unseen:
+        return list(map(Future.result, fs))

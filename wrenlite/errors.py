@@ -131,7 +131,7 @@ class TaskError(WrenliteError):
 
 
 class RemoteError(TaskError):
-    """A task's exception that cannot be pickled or rebuilt here: its type, text and traceback as text."""
+    """A task's exception that cannot be pickled or rebuilt here: its type and text."""
 
 
 class ConnectionLost(TaskError):

@@ -7,11 +7,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
+from wrenlite.tracebacks import unseen
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -106,6 +108,17 @@ class Snapshot(NamedTuple):
         return self.done + self.failed + self.cancelled
 
 
+class Control(Protocol):
+    """Who runs the job's tasks, and so cancels them."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is sent at the moment; empty where all is well."""
+
+    def cancel(self, job: Job, indexes: Iterable[int], wait: bool = True) -> int:
+        """Cancel those of these tasks that have not ended; returns how many there were, or 0 at once."""
+
+
 class Future(concurrent.futures.Future[Any]):
     """The promise of one task's value. Works wherever a ``concurrent.futures.Future`` does.
 
@@ -147,12 +160,14 @@ class Future(concurrent.futures.Future[Any]):
             raise
         finally:
             _beating[loop] -= 1
-        return await self.job.beside_the_loop(self.result, (self.index,))
+        with unseen:
+            return await self.job.beside_the_loop(partial(self.job.value, self.index), (self.index,))
 
     def result(self, timeout: float | None = None) -> Any:
         """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""
         self._wait(timeout)
-        return self.job.value(self.index)
+        with unseen:
+            return self.job.value(self.index)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The task's exception, or None."""

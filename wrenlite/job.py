@@ -20,35 +20,20 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
-from typing import Any, NoReturn, Protocol, TypeVar, overload
+from typing import Any, NoReturn, TypeVar, overload
 
 from wrenlite.cost import FREE, Cost
-from wrenlite.errors import (
-    ExecutorClosed,
-    RemoteError,
-    ValueReleased,
-    WrenliteError,
-)
-from wrenlite.futures import Future, Snapshot, one_line, until
+from wrenlite.errors import ExecutorClosed, RemoteError, ValueReleased, WrenliteError
+from wrenlite.futures import Control, Future, Snapshot, one_line, until
 from wrenlite.invoker import Backend
 from wrenlite.ledger import CANCELLED, NOTHING, Ledger
 from wrenlite.names import resolving
 from wrenlite.protocol import Outcome, Stored, TaskStats
+from wrenlite.tracebacks import throw, unseen
 from wrenlite.traces import unpack_failure
 from wrenlite.values import AHEAD, fetch, fetch_all, read_ahead
 
 _T = TypeVar("_T")
-
-
-class Control(Protocol):
-    """Who runs the job's tasks, and so cancels them."""
-
-    @property
-    def trouble(self) -> str:
-        """Why nothing is sent at the moment; empty where all is well."""
-
-    def cancel(self, job: Job, indexes: Iterable[int], wait: bool = True) -> int:
-        """Cancel those of these tasks that have not ended; returns how many there were, or 0 at once."""
 
 
 class Job(Sequence[Future]):
@@ -160,6 +145,10 @@ class Job(Sequence[Future]):
         """
         if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
             raise TimeoutError(f"{self!r} after {timeout:g} s")
+        with unseen:
+            return self._results(return_exceptions)
+
+    def _results(self, return_exceptions: bool = False) -> list[Any]:
         if self.ledger.failed and not return_exceptions:
             self.value(self.ledger.failed[0])
         with self.interruptible():
@@ -200,7 +189,8 @@ class Job(Sequence[Future]):
 
     async def _await(self) -> list[Any]:
         await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
-        return await self.beside_the_loop(self.results, range(len(self)))
+        with unseen:
+            return await self.beside_the_loop(self._results, range(len(self)))
 
     async def beside_the_loop(self, call: Callable[[], _T], indexes: Iterable[int]) -> _T:
         """Call it, in a thread where values of these tasks have to be fetched from the store."""
@@ -260,10 +250,7 @@ class Job(Sequence[Future]):
         if index not in self._values:
             error = self.exception(index)
             if error is not None:
-                try:
-                    raise error.with_traceback(None)  # or it would grow with every call
-                finally:
-                    del error  # or its traceback would hold this frame, which holds it
+                throw(error)
         try:
             return self._values[index]
         except KeyError:
@@ -281,8 +268,10 @@ class Job(Sequence[Future]):
             if outcome.ok:
                 self._unpack_values((index,))
             else:
-                error = unpack_failure(fetch(self._store, outcome, self._task(index)), self._table)
-                error.add_note(f"wrenlite: {self._task(index)}, attempt {self.ledger.attempts[index]}")
+                packed = fetch(self._store, outcome, self._task(index))
+                error, process = unpack_failure(packed, self._table)
+                run = self.ledger.run(index, process)
+                error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
                 self._exceptions.setdefault(index, error)
         return self._exceptions.get(index)
 
@@ -327,7 +316,9 @@ class Job(Sequence[Future]):
         with self.ledger.lock:
             for index, error in (errors or {}).items():
                 if self.ledger.outcomes[index] is None:
-                    self._exceptions[index] = type(error)(f"{self._task(index)}: {error}")
+                    self._exceptions[index] = made = type(error)(f"{self._task(index)}: {error}")
+                    if self.ledger.stats(index).request_id:
+                        made.add_note(f"wrenlite: {self.ledger.run(index)}")
             futures = self._made(self.ledger.settle(outcomes))
         for future in futures:
             future.settle(self.state(future.index))
@@ -351,14 +342,16 @@ class Job(Sequence[Future]):
 
     def _result(self, index: int, return_exceptions: bool) -> Any:
         try:
-            return self.value(index)
+            with unseen:
+                return self.value(index)
         except (Exception, CancelledError) as error:
             if not return_exceptions:
                 raise
             return error
 
     def _hand_out_value(self, index: int) -> Any:
-        value = self.value(index)
+        with unseen:
+            value = self.value(index)
         self._released.add(index)
         self._values.pop(index, None)
         return value

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from wrenlite.errors import ExecutorClosed
 from wrenlite.futures import Future
 from wrenlite.job import Job
+from wrenlite.tracebacks import unseen
 
 
 class Submits(Protocol):
@@ -89,6 +90,7 @@ class Pool(concurrent.futures.Executor):
 
 def _values(job: Job, values: Iterator[Any]) -> Iterator[Any]:
     try:
-        yield from values
+        with unseen:
+            yield from values
     finally:
         job.cancel()

@@ -214,7 +214,7 @@ class Runner:
             error = _because(error, OutOfMemory(text))
         elif isinstance(error, ModuleNotFoundError):
             error.add_note(_install(error.name))
-        return pack_failure(error, packer, table, hide=2)
+        return pack_failure(error, packer, table, hide=__name__)
 
     def _unloadable(self, request: Request, error: Exception) -> Iterator[Outcome]:
         """The same failure for each task, as far as they fit into a reply."""
