@@ -34,7 +34,8 @@ _SAVE = """() => { window.jupyterapp.commands.execute("docmanager:save"); }"""
 _SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
 _CLOSE = "() => window.jupyterapp.shell.currentWidget.dispose()"
 _THEME = """theme => { window.jupyterapp.commands.execute("apputils:change-theme", { theme }); }"""
-_THEMED = "theme => document.body.dataset.jpThemeName === theme"
+_THEMED = """theme => document.body.dataset.jpThemeName === theme
+    && !document.getElementById("jupyterlab-splash")"""
 # Braces around a command drop its promise: `evaluate` would wait for it without a limit of time, and
 # `wait_for_function` takes a promise for a true value.
 
@@ -101,7 +102,10 @@ class Notebook:
         self._open()
 
     def theme(self, name: str) -> None:
-        """Switch to ``LIGHT`` or ``DARK``. The next notebook is opened in ``LIGHT`` again."""
+        """Switch to ``LIGHT`` or ``DARK``, and wait until the splash that covers the change has gone.
+
+        The next notebook is opened in ``LIGHT`` again.
+        """
         self.page.evaluate(_THEME, name)
         self.page.wait_for_function(_THEMED, arg=name)
 

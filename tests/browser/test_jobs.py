@@ -1,6 +1,7 @@
 """Jobs in JupyterLab: values, the stop button, tracebacks."""
 
 import pytest
+from PIL import Image, ImageStat
 
 from tests.browser import kernels
 
@@ -87,10 +88,14 @@ def test_outputs_survive_saving_and_reopening(notebook):
 def test_a_page_shows_its_theme(notebook):
     from tests.browser.notebook import DARK, LIGHT
 
+    def brightness(file):
+        with Image.open(file) as picture:
+            return ImageStat.Stat(picture.convert("L")).median[0]
+
     opened = notebook("from IPython.display import HTML\nHTML('<b class=mine>bold</b>')")
     opened.run()
     opened.wait_for(0, "b.mine")
-    light = opened.screenshot("light").read_bytes()
     opened.theme(DARK)
-    assert opened.screenshot("dark").read_bytes() != light
+    assert brightness(opened.screenshot("dark")) < 80
     opened.theme(LIGHT)
+    assert brightness(opened.screenshot("light")) > 200
