@@ -236,7 +236,8 @@ def test_source_that_nobody_has_is_left_out(executor):
     assert '  File "/nowhere/made.py", line 4, in f\nZeroDivisionError' in shown
 
 
-def test_a_line_that_is_another_here_is_shown_as_the_workers(executor, tmp_path, monkeypatch):
+@pytest.mark.parametrize("here", ["edited", "gone"])
+def test_a_line_that_is_another_here_is_shown_as_the_workers(executor, tmp_path, monkeypatch, here):
     (tmp_path / "edited_later.py").write_text("def f(x):\n    return 1 / x  # as it ran\n")
     monkeypatch.syspath_prepend(tmp_path)
     import edited_later
@@ -244,7 +245,10 @@ def test_a_line_that_is_another_here_is_shown_as_the_workers(executor, tmp_path,
     try:
         job = executor.map(edited_later.f, [0])
         job.wait()
-        (tmp_path / "edited_later.py").write_text("# a new first line\n\ndef f(x):\n    return 2 / x\n")
+        if here == "gone":
+            (tmp_path / "edited_later.py").unlink()
+        else:
+            (tmp_path / "edited_later.py").write_text("# a new first line\n\ndef f(x):\n    return 2 / x\n")
         shown = "".join(traceback.format_exception(job[0].exception()))
     finally:
         del sys.modules["edited_later"]
