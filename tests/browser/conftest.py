@@ -14,6 +14,12 @@ _PACKAGES = ("ipykernel", "ipywidgets", "jupyterlab", "nbformat", "playwright")
 _FAILED = pytest.StashKey[bool]()
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
