@@ -8,6 +8,7 @@
     │   ├── FunctionNotPicklable              the function, or what it closes over
     │   ├── ItemNotPicklable                  one item of the data
     │   └── ResultNotPicklable                what a task returned
+    ├── PackageMissing (ImportError)        a convenience needs a package that is not installed
     ├── LocalExtension (ImportError)        a compiled module outside site-packages
     ├── ExecutorClosed (RuntimeError)       used after shutdown, or in a forked child
     ├── ValueReleased (LookupError)         asked again for a value that ``values()`` let go of
@@ -60,6 +61,10 @@ class ItemNotPicklable(NotPicklable):
 
 class ResultNotPicklable(NotPicklable):
     """A task returned what cannot be pickled, or a generator."""
+
+
+class PackageMissing(WrenliteError, ImportError):
+    """Something beside running tasks needs a package that is not installed; says how to install it."""
 
 
 class LocalExtension(WrenliteError, ImportError):

@@ -1,4 +1,4 @@
-"""One task's future, and how far a job is."""
+"""One task's future, how far a job is, and who cancels its tasks."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
 from wrenlite.tracebacks import unseen
+from wrenlite.values import beside_the_loop
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -161,7 +162,9 @@ class Future(concurrent.futures.Future[Any]):
         finally:
             _beating[loop] -= 1
         with unseen:
-            return await self.job.beside_the_loop(partial(self.job.value, self.index), (self.index,))
+            return await beside_the_loop(
+                partial(self.job.value, self.index), [self.job.ledger.outcomes[self.index]]
+            )
 
     def result(self, timeout: float | None = None) -> Any:
         """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""

@@ -20,20 +20,23 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
-from typing import Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import ExecutorClosed, RemoteError, ValueReleased, WrenliteError
+from wrenlite.frame import frame
 from wrenlite.futures import Control, Future, Snapshot, one_line, until
 from wrenlite.invoker import Backend
 from wrenlite.ledger import CANCELLED, NOTHING, Ledger
 from wrenlite.names import resolving
-from wrenlite.protocol import Outcome, Stored, TaskStats
+from wrenlite.protocol import Outcome, TaskStats
 from wrenlite.tracebacks import throw, unseen
 from wrenlite.traces import unpack_failure
-from wrenlite.values import AHEAD, fetch, fetch_all, read_ahead
+from wrenlite.values import AHEAD, beside_the_loop, fetch, fetch_all, read_ahead
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 
 class Job(Sequence[Future]):
@@ -190,16 +193,7 @@ class Job(Sequence[Future]):
     async def _await(self) -> list[Any]:
         await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
         with unseen:
-            return await self.beside_the_loop(self._results, range(len(self)))
-
-    async def beside_the_loop(self, call: Callable[[], _T], indexes: Iterable[int]) -> _T:
-        """Call it, in a thread where values of these tasks have to be fetched from the store."""
-        ended = (self.ledger.outcomes[index] for index in indexes)
-        if not any(outcome is not None and isinstance(outcome.packed, Stored) for outcome in ended):
-            return call()
-        import asyncio
-
-        return await asyncio.to_thread(call)
+            return await beside_the_loop(self._results, self.ledger.outcomes)
 
     @contextlib.contextmanager
     def interruptible(self, cancel: bool = True) -> Iterator[None]:
@@ -291,6 +285,17 @@ class Job(Sequence[Future]):
     def stats(self) -> list[TaskStats]:
         """When and where each task ran."""
         return [self.ledger.stats(index) for index in range(len(self))]
+
+    def to_pandas(self) -> DataFrame:
+        """``stats()`` as a DataFrame, a row a task, times in UTC. Raises PackageMissing without pandas."""
+        return frame(self.stats())
+
+    def plot(self) -> Figure:
+        """The tasks over time, and how many ran at once. Raises PackageMissing without matplotlib."""
+        from wrenlite.notebook.timeline import timeline  # upwards: the exception that pyproject.toml lists
+
+        title = f"map {self.name} × {len(self):,} on {self.backend}"
+        return timeline(self.stats(), title, time.time())
 
     @property
     def cost(self) -> Cost:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, MutableSequence, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequence, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from wrenlite import pipe
 from wrenlite.errors import NotFound, WrenliteError
@@ -14,6 +14,8 @@ from wrenlite.store import Store, get_verified
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+_T = TypeVar("_T")
 
 _THREADS = 16
 AHEAD = 2 * _THREADS
@@ -104,3 +106,12 @@ def read_ahead(
             yield task
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def beside_the_loop(call: Callable[[], _T], outcomes: Iterable[Outcome | None]) -> _T:
+    """Call it, in a thread where values of these outcomes have to be fetched from the store."""
+    if not any(outcome is not None and isinstance(outcome.packed, Stored) for outcome in outcomes):
+        return call()
+    import asyncio
+
+    return await asyncio.to_thread(call)

@@ -149,6 +149,7 @@ def test_importing_wrenlite_is_light():
     loaded = set(ended.stdout.split())
     assert "wrenlite.executor" in loaded
     assert not loaded & {"numpy", "boto3", "ipywidgets", "click", "tqdm", "PIL", "cloudpickle", "IPython"}
+    assert not loaded & {"matplotlib", "pandas"}
 
 
 LASTS = """
