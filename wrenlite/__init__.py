@@ -115,7 +115,7 @@ def __getattr__(name: str) -> Any:
         module = import_module(f"{__name__}.{home}")
         if home == "executor" and module.Executor.watch is None:
             # The one place where executing meets drawing, which lies above it.
-            module.Executor.watch = staticmethod(import_module(f"{__name__}.notebook").watch)
+            import_module(f"{__name__}.notebook").attach()
         if hasattr(module, name):
             globals()[name] = getattr(module, name)
             return globals()[name]

@@ -50,6 +50,7 @@ class Executor:
 
     watch: ClassVar[Watch | None] = None
     """Who draws the jobs: set by the package, since drawing lies above executing."""
+    _repr_html_: ClassVar[Callable[[Executor], str] | None] = None  # set by the package, like watch
 
     def __init__(self, backend: Backend | None = None, *, progress: Progress | None = None) -> None:
         """Args:

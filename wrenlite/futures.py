@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
@@ -125,6 +125,8 @@ class Future(concurrent.futures.Future[Any]):
 
     Waiting for it in vain (Ctrl-C, the notebook's stop button) cancels its whole job.
     """
+
+    _repr_html_: ClassVar[Callable[[Future], str] | None] = None  # set by the package, like Executor.watch
 
     def __init__(self, job: Job, index: int) -> None:
         super().__init__()

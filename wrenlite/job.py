@@ -20,7 +20,7 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, overload
 
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import ExecutorClosed, RemoteError, ValueReleased, WrenliteError
@@ -44,6 +44,8 @@ class Job(Sequence[Future]):
 
     True even when empty; a slice of it is a list.
     """
+
+    _repr_html_: ClassVar[Callable[[Job], str] | None] = None  # set by the package, like Executor.watch
 
     def __init__(
         self, job_id: str, name: str, backend: Backend, total: int, table: Sequence[object], control: Control

@@ -1,15 +1,32 @@
 """What jobs, futures and executors look like in a notebook, and their stats as a table."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import wrenlite
+
+
+def text_of(html):
+    return re.sub(r"<[^>]+>", " ", html)
+
 
 def squares(x):
     return x * x
+
+
+class MakesAFolder:
+    """Unpickling it makes a folder, which shows that it was unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
 
 
 @pytest.fixture
@@ -97,3 +114,62 @@ def test_a_table_has_the_same_types_where_nothing_has_happened(executor, endless
         assert len(table) == len(job)
         assert table.dtypes.equals(types)
     assert endless.to_pandas()["started"].isna().all()
+
+
+def test_a_job_in_words(executor):
+    job = executor.map(lambda x: 1 // x, [1, 2, 0])
+    job.wait()
+    said = text_of(job._repr_html_())
+    assert f"map &lt;lambda&gt; × 3 on {executor.backend.name}" in said
+    assert "2 done, 1 failed" in said
+    assert job.id in said
+    assert ("estimate" in said) == (executor.backend.prices is not None)
+    assert "no tasks" in executor.map(squares, [])._repr_html_()
+
+
+def test_a_job_that_runs_in_words(endless):
+    assert "2 dispatched, 3 queued" in endless._repr_html_()
+    assert "queued" in endless[4]._repr_html_()
+    endless.cancel()
+    assert "5 cancelled" in endless._repr_html_()
+    assert "cancelled" in endless[0]._repr_html_()
+
+
+def test_a_future_in_words(executor):
+    job = executor.map(squares, [3], retries=2)
+    job.results()
+    said = text_of(job[0]._repr_html_())
+    assert "Future squares[0]" in said
+    assert f"worker {job.stats()[0].worker}" in said
+    assert "done" in said
+
+
+def test_an_executor_in_words():
+    executor = wrenlite.Executor.local(2)
+    assert text_of(executor._repr_html_()).split() == ["Executor", "on", "2", "local", "workers"]
+    executor.shutdown()
+    assert "shut down" in executor._repr_html_()
+
+
+def test_looking_neither_fetches_nor_unpickles(executor, tmp_path):
+    made = tmp_path / "made"
+    job = executor.map(MakesAFolder, [str(made)])
+    job.wait()
+    for looked_at in (job, job[0], executor):
+        assert looked_at._repr_html_()
+    assert job.plot()._repr_png_()
+    assert job.to_pandas() is not None
+    assert not made.exists()
+    job.results()
+    assert made.exists()
+
+
+def test_what_untrusted_notebooks_take_away_is_not_used(executor):
+    job = executor.map(squares, range(3))
+    job.results()
+    for looked_at in (job, job[0], executor):
+        html = looked_at._repr_html_()
+        assert set(re.findall(r"<(\w+)", html)) <= {"div", "b"}
+        assert "var(--jp-" in html
+        assert not re.search(r"var\(--[\w-]+\)", html)  # each has something to fall back on
+        assert html.count("<div") == html.count("</div>")
