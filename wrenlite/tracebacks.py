@@ -41,8 +41,11 @@ def rebuild(frames: Sequence[Frame]) -> TracebackType | None:
     trace = None
     for frame in reversed(frames):
         code, instruction = _stub(_honest(frame)._replace(source=""))
-        # A generator's frame hangs below no other: that of a call would keep the caller's variables alive.
-        stub = FunctionType(code, _GLOBALS)().gi_frame
+        # A generator's frame hangs below no other: that of a call would keep the caller's variables alive. It
+        # is started, or its line would be the first of the function, which IPython shows of cells.
+        generator = FunctionType(code, _GLOBALS)()
+        stub = generator.gi_frame
+        next(generator)
         trace = TracebackType(trace, stub, instruction, frame.line)
     return trace
 
@@ -78,7 +81,7 @@ def _stub(frame: Frame) -> tuple[CodeType, int]:
     }
     begin: Any = {"lineno": frame.first, "end_lineno": frame.first, "col_offset": -1, "end_col_offset": -1}
     none = ast.arguments([], [], None, [], [], None, [])
-    stub = ast.Expression(ast.Lambda(none, ast.Yield(None, **place), **begin))  # a generator, never started
+    stub = ast.Expression(ast.Lambda(none, ast.Yield(None, **place), **begin))  # a generator
     module = compile(stub, frame.file, "eval")
     code = next(each for each in module.co_consts if isinstance(each, CodeType))
     column, end_column = (None if value < 0 else value for value in (frame.column, frame.end_column))

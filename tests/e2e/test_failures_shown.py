@@ -1,6 +1,7 @@
 """What a failed task looks like where tracebacks are read: a script's stderr, IPython, pytest."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -81,6 +82,45 @@ for cell in (
 ):
     shell.run_cell(cell, store_history=True)
 """
+
+
+KERNEL = """\
+from jupyter_client import KernelManager
+
+manager = KernelManager(kernel_name="python3")
+manager.start_kernel()
+client = manager.client()
+client.start_channels()
+client.wait_for_ready(timeout=30)
+
+
+def show(message):
+    for line in message["content"].get("traceback", ()):
+        print(line)
+
+
+for cell in (
+    "%colors nocolor",
+    "import wrenlite; executor = wrenlite.Executor.local(1, progress=False)",
+    "def ndvi(tile):\\n    red = tile\\n\\n    return 1 / red",
+    "executor.map(ndvi, [0]).results()",
+):
+    client.execute_interactive(cell, timeout=30, output_hook=show)
+client.stop_channels()
+manager.shutdown_kernel(now=True)
+"""
+
+
+def test_in_a_kernel_whose_cells_are_in_no_file_the_line_is_the_same(script, tmp_path):
+    home = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython"), "HOME": str(tmp_path)}
+    ended = script(KERNEL, env=home)
+    assert ended.returncode == 0, ended.stderr
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", ended.stdout)
+    assert (
+        "Cell In[4], line 1\n----> 1 executor.map(ndvi, [0]).results()\n\nCell In[3], line 4, in ndvi"
+        in shown
+    )
+    assert "----> 4     return 1 / red\n" in shown
 
 
 def test_in_ipython_an_arrow_points_into_the_cell(script, tmp_path):
