@@ -1,6 +1,6 @@
 """Real tracebacks made from frames that travelled, and none of wrenlite's own frames before them.
 
-A traceback needs frames, and a frame needs code: for each level a stub is compiled that has the file, the
+A traceback needs frames, and a frame needs code: for each level there is a stub that has the file, the
 lines and the names of the worker's code and does nothing. Whatever draws tracebacks (Python, IPython, pytest,
 pdb) takes the source lines of it from the caller's files and cells. No code of the user's runs.
 """
@@ -8,7 +8,7 @@ pdb) takes the source lines of it from the caller's files and cells. No code of 
 from __future__ import annotations
 
 import linecache
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from types import CodeType, FunctionType, TracebackType
 from typing import Any, NamedTuple, NoReturn
@@ -40,13 +40,10 @@ def rebuild(frames: Sequence[Frame]) -> TracebackType | None:
     """The traceback with these levels, outermost first."""
     trace = None
     for frame in reversed(frames):
-        code, instruction = _stub(_honest(frame)._replace(source=""))
-        # A generator's frame hangs below no other: that of a call would keep the caller's variables alive. It
-        # is started, or its line would be the first of the function, which IPython shows of cells.
-        generator = FunctionType(code, _GLOBALS)()
-        stub = generator.gi_frame
-        next(generator)
-        trace = TracebackType(trace, stub, instruction, frame.line)
+        code = _stub(_honest(frame)._replace(source=""))
+        # A generator's frame hangs below no other: that of a call would keep the caller's variables alive.
+        stub = FunctionType(code, _GLOBALS)().gi_frame
+        trace = TracebackType(trace, stub, 0, frame.line)
     return trace
 
 
@@ -68,29 +65,42 @@ def _honest(frame: Frame) -> Frame:
     return frame._replace(file=name, end_line=frame.line, column=-1, end_column=-1)  # the rest is not known
 
 
-@lru_cache(512)
-def _stub(frame: Frame) -> tuple[CodeType, int]:
-    """Code that stands for a frame's, and which of its instructions is at the failed expression."""
-    import ast
+def _waits() -> Iterator[None]:
+    yield
 
-    place: Any = {
-        "lineno": frame.line,
-        "end_lineno": frame.end_line,
-        "col_offset": frame.column,
-        "end_col_offset": frame.end_column,
-    }
-    begin: Any = {"lineno": frame.first, "end_lineno": frame.first, "col_offset": -1, "end_col_offset": -1}
-    none = ast.arguments([], [], None, [], [], None, [])
-    stub = ast.Expression(ast.Lambda(none, ast.Yield(None, **place), **begin))  # a generator
-    module = compile(stub, frame.file, "eval")
-    code = next(each for each in module.co_consts if isinstance(each, CodeType))
-    column, end_column = (None if value < 0 else value for value in (frame.column, frame.end_column))
-    wanted = frame.line, frame.end_line, column, end_column
-    positions = list(code.co_positions())  # lines alone where this Python was told to keep no columns
-    instruction = 2 * max(
-        range(len(positions)), key=lambda at: (positions[at] == wanted, positions[at][0] == frame.line)
+
+@lru_cache(512)
+def _stub(frame: Frame) -> CodeType:
+    """Code that stands for a frame's: of a generator that is not started, all at the failed expression."""
+    return _waits.__code__.replace(
+        co_filename=frame.file,
+        co_name=frame.function,
+        co_qualname=frame.qualified,
+        co_firstlineno=frame.first,
+        co_linetable=_locations(frame, len(_waits.__code__.co_code) // 2),
     )
-    return code.replace(co_name=frame.function, co_qualname=frame.qualified), instruction
+
+
+def _locations(frame: Frame, units: int) -> bytes:
+    """Locations of so many code units, in CPython's own form (``Objects/locations.md`` of its 3.11)."""
+    table, before = bytearray(), frame.first
+    for start in range(0, units, 8):  # an entry holds 8 of them
+        delta, before = frame.line - before, frame.line
+        form = 13 if frame.column < 0 else 14  # without columns, and with
+        table.append(0x80 | form << 3 | min(8, units - start) - 1)
+        table.extend(_varint(abs(delta) << 1 | (delta < 0)))
+        if form == 14:
+            for number in (frame.end_line - frame.line, frame.column + 1, frame.end_column + 1):
+                table.extend(_varint(number))
+    return bytes(table)
+
+
+def _varint(number: int) -> Iterator[int]:
+    """Six bits a byte, the lowest first; the seventh says that more come."""
+    while number > 0x3F:
+        yield 0x40 | number & 0x3F
+        number >>= 6
+    yield number
 
 
 def throw(error: BaseException) -> NoReturn:

@@ -84,3 +84,26 @@ def notebook(lab, browser, request):
         else:
             each.close()
         assert not errors
+
+
+_SLOW = (pytest.mark.full, pytest.mark.timeout(300))
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(None, id="this kernel"),
+        pytest.param("==6.31.*", marks=_SLOW),
+        pytest.param("==7.1.*", marks=_SLOW),
+        pytest.param("", marks=_SLOW, id="newest"),
+    ]
+)
+def kernel(request, lab, browser):
+    """The kernel of this environment, and those of other versions of ipykernel."""
+    if request.param is None:
+        return "python3"
+    from tests.browser import kernels
+
+    name = kernels.install(lab.data, request.param)
+    for page in browser.pages:
+        page.close()  # JupyterLab asks for the list of kernels when it starts
+    return name

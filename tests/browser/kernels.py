@@ -24,7 +24,13 @@ def install(data: Path, version: str) -> str:
         subprocess.run(
             [
                 *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet"),
-                *("--disable-pip-version-check", f"ipykernel{version}", "--editable", str(_ROOT)),
+                *(
+                    "--disable-pip-version-check",
+                    f"ipykernel{version}",
+                    "ipywidgets",
+                    "--editable",
+                    str(_ROOT),
+                ),
             ],
             check=True,
         )

@@ -3,8 +3,6 @@
 import pytest
 from PIL import Image, ImageStat
 
-from tests.browser import kernels
-
 _START = "import time\nimport wrenlite\nexecutor = wrenlite.Executor.local(2)"
 
 _LONG_JOB = """
@@ -24,26 +22,6 @@ from collections import Counter
 print(sorted(Counter(each.state for each in job.stats()).items()))
 print("kept", [job[i].result() for i in range(3)])
 """
-
-_SLOW = (pytest.mark.full, pytest.mark.timeout(300))
-
-
-@pytest.fixture(
-    params=[
-        pytest.param(None, id="this kernel"),
-        pytest.param("==6.31.*", marks=_SLOW),
-        pytest.param("==7.1.*", marks=_SLOW),
-        pytest.param("", marks=_SLOW, id="newest"),
-    ]
-)
-def kernel(request, lab, browser):
-    """The kernel of this environment, and those of other versions of ipykernel."""
-    if request.param is None:
-        return "python3"
-    name = kernels.install(lab.data, request.param)
-    for page in browser.pages:
-        page.close()  # JupyterLab asks for the list of kernels when it starts
-    return name
 
 
 def test_a_cell_shows_the_sum_of_200_tasks(notebook):

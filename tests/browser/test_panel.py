@@ -21,6 +21,11 @@ def work(n):
     print("looked at", n)
     return n
 """
+_WATCH_LONG_TASKS = """() => {
+    window.longTasks = [];
+    new PerformanceObserver(list => list.getEntries().forEach(each => window.longTasks.push(each.duration)))
+        .observe({ type: "longtask" });
+}"""
 _STATES = "print(job.snapshot().done > 0, job.snapshot().cancelled > 0, len(job.results(True)))"
 
 
@@ -28,8 +33,8 @@ def panel(opened, cell):
     return opened.wait_for(cell, ".wrenlite-panel")
 
 
-def test_it_changes_while_the_job_runs_and_stays_when_it_is_over(notebook):
-    opened = notebook(_START, "job = executor.map(work, range(500)); job.wait()")
+def test_it_changes_while_the_job_runs_and_stays_when_it_is_over(notebook, kernel):
+    opened = notebook(_START, "job = executor.map(work, range(500)); job.wait()", kernel=kernel)
     opened.run(0)
     opened.start(1)
     live = panel(opened, 1)
@@ -53,9 +58,11 @@ def test_its_button_cancels_a_job_of_10_000_tasks_while_the_cell_waits(notebook)
     opened = notebook(_START, "job = executor.map(work, range(10_000)); job.wait()", _STATES)
     opened.run(0)
     opened.start(1)
+    opened.page.evaluate(_WATCH_LONG_TASKS)
     panel(opened, 1).get_by_role("button", name="Cancel").click()
     opened.wait_for_end(1, timeout=10)
     opened.wait_for_text(1, "cancelled")
+    print("long tasks of the page, in ms:", opened.page.evaluate("() => window.longTasks"))
     opened.run(2)
     opened.wait_for_text(2, "True True 10000")
 
