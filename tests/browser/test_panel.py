@@ -39,7 +39,7 @@ def test_it_changes_while_the_job_runs_and_stays_when_it_is_over(notebook, kerne
     opened.start(1)
     live = panel(opened, 1)
     expect(live).to_contain_text(
-        re.compile(r"work × 500 on 2 local workers · running · .* left · peak 2 at once")
+        re.compile(r"map work × 500 on 2 local workers · running · .* left · peak 2 at once")
     )
     expect(live).to_contain_text("ValueError")
     before = live.inner_text()
@@ -47,7 +47,7 @@ def test_it_changes_while_the_job_runs_and_stays_when_it_is_over(notebook, kerne
     expect(live.get_by_role("button", name="Cancel")).to_be_visible()
     opened.screenshot("live")
     opened.wait_for_end(1)
-    opened.wait_for_text(1, "work × 500 on 2 local workers · 5 failed")
+    opened.wait_for_text(1, "map work × 500 on 2 local workers · 5 failed")
     opened.wait_for_text(1, "495 done")
     opened.wait_for_text(1, "task 42: no pixels in 42")
     expect(opened.outputs(1, ".wrenlite-panel")).to_have_count(0)
@@ -87,7 +87,7 @@ def test_what_was_saved_is_there_again_in_the_dark_and_where_it_is_not_trusted(n
     opened.run()
     opened.save()
     print(f"a notebook with three panels: {opened.file.stat().st_size / 1024:.1f} KB")
-    shown = "work × 200 on 2 local workers · 2 failed"
+    shown = "map work × 200 on 2 local workers · 2 failed"
     # Another hand has changed the file: what it shows is sanitised.
     written = nbformat.read(opened.file, 4)
     written.metadata["changed"] = "by hand"

@@ -33,13 +33,13 @@ def test_without_ipywidgets_the_panel_is_plain_html(tmp_path, monkeypatch):
     NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute()
     shown, result = notebook.cells[1].outputs
     assert "4 done" in shown.data["text/html"]
-    assert shown.data["text/plain"].startswith("sleep × 4 on 2 local workers · done")
+    assert shown.data["text/plain"].startswith("map sleep × 4 on 2 local workers · done")
     assert result.data["text/plain"] == "True"
 
 
 def test_what_is_kept_is_shown_by_nbconvert():
     text, _ = HTMLExporter().from_filename(str(NOTEBOOKS[0]))
-    assert "slow × 60 on 2 local workers · done" in text
+    assert "map slow × 60 on 2 local workers · done" in text
     assert "data:image/png;base64," in text
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from wrenlite.futures import Snapshot
 from wrenlite.ledger import STATES
 from wrenlite.notebook import picture
 from wrenlite.notebook.view import View
 
-_SHOWN = ("done", "dispatched", "queued", "failed", "cancelled")
+SHOWN = ("done", "dispatched", "queued", "failed", "cancelled")
 """States in the order of the bar."""
 _MUTED = "opacity:.75"
 
@@ -23,7 +24,7 @@ def panel(view: View) -> dict[str, str]:
     """The panel of a job, live or as it ended, by media type: what shows no HTML has the headline."""
     parts = [
         _headline(view),
-        _bar(view),
+        bar(view.now),
         _counts(view),
         *_line(view),
         _grid(view),
@@ -34,10 +35,15 @@ def panel(view: View) -> dict[str, str]:
     return {"text/html": f'<div style="{style}">{"".join(parts)}</div>', "text/plain": headline(view)}
 
 
+def title(now: Snapshot) -> str:
+    """Which job it is."""
+    return f"map {now.name} × {now.total:,} on {now.backend}"
+
+
 def headline(view: View) -> str:
     """The job in one line of plain text."""
     now = view.now
-    words = [f"{now.name} × {now.total:,} on {now.backend}", _state(view), seconds(now.seconds)]
+    words = [title(now), _state(view), seconds(now.seconds)]
     if not view.over and view.left_s is not None:
         words.append(f"about {seconds(view.left_s)} left")
     if view.peak:
@@ -71,21 +77,21 @@ def _headline(view: View) -> str:
     return f'<div style="font-weight:600">{escape(headline(view))}</div>'
 
 
-def _bar(view: View) -> str:
-    """Done, running, queued, failed, cancelled, each as wide as its share."""
+def bar(now: Snapshot) -> str:
+    """Done, dispatched, queued, failed, cancelled, each as wide as its share."""
     parts = []
-    for state in _SHOWN:
-        count = getattr(view.now, state)
+    for state in SHOWN:
+        count = getattr(now, state)
         if count:
             colour = picture.COLOURS[STATES.index(state)]
-            share = 100 * count / view.now.total
+            share = 100 * count / now.total
             parts.append(f'<div style="width:{share:.2f}%;background-color:{colour}"></div>')
     style = "display:flex;height:8px;border-radius:4px;overflow:hidden;margin:4px 0"
     return f'<div style="{style}">{"".join(parts)}</div>'
 
 
 def _counts(view: View) -> str:
-    counts = [(getattr(view.now, state), state) for state in _SHOWN]
+    counts = [(getattr(view.now, state), state) for state in SHOWN]
     words = []
     for count, state in counts:
         if count or state == "done":
@@ -106,7 +112,7 @@ def _line(view: View) -> Iterator[str]:
 
 def _grid(view: View) -> str:
     alt = "a spot a task, in input order: " + ", ".join(
-        f"{getattr(view.now, state):,} {state}" for state in _SHOWN if getattr(view.now, state)
+        f"{getattr(view.now, state):,} {state}" for state in SHOWN if getattr(view.now, state)
     )
     style = "width:100%;margin-top:6px;image-rendering:pixelated"
     return f'<img src="{picture.grid(view.marks)}" alt="{alt}" title="{alt}" style="{style}"/>'

@@ -11,15 +11,8 @@ from html import escape
 from wrenlite.executor import Executor
 from wrenlite.futures import Future, Snapshot
 from wrenlite.job import Job
+from wrenlite.notebook.html import SHOWN, bar, title
 
-_COLOURS = {
-    "done": "var(--jp-success-color1, #388e3c)",
-    "failed": "var(--jp-error-color1, #d32f2f)",
-    "cancelled": "var(--jp-layout-color4, #9e9e9e)",
-    "dispatched": "var(--jp-brand-color1, #1976d2)",
-    "queued": "var(--jp-layout-color3, #d0d0d0)",
-}
-"""Of the states, in the order in which they are told; the words beside them say the same."""
 _FAINT = "color:var(--jp-ui-font-color2, inherit)"
 
 
@@ -36,7 +29,7 @@ def job_html(job: Job) -> str:
     if now.dollars is not None:
         facts.append(f"≈ ${now.dollars:.4f} (estimate)")
     facts += [note for note in (now.note, job.id) if note]
-    return _card(f"map {now.name} × {now.total:,} on {now.backend}", facts, _bar(now))
+    return _card(title(now), facts, bar(now))
 
 
 def future_html(future: Future) -> str:
@@ -53,21 +46,11 @@ def future_html(future: Future) -> str:
 
 
 def _counts(now: Snapshot) -> str:
-    counts = [f"{count:,} {state}" for state in _COLOURS if (count := getattr(now, state))]
+    counts = [f"{count:,} {state}" for state in SHOWN if (count := getattr(now, state))]
     return ", ".join(counts) or "no tasks"
 
 
-def _bar(now: Snapshot) -> str:
-    parts = (
-        f'<div style="width:{100 * count / now.total:.2f}%;background:{colour}"></div>'
-        for state, colour in _COLOURS.items()
-        if (count := getattr(now, state))
-    )
-    style = "display:flex;height:6px;max-width:32em;margin:4px 0;border-radius:3px;overflow:hidden"
-    return f'<div style="{style}">{"".join(parts)}</div>'
-
-
-def _card(headline: str, facts: list[str], bar: str = "") -> str:
+def _card(headline: str, facts: list[str], below: str = "") -> str:
     words = f'<div style="{_FAINT}">{escape(" · ".join(facts))}</div>' if facts else ""
     style = "line-height:1.5;color:var(--jp-ui-font-color1, inherit)"
-    return f'<div style="{style}"><div><b>{escape(headline)}</b></div>{bar}{words}</div>'
+    return f'<div style="{style}"><div><b>{escape(headline)}</b></div>{below}{words}</div>'

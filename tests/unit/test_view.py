@@ -42,11 +42,11 @@ def colour(mark):
 
 def test_the_headline_says_what_one_wants_to_know():
     assert html.headline(view()) == (
-        "ndvi × 2,000 on AWS Lambda · running · 3.3 s · about 2.1 s left · peak 80 at once · "
+        "map ndvi × 2,000 on AWS Lambda · running · 3.3 s · about 2.1 s left · peak 80 at once · "
         "≈ $0.0082 (estimate)"
     )
     done = view(queued=0, dispatched=0, running=0, done=2000, failed=0, dollars=None)
-    assert html.headline(done) == "ndvi × 2,000 on AWS Lambda · done · 3.3 s · peak 80 at once"
+    assert html.headline(done) == "map ndvi × 2,000 on AWS Lambda · done · 3.3 s · peak 80 at once"
     ended = view(queued=0, dispatched=0, running=0, done=1990, failed=4, cancelled=6, note="throttled")
     assert "· 4 failed, 6 cancelled ·" in html.headline(ended)
     assert "throttled" not in html.headline(ended)
