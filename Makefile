@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test browser full check bench bench-aws aws-bed lab clean
+.PHONY: help demo test browser full check bench bench-aws bench-panel aws-bed lab clean
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
 	@echo "make test   the tests"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench  ours beside ProcessPoolExecutor and joblib"
 	@echo "make aws-bed  AWS on loopback: prints the environment in which Executor.aws() runs there"
 	@echo "make bench-aws  requests, latency and CPU on the test bed"
+	@echo "make bench-panel  what the panel costs in a notebook"
 	@echo "make lab    JupyterLab on the notebooks"
 	@echo "make clean  remove .venv and everything that was made"
 
@@ -40,6 +41,9 @@ bench: $(VENV)/done
 
 bench-aws: $(VENV)/done
 	$(BIN)/python -m benchmarks.aws $(ARGS)
+
+bench-panel: $(VENV)/done
+	$(BIN)/python -m benchmarks.panel $(ARGS)
 
 aws-bed: $(VENV)/done
 	@$(BIN)/python -m tests.aws.bed $(ARGS)

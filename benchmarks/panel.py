@@ -1,0 +1,63 @@
+"""What the job panel costs: jobs in a kernel with it and without, bytes of an update, and the timeline.
+
+Run: python -m benchmarks.panel
+"""
+
+import nbformat
+from nbclient import NotebookClient
+
+CELLS = (
+    """
+import statistics, time, wrenlite
+from wrenlite.notebook import html
+from wrenlite.notebook.view import Observer
+executor = wrenlite.Executor.local(2)
+
+def nothing(n):
+    return n
+
+def short(n):
+    time.sleep(0.0005)
+
+def seconds(work, count, shown):
+    begun = time.perf_counter()
+    executor.map(work, range(count), progress=shown).results()
+    return time.perf_counter() - begun
+
+executor.map(nothing, range(100), progress=False).results()
+""",
+    """
+lines = []
+for work, count in ((nothing, 10_000), (nothing, 100_000), (short, 10_000)):
+    pairs = [(seconds(work, count, False), seconds(work, count, True)) for _ in range(5)]
+    without, shown = map(statistics.median, zip(*pairs))
+    more = shown - without
+    lines.append(f"{count:>7,} x {work.__name__:<8} {without:8.3f} s {shown:8.3f} s {more:+8.3f} s")
+""",
+    """
+for count in (200, 10_000, 100_000):
+    job = executor.map(short, range(count), progress=False)
+    job.wait(timeout=1)
+    observer = Observer(job)
+    size = len(html.panel(observer.look())["text/html"])
+    job.cancel()
+    lines.append(f"{count:>7,} tasks: an update has {size:,} bytes")
+job = executor.map(nothing, range(10_000), progress=False)
+job.wait()
+begun = time.perf_counter()
+picture = job.plot()._repr_png_()
+lines.append(f" 10,000 tasks: a timeline takes {time.perf_counter() - begun:.2f} s")
+print("                   without    with panel")
+print(*lines, sep="\\n")
+""",
+)
+
+
+def main() -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    print("".join(each.text for each in notebook.cells[-1].outputs if each.output_type == "stream"))
+
+
+if __name__ == "__main__":
+    main()
