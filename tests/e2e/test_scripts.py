@@ -1,5 +1,6 @@
 """wrenlite as a script's author meets it: code of ``__main__``, modules beside the script, stdin, ``-c``."""
 
+import os
 import re
 import subprocess
 import sys
@@ -168,7 +169,7 @@ LASTS = """
 
 
 def test_where_output_goes_to_a_file_there_is_a_line_at_the_start_and_one_at_the_end(script):
-    ended = script(LASTS.format(progress=""))
+    ended = script(LASTS.format(progress=""), env=dict(os.environ))
     start, end = ended.stderr.splitlines()
     assert start == "wrenlite: work on 2 local workers: 3 tasks"
     assert re.fullmatch(r"wrenlite: work: 2 of 3 done in \d\.\d s; 1 failed", end)
@@ -176,5 +177,5 @@ def test_where_output_goes_to_a_file_there_is_a_line_at_the_start_and_one_at_the
 
 
 def test_with_progress_off_there_is_nothing(script):
-    ended = script(LASTS.format(progress=", progress=False"))
+    ended = script(LASTS.format(progress=", progress=False"), env=dict(os.environ))
     assert (ended.stdout, ended.stderr) == ("", "")
