@@ -49,7 +49,7 @@ _WITH = "numpy,PIL,py,pytest,_pytest,pluggy,iniconfig,packaging,pygments"
 def _bed():
     from tests.aws.bed.remote import RemoteBed
 
-    made = RemoteBed("--timeout", "20", "--memory", "512", "--with", _WITH)
+    made = RemoteBed("--timeout", "20", "--memory", "512", "--with", _WITH, "--bytecode")
     _servers.add(made.pid)
     yield made
     made.close()

@@ -1,7 +1,7 @@
 """Start a bed, deploy the function, print the environment to set, and serve until it is interrupted.
 
 Usage: python -m tests.aws.bed [--json] [--port N] [--timeout S] [--memory MB] [--concurrency N]
-                               [--with PACKAGE,...] [--empty]
+                               [--with PACKAGE,...] [--empty] [--bytecode]
 """
 
 import argparse
@@ -37,9 +37,12 @@ def main() -> None:
     parser.add_argument(
         "--empty", action="store_true", help="an account with nothing in it, for wrenlite-setup"
     )
+    parser.add_argument(
+        "--bytecode", action="store_true", help="sandboxes keep it, and start sooner than Lambda's"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    server, plane = serve(options.port, tuple(filter(None, options.extra.split(","))))
+    server, plane = serve(options.port, tuple(filter(None, options.extra.split(","))), options.bytecode)
     plane.concurrency = options.concurrency
     threading.Thread(target=server.serve_forever, daemon=True).start()
     env = {

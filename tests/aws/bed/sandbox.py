@@ -60,7 +60,7 @@ class Sandbox:
         started = time.monotonic()
         host, port = self._api.server_address[:2]
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-P", "-B", str(_RUNTIME), handler, *folders],
+            [sys.executable, "-S", "-P", str(_RUNTIME), handler, *folders],
             env={**env, "AWS_LAMBDA_RUNTIME_API": f"{host}:{port}"},
             cwd=folders[0],
             stdin=subprocess.DEVNULL,

@@ -211,10 +211,10 @@ class _Handler(MotoRequestHandler):
         pass
 
 
-def serve(port: int = 0, extra: tuple[str, ...] = ()) -> tuple[Any, Plane]:
+def serve(port: int = 0, extra: tuple[str, ...] = (), bytecode: bool = False) -> tuple[Any, Plane]:
     """A server, ready to ``serve_forever``, and its plane."""
     take_loopback_for_tls()
-    plane = Plane(extra)
+    plane = Plane(extra, bytecode)
     server = make_server("127.0.0.1", port, Bed(plane), threaded=True, request_handler=_Handler)
     server.daemon_threads = True
     plane.url = f"http://127.0.0.1:{server.server_port}"
