@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test browser full check bench bench-aws bench-panel aws-bed lab clean
+.PHONY: help demo test e2e full check bench bench-aws bench-panel aws-bed lab clean
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
 	@echo "make test   the tests"
-	@echo "make browser  the tests in JupyterLab, with Debian's Chromium"
+	@echo "make e2e    long tests as a user meets it: the wizard, notebooks, JupyterLab in Debian's Chromium"
 	@echo "make full   the tests with the slow matrices"
 	@echo "make check  linters, types, import layers, limits of size"
 	@echo "make bench  ours beside ProcessPoolExecutor and joblib"
@@ -21,10 +21,10 @@ demo: $(VENV)/done
 	$(BIN)/wrenlite demo $(ARGS)
 
 test: $(VENV)/done
-	$(BIN)/python -m pytest -m "not full and not aws and not browser" $(ARGS)
+	$(BIN)/python -m pytest -m "not full and not aws and not e2e" $(ARGS)
 
-browser: $(VENV)/done
-	$(BIN)/python -m pytest -m "browser and not full" $(ARGS)
+e2e: $(VENV)/done
+	$(BIN)/python -m pytest -m "e2e and not full" $(ARGS)
 
 full: $(VENV)/done
 	$(BIN)/python -m pytest -m "not aws" $(ARGS)

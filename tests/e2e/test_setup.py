@@ -21,6 +21,8 @@ from tests.aws.wheels import wheel
 from wrenlite import cli
 from wrenlite.deploy import wizard
 
+pytestmark = pytest.mark.e2e
+
 BIN = Path(sys.executable).parent
 BUCKET = "typed-123456789012-us-east-1"
 READS = ("Get", "List", "Head", "Describe", "Filter")
@@ -225,12 +227,13 @@ def test_settings_for_local_cores_keep_what_else_is_in_the_file(typed, tmp_path)
 @pytest.mark.parametrize(
     "kind",
     [
-        *("PutBucketPolicy", "CreateRole", "PostLambdaFunctions"),
+        "CreateRole",
         *(
             pytest.param(kind, marks=pytest.mark.full)
             for kind in (
-                *("PutBucket", "PutBucketPublicaccessblock", "PutRolePolicy", "CreateLogGroup"),
-                *("PutRetentionPolicy", "PostLambdaLayers", "DeleteLambdaFunctions"),
+                *("PutBucket", "PutBucketPublicaccessblock", "PutBucketPolicy", "PutRolePolicy"),
+                *("CreateLogGroup", "PutRetentionPolicy", "PostLambdaLayers"),
+                *("PostLambdaFunctions", "DeleteLambdaFunctions"),
             )
         ),
     ],
