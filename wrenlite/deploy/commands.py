@@ -180,8 +180,7 @@ def logs(config: Config, *, since: float, grep: str | None, follow: bool) -> Non
         for event in _events(clients, settings, query, begin):
             if event["eventId"] in seen:
                 continue
-            when = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-            click.echo(f"{when}  {event['message'].rstrip()}")
+            click.echo(f"{_when(event['timestamp'] / 1000)}  {event['message'].rstrip()}")
             seen.add(event["eventId"])
             begin = max(begin, event["timestamp"] - _LATE_MS)
         if not follow:
@@ -191,11 +190,13 @@ def logs(config: Config, *, since: float, grep: str | None, follow: bool) -> Non
         except KeyboardInterrupt:
             return
     if not seen:
-        click.echo(f"There is nothing since {_ago(since)}: --since looks further back.", err=True)
+        click.echo(
+            f"There is nothing since {_when(time.time() - since)}: --since looks further back.", err=True
+        )
 
 
-def _ago(seconds: float) -> str:
-    return datetime.fromtimestamp(time.time() - seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _events(

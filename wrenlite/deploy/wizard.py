@@ -102,9 +102,7 @@ class Wizard:
         if given is not None:
             return check(given)
         if self._asks:
-            return click.prompt(
-                question, default=default, value_proc=_again(check), show_default=default != ""
-            )
+            return click.prompt(question, default=default, value_proc=_again(check))
         if default is None:
             raise click.UsageError(f"--{name} is missing: it has no default, and there is nobody to ask")
         return check(default)
@@ -209,9 +207,8 @@ class Wizard:
 
     def carry_out(self, actions: Sequence[Action], path: Path) -> None:
         """Take the steps; the settings are written first, so that ``destroy`` knows them whatever happens."""
-        settings = self.deployment.settings
         show.building(self.deployment, actions)
-        now = settled(replace(self._before, profile=self._session.profile), settings)
+        now = self._config()
         configuration.save(path, {name: getattr(now, name) for name in WRITTEN})
         try:
             self.deployment.apply(actions, show.progress)
@@ -222,12 +219,15 @@ class Wizard:
             )
             raise
 
+    def _config(self) -> Config:
+        """Of who uses what this run deploys."""
+        return settled(replace(self._before, profile=self._session.profile), self.deployment.settings)
+
     def try_out(self, actions: Sequence[Action]) -> None:
         """A real invocation."""
-        config = settled(replace(self._before, profile=self._session.profile), self.deployment.settings)
         new = any(isinstance(step.resource, Role) and step.verb is not Verb.KEEP for step in actions)
         packages = self.deployment.packages.names
-        click.echo(show.said(hello(config, packages, patience_s=_ROLE_S if new else 0.0)))
+        click.echo(show.said(hello(self._config(), packages, patience_s=_ROLE_S if new else 0.0)))
 
     def finish(self, path: Path) -> None:
         """Which backend from now on, where that is written, and what to do next."""
