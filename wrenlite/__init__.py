@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         get_all_results,
         wait,
     )
+    from wrenlite.connect import open_store
     from wrenlite.errors import (
         AccessDenied,
         BackendError,
@@ -100,10 +101,11 @@ __all__ = [
     "as_completed",
     "default_executor",
     "get_all_results",
+    "open_store",
     "wait",
 ]
 
-_HOMES = ("executor", "errors", "adapters", "job", "refs")
+_HOMES = ("executor", "errors", "adapters", "job", "refs", "connect")
 
 
 def __getattr__(name: str) -> Any:

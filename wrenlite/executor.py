@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from numbers import Real
-from operator import index
 from types import TracebackType
-from typing import Any, ClassVar, NoReturn, SupportsIndex
+from typing import Any, ClassVar, NoReturn
 
 from wrenlite import local, modules, refs
+from wrenlite.arguments import check_callable, check_options
 from wrenlite.blobs import Blobs
 from wrenlite.codec import Call, function_name, largest_parts, pack_call, pack_items
 from wrenlite.config import Config, Progress
+from wrenlite.connect import connect
 from wrenlite.cost import Cost
 from wrenlite.dispatch import Dispatcher
-from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable
+from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable, StoreError
 from wrenlite.futures import Future
 from wrenlite.invoker import Backend
 from wrenlite.job import Job
 from wrenlite.names import Names
 from wrenlite.pool import Pool
-from wrenlite.protocol import Packed, Style
+from wrenlite.protocol import Packed, Style, values_prefix
+from wrenlite.reduction import MapReduce
 from wrenlite.refs import Ref
+from wrenlite.store import Store
 from wrenlite.work import Options, Work
 
 _log = logging.getLogger("wrenlite")
@@ -64,7 +67,7 @@ class Executor:
             )
         config = Config.load(progress=progress)
         config.log_to_stderr()
-        self.backend = backend or _connect(config)
+        self.backend = backend or connect(config)
         self._progress = config.progress
         self._blobs = Blobs(self.backend.store, own=self.backend.own_store)
         self._dispatcher = Dispatcher(self.backend)
@@ -93,7 +96,7 @@ class Executor:
             progress: as for ``Executor``.
         """
         config = Config.load(backend="local", workers=workers, memory_limit=memory_limit)
-        return cls(_connect(config), progress=progress)
+        return cls(connect(config), progress=progress)
 
     @classmethod
     def inline(cls) -> Executor:
@@ -151,7 +154,7 @@ class Executor:
             max_concurrency=max_concurrency,
             budget=budget,
         )
-        return cls(_connect(config), progress=progress)
+        return cls(connect(config), progress=progress)
 
     def __repr__(self) -> str:
         return f"<Executor on {self.backend.name}{', shut down' if self._closed else ''}>"
@@ -206,6 +209,49 @@ class Executor:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
         call = Call(fn, tuple(args), dict(kwargs or {}), Style.STAR)
         return self._run(call, data, chunksize, retries, timeout, env, progress)
+
+    def map_reduce(
+        self,
+        map_fn: Callable[..., Any],
+        data: Iterable[Any],
+        reduce_fn: Callable[[Iterator[Any]], Any],
+        *,
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> Future:
+        """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
+
+        The values go from worker to worker through the store, never through this process.
+
+        Args:
+            map_fn: as ``fn`` of ``map``.
+            data: as for ``map``.
+            reduce_fn: takes an iterator of the values in input order, which fetches them as it goes on and
+                holds few at a time. Of no items it takes an empty one.
+            chunksize: as for ``map``.
+            retries: as for ``map``, and for the reduction too.
+            timeout: as for ``map``, and for the reduction too.
+            args: further positional arguments of ``map_fn``.
+            kwargs: keyword arguments of ``map_fn``.
+            env: environment variables of all tasks.
+            progress: as for ``Executor``.
+
+        Returns:
+            The future of the reduction, the last task of one job, ``future.job``. Once a task has failed
+            the future has its exception; the other tasks go on and keep their values. To cancel the future
+            leaves the tasks running; ``future.job.cancel()`` cancels all.
+
+        Raises what ``map`` raises.
+        """
+        for fn in (map_fn, reduce_fn):
+            check_callable(fn)
+        call = Call(MapReduce(map_fn, reduce_fn), tuple(args), dict(kwargs or {}), Style.ITEM)
+        return self._run(call, data, chunksize, retries, timeout, env, progress)[-1]
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Run ``fn(*args, **kwargs)`` once."""
@@ -276,14 +322,16 @@ class Executor:
         progress: Progress | None = None,
     ) -> Job:
         self._check_open()
-        _check(call.function, chunksize, retries, timeout, env)
+        check_callable(call.function)
+        check_options(chunksize, retries, timeout, env)
         longest = self.backend.longest_s
         if timeout is not None and longest is not None and timeout > longest:
             raise ConfigError(f"timeout={timeout:g}: the Lambda function's limit leaves a task {longest:g} s")
         names = Names(grows=True)
         items = pack_items(data, names)
-        code, shipped = self._put_code(call, names) if items else ("", None)
-        options = Options(code, shipped, dict(env or {}), chunksize, retries, timeout)
+        reduces = isinstance(call.function, MapReduce)
+        code, shipped = self._put_code(call, names) if items or reduces else ("", None)
+        options = Options(code, shipped, dict(env or {}), chunksize, retries, timeout, reduces)
         return self._submit(function_name(call.function), items, names, options, progress)
 
     def _put_code(self, call: Call, names: Names) -> tuple[str, str | None]:
@@ -309,12 +357,14 @@ class Executor:
             f"{word}-{os.urandom(3).hex()}",
             name,
             self.backend,
-            len(items),
+            len(items) + options.reduces,
             names.table,
             self._dispatcher,
         )
-        if not items:
+        if not len(job):
             return job
+        if options.reduces and self.backend.own_store:
+            weakref.finalize(job, _delete_values, self.backend.store, job.id).atexit = False
         if not self._announced:
             self._announced = True
             _log.info("running on %s", self.backend.name)
@@ -339,38 +389,12 @@ class Executor:
             )
 
 
-def _connect(config: Config) -> Backend:
-    if config.backend == "inline":
-        return local.connect_inline()
-    if config.backend == "aws":
-        from wrenlite.aws.connect import connect
-
-        return connect(config)
-    return local.connect(workers=config.workers, memory_limit=config.memory_limit)
+def _delete_values(store: Store, job: str) -> None:
+    """Nobody can ask for the values of this job any more."""
+    with contextlib.suppress(StoreError):  # they go with the store, then
+        store.delete([entry.key for entry in store.list(values_prefix(job))])
 
 
 def _close(dispatcher: Dispatcher, owner: int) -> None:
     if os.getpid() == owner:
         dispatcher.close()
-
-
-def _check(
-    fn: object, chunksize: int | None, retries: int, timeout: float | None, env: Mapping[str, str] | None
-) -> None:
-    if not callable(fn):
-        raise ConfigError(f"the first argument must be callable, not {fn!r}")
-    if chunksize is not None and (not isinstance(chunksize, SupportsIndex) or index(chunksize) < 1):
-        raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
-    if not isinstance(retries, SupportsIndex) or index(retries) < 0:
-        raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-    if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
-        raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
-    for key, value in (env or {}).items():
-        if (
-            not isinstance(key, str)
-            or not isinstance(value, str)
-            or not key
-            or "=" in key
-            or "\0" in key + value
-        ):
-            raise ConfigError(f"env[{key!r}]: names and values of environment variables are text without NUL")

@@ -80,6 +80,8 @@ class Backend:
     """What it costs; None: nothing."""
     budget: float | None = None
     """Dollars that may be spent."""
+    memory_bytes: int | None = None
+    """What one worker may hold; locally its share of the machine's. None: nobody knows."""
     longest_s: float | None = None
     """Seconds that one task may take there at most."""
     code_bytes: int | None = None

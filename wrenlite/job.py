@@ -260,6 +260,8 @@ class Job(Sequence[Future]):
             raise InvalidStateError(f"{self._task(index)} has not ended")
         if outcome is CANCELLED:
             raise CancelledError(f"{self._task(index)} was cancelled")
+        if outcome.task != index:  # a reduction that could not run, as this one failed
+            return self.exception(outcome.task)
         if index not in self._values and index not in self._exceptions and index not in self._released:
             if outcome.ok:
                 self._unpack_values((index,))
@@ -272,8 +274,8 @@ class Job(Sequence[Future]):
         return self._exceptions.get(index)
 
     def errors(self) -> dict[int, BaseException]:
-        """The exceptions of the tasks that have failed so far, by task; cancelled ones left out."""
-        failed = [index for index in self.ledger.failed if self.state(index) == "failed"]
+        """The exceptions of the tasks that have failed so far, by task; without those that never ran."""
+        failed = [each for each in self.ledger.failed if self.ledger.failed_itself(each)]
         return {index: error for index in failed if (error := self.exception(index)) is not None}
 
     def logs(self, index: int | None = None) -> str:
@@ -326,26 +328,28 @@ class Job(Sequence[Future]):
                     self._exceptions[index] = made = type(error)(f"{self._task(index)}: {error}")
                     if self.ledger.stats(index).request_id:
                         made.add_note(f"wrenlite: {self.ledger.run(index)}")
-            futures = self._made(self.ledger.settle(outcomes))
-        for future in futures:
-            future.settle(self.state(future.index))
+            fresh = self.ledger.settle(outcomes)
+        self._tell(fresh)
 
     def settle_cancelled(self, indexes: Iterable[int]) -> list[int]:
         """Cancel those of these tasks that have not ended, and return them. For the dispatcher only."""
-        with self.ledger.lock:
-            fresh = self.ledger.cancel(indexes)
-            futures = self._made(fresh)
-        for future in futures:
-            future.settle("cancelled")
+        fresh = self.ledger.cancel(indexes)
+        self._tell(fresh)
         return fresh
 
-    def _made(self, indexes: Sequence[int]) -> list[Future]:
-        """The futures of these tasks that somebody has asked for; from now on only who asked keeps them."""
-        made = (
-            [self._awaited.pop(index) for index in indexes if index in self._awaited] if self._awaited else []
-        )
-        self._ended.update((future.index, future) for future in made)
-        return made
+    def settle_like(self, index: int, other: int) -> None:
+        """End a task that cannot run as another one has ended. For the dispatcher only."""
+        self._tell(self.ledger.end_like(index, other))
+
+    def _tell(self, ended: Sequence[int]) -> None:
+        """Settle the futures of these tasks that somebody has asked for, who alone keeps them from now on."""
+        if not self._awaited:
+            return
+        with self.ledger.lock:
+            made = [self._awaited.pop(index) for index in ended if index in self._awaited]
+            self._ended.update((future.index, future) for future in made)
+        for future in made:
+            future.settle(self.state(future.index))
 
     def _result(self, index: int, return_exceptions: bool) -> Any:
         try:
@@ -384,10 +388,8 @@ class Job(Sequence[Future]):
                 try:
                     value = pickle.loads(packed.data, buffers=packed.buffers)
                 except Exception as error:
-                    what = f"{type(error).__name__}: {error}"
-                    failure = RemoteError(
-                        f"the value of {self._task(index)} cannot be unpickled here: {what}"
-                    )
+                    what = f"cannot be unpickled here: {type(error).__name__}: {error}"
+                    failure = RemoteError(f"the value of {self._task(index)} {what}")
                     failure.__cause__ = error
                     self._exceptions.setdefault(index, failure)
                     continue

@@ -56,6 +56,11 @@ class Ledger:
         """One of queued, dispatched, done, failed and cancelled."""
         return STATES[self.marks[index]]
 
+    def failed_itself(self, index: int) -> bool:
+        """Whether a task has failed: not cancelled, and not ended like another one."""
+        outcome = self.outcomes[index]
+        return outcome is not None and not outcome.ok and outcome.task == index
+
     def wait_until(self, come: Callable[[], bool], timeout: float | None, *, each: bool) -> bool:
         """Wait for something to come true of this ledger; False after so many seconds.
 
@@ -100,10 +105,17 @@ class Ledger:
             fresh = [index for index in indexes if self.outcomes[index] is None]
             return self._record(fresh, [CANCELLED] * len(fresh))
 
+    def end_like(self, index: int, other: int) -> list[int]:
+        """Give a task that cannot run the outcome of another one; returns it, unless it had one before."""
+        with self.lock:
+            outcome = self.outcomes[other]
+            assert outcome is not None
+            return self._record([index], [outcome]) if self.outcomes[index] is None else []
+
     def stats(self, index: int) -> TaskStats:
         """When and where a task ran."""
         outcome, usage = self.outcomes[index], self._usages[index]
-        ran = outcome if outcome is not None and outcome.started else None
+        ran = outcome if outcome is not None and outcome.started and outcome.task == index else None
         return TaskStats(
             task=index,
             state=self.state(index),

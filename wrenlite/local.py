@@ -28,6 +28,7 @@ IDLE_S = 60.0
 """Seconds after which a worker with nothing to do leaves; the next request starts a new one."""
 
 _PREFIX = "wrenlite-store-"
+_MEND = ". TMPDIR chooses another disk"
 _YOUNG_S = 60.0
 """Seconds in which a store may be about to be locked by who just made it."""
 
@@ -53,6 +54,14 @@ def cpu_count() -> int:
     return cores
 
 
+def memory_bytes() -> int:
+    """The memory that this process may use: the machine's, or its container's share (cgroup v2)."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no container; "max" where it has no limit
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory
+
+
 def connect(*, workers: int | None = None, memory_limit: int | None = None) -> Backend:
     """Worker processes on this machine. None is started before there is something to run.
 
@@ -63,15 +72,18 @@ def connect(*, workers: int | None = None, memory_limit: int | None = None) -> B
     if workers is not None and workers < 1:
         raise ConfigError(f"workers={workers}: must be at least 1")
     slots = workers or cpu_count()
+    memory = memory_limit or memory_bytes() // slots
     store = TemporaryStore()
     name = f"{slots} local worker{'s' if slots > 1 else ''}"
-    return Backend(name, store, ProcessInvoker(slots, store, memory_limit), PACE)
+    return Backend(name, store, ProcessInvoker(slots, store, memory_limit), PACE, memory_bytes=memory)
 
 
 def connect_inline() -> Backend:
     """The calling thread, for the debugger: ``map`` returns when everything has run."""
     store = TemporaryStore()
-    return Backend("the calling thread", store, InlineInvoker(store), PACE, in_caller=True)
+    return Backend(
+        "the calling thread", store, InlineInvoker(store), PACE, in_caller=True, memory_bytes=memory_bytes()
+    )
 
 
 class TemporaryStore(LocalStore):
@@ -84,7 +96,7 @@ class TemporaryStore(LocalStore):
     def __init__(self) -> None:
         try:
             _sweep(Path(tempfile.gettempdir()))
-            super().__init__(tempfile.mkdtemp(prefix=_PREFIX))
+            super().__init__(tempfile.mkdtemp(prefix=_PREFIX), _MEND)
             self._lock = open(os.path.join(self.root, "lock"), "wb")  # noqa: SIM115  # held until removal
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         except OSError as error:
@@ -102,8 +114,8 @@ class TemporaryStore(LocalStore):
         """Remove the folder with what is in it."""
         _remove(self.root, self._lock, self._owner)
 
-    def __reduce__(self) -> tuple[type[LocalStore], tuple[str]]:
-        return LocalStore, (self.root,)  # a worker reads it, and removes nothing
+    def __reduce__(self) -> tuple[type[LocalStore], tuple[str, str]]:
+        return LocalStore, (self.root, _MEND)  # a worker reads it, and removes nothing
 
 
 def _sweep(parent: Path) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised whenever a record below changes its meaning; both sides must agree on it."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -63,6 +63,8 @@ class Limits(NamedTuple):
     """Bytes of the whole reply: values that do not fit into what is left of them go into the store."""
     persist_after_s: float | None = None
     """A batch that ran longer leaves its reply in the store too, where a client that lost it looks."""
+    store_values: bool = False
+    """Values go into the store, however small: another task is to take them."""
 
 
 class Request(NamedTuple):
@@ -217,8 +219,13 @@ def args_key(job: str, invocation: str) -> str:
 
 
 def result_key(job: str, invocation: str, task: int) -> str:
-    """Where the value of a task lies that did not fit into the reply."""
+    """Where the value of a task lies that did not fit into the reply, or that another task takes."""
     return f"results/{job}/{invocation}/{task}"
+
+
+def values_prefix(job: str) -> str:
+    """What the keys of all values of a job begin with."""
+    return f"results/{job}/"
 
 
 def reply_key(job: str, invocation: str) -> str:

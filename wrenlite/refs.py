@@ -68,7 +68,7 @@ class Objects:
         most_bytes: how much of them is kept, the ones used last; one at least.
         let_go: called when some have to go, for whoever else may hold them.
         """
-        self._store = store
+        self.store = store
         self._most_bytes = most_bytes
         self._let_go = let_go
         self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
@@ -101,11 +101,17 @@ class Objects:
 
     def _fetch(self, wanted: str) -> Any:
         try:
-            blob = get_verified(self._store, ref_key(wanted), wanted)
+            blob = get_verified(self.store, ref_key(wanted), wanted)
         except NotFound as error:
             raise NotFound(f"{error}: the object of this Ref has expired; executor.put() it again") from None
         data, buffers = pipe.parse(blob)
         return pickle.loads(data, buffers=buffers)
+
+
+def store_in_use() -> Store:
+    """The store of the worker that this thread is running a task of."""
+    objects: Objects = _in_use.objects
+    return objects.store
 
 
 def _resolve(digest: str, size: int) -> Any:

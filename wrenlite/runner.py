@@ -39,9 +39,13 @@ from wrenlite.protocol import (
     code_key,
     result_key,
 )
+from wrenlite.reduction import MapReduce
 from wrenlite.refs import Objects
 from wrenlite.store import Store, digest, get_verified
 from wrenlite.traces import pack_failure
+
+_OWN = frozenset({__name__, MapReduce.__module__})
+"""Where tasks are called: in tracebacks those frames are nobody's business."""
 
 JOBS = 8
 """Of how many jobs a worker keeps the function. Each job has its own, even where they are equal: what the
@@ -126,18 +130,21 @@ class Runner:
                     if time.perf_counter() >= stop_at:
                         return
                     outcome = self._run_task(loaded, task, item)
-                    if room is not None:
+                    if room is not None or request.limits.store_values:
                         outcome, room = self._fit(outcome, request, loaded.packer, room)
                     yield outcome
                     if room is not None and room < RESERVED_BYTES:
                         return
 
-    def _fit(self, outcome: Outcome, request: Request, packer: Packer, room: int) -> tuple[Outcome, int]:
-        """The outcome as it goes into the reply, its value stored where there is no room; the room left."""
+    def _fit(
+        self, outcome: Outcome, request: Request, packer: Packer, room: int | None
+    ) -> tuple[Outcome, int | None]:
+        """The outcome as it goes into the reply, its value stored where it has to be; the room left."""
         packed = outcome.packed
         assert isinstance(packed, Packed)
         size = packed.size
-        if size > room - RESERVED_BYTES:
+        wanted = outcome.ok and request.limits.store_values
+        if wanted or (room is not None and size > room - RESERVED_BYTES):
             key = result_key(request.job, request.invocation, outcome.task)
             blob = pipe.join(pipe.frame(pipe.portable(packed)))
             size = 0
@@ -146,6 +153,8 @@ class Runner:
                 outcome = outcome._replace(packed=Stored(key, digest(blob), len(blob)))
             except Exception as error:
                 outcome = outcome._replace(ok=False, packed=self._failed(error, packer, ()))
+        if room is None:
+            return outcome, None
         text = outcome.output
         return outcome, room - size - len(text) * (1 if text.isascii() else 4) - _OUTCOME_BYTES
 
@@ -214,7 +223,7 @@ class Runner:
             error = _because(error, OutOfMemory(text))
         elif isinstance(error, ModuleNotFoundError):
             error.add_note(_install(error.name))
-        return pack_failure(error, packer, table, hide=__name__)
+        return pack_failure(error, packer, table, hide=_OWN)
 
     def _unloadable(self, request: Request, error: Exception) -> Iterator[Outcome]:
         """The same failure for each task, as far as they fit into a reply."""

@@ -20,6 +20,7 @@ from wrenlite.invoker import Backend
 from wrenlite.job import Job
 from wrenlite.ledger import NOTHING
 from wrenlite.protocol import Ended, Lost, Missing, Outcome, Refused, Request, Throttled, Usage
+from wrenlite.reduction import Mapped
 from wrenlite.work import InFlight, Work
 
 _LONGEST_WAIT_S = 60.0
@@ -64,7 +65,9 @@ class Schedule:
 
     def add(self, work: Work) -> None:
         """Queue a job."""
-        self._queue.append(work)
+        if work.queued:
+            self._queue.append(work)
+        self._reduce(work)
 
     def give_up(self) -> None:
         """Charge what is still in flight, cancelled, and waited for by nobody."""
@@ -140,7 +143,11 @@ class Schedule:
     def _start(self, work: Work, indexes: Sequence[int], stop_after_s: float | None) -> None:
         options = work.options
         in_flight = InFlight(work, indexes, self._clock())
-        limits = self._backend.limits._replace(stop_after_s=stop_after_s, task_timeout_s=options.timeout)
+        limits = self._backend.limits._replace(
+            stop_after_s=stop_after_s,
+            task_timeout_s=options.timeout,
+            store_values=work.reduction_waits,
+        )
         request = Request(
             job=work.job.id,
             invocation=os.urandom(8).hex(),
@@ -263,6 +270,20 @@ class Schedule:
             return
         self._forget(work, [outcome.task for outcome in outcomes])
         work.job.settle(outcomes, errors)
+        self._reduce(work)
+
+    def _reduce(self, work: Work) -> None:
+        """Let a reduction go once all values are there; or end it as the first task did that failed."""
+        if not work.reduction_waits:
+            return
+        assert work.reduction is not None
+        ledger = work.job.ledger
+        if ledger.failed:
+            self._forget(work, [work.reduction])
+            work.job.settle_like(work.reduction, ledger.failed[0])
+        elif work.unsettled == 1:
+            work.reduce(Mapped([outcome for outcome in ledger.outcomes if outcome is not None]).pack())
+            self._queue.append(work)
 
     def _forget(self, work: Work, indexes: Sequence[int]) -> None:
         """These tasks have ended; with the last one the job has."""
@@ -287,6 +308,7 @@ class Schedule:
         work = self.works.get(job)
         if work is not None:
             self._forget(work, fresh)
+            self._reduce(work)
             for in_flight in list(self._in_flight.values()):
                 if in_flight.work is work:
                     in_flight.cancel_if_pointless()

@@ -78,8 +78,13 @@ class LocalStore:
     ``os.replace`` otherwise.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], mend: str = "") -> None:
+        """Args:
+        root: the folder; it is made when it is first written to.
+        mend: what to do where the folder cannot be used, for messages.
+        """
         self.root = os.path.abspath(root)
+        self._mend = mend
 
     def __repr__(self) -> str:
         return f"LocalStore({self.root!r})"
@@ -161,4 +166,4 @@ class LocalStore:
 
     def _message(self, verb: str, key: str, error: OSError) -> str:
         reason = error.strerror or str(error)
-        return f"cannot {verb} {key!r} in the store {self.root}: {reason}. TMPDIR chooses another disk"
+        return f"cannot {verb} {key!r} in the store {self.root}: {reason}{self._mend}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import linecache
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,14 +70,16 @@ class RemoteFailure(NamedTuple):
     """In which it was raised."""
 
 
-def pack_failure(error: BaseException, packer: Packer, table: Sequence[object], hide: str = "") -> Packed:
+def pack_failure(
+    error: BaseException, packer: Packer, table: Sequence[object], hide: Container[str] = ()
+) -> Packed:
     """Pickle an exception so that unpickling cannot fail.
 
     Args:
         error: a task's exception.
         packer: packs values of the task's function.
         table: its class table, to try the unpickling here.
-        hide: the module that calls tasks, whose frames at the outer end are none of theirs.
+        hide: the modules that call tasks, whose frames at the outer end are none of theirs.
     """
     import traceback
 
@@ -168,11 +170,11 @@ def _remake(link: Link) -> BaseException:
     return error
 
 
-def _trace(error: BaseException, seen: TracebackException, hide: str, depth: int) -> Trace:
+def _trace(error: BaseException, seen: TracebackException, hide: Container[str], depth: int) -> Trace:
     """Args:
     error: an exception.
     seen: what Python would print of it, which has no circles.
-    hide: the module whose frames at the outer end do not count.
+    hide: the modules whose frames at the outer end do not count.
     depth: how much of the chain is still taken.
     """
     caused = seen.__cause__ is not None
@@ -190,8 +192,8 @@ def _trace(error: BaseException, seen: TracebackException, hide: str, depth: int
     return Trace(_frames(error.__traceback__, hide), summary, caused, origin, members)
 
 
-def _frames(trace: TracebackType | None, hide: str) -> tuple[Frame, ...]:
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") == hide:
+def _frames(trace: TracebackType | None, hide: Container[str]) -> tuple[Frame, ...]:
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "") in hide:
         trace = trace.tb_next
     levels = []
     while trace is not None:

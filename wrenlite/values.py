@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 _THREADS = 16
 AHEAD = 2 * _THREADS
 """Values that are fetched before they are taken: what is held in memory beside what was taken."""
+_AHEAD_BYTES = 64 << 20
+"""And so much of them, one at least."""
 
 
 def fetch(store: Store, outcome: Outcome, task: str) -> Packed:
@@ -59,13 +61,19 @@ def fetch_all(
 
     threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")
     try:
-        ahead: deque[Future[Packed | WrenliteError]] = deque()
+        ahead: deque[tuple[Future[Packed | WrenliteError], int]] = deque()
+        held = 0
         for outcome in outcomes:
-            ahead.append(threads.submit(one, outcome))
-            if len(ahead) > AHEAD:
-                yield ahead.popleft().result()
+            size = outcome.packed.size
+            while ahead and (len(ahead) >= AHEAD or held + size > _AHEAD_BYTES):
+                future, gone = ahead.popleft()
+                held -= gone
+                yield future.result()
+                del future
+            ahead.append((threads.submit(one, outcome), size))
+            held += size
         while ahead:
-            yield ahead.popleft().result()
+            yield ahead.popleft()[0].result()
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 

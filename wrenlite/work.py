@@ -11,6 +11,9 @@ from wrenlite.job import Job
 from wrenlite.pacing import Estimate
 from wrenlite.protocol import Packed
 
+_NOT_YET = Packed(b"")
+"""The item of a reduction whose values are not all there."""
+
 
 class Options(NamedTuple):
     """How a job is to be run."""
@@ -21,6 +24,8 @@ class Options(NamedTuple):
     chunksize: int | None
     retries: int
     timeout: float | None
+    reduces: bool = False
+    """One more task takes the values of the others."""
 
 
 class Work:
@@ -46,8 +51,13 @@ class Work:
         self.restore = restore
         self.options = options
         self.items: list[Packed | None] = [*items]
+        self.reduction = len(items) if options.reduces else None
+        """The task that waits for all others."""
+        self._open = len(items)  # the tasks before this one may be handed out
+        if options.reduces:
+            self.items.append(_NOT_YET)
         self.known: Estimate | None = None
-        self.unsettled = len(items)
+        self.unsettled = len(self.items)
         self.in_flight = 0
         self.taken_bytes = 0
         """Of the items that were taken last."""
@@ -64,7 +74,19 @@ class Work:
     @property
     def queued(self) -> int:
         """Tasks that wait, cancelled ones included."""
-        return len(self.items) - self._fresh + len(self._again)
+        return self._open - self._fresh + len(self._again)
+
+    @property
+    def reduction_waits(self) -> bool:
+        """There is a reduction, which was not let go yet, and has not ended for another reason."""
+        return self.reduction is not None and self.items[self.reduction] is _NOT_YET
+
+    def reduce(self, item: Packed) -> None:
+        """Queue the reduction, of which nothing is known: it is another function than the tasks'."""
+        assert self.reduction is not None
+        self.items[self.reduction] = item
+        self._open += 1
+        self.known = None
 
     def put_back(self, indexes: Sequence[int]) -> None:
         """Queue these tasks again, before the others."""

@@ -129,5 +129,5 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match=r"cannot write 'a/b' in the store"):
         LocalStore(tmp_path / "file").put("a/b", b"", if_absent=True)
-    with pytest.raises(StoreError, match=r"cannot write 'a' in the store .*file.*TMPDIR"):
+    with pytest.raises(StoreError, match=r"cannot write .a. in the store .*file"):
         LocalStore(tmp_path / "file").put("a", b"")

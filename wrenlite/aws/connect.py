@@ -80,11 +80,20 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
         limits=Limits(reply_bytes=wire.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
         prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
         budget=config.budget,
+        memory_bytes=target.memory_mb * 2**20,
         longest_s=target.limit_s - margin_s(target.limit_s),
         code_bytes=_CODE_BYTES,
         own_store=False,
         modules_stay=False,
     )
+
+
+def open_bucket(config: Config, bucket: str, prefix: str) -> S3Store:
+    """A store in any bucket, with the configuration's profile, region and endpoint. Sends nothing."""
+    from botocore.session import Session
+
+    login = Login(lambda: Session(profile=config.profile))
+    return S3Store(bucket, prefix, login=login, region=config.region, endpoint_url=config.endpoint_url)
 
 
 def _not_in_lambda() -> None:

@@ -1,0 +1,153 @@
+"""``map_reduce`` on every backend: values go from worker to worker through the store."""
+
+import concurrent.futures
+import gc
+import os
+import time
+
+import numpy as np
+import pytest
+
+import wrenlite
+from wrenlite.errors import ConfigError, FunctionNotPicklable
+
+
+def test_the_reduction_takes_all_values_in_input_order(executor):
+    future = executor.map_reduce(lambda x: x * x, range(50), list)
+    assert future.result(timeout=60) == [x * x for x in range(50)]
+
+
+def test_it_is_one_job_whose_last_task_is_the_reduction(executor):
+    def total(values):
+        print("summing up")
+        return sum(values)
+
+    future = executor.map_reduce(abs, [1, -2, 3], total)
+    assert future.result(timeout=60) == 6
+    assert len(future.job) == 4
+    assert future.job.results() == [1, 2, 3, 6]
+    assert [stats.state for stats in future.job.stats()] == ["done"] * 4
+    assert future.logs == "summing up\n" or executor.backend.in_caller
+    assert future.job.name == "abs → total"
+
+
+def test_of_nothing_it_takes_an_empty_iterator(executor):
+    assert executor.map_reduce(abs, [], list).result(timeout=60) == []
+
+
+def test_the_values_come_one_by_one(executor):
+    def first(values):
+        assert iter(values) is values
+        return next(values)
+
+    assert executor.map_reduce(lambda n: n + 1, range(9), first).result(timeout=60) == 1
+
+
+def test_large_values_and_classes_of_the_caller(executor):
+    class Field:
+        def __init__(self, n):
+            self.pixels = np.full(100_000, n)
+
+    def stack(fields):
+        found = list(fields)
+        assert all(type(field) is Field for field in found)
+        whole = Field(0)
+        whole.pixels = sum(field.pixels for field in found)
+        return whole
+
+    whole = executor.map_reduce(Field, range(5), stack).result(timeout=60)
+    assert isinstance(whole, Field)
+    assert (whole.pixels == 10).all()
+
+
+def test_further_arguments_are_the_maps(executor):
+    def scale(x, by, *, plus):
+        return x * by + plus
+
+    assert executor.map_reduce(scale, [1, 2], sum, args=(10,), kwargs={"plus": 1}).result(timeout=60) == 32
+
+
+def test_a_task_that_fails_fails_the_reduction_with_its_own_exception(executor):
+    def picky(x):
+        if x == 2:
+            raise LookupError("two")
+        return x
+
+    future = executor.map_reduce(picky, range(4), sum)
+    with pytest.raises(LookupError, match="two") as caught:
+        future.result(timeout=60)
+    assert any("task 2 of" in note for note in caught.value.__notes__)
+    future.job.wait(60)
+    assert [each.result() for each in (future.job[0], future.job[3])] == [0, 3]
+    assert list(future.job.errors()) == [2]
+    assert isinstance(future.exception(), LookupError)
+    assert future.stats.started is None
+
+
+def test_a_reduction_that_fails(executor):
+    future = executor.map_reduce(abs, [1], lambda values: next(values) / 0)
+    with pytest.raises(ZeroDivisionError):
+        future.result(timeout=60)
+    assert future.job[0].result() == 1
+
+
+def test_a_reduction_is_tried_again_and_finds_all_values_again(executor, tmp_path):
+    def flaky(values):
+        found = list(values)
+        if not (tmp_path / "been here").exists():
+            (tmp_path / "been here").touch()
+            raise OSError("the first time")
+        return found
+
+    future = executor.map_reduce(abs, [1, 2], flaky, retries=1)
+    assert future.result(timeout=60) == [1, 2]
+    assert [stats.attempts for stats in future.job.stats()] == [1, 1, 2]
+
+
+def test_a_cancelled_task_cancels_the_reduction(executor, tmp_path):
+    if executor.backend.in_caller:
+        pytest.skip("all has run when map_reduce returns")
+
+    def until(n):
+        while n and not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        return n
+
+    future = executor.map_reduce(until, [1, 0], list)
+    assert future.job[0].cancel()
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(timeout=60)
+    assert future.job[1].result(timeout=60) == 0
+
+
+def test_what_cannot_be_called_or_pickled_is_refused_before_anything_runs(executor, tmp_path):
+    with pytest.raises(ConfigError, match="3"):
+        executor.map_reduce(abs, [1], 3)
+    with pytest.raises(ConfigError, match="None"):
+        executor.map_reduce(None, [1], sum)
+    with open(tmp_path / "file", "w") as file, pytest.raises(FunctionNotPicklable, match="file"):
+        executor.map_reduce(abs, [1], lambda values: file)
+
+
+def test_the_values_do_not_pass_through_the_client(bed):
+    with wrenlite.Executor.aws(max_concurrency=4) as aws:
+        future = aws.map_reduce(lambda n: b"x" * n, [3_000_000] * 4, lambda values: sum(map(len, values)))
+        assert future.result(timeout=60) == 12_000_000
+    counts = bed.counts()
+    assert counts["PutObject"] == 1 + 4, "the function, and each value"
+    assert 4 < counts["GetObject"] <= 4 + 5, "each value by the reduction, the function by each worker"
+
+
+def test_on_local_cores_the_values_go_with_the_job():
+    with wrenlite.Executor.local(1) as executor:
+        future = executor.map_reduce(abs, range(3), sum)
+        assert future.result() == 3
+        root = executor.backend.store.root
+        assert len(list(executor.backend.store.list("results/"))) == 3
+        del future
+        gc.collect()
+        deadline = time.monotonic() + 10
+        while list(executor.backend.store.list("results/")) and time.monotonic() < deadline:
+            gc.collect()  # the dispatcher's thread lets go of the job a moment after its end
+        assert not list(executor.backend.store.list("results/"))
+    assert not os.path.exists(root)

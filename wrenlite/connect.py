@@ -1,0 +1,50 @@
+"""What an executor runs on, and where its tasks leave files: from the configuration, or from an address."""
+
+from __future__ import annotations
+
+from wrenlite import local
+from wrenlite.config import Config
+from wrenlite.errors import ConfigError
+from wrenlite.invoker import Backend
+from wrenlite.store import LocalStore, Store
+
+
+def connect(config: Config) -> Backend:
+    """The backend that is configured. Raises ConfigError, BackendError."""
+    if config.backend == "inline":
+        return local.connect_inline()
+    if config.backend == "aws":
+        from wrenlite.aws.connect import connect as connect_aws
+
+        return connect_aws(config)
+    return local.connect(workers=config.workers, memory_limit=config.memory_limit)
+
+
+def open_store(address: str) -> Store:
+    """A store of one's own, for what tasks leave behind: close over it, or pass it as an argument.
+
+    ::
+
+        outputs = wrenlite.open_store("s3://my-bucket/pictures")
+        executor.map(lambda n: outputs.put(f"{n}.png", draw(n)), range(100))
+
+    It travels without credentials: a task uses those that it finds. On Lambda that is the function's role,
+    which may write under ``outputs/`` of wrenlite's own bucket and prefix, and to the buckets that
+    ``wrenlite-setup --write`` named. A folder is one of this machine, so that only local workers reach it.
+
+    Args:
+        address: ``s3://BUCKET``, ``s3://BUCKET/PREFIX``, or a folder, which is made when it is first
+            written to. Profile, region and endpoint of S3 are the configuration's.
+
+    Raises:
+        ConfigError: no such address can be.
+    """
+    scheme, found, rest = address.partition("://")
+    if not found:
+        return LocalStore(address)
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ConfigError(f"{address!r} is no address of a store: s3://BUCKET/PREFIX, or a folder")
+    from wrenlite.aws.connect import open_bucket
+
+    return open_bucket(Config.load(), bucket, prefix.strip("/"))
