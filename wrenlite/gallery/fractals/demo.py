@@ -14,7 +14,8 @@ from PIL import Image
 from wrenlite.cost import Cost
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot
-from wrenlite.gallery.fractals.lsystems import Fractal, draw, random_fractals
+from wrenlite.gallery.fractals.drawing import draw
+from wrenlite.gallery.fractals.lsystems import Fractal, random_fractals
 from wrenlite.gallery.fractals.mandelbrot import POSTER, Tile
 from wrenlite.job import Job
 
