@@ -7,6 +7,7 @@ Bytes of a picture are sRGB (IEC 61966-2-1). Half of the samples white and half 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -95,9 +96,12 @@ def downsample(rgb: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     if factor == 1:
         return rgb
     small = np.empty((height, width, 3), np.uint8)
-    for row in range(height):  # a few rows stay in the cache
-        light = LIGHT[rgb[row * factor : (row + 1) * factor]]
-        total = light.sum(axis=0, dtype=np.uint32).reshape(width, factor, 3).sum(axis=1, dtype=np.uint32)
+    light = np.empty((factor, width * factor * 3), np.uint16)
+    for row in range(height):  # a few rows at a time stay in the cache
+        rows = rgb[row * factor : (row + 1) * factor].reshape(factor, -1)
+        np.take(LIGHT, rows, out=light, mode="clip")  # every byte is in the table; without, out is copied
+        beside = light.sum(axis=0, dtype=np.uint32).reshape(width, factor, 3)
+        total = functools.reduce(np.add, (beside[:, column] for column in range(factor)))
         small[row] = BYTE[(total + factor * factor // 2) // (factor * factor)]
     return small
 

@@ -127,7 +127,7 @@ def _whole(what: str, value: object, least: int, most: int) -> None:
 
 
 def names(fractals: Iterable[Fractal]) -> list[str]:
-    """A file for each: ``fractals/{name}_{size}.png``, or ``…-2.png`` where there is one before it, and so on."""
+    """A file for each: ``fractals/{name}_{size}.png``, the second alike ``…-2.png``, and so on."""
     seen: Counter[str] = Counter()
     files = []
     for fractal in fractals:

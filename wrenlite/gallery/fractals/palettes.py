@@ -23,6 +23,8 @@ INSIDE = 65535
 DEFAULT = "Hippi"
 _RUNS = 1.15
 """Runs through a palette each time that the count doubles, where no step is given."""
+_CROWDED = 24
+"""Stops from which on the runs are the longer, the more there are: Plan9 would flicker."""
 _OFFSET = 8
 """Iterations below which the runs are no shorter: the first few are wide bands far from the set."""
 
@@ -96,7 +98,7 @@ PALETTES = {
 def colour(
     field: NDArray[np.uint16], iters: int, palette: str = DEFAULT, step: float | None = None
 ) -> NDArray[np.uint8]:
-    """The colours of a field of counts, a view of shape (height, width, 3); the inside is black.
+    """The colours of a field of counts, shape (height, width, 3); the inside is black.
 
     Args:
         field: shape (height, width); 0 to 65,534 stand for 0 to ``iters``, ``INSIDE`` for inside.
@@ -110,21 +112,20 @@ def colour(
         ConfigError: no such palette, or ``iters`` or ``step`` is not a number above 0.
     """
     table = _table(iters, known("palette", palette, PALETTES), step)
-    pixels = np.empty(field.shape, np.uint32)
-    np.take(table, field, out=pixels, mode="clip")  # every uint16 is in the table
-    return pixels[..., np.newaxis].view(np.uint8)[..., :3]
+    pixels = np.empty((*field.shape, 3), np.uint8)
+    return np.take(table, field, axis=0, out=pixels, mode="clip")  # every uint16 is in the table
 
 
 @functools.lru_cache(maxsize=16)
-def _table(iters: int, palette: str, step: float | None) -> NDArray[np.uint32]:
-    """The colour of each possible value of a field, as red, green, blue, 255 in this order of bytes."""
+def _table(iters: int, palette: str, step: float | None) -> NDArray[np.uint8]:
+    """The colour of each possible value of a field, shape (65536, 3)."""
     if not iters > 0:
         raise ConfigError(f"iters must be above 0, not {iters!r}")
     if step is not None and not 0 < step < math.inf:
         raise ConfigError(f"step must be a number above 0, not {step!r}")
     counts = np.arange(INSIDE + 1, dtype=float) * (iters / (INSIDE - 1))
-    place = counts / step if step else _RUNS * np.asarray(np.log2(1 + counts / _OFFSET))
-    table = np.full((INSIDE + 1, 4), 255, np.uint8)
-    table[:, :3] = PALETTES[palette].endless(place)
-    table[INSIDE, :3] = 0
-    return table.view(np.uint32)[:, 0]
+    runs = _RUNS * min(1.0, _CROWDED / len(PALETTES[palette].stops))
+    place = counts / step if step else runs * np.asarray(np.log2(1 + counts / _OFFSET))
+    table = PALETTES[palette].endless(place)
+    table[INSIDE] = 0
+    return table
