@@ -1,55 +1,6 @@
-import io
-
 import numpy as np
-import pytest
-from PIL import Image
 
-from wrenlite.gallery.fractals import lsystems, mandelbrot
-from wrenlite.gallery.fractals.lsystems import SYSTEMS, System, headings, points
-
-
-def rewritten(system, iterations):
-    """The string itself, as a textbook would make it."""
-    word = system.axiom
-    for _ in range(iterations):
-        word = "".join(system.rules.get(symbol, symbol) for symbol in word)
-    return word
-
-
-@pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_headings_are_those_of_the_rewritten_string(name):
-    system = SYSTEMS[name]
-    turn, expected = 0, []
-    for symbol in rewritten(system, 3):
-        if symbol == "F":
-            expected.append(turn)
-        turn += {"+": 1, "-": -1}.get(symbol, 0)
-    assert headings(system, 3).tolist() == expected
-
-
-def test_a_koch_snowflake_closes():
-    corners = points(SYSTEMS["koch_snowflake"], 4)
-    assert len(corners) == 3 * 4**4 + 1
-    assert np.allclose(corners[0], corners[-1], atol=1e-9)  # sums of 768 rounded cosines
-
-
-def test_a_square():
-    assert np.allclose(points(System("F+F+F+F", {}, 90, 0), 0), [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
-
-
-@pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_every_system_draws_a_picture_that_is_neither_bare_nor_full(name):
-    fractal = lsystems.Fractal(name, SYSTEMS[name].iterations, 200)
-    picture = np.asarray(Image.open(io.BytesIO(lsystems.draw(fractal))).convert("L"))
-    assert picture.shape == (200, 200)
-    assert 0.01 < (picture > 40).mean() < 0.9
-    assert picture[:8].max() < 40  # the margin
-
-
-def test_the_same_seed_chooses_the_same_fractals():
-    assert lsystems.random_fractals(30, 5) == lsystems.random_fractals(30, 5)
-    assert lsystems.random_fractals(30, 5) != lsystems.random_fractals(30, 6)
-    assert {fractal.name for fractal in lsystems.random_fractals(len(SYSTEMS), 1)} == set(SYSTEMS)
+from wrenlite.gallery.fractals import mandelbrot
 
 
 def escape_time(c, iterations):

@@ -119,4 +119,4 @@ def known(kind: str, name: str, names: Iterable[str]) -> str:
     alike: Any = difflib.get_close_matches(str(name).lower(), folded, 3, 0.5)
     meant = " or ".join(folded[other] for other in alike)
     hint = f"did you mean {meant}?" if meant else f"there are {', '.join(names)}"
-    raise ConfigError(f"no {kind} is called {name!r}: {hint}")
+    raise ConfigError(f"no {kind} is called {str(name)[:40]!r}: {hint}")

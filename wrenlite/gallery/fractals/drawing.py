@@ -24,14 +24,16 @@ INK = (13, 17, 28)
 """The background."""
 _MARGIN = 0.06
 """Share of the side that stays empty on each edge."""
+_EDGE = 2
+"""Pixels that stay empty there at least."""
 _SPAN = 0.35
 """How far the hues go along a path, in turns."""
 _THICK, _THIN, _THICKEST = 0.3, 0.9, 0.012
 """A line is so much of its step wide, but at least so many pixels, and at most this share of the side."""
 _LONGEST = 64
-"""Samples of a step: a longer one is drawn in pieces, since its capsules would take longer than the steps."""
+"""Samples of a step: a longer one is drawn in pieces, since its capsule would take longer than it."""
 _EVEN = 16
-"""Samples of a step from which on it is a whole number of them, so that right angles meet exactly."""
+"""A step of more samples than this, before it is cut, is a whole number of them: so corners meet exactly."""
 _DARKEST = 0.45
 """Lightness in Oklab: what is darker in a palette is lit up to this, and stands out from the background."""
 _SHADES = 255
@@ -124,21 +126,21 @@ def _placed(fractal: Fractal, grid: _Grid) -> tuple[NDArray[np.int16], NDArray[n
     heading = headings(system, fractal.iterations) % system.directions
     corners = points(system, heading)
     extent = float(np.ptp(corners, axis=1).max())
-    room = fractal.size * (1 - 2 * _MARGIN)
+    room = fractal.size - 2 * max(_MARGIN * fractal.size, _EDGE)
     width = fractal.width or min(max(_THICK * room / extent, _THIN), _THICKEST * fractal.size)
     step = (room - width) / extent * grid.each
-    pieces = math.ceil(step / _LONGEST)
-    step /= pieces
     if step >= _EVEN:
         step = float(math.floor(step))
+    pieces = max(math.ceil(step / _LONGEST), math.ceil(_SHADES / len(heading)))
+    step /= pieces
     if pieces > 1:
         heading = np.repeat(heading, pieces)
         corners = points(system, heading)
-    # Round ends so far apart are scalloped by an eighth of a sample, so a wide line can leave steps out.
-    every = max(1, int(math.sqrt(width * grid.each) / step))
     corners -= ((corners.min(axis=1) + corners.max(axis=1)) / 2)[:, np.newaxis]
     corners *= step
-    corners += fractal.size * grid.each / 2
+    corners += fractal.size * grid.each / 2 + 1e-6  # else what should be a whole number may be just below
+    # Round ends so far apart are scalloped by an eighth of a sample, so a wide line can leave steps out.
+    every = max(1, int(math.sqrt(width * grid.each) / step))
     return heading[::every], corners[:, :-1:every], step, width * grid.each
 
 

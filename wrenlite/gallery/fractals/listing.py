@@ -56,9 +56,10 @@ def _text(data: bytes, source: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = f"0x{data[error.start]:02x} at byte {error.start}"
+        place = error.start + len(data) - len(error.object)  # the mark at the beginning counts
+        line = data.count(b"\n", 0, place) + 1
         raise ConfigError(
-            f"{source} is not UTF-8: {found}; save it as UTF-8 (not UTF-16 or Latin-1)"
+            f"{source} is not UTF-8: byte {place}, in line {line}, is 0x{data[place]:02x}; save it as UTF-8"
         ) from None
 
 
