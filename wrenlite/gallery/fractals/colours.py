@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -116,7 +115,7 @@ def known(kind: str, name: str, names: Iterable[str]) -> str:
     if name in names:
         return name
     folded = {other.lower(): other for other in names}
-    alike: Any = difflib.get_close_matches(str(name).lower(), folded, 3, 0.5)
+    alike = difflib.get_close_matches(str(name).lower(), list(folded), 3, 0.5)
     meant = " or ".join(folded[other] for other in alike)
     hint = f"did you mean {meant}?" if meant else f"there are {', '.join(names)}"
     raise ConfigError(f"no {kind} is called {str(name)[:40]!r}: {hint}")

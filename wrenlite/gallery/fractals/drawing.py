@@ -28,8 +28,8 @@ _EDGE = 2
 """Pixels that stay empty there at least."""
 _SPAN = 0.35
 """How far the hues go along a path, in turns."""
-_THICK, _THIN, _THICKEST = 0.3, 0.9, 0.012
-"""A line is so much of its step wide, but at least so many pixels, and at most this share of the side."""
+_THICK, _THICKEST, _THIN = 0.3, 0.012, 0.9
+"""A line is so much of its step wide, but at most this share of the side, and at least so many pixels."""
 _LONGEST = 64
 """Samples of a step: a longer one is drawn in pieces, since its capsule would take longer than it."""
 _EVEN = 16
@@ -127,7 +127,7 @@ def _placed(fractal: Fractal, grid: _Grid) -> tuple[NDArray[np.int16], NDArray[n
     corners = points(system, heading)
     extent = float(np.ptp(corners, axis=1).max())
     room = fractal.size - 2 * max(_MARGIN * fractal.size, _EDGE)
-    width = fractal.width or min(max(_THICK * room / extent, _THIN), _THICKEST * fractal.size)
+    width = fractal.width or max(min(_THICK * room / extent, _THICKEST * fractal.size), _THIN)
     step = (room - width) / extent * grid.each
     if step >= _EVEN:
         step = float(math.floor(step))

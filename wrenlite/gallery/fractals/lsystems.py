@@ -155,7 +155,7 @@ def _fitting(system: System, size: int) -> Sequence[int]:
     """The two deepest iterations at which each step has room, or those of the original."""
     most = (size // _FINEST) ** 2
     deepest = system.iterations
-    while steps(system, deepest + 1) <= most:
+    while deepest < DEEPEST and steps(system, deepest + 1) <= most:
         deepest += 1
     return range(max(system.iterations, deepest - 1), deepest + 1)
 
