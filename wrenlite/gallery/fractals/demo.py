@@ -102,7 +102,7 @@ def _write(tasks: Sequence[Fractal | Tile], values: Sequence[Any], out: Path) ->
             files += 1
         else:
             poster[task.top : task.top + task.height, task.left : task.left + task.width] = value
-    picture = Image.fromarray(mandelbrot.colour(poster, POSTER.iterations))
+    picture = Image.fromarray(mandelbrot.colour(poster, POSTER.iters))
     picture.reduce(2).save(out / "mandelbrot-poster.png")
     return files + 1
 

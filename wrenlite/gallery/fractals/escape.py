@@ -28,8 +28,8 @@ BAILOUT = 256.0
 """Real or imaginary part past which a point has escaped: large, as neglecting c beside z² changes counts
 by 1e-5 at most then."""
 STEPS = 6
-"""Iterations between looks at which points have escaped: from 256 (1 + i), six squarings (2 to the 544th) stay
-a float."""
+"""Iterations between looks at which points have escaped: from 256 (1 + i), six squarings (2 to the 544th)
+stay a float."""
 LEAST_LANES = 2
 """numpy multiplies a single complex number without the fused operation that it uses for more, and
 a last digit would depend on the tile: a point never stays alone."""
@@ -78,7 +78,7 @@ class Escapes:
     def counts(self, iters: int) -> Floats:
         """The smooth count of each point; infinite where it did not escape within ``iters``.
 
-        It is the time at which \\|z\\| would have passed ``BAILOUT`` if it grew smoothly. Points that begin
+        It is the time at which ``|z|`` would have passed ``BAILOUT`` if it grew smoothly. Points that begin
         beyond have been there since before 0, which is where their count stays.
         """
         counts = self._steps - np.log2(np.log(self._distances) / np.log(BAILOUT))

@@ -1,8 +1,8 @@
 """The Mandelbrot set and Julia sets in tiles: counts on the workers, colours on the client.
 
-A tile's points are iterated in blocks (``escape``), with perturbations where floats are too coarse (``deep``),
-or, if the tile says so, by Mariani and Silver's observation: the points that have not escaped after n
-iterations have no holes. So the inside of a rectangle whose edge does not escape does not
+A tile's points are iterated in blocks (``escape``), or by perturbation where floats are too coarse
+(``deep``). If a tile says so, Mariani and Silver's observation saves some: the points that have not escaped
+after n iterations have no holes, so the inside of a rectangle whose edge does not escape does not
 either, and need not be computed.
 """
 
@@ -20,6 +20,7 @@ from wrenlite.gallery.fractals.plane import Method as Method
 from wrenlite.gallery.fractals.plane import Tile as Tile
 from wrenlite.gallery.fractals.plane import View as View
 from wrenlite.gallery.fractals.plane import tiles as tiles
+from wrenlite.gallery.fractals.plane import zoom as zoom
 
 POSTER = View(-0.7465, 0.1079, 0.0082, 3200, 1800, 800)
 """Seahorse valley: twice the points of a 1600 x 900 poster each way."""
@@ -41,7 +42,10 @@ def counts(tile: Tile) -> NDArray[np.uint16]:
 
 
 def render(piece: Sequence[Tile]) -> list[NDArray[np.uint16]]:
-    """The counts of each tile of one view, iterated together: one long run costs less than many short ones."""
+    """The counts of each of one view's tiles.
+
+    They are iterated together: one long run costs less than many short ones.
+    """
     if not piece:
         return []
     view = piece[0].view
@@ -73,7 +77,7 @@ def _encoded(counted: Floats, iters: int) -> NDArray[np.uint16]:
 class _Grid:
     """What is known of a tile's points.
 
-    The points of a whole lattice are iterated together, since a single rectangle's would be too few for numpy.
+    The points of a whole lattice are iterated together: a single rectangle's would be too few for numpy.
     """
 
     def __init__(self, tile: Tile) -> None:

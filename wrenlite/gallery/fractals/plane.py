@@ -9,8 +9,8 @@ from __future__ import annotations
 import cmath
 import itertools
 import operator
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation, localcontext
 from typing import Literal, get_args
 
 import numpy as np
@@ -32,6 +32,8 @@ _COARSEST_ULPS = 1024
 """Floats hold a view whose points are at least so many of their steps apart; see ``View.deep``."""
 _LEAST_SPACING = 1e-290
 """Perturbations are floats: a point's offset must stay clear of where these lose digits, at 1e-308."""
+_WIDTH_DIGITS = 20
+"""Of the widths between two keyframes: they become floats, but for the last."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class View:
     ypos: Number
     """Of the centre; held as Decimal, a float by its shortest digits."""
     radius: Number
-    """Width in the plane (the original's name for it), held as Decimal; the height follows: pixels are square."""
+    """Width in the plane (the original's name for it), held as Decimal; the height follows.
+    Pixels are square."""
     width: int
     height: int
     """Points."""
@@ -133,9 +136,9 @@ class Tile:
         Each follows from its place in the view alone, so a point is the same float in whatever tile.
         """
         view = self.view
-        columns = np.arange(self.left, self.left + self.width) + 0.5 - view.width / 2
-        rows = np.arange(self.top, self.top + self.height) + 0.5 - view.height / 2
-        return columns * view.spacing, rows * -view.spacing
+        columns = np.arange(self.left, self.left + self.width, dtype=np.float64) + 0.5 - view.width / 2
+        rows = np.arange(self.top, self.top + self.height, dtype=np.float64) + 0.5 - view.height / 2
+        return view.spacing * columns, -view.spacing * rows
 
 
 def tiles(view: View, side: int, method: Method = "plain") -> list[Tile]:
@@ -144,6 +147,22 @@ def tiles(view: View, side: int, method: Method = "plain") -> list[Tile]:
         Tile(view, left, top, min(side, view.width - left), min(side, view.height - top), method)
         for top, left in itertools.product(range(0, view.height, side), range(0, view.width, side))
     ]
+
+
+def zoom(view: View, start: Number, frames: int) -> list[View]:
+    """Keyframes from a width of ``start`` to the view itself, each narrower by the same factor.
+
+    Raises:
+        ConfigError: ``frames`` or ``start`` cannot be used.
+    """
+    frames = _whole("frames", frames, None)
+    if frames == 1:
+        return [view]
+    wide, narrow = replace(view, radius=start), Decimal(view.radius)
+    with localcontext(prec=_WIDTH_DIGITS):
+        ratio = narrow / Decimal(wide.radius)
+        widths = [Decimal(wide.radius) * ratio ** (Decimal(n) / (frames - 1)) for n in range(1, frames - 1)]
+    return [wide, *(replace(view, radius=width) for width in widths), view]
 
 
 def _decimal(name: str, value: Number) -> Decimal:

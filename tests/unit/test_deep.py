@@ -1,0 +1,125 @@
+import math
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from wrenlite.gallery.fractals import deep
+from wrenlite.gallery.fractals.deep import DEEP
+from wrenlite.gallery.fractals.mandelbrot import INSIDE, Tile, View, counts, tiles
+
+SMALL = replace(DEEP, width=96, height=54, iters=4000)
+
+
+def whole(view):
+    return counts(Tile(view, 0, 0, view.width, view.height))
+
+
+def exact_count(view, row, column):
+    """The smooth count of one of a view's points in integers, 80 bits finer than the points' spacing."""
+    bits = 80 - math.floor(math.log2(view.spacing))
+    one = 1 << bits
+    step = Fraction(Decimal(view.radius)) / view.width
+    cx = round(
+        (Fraction(Decimal(view.xpos)) + step * (column + Fraction(1, 2) - Fraction(view.width, 2))) * one
+    )
+    cy = round(
+        (Fraction(Decimal(view.ypos)) - step * (row + Fraction(1, 2) - Fraction(view.height, 2))) * one
+    )
+    x = y = 0
+    for iteration in range(view.iters + 5):
+        distance = math.hypot(x / one, y / one)
+        if distance > 2**20:  # far out, where neglecting c changes nothing that a count could show
+            return iteration - math.log2(math.log(distance) / math.log(256))
+        x, y = ((x * x - y * y) >> bits) + cx, ((x * y) >> (bits - 1)) + cy
+    return math.inf
+
+
+def assert_exact(view, field, samples, tolerance):
+    rng = np.random.default_rng(1)
+    for row, column in rng.integers((0, 0), (view.height, view.width), (samples, 2)):
+        exact = exact_count(view, int(row), int(column))
+        value = int(field[row, column])
+        if exact >= view.iters:
+            assert value == INSIDE
+        else:
+            assert value * view.iters / 65534 == pytest.approx(exact, abs=tolerance)
+
+
+# Half a unit of the uint16, and the rounding of floats, which grows like the distance of neighbouring
+# points: to 1e-3 of a pixel, which is much of an iteration only in filaments, where no sample lies.
+def tolerance(view):
+    return view.iters / 65534 / 2 + 1e-3
+
+
+@pytest.mark.parametrize("radius", ["1e-12", "1e-20", "1e-28", "3e-30"])
+def test_deep_counts_are_those_of_exact_arithmetic(radius):
+    view = replace(SMALL, radius=radius)
+    assert view.deep
+    assert_exact(view, whole(view), 30, tolerance(view))
+
+
+@pytest.mark.parametrize("radius", ["1e-60", "1e-150", "1e-280"])
+def test_a_view_of_any_depth(radius):
+    view = View(-2, 0, radius, 40, 20, 2000)  # the tip of the antenna: every depth looks the same there
+    assert_exact(view, whole(view), 25, tolerance(view))
+
+
+@pytest.mark.parametrize(
+    ("xpos", "ypos"),
+    [
+        ("-0.743643887037158704752191506114774", "0.131825904205311970493132056385139"),
+        ("-0.75", "0.0000000000001"),
+        ("0.4", "0.3"),
+        ("-1.999999999999999999", "0.000000000000000001"),
+        (7, -3),
+    ],
+)
+def test_wherever_the_orbit_of_the_centre_ends(xpos, ypos):
+    view = View(xpos, ypos, "1e-13", 40, 24, 1500)
+    assert_exact(view, whole(view), 25, tolerance(view))
+
+
+def test_both_kernels_agree_where_both_can(monkeypatch):
+    view = View("-0.74364388703", "0.1318259042", "1e-6", 120, 80, 1000)
+    assert not view.deep
+    floats = whole(view)
+    followed = deep.escape(Tile(view, 0, 0, 120, 80))
+    encoded = np.where(followed == np.inf, INSIDE, np.rint(followed * (65534 / 1000)))
+    # Some points next to filaments differ: plain floats lose digits that perturbations keep.
+    assert (np.abs(encoded - floats) <= 1).mean() > 0.99
+
+
+@pytest.mark.parametrize("side", [1, 40])
+def test_a_deep_view_has_the_same_bits_however_it_is_cut(side):
+    field = whole(SMALL)
+    if side == 1:
+        for row, column in ((0, 0), (27, 48), (53, 95), (20, 30)):
+            assert counts(Tile(SMALL, column, row, 1, 1)) == field[row, column]
+    else:
+        for tile in tiles(SMALL, side):
+            assert (counts(tile) == field[tile.rows, tile.columns]).all()
+
+
+def test_the_deep_view_is_worth_a_look():
+    field = whole(SMALL)
+    inside = (field == INSIDE).mean()
+    assert 0.001 < inside < 0.1
+    outside = field[field != INSIDE]
+    assert len(np.unique(outside)) > 1000
+    assert Decimal(DEEP.radius) == Decimal("1e-28")
+
+
+def test_views_are_deep_when_floats_cannot_tell_their_points_apart():
+    assert not View(0, 0, "1e-9", 1000, 1000, 100).deep
+    assert View(0, 0, "1e-10", 1000, 1000, 100).deep
+    assert View(400, 0, "1e-8", 1000, 1000, 100).deep  # floats are coarser out there
+
+
+def test_the_orbit_is_computed_once_a_view():
+    deep.orbit.cache_clear()
+    for tile in tiles(SMALL, 64):
+        counts(tile)
+    assert deep.orbit.cache_info().misses == 1

@@ -1,0 +1,237 @@
+import math
+import pickle
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from wrenlite.errors import ConfigError
+from wrenlite.gallery.fractals import mandelbrot
+from wrenlite.gallery.fractals.mandelbrot import INSIDE, Tile, View, counts, render, tiles, zoom
+
+SEAHORSES = View(-0.743643, 0.131825, 0.01, 150, 140, 300)
+EDGE = View(-0.00275, 0.78912, 0.125689, 320, 180, 800)
+WHOLE = View(-0.75, 0, 3.5, 320, 180, 800)
+
+
+def whole(view, method="plain"):
+    return counts(Tile(view, 0, 0, view.width, view.height, method))
+
+
+def joined(view, side, method="plain"):
+    field = np.zeros((view.height, view.width), np.uint16)
+    for tile in tiles(view, side, method):
+        field[tile.rows, tile.columns] = counts(tile)
+    return field
+
+
+def exact_count(z, c, iters, bits=120):
+    """The smooth count by its definition, in fixed-point integers; None inside."""
+    one = 1 << bits
+    (x, y), (cx, cy) = (tuple(round(Fraction(part) * one) for part in pair) for pair in (z, c))
+    for step in range(iters + 1):
+        square = Fraction(x * x + y * y, one * one)
+        if square > 2**40:  # far out, where neglecting c changes nothing that a count could show
+            count = step - math.log2(math.log(square) / (2 * math.log(256)))
+            return count if count < iters else None
+        x, y = ((x * x - y * y) >> bits) + cx, ((x * y) >> (bits - 1)) + cy
+    return None
+
+
+def steps_of(value, iters):
+    return int(value) * iters / 65534
+
+
+def point(view, row, column):
+    step = Fraction(Decimal(view.radius)) / view.width
+    x = Fraction(Decimal(view.xpos)) + step * (column + Fraction(1, 2) - Fraction(view.width, 2))
+    y = Fraction(Decimal(view.ypos)) - step * (row + Fraction(1, 2) - Fraction(view.height, 2))
+    return x, y
+
+
+def disagreement(view, field, samples=150):
+    """The largest difference to exact counts, in iterations, and how many samples are on the other side."""
+    worst, other = 0.0, 0
+    rng = np.random.default_rng(3)
+    for row, column in zip(
+        rng.integers(0, view.height, samples), rng.integers(0, view.width, samples), strict=True
+    ):
+        place = point(view, int(row), int(column))
+        if view.seed is None:
+            exact = exact_count((0, 0), place, view.iters + 3)
+        else:
+            exact = exact_count(place, (view.seed.real, view.seed.imag), view.iters + 3)
+        inside = exact is None or exact >= view.iters
+        if inside != (field[row, column] == INSIDE):
+            other += 1
+        elif not inside:
+            worst = max(worst, abs(max(exact, 0) - steps_of(field[row, column], view.iters)))
+    return worst, other
+
+
+# half a unit of the uint16, and 1e-4 for c, which a count neglects from 256 on, and for the floats
+def tolerance(view):
+    return view.iters / 65534 / 2 + 1e-4
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        WHOLE,
+        View(-1.25, -0.02, 0.1, 300, 200, 400),
+        View(0.3, 0.02, "0.05", 200, 300, 251),
+        View(5, 7, 30, 64, 64, 50),
+    ],
+)
+def test_counts_are_those_of_exact_arithmetic(view):
+    assert disagreement(view, whole(view)) <= (tolerance(view), 0)
+
+
+@pytest.mark.parametrize("seed", [-0.8 + 0.156j, 0.285 + 0.01j, 0j, 2j])
+def test_julia_sets_start_at_the_point(seed):
+    view = View(0.1, -0.2, 3.0, 160, 120, 200, seed=seed)
+    assert disagreement(view, whole(view)) <= (tolerance(view), 0)
+
+
+def test_the_seed_0_has_the_unit_disc():
+    view = View(0, 0, 4, 64, 64, 100, seed=0)
+    x, y = np.meshgrid(np.arange(64) - 31.5, np.arange(64) - 31.5)
+    assert ((whole(view) == INSIDE) == (np.hypot(x, y) / 16 < 1)).all()
+
+
+def test_y_points_up_and_pixels_are_square():
+    view = View(-0.75, 0.5, 3.0, 90, 30, 100)  # 1 high, so from 0 to 1
+    top, bottom = whole(view)[[0, -1]]
+    assert not (top == INSIDE).any()
+    assert (bottom == INSIDE).sum() > 40
+
+
+@pytest.mark.parametrize("iters", [1, 2, 7, 100, 65535])
+def test_any_number_of_iterations(iters):
+    view = View(-2.5, 0.3, 0.5, 40, 3, iters)
+    assert disagreement(view, whole(view), 40) <= (tolerance(view), 0)
+
+
+@pytest.mark.parametrize("view", [SEAHORSES, View(0, 0, 3.2, 150, 140, 300, seed=-0.8 + 0.156j)])
+@pytest.mark.parametrize("side", [1, 7, 64])
+def test_a_view_has_the_same_bits_however_it_is_cut(view, side):
+    if side == 1:
+        few = [Tile(view, column, row, 1, 1) for row in range(0, 140, 9) for column in range(0, 150, 9)]
+        field = whole(view)[::9, ::9].ravel()
+        assert [int(counts(tile)[0, 0]) for tile in few] == field.tolist()
+    else:
+        assert (joined(view, side) == whole(view)).all()
+
+
+def test_tiles_that_are_rendered_together_are_what_they_are_alone():
+    parts = tiles(SEAHORSES, 64)
+    for together, tile in zip(render(parts), parts, strict=True):
+        assert (together == counts(tile)).all()
+    assert render(()) == []
+
+
+@pytest.mark.parametrize("view", [SEAHORSES, EDGE, WHOLE, View(0, 0, 3.2, 320, 180, 500, seed=-0.12 + 0.74j)])
+@pytest.mark.parametrize("side", [128, 1000])
+def test_filling_leaves_counts_as_they_are(view, side):
+    plain, filled = whole(view), joined(view, side, "mariani")
+    other = plain != filled
+    assert (filled[other] == INSIDE).all()  # only ever a filament that ran between two points of an edge
+    assert other.mean() < 1e-3
+
+
+def test_filling_saves_iterations(monkeypatch):
+    iterated = []
+
+    def watched(z, c, step, iters):
+        iterated.append(z.size)
+        return real(z, c, step, iters)
+
+    real = mandelbrot.escape
+    monkeypatch.setattr(mandelbrot, "escape", watched)
+    view = View(-0.1, 0.75, 0.2, 256, 256, 500)
+    share = (whole(view, "mariani") == INSIDE).mean()
+    assert 0.2 < share < 0.9
+    assert sum(iterated) / 256**2 < 1 - share * 0.7
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 30), (30, 1), (2, 2), (25, 49)])
+def test_small_tiles_can_be_filled(width, height):
+    view = View(-0.1, 0.74, 0.01, 64, 64, 100)  # all inside a bulb of period 3
+    assert (counts(Tile(view, 3, 4, width, height, "mariani")) == INSIDE).all()
+
+
+def test_counts_are_smooth():
+    view = View(-2.5, 0.0, 0.5, 400, 1, 100)
+    field = whole(view)[0].astype(int)
+    assert np.abs(np.diff(field)).max() < 65534 / 100 / 20  # no jump of even a twentieth of a step
+
+
+def test_equal_views_are_equal_however_they_are_given():
+    view = View(0.1, "-0.50", Decimal("1e-3"), 10, 20, 30)
+    same = View("0.1", -0.5, 0.001, 10, 20, 30)
+    assert view == same
+    assert hash(view) == hash(same)
+    assert pickle.loads(pickle.dumps(view)) == view
+    assert view.xpos == Decimal("0.1")
+
+
+def test_no_digit_of_a_centre_is_lost():
+    digits = "-0.74511862670470651847984002817069761905822422500416"
+    assert str(View(digits, 0, 1, 1, 1, 1).xpos) == digits
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"xpos": math.nan}, "xpos is nan: it must be finite"),
+        ({"ypos": "inf"}, "ypos is inf: it must be finite"),
+        ({"xpos": "left"}, "xpos is 'left': it must be a number"),
+        ({"xpos": 1e6}, "farther than 1000 from 0"),
+        ({"radius": 0}, "radius is 0: .* above 0"),
+        ({"radius": -1.5}, "radius is -1.5"),
+        ({"radius": "1e-300"}, "less than 1e-290 apart"),
+        ({"radius": 1e9}, "farther than 1000 from 0"),
+        ({"width": 0}, "width is 0: it must be at least 1"),
+        ({"height": -2}, "height is -2"),
+        ({"width": 10.5}, "width is 10.5: it must be a whole number"),
+        ({"iters": 0}, "iters is 0: it must be 1 to 65,535"),
+        ({"iters": 65536}, "iters is 65536"),
+        ({"seed": complex(math.nan, 0)}, "seed is .* finite"),
+        ({"seed": 1j, "radius": "1e-20"}, "deep zooms are of the Mandelbrot set"),
+    ],
+)
+def test_bad_arguments_are_refused(change, words):
+    good = {"xpos": 0.1, "ypos": 0.2, "radius": 1, "width": 10, "height": 10, "iters": 100}
+    View(**good)
+    with pytest.raises(ConfigError, match=words):
+        View(**good | change)
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ConfigError, match="method is 'fast': it may be one of plain, mariani"):
+        Tile(WHOLE, 0, 0, 8, 8, "fast")
+
+
+def test_a_zoom_narrows_by_one_factor():
+    frames = zoom(View("0.1", "0.2", "1e-28", 10, 10, 50), 4, 15)
+    assert len(frames) == 15
+    assert (frames[0].radius, frames[-1].radius) == (Decimal(4), Decimal("1e-28"))
+    widths = [float(frame.radius) for frame in frames]
+    assert np.allclose(np.diff(np.log(widths)), math.log(1e-28 / 4) / 14, rtol=1e-12)  # logarithms of floats
+    assert {(frame.xpos, frame.ypos, frame.iters) for frame in frames} == {
+        (Decimal("0.1"), Decimal("0.2"), 50)
+    }
+
+
+def test_a_zoom_of_one_frame_is_its_end():
+    assert zoom(WHOLE, 4, 1) == [WHOLE]
+    with pytest.raises(ConfigError, match="frames is 0"):
+        zoom(WHOLE, 4, 0)
+
+
+def test_the_inside_is_black_and_the_outside_is_not():
+    field = np.array([[INSIDE, 100]], np.uint16)
+    colours = mandelbrot.colour(field, 800)
+    assert colours[0, 0].tolist() == [0, 0, 0]
+    assert colours[0, 1].any()
