@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test e2e full check bench bench-aws bench-panel aws-bed lab clean
+.PHONY: help demo test e2e full check bench bench-aws bench-panel bench-fractals aws-bed lab clean
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
 	@echo "make test   the tests"
@@ -14,6 +14,7 @@ help:
 	@echo "make aws-bed  AWS on loopback: prints the environment in which Executor.aws() runs there"
 	@echo "make bench-aws  requests, latency and CPU on the test bed"
 	@echo "make bench-panel  what the panel costs in a notebook"
+	@echo "make bench-fractals  the fractal kernels, the balance of a poster, a deep frame"
 	@echo "make lab    JupyterLab on the notebooks"
 	@echo "make clean  remove .venv and everything that was made"
 
@@ -44,6 +45,9 @@ bench-aws: $(VENV)/done
 
 bench-panel: $(VENV)/done
 	$(BIN)/python -m benchmarks.panel $(ARGS)
+
+bench-fractals: $(VENV)/done
+	$(BIN)/python -m benchmarks.fractals $(ARGS)
 
 aws-bed: $(VENV)/done
 	@$(BIN)/python -m tests.aws.bed $(ARGS)
