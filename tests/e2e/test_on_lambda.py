@@ -2,19 +2,22 @@
 
 import hashlib
 import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import wrenlite
-from wrenlite.gallery.fractals.demo import render
+from wrenlite.gallery.fractals.deep import DEEP
+from wrenlite.gallery.fractals.demo import POSTER, render
 from wrenlite.gallery.fractals.lsystems import random_fractals
-from wrenlite.gallery.fractals.mandelbrot import POSTER, tiles
+from wrenlite.gallery.fractals.tiling import plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,11 +43,12 @@ def test_fractals_are_the_same_bytes_on_lambda_as_on_local_cores(by_hand, monkey
     for name, value in by_hand.items():
         monkeypatch.setenv(name, value)
     # Some of each kind: the whole poster takes its time on the few cores of a test machine.
-    work = [*random_fractals(8, seed=7), *tiles(POSTER, 320)[:6]]
+    deep = plan(replace(DEEP, width=96, height=54), 2)
+    work = [*random_fractals(8, seed=7), *plan(POSTER.sampled, 60)[:6], *deep]
     with wrenlite.Executor.local(2) as local, wrenlite.Executor.aws(max_concurrency=2) as aws:
         here, there = local.map(render, work), aws.map(render, work)
         for mine, theirs in zip(here.results(), there.results(), strict=True):
-            assert (mine == theirs) if isinstance(mine, bytes) else (mine.tobytes() == theirs.tobytes())
+            assert pickle.dumps(mine) == pickle.dumps(theirs)
         assert there.cost.dollars > 0
         assert here.cost.dollars == 0
 

@@ -190,10 +190,3 @@ def test_a_zoom_of_one_frame_is_its_end():
     assert zoom(WHOLE, 4, 1) == [WHOLE]
     with pytest.raises(ConfigError, match="frames is 0"):
         zoom(WHOLE, 4, 0)
-
-
-def test_the_inside_is_black_and_the_outside_is_not():
-    field = np.array([[INSIDE, 100]], np.uint16)
-    colours = mandelbrot.colour(field, 800)
-    assert colours[0, 0].tolist() == [0, 0, 0]
-    assert colours[0, 1].any()

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from wrenlite import config as configuration
+from wrenlite import console
 from wrenlite.aws.login import Login
 from wrenlite.aws.s3 import S3Store
 from wrenlite.config import Config
@@ -53,7 +54,7 @@ def status(config: Config, *, as_json: bool) -> None:
         "packages": ", ".join(deployment.packages.requirements),
         "log": f"{settings.log_group} (wrenlite logs)",
     }
-    show.table(rows)
+    console.table(rows)
     if all(action.verb is Verb.KEEP for action in actions):
         click.echo("All is as wrenlite-setup would make it.")
     else:

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from wrenlite import config as configuration
+from wrenlite import console
 from wrenlite.config import Config
-from wrenlite.deploy import show
 from wrenlite.errors import ConfigError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -70,7 +70,7 @@ def located(command: Callable[..., None]) -> Callable[..., None]:
         config: Path | None,
         **more: Any,
     ) -> None:
-        with show.clear_errors():
+        with console.clear_errors():
             if config is not None and not config.expanduser().exists():
                 raise ConfigError(f"--config: there is no file {config}")
             given = {"profile": profile, "region": region, "function": function, "bucket": bucket}

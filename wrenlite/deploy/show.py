@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +17,6 @@ from wrenlite.deploy.deployment import Deployment
 from wrenlite.deploy.hello import Hello
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import Bucket, Function, Layer, LogGroup, Resource, Role, Settings
-from wrenlite.errors import WrenliteError
 
 _WHOSE = {
     "deployer": "The policy of who runs wrenlite-setup and destroy",
@@ -32,25 +28,6 @@ POLICIES = tuple(_WHOSE)
 
 _FEW = 100
 """Invocations at once below which an account is that of a newcomer."""
-
-
-@contextlib.contextmanager
-def clear_errors() -> Iterator[None]:
-    """What wrenlite itself raises is one line, not a traceback; a sign that the terminal has not is ``?``."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    try:
-        yield
-    except WrenliteError as error:
-        raise click.ClickException(str(error)) from error
-
-
-def table(rows: Mapping[str, str]) -> None:
-    """Names and values, one below the other."""
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        click.echo(f"{name:<{width}}  {value}")
 
 
 def plan(account: Account, deployment: Deployment, actions: Sequence[Action]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from wrenlite import __version__
+from wrenlite import __version__, console
 from wrenlite import config as configuration
 from wrenlite.config import Config, parse
 from wrenlite.deploy import options, show
@@ -343,7 +343,7 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, whose: str | N
         raise click.UsageError(
             f"there is no terminal to ask in: --yes is missing. It agrees to the plan{rest}"
         )
-    with show.clear_errors():
+    with console.clear_errors():
         if local:
             _local(given["config"], ask=not yes)
             return

@@ -1,4 +1,4 @@
-"""``wrenlite demo fractals``: one job of fractals and poster tiles, on one core and then on all."""
+"""``wrenlite demo``: fractals and the tiles of a poster as one map, on one core and then on all."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-from PIL import Image
-
+from wrenlite.connect import open_store
 from wrenlite.cost import Cost
 from wrenlite.executor import Executor
-from wrenlite.gallery.fractals import mandelbrot
+from wrenlite.gallery.checks import check_folder
+from wrenlite.gallery.fractals import mandelbrot, tiling
+from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.drawing import draw
-from wrenlite.gallery.fractals.lsystems import Fractal, random_fractals
-from wrenlite.gallery.fractals.mandelbrot import POSTER, Tile
+from wrenlite.gallery.fractals.lsystems import Fractal, names, random_fractals
+from wrenlite.gallery.fractals.plane import View, tiles
+from wrenlite.gallery.fractals.poster import Poster, picture
 from wrenlite.job import Job
 
-_TILE = 320
-"""Points of a tile's side: 60 tiles, enough to keep any number of cores busy to the end."""
+POSTER = Poster(View("-0.7465", "0.1079", "0.0082", 1600, 900, 800), palette="Wren")
+"""Seahorse valley."""
+PARTS = 60
+"""Of the poster: enough to keep any number of cores busy to the end."""
+
+Task: TypeAlias = Fractal | tiling.Piece
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,15 @@ class Summary:
         return self.alone_s / self.wall_s
 
 
-def render(task: Fractal | Tile) -> Any:
-    """One task: a fractal as PNG, or the counts of one tile."""
-    return draw(task) if isinstance(task, Fractal) else mandelbrot.counts(task)
+def render(task: Task) -> Any:
+    """One task: a fractal as PNG, or the counts of a part of the poster."""
+    return draw(task) if isinstance(task, Fractal) else mandelbrot.render(task)
 
 
 def run(
     executor: Executor, alone: Executor, count: int, seed: int, out: Path, say: Callable[[str], None] = print
 ) -> Summary:
-    """Render ``count`` random fractals and the poster into ``out``.
+    """Render ``count`` random fractals with a collage of them, and the poster, into ``out``.
 
     Args:
         executor: where to run.
@@ -63,19 +68,32 @@ def run(
         seed: the same fractals for the same seed.
         out: a folder; made if missing.
         say: where a line goes before each step.
+
+    Raises:
+        StoreError: the folder cannot be written to.
     """
-    tasks: list[Fractal | Tile] = [*mandelbrot.tiles(POSTER, _TILE), *random_fractals(count, seed)]
-    out.mkdir(parents=True, exist_ok=True)
+    store = open_store(str(out))
+    check_folder(out)
+    pieces, fractals = tiling.plan(POSTER.sampled, PARTS), random_fractals(count, seed)
+    tasks: list[Task] = [*pieces, *fractals]
     say(f"{len(tasks)} tasks on one core, to compare with …")
     alone_s = _timed(alone, tasks)[1]
     say(f"… and on {executor.backend.name}")
     job, wall_s = _timed(executor, tasks)
-    files = _write(tasks, job.results(), out)
+    values = job.results()
+    field = tiling.assemble(POSTER.sampled, pieces, values[: len(pieces)])
+    picture(field, POSTER).save(out / "mandelbrot-poster.png")
+    pictures = dict(zip(names(fractals), values[len(pieces) :], strict=True))
+    if fractals:
+        labels = [fractal.label for fractal in fractals]
+        pictures["collage.png"] = collage(zip(labels, pictures.values(), strict=True))
+    for name, png in pictures.items():
+        store.put(name, png)
     stats = max(job.stats(), key=lambda task: task.seconds or 0.0)
     return Summary(
         backend=executor.backend.name,
         tasks=len(tasks),
-        files=files,
+        files=len(pictures) + 1,
         wall_s=wall_s,
         cpu_s=sum(task.cpu_s or 0.0 for task in job.stats()),
         alone_s=alone_s,
@@ -85,29 +103,16 @@ def run(
     )
 
 
-def _timed(executor: Executor, tasks: Sequence[Fractal | Tile]) -> tuple[Job, float]:
-    executor.map(render, [Tile(POSTER, 0, 0, 8, 8)]).results()  # start a worker and import numpy there
+def _timed(executor: Executor, tasks: Sequence[Task]) -> tuple[Job, float]:
+    few = tiles(POSTER.view, 8)[:1]
+    executor.map(render, [tuple(few)]).results()  # start a worker and import numpy there
     start = time.perf_counter()
     job = executor.map(render, tasks)
     job.results()
     return job, time.perf_counter() - start
 
 
-def _write(tasks: Sequence[Fractal | Tile], values: Sequence[Any], out: Path) -> int:
-    poster = np.empty((POSTER.height, POSTER.width), np.uint16)
-    files = 0
-    for number, (task, value) in enumerate(zip(tasks, values, strict=True)):
-        if isinstance(task, Fractal):
-            (out / f"{number:03}-{task.name}-{task.iterations}.png").write_bytes(value)
-            files += 1
-        else:
-            poster[task.top : task.top + task.height, task.left : task.left + task.width] = value
-    picture = Image.fromarray(mandelbrot.colour(poster, POSTER.iters))
-    picture.reduce(2).save(out / "mandelbrot-poster.png")
-    return files + 1
-
-
-def _describe(task: Fractal | Tile) -> str:
+def _describe(task: Task) -> str:
     if isinstance(task, Fractal):
         return f"{task.name}, {task.iterations} iterations, {task.size} px"
-    return f"poster tile at ({task.left}, {task.top})"
+    return f"a part of the poster, {len(task)} tiles"

@@ -142,18 +142,3 @@ def in_bulbs(x: Floats, y: Floats) -> NDArray[np.bool_]:
     cardioid = q * (q + (x - 0.25)) <= 0.25 * yy
     disc = (x + 1) ** 2 + yy <= 0.0625
     return np.asarray(cardioid | disc)
-
-
-_STOPS = np.array(
-    [(0, 7, 100), (32, 107, 203), (237, 255, 255), (255, 170, 0), (80, 16, 32), (0, 7, 100)], float
-)
-_PLACES = np.array([0.0, 0.16, 0.42, 0.6425, 0.8575, 1.0])
-
-
-def colour(field: NDArray[np.uint16], iterations: int) -> NDArray[np.uint8]:
-    """Colours of a field of counts, shape (height, width, 3); they come round ever more slowly."""
-    steps = np.arange(INSIDE + 1) * (iterations / (INSIDE - 1))
-    place = (0.62 * np.sqrt(np.log1p(steps)) * 4) % 1.0
-    table = np.stack([np.interp(place, _PLACES, _STOPS[:, band]) for band in range(3)], axis=1)
-    table[INSIDE] = 0
-    return np.asarray(table.round().astype(np.uint8)[field])

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.colours import from_oklab, known, oklab
+from wrenlite.gallery.fractals.plane import INSIDE
 
-INSIDE = 65535
-"""The value of points that never escaped."""
 DEFAULT = "Hippi"
 _RUNS = 1.15
 """Runs through a palette each time that the count doubles, where no step is given."""

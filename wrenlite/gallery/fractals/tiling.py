@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.escape import Floats, Places
-from wrenlite.gallery.fractals.mandelbrot import in_bulbs
-from wrenlite.gallery.fractals.mandelbrot import render as render
+from wrenlite.gallery.fractals.mandelbrot import in_bulbs, render
 from wrenlite.gallery.fractals.plane import INSIDE, Tile, View, tiles
 
 Piece = tuple[Tile, ...]

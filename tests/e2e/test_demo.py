@@ -1,0 +1,193 @@
+"""``wrenlite demo``, as it is typed."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import numpy as np
+import pytest
+from botocore.session import Session
+from click.testing import CliRunner
+from PIL import Image
+
+from wrenlite.cli import main
+
+COMMAND = str(Path(sys.executable).with_name("wrenlite"))
+
+
+def run(*arguments, **options):
+    env = {**os.environ, "WRENLITE_PROGRESS": "false", **options.pop("env", {})}
+    command = [COMMAND, "demo", *" ".join(map(str, arguments)).split()]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, **options)
+
+
+def pixels(file):
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def refused(arguments):
+    """What the command says, in this process: none of its own need be started for that."""
+    ended = CliRunner().invoke(main, ["demo", *arguments.split()])
+    assert isinstance(ended.exception, SystemExit)
+    assert ended.exit_code in (1, 2)
+    return ended.stderr
+
+
+def rows(text):
+    return dict(re.split(r"\s{2,}", line) for line in text.splitlines() if re.search(r"\S\s{2,}\S", line))
+
+
+def test_the_demo_writes_its_pictures_and_says_what_it_took(tmp_path):
+    ended = run("--count", "5", "--out", tmp_path / "out", "--workers", "2", "--seed", "3")
+    assert ended.returncode == 0, ended.stderr
+    said = rows(ended.stdout)
+    assert set(said) == {"tasks", "wall time", "CPU time", "speed-up", "slowest task", "pictures"}
+    assert said["tasks"] == "65"
+    assert said["pictures"] == f"7 in {tmp_path / 'out'}/"
+    pictures = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(pictures) == 7
+    poster = pixels(tmp_path / "out" / "mandelbrot-poster.png")
+    assert poster.shape == (900, 1600, 3)
+    assert poster.std() > 30  # neither bare nor grey
+
+
+def test_the_same_seed_makes_the_same_pictures(tmp_path):
+    for name in ("a", "b"):
+        assert run("fractals", "--count", "2", "--save", tmp_path / name).returncode == 0
+    files = list((tmp_path / "a").rglob("*.png"))
+    assert len(files) == 3
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_the_demo_draws_a_line_on_a_terminal(tmp_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 25, 100, 0, 0))
+    process = subprocess.Popen(
+        [COMMAND, "demo", "--count", "40", "--out", str(tmp_path), "--workers", "1"],
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            seen += chunk
+    except OSError:  # what Linux says when the other end is closed
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    assert re.search(rb"render on 1 local worker: +\d+%\|", seen)
+    assert b"100/100" in seen
+
+
+def test_fractals_of_a_list_are_named_in_its_order(tmp_path):
+    (tmp_path / "list.csv").write_text("name,iterations,size\nmoore,3,64\ndragon,8,32\nmoore,2,64\n")
+    ended = run("fractals", "--csv", "list.csv", "--save", "out/", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    files = [line for line in ended.stdout.splitlines() if line.endswith(".png")]
+    assert files == [
+        f"out/fractals/{name}.png" for name in ("moore_64", "dragon_32", "moore_64-2", "collage")
+    ]
+    assert [pixels(tmp_path / file).shape[0] for file in files[:3]] == [64, 32, 64]
+
+
+def test_every_fractal_of_the_original_goes_into_a_bucket_by_the_workers(bed, tmp_path):
+    Session().create_client("s3").create_bucket(Bucket="gallery")
+    ended = run("fractals", "--every", "--size", "64", "--save", "s3://gallery/all", "--aws", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    found = Session().create_client("s3").list_objects_v2(Bucket="gallery")["Contents"]
+    printed = [line for line in ended.stdout.splitlines() if line.endswith(".png")]
+    assert len(printed) == 27
+    assert {f"s3://gallery/{entry['Key']}" for entry in found} == set(printed)
+    assert printed[0] == "s3://gallery/all/fractals/board_64.png"
+    assert "cost" in rows(ended.stdout)
+    assert not list(tmp_path.iterdir()), "nothing of it here"
+
+
+def test_a_mandelbrot_by_the_names_of_the_original_with_its_metrics(tmp_path):
+    names = "--palette Vivid --xpos -0.0091275 --ypos 0.7899912 --radius .01401245 --iters 200 --step 40"
+    more = "--smoothness 3 --width 96 --height 54 --outfile new/m.webp --metrics --scaling --workers 2"
+    ended = run("mandelbrot", names, more, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    picture = pixels(tmp_path / "new" / "m.webp")
+    assert picture.shape == (54, 96, 3)
+    assert picture.std() > 10
+    steps = re.findall(r"^(plan|map|join|colour|write) +\d+\.\d{3}$", ended.stdout, re.MULTILINE)
+    assert steps == ["plan", "map", "join", "colour", "write"]
+    workers = re.findall(r"^(\d+|all) +(\d+) +\d+\.\d\d +\d+\.\d\d +[\d,]+$", ended.stdout, re.MULTILINE)
+    assert workers[-1][0] == "all"
+    assert sum(int(tasks) for _, tasks in workers[:-1]) == int(workers[-1][1])
+    assert re.search(r"^1 +\d+\.\d\d +1\.00 +100%\n2 +\d+\.\d\d +\d\.\d\d +\d+%$", ended.stdout, re.MULTILINE)
+
+
+def test_a_julia_set_and_a_deep_zoom(tmp_path):
+    few = "mandelbrot --width 48 --height 36 --iters 300 --smoothness 1 --outfile"
+    julia = run(few, tmp_path / "j.png", "--xpos 0 --ypos 0 --radius 3.2 --julia -0.8,0.156")
+    # Around i, which 0 reaches and never leaves: beside it the set is nothing but thin branches.
+    deep = run(few, tmp_path / "d.png", "--xpos 0 --ypos 1 --radius 1e-20")
+    assert (julia.returncode, deep.returncode) == (0, 0), julia.stderr + deep.stderr
+    assert pixels(tmp_path / "j.png").std() > 10
+    assert pixels(tmp_path / "d.png").std() > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("fractals --name dragn", "did you mean dragon"),
+        ("fractals --name dragon --palette hippy", "did you mean Hippi"),
+        ("fractals --name dragon --iterations 30", "1 GB of memory"),
+        ("fractals --name dragon --iterations -1", "iterations must be"),
+        ("fractals --name dragon --size 0", "size must be"),
+        ("fractals --name dragon --line-width 0", "width must be"),
+        ("fractals --name dragon --every", "take one of them"),
+        ("fractals --count 0", "no fractals"),
+        ("fractals --save /proc/nowhere", "cannot write to /proc/nowhere"),
+        ("fractals --save gopher://x", "s3://BUCKET/PREFIX"),
+        ("mandelbrot --palette Fiest", "did you mean Fiesta"),
+        ("mandelbrot --iters 0", "iters is 0"),
+        ("mandelbrot --iters 65536", "65,535"),
+        ("mandelbrot --xpos nan", "xpos is"),
+        ("mandelbrot --radius 0", "radius is 0"),
+        ("mandelbrot --width 0", "width is 0"),
+        ("mandelbrot --height -5", "height is -5"),
+        ("mandelbrot --smoothness 0", "smoothness is 0"),
+        ("mandelbrot --step nan", "step is nan"),
+        ("mandelbrot --julia 1", "two numbers"),
+        ("mandelbrot --width 1000000 --height 1000000", "GB"),
+        ("mandelbrot --outfile picture.txt", ".png, .webp and .jpg"),
+        ("mandelbrot --outfile /proc/nowhere/m.png", "cannot write to /proc/nowhere"),
+        ("mandelbrot --scaling --aws", "not with --aws"),
+        ("mandelbrot --workers 2 --aws", "not with --aws"),
+        ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert words in refused(arguments)
+    assert not list(tmp_path.rglob("*.png")), "nothing was drawn"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"name,iterations\ndragon,8\n", "size"),
+        (b"name,iterations,size\ndragon,8,64\nnope,1,64\nmoore,x,64\n", "line 3"),
+        ("name,iterations,size\ndrägon,8,64\n".encode("latin-1"), "UTF-8"),
+        (b"", "name,iterations,size"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_refused(data, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.csv").write_bytes(data)
+    said = refused("fractals --csv list.csv")
+    assert words in said
+    assert "list.csv" in said
+    assert not (tmp_path / "demo").exists()

@@ -1,0 +1,109 @@
+"""What a picture took: here, on each worker, and on more and more of them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from wrenlite.executor import Executor
+from wrenlite.gallery.fractals.poster import Poster, Rendered, iterations, render
+
+_WARM = 4
+"""Tasks a worker of a picture of few points, before the time is taken: so that all of them are there."""
+
+
+class Share(NamedTuple):
+    """What one worker did of a job."""
+
+    worker: str
+    tasks: int
+    busy_s: float
+    cpu_s: float
+    iterations: float
+
+
+def shares(rendered: Rendered, iters: int) -> list[Share]:
+    """What each worker did, by its name."""
+    found: dict[str, Share] = {}
+    for stats, piece in zip(rendered.job.stats(), rendered.pieces, strict=True):
+        worker = stats.worker or "?"
+        so_far = found.get(worker, Share(worker, 0, 0.0, 0.0, 0.0))
+        done = sum(iterations(rendered.field[tile.rows, tile.columns], iters) for tile in piece)
+        found[worker] = Share(
+            worker,
+            so_far.tasks + 1,
+            so_far.busy_s + (stats.seconds or 0.0),
+            so_far.cpu_s + (stats.cpu_s or 0.0),
+            so_far.iterations + done,
+        )
+    return [found[worker] for worker in sorted(found)]
+
+
+def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> str:
+    """A table of what the leader, this process, and each worker took.
+
+    Args:
+        rendered: from ``poster.render``.
+        poster: what it is of.
+        steps: seconds of what this process did besides.
+    """
+    taken = {"plan": rendered.planned_s, "map": rendered.mapped_s, "join": rendered.joined_s, **steps}
+    leader = [(name, f"{seconds:.3f}") for name, seconds in taken.items()]
+    workers = shares(rendered, poster.view.iters)
+    rows = [
+        (each.worker, f"{each.tasks}", f"{each.busy_s:.2f}", f"{each.cpu_s:.2f}", _rate(each))
+        for each in workers
+    ]
+    busy = sum(each.busy_s for each in workers)
+    total = Share("all", len(rendered.pieces), busy, sum(each.cpu_s for each in workers), _total(workers))
+    rows.append((total.worker, f"{total.tasks}", f"{busy:.2f}", f"{total.cpu_s:.2f}", _rate(total)))
+    seconds = [stats.seconds or 0.0 for stats in rendered.job.stats()]
+    even = max(seconds) / statistics.mean(seconds)
+    used = busy / (len(workers) * rendered.mapped_s)
+    return "\n".join(
+        (
+            _table(("leader", "s"), leader),
+            "",
+            _table(("worker", "tasks", "busy s", "CPU s", "Mit/s of CPU"), rows),
+            "",
+            f"slowest task over the mean {even:.2f}; workers busy {used:.0%} of the map",
+        )
+    )
+
+
+def scaling(poster: Poster, tasks: int, most: int) -> str:
+    """A table of the same map on 1, 2, … ``most`` local workers: strong scaling."""
+    small = replace(poster, view=replace(poster.view, width=64, height=48))
+    walls = []
+    for count in range(1, most + 1):
+        with Executor.local(count, progress=False) as executor:
+            render(executor, small, _WARM * count)
+            walls.append(render(executor, poster, tasks).mapped_s)
+    rows = [
+        (f"{count}", f"{wall:.2f}", f"{walls[0] / wall:.2f}", f"{walls[0] / wall / count:.0%}")
+        for count, wall in enumerate(walls, 1)
+    ]
+    return _table(("workers", "wall s", "speed-up", "efficiency"), rows)
+
+
+def _total(workers: Iterable[Share]) -> float:
+    return sum(each.iterations for each in workers)
+
+
+def _rate(share: Share) -> str:
+    return f"{share.iterations / share.cpu_s / 1e6:,.0f}" if share.cpu_s else "-"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns under their names: the first to the left, numbers to the right."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
