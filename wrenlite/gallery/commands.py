@@ -233,7 +233,7 @@ def _summarise(executor: Executor, job: Job) -> None:
 @click.option("--julia", metavar="RE,IM", help="The Julia set of this number instead.")
 @click.option("--outfile", type=click.Path(dir_okay=False, path_type=Path), default=Path("mandelbrot.png"))
 @click.option("--tasks", type=click.IntRange(1, 4096), default=64, show_default=True, help="Parts.")
-@click.option("--metrics", is_flag=True, help="Say what this process and each worker took.")
+@click.option("--metrics", is_flag=True, help="Say what this process and each worker took, once warm.")
 @click.option("--scaling", is_flag=True, help="Measure on 1, 2, … local workers, too.")
 @_where
 def mandelbrot(
@@ -253,6 +253,8 @@ def mandelbrot(
 
         wanted = _poster(**parameters)
         poster.check_outfile(outfile)
+        if metrics:
+            measure.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
         rendered = poster.render(executor, wanted, tasks)
         start = time.perf_counter()
         picture = poster.picture(rendered.field, wanted)

@@ -11,7 +11,7 @@ from wrenlite.executor import Executor
 from wrenlite.gallery.fractals.poster import Poster, Rendered, iterations, render
 
 _WARM = 4
-"""Tasks a worker of a picture of few points, before the time is taken: so that all of them are there."""
+"""Tasks a worker."""
 
 
 class Share(NamedTuple):
@@ -39,6 +39,11 @@ def shares(rendered: Rendered, iters: int) -> list[Share]:
             so_far.iterations + done,
         )
     return [found[worker] for worker in sorted(found)]
+
+
+def warm_up(executor: Executor, poster: Poster, workers: int) -> None:
+    """Have so many workers there, with numpy imported, before the time is taken: a picture of few points."""
+    render(executor, replace(poster, view=replace(poster.view, width=64, height=48)), _WARM * workers)
 
 
 def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> str:
@@ -75,11 +80,10 @@ def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> s
 
 def scaling(poster: Poster, tasks: int, most: int) -> str:
     """A table of the same map on 1, 2, … ``most`` local workers: strong scaling."""
-    small = replace(poster, view=replace(poster.view, width=64, height=48))
     walls = []
     for count in range(1, most + 1):
         with Executor.local(count, progress=False) as executor:
-            render(executor, small, _WARM * count)
+            warm_up(executor, poster, count)
             walls.append(render(executor, poster, tasks).mapped_s)
     rows = [
         (f"{count}", f"{wall:.2f}", f"{walls[0] / wall:.2f}", f"{walls[0] / wall / count:.0%}")
