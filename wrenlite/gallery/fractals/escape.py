@@ -81,7 +81,7 @@ class Escapes:
         It is the time at which ``|z|`` would have passed ``BAILOUT`` if it grew smoothly. Points that begin
         beyond have been there since before 0, which is where their count stays.
         """
-        counts = self._steps - np.log2(np.log(self._distances) / np.log(BAILOUT))
+        counts = self._steps - np.log2(np.log2(self._distances)) + np.log2(np.log2(BAILOUT))
         return np.where(counts < iters, np.maximum(counts, 0.0), np.inf)
 
 
