@@ -75,13 +75,13 @@ def kernel() -> None:
 
 
 def balance() -> None:
-    print(f"\nposter, 7680 x 4320, 800 iterations, {TASKS} tasks; medians of 3 a task")
+    print(f"\nposter, 7680 x 4320, 800 iterations, {TASKS} tasks; medians of {ROUNDS} a task")
     print("  view  CPU s   slowest/mean   target   planning   filled tiles")
     for name, view in VIEWS.items():
         poster = replace(view, width=7680, height=4320)
         planning = cpu_s(lambda poster=poster: plan(poster, TASKS), 3)
         pieces = plan(poster, TASKS)
-        times = [cpu_s(lambda piece=piece: render(piece), 3) for piece in pieces]
+        times = [cpu_s(lambda piece=piece: render(piece), ROUNDS) for piece in pieces]
         parts = list(itertools.chain.from_iterable(pieces))
         filled = sum(tile.method == "mariani" for tile in parts) / len(parts)
         row = f"  {name:<5}{sum(times):>6.2f}{max(times) / statistics.mean(times):>15.2f}{1.3:>9}"

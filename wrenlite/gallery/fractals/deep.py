@@ -36,7 +36,7 @@ DEEP = View(
     5000,
 )
 """A copy of the whole set, 7e-30 wide and of period 293, near one of period 70, near one of period 35, in
-seahorse valley: 1.6e9 iterations, 1 of 280 points inside."""
+seahorse valley. 800 million iterations, 1 of 280 points inside."""
 
 _BLOCK = 16384
 """Points that are iterated at a time."""
@@ -98,7 +98,7 @@ class _Followers:
     """Points that follow an orbit, each at its own place.
 
     Whether points walk together or apart does not change a bit of theirs: together is what apart comes
-    to while none of them begins anew or escapes, and takes a quarter of the time.
+    to while none of them begins anew or escapes, and takes a fifth of the time.
     """
 
     def __init__(self, orbit: Orbit, offsets: Points, where: Places) -> None:
@@ -143,10 +143,10 @@ class _Followers:
         """To the next iteration after which escapes are looked for."""
         orbit = self._orbit
         for _ in range(STEPS - self.step % STEPS):
-            self._advance(np.take(orbit.twice, self._at, out=self._z))
+            self._advance(_taken(orbit.twice, self._at, self._z))
             self._at += 1
             self.step += 1
-            z = np.take(orbit.z, self._at, out=self._z)
+            z = _taken(orbit.z, self._at, self._z)
             z += self._delta
             anew = np.abs(z, out=self._scratch[: z.size]) < np.abs(self._delta, out=self._sizes)
             anew |= self._at == orbit.last
@@ -169,3 +169,8 @@ class _Followers:
             staying = np.ones(self.where.size, np.bool_)
             staying[found] = False
             self._keep(np.flatnonzero(staying))
+
+
+def _taken(values: Points, places: Places, out: Points) -> Points:
+    """The values there; places are never out of bounds, but unless they may be, numpy copies ``out`` as well."""
+    return values.take(places, out=out, mode="clip")

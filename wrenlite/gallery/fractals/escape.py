@@ -2,15 +2,15 @@
 
 numpy's ufuncs are the loop. Squaring a complex array in place and adding another are two passes over memory
 where real and imaginary parts in arrays of their own take seven. The passes go over blocks that stay
-in a core's second-level cache. Blocks shrink as points escape, and a call costs as much as a pass
-over 2,000 points: so what is left of the blocks is put together anew, at first soon and then ever less often.
+in a core's second-level cache. Blocks shrink as points escape, and a call costs as much as a pass over
+a thousand points: so what is left of the blocks is put together anew, at first soon, then ever less often.
 
 A count is smooth: its fraction comes from how far the point has gone, so there are no bands. As
 |z| squares at each step, log2(log |z|) grows by one, and the count may be read off any number of
 steps after the escape (see e.g. Linas Vepstas, "Renormalizing the Mandelbrot Escape").
 
-The same points give the same bits on every machine whose numpy multiplies complex numbers with fused
-operations: x86-64 since 2013 and 64-bit ARM.
+Orbits have the same bits on every machine whose numpy multiplies complex numbers with fused operations:
+x86-64 since 2013 and 64-bit ARM. The logarithms may differ in their last digit, far below a count's 16 bits.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 BAILOUT = 256.0
-"""Real or imaginary part past which a point has escaped: large, as neglecting c beside z² changes counts
-by 1e-5 at most then."""
+"""Real or imaginary part past which a point has escaped: so large that neglecting a c of up to 2 beside z²
+changes counts by 1e-5 at most."""
 STEPS = 6
 """Iterations between looks at which points have escaped: from 256 (1 + i), six squarings (2 to the 544th)
 stay a float."""
