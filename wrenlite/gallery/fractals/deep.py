@@ -172,5 +172,5 @@ class _Followers:
 
 
 def _taken(values: Points, places: Places, out: Points) -> Points:
-    """The values there; places are never out of bounds, but unless they may be, numpy copies ``out`` as well."""
+    """The values there. No place is out of bounds; unless numpy may clip, it copies ``out`` first."""
     return values.take(places, out=out, mode="clip")
