@@ -14,7 +14,11 @@ import numpy as np
 import wrenlite
 from benchmarks.contest import run
 from tests import exact
+from wrenlite.gallery.fractals.batch import draw_batch
+from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.deep import DEEP
+from wrenlite.gallery.fractals.drawing import draw
+from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Method, View, render, tiles
 from wrenlite.gallery.fractals.tiling import Piece, assemble, plan
 
@@ -140,6 +144,23 @@ def deep() -> None:
     print(f"  a unit of the field is {DEEP.iters / (INSIDE - 1):.4f} iterations")
 
 
+def batch() -> None:
+    """All systems as the original draws them, and their collage: map_reduce, and the kernels alone."""
+    print(f"\nall {len(SYSTEMS)} L-systems at the original's iterations, with their collage; medians")
+    print(f"  side   kernels' CPU s   map_reduce on {WORKERS} workers, s")
+    with wrenlite.Executor.local(WORKERS, progress=False) as executor:
+        for side in (128, 256, 640):
+            fractals = [Fractal(name, system.iterations, side) for name, system in SYSTEMS.items()]
+            draw_batch(executor, fractals).result()
+            alone = cpu_s(lambda some=fractals: collage((each.label, draw(each)) for each in some), ROUNDS)
+            walls = []
+            for _ in range(ROUNDS):
+                start = time.perf_counter()
+                draw_batch(executor, fractals).result()
+                walls.append(time.perf_counter() - start)
+            print(f"  {side:>4}{alone:>17.3f}{statistics.median(walls):>16.3f}", flush=True)
+
+
 def main() -> None:
     """Run everything."""
     start = time.perf_counter()
@@ -148,6 +169,7 @@ def main() -> None:
     balance()
     poster()
     deep()
+    batch()
     print(f"\nthe whole run took {time.perf_counter() - start:.0f} s")
 
 
