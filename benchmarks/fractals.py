@@ -54,8 +54,8 @@ def cpu_s(work: Callable[[], object], rounds: int) -> float:
 
 def pieces_of(view: View, method: Method) -> list[Piece]:
     """A view in pieces of half a million points, all by one method."""
-    parts = tiles(view, 256, method)
-    return [tuple(parts[start : start + 8]) for start in range(0, len(parts), 8)]
+    parts = tiles(view, 128, method)
+    return [tuple(parts[start : start + 32]) for start in range(0, len(parts), 32)]
 
 
 def whole(view: View, pieces: Sequence[Piece]) -> np.ndarray:
