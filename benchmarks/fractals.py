@@ -85,7 +85,9 @@ def balance() -> None:
         poster = replace(view, width=7680, height=4320)
         planning = cpu_s(lambda poster=poster: plan(poster, TASKS), 3)
         pieces = plan(poster, TASKS)
-        times = [cpu_s(lambda piece=piece: render(piece), ROUNDS) for piece in pieces]
+        # Round by round, so that a slow moment of the machine does not fall on one task alone.
+        rounds = [[cpu_s(lambda piece=piece: render(piece), 1) for piece in pieces] for _ in range(ROUNDS)]
+        times = [statistics.median(taken) for taken in zip(*rounds, strict=True)]
         parts = list(itertools.chain.from_iterable(pieces))
         filled = sum(tile.method == "mariani" for tile in parts) / len(parts)
         row = f"  {name:<5}{sum(times):>6.2f}{max(times) / statistics.mean(times):>15.2f}{1.3:>9}"
