@@ -10,10 +10,10 @@ from typing import SupportsIndex
 from wrenlite.errors import ConfigError
 
 
-def check_callable(fn: object) -> None:
-    """Raises ConfigError for what cannot be called."""
-    if not callable(fn):
-        raise ConfigError(f"tasks call a function; this is not callable: {fn!r}")
+def check_callable(name: str, value: object) -> None:
+    """Raises ConfigError for an argument of that name that cannot be called."""
+    if not callable(value):
+        raise ConfigError(f"{name}={value!r}: must be callable")
 
 
 def check_options(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterable
 
 from wrenlite.errors import StoreError
-from wrenlite.protocol import code_key, ref_key
+from wrenlite.protocol import code_key, ref_key, values_prefix
 from wrenlite.refs import Parcel
 from wrenlite.store import Store, digest
 
@@ -32,6 +35,7 @@ class Blobs:
         self._holders: Counter[str] = Counter()
         self._held: dict[str, bytes] = {}
         self._there: set[str] = set()
+        self._unheld: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def hold(self, blob: bytes) -> str:
         """Put a blob, unless it was put before; returns its digest. Raises StoreError, BackendError."""
@@ -68,6 +72,22 @@ class Blobs:
         key = ref_key(parcel.ref.digest)
         if next(iter(self._store.list(key)), None) is None:
             self._store.put(key, parcel.blob, if_absent=True)
+
+    def let_go_with(self, holder: object, job: str) -> None:
+        """Once nobody has this object, the next sweep takes the values of the job with that id away."""
+        if self._own:
+            finalizer = weakref.finalize(holder, self._unheld.put, job)  # in whatever thread, at any time
+            finalizer.atexit = False
+
+    def sweep(self) -> None:
+        """Delete values that nobody can ask for any more."""
+        while True:
+            try:
+                job = self._unheld.get_nowait()
+            except queue.Empty:
+                return
+            with contextlib.suppress(StoreError):  # they go with the store, then
+                self._store.delete([entry.key for entry in self._store.list(values_prefix(job))])
 
     def _forget(self, name: str, blob: bytes) -> None:
         if self._own and len(blob) >= _LARGE:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 from wrenlite import local
 from wrenlite.config import Config
 from wrenlite.errors import ConfigError
 from wrenlite.invoker import Backend
 from wrenlite.store import LocalStore, Store
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""What S3 takes for the name of a bucket."""
 
 
 def connect(config: Config) -> Backend:
@@ -20,7 +26,7 @@ def connect(config: Config) -> Backend:
     return local.connect(workers=config.workers, memory_limit=config.memory_limit)
 
 
-def open_store(address: str) -> Store:
+def open_store(address: str | os.PathLike[str]) -> Store:
     """A store of one's own, for what tasks leave behind: close over it, or pass it as an argument.
 
     ::
@@ -39,12 +45,13 @@ def open_store(address: str) -> Store:
     Raises:
         ConfigError: no such address can be.
     """
-    scheme, found, rest = address.partition("://")
-    if not found:
-        return LocalStore(address)
+    text = os.fspath(address)
+    scheme, found, rest = text.partition("://")
+    if not found and text and not text.startswith("s3:"):
+        return LocalStore(os.path.expanduser(text))
     bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not bucket:
-        raise ConfigError(f"{address!r} is no address of a store: s3://BUCKET/PREFIX, or a folder")
+    if scheme.lower() != "s3" or not _BUCKET.fullmatch(bucket):
+        raise ConfigError(f"{text!r} is no address of a store: s3://BUCKET/PREFIX, or a folder")
     from wrenlite.aws.connect import open_bucket
 
     return open_bucket(Config.load(), bucket, prefix.strip("/"))

@@ -266,7 +266,7 @@ class Job(Sequence[Future]):
             if outcome.ok:
                 self._unpack_values((index,))
             else:
-                packed = fetch(self._store, outcome, self._task(index))
+                packed = fetch(self._store, outcome.packed, self._task(index))
                 error, process = unpack_failure(packed, self._table)
                 run = self.ledger.run(index, process)
                 error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
@@ -274,8 +274,8 @@ class Job(Sequence[Future]):
         return self._exceptions.get(index)
 
     def errors(self) -> dict[int, BaseException]:
-        """The exceptions of the tasks that have failed so far, by task; without those that never ran."""
-        failed = [each for each in self.ledger.failed if self.ledger.failed_itself(each)]
+        """The exceptions of the tasks that have failed so far, by task; cancelled ones left out."""
+        failed = [index for index in self.ledger.failed if self.state(index) == "failed"]
         return {index: error for index in failed if (error := self.exception(index)) is not None}
 
     def logs(self, index: int | None = None) -> str:
@@ -298,8 +298,7 @@ class Job(Sequence[Future]):
         """The tasks over time, and how many ran at once. Raises PackageMissing without matplotlib."""
         from wrenlite.notebook.timeline import timeline  # upwards: the exception that pyproject.toml lists
 
-        title = f"map {self.name} × {len(self):,} on {self.backend}"
-        return timeline(self.stats(), title, time.time())
+        return timeline(self.stats(), f"map {self.name} × {len(self):,} on {self.backend}", time.time())
 
     @property
     def cost(self) -> Cost:
@@ -378,7 +377,8 @@ class Job(Sequence[Future]):
             and index not in self._values
             and index not in self._released
         ]
-        fetched = fetch_all(self._store, [outcome for _, outcome in wanted], self._task)
+        packs = [outcome.packed for _, outcome in wanted]
+        fetched = fetch_all(self._store, packs, lambda place: self._task(wanted[place][0]))
         with resolving(self._table), contextlib.closing(fetched):
             for (index, outcome), packed in zip(wanted, fetched, strict=True):
                 if isinstance(packed, WrenliteError):  # it may be there the next time

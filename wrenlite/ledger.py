@@ -56,11 +56,6 @@ class Ledger:
         """One of queued, dispatched, done, failed and cancelled."""
         return STATES[self.marks[index]]
 
-    def failed_itself(self, index: int) -> bool:
-        """Whether a task has failed: not cancelled, and not ended like another one."""
-        outcome = self.outcomes[index]
-        return outcome is not None and not outcome.ok and outcome.task == index
-
     def wait_until(self, come: Callable[[], bool], timeout: float | None, *, each: bool) -> bool:
         """Wait for something to come true of this ledger; False after so many seconds.
 
@@ -106,7 +101,10 @@ class Ledger:
             return self._record(fresh, [CANCELLED] * len(fresh))
 
     def end_like(self, index: int, other: int) -> list[int]:
-        """Give a task that cannot run the outcome of another one; returns it, unless it had one before."""
+        """Give a task that cannot run the outcome of another one; returns it, unless it had one before.
+
+        The outcome says whose it is: its ``task`` is the other one.
+        """
         with self.lock:
             outcome = self.outcomes[other]
             assert outcome is not None

@@ -16,12 +16,18 @@ _in_use = threading.local()
 @contextlib.contextmanager
 def resolving(table: Sequence[object]) -> Iterator[None]:
     """What this thread unpickles meanwhile refers to that class table."""
-    before = getattr(_in_use, "table", ())
+    before = table_in_use()
     _in_use.table = table
     try:
         yield
     finally:
         _in_use.table = before
+
+
+def table_in_use() -> Sequence[object]:
+    """The class table that this thread's unpickling refers to."""
+    table: Sequence[object] = getattr(_in_use, "table", ())
+    return table
 
 
 def from_table(index: int) -> object:

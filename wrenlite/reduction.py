@@ -12,8 +12,10 @@ from typing import Any
 
 from wrenlite.codec import function_name
 from wrenlite.errors import RemoteError, WrenliteError
-from wrenlite.protocol import Outcome, Packed, Stored
+from wrenlite.names import resolving, table_in_use
+from wrenlite.protocol import Packed, Stored
 from wrenlite.refs import store_in_use
+from wrenlite.store import Store
 from wrenlite.values import fetch_all
 
 
@@ -28,37 +30,43 @@ class MapReduce:
     def __call__(self, item: Any, *args: Any, **kwargs: Any) -> Any:
         """One task: of an item, or the reduction."""
         if isinstance(item, Mapped):
-            return self.reducer(item.values())
+            return self.reducer(item.values(store_in_use(), table_in_use()))
         return self.mapper(item, *args, **kwargs)
+
+    def part(self, item: Any) -> Callable[..., Any]:
+        """The function that takes this item."""
+        return self.reducer if isinstance(item, Mapped) else self.mapper
 
 
 class Mapped:
     """Where the values of a job's tasks lie, in the order of the tasks."""
 
-    def __init__(self, outcomes: Sequence[Outcome]) -> None:
-        """Args:
-        outcomes: of all tasks; each holds a ``Stored``.
-        """
-        self._outcomes = outcomes
+    def __init__(self, places: Sequence[Stored]) -> None:
+        self._places = places
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, ([tuple(outcome.packed) for outcome in self._outcomes],)
+        return _rebuild, ([tuple(place) for place in self._places],)
 
     def pack(self) -> Packed:
         """This as an item."""
         return Packed(pickle.dumps(self, 5))
 
-    def values(self) -> Iterator[Any]:
+    def values(self, store: Store, table: Sequence[object]) -> Iterator[Any]:
         """The values, on a worker: fetched a little ahead, and let go of once they are handed out.
+
+        Args:
+            store: where they lie.
+            table: the job's class table. Neither is looked up here: a reduction may use another thread.
 
         Raises NotFound, IntegrityError, StoreError where one cannot be fetched, and RemoteError where it
         cannot be unpickled.
         """
-        for task, packed in enumerate(fetch_all(store_in_use(), self._outcomes, "task {}".format)):
+        for task, packed in enumerate(fetch_all(store, self._places, "task {}".format)):
             if isinstance(packed, WrenliteError):
                 raise packed
             try:
-                value = pickle.loads(packed.data, buffers=packed.buffers)
+                with resolving(table):
+                    value = pickle.loads(packed.data, buffers=packed.buffers)
             except Exception as error:
                 text = f"the value of task {task} cannot be unpickled where it is reduced"
                 raise RemoteError(f"{text}: {type(error).__name__}: {error}") from error
@@ -67,6 +75,5 @@ class Mapped:
             del value
 
 
-def _rebuild(stored: Sequence[tuple[str, str, int]]) -> Mapped:
-    places = [Stored(*each) for each in stored]
-    return Mapped([Outcome(task, True, place, 0.0, 0.0, 0.0, "") for task, place in enumerate(places)])
+def _rebuild(places: Sequence[tuple[str, str, int]]) -> Mapped:
+    return Mapped([Stored(*each) for each in places])

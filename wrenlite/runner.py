@@ -197,16 +197,14 @@ class Runner:
         if isinstance(value, CoroutineType):
             value = _await(value)
         if isinstance(value, GeneratorType | AsyncGeneratorType):
-            name = function_name(call.function)
-            raise ResultNotPicklable(
-                f"{name} returned a generator, which cannot leave its process. Return list(...) of it"
-            )
+            text = "returned a generator, which cannot leave its process. Return list(...) of it"
+            raise ResultNotPicklable(f"{_name(call, argument)} {text}")
         try:
             return packer.pack(value)
         except MemoryError:
             raise
         except Exception as error:
-            what = f"what {function_name(call.function)} returned"
+            what = f"what {_name(call, argument)} returned"
             raise ResultNotPicklable(explain(what, value, error)) from error
 
     def _failed(self, error: BaseException, packer: Packer, table: Any) -> Packed:
@@ -278,6 +276,12 @@ class Runner:
             raise NotRun(Refused(error)) from error
         except StoreError as error:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), patient=False)) from error
+
+
+def _name(call: Call, item: object) -> str:
+    """The name of the function that took this item."""
+    function = call.function
+    return function_name(function.part(item) if isinstance(function, MapReduce) else function)
 
 
 def _install(module: str | None) -> str:

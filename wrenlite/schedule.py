@@ -269,6 +269,8 @@ class Schedule:
         if not outcomes:
             return
         self._forget(work, [outcome.task for outcome in outcomes])
+        if work.reduction_waits:
+            work.note(outcomes)
         work.job.settle(outcomes, errors)
         self._reduce(work)
 
@@ -282,7 +284,7 @@ class Schedule:
             self._forget(work, [work.reduction])
             work.job.settle_like(work.reduction, ledger.failed[0])
         elif work.unsettled == 1:
-            work.reduce(Mapped([outcome for outcome in ledger.outcomes if outcome is not None]).pack())
+            work.reduce(Mapped([work.values[task] for task in range(work.reduction)]).pack())
             self._queue.append(work)
 
     def _forget(self, work: Work, indexes: Sequence[int]) -> None:

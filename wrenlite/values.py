@@ -24,15 +24,14 @@ _AHEAD_BYTES = 64 << 20
 """And so much of them, one at least."""
 
 
-def fetch(store: Store, outcome: Outcome, task: str) -> Packed:
-    """What an outcome holds. Raises NotFound, IntegrityError, StoreError where it lies in the store.
+def fetch(store: Store, packed: Packed | Stored, task: str) -> Packed:
+    """A value itself. Raises NotFound, IntegrityError, StoreError where it lies in the store.
 
     Args:
         store: where values lie that did not fit.
-        outcome: of a task.
+        packed: of an outcome.
         task: its name, for messages.
     """
-    packed = outcome.packed
     if isinstance(packed, Packed):
         return packed
     try:
@@ -44,18 +43,24 @@ def fetch(store: Store, outcome: Outcome, task: str) -> Packed:
 
 
 def fetch_all(
-    store: Store, outcomes: Sequence[Outcome], name: Callable[[int], str]
+    store: Store, values: Sequence[Packed | Stored], name: Callable[[int], str]
 ) -> Generator[Packed | WrenliteError, None, None]:
-    """What these outcomes hold, in their order, or why it cannot be had; several are fetched at a time."""
+    """These values, in their order, or why one cannot be had; several are fetched at a time.
 
-    def one(outcome: Outcome) -> Packed | WrenliteError:
+    Args:
+        store: where values lie that did not fit.
+        values: of outcomes.
+        name: of the task whose value stands at a place, for messages.
+    """
+
+    def one(place: int) -> Packed | WrenliteError:
         try:
-            return fetch(store, outcome, name(outcome.task))
+            return fetch(store, values[place], name(place))
         except WrenliteError as error:
             return error
 
-    if sum(isinstance(outcome.packed, Stored) for outcome in outcomes) < 2:
-        yield from map(one, outcomes)
+    if sum(isinstance(value, Stored) for value in values) < 2:
+        yield from map(one, range(len(values)))
         return
     from concurrent.futures import ThreadPoolExecutor
 
@@ -63,14 +68,14 @@ def fetch_all(
     try:
         ahead: deque[tuple[Future[Packed | WrenliteError], int]] = deque()
         held = 0
-        for outcome in outcomes:
-            size = outcome.packed.size
+        for place, value in enumerate(values):
+            size = value.size
             while ahead and (len(ahead) >= AHEAD or held + size > _AHEAD_BYTES):
                 future, gone = ahead.popleft()
                 held -= gone
                 yield future.result()
                 del future
-            ahead.append((threads.submit(one, outcome), size))
+            ahead.append((threads.submit(one, place), size))
             held += size
         while ahead:
             yield ahead.popleft()[0].result()
@@ -98,7 +103,8 @@ def read_ahead(
 
     def bring(outcome: Outcome) -> None:
         with contextlib.suppress(WrenliteError):  # whoever asks for it will hear
-            outcomes[outcome.task] = outcome._replace(packed=fetch(store, outcome, name(outcome.task)))
+            found = fetch(store, outcome.packed, name(outcome.task))
+            outcomes[outcome.task] = outcome._replace(packed=found)
 
     threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")  # starts none before it has something to do
     asked: dict[int, Future[None]] = {}

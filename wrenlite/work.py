@@ -9,7 +9,7 @@ from typing import NamedTuple
 from wrenlite.invoker import Flight
 from wrenlite.job import Job
 from wrenlite.pacing import Estimate
-from wrenlite.protocol import Packed
+from wrenlite.protocol import Outcome, Packed, Stored
 
 _NOT_YET = Packed(b"")
 """The item of a reduction whose values are not all there."""
@@ -53,6 +53,8 @@ class Work:
         self.items: list[Packed | None] = [*items]
         self.reduction = len(items) if options.reduces else None
         """The task that waits for all others."""
+        self.values: dict[int, Stored] = {}
+        """Where the values lie that the reduction takes; the ledger lets go of them as they are asked for."""
         self._open = len(items)  # the tasks before this one may be handed out
         if options.reduces:
             self.items.append(_NOT_YET)
@@ -80,6 +82,12 @@ class Work:
     def reduction_waits(self) -> bool:
         """There is a reduction, which was not let go yet, and has not ended for another reason."""
         return self.reduction is not None and self.items[self.reduction] is _NOT_YET
+
+    def note(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep for the reduction where values lie."""
+        for outcome in outcomes:
+            if isinstance(outcome.packed, Stored):
+                self.values[outcome.task] = outcome.packed
 
     def reduce(self, item: Packed) -> None:
         """Queue the reduction, of which nothing is known: it is another function than the tasks'."""

@@ -22,10 +22,34 @@ def test_tasks_leave_files_in_a_bucket(bed, executor):  # in this order: workers
     assert found["Body"].read() == b"1"
 
 
-@pytest.mark.parametrize("address", ["https://bucket/prefix", "s3://", "s3:///key"])
+@pytest.mark.parametrize(
+    "address", ["https://bucket/prefix", "s3://", "s3:///key", "s3:/bucket", "s3://Bad_Bucket", ""]
+)
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(wrenlite.ConfigError, match=r"s3://BUCKET/PREFIX"):
         wrenlite.open_store(address)
+
+
+def test_a_path_is_a_folder_and_so_is_what_begins_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wrenlite.open_store(tmp_path / "a").put("x", b"1")
+    wrenlite.open_store("~/b").put("x", b"2")
+    assert (tmp_path / "a" / "x").read_bytes() + (tmp_path / "b" / "x").read_bytes() == b"12"
+
+
+def test_a_profile_is_known_to_local_workers_too(bed, tmp_path, monkeypatch):
+    keys = [
+        f"aws_{name.lower()} = {bed.env[f'AWS_{name}']}\n" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    ]
+    (tmp_path / "credentials").write_text("[painter]\n" + "".join(keys))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("WRENLITE_PROFILE", "painter")
+    outputs = wrenlite.open_store(f"s3://{bed.env['WRENLITE_BUCKET']}/pictures")
+    with wrenlite.Executor.local(1) as executor:
+        assert executor.submit(outputs.put, "a", b"1").result(timeout=60)
+    assert outputs.get("a") == b"1"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

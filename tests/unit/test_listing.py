@@ -37,8 +37,8 @@ def test_a_list_keeps_its_order():
         ("name;iterations;size", "begins with 'name;iterations;size'"),
         ("name,size", "list.csv has no column iterations;"),
         ("name", "has no column iterations or size"),
-        ("name,iterations,size,hue,", "has columns too many: hue, ;"),
-        ("name,iterations,size,size", "has columns too many: name, iterations, size, size"),
+        ("name,iterations,size,hue,", "has more columns than it may: hue, ;"),
+        ("name,iterations,size,size", "has more columns than it may: name, iterations, size, size"),
     ],
 )
 def test_a_wrong_header(header, message):

@@ -166,7 +166,7 @@ def test_memory_is_known_before_anything_is_drawn():
         (("dragon", 3, 100, float("nan")), "hue must be a number"),
         (("dragon", 3, 100, 0.5, 0), "width must be above 0"),
         (("dragon", 3, 100, 0.5, float("nan")), "width must be above 0"),
-        (("dragon", 3, 100, 0.5, 50), "at most size / 16"),
+        (("dragon", 3, 100, 0.5, 50), r"a 16th of the size \(6.25 pixels\)"),
         (("dragon", 3, 100, 0.5, None, "Hipi"), "no palette is called 'Hipi': did you mean Hippi"),
         (("hilberts", 0, 100), "hilberts draws nothing at 0 iterations"),
     ],

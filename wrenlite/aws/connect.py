@@ -93,7 +93,14 @@ def open_bucket(config: Config, bucket: str, prefix: str) -> S3Store:
     from botocore.session import Session
 
     login = Login(lambda: Session(profile=config.profile))
-    return S3Store(bucket, prefix, login=login, region=config.region, endpoint_url=config.endpoint_url)
+    return S3Store(
+        bucket,
+        prefix,
+        login=login,
+        region=config.region,
+        endpoint_url=config.endpoint_url,
+        profile=config.profile,
+    )
 
 
 def _not_in_lambda() -> None:

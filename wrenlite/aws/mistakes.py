@@ -115,7 +115,9 @@ def _s3_error(action: str, bucket: str, key: str | None, error: Any) -> Exceptio
     status = error.response["ResponseMetadata"].get("HTTPStatusCode")
     place = f"s3://{bucket}/{key or ''}"
     if code == "NoSuchBucket":
-        return StoreError(f"there is no bucket {bucket!r}: wrenlite-setup makes one, bucket= names another")
+        return StoreError(
+            f"there is no bucket {bucket!r}: create it, or name another; wrenlite-setup makes wrenlite's"
+        )
     if code in ("NoSuchKey", "404") or (status == 404 and key is not None):
         return NotFound(f"no blob {place}")
     wrong = credentials(code, said)

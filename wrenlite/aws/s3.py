@@ -39,6 +39,7 @@ class S3Store:
         region: str | None = None,
         endpoint_url: str | None = None,
         owner: str | None = None,
+        profile: str | None = None,
     ) -> None:
         """Args:
         bucket: where.
@@ -47,6 +48,7 @@ class S3Store:
         region: of the bucket; default: the session's.
         endpoint_url: of another server than AWS's.
         owner: the account that the bucket must belong to: a name that somebody else took over is refused.
+        profile: whose credentials are used where there is no login, on machines that know it.
         """
         self.bucket = bucket
         self.prefix = prefix
@@ -54,6 +56,7 @@ class S3Store:
         self._region = region
         self._endpoint_url = endpoint_url
         self._owner = owner
+        self._profile = profile
         self._lock = threading.Lock()
         self._client: Any = None
         self._session: Any = None
@@ -62,7 +65,8 @@ class S3Store:
         return f"S3Store('s3://{self.bucket}/{self.prefix}')"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.bucket, self.prefix, self._region, self._endpoint_url, self._owner)
+        places = self._region, self._endpoint_url, self._owner, self._profile
+        return _rebuild, (self.bucket, self.prefix, *places)
 
     def open(self) -> None:
         """Import botocore and make the client. What goes wrong, the first call will say."""
@@ -159,6 +163,8 @@ class S3Store:
                 from botocore.session import Session
 
                 self._session = self._login.session if self._login else Session()
+                if not self._login and self._profile in self._session.available_profiles:
+                    self._session.set_config_variable("profile", self._profile)
                 # Servers other than AWS's do not know the newer checksums, nor buckets as host names.
                 elsewhere = {
                     "request_checksum_calculation": "when_required",
@@ -184,6 +190,11 @@ def _endpoint_in_environment() -> bool:
 
 
 def _rebuild(
-    bucket: str, prefix: str, region: str | None, endpoint_url: str | None, owner: str | None
+    bucket: str,
+    prefix: str,
+    region: str | None,
+    endpoint_url: str | None,
+    owner: str | None,
+    profile: str | None,
 ) -> S3Store:
-    return S3Store(bucket, prefix, region=region, endpoint_url=endpoint_url, owner=owner)
+    return S3Store(bucket, prefix, region=region, endpoint_url=endpoint_url, owner=owner, profile=profile)

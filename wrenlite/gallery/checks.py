@@ -27,7 +27,7 @@ def check_memory(backend: Backend, needed: int, what: str) -> None:
     most = backend.memory_bytes
     if most is None or needed + PYTHON_BYTES <= most:
         return
-    mend = "wrenlite-setup --memory" if backend.prices else "memory_limit=, or fewer of them"
+    mend = "wrenlite-setup --memory" if backend.prices else "a higher memory limit, or fewer workers"
     raise ConfigError(
         f"{what} would need about {_size(needed + PYTHON_BYTES)} of memory, and a worker ({backend.name}) "
         f"has {_size(most)}: make it smaller, or give workers more: {mend}"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import cmath
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from wrenlite import Executor
 from wrenlite.connect import open_store
 from wrenlite.console import clear_errors, table
-from wrenlite.errors import ConfigError
+from wrenlite.errors import AccessDenied, ConfigError
 from wrenlite.gallery.checks import check_folder
 from wrenlite.job import Job
 from wrenlite.local import cpu_count
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from wrenlite.gallery.fractals.poster import Poster
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+_VIEW = {"xpos": "-0.00275", "ypos": "0.78912", "radius": "0.125689"}
+"""What is shown where nothing else is asked for: the original program's defaults."""
+_WHOLE = {"xpos": "0", "ypos": "0", "radius": "3.2"}
+"""The same for Julia sets, which lie around 0."""
 
 
 class _Demos(click.Group):
@@ -67,9 +75,7 @@ def _ready(workers: int | None, aws: bool) -> Iterator[Executor]:
         except ModuleNotFoundError as error:
             text = f"the demo needs {error.name}: pip install 'wrenlite[gallery]'"
             raise click.ClickException(text) from error
-        with (
-            Executor.aws() if aws else Executor() if workers is None else Executor.local(workers) as executor
-        ):
+        with _executor(workers, aws) as executor:
             yield executor
 
 
@@ -80,22 +86,34 @@ def _executor(workers: int | None, aws: bool) -> Executor:
 
 
 _SEED = click.option(
-    "--seed", type=int, default=7, show_default=True, help="The same fractals for the same seed."
+    "--seed", type=int, default=7, show_default=True, help="The same seed, the same fractals."
 )
-_COUNT = click.option(
-    "--count", type=click.IntRange(min=0), default=24, show_default=True, help="Random fractals."
-)
-
-
-@demo.command("all")
-@_COUNT
-@click.option(
+_OUT = click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo"),
     show_default=True,
     help="Folder for the pictures.",
 )
+
+
+def _count(least: int) -> Callable[[_Command], _Command]:
+    return click.option(
+        "--count", type=click.IntRange(min=least), default=24, show_default=True, help="Random fractals."
+    )
+
+
+def _refuse_unused(options: Iterable[str], why: str) -> None:
+    """Options that were given, and would be of no use."""
+    source = click.get_current_context().get_parameter_source
+    given = [name for name in options if source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        raise click.UsageError(f"--{given[0]} is of no use {why}")
+
+
+@demo.command("all")
+@_count(0)
+@_OUT
 @_SEED
 @_where
 def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool) -> None:
@@ -118,19 +136,13 @@ def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool)
 
 
 @demo.command()
-@_COUNT
+@_count(1)
 @_SEED
-@click.option(
-    "--name", "names", multiple=True, help="Draw this fractal, in place of random ones; again for more."
-)
-@click.option("--every", is_flag=True, help="Draw each fractal there is once, as the original did.")
-@click.option(
-    "--csv", "listing", type=click.File("rb"), help="Draw a list: name,iterations,size (- reads stdin)."
-)
-@click.option("--iterations", type=int, help="Of --name; default: the original's.")
-@click.option(
-    "--size", type=int, default=640, show_default=True, help="Pixels of --name's and --every's sides."
-)
+@click.option("--name", "names", multiple=True, help="Draw this one, not random ones; again for more.")
+@click.option("--every", is_flag=True, help="Draw each fractal there is once.")
+@click.option("--csv", "listing", type=click.File("rb"), help="Draw a list with name,iterations,size.")
+@click.option("--iterations", type=int, help="With --name and --every; default: the original's.")
+@click.option("--size", type=int, default=640, show_default=True, help="Pixels, with --name and --every.")
 @click.option("--line-width", type=float, help="Pixels; default: as suits the steps.")
 @click.option("--palette", help="Colours along the path; default: a run of hues.")
 @click.option(
@@ -154,6 +166,10 @@ def fractals(
     """Draw L-system fractals, and a collage of them."""
     if (bool(names) + every + (listing is not None)) > 1:
         raise click.UsageError("--name, --every and --csv each say what to draw: take one of them")
+    if names or every or listing is not None:
+        _refuse_unused(("count", "seed"), "where --name, --every or --csv says what to draw")
+    if not (names or every):
+        _refuse_unused(("iterations", "size"), "without --name or --every")
     with _ready(workers, aws) as executor:
         from wrenlite.gallery.fractals import batch
 
@@ -166,7 +182,7 @@ def fractals(
                 store.put(drawn.file, drawn.png)
             store.put(batch.COLLAGE, found.collage)
         for file in (*found.files, batch.COLLAGE):
-            click.echo(f"{save.rstrip('/')}/{file}")
+            click.echo(f"{save.rstrip('/') or save}/{file}")
         _summarise(executor, future.job)
 
 
@@ -202,6 +218,8 @@ def _outputs(save: str) -> tuple[Store, bool]:
     """Where pictures go, and whether the workers put them there: a bucket is theirs, a folder is ours."""
     store = open_store(save)
     if not isinstance(store, LocalStore):
+        with contextlib.suppress(AccessDenied):  # who may not list it may still be allowed to write
+            next(store.list(""), None)  # a bucket that is not there is refused before anything runs
         return store, True
     check_folder(save)
     return store, False
@@ -221,17 +239,25 @@ def _summarise(executor: Executor, job: Job) -> None:
 
 
 @demo.command()
-@click.option("--palette", default="Hippi", show_default=True, help="Such as Vivid; a wrong one lists all.")
-@click.option("--xpos", default="-0.00275", show_default=True, help="Of the centre; any number of digits.")
-@click.option("--ypos", default="0.78912", show_default=True, help="Of the centre; points up.")
-@click.option("--radius", default="0.125689", show_default=True, help="Width in the plane: down to 1e-280.")
-@click.option("--iters", type=int, default=800, show_default=True, help="1 to 65,535.")
+@click.option(
+    "--palette", default="Hippi", show_default=True, help="Such as Vivid; any wrong name lists all."
+)
+@click.option("--xpos", help=f"Of the centre, any number of digits; default: {_VIEW['xpos']}.")
+@click.option("--ypos", help=f"Of the centre, up; default: {_VIEW['ypos']}.")
+@click.option("--radius", help=f"Width in the plane, down to 1e-280; default: {_VIEW['radius']}.")
+@click.option("--iters", type=click.IntRange(1, 65_535), default=800, show_default=True, help="At most.")
 @click.option("--step", type=float, help="Iterations for one run through the palette; default: ever longer.")
 @click.option("--smoothness", type=int, default=2, show_default=True, help="Points a pixel, each way.")
 @click.option("--width", type=int, default=1024, show_default=True, help="Pixels.")
 @click.option("--height", type=int, default=768, show_default=True, help="Pixels.")
-@click.option("--julia", metavar="RE,IM", help="The Julia set of this number instead.")
-@click.option("--outfile", type=click.Path(dir_okay=False, path_type=Path), default=Path("mandelbrot.png"))
+@click.option("--julia", metavar="RE,IM", help="The Julia set of this number instead: --julia=-0.8,0.156.")
+@click.option(
+    "--outfile",
+    type=click.Path(path_type=Path),
+    default=Path("mandelbrot.png"),
+    show_default=True,
+    help="Where to: .png, .webp or .jpg.",
+)
 @click.option("--tasks", type=click.IntRange(1, 4096), default=64, show_default=True, help="Parts.")
 @click.option("--metrics", is_flag=True, help="Say what this process and each worker took, once warm.")
 @click.option("--scaling", is_flag=True, help="Measure on 1, 2, … local workers, too.")
@@ -252,14 +278,14 @@ def mandelbrot(
         from wrenlite.gallery.fractals import measure, poster
 
         wanted = _poster(**parameters)
-        poster.check_outfile(outfile)
+        poster.check_outfile(outfile, wanted.view)
         if metrics:
             measure.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
         rendered = poster.render(executor, wanted, tasks)
         start = time.perf_counter()
         picture = poster.picture(rendered.field, wanted)
         coloured = time.perf_counter()
-        picture.save(outfile)
+        poster.save(picture, outfile)
         click.echo(str(outfile))
         if metrics:
             steps = {"colour": coloured - start, "write": time.perf_counter() - coloured}
@@ -281,4 +307,8 @@ def _poster(julia: str | None, palette: str, step: float | None, smoothness: int
         except ValueError:
             raise ConfigError(f"--julia {julia!r}: two numbers, such as -0.8,0.156") from None
         seed = complex(real, imaginary)
+        if not cmath.isfinite(seed):
+            raise ConfigError(f"--julia {julia!r}: they must be finite")
+    usual = _VIEW if seed is None else _WHOLE
+    view |= {name: value for name, value in usual.items() if view[name] is None}
     return Poster(View(**view, seed=seed), palette, step, smoothness)

@@ -55,6 +55,9 @@ def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | No
         what = f"{fractal.name} at {fractal.iterations} iterations and {fractal.size} px"
         check_memory(executor.backend, memory(fractal), what)
 
+    sides = [fractal.size for fractal in fractals]
+    check_memory(executor.backend, collage.memory(sides), f"a collage of pictures up to {max(sides)} px")
+
     def draw_fractal(work: tuple[str, Fractal]) -> Drawn:
         file, fractal = work
         png = draw(fractal)

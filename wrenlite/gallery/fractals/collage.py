@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals.colours import BYTE, LIGHT
+from wrenlite.gallery.fractals.colours import BYTE, LIGHT, downsample
 
 _ASPECT = 1.6
 """Width over height of a sheet."""
@@ -36,6 +36,12 @@ _TRIES = 2000
 _KEPT = 1 << 24
 """Pixels of all thumbnails together; where there would be more, all of them are halved."""
 _LIGHT = LIGHT.astype(np.float32)
+_STRIP = 64
+"""Rows of a thumbnail that are made at once."""
+_AHEAD_BYTES = 64 << 20
+"""Of files that a reduction fetches ahead."""
+_BASE = 20_000_000
+"""Bytes of fonts, tables and the like."""
 _SHEET = (13, 17, 28)
 _TEXT = (168, 178, 196)
 _FRAME = (34, 41, 56)
@@ -142,7 +148,8 @@ def _thumbnails(pictures: Iterable[tuple[str, bytes]]) -> tuple[list[str], list[
     shrink, kept = _SHRINK, 0
     for label, data in pictures:
         with Image.open(io.BytesIO(data)) as file:
-            picture = file.convert("RGB")
+            file.load()
+            picture = file if file.mode == "RGB" else file.convert("RGB")
         labels.append(" ".join(label.split()))
         thumbnails.append(_reduced(picture, shrink))
         kept += thumbnails[-1].width * thumbnails[-1].height
@@ -166,7 +173,7 @@ def _shrunk(picture: Image.Image, width: int) -> Image.Image:
         return picture
     size = width, max(1, round(picture.height * width / picture.width))
     bands = []
-    for band in picture.split():
+    for band in _halved(picture, picture.width // (2 * width)).split():
         light: NDArray[np.float32] = np.take(_LIGHT, np.asarray(band))
         small = np.asarray(Image.fromarray(light).resize(size, Image.Resampling.HAMMING))
         bands.append(BYTE[np.rint(small).astype(np.uint16)])
@@ -182,3 +189,26 @@ def _fitted(label: str, room: int) -> tuple[str, ImageFont.ImageFont | ImageFont
     while label and font.getlength(label + "…") > room:
         label = label[:-1]
     return label + "…", font
+
+
+def _halved(picture: Image.Image, factor: int) -> Image.Image:
+    """The picture at a whole fraction of its size, made strip by strip: large ones have no room for more."""
+    if factor < 2:
+        return picture
+    width, height = picture.width // factor, picture.height // factor
+    small = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP):
+        rows = small[top : top + _STRIP]
+        box = (0, top * factor, width * factor, (top + len(rows)) * factor)
+        rows[:] = downsample(np.asarray(picture.crop(box)), factor)
+    return Image.fromarray(small)
+
+
+def memory(sides: Sequence[int]) -> int:
+    """Bytes that a collage of square pictures takes at most, beside those of Python and its modules.
+
+    The largest picture, the files that are fetched ahead of it, and the thumbnails with their sheet.
+    """
+    thumbnails = sum(min(max(side * _SHRINK, _SIDES[0]), _SIDES[1], side) ** 2 for side in sides)
+    files = min(sum(3 * side**2 for side in sides), _AHEAD_BYTES + 3 * max(sides) ** 2)
+    return int(5 * max(sides) ** 2 + files + 12 * min(thumbnails, _KEPT)) + _BASE

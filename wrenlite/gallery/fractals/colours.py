@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 # Björn Ottosson, "A perceptual color space for image processing", 2020: linear sRGB to cone responses,
 # and their cube roots to lightness, green-red and blue-yellow.
+_FEW = 10
+"""Names of which an error lists all."""
 _CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -117,5 +119,8 @@ def known(kind: str, name: str, names: Iterable[str]) -> str:
     folded = {other.lower(): other for other in names}
     alike = difflib.get_close_matches(str(name).lower(), list(folded), 3, 0.5)
     meant = " or ".join(folded[other] for other in alike)
-    hint = f"did you mean {meant}?" if meant else f"there are {', '.join(names)}"
+    every = f"there are {', '.join(names)}"
+    hint = f"did you mean {meant}?" if meant else every
+    if meant and len(names) <= _FEW:
+        hint += f" {every}"
     raise ConfigError(f"no {kind} is called {str(name)[:40]!r}: {hint}")

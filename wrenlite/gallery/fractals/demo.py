@@ -17,7 +17,7 @@ from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.drawing import draw
 from wrenlite.gallery.fractals.lsystems import Fractal, names, random_fractals
 from wrenlite.gallery.fractals.plane import View, tiles
-from wrenlite.gallery.fractals.poster import Poster, picture
+from wrenlite.gallery.fractals.poster import Poster, picture, save
 from wrenlite.job import Job
 
 POSTER = Poster(View("-0.7465", "0.1079", "0.0082", 1600, 900, 800), palette="Wren")
@@ -82,7 +82,7 @@ def run(
     job, wall_s = _timed(executor, tasks)
     values = job.results()
     field = tiling.assemble(POSTER.sampled, pieces, values[: len(pieces)])
-    picture(field, POSTER).save(out / "mandelbrot-poster.png")
+    save(picture(field, POSTER), out / "mandelbrot-poster.png")
     pictures = dict(zip(names(fractals), values[len(pieces) :], strict=True))
     if fractals:
         labels = [fractal.label for fractal in fractals]

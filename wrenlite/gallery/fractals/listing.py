@@ -70,7 +70,7 @@ def _columns(header: list[str], source: str) -> list[str]:
     unknown = [name for name in header if name not in COLUMNS]
     missing = [name for name in COLUMNS if name not in header]
     if not missing:
-        what = f"has columns too many: {', '.join(unknown or header)}"
+        what = f"has more columns than it may: {', '.join(unknown or header)}"
     elif len(missing) == len(COLUMNS):
         what = f"begins with {','.join(header)!r}"
     else:

@@ -109,7 +109,8 @@ class Fractal:
         if not math.isfinite(self.hue):
             raise ConfigError(f"hue must be a number, not {self.hue!r}")
         if self.width is not None and not 0 < self.width <= self.size / 16:
-            raise ConfigError(f"width must be above 0 and at most size / 16 pixels, not {self.width!r}")
+            most = f"a 16th of the size ({self.size / 16:g} pixels)"
+            raise ConfigError(f"the line's width must be above 0 and at most {most}, not {self.width!r}")
         if self.palette is not None:
             known("palette", self.palette, PALETTES)
         if steps(SYSTEMS[self.name], self.iterations) == 0:

@@ -5,7 +5,7 @@ The field of counts is kept, so another palette needs no worker.
 
 from __future__ import annotations
 
-import os
+import io
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +24,11 @@ from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
 from wrenlite.gallery.fractals.plane import INSIDE, View
 from wrenlite.job import Job
 from wrenlite.local import memory_bytes
+from wrenlite.store import LocalStore
 
 TASKS = 64
+FORMATS = {".png": 2**31 - 1, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
+"""Endings of files, and the pixels that such a picture may have on a side."""
 _STRIP = 1 << 22
 """Points that are coloured at once."""
 _WORKER_BYTES = 6
@@ -122,19 +125,28 @@ def picture(field: NDArray[np.uint16], poster: Poster) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def check_outfile(path: Path) -> None:
+def check_outfile(path: Path, view: View) -> None:
     """Refuse a file that could not be written, before there is something to write.
 
     Raises:
-        ConfigError: no kind of picture has this ending.
+        ConfigError: it has another ending than those of ``FORMATS``, or the picture is too large for it.
         StoreError: the folder cannot be written to.
     """
-    Image.init()
-    if Image.EXTENSION.get(path.suffix.lower()) not in Image.SAVE:
-        raise ConfigError(f"{path}: no picture ends in {path.suffix or 'nothing'!r}; .png, .webp and .jpg do")
-    if path.is_dir() or (path.exists() and not os.access(path, os.W_OK)):
-        raise StoreError(f"{path} is there, and cannot be written")
+    most = FORMATS.get(path.suffix.lower())
+    if most is None:
+        raise ConfigError(f"{path} must end in {', '.join(FORMATS)}")
+    if max(view.width, view.height) > most:
+        raise ConfigError(f"{path}: such a file has at most {most:,} pixels a side; .png has more")
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder")
     check_folder(path.parent)
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """Write a picture, whole or not at all. Raises StoreError."""
+    file = io.BytesIO()
+    picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=90)
+    LocalStore(path.parent).put(path.name, file.getvalue())
 
 
 def iterations(field: NDArray[np.uint16], iters: int) -> float:
