@@ -159,7 +159,7 @@ def test_stats_say_how_long_it_took(flights):
 
 def test_large_arrays_there_and_back(flights):
     outcomes, _ = flights.run(lambda a: a * 2, [np.ones(1_000_000), np.ones((3, 300_000)).T])
-    packed = [fetch(flights.backend.store, outcome, "a task") for outcome in outcomes]
+    packed = [fetch(flights.backend.store, outcome.packed, "a task") for outcome in outcomes]
     assert [unpack(each, ()).sum() for each in packed] == [2_000_000, 1_800_000]
     assert all(each.buffers for each in packed)
 

@@ -280,7 +280,7 @@ def test_a_function_that_is_not_there(connected, bed):
 
 
 def test_a_bucket_that_is_not_there_or_elsewhere(connected, bed):
-    with pytest.raises(wrenlite.StoreError, match="no bucket 'not-there': wrenlite-setup"):
+    with pytest.raises(wrenlite.StoreError, match="no bucket 'not-there': create it"):
         connected(bucket="not-there").map(abs, [1])
     bed.fault(
         "PutObject",
