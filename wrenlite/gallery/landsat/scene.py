@@ -1,0 +1,169 @@
+"""Landsat scenes: product ids, where their files lie, and which band is red on which sensor.
+
+Layouts and ids are those of Collection 2 (USGS LSDS-1656, "Landsat Collection 2 Data Dictionary").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from wrenlite.errors import ConfigError
+from wrenlite.gallery.landsat.ndvi import LEVEL_1_OLI, LEVEL_2, Form
+
+USGS = "s3://usgs-landsat"
+"""The public archive: region us-west-2, and whoever reads it pays for the requests."""
+
+_ID = re.compile(
+    r"(?P<kind>L[COTEM])(?P<craft>\d{2})_L(?P<level>\d)(?P<correction>[A-Z]{2})_(?P<path>\d{3})(?P<row>\d{3})"
+    r"_(?P<acquired>\d{8})_(?P<processed>\d{8})_(?P<collection>\d{2})_(?P<tier>\w{2})"
+)
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """An instrument, as the archive files it."""
+
+    folder: str
+    """Its part of the keys."""
+    red: int
+    nir: int
+    """Band numbers."""
+
+    @property
+    def saturated(self) -> int:
+        """The bits of QA_RADSAT that say red or near infrared is saturated: bit n-1 is band n's."""
+        return 1 << (self.red - 1) | 1 << (self.nir - 1)
+
+
+OLI = Sensor("oli-tirs", 4, 5)
+TM = Sensor("tm", 3, 4)
+ETM = Sensor("etm", 3, 4)
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a product id says."""
+
+    id: str
+    sensor: Sensor
+    level: int
+    """1: calibrated radiance; 2: surface reflectance."""
+    path: str
+    row: str
+    """Of the orbits' grid, three digits each."""
+    acquired: date
+    tier: str
+
+    @classmethod
+    def parse(cls, text: str) -> Product:
+        """Read an id such as ``LC08_L2SP_008059_20191201_20200825_02_T1``. Raises ConfigError."""
+        found = _ID.fullmatch(text)
+        if found is None:
+            raise ConfigError(
+                f"{text!r} is not a Landsat product id; one is like LC08_L2SP_008059_20191201_20200825_02_T1"
+            )
+        if found["level"] not in "12" or found["collection"] != "02":
+            raise ConfigError(
+                f"{text}: level {found['level']} of collection {found['collection']} cannot be read;"
+                " levels 1 and 2 of collection 02 can"
+            )
+        try:
+            acquired = datetime.strptime(found["acquired"], "%Y%m%d").date()
+            datetime.strptime(found["processed"], "%Y%m%d")
+        except ValueError as error:
+            raise ConfigError(f"{text}: no such date: {error}") from error
+        sensor = _sensor(text, found["kind"], int(found["craft"]))
+        return cls(text, sensor, int(found["level"]), found["path"], found["row"], acquired, found["tier"])
+
+    @property
+    def key(self) -> str:
+        """The product's folder in the archive."""
+        return (
+            f"collection02/level-{self.level}/standard/{self.sensor.folder}/{self.acquired.year}"
+            f"/{self.path}/{self.row}/{self.id}"
+        )
+
+    def file(self, what: str) -> str:
+        """The name of one of its files: ``file("QA_PIXEL.TIF")``."""
+        return f"{self.id}_{what}"
+
+    def band(self, number: int) -> str:
+        """The name of a reflective band's file."""
+        return self.file(f"SR_B{number}.TIF" if self.level == 2 else f"B{number}.TIF")
+
+
+def _sensor(text: str, kind: str, craft: int) -> Sensor:
+    """The instrument that took it: TM and TIRS share a letter, and the satellite tells them apart."""
+    known = {"LC": OLI, "LO": OLI, "LE": ETM}
+    if kind == "LT" and craft in (4, 5):
+        return TM
+    if kind not in known:
+        name = "MSS has no NDVI that agrees with the others'" if kind == "LM" else "TIRS sees heat only"
+        raise ConfigError(
+            f"{text}: no NDVI from it ({name}); take OLI (LC, LO), ETM+ (LE) or TM (LT04, LT05)"
+        )
+    return known[kind]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One product's files, and how its numbers are read: what a task is given. Small, and travels."""
+
+    product: Product
+    red: str
+    nir: str
+    """Paths, or ``s3://`` addresses."""
+    qa_pixel: str | None
+    qa_radsat: str | None
+    """None: there is none, and only fill and impossible reflectances are masked."""
+    cloud: float | None
+    """Percent of the scene under cloud, as its metadata say; None where they do not."""
+    form: Form | None
+    """How numbers become NDVI; None for level 1 of TM and ETM+, until ``calibrated`` gives it."""
+
+    @classmethod
+    def at(
+        cls, root: str, product: str | Product, *, cloud: float | None = None, quality: bool = True
+    ) -> Scene:
+        """A scene by the archive's layout; nothing is read.
+
+        Args:
+            root: a folder or ``s3://bucket`` that holds ``collection02/``.
+            product: its id. Raises ConfigError if it is none.
+            cloud: percent, if known.
+            quality: whether QA_PIXEL and QA_RADSAT lie beside the bands.
+        """
+        known = product if isinstance(product, Product) else Product.parse(product)
+        folder = f"{root.rstrip('/')}/{known.key}"
+        return cls(
+            known,
+            f"{folder}/{known.band(known.sensor.red)}",
+            f"{folder}/{known.band(known.sensor.nir)}",
+            f"{folder}/{known.file('QA_PIXEL.TIF')}" if quality else None,
+            f"{folder}/{known.file('QA_RADSAT.TIF')}" if quality else None,
+            cloud,
+            form_of(known),
+        )
+
+    @property
+    def mtl(self) -> str:
+        """Where its metadata lie, as JSON: beside its red band."""
+        return f"{self.red.rpartition('/')[0]}/{self.product.file('MTL.json')}"
+
+    def calibrated(self, form: Form) -> Scene:
+        """The same scene with the form that ``mtl.form`` read from its metadata."""
+        return replace(self, form=form)
+
+    @property
+    def date(self) -> date:
+        """The day it was taken, in UTC."""
+        return self.product.acquired
+
+
+def form_of(product: Product) -> Form | None:
+    """How a product's numbers become NDVI, where its id alone tells."""
+    if product.level == 2:
+        return LEVEL_2
+    return LEVEL_1_OLI if product.sensor is OLI else None
