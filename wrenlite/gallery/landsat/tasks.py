@@ -1,0 +1,223 @@
+"""What runs on the workers: NDVI of one scene at a point, in a tile, over an area.
+
+Each takes a scene and says where its time went. The reader is the last argument: GDAL's by default, anything
+that keeps ``bands.Reader`` otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wrenlite.errors import ConfigError
+from wrenlite.gallery.landsat import grid as grids
+from wrenlite.gallery.landsat import ndvi
+from wrenlite.gallery.landsat.bands import Band, Choice, Pixels, Reader
+from wrenlite.gallery.landsat.grid import Grid, Window
+from wrenlite.gallery.landsat.scene import Scene
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a task. Bands are read at the same time, so these are the slowest band's."""
+
+    open_s: float
+    read_s: float
+    compute_s: float
+
+
+@dataclass(frozen=True)
+class PointNdvi:
+    """NDVI of one scene at one point."""
+
+    product: str
+    date: date
+    value: float
+    """NaN where it is masked."""
+    masked: float
+    """1.0 or 0.0: whether the pixel cannot be used."""
+    cloud: float | None
+    """Percent of the scene, as its metadata say."""
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class TileNdvi:
+    """NDVI of one window of a scene."""
+
+    product: str
+    date: date
+    values: NDArray[np.int16]
+    """NDVI x 10,000, ``ndvi.NODATA`` where masked, shape (height, width); ``ndvi.to_float`` undoes it."""
+    grid: Grid
+    """Of the tile."""
+    masked: float
+    """Share of the tile's pixels that cannot be used, fill among them."""
+    fill: float
+    """Share without data: beside the swath."""
+    mean: float
+    low: float
+    high: float
+    """Of the usable pixels; NaN where there is none."""
+    cloud: float | None
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class AreaNdvi:
+    """NDVI of one scene over an area, as a picture."""
+
+    product: str
+    date: date
+    values: NDArray[np.float32]
+    """NaN where masked, and where the area reaches beyond the scene; shape (height, width)."""
+    grid: Grid
+    """Of the picture."""
+    masked: float
+    fill: float
+    cloud: float | None
+    timing: Timing
+
+
+def ndvi_point(scene: Scene, lon: float, lat: float, reader: Reader | None = None) -> PointNdvi:
+    """NDVI of the pixel at a point in degrees.
+
+    Raises OutsideScene, and what reading raises: NotFound, AccessDenied, StoreError.
+    """
+
+    def choose(grid: Grid) -> tuple[Window, int]:
+        row, column = grids.cell(grid, lon, lat, scene.product.id)
+        return Window(column, row, 1, 1), 1
+
+    pixels = _read(scene, choose, reader)
+    start = time.perf_counter()
+    values, good = _computed(scene, pixels)
+    usable = bool(good[0, 0])
+    value = float(values[0, 0]) if usable else math.nan
+    timing = _timing(pixels, start)
+    return PointNdvi(scene.product.id, scene.date, value, float(not usable), scene.cloud, timing)
+
+
+def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> TileNdvi:
+    """NDVI of a window as ``grid.windows`` makes them; ConfigError where it does not lie in the scene."""
+
+    def choose(grid: Grid) -> tuple[Window, int]:
+        if grids.clip(window, grid.window) != window:
+            raise grids.OutsideScene(
+                f"{window} reaches beyond {scene.product.id}, which has {grid.width} x {grid.height} pixels"
+            )
+        return window, 1
+
+    pixels = _read(scene, choose, reader)
+    start = time.perf_counter()
+    values, good = _computed(scene, pixels)
+    scaled = ndvi.to_int16(values, good)
+    mean, low, high = _stats(scaled, good)
+    red = pixels["red"]
+    return TileNdvi(
+        product=scene.product.id,
+        date=scene.date,
+        values=scaled,
+        grid=red.grid.part(window),
+        masked=1 - np.count_nonzero(good) / good.size,
+        fill=1 - np.count_nonzero(red.values) / good.size,
+        mean=mean,
+        low=low,
+        high=high,
+        cloud=scene.cloud,
+        timing=_timing(pixels, start),
+    )
+
+
+def ndvi_area(
+    scene: Scene, bbox: Sequence[float], max_size: int = 1024, reader: Reader | None = None
+) -> AreaNdvi:
+    """NDVI over a box, in pixels of the scene's grid or whole multiples of them.
+
+    Args:
+        scene: to read; its overviews serve for pictures that are smaller than the area.
+        bbox: west, south, east, north in degrees; may cross the antimeridian (west greater than east) and
+            reach beyond the scene, where values are NaN.
+        max_size: pixels of the picture's longer side, at most.
+        reader: see ``bands.Reader``.
+
+    Raises OutsideScene where they do not meet, ConfigError for a box that is none or too wide for UTM.
+    """
+
+    def choose(grid: Grid) -> tuple[Window, int]:
+        return grids.thin(grids.cover(grid, bbox, scene.product.id), max_size)
+
+    pixels = _read(scene, choose, reader)
+    start = time.perf_counter()
+    values, good = _computed(scene, pixels)
+    red = pixels["red"]
+    return AreaNdvi(
+        product=scene.product.id,
+        date=scene.date,
+        values=ndvi.masked(values, good),
+        grid=red.grid.part(red.window, red.every),
+        masked=1 - np.count_nonzero(good) / good.size,
+        fill=1 - np.count_nonzero(red.values) / good.size,
+        cloud=scene.cloud,
+        timing=_timing(pixels, start),
+    )
+
+
+def bands_of(scene: Scene) -> list[Band]:
+    """What of a scene has to be read for its NDVI."""
+    hrefs = {"red": scene.red, "nir": scene.nir, "qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
+    return [Band(name, href, scene.product.id) for name, href in hrefs.items() if href is not None]
+
+
+def _read(scene: Scene, choose: Choice, reader: Reader | None) -> Mapping[str, Pixels]:
+    """All bands of a window, which have to lie on one grid."""
+    if reader is None:
+        from wrenlite.gallery.landsat.reader import GdalReader  # here, so that planning does without GDAL
+
+        reader = GdalReader()
+    pixels = reader.read(bands_of(scene), choose)
+    red = pixels["red"]
+    for name, each in pixels.items():
+        if each.grid != red.grid:
+            raise ConfigError(
+                f"{scene.product.id}: band {name} lies on another grid than red: {each.grid}, {red.grid}"
+            )
+    return pixels
+
+
+def _computed(scene: Scene, pixels: Mapping[str, Pixels]) -> tuple[ndvi.Floats, ndvi.Mask]:
+    """NDVI of every pixel, and where it is usable."""
+    if scene.form is None:
+        raise ConfigError(
+            f"{scene.product.id}: level 1 of TM and ETM+ has other gains in every scene;"
+            " give them with scene.calibrated(mtl.form(mtl.parse(text)))"
+        )
+    red, nir = pixels["red"].values, pixels["nir"].values
+    quality = {name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels}
+    good = ndvi.usable(red, nir, scene.form, saturated=scene.product.sensor.saturated, **quality)
+    return ndvi.ndvi(red, nir, scene.form), good
+
+
+def _stats(scaled: NDArray[np.int16], good: ndvi.Mask) -> tuple[float, float, float]:
+    """Mean, lowest and highest of the usable pixels."""
+    count = np.count_nonzero(good)
+    if not count:
+        return math.nan, math.nan, math.nan
+    total = int(scaled.sum(dtype=np.int64)) - (good.size - count) * ndvi.NODATA
+    low = int(scaled.min(where=good, initial=ndvi.SCALE))
+    return total / count / ndvi.SCALE, low / ndvi.SCALE, int(scaled.max()) / ndvi.SCALE
+
+
+def _timing(pixels: Mapping[str, Pixels], start: float) -> Timing:
+    """Of a task whose computing began at ``start``."""
+    return Timing(
+        max(each.open_s for each in pixels.values()),
+        max(each.read_s for each in pixels.values()),
+        time.perf_counter() - start,
+    )
