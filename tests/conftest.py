@@ -75,6 +75,14 @@ def radosgw(tmp_path_factory):
         yield server.env
 
 
+@pytest.fixture(scope="session")
+def landsat_archive(tmp_path_factory):
+    """The whole synthetic archive of Landsat scenes."""
+    from wrenlite.gallery.landsat import synthetic
+
+    return synthetic.archive(tmp_path_factory.mktemp("landsat") / "archive")
+
+
 @pytest.fixture
 def index(tmp_path, monkeypatch):
     """A package index that is a folder: small wheels by the names of what layers have, and one more."""
