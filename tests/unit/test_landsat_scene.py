@@ -1,0 +1,291 @@
+import json
+import pickle
+from datetime import date
+
+import pytest
+
+from tests.landsat import COLOMBIA, real_pixels
+from wrenlite.errors import ConfigError, NotFound, PackageMissing
+from wrenlite.gallery.landsat import catalog, mtl, synthetic
+from wrenlite.gallery.landsat.catalog import Query
+from wrenlite.gallery.landsat.ndvi import LEVEL_1_OLI, LEVEL_2
+from wrenlite.gallery.landsat.scene import ETM, OLI, TM, USGS, Product, Scene
+
+TM_LEVEL_1 = "LT05_L1TP_008059_19910802_20200915_02_T1"
+
+
+@pytest.mark.parametrize(
+    ("text", "sensor", "level", "key", "red", "nir"),
+    [
+        (COLOMBIA, OLI, 2, "collection02/level-2/standard/oli-tirs/2019/008/059", "SR_B4", "SR_B5"),
+        (
+            "LO09_L1GT_008059_20220101_20230101_02_T2",
+            OLI,
+            1,
+            "collection02/level-1/standard/oli-tirs/2022/008/059",
+            "B4",
+            "B5",
+        ),
+        (
+            "LE07_L2SP_044033_20030702_20200915_02_T1",
+            ETM,
+            2,
+            "collection02/level-2/standard/etm/2003/044/033",
+            "SR_B3",
+            "SR_B4",
+        ),
+        (TM_LEVEL_1, TM, 1, "collection02/level-1/standard/tm/1991/008/059", "B3", "B4"),
+        (
+            "LT04_L2SR_147046_19890202_20200916_02_T2",
+            TM,
+            2,
+            "collection02/level-2/standard/tm/1989/147/046",
+            "SR_B3",
+            "SR_B4",
+        ),
+    ],
+)
+def test_ids_keys_and_bands_of_every_sensor(text, sensor, level, key, red, nir):
+    product = Product.parse(text)
+    scene = Scene.at(USGS, text)
+    assert (product.sensor, product.level) == (sensor, level)
+    assert scene.red == f"s3://usgs-landsat/{key}/{text}/{text}_{red}.TIF"
+    assert scene.nir == f"s3://usgs-landsat/{key}/{text}/{text}_{nir}.TIF"
+    assert scene.qa_pixel == f"s3://usgs-landsat/{key}/{text}/{text}_QA_PIXEL.TIF"
+    assert scene.mtl == f"s3://usgs-landsat/{key}/{text}/{text}_MTL.json"
+    assert scene.date == product.acquired
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("LC80080592019335LGN00", "is not a Landsat product id"),
+        ("LC08_L2SP_008059_20191201_20200825_02_T1_SR", "is not a Landsat product id"),
+        ("LC08_L2SP_008059_20191301_20200825_02_T1", "no such date"),
+        ("LC08_L1TP_008059_20191201_20200825_01_T1", "collection 01 cannot be read"),
+        ("LM05_L1TP_008059_19910802_20200915_02_T2", "no NDVI from it"),
+        ("LT08_L1TP_008059_20191201_20200825_02_T1", "TIRS sees heat only"),
+    ],
+)
+def test_ids_that_cannot_be_read(text, what):
+    with pytest.raises(ConfigError, match=what):
+        Product.parse(text)
+
+
+def test_a_scene_travels():
+    scene = Scene.at(USGS, COLOMBIA, cloud=81.0)
+    assert pickle.loads(pickle.dumps(scene)) == scene
+    assert len(pickle.dumps(scene)) < 2000
+
+
+def level_2(product, gains=("2.75e-05", "-0.2"), **attributes):
+    bands = {
+        f"REFLECTANCE_{what}_BAND_{band}": gain
+        for band in (3, 4, 5)
+        for what, gain in zip(("MULT", "ADD"), gains, strict=True)
+    }
+    level_1 = {name: "2.0000E-05" if "MULT" in name else "-0.100000" for name in bands}
+    groups = {
+        "PRODUCT_CONTENTS": {"LANDSAT_PRODUCT_ID": product},
+        "IMAGE_ATTRIBUTES": {"CLOUD_COVER": "12.5", **attributes},
+        "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS": bands,
+        "LEVEL1_RADIOMETRIC_RESCALING": level_1,
+    }
+    return json.dumps({"LANDSAT_METADATA_FILE": groups})
+
+
+def as_text(told):
+    groups = json.loads(told)["LANDSAT_METADATA_FILE"]
+    lines = ["GROUP = LANDSAT_METADATA_FILE"]
+    for group, pairs in groups.items():
+        lines += [f"  GROUP = {group}", *(f'    {name} = "{value}"' for name, value in pairs.items())]
+        lines += [f"  END_GROUP = {group}"]
+    return "\n".join([*lines, "END_GROUP = LANDSAT_METADATA_FILE", "END", ""])
+
+
+@pytest.mark.parametrize("write", [str, as_text], ids=["json", "text"])
+def test_gains_are_those_of_the_products_own_level(write):
+    groups = mtl.parse(write(level_2(COLOMBIA)))
+    assert mtl.form(groups) == LEVEL_2
+    assert mtl.form(mtl.parse(write(level_2(COLOMBIA.replace("L2SP", "L1TP"))))) == LEVEL_1_OLI
+    assert mtl.product(groups).id == COLOMBIA
+    assert mtl.cloud(groups) == 12.5
+
+
+def test_gains_that_are_no_whole_numbers_are_kept():
+    told = json.loads(level_2(TM_LEVEL_1))
+    rescaling = told["LANDSAT_METADATA_FILE"]["LEVEL1_RADIOMETRIC_RESCALING"]
+    rescaling |= {"REFLECTANCE_MULT_BAND_3": "2.1056E-03", "REFLECTANCE_ADD_BAND_3": "-0.004453"}
+    form = mtl.form(mtl.parse(json.dumps(told)))
+    assert (form.red_gain, form.red_offset, form.nir_gain) == (2.1056e-3, -0.004453, 2e-5)
+
+
+def test_cloud_that_was_not_assessed_is_none():
+    assert mtl.cloud(mtl.parse(level_2(COLOMBIA, CLOUD_COVER="-1.00"))) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "{broken", "GROUP = L1_METADATA_FILE\nEND"])
+def test_what_is_no_metadata_file(text):
+    with pytest.raises(ConfigError, match="metadata file"):
+        mtl.parse(text)
+
+
+def test_a_missing_value_is_named():
+    with pytest.raises(ConfigError, match=f"{COLOMBIA}.*no SUN_ELEVATION in IMAGE_ATTRIBUTES"):
+        mtl.value(mtl.parse(level_2(COLOMBIA)), "IMAGE_ATTRIBUTES", "SUN_ELEVATION")
+
+
+def test_real_metadata_files_in_both_forms():
+    folder = real_pixels() / Product.parse(COLOMBIA).key
+    both = [mtl.parse((folder / f"{COLOMBIA}_MTL.{kind}").read_text()) for kind in ("json", "txt")]
+    for groups in both:
+        assert mtl.form(groups) == LEVEL_2
+        assert mtl.cloud(groups) == 81.02
+        assert mtl.value(groups, "LEVEL1_RADIOMETRIC_RESCALING", "REFLECTANCE_MULT_BAND_4") == "2.0000E-05"
+    assert both[0].keys() == both[1].keys()
+
+
+def item(product=COLOMBIA, **changes):
+    """As earth-search has them: an id without the processing date, addresses on S3."""
+    folder = f"{USGS}/{Product.parse(product).key}"
+    assets = {
+        name: {"href": f"{folder}/{product}_{file}"}
+        for name, file in {
+            "red": "SR_B4.TIF",
+            "nir08": "SR_B5.TIF",
+            "qa_pixel": "QA_PIXEL.TIF",
+            "qa_radsat": "QA_RADSAT.TIF",
+        }.items()
+    }
+    return {
+        "id": "LC08_L2SP_008059_20191201_02_T1",
+        "bbox": [-76.1, 0.4, -74.0, 2.5],
+        "properties": {"datetime": "2019-12-01T15:13:51Z", "eo:cloud_cover": 81.02},
+        "assets": assets,
+    } | changes
+
+
+def test_a_scene_comes_from_its_addresses_not_from_its_items_id():
+    assert catalog.scene_of(item()) == Scene.at(USGS, COLOMBIA, cloud=81.02)
+
+
+def test_an_item_whose_addresses_lie_behind_a_login():
+    told = item()
+    for asset in told["assets"].values():
+        asset["alternate"] = {"s3": {"href": asset["href"]}}
+        asset["href"] = asset["href"].replace("s3://usgs-landsat", "https://landsatlook.usgs.gov/data")
+    assert catalog.scene_of(told) == Scene.at(USGS, COLOMBIA, cloud=81.02)
+
+
+def test_an_item_without_quality_bands_and_cloud():
+    told = item(properties={"datetime": "2019-12-01T15:13:51Z", "eo:cloud_cover": -1})
+    del told["assets"]["qa_pixel"], told["assets"]["qa_radsat"]
+    assert catalog.scene_of(told) == Scene.at(USGS, COLOMBIA, quality=False)
+
+
+def test_an_item_without_a_band_names_both():
+    told = item()
+    del told["assets"]["nir08"]
+    with pytest.raises(ConfigError, match="LC08_L2SP_008059_20191201_02_T1 has no near-infrared band"):
+        catalog.scene_of(told)
+
+
+class Service:
+    """Stands for pystac-client: remembers what it was asked."""
+
+    def __init__(self, *items):
+        self.items, self.asked = items, []
+
+    def search(self, **asked):
+        self.asked.append(asked)
+        return self
+
+    def items_as_dicts(self):
+        return iter(self.items)
+
+
+YEAR = (date(2019, 1, 1), date(2019, 12, 31))
+
+
+def test_a_search_asks_for_place_time_and_cloud():
+    service = Service(item())
+    (scene,) = catalog.search(Query((-75.0, 1.5), *YEAR, cloud=20), client=service)
+    assert scene.product.id == COLOMBIA
+    (asked,) = service.asked
+    assert asked["intersects"]["coordinates"] == [-75.0, 1.5]
+    assert asked["datetime"] == "2019-01-01T00:00:00Z/2019-12-31T23:59:59Z"
+    assert asked["query"] == {"eo:cloud_cover": {"lte": 20}}
+    assert asked["collections"] == ["landsat-c2-l2"]
+
+
+def test_a_search_across_the_antimeridian_asks_twice_and_finds_once():
+    service = Service(item())
+    assert len(catalog.search(Query((179.0, -17.0, -179.0, -16.0), *YEAR), client=service)) == 1
+    assert [asked["bbox"] for asked in service.asked] == [
+        [179.0, -17.0, 180.0, -16.0],
+        [-180.0, -17.0, -179.0, -16.0],
+    ]
+
+
+def test_products_of_temperature_alone_are_left_out():
+    heat = item(assets={"lwir11": {"href": "s3://usgs-landsat/x.TIF"}})
+    assert catalog.search(Query((-75.0, 1.5), *YEAR), client=Service(heat)) == []
+
+
+def test_searching_without_pystac_client_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pystac_client", None)
+    with pytest.raises(PackageMissing, match=r"pip install 'wrenlite\[landsat\]'"):
+        catalog.search(Query((-75.0, 1.5), *YEAR))
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        ((1.0,), "give longitude, latitude"),
+        ((4.8, -175.7), "longitude first"),
+        ((-75, 5, -74, 4), "south the smaller"),
+        ((-75, 4, -75, 5), "not the same"),
+        ((-75, 4, float("nan"), 5), "is not a box"),
+    ],
+)
+def test_places_that_are_none(where, what):
+    with pytest.raises(ConfigError, match=what):
+        Query(where, *YEAR)
+
+
+def test_a_time_that_runs_backwards():
+    with pytest.raises(ConfigError, match="ends before it starts"):
+        Query((-75.0, 1.5), YEAR[1], YEAR[0])
+
+
+def test_known_ids_need_no_service():
+    assert catalog.known("s3://usgs-landsat/", [COLOMBIA]) == [Scene.at(USGS, COLOMBIA)]
+
+
+def test_items_of_a_folder(landsat_archive):
+    scenes = catalog.stored(str(landsat_archive))
+    assert len(scenes) == len(synthetic.jobs())
+    assert [scene.date for scene in scenes] == sorted(scene.date for scene in scenes)
+    napa = synthetic.place("napa")
+    query = Query((napa.lon, napa.lat), date(2022, 1, 1), date(2022, 12, 31), cloud=30)
+    found = catalog.stored(str(landsat_archive), query=query)
+    assert 5 < len(found) < 23
+    assert {(scene.product.path, scene.product.row) for scene in found} == {("045", "033")}
+    assert all(scene.cloud <= 30 and scene.date.year == 2022 for scene in found)
+
+
+def test_items_that_lie_beside_their_scenes(landsat_archive, tmp_path):
+    folder = landsat_archive / "collection02"
+    assert len(catalog.stored(str(folder))) == len(synthetic.jobs())
+    one = catalog.stored(str(folder))[0]
+    assert one == catalog.stored(str(landsat_archive))[0].__class__.at(
+        str(landsat_archive), one.product, cloud=one.cloud
+    )
+    with pytest.raises(NotFound, match=r"has neither items\.json nor any"):
+        catalog.stored(str(tmp_path))
+
+
+def test_a_real_item_of_2020_whose_files_lie_beside_it():
+    root = str(real_pixels())
+    folder = f"{root}/{Product.parse(COLOMBIA).key}"
+    assert catalog.stored(folder) == [Scene.at(root, COLOMBIA, cloud=81.02)]
