@@ -92,6 +92,15 @@ def test_what_is_masked_is_nodata_and_nan():
     assert np.isnan(ndvi.to_float(scaled)).tolist() == [[False, True, True]]
 
 
+def test_one_go_and_one_after_the_other_are_the_same_bits():
+    red, nir = np.random.default_rng(4).integers(0, 65536, (2, 300, 700), dtype=np.uint16)
+    good = ndvi.usable(red, nir)
+    values, stats = ndvi.scaled(red, nir, good)
+    assert values.tobytes() == ndvi.to_int16(ndvi.ndvi(red, nir), good).tobytes()
+    known = values[good].astype(np.int64)
+    assert stats == pytest.approx((known.mean() / 1e4, known.min() / 1e4, known.max() / 1e4), abs=1e-9)
+
+
 def arrays(rng=None, grid=GRID):
     rng = rng or np.random.default_rng(3)
     shape = (grid.height, grid.width)
@@ -114,8 +123,8 @@ def test_a_tile_is_its_window():
     assert (tile.values[~good] == NODATA).all()
     assert tile.masked == pytest.approx(1 - good.mean())
     assert tile.fill == pytest.approx((bands["red"] == 0).mean())
-    assert tile.mean == pytest.approx(tile.values[good].mean() / 1e4)
-    assert (tile.low, tile.high) == (tile.values[good].min() / 1e4, tile.values[good].max() / 1e4)
+    assert tile.stats.mean == pytest.approx(tile.values[good].mean() / 1e4)
+    assert tile.stats[1:] == (tile.values[good].min() / 1e4, tile.values[good].max() / 1e4)
     assert tile.grid == GRID.part(Window(5, 3, 20, 10))
     assert (tile.cloud, tile.date) == (81.02, SCENE.date)
     assert tile.timing.compute_s > 0
@@ -125,7 +134,7 @@ def test_a_tile_without_any_usable_pixel():
     empty = np.zeros((30, 40), np.uint16)
     tile = tasks.ndvi_tile(PLAIN, GRID.window, ArrayReader(GRID, red=empty, nir=empty))
     assert (tile.masked, tile.fill) == (1.0, 1.0)
-    assert all(map(math.isnan, (tile.mean, tile.low, tile.high)))
+    assert all(map(math.isnan, tile.stats))
     assert (tile.values == NODATA).all()
 
 
@@ -240,4 +249,4 @@ def test_usable_pixels_of_colombia():
     tile = tasks.ndvi_tile(Scene.at(str(real_pixels()), COLOMBIA), Window(0, 0, 512, 512))
     assert 1 - tile.masked == pytest.approx(0.0814, abs=1e-4)
     assert tile.fill == pytest.approx(0.3069, abs=1e-4)
-    assert tile.mean > 0.6
+    assert tile.stats.mean > 0.6

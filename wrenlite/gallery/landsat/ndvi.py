@@ -8,8 +8,9 @@ float32 first costs up to 2e-4.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ SCALE = 10_000
 """Of int16 NDVI: 7,850 is 0.785."""
 UNUSABLE = 0b11111
 """Bits of QA_PIXEL: fill, dilated cloud, cirrus, cloud, cloud shadow."""
+_SIGN = np.uint16(1 << 15)
 _STRIP = 2**17
 """Pixels at once, so that what is in between stays in the processor's cache."""
 
@@ -121,17 +123,62 @@ def masked(values: Floats, good: Mask) -> Floats:
     return values
 
 
-def to_int16(values: Floats, good: Mask) -> NDArray[np.int16]:
-    """NDVI x 10,000, rounded, ``NODATA`` where it is not usable.
+class Stats(NamedTuple):
+    """Of the usable pixels; NaN where there is none."""
 
-    Both reflectances of a usable pixel are above zero, so that NDVI is within +-1 and nothing overflows.
+    mean: float
+    low: float
+    high: float
+
+
+def scaled(red: Numbers, nir: Numbers, good: Mask, form: Form = LEVEL_2) -> tuple[NDArray[np.int16], Stats]:
+    """NDVI x 10,000, rounded, ``NODATA`` where it is not usable; and its statistics.
+
+    In one go through the cache, which is four times as fast as one array after the other: an archive's pixels
+    take five times as long to decompress. Both reflectances of a usable pixel are above zero, so that NDVI is
+    within +-1 and nothing overflows.
+
+    Args:
+        red: the numbers as stored.
+        nir: the same, of the same shape.
+        good: as ``usable`` gives it.
+        form: of the product.
     """
-    out = np.full(values.shape, NODATA, np.int16)
-    for part in _strips(values.shape):
-        scaled = values[part] * np.float32(SCALE)
-        np.rint(scaled, out=scaled)
-        np.copyto(out[part], scaled, where=good[part], casting="unsafe")
-    return out
+    out = np.empty(red.shape, np.int16)
+    total, low, high = 0, 2**16, 0
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what is masked
+        for part in _strips(red.shape):
+            values = np.empty(red[part].shape, np.float32)
+            _quotient(red[part], nir[part], form, values)
+            coded = _coded(values, good[part])
+            np.bitwise_xor(coded, _SIGN, out=out[part].view(np.uint16))
+            total += int(coded.sum(dtype=np.uint64))
+            high = max(high, int(coded.max()))
+            coded -= np.uint16(1)  # what is masked becomes the highest of all
+            low = min(low, int(coded.min()) + 1)
+    count = int(np.count_nonzero(good))
+    if not count:
+        return out, Stats(math.nan, math.nan, math.nan)
+    return out, Stats(*((each - 2**15) / SCALE for each in (total / count, low, high)))
+
+
+def to_int16(values: Floats, good: Mask) -> NDArray[np.int16]:
+    """NDVI that is computed already x 10,000, rounded, ``NODATA`` where it is not usable."""
+    with np.errstate(invalid="ignore"):
+        return np.bitwise_xor(_coded(values.copy(), good), _SIGN).view(np.int16)
+
+
+def _coded(values: Floats, good: Mask) -> Numbers:
+    """NDVI x 10,000 + 32,768, and 0 where it is not usable: masked by bits, which is ten times faster.
+
+    Flipping the sign bit makes it int16 with ``NODATA``. The values are overwritten.
+    """
+    values *= np.float32(SCALE)
+    np.rint(values, out=values)
+    coded = values.astype(np.int16).view(np.uint16)
+    coded ^= _SIGN
+    coded &= np.negative(good.view(np.int8)).astype(np.int16).view(np.uint16)
+    return coded
 
 
 def to_float(values: NDArray[np.int16]) -> Floats:

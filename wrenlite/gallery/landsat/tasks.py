@@ -61,10 +61,7 @@ class TileNdvi:
     """Share of the tile's pixels that cannot be used, fill among them."""
     fill: float
     """Share without data: beside the swath."""
-    mean: float
-    low: float
-    high: float
-    """Of the usable pixels; NaN where there is none."""
+    stats: ndvi.Stats
     cloud: float | None
     timing: Timing
 
@@ -97,11 +94,9 @@ def ndvi_point(scene: Scene, lon: float, lat: float, reader: Reader | None = Non
 
     pixels = _read(scene, choose, reader)
     start = time.perf_counter()
-    values, good = _computed(scene, pixels)
-    usable = bool(good[0, 0])
-    value = float(values[0, 0]) if usable else math.nan
+    value = float(_computed(scene, pixels)[0, 0])
     timing = _timing(pixels, start)
-    return PointNdvi(scene.product.id, scene.date, value, float(not usable), scene.cloud, timing)
+    return PointNdvi(scene.product.id, scene.date, value, float(math.isnan(value)), scene.cloud, timing)
 
 
 def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> TileNdvi:
@@ -116,20 +111,17 @@ def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> Til
 
     pixels = _read(scene, choose, reader)
     start = time.perf_counter()
-    values, good = _computed(scene, pixels)
-    scaled = ndvi.to_int16(values, good)
-    mean, low, high = _stats(scaled, good)
+    form, good = _usable(scene, pixels)
     red = pixels["red"]
+    values, stats = ndvi.scaled(red.values, pixels["nir"].values, good, form)
     return TileNdvi(
         product=scene.product.id,
         date=scene.date,
-        values=scaled,
+        values=values,
         grid=red.grid.part(window),
         masked=1 - np.count_nonzero(good) / good.size,
         fill=1 - np.count_nonzero(red.values) / good.size,
-        mean=mean,
-        low=low,
-        high=high,
+        stats=stats,
         cloud=scene.cloud,
         timing=_timing(pixels, start),
     )
@@ -155,15 +147,15 @@ def ndvi_area(
 
     pixels = _read(scene, choose, reader)
     start = time.perf_counter()
-    values, good = _computed(scene, pixels)
+    values = _computed(scene, pixels)
     red = pixels["red"]
     return AreaNdvi(
         product=scene.product.id,
         date=scene.date,
-        values=ndvi.masked(values, good),
+        values=values,
         grid=red.grid.part(red.window, red.every),
-        masked=1 - np.count_nonzero(good) / good.size,
-        fill=1 - np.count_nonzero(red.values) / good.size,
+        masked=np.count_nonzero(np.isnan(values)) / values.size,
+        fill=1 - np.count_nonzero(red.values) / values.size,
         cloud=scene.cloud,
         timing=_timing(pixels, start),
     )
@@ -191,27 +183,23 @@ def _read(scene: Scene, choose: Choice, reader: Reader | None) -> Mapping[str, P
     return pixels
 
 
-def _computed(scene: Scene, pixels: Mapping[str, Pixels]) -> tuple[ndvi.Floats, ndvi.Mask]:
-    """NDVI of every pixel, and where it is usable."""
+def _usable(scene: Scene, pixels: Mapping[str, Pixels]) -> tuple[ndvi.Form, ndvi.Mask]:
+    """The form of a scene's numbers, and which of its pixels are usable."""
     if scene.form is None:
         raise ConfigError(
             f"{scene.product.id}: level 1 of TM and ETM+ has other gains in every scene;"
             " give them with scene.calibrated(mtl.form(mtl.parse(text)))"
         )
-    red, nir = pixels["red"].values, pixels["nir"].values
     quality = {name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels}
-    good = ndvi.usable(red, nir, scene.form, saturated=scene.product.sensor.saturated, **quality)
-    return ndvi.ndvi(red, nir, scene.form), good
+    red, nir = pixels["red"].values, pixels["nir"].values
+    saturated = scene.product.sensor.saturated
+    return scene.form, ndvi.usable(red, nir, scene.form, saturated=saturated, **quality)
 
 
-def _stats(scaled: NDArray[np.int16], good: ndvi.Mask) -> tuple[float, float, float]:
-    """Mean, lowest and highest of the usable pixels."""
-    count = np.count_nonzero(good)
-    if not count:
-        return math.nan, math.nan, math.nan
-    total = int(scaled.sum(dtype=np.int64)) - (good.size - count) * ndvi.NODATA
-    low = int(scaled.min(where=good, initial=ndvi.SCALE))
-    return total / count / ndvi.SCALE, low / ndvi.SCALE, int(scaled.max()) / ndvi.SCALE
+def _computed(scene: Scene, pixels: Mapping[str, Pixels]) -> ndvi.Floats:
+    """NDVI, NaN where it is not usable."""
+    form, good = _usable(scene, pixels)
+    return ndvi.masked(ndvi.ndvi(pixels["red"].values, pixels["nir"].values, form), good)
 
 
 def _timing(pixels: Mapping[str, Pixels], start: float) -> Timing:
