@@ -129,7 +129,8 @@ def country(style: Style, side: int, seed: int) -> Country:
     bends = fractal(shape, 3.6, rng)
     distance = np.abs(across + 0.045 * bends + 0.03 * np.sin(9 * along + 2 * bends) + 0.09)
     height = _terrain(style, shape, distance, rng)
-    water = distance * side < style.river * (1 + 0.4 * fractal(shape, 3.0, rng))
+    river = style.river * max(1.0, side / 400) ** 0.5
+    water = distance * side < river * (1 + 0.4 * fractal(shape, 3.0, rng))
     water |= _brooks(style, along, across, bends, height, side)
     if style.lake:
         shore = 0.022 * bends + 0.014 * fractal(shape, 3.0, rng)
@@ -186,27 +187,27 @@ def _grown(style: Style, height: Map, wild: Map, rng: Generator) -> tuple[NDArra
     shape = height.shape
     open_ground = Cover.BARE if style.desert else Cover.GRASS
     cover = np.full(shape, open_ground, np.uint8)
-    patches = fractal((shape[0], shape[1]), 3.2, rng)
+    patches = fractal(shape, 3.2, rng)
     slopes = smoothstep(height, 0.1, 0.35)
     forest = patches + 1.6 * (slopes - 0.5) > _normal_quantile(1 - style.wooded)
     cover[forest] = Cover.FOREST
     number, hedge = _parcels(style, shape, rng)
     chance = rng.random((3, int(number.max()) + 1), np.float32)
     floor = height < 0.16 + 0.04 * patches
-    tilled = floor & (chance[0][number] < style.tilled)
+    tilled = floor & (chance[0][number] < style.tilled * (1 + 0.22 * fractal(shape, 3.4, rng)))
     cover[tilled] = Cover.CROP
     fallow = tilled & (chance[2][number] < 0.12)
     cover[fallow] = Cover.GRASS
     vigour = np.float32(0.035) * wild + np.float32(0.02) * patches
     late = np.float32(6) * patches
-    vigour[tilled] = (0.16 * chance[1][number] - 0.08 + 0.012 * wild)[tilled]
+    vigour[tilled] = (0.14 * chance[1][number] - 0.07 + 0.012 * wild + 0.035 * patches)[tilled]
     late[tilled] = (36 * chance[2][number] - 18)[tilled]
     vigour[tilled & hedge] += 0.07
     return cover, vigour.astype(np.float32), late.astype(np.float32)
 
 
 def _normal_quantile(share: float) -> float:
-    """Where the standard normal distribution has that share below, by bisection of a sample's order."""
+    """Where the standard normal distribution has that share below, from a sample."""
     return float(np.quantile(np.random.default_rng(0).standard_normal(20_000), min(max(share, 0.0), 1.0)))
 
 

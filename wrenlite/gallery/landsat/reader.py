@@ -235,7 +235,6 @@ def write_cog(
         "driver": "COG",
         "blocksize": BLOCK,
         "compress": "DEFLATE",
-        "predictor": "YES",
         "overview_resampling": overviews.upper(),
     }
     try:
