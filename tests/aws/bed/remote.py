@@ -39,6 +39,10 @@ class RemoteBed:
         """Requests by kind since the last ``reset``."""
         return self._control("counts")
 
+    def sent(self) -> int:
+        """Bytes of what S3 and the control planes have answered since the last ``reset``."""
+        return self._control("sent")
+
     def reset(self) -> None:
         """Forget counts, faults and settings."""
         self._control("reset")

@@ -31,6 +31,7 @@ class Bed:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._sent = 0
         self._faults: list[dict[str, Any]] = []
         self._latency_s = 0.0
 
@@ -52,7 +53,7 @@ class Bed:
                 return early(environ, start_response)
         invoke = _INVOKE.match(request.path)
         if invoke is None:
-            return self._others(request, kind)(environ, start_response) or ()
+            return self._others(request, kind)(environ, self._weighed(start_response)) or ()
         reply = self._invoke(unquote(invoke[1]), request)
         if self.plane.closing:  # the sandbox was killed for no fault of the task's
             _reset(environ)
@@ -63,6 +64,16 @@ class Bed:
         if fault is not None and fault["action"] == "drop-log":
             reply.headers.pop("X-Amz-Log-Result", None)
         return Response(reply.body, reply.status, reply.headers)(environ, start_response)
+
+    def _weighed(self, start_response: Any) -> Any:
+        """Count the bytes of an answer's body."""
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            with self._lock:
+                self._sent += sum(int(value) for name, value in headers if name.lower() == "content-length")
+            return start_response(status, headers, *more)
+
+        return start
 
     def _invoke(self, name: str, request: Request) -> Reply:
         name, region = name.rpartition(":")[2], _scope(request)[2]
@@ -123,8 +134,11 @@ class Bed:
         with self._lock:
             if verb == "counts":
                 return dict(self._counts)
+            if verb == "sent":
+                return self._sent
             if verb == "reset":
                 self._counts.clear()
+                self._sent = 0
                 self._faults.clear()
                 self._latency_s = 0.0
                 self.plane.concurrency = 1000

@@ -232,18 +232,21 @@ def clip(window: Window, to: Window) -> Window | None:
 def thin(window: Window, most: int) -> tuple[Window, int]:
     """A window grown to whole picture elements of n x n pixels, at most ``most`` a side; and n.
 
-    It begins at a multiple of n, where the pixels of overviews begin.
+    It begins at a multiple of n, where the pixels of overviews begin. Raises ConfigError for fewer than 2 a side.
     """
-    if most <= 0:
-        raise ConfigError(f"max_size={most}: a picture has at least one pixel a side")
-    every = math.ceil(max(window.width, window.height) / most)
-    while True:
-        left, top = window.column // every * every, window.row // every * every
-        right = math.ceil((window.column + window.width) / every) * every
-        bottom = math.ceil((window.row + window.height) / every) * every
-        if max(right - left, bottom - top) <= most * every:
-            return Window(left, top, right - left, bottom - top), every
-        every += 1
+    if most < 2:
+        raise ConfigError(f"max_size={most}: a picture has at least 2 pixels a side")
+    longest = max(window.width, window.height)
+    # Beginning at a multiple may take one element more; where that is one too many, the second has room for it.
+    tight, roomy = (_grown(window, math.ceil(longest / count)) for count in (most, most - 1))
+    return tight if max(tight[0].width, tight[0].height) <= most * tight[1] else roomy
+
+
+def _grown(window: Window, every: int) -> tuple[Window, int]:
+    left, top = window.column // every * every, window.row // every * every
+    width = math.ceil((window.column + window.width - left) / every) * every
+    height = math.ceil((window.row + window.height - top) / every) * every
+    return Window(left, top, width, height), every
 
 
 def _wrapped(lon: float) -> float:

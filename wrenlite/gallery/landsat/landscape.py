@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -20,6 +21,8 @@ Shape = tuple[int, int]
 _LARGEST = 1024
 """Side up to which noise is made point by point; larger maps are enlarged from that."""
 YEAR = 365.25
+_KINDS = 2**16
+"""Fields that differ; a country has fewer."""
 
 
 class Cover(IntEnum):
@@ -192,7 +195,7 @@ def _grown(style: Style, height: Map, wild: Map, rng: Generator) -> tuple[NDArra
     forest = patches + 1.6 * (slopes - 0.5) > _normal_quantile(1 - style.wooded)
     cover[forest] = Cover.FOREST
     number, hedge = _parcels(style, shape, rng)
-    chance = rng.random((3, int(number.max()) + 1), np.float32)
+    chance = rng.random((3, _KINDS), np.float32)
     floor = height < 0.16 + 0.04 * patches
     tilled = floor & (chance[0][number] < style.tilled * (1 + 0.22 * fractal(shape, 3.4, rng)))
     cover[tilled] = Cover.CROP
@@ -211,40 +214,33 @@ def _normal_quantile(share: float) -> float:
     return float(np.quantile(np.random.default_rng(0).standard_normal(20_000), min(max(share, 0.0), 1.0)))
 
 
-def _parcels(style: Style, shape: Shape, rng: Generator) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _parcels(style: Style, shape: Shape, rng: Generator) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
     """Numbers of the fields, and their hedges: blocks of land, turned a little, each in rows of fields."""
-    side = style.parcel * 7
     rows, columns = np.indices(shape, np.float32)
-    warp = fractal(shape, 4.0, rng) * np.float32(0.35 * side)
-    block = _cells(columns + warp, side) + 64 * _cells(rows - warp, side)
-    _, block = np.unique(block, return_inverse=True)
-    block = block.reshape(shape)
-    count = int(block.max()) + 1
-    angle = (style.bearing + rng.normal(0, 0.35, count))[block].astype(np.float32)
+    side = np.float32(7 * style.parcel)
+    warp = fractal(shape, 4.0, rng) * (np.float32(0.35) * side)
+    block = _mixed(np.floor((columns + warp) / side), np.floor((rows - warp) / side))
+    angle = (style.bearing + rng.normal(0, 0.35, _KINDS)).astype(np.float32)[block]
     u = (columns * np.cos(angle) - rows * np.sin(angle)) / np.float32(style.parcel)
-    v = (columns * np.sin(angle) + rows * np.cos(angle)) / np.float32(style.parcel * 0.62)
+    v = (columns * np.sin(angle) + rows * np.cos(angle)) / np.float32(0.62 * style.parcel)
     strip = np.floor(v)
-    u = u * (0.65 + 0.7 * _hash(strip, block)) + 11 * _hash(strip, block + 7)
+    chance = rng.random((2, _KINDS), np.float32)
+    row = _mixed(strip, block)
+    u = u * (np.float32(0.65) + np.float32(0.7) * chance[0][row]) + 11 * chance[1][row]
     field = np.floor(u)
-    edge = (np.abs(u - field - 0.5) > 0.5 - 0.5 / style.parcel) | (
-        np.abs(v - strip - 0.5) > 0.5 - 0.4 / style.parcel
-    )
-    _, number = np.unique(
-        block * 1_000_003 + strip.astype(np.int64) * 1_009 + field.astype(np.int64), return_inverse=True
-    )
-    return number.reshape(shape), edge
+    hedge = np.abs(u - field - 0.5) > 0.5 - 0.5 / style.parcel
+    hedge |= np.abs(v - strip - 0.5) > 0.5 - 0.4 / style.parcel
+    return _mixed(field, row), hedge
 
 
-def _cells(place: Map, side: float) -> NDArray[np.int64]:
-    return np.asarray(np.floor(place / np.float32(side)), np.int64) + 32
-
-
-def _hash(strip: Map, block: NDArray[np.intp]) -> Map:
-    """A number from 0 to 1 for each pair of whole numbers, always the same."""
-    mixed = np.sin(
-        strip * np.float32(12.9898) + (block % 997).astype(np.float32) * np.float32(78.233)
-    ) * np.float32(43758.547)
-    return np.asarray(mixed - np.floor(mixed), np.float32)
+def _mixed(*numbers: NDArray[Any]) -> NDArray[np.uint16]:
+    """A place in a table of ``_KINDS`` for each pair of whole numbers: far neighbours may share one."""
+    mixed = np.zeros(numbers[0].shape, np.uint32)
+    for each in numbers:
+        mixed ^= each.astype(np.int32).view(np.uint32)
+        mixed *= np.uint32(0x9E3779B1)  # of the golden ratio: neighbours fall far apart
+        mixed ^= mixed >> np.uint32(15)
+    return (mixed >> np.uint32(16)).astype(np.uint16)
 
 
 def _mark(cover: NDArray[np.uint8], vigour: Map, late: Map) -> None:

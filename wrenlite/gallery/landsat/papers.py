@@ -101,6 +101,7 @@ class Report:
                 "eo:cloud_cover": self.cloud,
                 "proj:epsg": grid.epsg,
                 "proj:shape": [grid.height, grid.width],
+                "proj:transform": [30.0, 0.0, grid.west, 0.0, -30.0, grid.north],
                 "landsat:wrs_path": product.path,
                 "landsat:wrs_row": product.row,
                 "landsat:collection_category": product.tier,

@@ -57,7 +57,9 @@ os.register_at_fork(after_in_child=_threads.cache_clear)
 
 @dataclass(frozen=True)
 class GdalReader:
-    """Reads with rasterio, the bands of a scene in as many threads: most of the time is waiting.
+    """Reads with rasterio: from S3 the bands of a scene in as many threads, since most of it is waiting.
+
+    From disk one after the other: that is all decompressing, and other cores have other tasks.
 
     Credentials are those of the process, by GDAL's own chain; a server other than AWS's is taken from
     ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, as in all of AWS's own tools.
@@ -68,13 +70,15 @@ class GdalReader:
 
     def read(self, bands: Sequence[Band], choose: Choice) -> Mapping[str, Pixels]:
         """See ``bands.Reader``."""
+        if not any(map(_remote, (band.href for band in bands))):
+            return {band.name: self._read(band, choose) for band in bands}
         found = [_threads().submit(self._read, band, choose) for band in bands]
         wait(found)  # all of them, so that nothing is still reading when one has failed
         return {band.name: pixels.result() for band, pixels in zip(bands, found, strict=True)}
 
     def fetch(self, href: str) -> bytes:
         """See ``bands.Reader``. From S3 by wrenlite's own client, as it is one plain GET."""
-        if not href.startswith("s3://"):
+        if not _remote(href):
             try:
                 return Path(href).read_bytes()
             except FileNotFoundError as error:
@@ -104,7 +108,7 @@ class GdalReader:
 
     def _options(self, href: str) -> dict[str, Any]:
         """GDAL's settings for one file."""
-        if not href.startswith("s3://"):
+        if not _remote(href):
             return {}
         bucket = urlsplit(href).netloc
         options: dict[str, Any] = {
@@ -121,9 +125,13 @@ class GdalReader:
         return options | _endpoint(os.environ)
 
 
+def _remote(href: str) -> bool:
+    return href.startswith("s3://")
+
+
 def gdal_path(href: str) -> str:
     """A path or address as GDAL names it, which opens sooner than with rasterio's own handling of ``s3://``."""
-    return href.replace("s3://", "/vsis3/", 1) if href.startswith("s3://") else href
+    return href.replace("s3://", "/vsis3/", 1) if _remote(href) else href
 
 
 def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
@@ -182,7 +190,7 @@ def _mistakes(band: Band) -> Iterator[None]:
     except RasterioError as error:
         told = " ".join(f"{error} {error.__cause__ or ''} {error.__context__ or ''}".split())
         where = f"band {band.name} of {band.product} at {band.href}"
-        raise _named(where, told, local=not band.href.startswith("s3://")) from error
+        raise _named(where, told, local=not _remote(band.href)) from error
 
 
 def _named(where: str, told: str, *, local: bool) -> Exception:

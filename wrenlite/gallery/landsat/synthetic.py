@@ -207,8 +207,9 @@ def _make(job: Job) -> _Made:
     water = land.cover[cut] == Cover.WATER
     quality = weather.quality(day, water, fill)
     red, nir, saturated = _numbers(weather.seen(ground, day), fill, job.step, rng)
-    picture = weather.picture(ground, green, water, where.style.soil, day)
-    picture[fill] = 0
+    few = (..., *(slice(None, None, max(1, job.side // 512)),) * 2)
+    picture = weather.picture(ground[few], green[few], water[few], where.style.soil, day.part(few))
+    picture[fill[few]] = 0
     files = {"SR_B4": red, "SR_B5": nir, "QA_PIXEL": quality, "QA_RADSAT": saturated}
     return _Made(files, grid, weather.cloud_share(quality, fill), picture)
 

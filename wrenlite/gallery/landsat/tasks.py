@@ -25,10 +25,11 @@ from wrenlite.gallery.landsat.scene import Scene
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of a task. Bands are read at the same time, so these are the slowest band's."""
+    """Wall seconds of a task, on its worker."""
 
     open_s: float
     read_s: float
+    """Reading is split as opening and reading took in its bands, which may go on at the same time."""
     compute_s: float
 
 
@@ -92,10 +93,11 @@ def ndvi_point(scene: Scene, lon: float, lat: float, reader: Reader | None = Non
         row, column = grids.cell(grid, lon, lat, scene.product.id)
         return Window(column, row, 1, 1), 1
 
+    begun = time.perf_counter()
     pixels = _read(scene, choose, reader)
-    start = time.perf_counter()
+    read = time.perf_counter()
     value = float(_computed(scene, pixels)[0, 0])
-    timing = _timing(pixels, start)
+    timing = _timing(pixels, begun, read)
     return PointNdvi(scene.product.id, scene.date, value, float(math.isnan(value)), scene.cloud, timing)
 
 
@@ -109,8 +111,9 @@ def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> Til
             )
         return window, 1
 
+    begun = time.perf_counter()
     pixels = _read(scene, choose, reader)
-    start = time.perf_counter()
+    read = time.perf_counter()
     form, good = _usable(scene, pixels)
     red = pixels["red"]
     values, stats = ndvi.scaled(red.values, pixels["nir"].values, good, form)
@@ -123,7 +126,7 @@ def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> Til
         fill=1 - np.count_nonzero(red.values) / good.size,
         stats=stats,
         cloud=scene.cloud,
-        timing=_timing(pixels, start),
+        timing=_timing(pixels, begun, read),
     )
 
 
@@ -145,8 +148,9 @@ def ndvi_area(
     def choose(grid: Grid) -> tuple[Window, int]:
         return grids.thin(grids.cover(grid, bbox, scene.product.id), max_size)
 
+    begun = time.perf_counter()
     pixels = _read(scene, choose, reader)
-    start = time.perf_counter()
+    read = time.perf_counter()
     values = _computed(scene, pixels)
     red = pixels["red"]
     return AreaNdvi(
@@ -157,7 +161,7 @@ def ndvi_area(
         masked=np.count_nonzero(np.isnan(values)) / values.size,
         fill=1 - np.count_nonzero(red.values) / values.size,
         cloud=scene.cloud,
-        timing=_timing(pixels, start),
+        timing=_timing(pixels, begun, read),
     )
 
 
@@ -202,10 +206,9 @@ def _computed(scene: Scene, pixels: Mapping[str, Pixels]) -> ndvi.Floats:
     return ndvi.masked(ndvi.ndvi(pixels["red"].values, pixels["nir"].values, form), good)
 
 
-def _timing(pixels: Mapping[str, Pixels], start: float) -> Timing:
-    """Of a task whose computing began at ``start``."""
-    return Timing(
-        max(each.open_s for each in pixels.values()),
-        max(each.read_s for each in pixels.values()),
-        time.perf_counter() - start,
-    )
+def _timing(pixels: Mapping[str, Pixels], begun: float, read: float) -> Timing:
+    """Of a task that began and had read at these times, and is done now."""
+    opening = sum(each.open_s for each in pixels.values())
+    whole = opening + sum(each.read_s for each in pixels.values())
+    open_s = (read - begun) * opening / whole if whole else 0.0
+    return Timing(open_s, read - begun - open_s, time.perf_counter() - read)

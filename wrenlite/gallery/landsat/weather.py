@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -33,6 +34,10 @@ class Sky:
     """How dark the ground is below them, 0 to 1."""
     haze: float
     """Reflectance added to red everywhere; not flagged."""
+
+    def part(self, where: tuple[Any, ...]) -> Sky:
+        """Of some pixels."""
+        return Sky(self.opacity[where], self.top[where], self.shadow[where], self.haze)
 
 
 def sky(shape: Shape, share: float, rng: Generator) -> Sky:
