@@ -232,12 +232,12 @@ def clip(window: Window, to: Window) -> Window | None:
 def thin(window: Window, most: int) -> tuple[Window, int]:
     """A window grown to whole picture elements of n x n pixels, at most ``most`` a side; and n.
 
-    It begins at a multiple of n, where the pixels of overviews begin. Raises ConfigError for fewer than 2 a side.
+    It begins at a multiple of n, where the pixels of overviews begin. Raises ConfigError for ``most`` below 2.
     """
     if most < 2:
         raise ConfigError(f"max_size={most}: a picture has at least 2 pixels a side")
     longest = max(window.width, window.height)
-    # Beginning at a multiple may take one element more; where that is one too many, the second has room for it.
+    # Beginning at a multiple may take one element more than there is room for; the second has room for it.
     tight, roomy = (_grown(window, math.ceil(longest / count)) for count in (most, most - 1))
     return tight if max(tight[0].width, tight[0].height) <= most * tight[1] else roomy
 
