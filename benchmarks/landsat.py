@@ -23,10 +23,8 @@ import wrenlite
 from benchmarks.landsat_peers import CONTESTANTS
 from tests.aws.bed.remote import RemoteBed
 from wrenlite.gallery.landsat import catalog, ndvi, synthetic, tasks
-from wrenlite.gallery.landsat.bands import Band
-from wrenlite.gallery.landsat.grid import TILE, Grid, Window, windows
+from wrenlite.gallery.landsat.grid import TILE, Window, windows
 from wrenlite.gallery.landsat.places import PLACES
-from wrenlite.gallery.landsat.reader import GdalReader
 from wrenlite.gallery.landsat.scene import Scene
 
 ROUNDS = 3
@@ -42,11 +40,6 @@ def made(folder: Path, side: int) -> Scene:
 
 def plain(scene: Scene) -> Scene:
     return dataclasses.replace(scene, qa_pixel=None, qa_radsat=None)
-
-
-def grid_of(scene: Scene) -> Grid:
-    band = Band("red", scene.red, scene.product.id)
-    return GdalReader().read([band], lambda grid: (Window(0, 0, 1, 1), 1))["red"].grid
 
 
 def item_of(scene: Scene) -> dict[str, Any]:
@@ -67,7 +60,7 @@ def peak_mb(status: str = "") -> float:
 def one(name: str, folder: str) -> None:
     """One contestant, for a process of its own: the best of some rounds after one to warm up."""
     scene = plain(catalog.stored(folder)[0])
-    item, grid = item_of(scene), grid_of(scene)
+    item, grid = item_of(scene), tasks.grid_of(scene)
     call = CONTESTANTS[name]
     times = []
     for _ in range(ROUNDS + 1):
@@ -103,13 +96,13 @@ def whole(side: int) -> None:
 def workers(folder: Path) -> None:
     """Two workers beside two bare processes on the same tiles, in turns; the median of the ratios."""
     scene = plain(catalog.stored(str(folder))[0])
-    tiles = windows(grid_of(scene))
+    tiles = windows(tasks.grid_of(scene))
     program = (
         "import sys, time\n"
         "from wrenlite.gallery.landsat import catalog, grid, tasks\n"
         "import benchmarks.landsat as here\n"
         "scene = here.plain(catalog.stored(sys.argv[1])[0])\n"
-        "mine = grid.windows(here.grid_of(scene))[int(sys.argv[2])::2]\n"
+        "mine = grid.windows(tasks.grid_of(scene))[int(sys.argv[2])::2]\n"
         "tasks.ndvi_tile(scene, mine[0])\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"

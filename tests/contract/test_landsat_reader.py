@@ -100,6 +100,12 @@ def test_a_missing_band_and_its_scene_are_named(place, small):
         GdalReader().fetch(other.mtl)
 
 
+def test_digits_of_a_product_are_no_status(tmp_path):
+    product = "LC08_L2SP_140404_20140312_20200403_02_T1"
+    with pytest.raises(NotFound, match=f"no band red of {product}"):
+        tasks.ndvi_point(Scene.at(str(tmp_path / "403"), product), 0.0, 0.0)
+
+
 def test_a_point_outside(place, small):
     with pytest.raises(OutsideScene, match=r"LC08_L2SP_045033"):
         tasks.ndvi_point(catalog.stored(place(small))[0], 0.0, 51.5)

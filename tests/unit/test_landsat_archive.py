@@ -137,19 +137,13 @@ def test_a_place_that_is_none():
 
 def test_a_whole_scene_on_demand(tmp_path):
     scene = synthetic.whole_scene(tmp_path, "napa", side=1100)
-    tiles = [tasks.ndvi_tile(scene, window) for window in grids.windows(whole(scene), 512)]
+    tiles = [tasks.ndvi_tile(scene, window) for window in grids.windows(tasks.grid_of(scene), 512)]
     assert len(tiles) == 9
     assert scene.cloud < 5
     with rasterio.open(scene.red) as file:
         values = file.read(1)
         assert file.overviews(1) == [2, 4, 8]
     assert len(np.unique(values % 256)) == 256  # as fine as true ones
-
-
-def whole(scene):
-    with rasterio.open(scene.red) as file:
-        corner = file.transform
-        return grids.Grid(file.crs.to_epsg(), corner.c, corner.f, (30.0, 30.0), file.width, file.height)
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
@@ -216,7 +210,7 @@ def test_packages_of_the_client_are_named_where_they_are_missing(monkeypatch, mo
 
 def test_a_mosaic_is_the_single_pass_bit_for_bit(scenes):
     scene = clearest(scenes)
-    grid = whole(scene)
+    grid = tasks.grid_of(scene)
     tiles = [tasks.ndvi_tile(scene, window) for window in grids.windows(grid, 256)]
     made = mosaic(tiles[::-1])
     single = tasks.ndvi_tile(scene, grid.window)
@@ -229,7 +223,7 @@ def test_a_mosaic_is_the_single_pass_bit_for_bit(scenes):
 
 def test_a_mosaic_of_two_dates_keeps_the_first_where_both_have_values(scenes):
     first, second = sorted(of(scenes, NAPA), key=lambda scene: scene.cloud)[4:6]
-    tiles = [tasks.ndvi_tile(scene, whole(scene).window) for scene in (first, second)]
+    tiles = [tasks.ndvi_tile(scene, tasks.grid_of(scene).window) for scene in (first, second)]
     made = mosaic(tiles)
     assert made.grid.width >= 272
     left, top = (
@@ -244,7 +238,7 @@ def test_a_mosaic_of_two_dates_keeps_the_first_where_both_have_values(scenes):
 
 def test_a_mosaic_is_a_cog_whose_overviews_average_what_is_usable(scenes, tmp_path):
     scene = synthetic.whole_scene(tmp_path, "napa", side=600)
-    tile = tasks.ndvi_tile(scene, whole(scene).window)
+    tile = tasks.ndvi_tile(scene, tasks.grid_of(scene).window)
     mosaic([tile]).write(tmp_path / "ndvi.tif")
     assert [file.name for file in tmp_path.glob("*") if file.name.startswith(".")] == []
     with rasterio.open(tmp_path / "ndvi.tif") as file:

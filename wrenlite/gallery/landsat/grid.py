@@ -232,7 +232,7 @@ def clip(window: Window, to: Window) -> Window | None:
 def thin(window: Window, most: int) -> tuple[Window, int]:
     """A window grown to whole picture elements of n x n pixels, at most ``most`` a side; and n.
 
-    It begins at a multiple of n, where the pixels of overviews begin. Raises ConfigError for ``most`` below 2.
+    It begins at a multiple of n, where the pixels of overviews begin. ConfigError for ``most`` below 2.
     """
     if most < 2:
         raise ConfigError(f"max_size={most}: a picture has at least 2 pixels a side")

@@ -8,6 +8,7 @@ cause.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,9 +40,12 @@ except ImportError as missing:
         f"reading Landsat needs {missing.name}: pip install 'wrenlite[landsat]'"
     ) from missing
 
+_S3 = "s3://"
 _HEADER_BYTES = 32_768
 """What the first GET of a file takes: its directory of blocks is in there, with a scene's 900 of them."""
 
+_REFUSED = re.compile(r"AccessDenied|Access Denied|Forbidden|\b403\b")
+_ABSENT = re.compile(r"No such file|ObjectNotFound|does not exist|NoSuchKey|NoSuchBucket|\b404\b")
 _REGIONS = {"usgs-landsat": "us-west-2"}
 """Of buckets that lie elsewhere than the environment may say."""
 
@@ -78,7 +82,7 @@ class GdalReader:
 
     def fetch(self, href: str) -> bytes:
         """See ``bands.Reader``. From S3 by wrenlite's own client, as it is one plain GET."""
-        if not _remote(href):
+        if not href.startswith(_S3):
             try:
                 return Path(href).read_bytes()
             except FileNotFoundError as error:
@@ -110,14 +114,16 @@ class GdalReader:
         """GDAL's settings for one file."""
         if not _remote(href):
             return {}
-        bucket = urlsplit(href).netloc
         options: dict[str, Any] = {
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
             "GDAL_INGESTED_BYTES_AT_OPEN": _HEADER_BYTES,
-            "CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{bucket}",
             "GDAL_HTTP_MAX_RETRY": 3,
             "GDAL_HTTP_RETRY_DELAY": 0.2,
         }
+        if not href.startswith(_S3):
+            return options
+        bucket = urlsplit(href).netloc
+        options["CPL_VSIL_CURL_NON_CACHED"] = f"/vsis3/{bucket}"
         if bucket in _REGIONS:
             options["AWS_REGION"] = _REGIONS[bucket]
         if self.requester_pays:
@@ -126,12 +132,12 @@ class GdalReader:
 
 
 def _remote(href: str) -> bool:
-    return href.startswith("s3://")
+    return "://" in href
 
 
 def gdal_path(href: str) -> str:
     """A path or address as GDAL names it, which opens sooner than with rasterio's own handling of ``s3://``."""
-    return href.replace("s3://", "/vsis3/", 1) if _remote(href) else href
+    return f"/vsis3/{href[len(_S3) :]}" if href.startswith(_S3) else href
 
 
 def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
@@ -188,21 +194,20 @@ def _mistakes(band: Band) -> Iterator[None]:
     try:
         yield
     except RasterioError as error:
-        told = " ".join(f"{error} {error.__cause__ or ''} {error.__context__ or ''}".split())
+        told = f"{error} {error.__cause__ or ''}".replace(gdal_path(band.href), "it")
         where = f"band {band.name} of {band.product} at {band.href}"
         raise _named(where, told, local=not _remote(band.href)) from error
 
 
 def _named(where: str, told: str, *, local: bool) -> Exception:
-    if any(word in told for word in ("AccessDenied", "Access Denied", "403", "Forbidden")):
+    if _REFUSED.search(told):
         return AccessDenied(
             f"S3 refuses {where}: {told}. The bucket usgs-landsat is requester pays: reading it takes"
             " GdalReader(requester_pays=True), and AWS credentials that are allowed s3:GetObject there"
         )
     if "InvalidCredentials" in told or "No valid AWS credentials" in told:
         return AccessDenied(f"no AWS credentials to read {where} with: {told}")
-    absent = ("No such file", "ObjectNotFound", "does not exist", "404", "NoSuchKey", "NoSuchBucket")
-    if any(word in told for word in absent):
+    if _ABSENT.search(told):
         mend = "" if local else "; check the product id and its processing date"
         return NotFound(f"there is no {where}{mend}")
     return StoreError(f"cannot read {where}: {told}")

@@ -123,7 +123,7 @@ def _cache() -> Path:
 
 
 def whole_scene(folder: str | Path, name: str = "napa", side: int = 2048, day: date | None = None) -> Scene:
-    """One larger scene, written on demand: 7,600 pixels a side are a whole one, and take a minute and 3 GB.
+    """One larger scene, written on demand: 7,600 pixels a side are a whole one: a minute or two, and 5 GB.
 
     Its numbers are as fine as true ones, so that it takes as long to read. Its id is that of the archive's
     scene of that day, so give it another folder.

@@ -165,19 +165,29 @@ def ndvi_area(
     )
 
 
+def grid_of(scene: Scene, reader: Reader | None = None) -> Grid:
+    """Where a scene's pixels lie, which ``grid.windows`` cuts into tiles: one small read, of the red band."""
+    return _reader(reader).read(bands_of(scene)[:1], lambda _: (Window(0, 0, 1, 1), 1))["red"].grid
+
+
 def bands_of(scene: Scene) -> list[Band]:
     """What of a scene has to be read for its NDVI."""
     hrefs = {"red": scene.red, "nir": scene.nir, "qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
     return [Band(name, href, scene.product.id) for name, href in hrefs.items() if href is not None]
 
 
+def _reader(given: Reader | None) -> Reader:
+    """GDAL's by default; imported here, so that planning does without."""
+    if given is not None:
+        return given
+    from wrenlite.gallery.landsat.reader import GdalReader
+
+    return GdalReader()
+
+
 def _read(scene: Scene, choose: Choice, reader: Reader | None) -> Mapping[str, Pixels]:
     """All bands of a window, which have to lie on one grid."""
-    if reader is None:
-        from wrenlite.gallery.landsat.reader import GdalReader  # here, so that planning does without GDAL
-
-        reader = GdalReader()
-    pixels = reader.read(bands_of(scene), choose)
+    pixels = _reader(reader).read(bands_of(scene), choose)
     red = pixels["red"]
     for name, each in pixels.items():
         if each.grid != red.grid:
