@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ Shape = tuple[int, int]
 _LARGEST = 1024
 """Side up to which noise is made point by point; larger maps are enlarged from that."""
 YEAR = 365.25
+_USUAL = 400
+"""Side of a country whose river and oasis are as wide as their style says; larger ones have larger."""
+_BESIDE = 0.09
+"""How far from the middle the river passes, as a share of the country: the middle is a field."""
 _KINDS = 2**16
 """Fields that differ; a country has fewer."""
 
@@ -130,21 +135,21 @@ def country(style: Style, side: int, seed: int) -> Country:
     shape = (side, side)
     along, across = _axes(style, side)
     bends = fractal(shape, 3.6, rng)
-    distance = np.abs(across + 0.045 * bends + 0.03 * np.sin(9 * along + 2 * bends) + 0.09)
+    distance = np.abs(across + 0.045 * bends + 0.03 * np.sin(9 * along + 2 * bends) + _BESIDE)
     height = _terrain(style, shape, distance, rng)
-    river = style.river * max(1.0, side / 400) ** 0.5
+    river = style.river * max(1.0, side / _USUAL) ** 0.5
     water = distance * side < river * (1 + 0.4 * fractal(shape, 3.0, rng))
     water |= _brooks(style, along, across, bends, height, side)
     if style.lake:
         shore = 0.022 * bends + 0.014 * fractal(shape, 3.0, rng)
-        water |= np.hypot(along - 0.22, 1.9 * (across + 0.09 + 0.25 * along * along)) + shore < 0.075
+        water |= np.hypot(along - 0.22, 1.9 * (across + _BESIDE + 0.25 * along * along)) + shore < 0.075
     wild = fractal(shape, 2.6, rng)
     cover, vigour, late = _grown(style, height, wild, rng)
     cover[water] = Cover.WATER
     vigour[water] = 0.03 * wild[water]
     if style.desert:
         rows, columns = np.indices(shape, np.float32) - np.float32(side / 2)
-        oasis = np.hypot(rows, columns) < 9 * (1 + 0.3 * wild) * side / 400
+        oasis = np.hypot(rows, columns) < 9 * (1 + 0.3 * wild) * side / _USUAL
         cover[oasis] = Cover.CROP
         vigour[oasis] = 0.08 * wild[oasis]
     _mark(cover, vigour, late)
@@ -178,10 +183,9 @@ def _brooks(style: Style, along: Map, across: Map, bends: Map, height: Map, side
         return np.zeros(along.shape, bool)
     found = np.zeros(along.shape, bool)
     for start, lean, sign in ((-0.33, 0.5, 1), (-0.02, -0.35, -1), (0.36, 0.25, 1)):
-        offset = (
-            along - start - lean * (across + 0.09) + 0.03 * bends + 0.012 * np.sin(40 * across + 3 * bends)
-        )
-        found |= (np.abs(offset) * side < 0.45 * style.river) & (sign * (across + 0.09) > 0) & (height < 0.5)
+        away = across + _BESIDE
+        course = start + lean * away - 0.03 * bends - 0.012 * np.sin(40 * across + 3 * bends)
+        found |= (np.abs(along - course) * side < 0.45 * style.river) & (sign * away > 0) & (height < 0.5)
     return found
 
 
@@ -192,7 +196,7 @@ def _grown(style: Style, height: Map, wild: Map, rng: Generator) -> tuple[NDArra
     cover = np.full(shape, open_ground, np.uint8)
     patches = fractal(shape, 3.2, rng)
     slopes = smoothstep(height, 0.1, 0.35)
-    forest = patches + 1.6 * (slopes - 0.5) > _normal_quantile(1 - style.wooded)
+    forest = patches + 1.6 * (slopes - 0.5) > NormalDist().inv_cdf(min(1 - style.wooded, 0.9999))
     cover[forest] = Cover.FOREST
     number, hedge = _parcels(style, shape, rng)
     chance = rng.random((3, _KINDS), np.float32)
@@ -207,11 +211,6 @@ def _grown(style: Style, height: Map, wild: Map, rng: Generator) -> tuple[NDArra
     late[tilled] = (36 * chance[2][number] - 18)[tilled]
     vigour[tilled & hedge] += 0.07
     return cover, vigour.astype(np.float32), late.astype(np.float32)
-
-
-def _normal_quantile(share: float) -> float:
-    """Where the standard normal distribution has that share below, from a sample."""
-    return float(np.quantile(np.random.default_rng(0).standard_normal(20_000), min(max(share, 0.0), 1.0)))
 
 
 def _parcels(style: Style, shape: Shape, rng: Generator) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:

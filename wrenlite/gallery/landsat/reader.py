@@ -117,6 +117,8 @@ class GdalReader:
         options: dict[str, Any] = {
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
             "GDAL_INGESTED_BYTES_AT_OPEN": _HEADER_BYTES,
+            "GDAL_HTTP_CONNECTTIMEOUT": 10,
+            "GDAL_HTTP_TIMEOUT": 120,
             "GDAL_HTTP_MAX_RETRY": 3,
             "GDAL_HTTP_RETRY_DELAY": 0.2,
         }
