@@ -135,16 +135,22 @@ def workers(folder: Path) -> None:
 
     with wrenlite.Executor.local(2, progress=False) as executor:
 
-        def ours() -> float:
+        def ours(call: Callable[[Window], object]) -> float:
             start = time.perf_counter()
-            executor.map(lambda window: tasks.ndvi_tile(scene, window), tiles).results()
+            executor.map(call, tiles).results()
             return time.perf_counter() - start
 
-        ours()
-        pairs = [(ours(), theirs()) for _ in range(2 * ROUNDS + 1)]
-    ratio = float(np.median([bare / mine for mine, bare in pairs]))
-    mine, bare = np.median(pairs, axis=0)
-    print(f"  two workers {mine:.3f} s, two bare processes {bare:.3f} s: {ratio:.2f} of their speed")
+        cases = {
+            "tiles sent back": lambda window: tasks.ndvi_tile(scene, window),
+            "statistics sent back": lambda window: tasks.ndvi_tile(scene, window).stats,
+        }
+        for call in cases.values():
+            ours(call)
+        times = np.array([[theirs(), *map(ours, cases.values())] for _ in range(4 * ROUNDS)])
+    print(f"  two bare processes, nothing sent back        {np.median(times[:, 0]):.3f} s")
+    for number, name in enumerate(cases, 1):
+        ratio = np.median(times[:, 0] / times[:, number])
+        print(f"  two workers, {name:<32}{np.median(times[:, number]):.3f} s, {ratio:.2f} of their speed")
 
 
 def upload(folder: Path) -> None:

@@ -128,6 +128,13 @@ def test_an_archive_made_by_a_map_and_one_that_fails(tmp_path, monkeypatch):
     assert [each.name for each in tmp_path.iterdir()] == ["good"]
 
 
+def test_a_folder_with_something_else_in_it(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"has other files and no items\.json"):
+        synthetic.archive(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
 def test_a_place_that_is_none():
     with pytest.raises(
         ConfigError, match=r"no synthetic place is called 'atlantis': there are coffee-triangle"

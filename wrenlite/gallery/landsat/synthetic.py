@@ -87,10 +87,16 @@ def archive(
         folder: where; default: the user's cache folder. What is there and whole is taken as it is.
         run: how to call ``write`` with each of many ``(folder, job)``, such as
             ``lambda pairs: executor.map(lambda pair: write(*pair), pairs).results()``; default: one by one.
+
+    Raises ConfigError where the folder has something else in it, StoreError where it cannot be written.
     """
     target = Path(folder) if folder is not None else _cache() / f"landsat-synthetic-{VERSION}"
     if (target / papers.ITEMS).exists():
         return target
+    if target.is_dir() and any(target.iterdir()):
+        raise ConfigError(
+            f"{target} has other files and no {papers.ITEMS}: give a folder that is empty or new"
+        )
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
