@@ -88,7 +88,7 @@ def archive(
         run: how to call ``write`` with each of many ``(folder, job)``, such as
             ``lambda pairs: executor.map(lambda pair: write(*pair), pairs).results()``; default: one by one.
 
-    Raises ConfigError where the folder has something else in it, StoreError where it cannot be written.
+    Raises ConfigError where the folder has something else in it.
     """
     target = Path(folder) if folder is not None else _cache() / f"landsat-synthetic-{VERSION}"
     if (target / papers.ITEMS).exists():
