@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import cmath
 import contextlib
+import importlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +38,11 @@ _WHOLE = {"xpos": "0", "ypos": "0", "radius": "3.2"}
 """The same for Julia sets, which lie around 0."""
 
 
+_NEEDS = {"gallery": ("numpy", "PIL"), "landsat": ("numpy", "PIL", "rasterio", "scipy", "matplotlib")}
+"""What an extra installs, and the core does without."""
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
 class _Demos(click.Group):
     """Commands, of which ``all`` is the one that is meant where none is named."""
 
@@ -48,7 +55,7 @@ class _Demos(click.Group):
 
 @click.group(cls=_Demos)
 def demo() -> None:
-    """Draw fractals in parallel. Without a command: all."""
+    """Fractals and satellite pictures, in parallel. Without a command: all."""
 
 
 def _where(command: _Command) -> _Command:
@@ -64,16 +71,16 @@ def _where(command: _Command) -> _Command:
 
 
 @contextlib.contextmanager
-def _ready(workers: int | None, aws: bool) -> Iterator[Executor]:
+def _ready(workers: int | None, aws: bool, extra: str = "gallery") -> Iterator[Executor]:
     """An executor where the configuration says, unless Lambda or so many local workers are asked for."""
     if aws and workers is not None:
         raise click.UsageError("--workers are local ones: not with --aws")
     with clear_errors():
         try:
-            import numpy  # noqa: F401  # what the gallery needs, and the core does not
-            import PIL  # noqa: F401
+            for package in _NEEDS[extra]:
+                importlib.import_module(package)
         except ModuleNotFoundError as error:
-            text = f"the demo needs {error.name}: pip install 'wrenlite[gallery]'"
+            text = f"the demo needs {error.name}: pip install 'wrenlite[{extra}]'"
             raise click.ClickException(text) from error
         with _executor(workers, aws) as executor:
             yield executor
@@ -225,16 +232,18 @@ def _outputs(save: str) -> tuple[Store, bool]:
     return store, False
 
 
-def _summarise(executor: Executor, job: Job) -> None:
-    job.wait()
-    stats = job.stats()
+def _summarise(executor: Executor, *jobs: Job) -> None:
+    """What an executor's jobs took, one after the other."""
+    for job in jobs:
+        job.wait()
+    stats = [task for job in jobs for task in job.stats()]
     rows = {
-        "tasks": f"{len(job)} on {job.backend}",
-        "wall time": f"{job.snapshot().seconds:.2f} s",
+        "tasks": f"{len(stats)} on {executor.backend.name}",
+        "wall time": f"{sum(job.snapshot().seconds for job in jobs):.2f} s",
         "CPU time": f"{sum(task.cpu_s or 0.0 for task in stats):.2f} s",
     }
     if executor.backend.prices:
-        rows["cost"] = str(job.cost)
+        rows["cost"] = str(executor.cost)
     table(rows)
 
 
@@ -312,3 +321,44 @@ def _poster(julia: str | None, palette: str, step: float | None, smoothness: int
     usual = _VIEW if seed is None else _WHOLE
     view |= {name: value for name, value in usual.items() if view[name] is None}
     return Poster(View(**view, seed=seed), palette, step, smoothness)
+
+
+@demo.command()
+@click.option("--place", default="napa", show_default=True, help="One of the archive's, or LON,LAT.")
+@click.option(
+    "--source",
+    default="synthetic",
+    show_default=True,
+    help="synthetic, usgs, or a folder or s3://BUCKET/PREFIX with STAC items.",
+)
+@click.option("--start", type=_DAY, default="2021-01-01", show_default=True, help="First day.")
+@click.option("--end", type=_DAY, default="2023-12-31", show_default=True, help="Last day.")
+@click.option("--cloud", type=click.FloatRange(0, 100), default=100, help="Percent of a scene, at most.")
+@click.option("--rows", type=click.IntRange(min=0), default=12, show_default=True, help="Scenes to list.")
+@_OUT
+@_where
+def ndvi(
+    place: str,
+    source: str,
+    start: datetime,
+    end: datetime,
+    cloud: float,
+    rows: int,
+    out: Path,
+    workers: int | None,
+    aws: bool,
+) -> None:
+    """NDVI of a place in all its Landsat scenes, and a map of the clearest."""
+    with _ready(workers, aws, "landsat") as executor:
+        from wrenlite.gallery.landsat import demo as landsat
+
+        spot = landsat.Spot.parse(place)
+        check_folder(out)
+        scenes = landsat.find(source, spot, start.date(), end.date(), cloud)
+        found = landsat.survey(executor, spot, scenes, out)
+        if found.made_up:
+            click.echo(landsat.NOTICE)
+        click.echo(landsat.listing(found.points[:rows]))
+        for file in found.files:
+            click.echo(str(file))
+        _summarise(executor, *found.jobs)

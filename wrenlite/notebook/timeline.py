@@ -1,11 +1,7 @@
-"""A job's tasks over time, with how many ran at once: a figure that shows itself as a cell's last line.
-
-Without pyplot, which keeps figures alive until they are closed and chooses a backend for the whole program.
-"""
+"""A job's tasks over time, with how many ran at once."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,13 +13,13 @@ try:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.collections import PolyCollection
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, StepPatch
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 except ImportError as error:
     raise PackageMissing(f"a timeline needs {error.name}: pip install 'wrenlite[lab]'") from error
 
+from wrenlite.figure import Shown
 from wrenlite.notebook.spans import Flags, Floats, Rows, Spans, arrange, at_once, measure
 
 _PAPER, _INK, _FAINT, _GRID = "#ffffff", "#1f2933", "#5f6b7a", "#e9ecf0"
@@ -33,8 +29,6 @@ _WIDTH, _ROW, _LEAST, _MOST, _CURVE = 10.0, 0.17, 1.1, 5.2, 1.25
 """Inches: width of the figure; height of one row, of all rows at least and at most, and of the curve."""
 _LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.85, 0.3, 1.0, 0.6, 0.22
 """Inches of margin, and between rows and curve."""
-_SHARP_DPI = 200
-"""Pixels an inch of the picture in a notebook, which shows it at half that: sharp on any screen."""
 _VECTORS = 1_000
 """Tasks up to which an SVG or PDF holds each bar as a shape of its own."""
 _SEAMS, _PARTED = 100, 60
@@ -62,24 +56,7 @@ _MARKS = {"failed": "X", "cancelled": "o", "cold start": "^"}
 """Told apart by their shape, not by colour alone."""
 
 
-class Timeline(Figure):
-    """A figure that a notebook shows as it is; matplotlib's own show only once pyplot is set up there."""
-
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        picture = io.BytesIO()
-        # What the user's style says about saving figures is left out: the page is told this size.
-        self.savefig(
-            picture,
-            format="png",
-            dpi=_SHARP_DPI,
-            facecolor=self.get_facecolor(),
-            bbox_inches=self.bbox_inches,
-        )
-        width, height = (round(inches * _SHARP_DPI / 2) for inches in self.get_size_inches())
-        return picture.getvalue(), {"width": width, "height": height}
-
-
-def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> Timeline:
+def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> Shown:
     """The tasks of one job over time, and below how many ran at once.
 
     Args:
@@ -91,7 +68,7 @@ def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> Timeline:
     rows = arrange(spans)
     tall = min(max(_ROW * rows.total, _LEAST), _MOST)
     height = _TOP + tall + _GAP + _CURVE + _BOTTOM
-    figure = Timeline(figsize=(_WIDTH, height), facecolor=_PAPER)
+    figure = Shown(figsize=(_WIDTH, height), facecolor=_PAPER)
     upper, lower = figure.subplots(
         2,
         sharex=True,
@@ -117,7 +94,7 @@ def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> Timeline:
     return figure
 
 
-def _head(figure: Timeline, title: str, words: str, legend: list[Artist]) -> None:
+def _head(figure: Shown, title: str, words: str, legend: list[Artist]) -> None:
     x, height = _LEFT / _WIDTH, figure.get_figheight()
     figure.text(
         x, 1 - 0.3 / height, title, color=_INK, fontsize=13, fontweight="bold", va="center", parse_math=False

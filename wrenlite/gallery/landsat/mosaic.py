@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat.grid import Grid
 from wrenlite.gallery.landsat.ndvi import NODATA, SCALE
+from wrenlite.gallery.landsat.scene import Product
 from wrenlite.gallery.landsat.tasks import TileNdvi
 
 _CLOSE = 1e-3
@@ -40,7 +41,7 @@ class Mosaic:
         write_cog(path, self.values, self.grid, nodata=NODATA, tags=self._tags())
 
     def _tags(self) -> Mapping[str, str]:
-        synthetic = any(product.endswith("_SY") for product in self.products)
+        synthetic = any(Product.parse(product).synthetic for product in self.products)
         text = f"NDVI x {SCALE}, nodata {NODATA}, by wrenlite from {', '.join(self.products)}"
         return {"TIFFTAG_IMAGEDESCRIPTION": f"SYNTHETIC, not observed: {text}" if synthetic else text}
 

@@ -78,6 +78,11 @@ class Product:
         return cls(text, sensor, int(found["level"]), found["path"], found["row"], acquired, found["tier"])
 
     @property
+    def synthetic(self) -> bool:
+        """Whether wrenlite invented it: no real tier has this name."""
+        return self.tier == "SY"
+
+    @property
     def key(self) -> str:
         """The product's folder in the archive."""
         return (

@@ -1,0 +1,156 @@
+"""``wrenlite demo ndvi``: a place's season from all its scenes, and a map of the clearest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from wrenlite.errors import ConfigError
+from wrenlite.executor import Executor
+from wrenlite.gallery.checks import check_folder
+from wrenlite.gallery.landsat import catalog, figures, synthetic
+from wrenlite.gallery.landsat.catalog import Query
+from wrenlite.gallery.landsat.grid import TILE, windows
+from wrenlite.gallery.landsat.mosaic import Mosaic, mosaic
+from wrenlite.gallery.landsat.points import smooth
+from wrenlite.gallery.landsat.scene import Scene
+from wrenlite.gallery.landsat.synthetic import NOTICE as NOTICE
+from wrenlite.gallery.landsat.tasks import PointNdvi, grid_of, ndvi_point, ndvi_tile
+from wrenlite.job import Job
+
+SYNTHETIC, USGS = "synthetic", "usgs"
+"""Sources beside folders and addresses."""
+FIRST, LAST = date(2021, 1, 1), date(2023, 12, 31)
+"""The years of the synthetic archive."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A point on Earth with a name."""
+
+    name: str
+    lon: float
+    lat: float
+    truth: Callable[[date], float] | None = None
+    """NDVI there in the synthetic archive; None where nobody knows."""
+
+    @classmethod
+    def parse(cls, text: str) -> Spot:
+        """A place of the archive by its name, or ``LON,LAT`` in degrees. Raises ConfigError."""
+        if "," not in text:
+            place = synthetic.place(text)
+            return cls(place.title, place.lon, place.lat, place.truth)
+        try:
+            lon, lat = map(float, text.split(","))
+        except ValueError:
+            raise ConfigError(f"{text!r} is no place: give a name, or LON,LAT in degrees") from None
+        return cls(f"{lon:g}, {lat:g}", lon, lat)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found of a place."""
+
+    spot: Spot
+    points: list[PointNdvi]
+    """Of each scene, by date."""
+    clearest: Scene
+    map: Mosaic
+    files: list[Path]
+    jobs: list[Job]
+    """The scenes' and the map's."""
+
+    @property
+    def made_up(self) -> bool:
+        """Whether it is of the synthetic archive."""
+        return self.clearest.product.synthetic
+
+
+def find(source: str, spot: Spot, start: date = FIRST, end: date = LAST, cloud: float = 100.0) -> list[Scene]:
+    """The scenes of a spot, oldest first.
+
+    Args:
+        source: ``synthetic``, ``usgs`` (the public archive, asked through earth-search), or a folder or
+            ``s3://bucket/prefix`` with STAC items.
+        spot: where.
+        start: first day.
+        end: last day.
+        cloud: percent of a scene at most.
+
+    Raises:
+        ConfigError: there are none.
+        NotFound: no such archive.
+    """
+    query = Query((spot.lon, spot.lat), start, end, cloud)
+    if source == USGS:
+        scenes = catalog.search(query)
+    else:
+        scenes = catalog.stored(str(synthetic.archive()) if source == SYNTHETIC else source, query=query)
+    if not scenes:
+        raise ConfigError(
+            f"{source} has no scene of {spot.name} from {start} to {end} with at most {cloud:g} % of cloud"
+        )
+    return scenes
+
+
+def map_tiles(executor: Executor, scene: Scene, side: int = TILE) -> Job:
+    """NDVI of a whole scene, a task for each window of so many pixels; ``mosaic`` joins their values."""
+    return executor.map(partial(ndvi_tile, scene), windows(grid_of(scene), side), chunksize=1)
+
+
+def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -> Survey:
+    """NDVI of a spot in all its scenes, its season, and a map of the clearest scene.
+
+    Args:
+        executor: where to run.
+        spot: where.
+        scenes: all of them.
+        out: a folder for the files; made if missing.
+
+    Raises:
+        ConfigError: too few scenes show the spot for a curve.
+        StoreError: the folder cannot be written to.
+    """
+    check_folder(out)
+    check_reach(executor, scenes)
+    series = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat))
+    points = series.results()
+    curve = smooth(points)
+    clearest = min(scenes, key=lambda scene: 100.0 if scene.cloud is None else scene.cloud)
+    made_up = clearest.product.synthetic
+    note = " · SYNTHETIC, not observed" if made_up else ""
+    season = figures.season(points, curve, f"{spot.name}{note}", spot.truth if made_up else None)
+    tiles = map_tiles(executor, clearest)
+    laid = mosaic(tiles.results())
+    title = f"{spot.name}, {clearest.date:%d %B %Y}{note}"
+    files = [out / name for name in ("ndvi-season.png", "ndvi-map.png", "ndvi-map.tif")]
+    season.savefig(files[0], dpi=150)
+    figures.ndvi_map(laid.values, laid.grid, title).savefig(files[1], dpi=150)
+    laid.write(files[2])
+    points.sort(key=lambda point: point.date)
+    return Survey(spot, points, clearest, laid, files, [series, tiles])
+
+
+def check_reach(executor: Executor, scenes: Sequence[Scene]) -> None:
+    """Refuse scenes on this machine for workers that are elsewhere. Raises ConfigError."""
+    if executor.backend.prices and not all(scene.red.startswith("s3://") for scene in scenes):
+        raise ConfigError(
+            f"{scenes[0].red} lies here, where {executor.backend.name} cannot read it. Copy the "
+            "archive into a bucket that the function may read (wrenlite-setup --read BUCKET) and name that; "
+            "or take usgs"
+        )
+
+
+def listing(points: Sequence[PointNdvi]) -> str:
+    """A line a scene: date, NDVI, the scene's cloud, and its product."""
+    lines = ["date         NDVI  cloud  product"]
+    for point in points:
+        value = "hidden" if np.isnan(point.value) else f"{point.value:6.3f}"
+        cloud = "    ?" if point.cloud is None else f"{point.cloud:4.0f}%"
+        lines.append(f"{point.date}  {value}  {cloud}  {point.product}")
+    return "\n".join(lines)
