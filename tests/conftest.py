@@ -78,9 +78,18 @@ def radosgw(tmp_path_factory):
 @pytest.fixture(scope="session")
 def landsat_archive(tmp_path_factory):
     """The whole synthetic archive of Landsat scenes."""
-    from wrenlite.gallery.landsat import synthetic
+    from wrenlite.gallery.landsat.demo import archive
 
-    return synthetic.archive(tmp_path_factory.mktemp("landsat") / "archive")
+    with pytest.MonkeyPatch.context() as patch, wrenlite.Executor.local(2, progress=False) as executor:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return archive(executor)
+
+
+@pytest.fixture
+def landsat_cache(landsat_archive, monkeypatch):
+    """That archive lies in the user's cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(landsat_archive.parents[1]))
+    return landsat_archive
 
 
 @pytest.fixture

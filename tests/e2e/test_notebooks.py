@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_a_notebook_runs(file, tmp_path, monkeypatch):
+def test_a_notebook_runs(file, tmp_path, monkeypatch, landsat_cache):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     notebook = reduced(nbformat.read(file, 4))
     NotebookClient(
@@ -48,7 +48,7 @@ def test_what_is_kept_is_shown_by_nbconvert():
 
 
 def test_there_are_notebooks():
-    assert [file.stem for file in NOTEBOOKS] == ["01_hello", "02_fractals"]
+    assert [file.stem for file in NOTEBOOKS] == ["01_hello", "02_fractals", "03_landsat_ndvi"]
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)

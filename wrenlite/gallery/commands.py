@@ -354,7 +354,7 @@ def ndvi(
 
         spot = landsat.Spot.parse(place)
         check_folder(out)
-        scenes = landsat.find(source, spot, start.date(), end.date(), cloud)
+        scenes = landsat.find(executor, source, spot, start.date(), end.date(), cloud)
         found = landsat.survey(executor, spot, scenes, out)
         if found.made_up:
             click.echo(landsat.NOTICE)

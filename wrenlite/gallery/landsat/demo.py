@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,10 +72,18 @@ class Survey:
         return self.clearest.product.synthetic
 
 
-def find(source: str, spot: Spot, start: date = FIRST, end: date = LAST, cloud: float = 100.0) -> list[Scene]:
+def find(
+    executor: Executor,
+    source: str,
+    spot: Spot,
+    start: date = FIRST,
+    end: date = LAST,
+    cloud: float = 100.0,
+) -> list[Scene]:
     """The scenes of a spot, oldest first.
 
     Args:
+        executor: who is to read them, and makes the synthetic archive where there is none yet.
         source: ``synthetic``, ``usgs`` (the public archive, asked through earth-search), or a folder or
             ``s3://bucket/prefix`` with STAC items.
         spot: where.
@@ -83,14 +92,16 @@ def find(source: str, spot: Spot, start: date = FIRST, end: date = LAST, cloud: 
         cloud: percent of a scene at most.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are none, or the workers could not read them.
         NotFound: no such archive.
     """
     query = Query((spot.lon, spot.lat), start, end, cloud)
     if source == USGS:
         scenes = catalog.search(query)
     else:
-        scenes = catalog.stored(str(synthetic.archive()) if source == SYNTHETIC else source, query=query)
+        _check_reach(executor, source)
+        root = str(archive(executor)) if source == SYNTHETIC else source
+        scenes = catalog.stored(root, query=query)
     if not scenes:
         raise ConfigError(
             f"{source} has no scene of {spot.name} from {start} to {end} with at most {cloud:g} % of cloud"
@@ -117,7 +128,6 @@ def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -
         StoreError: the folder cannot be written to.
     """
     check_folder(out)
-    check_reach(executor, scenes)
     series = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat))
     points = series.results()
     curve = smooth(points)
@@ -136,13 +146,22 @@ def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -
     return Survey(spot, points, clearest, laid, files, [series, tiles])
 
 
-def check_reach(executor: Executor, scenes: Sequence[Scene]) -> None:
+def archive(executor: Executor) -> Path:
+    """The synthetic archive in the user's cache folder; made by the workers where there is none yet."""
+
+    def write_scene(work: tuple[str, synthetic.Job]) -> dict[str, Any]:
+        return synthetic.write(*work)
+
+    return synthetic.archive(run=lambda works: executor.map(write_scene, works).results())
+
+
+def _check_reach(executor: Executor, source: str) -> None:
     """Refuse scenes on this machine for workers that are elsewhere. Raises ConfigError."""
-    if executor.backend.prices and not all(scene.red.startswith("s3://") for scene in scenes):
+    if executor.backend.prices and not source.startswith("s3://"):
         raise ConfigError(
-            f"{scenes[0].red} lies here, where {executor.backend.name} cannot read it. Copy the "
-            "archive into a bucket that the function may read (wrenlite-setup --read BUCKET) and name that; "
-            "or take usgs"
+            f"the scenes of {source} lie on this machine, and {executor.backend.name} cannot read them. Copy "
+            "them into a bucket that the function may read (wrenlite-setup --read BUCKET), and name that; or "
+            "take usgs"
         )
 
 

@@ -19,13 +19,13 @@ from wrenlite.gallery.landsat.tasks import PointNdvi
 
 NDVI = LinearSegmentedColormap.from_list(
     "ndvi", ["#2b4a7d", "#8d7a66", "#d9c9a3", "#e9e6a8", "#8fbf5a", "#3b8a3c", "#0b4f26"]
-)
+).with_extremes(bad="#f2f3f5")
 """Water blue, bare ground brown, and ever greener: from ``LOW`` to ``HIGH``."""
-NDVI.set_bad("#f2f3f5")
 LOW, HIGH = -0.2, 0.9
 _INK, _CURVE, _TRUTH, _CLOUD = "#1f2933", "#2c7a3f", "#c2571a", "#9fb3c8"
 _COARSE_DPI = 110
 """Pixels an inch in a notebook, where a picture of noise is a large file."""
+_MAP_DPI = 80
 _MOST = 1_200
 """Pixels of a map's side: more than a page has."""
 
@@ -91,7 +91,7 @@ def ndvi_map(values: NDArray[Any], grid: Grid, title: str) -> Shown:
         size * step / 1000 for size, step in zip((grid.width, grid.height), grid.pixel, strict=True)
     )
     figure = Shown(figsize=(8.2, 1.0 + 6.4 * height / width), facecolor="white", layout="constrained")
-    figure.dpi_shown = _COARSE_DPI
+    figure.dpi_shown = _MAP_DPI
     axes = figure.subplots()
     image = axes.imshow(
         shown, cmap=NDVI, vmin=LOW, vmax=HIGH, extent=(0, width, height, 0), interpolation="nearest"

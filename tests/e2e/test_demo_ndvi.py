@@ -1,0 +1,101 @@
+"""``wrenlite demo ndvi``, as it is typed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from botocore.session import Session
+from click.testing import CliRunner
+from PIL import Image
+
+from wrenlite.cli import main
+from wrenlite.gallery.landsat.ndvi import NODATA
+
+COMMAND = str(Path(sys.executable).with_name("wrenlite"))
+
+
+def demo(*arguments):
+    env = {**os.environ, "WRENLITE_PROGRESS": "false"}
+    command = [COMMAND, "demo", "ndvi", *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def check_files(folder):
+    """The curve, the map, and the map's own pixels."""
+    for name in ("ndvi-season.png", "ndvi-map.png"):
+        with Image.open(folder / name) as picture:
+            assert np.asarray(picture.convert("RGB")).std() > 15
+    with rasterio.open(folder / "ndvi-map.tif") as dataset:
+        values = dataset.read(1)
+        assert dataset.overviews(1)
+        assert "SYNTHETIC" in dataset.tags()["TIFFTAG_IMAGEDESCRIPTION"]
+    return values[values != NODATA] / 10_000
+
+
+def test_a_place_of_the_archive(landsat_cache, tmp_path):
+    said = demo("--out", tmp_path / "new", "--rows", 3, "--workers", 2)
+    assert said.startswith("SYNTHETIC")
+    scene = r"^2021-\d\d-\d\d +(hidden|0\.\d{3}) +\d+%  LC08_L2SP_045033_\d{8}_\d{8}_02_SY$"
+    listed = re.findall(scene, said, re.MULTILINE)
+    assert len(listed) == 3
+    assert f"{tmp_path / 'new' / 'ndvi-map.tif'}\n" in said
+    assert re.search(r"^tasks +63 on 2 local workers$", said, re.M)
+    values = check_files(tmp_path / "new")
+    assert 0.2 < np.median(values) < 0.8
+    assert values.min() < 0, "water"
+
+
+def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
+    client = Session().create_client("s3")
+    client.create_bucket(Bucket="scenes")
+    few = landsat_cache / "collection02/level-2/standard/oli-tirs/2022/040/035"
+    for file in [landsat_cache / "items.json", *(path for path in few.rglob("*") if path.is_file())]:
+        key = f"landsat/{file.relative_to(landsat_cache)}"
+        client.put_object(Bucket="scenes", Key=key, Body=file.read_bytes())
+    said = demo(
+        *("--place", "death-valley", "--source", "s3://scenes/landsat", "--out", tmp_path),
+        *("--start", "2022-01-01", "--end", "2022-12-31"),
+    )
+    assert "2022-" in said
+    assert "2021-" not in said
+    assert np.median(check_files(tmp_path)) < 0.3, "a desert"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--place napa-valley", "there are coffee-triangle, napa"),
+        ("--place 10,10", "no scene of 10, 10"),
+        ("--place 10,north", "LON,LAT"),
+        ("--place 10,95", "latitude"),
+        ("--source /nowhere", "/nowhere"),
+        ("--start 2022-02-30", "2022-02-30"),
+        ("--start 2023-01-01 --end 2022-01-01", "ends before it starts"),
+        ("--start 2021-01-01 --end 2021-02-28", "a curve needs 5"),
+        ("--cloud 101", "0<=x<=100"),
+        ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
+        ("--workers 2 --aws", "not with --aws"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(arguments, words, landsat_cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(main, ["demo", "ndvi", *arguments.split()])
+    assert isinstance(ended.exception, SystemExit)
+    assert ended.exit_code in (1, 2)
+    assert words in ended.stderr
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_scenes_of_this_machine_are_refused_for_lambda(bed, landsat_cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(main, ["demo", "ndvi", "--aws"])
+    assert ended.exit_code == 1
+    assert "wrenlite-setup --read BUCKET" in ended.stderr
+    assert bed.counts().get("Invoke", 0) == 0
