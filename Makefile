@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test e2e full check bench bench-aws bench-panel bench-fractals aws-bed lab clean
+.PHONY: help demo test e2e full check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab clean
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
 	@echo "make test   the tests"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench-aws  requests, latency and CPU on the test bed"
 	@echo "make bench-panel  what the panel costs in a notebook"
 	@echo "make bench-fractals  the fractal kernels, the balance of a poster, a deep frame"
+	@echo "make bench-landsat  NDVI of a whole scene beside rio-tiler, odc-stac and stackstac; requests over S3"
 	@echo "make lab    JupyterLab on the notebooks"
 	@echo "make clean  remove .venv and everything that was made"
 
@@ -49,11 +50,17 @@ bench-panel: $(VENV)/done
 bench-fractals: $(VENV)/done
 	$(BIN)/python -m benchmarks.fractals $(ARGS)
 
+# The peers want other versions than ours are pinned to.
+bench-landsat:
+	$(MAKE) --no-print-directory VENV=.venv-landsat .venv-landsat/done
+	.venv-landsat/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench-landsat,dev]'
+	.venv-landsat/bin/python -m benchmarks.landsat $(ARGS)
+
 aws-bed: $(VENV)/done
 	@$(BIN)/python -m tests.aws.bed $(ARGS)
 
 lab: $(VENV)/done
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab,landsat]'
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
 $(VENV)/done: pyproject.toml constraints.txt
@@ -66,5 +73,5 @@ $(VENV)/done: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-landsat demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

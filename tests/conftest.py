@@ -41,7 +41,10 @@ def servers():
     return _servers
 
 
-_WITH = "numpy,PIL,py,pytest,_pytest,pluggy,iniconfig,packaging,pygments"
+_WITH = (
+    "numpy,PIL,rasterio,affine,attr,attrs,certifi,click,cligj,pyparsing,"
+    "py,pytest,_pytest,pluggy,iniconfig,packaging,pygments"
+)
 """What the layer has: these tests' own modules travel, and import pytest."""
 
 
