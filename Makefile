@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
 	@echo "make test   the tests"
-	@echo "make e2e    long tests as a user meets it: the wizard, notebooks, JupyterLab in Debian's Chromium"
+	@echo "make e2e    long tests as a user meets it: the wizard, the demo, notebooks, JupyterLab, scenes of Landsat"
 	@echo "make full   the tests with the slow matrices"
 	@echo "make check  linters, types, import layers, limits of size"
 	@echo "make bench  ours beside ProcessPoolExecutor and joblib"

@@ -13,6 +13,12 @@ import wrenlite
 from tests.machine import children_of, need
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "landsat_archive" in getattr(item, "fixturenames", ()):  # which takes its time
+            item.add_marker(pytest.mark.e2e)
+
+
 @pytest.fixture(autouse=True)
 def _no_user_settings(monkeypatch):
     for name in list(os.environ):

@@ -18,6 +18,8 @@ from PIL import Image
 
 from wrenlite.cli import main
 
+pytestmark = pytest.mark.e2e
+
 COMMAND = str(Path(sys.executable).with_name("wrenlite"))
 
 

@@ -19,6 +19,8 @@ from wrenlite.gallery.fractals.demo import POSTER, render
 from wrenlite.gallery.fractals.lsystems import random_fractals
 from wrenlite.gallery.fractals.tiling import plan
 
+pytestmark = pytest.mark.e2e
+
 ROOT = Path(__file__).parents[2]
 
 
