@@ -4,8 +4,8 @@ import pytest
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import mandelbrot
 from wrenlite.gallery.fractals.deep import DEEP
-from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts
-from wrenlite.gallery.fractals.tiling import assemble, plan, render
+from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts, render
+from wrenlite.gallery.fractals.tiling import assemble, plan
 
 EDGE = View(-0.00275, 0.78912, 0.125689, 1500, 1100, 800)
 WHOLE = View(-0.75, 0, 3.5, 1280, 720, 300)

@@ -333,7 +333,9 @@ def _poster(julia: str | None, palette: str, step: float | None, smoothness: int
 )
 @click.option("--start", type=_DAY, default="2021-01-01", show_default=True, help="First day.")
 @click.option("--end", type=_DAY, default="2023-12-31", show_default=True, help="Last day.")
-@click.option("--cloud", type=click.FloatRange(0, 100), default=100, help="Percent of a scene, at most.")
+@click.option(
+    "--cloud", type=click.FloatRange(0, 100), default=100, show_default=True, help="Percent, at most."
+)
 @click.option("--rows", type=click.IntRange(min=0), default=12, show_default=True, help="Scenes to list.")
 @_OUT
 @_where
@@ -359,6 +361,8 @@ def ndvi(
         if found.made_up:
             click.echo(landsat.NOTICE)
         click.echo(landsat.listing(found.points[:rows]))
+        for note in found.notes:
+            click.echo(note, err=True)
         for file in found.files:
             click.echo(str(file))
         _summarise(executor, *found.jobs)

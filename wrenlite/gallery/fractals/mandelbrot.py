@@ -43,17 +43,19 @@ def counts(tile: Tile) -> NDArray[np.uint16]:
     pass between two neighbouring points of a mesh's edge: the points that these hide in the mesh are
     said to be inside.
     """
-    return render((tile,))[0]
+    return render((tile,)).reshape(tile.height, tile.width)
 
 
-def render(piece: Sequence[Tile]) -> list[NDArray[np.uint16]]:
-    """The counts of each of one view's tiles.
+def render(piece: Sequence[Tile]) -> NDArray[np.uint16]:
+    """The counts of some of one view's tiles, shape (points,): tile after tile, each row by row.
 
-    They are iterated together: a long run costs less than many short ones.
+    They are iterated together: a long run costs less than many short ones. And they are one array, since one
+    that is large travels without being copied.
     """
     ends = itertools.accumulate(tile.width * tile.height for tile in piece)
     batches = itertools.groupby(zip(ends, piece, strict=True), lambda pair: (pair[0] - 1) // _TOGETHER)
-    return [field for _, batch in batches for field in _rendered([tile for _, tile in batch])]
+    fields = [field.ravel() for _, batch in batches for field in _rendered([tile for _, tile in batch])]
+    return np.concatenate(fields) if fields else np.empty(0, np.uint16)
 
 
 def _rendered(piece: Sequence[Tile]) -> list[NDArray[np.uint16]]:

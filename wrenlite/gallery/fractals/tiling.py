@@ -7,6 +7,7 @@ From it follows what each of many small tiles will cost, and they are packed int
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.escape import Floats, Places
-from wrenlite.gallery.fractals.mandelbrot import in_bulbs, render
+from wrenlite.gallery.fractals.mandelbrot import counts, in_bulbs
 from wrenlite.gallery.fractals.plane import INSIDE, Tile, View, tiles
 
 Piece = tuple[Tile, ...]
@@ -54,12 +55,13 @@ def plan(view: View, tasks: int) -> list[Piece]:
     return _packed(_priced(view, side), tasks)
 
 
-def assemble(view: View, pieces: Sequence[Piece], values: Iterable[Sequence[Field]]) -> Field:
+def assemble(view: View, pieces: Sequence[Piece], values: Iterable[Field]) -> Field:
     """The counts of the whole view, shape (height, width), from what ``render`` returned for each piece."""
     field = np.empty((view.height, view.width), np.uint16)
-    for piece, counts in zip(pieces, values, strict=True):
-        for tile, count in zip(piece, counts, strict=True):
-            field[tile.rows, tile.columns] = count
+    for piece, value in zip(pieces, values, strict=True):
+        ends = list(itertools.accumulate(tile.width * tile.height for tile in piece))
+        for tile, count in zip(piece, np.split(value, ends[:-1]), strict=True):
+            field[tile.rows, tile.columns] = count.reshape(tile.height, tile.width)
     return field
 
 
@@ -88,7 +90,7 @@ def _means(costs: Floats, rows: Places, columns: Places) -> Floats:
 
 def _costs(coarse: View) -> tuple[Floats, Floats]:
     """What points near each of a view's will cost, plain and with filling."""
-    (field,) = render((Tile(coarse, 0, 0, coarse.width, coarse.height),))
+    field = counts(Tile(coarse, 0, 0, coarse.width, coarse.height))
     inside = field == INSIDE
     iterations = np.where(inside, coarse.iters, field * (coarse.iters / (INSIDE - 1)))
     free = _free(coarse)

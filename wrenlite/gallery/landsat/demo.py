@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +14,7 @@ import numpy as np
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
-from wrenlite.gallery.checks import check_folder
+from wrenlite.figure import Shown
 from wrenlite.gallery.landsat import catalog, figures, synthetic
 from wrenlite.gallery.landsat.catalog import Query
 from wrenlite.gallery.landsat.grid import TILE, windows
@@ -23,6 +24,7 @@ from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.landsat.synthetic import NOTICE as NOTICE
 from wrenlite.gallery.landsat.tasks import PointNdvi, grid_of, ndvi_point, ndvi_tile
 from wrenlite.job import Job
+from wrenlite.store import LocalStore
 
 SYNTHETIC, USGS = "synthetic", "usgs"
 """Sources beside folders and addresses."""
@@ -59,17 +61,16 @@ class Survey:
 
     spot: Spot
     points: list[PointNdvi]
-    """Of each scene, by date."""
+    """Of each scene that could be read, by date."""
     clearest: Scene
     map: Mosaic
     files: list[Path]
+    notes: list[str]
+    """What was left out, and why."""
     jobs: list[Job]
     """The scenes' and the map's."""
-
-    @property
-    def made_up(self) -> bool:
-        """Whether it is of the synthetic archive."""
-        return self.clearest.product.synthetic
+    made_up: bool
+    """Scenes of the synthetic archive are among them."""
 
 
 def find(
@@ -117,33 +118,61 @@ def map_tiles(executor: Executor, scene: Scene, side: int = TILE) -> Job:
 def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -> Survey:
     """NDVI of a spot in all its scenes, its season, and a map of the clearest scene.
 
+    Scenes that cannot be read are left out, and the season where too few show the spot; ``notes`` say so.
+
     Args:
         executor: where to run.
         spot: where.
         scenes: all of them.
-        out: a folder for the files; made if missing.
+        out: a folder for the files.
 
     Raises:
-        ConfigError: too few scenes show the spot for a curve.
         StoreError: the folder cannot be written to.
+        What reading raises, where no scene can be read.
     """
-    check_folder(out)
-    series = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat))
-    points = series.results()
-    curve = smooth(points)
-    clearest = min(scenes, key=lambda scene: 100.0 if scene.cloud is None else scene.cloud)
-    made_up = clearest.product.synthetic
+    made_up = any(scene.product.synthetic for scene in scenes)
     note = " · SYNTHETIC, not observed" if made_up else ""
-    season = figures.season(points, curve, f"{spot.name}{note}", spot.truth if made_up else None)
+    series = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat))
+    points, notes = _readable(scenes, series)
+    files = []
+    try:
+        season = figures.season(points, smooth(points), f"{spot.name}{note}", spot.truth if made_up else None)
+        files.append(_save(season, out / "ndvi-season.png"))
+    except ConfigError as error:  # too few days: the table and the map are there all the same
+        notes.append(f"no season: {error}")
+    read = {point.product for point in points}
+    clearest = min((scene for scene in scenes if scene.product.id in read), key=_cloudiness)
     tiles = map_tiles(executor, clearest)
     laid = mosaic(tiles.results())
     title = f"{spot.name}, {clearest.date:%d %B %Y}{note}"
-    files = [out / name for name in ("ndvi-season.png", "ndvi-map.png", "ndvi-map.tif")]
-    season.savefig(files[0], dpi=150)
-    figures.ndvi_map(laid.values, laid.grid, title).savefig(files[1], dpi=150)
-    laid.write(files[2])
-    points.sort(key=lambda point: point.date)
-    return Survey(spot, points, clearest, laid, files, [series, tiles])
+    files.append(_save(figures.ndvi_map(laid.values, laid.grid, title), out / "ndvi-map.png"))
+    files.append(out / "ndvi-map.tif")
+    laid.write(files[-1])
+    return Survey(spot, points, clearest, laid, files, notes, [series, tiles], made_up)
+
+
+def _readable(scenes: Sequence[Scene], series: Job) -> tuple[list[PointNdvi], list[str]]:
+    """The points of those scenes that could be read, by date, and what was wrong with the others."""
+    series.wait()
+    failed = series.errors()
+    if len(failed) == len(scenes):
+        series.results()  # raises
+    found = [future.result() for number, future in enumerate(series) if number not in failed]
+    notes = [f"left out {scenes[number].product.id}: {error}" for number, error in sorted(failed.items())]
+    return sorted(found, key=lambda point: point.date), notes
+
+
+def _cloudiness(scene: Scene) -> float:
+    """Percent; of what nobody knows, all."""
+    return 100.0 if scene.cloud is None else scene.cloud
+
+
+def _save(figure: Shown, path: Path) -> Path:
+    """Write a figure, whole or not at all. Raises StoreError."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150)
+    LocalStore(path.parent).put(path.name, file.getvalue())
+    return path
 
 
 def archive(executor: Executor) -> Path:

@@ -45,7 +45,7 @@ def season(
     figure.dpi_shown = _COARSE_DPI
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     clear = [point for point in points if not np.isnan(point.value)]
-    cloud = np.array([point.cloud or 0.0 for point in clear])
+    cloud = np.array([100.0 if point.cloud is None else point.cloud for point in clear])
     spots: dict[str, Any] = {"s": 12 + 0.5 * (100 - cloud), "alpha": 0.75, "edgecolor": "white"}
     upper.scatter(
         [point.date for point in clear],
@@ -55,7 +55,11 @@ def season(
         **spots,
     )
     days, values = curve.daily()
-    upper.plot(days, values, color=_CURVE, label="smoothing spline")
+    for blind in (False, True):  # what the curve does between far-off scenes is a guess, and drawn as one
+        hidden_days = np.array([any(gap[0] < day < gap[1] for gap in curve.gaps) for day in days])
+        part = np.where(hidden_days == blind, values, np.nan)
+        line: dict[str, Any] = {"linestyle": ":", "alpha": 0.8} if blind else {"label": "smoothing spline"}
+        upper.plot(days, part, color=_CURVE, **line)
     if truth is not None:
         known = [truth(day) for day in days]
         upper.plot(days, known, "--", color=_TRUTH, linewidth=1.2, label="truth (synthetic)")
@@ -63,7 +67,7 @@ def season(
     upper.set_ylabel("NDVI")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     every = [point.date for point in points]
-    lower.bar(every, [point.cloud or 0.0 for point in points], width=6, color=_CLOUD)
+    lower.bar(every, [point.cloud or 0.0 for point in points], width=6, color=_CLOUD)  # none where unknown
     hidden = [point.date for point in points if np.isnan(point.value)]
     lower.plot(hidden, [0.0] * len(hidden), "x", color=_INK, markersize=4)
     lower.set_ylabel("cloud %")
@@ -109,7 +113,7 @@ def globe(places: Iterable[Place]) -> Shown:
     axes = figure.subplots()
     for number, place in enumerate(places):
         axes.plot(place.lon, place.lat, "o", color=_TRUTH)
-        beside = (6, -12 if number % 2 else 6)  # neighbours' names are not to hide each other
+        beside = (8, -14 if number % 2 else 8)  # neighbours' names are not to hide each other
         style: dict[str, Any] = {"textcoords": "offset points", "fontsize": "small", "color": _INK}
         axes.annotate(place.title, (place.lon, place.lat), beside, **style)
     axes.set(xlim=(-180, 180), ylim=(-90, 90), aspect="equal")
