@@ -37,3 +37,16 @@ def test_the_palette_chooser_and_the_julia_slider(notebook):
     expect(picture).not_to_have_attribute("src", before)
     opened.screenshot("julia")
     assert opened.errors() == []
+
+
+def test_seasons_and_a_map_from_an_archive_that_is_made_first(notebook):
+    code = sources("03_landsat_ndvi")
+    opened = notebook(*code)
+    opened.run(timeout=120)
+    table, seasons = where(code, "background_gradient"), where(code, "curve.daily()")
+    expect(opened.outputs(table, "table tbody tr")).to_have_count(16)
+    assert "SYNTHETIC" in opened.text(table)
+    expect(opened.outputs(seasons, "img")).to_have_count(4)
+    assert opened.wait_for(where(code, "ndvi_map("), "img").bounding_box()["width"] > 400
+    opened.screenshot()
+    assert opened.errors() == []

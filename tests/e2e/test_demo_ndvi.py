@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,12 +20,17 @@ from wrenlite.gallery.landsat.ndvi import NODATA
 COMMAND = str(Path(sys.executable).with_name("wrenlite"))
 
 
-def demo(*arguments):
+def run(*arguments):
+    """The command's end: it has worked, and said what it left out."""
     env = {**os.environ, "WRENLITE_PROGRESS": "false"}
     command = [COMMAND, "demo", "ndvi", *map(str, arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    return ended
+
+
+def demo(*arguments):
+    return run(*arguments).stdout
 
 
 def check_files(folder):
@@ -50,6 +56,23 @@ def test_a_place_of_the_archive(landsat_cache, tmp_path):
     values = check_files(tmp_path / "new")
     assert 0.2 < np.median(values) < 0.8
     assert values.min() < 0, "water"
+
+
+def test_without_a_season_there_is_still_a_table_and_a_map(landsat_cache, tmp_path):
+    ended = run("--out", tmp_path, "--start", "2021-01-20", "--end", "2021-04-30")
+    assert re.search(r"^no season: \d days? .*a curve needs 5", ended.stderr, re.MULTILINE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ndvi-map.png", "ndvi-map.tif"]
+
+
+def test_a_scene_that_cannot_be_read_is_left_out_and_said(landsat_archive, tmp_path):
+    copied = tmp_path / "archive"
+    few = "collection02/level-2/standard/oli-tirs/2022/040/035"
+    shutil.copytree(landsat_archive / few, copied / few)
+    broken = sorted((copied / few).rglob("*_SR_B4.TIF"))[3]
+    broken.write_bytes(b"nothing that GDAL knows")
+    ended = run("--place", "death-valley", "--source", copied, "--out", tmp_path / "out")
+    assert f"left out {broken.parent.name}: " in ended.stderr
+    check_files(tmp_path / "out")
 
 
 def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
@@ -78,7 +101,6 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--source /nowhere", "/nowhere"),
         ("--start 2022-02-30", "2022-02-30"),
         ("--start 2023-01-01 --end 2022-01-01", "ends before it starts"),
-        ("--start 2021-01-01 --end 2021-02-28", "a curve needs 5"),
         ("--cloud 101", "0<=x<=100"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
         ("--workers 2 --aws", "not with --aws"),
