@@ -22,6 +22,7 @@ import numpy as np
 import wrenlite
 from benchmarks.landsat_peers import CONTESTANTS
 from tests.aws.bed.remote import RemoteBed
+from wrenlite.deploy import packaging
 from wrenlite.gallery.landsat import catalog, ndvi, synthetic, tasks
 from wrenlite.gallery.landsat.grid import TILE, Window, windows
 from wrenlite.gallery.landsat.places import PLACES
@@ -30,6 +31,8 @@ from wrenlite.gallery.landsat.scene import Scene
 ROUNDS = 3
 LATENCY_S = 0.020
 BUCKET = "landsat"
+AGREED = 1e-6
+"""NDVI by which the oracles may differ."""
 
 
 def made(folder: Path, side: int) -> Scene:
@@ -249,18 +252,20 @@ def memory() -> None:
 
 
 def layer() -> None:
-    """What the workers need, unzipped, for Lambda's platform."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--target", folder]
-        command += ["--only-binary", ":all:", "--python-platform", "x86_64-manylinux_2_34"]
-        subprocess.run([*command, "--python-version", "3.13", "numpy", "rasterio"], check=True)
-        files = [file for file in Path(folder).rglob("*") if file.is_file()]
-        size = sum(file.stat().st_size for file in files)
-    print(f"\nA layer with numpy and rasterio: {size / 1e6:.0f} MB unzipped, of 250")
+    """The layer that wrenlite-setup uploads unless told otherwise: the same packages, by the same builder."""
+    wanted = packaging.choose((), python="3.13", architecture="x86_64").requirements
+    built = packaging.build(wanted, python="3.13", architecture="x86_64")
+    print(
+        f"\nA layer with {', '.join(wanted)}: {len(built.content) / 2**20:.0f} MB zipped,"
+        f" {built.unpacked / 2**20:.0f} unzipped, of {packaging.UNPACKED_BYTES / 2**20:.0f}"
+    )
 
 
 def oracles() -> None:
-    """NDVI beside spyndex and rio-tiler's expression, on real pixels where they are, else on random ones."""
+    """NDVI beside spyndex and rio-tiler's expression, on real pixels where they are, else on random ones.
+
+    Exits with an error where one is further off than 1e-6, a hundredth of what the int16 tiles can tell.
+    """
     import spyndex
     from rio_tiler.models import ImageData
 
@@ -283,7 +288,10 @@ def oracles() -> None:
     tiler = image.apply_expression("(b2-b1)/(b2+b1)").array[0].data[good]
     print(f"\nLargest differences on {good.sum():,} {what}")
     for name, other in (("spyndex", theirs), ("rio-tiler's expression", tiler)):
-        print(f"  {name:<24}{np.abs(mine - other).max():.1e}")
+        off = np.abs(mine - other).max()
+        print(f"  {name:<24}{off:.1e}")
+        if not off <= AGREED:  # nor NaN
+            raise SystemExit(f"NDVI is {off:.1e} off {name}'s: more than {AGREED:.0e}")
 
 
 PARTS = {
