@@ -27,9 +27,9 @@ NAPA = PLACES["napa"]
 def small(tmp_path_factory):
     """An archive of three scenes."""
     folder = tmp_path_factory.mktemp("small") / "archive"
-    few = [synthetic.Job("napa", day) for day in NAPA.dates[14:17]]
+    few = [synthetic.Pass("napa", day) for day in NAPA.dates[14:17]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "jobs", lambda: few)
+        patch.setattr(synthetic, "passes", lambda: few)
         return synthetic.archive(folder)
 
 
@@ -129,8 +129,8 @@ def test_tasks_map_on_workers(place, small):
 def test_the_archive_itself_can_be_mapped(tmp_path, monkeypatch):
     import wrenlite
 
-    few = [synthetic.Job("napa", day, side=64) for day in NAPA.dates[:3]]
-    monkeypatch.setattr(synthetic, "jobs", lambda: few)
+    few = [synthetic.Pass("napa", day, side=64) for day in NAPA.dates[:3]]
+    monkeypatch.setattr(synthetic, "passes", lambda: few)
     with wrenlite.Executor.local(2, progress=False) as executor:
         made = synthetic.archive(
             tmp_path / "mapped",

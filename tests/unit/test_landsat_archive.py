@@ -106,33 +106,16 @@ def test_metadata_agree_with_the_pixels(landsat_archive, scenes):
 
 
 def test_the_same_seed_makes_the_same_files(landsat_archive, tmp_path, scenes):
-    job = synthetic.jobs(["napa"])[7]
-    synthetic.write(str(tmp_path), job)
-    for file in (tmp_path / job.product.key).iterdir():
-        assert file.read_bytes() == (landsat_archive / job.product.key / file.name).read_bytes()
+    one = synthetic.passes(["napa"])[7]
+    synthetic.write(str(tmp_path), one)
+    for file in (tmp_path / one.product.key).iterdir():
+        assert file.read_bytes() == (landsat_archive / one.product.key / file.name).read_bytes()
 
 
 def test_an_archive_that_is_there_is_taken(landsat_archive):
     before = (landsat_archive / "items.json").stat().st_mtime_ns
     assert synthetic.archive(landsat_archive) == landsat_archive
     assert (landsat_archive / "items.json").stat().st_mtime_ns == before
-
-
-def test_an_archive_made_by_a_map_and_one_that_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic, "jobs", lambda: [synthetic.Job("napa", NAPA.dates[0], side=64)])
-    with pytest.raises(ZeroDivisionError):
-        synthetic.archive(tmp_path / "bad", run=lambda pairs: 1 / 0)
-    assert list(tmp_path.iterdir()) == []
-    made = synthetic.archive(tmp_path / "good", run=lambda pairs: [synthetic.write(*pair) for pair in pairs])
-    assert len(catalog.stored(str(made))) == 1
-    assert [each.name for each in tmp_path.iterdir()] == ["good"]
-
-
-def test_a_folder_with_something_else_in_it(tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match=r"has other files and no items\.json"):
-        synthetic.archive(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_place_that_is_none():

@@ -264,7 +264,7 @@ def test_known_ids_need_no_service():
 
 def test_items_of_a_folder(landsat_archive):
     scenes = catalog.stored(str(landsat_archive))
-    assert len(scenes) == len(synthetic.jobs())
+    assert len(scenes) == len(synthetic.passes())
     assert [scene.date for scene in scenes] == sorted(scene.date for scene in scenes)
     napa = synthetic.place("napa")
     query = Query((napa.lon, napa.lat), date(2022, 1, 1), date(2022, 12, 31), cloud=30)
@@ -276,7 +276,7 @@ def test_items_of_a_folder(landsat_archive):
 
 def test_items_that_lie_beside_their_scenes(landsat_archive, tmp_path):
     folder = landsat_archive / "collection02"
-    assert len(catalog.stored(str(folder))) == len(synthetic.jobs())
+    assert len(catalog.stored(str(folder))) == len(synthetic.passes())
     one = catalog.stored(str(folder))[0]
     assert one == catalog.stored(str(landsat_archive))[0].__class__.at(
         str(landsat_archive), one.product, cloud=one.cloud

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -33,7 +33,7 @@ try:
     import rasterio.shutil
     import rasterio.windows
     from rasterio.enums import Resampling
-    from rasterio.errors import RasterioError, RasterioIOError
+    from rasterio.errors import RasterioError
     from rasterio.session import DummySession  # GDAL finds credentials itself, without boto3
 except ImportError as missing:
     raise PackageMissing(
@@ -233,9 +233,23 @@ def write_cog(
         nodata: what stands for no data; overviews leave it out.
         tags: texts to keep in the file.
         overviews: how they are made: ``average``, or ``nearest`` for bits.
+
+    Raises StoreError where the file cannot be written, or the disk is full.
     """
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        partial.write_bytes(_cog(values, grid, nodata, tags or {}, overviews))
+        partial.replace(target)
+    except (RasterioError, OSError) as error:
+        raise StoreError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _cog(values: NDArray[Any], grid: Grid, nodata: float, tags: Mapping[str, str], overviews: str) -> bytes:
+    """What is to be in the file. In memory, as GDAL tells of a full disk by any kind of error, or none."""
     profile = {
         "driver": "GTiff",
         "dtype": values.dtype,
@@ -252,15 +266,10 @@ def write_cog(
         "compress": "DEFLATE",
         "overview_resampling": overviews.upper(),
     }
-    try:
-        with rasterio.MemoryFile() as memory:
-            with memory.open(**profile) as dataset:
-                dataset.write(values, 1)
-                dataset.update_tags(**(tags or {}))
-            with memory.open() as dataset:
-                rasterio.shutil.copy(dataset, partial, **options)
-        partial.replace(target)
-    except RasterioIOError as error:
-        raise StoreError(f"cannot write {target}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with rasterio.MemoryFile() as memory, rasterio.MemoryFile() as made:
+        with memory.open(**profile) as dataset:
+            dataset.write(values, 1)
+            dataset.update_tags(**tags)
+        with memory.open() as dataset:
+            rasterio.shutil.copy(dataset, made.name, **options)
+        return bytes(made.getbuffer())

@@ -3,15 +3,21 @@
 Nothing in it was observed. Keys, file formats, metadata and quality bits are those of ``usgs-landsat``, so
 that the same code reads both. Product ids end in ``_SY``, which no real tier is called, and every file that
 can carry a text says what it is.
+
+The archive's numbers come in steps of 0.007 of reflectance, more than the sensor's noise of 0.0025, so that a
+place has some tens of distinct NDVI values: steps of half that make 41.6 MB of 36.3, and 40 is the most that
+a demonstration should leave in a cache. Scenes of ``whole_scene`` are as fine as true ones.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterable
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -21,7 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, StoreError
+from wrenlite.gallery.checks import check_folder
 from wrenlite.gallery.landsat import papers, weather
 from wrenlite.gallery.landsat.grid import Grid, Window
 from wrenlite.gallery.landsat.landscape import Country, Cover, Map, country
@@ -40,11 +47,13 @@ _NOISE = 0.0025
 """Reflectance: the sensor's."""
 _COARSE = 256
 """Step of the archive's numbers, 0.007 of reflectance, which halves its size; whole scenes have step 1."""
+_LEFT_S = 3600.0
+"""Age from which a partial archive is one of a run that was killed: a hundred times what a run takes."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One scene to write: what a worker is given."""
+class Pass:
+    """One pass of the satellite over a place, which is one scene to write: what a worker is given."""
 
     place: str
     day: date
@@ -60,9 +69,9 @@ class Job:
         )
 
 
-def jobs(places: Iterable[str] = PLACES) -> list[Job]:
+def passes(places: Iterable[str] = PLACES) -> list[Pass]:
     """All scenes of the archive."""
-    return [Job(place, day) for place in places for day in PLACES[place].dates]
+    return [Pass(place, day) for place in places for day in PLACES[place].dates]
 
 
 def place(name: str) -> Place:
@@ -85,30 +94,64 @@ def archive(
 
     Args:
         folder: where; default: the user's cache folder. What is there and whole is taken as it is.
-        run: how to call ``write`` with each of many ``(folder, job)``, such as
+        run: how to call ``write`` with each of many ``(folder, a pass)``, such as
             ``lambda pairs: executor.map(lambda pair: write(*pair), pairs).results()``; default: one by one.
 
-    Raises ConfigError where the folder has something else in it.
+    What runs that were killed left beside it goes after an hour. Raises ConfigError where the folder has
+    something else in it, StoreError where it cannot be made or the disk is full.
     """
     target = Path(folder) if folder is not None else _cache() / f"landsat-synthetic-{VERSION}"
-    if (target / papers.ITEMS).exists():
+    if _made_already(target):
         return target
-    if target.is_dir() and any(target.iterdir()):
-        raise ConfigError(
-            f"{target} has other files and no {papers.ITEMS}: give a folder that is empty or new"
-        )
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        pairs = [(str(partial), job) for job in jobs()]
+    check_folder(target.parent)
+    with _partial(target) as partial:
+        pairs = [(str(partial.absolute()), each) for each in passes()]
         items = list(run(pairs)) if run else [write(*pair) for pair in pairs]
-        (partial / "README.txt").write_text(f"{NOTICE}\n")
-        (partial / papers.ITEMS).write_text(json.dumps(papers.collection(items, NOTICE)))
-        _publish(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with _mistakes(target):
+            (partial / "README.txt").write_text(f"{NOTICE}\n")
+            (partial / papers.ITEMS).write_text(json.dumps(papers.collection(items, NOTICE)))
+            _publish(partial, target)
     return target
+
+
+def _made_already(target: Path) -> bool:
+    """Whether the archive is there. Raises ConfigError where something else is, StoreError for a file."""
+    with _mistakes(target), suppress(FileNotFoundError):
+        if any(target.iterdir()):
+            if not (target / papers.ITEMS).exists():  # asked last: others may publish at any time
+                raise ConfigError(
+                    f"{target} has other files and no {papers.ITEMS}: give a folder that is empty or new"
+                )
+            return True
+    return False
+
+
+@contextmanager
+def _partial(target: Path) -> Iterator[Path]:
+    """A folder beside the target, of this call alone, to make it in; gone in the end.
+
+    It loses its name before its files go, so that workers which still write fail, and bring nothing back.
+    """
+    prefix = f".{target.name}.wrenlite-"
+    with _mistakes(target):
+        _sweep(target.parent, prefix)
+        outer = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+        inner = outer / target.name  # a folder with the usual permissions, which mkdtemp's has not
+        inner.mkdir()
+    try:
+        yield inner
+    finally:
+        with suppress(OSError):
+            inner.rename(outer / f"{target.name}~")
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Remove what runs that were killed have left."""
+    for left in folder.iterdir():
+        with suppress(OSError):  # another process removes it just now
+            if left.name.startswith(prefix) and time.time() - left.stat().st_mtime > _LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _publish(partial: Path, target: Path) -> None:
@@ -122,6 +165,17 @@ def _publish(partial: Path, target: Path) -> None:
             raise
 
 
+@contextmanager
+def _mistakes(target: Path) -> Iterator[None]:
+    """The system's errors as StoreError, which names the folder."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
+
+
 def _cache() -> Path:
     import platformdirs
 
@@ -132,27 +186,41 @@ def whole_scene(folder: str | Path, name: str = "napa", side: int = 2048, day: d
     """One larger scene, written on demand: 7,600 pixels a side are a whole one: a minute or two, and 5 GB.
 
     Its numbers are as fine as true ones, so that it takes as long to read. Its id is that of the archive's
-    scene of that day, so give it another folder.
+    scene of that day, so give it another folder. Raises StoreError where that cannot be written to.
     """
-    clear = min(place(name).dates, key=lambda each: _share(Job(name, each)))
-    job = Job(name, day or clear, side, step=1)
-    item = write(str(folder), job)
-    return Scene.at(str(folder), job.product, cloud=item["properties"]["eo:cloud_cover"])
+    clear = min(place(name).dates, key=lambda each: _share(Pass(name, each)))
+    made = Pass(name, day or clear, side, step=1)
+    check_folder(folder)
+    item = write(str(folder), made)
+    return Scene.at(str(folder), made.product, cloud=item["properties"]["eo:cloud_cover"])
 
 
-def write(folder: str, job: Job) -> dict[str, Any]:
-    """Write one scene's files below a folder; returns its STAC item."""
+def write(folder: str, one: Pass) -> dict[str, Any]:
+    """Write one scene's files below a folder, which has to be there; returns its STAC item.
+
+    Raises StoreError where the folder is not there any more, or the disk is full.
+    """
+    made = _make(one)
+    report = papers.Report(one.product, made.grid, made.cloud, PLACES[one.place].title, NOTICE)
+    here = Path(folder)
+    with _mistakes(here / one.product.key):
+        for part in one.product.key.split("/"):  # not by mkdir(parents=True), which would make the folder too
+            here /= part
+            here.mkdir(exist_ok=True)
+        _write(here, made, report)
+    return report.item(f"./{one.product.key}/")
+
+
+def _write(here: Path, made: _Made, report: papers.Report) -> None:
+    """A scene's files into its folder."""
     from PIL import Image
 
     from wrenlite.gallery.landsat.reader import write_cog
 
-    made = _make(job)
-    product = job.product
-    target = Path(folder) / product.key
-    target.mkdir(parents=True, exist_ok=True)
+    product = report.product
     for what, values in made.files.items():
         write_cog(
-            target / product.file(f"{what}.TIF"),
+            here / product.file(f"{what}.TIF"),
             values,
             made.grid,
             nodata=1 if what == "QA_PIXEL" else FILL,
@@ -163,12 +231,10 @@ def write(folder: str, job: Job) -> dict[str, Any]:
     thumbnail = Image.fromarray(made.picture)
     thumbnail.thumbnail((192, 192))
     thumbnail.save(small, "JPEG", quality=75, comment=NOTICE)
-    (target / product.file("thumb_small.jpeg")).write_bytes(small.getvalue())
-    report = papers.Report(product, made.grid, made.cloud, PLACES[job.place].title, NOTICE)
-    (target / product.file("MTL.json")).write_text(json.dumps(report.mtl()))
-    (target / product.file("MTL.txt")).write_text(report.mtl_text())
-    (target / product.file("SR_stac.json")).write_text(json.dumps(report.item("./")))
-    return report.item(f"./{product.key}/")
+    (here / product.file("thumb_small.jpeg")).write_bytes(small.getvalue())
+    (here / product.file("MTL.json")).write_text(json.dumps(report.mtl()))
+    (here / product.file("MTL.txt")).write_text(report.mtl_text())
+    (here / product.file("SR_stac.json")).write_text(json.dumps(report.item("./")))
 
 
 @dataclass(frozen=True)
@@ -186,34 +252,34 @@ def _country(name: str, side: int) -> Country:
     return country(PLACES[name].style, side, PLACES[name].seed)
 
 
-def _share(job: Job) -> float:
+def _share(one: Pass) -> float:
     """Share of cloud of a day: from its month's mean, with days that are clearer and duller than that."""
-    mean = PLACES[job.place].cloudy[job.day.month - 1]
-    return float(_rng(job, 0).beta(1.6 * mean, 1.6 * (1 - mean)))
+    mean = PLACES[one.place].cloudy[one.day.month - 1]
+    return float(_rng(one, 0).beta(1.6 * mean, 1.6 * (1 - mean)))
 
 
-def _rng(job: Job, purpose: int) -> Generator:
-    return np.random.default_rng((PLACES[job.place].seed, job.day.toordinal(), purpose))
+def _rng(one: Pass, purpose: int) -> Generator:
+    return np.random.default_rng((PLACES[one.place].seed, one.day.toordinal(), purpose))
 
 
-def _make(job: Job) -> _Made:
+def _make(one: Pass) -> _Made:
     """One day over one place."""
-    where, rng = PLACES[job.place], _rng(job, 1)
-    around = job.side + 2 * _JITTER
+    where, rng = PLACES[one.place], _rng(one, 1)
+    around = one.side + 2 * _JITTER
     corner = where.corner(around)
     column, row = rng.integers(0, 2 * _JITTER + 1, 2)
-    window = Window(int(column), int(row), job.side, job.side)
+    window = Window(int(column), int(row), one.side, one.side)
     grid = Grid(32600 + where.zone, *corner, (30.0, 30.0), around, around).part(window)
-    land = _country(job.place, around)
-    cut = (slice(window.row, window.row + job.side), slice(window.column, window.column + job.side))
-    green = _greenness(where, land, (job.day - START).days)[cut]
+    land = _country(one.place, around)
+    cut = (slice(window.row, window.row + one.side), slice(window.column, window.column + one.side))
+    green = _greenness(where, land, (one.day - START).days)[cut]
     ground = _ground(green, land.shade[cut], land.bright[cut])
-    day = weather.sky(green.shape, _share(job), rng)
+    day = weather.sky(green.shape, _share(one), rng)
     fill = ~weather.footprint(green.shape, rng)
     water = land.cover[cut] == Cover.WATER
     quality = weather.quality(day, water, fill)
-    red, nir, saturated = _numbers(weather.seen(ground, day), fill, job.step, rng)
-    few = (..., *(slice(None, None, max(1, job.side // 512)),) * 2)
+    red, nir, saturated = _numbers(weather.seen(ground, day), fill, one.step, rng)
+    few = (..., *(slice(None, None, max(1, one.side // 512)),) * 2)
     picture = weather.picture(ground[few], green[few], water[few], where.style.soil, day.part(few))
     picture[fill[few]] = 0
     files = {"SR_B4": red, "SR_B5": nir, "QA_PIXEL": quality, "QA_RADSAT": saturated}
