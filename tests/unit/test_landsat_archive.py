@@ -145,7 +145,9 @@ def test_the_truth_is_in_the_pixels(scenes, place):
     assert np.abs(off).max() < 0.05
 
 
-RMSE = {"coffee-triangle": 0.035, "napa": 0.03, "death-valley": 0.012, "sula-vineyard": 0.035}
+# Measured: 0.0239, 0.0225, 0.0086, 0.0198. A tenth more is for other versions of numpy, whose random numbers
+# make the archive, and of scipy.
+RMSE = {"coffee-triangle": 0.0263, "napa": 0.0248, "death-valley": 0.0095, "sula-vineyard": 0.0218}
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
@@ -155,7 +157,7 @@ def test_the_spline_recovers_the_truth(scenes, place):
     truth = np.array([place.truth(day) for day in days])
     rmse = np.sqrt(np.mean((curve - truth) ** 2))
     assert rmse < RMSE[place.name]
-    assert rmse < 0.5 * truth.std()
+    assert rmse < 0.5 * truth.std()  # a straight line through the mean has 1
 
 
 def point(day, value, cloud=0.0):
@@ -175,6 +177,14 @@ def test_days_with_two_scenes_count_once_and_masked_ones_not():
     curve = points.smooth(found, stiffness=1e-3)
     assert (curve.used, curve.start, curve.end) == (6, date(2022, 1, 1), date(2022, 2, 20))
     assert curve.at([date(2022, 1, 11)])[0] == pytest.approx(0.6, abs=1e-3)
+
+
+def test_a_curve_knows_its_gaps():
+    days = [0, 20, 80, 141, 160, 161, 300]
+    found = [point(day, 0.5) for day in days] + [point(day, np.nan) for day in range(165, 300, 16)]
+    found += [point(day, np.nan) for day in (-90, 400)]  # no curve there
+    gaps = points.smooth(found[::-1]).gaps
+    assert [tuple((day - date(2022, 1, 1)).days for day in gap) for gap in gaps] == [(80, 141), (161, 300)]
 
 
 def test_too_few_points_for_a_curve():
