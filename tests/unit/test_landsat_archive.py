@@ -15,7 +15,7 @@ from wrenlite.gallery.landsat import catalog, mtl, ndvi, points, synthetic, task
 from wrenlite.gallery.landsat import grid as grids
 from wrenlite.gallery.landsat.mosaic import mosaic
 from wrenlite.gallery.landsat.places import PLACES
-from wrenlite.gallery.landsat.tasks import PointNdvi, Timing
+from wrenlite.gallery.landsat.tasks import PointNdvi, TileNdvi, Timing
 
 NAPA = PLACES["napa"]
 
@@ -224,7 +224,7 @@ def test_a_mosaic_is_the_single_pass_bit_for_bit(scenes):
 def test_a_mosaic_of_two_dates_keeps_the_first_where_both_have_values(scenes):
     first, second = sorted(of(scenes, NAPA), key=lambda scene: scene.cloud)[4:6]
     tiles = [tasks.ndvi_tile(scene, tasks.grid_of(scene).window) for scene in (first, second)]
-    made = mosaic(tiles)
+    made = mosaic(tile for tile in tiles)
     assert made.grid.width >= 272
     left, top = (
         round((tiles[0].grid.west - made.grid.west) / 30),
@@ -275,6 +275,17 @@ def test_another_lattice_makes_no_mosaic(scenes):
         mosaic([tile, shifted])
     with pytest.raises(ConfigError, match="no tiles"):
         mosaic([])
+
+
+def test_tiles_too_far_apart_make_no_mosaic():
+    grid = grids.Grid(32610, 600_015.0, 4_000_005.0, (30.0, 30.0), 8, 8)
+    values = np.zeros((8, 8), np.int16)
+    here = TileNdvi("p", date(2022, 1, 1), values, grid, 0.0, 0.0, ndvi.Stats(0, 0, 0), None, Timing(0, 0, 0))
+    far = dataclasses.replace(
+        here, grid=dataclasses.replace(grid, west=grid.west + 3e7, north=grid.north - 2.4e7)
+    )
+    with pytest.raises(ConfigError, match=r"1,000,008 x 800,008 pixels and take 4,470\.4 GB of memory"):
+        mosaic([here, far])
 
 
 def test_planning_needs_numpy_only(script):

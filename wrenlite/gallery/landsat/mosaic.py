@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from wrenlite.gallery.landsat.grid import Grid
 from wrenlite.gallery.landsat.ndvi import NODATA, SCALE
 from wrenlite.gallery.landsat.scene import Product
 from wrenlite.gallery.landsat.tasks import TileNdvi
+from wrenlite.local import memory_bytes
 
 _CLOSE = 1e-3
 """Of a pixel, by which corners may miss the lattice through rounding."""
@@ -46,11 +47,13 @@ class Mosaic:
         return {"TIFFTAG_IMAGEDESCRIPTION": f"SYNTHETIC, not observed: {text}" if synthetic else text}
 
 
-def mosaic(tiles: Sequence[TileNdvi]) -> Mosaic:
+def mosaic(tiles: Iterable[TileNdvi]) -> Mosaic:
     """Lay tiles beside each other. Where they overlap the first usable value stays: the best scene first.
 
-    Raises ConfigError for no tiles, for tiles of several UTM zones, and for grids that share no lattice.
+    Raises ConfigError for no tiles, for tiles of several UTM zones, for grids that share no lattice, and for
+    tiles so far apart that what lies between them fills this machine's memory.
     """
+    tiles = list(tiles)
     if not tiles:
         raise ConfigError("there are no tiles to lay out")
     first = tiles[0].grid
@@ -58,6 +61,7 @@ def mosaic(tiles: Sequence[TileNdvi]) -> Mosaic:
     left, top = min(place[0] for place in places), min(place[1] for place in places)
     right = max(place[0] + tile.grid.width for place, tile in zip(places, tiles, strict=True))
     bottom = max(place[1] + tile.grid.height for place, tile in zip(places, tiles, strict=True))
+    _check_size(bottom - top, right - left)
     values = np.full((bottom - top, right - left), NODATA, np.int16)
     for (column, row), tile in zip(places, tiles, strict=True):
         height, width = tile.values.shape
@@ -72,6 +76,17 @@ def mosaic(tiles: Sequence[TileNdvi]) -> Mosaic:
         bottom - top,
     )
     return Mosaic(values, grid, tuple(dict.fromkeys(tile.product for tile in tiles)))
+
+
+def _check_size(height: int, width: int) -> None:
+    """Refuse more pixels than can be held, and twice more while they are written. Raises ConfigError."""
+    needed = 3 * height * width * np.dtype(np.int16).itemsize
+    if needed > memory_bytes():
+        raise ConfigError(
+            f"a mosaic of these tiles would have {width:,} x {height:,} pixels and take"
+            f" {needed / 2**30:,.1f} GB of memory; there are {memory_bytes() / 2**30:,.1f}: they lie too far"
+            " apart, so make one of each part"
+        )
 
 
 def _place(first: Grid, tile: TileNdvi) -> tuple[int, int]:
