@@ -178,7 +178,7 @@ def _save(figure: Shown, path: Path) -> Path:
 def archive(executor: Executor) -> Path:
     """The synthetic archive in the user's cache folder; made by the workers where there is none yet."""
 
-    def write_scene(work: tuple[str, synthetic.Job]) -> dict[str, Any]:
+    def write_scene(work: tuple[str, synthetic.Pass]) -> dict[str, Any]:
         return synthetic.write(*work)
 
     return synthetic.archive(run=lambda works: executor.map(write_scene, works).results())
