@@ -45,7 +45,7 @@ def test_seasons_and_a_map_from_an_archive_that_is_made_first(notebook):
     opened.run(timeout=120)
     table, seasons = where(code, "background_gradient"), where(code, "curve.daily()")
     expect(opened.outputs(table, "table tbody tr")).to_have_count(16)
-    assert "SYNTHETIC" in opened.text(table)
+    expect(opened.outputs(table, "table caption")).to_contain_text("SYNTHETIC")
     expect(opened.outputs(seasons, "img")).to_have_count(4)
     assert opened.wait_for(where(code, "ndvi_map("), "img").bounding_box()["width"] > 400
     opened.screenshot()
