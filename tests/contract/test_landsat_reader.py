@@ -1,23 +1,34 @@
 """Reading scenes is the same from a folder and from S3, on a pretended server and on a real one."""
 
+import dataclasses
 import http.server
 import json
 import pickle
 import shutil
 import threading
+import traceback
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from botocore.session import Session
 
 from tests.landsat import BRUMADINHO, COLOMBIA, real_pixels
-from wrenlite.errors import AccessDenied, NotFound, StoreError
+from wrenlite.errors import (
+    AccessDenied,
+    ConfigError,
+    CredentialsError,
+    CredentialsExpired,
+    NotFound,
+    StoreError,
+)
 from wrenlite.gallery.landsat import catalog, synthetic, tasks
 from wrenlite.gallery.landsat.bands import Band
 from wrenlite.gallery.landsat.grid import Grid, OutsideScene, Window
 from wrenlite.gallery.landsat.places import PLACES
-from wrenlite.gallery.landsat.reader import GdalReader
+from wrenlite.gallery.landsat.reader import GdalReader, write_cog
 from wrenlite.gallery.landsat.scene import Product, Scene
 
 NAPA = PLACES["napa"]
@@ -101,7 +112,7 @@ def test_a_missing_band_and_its_scene_are_named(place, small):
 
 
 def test_digits_of_a_product_are_no_status(tmp_path):
-    product = "LC08_L2SP_140404_20140312_20200403_02_T1"
+    product = "LC08_L2SP_140040_20140403_20200404_02_T1"
     with pytest.raises(NotFound, match=f"no band red of {product}"):
         tasks.ndvi_point(Scene.at(str(tmp_path / "403"), product), 0.0, 0.0)
 
@@ -157,46 +168,273 @@ def test_a_refusal_says_who_pays_and_is_forgotten(bed, small):
     assert tasks.ndvi_point(scene, NAPA.lon, NAPA.lat).product == scene.product.id
 
 
-class _Recorder(http.server.BaseHTTPRequestHandler):
-    """Remembers what it was asked, and has nothing."""
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Remembers what it was asked; has some files, by their names, or answers with an error."""
 
     asked: list
+    files: dict
+    error: tuple | None
+    url: str
 
     def do_GET(self):
-        self.asked.append((self.path, dict(self.headers)))
-        self.send_error(404)
+        self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        name = self.path.partition("?")[0].rpartition("/")[2]
+        if self.error is not None or name not in self.files:
+            self._answer(*(self.error or (404, b"")))
+            return
+        data = self.files[name]
+        asked = self.headers.get("Range")
+        if asked is None:
+            self._answer(200, data)
+            return
+        first, last = (int(each) for each in asked.removeprefix("bytes=").split("-"))
+        part = data[first : last + 1]
+        self._answer(206, part, f"bytes {first}-{first + len(part) - 1}/{len(data)}")
 
     do_HEAD = do_GET
+
+    def _answer(self, status, body, span=None):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if span is not None:
+            self.send_header("Content-Range", span)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_):
         pass
 
 
 @pytest.fixture
-def recorder(monkeypatch):
-    handler = type("Handler", (_Recorder,), {"asked": []})
+def server(monkeypatch):
+    """A server on this machine that stands for S3, and for any other."""
+    handler = type("Handler", (_Handler,), {"asked": [], "files": {}, "error": None})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    handler.url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", handler.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
-    yield handler.asked
+    yield handler
     server.shutdown()
     thread.join()
     server.server_close()
 
 
+def listings(asked):
+    return [path for path, _ in asked if "prefix=" in path or "list-type" in path or path.endswith("?")]
+
+
 @pytest.mark.parametrize("pays", [True, False])
-def test_whoever_reads_the_public_archive_says_that_they_pay(recorder, pays):
+def test_whoever_reads_the_public_archive_says_that_they_pay(server, pays):
+    scene, reader = Scene.at("s3://usgs-landsat", COLOMBIA), GdalReader(pays)
+    server.files[scene.product.file("MTL.json")] = b"{}"
     with pytest.raises(NotFound, match="check the product id"):
-        tasks.ndvi_point(Scene.at("s3://usgs-landsat", COLOMBIA), -75.0, 1.5, GdalReader(pays))
-    path, headers = recorder[0]
-    assert path.startswith("/usgs-landsat/collection02/level-2/standard/oli-tirs/2019/008/059/")
-    assert "/us-west-2/s3/" in headers["Authorization"]
-    payer = {name.lower(): value for name, value in headers.items()}.get("x-amz-request-payer")
-    assert payer == ("requester" if pays else None)
-    assert not any("list-type" in path or path.endswith("?") for path, _ in recorder)
+        tasks.ndvi_point(scene, -75.0, 1.5, reader)
+    bands = list(server.asked)
+    server.asked.clear()
+    assert reader.fetch(scene.mtl) == b"{}"
+    for path, headers in (bands[0], *server.asked):
+        assert path.startswith("/usgs-landsat/collection02/level-2/standard/oli-tirs/2019/008/059/")
+        assert "/us-west-2/s3/" in headers["authorization"]
+        assert headers.get("x-amz-request-payer") == ("requester" if pays else None)
+
+
+def test_nothing_is_listed_but_after_a_key_that_is_not_there(server, small):
+    scene = catalog.stored(str(small))[0]
+    there = Scene.at("s3://some", scene.product)
+    for href in (scene.red, scene.nir, scene.qa_pixel, scene.qa_radsat):
+        server.files[Path(href).name] = Path(href).read_bytes()
+    assert tasks.ndvi_point(there, NAPA.lon, NAPA.lat).product == scene.product.id
+    assert len(server.asked) >= 4
+    assert listings(server.asked) == []
+    server.files.clear()
+    with pytest.raises(NotFound):
+        tasks.ndvi_point(there, NAPA.lon, NAPA.lat)
+    assert len(listings(server.asked)) <= 4  # one of each band: GDAL asks whether the key is a folder
+
+
+def body(code, message):
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind", "mend"),
+    [
+        (403, "AccessDenied", "Access Denied", AccessDenied, "requester pays"),
+        (
+            403,
+            "AccessDenied",
+            "User: arn:aws:iam::1:user/x is not authorized to perform: s3:GetObject on resource: "
+            "&quot;arn:aws:s3:::b/k&quot; because no identity-based policy allows the s3:GetObject action",
+            AccessDenied,
+            "requester pays",
+        ),
+        (403, "AccessDenied", "", AccessDenied, "requester pays"),  # as radosgw has it
+        (
+            403,
+            "InvalidAccessKeyId",
+            "The AWS Access Key Id you provided does not exist in our records.",
+            CredentialsError,
+            "AWS does not know these credentials",
+        ),
+        (
+            403,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. Check your key"
+            " and signing method.",
+            CredentialsError,
+            "aws configure",
+        ),
+        (400, "ExpiredToken", "The provided token has expired.", CredentialsExpired, "Sign in again"),
+        (
+            400,
+            "InvalidToken",
+            "The provided token is malformed or otherwise invalid.",
+            CredentialsError,
+            "Sign in again",
+        ),
+        (
+            403,
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is too large.",
+            CredentialsError,
+            "clock is wrong",
+        ),
+        (404, "NoSuchKey", "The specified key does not exist.", NotFound, "check the product id"),
+        (404, "NoSuchBucket", "The specified bucket does not exist", NotFound, "no bucket 'usgs-landsat'"),
+        (400, "InvalidRequest", "Something else.", StoreError, "Something else"),
+    ],
+)
+def test_what_s3_refuses_and_the_mend(server, status, code, message, kind, mend):
+    server.error = status, body(code, message)
+    scene = Scene.at("s3://usgs-landsat", COLOMBIA, quality=False)
+    with pytest.raises(kind, match=f"band red of {COLOMBIA} at s3://usgs-landsat/") as caught:
+        tasks.ndvi_point(scene, -75.0, 1.5)
+    assert type(caught.value) is kind
+    assert mend in str(caught.value)
+
+
+def test_without_credentials_the_message_says_how_to_get_some(server, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    scene = Scene.at("s3://usgs-landsat", COLOMBIA, quality=False)
+    with pytest.raises(
+        CredentialsError, match=f"no AWS credentials to read band red of {COLOMBIA}.*configure"
+    ):
+        tasks.ndvi_point(scene, -75.0, 1.5)
+    assert server.asked == []
+
+
+@pytest.fixture
+def signed(server, small):
+    """A scene whose addresses are signed, on a web server."""
+    scene = catalog.stored(str(small))[0]
+    for href in (scene.red, scene.nir, scene.mtl):
+        server.files[Path(href).name] = Path(href).read_bytes()
+    red, nir = (f"{server.url}/c/{Path(href).name}?sig=SECRET/x" for href in (scene.red, scene.nir))
+    return dataclasses.replace(scene, red=red, nir=nir, qa_pixel=None, qa_radsat=None)
+
+
+def everything(error):
+    """An error's whole text, as a traceback has it."""
+    return "".join(traceback.format_exception(error)) + repr(error.__context__)
+
+
+def test_a_refused_signature_is_not_shown_and_not_remembered(server, signed):
+    server.error = 403, b""
+    with pytest.raises(AccessDenied, match="sign the items again") as caught:
+        tasks.ndvi_point(signed, NAPA.lon, NAPA.lat)
+    assert "SECRET" not in everything(caught.value)
+    assert "requester pays" not in str(caught.value)
+    server.error = None
+    assert tasks.ndvi_point(signed, NAPA.lon, NAPA.lat).product == signed.product.id
+
+
+def test_no_message_shows_a_signature(server, signed):
+    band = Band("red", signed.red, signed.product.id)
+    assert "SECRET" not in repr(signed) + repr(band)
+    assert f"{server.url}/c/{signed.product.id}_SR_B4.TIF" in repr(signed)
+    server.files[f"{signed.product.id}_SR_B4.TIF"] = b"<html>Please log in</html>"
+    with pytest.raises(StoreError, match="cannot read band red") as caught:
+        tasks.ndvi_point(signed, NAPA.lon, NAPA.lat)
+    assert "SECRET" not in everything(caught.value)
+
+
+def test_metadata_are_fetched_from_a_web_server(server, signed):
+    reader = GdalReader()
+    assert signed.mtl.endswith("_MTL.json?sig=SECRET/x")
+    assert b"SYNTHETIC" in reader.fetch(signed.mtl)
+    for status, kind in ((403, AccessDenied), (404, NotFound), (500, StoreError)):
+        server.error = status, b""
+        with pytest.raises(kind) as caught:
+            reader.fetch(signed.mtl)
+        assert "SECRET" not in everything(caught.value)
+    with pytest.raises(StoreError, match="cannot read file http://127"):
+        reader.fetch("http://127.0.0.1:9/x")  # nobody listens at the port of "discard"
+    with pytest.raises(ConfigError, match="only paths, s3:// and https://"):
+        reader.fetch("ftp://example.com/x")
+
+
+def ramps(folder, width, height, *, overviews):
+    """Two rasters whose pixels say in which column and row they lie, counted from 1."""
+    grid = Grid(32610, 500_025.0, 4_200_015.0, (30.0, 30.0), width, height)
+    bands = []
+    for name, line, shape in (("column", width, (1, -1)), ("row", height, (-1, 1))):
+        values = np.broadcast_to(np.arange(1, line + 1, dtype=np.uint16).reshape(shape), (height, width))
+        href = str(folder / f"{name}.tif")
+        if overviews:
+            write_cog(href, values, grid, nodata=0, overviews="nearest")
+        else:
+            place = {"crs": "EPSG:32610", "transform": rasterio.Affine.from_gdal(*grid.transform)}
+            with rasterio.open(
+                href, "w", driver="GTiff", width=width, height=height, count=1, dtype="uint16", **place
+            ) as file:
+                file.write(values, 1)
+        bands.append(Band(name, href, "ramp"))
+    return bands
+
+
+def cells(origin, count, every, length):
+    """The first and the last pixel of each cell that a scene so long has, counted from 1; 0: none."""
+    low = origin + np.arange(count) * every
+    first, last = np.maximum(low, 0), np.minimum(low + every, length)
+    return np.where(first < last, first + 1, 0), np.where(first < last, last, 0)
+
+
+@pytest.mark.parametrize("every", [2, 4, 27, 30, 54, 300])
+@pytest.mark.parametrize(("left", "top"), [(0, 0), (-2, -3), (1, 2)])
+@pytest.mark.parametrize("overviews", [False, True])
+def test_each_cell_of_a_picture_shows_a_pixel_of_its_own(tmp_path, every, left, top, overviews):
+    width, height = 272, 259
+    bands = ramps(tmp_path, width, height, overviews=overviews)
+    window = Window(left * every, top * every, (width // every + 4) * every, (height // every + 5) * every)
+    found = GdalReader().read(bands, lambda _: (window, every))
+    across, down = found["column"].values.astype(int), found["row"].values.astype(int)
+    low, high = cells(window.column, across.shape[1], every, width)
+    upper, lower = cells(window.row, across.shape[0], every, height)
+    inside = np.outer(upper > 0, low > 0)
+    assert ((across > 0) == inside).all()
+    assert ((down > 0) == inside).all()
+    assert ((across >= low) & (across <= high))[inside].all()
+    assert ((down >= upper[:, None]) & (down <= lower[:, None]))[inside].all()
+
+
+def test_a_window_that_begins_within_a_cell(tmp_path):
+    bands = ramps(tmp_path, 100, 90, overviews=False)
+    window = Window(-10, -20, 160, 125)
+    found = GdalReader().read(bands, lambda _: (window, 30))
+    across = found["column"].values.astype(int)
+    assert across.shape == (5, 6)
+    low, high = cells(-10, 6, 30, 100)
+    assert ((across[1] >= low) & (across[1] <= high)).all()
+    assert (across[4] == 0).all()
+    outside = GdalReader().read(bands, lambda _: (Window(200, 0, 60, 60), 30))["row"].values
+    assert outside.tolist() == [[0, 0], [0, 0]]
 
 
 def test_a_file_that_is_no_raster(tmp_path, small):

@@ -40,6 +40,7 @@ class S3Store:
         endpoint_url: str | None = None,
         owner: str | None = None,
         profile: str | None = None,
+        requester_pays: bool = False,
     ) -> None:
         """Args:
         bucket: where.
@@ -49,6 +50,7 @@ class S3Store:
         endpoint_url: of another server than AWS's.
         owner: the account that the bucket must belong to: a name that somebody else took over is refused.
         profile: whose credentials are used where there is no login, on machines that know it.
+        requester_pays: say that this account pays for requests, without which some buckets refuse them.
         """
         self.bucket = bucket
         self.prefix = prefix
@@ -57,6 +59,7 @@ class S3Store:
         self._endpoint_url = endpoint_url
         self._owner = owner
         self._profile = profile
+        self._requester_pays = requester_pays
         self._lock = threading.Lock()
         self._client: Any = None
         self._session: Any = None
@@ -65,7 +68,7 @@ class S3Store:
         return f"S3Store('s3://{self.bucket}/{self.prefix}')"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        places = self._region, self._endpoint_url, self._owner, self._profile
+        places = self._region, self._endpoint_url, self._owner, self._profile, self._requester_pays
         return _rebuild, (self.bucket, self.prefix, *places)
 
     def open(self) -> None:
@@ -147,6 +150,8 @@ class S3Store:
             parameters["Key"] = full
         if self._owner is not None:
             parameters["ExpectedBucketOwner"] = self._owner
+        if self._requester_pays:
+            parameters["RequestPayer"] = "requester"
         try:
             return call_s3(action, self.bucket, full, getattr(self._connect(), method), **parameters)
         except AccessDenied as error:
@@ -196,5 +201,14 @@ def _rebuild(
     endpoint_url: str | None,
     owner: str | None,
     profile: str | None,
+    requester_pays: bool,
 ) -> S3Store:
-    return S3Store(bucket, prefix, region=region, endpoint_url=endpoint_url, owner=owner, profile=profile)
+    return S3Store(
+        bucket,
+        prefix,
+        region=region,
+        endpoint_url=endpoint_url,
+        owner=owner,
+        profile=profile,
+        requester_pays=requester_pays,
+    )

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from wrenlite.gallery.landsat.grid import Grid, Window
 from wrenlite.gallery.landsat.ndvi import Numbers
+
+S3 = "s3://"
+"""How addresses in buckets begin."""
+
+
+def shown(href: str) -> str:
+    """An address for messages: without the query, which may be a signature, and without a password."""
+    if "://" not in href or href.startswith(S3):
+        return href
+    place = urlsplit(href)
+    return urlunsplit((place.scheme, place.netloc.rpartition("@")[2], place.path, "", ""))
 
 
 @dataclass(frozen=True)
@@ -18,6 +30,9 @@ class Band:
     href: str
     product: str
     """Id of its scene."""
+
+    def __repr__(self) -> str:
+        return f"Band({self.name!r}, {shown(self.href)!r}, {self.product!r})"
 
 
 @dataclass(frozen=True)

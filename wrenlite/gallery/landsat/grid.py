@@ -23,6 +23,8 @@ TILE = 2048
 """Of a tile's: eight blocks, so that no block is read twice."""
 _FURTHEST = 30.0
 """Degrees from a zone's central meridian up to which its coordinates are good."""
+_SOUTHMOST, _NORTHMOST = -80.0, 84.0
+"""Degrees: where UTM ends. Nearer to the poles its coordinates run away."""
 _STEPS = 32
 """Points an edge of a box, which is curved in the other coordinates."""
 
@@ -156,6 +158,44 @@ def split(box: Sequence[float]) -> list[Box]:
     return [part for part in parts if part.west < part.east]
 
 
+def overlap(ring: Sequence[Sequence[float]], box: Box) -> bool:
+    """Whether a convex polygon and a box, or a point as a box without extent, share a place.
+
+    Args:
+        ring: corners as longitude, latitude, and perhaps height; may cross the antimeridian.
+        box: does not.
+    """
+    first = float(ring[0][0])
+    corners = [(_beside(float(each[0]), first), float(each[1])) for each in ring]
+    return any(
+        _cut(corners, box._replace(west=box.west + turn, east=box.east + turn))
+        for turn in (-360.0, 0.0, 360.0)
+    )
+
+
+def _beside(lon: float, other: float) -> float:
+    """A longitude, a turn further where it is nearer to the other there; else to the bit as it was."""
+    if abs(lon - other) <= 180.0:
+        return lon
+    return lon + math.copysign(360.0, other - lon)
+
+
+def _cut(corners: list[tuple[float, float]], box: Box) -> list[tuple[float, float]]:
+    """What is left of a polygon within a box: cut off at one side after the other."""
+    for axis, bound, sign in ((0, box.west, 1), (0, box.east, -1), (1, box.south, 1), (1, box.north, -1)):
+        kept: list[tuple[float, float]] = []
+        for here, there in zip(corners, corners[1:] + corners[:1], strict=True):
+            before, after = sign * (here[axis] - bound), sign * (there[axis] - bound)
+            if before >= 0:
+                kept.append(here)
+            if before * after < 0:
+                share = before / (before - after)
+                other = here[1 - axis] + share * (there[1 - axis] - here[1 - axis])
+                kept.append((bound, other) if axis == 0 else (other, bound))
+        corners = kept
+    return corners
+
+
 def cell(grid: Grid, lon: float, lat: float, what: str = "the scene") -> tuple[int, int]:
     """Row and column of the pixel at a point. Raises OutsideScene, saying ``what`` it is outside of."""
     lon, lat = check_point(lon, lat)
@@ -174,6 +214,8 @@ def cell(grid: Grid, lon: float, lat: float, what: str = "the scene") -> tuple[i
 
 def cover(grid: Grid, box: Sequence[float], what: str = "the scene") -> Window:
     """The window that covers a box, whole: it may reach beyond the grid, and then has to be padded.
+
+    Towards the poles it ends where UTM does, at 84 degrees north and 80 south.
 
     Raises OutsideScene where they share no pixel, ConfigError for a box too wide for the UTM zone.
     """
@@ -208,7 +250,8 @@ def _corners(grid: Grid, box: Box, what: str) -> tuple[int, int, int, int]:
             f"box {box} reaches more than {_FURTHEST:g} degrees from the middle of UTM zone {grid.zone}, in"
             f" which {what} lies: give a smaller one"
         )
-    lon, lat = np.linspace(box.west, box.east, _STEPS), np.linspace(box.south, box.north, _STEPS)
+    south, north = (min(max(each, _SOUTHMOST), _NORTHMOST) for each in (box.south, box.north))
+    lon, lat = np.linspace(box.west, box.east, _STEPS), np.linspace(south, north, _STEPS)
     edge_lon = np.concatenate([lon, lon, np.full(_STEPS, lon[0]), np.full(_STEPS, lon[-1])])
     edge_lat = np.concatenate([np.full(_STEPS, lat[0]), np.full(_STEPS, lat[-1]), lat, lat])
     x, y = utm.forth(edge_lon, edge_lat, grid.zone)

@@ -1,32 +1,37 @@
 """Rasters through GDAL, from disk or from S3: the only module here that knows either.
 
 GDAL's options are those that read with the fewest requests: no listing of folders, the header of a file in
-one GET, and no answer of a bucket kept, since in a warm process a refusal would otherwise outlive its
-cause.
+one GET, and no answer of a server kept, since in a warm process a refusal would otherwise outlive its cause.
+After a key that it cannot open GDAL asks once whether that is a folder, which no option of it prevents: an
+account that may not list the bucket is refused that, and the error is still the first one.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
-import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wrenlite.errors import AccessDenied, ConfigError, NotFound, PackageMissing, StoreError
-from wrenlite.gallery.landsat.bands import Band, Choice, Pixels
+from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
+from wrenlite.gallery.landsat.bands import S3, Band, Choice, Pixels, shown
 from wrenlite.gallery.landsat.grid import BLOCK, Grid, Window, clip
 from wrenlite.gallery.landsat.ndvi import FILL, Numbers
+from wrenlite.gallery.landsat.refusals import refusal
 
 try:
     import rasterio
@@ -40,12 +45,10 @@ except ImportError as missing:
         f"reading Landsat needs {missing.name}: pip install 'wrenlite[landsat]'"
     ) from missing
 
-_S3 = "s3://"
 _HEADER_BYTES = 32_768
 """What the first GET of a file takes: its directory of blocks is in there, with a scene's 900 of them."""
 
-_REFUSED = re.compile(r"AccessDenied|Access Denied|Forbidden|\b403\b")
-_ABSENT = re.compile(r"No such file|ObjectNotFound|does not exist|NoSuchKey|NoSuchBucket|\b404\b")
+_PATIENCE_S = 120
 _REGIONS = {"usgs-landsat": "us-west-2"}
 """Of buckets that lie elsewhere than the environment may say."""
 
@@ -82,31 +85,35 @@ class GdalReader:
 
     def fetch(self, href: str) -> bytes:
         """See ``bands.Reader``. From S3 by wrenlite's own client, as it is one plain GET."""
-        if not href.startswith(_S3):
-            try:
-                return Path(href).read_bytes()
-            except FileNotFoundError as error:
-                raise NotFound(f"there is no file {href}") from error
-        from wrenlite.aws.s3 import S3Store
+        if href.startswith(S3):
+            from wrenlite.aws.s3 import S3Store
 
-        place = urlsplit(href)
-        return S3Store(place.netloc).get(place.path.lstrip("/"))
+            place = urlsplit(href)
+            region = _REGIONS.get(place.netloc)
+            store = S3Store(place.netloc, region=region, requester_pays=self.requester_pays)
+            return store.get(place.path.lstrip("/"))
+        if _remote(href):
+            return _downloaded(href)
+        try:
+            return Path(href).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound(f"there is no file {href}") from error
+        except OSError as error:
+            raise StoreError(f"cannot read {href}: {error}") from error
 
     def _read(self, band: Band, choose: Choice) -> Pixels:
         start = time.perf_counter()
         with self._open(band) as dataset:
-            grid = _grid(dataset)
+            grid = _grid(dataset, band)
             opened = time.perf_counter()
             window, every = choose(grid)
-            with _mistakes(band):
-                values = _window(dataset, grid, window, every)
+            values = _mistakes(band, lambda: _window(dataset, grid, window, every))
         return Pixels(values, grid, window, every, opened - start, time.perf_counter() - opened)
 
     @contextmanager
     def _open(self, band: Band) -> Iterator[Any]:
         with rasterio.Env(session=DummySession(), **self._options(band.href)):
-            with _mistakes(band):
-                dataset = rasterio.open(gdal_path(band.href))
+            dataset = _mistakes(band, lambda: rasterio.open(gdal_path(band.href)))
             with dataset:
                 yield dataset
 
@@ -118,12 +125,12 @@ class GdalReader:
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
             "GDAL_INGESTED_BYTES_AT_OPEN": _HEADER_BYTES,
             "GDAL_HTTP_CONNECTTIMEOUT": 10,
-            "GDAL_HTTP_TIMEOUT": 120,
+            "GDAL_HTTP_TIMEOUT": _PATIENCE_S,
             "GDAL_HTTP_MAX_RETRY": 3,
             "GDAL_HTTP_RETRY_DELAY": 0.2,
         }
-        if not href.startswith(_S3):
-            return options
+        if not href.startswith(S3):
+            return options | {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/http"}
         bucket = urlsplit(href).netloc
         options["CPL_VSIL_CURL_NON_CACHED"] = f"/vsis3/{bucket}"
         if bucket in _REGIONS:
@@ -139,7 +146,24 @@ def _remote(href: str) -> bool:
 
 def gdal_path(href: str) -> str:
     """A path or address as GDAL names it, which opens sooner than with rasterio's own handling of ``s3://``."""
-    return f"/vsis3/{href[len(_S3) :]}" if href.startswith(_S3) else href
+    return f"/vsis3/{href[len(S3) :]}" if href.startswith(S3) else href
+
+
+def _downloaded(href: str) -> bytes:
+    """A web server's file. Raises NotFound, AccessDenied, StoreError, and ConfigError for other schemes."""
+    where = f"file {shown(href)}"
+    if urlsplit(href).scheme not in ("http", "https"):
+        raise ConfigError(f"{where}: only paths, s3:// and https:// can be read")
+    try:
+        with urlopen(href, timeout=_PATIENCE_S) as answer:
+            data: bytes = answer.read()
+            return data
+    except HTTPError as error:
+        error.close()
+        told = f"HTTP response code: {error.code}"
+    except (OSError, HTTPException) as error:
+        told = str(error)
+    raise refusal(where, href, None, told)
 
 
 def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
@@ -155,29 +179,57 @@ def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _grid(dataset: Any) -> Grid:
+def _grid(dataset: Any, band: Band) -> Grid:
     """Where a raster's pixels lie, its corner as it is in the file."""
     step = dataset.transform
     epsg = dataset.crs.to_epsg() if dataset.crs else None
     if epsg is None or step.b or step.d or step.e >= 0:
         raise ConfigError(
-            f"{dataset.name} has no EPSG code, or is not north up: {dataset.crs}, {tuple(step)[:6]}"
+            f"{shown(band.href)} has no EPSG code, or is not north up: {dataset.crs}, {tuple(step)[:6]}"
         )
     return Grid(epsg, step.c, step.f, (step.a, -step.e), dataset.width, dataset.height)
 
 
 def _window(dataset: Any, grid: Grid, window: Window, every: int) -> Numbers:
-    """A window's pixels, one for ``every`` x ``every``, with fill where it reaches beyond the grid."""
-    inside = clip(window, grid.window)
+    """A window's pixels, one for ``every`` x ``every``, with fill where it reaches beyond the grid.
+
+    GDAL stretches a picture over what it reads, so what is no whole number of cells, where the scene ends
+    within one, is read apart: every cell shows a pixel of its own.
+    """
     shape = -(-window.height // every), -(-window.width // every)
-    if inside == window:
-        return _decoded(dataset, window, shape)
-    padded = np.full(shape, FILL, np.uint16)
-    if inside is not None:
-        top, left = (inside.row - window.row) // every, (inside.column - window.column) // every
-        height, width = -(-inside.height // every), -(-inside.width // every)
-        padded[top : top + height, left : left + width] = _decoded(dataset, inside, (height, width))
-    return padded
+    inside = clip(window, grid.window)
+    if inside is None:
+        return np.full(shape, FILL, np.uint16)
+    rows = _spans(window.row, inside.row, inside.row + inside.height, every)
+    columns = _spans(window.column, inside.column, inside.column + inside.width, every)
+    if (rows[0].cells, columns[0].cells) == shape:
+        return _decoded(dataset, inside, shape)
+    values = np.full(shape, FILL, np.uint16)
+    for row, column in itertools.product(rows, columns):
+        part = Window(column.pixel, row.pixel, column.pixels, row.pixels)
+        cells = slice(row.cell, row.cell + row.cells), slice(column.cell, column.cell + column.cells)
+        values[cells] = _decoded(dataset, part, (row.cells, column.cells))
+    return values
+
+
+class _Span(NamedTuple):
+    """Pixels in a row, and the cells of a picture that they make: whole ones, or a part of one."""
+
+    pixel: int
+    pixels: int
+    cell: int
+    cells: int
+
+
+def _spans(origin: int, start: int, stop: int, every: int) -> list[_Span]:
+    """The pixels from start to stop, cut where whole cells begin and end; the first begins at the origin."""
+    first = origin - (origin - start) // every * every
+    last = origin + (stop - origin) // every * every
+    cuts = sorted({start, min(first, stop), max(last, start), stop})
+    return [
+        _Span(low, high - low, (low - origin) // every, -(-(high - low) // every))
+        for low, high in itertools.pairwise(cuts)
+    ]
 
 
 def _decoded(dataset: Any, window: Window, shape: tuple[int, int]) -> Numbers:
@@ -190,29 +242,28 @@ def _decoded(dataset: Any, window: Window, shape: tuple[int, int]) -> Numbers:
     return values
 
 
-@contextmanager
-def _mistakes(band: Band) -> Iterator[None]:
-    """GDAL's errors as wrenlite's, with the band, the scene and the mend."""
+def _mistakes(band: Band, call: Callable[[], Any]) -> Any:
+    """What a call gives; GDAL's errors as wrenlite's, with the band, the scene and the mend."""
     try:
-        yield
+        return call()
     except RasterioError as error:
-        told = f"{error} {error.__cause__ or ''}".replace(gdal_path(band.href), "it")
-        where = f"band {band.name} of {band.product} at {band.href}"
-        raise _named(where, told, local=not _remote(band.href)) from error
+        number, told = _said(error)
+    # Out here it has no cause and no context: those would have the whole address, with its signature.
+    for address in (gdal_path(band.href), band.href):
+        told = told.replace(address, "it")
+    raise refusal(f"band {band.name} of {band.product} at {shown(band.href)}", band.href, number, told)
 
 
-def _named(where: str, told: str, *, local: bool) -> Exception:
-    if _REFUSED.search(told):
-        return AccessDenied(
-            f"S3 refuses {where}: {told}. The bucket usgs-landsat is requester pays: reading it takes"
-            " GdalReader(requester_pays=True), and AWS credentials that are allowed s3:GetObject there"
-        )
-    if "InvalidCredentials" in told or "No valid AWS credentials" in told:
-        return AccessDenied(f"no AWS credentials to read {where} with: {told}")
-    if _ABSENT.search(told):
-        mend = "" if local else "; check the product id and its processing date"
-        return NotFound(f"there is no {where}{mend}")
-    return StoreError(f"cannot read {where}: {told}")
+def _said(error: BaseException) -> tuple[int | None, str]:
+    """GDAL's first number and all messages, from rasterio's error and what it was made of."""
+    number: int | None = None
+    told: dict[str, None] = {}
+    each: BaseException | None = error
+    while each is not None and type(each).__module__.startswith("rasterio"):
+        told[str(each)] = None
+        number = number or getattr(each, "errno", None)
+        each = each.__cause__ or each.__context__  # rasterio hides GDAL's own in some places
+    return number, "; ".join(told)
 
 
 def write_cog(
