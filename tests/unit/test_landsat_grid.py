@@ -108,6 +108,45 @@ def test_a_box_of_half_the_world_is_refused():
         grids.cover(COLOMBIA, (-170, -10, 170, 10))
 
 
+@pytest.mark.parametrize("box", [(-75.1, 1.4, -75.0, 90.0), (-75.1, -90.0, -75.0, 1.4), (-76, -90, -74, 90)])
+def test_a_box_to_a_pole_ends_where_utm_does(box):
+    window = grids.cover(COLOMBIA, box)
+    middle = grids.cover(COLOMBIA, (-75.1, 1.39, -75.0, 1.41))
+    assert window.width >= middle.width > 300
+    _, north = utm.forth(-75.0, 84.0, 18)
+    if box[3] == 90:
+        # Along its parallel the box is curved: its corners lie further north, by less than 5 km here.
+        assert 0 <= (275715.0 - window.row * 30) - float(north) < 5_000
+    assert 3_000 < window.height < 700_000
+
+
+def lies(ring, *box):
+    return grids.overlap(ring, Box(*box))
+
+
+def test_a_turned_square_and_its_empty_corners():
+    ring = [[0, 10, 500.0], [10, 20, 500.0], [20, 10, 500.0], [10, 0, 500.0], [0, 10, 500.0]]
+    assert lies(ring, 10, 10, 10, 10)
+    assert lies(ring, 10, 20, 10, 20)
+    assert not lies(ring, 1, 1, 1, 1)
+    assert not lies(ring, 0, 0, 4, 4)
+    assert lies(ring, 0, 0, 6, 6)
+    assert lies(ring, 9, 9, 11, 11)
+    assert lies(ring, -50, -50, 50, 50)
+    assert not lies(ring, 10, 21, 11, 22)
+
+
+@pytest.mark.parametrize(
+    "ring", [[[179, 0], [-179, 0], [-179, 2], [179, 2]], [[181, 0], [179, 0], [179, 2], [181, 2]]]
+)
+def test_a_ring_across_the_antimeridian(ring):
+    assert lies(ring, 179.5, 1, 179.5, 1)
+    assert lies(ring, -179.5, 1, -179.5, 1)
+    assert lies(ring, -180, 0, -170, 1)
+    assert not lies(ring, 0, 1, 0, 1)
+    assert not lies(ring, -178, 0, 178, 2)
+
+
 def test_a_box_of_the_neighbouring_zone():
     beside = Grid(32619, 200025.0, 275715.0, (30.0, 30.0), 7600, 7700)
     assert grids.cover(beside, (-71.5, 1.0, -71.4, 1.1)).width > 300

@@ -1,11 +1,13 @@
 import json
 import pickle
+import shutil
+import socket
 from datetime import date
 
 import pytest
 
 from tests.landsat import COLOMBIA, real_pixels
-from wrenlite.errors import ConfigError, NotFound, PackageMissing
+from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
 from wrenlite.gallery.landsat import catalog, mtl, synthetic
 from wrenlite.gallery.landsat.catalog import Query
 from wrenlite.gallery.landsat.ndvi import LEVEL_1_OLI, LEVEL_2
@@ -65,6 +67,16 @@ def test_ids_keys_and_bands_of_every_sensor(text, sensor, level, key, red, nir):
         ("LC08_L1TP_008059_20191201_20200825_01_T1", "collection 01 cannot be read"),
         ("LM05_L1TP_008059_19910802_20200915_02_T2", "no NDVI from it"),
         ("LT08_L1TP_008059_20191201_20200825_02_T1", "TIRS sees heat only"),
+        ("LC05_L2SP_008059_20191201_20200825_02_T1", "Landsat 5 has no such instrument"),
+        ("LE08_L2SP_008059_20191201_20200825_02_T1", "Landsat 8 has no such instrument"),
+        ("LC08_L2ST_008059_20191201_20200825_02_T1", "level 2 with reflectance is SP or SR"),
+        ("LC08_L1SP_008059_20191201_20200825_02_T1", "level 1 with reflectance is TP or GT or GS"),
+        ("LC08_L2SP_999059_20191201_20200825_02_T1", "paths are 001 to 233"),
+        ("LC08_L2SP_008000_20191201_20200825_02_T1", "rows 001 to 248"),
+        ("LC08_L2SP_008059_20191201_20180825_02_T1", "before it was taken"),
+        ("LC08_L2SP_008059_19001201_20200825_02_T1", "Landsat 8 took no scene before 2013"),
+        ("LC08_L2SP_00８059_20191201_20200825_02_T1", "is not a Landsat product id"),
+        ("LC08_L2SP_008059_20191201_20200825_02_T1\n", "is not a Landsat product id"),
     ],
 )
 def test_ids_that_cannot_be_read(text, what):
@@ -201,7 +213,7 @@ class Service:
         return self
 
     def items_as_dicts(self):
-        return iter(self.items)
+        return iter(self.items[: self.asked[-1]["max_items"]])
 
 
 YEAR = (date(2019, 1, 1), date(2019, 12, 31))
@@ -216,6 +228,7 @@ def test_a_search_asks_for_place_time_and_cloud():
     assert asked["datetime"] == "2019-01-01T00:00:00Z/2019-12-31T23:59:59Z"
     assert asked["query"] == {"eo:cloud_cover": {"lte": 20}}
     assert asked["collections"] == ["landsat-c2-l2"]
+    assert asked["sortby"] == [{"field": "properties.datetime", "direction": "asc"}]
 
 
 def test_a_search_across_the_antimeridian_asks_twice_and_finds_once():
@@ -230,6 +243,40 @@ def test_a_search_across_the_antimeridian_asks_twice_and_finds_once():
 def test_products_of_temperature_alone_are_left_out():
     heat = item(assets={"lwir11": {"href": "s3://usgs-landsat/x.TIF"}})
     assert catalog.search(Query((-75.0, 1.5), *YEAR), client=Service(heat)) == []
+
+
+def test_a_search_with_too_many_items_is_refused_not_cut():
+    items = [item(COLOMBIA.replace("20191201", f"201912{day:02}")) for day in range(1, 4)]
+    query = Query((-75.0, 1.5), *YEAR)
+    assert [scene.date.day for scene in catalog.search(query, client=Service(*items[::-1]), limit=3)] == [
+        1,
+        2,
+        3,
+    ]
+    with pytest.raises(ConfigError, match="more than 2 items"):
+        catalog.search(query, client=Service(*items), limit=2)
+
+
+def test_a_client_that_fails():
+    class Broken(Service):
+        def items_as_dicts(self):
+            raise RuntimeError("503 for this page")
+
+    with pytest.raises(StoreError, match=r"cannot be reached: RuntimeError: 503 .*\(source synthetic\)"):
+        catalog.search(Query((-75.0, 1.5), *YEAR), client=Broken())
+
+
+def test_a_service_that_nobody_runs():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound, and not listening: connections are refused
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        with pytest.raises(StoreError, match=f"the STAC service {url} cannot be reached: .*source synthetic"):
+            catalog.search(Query((-75.0, 1.5), *YEAR), url=url)
+
+
+def test_items_of_a_service_that_are_none():
+    with pytest.raises(ConfigError, match="the STAC service of this client: 'x' is no STAC item"):
+        catalog.search(Query((-75.0, 1.5), *YEAR), client=Service({"id": "x"}))
 
 
 def test_searching_without_pystac_client_says_what_to_install(monkeypatch):
@@ -289,3 +336,131 @@ def test_a_real_item_of_2020_whose_files_lie_beside_it():
     root = str(real_pixels())
     folder = f"{root}/{Product.parse(COLOMBIA).key}"
     assert catalog.stored(folder) == [Scene.at(root, COLOMBIA, cloud=81.02)]
+
+
+def test_a_real_folder_has_an_item_of_temperature_too(tmp_path):
+    source = real_pixels() / Product.parse(COLOMBIA).key
+    told = json.loads((source / f"{COLOMBIA}_SR_stac.json").read_text())
+    folder = tmp_path / Product.parse(COLOMBIA).key
+    shutil.copytree(source, folder, copy_function=shutil.copyfile)
+    told["assets"] = {"ST_B10.TIF": {"href": "https://landsatlook.usgs.gov/data/x_ST_B10.TIF"}}
+    (folder / f"{COLOMBIA}_ST_stac.json").write_text(json.dumps(told))
+    assert catalog.stored(folder) == [Scene.at(str(tmp_path), COLOMBIA, cloud=81.02)]
+
+
+def collection(folder, *items):
+    """A folder with these items."""
+    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    return folder
+
+
+def test_a_product_of_temperature_beside_one_of_reflectance(tmp_path):
+    heat = item(assets={"lwir11": {"href": "x_ST_B10.TIF"}})
+    (tmp_path / "x_ST_stac.json").write_text(json.dumps(heat))
+    (tmp_path / "x_SR_stac.json").write_text(json.dumps(item()))
+    assert catalog.stored(tmp_path) == [Scene.at(USGS, COLOMBIA, cloud=81.02)]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{oops", r"items\.json is not JSON"),
+        ("\x00", r"items\.json is not JSON"),
+        ("[]", r"items\.json is no JSON object"),
+        ("{}", r"items\.json is no STAC ItemCollection"),
+        ('{"features": 3}', r"items\.json is no STAC ItemCollection"),
+        ('{"features": [3]}', r"items\.json: 3 is no STAC item"),
+        ('{"features": [{"id": "a"}]}', "'a' is no STAC item: it has no properties"),
+        ('{"features": [{"id": "a", "properties": {}}]}', "'a' is no STAC item: it has no assets"),
+        ('{"features": [{"id": "a", "properties": {}, "assets": {"red": {}}}]}', "asset red has no href"),
+    ],
+)
+def test_what_is_no_list_of_items(tmp_path, text, what):
+    (tmp_path / "items.json").write_text(text)
+    with pytest.raises(ConfigError, match=what):
+        catalog.stored(tmp_path)
+
+
+def test_an_item_that_is_broken_and_lies_beside_its_scene(tmp_path):
+    (tmp_path / "x_stac.json").write_text("{oops")
+    with pytest.raises(ConfigError, match=r"x_stac\.json is not JSON"):
+        catalog.stored(tmp_path)
+    with pytest.raises(ConfigError, match="'x' is no STAC item"):
+        catalog.scene_of({"id": "x"})
+
+
+@pytest.mark.parametrize("root", ["/", "", "s3://", "s3:///", "https://x.y/z", "file:///tmp"])
+def test_roots_that_are_none(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(collection(tmp_path, item()))
+    with pytest.raises(ConfigError, match=f"'{root}' holds no scenes: give a folder, or s3://bucket/prefix"):
+        catalog.stored(root)
+    assert len(catalog.stored(".")) == 1
+
+
+CORNERS = [[-75.7, 2.5], [-74.0, 2.1], [-74.4, 0.4], [-76.1, 0.8], [-75.7, 2.5]]
+"""A scene as it lies, turned within its box."""
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"type": "Polygon", "coordinates": [CORNERS]},
+        {"type": "MultiPolygon", "coordinates": [[[[0, 0], [1, 0], [1, 1]]], [CORNERS]]},
+    ],
+    ids=["polygon", "polygons"],
+)
+def test_a_query_asks_for_where_the_scene_lies_not_for_its_box(tmp_path, geometry):
+    folder = collection(tmp_path, item(geometry=geometry))
+    inside, corner = Query((-75.0, 1.5), *YEAR), Query((-76.05, 2.45), *YEAR)
+    assert len(catalog.stored(folder, query=inside)) == 1
+    assert catalog.stored(folder, query=corner) == []
+    assert catalog.stored(folder, query=Query((-76.1, 2.3, -75.9, 2.5), *YEAR)) == []
+    assert len(catalog.stored(folder, query=Query((-76.1, 2.0, -75.7, 2.5), *YEAR))) == 1
+    for without in (item(), item(geometry=None), item(bbox=[-76.1, 0.4, 100.0, -74.0, 2.5, 3000.0])):
+        assert len(catalog.stored(collection(tmp_path, without), query=corner)) == 1
+        assert catalog.stored(folder, query=Query((-73.0, 1.5), *YEAR)) == []
+
+
+def test_an_item_of_a_time_from_start_to_end(tmp_path):
+    times = {
+        "datetime": None,
+        "start_datetime": "2019-12-01T15:13:00Z",
+        "end_datetime": "2019-12-01T15:14:00Z",
+    }
+    folder = collection(tmp_path, item(properties=times))
+    assert len(catalog.stored(folder, query=Query((-75.0, 1.5), *YEAR))) == 1
+    assert catalog.stored(folder, query=Query((-75.0, 1.5), date(2020, 1, 1), date(2020, 12, 31))) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"properties": {}},
+        {"properties": {"datetime": "soon"}},
+        {"bbox": [1]},
+        {"bbox": None},
+        {"geometry": 3},
+    ],
+)
+def test_an_item_without_time_or_place_is_named(tmp_path, changes):
+    with pytest.raises(
+        ConfigError, match="item LC08_L2SP_008059_20191201_02_T1: its datetime, or its geometry"
+    ):
+        catalog.stored(collection(tmp_path, item(**changes)), query=Query((-75.0, 1.5), *YEAR))
+
+
+def test_a_signature_is_no_part_of_a_file_name(tmp_path):
+    told = item()
+    for asset in told["assets"].values():
+        href = asset["href"].replace(
+            "s3://usgs-landsat/collection02", "https://x.blob.core.windows.net/landsat-c2"
+        )
+        asset["href"] = f"{href}?st=2024&sig=ab/cd%2Fef"
+    scene = catalog.scene_of(told)
+    assert scene.product.id == COLOMBIA
+    assert scene.red.endswith("_SR_B4.TIF?st=2024&sig=ab/cd%2Fef")
+    assert scene.mtl.endswith(f"/{COLOMBIA}/{COLOMBIA}_MTL.json?st=2024&sig=ab/cd%2Fef")
+    assert "sig" not in repr(scene)
+    told["assets"]["red"]["href"] = "https://user:pass@x.y/red.TIF?sig=ab"
+    with pytest.raises(ConfigError, match=r"https://x\.y/red\.TIF is not named after"):
+        catalog.scene_of(told)

@@ -194,7 +194,8 @@ def _window(dataset: Any, grid: Grid, window: Window, every: int) -> Numbers:
     """A window's pixels, one for ``every`` x ``every``, with fill where it reaches beyond the grid.
 
     GDAL stretches a picture over what it reads, so what is no whole number of cells, where the scene ends
-    within one, is read apart: every cell shows a pixel of its own.
+    within one, is read apart: every cell shows a pixel of its own. Overviews serve where there are some, and
+    those of odd sides lie less than one of their pixels beside it.
     """
     shape = -(-window.height // every), -(-window.width // every)
     inside = clip(window, grid.window)
