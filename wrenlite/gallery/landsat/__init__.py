@@ -9,6 +9,7 @@
 ``tasks``      ``ndvi_point``, ``ndvi_tile``, ``ndvi_area``: what runs on the workers
 ``bands``      the seam between tasks and readers
 ``reader``     rasters through GDAL, from disk or S3: the only module that knows either
+``refusals``   pure: GDAL's errors in wrenlite's, with the mend
 ``mosaic``     tiles back into one cloud-optimised GeoTIFF
 ``points``     a place's values over the years: table and smoothing spline
 ``landscape``  pure: an invented country with terrain, rivers and fields; ``weather`` its clouds

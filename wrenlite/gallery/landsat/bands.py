@@ -60,10 +60,11 @@ class Reader(Protocol):
     def read(self, bands: Sequence[Band], choose: Choice) -> Mapping[str, Pixels]:
         """The chosen window of every band, by the bands' names, read at the same time.
 
-        Raises NotFound, AccessDenied or StoreError, which name band and scene; and what ``choose`` raises.
+        Raises NotFound, AccessDenied, CredentialsError or StoreError, which name band and scene; and what
+        ``choose`` raises.
         """
         ...
 
     def fetch(self, href: str) -> bytes:
-        """A whole file: metadata, a list of items. Raises NotFound, AccessDenied, StoreError."""
+        """A whole file: metadata, a list of items. Raises as ``read`` does, and ConfigError."""
         ...
