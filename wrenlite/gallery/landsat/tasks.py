@@ -86,7 +86,8 @@ class AreaNdvi:
 def ndvi_point(scene: Scene, lon: float, lat: float, reader: Reader | None = None) -> PointNdvi:
     """NDVI of the pixel at a point in degrees.
 
-    Raises OutsideScene, and what reading raises: NotFound, AccessDenied, CredentialsError, StoreError.
+    Raises OutsideScene, and what reading raises: NotFound,
+    AccessDenied, CredentialsError, StoreError.
     """
 
     def choose(grid: Grid) -> tuple[Window, int]:
