@@ -85,7 +85,7 @@ class _Late(_Gone):
 
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 """Where glibc's own adjustment ends, once a process has freed an array of 32 MB: smaller ones are made of
-memory that others left. Before that they are mapped and cleared anew, a tenth of the time of numeric tasks."""
+memory that others left. Until then they are mapped and cleared anew: a tenth of what numeric tasks take."""
 
 
 class Worker:
