@@ -20,6 +20,7 @@ from wrenlite.gallery.fractals.deep import DEEP
 from wrenlite.gallery.fractals.drawing import draw
 from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Method, View, render, tiles
+from wrenlite.gallery.fractals.plane import iterations
 from wrenlite.gallery.fractals.tiling import Piece, assemble, plan
 
 VIEWS = {
@@ -80,13 +81,13 @@ def kernel() -> None:
     print("  view  method     CPU s   Mpix·it/s   target   points that differ from plain")
     for name, view in VIEWS.items():
         plain = whole(view, pieces_of(view, "plain"))
-        iterations = np.where(plain == INSIDE, view.iters, plain * (view.iters / (INSIDE - 1))).sum()
+        spent = iterations(plain, view.iters).sum()
         methods: tuple[Method, ...] = ("plain", "mariani")
         for method in methods:
             pieces = pieces_of(view, method)
             seconds = worker_cpu_s(pieces, ROUNDS)
             other = int((whole(view, pieces) != plain).sum())
-            row = f"  {name:<6}{method:<9}{seconds:>7.3f}{iterations / seconds / 1e6:>12,.0f}"
+            row = f"  {name:<6}{method:<9}{seconds:>7.3f}{spent / seconds / 1e6:>12,.0f}"
             print(f"{row}{TARGETS.get((name, method), ''):>9}{other:>10,}", flush=True)
 
 
@@ -150,8 +151,8 @@ def deep() -> None:
     print(f"\ndeep frame, {DEEP.radius} wide, {DEEP.width} x {DEEP.height}, {DEEP.iters:,} iterations")
     field = whole(DEEP, pieces)
     seconds = worker_cpu_s(pieces, 3)
-    iterations = np.where(field == INSIDE, DEEP.iters, field * (DEEP.iters / (INSIDE - 1))).sum()
-    print(f"  CPU {seconds:.2f} s, {iterations / seconds / 1e6:,.0f} Mpix·it/s")
+    spent = iterations(field, DEEP.iters).sum()
+    print(f"  CPU {seconds:.2f} s, {spent / seconds / 1e6:,.0f} Mpix·it/s")
     places = np.random.default_rng(1).integers((0, 0), field.shape, (SAMPLES, 2))
     worst = max(exact.differences(DEEP, field, places))
     print(f"  worst of {SAMPLES} points: {worst:.4f} iterations from exact arithmetic", flush=True)

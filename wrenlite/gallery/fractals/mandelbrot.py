@@ -23,9 +23,6 @@ from wrenlite.gallery.fractals.plane import View as View
 from wrenlite.gallery.fractals.plane import tiles as tiles
 from wrenlite.gallery.fractals.plane import zoom as zoom
 
-POSTER = View(-0.7465, 0.1079, 0.0082, 3200, 1800, 800)
-"""Seahorse valley: twice the points of a 1600 x 900 poster each way."""
-
 _MESH = 24
 """Points from line to line of the lattice whose meshes are filled where their edge lies inside. A second,
 finer lattice in the other meshes saves no time, and lets more filaments slip through."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from wrenlite.executor import Executor
-from wrenlite.gallery.fractals.poster import Poster, Rendered, iterations, render
+from wrenlite.gallery.fractals.poster import Poster, Rendered, render, total_iterations
 
 _NAME = 12
 """Characters of a worker's name that are shown: those of Lambda have 56, and differ at the end."""
@@ -33,7 +33,7 @@ def shares(rendered: Rendered, iters: int) -> list[Share]:
     for stats, piece in zip(rendered.job.stats(), rendered.pieces, strict=True):
         worker = stats.worker or "?"
         so_far = found.get(worker, Share(worker, 0, 0.0, 0.0, 0.0))
-        done = sum(iterations(rendered.field[tile.rows, tile.columns], iters) for tile in piece)
+        done = sum(total_iterations(rendered.field[tile.rows, tile.columns], iters) for tile in piece)
         found[worker] = Share(
             worker,
             so_far.tasks + 1,

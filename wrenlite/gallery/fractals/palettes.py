@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.colours import from_oklab, known, oklab
-from wrenlite.gallery.fractals.plane import INSIDE
+from wrenlite.gallery.fractals.plane import INSIDE, iterations
 
 DEFAULT = "Hippi"
 _RUNS = 1.15
@@ -122,7 +122,7 @@ def _table(iters: int, palette: str, step: float | None) -> NDArray[np.uint8]:
         raise ConfigError(f"iters must be above 0, not {iters!r}")
     if step is not None and not 0 < step < math.inf:
         raise ConfigError(f"step must be a number above 0, not {step!r}")
-    counts = np.arange(INSIDE + 1, dtype=float) * (iters / (INSIDE - 1))
+    counts = iterations(np.arange(INSIDE + 1), iters)
     runs = _RUNS * min(1.0, _CROWDED / len(PALETTES[palette].stops))
     place = counts / step if step else runs * np.asarray(np.log2(1 + counts / _OFFSET))
     table = PALETTES[palette].endless(place)

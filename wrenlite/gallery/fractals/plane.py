@@ -11,7 +11,7 @@ import itertools
 import operator
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation, localcontext
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +147,11 @@ def tiles(view: View, side: int, method: Method = "plain") -> list[Tile]:
         Tile(view, left, top, min(side, view.width - left), min(side, view.height - top), method)
         for top, left in itertools.product(range(0, view.height, side), range(0, view.width, side))
     ]
+
+
+def iterations(field: NDArray[np.integer[Any]], iters: int) -> NDArray[np.float64]:
+    """What values of a field of counts stand for, in its shape: 0 to ``iters``, and ``iters`` for ``INSIDE``."""
+    return np.where(field == INSIDE, iters, field * (iters / (INSIDE - 1)))
 
 
 def zoom(view: View, start: Number, frames: int) -> list[View]:

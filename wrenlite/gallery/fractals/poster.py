@@ -21,7 +21,7 @@ from wrenlite.gallery.checks import check_folder, check_memory
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colours import downsample, known
 from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
-from wrenlite.gallery.fractals.plane import INSIDE, View
+from wrenlite.gallery.fractals.plane import INSIDE, View, iterations
 from wrenlite.job import Job
 from wrenlite.local import memory_bytes
 from wrenlite.store import LocalStore
@@ -149,9 +149,6 @@ def save(picture: Image.Image, path: Path) -> None:
     LocalStore(path.parent).put(path.name, file.getvalue())
 
 
-def iterations(field: NDArray[np.uint16], iters: int) -> float:
-    """Iterations that the points of a field belong to: their counts, and ``iters`` for each inside."""
-    tally = np.bincount(field.ravel(), minlength=INSIDE + 1)
-    counts = np.arange(INSIDE + 1) * (iters / (INSIDE - 1))
-    counts[INSIDE] = iters
-    return float(tally @ counts)
+def total_iterations(field: NDArray[np.uint16], iters: int) -> float:
+    """Iterations of all points of a field together."""
+    return float(np.bincount(field.ravel(), minlength=INSIDE + 1) @ iterations(np.arange(INSIDE + 1), iters))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.escape import Floats, Places
 from wrenlite.gallery.fractals.mandelbrot import counts, in_bulbs
-from wrenlite.gallery.fractals.plane import INSIDE, Tile, View, tiles
+from wrenlite.gallery.fractals.plane import INSIDE, Tile, View, iterations, tiles
 
 Piece = tuple[Tile, ...]
 """The tiles of one task."""
@@ -92,11 +92,11 @@ def _costs(coarse: View) -> tuple[Floats, Floats]:
     """What points near each of a view's will cost, plain and with filling."""
     field = counts(Tile(coarse, 0, 0, coarse.width, coarse.height))
     inside = field == INSIDE
-    iterations = np.where(inside, coarse.iters, field * (coarse.iters / (INSIDE - 1)))
+    spent = iterations(field, coarse.iters)
     free = _free(coarse)
-    plain = np.where(free, _FREE, _POINT + iterations)
+    plain = np.where(free, _FREE, _POINT + spent)
     computed = np.where(_amid_inside(inside), _ON_LINES, 1.0)
-    return plain, np.where(free, _FREE, _POINT + _LATTICE + iterations * computed)
+    return plain, np.where(free, _FREE, _POINT + _LATTICE + spent * computed)
 
 
 def _amid_inside(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

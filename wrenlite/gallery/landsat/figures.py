@@ -55,9 +55,9 @@ def season(
         **spots,
     )
     days, values = curve.daily()
+    unseen = np.array([any(first < day < last for first, last in curve.gaps) for day in days])
     for blind in (False, True):  # what the curve does between far-off scenes is a guess, and drawn as one
-        hidden_days = np.array([any(gap[0] < day < gap[1] for gap in curve.gaps) for day in days])
-        part = np.where(hidden_days == blind, values, np.nan)
+        part = np.where(unseen == blind, values, np.nan)
         line: dict[str, Any] = {"linestyle": ":", "alpha": 0.8} if blind else {"label": "smoothing spline"}
         upper.plot(days, part, color=_CURVE, **line)
     if truth is not None:
