@@ -150,7 +150,7 @@ def tiles(view: View, side: int, method: Method = "plain") -> list[Tile]:
 
 
 def iterations(field: NDArray[np.integer[Any]], iters: int) -> NDArray[np.float64]:
-    """What values of a field of counts stand for, in its shape: 0 to ``iters``, and ``iters`` for ``INSIDE``."""
+    """What values of a field of counts stand for, in its shape: 0 to ``iters``; ``iters`` for ``INSIDE``."""
     return np.where(field == INSIDE, iters, field * (iters / (INSIDE - 1)))
 
 
