@@ -2,12 +2,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Versions that .venv is pinned to; empty: the newest of everything.
+CONSTRAINTS ?= constraints.txt
+PIN = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 
-.PHONY: help demo test e2e full check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab clean
+.PHONY: help demo test test-newest e2e full check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab clean
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
 	@echo "make test   the tests"
 	@echo "make e2e    long tests as a user meets it: the wizard, the demo, notebooks, JupyterLab, scenes of Landsat"
+	@echo "make test-newest  the tests and the long tests with the newest version of every dependency"
 	@echo "make full   the tests with the slow matrices"
 	@echo "make check  linters, types, import layers, limits of size"
 	@echo "make bench  ours beside ProcessPoolExecutor and joblib"
@@ -30,6 +35,12 @@ e2e: $(VENV)/done
 
 full: $(VENV)/done
 	$(BIN)/python -m pytest -m "not aws" $(ARGS)
+
+# In an environment of its own, made anew each time: what is newest changes.
+test-newest:
+	rm -rf .venv-newest
+	$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS= .venv-newest/done
+	.venv-newest/bin/python -m pytest -m "not full and not aws" $(ARGS)
 
 check: $(VENV)/done
 	$(BIN)/ruff check
@@ -60,7 +71,7 @@ aws-bed: $(VENV)/done
 	@$(BIN)/python -m tests.aws.bed $(ARGS)
 
 lab: $(VENV)/done
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[lab,landsat]'
+	$(INSTALL) --editable '.[lab,landsat]'
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
 $(VENV)/done: pyproject.toml constraints.txt
@@ -69,9 +80,9 @@ $(VENV)/done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' \
 		|| { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-landsat demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-landsat .venv-newest demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import types
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
@@ -12,6 +13,20 @@ import cloudpickle
 from wrenlite.names import Cached, Names, goes_by_name, imports_in
 
 _CachedFunction = type(functools.lru_cache(print))
+
+
+def code_with_source_place(file: str, make: Callable[..., types.CodeType], arguments: Sequence[Any]) -> Any:
+    """Rebuild a code object under the file name that it has on the caller's machine.
+
+    cloudpickle 3.1.3 and later write ``<dynamic-code>`` in place of the file name, so that no traceback,
+    debugger or warning would find the source.
+
+    Args:
+        file: the ``co_filename`` of the code object.
+        make: what cloudpickle rebuilds the code object with.
+        arguments: the arguments of ``make``.
+    """
+    return make(*arguments).replace(co_filename=file)
 
 
 class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -35,6 +50,8 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
             self._names.modules.add(obj.__name__)
         elif isinstance(obj, _CachedFunction):
             return self._cached(obj)
+        elif isinstance(obj, types.CodeType):
+            return code_with_source_place, (obj.co_filename, *self.dispatch_table[types.CodeType](obj))
         elif isinstance(name := getattr(obj, "__module__", None), str):  # what goes by name: builtins, ufuncs
             self._names.modules.add(name)
         return super().reducer_override(obj)

@@ -2,10 +2,12 @@ import collections
 import dataclasses
 import enum
 import functools
+import inspect
 import math
 import operator
 import pickle
 import threading
+import types
 
 import cloudpickle
 import numpy as np
@@ -204,3 +206,29 @@ def test_names_for_messages():
     assert function_name(make_recursive()) == "factorial"
     assert function_name(functools.partial(Scale(1).apply)) == "partial(Scale.apply)"
     assert function_name(Scale(1)) == "Scale"
+
+
+def test_all_code_of_a_function_keeps_the_file_that_its_source_is_in():
+    class Scaled:
+        factor = property(lambda self: 2)
+
+        def times(self, x):
+            return [self.factor * each for each in range(x)]
+
+    def outer(x):
+        def inner(y):
+            return (lambda z: Scaled().times(z))(y)
+
+        return inner(x)
+
+    def with_nested(code):
+        nested = [each for each in code.co_consts if isinstance(each, types.CodeType)]
+        return [code, *(each for inner in nested for each in with_nested(inner))]
+
+    function = unpack_call(pack_call(Call(outer, (), {}, Style.ITEM), Names(grows=True))).function
+    there = inspect.getclosurevars(function).nonlocals["Scaled"]
+    assert function(3) == [0, 2, 4]
+    codes = [function.__code__, there.times.__code__, there.factor.fget.__code__]
+    found = [each for code in codes for each in with_nested(code)]
+    assert {"outer", "inner", "times", "<lambda>"} <= {code.co_name for code in found}
+    assert {code.co_filename for code in found} == {__file__}
