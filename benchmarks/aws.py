@@ -93,14 +93,19 @@ def latency(bed: RemoteBed) -> None:
 
 def sandbox() -> None:
     """What the worker process costs in a sandbox: handler and worker here, without HTTP."""
-    from wrenlite.aws import wire
-    from wrenlite.aws.sandbox import Sandbox
-    from wrenlite.codec import Call, pack_call, pack_items
-    from wrenlite.holder import Worker
-    from wrenlite.names import Names
+    from wrenlite.backends.aws import payload
+    from wrenlite.backends.aws.sandbox import Sandbox
     from wrenlite.protocol import Limits, Request, Style, code_key
-    from wrenlite.runner import Runner
-    from wrenlite.store import LocalStore, digest
+    from wrenlite.serialize.class_table import Names
+    from wrenlite.serialize.pickling import (
+        Call,
+        pack_call,
+        pack_items,
+    )
+    from wrenlite.storage.base import digest
+    from wrenlite.storage.local import LocalStore
+    from wrenlite.worker.handle import Worker
+    from wrenlite.worker.runner import Runner
 
     class Context:
         log_stream_name = "here"
@@ -125,15 +130,15 @@ def sandbox() -> None:
     os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "2048"
     bucket_store = wrenlite.Executor.aws(bucket="wrenlite-bed", prefix="wrenlite").backend.store
     bucket_store.put(code_key(digest(blob)), blob)
-    place = wire.Place("wrenlite-bed", "wrenlite", None)
-    event = json.loads(wire.encode_request(request, place))
+    place = payload.Place("wrenlite-bed", "wrenlite", None)
+    event = json.loads(payload.encode_request(request, place))
     start = time.perf_counter()
     made = Sandbox({**os.environ, "WRENLITE_PREFIX": "wrenlite"})
     started = time.perf_counter() - start
     made.handle(event, Context())
     cold = time.perf_counter() - start
     warm = timed(lambda: made.handle(event, Context()), 300)
-    decode = timed(lambda: wire.decode_request(event), 300)
+    decode = timed(lambda: payload.decode_request(event), 300)
     made._worker.close()
     print("\nThe worker process in a sandbox (no HTTP, no runtime client)")
     print(f"  init phase, its start and botocore's import in it   {started * 1e3:8.2f} ms")

@@ -16,12 +16,12 @@ from benchmarks.contest import run
 from tests import exact
 from wrenlite.gallery.fractals.batch import draw_batch
 from wrenlite.gallery.fractals.collage import collage
-from wrenlite.gallery.fractals.deep import DEEP
 from wrenlite.gallery.fractals.drawing import draw
 from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Method, View, render, tiles
-from wrenlite.gallery.fractals.plane import iterations
+from wrenlite.gallery.fractals.perturbation import DEEP
 from wrenlite.gallery.fractals.tiling import Piece, assemble, plan
+from wrenlite.gallery.fractals.view import iterations
 
 VIEWS = {
     "A": View(-0.0091275, 0.7899912, 0.01401245, 1920, 1080, 800),

@@ -22,11 +22,17 @@ import numpy as np
 import wrenlite
 from benchmarks.landsat_peers import CONTESTANTS
 from tests.aws.bed.remote import RemoteBed
-from wrenlite.deploy import packaging
-from wrenlite.gallery.landsat import catalog, ndvi, synthetic, tasks
-from wrenlite.gallery.landsat.grid import TILE, Window, windows
-from wrenlite.gallery.landsat.places import PLACES
+from wrenlite.deploy import packages
+from wrenlite.gallery.landsat import catalog, tasks
 from wrenlite.gallery.landsat.scene import Scene
+from wrenlite.gallery.ndvi import indices
+from wrenlite.gallery.ndvi.grid import (
+    TILE,
+    Window,
+    windows,
+)
+from wrenlite.gallery.synthetic import archive
+from wrenlite.gallery.synthetic.places import PLACES
 
 ROUNDS = 3
 LATENCY_S = 0.020
@@ -37,7 +43,7 @@ AGREED = 1e-6
 
 def made(folder: Path, side: int) -> Scene:
     """A scene of so many pixels a side, without its quality bands: the peers would not read them."""
-    synthetic.whole_scene(folder, side=side)
+    archive.whole_scene(folder, side=side)
     return plain(catalog.stored(str(folder))[0])
 
 
@@ -207,11 +213,11 @@ def over_s3() -> None:
 
 def seasons() -> None:
     """All points of the archive, and how well the curves recover the truth."""
-    from wrenlite.gallery.landsat import points
+    from wrenlite.gallery.ndvi import series
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        root = synthetic.archive(Path(folder) / "archive")
+        root = archive.archive(Path(folder) / "archive")
         generated = time.perf_counter() - start
         size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
         scenes = catalog.stored(str(root))
@@ -227,7 +233,7 @@ def seasons() -> None:
         print(f"  {len(work)} points on two workers: {took:.2f} s")
         for place in PLACES.values():
             mine = [value for value, pair in zip(found.results(), work, strict=True) if pair[1] is place]
-            days, curve = points.smooth(mine).daily()
+            days, curve = series.smooth(mine).daily()
             off = curve - [place.truth(day) for day in days]
             usable = sum(not np.isnan(point.value) for point in mine)
             rmse = np.sqrt(np.mean(off**2))
@@ -253,11 +259,11 @@ def memory() -> None:
 
 def layer() -> None:
     """The layer that wrenlite-setup uploads unless told otherwise: the same packages, by the same builder."""
-    wanted = packaging.choose((), python="3.13", architecture="x86_64").requirements
-    built = packaging.build(wanted, python="3.13", architecture="x86_64")
+    wanted = packages.choose((), python="3.13", architecture="x86_64").requirements
+    built = packages.build(wanted, python="3.13", architecture="x86_64")
     print(
         f"\nA layer with {', '.join(wanted)}: {len(built.content) / 2**20:.0f} MB zipped,"
-        f" {built.unpacked / 2**20:.0f} unzipped, of {packaging.UNPACKED_BYTES / 2**20:.0f}"
+        f" {built.unpacked / 2**20:.0f} unzipped, of {packages.UNPACKED_BYTES / 2**20:.0f}"
     )
 
 
@@ -280,8 +286,8 @@ def oracles() -> None:
     else:
         red, nir = np.random.default_rng(0).integers(0, 65536, (2, 300, 400), dtype=np.uint16)
         what = "random pixels"
-    good = ndvi.usable(red, nir)
-    mine = ndvi.ndvi(red, nir)[good]
+    good = indices.usable(red, nir)
+    mine = indices.ndvi(red, nir)[good]
     scaled = [band.astype(np.float64) * 2.75e-5 - 0.2 for band in (red, nir)]
     theirs = spyndex.computeIndex("NDVI", {"R": scaled[0], "N": scaled[1]})[good]
     image = ImageData(np.ma.array(np.stack(scaled)), band_names=["b1", "b2"])

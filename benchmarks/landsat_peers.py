@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from wrenlite.gallery.landsat import tasks
-from wrenlite.gallery.landsat.grid import TILE, Grid, windows
 from wrenlite.gallery.landsat.scene import Scene
+from wrenlite.gallery.ndvi.grid import (
+    TILE,
+    Grid,
+    windows,
+)
 
 _LEAST = 7273
 

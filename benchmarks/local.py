@@ -89,8 +89,8 @@ def dataclasses() -> None:
     program = """
     import dataclasses, time
     import cloudpickle
-    from wrenlite.codec import pack_items
-    from wrenlite.names import Names
+    from wrenlite.serialize.pickling import pack_items
+    from wrenlite.serialize.class_table import Names
 
     @dataclasses.dataclass
     class Point:

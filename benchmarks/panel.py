@@ -9,8 +9,8 @@ from nbclient import NotebookClient
 CELLS = (
     """
 import statistics, time, wrenlite
-from wrenlite.notebook import html
-from wrenlite.notebook.view import Observer
+from wrenlite.display import html
+from wrenlite.display.view import Observer
 executor = wrenlite.Executor.local(2)
 
 def nothing(n):

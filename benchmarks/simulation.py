@@ -9,13 +9,13 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from wrenlite.aws.connect import pace
+from wrenlite.backends.aws.connect import pace
+from wrenlite.backends.base import Backend
 from wrenlite.errors import ServiceUnavailable
-from wrenlite.invoker import Backend
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Outcome, Packed, Request, Throttled, Usage
-from wrenlite.schedule import Schedule
-from wrenlite.work import Options, Work
+from wrenlite.scheduler.pending import Options, Work
+from wrenlite.scheduler.state import Schedule
 
 ROUND_TRIP_S = 0.075
 COLD_S = 0.4

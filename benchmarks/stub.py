@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from wrenlite.aws import wire
+from wrenlite.backends.aws import payload
 from wrenlite.protocol import Ended, Outcome, Packed, Request, Usage
 
 NOTHING = Packed(pickle.dumps(None))
@@ -58,7 +58,7 @@ def reply(request: Request) -> bytes:
     now = time.time()
     outcomes = [Outcome(task, True, NOTHING, now, 1e-5, 1e-5, "") for task in request.tasks]
     ended = Ended(None, Usage(1e-5 * len(outcomes), worker="stub"), ())
-    return json.dumps(wire.encode_reply(wire.encode_body(outcomes, ended))).encode()
+    return json.dumps(payload.encode_reply(payload.encode_body(outcomes, ended))).encode()
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +75,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             answer = json.dumps(SETTINGS).encode()
             if "/invocations" in first:
-                request, _ = wire.decode_request(json.loads(body))
+                request, _ = payload.decode_request(json.loads(body))
                 await asyncio.sleep(float(request.env.get("STUB_S", 0)))
                 answer = reply(request)
             elif first.startswith("PUT"):

@@ -2,10 +2,10 @@
 
 Each sandbox imports this once, which starts the worker, and then calls ``handler`` for one batch after the
 other. A task that crashes, hangs or needs too much memory takes the worker with it, never this process,
-so that the outcomes so far are returned in time. See ``wrenlite.aws.sandbox``.
+so that the outcomes so far are returned in time. See ``wrenlite.backends.aws.sandbox``.
 """
 
-from wrenlite.aws.sandbox import from_environment
+from wrenlite.backends.aws.sandbox import from_environment
 
 sandbox = from_environment()
 

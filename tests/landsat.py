@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 from wrenlite.errors import NotFound
-from wrenlite.gallery.landsat.bands import Band, Choice, Pixels
-from wrenlite.gallery.landsat.grid import Grid, clip
+from wrenlite.gallery.ndvi.bands import (
+    Band,
+    Choice,
+    Pixels,
+)
+from wrenlite.gallery.ndvi.grid import Grid, clip
 
 BRUMADINHO = ("LC08_L2SP_218074_20190114_20200829_02_T1", "LC08_L2SP_218074_20190130_20200829_02_T1")
 COLOMBIA = "LC08_L2SP_008059_20191201_20200825_02_T1"

@@ -11,18 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from wrenlite.adapters import (
-        ALL_COMPLETED,
-        ALWAYS,
-        ANY_COMPLETED,
-        FIRST_COMPLETED,
-        FIRST_EXCEPTION,
-        as_completed,
-        default_executor,
-        get_all_results,
-        wait,
-    )
-    from wrenlite.connect import open_store
+    from wrenlite.backends.factory import open_store
     from wrenlite.errors import (
         AccessDenied,
         BackendError,
@@ -56,8 +45,19 @@ if TYPE_CHECKING:
     )
     from wrenlite.executor import Executor
     from wrenlite.futures import Future
+    from wrenlite.interop.pywren import (
+        ALL_COMPLETED,
+        ALWAYS,
+        ANY_COMPLETED,
+        FIRST_COMPLETED,
+        FIRST_EXCEPTION,
+        as_completed,
+        default_executor,
+        get_all_results,
+        wait,
+    )
     from wrenlite.job import Job
-    from wrenlite.refs import Ref
+    from wrenlite.storage.refs import Ref
 
 __all__ = [
     "ALL_COMPLETED",
@@ -105,7 +105,7 @@ __all__ = [
     "wait",
 ]
 
-_HOMES = ("executor", "errors", "adapters", "job", "refs", "connect")
+_MODULES = ("executor", "errors", "interop.pywren", "job", "futures", "storage.refs", "backends.factory")
 
 
 def __getattr__(name: str) -> Any:
@@ -113,16 +113,13 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    for home in _HOMES:
-        module = import_module(f"{__name__}.{home}")
-        if home == "executor" and module.Executor.watch is None:
-            # The one place where executing meets drawing, which lies above it.
-            import_module(f"{__name__}.notebook").attach()
-        if hasattr(module, name):
-            globals()[name] = getattr(module, name)
-            return globals()[name]
+    for module in _MODULES:
+        value = getattr(import_module(f"{__name__}.{module}"), name, None)
+        if value is not None:
+            globals()[name] = value
+            return value
     raise AssertionError(name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted(["__version__", "__doc__", *__all__])

@@ -9,9 +9,9 @@ import sys
 import click
 
 from wrenlite import Executor, __version__
-from wrenlite.console import clear_errors, table
 from wrenlite.deploy import wizard
 from wrenlite.deploy.commands import COMMANDS
+from wrenlite.display.console import clear_errors, table
 from wrenlite.gallery import commands
 
 

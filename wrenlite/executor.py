@@ -8,33 +8,41 @@ import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from numbers import Real
+from operator import index
 from types import TracebackType
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
-from wrenlite import local, modules, refs
-from wrenlite.arguments import check_callable, check_options
-from wrenlite.blobs import Blobs
-from wrenlite.codec import Call, function_name, largest_parts, pack_call, pack_items
+from wrenlite.backends import local
+from wrenlite.backends.base import Backend
+from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
-from wrenlite.connect import connect
 from wrenlite.cost import Cost
-from wrenlite.dispatch import Dispatcher
 from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable
 from wrenlite.futures import Future
-from wrenlite.invoker import Backend
 from wrenlite.job import Job
-from wrenlite.names import Names
-from wrenlite.pool import Pool
+from wrenlite.map_reduce import MapReduce
 from wrenlite.protocol import Packed, Style
-from wrenlite.reduction import MapReduce
-from wrenlite.refs import Ref
-from wrenlite.work import Options, Work
+from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.pending import Options, Work
+from wrenlite.serialize import modules
+from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.pickling import (
+    Call,
+    function_name,
+    largest_parts,
+    pack_call,
+    pack_items,
+)
+from wrenlite.storage import refs
+from wrenlite.storage.refs import Ref
+from wrenlite.storage.uploads import Blobs
+
+if TYPE_CHECKING:
+    from wrenlite.interop.concurrent import Pool
 
 _log = logging.getLogger("wrenlite")
 _log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
-
-Watch = Callable[[Job, bool], Callable[[], None]]
-"""Draws a job while it runs. The flag: it was asked for, so draw even where nobody seems to look."""
 
 
 class Executor:
@@ -48,10 +56,6 @@ class Executor:
 
     Delivery is at-least-once: a task whose worker was lost may have run before.
     """
-
-    watch: ClassVar[Watch | None] = None
-    """Who draws the jobs: set by the package, since drawing lies above executing."""
-    _repr_html_: ClassVar[Callable[[Executor], str] | None] = None  # set by the package, like watch
 
     def __init__(self, backend: Backend | None = None, *, progress: Progress | None = None) -> None:
         """Args:
@@ -156,6 +160,11 @@ class Executor:
 
     def __repr__(self) -> str:
         return f"<Executor on {self.backend.name}{', shut down' if self._closed else ''}>"
+
+    def _repr_html_(self) -> str:
+        from wrenlite.display.reprs import executor_html  # upwards, see pyproject.toml
+
+        return executor_html(self)
 
     def map(
         self,
@@ -285,6 +294,8 @@ class Executor:
 
     def as_concurrent(self) -> Pool:
         """This executor as a ``concurrent.futures.Executor``, for libraries that take one."""
+        from wrenlite.interop.concurrent import Pool  # upwards, see pyproject.toml
+
         return Pool(self)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -373,8 +384,8 @@ class Executor:
             release, restore = partial(self._blobs.release, held), partial(self._blobs.restore, held)
             self._dispatcher.submit(Work(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
-            if wanted is not False and Executor.watch is not None:
-                job.drawn = Executor.watch(job, wanted is True)
+            if wanted is not False:
+                job.drawn = _show(job, asked=wanted is True)
         except BaseException:
             job.cancel()  # nobody else has it
             raise
@@ -389,6 +400,43 @@ class Executor:
             )
 
 
+def _show(job: Job, *, asked: bool) -> Callable[[], None]:
+    """Draw a job while it runs: a panel in a notebook, otherwise lines on stderr.
+
+    Args:
+        job: the job to draw.
+        asked: whether the user asked for it. Then stderr gets the moving line even where it is no terminal.
+
+    Returns:
+        A function that waits until the end of the job is drawn.
+    """
+    from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
+
+    return panel.watch(job) if panel.in_notebook() else terminal.watch(job, asked)
+
+
 def _close(dispatcher: Dispatcher, owner: int) -> None:
     if os.getpid() == owner:
         dispatcher.close()
+
+
+def check_callable(name: str, value: object) -> None:
+    """Raises ConfigError for an argument of that name that cannot be called."""
+    if not callable(value):
+        raise ConfigError(f"{name}={value!r}: must be callable")
+
+
+def check_options(
+    chunksize: int | None, retries: int, timeout: float | None, env: Mapping[str, str] | None
+) -> None:
+    """Raises ConfigError for an option of ``map`` that cannot be."""
+    if chunksize is not None and (not isinstance(chunksize, SupportsIndex) or index(chunksize) < 1):
+        raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
+    if not isinstance(retries, SupportsIndex) or index(retries) < 0:
+        raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
+    if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
+        raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
+    for key, value in (env or {}).items():
+        texts = isinstance(key, str) and isinstance(value, str)
+        if not texts or not key or "=" in key or "\0" in key + value:
+            raise ConfigError(f"env[{key!r}]: names and values of environment variables are text without NUL")

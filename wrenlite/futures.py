@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
-from wrenlite.tracebacks import unseen
-from wrenlite.values import beside_the_loop
+from wrenlite.serialize.traceback_stubs import unseen
+from wrenlite.storage.results import beside_the_loop
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -126,8 +126,6 @@ class Future(concurrent.futures.Future[Any]):
     Waiting for it in vain (Ctrl-C, the notebook's stop button) cancels its whole job.
     """
 
-    _repr_html_: ClassVar[Callable[[Future], str] | None] = None  # set by the package, like Executor.watch
-
     def __init__(self, job: Job, index: int) -> None:
         super().__init__()
         self.job = job
@@ -135,6 +133,11 @@ class Future(concurrent.futures.Future[Any]):
 
     def __repr__(self) -> str:
         return f"<Future {self.job.name}[{self.index}] {self.job.state(self.index)}>"
+
+    def _repr_html_(self) -> str:
+        from wrenlite.display.reprs import future_html  # upwards, see pyproject.toml
+
+        return future_html(self)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a future cannot travel; pass its result()")

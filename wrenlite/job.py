@@ -20,19 +20,28 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
+from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
-from wrenlite.errors import ExecutorClosed, RemoteError, ValueReleased, WrenliteError
-from wrenlite.frame import frame
+from wrenlite.errors import ExecutorClosed, PackageMissing, RemoteError, ValueReleased, WrenliteError
 from wrenlite.futures import Control, Future, Snapshot, one_line, until
-from wrenlite.invoker import Backend
-from wrenlite.ledger import CANCELLED, NOTHING, Ledger
-from wrenlite.names import resolving
 from wrenlite.protocol import Outcome, TaskStats
-from wrenlite.tracebacks import throw, unseen
-from wrenlite.traces import unpack_failure
-from wrenlite.values import AHEAD, beside_the_loop, fetch, fetch_all, read_ahead
+from wrenlite.serialize.class_table import resolving
+from wrenlite.serialize.exceptions import unpack_failure
+from wrenlite.serialize.traceback_stubs import throw, unseen
+from wrenlite.storage.results import (
+    AHEAD,
+    beside_the_loop,
+    fetch,
+    fetch_all,
+    read_ahead,
+)
+from wrenlite.task_table import (
+    CANCELLED,
+    NOTHING,
+    Ledger,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,8 +53,6 @@ class Job(Sequence[Future]):
 
     True even when empty; a slice of it is a list.
     """
-
-    _repr_html_: ClassVar[Callable[[Job], str] | None] = None  # set by the package, like Executor.watch
 
     def __init__(
         self, job_id: str, name: str, backend: Backend, total: int, table: Sequence[object], control: Control
@@ -103,6 +110,11 @@ class Job(Sequence[Future]):
         now = self.snapshot()
         cancelled = f", {now.cancelled} cancelled" if now.cancelled else ""
         return f"<Job {self.id}: {now.finished} of {now.total} finished, {now.failed} failed{cancelled}>"
+
+    def _repr_html_(self) -> str:
+        from wrenlite.display.reprs import job_html  # upwards, see pyproject.toml
+
+        return job_html(self)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a job cannot travel; pass its results()")
@@ -296,7 +308,7 @@ class Job(Sequence[Future]):
 
     def plot(self) -> Figure:
         """The tasks over time, and how many ran at once. Raises PackageMissing without matplotlib."""
-        from wrenlite.notebook.timeline import timeline  # upwards: the exception that pyproject.toml lists
+        from wrenlite.display.timeline import timeline  # upwards: the exception that pyproject.toml lists
 
         return timeline(self.stats(), f"map {self.name} × {len(self):,} on {self.backend}", time.time())
 
@@ -398,3 +410,24 @@ class Job(Sequence[Future]):
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"
+
+
+_TIMES = ("queued", "dispatched", "started", "finished")
+_FLOATS = ("seconds", "cpu_s")
+_TEXTS = ("state", "worker", "request_id")
+
+
+def frame(stats: Sequence[TaskStats]) -> DataFrame:
+    """One row a task, columns as in ``TaskStats``: times as ``datetime64[ns, UTC]``, durations in seconds."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise PackageMissing(f"to_pandas() needs {error.name}: pip install pandas") from error
+    table = pandas.DataFrame(stats, columns=list(TaskStats._fields))
+    for name in _TIMES:
+        # Also where there is nothing to tell the type by: an empty job, or a column of None.
+        seconds = table[name].astype("float64")
+        table[name] = pandas.to_datetime(seconds, unit="s", utc=True).astype("datetime64[ns, UTC]")
+    types = {"task": "int64", "attempts": "int64", "cold": "bool"}
+    types |= dict.fromkeys(_FLOATS, "float64") | dict.fromkeys(_TEXTS, "string")
+    return table.astype(types)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised whenever a record below changes its meaning; both sides must agree on it."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview

@@ -4,7 +4,7 @@ import importlib.metadata
 import zipfile
 from pathlib import Path
 
-from wrenlite.deploy.packaging import DEFAULT
+from wrenlite.deploy.packages import DEFAULT
 
 
 def fill(folder: Path) -> None:

@@ -6,7 +6,6 @@ import functools
 import gc
 import operator
 import os
-import re
 import threading
 import traceback
 import weakref
@@ -136,7 +135,7 @@ def test_an_exception_comes_back_as_itself_with_the_line_that_raised_it(executor
     assert caught.value.code == 42
     shown = "".join(traceback.format_exception(caught.value))
     assert "raise Mine(42)  # this very line" in shown
-    assert not re.search(r"wrenlite/\w+\.py", shown)
+    assert os.path.dirname(wrenlite.__file__) not in shown
     assert any("task 1" in note for note in caught.value.__notes__)
     assert job[0].result() == 0
     assert job[2].result() == 2

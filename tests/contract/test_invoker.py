@@ -5,16 +5,21 @@ import queue
 import numpy as np
 import pytest
 
-from wrenlite import local
-from wrenlite.aws.connect import connect
-from wrenlite.codec import Call, pack_call, pack_items, unpack
+from wrenlite.backends import local
+from wrenlite.backends.aws.connect import connect
 from wrenlite.config import Config
 from wrenlite.errors import IntegrityError
-from wrenlite.names import Names
 from wrenlite.protocol import Ended, Limits, Missing, Refused, Request, Style, code_key
-from wrenlite.store import digest
-from wrenlite.traces import unpack_failure
-from wrenlite.values import fetch
+from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.exceptions import unpack_failure
+from wrenlite.serialize.pickling import (
+    Call,
+    pack_call,
+    pack_items,
+    unpack,
+)
+from wrenlite.storage.base import digest
+from wrenlite.storage.results import fetch
 
 
 @pytest.fixture(params=["inline", "process", "lambda"])

@@ -7,9 +7,9 @@ import pytest
 from botocore.session import Session
 
 from wrenlite.gallery.landsat import catalog, tasks
-from wrenlite.gallery.landsat.grid import windows
-from wrenlite.gallery.landsat.mosaic import mosaic
-from wrenlite.gallery.landsat.places import PLACES
+from wrenlite.gallery.ndvi.grid import windows
+from wrenlite.gallery.ndvi.mosaic import mosaic
+from wrenlite.gallery.synthetic.places import PLACES
 
 
 @pytest.fixture

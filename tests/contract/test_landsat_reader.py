@@ -16,7 +16,7 @@ import rasterio
 from botocore.session import Session
 
 from tests.landsat import BRUMADINHO, COLOMBIA, real_pixels
-from wrenlite.aws.s3 import S3Store
+from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.errors import (
     AccessDenied,
     ConfigError,
@@ -25,12 +25,17 @@ from wrenlite.errors import (
     NotFound,
     StoreError,
 )
-from wrenlite.gallery.landsat import catalog, synthetic, tasks
-from wrenlite.gallery.landsat.bands import Band
-from wrenlite.gallery.landsat.grid import Grid, OutsideScene, Window
-from wrenlite.gallery.landsat.places import PLACES
-from wrenlite.gallery.landsat.reader import GdalReader, write_cog
+from wrenlite.gallery.landsat import catalog, tasks
 from wrenlite.gallery.landsat.scene import Product, Scene
+from wrenlite.gallery.ndvi.bands import Band
+from wrenlite.gallery.ndvi.grid import (
+    Grid,
+    OutsideScene,
+    Window,
+)
+from wrenlite.gallery.ndvi.reader import GdalReader, write_cog
+from wrenlite.gallery.synthetic import archive
+from wrenlite.gallery.synthetic.places import PLACES
 
 NAPA = PLACES["napa"]
 
@@ -39,10 +44,10 @@ NAPA = PLACES["napa"]
 def small(tmp_path_factory):
     """An archive of three scenes."""
     folder = tmp_path_factory.mktemp("small") / "archive"
-    few = [synthetic.Pass("napa", day) for day in NAPA.dates[14:17]]
+    few = [archive.Pass("napa", day) for day in NAPA.dates[14:17]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "passes", lambda: few)
-        return synthetic.archive(folder)
+        patch.setattr(archive, "passes", lambda: few)
+        return archive.archive(folder)
 
 
 def upload(folder):
@@ -141,12 +146,12 @@ def test_tasks_map_on_workers(place, small):
 def test_the_archive_itself_can_be_mapped(tmp_path, monkeypatch):
     import wrenlite
 
-    few = [synthetic.Pass("napa", day, side=64) for day in NAPA.dates[:3]]
-    monkeypatch.setattr(synthetic, "passes", lambda: few)
+    few = [archive.Pass("napa", day, side=64) for day in NAPA.dates[:3]]
+    monkeypatch.setattr(archive, "passes", lambda: few)
     with wrenlite.Executor.local(2, progress=False) as executor:
-        made = synthetic.archive(
+        made = archive.archive(
             tmp_path / "mapped",
-            run=lambda pairs: executor.map(lambda pair: synthetic.write(*pair), pairs).results(),
+            run=lambda pairs: executor.map(lambda pair: archive.write(*pair), pairs).results(),
         )
     assert len(catalog.stored(str(made))) == 3
 

@@ -7,9 +7,10 @@ import uuid
 import pytest
 from botocore.session import Session
 
-from wrenlite.aws.s3 import S3Store
+from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.errors import NotFound, StoreError
-from wrenlite.store import Entry, LocalStore, Span
+from wrenlite.storage.base import Entry, Span
+from wrenlite.storage.local import LocalStore
 
 
 @pytest.fixture(params=["local", "moto", "radosgw"])

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from wrenlite.cli import main
-from wrenlite.gallery.landsat.ndvi import NODATA
+from wrenlite.gallery.ndvi.indices import NODATA
 
 COMMAND = str(Path(sys.executable).with_name("wrenlite"))
 

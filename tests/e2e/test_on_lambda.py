@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import wrenlite
-from wrenlite.gallery.fractals.deep import DEEP
 from wrenlite.gallery.fractals.demo import POSTER, render
 from wrenlite.gallery.fractals.lsystems import random_fractals
+from wrenlite.gallery.fractals.perturbation import DEEP
 from wrenlite.gallery.fractals.tiling import plan
 
 pytestmark = pytest.mark.e2e
@@ -66,7 +66,7 @@ def test_the_command_runs_where_the_configuration_says(by_hand, tmp_path):
 
 def test_the_zip_of_the_function_is_the_same_from_a_checkout_and_from_a_wheel(tmp_path):
     def digest(python_path):
-        program = "import sys, wrenlite.deploy.function as f; sys.stdout.buffer.write(f.function_zip())"
+        program = "import sys, wrenlite.deploy.code_zip as f; sys.stdout.buffer.write(f.function_zip())"
         env = {**os.environ, "PYTHONPATH": str(python_path), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             [sys.executable, "-c", program], env=env, capture_output=True, check=True, cwd=tmp_path

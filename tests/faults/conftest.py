@@ -9,11 +9,11 @@ import pytest
 
 import wrenlite
 from tests.aws.tasks import Runs
-from wrenlite.aws import wire
-from wrenlite.aws.connect import connect
-from wrenlite.aws.invoker import Patience
+from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.connect import connect
+from wrenlite.backends.aws.invoker import Patience
 from wrenlite.config import Config
-from wrenlite.deploy.function import HANDLER, function_zip
+from wrenlite.deploy.code_zip import HANDLER, function_zip
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def deploy(bed):
     def make(name, *, files=None, timeout=20, memory=512, runtime=None):
         session = botocore.session.Session()
         client = session.create_client("lambda")
-        own = wire.versions()["python"]
+        own = payload.versions()["python"]
         client.create_function(
             FunctionName=name,
             Runtime=runtime or f"python{own}",

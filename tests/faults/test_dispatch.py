@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wrenlite
-from wrenlite.codec import Packer
-from wrenlite.dispatch import Dispatcher
+from wrenlite.backends.base import Backend, Pace
 from wrenlite.errors import ConnectionLost, NotFound, ServiceUnavailable, WorkerDied, WorkerStartError
-from wrenlite.invoker import Backend, Pace
 from wrenlite.job import Job
-from wrenlite.names import Names
 from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Packed, Refused, Throttled, Usage
-from wrenlite.traces import pack_failure
-from wrenlite.work import Options, Work
+from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.pending import Options, Work
+from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.exceptions import pack_failure
+from wrenlite.serialize.pickling import Packer
 
 WHOLE = {
     "throttle": Throttled(ServiceUnavailable("too many"), concurrency=True),

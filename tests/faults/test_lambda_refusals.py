@@ -12,11 +12,11 @@ import pytest
 
 import wrenlite
 from tests.aws.tasks import ONCE, squares
-from wrenlite.aws import wire
-from wrenlite.aws.answers import Target
-from wrenlite.aws.invoker import LambdaInvoker
-from wrenlite.aws.login import Login
-from wrenlite.aws.transport import Transport
+from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.invoker import LambdaInvoker
+from wrenlite.backends.aws.responses import Target
+from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.transport import Transport
 
 REASONS = [
     "ConcurrentInvocationLimitExceeded",
@@ -126,7 +126,7 @@ def test_nobody_listens(connected, runs):
     login = Login(botocore.session.Session)
     nowhere = Transport(login, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
     target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
-    place = wire.Place("wrenlite-bed", "wrenlite", None)
+    place = payload.Place("wrenlite-bed", "wrenlite", None)
     invoker = LambdaInvoker(nowhere, login, backend.store, place, target, 4)
     pace = replace(backend.pace, backoff_s=0.002, outage_s=0.5)
     with wrenlite.Executor(replace(backend, invoker=invoker, pace=pace)) as aws:

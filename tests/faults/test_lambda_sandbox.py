@@ -11,7 +11,7 @@ import pytest
 
 import wrenlite
 from tests.aws.tasks import ONCE
-from wrenlite.aws import wire
+from wrenlite.backends.aws import payload
 
 # In the sandbox
 
@@ -261,10 +261,10 @@ def test_values_in_the_store_stream_ahead_of_who_takes_them(aws, bed, ordered):
 @pytest.mark.parametrize("off", [-1, 0, 1])
 def test_a_reply_that_just_fits_and_one_that_just_does_not(aws, bed, off):
     # What a pickled bytes object has beside its bytes, and what is reserved for the rest of the reply.
-    from wrenlite.runner import RESERVED_BYTES
+    from wrenlite.worker.runner import RESERVED_BYTES
 
     extra = len(__import__("pickle").dumps(b"x" * 2**20, 5)) - 2**20
-    size = wire.REPLY_BYTES - RESERVED_BYTES - extra + off
+    size = payload.REPLY_BYTES - RESERVED_BYTES - extra + off
     assert len(aws.map(lambda n: b"x" * n, [size]).results(timeout=60)[0]) == size
     assert bed.counts()["PutObject"] == (2 if off > 0 else 1)
 
@@ -281,7 +281,7 @@ def test_a_reply_full_of_output_still_fits(aws, bed):
 
 @pytest.mark.parametrize("off", [-20_000, 20_000])
 def test_items_that_just_fit_into_a_request_and_ones_that_just_do_not(aws, bed, off):
-    size = wire.FRAME_BYTES + off
+    size = payload.FRAME_BYTES + off
     assert aws.map(len, [b"x" * size]).results(timeout=60) == [size]
     assert bed.counts()["PutObject"] == (2 if off > 0 else 1)
 

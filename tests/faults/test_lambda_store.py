@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 import wrenlite
 from tests.aws.tasks import ONCE, squares
-from wrenlite.aws import wire
-from wrenlite.aws.login import Login
+from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.session import Login
 
 
 def objects(bed, prefix):
@@ -307,8 +307,8 @@ def test_a_function_of_another_python_is_refused_before_anything_is_sent(connect
 
 @pytest.mark.parametrize("what", ["protocol", "wrenlite", "python", "cloudpickle"])
 def test_a_runner_of_another_version_is_refused_with_both_sides_and_the_mend(aws, bed, monkeypatch, what):
-    own = wire.versions()
-    monkeypatch.setattr(wire, "versions", lambda: {**own, what: "0.9"})
+    own = payload.versions()
+    monkeypatch.setattr(payload, "versions", lambda: {**own, what: "0.9"})
     with pytest.raises(
         wrenlite.IncompatibleRuntime, match=rf"{own[what]} there and 0\.9 here.*wrenlite-setup deploys"
     ):

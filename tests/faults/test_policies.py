@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 from botocore.session import Session
 
 import wrenlite
-from wrenlite.aws.login import Login
-from wrenlite.aws.s3 import S3Store
+from wrenlite.backends.aws.s3 import S3Store
+from wrenlite.backends.aws.session import Login
 from wrenlite.deploy import policies
 from wrenlite.deploy.resources import Settings
 

@@ -15,11 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrenlite.codec import Call, Packer, function_name, pack_call, pack_items, unpack, unpack_call
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
-from wrenlite.names import Names
 from wrenlite.protocol import Style
-from wrenlite.store import digest
+from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.pickling import (
+    Call,
+    Packer,
+    function_name,
+    pack_call,
+    pack_items,
+    unpack,
+    unpack_call,
+)
+from wrenlite.storage.base import digest
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),

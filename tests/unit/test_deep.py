@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests import exact
-from wrenlite.gallery.fractals import deep
-from wrenlite.gallery.fractals.deep import DEEP
+from wrenlite.gallery.fractals import perturbation
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Tile, View, counts, tiles
+from wrenlite.gallery.fractals.perturbation import DEEP
 
 SMALL = replace(DEEP, width=96, height=54, iters=4000)
 
@@ -60,7 +60,7 @@ def test_both_kernels_agree_where_both_can(monkeypatch):
     view = View("-0.74364388703", "0.1318259042", "1e-6", 120, 80, 1000)
     assert not view.deep
     floats = whole(view)
-    followed = deep.escape(Tile(view, 0, 0, 120, 80))
+    followed = perturbation.escape(Tile(view, 0, 0, 120, 80))
     encoded = np.where(followed == np.inf, INSIDE, np.rint(followed * (65534 / 1000)))
     # Some points next to filaments differ: plain floats lose digits that perturbations keep.
     assert (np.abs(encoded - floats) <= 1).mean() > 0.99
@@ -93,7 +93,7 @@ def test_views_are_deep_when_floats_cannot_tell_their_points_apart():
 
 
 def test_the_orbit_is_computed_once_a_view():
-    deep.orbit.cache_clear()
+    perturbation.orbit.cache_clear()
     for tile in tiles(SMALL, 64):
         counts(tile)
-    assert deep.orbit.cache_info().misses == 1
+    assert perturbation.orbit.cache_info().misses == 1

@@ -5,9 +5,14 @@ from hypothesis import strategies as st
 from rasterio.warp import transform
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.landsat import grid as grids
-from wrenlite.gallery.landsat import utm
-from wrenlite.gallery.landsat.grid import Box, Grid, OutsideScene, Window
+from wrenlite.gallery.ndvi import grid as grids
+from wrenlite.gallery.ndvi import utm
+from wrenlite.gallery.ndvi.grid import (
+    Box,
+    Grid,
+    OutsideScene,
+    Window,
+)
 
 COLOMBIA = Grid(32618, 378285.0, 275715.0, (30.0, 30.0), 7591, 7741)
 """From a real scene's metadata."""

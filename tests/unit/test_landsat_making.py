@@ -7,8 +7,9 @@ import time
 import pytest
 
 from wrenlite.errors import ConfigError, StoreError
-from wrenlite.gallery.landsat import catalog, synthetic
-from wrenlite.gallery.landsat.places import PLACES
+from wrenlite.gallery.landsat import catalog
+from wrenlite.gallery.synthetic import archive
+from wrenlite.gallery.synthetic.places import PLACES
 
 NAPA = PLACES["napa"]
 
@@ -16,16 +17,16 @@ NAPA = PLACES["napa"]
 @pytest.fixture
 def few(monkeypatch):
     """The archive is of two small scenes."""
-    found = [synthetic.Pass("napa", day, side=64) for day in NAPA.dates[:2]]
-    monkeypatch.setattr(synthetic, "passes", lambda: found)
+    found = [archive.Pass("napa", day, side=64) for day in NAPA.dates[:2]]
+    monkeypatch.setattr(archive, "passes", lambda: found)
     return found
 
 
 def test_an_archive_made_by_a_map_and_one_that_fails(few, tmp_path):
     with pytest.raises(ZeroDivisionError):
-        synthetic.archive(tmp_path / "bad", run=lambda pairs: 1 / 0)
+        archive.archive(tmp_path / "bad", run=lambda pairs: 1 / 0)
     assert list(tmp_path.iterdir()) == []
-    made = synthetic.archive(tmp_path / "good", run=lambda pairs: [synthetic.write(*pair) for pair in pairs])
+    made = archive.archive(tmp_path / "good", run=lambda pairs: [archive.write(*pair) for pair in pairs])
     assert len(catalog.stored(str(made))) == 2
     assert [each.name for each in tmp_path.iterdir()] == ["good"]
     assert made.stat().st_mode == tmp_path.joinpath("good/collection02").stat().st_mode
@@ -46,7 +47,7 @@ def test_a_full_disk_is_said_and_nothing_stays(script, tmp_path):
         for most in (0, 20, 2_000, 20_000):  # none, and some of the files
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
             try:
-                synthetic.archive(Path("cache", "archive"))
+                archive.archive(Path("cache", "archive"))
             except StoreError as error:
                 print(error, list(Path("cache").iterdir()))
         """
@@ -61,12 +62,12 @@ def test_a_folder_that_cannot_be_made(few, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     for folder in ("file", "file/archive", "file/cache/archive"):
         with pytest.raises(StoreError, match=r"Not a directory|File exists"):
-            synthetic.archive(tmp_path / folder)
+            archive.archive(tmp_path / folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(StoreError, match=r"cannot write .*Not a directory"):
-        synthetic.archive()
+        archive.archive()
     with pytest.raises(StoreError, match="cannot write to"):
-        synthetic.whole_scene(tmp_path / "file" / "scene", side=64)
+        archive.whole_scene(tmp_path / "file" / "scene", side=64)
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
@@ -75,13 +76,13 @@ def test_a_worker_that_is_late_brings_no_folder_back(few, tmp_path):
 
     def fails(pairs):
         given.extend(pairs)
-        synthetic.write(*pairs[0])
+        archive.write(*pairs[0])
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        synthetic.archive(tmp_path / "archive", run=fails)
+        archive.archive(tmp_path / "archive", run=fails)
     with pytest.raises(StoreError, match="No such file or directory"):
-        synthetic.write(*given[1])
+        archive.write(*given[1])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,11 +91,11 @@ def test_an_archive_made_by_several_threads_at_once(few, tmp_path):
 
     def run(pairs):
         both.wait(30)  # all have begun, in folders of their own
-        return [synthetic.write(*pair) for pair in pairs]
+        return [archive.write(*pair) for pair in pairs]
 
     made = []
     threads = [
-        threading.Thread(target=lambda: made.append(synthetic.archive(tmp_path / "archive", run=run)))
+        threading.Thread(target=lambda: made.append(archive.archive(tmp_path / "archive", run=run)))
         for _ in range(3)
     ]
     for thread in threads:
@@ -110,11 +111,11 @@ def test_an_archive_that_another_process_publishes_meanwhile(few, tmp_path):
     folder = tmp_path / "archive"
 
     def run(pairs):
-        made = [synthetic.write(*pair) for pair in pairs]
-        synthetic.archive(folder)
+        made = [archive.write(*pair) for pair in pairs]
+        archive.archive(folder)
         return made
 
-    assert synthetic.archive(folder, run=run) == folder
+    assert archive.archive(folder, run=run) == folder
     assert [each.name for each in tmp_path.iterdir()] == ["archive"]
 
 
@@ -123,9 +124,9 @@ def test_what_killed_runs_left_goes_after_an_hour(few, tmp_path):
 
     def run(pairs):
         left["of a run"] = next(tmp_path.iterdir()).name
-        return [synthetic.write(*pair) for pair in pairs]
+        return [archive.write(*pair) for pair in pairs]
 
-    synthetic.archive(tmp_path / "archive", run=run)
+    archive.archive(tmp_path / "archive", run=run)
     old, young = (tmp_path / f"{left['of a run']}{number}" for number in range(2))
     mine = tmp_path / ".archive.mine"
     for folder in (old, young, mine):
@@ -133,12 +134,12 @@ def test_what_killed_runs_left_goes_after_an_hour(few, tmp_path):
     for folder in (old, mine):
         os.utime(folder, (time.time() - 4000,) * 2)
     (tmp_path / "archive").rename(tmp_path / "elsewhere")
-    synthetic.archive(tmp_path / "archive")
+    archive.archive(tmp_path / "archive")
     assert {each.name for each in tmp_path.iterdir()} == {"archive", "elsewhere", young.name, mine.name}
 
 
 def test_a_folder_with_something_else_in_it(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"has other files and no items\.json"):
-        synthetic.archive(tmp_path)
+        archive.archive(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]

@@ -7,10 +7,16 @@ from hypothesis import strategies as st
 
 from tests.landsat import BRUMADINHO, COLOMBIA, ArrayReader, real_pixels
 from wrenlite.errors import ConfigError, NotFound
-from wrenlite.gallery.landsat import ndvi, tasks
-from wrenlite.gallery.landsat.grid import Grid, OutsideScene, Window
-from wrenlite.gallery.landsat.ndvi import LEVEL_1_OLI, LEVEL_2, NODATA, Form
+from wrenlite.gallery.landsat import quality, tasks
+from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
 from wrenlite.gallery.landsat.scene import ETM, OLI, TM, Scene
+from wrenlite.gallery.ndvi import indices
+from wrenlite.gallery.ndvi.grid import (
+    Grid,
+    OutsideScene,
+    Window,
+)
+from wrenlite.gallery.ndvi.indices import NODATA, Form
 
 GRID = Grid(32618, 378285.0, 275715.0, (30.0, 30.0), 40, 30)
 SCENE = Scene.at("/nowhere", COLOMBIA, cloud=81.02)
@@ -33,7 +39,7 @@ def pairs(rng, low, count=100_000):
 )
 def test_exact_forms_are_the_definition(form, gain, offset, low):
     red, nir = pairs(np.random.default_rng(1), low)
-    got = ndvi.ndvi(red, nir, form)
+    got = indices.ndvi(red, nir, form)
     assert got.dtype == np.float32
     assert np.abs(got - reference(red, nir, gain, offset)).max() < 6e-8
 
@@ -49,23 +55,23 @@ def test_other_gains_are_the_definition():
     form = Form(2.1056e-3, -0.004453, 2.8e-3, -0.0071)
     red, nir = pairs(np.random.default_rng(2), 10)
     r, n = red * 2.1056e-3 - 0.004453, nir * 2.8e-3 - 0.0071
-    assert np.abs(ndvi.ndvi(red, nir, form) - (n - r) / (n + r)).max() < 6e-8
+    assert np.abs(indices.ndvi(red, nir, form) - (n - r) / (n + r)).max() < 6e-8
 
 
 def test_red_above_infrared_does_not_wrap():
     red, nir = np.array([[20000]], np.uint16), np.array([[10000]], np.uint16)
-    assert ndvi.ndvi(red, nir)[0, 0] == pytest.approx(-0.64706, abs=1e-5)
+    assert indices.ndvi(red, nir, LEVEL_2)[0, 0] == pytest.approx(-0.64706, abs=1e-5)
 
 
 def test_every_mask():
     good = np.array([[12000, 0, 7272, 7273, 12000, 12000, 12000, 12000, 12000, 12000]], np.uint16)
     nir = np.full_like(good, 20000)
     qa = np.array([[64, 1, 64, 64, 0b10, 0b100, 0b1000, 0b10000, 0b100000, 0b10000000]], np.uint16)
-    assert ndvi.usable(good, nir, qa_pixel=qa).tolist() == [
+    assert quality.usable(good, nir, qa_pixel=qa).tolist() == [
         [True, False, False, True, False, False, False, False, True, True]  # snow and water are no clouds
     ]
-    assert ndvi.usable(good, nir).sum() == 8
-    assert ndvi.usable(nir, good).sum() == 8
+    assert quality.usable(good, nir).sum() == 8
+    assert quality.usable(nir, good).sum() == 8
 
 
 @pytest.mark.parametrize(("sensor", "bits"), [(OLI, 0b11000), (TM, 0b1100), (ETM, 0b1100)])
@@ -73,7 +79,7 @@ def test_saturation_counts_in_the_sensors_own_bands(sensor, bits):
     assert sensor.saturated == bits
     numbers = np.full((1, 12), 20000, np.uint16)
     radsat = np.array([[1 << bit for bit in range(12)]], np.uint16)
-    good = ndvi.usable(numbers, numbers, qa_radsat=radsat, saturated=sensor.saturated)
+    good = quality.usable(numbers, numbers, qa_radsat=radsat, saturated=sensor.saturated)
     dropped, hidden = 9, 11
     assert {bit for bit in range(12) if not good[0, bit]} == {sensor.red - 1, sensor.nir - 1, dropped, hidden}
 
@@ -81,32 +87,32 @@ def test_saturation_counts_in_the_sensors_own_bands(sensor, bits):
 def test_numbers_above_the_products_range():
     red = np.array([[43_636, 43_637, 20_000, 65_535]], np.uint16)
     nir = np.array([[43_636, 20_000, 43_637, 65_535]], np.uint16)
-    assert ndvi.usable(red, nir).tolist() == [[True, False, False, False]]
+    assert quality.usable(red, nir).tolist() == [[True, False, False, False]]
     assert 43_636 * 2.75e-5 - 0.2 <= 1 < 43_637 * 2.75e-5 - 0.2
-    assert ndvi.usable(red, nir, LEVEL_1_OLI).all()  # at the top of the atmosphere there is no such range
-    assert ndvi.usable(red, nir, Form(1e-3, 0.5, 1e-3, 0.5)).all()
+    assert quality.usable(red, nir, LEVEL_1_OLI).all()  # at the top of the atmosphere there is no such range
+    assert quality.usable(red, nir, Form(1e-3, 0.5, 1e-3, 0.5)).all()
 
 
 @given(st.integers(7273, 65535), st.integers(7273, 65535))
 def test_usable_ndvi_fits_into_int16_and_comes_back(red, nir):
-    value = ndvi.ndvi(np.array([[red]], np.uint16), np.array([[nir]], np.uint16))
-    scaled = ndvi.to_int16(value, np.array([[True]]))
+    value = indices.ndvi(np.array([[red]], np.uint16), np.array([[nir]], np.uint16), LEVEL_2)
+    scaled = indices.to_int16(value, np.array([[True]]))
     assert -10_000 <= scaled[0, 0] <= 10_000
-    assert abs(ndvi.to_float(scaled)[0, 0] - value[0, 0]) <= 5.1e-5
+    assert abs(indices.to_float(scaled)[0, 0] - value[0, 0]) <= 5.1e-5
 
 
 def test_what_is_masked_is_nodata_and_nan():
     values = np.array([[0.5, np.nan, np.inf]], np.float32)
-    scaled = ndvi.to_int16(values, np.array([[True, False, False]]))
+    scaled = indices.to_int16(values, np.array([[True, False, False]]))
     assert scaled.tolist() == [[5000, NODATA, NODATA]]
-    assert np.isnan(ndvi.to_float(scaled)).tolist() == [[False, True, True]]
+    assert np.isnan(indices.to_float(scaled)).tolist() == [[False, True, True]]
 
 
 def test_one_go_and_one_after_the_other_are_the_same_bits():
     red, nir = np.random.default_rng(4).integers(0, 65536, (2, 300, 700), dtype=np.uint16)
-    good = ndvi.usable(red, nir)
-    values, stats = ndvi.scaled(red, nir, good)
-    assert values.tobytes() == ndvi.to_int16(ndvi.ndvi(red, nir), good).tobytes()
+    good = quality.usable(red, nir)
+    values, stats = indices.scaled(red, nir, good, LEVEL_2)
+    assert values.tobytes() == indices.to_int16(indices.ndvi(red, nir, LEVEL_2), good).tobytes()
     known = values[good].astype(np.int64)
     assert stats == pytest.approx((known.mean() / 1e4, known.min() / 1e4, known.max() / 1e4), abs=1e-9)
 
@@ -154,7 +160,7 @@ def test_a_tile_beyond_the_scene():
 
 
 def centre(row, column):
-    from wrenlite.gallery.landsat import utm
+    from wrenlite.gallery.ndvi import utm
 
     dlon, lat = utm.back(GRID.west + 30 * (column + 0.5), GRID.north - 30 * (row + 0.5), 18)
     return float(dlon) - 75, float(lat)
@@ -165,7 +171,7 @@ def test_a_point_is_its_pixel():
     tile = tasks.ndvi_tile(SCENE, GRID.window, reader)
     for row, column in ((0, 0), (29, 39), (11, 17), (4, 4)):
         point = tasks.ndvi_point(SCENE, *centre(row, column), reader)
-        known = ndvi.to_float(tile.values)[row, column]
+        known = indices.to_float(tile.values)[row, column]
         assert point.masked == float(np.isnan(known))
         assert point.value == pytest.approx(known, abs=5.1e-5, nan_ok=True)
         assert (point.product, point.date, point.cloud) == (COLOMBIA, SCENE.date, 81.02)
@@ -191,7 +197,7 @@ def test_an_area_is_padded_where_it_reaches_beyond_the_scene():
     assert np.isnan(area.values[10:]).all()
     assert np.isnan(area.values[:, 10:]).all()
     tile = tasks.ndvi_tile(PLAIN, Window(30, 20, 10, 10), reader)
-    assert np.allclose(area.values[:10, :10], ndvi.to_float(tile.values), atol=5.1e-5, equal_nan=True)
+    assert np.allclose(area.values[:10, :10], indices.to_float(tile.values), atol=5.1e-5, equal_nan=True)
     assert area.fill > 0.8
 
 
@@ -234,7 +240,7 @@ def test_level_1_of_tm_needs_its_metadata():
 )
 def test_brumadinho(product, quantiles):
     tile = tasks.ndvi_tile(Scene.at(str(real_pixels()), product, quality=False), Window(0, 0, 400, 300))
-    got = np.nanquantile(ndvi.to_float(tile.values), (0.05, 0.5, 0.95))
+    got = np.nanquantile(indices.to_float(tile.values), (0.05, 0.5, 0.95))
     assert got == pytest.approx(quantiles, abs=1.01e-3)
     assert tile.fill == 0
     assert (tile.grid.west % 30, tile.grid.north % 30) == (15, 15)
@@ -247,12 +253,12 @@ def test_real_pixels_are_the_definition_in_float64(product):
     scene = Scene.at(str(real_pixels()), product, quality=False)
     with rasterio.open(scene.red) as red_band, rasterio.open(scene.nir) as nir_band:
         red, nir = red_band.read(1), nir_band.read(1)
-    good = ndvi.usable(red, nir)
-    off = np.abs(ndvi.ndvi(red, nir)[good] - reference(red, nir, 2.75e-5, -0.2)[good])
+    good = quality.usable(red, nir)
+    off = np.abs(indices.ndvi(red, nir, LEVEL_2)[good] - reference(red, nir, 2.75e-5, -0.2)[good])
     assert good.mean() > 0.99
     assert off.max() < 6e-8
     raw = (nir.astype(float) - red) / (nir.astype(float) + red)
-    assert np.abs(np.median(raw) - np.median(ndvi.ndvi(red, nir)[good])) > 0.4
+    assert np.abs(np.median(raw) - np.median(indices.ndvi(red, nir, LEVEL_2)[good])) > 0.4
 
 
 def oracle(name, red, nir):
@@ -270,7 +276,7 @@ def test_ndvi_is_that_of_others(name):
     red, nir = pairs(np.random.default_rng(5), 7273)
     theirs = oracle(name, *(band * 2.75e-5 - 0.2 for band in (red, nir)))
     # Half a unit in float32's last place is 3e-8 below 1, once for each side.
-    assert np.abs(ndvi.ndvi(red, nir) - theirs).max() < 6e-8
+    assert np.abs(indices.ndvi(red, nir, LEVEL_2) - theirs).max() < 6e-8
 
 
 def test_usable_pixels_of_colombia():

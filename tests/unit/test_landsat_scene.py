@@ -8,10 +8,11 @@ import pytest
 
 from tests.landsat import COLOMBIA, real_pixels
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
-from wrenlite.gallery.landsat import catalog, mtl, synthetic
+from wrenlite.gallery.landsat import catalog, metadata
 from wrenlite.gallery.landsat.catalog import Query
-from wrenlite.gallery.landsat.ndvi import LEVEL_1_OLI, LEVEL_2
+from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
 from wrenlite.gallery.landsat.scene import ETM, OLI, TM, USGS, Product, Scene
+from wrenlite.gallery.synthetic import archive
 
 TM_LEVEL_1 = "LT05_L1TP_008059_19910802_20200915_02_T1"
 
@@ -117,43 +118,45 @@ def as_text(told):
 
 @pytest.mark.parametrize("write", [str, as_text], ids=["json", "text"])
 def test_gains_are_those_of_the_products_own_level(write):
-    groups = mtl.parse(write(level_2(COLOMBIA)))
-    assert mtl.form(groups) == LEVEL_2
-    assert mtl.form(mtl.parse(write(level_2(COLOMBIA.replace("L2SP", "L1TP"))))) == LEVEL_1_OLI
-    assert mtl.product(groups).id == COLOMBIA
-    assert mtl.cloud(groups) == 12.5
+    groups = metadata.parse(write(level_2(COLOMBIA)))
+    assert metadata.form(groups) == LEVEL_2
+    assert metadata.form(metadata.parse(write(level_2(COLOMBIA.replace("L2SP", "L1TP"))))) == LEVEL_1_OLI
+    assert metadata.product(groups).id == COLOMBIA
+    assert metadata.cloud(groups) == 12.5
 
 
 def test_gains_that_are_no_whole_numbers_are_kept():
     told = json.loads(level_2(TM_LEVEL_1))
     rescaling = told["LANDSAT_METADATA_FILE"]["LEVEL1_RADIOMETRIC_RESCALING"]
     rescaling |= {"REFLECTANCE_MULT_BAND_3": "2.1056E-03", "REFLECTANCE_ADD_BAND_3": "-0.004453"}
-    form = mtl.form(mtl.parse(json.dumps(told)))
+    form = metadata.form(metadata.parse(json.dumps(told)))
     assert (form.red_gain, form.red_offset, form.nir_gain) == (2.1056e-3, -0.004453, 2e-5)
 
 
 def test_cloud_that_was_not_assessed_is_none():
-    assert mtl.cloud(mtl.parse(level_2(COLOMBIA, CLOUD_COVER="-1.00"))) is None
+    assert metadata.cloud(metadata.parse(level_2(COLOMBIA, CLOUD_COVER="-1.00"))) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "{broken", "GROUP = L1_METADATA_FILE\nEND"])
 def test_what_is_no_metadata_file(text):
     with pytest.raises(ConfigError, match="metadata file"):
-        mtl.parse(text)
+        metadata.parse(text)
 
 
 def test_a_missing_value_is_named():
     with pytest.raises(ConfigError, match=f"{COLOMBIA}.*no SUN_ELEVATION in IMAGE_ATTRIBUTES"):
-        mtl.value(mtl.parse(level_2(COLOMBIA)), "IMAGE_ATTRIBUTES", "SUN_ELEVATION")
+        metadata.value(metadata.parse(level_2(COLOMBIA)), "IMAGE_ATTRIBUTES", "SUN_ELEVATION")
 
 
 def test_real_metadata_files_in_both_forms():
     folder = real_pixels() / Product.parse(COLOMBIA).key
-    both = [mtl.parse((folder / f"{COLOMBIA}_MTL.{kind}").read_text()) for kind in ("json", "txt")]
+    both = [metadata.parse((folder / f"{COLOMBIA}_MTL.{kind}").read_text()) for kind in ("json", "txt")]
     for groups in both:
-        assert mtl.form(groups) == LEVEL_2
-        assert mtl.cloud(groups) == 81.02
-        assert mtl.value(groups, "LEVEL1_RADIOMETRIC_RESCALING", "REFLECTANCE_MULT_BAND_4") == "2.0000E-05"
+        assert metadata.form(groups) == LEVEL_2
+        assert metadata.cloud(groups) == 81.02
+        assert (
+            metadata.value(groups, "LEVEL1_RADIOMETRIC_RESCALING", "REFLECTANCE_MULT_BAND_4") == "2.0000E-05"
+        )
     assert both[0].keys() == both[1].keys()
 
 
@@ -311,9 +314,9 @@ def test_known_ids_need_no_service():
 
 def test_items_of_a_folder(landsat_archive):
     scenes = catalog.stored(str(landsat_archive))
-    assert len(scenes) == len(synthetic.passes())
+    assert len(scenes) == len(archive.passes())
     assert [scene.date for scene in scenes] == sorted(scene.date for scene in scenes)
-    napa = synthetic.place("napa")
+    napa = archive.place("napa")
     query = Query((napa.lon, napa.lat), date(2022, 1, 1), date(2022, 12, 31), cloud=30)
     found = catalog.stored(str(landsat_archive), query=query)
     assert 5 < len(found) < 23
@@ -323,7 +326,7 @@ def test_items_of_a_folder(landsat_archive):
 
 def test_items_that_lie_beside_their_scenes(landsat_archive, tmp_path):
     folder = landsat_archive / "collection02"
-    assert len(catalog.stored(str(folder))) == len(synthetic.passes())
+    assert len(catalog.stored(str(folder))) == len(archive.passes())
     one = catalog.stored(str(folder))[0]
     assert one == catalog.stored(str(landsat_archive))[0].__class__.at(
         str(landsat_archive), one.product, cloud=one.cloud

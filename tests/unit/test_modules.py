@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from wrenlite import modules
 from wrenlite.errors import LocalExtension
+from wrenlite.serialize import modules
 
 
 @pytest.fixture
@@ -30,7 +30,10 @@ def names(*roots):
 
 def test_installed_modules_do_not_travel():
     assert (
-        modules.collect(["json", "numpy.linalg", "sys", "click", "wrenlite.codec", "no_such_module"]) is None
+        modules.collect(
+            ["json", "numpy.linalg", "sys", "click", "wrenlite.serialize.pickling", "no_such_module"]
+        )
+        is None
     )
 
 

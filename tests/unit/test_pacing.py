@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrenlite import pacing
-from wrenlite.invoker import Pace
-from wrenlite.pacing import Estimate, Flow
+from wrenlite.backends.base import Pace
+from wrenlite.scheduler import batching
+from wrenlite.scheduler.admission import Flow
+from wrenlite.scheduler.batching import Estimate
 
 PACE = Pace(target_s=0.02, least_s=0.001, batch_bytes=2**26)
 REMOTE = replace(PACE, target_s=2.0, least_s=0.1, first_wave=16, patience_s=0.5)
@@ -24,7 +25,7 @@ def steady(task_s):
 
 
 def batch(pace=PACE, *, queued, slots, known=None, over=False, chunksize=None):
-    return pacing.next_batch(
+    return batching.next_batch(
         pace, queued=queued, slots=slots, known=known, first_wave_over=over, chunksize=chunksize
     )
 
@@ -86,7 +87,7 @@ def test_small_tasks_make_few_requests_even_where_slots_are_many():
 def test_the_estimate_stays_within_what_was_measured(batches):
     known = None
     for busy_s, tasks in batches:
-        known = pacing.estimate(known, busy_s, [busy_s / tasks] * tasks)
+        known = batching.estimate(known, busy_s, [busy_s / tasks] * tasks)
     each = [busy_s / tasks for busy_s, tasks in batches]
     assert known is not None
     assert min(each) * 0.999 <= known.mean_s <= max(each) * 1.001  # rounding of the running mean
@@ -94,14 +95,14 @@ def test_the_estimate_stays_within_what_was_measured(batches):
 
 
 def test_a_batch_that_ran_nothing_teaches_nothing():
-    assert pacing.estimate(steady(0.5), 0.0, []) == steady(0.5)
-    assert pacing.estimate(None, 0.0, []) is None
+    assert batching.estimate(steady(0.5), 0.0, []) == steady(0.5)
+    assert batching.estimate(None, 0.0, []) is None
 
 
 @given(st.integers(0, 100))
 def test_a_task_has_one_run_and_its_retries(retries):
     runs = 1
-    while pacing.runs_again(attempts=runs, retries=retries):
+    while batching.runs_again(attempts=runs, retries=retries):
         runs += 1
     assert runs == retries + 1
 
@@ -112,7 +113,7 @@ def test_large_items_are_not_sent_on_a_guess():
 
 def waits(pace=REMOTE, **given):
     given = {"queued": 1000, "slots": 100, "sent": 16, "sent_at": 10.0, "now": 10.1, "capped": False, **given}
-    return pacing.first_wave_waits(pace.first_wave, patience_s=pace.patience_s, **given)
+    return batching.first_wave_waits(pace.first_wave, patience_s=pace.patience_s, **given)
 
 
 def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
@@ -128,7 +129,7 @@ def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
 
 def refused(flow, **given):
     given = {"concurrency": True, "patient": True, "sent": 1.0, "now": 2.0, "in_flight": 0, **given}
-    return pacing.after_refusal(flow, backoff_s=0.1, jitter=0.5, **given)
+    return batching.after_refusal(flow, backoff_s=0.1, jitter=0.5, **given)
 
 
 def test_an_account_of_ten_is_learnt_from_one_round_trip_of_a_thousand():
@@ -144,12 +145,12 @@ def test_after_refusals_more_is_tried_carefully_and_then_boldly():
     generations = []
     for _ in range(6):
         for _ in range(int(flow.limit)):
-            flow = pacing.after_success(flow, 1000)
+            flow = batching.after_success(flow, 1000)
         generations.append(flow.limit)
     assert generations[0] == pytest.approx(130, abs=10)
     assert generations[-1] == 1000.0
     assert refused(flow, in_flight=700, sent=3.0, now=4.0).limit == 700.0
-    small = pacing.after_success(refused(Flow(10.0), in_flight=2), 10)
+    small = batching.after_success(refused(Flow(10.0), in_flight=2), 10)
     assert small.limit == 2.5, "a small limit grows by one in a generation at least"
 
 
@@ -159,7 +160,7 @@ def test_refusals_of_rate_and_of_a_service_that_is_down_leave_one_request_to_try
         flow = refused(flow, concurrency=False, in_flight=in_flight)
     assert flow.limit == 1.0
     for _ in range(3):
-        flow = pacing.after_success(flow, 100)
+        flow = batching.after_success(flow, 100)
     assert flow.limit == 4.0
 
 
@@ -168,7 +169,7 @@ def test_pauses_double_with_full_jitter_and_stay_bounded(jitter):
     flow, now = Flow(8.0), 0.0
     for strike in range(12):
         now += 100.0
-        flow = pacing.after_refusal(
+        flow = batching.after_refusal(
             flow,
             concurrency=True,
             patient=True,
@@ -187,14 +188,14 @@ def test_since_when_a_service_is_down_and_one_success_forgives_all():
     for trip in range(9):
         flow = refused(flow, concurrency=False, patient=False, sent=2.0 * trip, now=2.0 * trip + 1)
     assert flow.down_since == 1.0
-    flow = pacing.after_success(flow, 8)
+    flow = batching.after_success(flow, 8)
     assert (flow.down_since, flow.strikes, flow.resumes) == (math.inf, 0, -math.inf)
 
 
 def test_while_what_is_in_flight_takes_long_one_more_is_tried_now_and_then():
     flow = refused(Flow(8.0), concurrency=False, patient=False, in_flight=1, sent=1.0, now=2.0)
-    assert pacing.opens_at(flow, 0) == flow.resumes
-    assert pacing.opens_at(flow, 1) == 3.0
-    assert pacing.opens_at(flow, 2) == math.inf
-    assert pacing.opens_at(pacing.after_success(flow, 8), 2) == math.inf
-    assert pacing.opens_at(pacing.after_success(flow, 8), 1) == -math.inf
+    assert batching.opens_at(flow, 0) == flow.resumes
+    assert batching.opens_at(flow, 1) == 3.0
+    assert batching.opens_at(flow, 2) == math.inf
+    assert batching.opens_at(batching.after_success(flow, 8), 2) == math.inf
+    assert batching.opens_at(batching.after_success(flow, 8), 1) == -math.inf

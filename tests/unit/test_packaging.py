@@ -9,18 +9,18 @@ import pytest
 
 import wrenlite
 from tests.aws.wheels import wheel
-from wrenlite.deploy import packaging
+from wrenlite.deploy import packages
 
 
 @pytest.fixture(autouse=True)
-def packages(index):
+def wheels(index):
     """One package, which needs another one."""
     wheel(index, "little", "1.0", {"__init__.py": "", "tests/test_it.py": "", "it.pyi": ""}, needs="smaller")
     wheel(index, "smaller", "2.0", {"__init__.py": "x = 1\n" * 500})
 
 
 def build(*wanted, python="3.12", architecture="arm64"):
-    return packaging.build(wanted, python=python, architecture=architecture)
+    return packages.build(wanted, python=python, architecture=architecture)
 
 
 def names(layer):
@@ -68,7 +68,7 @@ def test_settings_around_the_working_folder_decide_nothing(index, tmp_path, monk
 
 
 def asked(*requirements, python="3.12", architecture="arm64"):
-    return packaging.Packages(requirements, python, architecture)
+    return packages.Packages(requirements, python, architecture)
 
 
 def test_a_layer_is_known_by_what_was_asked_for_and_built_once(tmp_path, monkeypatch):
@@ -101,7 +101,7 @@ def test_a_cache_that_cannot_be_written_to_is_said(tmp_path):
 
 
 def test_versions_are_those_that_are_installed_here():
-    chosen = packaging.choose(["not-installed-here", "NumPy==2.1"], python="3.12", architecture="x86_64")
+    chosen = packages.choose(["not-installed-here", "NumPy==2.1"], python="3.12", architecture="x86_64")
     assert f"cloudpickle=={cloudpickle.__version__}" in chosen.requirements
     assert "not-installed-here" in chosen.requirements
     assert [name for name in chosen.requirements if "numpy" in name.lower()] == ["NumPy==2.1"]
@@ -109,12 +109,12 @@ def test_versions_are_those_that_are_installed_here():
 
 
 def test_what_python_3_11_has_on_lambda_is_said_in_words():
-    chosen = packaging.choose(["numpy==2.2.6"], python="3.11", architecture="x86_64")
+    chosen = packages.choose(["numpy==2.2.6"], python="3.11", architecture="x86_64")
     assert f"cloudpickle<={cloudpickle.__version__}" in chosen.requirements
     assert "numpy==2.2.6" in chosen.requirements
     (notice,) = chosen.notices
     assert re.search(r"glibc 2\.26.*the newest versions that run there", notice)
-    chosen = packaging.choose([], python="3.11", architecture="arm64")
+    chosen = packages.choose([], python="3.11", architecture="arm64")
     assert not any(requirement.startswith("rasterio") for requirement in chosen.requirements)
     assert chosen.notices[1].startswith("no rasterio: ")
 
@@ -128,7 +128,7 @@ def test_what_python_3_11_has_on_lambda_is_said_in_words():
 )
 def test_what_cannot_be_is_refused_before_anything_is_fetched(package, python, words):
     with pytest.raises(wrenlite.ConfigError, match=words):
-        packaging.choose([package], python=python, architecture="x86_64")
+        packages.choose([package], python=python, architecture="x86_64")
 
 
 def test_what_no_index_has_is_named():
@@ -138,7 +138,7 @@ def test_what_no_index_has_is_named():
 
 
 def test_too_much_is_refused_with_what_weighs(monkeypatch):
-    monkeypatch.setattr(packaging, "UNPACKED_BYTES", 2 * 2**20 + 1000)
+    monkeypatch.setattr(packages, "UNPACKED_BYTES", 2 * 2**20 + 1000)
     with pytest.raises(wrenlite.ConfigError, match=r"(?s)Lambda takes 250 MB.*MB  smaller.*MB  little"):
         build("little")
 
@@ -152,4 +152,4 @@ def test_too_much_is_refused_with_what_weighs(monkeypatch):
     ],
 )
 def test_the_platform_of_lambdas_runtimes(python, architecture, platform):
-    assert packaging.platform(python, architecture) == platform
+    assert packages.platform(python, architecture) == platform

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wrenlite import pipe
 from wrenlite.protocol import Packed
+from wrenlite.serialize import framing
 
 
 def through(messages):
@@ -16,12 +16,12 @@ def through(messages):
 
     def write():
         for message in messages:
-            pipe.write(into, pipe.frame(message))
+            framing.write(into, framing.frame(message))
         os.close(into)
 
     writer = threading.Thread(target=write)
     writer.start()
-    reader, got = pipe.Reader(out), []
+    reader, got = framing.Reader(out), []
     while len(got) < len(messages):
         got += reader.read()
     with pytest.raises(EOFError):
@@ -44,15 +44,15 @@ def test_messages_of_any_size_arrive_in_order(sizes):
 
 def test_large_things_stay_outside_the_pickle():
     packed = Packed(b"x" * 1_000_000, (bytearray(2_000_000), b"small"))
-    head, *buffers = pipe.frame(pipe.portable(packed))
+    head, *buffers = framing.frame(framing.portable(packed))
     assert len(head) < 1000
     assert [buffer.nbytes for buffer in buffers] == [1_000_000, 2_000_000, 5]
-    assert Packed(*through([pipe.portable(packed)])[0]).size == packed.size
+    assert Packed(*through([framing.portable(packed)])[0]).size == packed.size
 
 
 def test_a_small_frame_is_a_frame():
     message = (1, "two", [3.0])
-    assert pipe.small_frame(message) == bytes(pipe.frame(message)[0])
+    assert framing.small_frame(message) == bytes(framing.frame(message)[0])
 
 
 def test_more_buffers_than_one_system_call_takes():

@@ -3,8 +3,8 @@ import pytest
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import mandelbrot
-from wrenlite.gallery.fractals.deep import DEEP
 from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts, render
+from wrenlite.gallery.fractals.perturbation import DEEP
 from wrenlite.gallery.fractals.tiling import assemble, plan
 
 EDGE = View(-0.00275, 0.78912, 0.125689, 1500, 1100, 800)

@@ -7,7 +7,7 @@ import matplotlib.style
 import numpy as np
 import pytest
 
-from wrenlite.notebook.timeline import timeline
+from wrenlite.display.timeline import timeline
 from wrenlite.protocol import TaskStats
 
 ZERO = 1_760_000_000.0

@@ -9,8 +9,8 @@ import pytest
 
 import wrenlite
 from benchmarks.aws import stub
-from wrenlite.aws.login import Login
-from wrenlite.aws.transport import Transport, Untrusted
+from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.transport import Transport, Untrusted
 
 
 class ConnectProxy:

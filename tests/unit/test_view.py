@@ -10,9 +10,13 @@ import pytest
 from PIL import Image
 
 import wrenlite
+from wrenlite.display import html, picture
+from wrenlite.display.view import (
+    Failure,
+    Observer,
+    View,
+)
 from wrenlite.futures import Snapshot
-from wrenlite.notebook import html, picture
-from wrenlite.notebook.view import Failure, Observer, View
 
 
 def view(**changes):

@@ -1,7 +1,7 @@
-from wrenlite.invoker import Backend, Pace
+from wrenlite.backends.base import Backend, Pace
 from wrenlite.job import Job
 from wrenlite.protocol import Packed
-from wrenlite.work import Options, Work
+from wrenlite.scheduler.pending import Options, Work
 
 BACKEND = Backend("test", None, None, Pace(0.02, 0.001, 2**20))
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from wrenlite.aws import mistakes
+from wrenlite.backends.aws import errors
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.resources import Settings
 from wrenlite.errors import ConfigError, CredentialsError
@@ -145,7 +145,7 @@ def _elsewhere(session: Any, region: str, error: Exception) -> bool:
     from botocore.exceptions import ClientError
 
     code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-    if region == "us-east-1" or not isinstance(mistakes.credentials(code, ""), CredentialsError):
+    if region == "us-east-1" or not isinstance(errors.credentials(code, ""), CredentialsError):
         return False
     with contextlib.suppress(Exception):
         _identity(Clients(session, "us-east-1"))
@@ -160,7 +160,7 @@ def _limits(clients: Clients) -> dict[str, int]:
     try:
         limits: dict[str, int] = clients["lambda"].get_account_settings()["AccountLimit"]
     except ClientError as error:
-        if not mistakes.forbidden(error.response["Error"]["Code"]):
+        if not errors.forbidden(error.response["Error"]["Code"]):
             raise
         limits = {}
     return limits

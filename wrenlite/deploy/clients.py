@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from wrenlite.aws import mistakes
+from wrenlite.backends.aws import errors
 from wrenlite.errors import BackendError, ConfigError, WrenliteError
 
 _ACTIONS = {
@@ -72,19 +72,19 @@ class Clients:
                 f"{resource} did not become ready: {why}. wrenlite-setup goes on from there"
             ) from error
         except BotoCoreError as error:
-            raise mistakes.unreachable(f"AWS in {self.region}", error, self.session.profile) from error
+            raise errors.unreachable(f"AWS in {self.region}", error, self.session.profile) from error
 
     def _refused(self, error: Any, resource: str) -> WrenliteError:
         code, said = str(error.response["Error"]["Code"]), error.response["Error"].get("Message") or ""
-        if error.operation_name.startswith(mistakes.SIGNING_IN):
-            return mistakes.cannot_refresh(error, self.session.profile)
-        wrong = mistakes.credentials(code, said, self.session.profile)
+        if error.operation_name.startswith(errors.SIGNING_IN):
+            return errors.cannot_refresh(error, self.session.profile)
+        wrong = errors.credentials(code, said, self.session.profile)
         if wrong is not None:
             return wrong
-        if mistakes.forbidden(code):
+        if errors.forbidden(code):
             named = re.search(r'perform: (\S+)(?: on resource: "?([^"\s]+))?', said)
             action = named[1] if named else self._action(error.operation_name)
-            return mistakes.denied(action, (named and named[2]) or resource, said)
+            return errors.denied(action, (named and named[2]) or resource, said)
         return BackendError(f"AWS refuses {self._action(error.operation_name)} on {resource}: {code}: {said}")
 
     def _action(self, operation: str) -> str:

@@ -12,18 +12,18 @@ from typing import Any
 import click
 
 from wrenlite import config as configuration
-from wrenlite import console
-from wrenlite.aws.login import Login
-from wrenlite.aws.s3 import S3Store
+from wrenlite.backends.aws.s3 import S3Store
+from wrenlite.backends.aws.session import Login
 from wrenlite.config import Config
 from wrenlite.deploy import doctor as doctors
-from wrenlite.deploy import show
+from wrenlite.deploy import report
 from wrenlite.deploy.clients import Clients, absent
 from wrenlite.deploy.deployment import WRITTEN, Deployment, deployed, of_configuration, settled
-from wrenlite.deploy.hello import hello
 from wrenlite.deploy.options import JSON, YES, Age, located
 from wrenlite.deploy.plan import Verb
 from wrenlite.deploy.resources import TEMPORARY, Bucket, Settings
+from wrenlite.deploy.smoke_test import hello
+from wrenlite.display import console
 from wrenlite.errors import WrenliteError
 
 _LOOK_S = 2.0
@@ -41,7 +41,7 @@ def status(config: Config, *, as_json: bool) -> None:
     deployment = Deployment(clients, settings)
     actions = deployment.plan()
     if as_json:
-        click.echo(show.as_json(account, deployment, actions))
+        click.echo(report.as_json(account, deployment, actions))
         return
     there = deployed(clients, account, settings.function)
     rows = {
@@ -49,7 +49,7 @@ def status(config: Config, *, as_json: bool) -> None:
         "account": f"{account.id} ({account.identity})",
         "region": settings.region,
         "bucket": f"s3://{settings.bucket}/{settings.prefix}/" + ("" if settings.own_bucket else " (yours)"),
-        "function": f"{settings.function} ({show.description(deployment, there)})" if there else "none",
+        "function": f"{settings.function} ({report.description(deployment, there)})" if there else "none",
         "role": settings.role,
         "packages": ", ".join(deployment.packages.requirements),
         "log": f"{settings.log_group} (wrenlite logs)",
@@ -60,7 +60,7 @@ def status(config: Config, *, as_json: bool) -> None:
     else:
         click.echo("wrenlite-setup would change:")
         click.echo(
-            "\n".join(show.steps(deployment, [step for step in actions if step.verb is not Verb.KEEP]))
+            "\n".join(report.steps(deployment, [step for step in actions if step.verb is not Verb.KEEP]))
         )
 
 
@@ -86,7 +86,7 @@ def test(config: Config) -> None:
     """Run a function on Lambda, import what the layer has, and show what came back."""
     clients, _, settings = of_configuration(config, blind=True)
     names = Deployment(clients, settings).packages.names
-    click.echo(show.said(hello(settled(config, settings), names)))
+    click.echo(report.said(hello(settled(config, settings), names)))
 
 
 @click.command()
@@ -109,7 +109,7 @@ def destroy(config: Config, *, keep_bucket: bool, yes: bool) -> None:
             f"Type the function's name ({settings.function}) to delete all of this", settings.function, yes
         )
         try:
-            deployment.apply(steps, show.progress)
+            deployment.apply(steps, report.progress)
         except (KeyboardInterrupt, WrenliteError):
             click.echo("\nStopped. wrenlite destroy goes on from here.", err=True)
             raise

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from wrenlite.config import Config
-from wrenlite.deploy import packaging
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
 from wrenlite.deploy.buckets import is_the_users_own
 from wrenlite.deploy.clients import Clients, absent
-from wrenlite.deploy.function import function_zip
-from wrenlite.deploy.functions import Functions
+from wrenlite.deploy.code_zip import function_zip
+from wrenlite.deploy.lambda_resources import Functions
+from wrenlite.deploy.packages import Layered, Packages, choose
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.resources import Function, Layer, Settings, chosen_before
@@ -46,13 +46,13 @@ class Deployment:
         self._provider = Provider(clients, settings, lambda: self._layer().content, self._code)
 
     @functools.cached_property
-    def packages(self) -> packaging.Packages:
+    def packages(self) -> Packages:
         """What its layer is to have. Raises ConfigError."""
         settings = self.settings
-        return packaging.choose(settings.packages, python=settings.python, architecture=settings.architecture)
+        return choose(settings.packages, python=settings.python, architecture=settings.architecture)
 
     @property
-    def layer(self) -> packaging.Layered | None:
+    def layer(self) -> Layered | None:
         """The layer where it was built before."""
         return self.packages.cached(self._cache)
 
@@ -95,7 +95,7 @@ class Deployment:
         """Whether these steps upload the layer."""
         return any(isinstance(action.resource, Layer) and action.verb in _UPLOADS for action in actions)
 
-    def build(self) -> packaging.Layered:
+    def build(self) -> Layered:
         """Its layer, from the cache or built and put there. Raises ConfigError."""
         return self._layer()
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from wrenlite.config import Config
-from wrenlite.deploy import show
+from wrenlite.deploy import report
 from wrenlite.deploy.account import Account
 from wrenlite.deploy.deployment import Deployment, of_configuration, own_python, settled
-from wrenlite.deploy.hello import hello
 from wrenlite.deploy.plan import Verb, plan
 from wrenlite.deploy.resources import Function, Resource, Role
+from wrenlite.deploy.smoke_test import hello
 from wrenlite.errors import AccessDenied, WrenliteError
 
 _SKEW_S = 240.0
@@ -87,7 +87,7 @@ def _resource(deployment: Deployment, want: Resource) -> Check:
     except WrenliteError as error:
         return Check(name, False, str(error))
     if step.verb is Verb.KEEP:
-        return Check(name, True, f"{want.name} ({show.description(deployment, want)})")
+        return Check(name, True, f"{want.name} ({report.description(deployment, want)})")
     if step.verb is Verb.CREATE:
         return Check(name, False, f"{want.name} {step.reason}", _SETUP)
     return Check(name, False, f"{want.name}: {step.reason}", _SETUP)
@@ -114,7 +114,7 @@ def _round_trip(config: Config, deployment: Deployment) -> Check:
     settings = deployment.settings
     try:
         names = deployment.packages.names
-        return Check("round trip", True, show.said(hello(settled(config, settings), names)))
+        return Check("round trip", True, report.said(hello(settled(config, settings), names)))
     except WrenliteError as error:
         return Check("round trip", False, str(error))
 
@@ -122,4 +122,4 @@ def _round_trip(config: Config, deployment: Deployment) -> Check:
 def _limits(account: Account) -> Check:
     if account.concurrency is None:
         return Check("limits", None, "these credentials may not see them (lambda:GetAccountSettings)")
-    return Check("limits", True, f"{account.concurrency:,} invocations at once", show.more(account))
+    return Check("limits", True, f"{account.concurrency:,} invocations at once", report.more(account))

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from wrenlite import config as configuration
-from wrenlite import console
 from wrenlite.config import Config
+from wrenlite.display import console
 from wrenlite.errors import ConfigError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

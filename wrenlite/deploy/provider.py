@@ -12,9 +12,9 @@ from typing import Any
 from wrenlite.deploy import policies
 from wrenlite.deploy.buckets import Buckets
 from wrenlite.deploy.clients import Clients
-from wrenlite.deploy.function import HANDLER
-from wrenlite.deploy.functions import Functions, Layers
-from wrenlite.deploy.identity import LogGroups, Roles
+from wrenlite.deploy.code_zip import HANDLER
+from wrenlite.deploy.lambda_resources import Functions, Layers
+from wrenlite.deploy.log_groups import LogGroups
 from wrenlite.deploy.plan import Action, Found, Verb
 from wrenlite.deploy.resources import (
     CHOSEN,
@@ -28,6 +28,7 @@ from wrenlite.deploy.resources import (
     canonical,
     canonical_rules,
 )
+from wrenlite.deploy.roles import Roles
 
 
 def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:

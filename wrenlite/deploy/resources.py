@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from wrenlite.config import parse
-from wrenlite.deploy import packaging
+from wrenlite.deploy import packages
 from wrenlite.errors import ConfigError
 
 TAG = "wrenlite"
@@ -82,7 +82,7 @@ class Settings:
         ours = self.role_arn is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", self.role_arn)
         _check("--role-arn", ours, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
         for package in self.packages:
-            packaging.parse(package)
+            packages.parse(package)
         room = len(json.dumps(self.chosen)) <= _CHOSEN_CHARACTERS
         _check(
             "--package, --read and --write", room, f"{_CHOSEN_CHARACTERS:,} characters at most, all together"

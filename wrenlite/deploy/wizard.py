@@ -15,10 +15,10 @@ from typing import Any
 
 import click
 
-from wrenlite import __version__, console
+from wrenlite import __version__
 from wrenlite import config as configuration
 from wrenlite.config import Config, parse
-from wrenlite.deploy import options, show
+from wrenlite.deploy import options, report
 from wrenlite.deploy.account import Account, check_region, new_session, profiles, sign_in
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
@@ -31,9 +31,10 @@ from wrenlite.deploy.deployment import (
     settled,
     whose_bucket,
 )
-from wrenlite.deploy.hello import hello
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import Role, Settings
+from wrenlite.deploy.smoke_test import hello
+from wrenlite.display import console
 from wrenlite.errors import ConfigError, WrenliteError
 
 _ROLE_S = 60.0
@@ -186,7 +187,7 @@ class Wizard:
         """Show the plan until it is agreed to. Raises click.Abort where it is not."""
         while True:
             actions = self.deployment.plan()
-            show.plan(self.account, self.deployment, actions)
+            report.plan(self.account, self.deployment, actions)
             if not self._asks:
                 return actions
             nothing = all(action.verb is Verb.KEEP for action in actions)
@@ -203,15 +204,15 @@ class Wizard:
             if answer == "a":
                 self.advanced()
             if answer == "p":
-                show.policies_of(self.deployment.settings, show.POLICIES)
+                report.policies_of(self.deployment.settings, report.POLICIES)
 
     def carry_out(self, actions: Sequence[Action], path: Path) -> None:
         """Take the steps; the settings are written first, so that ``destroy`` knows them whatever happens."""
-        show.building(self.deployment, actions)
+        report.building(self.deployment, actions)
         now = self._config()
         configuration.save(path, {name: getattr(now, name) for name in WRITTEN})
         try:
-            self.deployment.apply(actions, show.progress)
+            self.deployment.apply(actions, report.progress)
         except (KeyboardInterrupt, WrenliteError):
             click.echo(
                 "\nStopped. wrenlite-setup goes on from here; wrenlite destroy removes what there is.",
@@ -227,7 +228,7 @@ class Wizard:
         """A real invocation."""
         new = any(isinstance(step.resource, Role) and step.verb is not Verb.KEEP for step in actions)
         packages = self.deployment.packages.names
-        click.echo(show.said(hello(self._config(), packages, patience_s=_ROLE_S if new else 0.0)))
+        click.echo(report.said(hello(self._config(), packages, patience_s=_ROLE_S if new else 0.0)))
 
     def finish(self, path: Path) -> None:
         """Which backend from now on, where that is written, and what to do next."""
@@ -322,7 +323,7 @@ def _again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @click.option(
     "--print-policy",
     "whose",
-    type=click.Choice(show.POLICIES),
+    type=click.Choice(report.POLICIES),
     help="Only print a policy: of who deploys, of who maps over data, of the function.",
 )
 def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, whose: str | None, **given: Any) -> None:
@@ -349,13 +350,13 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, whose: str | N
             return
         wizard = Wizard(given, asks=not (yes or looks))
         if whose is not None:
-            show.policies_of(wizard.policy_settings(), [whose])
+            report.policies_of(wizard.policy_settings(), [whose])
             return
         wizard.choose()
         if as_json:
-            click.echo(show.as_json(wizard.account, wizard.deployment, wizard.deployment.plan()))
+            click.echo(report.as_json(wizard.account, wizard.deployment, wizard.deployment.plan()))
         elif dry_run:
-            show.plan(wizard.account, wizard.deployment, wizard.deployment.plan())
+            report.plan(wizard.account, wizard.deployment, wizard.deployment.plan())
         else:
             path = wizard.place()
             actions = wizard.agree()

@@ -6,8 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from wrenlite.backends.base import Backend
 from wrenlite.errors import ConfigError, StoreError
-from wrenlite.invoker import Backend
 
 PYTHON_BYTES = 120 << 20
 """What a worker holds with numpy and pillow imported, before it does anything."""

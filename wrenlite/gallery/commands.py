@@ -17,13 +17,14 @@ import click
 from click.core import ParameterSource
 
 from wrenlite import Executor
-from wrenlite.connect import open_store
-from wrenlite.console import clear_errors, table
+from wrenlite.backends.factory import open_store
+from wrenlite.backends.local import cpu_count
+from wrenlite.display.console import clear_errors, table
 from wrenlite.errors import AccessDenied, ConfigError
 from wrenlite.gallery.checks import check_folder
 from wrenlite.job import Job
-from wrenlite.local import cpu_count
-from wrenlite.store import LocalStore, Store
+from wrenlite.storage.base import Store
+from wrenlite.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from wrenlite.gallery.fractals.lsystems import Fractal
@@ -306,8 +307,8 @@ def mandelbrot(
 
 def _poster(julia: str | None, palette: str, step: float | None, smoothness: int, **view: Any) -> Poster:
     """The picture that the options describe. Raises ConfigError."""
-    from wrenlite.gallery.fractals.plane import View
     from wrenlite.gallery.fractals.poster import Poster
+    from wrenlite.gallery.fractals.view import View
 
     seed = None
     if julia is not None:
@@ -352,7 +353,7 @@ def ndvi(
 ) -> None:
     """NDVI of a place in all its Landsat scenes, and a map of the clearest."""
     with _ready(workers, aws, "landsat") as executor:
-        from wrenlite.gallery.landsat import demo as landsat
+        from wrenlite.gallery import survey as landsat
 
         spot = landsat.Spot.parse(place)
         check_folder(out)

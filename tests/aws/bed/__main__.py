@@ -18,8 +18,8 @@ import botocore.session
 
 from tests.aws.bed.server import serve
 from wrenlite.deploy.clients import Clients
+from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.deployment import own_python
-from wrenlite.deploy.function import function_zip
 from wrenlite.deploy.plan import plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.resources import Settings

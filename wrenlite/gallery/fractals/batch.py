@@ -12,7 +12,7 @@ from wrenlite.gallery.checks import check_memory
 from wrenlite.gallery.fractals import collage
 from wrenlite.gallery.fractals.drawing import draw, memory
 from wrenlite.gallery.fractals.lsystems import Fractal, names
-from wrenlite.store import Store
+from wrenlite.storage.base import Store
 
 COLLAGE = "fractals/collage.png"
 

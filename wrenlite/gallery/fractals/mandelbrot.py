@@ -14,14 +14,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wrenlite.gallery.fractals import deep
+from wrenlite.gallery.fractals import perturbation
 from wrenlite.gallery.fractals.escape import Floats, Places, Points, escape
-from wrenlite.gallery.fractals.plane import INSIDE as INSIDE
-from wrenlite.gallery.fractals.plane import Method as Method
-from wrenlite.gallery.fractals.plane import Tile as Tile
-from wrenlite.gallery.fractals.plane import View as View
-from wrenlite.gallery.fractals.plane import tiles as tiles
-from wrenlite.gallery.fractals.plane import zoom as zoom
+from wrenlite.gallery.fractals.view import INSIDE as INSIDE
+from wrenlite.gallery.fractals.view import Method as Method
+from wrenlite.gallery.fractals.view import Tile as Tile
+from wrenlite.gallery.fractals.view import View as View
+from wrenlite.gallery.fractals.view import tiles as tiles
+from wrenlite.gallery.fractals.view import zoom as zoom
 
 _MESH = 24
 """Points from line to line of the lattice whose meshes are filled where their edge lies inside. A second,
@@ -58,7 +58,7 @@ def render(piece: Sequence[Tile]) -> NDArray[np.uint16]:
 def _rendered(piece: Sequence[Tile]) -> list[NDArray[np.uint16]]:
     view = piece[0].view
     if view.deep:
-        return [_encoded(deep.escape(tile), view.iters) for tile in piece]
+        return [_encoded(perturbation.escape(tile), view.iters) for tile in piece]
     grids = [_Grid(tile) for tile in piece]
     for unknown in (_Grid.lattice, _Grid.rest):
         wanted = [unknown(grid) for grid in grids]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.colours import from_oklab, known, oklab
-from wrenlite.gallery.fractals.plane import INSIDE, iterations
+from wrenlite.gallery.fractals.view import INSIDE, iterations
 
 DEFAULT = "Hippi"
 _RUNS = 1.15

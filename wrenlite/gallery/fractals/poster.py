@@ -15,16 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wrenlite.backends.local import memory_bytes
 from wrenlite.errors import ConfigError, StoreError
 from wrenlite.executor import Executor
 from wrenlite.gallery.checks import check_folder, check_memory
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colours import downsample, known
 from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
-from wrenlite.gallery.fractals.plane import INSIDE, View, iterations
+from wrenlite.gallery.fractals.view import (
+    INSIDE,
+    View,
+    iterations,
+)
 from wrenlite.job import Job
-from wrenlite.local import memory_bytes
-from wrenlite.store import LocalStore
+from wrenlite.storage.local import LocalStore
 
 TASKS = 64
 FORMATS = {".png": 2**31 - 1, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}

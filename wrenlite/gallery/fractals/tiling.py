@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.escape import Floats, Places
 from wrenlite.gallery.fractals.mandelbrot import counts, in_bulbs
-from wrenlite.gallery.fractals.plane import INSIDE, Tile, View, iterations, tiles
+from wrenlite.gallery.fractals.view import (
+    INSIDE,
+    Tile,
+    View,
+    iterations,
+    tiles,
+)
 
 Piece = tuple[Tile, ...]
 """The tiles of one task."""

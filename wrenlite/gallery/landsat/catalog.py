@@ -18,10 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
-from wrenlite.gallery.landsat.bands import S3, Reader, shown
-from wrenlite.gallery.landsat.grid import Box, check_point, overlap, split
-from wrenlite.gallery.landsat.papers import ITEMS
 from wrenlite.gallery.landsat.scene import Product, Scene, form_of
+from wrenlite.gallery.ndvi.bands import (
+    S3,
+    Reader,
+    shown,
+)
+from wrenlite.gallery.ndvi.grid import (
+    Box,
+    check_point,
+    overlap,
+    split,
+)
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 """Its collection ``landsat-c2-l2`` has addresses on ``s3://usgs-landsat``."""
@@ -38,6 +46,8 @@ _ASSETS = {
     "qa_radsat": ("qa_radsat", "QA_RADSAT.TIF"),
 }
 """Names of what is needed, in today's items and in those of 2020."""
+ITEMS = "items.json"
+"""All items of an archive in one file, a STAC ItemCollection: one GET finds every scene."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +196,7 @@ def _stored_items(base: str, reader: Reader | None) -> Iterable[tuple[Mapping[st
     remote = base.startswith(S3)
     if remote or (Path(base) / ITEMS).exists():
         if reader is None:
-            from wrenlite.gallery.landsat.reader import GdalReader
+            from wrenlite.gallery.ndvi.reader import GdalReader
 
             reader = GdalReader()
         where = f"{base}/{ITEMS}"

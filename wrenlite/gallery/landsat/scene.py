@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.landsat.bands import shown
-from wrenlite.gallery.landsat.ndvi import LEVEL_1_OLI, LEVEL_2, Form
+from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
+from wrenlite.gallery.ndvi.bands import shown
+from wrenlite.gallery.ndvi.indices import Form
 
 USGS = "s3://usgs-landsat"
 """The public archive: region us-west-2, and whoever reads it pays for the requests."""

@@ -9,78 +9,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.landsat import grid as grids
-from wrenlite.gallery.landsat import ndvi
-from wrenlite.gallery.landsat.bands import Band, Choice, Pixels, Reader
-from wrenlite.gallery.landsat.grid import Grid, Window
+from wrenlite.gallery.landsat import quality
 from wrenlite.gallery.landsat.scene import Scene
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Wall seconds of a task, on its worker."""
-
-    open_s: float
-    read_s: float
-    """Reading is split as opening and reading took in its bands, which may go on at the same time."""
-    compute_s: float
-
-
-@dataclass(frozen=True)
-class PointNdvi:
-    """NDVI of one scene at one point."""
-
-    product: str
-    date: date
-    value: float
-    """NaN where it is masked."""
-    masked: float
-    """1.0 or 0.0: whether the pixel cannot be used."""
-    cloud: float | None
-    """Percent of the scene, as its metadata say."""
-    timing: Timing
-
-
-@dataclass(frozen=True)
-class TileNdvi:
-    """NDVI of one window of a scene."""
-
-    product: str
-    date: date
-    values: NDArray[np.int16]
-    """NDVI x 10,000, ``ndvi.NODATA`` where masked, shape (height, width); ``ndvi.to_float`` undoes it."""
-    grid: Grid
-    """Of the tile."""
-    masked: float
-    """Share of the tile's pixels that cannot be used, fill among them."""
-    fill: float
-    """Share without data: beside the swath."""
-    stats: ndvi.Stats
-    cloud: float | None
-    timing: Timing
-
-
-@dataclass(frozen=True)
-class AreaNdvi:
-    """NDVI of one scene over an area, as a picture."""
-
-    product: str
-    date: date
-    values: NDArray[np.float32]
-    """NaN where masked, and where the area reaches beyond the scene; shape (height, width)."""
-    grid: Grid
-    """Of the picture."""
-    masked: float
-    fill: float
-    cloud: float | None
-    timing: Timing
+from wrenlite.gallery.ndvi import grid as grids
+from wrenlite.gallery.ndvi import indices
+from wrenlite.gallery.ndvi.bands import (
+    Band,
+    Choice,
+    Pixels,
+    Reader,
+)
+from wrenlite.gallery.ndvi.grid import Grid, Window
+from wrenlite.gallery.ndvi.results import AreaNdvi, PointNdvi, TileNdvi, Timing
 
 
 def ndvi_point(scene: Scene, lon: float, lat: float, reader: Reader | None = None) -> PointNdvi:
@@ -117,7 +61,7 @@ def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> Til
     read = time.perf_counter()
     form, good = _usable(scene, pixels)
     red = pixels["red"]
-    values, stats = ndvi.scaled(red.values, pixels["nir"].values, good, form)
+    values, stats = indices.scaled(red.values, pixels["nir"].values, good, form)
     return TileNdvi(
         product=scene.product.id,
         date=scene.date,
@@ -128,6 +72,7 @@ def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> Til
         stats=stats,
         cloud=scene.cloud,
         timing=_timing(pixels, begun, read),
+        synthetic=scene.product.synthetic,
     )
 
 
@@ -181,7 +126,7 @@ def _reader(given: Reader | None) -> Reader:
     """GDAL's by default; imported here, so that planning does without."""
     if given is not None:
         return given
-    from wrenlite.gallery.landsat.reader import GdalReader
+    from wrenlite.gallery.ndvi.reader import GdalReader
 
     return GdalReader()
 
@@ -198,23 +143,23 @@ def _read(scene: Scene, choose: Choice, reader: Reader | None) -> Mapping[str, P
     return pixels
 
 
-def _usable(scene: Scene, pixels: Mapping[str, Pixels]) -> tuple[ndvi.Form, ndvi.Mask]:
+def _usable(scene: Scene, pixels: Mapping[str, Pixels]) -> tuple[indices.Form, indices.Mask]:
     """The form of a scene's numbers, and which of its pixels are usable."""
     if scene.form is None:
         raise ConfigError(
             f"{scene.product.id}: level 1 of TM and ETM+ has other gains in every scene;"
             " give them with scene.calibrated(mtl.form(mtl.parse(text)))"
         )
-    quality = {name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels}
+    bands = {name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels}
     red, nir = pixels["red"].values, pixels["nir"].values
     saturated = scene.product.sensor.saturated
-    return scene.form, ndvi.usable(red, nir, scene.form, saturated=saturated, **quality)
+    return scene.form, quality.usable(red, nir, scene.form, saturated=saturated, **bands)
 
 
-def _computed(scene: Scene, pixels: Mapping[str, Pixels]) -> ndvi.Floats:
+def _computed(scene: Scene, pixels: Mapping[str, Pixels]) -> indices.Floats:
     """NDVI, NaN where it is not usable."""
     form, good = _usable(scene, pixels)
-    return ndvi.masked(ndvi.ndvi(pixels["red"].values, pixels["nir"].values, form), good)
+    return indices.masked(indices.ndvi(pixels["red"].values, pixels["nir"].values, form), good)
 
 
 def _timing(pixels: Mapping[str, Pixels], begun: float, read: float) -> Timing:

@@ -1,0 +1,58 @@
+"""What an executor runs on, and where its tasks leave files: from the configuration, or from an address."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from wrenlite.backends import local
+from wrenlite.backends.base import Backend
+from wrenlite.config import Config
+from wrenlite.errors import ConfigError
+from wrenlite.storage.base import Store
+from wrenlite.storage.local import LocalStore
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""What S3 takes for the name of a bucket."""
+
+
+def connect(config: Config) -> Backend:
+    """The backend that is configured. Raises ConfigError, BackendError."""
+    if config.backend == "inline":
+        return local.connect_inline()
+    if config.backend == "aws":
+        from wrenlite.backends.aws.connect import connect as connect_aws
+
+        return connect_aws(config)
+    return local.connect(workers=config.workers, memory_limit=config.memory_limit)
+
+
+def open_store(address: str | os.PathLike[str]) -> Store:
+    """A store of one's own, for what tasks leave behind: close over it, or pass it as an argument.
+
+    ::
+
+        outputs = wrenlite.open_store("s3://my-bucket/pictures")
+        executor.map(lambda n: outputs.put(f"{n}.png", draw(n)), range(100))
+
+    It travels without credentials: a task uses those that it finds. On Lambda that is the function's role,
+    which may write under ``outputs/`` of wrenlite's own bucket and prefix, and to the buckets that
+    ``wrenlite-setup --write`` named. A folder is one of this machine, so that only local workers reach it.
+
+    Args:
+        address: ``s3://BUCKET``, ``s3://BUCKET/PREFIX``, or a folder, which is made when it is first
+            written to. Profile, region and endpoint of S3 are the configuration's.
+
+    Raises:
+        ConfigError: no such address can be.
+    """
+    text = os.fspath(address)
+    scheme, found, rest = text.partition("://")
+    if not found and text and not text.startswith("s3:"):
+        return LocalStore(os.path.expanduser(text))
+    bucket, _, prefix = rest.partition("/")
+    if scheme.lower() != "s3" or not _BUCKET.fullmatch(bucket):
+        raise ConfigError(f"{text!r} is no address of a store: s3://BUCKET/PREFIX, or a folder")
+    from wrenlite.backends.aws.connect import open_bucket
+
+    return open_bucket(Config.load(), bucket, prefix.strip("/"))

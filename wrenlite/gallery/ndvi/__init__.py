@@ -1,0 +1,1 @@
+"""Vegetation indices of rasters: grids, reading, masks, mosaics, series. No sensor is known here."""

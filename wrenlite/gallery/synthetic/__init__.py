@@ -1,0 +1,1 @@
+"""A synthetic archive of Landsat scenes whose true NDVI is known."""

@@ -1,0 +1,1 @@
+"""Names and interfaces of other libraries, on top of an executor."""

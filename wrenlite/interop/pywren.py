@@ -1,0 +1,68 @@
+"""Names that users of PyWren and ``concurrent.futures`` bring along."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from wrenlite.executor import Executor
+from wrenlite.futures import Future
+from wrenlite.job import Job
+from wrenlite.serialize.traceback_stubs import unseen
+
+ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
+FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
+FIRST_EXCEPTION = concurrent.futures.FIRST_EXCEPTION
+ANY_COMPLETED = FIRST_COMPLETED
+"""PyWren's name for FIRST_COMPLETED."""
+ALWAYS = "ALWAYS"
+"""PyWren's: do not wait at all."""
+
+
+def default_executor() -> Executor:
+    """PyWren's name for ``Executor()``."""
+    return Executor()
+
+
+def wait(
+    fs: Iterable[Future | Job],
+    timeout: float | None = None,
+    return_when: str = ALL_COMPLETED,
+    *,
+    cancel_on_interrupt: bool = True,
+) -> tuple[list[Future], list[Future]]:
+    """Wait for futures, of one job or of several.
+
+    Args:
+        fs: futures, a job, or jobs.
+        timeout: seconds.
+        return_when: ``ALL_COMPLETED``, ``ANY_COMPLETED`` (``FIRST_COMPLETED``), ``FIRST_EXCEPTION`` or
+            ``ALWAYS`` (looks without waiting).
+        cancel_on_interrupt: Ctrl-C cancels the jobs that are waited for.
+
+    Returns:
+        Those that have ended and those that have not, in the order given.
+    """
+    futures = [future for entry in fs for future in (entry if isinstance(entry, Job) else (entry,))]
+    if return_when == ALWAYS:
+        timeout, return_when = 0, ALL_COMPLETED
+    try:
+        done = concurrent.futures.wait(futures, timeout, return_when).done
+    except KeyboardInterrupt:
+        if cancel_on_interrupt:
+            for job in {id(future.job): future.job for future in futures}.values():
+                job.cancel()
+        raise
+    return [f for f in futures if f in done], [f for f in futures if f not in done]
+
+
+def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
+    """The futures in the order in which they end. Raises TimeoutError after ``timeout`` seconds."""
+    return concurrent.futures.as_completed(fs, timeout)  # type: ignore[return-value]  # it gives back what it got
+
+
+def get_all_results(fs: Iterable[Future]) -> list[Any]:
+    """PyWren's name for the values of futures in the order given."""
+    with unseen:
+        return list(map(Future.result, fs))

@@ -1,0 +1,1 @@
+"""Decides which task runs when, and what its outcome means: queue, batches, admission, retries."""

@@ -1,0 +1,1 @@
+"""Functions, items, values, exceptions and modules to bytes and back."""
