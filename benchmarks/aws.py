@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import wrenlite
-from benchmarks.simulation import cases, simulate, unknowing
 from tests.aws.bed.remote import RemoteBed
+from tests.simulation import cases, simulate, unknowing
 from wrenlite.cost import prices
 
 PRICE_GET, PRICE_PUT = 0.0004 / 1000, 0.005 / 1000

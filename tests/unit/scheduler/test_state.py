@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.simulation import Case, cases, simulate, unknowing
+from tests.simulation import Case, cases, simulate, unknowing
 
 CASES = {case.name: case for case in cases()}
 

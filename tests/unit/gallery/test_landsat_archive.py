@@ -305,8 +305,9 @@ def test_planning_needs_numpy_only(script):
 
         for name in ("rasterio", "scipy", "pandas", "pystac_client", "PIL", "botocore"):
             sys.modules[name] = None
-        from wrenlite.gallery.landsat import catalog, grid, landscape, mosaic, mtl, ndvi, places, points
-        from wrenlite.gallery.landsat import scene, synthetic, tasks, weather
+        from wrenlite.gallery.landsat import catalog, metadata, quality, scene, tasks
+        from wrenlite.gallery.ndvi import grid, indices, mosaic, series
+        from wrenlite.gallery.synthetic import archive, clouds, landscape, places
         """
     )
     assert done.returncode == 0, done.stderr

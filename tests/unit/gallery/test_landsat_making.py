@@ -40,7 +40,7 @@ def test_a_full_disk_is_said_and_nothing_stays(script, tmp_path):
         from pathlib import Path
 
         from wrenlite.errors import StoreError
-        from wrenlite.gallery.landsat import synthetic
+        from wrenlite.gallery.synthetic import archive
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
