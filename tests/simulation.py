@@ -9,13 +9,13 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from wrenlite.backends.aws.connect import pace
+from wrenlite.backends.aws.connect import batching_policy
 from wrenlite.backends.base import Backend
 from wrenlite.errors import ServiceUnavailable
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Outcome, Packed, Request, Throttled, Usage
-from wrenlite.scheduler.pending import Options, Work
-from wrenlite.scheduler.state import Schedule
+from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.scheduler.state import Scheduler
 
 ROUND_TRIP_S = 0.075
 COLD_S = 0.4
@@ -130,10 +130,10 @@ def simulate(case: Case, seed: int = 1) -> Run:
     """One job, from its submission to its last outcome."""
     random.seed(seed)
     cloud = Cloud(case)
-    backend = Backend("simulation", None, cloud, pace(cloud.slots))  # type: ignore[arg-type]
-    schedule = Schedule(backend, lambda *news: schedule.on_news(*news), lambda: cloud.now)
+    backend = Backend("simulation", None, cloud, batching_policy(cloud.slots))  # type: ignore[arg-type]
+    schedule = Scheduler(backend, lambda *news: schedule.on_report(*news), lambda: cloud.now)
     job = Job("job", "job", backend, len(case.seconds), (), None)  # type: ignore[arg-type]
-    work = Work(job, [NOTHING] * len(case.seconds), Options("code", None, {}, None, 0, None))
+    work = PendingJob(job, [NOTHING] * len(case.seconds), JobOptions("code", None, {}, None, 0, None))
     schedule.works[job] = work
     schedule.add(work)
     while schedule.works:

@@ -21,10 +21,10 @@ from wrenlite.cost import Cost
 from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable
 from wrenlite.futures import Future
 from wrenlite.job import Job
-from wrenlite.map_reduce import MapReduce
+from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import Packed, Style
 from wrenlite.scheduler.dispatcher import Dispatcher
-from wrenlite.scheduler.pending import Options, Work
+from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import Names
 from wrenlite.serialize.pickling import (
@@ -36,7 +36,7 @@ from wrenlite.serialize.pickling import (
 )
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
-from wrenlite.storage.uploads import Blobs
+from wrenlite.storage.uploads import Uploads
 
 if TYPE_CHECKING:
     from wrenlite.interop.concurrent import Pool
@@ -71,7 +71,7 @@ class Executor:
         config.log_to_stderr()
         self.backend = backend or connect(config)
         self._progress = config.progress
-        self._blobs = Blobs(self.backend.store, own=self.backend.own_store)
+        self._uploads = Uploads(self.backend.store, own=self.backend.own_store)
         self._dispatcher = Dispatcher(self.backend)
         self._owner = os.getpid()
         self._closed = False
@@ -258,7 +258,7 @@ class Executor:
         """
         check_callable("map_fn", map_fn)
         check_callable("reduce_fn", reduce_fn)
-        call = Call(MapReduce(map_fn, reduce_fn), tuple(args), dict(kwargs or {}), Style.ITEM)
+        call = Call(MapThenReduce(map_fn, reduce_fn), tuple(args), dict(kwargs or {}), Style.ITEM)
         return self._run(call, data, chunksize, retries, timeout, env, progress)[-1]
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
@@ -283,7 +283,7 @@ class Executor:
         """
         self._check_open()
         parcel = refs.pack(obj)
-        self._blobs.put(parcel)
+        self._uploads.put(parcel)
         self._module_names |= parcel.modules
         return parcel.ref
 
@@ -332,7 +332,7 @@ class Executor:
         progress: Progress | None = None,
     ) -> Job:
         self._check_open()
-        self._blobs.sweep()
+        self._uploads.sweep()
         check_callable("fn", call.function)
         check_options(chunksize, retries, timeout, env)
         longest = self.backend.longest_s
@@ -340,9 +340,9 @@ class Executor:
             raise ConfigError(f"timeout={timeout:g}: the Lambda function's limit leaves a task {longest:g} s")
         names = Names(grows=True)
         items = pack_items(data, names)
-        reduces = isinstance(call.function, MapReduce)
+        reduces = isinstance(call.function, MapThenReduce)
         code, shipped = self._put_code(call, names) if items or reduces else ("", None)
-        options = Options(code, shipped, dict(env or {}), chunksize, retries, timeout, reduces)
+        options = JobOptions(code, shipped, dict(env or {}), chunksize, retries, timeout, reduces)
         return self._submit(function_name(call.function), items, names, options, progress)
 
     def _put_code(self, call: Call, names: Names) -> tuple[str, str | None]:
@@ -358,10 +358,10 @@ class Executor:
         bundle = modules.collect(names.modules | self._module_names)
         if bundle is not None:
             self._module_names = bundle.names
-        return self._blobs.hold(blob), self._blobs.hold(bundle.blob) if bundle else None
+        return self._uploads.hold(blob), self._uploads.hold(bundle.blob) if bundle else None
 
     def _submit(
-        self, name: str, items: list[Packed], names: Names, options: Options, progress: Progress | None
+        self, name: str, items: list[Packed], names: Names, options: JobOptions, progress: Progress | None
     ) -> Job:
         word = re.sub(r"\W+", "-", name).strip("-") or "job"
         job = Job(
@@ -375,14 +375,14 @@ class Executor:
         if not len(job):
             return job
         if options.reduces:
-            self._blobs.let_go_with(job, job.id)
+            self._uploads.let_go_with(job, job.id)
         if not self._announced:
             self._announced = True
             _log.info("running on %s", self.backend.name)
         try:
             held = [name for name in (options.code, options.modules) if name]
-            release, restore = partial(self._blobs.release, held), partial(self._blobs.restore, held)
-            self._dispatcher.submit(Work(job, items, options, release, restore))
+            release, restore = partial(self._uploads.release, held), partial(self._uploads.restore, held)
+            self._dispatcher.submit(PendingJob(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False:
                 job.drawn = _show(job, asked=wanted is True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
-from wrenlite.serialize.traceback_stubs import unseen
+from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.results import beside_the_loop
 
 if TYPE_CHECKING:
@@ -166,15 +166,15 @@ class Future(concurrent.futures.Future[Any]):
             raise
         finally:
             _beating[loop] -= 1
-        with unseen:
+        with hide_own_frames:
             return await beside_the_loop(
-                partial(self.job.value, self.index), [self.job.ledger.outcomes[self.index]]
+                partial(self.job.value, self.index), [self.job._tasks.outcomes[self.index]]
             )
 
     def result(self, timeout: float | None = None) -> Any:
         """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""
         self._wait(timeout)
-        with unseen:
+        with hide_own_frames:
             return self.job.value(self.index)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -203,7 +203,7 @@ class Future(concurrent.futures.Future[Any]):
     @property
     def stats(self) -> TaskStats:
         """When and where it ran."""
-        return self.job.ledger.stats(self.index)
+        return self.job._tasks.stats(self.index)
 
     @property
     def logs(self) -> str:

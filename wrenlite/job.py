@@ -26,10 +26,10 @@ from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import ExecutorClosed, PackageMissing, RemoteError, ValueReleased, WrenliteError
 from wrenlite.futures import Control, Future, Snapshot, one_line, until
-from wrenlite.protocol import Outcome, TaskStats
+from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
 from wrenlite.serialize.class_table import resolving
 from wrenlite.serialize.exceptions import unpack_failure
-from wrenlite.serialize.traceback_stubs import throw, unseen
+from wrenlite.serialize.traceback_stubs import hide_own_frames, throw
 from wrenlite.storage.results import (
     AHEAD,
     beside_the_loop,
@@ -37,11 +37,7 @@ from wrenlite.storage.results import (
     fetch_all,
     read_ahead,
 )
-from wrenlite.task_table import (
-    CANCELLED,
-    NOTHING,
-    Ledger,
-)
+from wrenlite.task_table import TaskTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +58,7 @@ class Job(Sequence[Future]):
         self.backend = backend.name
         self.secret = os.urandom(32)
         """Key of the HMAC over replies that are left in the store."""
-        self.ledger = Ledger(total)
+        self._tasks = TaskTable(total)
         self.drawn: Callable[[], object] = int
         """Waits until who draws the job has drawn its end."""
         self._prices = backend.prices
@@ -80,7 +76,7 @@ class Job(Sequence[Future]):
     # A sequence of futures
 
     def __len__(self) -> int:
-        return self.ledger.total
+        return self._tasks.total
 
     def __bool__(self) -> bool:
         return True
@@ -95,11 +91,11 @@ class Job(Sequence[Future]):
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
             raise IndexError(f"task {index} of a job of {len(self)}")
-        with self.ledger.lock:
+        with self._tasks.lock:
             future = self._awaited.get(place) or self._ended.get(place)
             if future is None:
                 future = Future(self, place)
-                if self.ledger.outcomes[place] is None:
+                if self._tasks.outcomes[place] is None:
                     self._awaited[place] = future
                 else:
                     self._ended[place] = future
@@ -141,7 +137,7 @@ class Job(Sequence[Future]):
         """
         if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
             raise ValueError(f"return_when={return_when!r}: see concurrent.futures.wait")
-        ledger = self.ledger
+        ledger = self._tasks
 
         def come() -> bool:
             some = {FIRST_COMPLETED: ledger.finished, FIRST_EXCEPTION: ledger.failed}
@@ -162,12 +158,12 @@ class Job(Sequence[Future]):
         """
         if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
             raise TimeoutError(f"{self!r} after {timeout:g} s")
-        with unseen:
+        with hide_own_frames:
             return self._results(return_exceptions)
 
     def _results(self, return_exceptions: bool = False) -> list[Any]:
-        if self.ledger.failed and not return_exceptions:
-            self.value(self.ledger.failed[0])
+        if self._tasks.failed and not return_exceptions:
+            self.value(self._tasks.failed[0])
         with self.interruptible():
             self._unpack_values(range(len(self)))
             values = self._values
@@ -186,7 +182,7 @@ class Job(Sequence[Future]):
         Raises a failed task's exception when its turn comes.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        ledger = self.ledger
+        ledger = self._tasks
 
         def upcoming(place: int) -> Sequence[int]:
             tasks: Sequence[int] = range(len(self)) if ordered else ledger.finished
@@ -206,13 +202,13 @@ class Job(Sequence[Future]):
 
     async def _await(self) -> list[Any]:
         await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
-        with unseen:
-            return await beside_the_loop(self._results, self.ledger.outcomes)
+        with hide_own_frames:
+            return await beside_the_loop(self._results, self._tasks.outcomes)
 
     @contextlib.contextmanager
     def interruptible(self, cancel: bool = True) -> Iterator[None]:
         """A stretch of waiting: an interrupt cancels the job. Raises ExecutorClosed in a forked child."""
-        if os.getpid() != self._owner and not self.ledger.over:
+        if os.getpid() != self._owner and not self._tasks.over:
             raise ExecutorClosed(f"{self.id} runs in process {self._owner}; this one was forked from it")
         try:
             yield
@@ -224,17 +220,17 @@ class Job(Sequence[Future]):
 
     def _in_order(self, end: float | None) -> Iterator[int]:
         for index in range(len(self)):
-            self._until(lambda: self.ledger.outcomes[index] is not None, end)  # noqa: B023  # called at once
+            self._until(lambda: self._tasks.outcomes[index] is not None, end)  # noqa: B023  # called at once
             yield index
 
     def _in_time(self, end: float | None) -> Iterator[int]:
         for place in range(len(self)):
-            self._until(lambda: len(self.ledger.finished) > place, end)  # noqa: B023  # called at once
-            yield self.ledger.finished[place]
+            self._until(lambda: len(self._tasks.finished) > place, end)  # noqa: B023  # called at once
+            yield self._tasks.finished[place]
 
     def _until(self, come: Callable[[], bool], end: float | None) -> None:
         with self.interruptible():
-            if not self.ledger.wait_until(come, None if end is None else end - time.monotonic(), each=True):
+            if not self._tasks.wait_until(come, None if end is None else end - time.monotonic(), each=True):
                 raise TimeoutError(f"{self!r} took too long")
 
     # Cancelling
@@ -251,7 +247,7 @@ class Job(Sequence[Future]):
 
     def state(self, index: int) -> str:
         """One of queued, dispatched, done, failed and cancelled."""
-        return self.ledger.state(index)
+        return self._tasks.state(index)
 
     def value(self, index: int) -> Any:
         """The value of a task that has ended, or its exception raised."""
@@ -267,7 +263,7 @@ class Job(Sequence[Future]):
 
     def exception(self, index: int) -> BaseException | None:
         """The exception of a task that has ended; raises CancelledError where it was cancelled."""
-        outcome = self.ledger.outcomes[index]
+        outcome = self._tasks.outcomes[index]
         if outcome is None:
             raise InvalidStateError(f"{self._task(index)} has not ended")
         if outcome is CANCELLED:
@@ -280,27 +276,27 @@ class Job(Sequence[Future]):
             else:
                 packed = fetch(self._store, outcome.packed, self._task(index))
                 error, process = unpack_failure(packed, self._table)
-                run = self.ledger.run(index, process)
+                run = self._tasks.run(index, process)
                 error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
                 self._exceptions.setdefault(index, error)
         return self._exceptions.get(index)
 
     def errors(self) -> dict[int, BaseException]:
         """The exceptions of the tasks that have failed so far, by task; cancelled ones left out."""
-        failed = [index for index in self.ledger.failed if self.state(index) == "failed"]
+        failed = [index for index in self._tasks.failed if self.state(index) == "failed"]
         return {index: error for index in failed if (error := self.exception(index)) is not None}
 
     def logs(self, index: int | None = None) -> str:
         """What a task wrote to stdout and stderr, bounded; of all tasks in input order without an index."""
         if index is not None:
-            outcome = self.ledger.outcomes[index]
+            outcome = self._tasks.outcomes[index]
             return outcome.output if outcome else ""
         texts = ((place, self.logs(place)) for place in range(len(self)))
         return "".join(f"[task {place}]\n{text.rstrip()}\n" for place, text in texts if text)
 
     def stats(self) -> list[TaskStats]:
         """When and where each task ran."""
-        return [self.ledger.stats(index) for index in range(len(self))]
+        return [self._tasks.stats(index) for index in range(len(self))]
 
     def to_pandas(self) -> DataFrame:
         """``stats()`` as a DataFrame, a row a task, times in UTC. Raises PackageMissing without pandas."""
@@ -319,11 +315,11 @@ class Job(Sequence[Future]):
         What is in flight is not in it yet. What was lost is charged at the function's time limit, and so is
         what was cancelled in flight once the executor is shut down: nobody hears any more how long it took.
         """
-        return FREE.plus(self.ledger.requests, self.ledger.gb_s, self._prices)
+        return FREE.plus(self._tasks.requests, self._tasks.gb_s, self._prices)
 
     def snapshot(self) -> Snapshot:
         """How far the job is."""
-        now = self.ledger.snapshot(self.name, self.backend)
+        now = self._tasks.snapshot(self.name, self.backend)
         return now._replace(dollars=self.cost.dollars if self._prices else None, note=self._control.trouble)
 
     def settle(self, outcomes: Sequence[Outcome], errors: dict[int, WrenliteError] | None = None) -> None:
@@ -333,30 +329,30 @@ class Job(Sequence[Future]):
             outcomes: what became of tasks; those of tasks that have ended already are dropped.
             errors: for those of them that no worker has an exception for.
         """
-        with self.ledger.lock:
+        with self._tasks.lock:
             for index, error in (errors or {}).items():
-                if self.ledger.outcomes[index] is None:
+                if self._tasks.outcomes[index] is None:
                     self._exceptions[index] = made = type(error)(f"{self._task(index)}: {error}")
-                    if self.ledger.stats(index).request_id:
-                        made.add_note(f"wrenlite: {self.ledger.run(index)}")
-            fresh = self.ledger.settle(outcomes)
+                    if self._tasks.stats(index).request_id:
+                        made.add_note(f"wrenlite: {self._tasks.run(index)}")
+            fresh = self._tasks.settle(outcomes)
         self._tell(fresh)
 
     def settle_cancelled(self, indexes: Iterable[int]) -> list[int]:
         """Cancel those of these tasks that have not ended, and return them. For the dispatcher only."""
-        fresh = self.ledger.cancel(indexes)
+        fresh = self._tasks.cancel(indexes)
         self._tell(fresh)
         return fresh
 
     def settle_like(self, index: int, other: int) -> None:
         """End a task that cannot run as another one has ended. For the dispatcher only."""
-        self._tell(self.ledger.end_like(index, other))
+        self._tell(self._tasks.end_like(index, other))
 
     def _tell(self, ended: Sequence[int]) -> None:
         """Settle the futures of these tasks that somebody has asked for, who alone keeps them from now on."""
         if not self._awaited:
             return
-        with self.ledger.lock:
+        with self._tasks.lock:
             made = [self._awaited.pop(index) for index in ended if index in self._awaited]
             self._ended.update((future.index, future) for future in made)
         for future in made:
@@ -364,7 +360,7 @@ class Job(Sequence[Future]):
 
     def _result(self, index: int, return_exceptions: bool) -> Any:
         try:
-            with unseen:
+            with hide_own_frames:
                 return self.value(index)
         except (Exception, CancelledError) as error:
             if not return_exceptions:
@@ -372,7 +368,7 @@ class Job(Sequence[Future]):
             return error
 
     def _hand_out_value(self, index: int) -> Any:
-        with unseen:
+        with hide_own_frames:
             value = self.value(index)
         self._released.add(index)
         self._values.pop(index, None)
@@ -380,7 +376,7 @@ class Job(Sequence[Future]):
 
     def _unpack_values(self, indexes: Iterable[int]) -> None:
         """Unpickle those of these tasks' values that have not been yet."""
-        outcomes = self.ledger.outcomes
+        outcomes = self._tasks.outcomes
         wanted = [
             (index, outcome)
             for index in indexes
@@ -406,7 +402,7 @@ class Job(Sequence[Future]):
                     self._exceptions.setdefault(index, failure)
                     continue
                 self._values.setdefault(index, value)  # atomic: all get the one that was first
-                outcomes[index] = Outcome(index, True, NOTHING, *outcome[3:])
+                outcomes[index] = outcome._replace(packed=NOTHING)
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"
@@ -429,5 +425,6 @@ def frame(stats: Sequence[TaskStats]) -> DataFrame:
         seconds = table[name].astype("float64")
         table[name] = pandas.to_datetime(seconds, unit="s", utc=True).astype("datetime64[ns, UTC]")
     types = {"task": "int64", "attempts": "int64", "cold": "bool"}
+    types["peak_bytes"] = "Int64"
     types |= dict.fromkeys(_FLOATS, "float64") | dict.fromkeys(_TEXTS, "string")
     return table.astype(types)

@@ -12,15 +12,15 @@ from typing import Any
 
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.protocol import Packed, Stored
-from wrenlite.serialize.class_table import resolving, table_in_use
+from wrenlite.serialize.class_table import current_table, resolving
 from wrenlite.serialize.pickling import function_name
 from wrenlite.storage.base import Store
 from wrenlite.storage.refs import store_in_use
 from wrenlite.storage.results import fetch_all
 
 
-class MapReduce:
-    """The one function of such a job: its last task has ``Mapped`` values for its item."""
+class MapThenReduce:
+    """The one function of such a job: its last task has ``MappedValues`` values for its item."""
 
     def __init__(self, mapper: Callable[..., Any], reducer: Callable[[Iterator[Any]], Any]) -> None:
         self.mapper = mapper
@@ -29,16 +29,16 @@ class MapReduce:
 
     def __call__(self, item: Any, *args: Any, **kwargs: Any) -> Any:
         """One task: of an item, or the reduction."""
-        if isinstance(item, Mapped):
-            return self.reducer(item.values(store_in_use(), table_in_use()))
+        if isinstance(item, MappedValues):
+            return self.reducer(item.values(store_in_use(), current_table()))
         return self.mapper(item, *args, **kwargs)
 
     def part(self, item: Any) -> Callable[..., Any]:
         """The function that takes this item."""
-        return self.reducer if isinstance(item, Mapped) else self.mapper
+        return self.reducer if isinstance(item, MappedValues) else self.mapper
 
 
-class Mapped:
+class MappedValues:
     """Where the values of a job's tasks lie, in the order of the tasks."""
 
     def __init__(self, places: Sequence[Stored]) -> None:
@@ -75,5 +75,5 @@ class Mapped:
             del value
 
 
-def _rebuild(places: Sequence[tuple[str, str, int]]) -> Mapped:
-    return Mapped([Stored(*each) for each in places])
+def _rebuild(places: Sequence[tuple[str, str, int]]) -> MappedValues:
+    return MappedValues([Stored(*each) for each in places])

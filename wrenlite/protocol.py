@@ -31,6 +31,10 @@ class Packed(NamedTuple):
         return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
 
 
+NOTHING = Packed(b"")
+"""Stands where there is no pickled object: none was made, or it was let go of."""
+
+
 class Stored(NamedTuple):
     """A blob in the store that a record refers to, in place of what would not fit into it."""
 
@@ -104,6 +108,21 @@ class Outcome(NamedTuple):
     """Processor time of the thread that ran it."""
     output: str
     """What the task wrote to stdout and stderr, bounded."""
+
+    @classmethod
+    def failed(cls, task: int, packed: Packed = NOTHING, *, started: float = 0.0) -> Outcome:
+        """The outcome of a task that failed without having run to its end.
+
+        Args:
+            task: number of the task in its job.
+            packed: the failure. ``NOTHING`` where no worker reported one: then the job knows the error.
+            started: seconds since the epoch; 0 where the task never started.
+        """
+        return cls(task, False, packed, started, 0.0, 0.0, "")
+
+
+CANCELLED = Outcome.failed(-1)
+"""The outcome of every task that was cancelled."""
 
 
 class Usage(NamedTuple):
@@ -199,6 +218,23 @@ class TaskStats(NamedTuple):
     """Its worker was started for its batch."""
     request_id: str | None = None
     """Lambda's, of the invocation that its batch was."""
+    peak_bytes: int | None = None
+    """The most memory that its worker ever held, as of the end of its batch."""
+
+
+class Hints(NamedTuple):
+    """A backend's own words for messages: how a user gets more of what ran out. Travels to the workers."""
+
+    memory: str = "memory_limit= gives a worker more, and fewer workers= leave each of them more"
+    """How to get more memory."""
+    time: str = "timeout= gives a task more"
+    """How to get more time."""
+    package: str = "install it in the environment of this process"
+    """How to get a package that is missing where tasks run."""
+
+
+HINTS = Hints()
+"""Those of this machine."""
 
 
 class Emit(Protocol):

@@ -8,19 +8,14 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 
 from wrenlite.futures import Snapshot, wait_for
-from wrenlite.protocol import Outcome, Packed, TaskStats, Usage
-
-NOTHING = Packed(b"")
-CANCELLED = Outcome(-1, False, NOTHING, 0.0, 0.0, 0.0, "")
-"""The outcome of every task that was cancelled."""
-
+from wrenlite.protocol import CANCELLED, Outcome, TaskStats, Usage
 
 STATES = ("queued", "done", "dispatched", "cancelled", "failed")
 """Of a task, by its mark: of several tasks in one spot of a picture the highest is the one to show."""
 _QUEUED, _DONE, _DISPATCHED, _CANCELLED, _FAILED = range(5)
 
 
-class Ledger:
+class TaskTable:
     """The record of a job's tasks. A task's outcome is written once; later ones are dropped."""
 
     def __init__(self, total: int) -> None:
@@ -127,6 +122,7 @@ class Ledger:
             worker=usage.worker if usage else None,
             cold=bool(usage and usage.cold),
             request_id=usage.request_id if usage else None,
+            peak_bytes=(usage.peak_bytes or None) if usage else None,
         )
 
     def run(self, index: int, process: int | None = None) -> str:

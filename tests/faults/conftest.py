@@ -25,8 +25,8 @@ def connected(bed):
         settings = {"backend": "aws", "max_concurrency": 4, **settings}
         patience = Patience(seek_s=seek_s, answer_s=answer_s, look_s=0.05)
         backend = connect(Config.load(**settings), patience)
-        pace = replace(backend.pace, backoff_s=backoff_s, outage_s=outage_s)
-        executor = wrenlite.Executor(replace(backend, pace=pace))
+        batching = replace(backend.batching, backoff_s=backoff_s, outage_s=outage_s)
+        executor = wrenlite.Executor(replace(backend, batching=batching))
         made.append(executor)
         return executor
 

@@ -12,7 +12,7 @@ import wrenlite
 def gate(tmp_path):
     """Tasks that note that they run, and wait for the gate to open."""
 
-    class Gate:
+    class Admission:
         path = tmp_path / "open"
 
         @staticmethod
@@ -36,8 +36,8 @@ def gate(tmp_path):
                 assert time.monotonic() < end, f"only {self.runs()} ran"
                 time.sleep(0.01)
 
-    yield Gate()
-    Gate.path.touch()  # or a test that failed would never end
+    yield Admission()
+    Admission.path.touch()  # or a test that failed would never end
 
 
 def test_a_queued_task_never_starts(pool, gate):

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wrenlite
-from wrenlite.backends.base import Backend, Pace
+from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.errors import ConnectionLost, NotFound, ServiceUnavailable, WorkerDied, WorkerStartError
 from wrenlite.job import Job
 from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Packed, Refused, Throttled, Usage
 from wrenlite.scheduler.dispatcher import Dispatcher
-from wrenlite.scheduler.pending import Options, Work
+from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize.class_table import Names
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.pickling import Packer
@@ -38,7 +38,7 @@ FINAL = (ValueError, wrenlite.WorkerDied, WorkerStartError, ConnectionLost, NotF
 
 
 @dataclass
-class Flight:
+class Invocation:
     """A request that the test plays."""
 
     request: object
@@ -93,7 +93,7 @@ class Invoker:
         pass
 
     def start(self, request, emit):
-        flight = Flight(request, emit)
+        flight = Invocation(request, emit)
         self.started.put(flight)
         return flight
 
@@ -131,8 +131,8 @@ def test_every_task_ends_once_within_its_attempts(
     total, slots, retries, chunksize, first_wave, refuse_at, cancel_at, seed
 ):
     invoker = Invoker(slots)
-    pace = Pace(0.02, 0.001, 2**20, first_wave=first_wave, patience_s=0.001, backoff_s=1e-5)
-    backend = Backend("test", None, invoker, pace)
+    batching = BatchingPolicy(0.02, 0.001, 2**20, first_wave=first_wave, patience_s=0.001, backoff_s=1e-5)
+    backend = Backend("test", None, invoker, batching)
     dispatcher = Dispatcher(backend)
     job = Job("job-1", "job", backend, total, (), dispatcher)
     restored = []
@@ -140,8 +140,8 @@ def test_every_task_ends_once_within_its_attempts(
     for future in job:
         future.add_done_callback(lambda future: heard.update([future.index]))
     items = [Packed(b"x")] * total
-    options = Options("code", None, {}, chunksize, retries, None)
-    dispatcher.submit(Work(job, items, options, restore=lambda: restored.append("now")))
+    options = JobOptions("code", None, {}, chunksize, retries, None)
+    dispatcher.submit(PendingJob(job, items, options, restore=lambda: restored.append("now")))
 
     runs, step, moves = Counter(), 0, Counter()
     chance = random.Random(seed)  # threads decide how many choices there are, so hypothesis cannot draw them

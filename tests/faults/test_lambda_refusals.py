@@ -15,7 +15,7 @@ from tests.aws.tasks import ONCE, squares
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.invoker import LambdaInvoker
 from wrenlite.backends.aws.responses import Target
-from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import Transport
 
 REASONS = [
@@ -123,13 +123,13 @@ def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
 
 def test_nobody_listens(connected, runs):
     backend = connected().backend
-    login = Login(botocore.session.Session)
+    login = AwsSession(botocore.session.Session)
     nowhere = Transport(login, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
     target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
     place = payload.Place("wrenlite-bed", "wrenlite", None)
     invoker = LambdaInvoker(nowhere, login, backend.store, place, target, 4)
-    pace = replace(backend.pace, backoff_s=0.002, outage_s=0.5)
-    with wrenlite.Executor(replace(backend, invoker=invoker, pace=pace)) as aws:
+    batching = replace(backend.batching, backoff_s=0.002, outage_s=0.5)
+    with wrenlite.Executor(replace(backend, invoker=invoker, batching=batching)) as aws:
         job = squares(aws, runs, 3)
         with pytest.raises(wrenlite.ServiceUnavailable, match=r"cannot reach Lambda in us-east-1.*refused"):
             job.results(timeout=30)

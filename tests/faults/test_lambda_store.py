@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 import wrenlite
 from tests.aws.tasks import ONCE, squares
 from wrenlite.backends.aws import payload
-from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.session import AwsSession
 
 
 def objects(bed, prefix):
@@ -227,7 +227,7 @@ def test_a_role_that_cannot_be_assumed_again_pauses_and_costs_no_attempt(bed):
             return Refused()
 
     with pytest.raises(wrenlite.CredentialsExpired, match=r"cannot be refreshed.*aws sso login"):
-        Login(Session).credentials()
+        AwsSession(Session).credentials()
 
 
 def test_no_credentials_at_all(connected, bed, monkeypatch, tmp_path):

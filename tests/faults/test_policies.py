@@ -12,7 +12,7 @@ from botocore.session import Session
 
 import wrenlite
 from wrenlite.backends.aws.s3 import S3Store
-from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.session import AwsSession
 from wrenlite.deploy import policies
 from wrenlite.deploy.resources import Settings
 
@@ -36,7 +36,7 @@ class Site:
             self.session.create_client("s3").create_bucket(Bucket=name)
         granted = dict.fromkeys(grant, (other,))
         made = Settings("123456789012", "us-east-1", self.bucket, prefix=PREFIX, **granted)
-        login = Login(self._assume(statements(make_policy(made))))
+        login = AwsSession(self._assume(statements(make_policy(made))))
         self.owner, self.role = S3Store(self.bucket, PREFIX), S3Store(self.bucket, PREFIX, login=login)
         self.other, self.role_other = S3Store(other, "data"), S3Store(other, "data", login=login)
         for part in PARTS:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wrenlite.cost import Prices
-from wrenlite.protocol import Emit, Limits, Request
+from wrenlite.protocol import HINTS, Emit, Hints, Limits, Request
 from wrenlite.storage.base import Store
 
 NO_LIMITS = Limits()
 
 
-class Flight(Protocol):
+class Invocation(Protocol):
     """A request on its way."""
 
     def cancel(self) -> bool:
@@ -34,7 +34,7 @@ class Invoker(Protocol):
         Threads are started here: once the interpreter ends, and waits for its jobs, Python 3.12 starts none.
         """
 
-    def start(self, request: Request, emit: Emit) -> Flight:
+    def start(self, request: Request, emit: Emit) -> Invocation:
         """Hand a request out, without waiting for it (inline: runs it). What goes wrong is emitted."""
 
     def close(self) -> None:
@@ -42,7 +42,7 @@ class Invoker(Protocol):
 
 
 @dataclass(frozen=True)
-class Pace:
+class BatchingPolicy:
     """What ``pacing`` needs to know of a backend."""
 
     target_s: float
@@ -71,7 +71,7 @@ class Backend:
     """For messages: ``2 local workers``."""
     store: Store
     invoker: Invoker
-    pace: Pace
+    batching: BatchingPolicy
     in_caller: bool = False
     """Requests run inside ``start``, in the thread that maps: nothing runs beside the caller."""
     limits: Limits = NO_LIMITS
@@ -88,5 +88,7 @@ class Backend:
     """Bytes of a pickled function at most."""
     modules_stay: bool = True
     """A worker keeps one version of the user's modules, and is replaced for another."""
+    hints: Hints = HINTS
+    """What to do where memory, time or a package is missing."""
     own_store: bool = True
     """Nobody else uses the store: what no open job needs can go."""

@@ -11,20 +11,20 @@ from pathlib import Path
 
 from wrenlite.backends.base import (
     Backend,
-    Flight,
-    Pace,
+    BatchingPolicy,
+    Invocation,
 )
 from wrenlite.errors import BackendError, ConfigError, WorkerDied
 from wrenlite.protocol import Died, Emit, Ended, Refused, Request, Usage
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import TemporaryStore
-from wrenlite.worker.handle import Worker
+from wrenlite.worker.handle import WorkerProcess
 from wrenlite.worker.runner import NotRun, Runner
 
 IDLE_S = 60.0
 """Seconds after which a worker with nothing to do leaves; the next request starts a new one."""
 
-PACE = Pace(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
+BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
 
 _THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
@@ -55,7 +55,7 @@ def memory_bytes() -> int:
 
 
 def connect(*, workers: int | None = None, memory_limit: int | None = None) -> Backend:
-    """Worker processes on this machine. None is started before there is something to run.
+    """WorkerProcess processes on this machine. None is started before there is something to run.
 
     Args:
         workers: how many; default: one a core.
@@ -67,14 +67,19 @@ def connect(*, workers: int | None = None, memory_limit: int | None = None) -> B
     memory = memory_limit or memory_bytes() // slots
     store = TemporaryStore()
     name = f"{slots} local worker{'s' if slots > 1 else ''}"
-    return Backend(name, store, ProcessInvoker(slots, store, memory_limit), PACE, memory_bytes=memory)
+    return Backend(name, store, ProcessInvoker(slots, store, memory_limit), BATCHING, memory_bytes=memory)
 
 
 def connect_inline() -> Backend:
     """The calling thread, for the debugger: ``map`` returns when everything has run."""
     store = TemporaryStore()
     return Backend(
-        "the calling thread", store, InlineInvoker(store), PACE, in_caller=True, memory_bytes=memory_bytes()
+        "the calling thread",
+        store,
+        InlineInvoker(store),
+        BATCHING,
+        in_caller=True,
+        memory_bytes=memory_bytes(),
     )
 
 
@@ -94,8 +99,8 @@ class ProcessInvoker:
             env.setdefault(setting, str(max(1, cpu_count() // slots)))
         folder = os.getcwd()
 
-        def start_worker() -> Worker:
-            return Worker(store, worker_path(), memory_limit, env, folder)
+        def start_worker() -> WorkerProcess:
+            return WorkerProcess(store, worker_path(), memory_limit, env, folder)
 
         self._start_worker = start_worker
 
@@ -107,11 +112,11 @@ class ProcessInvoker:
                 self._all = [_Slot(name, self._start_worker, self._release) for name in names]
                 self._free = [*self._all]
 
-    def start(self, request: Request, emit: Emit) -> Flight:
+    def start(self, request: Request, emit: Emit) -> Invocation:
         """Hand a request to a free slot; the one used last first, since its worker is there."""
         with self._lock:
             slot = self._free.pop()
-        flight = _ProcessFlight(request, emit)
+        flight = _ProcessInvocation(request, emit)
         slot.requests.put(flight)
         return flight
 
@@ -133,14 +138,14 @@ class ProcessInvoker:
                 self._free.append(slot)
 
 
-class _ProcessFlight:
+class _ProcessInvocation:
     """A request in a slot. Its lock makes sure that a cancel never hits the request after it."""
 
     def __init__(self, request: Request, emit: Emit) -> None:
         self.request = request
         self.emit = emit
         self._lock = threading.Lock()
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._cancelled = False
 
     def cancel(self) -> bool:
@@ -151,7 +156,7 @@ class _ProcessFlight:
                 self._worker.kill()
         return True
 
-    def run(self, worker: Worker) -> Ended:
+    def run(self, worker: WorkerProcess) -> Ended:
         """Run it, unless it was cancelled before."""
         with self._lock:
             if self._cancelled:
@@ -171,12 +176,12 @@ class _Slot:
     """A thread that holds at most one worker."""
 
     def __init__(
-        self, name: str, start_worker: Callable[[], Worker], release: Callable[[_Slot], None]
+        self, name: str, start_worker: Callable[[], WorkerProcess], release: Callable[[_Slot], None]
     ) -> None:
-        self.requests: queue.SimpleQueue[_ProcessFlight | None] = queue.SimpleQueue()
+        self.requests: queue.SimpleQueue[_ProcessInvocation | None] = queue.SimpleQueue()
         self._start_worker = start_worker
         self._release = release
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
@@ -209,7 +214,7 @@ class _Slot:
             flight.emit((), ended)
             del flight, ended  # they hold the items, and the next request may be long in coming
 
-    def _run(self, flight: _ProcessFlight) -> Ended:
+    def _run(self, flight: _ProcessInvocation) -> Ended:
         try:
             return flight.run(self._worker_for(flight.request))
         except BackendError as error:
@@ -219,7 +224,7 @@ class _Slot:
             indexes = flight.request.tasks
             return Ended(Died(WorkerDied(f"wrenlite lost its worker: {error!r}")), Usage(), indexes[1:])
 
-    def _worker_for(self, request: Request) -> Worker:
+    def _worker_for(self, request: Request) -> WorkerProcess:
         """The slot's worker, replaced where it is dead or holds other versions of the user's modules."""
         worker = self._worker
         if worker is not None:
@@ -251,7 +256,7 @@ class InlineInvoker:
     def open(self, tasks: int = 1) -> None:
         """Nothing to get ready."""
 
-    def start(self, request: Request, emit: Emit) -> Flight:
+    def start(self, request: Request, emit: Emit) -> Invocation:
         """Run it. A KeyboardInterrupt goes through to the caller."""
         copies = [item._replace(buffers=tuple(map(bytearray, item.buffers))) for item in request.items]
         done = 0
@@ -265,14 +270,14 @@ class InlineInvoker:
         except NotRun as error:
             cause = error.cause
         emit((), Ended(cause, Usage(busy_s, worker=str(os.getpid())), request.tasks[done:]))
-        return _Landed()
+        return _FinishedInvocation()
 
     def close(self) -> None:
         """Remove the store."""
         self._store.remove()
 
 
-class _Landed:
+class _FinishedInvocation:
     """A flight that was over before anybody could cancel it."""
 
     def cancel(self) -> bool:

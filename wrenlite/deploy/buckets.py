@@ -20,7 +20,7 @@ def _soon(code: str, said: str) -> bool:
     return code in ("OperationAborted", "NoSuchBucket")
 
 
-def is_the_users_own(clients: Clients, name: str, *, account: str, region: str, function: str) -> bool:
+def is_users_own(clients: Clients, name: str, *, account: str, region: str, function: str) -> bool:
     """Whether that bucket is there without a tag of wrenlite's: then it is used as it is.
 
     Raises ConfigError where it belongs to another account or function, or lies in another region.

@@ -13,7 +13,7 @@ import click
 
 from wrenlite import config as configuration
 from wrenlite.backends.aws.s3 import S3Store
-from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.session import AwsSession
 from wrenlite.config import Config
 from wrenlite.deploy import doctor as doctors
 from wrenlite.deploy import report
@@ -222,7 +222,7 @@ def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool) -> N
     what is younger than they are.
     """
     clients, account, settings = of_configuration(config, blind=True, as_deployed=True)
-    login = Login(lambda: clients.session)
+    login = AwsSession(lambda: clients.session)
     store = S3Store(
         settings.bucket,
         settings.prefix,

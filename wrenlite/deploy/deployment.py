@@ -15,7 +15,7 @@ from typing import Any
 
 from wrenlite.config import Config
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
-from wrenlite.deploy.buckets import is_the_users_own
+from wrenlite.deploy.buckets import is_users_own
 from wrenlite.deploy.clients import Clients, absent
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
@@ -147,7 +147,7 @@ def settings_for(account: Account, function: str, before: Function | None, **giv
 def whose_bucket(clients: Clients, settings: Settings) -> Settings:
     """The settings, with whether the bucket is the user's own. Raises ConfigError where it cannot be used."""
     with clients.in_words(f"arn:{settings.partition}:s3:::{settings.bucket}"):
-        theirs = is_the_users_own(
+        theirs = is_users_own(
             clients,
             settings.bucket,
             account=settings.account,

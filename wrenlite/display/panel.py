@@ -63,7 +63,7 @@ def _paint(job: Job, display: _Plain) -> None:
 
 def over_within(job: Job, timeout: float) -> bool:
     """Wait until the job is over, or so many seconds; it is not ``Job.wait``, which waits for who draws."""
-    return job.ledger.wait_until(lambda: job.ledger.over, timeout, each=False)
+    return job._tasks.wait_until(lambda: job._tasks.over, timeout, each=False)
 
 
 Bundle = Mapping[str, str]

@@ -77,7 +77,7 @@ class Observer:
 
     def look(self) -> View:
         """The job as it is now. Fetches nothing from the store."""
-        now, ledger = self._job.snapshot(), self._job.ledger
+        now, ledger = self._job.snapshot(), self._job._tasks
         self._samples.append((now.seconds, now.running))
         if len(self._samples) > _SAMPLES:  # every other one: half the detail, twice the time
             self._samples = self._samples[::2]
@@ -91,7 +91,7 @@ class Observer:
         return View(now, bytes(ledger.marks), samples, dict(self._kinds), self._failures, unseen, tail)
 
     def _look_at_failures(self) -> None:
-        ledger = self._job.ledger
+        ledger = self._job._tasks
         fresh = ledger.failed[self._failed :]
         self._failed += len(fresh)
         for index in fresh:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from wrenlite.errors import ExecutorClosed
 from wrenlite.futures import Future
 from wrenlite.job import Job
-from wrenlite.serialize.traceback_stubs import unseen
+from wrenlite.serialize.traceback_stubs import hide_own_frames
 
 
 class Submits(Protocol):
@@ -90,7 +90,7 @@ class Pool(concurrent.futures.Executor):
 
 def _values(job: Job, values: Iterator[Any]) -> Iterator[Any]:
     try:
-        with unseen:
+        with hide_own_frames:
             yield from values
     finally:
         job.cancel()

@@ -9,7 +9,7 @@ from typing import Any
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
 from wrenlite.job import Job
-from wrenlite.serialize.traceback_stubs import unseen
+from wrenlite.serialize.traceback_stubs import hide_own_frames
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
@@ -64,5 +64,5 @@ def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator
 
 def get_all_results(fs: Iterable[Future]) -> list[Any]:
     """PyWren's name for the values of futures in the order given."""
-    with unseen:
+    with hide_own_frames:
         return list(map(Future.result, fs))

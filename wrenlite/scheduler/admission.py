@@ -23,7 +23,7 @@ _TRY_AFTER_S = 1.0
 """Seconds after a refusal in which nothing has ended, after which one more request is tried."""
 
 
-class Gate:
+class Admission:
     """What a dispatcher knows of its backend."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Gate:
         self._backend = backend
         self._clock = clock
         self._jitter = jitter
-        self._flow = Flow(float(backend.invoker.slots))
+        self._flow = ConcurrencyLimit(float(backend.invoker.slots))
         self._bytes = 0
         self._in_flight = 0
         self.spent = FREE
@@ -51,18 +51,18 @@ class Gate:
     @property
     def hopeless(self) -> bool:
         """The backend has not worked for so long that waiting on makes no sense."""
-        return self._clock() - self._flow.down_since >= self._backend.pace.outage_s
+        return self._clock() - self._flow.down_since >= self._backend.batching.outage_s
 
     def start_anew(self) -> None:
         """Nobody waits any more: the next job tries as if nothing had happened."""
-        self._flow = Flow(float(self._backend.invoker.slots))
+        self._flow = ConcurrencyLimit(float(self._backend.invoker.slots))
         self.trouble = ""
 
     def shut_for(self) -> float:
         """Seconds until another request may be sent; infinite: when one that is in flight has ended."""
         if self._backend.in_caller:  # a request has a slot of its own: it may come from a task of another one
             return 0.0
-        most = self._backend.pace.flight_bytes
+        most = self._backend.batching.flight_bytes
         if self._in_flight >= self._backend.invoker.slots or (most is not None and self._bytes >= most):
             return math.inf
         return max(0.0, opens_at(self._flow, self._in_flight) - self._clock())
@@ -94,7 +94,7 @@ class Gate:
 
         With a budget no more than could all run into the time limit, and one at least.
         """
-        prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.pace.first_wave
+        prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.batching.first_wave
         if prices is None or budget is None or wave is None:
             return wave
         return max(1, min(wave, int((budget - self.spent.dollars) / prices.of_seconds(prices.limit_s))))
@@ -118,7 +118,7 @@ class Gate:
                 sent=in_flight.sent,
                 now=self._clock(),
                 in_flight=self._in_flight,
-                backoff_s=self._backend.pace.backoff_s,
+                backoff_s=self._backend.batching.backoff_s,
                 jitter=self._jitter(),
             )
         elif not isinstance(ended.cause, Lost | Refused | Missing):
@@ -135,41 +135,41 @@ class Gate:
         return Usage(requests=1, gb_s=prices.memory_gb * prices.limit_s) if prices else Usage()
 
 
-class Flow(NamedTuple):
+class ConcurrencyLimit(NamedTuple):
     """How many requests a backend takes at once, learnt from its answers."""
 
     limit: float
     """Requests in flight at most."""
-    calm: float = math.inf
+    growth: float = math.inf
     """Successes since requests were last refused as too many at once, in terms of the limit."""
-    resumes: float = -math.inf
+    resumes_at: float = -math.inf
     """When requests may be sent again."""
-    struck: float = -math.inf
+    last_refusal_at: float = -math.inf
     """When the last refusal counted: those of requests that were sent before tell the same again."""
-    strikes: int = 0
+    refusals_in_a_row: int = 0
     """Round trips that brought refusals, since the last success."""
     down_since: float = math.inf
     """Since when the service has answered nothing but errors, or not at all."""
 
 
-def after_success(flow: Flow, slots: int) -> Flow:
+def after_success(flow: ConcurrencyLimit, slots: int) -> ConcurrencyLimit:
     """A request was taken and answered: more may be in flight, but carefully where refusals began."""
-    if flow.limit >= slots and not flow.strikes and flow.down_since == math.inf:
+    if flow.limit >= slots and not flow.refusals_in_a_row and flow.down_since == math.inf:
         return flow
     # What is free again may be used at once.
-    step = min(1.0, max(1 / flow.limit, _PROBE * 2.0 ** min(flow.calm, 30)))
-    calm = flow.calm + 1 / flow.limit
+    step = min(1.0, max(1 / flow.limit, _PROBE * 2.0 ** min(flow.growth, 30)))
+    growth = flow.growth + 1 / flow.limit
     return flow._replace(
         limit=min(float(slots), flow.limit + step),
-        calm=calm,
-        resumes=-math.inf,
-        strikes=0,
+        growth=growth,
+        resumes_at=-math.inf,
+        refusals_in_a_row=0,
         down_since=math.inf,
     )
 
 
 def after_refusal(
-    flow: Flow,
+    flow: ConcurrencyLimit,
     *,
     concurrency: bool,
     patient: bool,
@@ -178,7 +178,7 @@ def after_refusal(
     in_flight: int,
     backoff_s: float,
     jitter: float,
-) -> Flow:
+) -> ConcurrencyLimit:
     """A request was not taken.
 
     Args:
@@ -195,26 +195,26 @@ def after_refusal(
     # When all have come back, one goes out to see how things are.
     flow = flow._replace(limit=min(flow.limit, float(max(1, in_flight))))
     if concurrency:
-        flow = flow._replace(calm=0.0)
-    if sent <= flow.struck:
+        flow = flow._replace(growth=0.0)
+    if sent <= flow.last_refusal_at:
         return flow
-    longest = backoff_s * min(_BACKOFF_TIMES, 2.0 ** min(flow.strikes, 20))
+    longest = backoff_s * min(_BACKOFF_TIMES, 2.0 ** min(flow.refusals_in_a_row, 20))
     return flow._replace(
-        resumes=now + longest * jitter,
-        struck=now,
-        strikes=flow.strikes + 1,
+        resumes_at=now + longest * jitter,
+        last_refusal_at=now,
+        refusals_in_a_row=flow.refusals_in_a_row + 1,
         down_since=math.inf if patient else min(flow.down_since, now),
     )
 
 
-def opens_at(flow: Flow, in_flight: int) -> float:
+def opens_at(flow: ConcurrencyLimit, in_flight: int) -> float:
     """When another request may be sent beside those in flight; infinite: when one of them has ended.
 
     After refusals, as long as nothing ends, one more than the limit is tried now and then: what is in flight
     may run for minutes, and what was in the way may be gone in a second.
     """
     if in_flight < int(flow.limit):
-        return flow.resumes
-    if flow.strikes and in_flight == int(flow.limit):
-        return max(flow.resumes, flow.struck + _TRY_AFTER_S)
+        return flow.resumes_at
+    if flow.refusals_in_a_row and in_flight == int(flow.limit):
+        return max(flow.resumes_at, flow.last_refusal_at + _TRY_AFTER_S)
     return math.inf

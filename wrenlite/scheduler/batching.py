@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from wrenlite.backends.base import Pace
+from wrenlite.backends.base import BatchingPolicy
 
 _SETTLE = 0.5
 """Weight of the newest measurement in the running estimate."""
@@ -77,7 +77,7 @@ class Batch(NamedTuple):
 
 
 def next_batch(
-    pace: Pace,
+    policy: BatchingPolicy,
     *,
     queued: int,
     slots: int,
@@ -88,19 +88,19 @@ def next_batch(
     """The next batch of a job; of no task only where none is queued.
 
     Until a task's time is known batches hold a few, and give back what they have not started. Where the
-    first ones do not return in ``pace.patience_s`` they hold one. Then they hold ``pace.target_s`` of work,
-    and less towards the end of the job, so that no slot idles while another holds a long batch.
+    first ones do not return in ``policy.patience_s`` they hold one. Then they hold ``policy.target_s`` of
+    work, and less towards the end of the job, so that no slot idles while another holds a long batch.
     """
     if chunksize is not None:
-        return Batch(min(queued, chunksize), pace.batch_bytes, None)
+        return Batch(min(queued, chunksize), policy.batch_bytes, None)
     fair = math.ceil(queued / (slots * _SHARES))
     if known is None:
         size = min(queued, 1) if first_wave_over else min(fair, _FIRST)
-        return Batch(size, min(pace.batch_bytes, _FIRST_BYTES), pace.target_s)
-    full = max(1, round(known.fit_into(pace.target_s)))
-    worthwhile = math.ceil(known.fit_into(pace.least_s))
+        return Batch(size, min(policy.batch_bytes, _FIRST_BYTES), policy.target_s)
+    full = max(1, round(known.fit_into(policy.target_s)))
+    worthwhile = math.ceil(known.fit_into(policy.least_s))
     size = min(queued, full, max(fair, worthwhile))
-    return Batch(size, pace.batch_bytes, pace.target_s * _PATIENCE)
+    return Batch(size, policy.batch_bytes, policy.target_s * _PATIENCE)
 
 
 def first_wave_waits(

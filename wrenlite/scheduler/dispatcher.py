@@ -7,10 +7,10 @@ thread, cannot tear the state. For a backend that runs in the caller's thread th
 
 ::
 
-    map ──── NewWork ──┐                  ┌── pacing: how many ──┐
+    map ──── JobSubmitted ──┐                  ┌── pacing: how many ──┐
     cancel ─ Cancel ───┼──▶ inbox ──▶ state ──────────────────── ▼
     close ── Close ────┤                  │            invoker.start(request, emit)
-    emit ─── News ─────┘                  └─▶ job.settle ─▶ futures      │
+    emit ─── InvokerReport ─────┘                  └─▶ job.settle ─▶ futures      │
               ▲──────────────────────────────────────────────────────────┘
 """
 
@@ -32,20 +32,20 @@ from wrenlite.errors import ExecutorClosed, WrenliteError
 from wrenlite.futures import HEARTBEAT_S
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Outcome
-from wrenlite.scheduler.pending import Work
-from wrenlite.scheduler.state import Schedule
+from wrenlite.scheduler.pending import PendingJob
+from wrenlite.scheduler.state import Scheduler
 
 _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
 
 
-class NewWork(NamedTuple):
+class JobSubmitted(NamedTuple):
     """A job was submitted."""
 
-    work: Work
+    work: PendingJob
 
 
-class News(NamedTuple):
+class InvokerReport(NamedTuple):
     """An invoker reports."""
 
     invocation: str
@@ -66,7 +66,7 @@ class Close(NamedTuple):
     """No more work comes."""
 
 
-Event: TypeAlias = NewWork | News | Cancel | Close
+Event: TypeAlias = JobSubmitted | InvokerReport | Cancel | Close
 
 
 class Dispatcher:
@@ -80,12 +80,12 @@ class Dispatcher:
         self._open = True
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._schedule = Schedule(backend, self._report)
+        self._scheduler = Scheduler(backend, self._report)
         self._closing = False
 
     # For any thread
 
-    def submit(self, work: Work) -> None:
+    def submit(self, work: PendingJob) -> None:
         """Run a job. In the caller's thread, where the backend says so, before this returns.
 
         Raises ExecutorClosed after ``close``.
@@ -94,8 +94,8 @@ class Dispatcher:
             if not self._open:
                 raise ExecutorClosed("this executor was shut down; make a new one")
             self._backend.invoker.open(work.unsettled)
-            self._schedule.works[work.job] = work
-            self._inbox.put(NewWork(work))
+            self._scheduler.works[work.job] = work
+            self._inbox.put(JobSubmitted(work))
             if self._thread is None and not self._backend.in_caller:
                 thread = threading.Thread(target=self._loop, name="wrenlite-dispatcher", daemon=True)
                 thread.start()
@@ -107,12 +107,12 @@ class Dispatcher:
     @property
     def cost(self) -> Cost:
         """What all jobs cost so far."""
-        return self._schedule.cost
+        return self._scheduler.cost
 
     @property
     def trouble(self) -> str:
         """Why nothing is sent at the moment; empty where all is well."""
-        return self._schedule.trouble
+        return self._scheduler.trouble
 
     def cancel(self, job: Job, indexes: Iterable[int], wait: bool = True) -> int:
         """Cancel those of these tasks that have not ended; returns how many there were.
@@ -138,7 +138,7 @@ class Dispatcher:
 
     def cancel_all(self) -> int:
         """Cancel every job that has not ended; returns how many tasks that were."""
-        return sum(job.cancel() for job in list(self._schedule.works))
+        return sum(job.cancel() for job in list(self._scheduler.works))
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until everything has ended and the backend is released; False after so many seconds.
@@ -155,7 +155,7 @@ class Dispatcher:
 
     def say_that_it_waits(self) -> None:
         """Tell a person at a terminal why the program does not end."""
-        jobs = [repr(job) for job in list(self._schedule.works)]
+        jobs = [repr(job) for job in list(self._scheduler.works)]
         if jobs and sys.stderr is not None and sys.stderr.isatty():
             print("wrenlite: waiting for", *jobs, "(Ctrl-C cancels)", file=sys.stderr)
 
@@ -163,23 +163,23 @@ class Dispatcher:
 
     def _loop(self) -> None:
         try:
-            while self._schedule.works or not self._closing:
+            while self._scheduler.works or not self._closing:
                 with contextlib.suppress(queue.Empty):
-                    self._handle(self._inbox.get(timeout=self._schedule.wait_s))
+                    self._handle(self._inbox.get(timeout=self._scheduler.wait_s))
                 self._work_off()
         except BaseException as error:  # a defect: say it to whoever waits, rather than hang
             self._fail_all(error)
             raise
         finally:
-            self._schedule.give_up()
+            self._scheduler.give_up()
             self._backend.invoker.close()
             self._end()
 
     def _fail_all(self, error: BaseException) -> None:
         with self._door:
             self._open = False
-        for work in list(self._schedule.works.values()):
-            self._schedule.fail(work, WrenliteError(f"internal error: {error!r}"))
+        for work in list(self._scheduler.works.values()):
+            self._scheduler.fail(work, WrenliteError(f"internal error: {error!r}"))
 
     def _end(self) -> None:
         """Answer what came in too late; from now on nothing more comes in."""
@@ -198,24 +198,24 @@ class Dispatcher:
                     self._handle(self._inbox.get_nowait())
             except queue.Empty:
                 pass
-            if not self._schedule.start_one():
+            if not self._scheduler.start_one():
                 return
 
     def _handle(self, event: Event) -> None:
-        if isinstance(event, News):
-            self._schedule.on_news(*event)
-        elif isinstance(event, NewWork):
-            self._schedule.add(event.work)
+        if isinstance(event, InvokerReport):
+            self._scheduler.on_report(*event)
+        elif isinstance(event, JobSubmitted):
+            self._scheduler.add(event.work)
         elif isinstance(event, Cancel):
             self._on_cancel(event)
         else:
             self._closing = True
 
     def _on_cancel(self, event: Cancel) -> None:
-        event.reply.put(self._schedule.cancel(event.job, event.indexes))
+        event.reply.put(self._scheduler.cancel(event.job, event.indexes))
 
     def _report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
-        self._inbox.put(News(invocation, outcomes, ended))
+        self._inbox.put(InvokerReport(invocation, outcomes, ended))
 
 
 _running: set[Dispatcher] = set()

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from wrenlite.backends.base import Flight
+from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Packed, Stored
 from wrenlite.scheduler.batching import Estimate
@@ -15,7 +15,7 @@ _NOT_YET = Packed(b"")
 """The item of a reduction whose values are not all there."""
 
 
-class Options(NamedTuple):
+class JobOptions(NamedTuple):
     """How a job is to be run."""
 
     code: str
@@ -28,14 +28,14 @@ class Options(NamedTuple):
     """One more task takes the values of the others."""
 
 
-class Work:
+class PendingJob:
     """A job's tasks that have not ended, as the dispatcher sees them."""
 
     def __init__(
         self,
         job: Job,
         items: list[Packed],
-        options: Options,
+        options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[], None] = lambda: None,
     ) -> None:
@@ -98,7 +98,7 @@ class Work:
 
     def put_back(self, indexes: Sequence[int]) -> None:
         """Queue these tasks again, before the others."""
-        self.job.ledger.hand_out(indexes, 0.0)
+        self.job._tasks.hand_out(indexes, 0.0)
         self._again.extendleft(reversed(indexes))
 
     def put_back_alone(self, indexes: Sequence[int]) -> None:
@@ -150,7 +150,7 @@ class Work:
 class InFlight:
     """A request on its way."""
 
-    def __init__(self, work: Work, indexes: Sequence[int], sent: float) -> None:
+    def __init__(self, work: PendingJob, indexes: Sequence[int], sent: float) -> None:
         self.work = work
         self.indexes = indexes
         self.sent = sent
@@ -159,7 +159,7 @@ class InFlight:
         self.expected_s = work.known.mean_s * len(indexes) if work.known else 0.0
         self.seconds: list[float] = []
         """Of the tasks that have finished, in their order."""
-        self.flight: Flight | None = None
+        self.flight: Invocation | None = None
         self.cancelled = False
         """It was stopped: what it ends of is no task's doing."""
 

@@ -13,8 +13,8 @@ import cloudpickle
 from wrenlite.serialize.class_table import (
     Cached,
     Names,
-    goes_by_name,
     imports_in,
+    is_importable,
 )
 
 _CachedFunction = type(functools.lru_cache(print))
@@ -62,14 +62,14 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         return super().reducer_override(obj)
 
     def _cached(self, obj: Any) -> Any:
-        if goes_by_name(obj):
+        if is_importable(obj):
             self._names.modules.add(obj.__module__)
             return NotImplemented
         return Cached, (obj.cache_parameters(),), obj.__wrapped__
 
     def _owned(self, obj: Any) -> Any:
         """By name where that works; otherwise by value, and into the table where it is a class."""
-        if goes_by_name(obj):
+        if is_importable(obj):
             return self._names.place(obj)
         if isinstance(obj, type):
             self._names.enter(obj)

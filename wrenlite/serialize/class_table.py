@@ -16,7 +16,7 @@ _in_use = threading.local()
 @contextlib.contextmanager
 def resolving(table: Sequence[object]) -> Iterator[None]:
     """What this thread unpickles meanwhile refers to that class table."""
-    before = table_in_use()
+    before = current_table()
     _in_use.table = table
     try:
         yield
@@ -24,7 +24,7 @@ def resolving(table: Sequence[object]) -> Iterator[None]:
         _in_use.table = before
 
 
-def table_in_use() -> Sequence[object]:
+def current_table() -> Sequence[object]:
     """The class table that this thread's unpickling refers to."""
     table: Sequence[object] = getattr(_in_use, "table", ())
     return table
@@ -35,7 +35,7 @@ def from_table(index: int) -> object:
     return _in_use.table[index]
 
 
-def goes_by_name(obj: Any) -> bool:
+def is_importable(obj: Any) -> bool:
     """Whether a worker finds this class or function by importing its module."""
     name = getattr(obj, "__module__", None)
     if name == "__main__" or not isinstance(name, str):
@@ -92,7 +92,7 @@ class Names:
         """A reduce tuple for «by number», NotImplemented for «by name», None for «by value»."""
         place = self._places.get(id(obj))
         if place is None:
-            if goes_by_name(obj):
+            if is_importable(obj):
                 self.modules.add(obj.__module__)
                 self._kept.append(obj)
                 place = self._places[id(obj)] = NotImplemented

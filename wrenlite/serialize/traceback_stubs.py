@@ -137,4 +137,4 @@ class _Unseen:
             step = step.tb_next
 
 
-unseen = _Unseen()
+hide_own_frames = _Unseen()

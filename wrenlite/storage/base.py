@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 class Store(Protocol):
-    """Blobs by key. Keys are relative paths with ``/`` between parts."""
+    """Uploads by key. Keys are relative paths with ``/`` between parts."""
 
     def open(self) -> None:
         """Get ready: what would make the first call slow. May be called again."""

@@ -21,7 +21,7 @@ _LARGE = 1 << 20
 """Bytes. Smaller blobs stay as long as the store: the next job with the same function finds its own there."""
 
 
-class Blobs:
+class Uploads:
     """Functions and module zips by their digest, counted by the jobs that hold them."""
 
     def __init__(self, store: Store, *, own: bool) -> None:

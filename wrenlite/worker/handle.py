@@ -1,6 +1,6 @@
 """The holder's side of a worker: starts it, feeds it, watches the time, and notices its death.
 
-A local slot holds a worker, and so does the Lambda handler. A ``Worker`` serves one request at a time,
+A local slot holds a worker, and so does the Lambda handler. A ``WorkerProcess`` serves one request at a time,
 in whichever thread calls ``run``; only ``kill`` may be called from another.
 """
 
@@ -80,14 +80,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_in_child)
 
 
-class _Gone(Exception):
+class _WorkerGone(Exception):
     """The worker ended, or was made to; holds the error for the task that was running, if known already."""
 
     def __init__(self, error: TaskError | BackendError | None = None) -> None:
         self.error = error
 
 
-class _Late(_Gone):
+class _OutOfTime(_WorkerGone):
     """It was made to end because the batch as a whole took too long."""
 
 
@@ -96,7 +96,7 @@ _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": st
 memory that others left. Until then they are mapped and cleared anew: a tenth of what numeric tasks take."""
 
 
-class Worker:
+class WorkerProcess:
     """A worker process and what its holder knows of it."""
 
     def __init__(
@@ -168,8 +168,8 @@ class Worker:
         if self._reaped:
             return False
         try:
-            self._look()
-        except _Gone:
+            self._check_alive()
+        except _WorkerGone:
             return False
         return True
 
@@ -181,8 +181,8 @@ class Worker:
             while not self._ready:
                 self._wait_for_reply(time.monotonic() + _START_S, None)
                 self._sort(self._read())
-        except _Gone as gone:
-            self._bury(gone.error)
+        except _WorkerGone as gone:
+            self._explain_death(gone.error)
 
     def run(
         self, request: Request, emit: Callable[[list[Outcome]], None], within_s: float | None = None
@@ -211,12 +211,12 @@ class Worker:
         try:
             self._send(request)
             usage, cause = self._collect(request, count)
-        except _Gone as gone:
-            error = self._bury(gone.error)
+        except _WorkerGone as gone:
+            error = self._explain_death(gone.error)
             usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
             if isinstance(error, BackendError):
                 return Ended(Refused(error), usage, request.tasks[finished:])
-            if isinstance(gone, _Late) and finished:
+            if isinstance(gone, _OutOfTime) and finished:
                 return Ended(None, usage, request.tasks[finished:])
             return Ended(Died(error), usage, request.tasks[finished + 1 :])
         self._cold = False
@@ -243,7 +243,7 @@ class Worker:
         try:
             framing.write(self._requests, parts, self._wait_for_room)
         except BrokenPipeError:
-            raise _Gone from None
+            raise _WorkerGone from None
 
     def _collect(self, request: Request, emit: Callable[[list[Outcome]], None]) -> tuple[Usage, Cause | None]:
         limit = request.limits.task_timeout_s
@@ -287,7 +287,7 @@ class Worker:
         try:
             return self._reader.read()
         except EOFError:
-            raise _Gone from None
+            raise _WorkerGone from None
 
     def _check_versions(self, protocol: int, version: str, inherited_bytes: int) -> None:
         self._inherited_bytes = inherited_bytes
@@ -296,7 +296,7 @@ class Worker:
                 f"this process runs wrenlite {wrenlite.__version__}, but a new worker finds {version} "
                 "installed: it was upgraded meanwhile. Restart this process (in Jupyter: the kernel)"
             )
-            raise _Gone(IncompatibleRuntime(text))
+            raise _WorkerGone(IncompatibleRuntime(text))
         self._ready = True
 
     def _wait_for_reply(self, deadline: float | None, limit: float | None) -> None:
@@ -308,30 +308,32 @@ class Worker:
                 left = min(left, deadline - time.monotonic())
             if poll.poll(max(0.0, left * 1000)):
                 return
-            self._look()
+            self._check_alive()
             self._check_time()
             if deadline is not None and time.monotonic() >= deadline:
                 if not self._ready:
-                    raise _Gone(WorkerStartError(f"a worker did not start within {_START_S:.0f} s"))
-                raise _Gone(TaskTimeout(f"it ran longer than timeout={limit:g} s"))
+                    raise _WorkerGone(WorkerStartError(f"a worker did not start within {_START_S:.0f} s"))
+                raise _WorkerGone(TaskTimeout(f"it ran longer than timeout={limit:g} s"))
 
     def _wait_for_room(self) -> None:
         poll = select.poll()
         poll.register(self._requests, select.POLLOUT)
         end = time.monotonic() + _START_S
         while not poll.poll(_LOOK_S * 1000):
-            self._look()
+            self._check_alive()
             self._check_time()
             if time.monotonic() >= end:
                 kind = WorkerDied if self._ready else WorkerStartError
-                raise _Gone(kind(f"a worker did not read its request within {_START_S:.0f} s"))
+                raise _WorkerGone(kind(f"a worker did not read its request within {_START_S:.0f} s"))
 
     def _check_time(self) -> None:
         if time.monotonic() >= self._end:
             text = f"it ran for all of the {self._within_s:.1f} s that there are"
-            raise _Late(TaskTimeout(f"{text} (on Lambda the function's limit: wrenlite-setup --timeout)"))
+            raise _OutOfTime(
+                TaskTimeout(f"{text} (on Lambda the function's limit: wrenlite-setup --timeout)")
+            )
 
-    def _look(self) -> None:
+    def _check_alive(self) -> None:
         """See whether a worker that says nothing has been stopped, or is gone though its pipe is open."""
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             return
@@ -339,16 +341,16 @@ class Worker:
             what = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
             state = os.waitid(os.P_PID, self._process.pid, what)
         except ChildProcessError:
-            raise _Gone from None
+            raise _WorkerGone from None
         if state is None:
             return
         if state.si_code == os.CLD_STOPPED:
-            raise _Gone(
+            raise _WorkerGone(
                 WorkerDied(f"its worker was stopped by {signal_name(state.si_status)}, and was replaced")
             )
-        raise _Gone
+        raise _WorkerGone
 
-    def _bury(self, error: TaskError | BackendError | None) -> TaskError | BackendError:
+    def _explain_death(self, error: TaskError | BackendError | None) -> TaskError | BackendError:
         """Take the dead away; says what it died of, with its last words."""
         if error is not None:
             self.kill()
@@ -403,14 +405,14 @@ class Worker:
     def _cause(self, code: int | None) -> TaskError | BackendError:
         if not self._ready:
             return WorkerStartError(f"a worker could not start: {sys.executable} exited with code {code}")
-        return obituary(code, self._peak_bytes, self._memory_limit)
+        return cause_of_death(code, self._peak_bytes, self._memory_limit)
 
 
 _SUPERVISOR_BYTES = 64 * 2**20
 """What else lives within the same limit: inside Lambda, the handler."""
 
 
-def obituary(code: int | None, peak_bytes: int, memory_limit: int | None) -> TaskError:
+def cause_of_death(code: int | None, peak_bytes: int, memory_limit: int | None) -> TaskError:
     """The error for the task that was running.
 
     Args:

@@ -22,7 +22,7 @@ from wrenlite.errors import (
     StoreError,
     WorkerDied,
 )
-from wrenlite.map_reduce import MapReduce
+from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import (
     Cause,
     Missing,
@@ -54,7 +54,7 @@ from wrenlite.storage.base import (
 )
 from wrenlite.storage.refs import Objects
 
-_OWN = frozenset({__name__, MapReduce.__module__})
+_OWN = frozenset({__name__, MapThenReduce.__module__})
 """Where tasks are called: in tracebacks those frames are nobody's business."""
 
 JOBS = 8
@@ -240,7 +240,7 @@ class Runner:
         room = request.limits.reply_bytes
         count = len(request.tasks) if room is None else max(1, (room - RESERVED_BYTES) // each)
         for task in request.tasks[:count]:
-            yield Outcome(task, False, packed, time.time(), 0.0, 0.0, "")
+            yield Outcome.failed(task, packed, started=time.time())
 
     def _load(self, request: Request) -> _Loaded:
         if request.modules is not None and not self._inline:
@@ -291,7 +291,7 @@ class Runner:
 def _name(call: Call, item: object) -> str:
     """The name of the function that took this item."""
     function = call.function
-    return function_name(function.part(item) if isinstance(function, MapReduce) else function)
+    return function_name(function.part(item) if isinstance(function, MapThenReduce) else function)
 
 
 def _install(module: str | None) -> str:

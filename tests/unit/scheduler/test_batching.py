@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrenlite.backends.base import Pace
+from wrenlite.backends.base import BatchingPolicy
 from wrenlite.scheduler import batching
 from wrenlite.scheduler.batching import Estimate
 
-PACE = Pace(target_s=0.02, least_s=0.001, batch_bytes=2**26)
-REMOTE = replace(PACE, target_s=2.0, least_s=0.1, first_wave=16, patience_s=0.5)
+BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=2**26)
+REMOTE = replace(BATCHING, target_s=2.0, least_s=0.1, first_wave=16, patience_s=0.5)
 
 counts = st.integers(1, 200_000)
 slots = st.integers(1, 2_000)
@@ -23,24 +23,24 @@ def steady(task_s):
     return Estimate(task_s, task_s**2)
 
 
-def batch(pace=PACE, *, queued, slots, known=None, over=False, chunksize=None):
+def batch(policy=BATCHING, *, queued, slots, known=None, over=False, chunksize=None):
     return batching.next_batch(
-        pace, queued=queued, slots=slots, known=known, first_wave_over=over, chunksize=chunksize
+        policy, queued=queued, slots=slots, known=known, first_wave_over=over, chunksize=chunksize
     )
 
 
 @given(
-    st.sampled_from([PACE, REMOTE]),
+    st.sampled_from([BATCHING, REMOTE]),
     counts,
     slots,
     st.none() | estimates,
     st.booleans(),
     st.none() | st.integers(1, 10_000),
 )
-def test_a_batch_is_never_empty_and_never_more_than_is_queued(pace, queued, slots, known, over, chunksize):
-    made = batch(pace, queued=queued, slots=slots, known=known, over=over, chunksize=chunksize)
+def test_a_batch_is_never_empty_and_never_more_than_is_queued(policy, queued, slots, known, over, chunksize):
+    made = batch(policy, queued=queued, slots=slots, known=known, over=over, chunksize=chunksize)
     assert 1 <= made.tasks <= queued
-    assert 1 <= made.bytes <= pace.batch_bytes
+    assert 1 <= made.bytes <= policy.batch_bytes
 
 
 def test_nothing_queued_makes_no_batch():
@@ -56,9 +56,9 @@ def test_chunksize_decides_alone(queued, slots):
     assert made.stop_after_s is None
 
 
-@given(st.sampled_from([PACE, REMOTE]), counts, slots, st.floats(2.0, 1e4))
-def test_long_tasks_travel_alone(pace, queued, slots, task_s):
-    assert batch(pace, queued=queued, slots=slots, known=steady(task_s)).tasks == 1
+@given(st.sampled_from([BATCHING, REMOTE]), counts, slots, st.floats(2.0, 1e4))
+def test_long_tasks_travel_alone(policy, queued, slots, task_s):
+    assert batch(policy, queued=queued, slots=slots, known=steady(task_s)).tasks == 1
 
 
 @given(slots, st.floats(1e-7, 1e-3))
@@ -110,9 +110,9 @@ def test_large_items_are_not_sent_on_a_guess():
     assert batch(queued=100, slots=2).bytes < batch(queued=100, slots=2, known=steady(0.1)).bytes
 
 
-def waits(pace=REMOTE, **given):
+def waits(policy=REMOTE, **given):
     given = {"queued": 1000, "slots": 100, "sent": 16, "sent_at": 10.0, "now": 10.1, "capped": False, **given}
-    return batching.first_wave_waits(pace.first_wave, patience_s=pace.patience_s, **given)
+    return batching.first_wave_waits(policy.first_wave, patience_s=policy.patience_s, **given)
 
 
 def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
@@ -120,7 +120,7 @@ def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
     assert waits() == pytest.approx(0.4)
     assert waits(now=10.5) is None
     assert waits(queued=40) == pytest.approx(0.1), "few tasks open few slots"
-    assert waits(PACE) is None, "a few local workers are all filled at once"
+    assert waits(BATCHING) is None, "a few local workers are all filled at once"
     assert waits(now=99.0, capped=True) == math.inf, "nobody knows yet what would be spent"
     made = batch(REMOTE, queued=10_000, slots=1_000, over=True)
     assert (made.tasks, made.stop_after_s) == (1, 2.0)

@@ -25,9 +25,9 @@ from wrenlite.backends.aws.payload import Place
 from wrenlite.backends.aws.responses import Target
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.sandbox import margin_s
-from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import Transport
-from wrenlite.backends.base import Backend, Pace
+from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.config import PREFIX, Config
 from wrenlite.errors import BackendError, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
 from wrenlite.protocol import Limits
@@ -64,7 +64,7 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
         return Session(profile=config.profile)
 
     _not_in_lambda()
-    login = Login(make_session)
+    login = AwsSession(make_session)
     region = _region(config, login.session)
     client = _client(config, login.session, region)
     found = _function(config, client, region)
@@ -84,7 +84,7 @@ def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,
         invoker=LambdaInvoker(transport, login, store, place, target, slots, patience),
-        pace=pace(slots, target.memory_mb),
+        batching=batching_policy(slots, target.memory_mb),
         limits=Limits(reply_bytes=payload.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
         prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
         budget=config.budget,
@@ -100,7 +100,7 @@ def open_bucket(config: Config, bucket: str, prefix: str) -> S3Store:
     """A store in any bucket, with the configuration's profile, region and endpoint. Sends nothing."""
     from botocore.session import Session
 
-    login = Login(lambda: Session(profile=config.profile))
+    login = AwsSession(lambda: Session(profile=config.profile))
     return S3Store(
         bucket,
         prefix,
@@ -131,9 +131,9 @@ def _place(config: Config, found: Mapping[str, Any], target: Target) -> Place:
     return Place(bucket, prefix, config.bucket_owner or _account(target.arn))
 
 
-def pace(slots: int, memory_mb: int = _MEMORY_MB) -> Pace:
+def batching_policy(slots: int, memory_mb: int = _MEMORY_MB) -> BatchingPolicy:
     """How requests to Lambda are paced, with so many at once, to a function with so much memory."""
-    return Pace(
+    return BatchingPolicy(
         target_s=max(1.0, slots * 0.002),  # a client starts about 500 a second: so long, all slots are busy
         least_s=0.1,  # about two round trips
         batch_bytes=min(64, memory_mb // 8) * 2**20,  # encoded, decoded and unpickled, all at once

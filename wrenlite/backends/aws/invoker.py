@@ -18,14 +18,14 @@ from urllib.parse import quote
 from wrenlite.backends.aws import payload, responses
 from wrenlite.backends.aws.payload import Place
 from wrenlite.backends.aws.responses import Target
-from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import (
     Broken,
     Transport,
     Unsent,
     Untrusted,
 )
-from wrenlite.backends.base import Flight
+from wrenlite.backends.base import Invocation
 from wrenlite.errors import (
     BackendError,
     ConnectionLost,
@@ -81,7 +81,7 @@ class LambdaInvoker:
     def __init__(
         self,
         transport: Transport,
-        login: Login,
+        login: AwsSession,
         store: Store,
         place: Place,
         target: Target,
@@ -106,7 +106,7 @@ class LambdaInvoker:
         self._patience = patience
         self._timeout_s = target.limit_s + patience.answer_s
         self._path = f"/2015-03-31/functions/{quote(target.function, safe='')}/invocations"
-        self._flights: queue.SimpleQueue[_LambdaFlight | None] = queue.SimpleQueue()
+        self._flights: queue.SimpleQueue[_LambdaInvocation | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0  # below 0: so many flights wait for a thread
@@ -119,9 +119,9 @@ class LambdaInvoker:
                 if not self._start_thread():
                     return
 
-    def start(self, request: Request, emit: Emit) -> Flight:
+    def start(self, request: Request, emit: Emit) -> Invocation:
         """Hand a request to a thread that has nothing to do, or to a new one."""
-        flight = _LambdaFlight(request, emit)
+        flight = _LambdaInvocation(request, emit)
         with self._lock:
             if self._idle <= 0 and self._threads < self.slots:
                 self._start_thread()
@@ -161,7 +161,7 @@ class LambdaInvoker:
             # They hold items and values, and the next request may be long in coming.
             del flight, outcomes, ended
 
-    def _run(self, flight: _LambdaFlight) -> Result:
+    def _run(self, flight: _LambdaInvocation) -> Result:
         request = flight.request
         if not flight.send():
             return (), Ended(None, Usage(), request.tasks)
@@ -253,7 +253,7 @@ class LambdaInvoker:
         return (), Ended(Throttled(error), Usage(), request.tasks)
 
 
-class _LambdaFlight:
+class _LambdaInvocation:
     """A request in a thread, or waiting for one."""
 
     def __init__(self, request: Request, emit: Emit) -> None:

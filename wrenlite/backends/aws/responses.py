@@ -91,11 +91,15 @@ def understand(
         text = f"the Lambda function {target.function} answered what is no reply of wrenlite's: {error}"
         text = f"{text}. {REDEPLOY}"
         return (), Ended(Refused(FunctionBroken(text)), usage, ())
-    peak = ended.usage.peak_bytes or usage.peak_bytes
-    cold = usage.cold or ended.usage.cold
-    return outcomes, ended._replace(
-        usage=usage._replace(busy_s=ended.usage.busy_s, peak_bytes=peak, worker=ended.usage.worker, cold=cold)
+    # The worker's figures, and those that only Lambda knows: what was billed, and the request's id.
+    whole = ended.usage._replace(
+        peak_bytes=ended.usage.peak_bytes or usage.peak_bytes,
+        cold=usage.cold or ended.usage.cold,
+        requests=usage.requests,
+        gb_s=usage.gb_s,
+        request_id=usage.request_id,
     )
+    return outcomes, ended._replace(usage=whole)
 
 
 def report(answer: Answer) -> Report | None:

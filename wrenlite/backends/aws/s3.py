@@ -1,4 +1,4 @@
-"""Blobs in an S3 bucket, on AWS or on a server that speaks its protocol (Ceph's radosgw, MinIO, moto)."""
+"""Uploads in an S3 bucket, on AWS or on a server that speaks its protocol (Ceph's radosgw, MinIO, moto)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from wrenlite.backends.aws.errors import call_s3, denied
-from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.session import AwsSession
 from wrenlite.errors import AccessDenied, StoreError
 from wrenlite.storage.base import (
     Entry,
@@ -39,7 +39,7 @@ class S3Store:
         bucket: str,
         prefix: str = "",
         *,
-        login: Login | None = None,
+        login: AwsSession | None = None,
         region: str | None = None,
         endpoint_url: str | None = None,
         owner: str | None = None,

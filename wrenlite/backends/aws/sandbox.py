@@ -18,7 +18,7 @@ from wrenlite.backends.aws.payload import Place
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.errors import BackendError
 from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
-from wrenlite.worker.handle import Worker
+from wrenlite.worker.handle import WorkerProcess
 
 _MARGIN_S = 2.0
 """Seconds before the function's time limit at which the worker is stopped: there is time to answer then."""
@@ -56,7 +56,7 @@ class Sandbox:
         self._memory_bytes = int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) * 2**20 or None
         self._place: Place | None = None
         self._store: S3Store | None = None
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
         if "WRENLITE_BUCKET" in environ:
             owner = environ.get("WRENLITE_BUCKET_OWNER")
             place = Place(environ["WRENLITE_BUCKET"], environ.get("WRENLITE_PREFIX", ""), owner)
@@ -87,13 +87,13 @@ class Sandbox:
             saving.join(max(0.0, min(_PERSIST_S, left_s)))
         return payload.encode_reply(body)
 
-    def _worker_for(self, place: Place) -> Worker:
+    def _worker_for(self, place: Place) -> WorkerProcess:
         if self._worker is not None:
             if self._worker.alive and place == self._place:
                 return self._worker
             self._worker.close()
         self._store = S3Store(place.bucket, place.prefix, owner=place.owner)
-        self._worker = Worker(self._store, sys.path, self._memory_bytes, self._env, "/tmp")  # noqa: S108  # Lambda's
+        self._worker = WorkerProcess(self._store, sys.path, self._memory_bytes, self._env, "/tmp")  # noqa: S108  # Lambda's
         self._place = place
         return self._worker
 

@@ -14,7 +14,7 @@ _RENEW_S = 5.0
 """Seconds between two attempts to find new credentials."""
 
 
-class Login:
+class AwsSession:
     """A botocore session that many threads use, and that can be replaced."""
 
     def __init__(self, make_session: Callable[[], Any]) -> None:

@@ -20,7 +20,7 @@ from email.message import Message
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from wrenlite.backends.aws.session import Login
+from wrenlite.backends.aws.session import AwsSession
 
 _CONNECT_S = 10.0
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -52,7 +52,7 @@ class Broken(Exception):
 class Transport:
     """Requests to one service of one region, from any thread."""
 
-    def __init__(self, login: Login, service: str, region: str, url: str) -> None:
+    def __init__(self, login: AwsSession, service: str, region: str, url: str) -> None:
         """Args:
         login: whose credentials sign the requests.
         service: as the signature says it, such as ``lambda``.
