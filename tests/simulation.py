@@ -134,12 +134,11 @@ def simulate(case: Case, seed: int = 1) -> Run:
     schedule = Scheduler(backend, lambda *news: schedule.on_report(*news), lambda: cloud.now)
     job = Job("job", "job", backend, len(case.seconds), (), None)  # type: ignore[arg-type]
     work = PendingJob(job, [NOTHING] * len(case.seconds), JobOptions("code", None, {}, None, 0, None))
-    schedule.works[job] = work
     schedule.add(work)
-    while schedule.works:
+    while schedule.jobs:
         while schedule.start_one():
             pass
-        if not cloud.step(schedule.wait_s) and schedule.works:
+        if not cloud.step(schedule.wait_s) and schedule.jobs:
             raise AssertionError(f"{case.name}: nothing happens any more")
     return Run(cloud.now, best(case), cloud.requests, cloud.throttled)
 

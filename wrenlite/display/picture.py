@@ -15,7 +15,7 @@ from collections.abc import Sequence
 CELLS = 10_000
 """Tasks that get a pixel of their own; of more, several share one."""
 COLOURS = ("#9aa0a666", "#2f9e62", "#3b82f6", "#b7791f", "#d6336c", "#00000000")
-"""By a task's mark (see ``ledger.STATES``); the last one: nothing. They are told apart in either theme."""
+"""By a task's mark (see ``task_table.STATES``); the last one: nothing. They are told apart in either theme."""
 _NOTHING = len(COLOURS) - 1
 _ASPECT = 12
 """Width of the grid by its height."""
@@ -27,7 +27,7 @@ def grid(marks: bytes) -> str:
     """The address of a picture with a pixel a task; of several tasks in one the most noteworthy counts.
 
     Args:
-        marks: of the tasks, in input order: places in ``ledger.STATES``.
+        marks: of the tasks, in input order: places in ``task_table.STATES``.
     """
     share = max(1, math.ceil(len(marks) / CELLS))
     cells = marks if share == 1 else bytes(max(marks[at : at + share]) for at in range(0, len(marks), share))

@@ -33,7 +33,7 @@ class View(NamedTuple):
 
     now: Snapshot
     marks: bytes
-    """State of each task: its place in ``ledger.STATES``."""
+    """State of each task: its place in ``table.STATES``."""
     samples: list[tuple[float, int]]
     """Seconds since ``map``, and how many tasks ran then."""
     kinds: dict[str, int]
@@ -77,27 +77,27 @@ class Observer:
 
     def look(self) -> View:
         """The job as it is now. Fetches nothing from the store."""
-        now, ledger = self._job.snapshot(), self._job._tasks
+        now, table = self._job.snapshot(), self._job._tasks
         self._samples.append((now.seconds, now.running))
         if len(self._samples) > _SAMPLES:  # every other one: half the detail, twice the time
             self._samples = self._samples[::2]
         self._look_at_failures()
-        for index in ledger.finished[max(self._finished, len(ledger.finished) - _RECENT) :]:
+        for index in table.finished[max(self._finished, len(table.finished) - _RECENT) :]:
             self._tail.extend(f"[{index}] {line}" for line in self._job.logs(index).splitlines()[-_TAIL:])
-        self._finished = len(ledger.finished)
+        self._finished = len(table.finished)
         unseen = now.failed - self._looked_at
         tail = list(self._tail)
         samples = list(self._samples)
-        return View(now, bytes(ledger.marks), samples, dict(self._kinds), self._failures, unseen, tail)
+        return View(now, bytes(table.marks), samples, dict(self._kinds), self._failures, unseen, tail)
 
     def _look_at_failures(self) -> None:
-        ledger = self._job._tasks
-        fresh = ledger.failed[self._failed :]
+        table = self._job._tasks
+        fresh = table.failed[self._failed :]
         self._failed += len(fresh)
         for index in fresh:
             if self._looked_at >= _LOOKED_AT:
                 return
-            outcome = ledger.outcomes[index]
+            outcome = table.outcomes[index]
             if self._job.state(index) != "failed" or (outcome and isinstance(outcome.packed, Stored)):
                 continue
             error = self._job.exception(index)
