@@ -7,6 +7,9 @@ CONSTRAINTS ?= constraints.txt
 PIN = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 
+# Two environments: a small one, which the demo and JupyterLab need, and one with everything for development.
+READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
+
 .PHONY: help demo test test-newest e2e full check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab clean
 help:
 	@echo "make demo   render fractals on this machine's cores, into demo/"
@@ -24,7 +27,7 @@ help:
 	@echo "make lab    JupyterLab on the notebooks"
 	@echo "make clean  remove .venv and everything that was made"
 
-demo: $(VENV)/done
+demo: $(READY)
 	$(BIN)/wrenlite demo $(ARGS)
 
 test: $(VENV)/done
@@ -70,17 +73,19 @@ bench-landsat:
 aws-bed: $(VENV)/done
 	@$(BIN)/python -m tests.aws.bed $(ARGS)
 
-lab: $(VENV)/done
+lab: $(READY)
 	$(INSTALL) --editable '.[lab,landsat]'
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
-$(VENV)/done: pyproject.toml constraints.txt
+$(VENV)/ready: EXTRA = gallery
+$(VENV)/done: EXTRA = dev
+$(VENV)/ready $(VENV)/done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "wrenlite needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' \
 		|| { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --editable '.[$(EXTRA)]'
 	@touch $@
 
 clean:
