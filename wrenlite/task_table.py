@@ -165,7 +165,7 @@ class TaskTable:
                 worker, has not been reported yet.
         """
         stats = self.stats(index)
-        places = {"worker": stats.worker or process, "Lambda's request": stats.request_id}
+        places = {"worker": stats.worker or process, "request": stats.request_id}
         known = [f"{what} {place}" for what, place in places.items() if place]
         return ", ".join((f"attempt {stats.attempts}", *known))
 
