@@ -39,7 +39,7 @@ from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 
 if TYPE_CHECKING:
-    from wrenlite.interop.concurrent import Pool
+    from wrenlite.interop.concurrent import ConcurrentExecutor
 
 _log = logging.getLogger("wrenlite")
 _log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
@@ -292,11 +292,11 @@ class Executor:
         """What all jobs of this executor cost so far, on AWS; an estimate. Zero dollars on local cores."""
         return self._dispatcher.cost
 
-    def as_concurrent(self) -> Pool:
+    def as_concurrent(self) -> ConcurrentExecutor:
         """This executor as a ``concurrent.futures.Executor``, for libraries that take one."""
-        from wrenlite.interop.concurrent import Pool  # upwards, see pyproject.toml
+        from wrenlite.interop.concurrent import ConcurrentExecutor  # upwards, see pyproject.toml
 
-        return Pool(self)
+        return ConcurrentExecutor(self)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work and release the workers once everything has ended.
