@@ -132,9 +132,9 @@ def test_fractals_report_as_json(tmp_path):
 
 
 def test_fractals_on_lambda_report_their_cost_as_json(bed, tmp_path):
-    Session().create_client("s3").create_bucket(Bucket="gallery")
-    found = report("fractals", "--count", "1", "--out", "s3://gallery", "--aws", cwd=tmp_path)
-    assert found["files"][-1] == "s3://gallery/fractals/collage.png"
+    Session().create_client("s3").create_bucket(Bucket="reports")
+    found = report("fractals", "--count", "1", "--out", "s3://reports", "--aws", cwd=tmp_path)
+    assert found["files"][-1] == "s3://reports/fractals/collage.png"
     assert set(found["cost"]) == {"requests", "gb_s", "dollars"}
     assert found["cost"]["requests"] >= 2
     assert found["cost"]["dollars"] > 0

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Sequence
 
 MOST_PIXELS = 10_000
-"""Up to so many tasks each task has its own pixel; with more tasks, several of them share a pixel."""
+"""The largest number of tasks that have a pixel each; with more tasks, several of them share a pixel."""
 COLOURS = ("#9aa0a666", "#2f9e62", "#3b82f6", "#b7791f", "#d6336c", "#00000000")
 """The colour of each state, by its index in ``task_table.STATES``; the last colour is transparent.
 

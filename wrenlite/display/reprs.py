@@ -2,7 +2,7 @@
 
 It is made from what this process knows already: nothing is waited for, fetched or unpickled. Styles are
 inline, because notebooks that are not trusted remove ``<style>`` and ``<svg>``. The colours are
-JupyterLab's variables, and those of the page where it has none.
+JupyterLab's variables, and the page's own where those are not defined.
 """
 
 from __future__ import annotations

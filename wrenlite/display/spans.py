@@ -18,7 +18,7 @@ _ROUNDING_S = 0.001
 """Seconds by which a task may seem to overlap the next task of its worker: the start and the duration of a
 task are measured by different clocks."""
 _MOST_TASK_ROWS = 400
-"""Up to so many tasks each task has its own row; with more tasks, each worker has a row."""
+"""The largest number of tasks that have a row each; with more tasks, each worker has a row."""
 
 
 class Spans(NamedTuple):
@@ -99,8 +99,8 @@ def assign_rows(spans: Spans) -> Rows:
     """Give each task a row, in order of start; with many tasks, give each worker a row.
 
     Many tasks on few workers would form a thin diagonal line, whereas the rows of their workers show
-    stragglers and pauses. Where there are nearly as many workers as tasks, as on Lambda, each task keeps
-    its own row.
+    stragglers and pauses. With more than half as many workers as tasks, as on Lambda, each task keeps its
+    own row.
     """
     total = len(spans.state)
     if total > _MOST_TASK_ROWS and 0 < 2 * spans.workers <= total:
@@ -110,7 +110,7 @@ def assign_rows(spans: Spans) -> Rows:
         dispatched = no_worker & (spans.dispatched >= 0) & ~spans.in_state("cancelled")
         row[dispatched] = (
             spans.workers
-        )  # one more row: their worker is known only after their batch has ended
+        )  # a row of their own: their worker is not known before their batch ends
         return Rows(row, spans.workers + bool(dispatched.any()), True)
     order = np.where(np.isnan(spans.started), spans.dispatched, spans.started)
     row = np.empty(total)

@@ -32,13 +32,13 @@ _ROW, _LEAST_ROWS, _MOST_ROWS, _CURVE = 0.17, 1.1, 5.2, 1.25
 _LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.85, 0.3, 1.0, 0.6, 0.22
 """Margins in inches, and the gap between the rows and the curve."""
 _MOST_VECTORS = 1_000
-"""Up to so many tasks each bar is a separate shape in an SVG or PDF; more bars become a bitmap."""
+"""The largest number of tasks whose bars are separate shapes in an SVG or PDF; more bars become a bitmap."""
 _MOST_SEPARATED_TASKS, _MOST_SEPARATED_ROWS = 100, 60
-"""Lines separate the tasks of a worker up to so many tasks per row; gaps separate up to so many rows."""
+"""The largest number of tasks per row that lines separate, and of rows that gaps separate."""
 _MOST_NUMBERED = 40
-"""Up to so many tasks each row has the number of its task."""
+"""The largest number of tasks whose rows have the task's number."""
 _MOST_OUTLINED = 600
-"""Up to so many steps the curve has an outline; with more, the outline would hide pauses between tasks."""
+"""The largest number of steps of a curve with an outline; with more, it would hide pauses between tasks."""
 
 
 class _BarStyle(NamedTuple):

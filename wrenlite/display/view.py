@@ -16,7 +16,7 @@ _EXAMPLES = 3
 _OUTPUT_LINES = 12
 """Lines of output that are shown."""
 _RECENT_TASKS = 50
-"""Of the tasks that ended since the last observation, only the output of so many is read."""
+"""Tasks whose output is read in one observation: the last ones that ended."""
 _MOST_SAMPLES = 1000
 """Samples of the number of running tasks that are kept."""
 
