@@ -108,9 +108,7 @@ def assign_rows(spans: Spans) -> Rows:
         no_worker = spans.worker < 0
         row[no_worker] = np.nan
         dispatched = no_worker & (spans.dispatched >= 0) & ~spans.in_state("cancelled")
-        row[dispatched] = (
-            spans.workers
-        )  # a row of their own: their worker is not known before their batch ends
+        row[dispatched] = spans.workers  # their own row: the worker is known only when the batch has ended
         return Rows(row, spans.workers + bool(dispatched.any()), True)
     order = np.where(np.isnan(spans.started), spans.dispatched, spans.started)
     row = np.empty(total)
