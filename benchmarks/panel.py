@@ -39,7 +39,7 @@ for count in (200, 10_000, 100_000):
     job = executor.map(short, range(count), progress=False)
     job.wait(timeout=1)
     observer = Observer(job)
-    size = len(html.panel(observer.look())["text/html"])
+    size = len(html.panel(observer.observe())["text/html"])
     job.cancel()
     lines.append(f"{count:>7,} tasks: an update has {size:,} bytes")
 job = executor.map(nothing, range(10_000), progress=False)

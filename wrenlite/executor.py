@@ -33,7 +33,7 @@ from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 
 if TYPE_CHECKING:
-    from wrenlite.interop.concurrent import Pool
+    from wrenlite.interop.concurrent import ConcurrentExecutor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -311,11 +311,11 @@ class Executor:
         """An estimate of what all jobs of this executor cost so far, on AWS. Zero dollars on local cores."""
         return self._dispatcher.cost
 
-    def as_concurrent(self) -> Pool:
+    def as_concurrent(self) -> ConcurrentExecutor:
         """Return this executor as a ``concurrent.futures.Executor``, for libraries that take one."""
-        from wrenlite.interop.concurrent import Pool  # upwards, see pyproject.toml
+        from wrenlite.interop.concurrent import ConcurrentExecutor  # upwards, see pyproject.toml
 
-        return Pool(self)
+        return ConcurrentExecutor(self)
 
     # The end
 

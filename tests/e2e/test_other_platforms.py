@@ -12,7 +12,7 @@ NO_POSIX = textwrap.dedent(
 
     for name in ("fcntl", "grp", "pty", "pwd", "resource", "spwd", "syslog", "termios", "tty"):
         sys.modules[name] = None  # importing it raises ModuleNotFoundError
-    for name in ("getpgrp", "getuid", "killpg", "pidfd_open", "sched_getaffinity", "sysconf", "wait4", "waitid"):
+    for name in ("getpgrp", "getuid", "killpg", "pidfd_open", "sched_getaffinity", "sysconf", "wait4"):
         if hasattr(os, name):
             delattr(os, name)
     del select.poll

@@ -54,7 +54,7 @@ def status(config: Config, *, as_json: bool) -> None:
         "packages": ", ".join(deployment.packages.requirements),
         "log": f"{settings.log_group} (wrenlite logs)",
     }
-    console.table(rows)
+    console.print_table(rows)
     if all(action.verb is Verb.KEEP for action in actions):
         click.echo("All is as wrenlite-setup would make it.")
     else:

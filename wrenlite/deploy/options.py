@@ -70,7 +70,7 @@ def located(command: Callable[..., None]) -> Callable[..., None]:
         config: Path | None,
         **more: Any,
     ) -> None:
-        with console.clear_errors():
+        with console.errors_in_one_line():
             if config is not None and not config.expanduser().exists():
                 raise ConfigError(f"--config: there is no file {config}")
             given = {"profile": profile, "region": region, "function": function, "bucket": bucket}

@@ -344,7 +344,7 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, whose: str | N
         raise click.UsageError(
             f"there is no terminal to ask in: --yes is missing. It agrees to the plan{rest}"
         )
-    with console.clear_errors():
+    with console.errors_in_one_line():
         if local:
             _local(given["config"], ask=not yes)
             return

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wrenlite.display.figure import Shown
+from wrenlite.display.figure import NotebookFigure
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.landsat import catalog
@@ -174,7 +174,7 @@ def _cloudiness(scene: Scene) -> float:
     return 100.0 if scene.cloud is None else scene.cloud
 
 
-def _save(figure: Shown, path: Path) -> Path:
+def _save(figure: NotebookFigure, path: Path) -> Path:
     """Write a figure, whole or not at all. Raises StoreError."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150)

@@ -81,17 +81,41 @@ def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> s
     )
 
 
-def scaling(poster: Poster, tasks: int, most: int) -> str:
-    """A table of the same map on 1, 2, … ``most`` local workers: strong scaling, medians of three."""
-    walls = []
-    for count in range(1, most + 1):
+class ScalingStep(NamedTuple):
+    """The time of one map on some number of local workers, compared with one worker."""
+
+    workers: int
+    wall_s: float
+    speed_up: float
+    efficiency: float
+    """The speed-up divided by the number of workers."""
+
+
+def measure_scaling(poster: Poster, tasks: int, max_workers: int) -> list[ScalingStep]:
+    """Measure strong scaling: the same map on 1, 2, … local workers, medians of three rounds.
+
+    Args:
+        poster: the poster to render.
+        tasks: number of tasks that it is cut into.
+        max_workers: largest number of workers.
+    """
+    walls: list[float] = []
+    for count in range(1, max_workers + 1):
         with Executor.local(count, progress=False) as executor:
             warm_up(executor, poster, count)
             times = [render(executor, poster, tasks).mapped_s for _ in range(_ROUNDS)]
             walls.append(statistics.median(times))
-    rows = [
-        (f"{count}", f"{wall:.2f}", f"{walls[0] / wall:.2f}", f"{walls[0] / wall / count:.0%}")
+    return [
+        ScalingStep(count, wall, walls[0] / wall, walls[0] / wall / count)
         for count, wall in enumerate(walls, 1)
+    ]
+
+
+def scaling_table(steps: Iterable[ScalingStep]) -> str:
+    """Return a table of strong scaling with one row per number of workers."""
+    rows = [
+        (f"{step.workers}", f"{step.wall_s:.2f}", f"{step.speed_up:.2f}", f"{step.efficiency:.0%}")
+        for step in steps
     ]
     return _table(("workers", "wall s", "speed-up", "efficiency"), rows)
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
-from wrenlite.display.figure import Shown
+from wrenlite.display.figure import NotebookFigure
 from wrenlite.gallery.ndvi import indices
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.results import PointNdvi
@@ -31,7 +31,7 @@ _MOST = 1_200
 
 def season(
     points: Sequence[PointNdvi], curve: Curve, title: str, truth: Callable[[date], float] | None = None
-) -> Shown:
+) -> NotebookFigure:
     """NDVI of one place over time: each scene's value, the curve through them, and below the scenes' cloud.
 
     Args:
@@ -40,8 +40,8 @@ def season(
         title: says what place, and whether it is synthetic.
         truth: NDVI as it truly was, where somebody knows.
     """
-    figure = Shown(figsize=(10, 4.2), facecolor="white", layout="constrained")
-    figure.dpi_shown = _COARSE_DPI
+    figure = NotebookFigure(figsize=(10, 4.2), facecolor="white", layout="constrained")
+    figure.notebook_dpi = _COARSE_DPI
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     clear = [point for point in points if not np.isnan(point.value)]
     cloud = np.array([100.0 if point.cloud is None else point.cloud for point in clear])
@@ -79,7 +79,7 @@ def season(
     return figure
 
 
-def ndvi_map(values: NDArray[Any], grid: Grid, title: str) -> Shown:
+def ndvi_map(values: NDArray[Any], grid: Grid, title: str) -> NotebookFigure:
     """A map of NDVI with a colour bar; kilometres along its edges.
 
     Args:
@@ -93,8 +93,10 @@ def ndvi_map(values: NDArray[Any], grid: Grid, title: str) -> Shown:
     width, height = (
         size * step / 1000 for size, step in zip((grid.width, grid.height), grid.pixel, strict=True)
     )
-    figure = Shown(figsize=(8.2, 1.0 + 6.4 * height / width), facecolor="white", layout="constrained")
-    figure.dpi_shown = _MAP_DPI
+    figure = NotebookFigure(
+        figsize=(8.2, 1.0 + 6.4 * height / width), facecolor="white", layout="constrained"
+    )
+    figure.notebook_dpi = _MAP_DPI
     axes = figure.subplots()
     image = axes.imshow(
         shown, cmap=NDVI, vmin=LOW, vmax=HIGH, extent=(0, width, height, 0), interpolation="nearest"
@@ -106,9 +108,9 @@ def ndvi_map(values: NDArray[Any], grid: Grid, title: str) -> Shown:
     return figure
 
 
-def globe(places: Mapping[str, tuple[float, float]]) -> Shown:
+def globe(places: Mapping[str, tuple[float, float]]) -> NotebookFigure:
     """Draw where places are, by title with longitude and latitude in degrees, on a plain graticule."""
-    figure = Shown(figsize=(8, 4), facecolor="white", layout="constrained")
+    figure = NotebookFigure(figsize=(8, 4), facecolor="white", layout="constrained")
     axes = figure.subplots()
     for number, (title, place) in enumerate(places.items()):
         axes.plot(*place, "o", color=_TRUTH)
