@@ -19,7 +19,7 @@ from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.drawing import draw
 from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Method, View, render, tiles
-from wrenlite.gallery.fractals.perturbation import DEEP
+from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.tiling import Piece, assemble, plan
 from wrenlite.gallery.fractals.view import iterations
 
@@ -147,16 +147,18 @@ def poster() -> None:
 
 
 def deep() -> None:
-    pieces = [(tile,) for tile in tiles(DEEP, 256)]
-    print(f"\ndeep frame, {DEEP.radius} wide, {DEEP.width} x {DEEP.height}, {DEEP.iters:,} iterations")
-    field = whole(DEEP, pieces)
+    pieces = [(tile,) for tile in tiles(DEEP_VIEW, 256)]
+    print(
+        f"\ndeep frame, {DEEP_VIEW.radius} wide, {DEEP_VIEW.width} x {DEEP_VIEW.height}, {DEEP_VIEW.iters:,} iterations"
+    )
+    field = whole(DEEP_VIEW, pieces)
     seconds = worker_cpu_s(pieces, 3)
-    spent = iterations(field, DEEP.iters).sum()
+    spent = iterations(field, DEEP_VIEW.iters).sum()
     print(f"  CPU {seconds:.2f} s, {spent / seconds / 1e6:,.0f} Mpix·it/s")
     places = np.random.default_rng(1).integers((0, 0), field.shape, (SAMPLES, 2))
-    worst = max(exact.differences(DEEP, field, places))
+    worst = max(exact.differences(DEEP_VIEW, field, places))
     print(f"  worst of {SAMPLES} points: {worst:.4f} iterations from exact arithmetic", flush=True)
-    print(f"  a unit of the field is {DEEP.iters / (INSIDE - 1):.4f} iterations")
+    print(f"  a unit of the field is {DEEP_VIEW.iters / (INSIDE - 1):.4f} iterations")
 
 
 def batch() -> None:

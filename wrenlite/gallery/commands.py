@@ -134,7 +134,7 @@ def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool)
         "tasks": f"{summary.tasks}",
         "wall time": f"{summary.wall_s:.2f} s",
         "CPU time": f"{summary.cpu_s:.2f} s",
-        "speed-up": f"{summary.speed_up:.2f} over one core here ({summary.alone_s:.2f} s)",
+        "speed-up": f"{summary.speed_up:.2f} over one core here ({summary.one_worker_s:.2f} s)",
         "slowest task": f"{summary.slowest_s:.2f} s ({summary.slowest})",
         "pictures": f"{summary.files} in {out}/",
     }
@@ -208,13 +208,13 @@ def _choose(
 ) -> list[Fractal]:
     """The fractals that the options describe. Raises ConfigError."""
     from wrenlite.gallery.fractals import listing as listings
-    from wrenlite.gallery.fractals.colours import known
+    from wrenlite.gallery.fractals.colours import check_name
     from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal, random_fractals
 
     if listing is not None:
         chosen = listings.parse(listing.read(), listing.name)
     elif names or every:
-        named = [known("fractal", name, SYSTEMS) for name in names or SYSTEMS]
+        named = [check_name("fractal", name, SYSTEMS) for name in names or SYSTEMS]
         depths = [SYSTEMS[name].iterations if iterations is None else iterations for name in named]
         chosen = [Fractal(name, depth, size) for name, depth in zip(named, depths, strict=True)]
     else:
