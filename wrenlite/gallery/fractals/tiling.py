@@ -109,7 +109,7 @@ def _tile_means(costs: Floats, rows: Indices, columns: Indices) -> Floats:
 
 
 def _point_costs(preview: View) -> tuple[Floats, Floats]:
-    """Return the expected costs of a point near each point of the preview: by ``plain`` and by ``mariani``."""
+    """Return the expected costs of a point near each point of the preview, by ``plain`` and ``mariani``."""
     field = counts(Tile(preview, 0, 0, preview.width, preview.height))
     spent = iterations(field, preview.iters)
     free = _not_iterated(preview)
