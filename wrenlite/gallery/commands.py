@@ -79,7 +79,7 @@ def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool,
     data = {
         "out": str(out),
         "pictures": summary.files,
-        "one_core_s": summary.alone_s,
+        "one_core_s": summary.one_worker_s,
         "speed_up": summary.speed_up,
         "slowest_task": summary.slowest,
         "slowest_task_s": summary.slowest_s,
@@ -93,7 +93,7 @@ def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool,
         "tasks": f"{summary.tasks}",
         "wall time": f"{summary.wall_s:.2f} s",
         "CPU time": f"{summary.cpu_s:.2f} s",
-        "speed-up": f"{summary.speed_up:.2f} over one core here ({summary.alone_s:.2f} s)",
+        "speed-up": f"{summary.speed_up:.2f} over one core here ({summary.one_worker_s:.2f} s)",
         "slowest task": f"{summary.slowest_s:.2f} s ({summary.slowest})",
         "pictures": f"{summary.files} in {out}/",
     }
@@ -175,13 +175,13 @@ def _choose_fractals(
 ) -> list[Fractal]:
     """Return the fractals that the options describe. Raises ConfigError."""
     from wrenlite.gallery.fractals import listing as listings
-    from wrenlite.gallery.fractals.colours import known
+    from wrenlite.gallery.fractals.colours import check_name
     from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal, random_fractals
 
     if listing is not None:
         chosen = listings.parse(listing.read(), listing.name)
     elif names or every:
-        named = [known("fractal", name, SYSTEMS) for name in names or SYSTEMS]
+        named = [check_name("fractal", name, SYSTEMS) for name in names or SYSTEMS]
         depths = [SYSTEMS[name].iterations if iterations is None else iterations for name in named]
         chosen = [Fractal(name, depth, size) for name, depth in zip(named, depths, strict=True)]
     else:
@@ -312,8 +312,8 @@ def _metrics_data(rendered: Rendered, wanted: Poster, steps: dict[str, float]) -
     """Return the metrics of a poster for the JSON report: seconds of this process, and of each worker."""
     from wrenlite.gallery.fractals import measure
 
-    map_steps = {"plan": rendered.planned_s, "map": rendered.mapped_s, "join": rendered.joined_s}
-    shares = measure.shares(rendered, wanted.view.iters)
+    map_steps = {"plan": rendered.plan_s, "map": rendered.map_s, "join": rendered.join_s}
+    shares = measure.worker_totals(rendered, wanted.view.iters)
     return {"client_s": {**map_steps, **steps}, "workers": [share._asdict() for share in shares]}
 
 

@@ -128,7 +128,7 @@ def test_values_are_taken_one_after_another_and_let_go():
 def test_very_many_pictures_are_kept_smaller(monkeypatch):
     pictures = [("a", plain(400, 400))] * 12
     large = opened(collage(pictures))
-    monkeypatch.setattr(module, "_KEPT", 4 * 160**2)  # so the fifth thumbnail is one too many
+    monkeypatch.setattr(module, "_MAX_THUMBNAIL_PIXELS", 4 * 160**2)  # so the fifth thumbnail is one too many
     small = opened(collage(iter(pictures)))
     shown = [(sheet == (200, 40, 90)).all(axis=2).sum() for sheet in (large, small)]
     assert shown == [12 * 160**2, 12 * 80**2]

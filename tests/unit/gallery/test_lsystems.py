@@ -6,16 +6,16 @@ import pytest
 from PIL import Image
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals.drawing import INK, draw, memory
+from wrenlite.gallery.fractals.drawing import BACKGROUND, draw, peak_bytes
 from wrenlite.gallery.fractals.lsystems import (
-    DEEPEST,
-    LARGEST,
+    MAX_ITERATIONS,
+    MAX_SIZE,
     SYSTEMS,
     Fractal,
     System,
     compass,
+    file_names,
     headings,
-    names,
     points,
     random_fractals,
     steps,
@@ -63,8 +63,8 @@ def test_steps_are_counted_without_a_walk(name):
 
 
 def test_steps_of_the_deepest_curve_are_counted_exactly():
-    assert steps(SYSTEMS["koch_snowflake"], DEEPEST) == 3 * 4**DEEPEST
-    assert all(steps(system, DEEPEST) > 2**DEEPEST / 4 for system in SYSTEMS.values())
+    assert steps(SYSTEMS["koch_snowflake"], MAX_ITERATIONS) == 3 * 4**MAX_ITERATIONS
+    assert all(steps(system, MAX_ITERATIONS) > 2**MAX_ITERATIONS / 4 for system in SYSTEMS.values())
 
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
@@ -96,7 +96,7 @@ def test_right_angles_are_exact():
 def test_every_system_draws_a_picture_that_is_neither_bare_nor_full(name):
     picture = pixels(Fractal(name, SYSTEMS[name].iterations, 160))
     assert picture.shape == (160, 160, 3)
-    assert 0.02 < (picture != INK).any(axis=2).mean() < 0.9
+    assert 0.02 < (picture != BACKGROUND).any(axis=2).mean() < 0.9
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_every_system_draws_a_picture_that_is_neither_bare_nor_full(name):
 )
 @pytest.mark.parametrize("name", ["hilberts", "pentaplexity", "sierpinski_arrowhead"])
 def test_no_picture_touches_its_edge(name, size, width):
-    drawn = (pixels(Fractal(name, 3, size, width=width)) != INK).any(axis=2)
+    drawn = (pixels(Fractal(name, 3, size, width=width)) != BACKGROUND).any(axis=2)
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
     assert min(rows[0], columns[0]) > 0
     assert max(rows[-1], columns[-1]) < size - 1
@@ -116,12 +116,12 @@ def test_no_picture_touches_its_edge(name, size, width):
 def test_a_line_is_as_wide_as_it_is_asked_for():
     for width in (2.0, 5.0, 10.0):
         line = pixels(Fractal("dragon", 0, 400, width=width))  # one level step
-        thick = (line != INK).any(axis=2)[:, 200].sum()
+        thick = (line != BACKGROUND).any(axis=2)[:, 200].sum()
         assert width <= thick <= width + 2  # an edge may fall within a pixel, on either side
 
 
 def test_ends_are_round():
-    line = (pixels(Fractal("dragon", 0, 400, width=20)) != INK).any(axis=2)
+    line = (pixels(Fractal("dragon", 0, 400, width=20)) != BACKGROUND).any(axis=2)
     left = np.flatnonzero(line.any(axis=0))[0]
     assert line[:, left].sum() < 12 < 20 <= line[:, 200].sum()
 
@@ -144,10 +144,10 @@ def test_the_same_fractal_is_the_same_bytes():
 
 def test_memory_is_known_before_anything_is_drawn():
     small, large = Fractal("dragon", 12, 400), Fractal("dragon", 50, 400)
-    assert memory(small) < 1 << 25
-    assert memory(large) > 2**50
-    assert memory(Fractal("dragon", 12, LARGEST)) > 1 << 28
-    pairs = itertools.pairwise(memory(Fractal("dragon", depth, 400)) for depth in range(30))
+    assert peak_bytes(small) < 1 << 25
+    assert peak_bytes(large) > 2**50
+    assert peak_bytes(Fractal("dragon", 12, MAX_SIZE)) > 1 << 28
+    pairs = itertools.pairwise(peak_bytes(Fractal("dragon", depth, 400)) for depth in range(30))
     assert all(less <= more for less, more in pairs)
 
 
@@ -193,7 +193,7 @@ def test_random_fractals_are_as_deep_as_the_original_and_no_blots():
 
 def test_no_two_fractals_have_one_file():
     twice = [Fractal("dragon", 5, 100), Fractal("dragon", 6, 100), Fractal("dragon", 5, 200)] * 2
-    assert names(twice) == [
+    assert file_names(twice) == [
         "fractals/dragon_100.png",
         "fractals/dragon_100-2.png",
         "fractals/dragon_200.png",

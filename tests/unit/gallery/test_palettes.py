@@ -20,16 +20,16 @@ ORIGINAL = {
 
 @pytest.mark.parametrize(("name", "stops"), ORIGINAL.items())
 def test_the_original_s_palettes_have_their_stops(name, stops):
-    assert len(PALETTES[name].stops) == len(PALETTES[name].places) == stops
+    assert len(PALETTES[name].stops) == len(PALETTES[name].positions) == stops
 
 
 @pytest.mark.parametrize("name", PALETTES)
 def test_stops_are_hit_exactly(name):
     palette = PALETTES[name]
-    assert palette.places[0] == 0
-    assert palette.places[-1] == 1
-    assert (np.diff(palette.places) > 0).all()
-    assert [tuple(row) for row in palette.at(np.array(palette.places)).tolist()] == list(palette.stops)
+    assert palette.positions[0] == 0
+    assert palette.positions[-1] == 1
+    assert (np.diff(palette.positions) > 0).all()
+    assert [tuple(row) for row in palette.at(np.array(palette.positions)).tolist()] == list(palette.stops)
 
 
 def test_plan9_is_the_colour_map_of_plan_9():
@@ -53,7 +53,9 @@ def test_plan9_is_the_colour_map_of_plan_9():
 def test_colours_go_from_stop_to_stop_without_leaving_their_range(name):
     palette = PALETTES[name]
     for number, (one, other) in enumerate(zip(palette.stops, palette.stops[1:], strict=False)):
-        between = palette.at(np.linspace(palette.places[number], palette.places[number + 1], 50)).astype(int)
+        between = palette.at(
+            np.linspace(palette.positions[number], palette.positions[number + 1], 50)
+        ).astype(int)
         # no band wraps round at 255 or 0: each goes its way in small steps
         furthest = max(abs(a - b) for a, b in zip(one, other, strict=True))
         assert np.abs(np.diff(between, axis=0)).max() <= furthest / 49 * 4 + 8
@@ -69,11 +71,11 @@ def test_255_does_not_wrap_round():
 def test_a_palette_comes_back_as_it_went_and_a_closed_one_begins_again():
     place = np.linspace(0, 1, 100)
     blue, wren = PALETTES["AfternoonBlue"], PALETTES["Wren"]
-    assert (blue.endless(place + 2) == blue.at(place)).all()
-    assert (blue.endless(1 + place) == blue.at(1 - place)).all()
+    assert (blue.at_repeated(place + 2) == blue.at(place)).all()
+    assert (blue.at_repeated(1 + place) == blue.at(1 - place)).all()
     assert wren.closed
     # 3 + place is rounded in its last bits, which can tip a byte that lies between two
-    assert np.abs(wren.endless(place[:-1] + 3).astype(int) - wren.at(place[:-1])).max() <= 1
+    assert np.abs(wren.at_repeated(place[:-1] + 3).astype(int) - wren.at(place[:-1])).max() <= 1
 
 
 @pytest.mark.parametrize("name", PALETTES)

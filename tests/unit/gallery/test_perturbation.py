@@ -7,9 +7,9 @@ import pytest
 from tests import exact
 from wrenlite.gallery.fractals import perturbation
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Tile, View, counts, tiles
-from wrenlite.gallery.fractals.perturbation import DEEP
+from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 
-SMALL = replace(DEEP, width=96, height=54, iters=4000)
+SMALL = replace(DEEP_VIEW, width=96, height=54, iters=4000)
 
 
 def whole(view):
@@ -83,7 +83,7 @@ def test_the_deep_view_is_worth_a_look():
     assert 0.001 < inside < 0.1
     outside = field[field != INSIDE]
     assert len(np.unique(outside)) > 1000
-    assert Decimal(DEEP.radius) == Decimal("1e-28")
+    assert Decimal(DEEP_VIEW.radius) == Decimal("1e-28")
 
 
 def test_views_are_deep_when_floats_cannot_tell_their_points_apart():
@@ -93,7 +93,7 @@ def test_views_are_deep_when_floats_cannot_tell_their_points_apart():
 
 
 def test_the_orbit_is_computed_once_a_view():
-    perturbation.orbit.cache_clear()
+    perturbation.reference_orbit.cache_clear()
     for tile in tiles(SMALL, 64):
         counts(tile)
-    assert perturbation.orbit.cache_info().misses == 1
+    assert perturbation.reference_orbit.cache_info().misses == 1

@@ -4,7 +4,7 @@ import pytest
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import mandelbrot
 from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts, render
-from wrenlite.gallery.fractals.perturbation import DEEP
+from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.tiling import assemble, plan
 
 EDGE = View(-0.00275, 0.78912, 0.125689, 1500, 1100, 800)
@@ -20,7 +20,7 @@ def covered(view, pieces):
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 7, 64])
-@pytest.mark.parametrize("view", [EDGE, WHOLE, View(0, 0, 3, 1000, 333, 100, seed=-0.12 + 0.74j), DEEP])
+@pytest.mark.parametrize("view", [EDGE, WHOLE, View(0, 0, 3, 1000, 333, 100, seed=-0.12 + 0.74j), DEEP_VIEW])
 def test_a_plan_has_each_point_once_in_so_many_tasks(view, tasks):
     pieces = plan(view, tasks)
     assert len(pieces) == tasks
@@ -69,7 +69,7 @@ def test_filling_is_chosen_where_it_pays():
     }
     assert inside == {"mariani"}
     assert outside == {"plain"}
-    assert {tile.method for piece in plan(DEEP, 4) for tile in piece} == {"plain"}
+    assert {tile.method for piece in plan(DEEP_VIEW, 4) for tile in piece} == {"plain"}
 
 
 @pytest.mark.parametrize("view", [EDGE, WHOLE])
