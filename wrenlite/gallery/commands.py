@@ -359,7 +359,7 @@ def ndvi(
         check_folder(out)
         scenes = landsat.find(executor, source, spot, start.date(), end.date(), cloud)
         found = landsat.survey(executor, spot, scenes, out)
-        if found.made_up:
+        if found.synthetic:
             click.echo(landsat.NOTICE)
         click.echo(landsat.listing(found.points[:rows]))
         for note in found.notes:
