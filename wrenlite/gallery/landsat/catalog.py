@@ -106,8 +106,8 @@ def search(
         items = _call_service(name, partial(_search_items, service, parameters))
         if len(items) > limit:
             raise ConfigError(
-                f"{name} has more than {limit} items for this query: choose a shorter time or a smaller place,"
-                " or a greater limit="
+                f"{name} has more than {limit} items for this query: choose a shorter time or a smaller"
+                " place, or a greater limit="
             )
         scenes = _scenes_with_reflectance(_check_item(item, name) for item in items)
         found |= {scene.product.id: scene for scene in scenes}
