@@ -363,7 +363,7 @@ def ndvi(
         check_folder(out)
         scenes = landsat.find(executor, source, spot, start.date(), end.date(), cloud)
         found = landsat.survey(executor, spot, scenes, out)
-        if found.made_up:
+        if found.synthetic:
             print_text(landsat.NOTICE)
         print_text(landsat.listing(found.points[:rows]))
         for note in found.notes:
@@ -374,7 +374,7 @@ def ndvi(
             "place": spot.name,
             "lon": spot.lon,
             "lat": spot.lat,
-            "synthetic": found.made_up,
+            "synthetic": found.synthetic,
             "scenes": [_scene_data(point) for point in found.points],
             "notes": found.notes,
             "files": files,

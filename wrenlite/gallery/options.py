@@ -117,7 +117,7 @@ def text_printer(as_json: bool) -> Callable[[str], None]:
     return (lambda text: None) if as_json else click.echo
 
 
-def print_jobs(executor: Executor, *jobs: Job, data: Mapping[str, Any], as_json: bool) -> None:
+def print_jobs(executor: Executor, *jobs: Job[Any], data: Mapping[str, Any], as_json: bool) -> None:
     """Wait for jobs that ran one after the other, and print the time and the cost of all of them.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
@@ -37,7 +37,7 @@ class BatchResult(NamedTuple):
     """PNG with all pictures."""
 
 
-def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | None = None) -> Future:
+def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | None = None) -> Future[Any]:
     """Draw fractals on the workers, and arrange the pictures in a collage.
 
     Args:

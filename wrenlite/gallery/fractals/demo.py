@@ -109,7 +109,7 @@ def run(
     )
 
 
-def _timed_map(executor: Executor, tasks: Sequence[Task]) -> tuple[Job, float]:
+def _timed_map(executor: Executor, tasks: Sequence[Task]) -> tuple[Job[Any], float]:
     """Run the tasks on a warm executor, and return their job and its wall time in seconds."""
     one_tile = tiles(POSTER.view, 8)[:1]
     executor.map(render, [tuple(one_tile)]).results()  # starts a worker and imports numpy there

@@ -9,7 +9,7 @@ import io
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ class Rendered(NamedTuple):
     """Counts of the points, shape (height, width) of the poster's ``sampled`` view."""
     pieces: list[tiling.Piece]
     """The tiles that each task of the job rendered."""
-    job: Job
+    job: Job[Any]
     plan_s: float
     """Seconds that planning the tasks took in this process."""
     map_s: float
