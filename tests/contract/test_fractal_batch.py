@@ -1,4 +1,4 @@
-"""A batch of fractals on every backend: workers write pictures to the store, a reduction makes the collage."""
+"""A batch of fractals on every backend: workers store the pictures, and a reduction makes the collage."""
 
 import io
 import os
