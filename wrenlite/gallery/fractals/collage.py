@@ -2,8 +2,8 @@
 
 Pictures are read one after another, and only their thumbnails are kept. Thumbnails are placed by skyline
 packing. The skyline is the lower edge of the part of the sheet that is already taken, stored as a row of
-level segments. Pictures are placed from the top of the sheet down, the highest first, each where its upper
-edge comes to lie highest.
+level segments. Pictures are placed one by one, the highest first, each as near to the top of the sheet as
+possible.
 """
 
 from __future__ import annotations
