@@ -402,9 +402,9 @@ def ramps(folder, width, height, *, overviews):
         if overviews:
             write_cog(href, values, grid, nodata=0, overviews="nearest")
         else:
-            place = {"crs": "EPSG:32610", "transform": rasterio.Affine.from_gdal(*grid.transform)}
+            georeference = {"crs": "EPSG:32610", "transform": rasterio.Affine.from_gdal(*grid.transform)}
             with rasterio.open(
-                href, "w", driver="GTiff", width=width, height=height, count=1, dtype="uint16", **place
+                href, "w", driver="GTiff", width=width, height=height, count=1, dtype="uint16", **georeference
             ) as file:
                 file.write(values, 1)
         bands.append(Band(name, href, "ramp"))
@@ -432,8 +432,8 @@ def test_each_cell_of_a_picture_shows_one_of_its_own_pixels(tmp_path, step, left
     inside = np.outer(upper > 0, low > 0)
     assert ((across > 0) == inside).all()
     assert ((down > 0) == inside).all()
-    # An overview of a side with an odd number of pixels has half of them, rounded up. So its pixels are shifted,
-    # by less than one pixel of the overview, which is no larger than a cell.
+    # An overview of a side with an odd number of pixels has half of them, rounded up. So its pixels are
+    # shifted, by less than one pixel of the overview, which is no larger than a cell.
     slack = step - 1 if overviews else 0
     assert ((across >= low - slack) & (across <= high + slack))[inside].all()
     assert ((down >= upper[:, None] - slack) & (down <= lower[:, None] + slack))[inside].all()

@@ -124,7 +124,7 @@ def _offset(first: Grid, tile: TileNdvi) -> tuple[int, int]:
     if grid.pixel != first.pixel or shift > _TOLERANCE:
         raise ConfigError(
             f"the tile of {tile.product} is on another lattice than the first tile: its pixels of"
-            f" {grid.pixel} m are shifted by {shift:.3f} of a pixel against those of {first.pixel} m; make one"
-            " mosaic per lattice"
+            f" {grid.pixel} m are shifted by {shift:.3f} of a pixel against those of {first.pixel} m; make"
+            " one mosaic per lattice"
         )
     return round(column), round(row)
