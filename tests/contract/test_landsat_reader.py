@@ -402,9 +402,9 @@ def ramps(folder, width, height, *, overviews):
         if overviews:
             write_cog(href, values, grid, nodata=0, overviews="nearest")
         else:
-            place = {"crs": "EPSG:32610", "transform": rasterio.Affine.from_gdal(*grid.transform)}
+            georeference = {"crs": "EPSG:32610", "transform": rasterio.Affine.from_gdal(*grid.transform)}
             with rasterio.open(
-                href, "w", driver="GTiff", width=width, height=height, count=1, dtype="uint16", **place
+                href, "w", driver="GTiff", width=width, height=height, count=1, dtype="uint16", **georeference
             ) as file:
                 file.write(values, 1)
         bands.append(Band(name, href, "ramp"))

@@ -149,8 +149,7 @@ def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -
 
     Raises:
         StoreError: the folder cannot be written to.
-        NotFound: no scene can be read, and the first one does not exist. In the same way, any other error of
-            reading is raised where no scene can be read.
+        WrenliteError: no scene can be read; this is the error of the first scene, such as NotFound.
     """
     synthetic = any(scene.product.synthetic for scene in scenes)
     suffix = " · SYNTHETIC, not observed" if synthetic else ""

@@ -77,8 +77,8 @@ def _access_denied(what: str, href: str, message: str) -> AccessDenied:
     if href.startswith(S3):
         return AccessDenied(
             f"S3 refuses {what}: {message}. The AWS credentials must allow s3:GetObject there. If"
-            " the bucket is requester pays, as usgs-landsat is, the reader must be"
-            " GdalReader(requester_pays=True)"
+            " the bucket is requester pays, as usgs-landsat is, the reader needs"
+            " requester_pays=True"
         )
     return AccessDenied(
         f"the server refuses {what}: {message}. The signature in the address may have expired, or the server"

@@ -345,10 +345,10 @@ def clip(window: Window, bounds: Window) -> Window | None:
 
 
 def decimate(window: Window, max_size: int) -> tuple[Window, int]:
-    """Return the step with which a window makes a picture of a given size, and the window of whole cells.
+    """Grow a window to whole cells, so few that they make a picture of at most a given size.
 
-    A cell is ``step`` x ``step`` pixels and becomes one pixel of the picture. The window grows to whole
-    cells; it begins at a multiple of the step, where the pixels of overviews begin.
+    A cell is ``step`` x ``step`` pixels and becomes one pixel of the picture. The grown window
+    begins at a multiple of the step, where the pixels of overviews begin.
 
     Args:
         window: the window to show.

@@ -1,9 +1,9 @@
 """NDVI from the integers in which archives store reflectance, exact, and its coding as int16. Pure numpy.
 
 The integers are reflectances scaled with an offset, and the offset does not cancel: NDVI of the stored
-numbers is wrong (0.354 instead of 0.785 on real pixels of Landsat). When scale and offset are put into (N -
-R) / (N + R), formulas in small whole numbers remain, which float32 holds exactly; the only error left is the
-rounding of one division, 3e-8. Scaling in float32 first costs up to 2e-4.
+numbers is wrong (0.354 instead of 0.785 on real pixels of Landsat). When scale and offset are put into
+(N - R) / (N + R), formulas in small whole numbers remain, which float32 holds exactly; the only error left is
+the rounding of one division, 3e-8. Scaling in float32 first costs up to 2e-4.
 """
 
 from __future__ import annotations
