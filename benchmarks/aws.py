@@ -96,7 +96,7 @@ def sandbox() -> None:
     from wrenlite.backends.aws import payload
     from wrenlite.backends.aws.sandbox import Sandbox
     from wrenlite.protocol import Limits, Request, Style, code_key
-    from wrenlite.serialize.class_table import Names
+    from wrenlite.serialize.class_table import ClassTable
     from wrenlite.serialize.pickling import (
         Call,
         pack_call,
@@ -104,7 +104,7 @@ def sandbox() -> None:
     )
     from wrenlite.storage.base import digest
     from wrenlite.storage.local import LocalStore
-    from wrenlite.worker.handle import Worker
+    from wrenlite.worker.handle import WorkerProcess
     from wrenlite.worker.runner import Runner
 
     class Context:
@@ -113,7 +113,7 @@ def sandbox() -> None:
         def get_remaining_time_in_millis(self) -> int:
             return 60_000
 
-    names = Names(grows=True)
+    names = ClassTable(grows=True)
     items, blob = pack_items([0], names), pack_call(Call(nothing, (), {}, Style.ITEM), names)
     with tempfile.TemporaryDirectory() as folder:
         store = LocalStore(folder)
@@ -122,7 +122,7 @@ def sandbox() -> None:
         runner = Runner(store)
         list(runner.run(request))
         bare = timed(lambda: list(runner.run(request)), 1000)
-        beside = Worker(store, sys.path, None, dict(os.environ))
+        beside = WorkerProcess(store, sys.path, None, dict(os.environ))
         start = time.perf_counter()
         beside.wait_until_ready()
         booted = time.perf_counter() - start

@@ -26,7 +26,7 @@ from wrenlite.protocol import Packed, Style
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize import modules
-from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import (
     Call,
     function_name,
@@ -283,7 +283,7 @@ class Executor:
         """
         self._check_open()
         parcel = refs.pack(obj)
-        self._uploads.put(parcel)
+        self._uploads.upload_object(parcel)
         self._module_names |= parcel.modules
         return parcel.ref
 
@@ -332,20 +332,20 @@ class Executor:
         progress: Progress | None = None,
     ) -> Job:
         self._check_open()
-        self._uploads.sweep()
+        self._uploads.delete_unreachable_values()
         check_callable("fn", call.function)
         check_options(chunksize, retries, timeout, env)
         longest = self.backend.longest_s
         if timeout is not None and longest is not None and timeout > longest:
             raise ConfigError(f"timeout={timeout:g}: the Lambda function's limit leaves a task {longest:g} s")
-        names = Names(grows=True)
+        names = ClassTable(grows=True)
         items = pack_items(data, names)
         reduces = isinstance(call.function, MapThenReduce)
         code, shipped = self._put_code(call, names) if items or reduces else ("", None)
         options = JobOptions(code, shipped, dict(env or {}), chunksize, retries, timeout, reduces)
         return self._submit(function_name(call.function), items, names, options, progress)
 
-    def _put_code(self, call: Call, names: Names) -> tuple[str, str | None]:
+    def _put_code(self, call: Call, names: ClassTable) -> tuple[str, str | None]:
         blob = pack_call(call, names)
         most = self.backend.code_bytes
         if most is not None and len(blob) > most:
@@ -358,10 +358,15 @@ class Executor:
         bundle = modules.collect(names.modules | self._module_names)
         if bundle is not None:
             self._module_names = bundle.names
-        return self._uploads.hold(blob), self._uploads.hold(bundle.blob) if bundle else None
+        return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
 
     def _submit(
-        self, name: str, items: list[Packed], names: Names, options: JobOptions, progress: Progress | None
+        self,
+        name: str,
+        items: list[Packed],
+        names: ClassTable,
+        options: JobOptions,
+        progress: Progress | None,
     ) -> Job:
         word = re.sub(r"\W+", "-", name).strip("-") or "job"
         job = Job(
@@ -369,19 +374,19 @@ class Executor:
             name,
             self.backend,
             len(items) + options.reduces,
-            names.table,
+            names.entries,
             self._dispatcher,
         )
         if not len(job):
             return job
         if options.reduces:
-            self._uploads.let_go_with(job, job.id)
+            self._uploads.delete_values_after(job, job.id)
         if not self._announced:
             self._announced = True
             _log.info("running on %s", self.backend.name)
         try:
             held = [name for name in (options.code, options.modules) if name]
-            release, restore = partial(self._uploads.release, held), partial(self._uploads.restore, held)
+            release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
             self._dispatcher.submit(PendingJob(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False:

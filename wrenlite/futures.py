@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
 from wrenlite.serialize.traceback_stubs import hide_own_frames
-from wrenlite.storage.results import beside_the_loop
+from wrenlite.storage.results import call_without_blocking
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -167,7 +167,7 @@ class Future(concurrent.futures.Future[Any]):
         finally:
             _beating[loop] -= 1
         with hide_own_frames:
-            return await beside_the_loop(
+            return await call_without_blocking(
                 partial(self.job.value, self.index), [self.job._tasks.outcomes[self.index]]
             )
 

@@ -27,15 +27,15 @@ from wrenlite.cost import FREE, Cost
 from wrenlite.errors import ExecutorClosed, PackageMissing, RemoteError, ValueReleased, WrenliteError
 from wrenlite.futures import Control, Future, Snapshot, one_line, until
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
-from wrenlite.serialize.class_table import resolving
+from wrenlite.serialize.context import unpickling_with
 from wrenlite.serialize.exceptions import unpack_failure
-from wrenlite.serialize.traceback_stubs import hide_own_frames, throw
+from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
 from wrenlite.storage.results import (
-    AHEAD,
-    beside_the_loop,
-    fetch,
-    fetch_all,
-    read_ahead,
+    PREFETCH_VALUES,
+    call_without_blocking,
+    fetch_value,
+    fetch_values,
+    prefetch_values,
 )
 from wrenlite.task_table import TaskTable
 
@@ -186,10 +186,10 @@ class Job(Sequence[Future]):
 
         def upcoming(place: int) -> Sequence[int]:
             tasks: Sequence[int] = range(len(self)) if ordered else ledger.finished
-            return tasks[place + 1 : place + 1 + AHEAD]
+            return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
         order = self._in_order(end) if ordered else self._in_time(end)
-        ready = read_ahead(self._store, ledger.outcomes, order, upcoming, self._task)
+        ready = prefetch_values(self._store, ledger.outcomes, order, upcoming, self._task)
         return map(self._hand_out_value, ready)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future]:
@@ -203,7 +203,7 @@ class Job(Sequence[Future]):
     async def _await(self) -> list[Any]:
         await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
         with hide_own_frames:
-            return await beside_the_loop(self._results, self._tasks.outcomes)
+            return await call_without_blocking(self._results, self._tasks.outcomes)
 
     @contextlib.contextmanager
     def interruptible(self, cancel: bool = True) -> Iterator[None]:
@@ -254,7 +254,7 @@ class Job(Sequence[Future]):
         if index not in self._values:
             error = self.exception(index)
             if error is not None:
-                throw(error)
+                raise_task_error(error)
         try:
             return self._values[index]
         except KeyError:
@@ -274,7 +274,7 @@ class Job(Sequence[Future]):
             if outcome.ok:
                 self._unpack_values((index,))
             else:
-                packed = fetch(self._store, outcome.packed, self._task(index))
+                packed = fetch_value(self._store, outcome.packed, self._task(index))
                 error, process = unpack_failure(packed, self._table)
                 run = self._tasks.run(index, process)
                 error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
@@ -386,8 +386,8 @@ class Job(Sequence[Future]):
             and index not in self._released
         ]
         packs = [outcome.packed for _, outcome in wanted]
-        fetched = fetch_all(self._store, packs, lambda place: self._task(wanted[place][0]))
-        with resolving(self._table), contextlib.closing(fetched):
+        fetched = fetch_values(self._store, packs, lambda place: self._task(wanted[place][0]))
+        with unpickling_with(self._table), contextlib.closing(fetched):
             for (index, outcome), packed in zip(wanted, fetched, strict=True):
                 if isinstance(packed, WrenliteError):  # it may be there the next time
                     if len(wanted) == 1:

@@ -99,7 +99,7 @@ class Outcome(NamedTuple):
     task: int
     ok: bool
     packed: Packed | Stored
-    """The value, or (``ok`` false) a ``traces.RemoteFailure``."""
+    """The value, or (``ok`` false) a ``exceptions.RemoteFailure``."""
     started: float
     """Seconds since the epoch, by the worker's clock."""
     seconds: float

@@ -199,7 +199,7 @@ def c_exit(n):
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (die_by("SIGKILL"), "killed by SIGKILL, perhaps by the system for want of memory"),
+        (die_by("SIGKILL"), "killed by SIGKILL, perhaps by the system because memory ran out"),
         (die_by("SIGTERM"), "killed by SIGTERM"),
         (die_by("SIGSTOP"), "stopped by SIGSTOP"),
         (die_by("SIGABRT"), "killed by SIGABRT"),
@@ -351,7 +351,7 @@ def test_a_worker_killed_at_its_limit_ran_out_of_memory_and_one_killed_below_did
     )
     at_limit, below = ended.stdout.splitlines()
     assert re.match(r"OutOfMemory .*killed by SIGKILL holding \d+ MB of the 300 MB", at_limit)
-    assert re.match(r"WorkerDied .*perhaps by the system for want of memory", below)
+    assert re.match(r"WorkerDied .*perhaps by the system because memory ran out", below)
 
 
 def test_what_the_parent_holds_is_not_taken_for_the_workers():
