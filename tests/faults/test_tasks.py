@@ -327,6 +327,7 @@ def test_the_memory_limit_fails_the_task_that_crosses_it_with_the_figures():
     assert isinstance(values[1], wrenlite.OutOfMemory)
     assert isinstance(values[1], MemoryError)
     assert "400 MB" in str(values[1])
+    assert "memory_limit=" in str(values[1])
 
 
 def hold_and_be_killed(megabytes):

@@ -30,8 +30,8 @@ FRAME_BYTES = (PAYLOAD_BYTES - 4096) // 4 * 3
 REPLY_BYTES = FRAME_BYTES - 64 * 1024
 """What outcomes may have of a reply, beside what is said of its end."""
 LAMBDA_HINTS = Hints(
-    memory="wrenlite-setup --memory gives the function more",
-    time="wrenlite-setup --timeout gives the function more",
+    memory="wrenlite-setup --memory gives the function more memory",
+    time="wrenlite-setup --timeout gives the function more time",
     package="wrenlite-setup --package NAME adds it to the function's layer",
 )
 """What messages of workers on Lambda advise when memory, time or a package is missing."""
