@@ -108,7 +108,7 @@ def sandbox() -> None:
     from wrenlite.backends.aws import payload
     from wrenlite.backends.aws.sandbox import Sandbox
     from wrenlite.protocol import Limits, Request, Style, code_key
-    from wrenlite.serialize.class_table import Names
+    from wrenlite.serialize.class_table import ClassTable
     from wrenlite.serialize.pickling import (
         Call,
         pack_call,
@@ -125,7 +125,7 @@ def sandbox() -> None:
         def get_remaining_time_in_millis(self) -> int:
             return 60_000
 
-    names = Names(grows=True)
+    names = ClassTable(grows=True)
     items, blob = pack_items([0], names), pack_call(Call(nothing, (), {}, Style.ITEM), names)
     with tempfile.TemporaryDirectory() as folder:
         store = LocalStore(folder)

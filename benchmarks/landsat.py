@@ -233,7 +233,7 @@ def seasons() -> None:
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         root = archive.ensure_archive(Path(folder) / "archive")
-        generated = time.perf_counter() - start
+        generated_s = time.perf_counter() - start
         size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
         scenes = catalog.stored(str(root))
         place_by_path = {f"{place.path:03}": place for place in PLACES.values()}

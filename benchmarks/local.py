@@ -95,7 +95,7 @@ def dataclasses() -> None:
     import dataclasses, time
     import cloudpickle
     from wrenlite.serialize.pickling import pack_items
-    from wrenlite.serialize.class_table import Names
+    from wrenlite.serialize.class_table import ClassTable
 
     @dataclasses.dataclass
     class Point:
@@ -105,7 +105,7 @@ def dataclasses() -> None:
 
     points = [Point(n, n / 2, f"point {n}") for n in range(10_000)]
     start = time.perf_counter()
-    items = pack_items(points, Names(grows=True))
+    items = pack_items(points, ClassTable(grows=True))
     ours = time.perf_counter() - start
     start = time.perf_counter()
     peers = [cloudpickle.dumps(point) for point in points[:1000]]

@@ -26,7 +26,7 @@ from wrenlite.protocol import Packed, Style
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize import modules
-from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import Call, function_name, largest_parts, pack_call, pack_items
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
@@ -302,7 +302,7 @@ class Executor:
         """
         self._check_open()
         parcel = refs.pack(obj)
-        self._uploads.put(parcel)
+        self._uploads.upload_object(parcel)
         self._module_names |= parcel.modules
         return parcel.ref
 
@@ -354,13 +354,13 @@ class Executor:
 
     def _run(self, call: Call, data: Iterable[Any], options: _MapOptions) -> Job[Any]:
         self._check_open()
-        self._uploads.sweep()
+        self._uploads.delete_unreachable_values()
         _check_functions(call)
         options.check(self.backend)
-        names = Names(grows=True)
-        items = pack_items(data, names)
+        class_table = ClassTable(grows=True)
+        items = pack_items(data, class_table)
         reduces = isinstance(call.function, MapThenReduce)
-        code, zipped = self._put_code(call, names) if items or reduces else ("", None)
+        code, zipped = self._put_code(call, class_table) if items or reduces else ("", None)
         job_options = JobOptions(
             code=code,
             modules=zipped,
@@ -370,14 +370,14 @@ class Executor:
             timeout_s=options.timeout,
             reduces=reduces,
         )
-        job = self._make_job(function_name(call.function), len(items) + reduces, names)
+        job = self._make_job(function_name(call.function), len(items) + reduces, class_table)
         if len(job):
             self._submit(job, items, job_options, options.progress)
         return job
 
-    def _put_code(self, call: Call, names: Names) -> tuple[str, str | None]:
+    def _put_code(self, call: Call, class_table: ClassTable) -> tuple[str, str | None]:
         """Store the function and the user's local modules; return their digests."""
-        blob = pack_call(call, names)
+        blob = pack_call(call, class_table)
         max_bytes = self.backend.code_bytes
         if max_bytes is not None and len(blob) > max_bytes:
             raise FunctionNotPicklable(
@@ -386,27 +386,27 @@ class Executor:
                 "executor.put(...) uploads a large object once; use what it returns in its place"
             )
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
-        bundle = modules.collect(names.modules | self._module_names)
+        bundle = modules.collect(class_table.modules | self._module_names)
         if bundle is not None:
             self._module_names = bundle.names
-        return self._uploads.hold(blob), self._uploads.hold(bundle.blob) if bundle else None
+        return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
 
-    def _make_job(self, name: str, total: int, names: Names) -> Job[Any]:
+    def _make_job(self, name: str, total: int, class_table: ClassTable) -> Job[Any]:
         word = re.sub(r"\W+", "-", name).strip("-") or "job"
         job_id = f"{word}-{os.urandom(3).hex()}"
-        return Job(job_id, name, self.backend, total, names.table, self._dispatcher)
+        return Job(job_id, name, self.backend, total, class_table.entries, self._dispatcher)
 
     def _submit(
         self, job: Job[Any], items: list[Packed], options: JobOptions, progress: Progress | None
     ) -> None:
         if options.reduces:
-            self._uploads.let_go_with(job, job.id)
+            self._uploads.delete_values_after(job, job.id)
         if not self._announced:
             self._announced = True
             _log.info("running on %s", self.backend.name)
         try:
             held = [name for name in (options.code, options.modules) if name]
-            release, restore = partial(self._uploads.release, held), partial(self._uploads.restore, held)
+            release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
             self._dispatcher.submit(PendingJob(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, 
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
 from wrenlite.serialize.traceback_stubs import hide_own_frames
-from wrenlite.storage.results import beside_the_loop
+from wrenlite.storage.results import call_without_blocking
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -188,7 +188,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         finally:
             _awaiting[loop] -= 1
         with hide_own_frames:
-            return await beside_the_loop(
+            return await call_without_blocking(
                 partial(self.job.value, self.index), [self.job._tasks.outcomes[self.index]]
             )
 

@@ -27,10 +27,16 @@ from wrenlite.cost import FREE, Cost
 from wrenlite.errors import ExecutorClosed, PackageMissing, RemoteError, ValueReleased, WrenliteError
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
-from wrenlite.serialize.class_table import resolving
+from wrenlite.serialize.context import unpickling_with
 from wrenlite.serialize.exceptions import unpack_failure
-from wrenlite.serialize.traceback_stubs import hide_own_frames, throw
-from wrenlite.storage.results import AHEAD, beside_the_loop, fetch, fetch_all, read_ahead
+from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
+from wrenlite.storage.results import (
+    PREFETCH_VALUES,
+    call_without_blocking,
+    fetch_value,
+    fetch_values,
+    prefetch_values,
+)
 from wrenlite.task_table import TaskTable
 
 if TYPE_CHECKING:
@@ -219,10 +225,10 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
         def upcoming(place: int) -> Sequence[int]:
             tasks: Sequence[int] = range(len(self)) if ordered else table.finished
-            return tasks[place + 1 : place + 1 + AHEAD]
+            return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
         order = self._in_input_order(end) if ordered else self._in_order_of_ending(end)
-        ready = read_ahead(self._store, table.outcomes, order, upcoming, self._task)
+        ready = prefetch_values(self._store, table.outcomes, order, upcoming, self._task)
         return map(self._hand_out_value, ready)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
@@ -243,7 +249,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     async def _await(self) -> list[T_co]:
         await wait_in_loop(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
         with hide_own_frames:
-            return await beside_the_loop(self._results, self._tasks.outcomes)
+            return await call_without_blocking(self._results, self._tasks.outcomes)
 
     @contextlib.contextmanager
     def _interruptible(self, cancel: bool = True) -> Iterator[None]:
@@ -316,7 +322,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         if index not in self._values:
             error = self.exception(index)
             if error is not None:
-                throw(error)
+                raise_task_error(error)
         try:
             value: T_co = self._values[index]
         except KeyError:
@@ -456,7 +462,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         return value
 
     def _unpack_exception(self, index: int, outcome: Outcome) -> None:
-        packed = fetch(self._store, outcome.packed, self._task(index))
+        packed = fetch_value(self._store, outcome.packed, self._task(index))
         error, process = unpack_failure(packed, self._class_table)
         run = self._tasks.describe_run(index, process)
         error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
@@ -474,8 +480,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             and index not in self._released
         ]
         packs = [outcome.packed for _, outcome in wanted]
-        fetched = fetch_all(self._store, packs, lambda place: self._task(wanted[place][0]))
-        with resolving(self._class_table), contextlib.closing(fetched):
+        fetched = fetch_values(self._store, packs, lambda place: self._task(wanted[place][0]))
+        with unpickling_with(self._class_table), contextlib.closing(fetched):
             for (index, outcome), packed in zip(wanted, fetched, strict=True):
                 if isinstance(packed, WrenliteError):  # fetching it may succeed the next time
                     if len(wanted) == 1:

@@ -12,11 +12,11 @@ from typing import Any
 
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.protocol import Packed, Stored
-from wrenlite.serialize.class_table import current_table, resolving
+from wrenlite.serialize.context import context, unpickling_with
 from wrenlite.serialize.pickling import function_name
 from wrenlite.storage.base import Store
-from wrenlite.storage.refs import store_in_use
-from wrenlite.storage.results import fetch_all
+from wrenlite.storage.refs import current_store
+from wrenlite.storage.results import fetch_values
 
 
 class MapThenReduce:
@@ -36,7 +36,7 @@ class MapThenReduce:
     def __call__(self, item: Any, *args: Any, **kwargs: Any) -> Any:
         """Run one task: the mapper on an item, or the reduction."""
         if isinstance(item, MappedValues):
-            return self.reducer(item.values(store_in_use(), current_table()))
+            return self.reducer(item.values(current_store(), context.table))
         return self.mapper(item, *args, **kwargs)
 
     def function_for(self, item: Any) -> Callable[..., Any]:
@@ -75,11 +75,11 @@ class MappedValues:
             StoreError: a value cannot be fetched.
             RemoteError: a value cannot be unpickled here.
         """
-        for task, packed in enumerate(fetch_all(store, self._places, "task {}".format)):
+        for task, packed in enumerate(fetch_values(store, self._places, "task {}".format)):
             if isinstance(packed, WrenliteError):
                 raise packed
             try:
-                with resolving(table):
+                with unpickling_with(table):
                     value = pickle.loads(packed.data, buffers=packed.buffers)
             except Exception as error:
                 text = f"the value of task {task} cannot be unpickled where it is reduced"

@@ -10,7 +10,7 @@ from wrenlite.backends.aws.connect import connect
 from wrenlite.config import Config
 from wrenlite.errors import IntegrityError
 from wrenlite.protocol import Ended, Limits, Missing, Refused, Request, Style, code_key
-from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.pickling import (
     Call,
@@ -19,7 +19,7 @@ from wrenlite.serialize.pickling import (
     unpack,
 )
 from wrenlite.storage.base import digest
-from wrenlite.storage.results import fetch
+from wrenlite.storage.results import fetch_value
 
 
 @pytest.fixture(params=["inline", "process", "lambda"])
@@ -39,7 +39,7 @@ class Flights:
 
     def __init__(self, backend):
         self.backend = backend
-        self.names = Names(grows=True)
+        self.names = ClassTable(grows=True)
         self.count = 0
 
     def start(self, function, items, *, env=None, limits=None, style=Style.ITEM):
@@ -164,7 +164,7 @@ def test_stats_say_how_long_it_took(flights):
 
 def test_large_arrays_there_and_back(flights):
     outcomes, _ = flights.run(lambda a: a * 2, [np.ones(1_000_000), np.ones((3, 300_000)).T])
-    packed = [fetch(flights.backend.store, outcome.packed, "a task") for outcome in outcomes]
+    packed = [fetch_value(flights.backend.store, outcome.packed, "a task") for outcome in outcomes]
     assert [unpack(each, ()).sum() for each in packed] == [2_000_000, 1_800_000]
     assert all(each.buffers for each in packed)
 
@@ -172,7 +172,7 @@ def test_large_arrays_there_and_back(flights):
 def test_code_that_is_not_what_was_announced_is_not_unpickled(backend, flights):
     _, ended = flights.run(abs, [1])
     assert ended.cause is None
-    blob = pack_call(Call(max, (), {}, Style.ITEM), Names(grows=True))
+    blob = pack_call(Call(max, (), {}, Style.ITEM), ClassTable(grows=True))
     backend.store.put(code_key(digest(blob)), b"something else")
     outcomes, ended = flights.run(max, [[1]])
     assert outcomes == []
@@ -182,7 +182,9 @@ def test_code_that_is_not_what_was_announced_is_not_unpickled(backend, flights):
 
 
 def test_code_that_is_not_there_is_missing_and_no_tasks_fault(backend, flights):
-    request = Request("another", "i", "0" * 64, None, [0], pack_items([[1]], Names(grows=True)), {}, Limits())
+    request = Request(
+        "another", "i", "0" * 64, None, [0], pack_items([[1]], ClassTable(grows=True)), {}, Limits()
+    )
     news = queue.SimpleQueue()
     backend.invoker.start(request, lambda outcomes, ended=None: news.put((outcomes, ended)))
     outcomes, ended = flights.collect(news)

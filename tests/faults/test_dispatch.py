@@ -17,7 +17,7 @@ from wrenlite.job import Job
 from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Packed, Refused, Throttled, Usage
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
-from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.pickling import Packer
 
@@ -30,7 +30,7 @@ WHOLE = {
     "crash": Died(WorkerDied("the sandbox ended")),
 }
 """What may become of a request as a whole."""
-PACK = Packer(Names(grows=False), snapshot=False)
+PACK = Packer(ClassTable(grows=False), snapshot=False)
 
 
 FINAL = (ValueError, wrenlite.WorkerDied, WorkerStartError, ConnectionLost, NotFound, ServiceUnavailable)

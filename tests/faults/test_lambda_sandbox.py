@@ -64,6 +64,7 @@ def test_a_task_that_runs_into_the_functions_time_limit_is_answered_in_time(conn
     job = aws.map(hang, range(3), args=(runs.path,), chunksize=3)
     values = job.results(return_exceptions=True, timeout=30)
     assert isinstance(values[1], wrenlite.TaskTimeout)
+    assert "wrenlite-setup --timeout" in str(values[1])
     assert [values[0], values[2]] == [0, 2]
     # The first time it was cut short in company, and did not have the whole time.
     assert runs() == Counter({"0": 1, "1": 2, "2": 1})
@@ -104,6 +105,7 @@ def test_out_of_memory_is_told_with_the_figures(aws, runs):
     values = job.results(return_exceptions=True, timeout=30)
     assert isinstance(values[1], wrenlite.OutOfMemory)
     assert "512 MB" in str(values[1])
+    assert "wrenlite-setup --memory" in str(values[1])
     assert [values[0], values[2]] == [0, 2]
     assert runs() == Counter({"0": 1, "1": 1, "2": 1})
 
@@ -121,6 +123,14 @@ def test_memory_that_only_the_sandbox_sees_kills_the_worker_and_is_told(aws, run
     values = aws.map(share, range(3), chunksize=3).results(return_exceptions=True, timeout=30)
     assert isinstance(values[1], wrenlite.WorkerDied)
     assert [values[0], values[2]] == [0, 2]
+
+
+def test_a_module_that_is_missing_on_lambda_is_told_with_the_command_that_adds_it(aws):
+    error = aws.map(lambda _: __import__("no_such_module_anywhere"), [1])[0].exception(timeout=30)
+    assert isinstance(error, ModuleNotFoundError)
+    assert any(
+        "no module 'no_such_module_anywhere': wrenlite-setup --package" in note for note in error.__notes__
+    )
 
 
 def test_a_task_that_ends_the_whole_sandbox_fails_alone(aws, bed, runs):

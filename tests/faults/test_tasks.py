@@ -199,7 +199,7 @@ def c_exit(n):
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (die_by("SIGKILL"), "killed by SIGKILL, perhaps by the system for want of memory"),
+        (die_by("SIGKILL"), "killed by SIGKILL, perhaps by the system because memory ran out"),
         (die_by("SIGTERM"), "killed by SIGTERM"),
         (die_by("SIGSTOP"), "stopped by SIGSTOP"),
         (die_by("SIGABRT"), "killed by SIGABRT"),
@@ -327,6 +327,7 @@ def test_the_memory_limit_fails_the_task_that_crosses_it_with_the_figures():
     assert isinstance(values[1], wrenlite.OutOfMemory)
     assert isinstance(values[1], MemoryError)
     assert "400 MB" in str(values[1])
+    assert "memory_limit=" in str(values[1])
 
 
 def hold_and_be_killed(megabytes):
@@ -351,7 +352,7 @@ def test_a_worker_killed_at_its_limit_ran_out_of_memory_and_one_killed_below_did
     )
     at_limit, below = ended.stdout.splitlines()
     assert re.match(r"OutOfMemory .*killed by SIGKILL holding \d+ MB of the 300 MB", at_limit)
-    assert re.match(r"WorkerDied .*perhaps by the system for want of memory", below)
+    assert re.match(r"WorkerDied .*perhaps by the system because memory ran out", below)
 
 
 def test_what_the_parent_holds_is_not_taken_for_the_workers():

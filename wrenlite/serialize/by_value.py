@@ -1,4 +1,7 @@
-"""cloudpickle with the class table. A module of its own, since importing cloudpickle costs a worker 20 ms."""
+"""cloudpickle, extended by the class table.
+
+This is a module of its own because importing cloudpickle takes 20 ms, which most workers never need.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,14 @@ from typing import Any
 
 import cloudpickle
 
-from wrenlite.serialize.class_table import (
-    Cached,
-    Names,
-    imports_in,
-    is_importable,
-)
+from wrenlite.serialize.class_table import CachedFunction, ClassTable, is_importable, modules_imported_by
 
-_CachedFunction = type(functools.lru_cache(print))
+_LruCacheWrapper = type(functools.lru_cache(print))
 
 
-def code_with_source_place(file: str, make: Callable[..., types.CodeType], arguments: Sequence[Any]) -> Any:
+def code_with_file_name(
+    file: str, rebuild: Callable[..., types.CodeType], arguments: Sequence[Any]
+) -> types.CodeType:
     """Rebuild a code object under the file name that it has on the caller's machine.
 
     cloudpickle 3.1.3 and later write ``<dynamic-code>`` in place of the file name, so that no traceback,
@@ -28,49 +28,60 @@ def code_with_source_place(file: str, make: Callable[..., types.CodeType], argum
 
     Args:
         file: the ``co_filename`` of the code object.
-        make: what cloudpickle rebuilds the code object with.
-        arguments: the arguments of ``make``.
+        rebuild: the function by which cloudpickle rebuilds the code object.
+        arguments: the arguments of ``rebuild``.
     """
-    return make(*arguments).replace(co_filename=file)
+    return rebuild(*arguments).replace(co_filename=file)
 
 
 class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """cloudpickle with the class table; the owner writes by value what others refer to."""
+    """cloudpickle that writes classes and functions by the number that they have in a class table."""
 
-    def __init__(self, file: io.BytesIO, names: Names, keep: Any, *, owner: bool = False) -> None:
-        super().__init__(file, 5, keep)
-        self._names = names
-        self._owner = owner
+    def __init__(
+        self, file: io.BytesIO, classes: ClassTable, buffer_callback: Any, *, defines_entries: bool = False
+    ) -> None:
+        """Create a pickler.
+
+        Args:
+            file: the pickle is written to this file.
+            classes: the class table to refer to.
+            buffer_callback: as for ``pickle.Pickler``.
+            defines_entries: this pickle holds the entries of the class table themselves. So it writes them by
+                value, and a class that it meets becomes an entry.
+        """
+        super().__init__(file, 5, buffer_callback)
+        self._classes = classes
+        self._defines_entries = defines_entries
 
     def reducer_override(self, obj: Any) -> Any:
-        """How an object is written; NotImplemented: as usual."""
+        """Return how to pickle an object; NotImplemented: as cloudpickle does."""
         if isinstance(obj, type | types.FunctionType):
-            place = self._owned(obj) if self._owner else self._names.place(obj)
-            if place is not None:
-                return place
+            reduction = self._define(obj) if self._defines_entries else self._classes.reduction_of(obj)
+            if reduction is not None:
+                return reduction
             if isinstance(obj, types.FunctionType):
                 package = obj.__globals__.get("__package__")
-                self._names.modules |= imports_in(obj.__code__, package)
+                self._classes.modules |= modules_imported_by(obj.__code__, package)
         elif isinstance(obj, types.ModuleType):
-            self._names.modules.add(obj.__name__)
-        elif isinstance(obj, _CachedFunction):
-            return self._cached(obj)
+            self._classes.modules.add(obj.__name__)
+        elif isinstance(obj, _LruCacheWrapper):
+            return self._reduce_cached(obj)
         elif isinstance(obj, types.CodeType):
-            return code_with_source_place, (obj.co_filename, *self.dispatch_table[types.CodeType](obj))
-        elif isinstance(name := getattr(obj, "__module__", None), str):  # what goes by name: builtins, ufuncs
-            self._names.modules.add(name)
+            return code_with_file_name, (obj.co_filename, *self.dispatch_table[types.CodeType](obj))
+        elif isinstance(name := getattr(obj, "__module__", None), str):  # builtins, ufuncs: pickled by name
+            self._classes.modules.add(name)
         return super().reducer_override(obj)
 
-    def _cached(self, obj: Any) -> Any:
+    def _reduce_cached(self, obj: Any) -> Any:
         if is_importable(obj):
-            self._names.modules.add(obj.__module__)
+            self._classes.modules.add(obj.__module__)
             return NotImplemented
-        return Cached, (obj.cache_parameters(),), obj.__wrapped__
+        return CachedFunction, (obj.cache_parameters(),), obj.__wrapped__
 
-    def _owned(self, obj: Any) -> Any:
-        """By name where that works; otherwise by value, and into the table where it is a class."""
+    def _define(self, obj: Any) -> Any:
+        """Return the reduction by name, or None if there is none. In that case a class becomes an entry."""
         if is_importable(obj):
-            return self._names.place(obj)
+            return self._classes.reduction_of(obj)
         if isinstance(obj, type):
-            self._names.enter(obj)
+            self._classes.add(obj)
         return None

@@ -1,42 +1,27 @@
-"""The class table: which classes and functions travel by name, which by number, which by value."""
+"""The class table: which classes and functions are pickled by name, which by number, which by value.
+
+By name: the other process imports the module and takes the class from it. By number: the class is an entry of
+the job's class table, which both processes have. By value: cloudpickle writes the class itself.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
-import threading
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-_in_use = threading.local()
-
-
-@contextlib.contextmanager
-def resolving(table: Sequence[object]) -> Iterator[None]:
-    """What this thread unpickles meanwhile refers to that class table."""
-    before = current_table()
-    _in_use.table = table
-    try:
-        yield
-    finally:
-        _in_use.table = before
-
-
-def current_table() -> Sequence[object]:
-    """The class table that this thread's unpickling refers to."""
-    table: Sequence[object] = getattr(_in_use, "table", ())
-    return table
+from wrenlite.serialize.context import context
 
 
 def from_table(index: int) -> object:
-    """The class or function at that place of the class table. Called by unpickling, never by hand."""
-    return _in_use.table[index]
+    """Return the class or function with this number in the class table. Only unpickling calls it."""
+    return context.table[index]
 
 
 def is_importable(obj: Any) -> bool:
-    """Whether a worker finds this class or function by importing its module."""
+    """Return whether a worker gets this class or function by importing its module."""
     name = getattr(obj, "__module__", None)
     if name == "__main__" or not isinstance(name, str):
         return False
@@ -46,10 +31,11 @@ def is_importable(obj: Any) -> bool:
     return found is obj
 
 
-class Cached:
-    """A function under ``functools.lru_cache`` that goes by value: its cache is empty at the other end.
+class CachedFunction:
+    """A function under ``functools.lru_cache`` that was pickled by value. It arrives with an empty cache.
 
-    Made empty and filled by its state, so that a function may refer to itself.
+    Unpickling makes the object first and fills it from its state afterwards, so that the function may refer
+    to itself.
     """
 
     def __init__(self, parameters: dict[str, Any]) -> None:
@@ -60,7 +46,7 @@ class Cached:
         functools.update_wrapper(self, wrapped)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it, or take the value from the cache."""
+        """Call the function, or take the value from the cache."""
         return self.cached(*args, **kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -72,60 +58,77 @@ class Cached:
         return getattr(self.cached, name)
 
 
-class Names:
-    """Which classes and functions go by name, which by number in the class table, which by value.
+class ClassTable:
+    """The classes and functions that are pickled by number, and the choice between name, number and value.
 
-    One for every job on the client, where the table grows as items are packed, and one for every
-    function on a worker, where the table is what the client sent.
+    The client has one table for every job, and it grows as items are packed. A worker has one table for every
+    function, with the entries that the client sent.
     """
 
-    def __init__(self, table: Iterable[object] = (), *, grows: bool) -> None:
-        self.table: list[object] = []
-        self.modules: set[str] = set()
-        self._grows = grows
-        self._places: dict[int, Any] = {}
-        self._kept: list[object] = []  # an id is a key only while its object lives
-        for entry in table:
-            self.enter(entry)
+    def __init__(self, entries: Iterable[object] = (), *, grows: bool) -> None:
+        """Create a table.
 
-    def place(self, obj: Any) -> Any:
-        """A reduce tuple for «by number», NotImplemented for «by name», None for «by value»."""
-        place = self._places.get(id(obj))
-        if place is None:
+        Args:
+            entries: the first classes and functions.
+            grows: whether a class or function that cannot be imported becomes an entry. Otherwise it is
+                pickled by value.
+        """
+        self.entries: list[object] = []
+        self.modules: set[str] = set()
+        """Names of the modules that unpickling, or the code that was pickled, imports."""
+        self._grows = grows
+        self._reductions: dict[int, Any] = {}
+        self._importable: list[object] = []  # kept alive: an id is a valid key only while its object lives
+        for entry in entries:
+            self.add(entry)
+
+    def reduction_of(self, obj: Any) -> Any:
+        """Return how to pickle a class or function, in the terms of ``reducer_override``.
+
+        Returns:
+            A reduce tuple for «by number», NotImplemented for «by name», None for «by value».
+        """
+        reduction = self._reductions.get(id(obj))
+        if reduction is None:
             if is_importable(obj):
                 self.modules.add(obj.__module__)
-                self._kept.append(obj)
-                place = self._places[id(obj)] = NotImplemented
+                self._importable.append(obj)
+                reduction = self._reductions[id(obj)] = NotImplemented
             elif self._grows and (isinstance(obj, type) or "<" not in obj.__qualname__):
-                place = self.enter(obj)
-        return place
+                reduction = self.add(obj)
+        return reduction
 
-    def enter(self, obj: object) -> Any:
-        """Give a class or function its number in the table, unless it has one."""
-        if id(obj) not in self._places:
-            self._places[id(obj)] = (from_table, (len(self.table),))
-            self.table.append(obj)
-        return self._places[id(obj)]
+    def add(self, obj: object) -> Any:
+        """Make a class or function an entry, unless it is one already. Return its reduce tuple."""
+        if id(obj) not in self._reductions:
+            self._reductions[id(obj)] = (from_table, (len(self.entries),))
+            self.entries.append(obj)
+        return self._reductions[id(obj)]
 
 
-def imports_in(code: types.CodeType, package: str | None) -> set[str]:
-    """Modules that a function's body imports, its inner functions included."""
+def modules_imported_by(code: types.CodeType, package: str | None) -> set[str]:
+    """Return the modules that the import statements in a function's body name, inner functions included.
+
+    Args:
+        code: the code object of the function.
+        package: the package of the function's module, to resolve relative imports.
+    """
     import dis
     import importlib.util
 
     names: set[str] = set()
     constants: list[Any] = []
-    for step in dis.get_instructions(code):
-        if step.opname == "IMPORT_NAME":
-            level, wanted = constants[-2:]  # pushed right before, in this order
-            name = step.argval
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            level, attributes = constants[-2:]  # the two instructions before push them in this order
+            name = instruction.argval
             if level and package:
                 name = importlib.util.resolve_name("." * level + name, package)
             names.add(name)
-            names.update(f"{name}.{part}" for part in wanted or ())
-        elif step.opname.startswith("LOAD_"):
-            constants.append(step.argval)
+            names.update(f"{name}.{attribute}" for attribute in attributes or ())
+        elif instruction.opname.startswith("LOAD_"):
+            constants.append(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names |= imports_in(constant, package)
+            names |= modules_imported_by(constant, package)
     return names

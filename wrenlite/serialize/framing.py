@@ -1,8 +1,8 @@
-"""Messages over a pipe: length, pickled message, and its large buffers beside it, never copied into it.
+"""Messages over a pipe. Large buffers follow the pickled message and are never copied into it.
 
-A frame is ``length of the pickle (8 bytes), number of buffers (4), length of each buffer (8 each),
-the pickle, the buffers``. A receiver reads buffers straight into memory of their own, which is then
-what arrays are made on: one copy into the pipe, one out of it.
+A frame is ``length of the pickle (8 bytes), number of buffers (4), length of each buffer (8 each), the
+pickle, the buffers``. A receiver reads each buffer straight into memory of its own, and arrays are then made
+on that memory. So a buffer is copied twice: into the pipe and out of it.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from wrenlite.protocol import Buffer, Limits, Packed, Request, Stored
-from wrenlite.serialize.pickling import OUT_OF_BAND
+from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 
 _HEAD = struct.Struct("<QI")
-_CHUNK = 1 << 16
-"""Bytes of one read: what a pipe holds. Asking for more would allocate it each time."""
-_PARTS = 512
-"""Parts of one system call; Linux takes 1,024."""
+_READ_BYTES = 1 << 16
+"""Bytes of one read: the default capacity of a pipe. Asking for more would allocate more each time."""
+_PARTS_PER_CALL = 512
+"""Parts of a frame in one system call; Linux takes 1,024."""
 
 
-def portable(packed: Packed | Stored) -> Any:
-    """A packed object as it is put into a message, so that what is large of it stays outside the pickle."""
+def to_wire(packed: Packed | Stored) -> Any:
+    """Return a packed object as the part of a message, so that its large buffers stay outside the pickle."""
     if isinstance(packed, Stored):
         return tuple(packed)
-    data = pickle.PickleBuffer(packed.data) if len(packed.data) >= OUT_OF_BAND else packed.data
+    large = len(packed.data) >= OUT_OF_BAND_BYTES
+    data = pickle.PickleBuffer(packed.data) if large else packed.data
     return data, tuple(map(pickle.PickleBuffer, packed.buffers))
 
 
-def received(parts: Sequence[Any]) -> Packed | Stored:
-    """What ``portable`` made parts of."""
+def from_wire(parts: Sequence[Any]) -> Packed | Stored:
+    """Return the packed object that ``to_wire`` made a part of a message of."""
     return Packed(*parts) if len(parts) == 2 else Stored(*parts)
 
 
-def received_request(message: Sequence[Any]) -> Request:
-    """A request whose parts came as plain tuples."""
+def request_from_wire(message: Sequence[Any]) -> Request:
+    """Return a request that was sent as plain tuples."""
     request = Request(*message)
     return request._replace(
         items=[Packed(*item) for item in request.items],
@@ -47,13 +48,13 @@ def received_request(message: Sequence[Any]) -> Request:
 
 
 def small_frame(message: object) -> bytes:
-    """The frame of a message that holds no large buffer, as one piece: what most outcomes are."""
+    """Return the frame of a message without large buffers as one piece. Most outcomes are such messages."""
     data = pickle.dumps(message, 5)
     return _HEAD.pack(len(data), 0) + data
 
 
 def frame(message: object) -> list[memoryview]:
-    """The parts of a message's frame, to be written one after the other."""
+    """Return the parts of a message's frame, to be written one after the other."""
     buffers: list[memoryview] = []
 
     def keep(buffer: pickle.PickleBuffer) -> None:
@@ -67,14 +68,19 @@ def frame(message: object) -> list[memoryview]:
 
 
 def join(parts: Iterable[memoryview]) -> bytes:
-    """A frame as one piece, for where there is no pipe: stored blobs, and the bodies of HTTP requests."""
+    """Return a frame as one piece, for stored blobs and for the bodies of HTTP requests."""
     return b"".join(parts)
 
 
 def parse(blob: Buffer, *, writable: bool = False) -> Any:
-    """The message of a frame in one piece; its buffers are parts of the frame, or copies that can be written.
+    """Return the message of a frame that is one piece.
 
-    Raises ValueError where the frame is not whole.
+    Args:
+        blob: the frame.
+        writable: copy the buffers, so that they can be changed; otherwise they are views of the blob.
+
+    Raises:
+        ValueError: the frame is incomplete.
     """
     view = memoryview(blob)
     if len(view) < _HEAD.size:
@@ -86,30 +92,36 @@ def parse(blob: Buffer, *, writable: bool = False) -> Any:
     if len(view) != end + sum(lengths):
         raise ValueError(f"{len(view)} bytes are not a whole message")
     buffers: list[Buffer] = []
-    place = end
+    position = end
     for size in lengths:
-        buffer = view[place : place + size]
+        buffer = view[position : position + size]
         buffers.append(bytearray(buffer) if writable else buffer)
-        place += size
+        position += size
     return pickle.loads(view[start:end], buffers=buffers)
 
 
 def write(fd: int, parts: Iterable[memoryview], wait: Callable[[], None] | None = None) -> None:
-    """Write a frame. ``wait`` is called when a non-blocking pipe is full, and may raise to give up."""
+    """Write a frame.
+
+    Args:
+        fd: the file descriptor to write to.
+        parts: the parts of the frame.
+        wait: called when a non-blocking pipe is full. It returns when there is room, or raises to give up.
+    """
     rest = [part for part in parts if part.nbytes]
     while rest:
         try:
-            written = os.writev(fd, rest[:_PARTS])
+            written = os.writev(fd, rest[:_PARTS_PER_CALL])
         except BlockingIOError:
             if wait is None:
                 raise
             wait()
             continue
-        rest = _after(rest, written)
+        rest = _skip(rest, written)
 
 
-def _after(parts: list[memoryview], count: int) -> list[memoryview]:
-    """What is left of the parts once so many bytes are dealt with."""
+def _skip(parts: list[memoryview], count: int) -> list[memoryview]:
+    """Return the parts without their first ``count`` bytes."""
     for index, part in enumerate(parts):
         if count < part.nbytes:
             return [part[count:], *parts[index + 1 :]]
@@ -118,27 +130,29 @@ def _after(parts: list[memoryview], count: int) -> list[memoryview]:
 
 
 class Reader:
-    """Takes frames apart as their bytes come in."""
+    """Reads frames from a pipe and returns their messages."""
 
     def __init__(self, fd: int) -> None:
+        """Create a reader of the pipe with this file descriptor."""
         self._fd = fd
         self._pending = bytearray()
         self._body: bytes = b""
         self._buffers: list[bytearray] = []
-        self._gaps: list[memoryview] = []  # what is still missing of the buffers
+        self._missing: list[memoryview] = []  # the parts of the buffers that have not arrived
 
     def read(self) -> list[Any]:
-        """One read, which blocks where the pipe is a blocking one; the messages it completed, if any.
+        """Read once and return the messages that are complete now, if any. Blocks on a blocking pipe.
 
-        Raises EOFError at the end of the pipe.
+        Raises:
+            EOFError: the pipe has ended.
         """
-        if self._gaps:
-            count = os.readv(self._fd, self._gaps[:_PARTS])
+        if self._missing:
+            count = os.readv(self._fd, self._missing[:_PARTS_PER_CALL])
             if not count:
                 raise EOFError
-            self._gaps = _after(self._gaps, count)
-            return [] if self._gaps else [self._complete()]
-        chunk = os.read(self._fd, _CHUNK)
+            self._missing = _skip(self._missing, count)
+            return [] if self._missing else [self._complete()]
+        chunk = os.read(self._fd, _READ_BYTES)
         if not chunk:
             raise EOFError
         self._pending += chunk
@@ -146,36 +160,45 @@ class Reader:
 
     def _parse(self) -> list[Any]:
         messages = []
-        place = 0
+        position = 0
         with memoryview(self._pending) as view:
-            while not self._gaps and len(view) - place >= _HEAD.size:
-                length, count = _HEAD.unpack_from(view, place)
-                start = place + _HEAD.size + 8 * count
+            while not self._missing and len(view) - position >= _HEAD.size:
+                length, count = _HEAD.unpack_from(view, position)
+                start = position + _HEAD.size + 8 * count
                 if len(view) < start + length:
                     break
-                lengths = struct.unpack_from(f"<{count}Q", view, place + _HEAD.size)
-                place = start + length
-                with view[start:place] as body:
+                lengths = struct.unpack_from(f"<{count}Q", view, position + _HEAD.size)
+                position = start + length
+                with view[start:position] as body:
                     if not count:
                         messages.append(pickle.loads(body))
                         continue
                     self._body = bytes(body)
-                place = self._fill(view, place, lengths)
-                if not self._gaps:
+                position = self._fill(view, position, lengths)
+                if not self._missing:
                     messages.append(self._complete())
-        del self._pending[:place]
+        del self._pending[:position]
         return messages
 
-    def _fill(self, view: memoryview, place: int, lengths: Iterable[int]) -> int:
-        """Make the buffers, and copy what came of them along with the pickle; returns where that ends."""
+    def _fill(self, view: memoryview, position: int, lengths: Iterable[int]) -> int:
+        """Allocate the buffers and copy into them the bytes that were read along with the pickle.
+
+        Args:
+            view: the bytes that were read.
+            position: where the buffers begin in it.
+            lengths: the lengths of the buffers.
+
+        Returns:
+            The position after the last byte of the buffers.
+        """
         self._buffers = [bytearray(length) for length in lengths]
         for buffer in self._buffers:
-            here = min(len(buffer), len(view) - place)
-            buffer[:here] = view[place : place + here]
-            place += here
-            if here < len(buffer):
-                self._gaps.append(memoryview(buffer)[here:])
-        return place
+            available = min(len(buffer), len(view) - position)
+            buffer[:available] = view[position : position + available]
+            position += available
+            if available < len(buffer):
+                self._missing.append(memoryview(buffer)[available:])
+        return position
 
     def _complete(self) -> Any:
         message = pickle.loads(self._body, buffers=self._buffers)

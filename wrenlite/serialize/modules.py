@@ -1,13 +1,13 @@
-"""The user's own modules, as one deterministic zip of their sources.
+"""The caller's local modules, as one deterministic zip of their sources.
 
-A module is *local* when it lies outside the standard library and outside every site-packages: beside
-the script or notebook, on PYTHONPATH, or installed as editable. Installed ones are expected on the
-worker. Starting from the modules that the function and the items need, imports are followed through
-the syntax trees, those inside functions included, and nothing is imported or run to find them.
+A module is *local* when it is outside the standard library and outside every site-packages folder: beside the
+script or notebook, on PYTHONPATH, or installed as editable. Installed modules are expected to be on the
+worker. The search starts from the modules that the function and the items need. It follows imports through
+the syntax trees, also imports inside functions, so no module is imported or run to find them.
 
-Sources travel, run-time state of a module does not. On the worker a finder in front of
-``sys.meta_path`` gives the sources the file names that they have on the caller's machine, so that
-tracebacks name the caller's files.
+Sources are sent, the run-time state of a module is not. On the worker a finder in front of ``sys.meta_path``
+imports the sources under the file names that they have on the caller's machine, so that tracebacks name the
+caller's files.
 """
 
 from __future__ import annotations
@@ -23,12 +23,19 @@ from typing import Any, NamedTuple
 
 from wrenlite.errors import LocalExtension
 
-_FILES = "files.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: equal sources make equal bytes
+_INDEX = "files.json"
+_EPOCH = (
+    1980,
+    1,
+    1,
+    0,
+    0,
+    0,
+)  # the earliest date in a zip; a fixed one, so that equal sources make equal bytes
 
 
-class Source(NamedTuple):
-    """One local module as it travels."""
+class ModuleSource(NamedTuple):
+    """The source of one local module."""
 
     name: str
     file: str
@@ -37,7 +44,7 @@ class Source(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """Local modules, ready to travel."""
+    """A zip of local modules."""
 
     blob: bytes
     names: frozenset[str]
@@ -47,11 +54,18 @@ _known_installed: set[str] = set(sys.builtin_module_names)
 
 
 def collect(roots: Iterable[str]) -> Bundle | None:
-    """The local modules among these and among what they import, zipped; None where there are none.
+    """Zip the local modules among the given ones and among all that they import.
 
-    Raises LocalExtension, which names the module, where one of them is compiled.
+    Args:
+        roots: names of modules. Names that are no modules are ignored.
+
+    Returns:
+        The zip; None where there are no local modules.
+
+    Raises:
+        LocalExtension: a local module is compiled; the message names it.
     """
-    sources: dict[str, Source] = {}
+    sources: dict[str, ModuleSource] = {}
     todo = [name for root in roots for name in _with_parents(root)]
     seen = {"__main__"}
     while todo:
@@ -59,18 +73,18 @@ def collect(roots: Iterable[str]) -> Bundle | None:
         if name in seen or name in _known_installed or name.partition(".")[0] == "wrenlite":
             continue
         seen.add(name)
-        spec = _spec(name)
-        if spec is not None and _installed(name, spec):
+        spec = _find_spec(name)
+        if spec is not None and _is_installed(name, spec):
             _known_installed.add(name)
             continue
-        if spec is None or spec.origin is None:  # nothing there (an attribute), or a namespace package
+        if spec is None or spec.origin is None:  # an attribute rather than a module, or a namespace package
             continue
         if not spec.origin.endswith(".py"):
             raise LocalExtension(_extension_message(name, spec.origin))
         stat = os.stat(spec.origin)
         text, imports = _read(spec.origin, name, stat.st_mtime_ns, stat.st_size)
         is_package = spec.submodule_search_locations is not None
-        sources[name] = Source(name, spec.origin, is_package, text)
+        sources[name] = ModuleSource(name, spec.origin, is_package, text)
         todo.extend(imports)
     return Bundle(_zip(sources.values()), frozenset(sources)) if sources else None
 
@@ -81,13 +95,14 @@ def _with_parents(name: str) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
-def _spec(name: str) -> ModuleSpec | None:
-    """Where a module would be imported from, without importing it or its parents."""
+def _find_spec(name: str) -> ModuleSpec | None:
+    """Return where a module would be imported from, without importing it or its parents."""
     parent, _, _ = name.rpartition(".")
     path: Any = None
     if parent:
         loaded = sys.modules.get(parent)
-        path = getattr(loaded or _spec(parent), "__path__" if loaded else "submodule_search_locations", None)
+        attribute = "__path__" if loaded else "submodule_search_locations"
+        path = getattr(loaded or _find_spec(parent), attribute, None)
         if path is None:
             return None
     for finder in sys.meta_path:
@@ -98,33 +113,34 @@ def _spec(name: str) -> ModuleSpec | None:
     return None
 
 
-def _installed(name: str, spec: ModuleSpec) -> bool:
-    """Whether the worker has it anyway: standard library, site-packages, built into the interpreter."""
+def _is_installed(name: str, spec: ModuleSpec) -> bool:
+    """Return whether a worker has the module: built in, in the standard library or in site-packages."""
     if spec.origin in ("built-in", "frozen"):
         return True
     if spec.origin is not None:
         depth = name.count(".") + (2 if spec.submodule_search_locations is not None else 1)
-        return _is_installation(_up(spec.origin, depth))
+        return _is_install_folder(_ancestor(spec.origin, depth))
     return all(
-        _is_installation(_up(place, name.count(".") + 1)) for place in spec.submodule_search_locations or ()
+        _is_install_folder(_ancestor(folder, name.count(".") + 1))
+        for folder in spec.submodule_search_locations or ()
     )
 
 
-def _up(path: str, levels: int) -> str:
+def _ancestor(path: str, levels: int) -> str:
     for _ in range(levels):
         path = os.path.dirname(path)
     return path
 
 
 @functools.cache
-def _is_installation(folder: str) -> bool:
-    """Whether a folder of sys.path is one that installers fill."""
+def _is_install_folder(folder: str) -> bool:
+    """Return whether a folder of sys.path is one that installers fill."""
     import sysconfig
 
     paths = sysconfig.get_paths()
     standard = {os.path.realpath(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
     real = os.path.realpath(folder)
-    if real in standard or os.path.dirname(real) in standard:  # the latter: lib-dynload
+    if real in standard or os.path.dirname(real) in standard:  # the second condition is for lib-dynload
         return True
     if os.path.basename(real) in ("site-packages", "dist-packages") or real.endswith(".zip"):
         return True
@@ -135,13 +151,20 @@ def _is_installation(folder: str) -> bool:
 
 
 def worker_path() -> list[str]:
-    """``sys.path`` without the caller's own folders: what a local worker may import from."""
-    return [folder for folder in sys.path if folder and _is_installation(folder)]
+    """Return ``sys.path`` without the caller's own folders: what a local worker may import from."""
+    return [folder for folder in sys.path if folder and _is_install_folder(folder)]
 
 
 @functools.lru_cache(maxsize=10_000)
 def _read(file: str, name: str, mtime_ns: int, size: int) -> tuple[bytes, frozenset[str]]:
-    """A module's source and what it imports. The time and size are there to notice that it was edited."""
+    """Return the source of a module and the names that it imports.
+
+    Args:
+        file: the file of the module.
+        name: the name of the module.
+        mtime_ns: when the file was last modified. It is in the cache's key, so an edited file is read again.
+        size: the file's size in bytes, for the same reason.
+    """
     import ast
 
     with open(file, "rb") as stream:
@@ -149,7 +172,7 @@ def _read(file: str, name: str, mtime_ns: int, size: int) -> tuple[bytes, frozen
     package = name if os.path.basename(file) == "__init__.py" else name.rpartition(".")[0]
     try:
         tree = ast.parse(text)
-    except SyntaxError:  # it travels as it is; importing it says what is wrong, as it would here
+    except SyntaxError:  # it is sent as it is: importing it on the worker reports the error, as it would here
         return text, frozenset()
     return text, frozenset(_imports(tree, package))
 
@@ -163,13 +186,13 @@ def _imports(tree: object, package: str) -> Iterator[str]:
             for alias in node.names:
                 yield from _with_parents(alias.name)
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node.module, node.level, package)
+            base = _absolute_name(node.module, node.level, package)
             if base:
                 yield from _with_parents(base)
                 yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
 
 
-def _absolute(module: str | None, level: int, package: str) -> str:
+def _absolute_name(module: str | None, level: int, package: str) -> str:
     if level == 0:
         return module or ""
     parts = package.split(".")
@@ -177,42 +200,43 @@ def _absolute(module: str | None, level: int, package: str) -> str:
     return ".".join([*kept, *([module] if module else [])])
 
 
-def _zip(sources: Iterable[Source]) -> bytes:
+def _zip(sources: Iterable[ModuleSource]) -> bytes:
     import json
     import zipfile
 
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        listing = {}
+        index = {}
         for source in sorted(sources):
             entry = zipfile.ZipInfo(source.name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, source.text)
-            listing[source.name] = [source.file, source.is_package]
-        archive.writestr(zipfile.ZipInfo(_FILES, _EPOCH), json.dumps(listing, sort_keys=True))
+            index[source.name] = [source.file, source.is_package]
+        archive.writestr(zipfile.ZipInfo(_INDEX, _EPOCH), json.dumps(index, sort_keys=True))
     return file.getvalue()
 
 
 def _extension_message(name: str, file: str) -> str:
     return (
-        f"the module {name!r} is compiled ({file}) and lies outside site-packages, so it cannot be sent "
-        "to workers as source. Build it into a wheel and install that; on Lambda, add it to the layer."
+        f"the module {name!r} is compiled ({file}) and is outside site-packages, so it cannot be sent to "
+        "workers as source. Build a wheel of it and install that where the workers run."
     )
 
 
-class Shipped:
-    """Finder and loader of the modules in one zip: the worker's side."""
+class BundleImporter:
+    """A finder and loader of the modules in a bundle. A worker puts it into ``sys.meta_path``."""
 
     def __init__(self, blob: bytes) -> None:
+        """Create an importer of the modules in the zip ``blob``."""
         import json
         import zipfile
 
         with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-            listing: dict[str, tuple[str, bool]] = json.loads(archive.read(_FILES))
+            index: dict[str, tuple[str, bool]] = json.loads(archive.read(_INDEX))
             self._sources = {
-                name: Source(name, file, is_package, archive.read(name))
-                for name, (file, is_package) in listing.items()
+                name: ModuleSource(name, file, is_package, archive.read(name))
+                for name, (file, is_package) in index.items()
             }
         self._namespaces = {
             parent
@@ -222,17 +246,17 @@ class Shipped:
         }
 
     def install(self) -> None:
-        """Put it before every other finder."""
+        """Put this importer before every other finder."""
         sys.meta_path.insert(0, self)
 
     def remove(self) -> None:
-        """Take it out again, with all that was imported through it."""
+        """Remove this importer, and the modules that were imported through it."""
         sys.meta_path.remove(self)
         for name in (*self._sources, *self._namespaces):
             sys.modules.pop(name, None)
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """The import protocol's finder."""
+        """Return the spec of a module of the bundle (finder of the import protocol)."""
         source = self._sources.get(name)
         if source is not None:
             spec = ModuleSpec(name, self, origin=source.file, is_package=source.is_package)  # type: ignore[arg-type]
@@ -243,24 +267,24 @@ class Shipped:
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """The import protocol's loader: an ordinary module."""
+        """Return None: an ordinary module object will do (loader of the import protocol)."""
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """The import protocol's loader: run the source under the file name it has at the caller's."""
+        """Run the source in the module's namespace (loader of the import protocol)."""
         exec(self.get_code(module.__name__), module.__dict__)
 
     def get_code(self, name: str) -> CodeType:
-        """Compiled, under the caller's file name."""
+        """Compile the source under the file name that it has on the caller's machine."""
         source = self._sources[name]
         return compile(source.text, source.file, "exec", dont_inherit=True)
 
     def get_source(self, name: str) -> str:
-        """For tracebacks (``linecache``)."""
+        """Return the source of a module. ``linecache`` asks for it when a traceback is printed."""
         from importlib.util import decode_source
 
         return decode_source(self._sources[name].text)
 
     def is_package(self, name: str) -> bool:
-        """For ``runpy`` and ``inspect``."""
+        """Return whether a module is a package. ``runpy`` and ``inspect`` ask for it."""
         return self._sources[name].is_package

@@ -1,14 +1,14 @@
-"""Objects to bytes and back: functions, items and values.
+"""Pickling of functions, items and values, and their unpickling.
 
-The function is pickled once a job by cloudpickle. Items and values are pickled one by one by
-plain pickle (protocol 5), and by cloudpickle only where that fails. Classes and functions that
-exist only by value (defined in a notebook, a script or a function) are written once, into the
-function's blob, as its *class table*; items and values refer to them by number: 77 bytes in place
-of 2,956 for a small dataclass. Since both sides resolve the number to the class they already have,
-an instance that comes back from a worker is an instance of the caller's own class.
+The function is pickled once per job by cloudpickle. Items and values are pickled one by one by plain pickle
+(protocol 5), and by cloudpickle only where that fails. Classes and functions that cannot be imported (they
+are defined in a notebook, a script or a function) are written once, into the blob of the function, as the
+*class table* of the job. Items and values refer to them by number, which takes about 110 bytes in place of
+about 3,000 for an instance of a small dataclass. Both processes resolve a number to the class that they have
+already, so an instance that comes back from a worker is an instance of the caller's own class.
 
-Buffers of at least ``OUT_OF_BAND`` bytes stay outside the stream, so that they can be sent and
-received without being copied into it.
+Buffers of at least ``OUT_OF_BAND_BYTES`` stay outside the stream (out of band, in the terms of pickle), so
+that they can be sent and received without being copied into it.
 """
 
 from __future__ import annotations
@@ -25,68 +25,79 @@ from typing import Any, NamedTuple
 
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
 from wrenlite.protocol import Buffer, Packed, Style
-from wrenlite.serialize.class_table import Names, resolving
+from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.context import unpickling_with
 
-OUT_OF_BAND = 64 * 1024
-"""Bytes. Below this a copy is cheaper than the bookkeeping of a buffer of its own."""
+OUT_OF_BAND_BYTES = 64 * 1024
+"""Copying a buffer smaller than this into the stream is cheaper than sending it separately."""
 
-_ATOMS = frozenset({int, float, str, bytes, bool, complex, type(None)})
-"""Types that refer to nothing else: these need no hooks."""
+_ATOMIC_TYPES = frozenset({int, float, str, bytes, bool, complex, type(None)})
+"""Instances of these types refer to nothing else, so pickling them needs no class table."""
 
 
 class Call(NamedTuple):
-    """What the function's blob holds, ready to be called."""
+    """A function with its fixed arguments: the content of a function's blob."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     style: Style
     table: Sequence[object] = ()
+    """The entries of the job's class table."""
 
 
 def unpack(packed: Packed, table: Sequence[object]) -> Any:
-    """The object that was packed. Raises whatever unpickling it raises."""
-    with resolving(table):
+    """Unpickle an object. Whatever its unpickling raises goes through.
+
+    Args:
+        packed: the pickled object.
+        table: the class table that it refers to.
+    """
+    with unpickling_with(table):
         return pickle.loads(packed.data, buffers=packed.buffers)
 
 
 class _PlainPickler(pickle.Pickler):
-    """Plain pickle with the class table."""
+    """Plain pickle, extended by the class table."""
 
-    def __init__(self, file: io.BytesIO, names: Names, keep: Callable[[pickle.PickleBuffer], bool]) -> None:
-        super().__init__(file, 5, buffer_callback=keep)
-        self._names = names
+    def __init__(
+        self, file: io.BytesIO, classes: ClassTable, buffer_callback: Callable[[pickle.PickleBuffer], bool]
+    ) -> None:
+        super().__init__(file, 5, buffer_callback=buffer_callback)
+        self._classes = classes
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type | types.FunctionType):
-            place = self._names.place(obj)
-            if place is None:
-                raise pickle.PicklingError("goes by value")
-            return place
+            reduction = self._classes.reduction_of(obj)
+            if reduction is None:
+                raise pickle.PicklingError("only cloudpickle writes classes and functions by value")
+            return reduction
         return NotImplemented
 
 
 class Packer:
-    """Packs the items of one job, or the values of one function."""
+    """Pickles the items of one job, or the values of one function."""
 
-    def __init__(self, names: Names, *, snapshot: bool) -> None:
-        """Args:
-        names: the class table to refer to.
-        snapshot: copy large buffers now. Items are copied, since the caller may change an array as
-            soon as ``map`` has returned; a value is not, since it is written before the next task runs.
+    def __init__(self, classes: ClassTable, *, snapshot: bool) -> None:
+        """Create a packer.
+
+        Args:
+            classes: the class table to refer to.
+            snapshot: copy large buffers at once. Items are copied, because the caller may change an array as
+                soon as ``map`` has returned. Values are not, because they are sent before the next task runs.
         """
-        self._names = names
+        self._classes = classes
         self._snapshot = snapshot
 
     def pack(self, obj: Any) -> Packed:
-        """Pickle one object. Raises whatever the pickling raises."""
-        if type(obj) in _ATOMS:
+        """Pickle one object. Whatever the pickling raises goes through."""
+        if type(obj) in _ATOMIC_TYPES:
             return Packed(pickle.dumps(obj, 5))
         try:
             packed = self._pack_with(_PlainPickler, obj)
-        except Exception:  # whatever plain pickle says, cloudpickle has the last word
+        except Exception:  # cloudpickle may succeed; if not, its error is the better one
             packed = None
-        # Plain pickle also takes names of __main__, which no other process can resolve.
+        # Plain pickle also writes names of __main__, which no other process can resolve.
         if packed is None or b"__main__" in packed.data:
             packed = self._pack_with(_cloud_pickler(), obj)
         return packed
@@ -94,71 +105,111 @@ class Packer:
     def _pack_with(self, pickler: Any, obj: Any) -> Packed:
         buffers: list[Buffer] = []
 
-        def keep(buffer: pickle.PickleBuffer) -> bool:
-            return not _keep_apart(buffer, buffers, copy=self._snapshot)
+        def stays_in_band(buffer: pickle.PickleBuffer) -> bool:
+            return not _take_out_of_band(buffer, buffers, copy=self._snapshot)
 
         file = io.BytesIO()
-        pickler(file, self._names, keep).dump(obj)
+        pickler(file, self._classes, stays_in_band).dump(obj)
         return Packed(file.getvalue(), tuple(buffers))
 
 
-def pack_items(data: Iterable[Any], names: Names) -> list[Packed]:
-    """Pickle every item. Raises ItemNotPicklable, which names the item."""
-    pack = Packer(names, snapshot=True).pack
+def pack_items(data: Iterable[Any], classes: ClassTable) -> list[Packed]:
+    """Pickle every item of a job.
+
+    Args:
+        data: the items.
+        classes: the job's class table.
+
+    Raises:
+        ItemNotPicklable: an item cannot be pickled; the message names it.
+    """
+    pack = Packer(classes, snapshot=True).pack
     packed = []
     for index, item in enumerate(data):
         try:
             packed.append(pack(item))
         except Exception as error:
-            raise ItemNotPicklable(explain(f"item {index}", item, error)) from error
+            raise ItemNotPicklable(not_picklable_message(f"item {index}", item, error)) from error
     return packed
 
 
 def pack_object(obj: object) -> tuple[Packed, set[str]]:
-    """Pickle an object that stands alone, with what it needs by value; and the modules that it imports.
+    """Pickle an object independently of any job, with the classes and functions that it needs.
 
-    Raises ItemNotPicklable, which names the culprit.
+    Args:
+        obj: any object.
+
+    Returns:
+        The pickled object, and the names of the modules that it needs.
+
+    Raises:
+        ItemNotPicklable: it cannot be pickled; the message names the part that is the reason.
     """
-    names = Names(grows=True)
+    classes = ClassTable(grows=True)
     buffers: list[Buffer] = []
 
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        return not _keep_apart(buffer, buffers, least=0)  # so that all arrays are read-only
+    def stays_in_band(buffer: pickle.PickleBuffer) -> bool:
+        return not _take_out_of_band(buffer, buffers, least_bytes=0)  # so all arrays arrive read-only
 
     file = io.BytesIO()
     try:
-        _cloud_pickler()(file, names, keep, owner=True).dump(obj)
+        _cloud_pickler()(file, classes, stays_in_band, defines_entries=True).dump(obj)
     except Exception as error:
-        raise ItemNotPicklable(explain(f"this {type(obj).__name__}", obj, error)) from error
-    return Packed(file.getvalue(), tuple(buffers)), names.modules
+        text = not_picklable_message(f"this {type(obj).__name__}", obj, error)
+        raise ItemNotPicklable(text) from error
+    return Packed(file.getvalue(), tuple(buffers)), classes.modules
 
 
-def _keep_apart(
-    buffer: pickle.PickleBuffer, buffers: list[Buffer], *, copy: bool = False, least: int = OUT_OF_BAND
+def _take_out_of_band(
+    buffer: pickle.PickleBuffer,
+    buffers: list[Buffer],
+    *,
+    copy: bool = False,
+    least_bytes: int = OUT_OF_BAND_BYTES,
 ) -> bool:
-    """Put a buffer beside the stream, where that pays."""
+    """Append a large buffer to the out-of-band buffers.
+
+    Args:
+        buffer: what an object offers to leave outside the stream.
+        buffers: the out-of-band buffers.
+        copy: append a copy.
+        least_bytes: a smaller buffer stays in the stream.
+
+    Returns:
+        Whether the buffer was appended.
+    """
     try:
         raw = buffer.raw()
-    except BufferError:  # in no order that can be sent as it lies
+    except BufferError:  # not contiguous: only a copy in the stream can be sent
         return False
-    if raw.nbytes < least:
+    if raw.nbytes < least_bytes:
         return False
     buffers.append(bytearray(raw) if copy else raw)
     return True
 
 
-def pack_call(call: Call, names: Names) -> bytes:
-    """Pickle a function with what it closes over, and the class table of its job after it.
+def _stays_in_band(_: pickle.PickleBuffer) -> bool:
+    """Keep every buffer in the stream."""
+    return True
 
-    Raises FunctionNotPicklable, which names the culprit.
+
+def pack_call(call: Call, classes: ClassTable) -> bytes:
+    """Pickle a function with what it closes over, followed by the class table of its job.
+
+    Args:
+        call: the function and its fixed arguments.
+        classes: the job's class table.
+
+    Raises:
+        FunctionNotPicklable: it cannot be pickled; the message names the part that is the reason.
     """
     file = io.BytesIO()
-    pickler = _cloud_pickler()(file, names, lambda _: True, owner=True)
+    pickler = _cloud_pickler()(file, classes, _stays_in_band, defines_entries=True)
     try:
         pickler.dump(tuple(call[:4]))
         written = 0
-        while written < len(names.table):  # what the entries refer to may lengthen the table
-            entries = tuple(names.table[written:])
+        while written < len(classes.entries):  # pickling entries may add further entries
+            entries = tuple(classes.entries[written:])
             written += len(entries)
             pickler.dump(entries)
         pickler.dump(())
@@ -166,12 +217,12 @@ def pack_call(call: Call, names: Names) -> bytes:
         whole = (call.function, call.args, call.kwargs)
         suspect = call.function if not (call.args or call.kwargs) else whole
         what = f"the function {function_name(call.function)}"
-        raise FunctionNotPicklable(explain(what, suspect, error)) from error
+        raise FunctionNotPicklable(not_picklable_message(what, suspect, error)) from error
     return file.getvalue()
 
 
 def unpack_call(blob: bytes) -> Call:
-    """What ``pack_call`` packed. Raises whatever importing and unpickling raises."""
+    """Unpickle what ``pack_call`` pickled. Whatever importing and unpickling raise goes through."""
     unpickler = pickle.Unpickler(io.BytesIO(blob))
     function, args, kwargs, style = unpickler.load()
     table: list[object] = []
@@ -181,13 +232,13 @@ def unpack_call(blob: bytes) -> Call:
 
 
 def largest_parts(call: Call) -> str:
-    """What takes the most room in a function that is too large to travel: three parts, with their sizes."""
+    """Return the three largest parts of a function's pickle with their sizes, as text for a message."""
     parts: dict[str, object] = {f"argument {number}": value for number, value in enumerate(call.args)}
     parts |= {f"{name}=": value for name, value in call.kwargs.items()}
     try:
         found = inspect.getclosurevars(call.function)
         parts |= {repr(name): value for name, value in {**found.globals, **found.nonlocals}.items()}
-    except TypeError:  # no Python function
+    except TypeError:  # not a Python function
         parts["itself"] = call.function
     sizes: dict[str, int] = {}
     for name, value in parts.items():
@@ -199,18 +250,24 @@ def largest_parts(call: Call) -> str:
 
 
 def function_name(function: Any) -> str:
-    """A short name for messages: ``ndvi``, ``<lambda>``, ``partial(ndvi)``."""
+    """Return a short name for messages: ``ndvi``, ``<lambda>``, ``partial(ndvi)``."""
     if isinstance(function, functools.partial):
         return f"partial({function_name(function.func)})"
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return str(name).rpartition("<locals>.")[2]
 
 
-def explain(what: str, obj: object, error: BaseException) -> str:
-    """A message for something that cannot be pickled, with the path to the culprit where it is found."""
-    where = find_culprit(obj)
-    mend = "Make it inside the function, or pass what it is made from."
-    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {mend}"
+def not_picklable_message(what: str, obj: object, error: BaseException) -> str:
+    """Return a message that says why an object cannot be pickled and what to do.
+
+    Args:
+        what: the name of the object for the message.
+        obj: the object.
+        error: the exception of its pickling.
+    """
+    where = find_unpicklable_part(obj)
+    fix = "Make it inside the function, or pass what it is made from."
+    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {fix}"
 
 
 def _cloud_pickler() -> Any:
@@ -219,17 +276,21 @@ def _cloud_pickler() -> Any:
     return CloudPickler
 
 
-_DEPTH = 12
-_WIDTH = 1_000
-"""Parts looked at on each level: enough for any object that somebody wrote, not for all data."""
+_SEARCH_DEPTH = 12
+_SEARCH_WIDTH = 1_000
+"""Levels, and parts per level, that are searched: enough for any object that a person wrote, but not for the
+elements of all data."""
 
 
-def find_culprit(obj: object) -> str:
-    """The path to the innermost part that cannot be pickled: `` at closure variable 'db'.lock (a lock)``."""
+def find_unpicklable_part(obj: object) -> str:
+    """Return the path to the innermost part that cannot be pickled, as text for a message.
+
+    For example `` at closure variable 'db'.lock (a lock)``; empty where no part is found.
+    """
     path = ""
-    for _ in range(_DEPTH):
-        for step, part in islice(_parts(obj), _WIDTH):
-            if not _pickles(part):
+    for _ in range(_SEARCH_DEPTH):
+        for step, part in islice(_parts(obj), _SEARCH_WIDTH):
+            if not _is_picklable(part):
                 path, obj = path + step, part
                 break
         else:
@@ -237,7 +298,7 @@ def find_culprit(obj: object) -> str:
     return f" at {path.strip('. ')} (a {type(obj).__qualname__})" if path else ""
 
 
-def _pickles(obj: object) -> bool:
+def _is_picklable(obj: object) -> bool:
     import cloudpickle
 
     try:
@@ -248,7 +309,7 @@ def _pickles(obj: object) -> bool:
 
 
 def _parts(obj: Any) -> Iterator[tuple[str, object]]:
-    """What an object is made of, each with the words that lead to it."""
+    """Yield the parts of an object, each with the text that leads to it in a path."""
     if isinstance(obj, dict):
         for key, value in obj.items():
             yield f"[{key!r}]", value
@@ -271,7 +332,7 @@ def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, obje
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield f" closure variable {name!r}", cell.cell_contents
-        except ValueError:  # not bound yet
+        except ValueError:  # the variable is not bound yet
             continue
     for name in function.__code__.co_names:
         if name in function.__globals__:

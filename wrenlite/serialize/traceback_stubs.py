@@ -1,8 +1,9 @@
-"""Real tracebacks made from frames that travelled, and none of wrenlite's own frames before them.
+"""Tracebacks rebuilt from the frames that a worker sent, without wrenlite's own frames.
 
-A traceback needs frames, and a frame needs code: for each level there is a stub that has the file, the
-lines and the names of the worker's code and does nothing. Whatever draws tracebacks (Python, IPython, pytest,
-pdb) takes the source lines of it from the caller's files and cells. No code of the user's runs.
+A traceback needs frames, and a frame needs code. So for each level there is a stub: code that does nothing,
+but has the file name, the lines and the names of the worker's code. Every tool that shows tracebacks (Python,
+IPython, pytest, pdb) reads the source lines from the caller's files and cells. No code of the user runs for
+this.
 """
 
 from __future__ import annotations
@@ -19,36 +20,39 @@ class Frame(NamedTuple):
 
     file: str
     function: str
-    qualified: str
-    """Its name with the names of what it is defined in."""
-    first: int
-    """Line on which the function begins; what shows the whole function needs it."""
+    qualified_name: str
+    """The name of the function, preceded by the names of the classes and functions that it is defined in."""
+    first_line: int
+    """The line on which the function begins. Tools that show the whole function need it."""
     line: int
     end_line: int
     column: int
     """Where on the line the failed expression begins; -1 where that is not known."""
     end_column: int
     source: str
-    """The line, indented; empty where the worker could not read it."""
+    """The text of the line with its indentation; empty where the worker could not read it."""
 
 
 _GLOBALS: dict[str, Any] = {"__name__": "wrenlite.worker.main"}
-"""Of all stubs: their mark."""
+"""The globals of all stubs. A frame with these globals is recognised as a stub."""
 
 
-def rebuild(frames: Sequence[Frame]) -> TracebackType | None:
-    """The traceback with these levels, outermost first."""
+def rebuild_traceback(frames: Sequence[Frame]) -> TracebackType | None:
+    """Return a traceback with these levels, the outermost first; None where there are none."""
     trace = None
     for frame in reversed(frames):
-        code = _stub(_honest(frame)._replace(source=""))
-        # A generator's frame hangs below no other: that of a call would keep the caller's variables alive.
+        code = _stub_code(_with_source_as_it_ran(frame)._replace(source=""))
+        # The frame of a generator has no outer frame. That of a call would keep the caller's variables alive.
         stub = FunctionType(code, _GLOBALS)().gi_frame
         trace = TracebackType(trace, stub, 0, frame.line)
     return trace
 
 
-def _honest(frame: Frame) -> Frame:
-    """The frame, under another file name where the caller's file does not have the line that failed."""
+def _with_source_as_it_ran(frame: Frame) -> Frame:
+    """Return the frame under another file name if the caller's file has another text on its line.
+
+    Under that name ``linecache`` holds the line that ran on the worker.
+    """
     if not frame.source:
         return frame
     linecache.checkcache(frame.file)
@@ -59,34 +63,40 @@ def _honest(frame: Frame) -> Frame:
     lines = list(known[2]) if known and len(known) > 1 else []
     lines += ["\n"] * (frame.line - len(lines))
     lines[frame.line - 1] = f"{frame.source}\n"
-    linecache.cache[name] = (sum(map(len, lines)), None, lines, name)  # None: looked up in no file
+    # The modification time is None, so that linecache does not look for a file of this name.
+    linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
     if frame.end_line == frame.line:
         return frame._replace(file=name)
-    return frame._replace(file=name, end_line=frame.line, column=-1, end_column=-1)  # the rest is not known
+    return frame._replace(file=name, end_line=frame.line, column=-1, end_column=-1)  # only one line is known
 
 
-def _waits() -> Iterator[None]:
+def _stub_generator() -> Iterator[None]:
     yield
 
 
 @lru_cache(512)
-def _stub(frame: Frame) -> CodeType:
-    """Code that stands for a frame's: of a generator that is not started, all at the failed expression."""
-    return _waits.__code__.replace(
+def _stub_code(frame: Frame) -> CodeType:
+    """Return the code of a generator all of whose instructions are located at the failed expression."""
+    return _stub_generator.__code__.replace(
         co_filename=frame.file,
         co_name=frame.function,
-        co_qualname=frame.qualified,
-        co_firstlineno=frame.first,
-        co_linetable=_locations(frame, len(_waits.__code__.co_code) // 2),
+        co_qualname=frame.qualified_name,
+        co_firstlineno=frame.first_line,
+        co_linetable=_location_table(frame, len(_stub_generator.__code__.co_code) // 2),
     )
 
 
-def _locations(frame: Frame, units: int) -> bytes:
-    """Locations of so many code units, in CPython's own form (``Objects/locations.md`` of its 3.11)."""
-    table, before = bytearray(), frame.first
-    for start in range(0, units, 8):  # an entry holds 8 of them
-        delta, before = frame.line - before, frame.line
-        form = 13 if frame.column < 0 else 14  # without columns, and with
+def _location_table(frame: Frame, units: int) -> bytes:
+    """Return the location table of a stub, in CPython's format (``Objects/locations.md`` of version 3.11).
+
+    Args:
+        frame: all code units are located at its failed expression.
+        units: the number of code units.
+    """
+    table, previous_line = bytearray(), frame.first_line
+    for start in range(0, units, 8):  # one entry covers at most 8 code units
+        delta, previous_line = frame.line - previous_line, frame.line
+        form = 13 if frame.column < 0 else 14  # 13: no columns; 14: the long form, with columns
         table.append(0x80 | form << 3 | min(8, units - start) - 1)
         table.extend(_varint(abs(delta) << 1 | (delta < 0)))
         if form == 14:
@@ -96,29 +106,33 @@ def _locations(frame: Frame, units: int) -> bytes:
 
 
 def _varint(number: int) -> Iterator[int]:
-    """Six bits a byte, the lowest first; the seventh says that more come."""
+    """Yield a number as bytes of six bits each, lowest bits first. The seventh bit: more bytes follow."""
     while number > 0x3F:
         yield 0x40 | number & 0x3F
         number >>= 6
     yield number
 
 
-def throw(error: BaseException) -> NoReturn:
-    """Raise a task's exception, with the frames of the task alone however often it was raised before."""
+def raise_task_error(error: BaseException) -> NoReturn:
+    """Raise the exception of a task, with a traceback of the task's frames only.
+
+    Frames that were added when the same exception was raised before are removed.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals is not _GLOBALS:
         trace = trace.tb_next
     try:
         raise error.with_traceback(trace)
     finally:
-        del error, trace  # or the traceback would hold this frame, which holds it
+        del error, trace  # otherwise the traceback would hold this frame, which would hold the traceback
 
 
-class _Unseen:
-    """Around what a user calls: where a task's exception passes, wrenlite's frames leave its traceback.
+class _HideOwnFrames:
+    """A context manager that removes wrenlite's frames from the traceback of a task's exception.
 
-    Raising again, which Python does when this returns, adds no entry for the function that it happens in: so
-    the caller's line is followed by the task's.
+    The functions that users call raise such exceptions inside of it. When ``__exit__`` returns, Python raises
+    the exception again, which adds no entry for the function that contains the ``with`` statement. So in the
+    traceback the caller's line is followed by the task's lines.
     """
 
     def __enter__(self) -> None:
@@ -127,14 +141,15 @@ class _Unseen:
     def __exit__(self, _: object, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is None or trace is None:
             return
-        if trace.tb_next is None or trace.tb_next.tb_frame.f_globals is _GLOBALS:  # another one was inside
+        if trace.tb_next is None or trace.tb_next.tb_frame.f_globals is _GLOBALS:  # an inner one did the work
             error.__traceback__ = trace.tb_next
         step: TracebackType | None = trace
         while step is not None:
-            if step.tb_frame.f_code is throw.__code__:
+            if step.tb_frame.f_code is raise_task_error.__code__:
                 error.__traceback__ = step.tb_next
                 return
             step = step.tb_next
 
 
-hide_own_frames = _Unseen()
+hide_own_frames = _HideOwnFrames()
+"""The only instance: it has no state."""

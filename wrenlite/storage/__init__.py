@@ -1,1 +1,9 @@
-"""Where blobs are stored: the ``Store`` seam, folders, and what jobs keep there."""
+"""Storage: the ``Store`` interface, stores in folders, and what jobs keep in a store.
+
+``base``      the ``Store`` interface, digests and keys
+``local``     stores in folders of this machine
+``uploads``   functions, module zips and objects that the client puts into a store
+``refs``      objects that are uploaded once and referred to by many tasks
+``results``   values that a store holds because they do not fit into a reply
+``lru``       a cache that drops its least recently used entries
+"""

@@ -1,4 +1,4 @@
-"""Where blobs live: the ``Store`` seam, and a folder that fulfils it."""
+"""The ``Store`` interface: blobs by key."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 from wrenlite.errors import IntegrityError, StoreError
 from wrenlite.protocol import Buffer
 
-TEMPORARY = ".put-"
-"""How names of files begin that are still being written: no key may have such a part."""
+TEMPORARY_PREFIX = ".put-"
+"""The names of files that are still being written begin with this. No part of a key may."""
 
 
 class Span(NamedTuple):
@@ -31,39 +31,71 @@ class Entry(NamedTuple):
 
 
 class Store(Protocol):
-    """Uploads by key. Keys are relative paths with ``/`` between parts."""
+    """Blobs by key. Keys are relative paths with ``/`` between parts."""
 
     def open(self) -> None:
-        """Get ready: what would make the first call slow. May be called again."""
+        """Do in advance what would make the first call slow. May be called again."""
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
-        """Write a blob, whole or not at all. False: ``if_absent``, and it was there already."""
+        """Write a blob, completely or not at all.
+
+        Args:
+            key: the key of the blob.
+            data: the blob.
+            if_absent: write only where there is no blob at that key.
+
+        Returns:
+            Whether the blob was written; False only with ``if_absent``.
+        """
 
     def get(self, key: str, span: Span | None = None) -> bytes:
-        """Read a blob or a part of it. Raises NotFound."""
+        """Read a blob or a part of it.
+
+        Args:
+            key: the key of the blob.
+            span: the part to read; None: all of it.
+
+        Raises:
+            NotFound: there is no blob at that key.
+        """
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
-        """The blobs whose keys start with ``prefix`` and come after ``after``, in the order of their keys."""
+        """Yield the blobs whose keys start with ``prefix`` and are greater than ``after``, ordered by key."""
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove blobs; those that are not there are not missed."""
+        """Delete blobs. Keys without a blob are ignored."""
 
 
 def digest(blob: Buffer) -> str:
-    """SHA-256 of a blob, hexadecimal."""
+    """Return the SHA-256 digest of a blob, hexadecimal."""
     return hashlib.sha256(blob).hexdigest()
 
 
-def get_verified(store: Store, key: str, wanted: str) -> bytes:
-    """Read a blob that must have that digest. Raises NotFound, IntegrityError, StoreError."""
+def get_verified(store: Store, key: str, expected_digest: str) -> bytes:
+    """Read a blob and check its digest.
+
+    Args:
+        store: the store of the blob.
+        key: the key of the blob.
+        expected_digest: the SHA-256 digest that the blob must have.
+
+    Raises:
+        NotFound: there is no blob at that key.
+        IntegrityError: the blob has another digest.
+        StoreError: the store cannot be read.
+    """
     blob = store.get(key)
-    if digest(blob) != wanted:
+    if digest(blob) != expected_digest:
         raise IntegrityError(f"the blob {key} was changed: it has the digest {digest(blob)}")
     return blob
 
 
 def check_key(key: str) -> None:
-    """Raises StoreError where this cannot be a key in every store."""
+    """Check that a key can be used in every store.
+
+    Raises:
+        StoreError: the key cannot be used.
+    """
     parts = key.split("/")
-    if not all(parts) or any(part in (".", "..") or part.startswith(TEMPORARY) for part in parts):
+    if not all(parts) or any(part in (".", "..") or part.startswith(TEMPORARY_PREFIX) for part in parts):
         raise StoreError(f"{key!r} is not a key: it must be a relative path without empty or dotted parts")

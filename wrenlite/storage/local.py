@@ -1,9 +1,8 @@
-"""Stores in a folder of this machine: one that stays, and one that goes with the program that made it."""
+"""Stores in folders of this machine: a permanent one, and one that is removed when its program ends."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import stat
@@ -15,43 +14,59 @@ from pathlib import Path
 from typing import IO
 
 from wrenlite.errors import NotFound, StoreError
-from wrenlite.storage.base import TEMPORARY, Entry, Span, check_key
+from wrenlite.storage.base import TEMPORARY_PREFIX, Entry, Span, check_key
 
-_PREFIX = "wrenlite-store-"
-_MEND = ". TMPDIR chooses another disk"
-_YOUNG_S = 60.0
-"""Seconds in which a store may be about to be locked by who just made it."""
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+_FOLDER_PREFIX = "wrenlite-store-"
+_TMPDIR_HINT = ". TMPDIR chooses another disk"
+_MINIMUM_AGE_S = 60.0
+"""A younger store is never removed by others: its maker may not have locked it yet."""
 
 
 class LocalStore:
     """A store in a folder, which several processes may use at once.
 
-    A blob is written to a temporary file beside its place and moved there by one system call, so that
-    no reader ever sees half a blob: ``os.link`` for ``if_absent`` (it fails where the name is taken),
-    ``os.replace`` otherwise.
+    A blob is written to a temporary file in the same folder and then moved to its name by one system call, so
+    that no reader ever sees an incomplete blob. The call is ``os.link`` for ``if_absent`` (it fails where the
+    name exists) and ``os.replace`` otherwise.
     """
 
-    def __init__(self, root: str | os.PathLike[str], mend: str = "") -> None:
-        """Args:
-        root: the folder; it is made when it is first written to.
-        mend: what to do where the folder cannot be used, for messages.
+    def __init__(self, root: str | os.PathLike[str], hint: str = "") -> None:
+        """Create a store.
+
+        Args:
+            root: the folder. It is created by the first write.
+            hint: what to do when the folder cannot be used; it ends the messages.
         """
         self.root = os.path.abspath(root)
-        self._mend = mend
+        self._hint = hint
 
     def __repr__(self) -> str:
         return f"LocalStore({self.root!r})"
 
     def open(self) -> None:
-        """Nothing to get ready."""
+        """Do nothing: a folder needs no preparation."""
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
-        """Write a blob. Raises StoreError where the folder cannot be written or the disk is full."""
+        """Write a blob, completely or not at all. Return whether it was written.
+
+        Args:
+            key: the key of the blob.
+            data: the blob.
+            if_absent: write only where there is no blob at that key.
+
+        Raises:
+            StoreError: the folder cannot be written to, or the disk is full.
+        """
         path = self._path(key)
         if if_absent and os.path.exists(path):
             return False
         folder = os.path.dirname(path)
-        temporary = os.path.join(folder, f"{TEMPORARY}{os.urandom(8).hex()}")
+        temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}")
         try:
             os.makedirs(folder, exist_ok=True)
             try:
@@ -59,7 +74,7 @@ class LocalStore:
                     file.write(data)
                 return self._move(temporary, path, if_absent)
             finally:
-                with contextlib.suppress(FileNotFoundError):  # os.replace took it away
+                with contextlib.suppress(FileNotFoundError):  # os.replace has moved it
                     os.unlink(temporary)
         except OSError as error:
             raise StoreError(self._message("write", key, error)) from error
@@ -75,7 +90,16 @@ class LocalStore:
         return True
 
     def get(self, key: str, span: Span | None = None) -> bytes:
-        """Read a blob or a part of it. Raises NotFound or StoreError."""
+        """Read a blob or a part of it.
+
+        Args:
+            key: the key of the blob.
+            span: the part to read; None: all of it.
+
+        Raises:
+            NotFound: there is no blob at that key.
+            StoreError: the blob cannot be read.
+        """
         try:
             with open(self._path(key), "rb") as file:
                 if span is None:
@@ -88,23 +112,30 @@ class LocalStore:
             raise StoreError(self._message("read", key, error)) from error
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
-        """The blobs under a prefix, in the order of their keys."""
+        """Yield the blobs whose keys start with ``prefix`` and are greater than ``after``, ordered by key."""
         found = []
         for folder, _, names in os.walk(self.root):
             base = os.path.relpath(folder, self.root).replace(os.sep, "/")
             for name in names:
                 key = name if base == "." else f"{base}/{name}"
-                if key.startswith(prefix) and key > after and not name.startswith(TEMPORARY):
+                if key.startswith(prefix) and key > after and not name.startswith(TEMPORARY_PREFIX):
                     found.append(key)
         for key in sorted(found):
             try:
-                stat = os.stat(self._path(key))
-            except FileNotFoundError:  # deleted meanwhile
+                state = os.stat(self._path(key))
+            except FileNotFoundError:  # another process has deleted it meanwhile
                 continue
-            yield Entry(key, stat.st_size, stat.st_mtime)
+            yield Entry(key, state.st_size, state.st_mtime)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove blobs. Raises StoreError where one cannot be removed."""
+        """Delete blobs. Keys without a blob are ignored.
+
+        Args:
+            keys: the keys of the blobs.
+
+        Raises:
+            StoreError: a blob cannot be deleted.
+        """
         for key in keys:
             try:
                 os.unlink(self._path(key))
@@ -119,22 +150,29 @@ class LocalStore:
 
     def _message(self, verb: str, key: str, error: OSError) -> str:
         reason = error.strerror or str(error)
-        return f"cannot {verb} {key!r} in the store {self.root}: {reason}{self._mend}"
+        return f"cannot {verb} {key!r} in the store {self.root}: {reason}{self._hint}"
 
 
 class TemporaryStore(LocalStore):
-    """A folder that goes with what uses it; what killed processes left is taken away by the next ones.
+    """A store in a new temporary folder, which is removed together with this object, or at exit.
 
-    A folder is in use as long as somebody holds the lock on the file ``lock`` in it. (Its name could hold
-    the process instead, but containers that share a temporary folder do not share process ids.)
+    A process that is killed cannot remove its folder. So each new store first removes the abandoned folders
+    of other processes. A folder is in use as long as a process holds the lock on the file ``lock`` in it.
+    (The folder could instead be named after the process, but containers that share a temporary folder do not
+    share process ids.) Systems without ``fcntl`` have no such locks. There a folder has no file ``lock``, and
+    no other process removes it.
     """
 
     def __init__(self) -> None:
+        """Create a store.
+
+        Raises:
+            StoreError: no temporary folder can be made.
+        """
         try:
-            _sweep(Path(tempfile.gettempdir()))
-            super().__init__(tempfile.mkdtemp(prefix=_PREFIX), _MEND)
-            self._lock = open(os.path.join(self.root, "lock"), "wb")  # noqa: SIM115  # held until removal
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _remove_abandoned_stores(Path(tempfile.gettempdir()))
+            super().__init__(tempfile.mkdtemp(prefix=_FOLDER_PREFIX), _TMPDIR_HINT)
+            self._lock = _lock_folder(self.root)
         except OSError as error:
             raise StoreError(
                 f"cannot make a temporary folder: {error}. TMPDIR chooses another place"
@@ -143,30 +181,43 @@ class TemporaryStore(LocalStore):
         self._finalizer = weakref.finalize(self, _remove, self.root, self._lock, self._owner)
 
     def outlive_exit(self) -> None:
-        """At exit, stay until ``remove``: the jobs that are still open then may need it."""
+        """Keep the folder at exit until ``remove`` is called: jobs that still run then may need it."""
         self._finalizer.atexit = False
 
     def remove(self) -> None:
-        """Remove the folder with what is in it."""
+        """Remove the folder and its content."""
         _remove(self.root, self._lock, self._owner)
 
     def __reduce__(self) -> tuple[type[LocalStore], tuple[str, str]]:
-        return LocalStore, (self.root, _MEND)  # a worker reads it, and removes nothing
+        return LocalStore, (self.root, _TMPDIR_HINT)  # a worker uses the folder but never removes it
 
 
-def _sweep(parent: Path) -> None:
+def _lock_folder(root: str) -> IO[bytes] | None:
+    """Mark a folder as in use until the returned file is closed. Return None if the system has no locks."""
+    if fcntl is None:
+        return None
+    lock = open(os.path.join(root, "lock"), "wb")  # noqa: SIM115  # stays open as long as the folder exists
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _remove_abandoned_stores(parent: Path) -> None:
+    """Remove the temporary stores of this user in a folder whose locks nobody holds."""
+    if fcntl is None:
+        return
     now = time.time()
-    for lock in parent.glob(f"{_PREFIX}*/lock"):
-        with contextlib.suppress(OSError):  # in use, or being swept by another
+    for lock in parent.glob(f"{_FOLDER_PREFIX}*/lock"):
+        with contextlib.suppress(OSError):  # in use, or another process is removing it
             state = lock.lstat()
-            mine = state.st_uid == os.getuid() and stat.S_ISREG(state.st_mode) and not state.st_size
-            if mine and now - state.st_mtime > _YOUNG_S:
+            own = state.st_uid == os.getuid() and stat.S_ISREG(state.st_mode) and not state.st_size
+            if own and now - state.st_mtime > _MINIMUM_AGE_S:
                 with lock.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(lock.parent, ignore_errors=True)
 
 
-def _remove(root: str, lock: IO[bytes], owner: int) -> None:
+def _remove(root: str, lock: IO[bytes] | None, owner: int) -> None:
     if os.getpid() == owner:
         shutil.rmtree(root, ignore_errors=True)
-        lock.close()
+        if lock is not None:
+            lock.close()

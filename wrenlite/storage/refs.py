@@ -1,37 +1,32 @@
-"""Objects that are uploaded once and referred to by many tasks: ``executor.put(obj)`` gives a ``Ref``.
+"""Objects that are uploaded once and referred to by many tasks: ``executor.put(obj)`` returns a ``Ref``.
 
-A ``Ref`` may be part of any argument, at any depth, or be closed over. On the worker the object itself
-stands in its place: unpickling a ``Ref`` there fetches the object, once a worker. Anywhere else a ``Ref``
+A ``Ref`` may be part of any argument, at any depth, or be closed over. When a worker unpickles a ``Ref``, it
+fetches the object, once per worker, and the task gets the object itself. In any other process a ``Ref``
 unpickles as a ``Ref``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import pickle
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from wrenlite.errors import NotFound
 from wrenlite.protocol import ref_key
 from wrenlite.serialize import framing
+from wrenlite.serialize.context import context
 from wrenlite.serialize.pickling import pack_object
-from wrenlite.storage.base import (
-    Store,
-    digest,
-    get_verified,
-)
+from wrenlite.storage.base import Store, digest, get_verified
+from wrenlite.storage.lru import LruCache
 
-_in_use = threading.local()
+_ABSENT = object()
 
 
 class Ref:
     """An object in the store. Pass it in place of the object; tasks get the object.
 
-    The tasks of one worker share one object, so they must not change it: what one puts into a list or a dict
-    of it, others find there. Arrays in it are read-only.
+    The tasks of one worker share one object, so they must not change it: what one task puts into a list or a
+    dict, the next tasks find there. Arrays in the object are read-only.
     """
 
     __slots__ = ("digest", "size")
@@ -47,77 +42,80 @@ class Ref:
         return _resolve, (self.digest, self.size)
 
 
-class Parcel(NamedTuple):
-    """An object on its way into the store."""
+class PackedObject(NamedTuple):
+    """A pickled object that is to be uploaded."""
 
     ref: Ref
     blob: bytes
     modules: frozenset[str]
-    """What its unpickling imports."""
+    """Names of the modules that unpickling it imports."""
 
 
-def pack(obj: object) -> Parcel:
-    """Pickle an object to be referred to. Raises ItemNotPicklable."""
+def pack(obj: object) -> PackedObject:
+    """Pickle an object that tasks will refer to.
+
+    Args:
+        obj: any object.
+
+    Raises:
+        ItemNotPicklable: it cannot be pickled.
+    """
     packed, modules = pack_object(obj)
-    blob = framing.join(framing.frame(framing.portable(packed)))
-    return Parcel(Ref(digest(blob), len(blob)), blob, frozenset(modules))
+    blob = framing.join(framing.frame(framing.to_wire(packed)))
+    return PackedObject(Ref(digest(blob), len(blob)), blob, frozenset(modules))
 
 
-class Objects:
-    """A worker's objects, fetched when they are first needed."""
+class ObjectCache:
+    """The objects behind refs on one worker, fetched when a task first needs them."""
 
-    def __init__(self, store: Store, most_bytes: int, let_go: Callable[[], None]) -> None:
-        """Args:
-        store: where they lie.
-        most_bytes: how much of them is kept, the ones used last; one at least.
-        let_go: called when some have to go, for whoever else may hold them.
+    def __init__(self, store: Store, limit_bytes: int, on_eviction: Callable[[], None]) -> None:
+        """Create an empty cache.
+
+        Args:
+            store: the store of the objects.
+            limit_bytes: the most bytes of pickles whose objects are kept. A single larger object is kept too.
+            on_eviction: called when objects are dropped to make room, to drop other references to them.
         """
         self.store = store
-        self._most_bytes = most_bytes
-        self._let_go = let_go
-        self._kept: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+        self._objects: LruCache[str, Any] = LruCache(limit_bytes)
+        self._on_eviction = on_eviction
 
-    @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
-        """What this thread unpickles meanwhile has these in the place of its refs."""
-        before = getattr(_in_use, "objects", None)
-        _in_use.objects = self
+    def get(self, digest: str, size: int) -> Any:
+        """Return an object, which is fetched where it is not in the cache.
+
+        Args:
+            digest: the SHA-256 digest of its pickle.
+            size: the size of its pickle in bytes.
+
+        Raises:
+            NotFound: the object is not in the store.
+            IntegrityError: the stored object has another digest.
+        """
+        obj = self._objects.get(digest, _ABSENT)
+        if obj is _ABSENT:
+            if self._objects.make_room(size):
+                self._on_eviction()
+            obj = self._fetch(digest)
+            self._objects.put(digest, obj, size)
+        return obj
+
+    def _fetch(self, digest: str) -> Any:
         try:
-            yield
-        finally:
-            _in_use.objects = before
-
-    def get(self, wanted: str, size: int) -> Any:
-        """The object with that digest and size. Raises NotFound, IntegrityError."""
-        if wanted not in self._kept:
-            self._make_room(size)
-            self._kept[wanted] = self._fetch(wanted), size
-        self._kept.move_to_end(wanted)
-        return self._kept[wanted][0]
-
-    def _make_room(self, size: int) -> None:
-        held = sum(other for _, other in self._kept.values())
-        if self._kept and held + size > self._most_bytes:
-            self._let_go()
-        while self._kept and held + size > self._most_bytes:
-            _, (_, freed) = self._kept.popitem(last=False)
-            held -= freed
-
-    def _fetch(self, wanted: str) -> Any:
-        try:
-            blob = get_verified(self.store, ref_key(wanted), wanted)
+            blob = get_verified(self.store, ref_key(digest), digest)
         except NotFound as error:
             raise NotFound(f"{error}: the object of this Ref has expired; executor.put() it again") from None
         data, buffers = framing.parse(blob)
         return pickle.loads(data, buffers=buffers)
 
 
-def store_in_use() -> Store:
-    """The store of the worker that this thread is running a task of."""
-    objects: Objects = _in_use.objects
+def current_store() -> Store:
+    """Return the store of the worker that runs a task in this thread."""
+    objects = context.objects
+    assert isinstance(objects, ObjectCache), "only a worker's runner calls tasks"
     return objects.store
 
 
 def _resolve(digest: str, size: int) -> Any:
-    objects: Objects | None = getattr(_in_use, "objects", None)
+    """Unpickle a ``Ref``: as the object on a worker, otherwise as itself."""
+    objects = context.objects
     return Ref(digest, size) if objects is None else objects.get(digest, size)

@@ -1,4 +1,4 @@
-"""Values that did not fit into a reply, fetched from the store when somebody asks for them."""
+"""Values that did not fit into a reply: the client fetches them from the store when they are needed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _THREADS = 16
-AHEAD = 2 * _THREADS
-"""Values that are fetched before they are taken: what is held in memory beside what was taken."""
-_AHEAD_BYTES = 64 << 20
-"""And so much of them, one at least."""
+PREFETCH_VALUES = 2 * _THREADS
+"""The most values that are fetched before they are needed: they take memory beside the values in use."""
+_PREFETCH_BYTES = 64 << 20
+"""The most bytes of such values; a single larger one is fetched too."""
 
 
-def fetch(store: Store, packed: Packed | Stored, task: str) -> Packed:
-    """A value itself. Raises NotFound, IntegrityError, StoreError where it lies in the store.
+def fetch_value(store: Store, packed: Packed | Stored, task: str) -> Packed:
+    """Return a pickled value, which is fetched where the store holds it.
 
     Args:
-        store: where values lie that did not fit.
-        packed: of an outcome.
-        task: its name, for messages.
+        store: holds the values that did not fit into a reply.
+        packed: the value of an outcome.
+        task: the name of the task for messages.
+
+    Raises:
+        NotFound: the value is not in the store.
+        IntegrityError: the stored value has another digest.
+        StoreError: the store cannot be read.
     """
     if isinstance(packed, Packed):
         return packed
@@ -42,88 +47,98 @@ def fetch(store: Store, packed: Packed | Stored, task: str) -> Packed:
     return Packed(data, buffers)
 
 
-def fetch_all(
+def fetch_values(
     store: Store, values: Sequence[Packed | Stored], name: Callable[[int], str]
 ) -> Generator[Packed | WrenliteError, None, None]:
-    """These values, in their order, or why one cannot be had; several are fetched at a time.
+    """Yield values in their order. Several are fetched at a time.
 
     Args:
-        store: where values lie that did not fit.
-        values: of outcomes.
-        name: of the task whose value stands at a place, for messages.
+        store: holds the values that did not fit into a reply.
+        values: the values of outcomes.
+        name: returns the name of the task whose value has this position, for messages.
+
+    Yields:
+        Each value, or the error of its fetching.
     """
 
-    def one(place: int) -> Packed | WrenliteError:
+    def fetch(position: int) -> Packed | WrenliteError:
         try:
-            return fetch(store, values[place], name(place))
+            return fetch_value(store, values[position], name(position))
         except WrenliteError as error:
             return error
 
     if sum(isinstance(value, Stored) for value in values) < 2:
-        yield from map(one, range(len(values)))
+        yield from map(fetch, range(len(values)))
         return
     from concurrent.futures import ThreadPoolExecutor
 
     threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")
     try:
-        ahead: deque[tuple[Future[Packed | WrenliteError], int]] = deque()
-        held = 0
-        for place, value in enumerate(values):
+        pending: deque[tuple[Future[Packed | WrenliteError], int]] = deque()
+        pending_bytes = 0
+        for position, value in enumerate(values):
             size = value.size
-            while ahead and (len(ahead) >= AHEAD or held + size > _AHEAD_BYTES):
-                future, gone = ahead.popleft()
-                held -= gone
+            while pending and (len(pending) >= PREFETCH_VALUES or pending_bytes + size > _PREFETCH_BYTES):
+                future, fetched_bytes = pending.popleft()
+                pending_bytes -= fetched_bytes
                 yield future.result()
                 del future
-            ahead.append((threads.submit(one, place), size))
-            held += size
-        while ahead:
-            yield ahead.popleft()[0].result()
+            pending.append((threads.submit(fetch, position), size))
+            pending_bytes += size
+        while pending:
+            yield pending.popleft()[0].result()
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def read_ahead(
+def prefetch_values(
     store: Store,
     outcomes: MutableSequence[Outcome | None],
     order: Iterator[int],
     upcoming: Callable[[int], Sequence[int]],
     name: Callable[[int], str],
 ) -> Iterator[int]:
-    """Pass tasks on, with their outcomes fetched; those of the ones to come are fetched meanwhile.
+    """Yield tasks once their values are fetched. Meanwhile the values of the next tasks are fetched.
 
     Args:
-        store: where values lie that did not fit.
-        outcomes: of the tasks, by their numbers; what was fetched takes its place in it.
-        order: tasks that have ended, in the order in which they are wanted.
-        upcoming: at that place of the order, the next tasks, whether they have ended or not.
-        name: of a task, for messages.
+        store: holds the values that did not fit into a reply.
+        outcomes: the outcomes of all tasks, by task number. A fetched value takes its place in its outcome.
+        order: the tasks, in the order in which they are needed; each has ended when it is given.
+        upcoming: returns the tasks that follow a position of ``order``, whether they have ended or not.
+        name: returns the name of a task for messages.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    def bring(outcome: Outcome) -> None:
-        with contextlib.suppress(WrenliteError):  # whoever asks for it will hear
-            found = fetch(store, outcome.packed, name(outcome.task))
-            outcomes[outcome.task] = outcome._replace(packed=found)
+    def fetch(outcome: Outcome) -> None:
+        with contextlib.suppress(WrenliteError):  # whoever needs the value fetches again and gets the error
+            packed = fetch_value(store, outcome.packed, name(outcome.task))
+            outcomes[outcome.task] = outcome._replace(packed=packed)
 
-    threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")  # starts none before it has something to do
-    asked: dict[int, Future[None]] = {}
+    threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")  # starts no thread before the first submit
+    started: dict[int, Future[None]] = {}
     try:
-        for place, task in enumerate(order):
+        for position, task in enumerate(order):
             outcome = outcomes[task]
-            if task in asked or (outcome is not None and isinstance(outcome.packed, Stored)):
-                for near in (task, *upcoming(place)):
+            if task in started or (outcome is not None and isinstance(outcome.packed, Stored)):
+                for near in (task, *upcoming(position)):
                     outcome = outcomes[near]
-                    if outcome is not None and isinstance(outcome.packed, Stored) and near not in asked:
-                        asked[near] = threads.submit(bring, outcome)
-                asked[task].result()
+                    if outcome is not None and isinstance(outcome.packed, Stored) and near not in started:
+                        started[near] = threads.submit(fetch, outcome)
+                started[task].result()
             yield task
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def beside_the_loop(call: Callable[[], _T], outcomes: Iterable[Outcome | None]) -> _T:
-    """Call it, in a thread where values of these outcomes have to be fetched from the store."""
+async def call_without_blocking(call: Callable[[], _T], outcomes: Iterable[Outcome | None]) -> _T:
+    """Call a function that unpickles values. It is called in a thread if it fetches some from the store.
+
+    Otherwise the fetching would block the event loop.
+
+    Args:
+        call: the function.
+        outcomes: the outcomes whose values it unpickles.
+    """
     if not any(outcome is not None and isinstance(outcome.packed, Stored) for outcome in outcomes):
         return call()
     import asyncio

@@ -1,4 +1,4 @@
-"""Keeps what jobs need in the store: functions, zips of modules, and objects that are referred to."""
+"""What the client uploads for its jobs: functions, zips of modules, and objects that tasks refer to."""
 
 from __future__ import annotations
 
@@ -13,86 +13,121 @@ from collections.abc import Iterable
 from wrenlite.errors import StoreError
 from wrenlite.protocol import code_key, ref_key, values_prefix
 from wrenlite.storage.base import Store, digest
-from wrenlite.storage.refs import Parcel
+from wrenlite.storage.refs import PackedObject
 
 _log = logging.getLogger("wrenlite")
 
-_LARGE = 1 << 20
-"""Bytes. Smaller blobs stay as long as the store: the next job with the same function finds its own there."""
+_LARGE_BYTES = 1 << 20
+"""Smaller blobs stay as long as the store, so that the next job with the same function finds it there."""
 
 
 class Uploads:
-    """Functions and module zips by their digest, counted by the jobs that hold them."""
+    """The blobs that one client has uploaded to a store.
+
+    Functions and module zips are known by their digests, and counted by the jobs that use them.
+    """
 
     def __init__(self, store: Store, *, own: bool) -> None:
-        """Args:
-        store: where they go.
-        own: nobody else uses the store, so that large blobs can go once no open job needs them.
+        """Create a record of uploads.
+
+        Args:
+            store: the blobs go there.
+            own: nobody else uses the store, so large blobs can be deleted once no open job needs them.
         """
         self._store = store
         self._own = own
         self._lock = threading.Lock()
-        self._holders: Counter[str] = Counter()
-        self._held: dict[str, bytes] = {}
-        self._there: set[str] = set()
-        self._unheld: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._job_counts: Counter[str] = Counter()
+        self._used: dict[str, bytes] = {}
+        self._uploaded: set[str] = set()
+        self._unreachable_jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    def hold(self, blob: bytes) -> str:
-        """Put a blob, unless it was put before; returns its digest. Raises StoreError, BackendError."""
+    def acquire(self, blob: bytes) -> str:
+        """Upload a blob for a job, unless it was uploaded before. Return its digest.
+
+        Args:
+            blob: a pickled function or a zip of modules. ``release`` ends its use by the job.
+
+        Raises:
+            StoreError: it cannot be stored.
+            BackendError: the store cannot be used.
+        """
         name = digest(blob)
         with self._lock:
-            there = name in self._there
-        if not there:  # without the lock: it may take its time, and two that do the same do no harm
+            uploaded = name in self._uploaded
+        if not uploaded:  # without the lock: it may be slow, and a second upload of the same blob is harmless
             self._store.put(code_key(name), blob, if_absent=True)
         with self._lock:
-            self._there.add(name)
-            self._holders[name] += 1
-            self._held[name] = blob
+            self._uploaded.add(name)
+            self._job_counts[name] += 1
+            self._used[name] = blob
         return name
 
-    def restore(self, names: Iterable[str]) -> None:
-        """Put held blobs again that are gone from the store. Raises StoreError, BackendError."""
-        for name in names:
+    def upload_again(self, digests: Iterable[str]) -> None:
+        """Upload blobs that jobs use and that are missing in the store.
+
+        Args:
+            digests: the digests of the blobs.
+
+        Raises:
+            StoreError: a blob cannot be stored.
+            BackendError: the store cannot be used.
+        """
+        for name in digests:
             with self._lock:
-                blob = self._held.get(name)
+                blob = self._used.get(name)
             if blob is not None:
                 self._store.put(code_key(name), blob, if_absent=True)
 
-    def release(self, names: Iterable[str]) -> None:
-        """A job that held these has ended."""
+    def release(self, digests: Iterable[str]) -> None:
+        """End the use of blobs by one job. From an own store, large blobs without a job are deleted."""
         with self._lock:
-            for name in names:
-                self._holders[name] -= 1
-                if not self._holders[name]:
-                    del self._holders[name]
-                    self._forget(name, self._held.pop(name))
+            for name in digests:
+                self._job_counts[name] -= 1
+                if not self._job_counts[name]:
+                    del self._job_counts[name]
+                    self._delete_if_large(name, self._used.pop(name))
 
-    def put(self, parcel: Parcel) -> None:
-        """Put an object that tasks will refer to, unless it is there. Raises StoreError, BackendError."""
-        key = ref_key(parcel.ref.digest)
+    def upload_object(self, packed: PackedObject) -> None:
+        """Upload an object that tasks will refer to, unless the store holds it.
+
+        Args:
+            packed: the pickled object.
+
+        Raises:
+            StoreError: it cannot be stored.
+            BackendError: the store cannot be used.
+        """
+        key = ref_key(packed.ref.digest)
         if next(iter(self._store.list(key)), None) is None:
-            self._store.put(key, parcel.blob, if_absent=True)
+            self._store.put(key, packed.blob, if_absent=True)
 
-    def let_go_with(self, holder: object, job: str) -> None:
-        """Once nobody has this object, the next sweep takes the values of the job with that id away."""
+    def delete_values_after(self, holder: object, job: str) -> None:
+        """Mark the stored values of a job for deletion once an object is no longer referenced.
+
+        Args:
+            holder: the object through which the values can be reached.
+            job: the id of the job.
+        """
         if self._own:
-            finalizer = weakref.finalize(holder, self._unheld.put, job)  # in whatever thread, at any time
+            # The finalizer runs in any thread and at any time, so it only leaves the job's id.
+            finalizer = weakref.finalize(holder, self._unreachable_jobs.put, job)
             finalizer.atexit = False
 
-    def sweep(self) -> None:
-        """Delete values that nobody can ask for any more."""
+    def delete_unreachable_values(self) -> None:
+        """Delete the stored values of jobs that are no longer referenced."""
         while True:
             try:
-                job = self._unheld.get_nowait()
+                job = self._unreachable_jobs.get_nowait()
             except queue.Empty:
                 return
-            with contextlib.suppress(StoreError):  # they go with the store, then
+            with contextlib.suppress(StoreError):  # the values are then deleted together with the store
                 self._store.delete([entry.key for entry in self._store.list(values_prefix(job))])
 
-    def _forget(self, name: str, blob: bytes) -> None:
-        if self._own and len(blob) >= _LARGE:
-            self._there.discard(name)
+    def _delete_if_large(self, name: str, blob: bytes) -> None:
+        if self._own and len(blob) >= _LARGE_BYTES:
+            self._uploaded.discard(name)
             try:
                 self._store.delete([code_key(name)])
-            except StoreError as error:  # it goes with the store, then
+            except StoreError as error:  # the blob is then deleted together with the store
                 _log.debug("%s", error)

@@ -1,7 +1,8 @@
-"""The holder's side of a worker: starts it, feeds it, watches the time, and notices its death.
+"""The parent's side of a worker: starts it, sends requests, enforces time limits, and explains its end.
 
-A local slot holds a worker, and so does the Lambda handler. A ``WorkerProcess`` serves one request at a time,
-in whichever thread calls ``run``; only ``kill`` may be called from another.
+Every slot of the local backend has a worker, and so has the handler in a cloud sandbox. A ``WorkerProcess``
+runs one request at a time, in whichever thread calls ``run``. Only ``kill`` may be called from another thread
+meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +30,18 @@ from wrenlite.errors import (
     WorkerDied,
     WorkerStartError,
 )
-from wrenlite.protocol import PROTOCOL, Cause, Died, Ended, Outcome, Refused, Request, Usage
+from wrenlite.protocol import (
+    HINTS,
+    PROTOCOL,
+    Cause,
+    Died,
+    Ended,
+    Hints,
+    Outcome,
+    Refused,
+    Request,
+    Usage,
+)
 from wrenlite.serialize import framing
 from wrenlite.storage.base import Store
 from wrenlite.worker.main import (
@@ -39,22 +51,23 @@ from wrenlite.worker.main import (
     READY,
     Hello,
     peak_bytes,
-    read_bounded,
+    read_shortened,
 )
 
 _START_S = 60.0
 """Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts."""
-_LOOK_S = 0.5
-"""Seconds between looks at a worker that says nothing: it may have been stopped (SIGSTOP)."""
-_LEAVE_S = 1.0
-"""Seconds that a worker whose pipe has closed may take to end by itself, so that its exit code is its own."""
+_CHECK_INTERVAL_S = 0.5
+"""Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP)."""
+_EXIT_S = 1.0
+"""Seconds that a worker whose pipe has closed gets to exit by itself, so that its exit code is its own."""
 
-_MANY = 32
+_MANY_TASKS = 32
 _GATHER_S = 0.0005
-"""With so many tasks of a batch to come, they are short: let outcomes gather, rather than wake for each."""
+"""A batch of which more than ``_MANY_TASKS`` tasks are left has short tasks. So their outcomes are gathered
+for ``_GATHER_S`` seconds, rather than read one by one."""
 
 _PIPE_BYTES = 1 << 20
-"""What the pipe of the replies holds: fewer turns between worker and holder while a large value passes."""
+"""Capacity of the pipe of replies. A large value then takes fewer switches between worker and parent."""
 
 _BOOT = """
 import sys
@@ -65,39 +78,44 @@ wrenlite.worker.main.main()
 """
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(wrenlite.__file__)))
 
-_live_ends: set[int] = set()
-"""Our ends of the pipes: a forked child must let go of them, or the workers would outlive us."""
+_open_pipe_ends: set[int] = set()
+"""The ends of the pipes to all workers in this process. A forked child must close its copies of them;
+otherwise the workers would outlive this process."""
 
 
 def _close_in_child() -> None:
-    for fd in _live_ends:
+    for fd in _open_pipe_ends:
         with contextlib.suppress(OSError):
             os.close(fd)
-    _live_ends.clear()
+    _open_pipe_ends.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_in_child)
 
 
-class _WorkerGone(Exception):
-    """The worker ended, or was made to; holds the error for the task that was running, if known already."""
+class _WorkerEnded(Exception):
+    """The worker has ended or must be killed.
+
+    Holds the error for the task that was running, or None where the exit status of the worker tells it.
+    """
 
     def __init__(self, error: TaskError | BackendError | None = None) -> None:
         self.error = error
 
 
-class _OutOfTime(_WorkerGone):
-    """It was made to end because the batch as a whole took too long."""
+class _BatchTimeout(_WorkerEnded):
+    """The worker must be killed because the whole batch took too long."""
 
 
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-"""Where glibc's own adjustment ends, once a process has freed an array of 32 MB: smaller ones are made of
-memory that others left. Until then they are mapped and cleared anew: a tenth of what numeric tasks take."""
+_MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""The values that glibc itself arrives at once a process has freed an array of 32 MB. With them, arrays below
+that size reuse freed memory. With glibc's initial values such arrays are mapped and cleared anew each time,
+which takes a tenth of the time of numeric tasks."""
 
 
 class WorkerProcess:
-    """A worker process and what its holder knows of it."""
+    """A worker process, seen from its parent."""
 
     def __init__(
         self,
@@ -106,101 +124,115 @@ class WorkerProcess:
         memory_limit: int | None,
         env: Mapping[str, str],
         folder: str | None = None,
+        *,
+        hints: Hints = HINTS,
     ) -> None:
-        """Start the process. Raises WorkerStartError where the system will not.
+        """Start the process.
 
         Args:
-            store: where it finds the code.
+            store: holds the code of jobs.
             path: its ``sys.path``.
-            memory_limit: bytes of memory it may hold (Linux).
-            env: its environment.
+            memory_limit: the most bytes of memory that it may hold (Linux).
+            env: its environment variables.
             folder: its working folder.
+            hints: what messages advise when memory, time or a package is missing.
+
+        Raises:
+            WorkerStartError: the operating system cannot start it.
         """
         self.modules: str | None = None
+        """The digest of the local modules that it has installed."""
         self._ready = False
         self._cold = True
         self._reaped = False
         self._reaping = threading.Lock()
         self._peak_bytes = 0
         self._inherited_bytes = 0
-        self._within_s = self._end = float("inf")
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
-        fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)  # so that it can be cut while it is written
+        self._time_limit_s = self._deadline = float("inf")
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # stays open as long as the worker lives
+        # Each write goes to the end of the file, also after the worker has truncated it.
+        fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
         life, self._life = os.pipe()
-        _live_ends.add(self._life)
+        self._process = self._start(life, env, folder)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
+        _open_pipe_ends.update((self._requests, self._replies, self._life))
+        os.set_blocking(self._requests, False)
+        with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
+            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._reader = framing.Reader(self._replies)
+        hello = Hello(list(path), store, memory_limit, life, hints)
+        self._hello_frame = framing.frame(hello)
+        self._memory_limit = memory_limit
+        self._hints = hints
+
+    def _start(self, life: int, env: Mapping[str, str], folder: str | None) -> subprocess.Popen[bytes]:
+        """Start the process, and close the worker's end of the life pipe in this one."""
+        _open_pipe_ends.add(self._life)
         try:
-            self._process = self._start(life, env, folder)
+            return subprocess.Popen(
+                [sys.executable or "python3", "-P", "-c", _BOOT, _ROOT],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._output,
+                bufsize=0,
+                pass_fds=[life],
+                start_new_session=True,
+                env={**_MALLOC_ENV, **env},
+                cwd=folder,
+            )
         except OSError as error:
-            _live_ends.discard(self._life)
+            _open_pipe_ends.discard(self._life)
             os.close(self._life)
             self._output.close()
             raise WorkerStartError(f"cannot start {sys.executable!r}: {error}") from error
         finally:
             os.close(life)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
-        _live_ends.update((self._requests, self._replies, self._life))
-        os.set_blocking(self._requests, False)
-        with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
-            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        self._reader = framing.Reader(self._replies)
-        hello = Hello(list(path), store, memory_limit, life)
-        self._greeting = framing.frame(hello)
-        self._memory_limit = memory_limit
-
-    def _start(self, life: int, env: Mapping[str, str], folder: str | None) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable or "python3", "-P", "-c", _BOOT, _ROOT],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._output,
-            bufsize=0,
-            pass_fds=[life],
-            start_new_session=True,
-            env={**_MALLOC, **env},
-            cwd=folder,
-        )
 
     @property
     def alive(self) -> bool:
-        """Whether it can take another request: not where it was killed while it had nothing to do."""
+        """Whether the worker can run another request. False also if it was killed while it was idle."""
         if self._reaped:
             return False
         try:
             self._check_alive()
-        except _WorkerGone:
+        except _WorkerEnded:
             return False
         return True
 
     def wait_until_ready(self) -> None:
-        """Let it start and get its store ready. What goes wrong, ``run`` will say."""
+        """Wait until the worker has started and prepared its store. ``run`` reports an error of the start."""
         try:
-            framing.write(self._requests, self._greeting, self._wait_for_room)
-            self._greeting = []
+            framing.write(self._requests, self._hello_frame, self._wait_for_room)
+            self._hello_frame = []
             while not self._ready:
                 self._wait_for_reply(time.monotonic() + _START_S, None)
-                self._sort(self._read())
-        except _WorkerGone as gone:
-            self._explain_death(gone.error)
+                self._decode(self._read())
+        except _WorkerEnded as ended:
+            self._clean_up(ended.error)
 
     def run(
-        self, request: Request, emit: Callable[[list[Outcome]], None], within_s: float | None = None
+        self, request: Request, emit: Callable[[list[Outcome]], None], time_limit_s: float | None = None
     ) -> Ended:
-        """Run a request; outcomes are emitted as they come.
+        """Run a request, and emit outcomes as they come.
 
-        A worker that dies, hangs past the request's limits, cannot start or runs another version is
-        gone afterwards (``alive`` is false), and the ``Ended`` says why.
+        A worker that dies, exceeds a time limit, cannot start or runs another version of wrenlite has ended
+        afterwards (``alive`` is false), and the result has the reason.
 
         Args:
             request: the batch.
-            emit: takes outcomes.
-            within_s: seconds that there are for the whole batch. The task that they cut short loses an
-                attempt only where it had them all; otherwise it is reported as not started.
+            emit: called with outcomes.
+            time_limit_s: seconds for the whole batch. The task that is running when they are over loses an
+                attempt only if it is the first of the batch and so had all of the time; otherwise it counts
+                as not started.
+
+        Returns:
+            How the request ended.
         """
         finished = 0
-        self._within_s = float("inf") if within_s is None else within_s
-        self._end = time.monotonic() + self._within_s
+        self._time_limit_s = float("inf") if time_limit_s is None else time_limit_s
+        self._deadline = time.monotonic() + self._time_limit_s
 
         def count(outcomes: list[Outcome]) -> None:
             nonlocal finished
@@ -210,72 +242,74 @@ class WorkerProcess:
         self.modules = request.modules or self.modules
         try:
             self._send(request)
-            usage, cause = self._collect(request, count)
-        except _WorkerGone as gone:
-            error = self._explain_death(gone.error)
+            usage, cause = self._receive(request, count)
+        except _WorkerEnded as ended:
+            error = self._clean_up(ended.error)
             usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
             if isinstance(error, BackendError):
                 return Ended(Refused(error), usage, request.tasks[finished:])
-            if isinstance(gone, _OutOfTime) and finished:
+            if isinstance(ended, _BatchTimeout) and finished:
                 return Ended(None, usage, request.tasks[finished:])
             return Ended(Died(error), usage, request.tasks[finished + 1 :])
         self._cold = False
         return Ended(cause, usage, request.tasks[finished:])
 
     def kill(self) -> None:
-        """End it and what it started, at once. ``run`` then says that it died."""
+        """Kill the worker and the processes that it started. ``run`` then reports that it died."""
         with self._reaping:
             if not self._reaped:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End it, and come back when it is gone."""
+        """Kill the worker and wait until it has ended."""
         if not self._reaped:
             self.kill()
             self._reap()
-            self._release()
+            self._close_files()
 
     def _send(self, request: Request) -> None:
-        message = request._replace(items=[framing.portable(item) for item in request.items])
-        parts = [*self._greeting, *framing.frame(tuple(message))]
-        self._greeting = []
+        message = request._replace(items=[framing.to_wire(item) for item in request.items])
+        parts = [*self._hello_frame, *framing.frame(tuple(message))]
+        self._hello_frame = []
         try:
             framing.write(self._requests, parts, self._wait_for_room)
         except BrokenPipeError:
-            raise _WorkerGone from None
+            raise _WorkerEnded from None
 
-    def _collect(self, request: Request, emit: Callable[[list[Outcome]], None]) -> tuple[Usage, Cause | None]:
-        limit = request.limits.task_timeout_s
+    def _receive(self, request: Request, emit: Callable[[list[Outcome]], None]) -> tuple[Usage, Cause | None]:
+        """Receive the outcomes of a request, emit them, and return what its end says."""
+        timeout_s = request.limits.task_timeout_s
         left = len(request.tasks)
         now = time.monotonic()
-        deadline = now + _START_S if not self._ready else now + _START_S + limit if limit else None
+        deadline = now + _START_S if not self._ready else now + _START_S + timeout_s if timeout_s else None
         while True:
-            self._wait_for_reply(deadline, limit)
+            self._wait_for_reply(deadline, timeout_s)
             messages = self._read()
-            outcomes, end = self._sort(messages)
+            outcomes, end = self._decode(messages)
             if outcomes:
                 emit(outcomes)
             if end is not None:
                 return end
-            if messages and limit:
-                counts = messages[-1][0] in (BEGIN, OUTCOME)
-                deadline = time.monotonic() + (limit if counts else _START_S + limit)
-            elif limit and deadline is not None:  # a value is on its way, and its task is over
-                deadline = max(deadline, time.monotonic() + limit)
-            elif self._ready and not limit:
+            if messages and timeout_s:
+                task_runs = messages[-1][0] in (BEGIN, OUTCOME)
+                deadline = time.monotonic() + (timeout_s if task_runs else _START_S + timeout_s)
+            elif timeout_s and deadline is not None:  # part of a value has come, so its task has ended
+                deadline = max(deadline, time.monotonic() + timeout_s)
+            elif self._ready and not timeout_s:
                 deadline = None
             left -= len(outcomes)
-            if left > _MANY:
+            if left > _MANY_TASKS:
                 time.sleep(_GATHER_S)
 
-    def _sort(self, messages: list[Any]) -> tuple[list[Outcome], tuple[Usage, Cause | None] | None]:
+    def _decode(self, messages: list[Any]) -> tuple[list[Outcome], tuple[Usage, Cause | None] | None]:
+        """Return the outcomes in messages of the worker, and the end of the request if it is among them."""
         outcomes = []
         end = None
         for kind, *content in messages:
             if kind == OUTCOME:
                 task, ok, packed, *rest = content
-                outcomes.append(Outcome(task, ok, framing.received(packed), *rest))
+                outcomes.append(Outcome(task, ok, framing.from_wire(packed), *rest))
             elif kind == END:
                 usage, cause = content
                 end = Usage(*usage)._replace(cold=self._cold), cause
@@ -287,7 +321,7 @@ class WorkerProcess:
         try:
             return self._reader.read()
         except EOFError:
-            raise _WorkerGone from None
+            raise _WorkerEnded from None
 
     def _check_versions(self, protocol: int, version: str, inherited_bytes: int) -> None:
         self._inherited_bytes = inherited_bytes
@@ -296,93 +330,102 @@ class WorkerProcess:
                 f"this process runs wrenlite {wrenlite.__version__}, but a new worker finds {version} "
                 "installed: it was upgraded meanwhile. Restart this process (in Jupyter: the kernel)"
             )
-            raise _WorkerGone(IncompatibleRuntime(text))
+            raise _WorkerEnded(IncompatibleRuntime(text))
         self._ready = True
 
-    def _wait_for_reply(self, deadline: float | None, limit: float | None) -> None:
+    def _wait_for_reply(self, deadline: float | None, timeout_s: float | None) -> None:
+        """Wait until the worker has written something.
+
+        Args:
+            deadline: when the worker must be killed; None: never.
+            timeout_s: the time limit of a task, for the message.
+        """
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
         while True:
-            left = min(_LOOK_S, self._end - time.monotonic())
+            left = min(_CHECK_INTERVAL_S, self._deadline - time.monotonic())
             if deadline is not None:
                 left = min(left, deadline - time.monotonic())
             if poll.poll(max(0.0, left * 1000)):
                 return
             self._check_alive()
-            self._check_time()
+            self._check_batch_time()
             if deadline is not None and time.monotonic() >= deadline:
                 if not self._ready:
-                    raise _WorkerGone(WorkerStartError(f"a worker did not start within {_START_S:.0f} s"))
-                raise _WorkerGone(TaskTimeout(f"it ran longer than timeout={limit:g} s"))
+                    raise _WorkerEnded(WorkerStartError(f"a worker did not start within {_START_S:.0f} s"))
+                raise _WorkerEnded(TaskTimeout(f"it ran longer than timeout={timeout_s:g} s"))
 
     def _wait_for_room(self) -> None:
+        """Wait until the pipe of requests has room."""
         poll = select.poll()
         poll.register(self._requests, select.POLLOUT)
         end = time.monotonic() + _START_S
-        while not poll.poll(_LOOK_S * 1000):
+        while not poll.poll(_CHECK_INTERVAL_S * 1000):
             self._check_alive()
-            self._check_time()
+            self._check_batch_time()
             if time.monotonic() >= end:
                 kind = WorkerDied if self._ready else WorkerStartError
-                raise _WorkerGone(kind(f"a worker did not read its request within {_START_S:.0f} s"))
+                raise _WorkerEnded(kind(f"a worker did not read its request within {_START_S:.0f} s"))
 
-    def _check_time(self) -> None:
-        if time.monotonic() >= self._end:
-            text = f"it ran for all of the {self._within_s:.1f} s that there are"
-            raise _OutOfTime(
-                TaskTimeout(f"{text} (on Lambda the function's limit: wrenlite-setup --timeout)")
-            )
+    def _check_batch_time(self) -> None:
+        if time.monotonic() >= self._deadline:
+            text = f"it was stopped at the time limit of its batch, {self._time_limit_s:.1f} s"
+            raise _BatchTimeout(TaskTimeout(f"{text}: {self._hints.time}"))
 
     def _check_alive(self) -> None:
-        """See whether a worker that says nothing has been stopped, or is gone though its pipe is open."""
+        """Raise _WorkerEnded if the worker was stopped, or has exited although its pipe is open."""
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             return
         try:
             what = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
             state = os.waitid(os.P_PID, self._process.pid, what)
         except ChildProcessError:
-            raise _WorkerGone from None
+            raise _WorkerEnded from None
         if state is None:
             return
         if state.si_code == os.CLD_STOPPED:
-            raise _WorkerGone(
+            raise _WorkerEnded(
                 WorkerDied(f"its worker was stopped by {signal_name(state.si_status)}, and was replaced")
             )
-        raise _WorkerGone
+        raise _WorkerEnded
 
-    def _explain_death(self, error: TaskError | BackendError | None) -> TaskError | BackendError:
-        """Take the dead away; says what it died of, with its last words."""
+    def _clean_up(self, error: TaskError | BackendError | None) -> TaskError | BackendError:
+        """Kill and reap the worker. Return the error for the running task, with the worker's last output.
+
+        Args:
+            error: why the worker must be killed; None: it has ended by itself, and its exit status tells why.
+        """
         if error is not None:
             self.kill()
         code = self._reap()
         if error is None:
-            error = self._cause(code)
+            error = self._exit_error(code)
         size = os.fstat(self._output.fileno()).st_size
-        words = read_bounded(self._output.fileno(), size).strip()
-        self._release()
-        if not words or isinstance(error, TaskTimeout):
+        last_output = read_shortened(self._output.fileno(), size).strip()
+        self._close_files()
+        if not last_output or isinstance(error, TaskTimeout):
             return error
-        return type(error)(f"{error}. Its last output:\n{words[-2000:]}")
+        return type(error)(f"{error}. Its last output:\n{last_output[-2000:]}")
 
     def _reap(self) -> int | None:
-        """Wait for its end, which is near or will be made; returns its exit code, None where it is lost."""
+        """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""
         if hasattr(os, "pidfd_open"):
-            self._let_leave()
+            self._wait_for_exit()
         self.kill()
         code = None
         with self._reaping:
             self._reaped = True
-            # Somebody else may have waited for it: os.wait(), or SIGCHLD is ignored.
+            # Other code in this process may have reaped it: by os.wait(), or because SIGCHLD is ignored.
             with contextlib.suppress(ChildProcessError):
                 _, status, usage = os.wait4(self._process.pid, 0)
                 code = os.waitstatus_to_exitcode(status)
                 self._peak_bytes = peak_bytes(usage, self._inherited_bytes)
-        self._process.returncode = -1 if code is None else code  # it must not wait again
+        self._process.returncode = -1 if code is None else code  # so that Popen does not wait for it again
         return code
 
-    def _release(self) -> None:
-        """Close what was open to it."""
-        _live_ends.difference_update((self._requests, self._replies, self._life))
+    def _close_files(self) -> None:
+        """Close the pipes to the worker and the file of its output."""
+        _open_pipe_ends.difference_update((self._requests, self._replies, self._life))
         os.close(self._life)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -390,53 +433,58 @@ class WorkerProcess:
         self._process.stdout.close()
         self._output.close()
 
-    def _let_leave(self) -> None:
+    def _wait_for_exit(self) -> None:
+        """Give the worker ``_EXIT_S`` seconds to exit by itself."""
         try:
             pidfd = os.pidfd_open(self._process.pid)
-        except OSError:  # it is gone, or this system does not let us
+        except OSError:  # it has been reaped, or the system does not allow this
             return
         try:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
-            poll.poll(_LEAVE_S * 1000)
+            poll.poll(_EXIT_S * 1000)
         finally:
             os.close(pidfd)
 
-    def _cause(self, code: int | None) -> TaskError | BackendError:
+    def _exit_error(self, code: int | None) -> TaskError | BackendError:
         if not self._ready:
             return WorkerStartError(f"a worker could not start: {sys.executable} exited with code {code}")
-        return cause_of_death(code, self._peak_bytes, self._memory_limit)
+        return worker_exit_error(code, self._peak_bytes, self._memory_limit, self._hints)
 
 
-_SUPERVISOR_BYTES = 64 * 2**20
-"""What else lives within the same limit: inside Lambda, the handler."""
+_PARENT_BYTES = 64 * 2**20
+"""Memory of the parent process where it shares the memory limit with the worker, as in a cloud sandbox."""
 
 
-def cause_of_death(code: int | None, peak_bytes: int, memory_limit: int | None) -> TaskError:
-    """The error for the task that was running.
+def worker_exit_error(
+    code: int | None, peak_bytes: int, memory_limit: int | None, hints: Hints = HINTS
+) -> TaskError:
+    """Return the error for the task that was running when its worker ended.
 
     Args:
-        code: exit code of the worker, negative for a signal; None where it is lost.
-        peak_bytes: the most memory that it held; 0 where that is not known.
-        memory_limit: bytes that it might hold.
+        code: the exit code of the worker, negative for a signal; None if unknown.
+        peak_bytes: the most memory that it has held; 0 if unknown.
+        memory_limit: the most bytes that it may hold.
+        hints: what the message advises when memory is missing.
     """
     if code is None:
-        return WorkerDied("its worker ended, and something in this process took its exit code away")
+        return WorkerDied("its worker ended, and other code in this process took its exit code")
     if code >= 0:
         return WorkerDied(f"its worker exited with code {code}")
     name, peak = signal_name(-code), f"{peak_bytes / 2**20:,.0f} MB"
-    if memory_limit and peak_bytes >= min(0.9 * memory_limit, memory_limit - _SUPERVISOR_BYTES):
+    if memory_limit and peak_bytes >= min(0.9 * memory_limit, memory_limit - _PARENT_BYTES):
         limit = f"{memory_limit / 2**20:,.0f} MB"
-        return OutOfMemory(f"its worker was killed by {name} holding {peak} of the {limit} it may")
+        text = f"its worker was killed by {name} holding {peak} of the {limit} that it may hold"
+        return OutOfMemory(f"{text}: {hints.memory}")
     doubt = ""
     if code == -signal.SIGKILL:
-        doubt = ", perhaps by the system for want of memory"
-        doubt += f" (it had held up to {peak})" if peak_bytes else ""
+        held = f" (it had held up to {peak})" if peak_bytes else ""
+        doubt = f", perhaps by the system because memory ran out{held}. If so: {hints.memory}"
     return WorkerDied(f"its worker was killed by {name}{doubt}")
 
 
 def signal_name(number: int) -> str:
-    """Such as SIGSEGV."""
+    """Return the name of a signal, such as SIGSEGV."""
     try:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal

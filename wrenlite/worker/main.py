@@ -1,22 +1,22 @@
-"""The worker program: a process that runs batches, one at a time, locally and inside Lambda.
+"""The worker program: a process that runs batches of tasks, one batch at a time, on every backend.
 
-It reads a request from a pipe, lets ``runner`` run it, and writes each outcome back at once, so that
-whoever holds it (``holder.Worker``) always knows what is finished: tasks run in order, so the first
-one without an outcome is the one that was running when the worker died.
+The worker reads a request from a pipe, lets ``runner`` run it, and writes each outcome back at once. So its
+parent process (``handle.WorkerProcess``) always knows which tasks have ended. Tasks run in order, so when the
+worker dies, the first task without an outcome is the one that was running.
 
 ::
 
-    holder                                   worker (a process in a session of its own)
-    Worker.run(request) ── requests ───────▶ fd 0, moved out of the tasks' way
-                        ◀── replies ──────── fd 1, moved out of the tasks' way
-                        ◀── output file ──── fd 1 and 2 of the tasks, read by either side
-                           life ───────────▶ closes when the holder dies: the kernel kills the group
+    parent process                             worker (a process in a session of its own)
+    WorkerProcess.run(request) ── requests ──▶ its fd 0, moved to a number that tasks do not use
+                               ◀── replies ─── its fd 1, moved likewise
+                               ◀─ output file─ fd 1 and 2 of the tasks; both processes read it
+                                  life pipe ─▶ closes when the parent dies: the kernel kills the worker
 
-Nothing of the holder's outlives it: the read end of ``life`` has O_ASYNC, F_SETOWN (the process
-group) and F_SETSIG (SIGKILL) set, so Linux itself kills the worker and what it started the moment the
-holder's end closes, by whatever death, even while the worker is deep in C code. (PDEATHSIG would
-depend on the thread that started the worker, and would spare the worker's children.) Elsewhere a
-thread waits for the same end.
+No worker outlives its parent. The read end of the life pipe has O_ASYNC, F_SETOWN (the process group) and
+F_SETSIG (SIGKILL) set. So Linux itself kills the worker and all processes that it started as soon as the
+parent's end closes, however the parent died, and even while the worker runs C code. (PR_SET_PDEATHSIG would
+depend on the thread that started the worker, and would not kill the worker's children.) On other systems a
+thread waits for the same end of the pipe.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from wrenlite import __version__
-from wrenlite.protocol import PROTOCOL, Cause, Outcome, Packed, Request, Usage
+from wrenlite.protocol import HINTS, PROTOCOL, Cause, Hints, Outcome, Packed, Request, Usage
 from wrenlite.serialize import framing
-from wrenlite.serialize.pickling import OUT_OF_BAND
+from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.storage.base import Store
 from wrenlite.worker.runner import NotRun, Runner
 
@@ -42,37 +42,44 @@ READY, BEGIN, OUTCOME, END = range(4)
 """The kinds of message that a worker writes."""
 
 OUTPUT_BYTES = 64 * 1024
-"""How much of a task's output is kept: its first quarter and its last three."""
+"""How much of a task's output is kept: the first quarter and the last three quarters of this."""
 
 
 class Hello(NamedTuple):
     """The first message to a worker."""
 
     path: list[str]
+    """Its ``sys.path``."""
     store: Store
     memory_limit: int | None
+    """Bytes; None: no limit."""
     life: int
-    """The file descriptor that closes when the holder dies."""
+    """The file descriptor of the life pipe, which closes when the parent process dies."""
+    hints: Hints = HINTS
+    """What messages advise when memory, time or a package is missing."""
 
 
 def main() -> None:
-    """The program. Ends when its requests do."""
+    """Serve requests until the pipe of requests closes."""
     requests, replies = os.dup(0), os.dup(1)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
     os.close(devnull)
-    output = Output()
-    surroundings = Surroundings()
+    output = OutputCapture()
+    process_state = ProcessState()
     reader = framing.Reader(requests)
     hello, *waiting = _first_messages(reader)
     _prepare(hello)
     hello.store.open()
-    inherited = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
-    framing.write(replies, framing.frame((READY, PROTOCOL, __version__, inherited)))
-    runner = Runner(hello.store, take_output=output.take, memory_limit=hello.memory_limit)
+    inherited_bytes = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
+    framing.write(replies, framing.frame((READY, PROTOCOL, __version__, inherited_bytes)))
+    runner = Runner(
+        hello.store, read_output=output.read_new, memory_limit=hello.memory_limit, hints=hello.hints
+    )
     while True:
-        while waiting:  # and nothing here holds the items of a request that is over
-            _serve(framing.received_request(waiting.pop(0)), runner, replies, surroundings, inherited)
+        while waiting:
+            # No variable holds the request here: its items would stay in memory until the next one comes.
+            _serve(framing.request_from_wire(waiting.pop(0)), runner, replies, process_state, inherited_bytes)
         try:
             waiting = reader.read()
         except EOFError:
@@ -88,15 +95,16 @@ def _first_messages(reader: framing.Reader) -> list[Any]:
 def _prepare(hello: Hello) -> None:
     sys.path[:] = hello.path
     sys.argv[:] = ["wrenlite-worker"]
-    _die_with_holder(hello.life)
+    _end_with_parent(hello.life)
     if hello.memory_limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (hello.memory_limit, hello.memory_limit))
     import faulthandler
 
-    faulthandler.enable()  # a crash says where, in the output
+    faulthandler.enable()  # after a crash the output says where it happened
 
 
-def _die_with_holder(life: int) -> None:
+def _end_with_parent(life: int) -> None:
+    """Make sure that this process and its children are killed when the life pipe closes."""
     import fcntl
     import select
 
@@ -104,7 +112,7 @@ def _die_with_holder(life: int) -> None:
         fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
-        if select.select([life], [], [], 0)[0]:  # it died before this
+        if select.select([life], [], [], 0)[0]:  # the parent died before this
             os._exit(1)
     else:
         import threading
@@ -117,78 +125,90 @@ def _die_with_holder(life: int) -> None:
 
 
 def _serve(
-    request: Request, runner: Runner, replies: int, surroundings: Surroundings, inherited: int
+    request: Request, runner: Runner, replies: int, process_state: ProcessState, inherited_bytes: int
 ) -> None:
+    """Run a request and write its outcomes and its end.
+
+    Args:
+        request: the batch.
+        runner: runs it.
+        replies: the file descriptor to write to.
+        process_state: is restored after every task.
+        inherited_bytes: see ``peak_bytes``.
+    """
     pid = os.getpid()
     begun = time.perf_counter()
 
-    def begin() -> None:
+    def report_begin() -> None:
         nonlocal begun
         begun = time.perf_counter()
-        if request.limits.task_timeout_s is not None:  # from now on the holder counts
+        if request.limits.task_timeout_s is not None:  # the parent counts the seconds from now on
             os.write(replies, framing.small_frame((BEGIN,)))
 
     last = request.tasks[-1]
     cause, end = None, b""
     try:
-        for outcome in runner.run(request, begin):
-            if os.getpid() != pid:  # a task forked, and this is the child, back from the task
+        for outcome in runner.run(request, report_begin):
+            if os.getpid() != pid:  # a task has forked, and this is the child, which returned from the task
                 os._exit(0)
-            end = _end(begun, inherited) if outcome.task == last else b""
+            end = _end_frame(begun, inherited_bytes) if outcome.task == last else b""
             _reply(replies, outcome, end)
-            del outcome  # a large value must not live until the next one is made
-            surroundings.restore()
+            del outcome  # a large value must not stay in memory while the next one is made
+            process_state.restore()
     except NotRun as error:
         cause = error.cause
     if not end:
-        framing.write(replies, [memoryview(_end(begun, inherited, cause))])
+        framing.write(replies, [memoryview(_end_frame(begun, inherited_bytes, cause))])
 
 
-def peak_bytes(usage: resource.struct_rusage, inherited: int) -> int:
-    """The most memory that a process held; 0 where it cannot be told.
+def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:
+    """Return the most memory that a process has held; 0 where that cannot be determined.
 
-    On Linux the figure of a new process begins with what its parent held when it started it.
+    Args:
+        usage: the resource usage of the process.
+        inherited_bytes: what the usage reported when the process was new. On Linux the maximum of a new
+            process starts with the memory of its parent at that time.
     """
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return peak if peak > inherited else 0
+    return peak if peak > inherited_bytes else 0
 
 
-def _end(begun: float, inherited: int, cause: Cause | None = None) -> bytes:
-    peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited)
+def _end_frame(begun: float, inherited_bytes: int, cause: Cause | None = None) -> bytes:
+    peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
     usage = Usage(time.perf_counter() - begun, peak, str(os.getpid()))
     return framing.small_frame((END, tuple(usage), cause))
 
 
 def _reply(replies: int, outcome: Outcome, end: bytes) -> None:
-    """Write an outcome, and with the last one the end, so that the holder wakes up once for both."""
+    """Write an outcome, and with the last one the end, so that the parent wakes up once for both."""
     task, ok, packed, *rest = outcome
-    if isinstance(packed, Packed) and (packed.buffers or len(packed.data) >= OUT_OF_BAND):
-        framing.write(
-            replies, [*framing.frame((OUTCOME, task, ok, framing.portable(packed), *rest)), memoryview(end)]
-        )
+    if isinstance(packed, Packed) and (packed.buffers or len(packed.data) >= OUT_OF_BAND_BYTES):
+        frame = framing.frame((OUTCOME, task, ok, framing.to_wire(packed), *rest))
+        framing.write(replies, [*frame, memoryview(end)])
         return
     data = framing.small_frame((OUTCOME, task, ok, tuple(packed), *rest)) + end
     written = os.write(replies, data)
-    if written < len(data):  # a signal came in between
+    if written < len(data):  # a signal interrupted the write
         framing.write(replies, [memoryview(data)[written:]])
 
 
-class Surroundings:
-    """What a task may change of its process and the next one must not see: folder and signal handlers."""
+class ProcessState:
+    """What is restored of the process after each task: the working folder and the signal handlers."""
 
     def __init__(self) -> None:
+        """Record the current state."""
         self._folder = os.getcwd()
         self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self._signals_changed = False
-        # To ask for 64 handlers and the alarm after each task would cost more than a short task does.
+        # Reading 64 handlers and the alarm after each task would take longer than a short task does.
         for name in ("signal", "alarm", "setitimer"):
-            setattr(signal, name, self._watched(getattr(signal, name)))
+            setattr(signal, name, self._recording(getattr(signal, name)))
 
     def restore(self) -> None:
-        """Put it back. Costs a fraction of a microsecond where nothing was changed."""
+        """Restore the recorded state. Takes a fraction of a microsecond where nothing was changed."""
         try:
             changed = os.getcwd() != self._folder
-        except FileNotFoundError:  # the task removed the folder it was in
+        except FileNotFoundError:  # the task removed its working folder
             changed = True
         if changed:
             with contextlib.suppress(FileNotFoundError):  # the caller removed it
@@ -200,28 +220,31 @@ class Surroundings:
             signal.alarm(0)
             self._signals_changed = False
 
-    def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _recording(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a function of ``signal`` so that its calls are noticed."""
+
         @functools.wraps(function)
-        def watched(*args: Any) -> Any:
+        def recording(*args: Any) -> Any:
             self._signals_changed = True
             return function(*args)
 
-        return watched
+        return recording
 
 
-class Output:
-    """What tasks write to stdout and stderr, Python's and C's alike: a file that the holder opened.
+class OutputCapture:
+    """The file for what tasks write to stdout and stderr, from Python and from C.
 
-    The holder still has it when the worker is gone, and so its last words.
+    The parent process opened the file and can still read the last output when the worker is dead.
     """
 
     def __init__(self) -> None:
+        """Redirect stdout and stderr of this process to the file, which is file descriptor 2."""
         self._file = os.dup(2)
         self._stream: Any = None
         self._redirect()
 
-    def take(self) -> str:
-        """What was written since the last call, bounded."""
+    def read_new(self) -> str:
+        """Return what was written since the last call, shortened to ``OUTPUT_BYTES``."""
         try:
             self._stream.flush()
             size = os.lseek(1, 0, os.SEEK_END)
@@ -233,7 +256,7 @@ class Output:
             size = os.lseek(self._file, 0, os.SEEK_END)
         if not size:
             return ""
-        text = read_bounded(self._file, size)
+        text = read_shortened(self._file, size)
         os.ftruncate(self._file, 0)
         return text
 
@@ -244,8 +267,13 @@ class Output:
         sys.stdout = sys.stderr = self._stream
 
 
-def read_bounded(fd: int, size: int) -> str:
-    """The beginning and the end of a file of so many bytes."""
+def read_shortened(fd: int, size: int) -> str:
+    """Return the content of a file; of a long one only the beginning and the end.
+
+    Args:
+        fd: the file descriptor.
+        size: the size of the file in bytes.
+    """
     if size <= OUTPUT_BYTES:
         data = os.pread(fd, size, 0)
     else:

@@ -1,4 +1,4 @@
-"""Runs the tasks of a request, in order: the only code that calls a user's function, everywhere."""
+"""Runs the tasks of a request in order. On every backend, only this module calls the user's functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import os
 import pickle
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, NamedTuple
@@ -24,7 +23,9 @@ from wrenlite.errors import (
 )
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import (
+    HINTS,
     Cause,
+    Hints,
     Missing,
     Outcome,
     Packed,
@@ -37,140 +38,165 @@ from wrenlite.protocol import (
     result_key,
 )
 from wrenlite.serialize import framing
-from wrenlite.serialize.class_table import Names, resolving
+from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.context import unpickling_with
 from wrenlite.serialize.exceptions import pack_failure
-from wrenlite.serialize.modules import Shipped
+from wrenlite.serialize.modules import BundleImporter
 from wrenlite.serialize.pickling import (
     Call,
     Packer,
-    explain,
     function_name,
+    not_picklable_message,
     unpack_call,
 )
-from wrenlite.storage.base import (
-    Store,
-    digest,
-    get_verified,
-)
-from wrenlite.storage.refs import Objects
+from wrenlite.storage.base import Store, digest, get_verified
+from wrenlite.storage.lru import LruCache
+from wrenlite.storage.refs import ObjectCache
 
-_OWN = frozenset({__name__, MapThenReduce.__module__})
-"""Where tasks are called: in tracebacks those frames are nobody's business."""
+_CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
+"""The modules that call tasks. Their frames are left out of tracebacks."""
 
-JOBS = 8
-"""Of how many jobs a worker keeps the function. Each job has its own, even where they are equal: what the
-tasks of one leave in a global or a default argument, another does not find."""
+KEPT_FUNCTIONS = 8
+"""How many functions a worker keeps. Each job has a function of its own, even where two are equal. So the
+tasks of one job do not see what those of another leave in a global variable or a default argument."""
 
-
-_OBJECT_BYTES = 1 << 30
-"""Of objects behind refs that a worker keeps, where its memory has no limit; otherwise a quarter of that."""
-_RECENT_BYTES = 4 << 20
-"""Larger blobs are not kept once they are unpickled."""
+_OBJECTS_BYTES = 1 << 30
+"""How much of the objects behind refs a worker keeps that has no memory limit; otherwise a quarter of it."""
+_KEPT_BLOB_BYTES = 4 << 20
+"""The blob of a function is kept after its unpickling only if it is not larger than this."""
 RESERVED_BYTES = 80 * 1024
-"""What one outcome takes of a reply at most, its value apart: its output, and what else there is of it."""
+"""The most bytes of a reply that one outcome takes beside its value: output and everything else."""
 _OUTCOME_BYTES = 300
-"""What an outcome takes beside value and output."""
+"""Bytes of a reply that an outcome takes beside value and output."""
 
 
 class NotRun(Exception):
-    """Nothing of a request ran, for a reason that is no task's."""
+    """No task of a request was run, for a reason that is no fault of a task."""
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause)
         self.cause = cause
 
 
-class _Loaded(NamedTuple):
+class _LoadedFunction(NamedTuple):
     call: Call
     packer: Packer
 
 
+def _read_no_output() -> str:
+    """Return no output: what an inline task writes goes where the caller's own output goes."""
+    return ""
+
+
+def _ignore_begin() -> None:
+    """Do nothing when the first task starts."""
+
+
 class Runner:
-    """One worker's functions and modules, and the loop over a request's tasks."""
+    """Runs requests, and keeps functions, modules and objects for the next ones."""
 
     def __init__(
         self,
         store: Store,
         *,
-        take_output: Callable[[], str] = str,
+        read_output: Callable[[], str] = _read_no_output,
         memory_limit: int | None = None,
         inline: bool = False,
+        hints: Hints = HINTS,
     ) -> None:
-        """Args:
-        store: where the code lies.
-        take_output: gives what was written to stdout and stderr since it was last called.
-        memory_limit: bytes that this process may hold, for the message when it cannot get more.
-        inline: this is the caller's own process. It has the local modules, values must not share memory
-            with what a task keeps, and a KeyboardInterrupt in a task is the user's own and goes through.
+        """Create a runner.
+
+        Args:
+            store: holds functions, modules, objects and large values.
+            read_output: returns what was written to stdout and stderr since its last call.
+            memory_limit: the most bytes that this process may hold, for the message when it gets no more.
+            inline: this is the caller's own process. It has the local modules already, values must not share
+                memory with what a task keeps, and a KeyboardInterrupt is meant for the caller.
+            hints: what messages advise when memory or a package is missing.
         """
         self._store = store
         self._inline = inline
-        self._take_output = take_output
+        self._read_output = read_output
         self._memory_limit = memory_limit
-        self._objects = Objects(store, (memory_limit or _OBJECT_BYTES * 4) // 4, self._let_go)
-        self._recent: OrderedDict[str, bytes] = OrderedDict()
-        self._loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()
-        self._modules: tuple[str, Shipped] | None = None
+        self._hints = hints
+        objects_bytes = _OBJECTS_BYTES if memory_limit is None else memory_limit // 4
+        self._objects = ObjectCache(store, objects_bytes, self._drop_functions)
+        self._blobs: LruCache[str, bytes] = LruCache(KEPT_FUNCTIONS)
+        self._functions: LruCache[tuple[str, str], _LoadedFunction] = LruCache(KEPT_FUNCTIONS)
+        self._modules: tuple[str, BundleImporter] | None = None
 
-    def run(self, request: Request, begin: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
-        """Run the tasks in order and yield each one's outcome as soon as it is there.
+    def run(self, request: Request, report_begin: Callable[[], None] = _ignore_begin) -> Iterator[Outcome]:
+        """Run the tasks in order, and yield the outcome of each as soon as it has ended.
 
-        Ends early, without an outcome for the tasks that are left, past ``limits.stop_after_s`` and where
-        ``limits.reply_bytes`` has no room for another one. Raises NotRun before any task has run.
+        The remaining tasks get no outcome once ``limits.stop_after_s`` has passed, and once
+        ``limits.reply_bytes`` has no room for another outcome.
 
         Args:
             request: the batch.
-            begin: called once, when the function is loaded and the first task starts.
+            report_begin: called once, when the function is loaded and the first task starts.
+
+        Raises:
+            NotRun: no task was run.
         """
-        with _environment(request.env), self._objects.in_use():
+        with _environment(request.env), unpickling_with(objects=self._objects):
             try:
-                loaded = self._load(request)
+                function = self._load(request)
                 items = self._items(request)
             except NotRun:
                 raise
             except Exception as error:
-                begin()
-                yield from self._unloadable(request, error)
+                report_begin()
+                yield from self._fail_all(request, error)
                 return
-            begin()
+            report_begin()
             stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
             room = request.limits.reply_bytes
-            with resolving(loaded.call.table):
+            with unpickling_with(table=function.call.table):
                 for task, item in zip(request.tasks, items, strict=True):
                     if time.perf_counter() >= stop_at:
                         return
-                    outcome = self._run_task(loaded, task, item)
+                    outcome = self._run_task(function, task, item)
                     if room is not None or request.limits.store_values:
-                        outcome, room = self._fit(outcome, request, loaded.packer, room)
+                        outcome, room = self._fit_into_reply(outcome, request, function.packer, room)
                     yield outcome
                     if room is not None and room < RESERVED_BYTES:
                         return
 
-    def _fit(
+    def _fit_into_reply(
         self, outcome: Outcome, request: Request, packer: Packer, room: int | None
     ) -> tuple[Outcome, int | None]:
-        """The outcome as it goes into the reply, its value stored where it has to be; the room left."""
+        """Store the value of an outcome where it does not fit into the reply, or where the request says so.
+
+        Args:
+            outcome: the outcome of a task.
+            request: the batch.
+            packer: the packer for values of the task's function.
+            room: the bytes that are left of the reply; None: the reply has no limit.
+
+        Returns:
+            The outcome as it is sent, and the bytes that are left of the reply after it.
+        """
         packed = outcome.packed
         assert isinstance(packed, Packed)
         size = packed.size
-        wanted = outcome.ok and request.limits.store_values
-        if wanted or (room is not None and size > room - RESERVED_BYTES):
+        store_value = outcome.ok and request.limits.store_values
+        if store_value or (room is not None and size > room - RESERVED_BYTES):
             key = result_key(request.job, request.invocation, outcome.task)
-            blob = framing.join(framing.frame(framing.portable(packed)))
+            blob = framing.join(framing.frame(framing.to_wire(packed)))
             size = 0
             try:
                 self._store.put(key, blob, if_absent=True)
                 outcome = outcome._replace(packed=Stored(key, digest(blob), len(blob)))
             except Exception as error:
-                outcome = outcome._replace(ok=False, packed=self._failed(error, packer, ()))
+                outcome = outcome._replace(ok=False, packed=self._pack_error(error, packer, ()))
         if room is None:
             return outcome, None
         text = outcome.output
         return outcome, room - size - len(text) * (1 if text.isascii() else 4) - _OUTCOME_BYTES
 
-    def _let_go(self) -> None:
-        """Drop functions of earlier jobs, which may hold objects that have to make room."""
-        self._loaded.clear()
+    def _drop_functions(self) -> None:
+        """Drop functions of earlier jobs, because they may refer to objects that must make room."""
+        self._functions.clear()
 
     def _items(self, request: Request) -> Sequence[Packed]:
         if request.args is None:
@@ -178,25 +204,26 @@ class Runner:
         blob = self._fetch(request.args.key, request.args.digest)
         return [Packed(data, buffers) for data, buffers in framing.parse(blob, writable=True)]
 
-    def _run_task(self, loaded: _Loaded, task: int, item: Packed) -> Outcome:
-        call, packer = loaded
+    def _run_task(self, function: _LoadedFunction, task: int, item: Packed) -> Outcome:
+        call, packer = function
         started, clock, cpu = time.time(), time.perf_counter(), time.thread_time()
         try:
             packed = self._call(call, packer, task, item)
             ok = True
         except BaseException as error:
-            packed = self._failed(error, packer, call.table)
+            packed = self._pack_error(error, packer, call.table)
             ok = False
         seconds, cpu_s = time.perf_counter() - clock, time.thread_time() - cpu
-        return Outcome(task, ok, packed, started, seconds, cpu_s, self._take_output())
+        return Outcome(task, ok, packed, started, seconds, cpu_s, self._read_output())
 
     def _call(self, call: Call, packer: Packer, task: int, item: Packed) -> Packed:
+        """Call the user's function with an item, and pickle the value."""
         try:
             argument = pickle.loads(item.data, buffers=item.buffers)
         except Exception as error:
             text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
             if isinstance(error, ModuleNotFoundError):
-                text = f"{text}. {_install(error.name)}"
+                text = f"{text}. {self._missing_module_message(error)}"
             raise RemoteError(text) from error
         if call.style is Style.ITEM:
             value = call.function(argument, *call.args, **call.kwargs)
@@ -207,79 +234,80 @@ class Runner:
         if isinstance(value, CoroutineType):
             value = _await(value)
         if isinstance(value, GeneratorType | AsyncGeneratorType):
-            text = "returned a generator, which cannot leave its process. Return list(...) of it"
-            raise ResultNotPicklable(f"{_name(call, argument)} {text}")
+            text = "returned a generator, which cannot be sent to another process. Return list(...) of it"
+            raise ResultNotPicklable(f"{_called_name(call, argument)} {text}")
         try:
             return packer.pack(value)
         except MemoryError:
             raise
         except Exception as error:
-            what = f"what {_name(call, argument)} returned"
-            raise ResultNotPicklable(explain(what, value, error)) from error
+            what = f"the value that {_called_name(call, argument)} returned"
+            raise ResultNotPicklable(not_picklable_message(what, value, error)) from error
 
-    def _failed(self, error: BaseException, packer: Packer, table: Any) -> Packed:
+    def _pack_error(self, error: BaseException, packer: Packer, table: Sequence[object]) -> Packed:
+        """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
         if isinstance(error, SystemExit):
-            error = _because(error, WorkerDied(f"the task called sys.exit({error.code!r})"))
+            error = _replace_error(error, WorkerDied(f"the task called sys.exit({error.code!r})"))
         elif isinstance(error, MemoryError) and self._memory_limit is not None:
             limit = f"{self._memory_limit / 2**20:,.0f} MB"
-            text = (
-                f"the task needed more than the {limit} a worker may hold: memory_limit= gives more, or on "
-            )
-            text += "Lambda wrenlite-setup --memory"
-            error = _because(error, OutOfMemory(text))
+            text = f"the task needed more than the {limit} that a worker may hold: {self._hints.memory}"
+            error = _replace_error(error, OutOfMemory(text))
         elif isinstance(error, ModuleNotFoundError):
-            error.add_note(_install(error.name))
-        return pack_failure(error, packer, table, hide=_OWN)
+            error.add_note(self._missing_module_message(error))
+        return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
 
-    def _unloadable(self, request: Request, error: Exception) -> Iterator[Outcome]:
-        """The same failure for each task, as far as they fit into a reply."""
-        packed = self._failed(error, Packer(Names(grows=False), snapshot=False), ())
-        each = packed.size + _OUTCOME_BYTES
+    def _missing_module_message(self, error: ModuleNotFoundError) -> str:
+        return f"The worker's Python has no module {error.name!r}: {self._hints.package}."
+
+    def _fail_all(self, request: Request, error: Exception) -> Iterator[Outcome]:
+        """Yield the same failure for every task, for as many tasks as fit into a reply."""
+        packed = self._pack_error(error, Packer(ClassTable(grows=False), snapshot=False), ())
+        outcome_bytes = packed.size + _OUTCOME_BYTES
         room = request.limits.reply_bytes
-        count = len(request.tasks) if room is None else max(1, (room - RESERVED_BYTES) // each)
+        count = len(request.tasks) if room is None else max(1, (room - RESERVED_BYTES) // outcome_bytes)
         for task in request.tasks[:count]:
             yield Outcome.failed(task, packed, started=time.time())
 
-    def _load(self, request: Request) -> _Loaded:
+    def _load(self, request: Request) -> _LoadedFunction:
+        """Return the function of a request, with its local modules installed."""
         if request.modules is not None and not self._inline:
-            self._ship(request.modules)
+            self._install_modules(request.modules)
         key = request.job, request.code
-        loaded = self._loaded.get(key)
-        if loaded is None:
-            call = unpack_call(self._code(request.code))
-            loaded = _Loaded(call, Packer(Names(call.table, grows=False), snapshot=self._inline))
-            self._loaded[key] = loaded
-            if len(self._loaded) > JOBS:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(key)
-        return loaded
+        function = self._functions.get(key, None)
+        if function is None:
+            call = unpack_call(self._function_blob(request.code))
+            function = _LoadedFunction(
+                call, Packer(ClassTable(call.table, grows=False), snapshot=self._inline)
+            )
+            self._functions.put(key, function)
+        return function
 
-    def _ship(self, wanted: str) -> None:
+    def _install_modules(self, wanted: str) -> None:
+        """Make the modules of the zip with this digest importable, in place of those of another zip."""
         if self._modules is not None:
-            if self._modules[0] == wanted:
+            installed, importer = self._modules
+            if installed == wanted:
                 return
-            self._modules[1].remove()
-            self._loaded.clear()  # they hold the old modules
-        shipped = Shipped(self._fetch(code_key(wanted), wanted))
-        shipped.install()
-        self._modules = wanted, shipped
+            importer.remove()
+            self._functions.clear()  # they refer to the old modules
+        importer = BundleImporter(self._fetch(code_key(wanted), wanted))
+        importer.install()
+        self._modules = wanted, importer
 
-    def _code(self, wanted: str) -> bytes:
-        """A function's blob, which the next job with the same function needs again."""
-        blob = self._recent.get(wanted)
+    def _function_blob(self, wanted: str) -> bytes:
+        """Return the blob of a function. It is kept because the next job with an equal function needs it."""
+        blob = self._blobs.get(wanted, None)
         if blob is None:
             blob = self._fetch(code_key(wanted), wanted)
-            if len(blob) <= _RECENT_BYTES:
-                self._recent[wanted] = blob
-                if len(self._recent) > JOBS:
-                    self._recent.popitem(last=False)
+            if len(blob) <= _KEPT_BLOB_BYTES:
+                self._blobs.put(wanted, blob)
         return blob
 
-    def _fetch(self, key: str, wanted: str) -> bytes:
+    def _fetch(self, key: str, expected_digest: str) -> bytes:
         try:
-            return get_verified(self._store, key, wanted)
+            return get_verified(self._store, key, expected_digest)
         except NotFound:
             raise NotRun(Missing(key)) from None
         except (IntegrityError, BackendError) as error:
@@ -288,27 +316,20 @@ class Runner:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), patient=False)) from error
 
 
-def _name(call: Call, item: object) -> str:
-    """The name of the function that took this item."""
+def _called_name(call: Call, item: object) -> str:
+    """Return the name of the function that got this item."""
     function = call.function
     return function_name(function.function_for(item) if isinstance(function, MapThenReduce) else function)
 
 
-def _install(module: str | None) -> str:
-    return (
-        f"The worker's Python has no module {module!r}: install it where the workers run "
-        "(locally: the environment of this process; on Lambda: the layer)."
-    )
-
-
-def _because(cause: BaseException, error: Exception) -> Exception:
-    """An error of ours in place of a task's, raised where that was."""
+def _replace_error(cause: BaseException, error: Exception) -> Exception:
+    """Return an error to report in place of a task's exception, with the traceback of that exception."""
     error.__cause__ = cause
     return error.with_traceback(cause.__traceback__)
 
 
 def _await(coroutine: CoroutineType[Any, Any, Any]) -> Any:
-    """Run a coroutine to its end, also where this thread has a running loop (inline, in a notebook)."""
+    """Run a coroutine to its end, even if this thread has a running event loop (inline, in a notebook)."""
     import asyncio
 
     try:
@@ -323,7 +344,7 @@ def _await(coroutine: CoroutineType[Any, Any, Any]) -> Any:
 
 @contextlib.contextmanager
 def _environment(env: Mapping[str, str]) -> Iterator[None]:
-    """The job's variables, around its tasks only."""
+    """Set environment variables within the ``with`` block."""
     before = {name: os.environ.get(name) for name in env}
     os.environ.update(env)
     try:

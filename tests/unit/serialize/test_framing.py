@@ -44,10 +44,10 @@ def test_messages_of_any_size_arrive_in_order(sizes):
 
 def test_large_things_stay_outside_the_pickle():
     packed = Packed(b"x" * 1_000_000, (bytearray(2_000_000), b"small"))
-    head, *buffers = framing.frame(framing.portable(packed))
+    head, *buffers = framing.frame(framing.to_wire(packed))
     assert len(head) < 1000
     assert [buffer.nbytes for buffer in buffers] == [1_000_000, 2_000_000, 5]
-    assert Packed(*through([framing.portable(packed)])[0]).size == packed.size
+    assert Packed(*through([framing.to_wire(packed)])[0]).size == packed.size
 
 
 def test_a_small_frame_is_a_frame():

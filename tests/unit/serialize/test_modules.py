@@ -92,7 +92,7 @@ def test_shipped_modules_import_and_name_their_files(folder, tmp_path, monkeypat
     )
     bundle = modules.collect(["wl_pkg.mod", "wl_ns.leaf"])
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(tmp_path)])
-    shipped = modules.Shipped(bundle.blob)
+    shipped = modules.BundleImporter(bundle.blob)
     shipped.install()
     try:
         import wl_ns.leaf

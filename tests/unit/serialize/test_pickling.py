@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
 from wrenlite.protocol import Style
-from wrenlite.serialize.class_table import Names
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import (
     Call,
     Packer,
@@ -37,17 +37,17 @@ plain = st.recursive(
 
 def journey(obj):
     """To a worker and back, as an item and as a value of an identity function."""
-    names = Names(grows=True)
+    names = ClassTable(grows=True)
     (item,) = pack_items([obj], names)
     there = unpack_call(pack_call(Call(operator.pos, (), {}, Style.ITEM), names))
     value = unpack(item, there.table)
-    back = Packer(Names(there.table, grows=False), snapshot=False).pack(value)
-    return unpack(back, names.table)
+    back = Packer(ClassTable(there.table, grows=False), snapshot=False).pack(value)
+    return unpack(back, names.entries)
 
 
 def call_journey(function, *args):
     """A function to a worker, called there."""
-    return unpack_call(pack_call(Call(function, (), {}, Style.ITEM), Names(grows=True))).function(*args)
+    return unpack_call(pack_call(Call(function, (), {}, Style.ITEM), ClassTable(grows=True))).function(*args)
 
 
 @given(plain)
@@ -65,7 +65,7 @@ def test_arrays_survive(dtype, shape):
 
 
 def test_large_buffers_stay_outside_the_stream():
-    names = Names(grows=True)
+    names = ClassTable(grows=True)
     (packed,) = pack_items([np.ones((1000, 1000))], names)
     assert len(packed.data) < 1000
     assert packed.size > 8_000_000
@@ -74,13 +74,13 @@ def test_large_buffers_stay_outside_the_stream():
 
 def test_an_item_is_a_snapshot():
     array = np.zeros(100_000)
-    (packed,) = pack_items([array], Names(grows=True))
+    (packed,) = pack_items([array], ClassTable(grows=True))
     array += 1
     assert unpack(packed, ()).sum() == 0
 
 
 def test_an_unpacked_item_can_be_written_to():
-    (packed,) = pack_items([np.zeros(100_000)], Names(grows=True))
+    (packed,) = pack_items([np.zeros(100_000)], ClassTable(grows=True))
     unpack(packed, ())[0] = 1
 
 
@@ -110,7 +110,7 @@ def test_a_dynamic_class_keeps_its_identity_there_and_back():
 
 def test_items_of_a_dynamic_class_are_small():
     point = dynamic_class()
-    items = pack_items([point(n, 0.5) for n in range(100)], Names(grows=True))
+    items = pack_items([point(n, 0.5) for n in range(100)], ClassTable(grows=True))
     mean = sum(item.size for item in items) / 100
     assert mean < 200
     assert mean < len(cloudpickle.dumps(point(1, 0.5))) / 10
@@ -118,13 +118,13 @@ def test_items_of_a_dynamic_class_are_small():
 
 def test_a_class_that_the_function_uses_is_the_class_of_its_values():
     point = dynamic_class()
-    names = Names(grows=True)
+    names = ClassTable(grows=True)
     blob = pack_call(Call(lambda n: point(n, 0.0), (), {}, Style.ITEM), names)
     there = unpack_call(blob)
     value = there.function(5)
-    back = Packer(Names(there.table, grows=False), snapshot=False).pack(value)
+    back = Packer(ClassTable(there.table, grows=False), snapshot=False).pack(value)
     assert len(back.data) < 200
-    assert unpack(back, names.table) == point(5, 0.0)
+    assert unpack(back, names.entries) == point(5, 0.0)
 
 
 def test_dynamic_enums_keep_their_members():
@@ -185,16 +185,16 @@ def test_the_function_that_cannot_be_pickled_is_named_with_the_path():
         return lock, x
 
     with pytest.raises(FunctionNotPicklable, match=r"locked .* at closure variable 'lock' \(a lock\)"):
-        pack_call(Call(locked, (), {}, Style.ITEM), Names(grows=True))
+        pack_call(Call(locked, (), {}, Style.ITEM), ClassTable(grows=True))
 
 
 def test_the_item_that_cannot_be_pickled_is_named_with_the_path():
     with pytest.raises(ItemNotPicklable, match=r"item 2 .* at \['db'\]\[1\] \(a lock\)"):
-        pack_items([1, 2, {"db": (1, threading.Lock())}], Names(grows=True))
+        pack_items([1, 2, {"db": (1, threading.Lock())}], ClassTable(grows=True))
 
 
 def test_modules_that_a_job_needs_are_noted():
-    names = Names(grows=True)
+    names = ClassTable(grows=True)
 
     def uses():
         import json.decoder
@@ -233,7 +233,7 @@ def test_all_code_of_a_function_keeps_the_file_that_its_source_is_in():
         nested = [each for each in code.co_consts if isinstance(each, types.CodeType)]
         return [code, *(each for inner in nested for each in with_nested(inner))]
 
-    function = unpack_call(pack_call(Call(outer, (), {}, Style.ITEM), Names(grows=True))).function
+    function = unpack_call(pack_call(Call(outer, (), {}, Style.ITEM), ClassTable(grows=True))).function
     there = inspect.getclosurevars(function).nonlocals["Scaled"]
     assert function(3) == [0, 2, 4]
     codes = [function.__code__, there.times.__code__, there.factor.fget.__code__]

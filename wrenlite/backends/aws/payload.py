@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from wrenlite import __version__
 from wrenlite.errors import IncompatibleRuntime, IntegrityError
-from wrenlite.protocol import PROTOCOL, Ended, Outcome, Request, Usage
+from wrenlite.protocol import PROTOCOL, Ended, Hints, Outcome, Request, Usage
 from wrenlite.serialize import framing
 
 PAYLOAD_BYTES = 6 * 2**20
@@ -29,6 +29,12 @@ FRAME_BYTES = (PAYLOAD_BYTES - 4096) // 4 * 3
 """What a frame may have, so that base64 and the rest of the JSON fit."""
 REPLY_BYTES = FRAME_BYTES - 64 * 1024
 """What outcomes may have of a reply, beside what is said of its end."""
+LAMBDA_HINTS = Hints(
+    memory="wrenlite-setup --memory gives the function more memory",
+    time="wrenlite-setup --timeout gives the function more time",
+    package="wrenlite-setup --package NAME adds it to the function's layer",
+)
+"""What messages of workers on Lambda advise when memory, time or a package is missing."""
 
 
 class Place(NamedTuple):
@@ -53,7 +59,7 @@ def versions() -> dict[str, Any]:
 def encode_request(request: Request, place: Place) -> bytes:
     """The JSON of a request; longer than ``PAYLOAD_BYTES`` where its items do not fit into one."""
     message = request._replace(
-        items=[framing.portable(item) for item in request.items],
+        items=[framing.to_wire(item) for item in request.items],
         tasks=list(request.tasks),
         env=dict(request.env),
         limits=tuple(request.limits),  # type: ignore[arg-type]  # records travel as plain tuples
@@ -63,7 +69,7 @@ def encode_request(request: Request, place: Place) -> bytes:
 
 def encode_items(request: Request) -> bytes:
     """The items of a request as one blob, for the store."""
-    return framing.join(framing.frame([framing.portable(item) for item in request.items]))
+    return framing.join(framing.frame([framing.to_wire(item) for item in request.items]))
 
 
 def refusal(event: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -75,13 +81,13 @@ def refusal(event: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def decode_request(event: Mapping[str, Any]) -> tuple[Request, Place]:
     """The request in an event of Lambda, and where its blobs are."""
-    request = framing.received_request(framing.parse(base64.b64decode(event["body"]), writable=True))
+    request = framing.request_from_wire(framing.parse(base64.b64decode(event["body"]), writable=True))
     return request, Place(*event["place"])
 
 
 def encode_body(outcomes: Sequence[Outcome], ended: Ended) -> bytes:
     """What a reply says, as a frame."""
-    sent = [(*outcome[:2], framing.portable(outcome.packed), *outcome[3:]) for outcome in outcomes]
+    sent = [(*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:]) for outcome in outcomes]
     return framing.join(framing.frame((sent, ended.cause, tuple(ended.usage), list(ended.not_started))))
 
 
@@ -103,7 +109,7 @@ def decode_reply(payload: bytes) -> tuple[list[Outcome], Ended]:
 def decode_body(body: bytes) -> tuple[list[Outcome], Ended]:
     """The outcomes and the end of a request."""
     sent, cause, usage, not_started = framing.parse(body, writable=True)
-    outcomes = [Outcome(task, ok, framing.received(packed), *rest) for task, ok, packed, *rest in sent]
+    outcomes = [Outcome(task, ok, framing.from_wire(packed), *rest) for task, ok, packed, *rest in sent]
     return outcomes, Ended(cause, Usage(*usage), not_started)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from wrenlite.backends.aws import payload
-from wrenlite.backends.aws.payload import Place
+from wrenlite.backends.aws.payload import LAMBDA_HINTS, Place
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.errors import BackendError
 from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
@@ -93,7 +93,14 @@ class Sandbox:
                 return self._worker
             self._worker.close()
         self._store = S3Store(place.bucket, place.prefix, owner=place.owner)
-        self._worker = WorkerProcess(self._store, sys.path, self._memory_bytes, self._env, "/tmp")  # noqa: S108  # Lambda's
+        self._worker = WorkerProcess(
+            self._store,
+            sys.path,
+            self._memory_bytes,
+            self._env,
+            "/tmp",  # noqa: S108  # Lambda's
+            hints=LAMBDA_HINTS,
+        )
         self._place = place
         return self._worker
 

@@ -1,0 +1,53 @@
+"""What unpickling in the current thread refers to: a class table, and the objects behind refs.
+
+Pickles of items and values hold numbers of a class table and digests of refs. The functions that pickle calls
+to resolve them (``class_table.from_table``, ``storage.refs``) get no other argument, so they look here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+
+class ObjectSource(Protocol):
+    """Provides the objects behind refs."""
+
+    def get(self, digest: str, size: int) -> Any:
+        """Return the object with this digest; ``size`` is the length of its pickle in bytes."""
+
+
+class _Context(threading.local):
+    """The context of one thread. The values of the class are the defaults of every thread."""
+
+    table: Sequence[object] = ()
+    """The class table that numbers refer to."""
+    objects: ObjectSource | None = None
+    """The objects that refs stand for; None: a ``Ref`` unpickles as a ``Ref``."""
+
+
+context = _Context()
+"""The context of the current thread. ``unpickling_with`` sets it; everything else only reads it."""
+
+
+@contextlib.contextmanager
+def unpickling_with(
+    table: Sequence[object] | None = None, objects: ObjectSource | None = None
+) -> Iterator[None]:
+    """Set what unpickling in this thread refers to within the ``with`` block.
+
+    Args:
+        table: the class table; None: the one of the enclosing block.
+        objects: the objects behind refs; None: those of the enclosing block.
+    """
+    before = context.table, context.objects
+    if table is not None:
+        context.table = table
+    if objects is not None:
+        context.objects = objects
+    try:
+        yield
+    finally:
+        context.table, context.objects = before
