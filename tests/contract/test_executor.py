@@ -440,9 +440,10 @@ def test_settled_futures_do_not_keep_their_jobs(executor):
     try:
         future = executor.submit(square, 3)
         assert future.result() == 9
+        future.job.wait()  # for the thread that draws the job too, which holds it
         gone = weakref.ref(future.job)
         del future
-        executor.submit(square, 4).result()  # whatever the thread that schedules still held is gone with it
+        executor.submit(square, 4).result()  # now the thread that schedules has let go of the first job
         assert gone() is None
     finally:
         gc.enable()
