@@ -1,6 +1,6 @@
 """cloudpickle, extended by the class table.
 
-This is a module of its own because importing cloudpickle takes 20 ms, which most workers never need.
+This is a module of its own because importing cloudpickle takes 20 ms: a worker does so only when it must.
 """
 
 from __future__ import annotations

@@ -32,6 +32,12 @@ class Ref:
     __slots__ = ("digest", "size")
 
     def __init__(self, digest: str, size: int) -> None:
+        """Create a reference. ``executor.put`` does this.
+
+        Args:
+            digest: the SHA-256 digest of the object's pickle.
+            size: the size of that pickle in bytes.
+        """
         self.digest = digest
         self.size = size
 
