@@ -104,7 +104,7 @@ def sandbox() -> None:
     )
     from wrenlite.storage.base import digest
     from wrenlite.storage.local import LocalStore
-    from wrenlite.worker.handle import Worker
+    from wrenlite.worker.handle import WorkerProcess
     from wrenlite.worker.runner import Runner
 
     class Context:
@@ -122,7 +122,7 @@ def sandbox() -> None:
         runner = Runner(store)
         list(runner.run(request))
         bare = timed(lambda: list(runner.run(request)), 1000)
-        beside = Worker(store, sys.path, None, dict(os.environ))
+        beside = WorkerProcess(store, sys.path, None, dict(os.environ))
         start = time.perf_counter()
         beside.wait_until_ready()
         booted = time.perf_counter() - start
@@ -130,8 +130,8 @@ def sandbox() -> None:
     os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "2048"
     bucket_store = wrenlite.Executor.aws(bucket="wrenlite-bed", prefix="wrenlite").backend.store
     bucket_store.put(code_key(digest(blob)), blob)
-    place = payload.Place("wrenlite-bed", "wrenlite", None)
-    event = json.loads(payload.encode_request(request, place))
+    location = payload.StoreLocation("wrenlite-bed", "wrenlite", None)
+    event = json.loads(payload.encode_request(request, location))
     start = time.perf_counter()
     made = Sandbox({**os.environ, "WRENLITE_PREFIX": "wrenlite"})
     started = time.perf_counter() - start

@@ -263,7 +263,7 @@ def layer() -> None:
     built = packages.build(wanted, python="3.13", architecture="x86_64")
     print(
         f"\nA layer with {', '.join(wanted)}: {len(built.content) / 2**20:.0f} MB zipped,"
-        f" {built.unpacked / 2**20:.0f} unzipped, of {packages.UNPACKED_BYTES / 2**20:.0f}"
+        f" {built.unpacked_bytes / 2**20:.0f} unzipped, of {packages.UNPACKED_BYTES / 2**20:.0f}"
     )
 
 

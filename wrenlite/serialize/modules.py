@@ -22,9 +22,9 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from wrenlite.errors import LocalExtension
+from wrenlite.serialize.zips import make_zip
 
 _FILES = "files.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: equal sources make equal bytes
 
 
 class Source(NamedTuple):
@@ -178,20 +178,15 @@ def _absolute(module: str | None, level: int, package: str) -> str:
 
 
 def _zip(sources: Iterable[Source]) -> bytes:
+    """Return a zip of the sources by module name, and of a listing of their files."""
     import json
-    import zipfile
 
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        listing = {}
-        for source in sorted(sources):
-            entry = zipfile.ZipInfo(source.name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, source.text)
-            listing[source.name] = [source.file, source.is_package]
-        archive.writestr(zipfile.ZipInfo(_FILES, _EPOCH), json.dumps(listing, sort_keys=True))
-    return file.getvalue()
+    files, listing = {}, {}
+    for source in sources:
+        files[source.name] = source.text
+        listing[source.name] = [source.file, source.is_package]
+    files[_FILES] = json.dumps(listing, sort_keys=True).encode()
+    return make_zip(files, compress=True)
 
 
 def _extension_message(name: str, file: str) -> str:

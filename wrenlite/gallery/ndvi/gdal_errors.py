@@ -51,7 +51,7 @@ def refusal(where: str, href: str, number: int | None, told: str) -> Exception:
     if href.startswith(S3):
         if code == "NoSuchBucket":
             return NotFound(f"there is no bucket {href[len(S3) :].partition('/')[0]!r}: cannot read {where}")
-        wrong = errors.credentials(code, told)
+        wrong = errors.credentials_error(code, told)
         if wrong is not None:
             return type(wrong)(f"cannot read {where}: {wrong}")
     return StoreError(f"cannot read {where}: {told}")
