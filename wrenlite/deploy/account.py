@@ -35,7 +35,7 @@ class Account:
     concurrency: int | None
     """Invocations at once, of all functions together; None: these credentials may not see the number."""
     unreserved: int | None
-    """Invocations at once that no function has reserved; None: likewise."""
+    """Invocations at once that no function has reserved; None: these credentials may not see the number."""
     skew_s: float
     """Seconds by which this machine's clock is ahead of AWS's."""
 

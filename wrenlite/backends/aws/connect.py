@@ -28,16 +28,9 @@ from wrenlite.backends.aws.transport import Transport
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.config import PREFIX, Config
 from wrenlite.errors import AccessDenied, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
-from wrenlite.protocol import Hints, Limits
+from wrenlite.protocol import Limits
 
 _log = logging.getLogger("wrenlite")
-
-HINTS = Hints(
-    memory="wrenlite-setup --memory gives the function more",
-    time="wrenlite-setup --timeout gives the function more",
-    package="wrenlite-setup --package NAME adds it to the function's layer",
-)
-"""What to do where memory, time or a package is missing on Lambda."""
 
 _USUAL_CONCURRENCY = 1000
 """Invocations at once that AWS allows most accounts; taken where the account's own limit cannot be read."""
@@ -95,7 +88,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         code_bytes=_CODE_BYTES,
         own_store=False,
         modules_stay=False,
-        hints=HINTS,
+        hints=responses.HINTS,
     )
 
 
@@ -118,7 +111,7 @@ def open_bucket(config: Config, bucket: str, prefix: str) -> S3Store:
 
 
 def batching_policy(slots: int, memory_mb: int = _USUAL_MEMORY_MB) -> BatchingPolicy:
-    """Return how batches for Lambda are made.
+    """Return the batching policy for Lambda.
 
     Args:
         slots: the number of invocations at once.

@@ -303,7 +303,7 @@ class _LambdaInvocation:
             return self._cancelled
 
     def mark_sent(self) -> bool:
-        """Note that the request is about to be sent. Returns false where it was cancelled before."""
+        """Record that the request is about to be sent. Returns false where it was cancelled before."""
         with self._lock:
             self._sent = not self._cancelled
             return self._sent

@@ -23,8 +23,14 @@ from wrenlite.errors import (
     TaskTimeout,
     WorkerDied,
 )
-from wrenlite.protocol import Cause, Died, Ended, Outcome, Refused, Request, Throttled, Usage
+from wrenlite.protocol import Cause, Died, Ended, Hints, Outcome, Refused, Request, Throttled, Usage
 
+HINTS = Hints(
+    memory="wrenlite-setup --memory gives the function more",
+    time="wrenlite-setup --timeout gives the function more",
+    package="wrenlite-setup --package NAME adds it to the function's layer",
+)
+"""What to do where memory, time or a package is missing on Lambda."""
 REDEPLOY = "wrenlite-setup deploys it again"
 """What to do about a function that cannot run requests."""
 
@@ -149,18 +155,13 @@ def _interpret_function_error(response: Response, target: Target) -> Cause:
         return Died(
             TaskTimeout(
                 f"{function} was stopped at its time limit of {target.limit_s:g} s. Make the tasks smaller, "
-                "or raise the limit with wrenlite-setup --timeout"
+                f"or the limit longer: {HINTS.time}"
             )
         )
     is_full = report is not None and report.peak_mb >= report.memory_mb
     if kind == "Runtime.OutOfMemory" or (is_full and "signal: killed" in message):
         memory_mb = report.memory_mb if report else target.memory_mb
-        return Died(
-            OutOfMemory(
-                f"{function} has {memory_mb:,} MB, and the task needed more. wrenlite-setup --memory gives "
-                "the function more"
-            )
-        )
+        return Died(OutOfMemory(f"{function} has {memory_mb:,} MB, and the task needed more. {HINTS.memory}"))
     if kind.startswith(("Runtime.", "Function.")):
         return Died(WorkerDied(f"the sandbox of {function} ended: {kind}: {message}"))
     return Refused(FunctionBroken(f"{function} raised {kind}: {message}. {REDEPLOY}"))

@@ -31,7 +31,7 @@ CONNECTIONS = 32
 class S3Store:
     """A store under a prefix of a bucket. Many processes can use it at once.
 
-    A pickled store has no credentials: whoever unpickles it uses the credentials of its own process.
+    A pickled store holds no credentials: the process that unpickles it uses its own.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class S3Store:
             session: gives the credentials; None: the credentials that botocore's own chain finds.
             region: region of the bucket; None: the session's region.
             endpoint_url: URL of an S3 server other than AWS's.
-            owner: the account that the bucket must belong to, so that a bucket of the same name that somebody
-                else has created meanwhile is refused.
+            owner: the account that the bucket must belong to. A bucket of the same name that belongs to
+                somebody else, who created it after ours was deleted, is refused.
             profile: the profile for credentials where there is no session, on machines that have it.
             requester_pays: say in each request that this account pays for it: some buckets require that.
         """
