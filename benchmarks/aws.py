@@ -142,8 +142,8 @@ def sandbox() -> None:
     os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "2048"
     bucket_store = wrenlite.Executor.aws(bucket="wrenlite-bed", prefix="wrenlite").backend.store
     bucket_store.put(code_key(digest(blob)), blob)
-    place = payload.Place("wrenlite-bed", "wrenlite", None)
-    event = json.loads(payload.encode_request(request, place))
+    location = payload.StoreLocation("wrenlite-bed", "wrenlite", None)
+    event = json.loads(payload.encode_request(request, location))
     start = time.perf_counter()
     sandbox = Sandbox({**os.environ, "WRENLITE_PREFIX": "wrenlite"})
     init_s = time.perf_counter() - start

@@ -187,7 +187,7 @@ def _prefix(value: Any) -> str:
 
 def _bucket(value: Any) -> str:
     text = _text(value)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text) or ".." in text:
+    if not is_bucket_name(text):
         raise ValueError
     return text
 
@@ -218,6 +218,11 @@ def _dollars(value: Any) -> float:
     if isinstance(value, bool) or not float(value) > 0:
         raise ValueError
     return float(value)
+
+
+def is_bucket_name(text: str) -> bool:
+    """Return whether S3 accepts a text as the name of a bucket."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text) is not None and ".." not in text
 
 
 def parse_size(value: Any) -> int:

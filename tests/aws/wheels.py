@@ -4,13 +4,13 @@ import importlib.metadata
 import zipfile
 from pathlib import Path
 
-from wrenlite.deploy.packages import DEFAULT
+from wrenlite.deploy.packages import DEFAULT_PACKAGES
 
 
 def fill(folder: Path) -> None:
     """Stand-ins for the default packages, in the versions that are installed, and ``in-the-layer``."""
     folder.mkdir()
-    for name in DEFAULT:
+    for name in DEFAULT_PACKAGES:
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -23,7 +23,8 @@ def test_tasks_leave_files_in_a_bucket(bed, executor):  # in this order: workers
 
 
 @pytest.mark.parametrize(
-    "address", ["https://bucket/prefix", "s3://", "s3:///key", "s3:/bucket", "s3://Bad_Bucket", ""]
+    "address",
+    ["https://bucket/prefix", "s3://", "s3:///key", "s3:/bucket", "s3://Bad_Bucket", "s3://a..b/x", ""],
 )
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(wrenlite.ConfigError, match=r"s3://BUCKET/PREFIX"):

@@ -11,7 +11,7 @@ import wrenlite
 from tests.aws.tasks import Runs
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.connect import connect
-from wrenlite.backends.aws.invoker import Patience
+from wrenlite.backends.aws.invoker import ReplyTimeouts
 from wrenlite.config import Config
 from wrenlite.deploy.code_zip import HANDLER, function_zip
 
@@ -21,10 +21,12 @@ def connected(bed):
     """Makes executors on the bed whose pauses are short."""
     made = []
 
-    def make(seek_s=0.3, answer_s=30.0, backoff_s=0.002, outage_s=1.0, **settings):
+    def make(search_s=0.3, response_margin_s=30.0, backoff_s=0.002, outage_s=1.0, **settings):
         settings = {"backend": "aws", "max_concurrency": 4, **settings}
-        patience = Patience(seek_s=seek_s, answer_s=answer_s, look_s=0.05)
-        backend = connect(Config.load(**settings), patience)
+        timeouts = ReplyTimeouts(
+            search_s=search_s, response_margin_s=response_margin_s, search_interval_s=0.05
+        )
+        backend = connect(Config.load(**settings), timeouts)
         batching = replace(backend.batching, backoff_s=backoff_s, outage_s=outage_s)
         executor = wrenlite.Executor(replace(backend, batching=batching))
         made.append(executor)

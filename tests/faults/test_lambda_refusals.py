@@ -123,11 +123,11 @@ def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
 
 def test_nobody_listens(connected, runs):
     backend = connected().backend
-    login = AwsSession(botocore.session.Session)
-    nowhere = Transport(login, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
+    session = AwsSession(botocore.session.Session)
+    nowhere = Transport(session, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
     target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
-    place = payload.Place("wrenlite-bed", "wrenlite", None)
-    invoker = LambdaInvoker(nowhere, login, backend.store, place, target, 4)
+    location = payload.StoreLocation("wrenlite-bed", "wrenlite", None)
+    invoker = LambdaInvoker(nowhere, session, backend.store, location, target, 4)
     batching = replace(backend.batching, backoff_s=0.002, outage_s=0.5)
     with wrenlite.Executor(replace(backend, invoker=invoker, batching=batching)) as aws:
         job = squares(aws, runs, 3)
@@ -137,7 +137,7 @@ def test_nobody_listens(connected, runs):
 
 
 def test_a_request_that_was_not_sent_as_a_whole_is_sent_again_at_once(connected, bed, runs):
-    aws = connected(seek_s=600)  # looking for its reply would take forever
+    aws = connected(search_s=600)  # looking for its reply would take forever
     bed.fault("Invoke", "reset-before", count=3)
     large = [np.ones(500_000) + number for number in range(3)]  # 4 MB each: no socket takes that unread
 
@@ -177,7 +177,7 @@ def test_a_task_whose_answers_are_always_lost_is_given_up(aws, bed, runs):
 
 
 def test_a_long_batch_leaves_its_reply_where_a_client_that_lost_it_finds_it(connected, bed, runs, caplog):
-    aws = connected(seek_s=20)
+    aws = connected(search_s=20)
     aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.2)))
 
     def slow(item, path):
@@ -202,7 +202,7 @@ def test_a_long_batch_leaves_its_reply_where_a_client_that_lost_it_finds_it(conn
 
 
 def test_a_connection_on_which_nothing_ever_comes_back(connected, deploy, bed, runs):
-    aws = connected(function=deploy("short", timeout=1), answer_s=0.5, max_concurrency=2)
+    aws = connected(function=deploy("short", timeout=1), response_margin_s=0.5, max_concurrency=2)
     squares(aws, runs, 1).results(timeout=30)
     bed.fault("Invoke", "hang", count=1)
     begun = time.monotonic()

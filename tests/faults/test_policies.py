@@ -36,9 +36,9 @@ class Site:
             self.session.create_client("s3").create_bucket(Bucket=name)
         granted = dict.fromkeys(grant, (other,))
         made = Settings("123456789012", "us-east-1", self.bucket, prefix=PREFIX, **granted)
-        login = AwsSession(self._assume(statements(make_policy(made))))
-        self.owner, self.role = S3Store(self.bucket, PREFIX), S3Store(self.bucket, PREFIX, login=login)
-        self.other, self.role_other = S3Store(other, "data"), S3Store(other, "data", login=login)
+        session = AwsSession(self._assume(statements(make_policy(made))))
+        self.owner, self.role = S3Store(self.bucket, PREFIX), S3Store(self.bucket, PREFIX, session=session)
+        self.other, self.role_other = S3Store(other, "data"), S3Store(other, "data", session=session)
         for part in PARTS:
             self.owner.put(f"{part}/there", part.encode())
         self.other.put("there", b"other")
@@ -117,7 +117,9 @@ def test_a_client_puts_what_functions_read_and_cleans_up(site):
 def test_whole_buckets_are_listed_by_nobody(site):
     for make in (policies.of_function, policies.of_client):
         here = site(make)
-        assert not allowed(lambda here=here: list(S3Store(here.bucket, "", login=here.role._login).list("")))
+        assert not allowed(
+            lambda here=here: list(S3Store(here.bucket, "", session=here.role._session).list(""))
+        )
 
 
 def test_what_is_missing_is_missing_and_not_forbidden(site):

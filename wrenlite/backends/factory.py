@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 
 from wrenlite.backends import local
 from wrenlite.backends.base import Backend
-from wrenlite.config import Config
+from wrenlite.config import Config, is_bucket_name
 from wrenlite.errors import ConfigError
 from wrenlite.storage.base import Store
 from wrenlite.storage.local import LocalStore
-
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-"""What S3 takes for the name of a bucket."""
 
 
 def connect(config: Config) -> Backend:
@@ -60,7 +56,7 @@ def open_store(address: str | os.PathLike[str]) -> Store:
     if not found and text and not text.startswith("s3:"):
         return LocalStore(os.path.expanduser(text))
     bucket, _, prefix = rest.partition("/")
-    if scheme.lower() != "s3" or not _BUCKET.fullmatch(bucket):
+    if scheme.lower() != "s3" or not is_bucket_name(bucket):
         raise ConfigError(f"{text!r} is no address of a store: s3://BUCKET/PREFIX, or a folder")
     from wrenlite.backends.aws.connect import open_bucket
 

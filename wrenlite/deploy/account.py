@@ -1,4 +1,4 @@
-"""Who is signed in, and what AWS lets that account do."""
+"""The AWS account: who is signed in to it, and what AWS lets it do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.resources import Settings
 from wrenlite.errors import ConfigError, CredentialsError
 
-KEPT_FREE = 100
-"""Invocations at once that AWS does not let anybody reserve."""
+_MINIMUM_UNRESERVED = 100
+"""Invocations at once of an account that no function may reserve."""
 RAISE_QUOTA = (
     "aws service-quotas request-service-quota-increase --service-code lambda "
     "--quota-code L-B99A9384 --desired-value 1000"
@@ -25,42 +25,53 @@ RAISE_QUOTA = (
 
 @dataclass(frozen=True)
 class Account:
-    """An AWS account, as seen by who is signed in."""
+    """An AWS account, as its signed-in user sees it."""
 
     id: str
     identity: str
-    """ARN of who is signed in."""
+    """ARN of the user or role that is signed in."""
     partition: str
     region: str
     concurrency: int | None
-    """Invocations at once, of all functions together; None: these credentials may not see it."""
+    """Invocations at once, of all functions together; None: these credentials may not see the number."""
     unreserved: int | None
-    """Those of them that no function has reserved."""
+    """Invocations at once that no function has reserved; None: these credentials may not see the number."""
     skew_s: float
-    """Seconds that this machine's clock is ahead of AWS's."""
+    """Seconds by which this machine's clock is ahead of AWS's."""
 
     def check(self, settings: Settings, reserved_now: int | None) -> None:
-        """Raises ConfigError where the account's limits do not allow it.
+        """Check that the account's limits allow the settings.
 
         Args:
-            settings: as they are to be.
-            reserved_now: what the function has reserved already.
+            settings: the wanted settings.
+            reserved_now: invocations at once that the function has reserved already.
+
+        Raises:
+            ConfigError: the account cannot reserve that many invocations at once.
         """
         if settings.reserved is None or self.unreserved is None:
             return
-        most = self.unreserved + (reserved_now or 0) - KEPT_FREE
+        most = self.unreserved + (reserved_now or 0) - _MINIMUM_UNRESERVED
         if settings.reserved > most:
-            there = f"{most} at most" if most > 0 else "none"
+            possible = f"{most} at most" if most > 0 else "none"
             raise ConfigError(
                 f"reserved concurrency {settings.reserved}: of {self.concurrency} invocations at once in "
-                f"{self.region} {self.unreserved} are unreserved, and AWS keeps {KEPT_FREE} of those free: "
-                f"{there} can be reserved. max_concurrency= limits a client without that; "
-                f"AWS gives more: {RAISE_QUOTA} --region {self.region}"
+                f"{self.region} {self.unreserved} are unreserved, and AWS keeps {_MINIMUM_UNRESERVED} of "
+                f"those free: {possible} can be reserved. max_concurrency= limits a client without reserving "
+                f"any; AWS gives more: {RAISE_QUOTA} --region {self.region}"
             )
 
 
 def new_session(profile: str | None) -> Any:
-    """A session of botocore's, which finds credentials by its own chain. Raises CredentialsError."""
+    """Return a botocore session, which finds credentials with botocore's own chain.
+
+    Args:
+        profile: the profile in AWS's configuration files; None for the default profile.
+
+    Raises:
+        CredentialsError: there is no such profile.
+        ConfigError: AWS's configuration files cannot be read.
+    """
     from botocore.exceptions import BotoCoreError, ProfileNotFound
     from botocore.session import Session
 
@@ -68,35 +79,47 @@ def new_session(profile: str | None) -> Any:
     try:
         session.get_scoped_config()
     except ProfileNotFound as error:
-        there = ", ".join(profiles()) or "none"
-        raise CredentialsError(f"{error}. There are: {there}; aws configure --profile makes one") from error
+        known = ", ".join(profiles()) or "none"
+        raise CredentialsError(f"{error}. There are: {known}; aws configure --profile creates one") from error
     except BotoCoreError as error:
-        raise ConfigError(f"AWS's own configuration cannot be read: {error}") from error
+        raise _unreadable_configuration(error) from error
     return session
 
 
 def profiles() -> list[str]:
-    """The names of all profiles. Raises ConfigError where AWS's configuration cannot be read."""
+    """Return the names of all profiles. Raises ConfigError where AWS's configuration cannot be read."""
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
     try:
         return list(Session().available_profiles)
     except BotoCoreError as error:
-        raise ConfigError(f"AWS's own configuration cannot be read: {error}") from error
+        raise _unreadable_configuration(error) from error
+
+
+def _unreadable_configuration(error: Exception) -> ConfigError:
+    return ConfigError(f"AWS's own configuration cannot be read: {error}")
 
 
 def check_region(session: Any, region: str) -> str:
-    """The region. Raises ConfigError where there is none of that name, with those that are spelt alike."""
+    """Return the region, if Lambda is available there.
+
+    Args:
+        session: a botocore session.
+        region: name of the region.
+
+    Raises:
+        ConfigError: botocore knows no such region; the message has names that are spelled alike.
+    """
     from botocore.exceptions import BotoCoreError
 
     try:
         partition = session.get_partition_for_region(region)
     except BotoCoreError:
         partition = "aws"
-    there = sorted(session.get_available_regions("lambda", partition))
-    if region not in there:
-        alike = ", ".join(difflib.get_close_matches(region, there, 3) or there)
+    known = sorted(session.get_available_regions("lambda", partition))
+    if region not in known:
+        alike = ", ".join(difflib.get_close_matches(region, known, 3) or known)
         raise ConfigError(
             f"there is no region {region!r} with Lambda; there are {alike} (as far as this botocore knows)"
         )
@@ -104,29 +127,36 @@ def check_region(session: Any, region: str) -> str:
 
 
 def sign_in(session: Any, region: str, endpoint_url: str | None = None) -> tuple[Clients, Account]:
-    """Clients for a region, and whose they are.
+    """Return the clients for a region, and the account that they belong to.
 
-    Raises CredentialsError, StoreError where AWS cannot be reached, ConfigError where the region is not
-    enabled in this account.
+    Args:
+        session: a botocore session.
+        region: name of the region.
+        endpoint_url: URL of a server other than AWS's.
+
+    Raises:
+        CredentialsError: there are no credentials, or AWS does not accept them.
+        StoreError: AWS cannot be reached.
+        ConfigError: the region is not enabled in this account.
     """
     clients = Clients(session, region, endpoint_url)
-    with clients.in_words("sts"):
+    with clients.translate_errors("sts"):
         try:
-            found = _identity(clients)
+            identity = _caller_identity(clients)
         except Exception as error:
-            if not _elsewhere(session, region, error):
+            if not _is_valid_elsewhere(session, region, error):
                 raise
             raise ConfigError(
                 f"the region {region} is not enabled in this account: aws account enable-region "
-                f"--region-name {region}, or another --region"
+                f"--region-name {region}, or choose another --region"
             ) from error
-    date = email.utils.parsedate_to_datetime(found["ResponseMetadata"]["HTTPHeaders"]["date"])
-    with clients.in_words("the account's limits"):
+    date = email.utils.parsedate_to_datetime(identity["ResponseMetadata"]["HTTPHeaders"]["date"])
+    with clients.translate_errors("the account's limits"):
         limits = _limits(clients)
     account = Account(
-        id=found["Account"],
-        identity=found["Arn"],
-        partition=found["Arn"].split(":")[1],
+        id=identity["Account"],
+        identity=identity["Arn"],
+        partition=identity["Arn"].split(":")[1],
         region=region,
         concurrency=limits.get("ConcurrentExecutions"),
         unreserved=limits.get("UnreservedConcurrentExecutions"),
@@ -135,32 +165,36 @@ def sign_in(session: Any, region: str, endpoint_url: str | None = None) -> tuple
     return clients, account
 
 
-def _identity(clients: Clients) -> dict[str, Any]:
-    answer: dict[str, Any] = clients["sts"].get_caller_identity()
-    return answer
+def _caller_identity(clients: Clients) -> dict[str, Any]:
+    response: dict[str, Any] = clients["sts"].get_caller_identity()
+    return response
 
 
-def _elsewhere(session: Any, region: str, error: Exception) -> bool:
-    """Whether credentials that this region does not know are good in the one that is always enabled."""
-    from botocore.exceptions import ClientError
+def _is_valid_elsewhere(session: Any, region: str, error: Exception) -> bool:
+    """Return whether us-east-1, which is always enabled, accepts credentials that a region does not know.
 
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-    if region == "us-east-1" or not isinstance(errors.credentials(code, ""), CredentialsError):
+    Args:
+        session: a botocore session.
+        region: the region that was asked.
+        error: the error that it answered with.
+    """
+    code, _ = errors.code_and_message(error)
+    if region == "us-east-1" or errors.credentials_error(code, "") is None:
         return False
     with contextlib.suppress(Exception):
-        _identity(Clients(session, "us-east-1"))
+        _caller_identity(Clients(session, "us-east-1"))
         return True
     return False
 
 
 def _limits(clients: Clients) -> dict[str, int]:
-    """The account's limits; none, where these credentials may not see them."""
+    """Return the account's limits; no limits where these credentials may not see them."""
     from botocore.exceptions import ClientError
 
     try:
         limits: dict[str, int] = clients["lambda"].get_account_settings()["AccountLimit"]
     except ClientError as error:
-        if not errors.forbidden(error.response["Error"]["Code"]):
+        if not errors.is_access_denied(errors.code_and_message(error)[0]):
             raise
         limits = {}
     return limits

@@ -1,64 +1,53 @@
-"""The zip of the Lambda function: this package, cloudpickle, and the handler.
+"""Make the zip of the Lambda function: this package, cloudpickle, and the handler.
 
-Made deterministically: sorted entries, one date, one mode, nothing compressed (compressors differ between
-versions of zlib). The same sources give the same bytes, from a checkout as from an installed wheel.
+The zip is deterministic and not compressed: the same sources give the same bytes, from a checkout and from an
+installed wheel. So the digest alone shows whether the deployed function is this version.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import io
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import wrenlite
 from wrenlite.errors import BackendError
+from wrenlite.serialize.zips import make_zip
 
 HANDLER = "handler.handler"
-"""What Lambda is to call: module and function."""
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_MODE = 0o644 << 16
+"""What Lambda calls: the module and the function in it."""
 
 
 def function_zip() -> bytes:
-    """The function's code, as ``CreateFunction`` and ``UpdateFunctionCode`` take it."""
-    entries = dict(_entries())
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(entries):
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = _MODE
-            entry.create_system = 3  # Unix, wherever it is made
-            archive.writestr(entry, entries[name])
-    return file.getvalue()
+    """Return the function's code as a zip, for ``CreateFunction`` and ``UpdateFunctionCode``."""
+    return make_zip(dict(_files()), compress=False)
 
 
-def _entries() -> Iterator[tuple[str, bytes]]:
+def _files() -> Iterator[tuple[str, bytes]]:
     package = Path(wrenlite.__file__).parent
-    handler = _handler(package)
+    handler = _find_handler(package)
     yield "handler.py", handler.read_bytes()
     for source in package.rglob("*.py"):
         if source != handler:
             yield source.relative_to(package.parent).as_posix(), source.read_bytes()
-    yield from _cloudpickle()
+    yield from _cloudpickle_files()
 
 
-def _handler(package: Path) -> Path:
-    """In a wheel the handler lies in the package, in a checkout beside it."""
-    for place in (package / "deploy" / "handler.py", package.parent / "lambda_function" / "handler.py"):
-        if place.exists():
-            return place
+def _find_handler(package: Path) -> Path:
+    """Return the file of the handler: in a wheel it is in the package, in a checkout beside the package."""
+    for path in (package / "deploy" / "handler.py", package.parent / "lambda_function" / "handler.py"):
+        if path.exists():
+            return path
     raise BackendError(f"the handler of the Lambda function is missing in {package}: install wrenlite again")
 
 
-def _cloudpickle() -> Iterator[tuple[str, bytes]]:
-    """The version that is installed here, and what tells its version."""
+def _cloudpickle_files() -> Iterator[tuple[str, bytes]]:
+    """Yield the sources of the cloudpickle that is installed here, and the file that holds its version."""
     distribution = importlib.metadata.distribution("cloudpickle")
     if not distribution.files:
         raise BackendError(
-            "cloudpickle is installed without a list of its files: pip install cloudpickle again"
+            "cloudpickle is installed without a list of its files: install it again with pip install "
+            "--force-reinstall cloudpickle"
         )
     for file in distribution.files:
         if file.suffix == ".py" or file.name == "METADATA":

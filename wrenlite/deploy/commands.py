@@ -17,12 +17,12 @@ from wrenlite.backends.aws.session import AwsSession
 from wrenlite.config import Config
 from wrenlite.deploy import doctor as doctors
 from wrenlite.deploy import report
-from wrenlite.deploy.clients import Clients, absent
+from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.deployment import WRITTEN, Deployment, deployed, of_configuration, settled
 from wrenlite.deploy.options import JSON, YES, Age, located
 from wrenlite.deploy.plan import Verb
 from wrenlite.deploy.resources import TEMPORARY, Bucket, Settings
-from wrenlite.deploy.smoke_test import hello
+from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import WrenliteError
 
@@ -86,7 +86,7 @@ def test(config: Config) -> None:
     """Run a function on Lambda, import what the layer has, and show what came back."""
     clients, _, settings = of_configuration(config, blind=True)
     names = Deployment(clients, settings).packages.names
-    click.echo(report.said(hello(settled(config, settings), names)))
+    click.echo(report.said(run_smoke_test(settled(config, settings), names)))
 
 
 @click.command()
@@ -135,7 +135,7 @@ def _agree(question: str, name: str, yes: bool) -> None:
 def _contents(clients: Clients, settings: Settings) -> str:
     """How much is in the bucket, and how much of that the user's functions have put there to stay."""
     count = size = kept = 0
-    with clients.in_words(f"arn:{settings.partition}:s3:::{settings.bucket}"):
+    with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
         pages = (
             clients["s3"]
             .get_paginator("list_objects_v2")
@@ -203,7 +203,7 @@ def _when(seconds: float) -> str:
 def _events(
     clients: Clients, settings: Settings, query: dict[str, Any], begin: int
 ) -> Iterator[dict[str, Any]]:
-    with clients.in_words(settings.log_group), absent("ResourceNotFoundException"):
+    with clients.translate_errors(settings.log_group), suppress_codes("ResourceNotFoundException"):
         pages = clients["logs"].get_paginator("filter_log_events").paginate(**query, startTime=begin)
         yield from (event for page in pages for event in page["events"])
         return
@@ -222,11 +222,11 @@ def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool) -> N
     what is younger than they are.
     """
     clients, account, settings = of_configuration(config, blind=True, as_deployed=True)
-    login = AwsSession(lambda: clients.session)
+    session = AwsSession(lambda: clients.session)
     store = S3Store(
         settings.bucket,
         settings.prefix,
-        login=login,
+        session=session,
         region=account.region,
         endpoint_url=config.endpoint_url,
         owner=account.id,

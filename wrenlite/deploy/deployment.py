@@ -15,11 +15,11 @@ from typing import Any
 
 from wrenlite.config import Config
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
-from wrenlite.deploy.buckets import is_users_own
-from wrenlite.deploy.clients import Clients, absent
+from wrenlite.deploy.buckets import is_users_bucket
+from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
-from wrenlite.deploy.packages import Layered, Packages, choose
+from wrenlite.deploy.packages import BuiltLayer, Packages, choose
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.resources import Function, Layer, Settings, chosen_before
@@ -52,7 +52,7 @@ class Deployment:
         return choose(settings.packages, python=settings.python, architecture=settings.architecture)
 
     @property
-    def layer(self) -> Layered | None:
+    def layer(self) -> BuiltLayer | None:
         """The layer where it was built before."""
         return self.packages.cached(self._cache)
 
@@ -68,8 +68,8 @@ class Deployment:
 
     def look(self, kind: str) -> Found | None:
         """Its resource of that kind, where it is there."""
-        with self._clients.in_words(f"the {kind} of {self.settings.function_arn}"):
-            return self._provider.look(kind)
+        with self._clients.translate_errors(f"the {kind} of {self.settings.function_arn}"):
+            return self._provider.observe(kind)
 
     def found(self) -> list[Found]:
         """What there is of it."""
@@ -95,7 +95,7 @@ class Deployment:
         """Whether these steps upload the layer."""
         return any(isinstance(action.resource, Layer) and action.verb in _UPLOADS for action in actions)
 
-    def build(self) -> Layered:
+    def build(self) -> BuiltLayer:
         """Its layer, from the cache or built and put there. Raises ConfigError."""
         return self._layer()
 
@@ -110,7 +110,7 @@ class Deployment:
             if action.verb is not Verb.KEEP:
                 tell(action, None)
                 begun = time.monotonic()
-                with self._clients.in_words(f"{action.resource.kind} {action.resource.name}"):
+                with self._clients.translate_errors(f"{action.resource.kind} {action.resource.name}"):
                     self._provider.apply(action)
                 tell(action, time.monotonic() - begun)
 
@@ -121,7 +121,7 @@ _UPLOADS = (Verb.CREATE, Verb.REPLACE)
 def deployed(clients: Clients, account: Account, function: str) -> Function | None:
     """A function that wrenlite has deployed under that name; None where there is none, or not wrenlite's."""
     probe = _settings(account, function, bucket="no-bucket")
-    with clients.in_words(probe.function_arn):
+    with clients.translate_errors(probe.function_arn):
         found = Functions(clients, probe, bytes).observe()
     return found.resource if found and found.ours and isinstance(found.resource, Function) else None
 
@@ -146,8 +146,8 @@ def settings_for(account: Account, function: str, before: Function | None, **giv
 
 def whose_bucket(clients: Clients, settings: Settings) -> Settings:
     """The settings, with whether the bucket is the user's own. Raises ConfigError where it cannot be used."""
-    with clients.in_words(f"arn:{settings.partition}:s3:::{settings.bucket}"):
-        theirs = is_users_own(
+    with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
+        theirs = is_users_bucket(
             clients,
             settings.bucket,
             account=settings.account,
@@ -164,7 +164,7 @@ def check_role(clients: Clients, settings: Settings) -> None:
     if settings.role_arn.split(":")[4] != settings.account:
         raise ConfigError(f"--role-arn {settings.role_arn} is of another account than {settings.account}")
     try:
-        with clients.in_words(settings.role_arn), absent("NoSuchEntity"):
+        with clients.translate_errors(settings.role_arn), suppress_codes("NoSuchEntity"):
             clients["iam"].get_role(RoleName=settings.role_arn.rpartition("/")[2])
             return
     except AccessDenied:

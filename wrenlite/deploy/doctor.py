@@ -11,7 +11,7 @@ from wrenlite.deploy.account import Account
 from wrenlite.deploy.deployment import Deployment, of_configuration, own_python, settled
 from wrenlite.deploy.plan import Verb, plan
 from wrenlite.deploy.resources import Function, Resource, Role
-from wrenlite.deploy.smoke_test import hello
+from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.errors import AccessDenied, WrenliteError
 
 _SKEW_S = 240.0
@@ -114,7 +114,7 @@ def _round_trip(config: Config, deployment: Deployment) -> Check:
     settings = deployment.settings
     try:
         names = deployment.packages.names
-        return Check("round trip", True, report.said(hello(settled(config, settings), names)))
+        return Check("round trip", True, report.said(run_smoke_test(settled(config, settings), names)))
     except WrenliteError as error:
         return Check("round trip", False, str(error))
 

@@ -1,21 +1,28 @@
-"""The group of the function's logs."""
+"""Observe, create, update and delete the group of the function's logs."""
 
 from __future__ import annotations
 
-from wrenlite.deploy.clients import Clients, absent
+from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.plan import Found
-from wrenlite.deploy.resources import TAG, LogGroup, Settings
+from wrenlite.deploy.resources import LogGroup, Settings
+from wrenlite.deploy.tags import is_ours, tags_of
 
 
 class LogGroups:
-    """The function's log."""
+    """The log group of a deployment."""
 
     def __init__(self, clients: Clients, settings: Settings) -> None:
+        """Create an object for the log group. It calls nothing yet.
+
+        Args:
+            clients: the clients.
+            settings: settings of the deployment.
+        """
         self._clients = clients
         self._settings = settings
 
     def observe(self) -> Found | None:
-        """What is there."""
+        """Return the log group as it is; None where it does not exist."""
         name, logs = self._settings.log_group, self._clients["logs"]
         pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
         for group in (group for page in pages for group in page["logGroups"]):
@@ -23,20 +30,20 @@ class LogGroups:
                 arn = group["arn"].removesuffix(":*")
                 tags = logs.list_tags_for_resource(resourceArn=arn)["tags"]
                 found = LogGroup(name, group.get("retentionInDays", 0))
-                return Found(found, tags.get(TAG) == self._settings.function)
+                return Found(found, is_ours(tags, self._settings.function))
         return None
 
     def create(self, want: LogGroup) -> None:
-        """Make it."""
-        tags = {TAG: self._settings.function}
+        """Create the log group."""
+        tags = tags_of(self._settings.function)
         self._clients["logs"].create_log_group(logGroupName=want.name, tags=tags)
         self.update(want)
 
     def update(self, want: LogGroup) -> None:
-        """Set after how many days it forgets."""
+        """Set the number of days after which log events are deleted."""
         self._clients["logs"].put_retention_policy(logGroupName=want.name, retentionInDays=want.days)
 
     def delete(self, have: LogGroup) -> None:
-        """Delete it."""
-        with absent("ResourceNotFoundException"):
+        """Delete the log group with all log events."""
+        with suppress_codes("ResourceNotFoundException"):
             self._clients["logs"].delete_log_group(logGroupName=have.name)

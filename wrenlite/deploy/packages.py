@@ -1,10 +1,11 @@
-"""The layer: the packages that tasks import, for Lambda's platform, in the versions that are installed here.
+"""Build the layer: the packages that tasks import, for Lambda's platform, in the versions installed here.
 
-uv resolves and fetches (pip of some ages picks older wheels for a foreign platform). What no task needs is
-left out: tests, type stubs, byte code, static libraries. Libraries are never stripped: that breaks numpy's.
+uv resolves and downloads the packages; older versions of pip choose older wheels for a platform other than
+their own. Files that no task needs are left out: tests, type stubs, byte code, static libraries. Libraries
+are never stripped, since that breaks numpy's.
 
-A layer is known by what was asked for, so that nothing has to be fetched to see that there is nothing to do;
-what was built is kept in the user's cache.
+A layer is identified by its requirements, so that a run with nothing to do downloads nothing. Layers that
+were built are kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -30,119 +31,131 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from wrenlite.errors import ConfigError
+from wrenlite.serialize.zips import make_zip
 
-DEFAULT = ("cloudpickle", "numpy", "pillow", "rasterio")
-"""What the showcase notebooks import, and what nearly everybody needs."""
+DEFAULT_PACKAGES = ("cloudpickle", "numpy", "pillow", "rasterio")
+"""The packages that the showcase notebooks import, and that most users need."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-"""Lambda's runtimes that wrenlite runs on, as of November 2026."""
+"""Lambda's Python runtimes on which wrenlite runs, as of November 2026."""
 UNPACKED_BYTES = 250 * 2**20
-"""What function and layers may have together, unpacked."""
+"""The most that the function and its layers may have together, unpacked."""
 _FUNCTION_BYTES = 2 * 2**20
-"""More than the function's own zip has."""
+"""Bytes that are kept for the function's own zip, which has fewer."""
 _RECIPE = 1
-"""Another number for another way of building makes another layer."""
-_KEPT = 4
-"""Layers in the cache."""
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_TESTS = ("tests", "test")
+"""Version of the way in which layers are built. Another number gives each layer another digest."""
+_CACHED_LAYERS = 4
+"""Layers at most that the cache keeps."""
+_TEST_FOLDERS = ("tests", "test")
 _IMPORTS_TESTS = re.compile(r"^\s*(from|import)\s+[\w.]*\.tests?\b", re.MULTILINE)
 _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".a", ".c", ".h")
 _LEFT_OUT_NAMES = (".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
-"""What says how it was installed, where and when."""
-_UV_S = 600.0
+"""Files that record how, where and when a package was installed: they differ between two equal layers."""
+_UV_TIMEOUT_S = 600.0
 
-_OLD = "Lambda's Python 3.11 is on Amazon Linux 2 (glibc 2.26)"
+_OLD_PLATFORM = "Lambda's Python 3.11 is on Amazon Linux 2 (glibc 2.26)"
 
 
-class Layered(NamedTuple):
+class BuiltLayer(NamedTuple):
     """A layer, ready to be uploaded."""
 
     content: bytes
     """The zip."""
-    unpacked: int
-    """Bytes."""
+    unpacked_bytes: int
 
 
 @dataclass(frozen=True)
 class Packages:
-    """What is to be in a layer."""
+    """The packages of a layer, as they were requested."""
 
     requirements: tuple[str, ...]
-    """Such as ``numpy==2.2.6``, sorted."""
+    """Sorted requirements, such as ``numpy==2.2.6``."""
     python: str
     """Minor version of the function's Python, such as ``3.12``."""
     architecture: str
     """``x86_64`` or ``arm64``."""
     notices: tuple[str, ...] = ()
-    """What is not as it is here, in words."""
+    """How the layer differs from the packages installed here, in words."""
 
     @property
     def digest(self) -> str:
-        """Of what was asked for, hexadecimal."""
-        asked = [_RECIPE, self.requirements, self.python, self.architecture]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        """SHA-256 of the request, in hexadecimal."""
+        request = [_RECIPE, self.requirements, self.python, self.architecture]
+        return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the packages."""
-        return tuple(_key(parse(requirement)) for requirement in self.requirements)
+        """Normalised names of the packages."""
+        return tuple(_normalised_name(parse(requirement)) for requirement in self.requirements)
 
-    def cached(self, folder: Path) -> Layered | None:
-        """The layer where it was built before; None where it was not."""
+    def cached(self, folder: Path) -> BuiltLayer | None:
+        """Return the layer from a cache; None where it was not built before.
+
+        Args:
+            folder: the cache.
+        """
         try:
             content = (folder / f"{self.digest}.zip").read_bytes()
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                return Layered(content, sum(entry.file_size for entry in archive.infolist()))
+                return BuiltLayer(content, sum(entry.file_size for entry in archive.infolist()))
         except (OSError, zipfile.BadZipFile):
             return None
 
-    def layer(self, folder: Path) -> Layered:
-        """The layer, from that cache or built and put there.
+    def layer(self, folder: Path) -> BuiltLayer:
+        """Return the layer from a cache; build it and put it there where it is missing.
 
-        Raises ConfigError where there is no such wheel, or too much of it, or no room on the disk.
+        Args:
+            folder: the cache.
+
+        Raises:
+            ConfigError: a package has no wheel for Lambda, the layer is too large, or the disk is full.
         """
-        found = self.cached(folder)
-        if found is None:
+        layer = self.cached(folder)
+        if layer is None:
             try:
-                found = build(self.requirements, python=self.python, architecture=self.architecture)
-                _keep(folder, self.digest, found.content)
+                layer = build(self.requirements, python=self.python, architecture=self.architecture)
+                _write_to_cache(folder, self.digest, layer.content)
             except OSError as error:
-                raise _cannot_write(folder, error) from error
-        return found
+                raise _write_error(folder, error) from error
+        return layer
 
 
 def choose(extra: Sequence[str], *, python: str, architecture: str) -> Packages:
-    """The default packages and further ones, in the versions that are installed here.
+    """Return the default packages and further ones, in the versions that are installed here.
 
     Args:
-        extra: requirements; one for a default package stands in its place.
+        extra: further requirements; a requirement for a default package replaces it.
         python: minor version of the function's Python.
         architecture: ``x86_64`` or ``arm64``.
 
-    Raises ConfigError for a Python that Lambda does not have, and for what is no requirement.
+    Raises:
+        ConfigError: Lambda has no such Python, or a text is not a requirement.
     """
     if python not in PYTHONS:
         raise ConfigError(
             f"Lambda runs Python {', '.join(PYTHONS)}, and this is {python}: functions cannot be pickled for "
             "another Python. Run wrenlite and wrenlite-setup in an environment with one of them"
         )
-    asked = {name: Requirement(name) for name in DEFAULT}
-    asked |= {_key(requirement): requirement for requirement in map(parse, extra)}
+    chosen = {name: Requirement(name) for name in DEFAULT_PACKAGES}
+    chosen |= {_normalised_name(requirement): requirement for requirement in map(parse, extra)}
     notices = []
     if python == "3.11":
         notices.append(
-            f"{_OLD}: packages come in the newest versions that run there, not in those installed here"
+            f"{_OLD_PLATFORM}: packages are in the newest versions that run there, not in the versions "
+            "installed here"
         )
-        if architecture == "arm64" and not asked["rasterio"].specifier:
-            del asked["rasterio"]
-            notices.append(f"no rasterio: {_OLD}, and it has no wheel for that on arm64. Python 3.12 has one")
-    exactly = "<=" if python == "3.11" else "=="
-    wanted = sorted(_pinned(requirement, exactly) for requirement in asked.values())
-    return Packages(tuple(wanted), python, architecture, tuple(notices))
+        if architecture == "arm64" and not chosen["rasterio"].specifier:
+            del chosen["rasterio"]
+            notices.append(
+                f"no rasterio: {_OLD_PLATFORM}, and rasterio has no wheel for that on arm64. It has one for "
+                "Python 3.12"
+            )
+    operator = "<=" if python == "3.11" else "=="
+    requirements = sorted(_pin(requirement, operator) for requirement in chosen.values())
+    return Packages(tuple(requirements), python, architecture, tuple(notices))
 
 
 def parse(text: str) -> Requirement:
-    """A requirement from its text. Raises ConfigError."""
+    """Return a requirement from its text. Raises ConfigError where the text is not a requirement."""
     try:
         return Requirement(text)
     except InvalidRequirement as error:
@@ -151,25 +164,68 @@ def parse(text: str) -> Requirement:
         ) from error
 
 
-def _key(requirement: Requirement) -> str:
+def build(wanted: Sequence[str], *, python: str, architecture: str) -> BuiltLayer:
+    """Download packages with their dependencies, and zip them as a layer.
+
+    Args:
+        wanted: requirements, such as ``numpy==2.2.6``.
+        python: minor version of the function's Python, such as ``3.12``.
+        architecture: ``x86_64`` or ``arm64``.
+
+    Raises:
+        ConfigError: a package has no wheel for Lambda, or the layer is too large.
+    """
+    with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as name:
+        folder = Path(name)
+        _download(wanted, python, architecture, folder)
+        files = dict(_kept_files(folder))
+        files |= dict(_shortened_records(folder, files))
+    sizes = Counter[str]()
+    for path, data in files.items():
+        sizes[path.split("/")[0].partition("-")[0].removesuffix(".libs")] += len(data)
+    if sizes.total() > UNPACKED_BYTES - _FUNCTION_BYTES:
+        raise ConfigError(_size_message(sizes))
+    layer = make_zip({f"python/{path}": data for path, data in files.items()}, compress=True, mode=_mode)
+    return BuiltLayer(layer, sizes.total())
+
+
+def platform(python: str, architecture: str) -> str:
+    """Return uv's name for the platform that Lambda runs a Python on.
+
+    It is Amazon Linux 2023 (glibc 2.34), and before Python 3.12 Amazon Linux 2 (glibc 2.26).
+
+    Args:
+        python: minor version of the Python.
+        architecture: ``x86_64`` or ``arm64``.
+    """
+    machine = "aarch64" if architecture == "arm64" else "x86_64"
+    glibc = "2_28" if tuple(map(int, python.split("."))) >= (3, 12) else "2_17"
+    return f"{machine}-manylinux_{glibc}"
+
+
+def _normalised_name(requirement: Requirement) -> str:
     return canonicalize_name(requirement.name)
 
 
-def _installed(name: str) -> str | None:
+def _pin(requirement: Requirement, operator: str) -> str:
+    """Return a requirement with the version that is installed here.
+
+    It stays as it is where it has a version or a URL of its own, or where the package is not installed here.
+
+    Args:
+        requirement: the requirement.
+        operator: ``==`` for exactly the installed version, ``<=`` for at most that one.
+    """
+    if requirement.specifier or requirement.url:
+        return str(requirement)
     try:
-        return importlib.metadata.version(name)
+        return f"{requirement}{operator}{importlib.metadata.version(requirement.name)}"
     except importlib.metadata.PackageNotFoundError:
-        return None
+        return str(requirement)
 
 
-def _pinned(requirement: Requirement, exactly: str) -> str:
-    """In the version that is installed here; as it is where none is, or where it says one."""
-    version = None if requirement.specifier or requirement.url else _installed(requirement.name)
-    return str(requirement) if version is None else f"{requirement}{exactly}{version}"
-
-
-def _keep(folder: Path, digest: str, content: bytes) -> None:
-    """Write it to the cache, and let go of the oldest."""
+def _write_to_cache(folder: Path, digest: str, content: bytes) -> None:
+    """Write a layer to the cache, and remove the oldest layers there."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
         try:
@@ -179,80 +235,57 @@ def _keep(folder: Path, digest: str, content: bytes) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
-    for old in sorted(folder.glob("*.zip"), key=lambda path: -path.stat().st_mtime)[_KEPT:]:
-        old.unlink(missing_ok=True)
+    newest_first = sorted(folder.glob("*.zip"), key=lambda path: -path.stat().st_mtime)
+    for path in newest_first[_CACHED_LAYERS:]:
+        path.unlink(missing_ok=True)
 
 
-def _cannot_write(folder: Path, error: OSError) -> ConfigError:
+def _write_error(folder: Path, error: OSError) -> ConfigError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        places = f"{tempfile.gettempdir()} and {folder}"
         return ConfigError(
-            f"no room on the disk to build the layer, in {places}: it takes about 1 GB for a moment"
+            f"the disk has no room to build the layer, in {tempfile.gettempdir()} and {folder}: that takes "
+            "about 1 GB for a moment"
         )
-    return ConfigError(f"cannot build the layer: {error}. XDG_CACHE_HOME and TMPDIR name other folders")
+    return ConfigError(
+        f"cannot build the layer: {error}. XDG_CACHE_HOME and TMPDIR choose other folders for it"
+    )
 
 
-def build(wanted: Sequence[str], *, python: str, architecture: str) -> Layered:
-    """Fetch packages and what they need, and zip them as a layer.
-
-    Args:
-        wanted: requirements, such as ``numpy==2.2.6``.
-        python: minor version of the function's Python, such as ``3.12``.
-        architecture: ``x86_64`` or ``arm64``.
-
-    Raises ConfigError where there is no such wheel, or too much of it.
-    """
-    with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as folder:
-        _fetch(wanted, python, architecture, folder)
-        kept = dict(_files(Path(folder)))
-        files = dict(sorted([*kept.items(), *_records(Path(folder), kept)]))
-    sizes = Counter[str]()
-    for name, data in files.items():
-        sizes[name.split("/")[0].partition("-")[0].removesuffix(".libs")] += len(data)
-    if sizes.total() > UNPACKED_BYTES - _FUNCTION_BYTES:
-        raise ConfigError(_too_much(sizes))
-    return Layered(_zip(files), sizes.total())
-
-
-def platform(python: str, architecture: str) -> str:
-    """Uv's name of what Lambda runs: Amazon Linux 2023 (glibc 2.34); before Python 3.12, 2 (glibc 2.26)."""
-    machine = "aarch64" if architecture == "arm64" else "x86_64"
-    glibc = "2_28" if tuple(map(int, python.split("."))) >= (3, 12) else "2_17"
-    return f"{machine}-manylinux_{glibc}"
-
-
-def _fetch(wanted: Sequence[str], python: str, architecture: str, folder: str) -> None:
+def _download(wanted: Sequence[str], python: str, architecture: str, folder: Path) -> None:
+    """Install packages for Lambda's platform into a folder."""
     from uv import find_uv_bin
 
-    options = ["--quiet", "--only-binary", ":all:", "--no-compile-bytecode", "--target", folder]
+    options = ["--quiet", "--only-binary", ":all:", "--no-compile-bytecode", "--target", str(folder)]
     target = ["--python-version", python, "--python-platform", platform(python, architecture)]
     command = [find_uv_bin(), "pip", "install", *options, *target, *wanted]
     try:
-        # In the root folder, or a project's settings around the working folder would decide what comes.
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_UV_S, cwd=Path(folder).anchor
+        # In the root folder: the settings of a project around the working folder must not choose packages.
+        ended = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_UV_TIMEOUT_S, cwd=folder.anchor
         )
     except subprocess.TimeoutExpired as error:
         raise ConfigError(
-            f"uv did not fetch the packages within {_UV_S:.0f} s. Is the index reachable?"
+            f"uv did not download the packages of the layer within {_UV_TIMEOUT_S:.0f} s. Is the package "
+            "index reachable?"
         ) from error
-    if done.returncode:
+    if ended.returncode:
         raise ConfigError(
             f"these packages cannot be had for Python {python} on {architecture}: {', '.join(wanted)}. "
-            f"uv, which reads UV_DEFAULT_INDEX and not pip's settings, says: {done.stderr.strip()[-1500:]}"
+            f"uv, which reads UV_DEFAULT_INDEX and not pip's settings, says: {ended.stderr.strip()[-1500:]}"
         )
 
 
-def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    kept = _import_their_tests(folder)
+def _kept_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each file that a layer keeps of a folder of packages."""
+    with_tests = _packages_that_import_their_tests(folder)
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        if path.is_file() and not _left_out(name, kept):
+        if path.is_file() and not _is_left_out(name, with_tests):
             yield name.as_posix(), path.read_bytes()
 
 
-def _records(folder: Path, kept: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """What each package consists of, for ``importlib.metadata``: of what is kept, without hashes."""
+def _shortened_records(folder: Path, kept: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yield each package's list of files for ``importlib.metadata``: only the kept files, without hashes."""
     for record in folder.glob("*.dist-info/RECORD"):
         names = [row[0] for row in csv.reader(record.read_text().splitlines()) if row and row[0] in kept]
         text = io.StringIO()
@@ -260,30 +293,26 @@ def _records(folder: Path, kept: Mapping[str, bytes]) -> Iterator[tuple[str, byt
         yield record.relative_to(folder).as_posix(), text.getvalue().encode()
 
 
-def _left_out(name: Path, kept: set[str]) -> bool:
-    in_tests = name.parts[0] not in kept and any(part in _TESTS for part in name.parts[:-1])
-    unused = "__pycache__" in name.parts or name.parts[0] == "bin"
-    return in_tests or unused or name.suffix in _LEFT_OUT_SUFFIXES or name.name in _LEFT_OUT_NAMES
+def _is_left_out(name: Path, with_tests: set[str]) -> bool:
+    in_tests = name.parts[0] not in with_tests and any(part in _TEST_FOLDERS for part in name.parts[:-1])
+    is_unused = "__pycache__" in name.parts or name.parts[0] == "bin"
+    return in_tests or is_unused or name.suffix in _LEFT_OUT_SUFFIXES or name.name in _LEFT_OUT_NAMES
 
 
-def _import_their_tests(folder: Path) -> set[str]:
-    """Packages whose ``__init__`` imports from their folder of tests, such as astropy: they need it."""
+def _packages_that_import_their_tests(folder: Path) -> set[str]:
+    """Return the packages whose ``__init__`` imports from their tests, such as astropy: they keep them."""
     inits = folder.glob("*/__init__.py")
     return {path.parent.name for path in inits if _IMPORTS_TESTS.search(path.read_text(errors="replace"))}
 
 
-def _zip(files: Mapping[str, bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for name, data in files.items():
-            entry = zipfile.ZipInfo(f"python/{name}", _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = (0o755 if ".so" in name else 0o644) << 16
-            archive.writestr(entry, data)
-    return file.getvalue()
+def _mode(name: str) -> int:
+    return 0o755 if ".so" in name else 0o644
 
 
-def _too_much(sizes: Counter[str]) -> str:
+def _size_message(sizes: Counter[str]) -> str:
     listed = "\n".join(f"  {size / 2**20:8.1f} MB  {name}" for name, size in sizes.most_common(12))
     total = f"{sizes.total() / 2**20:,.0f} MB"
-    return f"the packages are {total} unpacked; with the function Lambda takes 250 MB. The largest:\n{listed}"
+    return (
+        f"the packages of the layer are {total} unpacked; together with the function Lambda takes 250 MB. "
+        f"The largest:\n{listed}"
+    )

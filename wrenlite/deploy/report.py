@@ -16,7 +16,7 @@ from wrenlite.deploy.account import RAISE_QUOTA, Account
 from wrenlite.deploy.deployment import Deployment
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import Bucket, Function, Layer, LogGroup, Resource, Role, Settings
-from wrenlite.deploy.smoke_test import Hello
+from wrenlite.deploy.smoke_test import SmokeTestResult
 
 _WHOSE = {
     "deployer": "The policy of who runs wrenlite-setup and destroy",
@@ -48,7 +48,7 @@ def building(deployment: Deployment, actions: Sequence[Action]) -> None:
         _line("build", "layer", deployment.settings.function)
         begun = time.monotonic()
         layer = deployment.build()
-        sizes = f"{_mb(len(layer.content))} zipped, {_mb(layer.unpacked)} unpacked"
+        sizes = f"{_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked"
         click.echo(f"{time.monotonic() - begun:.1f} s ({sizes})")
 
 
@@ -64,7 +64,7 @@ def _line(verb: str, kind: str, name: str) -> None:
     click.echo(f"  {verb:<7}  {kind:<9}  {name} … ", nl=False)
 
 
-def said(answer: Hello) -> str:
+def said(answer: SmokeTestResult) -> str:
     """What a real invocation returned."""
     return (
         f"function returned: {answer.value} (the first time after {answer.first_s:.2f} s, "
@@ -123,7 +123,7 @@ def description(deployment: Deployment, resource: Resource) -> str:
             size = (
                 ""
                 if built is None
-                else f" ({_mb(len(built.content))} zipped, {_mb(built.unpacked)} unpacked)"
+                else f" ({_mb(len(built.content))} zipped, {_mb(built.unpacked_bytes)} unpacked)"
             )
             return ", ".join(deployment.packages.requirements) + size
         case Function():

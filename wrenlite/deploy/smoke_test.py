@@ -1,4 +1,4 @@
-"""A real invocation: whether what was deployed runs what it is sent."""
+"""Test a deployment with real invocations: the function runs what it is sent, and imports its packages."""
 
 from __future__ import annotations
 
@@ -8,66 +8,79 @@ from typing import NamedTuple
 
 from wrenlite.backends.aws.connect import connect
 from wrenlite.config import Config
+from wrenlite.deploy.clients import retry
 from wrenlite.errors import AccessDenied, FunctionBroken, ServiceUnavailable, WrenliteError
 from wrenlite.executor import Executor
 
-_ANSWER_S = 180.0
-"""A cold start with a large layer takes a few seconds."""
+_RESULT_TIMEOUT_S = 180.0
+"""Seconds that a result may take. A cold start with a large layer takes a few."""
 
 
-_MEND = "wrenlite-setup --package NAME==VERSION takes another version of a package"
-
-
-class Hello(NamedTuple):
-    """What came back."""
+class SmokeTestResult(NamedTuple):
+    """The value that the function returned, and how long it took."""
 
     value: str
     first_s: float
-    """Until the first value was here: most of all a cold start."""
+    """Seconds until the first value was here. Most of it is usually a cold start."""
     again_s: float
-    """Until the next one was."""
+    """Seconds until the second value was here."""
     backend: str
+    """Name of the backend."""
 
 
-def hello(config: Config, packages: Sequence[str] = (), *, patience_s: float = 0.0) -> Hello:
-    """Run a function, and another one that imports what the layer has.
+def run_smoke_test(
+    config: Config, packages: Sequence[str] = (), *, access_timeout_s: float = 0.0
+) -> SmokeTestResult:
+    """Run two small functions on Lambda, and one that imports the packages of the layer.
 
     Args:
-        config: where.
-        packages: that must be there.
-        patience_s: how long a role that was just made may take until it holds everywhere.
+        config: names the function.
+        packages: names of the packages that must be there.
+        access_timeout_s: seconds in which the test is repeated after AccessDenied: a role that was just made
+            does not hold everywhere yet.
 
-    Raises BackendError, and StoreError.
+    Raises:
+        BackendError: the function cannot be invoked, does not answer, or cannot import a package.
+        StoreError: the bucket cannot be used.
     """
-    pause, end = 0.5, time.monotonic() + patience_s
     with Executor(connect(config), progress=False) as executor:
-        while True:
-            try:
-                begun = time.monotonic()
-                value = executor.submit(lambda: "Hello world").result(timeout=_ANSWER_S)
-                between = time.monotonic()
-                executor.submit(lambda: "Hello again").result(timeout=_ANSWER_S)
-                again_s = time.monotonic() - between
-                broken = executor.submit(broken_imports, packages).result(timeout=_ANSWER_S)
-                if broken:
-                    raise FunctionBroken(f"the layer is not as it should be: {'; '.join(broken)}. {_MEND}")
-                return Hello(value, between - begun, again_s, executor.backend.name)
-            except AccessDenied:
-                if time.monotonic() + pause > end:
-                    raise
-            except WrenliteError:
-                raise
-            except TimeoutError as error:
-                executor.shutdown(wait=False, cancel_futures=True)
-                raise ServiceUnavailable(
-                    f"no answer of the function within {_ANSWER_S:.0f} s: wrenlite logs shows what it printed"
-                ) from error
-            time.sleep(pause)
-            pause = min(2 * pause, 8.0)
+        try:
+            return retry(
+                lambda: _call_functions(executor, packages),
+                timeout_s=access_timeout_s,
+                is_transient=lambda error: isinstance(error, AccessDenied),
+            )
+        except WrenliteError:  # before TimeoutError, which TaskTimeout also is
+            raise
+        except TimeoutError as error:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise ServiceUnavailable(
+                f"the function {config.function} did not answer within {_RESULT_TIMEOUT_S:.0f} s: wrenlite "
+                "logs shows what it printed"
+            ) from error
 
 
-def broken_imports(packages: Sequence[str]) -> list[str]:
-    """What is wrong with importing these packages, in words; runs over there."""
+def _call_functions(executor: Executor, packages: Sequence[str]) -> SmokeTestResult:
+    started = time.monotonic()
+    value = executor.submit(lambda: "Hello world").result(timeout=_RESULT_TIMEOUT_S)
+    first_ended = time.monotonic()
+    executor.submit(lambda: "Hello again").result(timeout=_RESULT_TIMEOUT_S)
+    second_ended = time.monotonic()
+    broken = executor.submit(find_broken_imports, packages).result(timeout=_RESULT_TIMEOUT_S)
+    if broken:
+        raise FunctionBroken(
+            f"the layer is not as it should be: {'; '.join(broken)}. wrenlite-setup --package NAME==VERSION "
+            "takes another version of a package"
+        )
+    return SmokeTestResult(value, first_ended - started, second_ended - first_ended, executor.backend.name)
+
+
+def find_broken_imports(packages: Sequence[str]) -> list[str]:
+    """Import packages, and return what went wrong, in words. This function runs on Lambda.
+
+    Args:
+        packages: names of the packages, normalised as on the package index.
+    """
     import importlib
     import importlib.metadata
     import re
@@ -76,12 +89,12 @@ def broken_imports(packages: Sequence[str]) -> list[str]:
     for module, names in importlib.metadata.packages_distributions().items():
         for name in names:
             modules.setdefault(re.sub(r"[-_.]+", "-", name).lower(), []).append(module)
-    wrong = [f"{name} is not there" for name in packages if name not in modules]
+    broken = [f"{name} is not installed" for name in packages if name not in modules]
     for name in set(packages) & set(modules):
         for module in modules[name]:
             try:
                 if module.isidentifier() and not module.startswith("_"):
                     importlib.import_module(module)
-            except Exception as error:  # whatever its code raises
-                wrong.append(f"{name}: {type(error).__name__}: {error}")
-    return wrong
+            except Exception as error:  # whatever the package's own code raises
+                broken.append(f"{name}: {type(error).__name__}: {error}")
+    return broken

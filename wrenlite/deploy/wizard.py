@@ -33,7 +33,7 @@ from wrenlite.deploy.deployment import (
 )
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import Role, Settings
-from wrenlite.deploy.smoke_test import hello
+from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import ConfigError, WrenliteError
 
@@ -228,7 +228,9 @@ class Wizard:
         """A real invocation."""
         new = any(isinstance(step.resource, Role) and step.verb is not Verb.KEEP for step in actions)
         packages = self.deployment.packages.names
-        click.echo(report.said(hello(self._config(), packages, patience_s=_ROLE_S if new else 0.0)))
+        click.echo(
+            report.said(run_smoke_test(self._config(), packages, access_timeout_s=_ROLE_S if new else 0.0))
+        )
 
     def finish(self, path: Path) -> None:
         """Which backend from now on, where that is written, and what to do next."""

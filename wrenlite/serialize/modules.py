@@ -22,16 +22,10 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from wrenlite.errors import LocalExtension
+from wrenlite.serialize.zips import make_zip
 
-_INDEX = "files.json"
-_EPOCH = (
-    1980,
-    1,
-    1,
-    0,
-    0,
-    0,
-)  # the earliest date in a zip; a fixed one, so that equal sources make equal bytes
+_INDEX = "index/files.json"
+"""Entry that has the file name of each module. No module has a slash in its name, so it collides with none."""
 
 
 class ModuleSource(NamedTuple):
@@ -201,20 +195,15 @@ def _absolute_name(module: str | None, level: int, package: str) -> str:
 
 
 def _zip(sources: Iterable[ModuleSource]) -> bytes:
+    """Return a zip of the sources by module name, and of a listing of their files."""
     import json
-    import zipfile
 
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        index = {}
-        for source in sorted(sources):
-            entry = zipfile.ZipInfo(source.name, _EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, source.text)
-            index[source.name] = [source.file, source.is_package]
-        archive.writestr(zipfile.ZipInfo(_INDEX, _EPOCH), json.dumps(index, sort_keys=True))
-    return file.getvalue()
+    files, listing = {}, {}
+    for source in sources:
+        files[source.name] = source.text
+        listing[source.name] = [source.file, source.is_package]
+    files[_INDEX] = json.dumps(listing, sort_keys=True).encode()
+    return make_zip(files, compress=True)
 
 
 def _extension_message(name: str, file: str) -> str:

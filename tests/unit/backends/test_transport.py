@@ -10,7 +10,7 @@ import pytest
 import wrenlite
 from benchmarks.aws import stub
 from wrenlite.backends.aws.session import AwsSession
-from wrenlite.backends.aws.transport import Transport, Untrusted
+from wrenlite.backends.aws.transport import Transport, UntrustedCertificate
 
 
 class ConnectProxy:
@@ -78,5 +78,5 @@ def test_requests_go_through_the_proxy_that_the_environment_names(tls, monkeypat
 def test_a_certificate_that_nobody_vouches_for_is_refused(tls, monkeypatch):
     monkeypatch.delenv("AWS_CA_BUNDLE")
     transport = Transport(AwsSession(botocore.session.Session), "lambda", "us-east-1", tls)
-    with pytest.raises(Untrusted, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(UntrustedCertificate, match="CERTIFICATE_VERIFY_FAILED"):
         transport.post("/", b"{}", {}, 5.0)

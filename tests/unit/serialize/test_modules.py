@@ -114,3 +114,13 @@ def test_the_worker_path_has_no_folder_of_the_caller(tmp_path, monkeypatch):
     path = modules.worker_path()
     assert str(tmp_path) not in path
     assert any(entry.endswith("site-packages") for entry in path)
+
+
+def test_a_module_may_have_any_name(tmp_path, monkeypatch):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "__init__.py").write_text("")
+    (tmp_path / "files" / "json.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    bundle = modules.collect(["files.json"])
+    assert bundle.names == {"files", "files.json"}
+    assert modules.BundleImporter(bundle.blob).get_source("files.json") == "x = 1\n"

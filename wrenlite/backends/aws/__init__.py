@@ -1,15 +1,16 @@
-"""AWS: blobs in S3, requests to Lambda, and what runs them there.
+"""The AWS backend: blobs in S3, requests to Lambda, and the program that runs inside Lambda.
 
 ==============  ======================================================================
-``s3``          ``S3Store``
-``mistakes``    AWS's errors in our words: what happened, to which resource, the mend
-``transport``   signed HTTP requests over pooled connections
-``answers``     what an answer of Lambda says became of a batch (pure)
-``invoker``     ``LambdaInvoker``
-``wire``        requests and replies as JSON, and how they are authenticated (pure)
-``sandbox``     inside Lambda: one worker, supervised
-``connect``     the backend from a configuration
+``connect``     makes the backend from a configuration
+``invoker``     ``LambdaInvoker``: runs each batch as one invocation
+``responses``   interprets the responses of Lambda (pure)
+``transport``   sends signed HTTP requests over pooled connections
+``payload``     encodes and authenticates requests and replies (pure)
+``session``     ``AwsSession``: the credentials, and how they are renewed
+``errors``      translates AWS's errors into wrenlite's
+``s3``          ``S3Store``: blobs in a bucket
+``sandbox``     ``Sandbox``: runs inside Lambda and supervises one worker
 ==============  ======================================================================
 
-Inside Lambda ``sandbox`` and ``wire`` are imported, and by the worker ``s3``.
+Inside Lambda, the handler imports ``sandbox``, ``payload`` and ``s3``; the worker imports ``s3``.
 """

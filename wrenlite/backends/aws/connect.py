@@ -1,11 +1,10 @@
-"""The AWS backend from a configuration."""
+"""Make the AWS backend from a configuration."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -17,126 +16,111 @@ from wrenlite.backends.aws import (
     responses,
 )
 from wrenlite.backends.aws.invoker import (
-    PATIENCE,
+    REPLY_TIMEOUTS,
     LambdaInvoker,
-    Patience,
+    ReplyTimeouts,
 )
-from wrenlite.backends.aws.payload import Place
+from wrenlite.backends.aws.payload import StoreLocation
 from wrenlite.backends.aws.responses import Target
 from wrenlite.backends.aws.s3 import S3Store
-from wrenlite.backends.aws.sandbox import margin_s
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import Transport
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.config import PREFIX, Config
-from wrenlite.errors import BackendError, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
+from wrenlite.errors import AccessDenied, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
 from wrenlite.protocol import Limits
 
 _log = logging.getLogger("wrenlite")
 
-_CONCURRENCY = 1000
-"""What an account has unless it says otherwise."""
-_LIMIT_S = 900.0
-"""What a function has at most; taken where its own limit cannot be read."""
-_MEMORY_MB = 1769
-"""One virtual CPU; taken where the function's memory cannot be read."""
-_SPARE_FILES = 128
+_USUAL_CONCURRENCY = 1000
+"""Invocations at once that AWS allows most accounts; taken where the account's own limit cannot be read."""
+_LONGEST_LIMIT_S = 900.0
+"""The longest time limit of a function; taken where the function's own cannot be read."""
+_USUAL_MEMORY_MB = 1769
+"""Memory of one virtual CPU; taken where the function's own cannot be read."""
+_SPARE_DESCRIPTORS = 128
 """File descriptors that are left to the program."""
 _CODE_BYTES = 50 * 2**20
 _PERSIST_AFTER_S = 10.0
 
 
-def connect(config: Config, patience: Patience = PATIENCE) -> Backend:
-    """AWS Lambda, as configured. Reads the function's settings; sends nothing else.
+def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend:
+    """Connect to AWS Lambda as configured. This reads the settings of the function and of the account.
 
     Args:
         config: the settings.
-        patience: how long answers are waited for.
+        timeouts: how long to wait for responses and for lost replies.
 
     Raises:
-        ConfigError: a setting is missing.
-        FunctionMissing, IncompatibleRuntime, CredentialsError, ServiceUnavailable: it cannot run there.
+        ConfigError: a setting is missing, or this process is itself a Lambda function.
+        FunctionMissing: there is no such function.
+        IncompatibleRuntime: the function runs another Python.
+        CredentialsError: there are no credentials, or AWS does not accept them.
+        ServiceUnavailable: Lambda cannot be reached.
     """
-
-    def make_session() -> Any:
-        from botocore.session import Session
-
-        return Session(profile=config.profile)
-
-    _not_in_lambda()
-    login = AwsSession(make_session)
-    region = _region(config, login.session)
-    client = _client(config, login.session, region)
-    found = _function(config, client, region)
-    target, architecture = _target(config, found, region)
-    place = _place(config, found, target)
-    slots = _slots(config, client)
+    _check_outside_lambda()
+    session = _aws_session(config)
+    region = _region(config, session.botocore_session)
+    client = _lambda_client(config, session.botocore_session, region)
+    function = _read_function(config, client, region)
+    target, architecture = _target(config, function, region)
+    location = _store_location(config, function, target)
+    slots = _limit_to_descriptors(_concurrency(config, client))
     store = S3Store(
-        place.bucket,
-        place.prefix,
-        login=login,
+        location.bucket,
+        location.prefix,
+        session=session,
         region=region,
         endpoint_url=config.endpoint_url,
-        owner=place.owner,
+        owner=location.owner,
     )
-    transport = Transport(login, "lambda", region, client.meta.endpoint_url)
+    transport = Transport(session, "lambda", region, client.meta.endpoint_url)
     return Backend(
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,
-        invoker=LambdaInvoker(transport, login, store, place, target, slots, patience),
+        invoker=LambdaInvoker(transport, session, store, location, target, slots, timeouts),
         batching=batching_policy(slots, target.memory_mb),
         limits=Limits(reply_bytes=payload.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
         prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
         budget=config.budget,
         memory_bytes=target.memory_mb * 2**20,
-        longest_s=target.limit_s - margin_s(target.limit_s),
+        longest_s=target.limit_s - payload.reply_margin_s(target.limit_s),
         code_bytes=_CODE_BYTES,
         own_store=False,
         modules_stay=False,
+        hints=payload.LAMBDA_HINTS,
     )
 
 
 def open_bucket(config: Config, bucket: str, prefix: str) -> S3Store:
-    """A store in any bucket, with the configuration's profile, region and endpoint. Sends nothing."""
-    from botocore.session import Session
+    """Return a store in any bucket, with the configured profile, region and endpoint. It sends nothing yet.
 
-    login = AwsSession(lambda: Session(profile=config.profile))
+    Args:
+        config: the settings.
+        bucket: name of the bucket.
+        prefix: how all keys begin, without a slash at either end.
+    """
     return S3Store(
         bucket,
         prefix,
-        login=login,
+        session=_aws_session(config),
         region=config.region,
         endpoint_url=config.endpoint_url,
         profile=config.profile,
     )
 
 
-def _not_in_lambda() -> None:
-    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-        raise ConfigError(
-            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
-            "knows of; Executor() runs in this task"
-        )
+def batching_policy(slots: int, memory_mb: int = _USUAL_MEMORY_MB) -> BatchingPolicy:
+    """Return the batching policy for Lambda.
 
-
-def _place(config: Config, found: Mapping[str, Any], target: Target) -> Place:
-    """Where blobs go: what is configured, else what the function itself was deployed with."""
-    own = found.get("Environment", {}).get("Variables", {})
-    bucket = config.bucket or own.get("WRENLITE_BUCKET")
-    if bucket is None:
-        raise ConfigError(
-            "no bucket is set: wrenlite-setup makes one and writes it down; or bucket=, or WRENLITE_BUCKET"
-        )
-    prefix = config.prefix or own.get("WRENLITE_PREFIX") or PREFIX
-    return Place(bucket, prefix, config.bucket_owner or _account(target.arn))
-
-
-def batching_policy(slots: int, memory_mb: int = _MEMORY_MB) -> BatchingPolicy:
-    """How requests to Lambda are paced, with so many at once, to a function with so much memory."""
+    Args:
+        slots: the number of invocations at once.
+        memory_mb: memory of the function.
+    """
     return BatchingPolicy(
-        target_s=max(1.0, slots * 0.002),  # a client starts about 500 a second: so long, all slots are busy
+        target_s=max(1.0, slots * 0.002),  # a client starts about 500 per second: this keeps all slots busy
         least_s=0.1,  # about two round trips
-        batch_bytes=min(64, memory_mb // 8) * 2**20,  # encoded, decoded and unpickled, all at once
+        batch_bytes=min(64, memory_mb // 8) * 2**20,  # encoded, decoded and unpickled are in memory together
         flight_bytes=256 * 2**20,
         first_wave=16,
         patience_s=1.0,  # longer than most cold starts take
@@ -144,99 +128,165 @@ def batching_policy(slots: int, memory_mb: int = _MEMORY_MB) -> BatchingPolicy:
     )
 
 
+def _check_outside_lambda() -> None:
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        raise ConfigError(
+            "Executor.aws() inside a Lambda function would start invocations that no budget and no cost "
+            "counts. Executor() runs in this task"
+        )
+
+
+def _aws_session(config: Config) -> AwsSession:
+    from botocore.session import Session
+
+    return AwsSession(lambda: Session(profile=config.profile))
+
+
 def _region(config: Config, session: Any) -> str:
     from botocore.exceptions import BotoCoreError
 
     try:
         region = config.region or session.get_config_variable("region")
-    except BotoCoreError as error:  # no such profile
-        raise errors.unreachable("AWS", error) from error
+    except BotoCoreError as error:  # there is no such profile
+        raise errors.connection_error("AWS", error) from error
     if not region:
-        raise ConfigError("no AWS region is set: region=, WRENLITE_REGION, or aws configure")
+        raise ConfigError("no AWS region is set: set region=, WRENLITE_REGION, or run aws configure")
     return str(region)
 
 
-def _client(config: Config, session: Any, region: str) -> Any:
-    from botocore import config as settings
+def _lambda_client(config: Config, session: Any, region: str) -> Any:
+    from botocore.config import Config as ClientConfig
     from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-    patience = settings.Config(
+    retries = ClientConfig(
         retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=15
     )
     try:
         return session.create_client(
-            "lambda", region_name=region, endpoint_url=config.endpoint_url, config=patience
+            "lambda", region_name=region, endpoint_url=config.endpoint_url, config=retries
         )
     except ProfileNotFound as error:
-        raise errors.unreachable("AWS", error) from error
+        raise errors.connection_error("AWS", error) from error
     except (BotoCoreError, ValueError) as error:
         raise ConfigError(f"region={region!r}: {error}") from error
 
 
-def _function(config: Config, client: Any, region: str) -> Mapping[str, Any]:
-    """What Lambda says of the function; nothing, where this client may not read it."""
+def _read_function(config: Config, client: Any, region: str) -> Mapping[str, Any]:
+    """Return Lambda's settings of the function; no settings where this client may not read them."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     found: Mapping[str, Any] = {}
     try:
         found = client.get_function_configuration(FunctionName=config.function)
     except ClientError as error:
-        code, said = error.response["Error"]["Code"], error.response["Error"]["Message"]
-        if code == "ResourceNotFoundException":
-            raise responses.missing(config.function, region) from error
-        if (wrong := errors.credentials(code, said)) is not None:
-            raise wrong from error
-        if code not in ("AccessDeniedException", "AccessDenied"):
-            raise BackendError(f"Lambda in {region} says {code}: {said[:200]}") from error
-        _log.info("this client may not read the settings of %s: taking the usual ones", config.function)
+        translated = errors.translate_client_error(
+            error,
+            action="lambda:GetFunctionConfiguration",
+            resource=_function_arn(config, region),
+            profile=config.profile,
+        )
+        if not isinstance(translated, AccessDenied):
+            raise translated from error
+        _log.info(
+            "this client may not read the settings of the Lambda function %s: the usual ones are assumed",
+            config.function,
+        )
     except BotoCoreError as error:
-        wrong_way = errors.unreachable(f"Lambda in {region}", error)
-        if isinstance(wrong_way, StoreError):
-            raise ServiceUnavailable(str(wrong_way)) from error
-        raise wrong_way from error
+        unreachable = errors.connection_error(f"Lambda in {region}", error, config.profile)
+        if isinstance(unreachable, StoreError):
+            raise ServiceUnavailable(str(unreachable)) from error
+        raise unreachable from error
     return found
 
 
-def _target(config: Config, found: Mapping[str, Any], region: str) -> tuple[Target, str]:
-    """The function and its architecture; what is usual, where nothing is known of it."""
+def _target(config: Config, function: Mapping[str, Any], region: str) -> tuple[Target, str]:
+    """Return the function as a target for requests, and its architecture.
+
+    Args:
+        config: the settings.
+        function: Lambda's settings of the function. Usual values stand for those that are missing.
+        region: region of the function.
+
+    Raises:
+        IncompatibleRuntime: the function runs another Python.
+    """
     own = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    runtime = found.get("Runtime", own)
+    runtime = function.get("Runtime", own)
     if runtime != own:
         raise IncompatibleRuntime(
             f"the Lambda function {config.function} runs {runtime} and this process {own}: functions cannot "
             f"be pickled for another Python. {responses.REDEPLOY} for this one"
         )
-    architecture = found.get("Architectures", ["x86_64"])[0]
-    unknown = f"arn:aws:lambda:{region}:*:function:{config.function}"
-    arn = found.get("FunctionArn", config.function if config.function.startswith("arn:") else unknown)
-    memory, limit = found.get("MemorySize", _MEMORY_MB), float(found.get("Timeout", _LIMIT_S))
-    return Target(config.function, region, arn, memory, limit), architecture
+    target = Target(
+        function=config.function,
+        region=region,
+        arn=function.get("FunctionArn", _function_arn(config, region)),
+        memory_mb=function.get("MemorySize", _USUAL_MEMORY_MB),
+        limit_s=float(function.get("Timeout", _LONGEST_LIMIT_S)),
+    )
+    return target, function.get("Architectures", ["x86_64"])[0]
+
+
+def _function_arn(config: Config, region: str) -> str:
+    """Return the ARN of the function, with a star for the account, which is not known yet."""
+    if config.function.startswith("arn:"):
+        return config.function
+    return f"arn:aws:lambda:{region}:*:function:{config.function}"
+
+
+def _store_location(config: Config, function: Mapping[str, Any], target: Target) -> StoreLocation:
+    """Return where blobs are stored: as configured, else as the function itself was deployed with."""
+    deployed = function.get("Environment", {}).get("Variables", {})
+    bucket = config.bucket or deployed.get("WRENLITE_BUCKET")
+    if bucket is None:
+        raise ConfigError(
+            "no bucket is set: wrenlite-setup creates one and saves its name; bucket= or WRENLITE_BUCKET "
+            "names another one"
+        )
+    prefix = config.prefix or deployed.get("WRENLITE_PREFIX") or PREFIX
+    return StoreLocation(bucket, prefix, config.bucket_owner or _account(target.arn))
 
 
 def _account(arn: str) -> str | None:
-    """The account in an ARN; None where it is not known."""
+    """Return the account in an ARN; None where the ARN has a star in its place."""
     account = arn.split(":")[4]
     return account if account.isdigit() else None
 
 
-def _slots(config: Config, client: Any) -> int:
-    """Invocations at once: what is asked for, or what the account allows, as far as files suffice."""
+def _concurrency(config: Config, client: Any) -> int:
+    """Return the number of invocations at once: as configured, else as the account allows."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    slots = config.max_concurrency
-    if slots is None:
-        slots = _CONCURRENCY
-        with contextlib.suppress(ClientError, BotoCoreError):  # what is too many, Lambda says
-            limit = client.get_account_settings()["AccountLimit"]
-            slots = max(1, limit.get("UnreservedConcurrentExecutions") or limit["ConcurrentExecutions"])
+    if config.max_concurrency is not None:
+        return config.max_concurrency
+    with contextlib.suppress(ClientError, BotoCoreError):  # Lambda itself refuses what is too many
+        limit: Mapping[str, int] = client.get_account_settings()["AccountLimit"]
+        return max(1, limit.get("UnreservedConcurrentExecutions") or limit["ConcurrentExecutions"])
+    return _USUAL_CONCURRENCY
+
+
+def _limit_to_descriptors(slots: int) -> int:
+    """Return the number of invocations at once for which this process can have file descriptors.
+
+    Each invocation takes a connection, and so a descriptor. The soft limit of the process is raised where it
+    is too low and the hard limit allows it.
+
+    Args:
+        slots: the number of invocations that is wanted.
+    """
+    try:
+        import resource
+    except ImportError:  # not a POSIX system: there is no such limit
+        return slots
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = slots + _SPARE_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        if soft < wanted:
-            _log.warning(
-                "%d invocations at once in place of %d: ulimit -n allows no more", soft - _SPARE_FILES, slots
-            )
-            slots = max(1, soft - _SPARE_FILES)
-    return slots
+    wanted = slots + _SPARE_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return slots
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == wanted:
+        return slots
+    _log.warning(
+        "%d invocations at once in place of %d: ulimit -n allows no more", soft - _SPARE_DESCRIPTORS, slots
+    )
+    return max(1, soft - _SPARE_DESCRIPTORS)

@@ -1,8 +1,14 @@
-"""AWS's errors in our words: what happened, to which resource, and what mends it."""
+"""Translate the errors of AWS into wrenlite's errors.
+
+``translate_error`` is the one place that decides which wrenlite error stands for an error of AWS. It is a
+pure function, and so is every function here except ``call_s3``. Each message says what happened, to which
+resource, and what to do.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,122 +17,232 @@ from wrenlite.errors import (
     BackendError,
     CredentialsError,
     CredentialsExpired,
+    FunctionMissing,
     NotFound,
     StoreError,
 )
 
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
-_UNKNOWN = frozenset(
+_EXPIRED_CODES = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+)
+_UNKNOWN_CREDENTIALS_CODES = frozenset(
     {"InvalidAccessKeyId", "UnrecognizedClientException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
     | {"InvalidSignatureException", "InvalidToken", "MissingAuthenticationTokenException"}
 )
-_SKEWED = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
-_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden", "AllAccessDisabled"})
+_CLOCK_CODES = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
+_CLOCK_MESSAGES = ("Signature expired", "Signature not yet current")
+_ACCESS_DENIED_CODES = frozenset(
+    {"AccessDenied", "AccessDeniedException", "403", "Forbidden", "AllAccessDisabled"}
+)
+_OTHER_REGION_CODES = frozenset(
+    {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+)
+_SIGN_IN_OPERATIONS = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", "CreateToken")
+"""How the names begin of operations that botocore calls by itself, to get credentials."""
 
-SIGNING_IN = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", "CreateToken")
-"""How operations begin that botocore calls by itself, for credentials."""
-_SIGN_IN = "Sign in again (aws sso login, or aws configure), or name another profile"
-
-
-def sign_in(profile: str | None = None) -> str:
-    """How to sign in again, with that profile."""
-    return (
-        _SIGN_IN if profile is None else f"Sign in again: aws sso login --profile {profile}, or aws configure"
-    )
-
-
-def denied(action: str, resource: str, said: str = "") -> AccessDenied:
-    """What to say where AWS forbids an action; has the policy statement that would allow it."""
-    statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
-    return AccessDenied(
-        f"AWS does not allow {action} on {resource}{f' ({said})' if said else ''}. A policy that allows it "
-        f"has the statement {statement}"
-    )
+_S3_ARN = re.compile(r"arn:[\w-]+:s3:::([^/]+)(?:/(.*))?", re.DOTALL)
+_FUNCTION_ARN = re.compile(r"arn:[\w-]+:lambda:([\w-]+):[^:]*:function:(.+)")
+_NAMED_IN_MESSAGE = re.compile(r'perform: (\S+)(?: on resource: "?([^"\s]+))?')
+"""The action and the resource, as most of AWS's own messages about a missing permission name them."""
 
 
-def forbidden(code: str) -> bool:
-    """Whether an error says that a policy does not allow it."""
-    return code in _FORBIDDEN
+def translate_error(
+    code: str,
+    message: str,
+    status: int | None = None,
+    *,
+    action: str,
+    resource: str,
+    profile: str | None = None,
+    bucket_region: str | None = None,
+) -> BackendError | StoreError:
+    """Return the wrenlite error for an error that AWS answered with.
 
-
-def credentials(code: str, said: str, profile: str | None = None) -> CredentialsError | None:
-    """What to say where AWS does not take the credentials; None where that is not what it says."""
-    if code in _EXPIRED:
-        return CredentialsExpired(f"the AWS credentials have expired. {sign_in(profile)}")
-    if code in _SKEWED or "Signature expired" in said or "Signature not yet current" in said:
-        return CredentialsError(
-            f"AWS refuses requests with this machine's time ({said}): its clock is wrong. Set it, such as "
-            "with timedatectl set-ntp true"
+    Args:
+        code: AWS's code of the error, such as ``AccessDenied``.
+        message: AWS's own message.
+        status: HTTP status of the response; None where it is not known.
+        action: the IAM action that AWS refused, such as ``s3:GetObject``.
+        resource: the resource that the request was about: its ARN, or words where there is no ARN. Only an
+            ARN of S3 or of a Lambda function lets the error say that the resource is missing.
+        profile: the profile whose credentials signed the request; None for the default profile.
+        bucket_region: the region of the bucket, where S3 names it.
+    """
+    found = credentials_error(code, message, profile) or _missing_error(code, status, resource)
+    if found is not None:
+        return found
+    if is_access_denied(code) or status == 403:
+        known = _NAMED_IN_MESSAGE.search(message)
+        if known is not None:
+            return access_denied(known[1], known[2] or resource, message)
+        detail = message if is_access_denied(code) else f"{code}: {message}"
+        return access_denied(action, resource, detail)
+    bucket = _S3_ARN.fullmatch(resource)
+    if bucket is not None and code in _OTHER_REGION_CODES:
+        return StoreError(
+            f"the bucket {bucket[1]!r} is in {bucket_region or 'another region'}: region= names the region"
         )
-    if code in _UNKNOWN:
-        return CredentialsError(f"AWS does not know these credentials ({code}: {said}). {sign_in(profile)}")
+    kind = StoreError if action.startswith("s3:") else BackendError
+    where = resource if bucket is None else _s3_url(bucket)
+    return kind(f"AWS refuses {action} on {where}: {code or status}: {message}")
+
+
+def translate_client_error(
+    error: Any, *, action: str, resource: str, profile: str | None = None
+) -> BackendError | StoreError:
+    """Return the wrenlite error for a ``ClientError`` of botocore.
+
+    Args:
+        error: the ``ClientError``.
+        action: the IAM action that was asked for. See ``translate_error``.
+        resource: the resource that the call was about. See ``translate_error``.
+        profile: the profile whose credentials signed the request; None for the default profile.
+    """
+    if error.operation_name.startswith(_SIGN_IN_OPERATIONS):
+        return refresh_error(error, profile)
+    metadata = error.response.get("ResponseMetadata", {})
+    named = metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region")
+    return translate_error(
+        *code_and_message(error),
+        metadata.get("HTTPStatusCode"),
+        action=action,
+        resource=resource,
+        profile=profile,
+        bucket_region=named or error.response["Error"].get("Region"),
+    )
+
+
+def code_and_message(error: BaseException) -> tuple[str, str]:
+    """Return AWS's code and message of a ``ClientError`` of botocore; two empty texts for other errors."""
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError):
+        return "", ""
+    details = error.response["Error"]
+    return str(details.get("Code")), details.get("Message") or ""
+
+
+def sign_in_hint(profile: str | None = None) -> str:
+    """Return how to sign in again, with that profile or with the default one."""
+    if profile is None:
+        return "Sign in again (aws sso login, or aws configure), or name another profile"
+    return f"Sign in again: aws sso login --profile {profile}, or aws configure"
+
+
+def is_access_denied(code: str) -> bool:
+    """Return whether an error code of AWS says that no policy allows the action."""
+    return code in _ACCESS_DENIED_CODES
+
+
+def access_denied(action: str, resource: str, message: str = "") -> AccessDenied:
+    """Return the error for an action that no policy allows, with the policy statement that would allow it.
+
+    Args:
+        action: the IAM action, such as ``s3:GetObject``.
+        resource: ARN of the resource, or words for it.
+        message: AWS's own message; empty where there is none.
+    """
+    statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+    detail = f" ({message})" if message else ""
+    return AccessDenied(
+        f"AWS does not allow {action} on {resource}{detail}. A policy that allows it has the statement "
+        f"{statement}"
+    )
+
+
+def credentials_error(code: str, message: str, profile: str | None = None) -> CredentialsError | None:
+    """Return the error for credentials that AWS does not accept; None where the code says something else."""
+    if code in _EXPIRED_CODES:
+        return CredentialsExpired(f"the AWS credentials have expired. {sign_in_hint(profile)}")
+    if code in _CLOCK_CODES or any(text in message for text in _CLOCK_MESSAGES):
+        return CredentialsError(
+            f"AWS refuses requests with this machine's time ({message}): its clock is wrong. Set the clock, "
+            "for example with timedatectl set-ntp true"
+        )
+    if code in _UNKNOWN_CREDENTIALS_CODES:
+        return CredentialsError(
+            f"AWS does not know these credentials ({code}: {message}). {sign_in_hint(profile)}"
+        )
     return None
 
 
-def cannot_refresh(error: Exception, profile: str | None = None) -> CredentialsExpired:
-    """What to say where new credentials cannot be had."""
-    return CredentialsExpired(f"the AWS credentials cannot be refreshed: {error}. {sign_in(profile)}")
+def refresh_error(error: Exception, profile: str | None = None) -> CredentialsExpired:
+    """Return the error for credentials that have expired and cannot be renewed."""
+    return CredentialsExpired(f"the AWS credentials cannot be refreshed: {error}. {sign_in_hint(profile)}")
+
+
+def connection_error(
+    service: str, error: Exception, profile: str | None = None
+) -> CredentialsError | StoreError:
+    """Return the wrenlite error for a ``BotoCoreError``: no response came, or no request was made.
+
+    Args:
+        service: the service that was called, for the message.
+        error: the error that botocore raised.
+        profile: the profile whose credentials were used; None for the default profile.
+    """
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.ProfileNotFound):
+        return CredentialsError(
+            f"{error}: name another one with profile= or AWS_PROFILE, or create it with aws configure"
+        )
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+        return CredentialsError(
+            f"no AWS credentials: {error}. Create some with aws configure, or sign in with aws sso login"
+        )
+    if isinstance(
+        error, exceptions.CredentialRetrievalError | exceptions.TokenRetrievalError | exceptions.SSOError
+    ):
+        return refresh_error(error, profile)
+    return StoreError(f"cannot reach {service}: {error}. Is this machine online, and is endpoint_url right?")
 
 
 def call_s3(action: str, bucket: str, key: str | None, call: Callable[..., Any], **parameters: Any) -> Any:
-    """Call an operation of a client for S3; what goes wrong is said in our words.
+    """Call a method of an S3 client, and translate its errors.
 
     Args:
-        action: what IAM calls it, such as ``s3:GetObject``.
-        bucket: where.
-        key: of the object; None: the bucket as a whole.
-        call: the client's method.
-        **parameters: of the method.
+        action: the IAM action that the call needs, such as ``s3:GetObject``.
+        bucket: name of the bucket.
+        key: key of the object; None where the call is about the whole bucket.
+        call: the method of the client.
+        **parameters: further arguments of the method.
 
-    Raises NotFound, StoreError, AccessDenied, CredentialsError.
+    Raises:
+        NotFound: there is no object with that key.
+        StoreError: S3 cannot be reached, or refuses the call for another reason.
+        AccessDenied: no policy allows the call.
+        CredentialsError: there are no credentials, or AWS does not accept them.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return call(Bucket=bucket, **parameters)
     except ClientError as error:
-        if error.operation_name.startswith(SIGNING_IN):
-            raise cannot_refresh(error) from error
-        raise _s3_error(action, bucket, key, error) from error
+        arn = f"arn:aws:s3:::{bucket}" if key is None else f"arn:aws:s3:::{bucket}/{key}"
+        raise translate_client_error(error, action=action, resource=arn) from error
     except BotoCoreError as error:
-        raise unreachable(f"s3://{bucket}", error) from error
+        raise connection_error(f"s3://{bucket}", error) from error
 
 
-def unreachable(what: str, error: Exception, profile: str | None = None) -> BackendError | StoreError:
-    """What to say of an error that botocore has before or without an answer."""
-    from botocore import exceptions
-
-    if isinstance(error, exceptions.ProfileNotFound):
-        return CredentialsError(f"{error}: profile= or AWS_PROFILE names another, aws configure makes it")
-    missing = (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)
-    if isinstance(error, missing):
-        return CredentialsError(
-            f"no AWS credentials: {error}. aws configure makes some, aws sso login signs in"
-        )
-    if isinstance(
-        error, exceptions.CredentialRetrievalError | exceptions.TokenRetrievalError | exceptions.SSOError
-    ):
-        return cannot_refresh(error, profile)
-    return StoreError(f"cannot reach {what}: {error}. Is this machine online, and endpoint_url right?")
-
-
-def _s3_error(action: str, bucket: str, key: str | None, error: Any) -> Exception:
-    code, said = str(error.response["Error"].get("Code")), error.response["Error"].get("Message") or ""
-    status = error.response["ResponseMetadata"].get("HTTPStatusCode")
-    place = f"s3://{bucket}/{key or ''}"
-    if code == "NoSuchBucket":
+def _missing_error(code: str, status: int | None, resource: str) -> StoreError | FunctionMissing | None:
+    """Return the error for a bucket, an object or a Lambda function that does not exist, else None."""
+    s3 = _S3_ARN.fullmatch(resource)
+    if s3 is not None and code == "NoSuchBucket":
         return StoreError(
-            f"there is no bucket {bucket!r}: create it, or name another; wrenlite-setup makes wrenlite's"
+            f"there is no bucket {s3[1]!r}: create it, or name another one. wrenlite-setup creates the "
+            "bucket of a deployment"
         )
-    if code in ("NoSuchKey", "404") or (status == 404 and key is not None):
-        return NotFound(f"no blob {place}")
-    wrong = credentials(code, said)
-    if wrong is not None:
-        return wrong
-    if forbidden(code) or status == 403:
-        return denied(action, f"arn:aws:s3:::{bucket}{'/' + key if key is not None else ''}", said)
-    if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
-        headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
-        there = headers.get("x-amz-bucket-region") or error.response["Error"].get("Region", "another region")
-        return StoreError(f"the bucket {bucket!r} is in {there}: region= names the region")
-    return StoreError(f"S3 refuses {action} on {place}: {code}: {said}")
+    if s3 is not None and (code in ("NoSuchKey", "404") or (status == 404 and s3[2] is not None)):
+        return NotFound(f"no blob {_s3_url(s3)}")
+    function = _FUNCTION_ARN.fullmatch(resource)
+    if function is not None and (code == "ResourceNotFoundException" or status == 404):
+        return FunctionMissing(
+            f"there is no Lambda function {function[2]!r} in {function[1]}: wrenlite-setup creates it; "
+            "function= and region= name another one"
+        )
+    return None
+
+
+def _s3_url(arn: re.Match[str]) -> str:
+    return f"s3://{arn[1]}/{arn[2] or ''}"

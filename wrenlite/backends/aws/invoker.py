@@ -1,8 +1,8 @@
-"""``LambdaInvoker``: one synchronous request a batch, over pooled connections.
+"""``LambdaInvoker``: runs each batch as one synchronous invocation, over pooled connections.
 
-Each request in flight has a thread, which blocks until the answer is there: the answer, a refusal, a
-time-out and a crash all come back on the same connection at once, and nothing is polled. Threads are
-started as they are needed and stay.
+Each request in flight has a thread, which blocks until the response is there. A reply, a refusal, a timeout
+and a crash all come back on the same connection at once, so that nothing is polled. Threads are started when
+they are needed, and stay.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from wrenlite.backends.aws import payload, responses
-from wrenlite.backends.aws.payload import Place
+from wrenlite.backends.aws.payload import StoreLocation
 from wrenlite.backends.aws.responses import Target
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import (
-    Broken,
+    RequestNotSent,
+    ResponseLost,
     Transport,
-    Unsent,
-    Untrusted,
+    UntrustedCertificate,
 )
 from wrenlite.backends.base import Invocation
 from wrenlite.errors import (
@@ -53,24 +53,25 @@ from wrenlite.storage.base import Store, digest
 
 _log = logging.getLogger("wrenlite")
 
-_READY = 256
-"""Threads that are started before they are needed: once the interpreter ends, Python 3.12 starts none."""
+_THREADS_AHEAD = 256
+"""The most threads that are started before they are needed. Early, since once the interpreter is ending,
+Python 3.12 starts no thread any more."""
 
 
-class Patience(NamedTuple):
-    """How long answers are waited for, in seconds."""
+class ReplyTimeouts(NamedTuple):
+    """How long the invoker waits for responses and for replies in the store."""
 
-    answer_s: float = 30.0
-    """Beyond the function's time limit no answer comes any more."""
-    seek_s: float = 15.0
-    """A lost reply is looked for in the store so long, and …"""
-    seek_times: float = 3.0
-    """… as many times what the batch was expected to take."""
-    look_s: float = 1.0
-    """Between two looks."""
+    response_margin_s: float = 30.0
+    """Seconds after the function's time limit at which no response can come any more."""
+    search_s: float = 15.0
+    """Seconds for which a lost reply is searched in the store, at least."""
+    search_factor: float = 3.0
+    """A lost reply is also searched for this many times the batch's expected time."""
+    search_interval_s: float = 1.0
+    """Seconds between two requests for a lost reply."""
 
 
-PATIENCE = Patience()
+REPLY_TIMEOUTS = ReplyTimeouts()
 
 Result = tuple[Sequence[Outcome], Ended]
 
@@ -81,196 +82,228 @@ class LambdaInvoker:
     def __init__(
         self,
         transport: Transport,
-        login: AwsSession,
+        session: AwsSession,
         store: Store,
-        place: Place,
+        location: StoreLocation,
         target: Target,
         slots: int,
-        patience: Patience = PATIENCE,
+        timeouts: ReplyTimeouts = REPLY_TIMEOUTS,
     ) -> None:
-        """Args:
-        transport: to Lambda.
-        login: who sends, to be renewed when the credentials have expired.
-        store: where large items go, and lost replies are looked for.
-        place: where the function finds that store.
-        target: the function.
-        slots: invocations at once.
-        patience: how long answers are waited for.
+        """Create an invoker. It starts no thread and sends nothing yet.
+
+        Args:
+            transport: sends requests to Lambda.
+            session: the session that signs them; it is renewed when its credentials have expired.
+            store: takes items that do not fit into a request; lost replies are searched there.
+            location: where the function finds that store.
+            target: the function.
+            slots: the number of invocations at once.
+            timeouts: how long to wait for responses and for lost replies.
         """
         self.slots = slots
         self._transport = transport
-        self._login = login
+        self._session = session
         self._store = store
-        self._place = place
+        self._location = location
         self._target = target
-        self._patience = patience
-        self._timeout_s = target.limit_s + patience.answer_s
+        self._timeouts = timeouts
+        self._response_timeout_s = target.limit_s + timeouts.response_margin_s
         self._path = f"/2015-03-31/functions/{quote(target.function, safe='')}/invocations"
-        self._flights: queue.SimpleQueue[_LambdaInvocation | None] = queue.SimpleQueue()
+        self._invocations: queue.SimpleQueue[_LambdaInvocation | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._idle = 0  # below 0: so many flights wait for a thread
+        self._idle = 0  # idle threads; below 0: the number of invocations that wait for a thread
         self._closed = threading.Event()
 
     def open(self, tasks: int = 1) -> None:
-        """Start the threads that so many tasks may need."""
+        """Start the threads that this number of tasks may need."""
         with self._lock:
-            while self._threads < min(tasks, self.slots, _READY) and not self._closed.is_set():
+            while self._threads < min(tasks, self.slots, _THREADS_AHEAD) and not self._closed.is_set():
                 if not self._start_thread():
                     return
 
     def start(self, request: Request, emit: Emit) -> Invocation:
-        """Hand a request to a thread that has nothing to do, or to a new one."""
-        flight = _LambdaInvocation(request, emit)
+        """Hand a request to an idle thread, or to a new one."""
+        invocation = _LambdaInvocation(request, emit)
         with self._lock:
             if self._idle <= 0 and self._threads < self.slots:
                 self._start_thread()
             self._idle -= 1
-            self._flights.put(flight)
-        return flight
+            self._invocations.put(invocation)
+        return invocation
 
     def close(self) -> None:
-        """Take no more requests. What is in flight cannot be stopped, and is not waited for."""
+        """Take no more requests. Invocations in flight cannot be stopped, and are not waited for."""
         with self._lock:
             if self._closed.is_set():
                 return
             self._closed.set()
             for _ in range(self._threads):
-                self._flights.put(None)
+                self._invocations.put(None)
         self._transport.close()
 
     def _start_thread(self) -> bool:
+        """Start one more thread. Returns whether that was possible."""
         name = f"wrenlite-lambda-{self._threads}"
         try:
-            threading.Thread(target=self._loop, name=name, daemon=True).start()
+            threading.Thread(target=self._run_invocations, name=name, daemon=True).start()
         except RuntimeError as error:
-            # The interpreter ends, or this user has too many threads: those that there are do it.
+            # The interpreter is ending, or this user has too many threads: the threads so far must suffice.
             if not self._threads:
-                raise BackendError(f"cannot start a thread: {error}") from error
+                raise BackendError(f"cannot start a thread to invoke Lambda: {error}") from error
             return False
         self._threads += 1
         self._idle += 1
         return True
 
-    def _loop(self) -> None:
-        while (flight := self._flights.get()) is not None:
-            outcomes, ended = self._run(flight)
-            with self._lock:  # before the news: whoever hears it may start the next request
+    def _run_invocations(self) -> None:
+        while (invocation := self._invocations.get()) is not None:
+            outcomes, ended = self._run(invocation)
+            with self._lock:  # before the report: its receiver may start the next request at once
                 self._idle += 1
-            flight.emit(outcomes, ended)
-            # They hold items and values, and the next request may be long in coming.
-            del flight, outcomes, ended
+            invocation.emit(outcomes, ended)
+            # These hold items and values, and the next request may come much later.
+            del invocation, outcomes, ended
 
-    def _run(self, flight: _LambdaInvocation) -> Result:
-        request = flight.request
-        if not flight.send():
+    def _run(self, invocation: _LambdaInvocation) -> Result:
+        request = invocation.request
+        if not invocation.mark_sent():
             return (), Ended(None, Usage(), request.tasks)
         try:
             return self._invoke(request)
         except CredentialsExpired as error:
-            return self._not_now(request, error)
+            return self._wait_for_credentials(request, error)
         except (BackendError, StoreError) as error:
             refused = error if isinstance(error, BackendError) else BackendError(str(error))
             return (), Ended(Refused(refused), Usage(), request.tasks)
-        except Exception as error:  # a defect of wrenlite's own: it must not leave the tasks waiting
-            _log.exception("internal error")
-            return (), Ended(Died(WorkerDied(f"wrenlite lost its request: {error!r}")), Usage(), ())
+        except Exception as error:  # a defect in wrenlite itself: it must not leave the tasks waiting
+            _log.exception("internal error while invocation %s ran", request.invocation)
+            died = WorkerDied(f"an internal error of wrenlite lost its request: {error!r}")
+            return (), Ended(Died(died), Usage(), ())
 
     def _invoke(self, request: Request) -> Result:
-        begun = time.time()
+        started = time.time()
         body = self._encode(request)
+        region = self._target.region
         try:
-            answer = self._transport.post(self._path, body, {"X-Amz-Log-Type": "Tail"}, self._timeout_s)
-        except Untrusted as error:
-            text = f"Lambda in {self._target.region} has no certificate that is trusted here: {error}. "
-            raise BackendError(f"{text}Behind a proxy, AWS_CA_BUNDLE names the file with its own") from error
-        except Unsent as error:
-            text = f"cannot reach Lambda in {self._target.region}: {error}. Is this machine online?"
+            response = self._transport.post(
+                self._path, body, {"X-Amz-Log-Type": "Tail"}, self._response_timeout_s
+            )
+        except UntrustedCertificate as error:
+            raise BackendError(
+                f"Lambda in {region} has no certificate that is trusted here: {error}. Behind a proxy, set "
+                "AWS_CA_BUNDLE to the file with the proxy's own certificates"
+            ) from error
+        except RequestNotSent as error:
+            text = f"cannot reach Lambda in {region}: {error}. Is this machine online?"
             return (), Ended(Throttled(ServiceUnavailable(text), patient=False), Usage(), request.tasks)
-        except Broken as error:
-            return self._seek(request, begun, str(error))
-        return responses.understand(answer, request, self._target, time.time() - begun)
+        except ResponseLost as error:
+            return self._search_reply(request, started, str(error))
+        return responses.interpret_response(response, request, self._target, time.time() - started)
 
     def _encode(self, request: Request) -> bytes:
         if sum(item.size for item in request.items) > payload.FRAME_BYTES:
-            return self._encode_apart(request)
-        body = payload.encode_request(request, self._place)
-        return body if len(body) <= payload.PAYLOAD_BYTES else self._encode_apart(request)
+            return self._encode_with_stored_items(request)
+        body = payload.encode_request(request, self._location)
+        return body if len(body) <= payload.PAYLOAD_BYTES else self._encode_with_stored_items(request)
 
-    def _encode_apart(self, request: Request) -> bytes:
-        """A request whose items lie in the store. Raises StoreError, BackendError."""
+    def _encode_with_stored_items(self, request: Request) -> bytes:
+        """Put the items into the store, and encode a request that refers to them.
+
+        Raises:
+            StoreError: the items cannot be put into the store.
+            BackendError: the request is too large even without its items.
+        """
         blob = payload.encode_items(request)
         stored = Stored(args_key(request.job, request.invocation), digest(blob), len(blob))
         self._store.put(stored.key, blob)
-        body = payload.encode_request(request._replace(items=(), args=stored), self._place)
+        body = payload.encode_request(request._replace(items=(), args=stored), self._location)
         if len(body) > payload.PAYLOAD_BYTES:
             raise BackendError(
                 f"a request is {len(body) / 2**20:,.1f} MB without its items, and Lambda takes "
-                f"{payload.PAYLOAD_BYTES / 2**20:,.0f}: give env= less, or chunksize="
+                f"{payload.PAYLOAD_BYTES / 2**20:,.0f} MB: make env= smaller, or chunksize="
             )
         return body
 
-    def _seek(self, request: Request, begun: float, why: str) -> Result:
-        """The reply of a request whose connection broke, from the store if it comes there in time."""
-        # By wall clock: a laptop that slept has lost its connections, and the time has passed all the same.
+    def _search_reply(self, request: Request, started: float, reason: str) -> Result:
+        """Wait until the reply of a request whose response was lost is in the store; give up after a time.
+
+        Args:
+            request: the request.
+            started: when it was sent, in seconds since the epoch. Times are wall clock times: a laptop that
+                slept has lost its connections, and the function ran on all the same.
+            reason: why the response was lost.
+        """
         now = time.time()
-        patience = self._patience
-        longest = max(patience.seek_s, patience.seek_times * max(request.expected_s or 0.0, now - begun))
-        end = min(now + longest, begun + self._timeout_s)
-        _log.info("the connection of %s broke (%s); looking for its reply", request.invocation, why)
+        timeouts = self._timeouts
+        expected_s = max(request.expected_s or 0.0, now - started)
+        search_s = max(timeouts.search_s, timeouts.search_factor * expected_s)
+        deadline = min(now + search_s, started + self._response_timeout_s)
+        _log.info(
+            "the connection of invocation %s broke (%s): searching its reply in the store",
+            request.invocation,
+            reason,
+        )
         while True:
-            found = self._look(request)
+            found = self._fetch_reply(request)
             if found is not None:
-                seconds = min(time.time() - begun, self._target.limit_s)
-                return found[0], found[1]._replace(usage=self._charge(found[1].usage, seconds))
-            if time.time() >= end or self._closed.wait(patience.look_s):
+                outcomes, ended = found
+                ran_s = min(time.time() - started, self._target.limit_s)
+                return outcomes, ended._replace(usage=self._charge(ended.usage, ran_s))
+            if time.time() >= deadline or self._closed.wait(timeouts.search_interval_s):
                 break
-        text = f"the connection broke while it ran, again and again ({why}); it may have run each time"
-        # Nobody knows how long it ran.
+        text = f"the connection broke while it ran, again and again ({reason}); it may have run each time"
+        # How long it ran is unknown, so the whole time limit is charged.
         return (), Ended(Lost(ConnectionLost(text)), self._charge(Usage(), self._target.limit_s), ())
 
-    def _look(self, request: Request) -> Result | None:
-        """The reply of a request in the store; None where it is not there, or cannot be read for now."""
+    def _fetch_reply(self, request: Request) -> Result | None:
+        """Return a request's reply from the store; None where it is missing or cannot be read for now."""
         try:
             sealed = self._store.get(reply_key(request.job, request.invocation))
             return payload.decode_body(payload.unseal(request, sealed))
         except NotFound:
             return None
         except CredentialsExpired as error:
-            if self._login.renew():
+            if self._session.renew():
                 _log.warning("%s", error)
-        except (StoreError, BackendError) as error:  # perhaps only for now: the network just failed
+        except (StoreError, BackendError) as error:  # perhaps only for the moment: the network just failed
             _log.warning("%s", error)
         return None
 
-    def _charge(self, usage: Usage, seconds: float) -> Usage:
-        return usage._replace(requests=1, gb_s=self._target.memory_mb / 1024 * seconds)
+    def _charge(self, usage: Usage, ran_s: float) -> Usage:
+        return usage._replace(requests=1, gb_s=self._target.memory_mb / 1024 * ran_s)
 
-    def _not_now(self, request: Request, error: CredentialsExpired) -> Result:
-        """The credentials are no good: nothing is sent until there are others, and the queue stays."""
-        if self._login.renew():
+    def _wait_for_credentials(self, request: Request, error: CredentialsExpired) -> Result:
+        """Give the tasks back to the queue, and look for new credentials."""
+        if self._session.renew():
             _log.warning("%s", error)
         return (), Ended(Throttled(error), Usage(), request.tasks)
 
 
 class _LambdaInvocation:
-    """A request in a thread, or waiting for one."""
+    """A request that a thread sends, or that waits for a thread."""
 
     def __init__(self, request: Request, emit: Emit) -> None:
         self.request = request
         self.emit: Callable[[Sequence[Outcome], Ended | None], None] = emit
-        self.sent = False
+        self._sent = False
         self._cancelled = False
         self._lock = threading.Lock()
 
     def cancel(self) -> bool:
-        """Do not send it, if it was not; an invocation cannot be stopped, and its answer is awaited."""
+        """Do not send the request, where that is still possible.
+
+        A request that was sent cannot be stopped, and its response is waited for.
+
+        Returns:
+            Whether the request will not be sent.
+        """
         with self._lock:
-            self._cancelled = self._cancelled or not self.sent
+            self._cancelled = self._cancelled or not self._sent
             return self._cancelled
 
-    def send(self) -> bool:
-        """It is about to be sent; False where it must not be."""
+    def mark_sent(self) -> bool:
+        """Record that the request is about to be sent. Returns false where it was cancelled before."""
         with self._lock:
-            self.sent = not self._cancelled
-            return self.sent
+            self._sent = not self._cancelled
+            return self._sent

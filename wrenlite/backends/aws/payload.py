@@ -1,9 +1,9 @@
-"""Requests and replies as Lambda takes them: JSON with one field of base64. Pure functions, for both sides.
+"""Encode requests and replies as Lambda takes them: JSON, with one field of base64. Both sides use it. Pure.
 
-What is inside of it is one frame, as in the pipes (``serialize.framing``). It is unpickled by whoever
-receives it: a request may only be sent by whom IAM lets invoke the function, and a reply comes over the same
-connection. A reply that is left in the store carries an HMAC with a key that only the request held.
-The versions stand outside, and are compared before anything is unpickled.
+The base64 holds one frame, as in the pipes to local workers (``serialize.framing``). The receiver unpickles
+the frame. That is safe: only users whom IAM allows to invoke the function can send a request, and the reply
+comes back on the same connection. A reply that is left in the store carries an HMAC, whose key only the
+request held. The versions of both sides are outside the frame, and are compared before anything is unpickled.
 """
 
 from __future__ import annotations
@@ -24,30 +24,44 @@ from wrenlite.protocol import PROTOCOL, Ended, Hints, Outcome, Request, Usage
 from wrenlite.serialize import framing
 
 PAYLOAD_BYTES = 6 * 2**20
-"""What Lambda takes, and nearly what it gives (100 bytes more)."""
+"""The most that Lambda takes as a request. As a reply it gives 100 bytes more."""
 FRAME_BYTES = (PAYLOAD_BYTES - 4096) // 4 * 3
-"""What a frame may have, so that base64 and the rest of the JSON fit."""
+"""The most that a frame may have, so that its base64 and the rest of the JSON fit."""
 REPLY_BYTES = FRAME_BYTES - 64 * 1024
-"""What outcomes may have of a reply, beside what is said of its end."""
+"""The most that the outcomes in a reply may have; the rest is for the usage and the tasks not started."""
+
 LAMBDA_HINTS = Hints(
     memory="wrenlite-setup --memory gives the function more memory",
     time="wrenlite-setup --timeout gives the function more time",
     package="wrenlite-setup --package NAME adds it to the function's layer",
 )
-"""What messages of workers on Lambda advise when memory, time or a package is missing."""
+"""What to do where memory, time or a package is missing on Lambda."""
+
+_LONGEST_MARGIN_S = 2.0
+_MARGIN_SHARE = 0.1
 
 
-class Place(NamedTuple):
-    """Where the blobs of a request are."""
+class StoreLocation(NamedTuple):
+    """Where in S3 the blobs of a request are stored."""
 
     bucket: str
     prefix: str
     owner: str | None
+    """The account that the bucket must belong to; None: any."""
+
+
+def reply_margin_s(remaining_s: float) -> float:
+    """Return the seconds before the function's time limit at which the worker is stopped, to reply in time.
+
+    Args:
+        remaining_s: seconds that are left until the time limit. A tenth of them is kept, 2 s at most.
+    """
+    return min(_LONGEST_MARGIN_S, _MARGIN_SHARE * remaining_s)
 
 
 @cache
 def versions() -> dict[str, Any]:
-    """What this side runs, as far as both sides must agree on it."""
+    """Return the versions of this process in which both sides must agree."""
     return {
         "protocol": PROTOCOL,
         "wrenlite": __version__,
@@ -56,82 +70,98 @@ def versions() -> dict[str, Any]:
     }
 
 
-def encode_request(request: Request, place: Place) -> bytes:
-    """The JSON of a request; longer than ``PAYLOAD_BYTES`` where its items do not fit into one."""
+def encode_request(request: Request, location: StoreLocation) -> bytes:
+    """Encode a request as JSON. It is longer than ``PAYLOAD_BYTES`` where the items do not fit.
+
+    Args:
+        request: the batch.
+        location: where the function finds the blobs that the request refers to.
+    """
     message = request._replace(
         items=[framing.to_wire(item) for item in request.items],
         tasks=list(request.tasks),
         env=dict(request.env),
         limits=tuple(request.limits),  # type: ignore[arg-type]  # records travel as plain tuples
     )
-    return json.dumps({**versions(), "place": place, "body": _text(framing.frame(tuple(message)))}).encode()
+    body = _base64(framing.frame(tuple(message)))
+    return json.dumps({**versions(), "place": location, "body": body}).encode()
 
 
 def encode_items(request: Request) -> bytes:
-    """The items of a request as one blob, for the store."""
+    """Encode the items of a request as one blob, for the store."""
     return framing.join(framing.frame([framing.to_wire(item) for item in request.items]))
 
 
-def refusal(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The reply to a request of other versions; None where they agree. For the side of Lambda."""
+def version_mismatch(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the reply to a request whose sender runs other versions; None where the versions agree."""
     own = versions()
     agrees = all(event.get(name) == version for name, version in own.items())
     return None if agrees else {"versions": own}
 
 
-def decode_request(event: Mapping[str, Any]) -> tuple[Request, Place]:
-    """The request in an event of Lambda, and where its blobs are."""
+def decode_request(event: Mapping[str, Any]) -> tuple[Request, StoreLocation]:
+    """Return the request in an event of Lambda, and where its blobs are stored."""
     request = framing.request_from_wire(framing.parse(base64.b64decode(event["body"]), writable=True))
-    return request, Place(*event["place"])
+    return request, StoreLocation(*event["place"])
 
 
 def encode_body(outcomes: Sequence[Outcome], ended: Ended) -> bytes:
-    """What a reply says, as a frame."""
+    """Encode the outcomes and the end of a request as a frame."""
     sent = [(*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:]) for outcome in outcomes]
     return framing.join(framing.frame((sent, ended.cause, tuple(ended.usage), list(ended.not_started))))
 
 
 def encode_reply(body: bytes) -> dict[str, Any]:
-    """A reply, as the handler returns it."""
+    """Encode a body as the reply that the function's handler returns."""
     return {"body": base64.b64encode(body).decode()}
 
 
 def decode_reply(payload: bytes) -> tuple[list[Outcome], Ended]:
-    """What a reply says. Raises IncompatibleRuntime, and ValueError where this is none of ours."""
+    """Decode a reply of the function.
+
+    Args:
+        payload: the body of Lambda's response.
+
+    Raises:
+        IncompatibleRuntime: the function runs other versions.
+        ValueError: this is no reply of wrenlite's.
+    """
     reply = json.loads(payload)
     if not isinstance(reply, dict) or not {"body", "versions"} & set(reply):
-        raise ValueError("not a reply of wrenlite's")
+        raise ValueError("it has neither a body nor versions")
     if "versions" in reply:
         raise IncompatibleRuntime(_differences(reply["versions"]))
     return decode_body(base64.b64decode(reply["body"]))
 
 
 def decode_body(body: bytes) -> tuple[list[Outcome], Ended]:
-    """The outcomes and the end of a request."""
+    """Decode the outcomes and the end of a request from a frame."""
     sent, cause, usage, not_started = framing.parse(body, writable=True)
     outcomes = [Outcome(task, ok, framing.from_wire(packed), *rest) for task, ok, packed, *rest in sent]
     return outcomes, Ended(cause, Usage(*usage), not_started)
 
 
 def seal(request: Request, body: bytes) -> bytes:
-    """A reply's body as it is left in the store: HMAC-SHA256 (RFC 2104), then the body."""
+    """Return the body of a reply with its HMAC-SHA256 (RFC 2104) before it, to be left in the store."""
     return _mac(request, body) + body
 
 
 def unseal(request: Request, sealed: bytes) -> bytes:
-    """The body of a reply that was left in the store. Raises IntegrityError where it is not for this one."""
+    """Return the body of a sealed reply. Raises IntegrityError where it was not made for this request."""
     mac, body = sealed[:32], sealed[32:]
     if not hmac.compare_digest(mac, _mac(request, body)):
-        raise IntegrityError("the reply that lies in the store was not made for this request")
+        raise IntegrityError(
+            f"the reply in the store was not made for this request ({request.invocation}): it is ignored"
+        )
     return body
 
 
 def _mac(request: Request, body: bytes) -> bytes:
-    about = json.dumps([PROTOCOL, request.job, request.invocation, list(request.tasks)]).encode()
-    return hmac.new(request.secret, about + b"\0" + body, hashlib.sha256).digest()
+    identity = json.dumps([PROTOCOL, request.job, request.invocation, list(request.tasks)]).encode()
+    return hmac.new(request.secret, identity + b"\0" + body, hashlib.sha256).digest()
 
 
-def _text(frame: Sequence[memoryview]) -> str:
+def _base64(frame: Sequence[memoryview]) -> str:
     return base64.b64encode(framing.join(frame)).decode()
 
 

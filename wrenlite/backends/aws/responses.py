@@ -1,7 +1,7 @@
-"""What an answer of Lambda says became of a batch: pure functions over status, headers and body.
+"""Interpret the responses of Lambda: which outcomes and which end a request has. Pure.
 
-Sources: the API reference of ``Invoke``, and "Retry behaviour" and "Error handling" of the Lambda
-developer guide.
+Sources: the API reference of ``Invoke``, and "Retry behavior" and "Error handling" in the Lambda developer
+guide.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from wrenlite.backends.aws import errors, payload
-from wrenlite.backends.aws.transport import Answer
+from wrenlite.backends.aws.transport import Response
 from wrenlite.errors import (
     BackendError,
     CredentialsExpired,
     FunctionBroken,
-    FunctionMissing,
     OutOfMemory,
     ServiceUnavailable,
-    TaskError,
     TaskTimeout,
     WorkerDied,
 )
 from wrenlite.protocol import Cause, Died, Ended, Outcome, Refused, Request, Throttled, Usage
 
 REDEPLOY = "wrenlite-setup deploys it again"
+"""What to do about a function that cannot run requests."""
 
 _RATE_REASONS = frozenset(
     {
@@ -36,7 +35,7 @@ _RATE_REASONS = frozenset(
         "CallerRateLimitExceeded",
     }
 )
-"""Of a 429: too many requests a second. All other reasons: too many at once."""
+"""Reasons of a response 429 that mean too many requests per second. All others mean too many at once."""
 
 _INIT_ERRORS = (
     "Runtime.ImportModuleError",
@@ -48,6 +47,7 @@ _INIT_ERRORS = (
     "Runtime.InvalidTaskRuntime",
     "Extension.",
 )
+"""How the types of errors begin that mean that the function cannot start."""
 
 _REPORT = re.compile(
     r"REPORT RequestId:.*?Billed Duration: ([\d.]+) ms\s+Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB"
@@ -56,7 +56,7 @@ _REPORT = re.compile(
 
 
 class Report(NamedTuple):
-    """What Lambda's log says of an invocation."""
+    """The figures of one invocation in Lambda's log."""
 
     billed_s: float
     memory_mb: int
@@ -65,47 +65,60 @@ class Report(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where requests go, for messages."""
+    """The Lambda function that requests are sent to."""
 
     function: str
     region: str
     arn: str
     memory_mb: int
     limit_s: float
+    """Its time limit."""
 
 
-def understand(
-    answer: Answer, request: Request, target: Target, seconds: float
+def interpret_response(
+    response: Response, request: Request, target: Target, elapsed_s: float
 ) -> tuple[Sequence[Outcome], Ended]:
-    """What became of a request that was answered after so many seconds. Raises CredentialsExpired."""
-    if answer.status != 200:
-        return (), Ended(_refusal(answer, target), Usage(), request.tasks)
-    usage = _usage(answer, target, seconds)
+    """Return the outcomes and the end of a request from Lambda's response.
+
+    Args:
+        response: the response.
+        request: the request.
+        target: the function that it was sent to.
+        elapsed_s: seconds between sending the request and the response.
+
+    Raises:
+        CredentialsExpired: AWS did not accept the request's credentials, which were good once.
+    """
+    if response.status != 200:
+        return (), Ended(_interpret_refusal(response, target), Usage(), request.tasks)
+    usage = _usage(response, target, elapsed_s)
     try:
-        if answer.headers.get("X-Amz-Function-Error"):
-            return (), Ended(_broken(answer, target), usage, ())
-        outcomes, ended = payload.decode_reply(answer.body)
+        if response.headers.get("X-Amz-Function-Error"):
+            return (), Ended(_interpret_function_error(response, target), usage, ())
+        outcomes, ended = payload.decode_reply(response.body)
     except BackendError as error:
         return (), Ended(Refused(error), usage, request.tasks)
     except ValueError as error:
-        text = f"the Lambda function {target.function} answered what is no reply of wrenlite's: {error}"
-        text = f"{text}. {REDEPLOY}"
-        return (), Ended(Refused(FunctionBroken(text)), usage, ())
-    # The worker's figures, and those that only Lambda knows: what was billed, and the request's id.
-    whole = ended.usage._replace(
+        broken = FunctionBroken(
+            f"the response of the Lambda function {target.function} is no reply of wrenlite's: {error}. "
+            f"{REDEPLOY}"
+        )
+        return (), Ended(Refused(broken), usage, ())
+    # The worker's own figures, completed by those that only Lambda knows.
+    complete = ended.usage._replace(
         peak_bytes=ended.usage.peak_bytes or usage.peak_bytes,
         cold=usage.cold or ended.usage.cold,
         requests=usage.requests,
         gb_s=usage.gb_s,
         request_id=usage.request_id,
     )
-    return outcomes, ended._replace(usage=whole)
+    return outcomes, ended._replace(usage=complete)
 
 
-def report(answer: Answer) -> Report | None:
-    """The REPORT line of the log's tail; None where there is none."""
+def parse_report(response: Response) -> Report | None:
+    """Return the figures of the REPORT line in the response's log tail; None where there is no such line."""
     try:
-        log = base64.b64decode(answer.headers.get("X-Amz-Log-Result", "")).decode("utf-8", "replace")
+        log = base64.b64decode(response.headers.get("X-Amz-Log-Result", "")).decode("utf-8", "replace")
     except ValueError:
         return None
     found = _REPORT.search(log)
@@ -114,89 +127,74 @@ def report(answer: Answer) -> Report | None:
     return Report(float(found[1]) / 1000, int(found[2]), int(found[3]), found[4] is not None)
 
 
-def _usage(answer: Answer, target: Target, seconds: float) -> Usage:
-    known = report(answer)
-    usage = Usage(requests=1, request_id=answer.headers.get("x-amzn-RequestId"))
-    if known is None:  # the log did not come along: it cannot have been longer than the answer took
-        return usage._replace(gb_s=target.memory_mb / 1024 * min(seconds, target.limit_s))
-    gb_s = known.billed_s * known.memory_mb / 1024
-    return usage._replace(peak_bytes=known.peak_mb * 2**20, cold=known.cold, gb_s=gb_s)
+def _usage(response: Response, target: Target, elapsed_s: float) -> Usage:
+    report = parse_report(response)
+    usage = Usage(requests=1, request_id=response.headers.get("x-amzn-RequestId"))
+    if report is None:  # no log in the response: the invocation took no longer than the response did
+        return usage._replace(gb_s=target.memory_mb / 1024 * min(elapsed_s, target.limit_s))
+    gb_s = report.billed_s * report.memory_mb / 1024
+    return usage._replace(peak_bytes=report.peak_mb * 2**20, cold=report.cold, gb_s=gb_s)
 
 
-def _broken(answer: Answer, target: Target) -> Cause:
-    """The sandbox as a whole failed."""
-    kind, said = _said(answer)
-    where = f"the Lambda function {target.function}"
-    known = report(answer)
+def _interpret_function_error(response: Response, target: Target) -> Cause:
+    """Return the cause of an end where the whole sandbox failed: it could not start, or it was ended."""
+    kind, message = _error_type_and_message(response)
+    function = f"the Lambda function {target.function}"
+    report = parse_report(response)
     if kind.startswith(_INIT_ERRORS):
-        return Refused(FunctionBroken(f"{where} cannot start: {kind}: {said}. {REDEPLOY}"))
-    if kind == "Sandbox.Timedout" and "Task timed out after" not in said:
-        return Died(WorkerDied(f"{where} did not start in time: {said}"))
-    if kind == "Sandbox.Timedout" or "Task timed out after" in said:
+        return Refused(FunctionBroken(f"{function} cannot start: {kind}: {message}. {REDEPLOY}"))
+    if kind == "Sandbox.Timedout" and "Task timed out after" not in message:
+        return Died(WorkerDied(f"{function} did not start in time: {message}"))
+    if kind == "Sandbox.Timedout" or "Task timed out after" in message:
         return Died(
             TaskTimeout(
-                f"{where} was stopped at its time limit of {target.limit_s:g} s. Make tasks smaller, or the "
-                "limit longer: wrenlite-setup --timeout"
+                f"{function} was stopped at its time limit of {target.limit_s:g} s. Make the tasks smaller, "
+                f"or the limit longer: {payload.LAMBDA_HINTS.time}"
             )
         )
-    full = known is not None and known.peak_mb >= known.memory_mb
-    if kind == "Runtime.OutOfMemory" or (full and "signal: killed" in said):
-        memory = known.memory_mb if known else target.memory_mb
+    is_full = report is not None and report.peak_mb >= report.memory_mb
+    if kind == "Runtime.OutOfMemory" or (is_full and "signal: killed" in message):
+        memory_mb = report.memory_mb if report else target.memory_mb
         return Died(
             OutOfMemory(
-                f"{where} has {memory:,} MB, and the task needed more. wrenlite-setup --memory gives more"
+                f"{function} has {memory_mb:,} MB, and the task needed more. {payload.LAMBDA_HINTS.memory}"
             )
         )
     if kind.startswith(("Runtime.", "Function.")):
-        died: TaskError = WorkerDied(f"the sandbox of {where} ended: {kind}: {said}")
-        return Died(died)
-    return Refused(FunctionBroken(f"{where} raised {kind}: {said}. {REDEPLOY}"))
+        return Died(WorkerDied(f"the sandbox of {function} ended: {kind}: {message}"))
+    return Refused(FunctionBroken(f"{function} raised {kind}: {message}. {REDEPLOY}"))
 
 
-def _said(answer: Answer) -> tuple[str, str]:
+def _error_type_and_message(response: Response) -> tuple[str, str]:
     try:
-        body = json.loads(answer.body)
-        return str(body.get("errorType", "Unknown")), str(body.get("errorMessage", "nothing more"))
+        body = json.loads(response.body)
+        return str(body.get("errorType", "Unknown")), str(body.get("errorMessage", "without a message"))
     except (ValueError, AttributeError):
-        return "Unknown", answer.body[:200].decode("utf-8", "replace")
+        return "Unknown", _beginning(response)
 
 
-def _refusal(answer: Answer, target: Target) -> Cause:
-    """Lambda did not run the function."""
-    code = answer.headers.get("x-amzn-ErrorType", "").partition(":")[0]
+def _interpret_refusal(response: Response, target: Target) -> Cause:
+    """Return the cause of an end where Lambda did not run the function."""
+    code = response.headers.get("x-amzn-ErrorType", "").partition(":")[0]
     try:
-        body = json.loads(answer.body)
+        body = json.loads(response.body)
     except ValueError:
         body = {}
-    said = str(body.get("message") or body.get("Message") or answer.body[:200].decode("utf-8", "replace"))
-    if answer.status == 429:
+    message = str(body.get("message") or body.get("Message") or _beginning(response))
+    if response.status == 429:
         reason = str(body.get("Reason") or code or "TooManyRequests")
         text = f"Lambda takes no more requests for {target.function} at the moment ({reason})"
         return Throttled(ServiceUnavailable(text), concurrency=reason not in _RATE_REASONS)
-    if answer.status >= 500 or answer.status == 409:
-        text = f"Lambda does not run {target.function} at the moment: {answer.status} {code}: {said}"
+    if response.status >= 500 or response.status == 409:
+        text = f"Lambda does not run {target.function} at the moment: {response.status} {code}: {message}"
         return Throttled(ServiceUnavailable(text), patient=False)
-    error = _final(answer.status, code, said, target)
+    error = errors.translate_error(
+        code, message, response.status, action="lambda:InvokeFunction", resource=target.arn
+    )
     if isinstance(error, CredentialsExpired):
         raise error
     return Refused(error)
 
 
-def _final(status: int, code: str, said: str, target: Target) -> BackendError:
-    """The error that fails a job."""
-    wrong = errors.credentials(code, said)
-    if wrong is not None:
-        return wrong
-    if status == 404:
-        return missing(target.function, target.region)
-    if status == 403:
-        return errors.denied("lambda:InvokeFunction", target.arn, said)
-    return BackendError(f"Lambda refuses requests for {target.function}: {status} {code}: {said}")
-
-
-def missing(function: str, region: str) -> FunctionMissing:
-    """What to say where there is no function."""
-    return FunctionMissing(
-        f"there is no Lambda function {function!r} in {region}: wrenlite-setup makes it; function= and "
-        "region= name another"
-    )
+def _beginning(response: Response) -> str:
+    return response.body[:200].decode("utf-8", "replace")

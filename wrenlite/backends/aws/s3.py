@@ -1,4 +1,4 @@
-"""Uploads in an S3 bucket, on AWS or on a server that speaks its protocol (Ceph's radosgw, MinIO, moto)."""
+"""``S3Store``: blobs in an S3 bucket, on AWS or on a server that speaks S3 (Ceph's radosgw, MinIO, moto)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from wrenlite.backends.aws.errors import call_s3, denied
+from wrenlite.backends.aws.errors import access_denied, call_s3, is_access_denied
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.errors import AccessDenied, StoreError
 from wrenlite.storage.base import (
@@ -18,20 +18,20 @@ from wrenlite.storage.base import (
     check_key,
 )
 
-_DELETED_AT_ONCE = 1000
-"""What one DeleteObjects takes."""
-_RACES = 5
-"""How often a conditional put is tried again that lost a race which nobody has won yet (409)."""
-_READS = 3
-"""How often a body is read that breaks off."""
+_DELETE_BATCH = 1000
+"""The most objects that one DeleteObjects request takes."""
+_CONFLICT_ATTEMPTS = 5
+"""Attempts of a conditional put. S3 answers 409 while another put of the same key is under way."""
+_READ_ATTEMPTS = 3
+"""Attempts to read a body whose connection breaks."""
 CONNECTIONS = 32
-"""Requests to S3 at once, beyond which they wait for each other."""
+"""Requests to S3 at once; further ones wait for a connection."""
 
 
 class S3Store:
-    """A store under a prefix of a bucket, which many processes use at once.
+    """A store under a prefix of a bucket. Many processes can use it at once.
 
-    Travels without credentials: whoever unpickles it uses those it finds itself.
+    A pickled store holds no credentials: the process that unpickles it uses its own.
     """
 
     def __init__(
@@ -39,26 +39,29 @@ class S3Store:
         bucket: str,
         prefix: str = "",
         *,
-        login: AwsSession | None = None,
+        session: AwsSession | None = None,
         region: str | None = None,
         endpoint_url: str | None = None,
         owner: str | None = None,
         profile: str | None = None,
         requester_pays: bool = False,
     ) -> None:
-        """Args:
-        bucket: where.
-        prefix: what all keys begin with, without a slash at its ends.
-        login: whose credentials are used; default: those that botocore's own chain finds.
-        region: of the bucket; default: the session's.
-        endpoint_url: of another server than AWS's.
-        owner: the account that the bucket must belong to: a name that somebody else took over is refused.
-        profile: whose credentials are used where there is no login, on machines that know it.
-        requester_pays: say that this account pays for requests, without which some buckets refuse them.
+        """Create a store. It sends nothing yet, and does not create the bucket.
+
+        Args:
+            bucket: name of the bucket.
+            prefix: how all keys begin, without a slash at either end.
+            session: gives the credentials; None: the credentials that botocore's own chain finds.
+            region: region of the bucket; None: the session's region.
+            endpoint_url: URL of an S3 server other than AWS's.
+            owner: the account that the bucket must belong to. A bucket of the same name that belongs to
+                somebody else, who created it after ours was deleted, is refused.
+            profile: the profile for credentials where there is no session, on machines that have it.
+            requester_pays: say in each request that this account pays for it: some buckets require that.
         """
         self.bucket = bucket
         self.prefix = prefix
-        self._login = login
+        self._session = session
         self._region = region
         self._endpoint_url = endpoint_url
         self._owner = owner
@@ -66,81 +69,109 @@ class S3Store:
         self._requester_pays = requester_pays
         self._lock = threading.Lock()
         self._client: Any = None
-        self._session: Any = None
+        self._client_session: Any = None
 
     def __repr__(self) -> str:
         return f"S3Store('s3://{self.bucket}/{self.prefix}')"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        places = self._region, self._endpoint_url, self._owner, self._profile, self._requester_pays
-        return _rebuild, (self.bucket, self.prefix, *places)
+        settings = self._region, self._endpoint_url, self._owner, self._profile, self._requester_pays
+        return _rebuild, (self.bucket, self.prefix, *settings)
 
     def open(self) -> None:
-        """Import botocore and make the client. What goes wrong, the first call will say."""
+        """Import botocore and create the client ahead of the first call, which reports any error."""
         with contextlib.suppress(Exception):
             self._connect()
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
-        """Write a blob. Raises StoreError, AccessDenied, CredentialsError."""
-        from botocore.exceptions import ClientError
+        """Write a blob.
 
+        Args:
+            key: key of the blob.
+            data: its content.
+            if_absent: leave a blob that has that key already as it is.
+
+        Returns:
+            Whether the blob was written.
+
+        Raises:
+            StoreError: S3 cannot be reached, or refuses the blob.
+            AccessDenied: no policy allows it.
+            CredentialsError: there are no credentials, or AWS does not accept them.
+        """
         condition = {"IfNoneMatch": "*"} if if_absent else {}
-        for _ in range(_RACES):
+        for _ in range(_CONFLICT_ATTEMPTS):
             try:
                 self._call("s3:PutObject", "put_object", key, Body=data, **condition)
             except StoreError as error:
-                cause = error.__cause__
-                status = (
-                    cause.response["ResponseMetadata"]["HTTPStatusCode"]
-                    if isinstance(cause, ClientError)
-                    else 0
-                )
+                status = _http_status(error)
                 if if_absent and status == 412:
                     return False
                 if if_absent and status == 409:
                     continue
                 raise
             return True
-        raise StoreError(f"s3://{self.bucket}/{self._full(key)} is written by others without end")
+        raise StoreError(
+            f"cannot write s3://{self.bucket}/{self._full(key)}: others were writing it at each of "
+            f"{_CONFLICT_ATTEMPTS} attempts"
+        )
 
     def get(self, key: str, span: Span | None = None) -> bytes:
-        """Read a blob or a part of it. Raises NotFound, StoreError, AccessDenied, CredentialsError."""
+        """Read a blob, or a part of it.
+
+        Args:
+            key: key of the blob.
+            span: the part; None: the whole blob.
+
+        Raises:
+            NotFound: there is no such blob.
+            StoreError: S3 cannot be reached, or the connection broke several times.
+            AccessDenied: no policy allows it.
+            CredentialsError: there are no credentials, or AWS does not accept them.
+        """
         part = {} if span is None else {"Range": f"bytes={span.start}-{span.start + span.length - 1}"}
-        for attempt in range(_READS):
-            answer = self._call("s3:GetObject", "get_object", key, **part)
+        for attempt in range(_READ_ATTEMPTS):
+            response = self._call("s3:GetObject", "get_object", key, **part)
             try:
-                data: bytes = answer["Body"].read()
+                data: bytes = response["Body"].read()
                 return data
             except MemoryError:
                 raise
-            except Exception as error:  # botocore has several for a body that breaks off
-                if attempt == _READS - 1:
-                    text = f"s3://{self.bucket}/{self._full(key)} broke off: {error}"
-                    raise StoreError(text) from error
+            except Exception as error:  # botocore has several for a connection that breaks
+                if attempt == _READ_ATTEMPTS - 1:
+                    raise StoreError(
+                        f"cannot read s3://{self.bucket}/{self._full(key)}: the connection broke "
+                        f"{_READ_ATTEMPTS} times: {error}"
+                    ) from error
         raise AssertionError
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
-        """The blobs under a prefix, in the order of their keys."""
-        more: dict[str, str] = {"StartAfter": self._full(after)} if after else {}
+        """List the blobs under a prefix, in the order of their keys.
+
+        Args:
+            prefix: how the keys begin.
+            after: leave out keys up to this one.
+        """
+        position: dict[str, str] = {"StartAfter": self._full(after)} if after else {}
         skip = len(self._full(""))
         while True:
-            page = self._call("s3:ListBucket", "list_objects_v2", None, Prefix=self._full(prefix), **more)
+            page = self._call("s3:ListBucket", "list_objects_v2", None, Prefix=self._full(prefix), **position)
             for found in page.get("Contents", ()):
                 yield Entry(found["Key"][skip:], found["Size"], found["LastModified"].timestamp())
             if not page.get("IsTruncated"):
                 return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            position = {"ContinuationToken": page["NextContinuationToken"]}
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove blobs, a thousand at a time."""
+        """Delete blobs, a thousand per request."""
         rest = iter(keys)
-        while batch := [{"Key": self._full(key)} for key in itertools.islice(rest, _DELETED_AT_ONCE)]:
-            answer = self._call(
+        while batch := [{"Key": self._full(key)} for key in itertools.islice(rest, _DELETE_BATCH)]:
+            response = self._call(
                 "s3:DeleteObject", "delete_objects", None, Delete={"Objects": batch, "Quiet": True}
             )
-            for error in answer.get("Errors", ()):
-                if error["Code"] == "AccessDenied":
-                    raise denied("s3:DeleteObject", f"arn:aws:s3:::{self.bucket}/{error['Key']}")
+            for error in response.get("Errors", ()):
+                if is_access_denied(error["Code"]):
+                    raise access_denied("s3:DeleteObject", f"arn:aws:s3:::{self.bucket}/{error['Key']}")
                 raise StoreError(f"cannot delete s3://{self.bucket}/{error['Key']}: {error['Code']}")
 
     def _full(self, key: str) -> str:
@@ -165,37 +196,58 @@ class S3Store:
             raise AccessDenied(str(error) + doubt) from error.__cause__
 
     def _connect(self) -> Any:
-        """The client, made when it is first needed: 0.1 s, and botocore's import before it."""
+        """Return the client. It is created at the first use: that takes 0.1 s, after botocore's import."""
         with self._lock:
-            if self._client is None or (self._login and self._login.session is not self._session):
-                from botocore.config import Config
-                from botocore.session import Session
-
-                self._session = self._login.session if self._login else Session()
-                if not self._login and self._profile in self._session.available_profiles:
-                    self._session.set_config_variable("profile", self._profile)
-                # Servers other than AWS's do not know the newer checksums, nor buckets as host names.
-                elsewhere = {
-                    "request_checksum_calculation": "when_required",
-                    "response_checksum_validation": "when_required",
-                    "s3": {"addressing_style": "path"},
-                }
-                config = Config(
-                    retries={"mode": "standard", "total_max_attempts": 5},
-                    max_pool_connections=CONNECTIONS,
-                    connect_timeout=10,
-                    read_timeout=60,
-                )
-                if self._endpoint_url or _endpoint_in_environment():
-                    config = config.merge(Config(**elsewhere))
-                self._client = self._session.create_client(
-                    "s3", region_name=self._region, endpoint_url=self._endpoint_url, config=config
+            renewed = self._session and self._session.botocore_session is not self._client_session
+            if self._client is None or renewed:
+                self._client_session = self._botocore_session()
+                self._client = self._client_session.create_client(
+                    "s3",
+                    region_name=self._region,
+                    endpoint_url=self._endpoint_url,
+                    config=_client_config(self._endpoint_url),
                 )
             return self._client
 
+    def _botocore_session(self) -> Any:
+        from botocore.session import Session
 
-def _endpoint_in_environment() -> bool:
-    return bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
+        if self._session is not None:
+            return self._session.botocore_session
+        session = Session()
+        if self._profile in session.available_profiles:
+            session.set_config_variable("profile", self._profile)
+        return session
+
+
+def _client_config(endpoint_url: str | None) -> Any:
+    from botocore.config import Config
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 5},
+        max_pool_connections=CONNECTIONS,
+        connect_timeout=10,
+        read_timeout=60,
+    )
+    other_server = endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not other_server:
+        return config
+    # Servers other than AWS's know neither the newer checksums nor buckets as host names.
+    return config.merge(
+        Config(
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"},
+        )
+    )
+
+
+def _http_status(error: StoreError) -> int:
+    """Return the HTTP status of the response that an error came from; 0 where there was no response."""
+    from botocore.exceptions import ClientError
+
+    cause = error.__cause__
+    return int(cause.response["ResponseMetadata"]["HTTPStatusCode"]) if isinstance(cause, ClientError) else 0
 
 
 def _rebuild(

@@ -1,7 +1,7 @@
-"""What runs inside Lambda: one worker, the same program as on local cores, and who supervises it.
+"""``Sandbox``: what runs inside Lambda. It supervises one worker, the same program as on local cores.
 
-The worker is a process of its own, so that a task that crashes it, hangs or needs too much memory leaves
-the supervisor alive, which answers at once with the outcomes that there are.
+The worker is a process of its own. A task that crashes it, hangs or needs too much memory leaves the
+supervisor alive, which then replies at once with the outcomes so far.
 """
 
 from __future__ import annotations
@@ -14,85 +14,93 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from wrenlite.backends.aws import payload
-from wrenlite.backends.aws.payload import LAMBDA_HINTS, Place
+from wrenlite.backends.aws.payload import LAMBDA_HINTS, StoreLocation
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.errors import BackendError
 from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
 from wrenlite.worker.handle import WorkerProcess
 
-_MARGIN_S = 2.0
-"""Seconds before the function's time limit at which the worker is stopped: there is time to answer then."""
-_MARGIN = 0.1
-"""The same, as a share of what is left, for functions with a short limit."""
-_PERSIST_S = 5.0
-"""Seconds that a reply waits at most for its copy to be in the store."""
-
-
-def margin_s(left_s: float) -> float:
-    """Seconds of those that are left in which no task runs any more."""
-    return min(_MARGIN_S, _MARGIN * left_s)
+_PERSIST_TIMEOUT_S = 5.0
+"""Seconds at most that a reply waits until its copy is in the store."""
 
 
 class Context(Protocol):
-    """What Lambda says of an invocation."""
+    """Lambda's description of an invocation."""
 
     log_stream_name: str
 
     def get_remaining_time_in_millis(self) -> int:
-        """Until the function is stopped."""
+        """Return the milliseconds until Lambda stops the function."""
 
 
 class Sandbox:
-    """One environment of the function, which serves one invocation after the other."""
+    """One environment of the function. It serves one invocation after the other."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Start the worker, where the function's settings say what store it will use.
+        """Create the sandbox, and start its worker where the function's settings name the store.
 
-        It is waited for: in this phase a function has a whole processor, however little memory it has.
+        Starting the worker here, and waiting for it, is faster than in the first invocation: while a function
+        initializes it has a whole processor, however little memory it has.
+
+        Args:
+            environ: the environment variables of the function.
         """
-        # A map inside a task runs in that task; nothing else can be written to than /tmp.
+        # A map inside a task runs in that task. /tmp is the only folder that can be written to.
         own = {"WRENLITE_BACKEND": "inline", "WRENLITE_CONFIG": "", "HOME": "/tmp"}  # noqa: S108  # Lambda's
         self._env = {**environ, **own}
         self._memory_bytes = int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) * 2**20 or None
-        self._place: Place | None = None
+        self._location: StoreLocation | None = None
         self._store: S3Store | None = None
         self._worker: WorkerProcess | None = None
         if "WRENLITE_BUCKET" in environ:
-            owner = environ.get("WRENLITE_BUCKET_OWNER")
-            place = Place(environ["WRENLITE_BUCKET"], environ.get("WRENLITE_PREFIX", ""), owner)
-            self._worker_for(place).wait_until_ready()
+            location = StoreLocation(
+                bucket=environ["WRENLITE_BUCKET"],
+                prefix=environ.get("WRENLITE_PREFIX", ""),
+                owner=environ.get("WRENLITE_BUCKET_OWNER"),
+            )
+            self._worker_for(location).wait_until_ready()
 
     def handle(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        """Run the batch in an event; returns the reply."""
-        begun = time.monotonic()
-        refusal = payload.refusal(event)
-        if refusal is not None:
-            return refusal
-        request, place = payload.decode_request(event)
-        left_s = context.get_remaining_time_in_millis() / 1000
+        """Run the batch in an event.
+
+        Args:
+            event: the request, as ``payload.encode_request`` makes it.
+            context: Lambda's description of the invocation.
+
+        Returns:
+            The reply, for ``payload.decode_reply``.
+        """
+        started = time.monotonic()
+        mismatch = payload.version_mismatch(event)
+        if mismatch is not None:
+            return mismatch
+        request, location = payload.decode_request(event)
         outcomes: list[Outcome] = []
+        remaining_s = context.get_remaining_time_in_millis() / 1000
         try:
-            worker = self._worker_for(place)
-            ended = worker.run(request, outcomes.extend, left_s - margin_s(left_s))
+            worker = self._worker_for(location)
+            ended = worker.run(request, outcomes.extend, remaining_s - payload.reply_margin_s(remaining_s))
         except BackendError as error:
             ended = Ended(Refused(error), Usage(), request.tasks)
         ended = ended._replace(usage=ended.usage._replace(worker=context.log_stream_name))
         body = payload.encode_body(outcomes, ended)
         persist_after_s = request.limits.persist_after_s
-        if persist_after_s is not None and time.monotonic() - begun > persist_after_s:
-            # Beside the reply, which must not wait for it: it may be all that there is time for.
-            left_s = context.get_remaining_time_in_millis() / 1000 - 0.1 * margin_s(left_s)
-            saving = threading.Thread(target=self._persist, args=(request, body), daemon=True)
-            saving.start()
-            saving.join(max(0.0, min(_PERSIST_S, left_s)))
+        if persist_after_s is not None and time.monotonic() - started > persist_after_s:
+            # In a thread, since the reply must not wait too long: perhaps there is only time for the reply.
+            remaining_s = context.get_remaining_time_in_millis() / 1000
+            timeout_s = min(_PERSIST_TIMEOUT_S, remaining_s - 0.1 * payload.reply_margin_s(remaining_s))
+            thread = threading.Thread(target=self._persist, args=(request, body), daemon=True)
+            thread.start()
+            thread.join(max(0.0, timeout_s))
         return payload.encode_reply(body)
 
-    def _worker_for(self, place: Place) -> WorkerProcess:
+    def _worker_for(self, location: StoreLocation) -> WorkerProcess:
+        """Return the worker; a new one where it is gone, or uses another store."""
         if self._worker is not None:
-            if self._worker.alive and place == self._place:
+            if self._worker.alive and location == self._location:
                 return self._worker
             self._worker.close()
-        self._store = S3Store(place.bucket, place.prefix, owner=place.owner)
+        self._store = S3Store(location.bucket, location.prefix, owner=location.owner)
         self._worker = WorkerProcess(
             self._store,
             sys.path,
@@ -101,18 +109,18 @@ class Sandbox:
             "/tmp",  # noqa: S108  # Lambda's
             hints=LAMBDA_HINTS,
         )
-        self._place = place
+        self._location = location
         return self._worker
 
     def _persist(self, request: Request, body: bytes) -> None:
-        """Leave the reply in the store, where a client whose connection broke finds it."""
+        """Put the reply into the store, where a client whose connection broke finds it."""
         assert self._store is not None
         try:
             self._store.put(reply_key(request.job, request.invocation), payload.seal(request, body))
-        except Exception as error:  # the reply itself is on its way
-            print(f"wrenlite: cannot leave the reply of {request.invocation} in the store: {error}")
+        except Exception as error:  # no failure: the reply itself is still returned
+            print(f"wrenlite: cannot put the reply of {request.invocation} into the store: {error}")
 
 
 def from_environment() -> Sandbox:
-    """The sandbox of this process."""
+    """Return the sandbox of this process."""
     return Sandbox(os.environ)

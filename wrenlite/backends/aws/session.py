@@ -1,4 +1,4 @@
-"""Who this process is to AWS: one session for all that it sends, a new one once its credentials expire."""
+"""``AwsSession``: the AWS identity of this process, with new credentials once the old ones have expired."""
 
 from __future__ import annotations
 
@@ -10,47 +10,59 @@ from typing import Any
 from wrenlite.backends.aws import errors
 from wrenlite.errors import CredentialsError
 
-_RENEW_S = 5.0
+_RENEW_INTERVAL_S = 5.0
 """Seconds between two attempts to find new credentials."""
 
 
 class AwsSession:
-    """A botocore session that many threads use, and that can be replaced."""
+    """A botocore session that many threads use, and that can be replaced while they do."""
 
     def __init__(self, make_session: Callable[[], Any]) -> None:
-        """Args:
-        make_session: makes a botocore session, which finds credentials by botocore's own chain.
+        """Create a session.
+
+        Args:
+            make_session: makes a botocore session, which finds credentials with botocore's own chain.
         """
         self._make_session = make_session
         self._lock = threading.Lock()
-        self._renewed = -float("inf")
-        self.session = make_session()
+        self._renewed_at = -float("inf")
+        self.botocore_session = make_session()
 
     def credentials(self) -> Any:
-        """The credentials of this moment. Raises CredentialsError; CredentialsExpired where they were good.
+        """Return the current credentials.
 
-        They are loaded by one thread: a thousand would ask for a thousand tokens.
+        One thread at a time loads them: a thousand threads would request a thousand tokens.
+
+        Raises:
+            CredentialsExpired: the credentials were good once and cannot be renewed.
+            CredentialsError: no credentials were found.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             with self._lock:
-                found = self.session.get_credentials()
-            if found is not None:
-                return found.get_frozen_credentials()
-        except ClientError as error:  # of STS, when a role is assumed
-            raise errors.cannot_refresh(error, self.session.profile) from error
+                credentials = self.botocore_session.get_credentials()
+            if credentials is not None:
+                return credentials.get_frozen_credentials()
+        except ClientError as error:  # STS refused, for example when a role is assumed
+            raise errors.refresh_error(error, self.botocore_session.profile) from error
         except BotoCoreError as error:
-            wrong = errors.unreachable("AWS", error, self.session.profile)
-            known = isinstance(wrong, CredentialsError)
-            raise wrong if known else errors.cannot_refresh(error, self.session.profile) from error
-        raise CredentialsError(f"no AWS credentials were found. {errors.sign_in(self.session.profile)}")
+            translated = errors.connection_error("AWS", error, self.botocore_session.profile)
+            if isinstance(translated, CredentialsError):
+                raise translated from error
+            raise errors.refresh_error(error, self.botocore_session.profile) from error
+        hint = errors.sign_in_hint(self.botocore_session.profile)
+        raise CredentialsError(f"no AWS credentials were found. {hint}")
 
     def renew(self) -> bool:
-        """Look for other credentials: files or environment may hold some now. False: that was just done."""
+        """Make a new botocore session, since files or environment may hold other credentials by now.
+
+        Returns:
+            Whether the session was replaced: not where that happened less than 5 seconds ago.
+        """
         with self._lock:
-            if time.monotonic() - self._renewed < _RENEW_S:
+            if time.monotonic() - self._renewed_at < _RENEW_INTERVAL_S:
                 return False
-            self._renewed = time.monotonic()
-            self.session = self._make_session()
+            self._renewed_at = time.monotonic()
+            self.botocore_session = self._make_session()
             return True

@@ -1,9 +1,9 @@
-"""Signed HTTP requests to one AWS service, over connections that stay open, without a hidden retry.
+"""``Transport``: signed HTTP requests to one AWS service, over connections that stay open.
 
-botocore's signer over the standard library's HTTP. botocore's client would run a function again after a
-read time-out; and neither it nor urllib3 tells a request that was not sent as a whole, which can be sent
-again, from one whose answer was lost, which may have run. Proxies and certificates are those that botocore
-would take.
+It joins botocore's signer with the standard library's HTTP client, and never repeats a request by itself.
+botocore's own client would run a function again after a read timeout. And neither botocore nor urllib3 tells
+apart a request that was not sent completely, which can be sent again, and a request whose response was lost,
+which may have run. Proxies and certificates are the ones that botocore would use.
 """
 
 from __future__ import annotations
@@ -22,74 +22,80 @@ from urllib.parse import unquote, urlsplit
 
 from wrenlite.backends.aws.session import AwsSession
 
-_CONNECT_S = 10.0
+_CONNECT_TIMEOUT_S = 10.0
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""Seconds of silence before a connection is probed, seconds between probes, and unanswered ones at most.
-NAT gateways drop connections after 350 s of silence, and a task may be silent for 900."""
+"""Seconds of silence before a connection is probed, seconds between probes, and unanswered probes at most.
+NAT gateways drop connections after 350 s of silence, and a task may be silent for 900 s."""
 
 
-class Answer(NamedTuple):
-    """What the service said."""
+class Response(NamedTuple):
+    """A response of the service."""
 
     status: int
     headers: Message
-    """Asked for by name, in any case."""
+    """Headers by name; upper and lower case are the same."""
     body: bytes
 
 
-class Unsent(Exception):
-    """The request did not reach the service as a whole."""
+class RequestNotSent(Exception):
+    """The request did not reach the service completely: it can be sent again."""
 
 
-class Untrusted(Unsent):
-    """The other side has no certificate that this one trusts."""
+class UntrustedCertificate(RequestNotSent):
+    """The server has no certificate that this machine trusts."""
 
 
-class Broken(Exception):
-    """The connection broke after the request was sent: nobody knows what became of it."""
+class ResponseLost(Exception):
+    """The connection broke after the request was sent: whether it was carried out is unknown."""
 
 
 class Transport:
-    """Requests to one service of one region, from any thread."""
+    """Sends requests to one service in one region, from any thread."""
 
-    def __init__(self, login: AwsSession, service: str, region: str, url: str) -> None:
-        """Args:
-        login: whose credentials sign the requests.
-        service: as the signature says it, such as ``lambda``.
-        region: of the service.
-        url: where it is, without a path.
+    def __init__(self, session: AwsSession, service: str, region: str, url: str) -> None:
+        """Create a transport. It connects when the first request is sent.
+
+        Args:
+            session: gives the credentials that sign the requests.
+            service: name of the service in the signature, such as ``lambda``.
+            region: region of the service.
+            url: the service's endpoint, without a path.
         """
         from botocore.utils import get_environ_proxies
 
-        self._login = login
+        self._session = session
         self._service = service
         self._region = region
         self._url = url.rstrip("/")
-        where = urlsplit(self._url)
-        assert where.hostname is not None
-        self._host, self._port = where.hostname, where.port
-        self._context: ssl.SSLContext | None = None
+        parts = urlsplit(self._url)
+        assert parts.hostname is not None
+        self._host, self._port = parts.hostname, parts.port
+        self._tls: ssl.SSLContext | None = None
         self._proxy: str | None = None
-        if where.scheme == "https":
-            bundle = login.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-            self._context = _trusting(bundle)  # one for all connections: a new one costs 16 ms
+        if parts.scheme == "https":
+            bundle = session.botocore_session.get_config_variable("ca_bundle")
+            self._tls = _tls_context(bundle or os.environ.get("REQUESTS_CA_BUNDLE"))
             self._proxy = get_environ_proxies(self._url).get("https")
-        self._idle: list[http.client.HTTPConnection] = []  # the one used last is taken first
+        self._idle: list[http.client.HTTPConnection] = []  # a stack: the last one used is the first one taken
         self._closed = False
 
-    def post(self, path: str, data: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
-        """Send one request and wait for its answer.
+    def post(self, path: str, data: bytes, headers: Mapping[str, str], timeout_s: float) -> Response:
+        """Send one POST request and wait for its response.
 
         Args:
-            path: what to ask for.
+            path: path of the URL.
             data: the body.
-            headers: further ones.
-            timeout_s: seconds of silence after which the connection counts as broken.
+            headers: headers beside those of the signature.
+            timeout_s: seconds without a byte after which the connection counts as broken.
 
-        Raises Unsent, Untrusted, Broken and CredentialsError.
+        Raises:
+            UntrustedCertificate: the server has no certificate that this machine trusts.
+            RequestNotSent: the request did not reach the service completely.
+            ResponseLost: the connection broke after the request was sent.
+            CredentialsError: there are no credentials to sign the request with.
         """
         signed = self._sign(path, data, headers)
-        connection = self._take()
+        connection = self._take_connection()
         try:
             if connection.sock is None:
                 self._connect(connection)
@@ -98,79 +104,90 @@ class Transport:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             untrusted = isinstance(error, ssl.SSLCertVerificationError)
-            raise (Untrusted if untrusted else Unsent)(str(error) or type(error).__name__) from error
+            kind = UntrustedCertificate if untrusted else RequestNotSent
+            raise kind(str(error) or type(error).__name__) from error
         try:
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise Broken(str(error) or type(error).__name__) from error
+            raise ResponseLost(str(error) or type(error).__name__) from error
         if self._closed or response.will_close:
             connection.close()
         else:
             self._idle.append(connection)
-        return Answer(response.status, response.headers, body)
+        return Response(response.status, response.headers, body)
 
     def close(self) -> None:
-        """Close the connections that are not in use; those in use are closed after it."""
+        """Close the idle connections; each of the others is closed when its response has been read."""
         self._closed = True
         while self._idle:
             self._idle.pop().close()
 
     def _sign(self, path: str, data: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers with AWS's signature, version 4."""
+        """Return all headers of a request, with AWS's signature (version 4)."""
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
         digest = hashlib.sha256(data).hexdigest()
         fixed = {"Content-Length": str(len(data)), "X-Amz-Content-SHA256": digest, **headers}
         request = AWSRequest("POST", f"{self._url}{path}", fixed, data)
-        SigV4Auth(self._login.credentials(), self._service, self._region).add_auth(request)
+        SigV4Auth(self._session.credentials(), self._service, self._region).add_auth(request)
         return dict(request.headers.items())
 
-    def _take(self) -> http.client.HTTPConnection:
-        """A connection that is open, as far as can be seen, or a new one that is not yet."""
+    def _take_connection(self) -> http.client.HTTPConnection:
+        """Return an idle connection that still seems open, or a new one that is not connected yet."""
         while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
                 break
-            poll = select.poll()
-            poll.register(connection.sock, select.POLLIN)
-            if not poll.poll(0):
+            if not _is_readable(connection.sock):
                 return connection
-            connection.close()  # what can be read now is its end
+            connection.close()  # an idle connection is readable only when the server has closed it
         host, port = (self._host, self._port) if self._proxy is None else _proxy_address(self._proxy)
-        if self._context is None:
-            return http.client.HTTPConnection(host, port, timeout=_CONNECT_S)
-        return http.client.HTTPSConnection(host, port, timeout=_CONNECT_S, context=self._context)
+        if self._tls is None:
+            return http.client.HTTPConnection(host, port, timeout=_CONNECT_TIMEOUT_S)
+        return http.client.HTTPSConnection(host, port, timeout=_CONNECT_TIMEOUT_S, context=self._tls)
 
     def _connect(self, connection: http.client.HTTPConnection) -> None:
         if self._proxy is not None:
             connection.set_tunnel(self._host, self._port or 443, _proxy_headers(self._proxy))
-        connection.connect()  # with TCP_NODELAY, without which a request takes about 47 ms
+        connection.connect()  # sets TCP_NODELAY, without which a request takes about 47 ms
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE.items():
             if hasattr(socket, name):
                 connection.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _trusting(bundle: str | None) -> ssl.SSLContext:
-    """A context that trusts what botocore trusts, or the certificates of that file."""
+def _is_readable(sock: socket.socket) -> bool:
+    """Return whether a socket has something to read, or was closed by the other side."""
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()  # select() takes no descriptor above 1,023
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _tls_context(bundle: str | None) -> ssl.SSLContext:
+    """Return a TLS context that trusts the certificates of a file; without one, those that botocore trusts.
+
+    All connections share one context: making one takes 16 ms.
+    """
     from botocore.httpsession import get_cert_path
 
     return ssl.create_default_context(cafile=get_cert_path(bundle or True))
 
 
 def _proxy_address(proxy: str) -> tuple[str, int]:
-    where = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    return where.hostname or "", where.port or 80
+    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    return parts.hostname or "", parts.port or 80
 
 
 def _proxy_headers(proxy: str) -> dict[str, str]:
-    """What tells the proxy who asks, where its URL says it."""
-    where: Any = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    if where.username is None:
+    """Return the headers that sign in to a proxy; none where its URL names no user."""
+    parts: Any = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    if parts.username is None:
         return {}
-    who = f"{unquote(where.username)}:{unquote(where.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(who.encode()).decode()}"}
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}

@@ -56,7 +56,7 @@ def translate(what: str, href: str, number: int | None, message: str) -> Excepti
     if href.startswith(S3):
         if code == "NoSuchBucket":
             return NotFound(f"there is no bucket {href[len(S3) :].partition('/')[0]!r}: cannot read {what}")
-        credentials_error = errors.credentials(code, message)
+        credentials_error = errors.credentials_error(code, message)
         if credentials_error is not None:
             return type(credentials_error)(f"cannot read {what}: {credentials_error}")
     return StoreError(f"cannot read {what}: {message}")

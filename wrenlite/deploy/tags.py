@@ -1,0 +1,55 @@
+"""The tags by which wrenlite knows its own resources. Pure.
+
+Everything that wrenlite makes carries a tag whose key is ``TAG`` and whose value is the function's name. A
+version of a layer cannot carry tags: its description holds the same key, and the digest of its packages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from wrenlite.deploy.resources import TAG
+
+
+def is_ours(tags: Mapping[str, str], function: str) -> bool:
+    """Return whether a resource belongs to the deployment of a function, and so may be changed and deleted.
+
+    Args:
+        tags: the tags of the resource.
+        function: name of the function.
+    """
+    return tags.get(TAG) == function
+
+
+def tags_of(function: str) -> dict[str, str]:
+    """Return the tags of a function's resources, as Lambda and CloudWatch Logs take them."""
+    return {TAG: function}
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as S3 and IAM take them: a list of keys and values."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def from_tag_list(listed: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return tags from the list of keys and values that S3 and IAM give."""
+    return {tag["Key"]: tag["Value"] for tag in listed}
+
+
+def layer_description(digest: str) -> str:
+    """Return the description of a version of a layer that wrenlite makes.
+
+    Args:
+        digest: digest of its packages.
+    """
+    return f"{TAG} {digest}"
+
+
+def layer_digest(version: Mapping[str, str]) -> str:
+    """Return the digest of the packages in a version of a layer; an empty text where it is not wrenlite's.
+
+    Args:
+        version: Lambda's description of the version.
+    """
+    words = version.get("Description", "").split()
+    return words[1] if len(words) == 2 and words[0] == TAG else ""
