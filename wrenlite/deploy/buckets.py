@@ -8,7 +8,7 @@ from typing import Any
 
 from wrenlite.deploy.clients import Clients, absent, patiently
 from wrenlite.deploy.plan import Found
-from wrenlite.deploy.resources import TAG, Bucket, Settings, canonical, canonical_rules
+from wrenlite.deploy.resources import TAG, Bucket, Settings, canonical_policy, canonical_rules
 from wrenlite.errors import ConfigError, StoreError
 
 _SETTLES_S = 30.0
@@ -68,7 +68,7 @@ class Buckets:
         """What is there; None where it is the user's own, and used as it is."""
         name, s3 = self._settings.bucket, self._clients["s3"]
         owner = {"ExpectedBucketOwner": self._settings.account}
-        if not self._settings.own_bucket:
+        if not self._settings.managed_bucket:
             return None
         with absent("404", "NoSuchBucket"):
             s3.head_bucket(Bucket=name, **owner)
@@ -78,7 +78,7 @@ class Buckets:
                 found = s3.get_bucket_tagging(Bucket=name, **owner)["TagSet"]
                 tags = {tag["Key"]: tag["Value"] for tag in found}
             with absent("NoSuchBucketPolicy"):
-                policy = canonical(json.loads(s3.get_bucket_policy(Bucket=name, **owner)["Policy"]))
+                policy = canonical_policy(json.loads(s3.get_bucket_policy(Bucket=name, **owner)["Policy"]))
             with absent("NoSuchLifecycleConfiguration"):
                 answer = s3.get_bucket_lifecycle_configuration(Bucket=name, **owner)
                 rules = canonical_rules(answer["Rules"])

@@ -17,7 +17,7 @@ from wrenlite.deploy.lambda_resources import Functions, Layers
 from wrenlite.deploy.log_groups import LogGroups
 from wrenlite.deploy.plan import Action, Found, Verb
 from wrenlite.deploy.resources import (
-    CHOSEN,
+    RECORDED_VARIABLE,
     Bucket,
     Function,
     Layer,
@@ -25,7 +25,7 @@ from wrenlite.deploy.resources import (
     Resource,
     Role,
     Settings,
-    canonical,
+    canonical_policy,
     canonical_rules,
 )
 from wrenlite.deploy.roles import Roles
@@ -40,12 +40,12 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         layer: the packages; None: none beside what the zip has.
     """
     wanted: list[Resource] = []
-    if settings.own_bucket:
-        rules = canonical_rules(policies.lifecycle(settings))
-        wanted.append(Bucket(settings.bucket, canonical(policies.of_bucket(settings)), rules))
+    if settings.managed_bucket:
+        rules = canonical_rules(policies.lifecycle_rules(settings))
+        wanted.append(Bucket(settings.bucket, canonical_policy(policies.of_bucket(settings)), rules))
     if settings.role_arn is None:
-        own = canonical(policies.of_function(settings))
-        wanted.append(Role(settings.role_name, canonical(policies.trust()), own))
+        own = canonical_policy(policies.of_function(settings))
+        wanted.append(Role(settings.role_name, canonical_policy(policies.trust()), own))
     wanted.append(LogGroup(settings.log_group))
     if layer is not None:
         wanted.append(layer)
@@ -53,7 +53,7 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         "WRENLITE_BUCKET": settings.bucket,
         "WRENLITE_PREFIX": settings.prefix,
         "WRENLITE_BUCKET_OWNER": settings.account,
-        CHOSEN: json.dumps({**settings.chosen, "layer": layer.requirements if layer else ()}),
+        RECORDED_VARIABLE: json.dumps({**settings.recorded, "layer": layer.requirements if layer else ()}),
     }
     wanted.append(
         Function(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wrenlite.deploy.clients import Clients, absent
 from wrenlite.deploy.plan import Found
-from wrenlite.deploy.resources import TAG, Role, Settings, canonical
+from wrenlite.deploy.resources import TAG, Role, Settings, canonical_policy
 
 _POLICY = "wrenlite"
 """Name of the role's inline policy."""
@@ -26,8 +26,8 @@ class Roles:
             policy = "{}"
             with absent("NoSuchEntity"):
                 found = iam.get_role_policy(RoleName=name, PolicyName=_POLICY)["PolicyDocument"]
-                policy = canonical(found)
-            trusted = canonical(role["AssumeRolePolicyDocument"])
+                policy = canonical_policy(found)
+            trusted = canonical_policy(role["AssumeRolePolicyDocument"])
             return Found(Role(name, trusted, policy), tags.get(TAG) == self._settings.function)
         return None
 

@@ -77,13 +77,14 @@ class Admission:
         # Of a task about which nothing is known, the oldest that runs is the best guess.
         expected = seconds or max(running, default=0.0)
         return (
-            self.spent.dollars + sum(map(prices.of_seconds, running)) + prices.of_seconds(expected) <= budget
+            self.spent.dollars + sum(map(prices.request_dollars, running)) + prices.request_dollars(expected)
+            <= budget
         )
 
     def broke(self, seconds: float) -> BudgetExceeded:
         """What to say when it does not."""
         prices, budget = self._backend.prices, self._backend.budget or 0.0
-        needed = prices.of_seconds(seconds) if prices else 0.0
+        needed = prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
             f"about ${self.spent.dollars:.2g} of budget=${budget:g} are spent, and the next one, of about "
             f"${needed:.2g}, does not fit: this task did not run. Executor.aws(budget=...) sets another one"
@@ -97,7 +98,7 @@ class Admission:
         prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.batching.first_wave
         if prices is None or budget is None or wave is None:
             return wave
-        return max(1, min(wave, int((budget - self.spent.dollars) / prices.of_seconds(prices.limit_s))))
+        return max(1, min(wave, int((budget - self.spent.dollars) / prices.request_dollars(prices.limit_s))))
 
     def passed(self, in_flight: InFlight) -> None:
         """A request was handed out."""

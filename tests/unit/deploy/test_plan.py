@@ -13,7 +13,7 @@ from wrenlite.deploy.resources import (
     LogGroup,
     Role,
     Settings,
-    canonical,
+    canonical_policy,
     canonical_rules,
 )
 
@@ -142,7 +142,7 @@ def test_buckets_of_the_users_own_only_by_explicit_wish():
 
 
 def test_a_client_may_invoke_one_function_and_not_read_what_functions_are_made_of():
-    granted = statements(policies.of_client(SETTINGS))
+    granted = statements(policies.of_user(SETTINGS))
     assert ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:123456789012:function:wrenlite") in granted
     assert {action for action, resource in granted if resource == "*"} == {"lambda:GetAccountSettings"}
     assert not any(action == "s3:GetObject" and "/code/" in resource for action, resource in granted)
@@ -161,14 +161,14 @@ def test_policies_are_equal_however_aws_gives_them_back():
         ],
         "Version": "2012-10-17",
     }
-    assert canonical(given_back) == canonical(sent)
-    assert canonical(policies.of_client(SETTINGS)) != canonical(sent)
-    everybody = json.loads(canonical(policies.of_bucket(SETTINGS)))["Statement"][0]["Principal"]
+    assert canonical_policy(given_back) == canonical_policy(sent)
+    assert canonical_policy(policies.of_user(SETTINGS)) != canonical_policy(sent)
+    everybody = json.loads(canonical_policy(policies.of_bucket(SETTINGS)))["Statement"][0]["Principal"]
     assert everybody == "*", "which may not be a list"
 
 
 def test_rules_of_a_lifecycle_are_equal_however_s3_gives_them_back():
-    sent = policies.lifecycle(SETTINGS)
+    sent = policies.lifecycle_rules(SETTINGS)
     given_back = [dict(reversed(rule.items())) for rule in reversed(sent)]
     given_back[0] = {**given_back[0], "Filter": {}}
     assert canonical_rules(given_back) == canonical_rules(sent)
