@@ -204,7 +204,9 @@ def theirs_function(made):
 def test_what_is_not_ours_stays_as_it_is(made, make):
     name, look, delete = make(made)
     made.requests.clear()
-    with pytest.raises(wrenlite.ConfigError, match=f"there is a {name} already, which is not wrenlite's"):
+    with pytest.raises(
+        wrenlite.ConfigError, match=f"the {name} already exists and was not created by wrenlite"
+    ):
         made.steps()
     made.destroy()
     assert made.requests == []
@@ -373,7 +375,7 @@ def test_a_large_layer_goes_by_way_of_the_bucket(made, index):
     ("settings", "words"),
     [
         ({"reserved": 950}, r"reserved concurrency 950: .* keeps 100 of those free: 900 at most"),
-        ({"bucket": "sthree-mine"}, "S3 keeps that for itself"),
+        ({"bucket": "sthree-mine"}, "S3 reserves names of this form"),
         ({"packages": tuple(f"package-{n}" for n in range(300))}, "1,500 characters at most"),
         ({"timeout_s": 901}, "--timeout: must be 1 to 900"),
     ],

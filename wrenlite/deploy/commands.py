@@ -240,7 +240,7 @@ def _remove_from_config(settings: Settings) -> None:
 @click.command(epilog="Example: wrenlite logs --since 30m --follow")
 @deployment_options
 @click.option("--since", type=Duration(), default="1h", show_default=True, help="How far to look back.")
-@click.option("--grep", help="Show only events with this text, such as a request id.")
+@click.option("--grep", metavar="TEXT", help="Show only events with this text, such as a request id.")
 @click.option("--follow", "-f", is_flag=True, help="Continue with new events until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event and line.")
 def logs(config: Config, *, since: float, grep: str | None, follow: bool, as_json: bool) -> None:
@@ -309,7 +309,7 @@ def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool, as_j
     """Delete old temporary objects: functions, items, shared objects and values, but no outputs.
 
     The lifecycle rules of wrenlite's bucket do the same after a week; a bucket of your own may have no such
-    rules. A job that still runs may need objects that are younger than the job.
+    rules. Keep objects for longer than your longest job takes: it needs them until it ends.
     """
     with messages_on_stderr(as_json):
         document = _cleanup(config, older_than_s=older_than, dry_run=dry_run, yes=yes)

@@ -45,10 +45,16 @@ def parse_optional(context: click.Context, parameter: click.Parameter, value: st
     return "" if value == "none" else value
 
 
-PROFILE = click.option("--profile", help="Profile in AWS's configuration files.  [default: chosen by boto3]")
-REGION = click.option("--region", help="AWS region, such as eu-west-1.  [default: the profile's]")
-FUNCTION = click.option("--function", help="Name of the Lambda function.  [default: wrenlite]")
-BUCKET = click.option("--bucket", help="S3 bucket.  [default: the function's]")
+PROFILE = click.option(
+    "--profile", metavar="NAME", help="Profile in AWS's configuration files.  [default: chosen by boto3]"
+)
+REGION = click.option(
+    "--region", metavar="NAME", help="AWS region, such as eu-west-1.  [default: the profile's]"
+)
+FUNCTION = click.option(
+    "--function", metavar="NAME", help="Name of the Lambda function.  [default: wrenlite]"
+)
+BUCKET = click.option("--bucket", metavar="NAME", help="S3 bucket.  [default: the function's]")
 CONFIG = click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -1,8 +1,8 @@
 """Describe the AWS resources of a deployment, as desired and as found, and the settings behind them.
 
 Every resource that wrenlite creates carries the tag ``wrenlite``, whose value is the function's name. A
-resource without this tag is never changed or deleted. Names are computed from the settings, so that there is no
-state file that could be lost.
+resource without this tag is never changed or deleted. Names are computed from the settings, so that there is
+no state file that could be lost.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ class Wizard:
                 report.print_policies(self.deployment.settings, report.POLICIES)
 
     def apply(self, actions: Sequence[Action], path: Path) -> None:
-        """Carry out the plan. The settings are saved first: ``destroy`` then finds what a stopped run made."""
+        """Carry out the plan. The settings are saved first, so that ``destroy`` can undo a stopped run."""
         report.build_layer(self.deployment, actions)
         config = self._client_config()
         configuration.update_file(path, {name: getattr(config, name) for name in LOCATION_SETTINGS})
@@ -324,14 +324,21 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @options.PROFILE
 @options.REGION
 @options.CONFIG
-@click.option("--bucket", help="S3 bucket.  [default: a new one]")
-@click.option("--prefix", help="Beginning of all keys in the bucket.  [default: wrenlite]")
+@click.option("--bucket", metavar="NAME", help="S3 bucket.  [default: a new one]")
+@click.option("--prefix", metavar="PREFIX", help="Beginning of all keys in the bucket.  [default: wrenlite]")
 @options.FUNCTION
 @click.option(
-    "--role-arn", callback=options.parse_optional, help="IAM role of your own; none: create a role."
+    "--role-arn",
+    metavar="ARN",
+    callback=options.parse_optional,
+    help="IAM role of your own; none: create a role.",
 )
-@click.option("--memory", "memory_mb", type=int, metavar="MB", help="128 to 10240; 1769 come with one CPU.")
-@click.option("--timeout", "timeout_s", type=int, metavar="SECONDS", help="1 to 900.")
+@click.option(
+    "--memory", "memory_mb", type=int, metavar="MB", help="Memory, 128 to 10240; 1769 come with one CPU."
+)
+@click.option(
+    "--timeout", "timeout_s", type=int, metavar="SECONDS", help="Time limit of an invocation, 1 to 900."
+)
 @click.option("--architecture", type=click.Choice(["x86_64", "arm64"]), help="Processors of the function.")
 @click.option("--ephemeral-storage", "ephemeral_mb", type=int, metavar="MB", help="512 to 10240, for /tmp.")
 @click.option(
@@ -344,18 +351,21 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @click.option(
     "--package",
     "packages",
+    metavar="NAME[==VERSION]",
     multiple=True,
     callback=options.parse_list,
-    help="In addition to cloudpickle, numpy, pillow and rasterio; repeat for more; none: no others.",
+    help="Package beside cloudpickle, numpy, pillow and rasterio; repeat for more; none: no others.",
 )
 @click.option(
     "--read",
+    metavar="BUCKET",
     multiple=True,
     callback=options.parse_list,
     help="Other bucket that tasks may read; repeat for more; none: no others.",
 )
 @click.option(
     "--write",
+    metavar="BUCKET",
     multiple=True,
     callback=options.parse_list,
     help="Other bucket that tasks may read and write; repeat for more; none: no others.",
