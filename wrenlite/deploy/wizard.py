@@ -162,7 +162,9 @@ class Wizard:
                 raise click.Abort
         before, now = stored.get("function"), self.deployment.settings.function
         if before not in (None, now):
-            click.echo(f"  {path} refers to the function {before} until now, and to {now} from now on")
+            click.echo(
+                f"  {path} referred to the function {before} until now; from now on it refers to {now}"
+            )
         return Path(path)
 
     def _settings(self, **more: Any) -> Settings:
@@ -407,20 +409,19 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | 
             if local:
                 document = _use_local(given["config"], ask=interactive)
             elif dry_run:
-                document = _show_plan(given, quiet=as_json)
+                document = _show_plan(given)
             else:
                 document = _deploy(given, interactive=interactive)
         if as_json:
             options.print_json(document)
 
 
-def _show_plan(given: Mapping[str, Any], *, quiet: bool) -> dict[str, Any]:
-    """Print the plan, unless ``quiet`` holds, and return it as a JSON document."""
+def _show_plan(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Print the plan, and return it as a JSON document."""
     wizard = Wizard(given, interactive=False)
     wizard.choose_bucket()
     actions = wizard.deployment.plan()
-    if not quiet:
-        report.print_plan(wizard.account, wizard.deployment, actions)
+    report.print_plan(wizard.account, wizard.deployment, actions)
     return {**report.plan_document(wizard.account, wizard.deployment, actions), "applied": False}
 
 
