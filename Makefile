@@ -1,30 +1,34 @@
-# Every target makes its own .venv from whatever `python3` is there (PYTHON=... chooses another).
+# Every target that needs a .venv creates it, with the `python3` of your path (PYTHON=... chooses another).
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Versions that .venv is pinned to; empty: the newest of everything.
+# The file with the versions that .venv is pinned to. `CONSTRAINTS=` installs the newest version of everything.
 CONSTRAINTS ?= constraints.txt
 PIN = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 
+# `make demo` and `make lab` need only a small environment (ready); all other targets need everything for
+# development (done). If the large one exists already, the demo and JupyterLab use it.
+READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
+
 .PHONY: help demo test test-newest e2e full check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab clean
 help:
-	@echo "make demo   render fractals on this machine's cores, into demo/"
-	@echo "make test   the tests"
-	@echo "make e2e    long tests as a user meets it: the wizard, the demo, notebooks, JupyterLab, scenes of Landsat"
-	@echo "make test-newest  the tests and the long tests with the newest version of every dependency"
-	@echo "make full   the tests with the slow matrices"
-	@echo "make check  linters, types, import layers, limits of size"
-	@echo "make bench  ours beside ProcessPoolExecutor and joblib"
-	@echo "make aws-bed  AWS on loopback: prints the environment in which Executor.aws() runs there"
-	@echo "make bench-aws  requests, latency and CPU on the test bed"
-	@echo "make bench-panel  what the panel costs in a notebook"
-	@echo "make bench-fractals  the fractal kernels, the balance of a poster, a deep frame"
-	@echo "make bench-landsat  NDVI of a whole scene beside rio-tiler, odc-stac and stackstac; requests over S3"
-	@echo "make lab    JupyterLab on the notebooks"
-	@echo "make clean  remove .venv and everything that was made"
+	@echo "make demo            render fractals on this machine's cores, into demo/"
+	@echo "make test            run the tests"
+	@echo "make e2e             run the long tests of what a user sees: the wizard, the demo, notebooks, JupyterLab, Landsat scenes"
+	@echo "make test-newest     run the tests and the long tests with the newest version of every dependency"
+	@echo "make full            run the tests with the slow matrices"
+	@echo "make check           check style, types, import layers, and the sizes of modules and functions"
+	@echo "make bench           measure wrenlite beside ProcessPoolExecutor and joblib"
+	@echo "make aws-bed         run AWS on loopback, and print the environment in which Executor.aws() runs there"
+	@echo "make bench-aws       measure requests, latency and CPU time of the AWS backend, on the test bed"
+	@echo "make bench-panel     measure the cost of the job panel in a notebook"
+	@echo "make bench-fractals  measure the fractal kernels, how evenly a poster's work is divided, and a deep frame"
+	@echo "make bench-landsat   measure NDVI of a whole scene beside rio-tiler, odc-stac and stackstac, and requests over S3"
+	@echo "make lab             open JupyterLab on the notebooks"
+	@echo "make clean           remove .venv and all files that the other targets create"
 
-demo: $(VENV)/done
+demo: $(READY)
 	$(BIN)/wrenlite demo $(ARGS)
 
 test: $(VENV)/done
@@ -36,7 +40,7 @@ e2e: $(VENV)/done
 full: $(VENV)/done
 	$(BIN)/python -m pytest -m "not aws" $(ARGS)
 
-# In an environment of its own, made anew each time: what is newest changes.
+# The environment is separate, and new for each run, because the newest versions change.
 test-newest:
 	rm -rf .venv-newest
 	$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS= .venv-newest/done
@@ -61,7 +65,7 @@ bench-panel: $(VENV)/done
 bench-fractals: $(VENV)/done
 	$(BIN)/python -m benchmarks.fractals $(ARGS)
 
-# The peers want other versions than ours are pinned to.
+# The libraries beside which wrenlite is measured need other versions than those in constraints.txt.
 bench-landsat:
 	$(MAKE) --no-print-directory VENV=.venv-landsat .venv-landsat/done
 	.venv-landsat/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench-landsat,dev]'
@@ -70,17 +74,19 @@ bench-landsat:
 aws-bed: $(VENV)/done
 	@$(BIN)/python -m tests.aws.bed $(ARGS)
 
-lab: $(VENV)/done
+lab: $(READY)
 	$(INSTALL) --editable '.[lab,landsat]'
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
-$(VENV)/done: pyproject.toml constraints.txt
+$(VENV)/ready: EXTRA = gallery
+$(VENV)/done: EXTRA = dev
+$(VENV)/ready $(VENV)/done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "wrenlite needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' \
 		|| { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --editable '.[$(EXTRA)]'
 	@touch $@
 
 clean:

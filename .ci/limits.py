@@ -1,10 +1,10 @@
-"""Limits of size: a module has at most 400 lines, a function at most 50."""
+"""Limits of size: a module has at most 600 lines, a function at most 50."""
 
 import ast
 import sys
 from pathlib import Path
 
-MODULE_LINES = 400
+MODULE_LINES = 600
 FUNCTION_LINES = 50
 
 too_long = []

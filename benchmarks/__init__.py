@@ -1,1 +1,1 @@
-"""Benchmarks: a peer and ours side by side, from one run. Never timed tests."""
+"""Benchmarks: each prints a peer and wrenlite side by side, measured in one run. They are never tests."""

@@ -1,8 +1,8 @@
-"""The AWS backend, on the test bed and against a sleeping TLS server: ``make bench-aws``.
+"""The AWS backend on the test bed, and against a sleeping TLS server: ``make bench-aws``.
 
-Requests, latency, the client's CPU and memory, the worker's price in a sandbox, and the schedule in
-simulated time. With LITHOPS=PYTHON, the Python of an environment that has Lithops, that is measured beside
-ours on the same bed.
+It prints the requests of a map, the latency, processor time and memory of the client, the overhead of the
+worker process in a sandbox, and schedules in simulated time. With LITHOPS=PYTHON, where PYTHON is the Python
+of an environment that has Lithops, Lithops is measured on the same bed, too.
 """
 
 import json
@@ -19,14 +19,16 @@ from pathlib import Path
 
 import wrenlite
 from tests.aws.bed.remote import RemoteBed
-from tests.simulation import cases, simulate, unknowing
+from tests.simulation import cases, greedy_makespan_s, simulate
 from wrenlite.cost import prices
 
 PRICE_GET, PRICE_PUT = 0.0004 / 1000, 0.005 / 1000
+"""Dollars per request to S3."""
+LATENCY_S = 0.075
 
 
-def timed(call: Callable[[], object], repeats: int) -> float:
-    """Median seconds."""
+def median_s(call: Callable[[], object], repeats: int) -> float:
+    """Return the median wall time of some calls."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -36,25 +38,29 @@ def timed(call: Callable[[], object], repeats: int) -> float:
 
 
 def nothing(item: object) -> None:
-    """A task that does nothing."""
+    """Do nothing: a task without work."""
 
 
 def busy(item: object) -> None:
-    """A task of a millisecond."""
+    """Use a processor for a millisecond."""
     end = time.perf_counter() + 0.001
     while time.perf_counter() < end:
         pass
 
 
 def dollars(counts: dict[str, int]) -> float:
-    """What so many requests cost, the time of the function apart."""
+    """Return the cost of requests without the running time of the function.
+
+    Args:
+        counts: number of requests of each kind.
+    """
     request = prices("us-east-1", "x86_64", memory_mb=512, limit_s=60).request
     gets, puts = counts.get("GetObject", 0), counts.get("PutObject", 0) + counts.get("ListObjectsV2", 0)
     return counts.get("Invoke", 0) * request + gets * PRICE_GET + puts * PRICE_PUT
 
 
 def requests(bed: RemoteBed) -> None:
-    """Requests of one map, by kind."""
+    """Print the requests of one map, by kind."""
     print("\nRequests of one map (moto + awslambdaric, 8 slots)")
     with wrenlite.Executor.aws(max_concurrency=8, progress=False) as executor:
         bed.forget()
@@ -66,33 +72,39 @@ def requests(bed: RemoteBed) -> None:
             executor.map(nothing, range(count), chunksize=1).results()
             print(f"  warm, {count:>5} tasks, chunksize 1                           {bed.counts()}")
         bed.reset()
-        executor.map(busy, range(1000)).results()  # a new function
+        executor.map(busy, range(1000)).results()  # uploads the new function
         bed.reset()
         executor.map(busy, range(1000)).results()
         counts = bed.counts()
         print(f"  warm, 1,000 tasks of 1 ms, auto-batched                    {counts}")
-        print(f"  … their cost, per 1,000 tasks                              ${dollars(counts):.7f}")
+        print(f"  … cost of these requests                                   ${dollars(counts):.7f}")
         bed.reset()
         executor.map(busy, range(1000), chunksize=1).results()
-        print(f"  … at chunksize 1                                           ${dollars(bed.counts()):.7f}")
+        print(f"  … cost at chunksize 1                                      ${dollars(bed.counts()):.7f}")
 
 
 def latency(bed: RemoteBed) -> None:
-    """Of one warm no-op."""
+    """Print the latency of one warm task without work."""
     print("\nLatency of one warm no-op")
     with wrenlite.Executor.aws(max_concurrency=8, progress=False) as executor:
-        one = lambda: executor.map(nothing, [0]).results()  # noqa: E731
-        one()
-        plain = timed(one, 100)
-        bed.settings(latency_s=0.075)
-        far = timed(one, 20)
+
+        def map_one() -> None:
+            executor.map(nothing, [0]).results()
+
+        map_one()
+        loopback_s = median_s(map_one, 100)
+        bed.settings(latency_s=LATENCY_S)
+        delayed_s = median_s(map_one, 20)
         bed.settings(latency_s=0.0)
-    print(f"  no injected latency        {plain * 1e3:8.2f} ms")
-    print(f"  75 ms a request            {far * 1e3:8.2f} ms   {far / 0.075:.2f} round trips")
+    print(f"  no injected latency        {loopback_s * 1e3:8.2f} ms")
+    print(
+        f"  {LATENCY_S * 1e3:.0f} ms per request          {delayed_s * 1e3:8.2f} ms"
+        f"   {delayed_s / LATENCY_S:.2f} round trips"
+    )
 
 
 def sandbox() -> None:
-    """What the worker process costs in a sandbox: handler and worker here, without HTTP."""
+    """Print the overhead of the worker process in a sandbox: handler and worker run here, without HTTP."""
     from wrenlite.backends.aws import payload
     from wrenlite.backends.aws.sandbox import Sandbox
     from wrenlite.protocol import Limits, Request, Style, code_key
@@ -104,11 +116,11 @@ def sandbox() -> None:
     )
     from wrenlite.storage.base import digest
     from wrenlite.storage.local import LocalStore
-    from wrenlite.worker.handle import Worker
+    from wrenlite.worker.handle import WorkerProcess
     from wrenlite.worker.runner import Runner
 
     class Context:
-        log_stream_name = "here"
+        log_stream_name = "benchmark"
 
         def get_remaining_time_in_millis(self) -> int:
             return 60_000
@@ -121,37 +133,38 @@ def sandbox() -> None:
         request = Request("job", "i", digest(blob), None, [0], items, {}, Limits())
         runner = Runner(store)
         list(runner.run(request))
-        bare = timed(lambda: list(runner.run(request)), 1000)
-        beside = Worker(store, sys.path, None, dict(os.environ))
+        in_process_s = median_s(lambda: list(runner.run(request)), 1000)
+        worker = WorkerProcess(store, sys.path, None, dict(os.environ))
         start = time.perf_counter()
-        beside.wait_until_ready()
-        booted = time.perf_counter() - start
-        beside.close()
+        worker.wait_until_ready()
+        worker_start_s = time.perf_counter() - start
+        worker.close()
     os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "2048"
     bucket_store = wrenlite.Executor.aws(bucket="wrenlite-bed", prefix="wrenlite").backend.store
     bucket_store.put(code_key(digest(blob)), blob)
     place = payload.Place("wrenlite-bed", "wrenlite", None)
     event = json.loads(payload.encode_request(request, place))
     start = time.perf_counter()
-    made = Sandbox({**os.environ, "WRENLITE_PREFIX": "wrenlite"})
-    started = time.perf_counter() - start
-    made.handle(event, Context())
-    cold = time.perf_counter() - start
-    warm = timed(lambda: made.handle(event, Context()), 300)
-    decode = timed(lambda: payload.decode_request(event), 300)
-    made._worker.close()
+    sandbox = Sandbox({**os.environ, "WRENLITE_PREFIX": "wrenlite"})
+    init_s = time.perf_counter() - start
+    start = time.perf_counter()
+    sandbox.handle(event, Context())
+    first_request_s = time.perf_counter() - start
+    warm_s = median_s(lambda: sandbox.handle(event, Context()), 300)
+    decode_s = median_s(lambda: payload.decode_request(event), 300)
+    sandbox._worker.close()
     print("\nThe worker process in a sandbox (no HTTP, no runtime client)")
-    print(f"  init phase, its start and botocore's import in it   {started * 1e3:8.2f} ms")
-    print(f"  … the same worker without botocore                  {booted * 1e3:8.2f} ms")
-    print(f"  first request, one GET in it                        {(cold - started) * 1e3:8.2f} ms")
-    print(f"  warm request, handler and worker                    {warm * 1e3:8.2f} ms")
-    print(f"  … of it decoding                                    {decode * 1e3:8.2f} ms")
-    print(f"  the same task in the handler's own process          {bare * 1e3:8.2f} ms")
+    print(f"  init phase: start of the worker, import of botocore {init_s * 1e3:8.2f} ms")
+    print(f"  start of the same worker without botocore           {worker_start_s * 1e3:8.2f} ms")
+    print(f"  first request, with one GET                         {first_request_s * 1e3:8.2f} ms")
+    print(f"  warm request, handler and worker                    {warm_s * 1e3:8.2f} ms")
+    print(f"  … of which decoding                                 {decode_s * 1e3:8.2f} ms")
+    print(f"  the same task in the handler's own process          {in_process_s * 1e3:8.2f} ms")
 
 
 @contextmanager
 def stub() -> Iterator[dict[str, str]]:
-    """The sleeping server; the environment to reach it."""
+    """Run the sleeping server, and yield the environment variables that clients need to reach it."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "benchmarks.stub", folder]
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -171,21 +184,26 @@ def stub() -> Iterator[dict[str, str]]:
         server.stdout.close()
 
 
-def client() -> None:
-    """CPU and memory of a client: for a process of its own."""
-    count = int(sys.argv[3])
-    with wrenlite.Executor.aws(max_concurrency=int(sys.argv[2]), progress=False) as executor:
-        env = {"STUB_S": sys.argv[4]}
-        executor.map(nothing, range(int(sys.argv[2])), chunksize=1, env=env).results()  # connections are open
-        before, start = time.process_time(), time.perf_counter()
+def client(slots: int, count: int, sleep_s: str) -> None:
+    """Print processor time and memory of this process as a client of the sleeping server.
+
+    Args:
+        slots: invocations in flight at a time.
+        count: invocations in all.
+        sleep_s: seconds that each invocation takes.
+    """
+    with wrenlite.Executor.aws(max_concurrency=slots, progress=False) as executor:
+        env = {"STUB_S": sleep_s}
+        executor.map(nothing, range(slots), chunksize=1, env=env).results()  # opens the connections
+        cpu_before, start = time.process_time(), time.perf_counter()
         executor.map(nothing, range(count), chunksize=1, env=env).results()
-        cpu, wall = time.process_time() - before, time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"CPU {cpu / count * 1e3:.3f} ms an invoke, {wall:.2f} s, {peak:.0f} MB at the peak")
+        cpu_s, wall_s = time.process_time() - cpu_before, time.perf_counter() - start
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"CPU {cpu_s / count * 1e3:.3f} ms per invocation, {wall_s:.2f} s, {peak_mb:.0f} MB at the peak")
 
 
 def clients() -> None:
-    """What an invoke costs the client."""
+    """Print the client's processor time and memory for invocations, each case in a process of its own."""
     print("\nThe client, against a sleeping TLS server on loopback (map, pickling and all)")
     with stub() as env:
         for name, slots, count, seconds in (
@@ -201,40 +219,44 @@ def clients() -> None:
 
 
 def schedules() -> None:
-    """Jobs in simulated time."""
-    print("\nThe schedule in simulated time (75 ms round trips, cold starts of 0.4 s)")
-    widths = {"ours": 9, "bound": 9, " ratio": 7, "unknowing": 11, "ratio": 7, "requests": 10, "refused": 9}
+    """Print the makespans of jobs in simulated time, beside a lower bound and a greedy schedule."""
+    print("\nMakespans in simulated time, s (75 ms round trips, cold starts of 0.4 s)")
+    widths = {"ours": 9, "bound": 9, " ratio": 7, "greedy": 11, "ratio": 7, "requests": 10, "throttled": 11}
     print(" " * 48 + "".join(f"{title:>{width}}" for title, width in widths.items()))
     for case in cases():
-        run, blind = simulate(case), unknowing(case)
+        run, greedy_s = simulate(case), greedy_makespan_s(case)
+        bound_s = run.lower_bound_s
         print(
-            f"  {case.name:<46}{run.makespan_s:>9.2f}{run.best_s:>9.2f}{run.makespan_s / run.best_s:>7.2f}"
-            f"{blind:>11.2f}{run.makespan_s / blind:>7.2f}{run.requests:>10,}{run.throttled:>9,}"
+            f"  {case.name:<46}{run.makespan_s:>9.2f}{bound_s:>9.2f}{run.makespan_s / bound_s:>7.2f}"
+            f"{greedy_s:>11.2f}{run.makespan_s / greedy_s:>7.2f}{run.requests:>10,}{run.throttled:>11,}"
         )
 
 
 def lithops(bed: RemoteBed, python: str) -> None:
-    """The peer, on the same bed."""
+    """Print latency and requests of Lithops on the same bed.
+
+    Args:
+        bed: the running bed.
+        python: the Python of an environment that has Lithops.
+    """
     command = [python, str(Path(__file__).with_name("lithops_peer.py"))]
     env = {"PATH": os.environ["PATH"], **bed.env}
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=400)
-    found = json.loads(done.stdout)
-    tuned = found["tuned"]
-    print(f"\nLithops {found['version']} on the same bed (as it is / polling every {tuned['poll_s']} s)")
-    print(f"  latency of one warm no-op  {found['warm_s'] * 1e3:8.2f} ms / {tuned['warm_s'] * 1e3:.2f} ms")
-    for count in found["requests"]:
-        print(f"  {count:>5} tasks, chunksize 1     {found['requests'][count]}")
-        print(f"  {'':>5} polls every {tuned['poll_s']} s     {tuned['requests'][count]}")
-    counts = found["requests"]["100"]
-    gets = {
-        **counts,
-        "GetObject": counts["GetObject"] + counts.get("HeadBucket", 0),
-    }  # a HEAD costs what a GET does
-    print(f"  cost of the requests of 100, per 1,000 tasks              ${dollars(gets) * 10:.7f}")
+    default = json.loads(done.stdout)
+    tuned = default["tuned"]
+    print(f"\nLithops {default['version']} on the same bed (default / polling every {tuned['poll_s']} s)")
+    print(f"  latency of one warm no-op  {default['warm_s'] * 1e3:8.2f} ms / {tuned['warm_s'] * 1e3:.2f} ms")
+    for count in default["requests"]:
+        print(f"  {count:>5} tasks, chunksize 1     {default['requests'][count]}")
+        print(f"  {'':>5} polling every {tuned['poll_s']} s   {tuned['requests'][count]}")
+    counts = default["requests"]["100"]
+    # A HEAD costs as much as a GET.
+    counts = {**counts, "GetObject": counts["GetObject"] + counts.get("HeadBucket", 0)}
+    print(f"  cost of the requests of 100, per 1,000 tasks              ${dollars(counts) * 10:.7f}")
 
 
 def main() -> None:
-    """All of it."""
+    """Run all benchmarks of the AWS backend."""
     schedules()
     bed = RemoteBed()
     os.environ.update({**bed.env, "WRENLITE_CONFIG": ""})
@@ -250,4 +272,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    client() if sys.argv[1:2] == ["client"] else main()
+    if sys.argv[1:2] == ["client"]:
+        client(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    else:
+        main()

@@ -1,4 +1,4 @@
-"""Runs contestants in turns and prints what each took beside the peer it is measured against."""
+"""Timing contestants in turns, and printing their times beside each other."""
 
 import os
 import statistics
@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-_TICK = os.sysconf("SC_CLK_TCK")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def _cpu_of_tree() -> float:
-    """Processor seconds of this process and of all that descend from it; living ones to 10 ms."""
+def _process_tree_cpu_s() -> float:
+    """Return the processor seconds of this process and all its descendants.
+
+    Those of running processes are known to 10 ms.
+    """
     parents, ticks = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -19,12 +22,12 @@ def _cpu_of_tree() -> float:
             continue
         pid = int(folder.name)
         parents[pid] = int(fields[1])
-        ticks[pid] = sum(map(int, fields[11:15]))  # own and those of children that were waited for
-    tree, found = {os.getpid()}, True
-    while found:
-        found = {pid for pid, parent in parents.items() if parent in tree} - tree
-        tree |= found
-    return sum(ticks.get(pid, 0) for pid in tree) / _TICK
+        ticks[pid] = sum(map(int, fields[11:15]))  # its own, and those of children that it has waited for
+    tree, new = {os.getpid()}, True
+    while new:
+        new = {pid for pid, parent in parents.items() if parent in tree} - tree
+        tree |= new
+    return sum(ticks.get(pid, 0) for pid in tree) / _TICKS_PER_S
 
 
 def run(
@@ -36,19 +39,27 @@ def run(
     unit: str = "ms",
     against: str | None = None,
 ) -> None:
-    """Let each contestant run so many times, interleaved, and print a row for each.
+    """Run each contestant once per round, and print a row with the median times of each.
 
-    The ratio is the median over the rounds of peer / ours in the same round, with its quartiles: above 1,
-    ours is faster.
+    The ratio is the time of a peer divided by ours in the same round: the median of all rounds, with the
+    quartiles. Above 1, ours is faster.
+
+    Args:
+        title: printed above the rows.
+        contestants: what to run, by name. The first one is ours, the others are peers.
+        repeats: number of rounds.
+        scale: units per second.
+        unit: name of the unit.
+        against: the only peer for which a ratio is printed. None: all peers.
     """
     wall: dict[str, list[float]] = {name: [] for name in contestants}
     cpu = dict.fromkeys(contestants, 0.0)
     for _ in range(repeats):
         for name, contestant in contestants.items():
-            before, start = _cpu_of_tree(), time.perf_counter()
+            cpu_before, start = _process_tree_cpu_s(), time.perf_counter()
             contestant()
             wall[name].append(time.perf_counter() - start)
-            cpu[name] += _cpu_of_tree() - before
+            cpu[name] += _process_tree_cpu_s() - cpu_before
     print(f"\n{title}  ({repeats} rounds)")
     ours = next(iter(contestants))
     for name, times in wall.items():
@@ -60,6 +71,7 @@ def run(
 
 
 def _ratio(peer: list[float], ours: list[float]) -> str:
+    """Return the text with the ratio of the times in each round."""
     ratios = sorted(p / o for p, o in zip(peer, ours, strict=True))
     if len(ratios) < 4:
         return f"peer / ours {statistics.median(ratios):.2f}"

@@ -1,4 +1,4 @@
-"""The fractal kernels: a core's speed, balance of a poster's tasks, a deep frame: ``make bench-fractals``."""
+"""The fractal kernels: speed of a core, balance of a poster's tasks, a deep zoom: ``make bench-fractals``."""
 
 import itertools
 import multiprocessing
@@ -19,7 +19,7 @@ from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.drawing import draw
 from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Method, View, render, tiles
-from wrenlite.gallery.fractals.perturbation import DEEP
+from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.tiling import Piece, assemble, plan
 from wrenlite.gallery.fractals.view import iterations
 
@@ -28,7 +28,7 @@ VIEWS = {
     "D": View(-0.00275, 0.78912, 0.125689, 1920, 1080, 800),
     "F": View(-0.75, 0, 3.5, 1920, 1080, 800),
 }
-"""Of the original's README, its defaults, the whole set."""
+"""A: the view of the original's README. D: the original's defaults. F: the whole set."""
 TARGETS: dict[tuple[str, Method], int] = {
     ("A", "plain"): 450,
     ("D", "plain"): 850,
@@ -36,15 +36,18 @@ TARGETS: dict[tuple[str, Method], int] = {
     ("D", "mariani"): 2000,
     ("F", "mariani"): 2000,
 }
-"""Mpix·it/s of a core."""
+"""Wanted speed of one core in Mpix·it/s (millions of points times iterations per second)."""
+MAX_IMBALANCE = 1.3
+"""Wanted time of the slowest task divided by the mean."""
 TASKS = 64
 WORKERS = 2
 ROUNDS = 5
 SAMPLES = 50
+"""Points of the deep view that are compared with exact arithmetic."""
 
 
-def cpu_s(work: Callable[[], object], rounds: int) -> float:
-    """Median processor seconds."""
+def median_cpu_s(work: Callable[[], object], rounds: int) -> float:
+    """Return the median processor time of some calls."""
     times = []
     for _ in range(rounds):
         start = time.process_time()
@@ -54,7 +57,7 @@ def cpu_s(work: Callable[[], object], rounds: int) -> float:
 
 
 def worker_cpu_s(pieces: Sequence[Piece], rounds: int) -> float:
-    """Median processor seconds of all pieces as tasks of one worker, which is where they run."""
+    """Return the median processor time of all pieces as tasks of one worker."""
     with wrenlite.Executor.local(1, progress=False) as executor:
         executor.map(render, pieces, chunksize=1).results()
         times = []
@@ -66,63 +69,76 @@ def worker_cpu_s(pieces: Sequence[Piece], rounds: int) -> float:
 
 
 def pieces_of(view: View, method: Method) -> list[Piece]:
-    """A view in pieces of half a million points, all by one method."""
+    """Cut a view into pieces of half a million points, all computed by one method."""
     parts = tiles(view, 128, method)
     return [tuple(parts[start : start + 32]) for start in range(0, len(parts), 32)]
 
 
-def whole(view: View, pieces: Sequence[Piece]) -> np.ndarray:
+def whole_field(view: View, pieces: Sequence[Piece]) -> np.ndarray:
+    """Return the counts of a whole view, computed in this process."""
     return assemble(view, pieces, map(render, pieces))
 
 
 def kernel() -> None:
-    """Iterations are those that belong to the picture, whether computed or not: a point's count, or all."""
-    print("\nkernel, 1920 x 1080, 800 iterations, on one worker; the bulbs' test is in both")
+    """Print the speed of both methods on one core.
+
+    The iterations that are counted are those of the picture, whether they were computed or not: the count of
+    each point that escapes, and the limit for each point inside.
+    """
+    print("\nkernel, 1920 x 1080, 800 iterations, on one worker; both methods skip the main bulbs")
     print("  view  method     CPU s   Mpix·it/s   target   points that differ from plain")
     for name, view in VIEWS.items():
-        plain = whole(view, pieces_of(view, "plain"))
-        spent = iterations(plain, view.iters).sum()
+        plain = whole_field(view, pieces_of(view, "plain"))
+        total = iterations(plain, view.iters).sum()
         methods: tuple[Method, ...] = ("plain", "mariani")
         for method in methods:
             pieces = pieces_of(view, method)
             seconds = worker_cpu_s(pieces, ROUNDS)
-            other = int((whole(view, pieces) != plain).sum())
-            row = f"  {name:<6}{method:<9}{seconds:>7.3f}{spent / seconds / 1e6:>12,.0f}"
-            print(f"{row}{TARGETS.get((name, method), ''):>9}{other:>10,}", flush=True)
+            different = int((whole_field(view, pieces) != plain).sum())
+            row = f"  {name:<6}{method:<9}{seconds:>7.3f}{total / seconds / 1e6:>12,.0f}"
+            print(f"{row}{TARGETS.get((name, method), ''):>9}{different:>10,}", flush=True)
 
 
 def balance() -> None:
-    print(f"\nposter, 7680 x 4320, 800 iterations, {TASKS} tasks; medians of {ROUNDS} a task")
+    """Print how equal the tasks of a poster are, and how long planning them takes."""
+    print(f"\nposter, 7680 x 4320, 800 iterations, {TASKS} tasks; median of {ROUNDS} rounds for each task")
     print("  view  CPU s   slowest/mean   target   planning   filled tiles")
     for name, view in VIEWS.items():
         poster = replace(view, width=7680, height=4320)
-        planning = cpu_s(lambda poster=poster: plan(poster, TASKS), 3)
+        planning_s = median_cpu_s(lambda poster=poster: plan(poster, TASKS), 3)
         pieces = plan(poster, TASKS)
-        # Round by round, so that a slow moment of the machine does not fall on one task alone.
-        rounds = [[cpu_s(lambda piece=piece: render(piece), 1) for piece in pieces] for _ in range(ROUNDS)]
-        times = [statistics.median(taken) for taken in zip(*rounds, strict=True)]
+        # Round by round, so that a slow moment of the machine does not affect one task alone.
+        rounds = [
+            [median_cpu_s(lambda piece=piece: render(piece), 1) for piece in pieces] for _ in range(ROUNDS)
+        ]
+        times = [statistics.median(task_times) for task_times in zip(*rounds, strict=True)]
         parts = list(itertools.chain.from_iterable(pieces))
         filled = sum(tile.method == "mariani" for tile in parts) / len(parts)
-        row = f"  {name:<5}{sum(times):>6.2f}{max(times) / statistics.mean(times):>15.2f}{1.3:>9}"
-        print(f"{row}{planning / sum(times):>10.1%}{filled:>15.0%}", flush=True)
+        row = f"  {name:<5}{sum(times):>6.2f}{max(times) / statistics.mean(times):>15.2f}{MAX_IMBALANCE:>9}"
+        print(f"{row}{planning_s / sum(times):>10.1%}{filled:>15.0%}", flush=True)
 
 
-def share(pieces: Sequence[Piece], following: "Synchronized[int]") -> None:
-    """Render pieces until none is left."""
+def render_remaining(pieces: Sequence[Piece], next_piece: "Synchronized[int]") -> None:
+    """Render pieces until none is left.
+
+    Args:
+        pieces: all pieces.
+        next_piece: number of the next piece to render, shared with the other processes.
+    """
     while True:
-        with following.get_lock():
-            number = following.value
-            following.value += 1
+        with next_piece.get_lock():
+            number = next_piece.value
+            next_piece.value += 1
         if number >= len(pieces):
             return
         render(pieces[number])
 
 
 def bare_processes(pieces: Sequence[Piece]) -> None:
-    """The same tasks by processes that share a counter and nothing else; what they render is dropped."""
+    """Render pieces in processes that share only a counter; the results are dropped."""
     context = multiprocessing.get_context("fork")
-    following = context.Value("l", 0)
-    processes = [context.Process(target=share, args=(pieces, following)) for _ in range(WORKERS)]
+    next_piece = context.Value("l", 0)
+    processes = [context.Process(target=render_remaining, args=(pieces, next_piece)) for _ in range(WORKERS)]
     for process in processes:
         process.start()
     for process in processes:
@@ -130,12 +146,13 @@ def bare_processes(pieces: Sequence[Piece]) -> None:
 
 
 def poster() -> None:
+    """Time a poster on all workers beside bare processes."""
     view = replace(VIEWS["D"], width=7680, height=4320)
     pieces = plan(view, TASKS)
     with wrenlite.Executor.local(WORKERS, progress=False) as executor:
         executor.map(render, pieces[-WORKERS:]).results()
         run(
-            f"the poster of D on {WORKERS} workers, counts returned; peer / ours at least 0.95",
+            f"the poster of D on {WORKERS} workers, counts returned; target: peer / ours >= 0.95",
             {
                 "wrenlite": lambda: executor.map(render, pieces).results(),
                 "two bare processes": lambda: bare_processes(pieces),
@@ -147,37 +164,41 @@ def poster() -> None:
 
 
 def deep() -> None:
-    pieces = [(tile,) for tile in tiles(DEEP, 256)]
-    print(f"\ndeep frame, {DEEP.radius} wide, {DEEP.width} x {DEEP.height}, {DEEP.iters:,} iterations")
-    field = whole(DEEP, pieces)
+    """Print speed and accuracy of a deep zoom."""
+    pieces = [(tile,) for tile in tiles(DEEP_VIEW, 256)]
+    size = f"{DEEP_VIEW.width} x {DEEP_VIEW.height}"
+    print(f"\ndeep view, {DEEP_VIEW.radius} wide, {size}, {DEEP_VIEW.iters:,} iterations")
+    field = whole_field(DEEP_VIEW, pieces)
     seconds = worker_cpu_s(pieces, 3)
-    spent = iterations(field, DEEP.iters).sum()
-    print(f"  CPU {seconds:.2f} s, {spent / seconds / 1e6:,.0f} Mpix·it/s")
-    places = np.random.default_rng(1).integers((0, 0), field.shape, (SAMPLES, 2))
-    worst = max(exact.differences(DEEP, field, places))
-    print(f"  worst of {SAMPLES} points: {worst:.4f} iterations from exact arithmetic", flush=True)
-    print(f"  a unit of the field is {DEEP.iters / (INSIDE - 1):.4f} iterations")
+    total = iterations(field, DEEP_VIEW.iters).sum()
+    print(f"  CPU {seconds:.2f} s, {total / seconds / 1e6:,.0f} Mpix·it/s")
+    samples = np.random.default_rng(1).integers((0, 0), field.shape, (SAMPLES, 2))
+    worst = max(exact.differences(DEEP_VIEW, field, samples))
+    print(f"  largest error of {SAMPLES} points: {worst:.4f} iterations", flush=True)
+    print(f"  a unit of the field is {DEEP_VIEW.iters / (INSIDE - 1):.4f} iterations")
 
 
 def batch() -> None:
-    """All systems as the original draws them, and their collage: map_reduce, and the kernels alone."""
+    """Time all L-systems and their collage: the kernels alone, and ``map_reduce``."""
     print(f"\nall {len(SYSTEMS)} L-systems at the original's iterations, with their collage; medians")
     print(f"  side   kernels' CPU s   map_reduce on {WORKERS} workers, s")
     with wrenlite.Executor.local(WORKERS, progress=False) as executor:
         for side in (128, 256, 640):
             fractals = [Fractal(name, system.iterations, side) for name, system in SYSTEMS.items()]
             draw_batch(executor, fractals).result()
-            alone = cpu_s(lambda some=fractals: collage((each.label, draw(each)) for each in some), ROUNDS)
+            kernels_s = median_cpu_s(
+                lambda some=fractals: collage((each.label, draw(each)) for each in some), ROUNDS
+            )
             walls = []
             for _ in range(ROUNDS):
                 start = time.perf_counter()
                 draw_batch(executor, fractals).result()
                 walls.append(time.perf_counter() - start)
-            print(f"  {side:>4}{alone:>17.3f}{statistics.median(walls):>16.3f}", flush=True)
+            print(f"  {side:>4}{kernels_s:>17.3f}{statistics.median(walls):>16.3f}", flush=True)
 
 
 def main() -> None:
-    """Run everything."""
+    """Run all benchmarks of the fractals."""
     start = time.perf_counter()
     print(f"Python {sys.version.split()[0]}, numpy {np.__version__}; medians")
     kernel()

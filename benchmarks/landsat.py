@@ -1,6 +1,6 @@
-"""NDVI of Landsat scenes beside rio-tiler, odc-stac and stackstac; requests over S3; memory; a layer's size.
+"""NDVI of Landsat scenes beside rio-tiler, odc-stac and stackstac; requests to S3; memory; size of a layer.
 
-The peers want other versions than ours are pinned to, so in an environment of its own:
+The peers need other versions of packages than ``constraints.txt`` has, so they need a separate environment:
 ``pip install -e '.[bench-landsat,dev]'``, then ``python -m benchmarks.landsat [--side 7600] [PART...]``.
 """
 
@@ -23,7 +23,7 @@ import wrenlite
 from benchmarks.landsat_peers import CONTESTANTS
 from tests.aws.bed.remote import RemoteBed
 from wrenlite.deploy import packages
-from wrenlite.gallery.landsat import catalog, tasks
+from wrenlite.gallery.landsat import catalog, quality, tasks
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import indices
 from wrenlite.gallery.ndvi.grid import (
@@ -37,22 +37,28 @@ from wrenlite.gallery.synthetic.places import PLACES
 ROUNDS = 3
 LATENCY_S = 0.020
 BUCKET = "landsat"
-AGREED = 1e-6
-"""NDVI by which the oracles may differ."""
+MAX_DIFFERENCE = 1e-6
+"""Largest difference of NDVI that is allowed between wrenlite and other programs."""
 
 
-def made(folder: Path, side: int) -> Scene:
-    """A scene of so many pixels a side, without its quality bands: the peers would not read them."""
+def make_scene(folder: Path, side: int) -> Scene:
+    """Write a synthetic scene, and return it without its quality bands, which the peers would not read.
+
+    Args:
+        folder: where to write it.
+        side: pixels of each side.
+    """
     archive.whole_scene(folder, side=side)
-    return plain(catalog.stored(str(folder))[0])
+    return without_quality(catalog.stored(str(folder))[0])
 
 
-def plain(scene: Scene) -> Scene:
+def without_quality(scene: Scene) -> Scene:
+    """Return a scene without its quality bands."""
     return dataclasses.replace(scene, qa_pixel=None, qa_radsat=None)
 
 
 def item_of(scene: Scene) -> dict[str, Any]:
-    """Its STAC item, with whole paths."""
+    """Return the STAC item of a scene, with absolute paths."""
     folder = Path(scene.red).parent
     item = json.loads((folder / scene.product.file("SR_stac.json")).read_text())
     for asset in item["assets"].values():
@@ -61,14 +67,18 @@ def item_of(scene: Scene) -> dict[str, Any]:
 
 
 def peak_mb(status: str = "") -> float:
-    """The most memory that a process had; ``ru_maxrss`` would count what it was forked from."""
-    told = status or Path("/proc/self/status").read_text()
-    return int(re.findall(r"VmHWM:\s+(\d+)", told)[0]) / 1024
+    """Return the peak memory of a process; ``ru_maxrss`` would include the process that it was forked from.
+
+    Args:
+        status: text of ``/proc/PID/status``. Empty: that of this process.
+    """
+    text = status or Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+)", text)[0]) / 1024
 
 
-def one(name: str, folder: str) -> None:
-    """One contestant, for a process of its own: the best of some rounds after one to warm up."""
-    scene = plain(catalog.stored(folder)[0])
+def one_contestant(name: str, folder: str) -> None:
+    """Run one contestant in this process, and print the best of some rounds after a warm-up round as JSON."""
+    scene = without_quality(catalog.stored(folder)[0])
     item, grid = item_of(scene), tasks.grid_of(scene)
     call = CONTESTANTS[name]
     times = []
@@ -82,44 +92,48 @@ def one(name: str, folder: str) -> None:
 
 
 def whole(side: int) -> None:
-    """A whole scene, each contestant beside the others."""
+    """Print speed and memory of each contestant on a whole scene.
+
+    Args:
+        side: pixels of a side of the scene.
+    """
     print(f"\nWhole scene of {side} x {side}, red and near infrared, local files, windows of 2,048")
-    print("  megapixels a second      of CPU   of wall   peak MB   mean NDVI")
+    print("  megapixels per second    of CPU   of wall   peak MB   mean NDVI")
     with tempfile.TemporaryDirectory() as folder:
-        made(Path(folder), side)
+        make_scene(Path(folder), side)
         for name in CONTESTANTS:
             command = [sys.executable, "-m", "benchmarks.landsat", "--one", name, "--folder", folder]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 print(f"  {name:<22}  failed: {done.stderr.strip().splitlines()[-1]}")
                 continue
-            told = json.loads(done.stdout.splitlines()[-1])
-            cpu, wall = (side * side / 1e6 / told[what] for what in ("cpu", "wall"))
-            print(
-                f"  {name:<22} {cpu:8.1f}  {wall:8.1f}  {told['peak']:8.0f}   {told['mean']:.6f}", flush=True
-            )
+            result = json.loads(done.stdout.splitlines()[-1])
+            per_cpu_s, per_wall_s = (side * side / 1e6 / result[key] for key in ("cpu", "wall"))
+            row = f"  {name:<22} {per_cpu_s:8.1f}  {per_wall_s:8.1f}  {result['peak']:8.0f}"
+            print(f"{row}   {result['mean']:.6f}", flush=True)
         if side > TILE:
             workers(Path(folder))
 
 
 def workers(folder: Path) -> None:
-    """Two workers beside two bare processes on the same tiles, in turns; the median of the ratios."""
-    scene = plain(catalog.stored(str(folder))[0])
+    """Print the times of two workers and of two bare processes for the same tiles, measured in turns."""
+    scene = without_quality(catalog.stored(str(folder))[0])
     tiles = windows(tasks.grid_of(scene))
     program = (
         "import sys, time\n"
-        "from wrenlite.gallery.landsat import catalog, grid, tasks\n"
-        "import benchmarks.landsat as here\n"
-        "scene = here.plain(catalog.stored(sys.argv[1])[0])\n"
-        "mine = grid.windows(tasks.grid_of(scene))[int(sys.argv[2])::2]\n"
-        "tasks.ndvi_tile(scene, mine[0])\n"
+        "from wrenlite.gallery.landsat import catalog, tasks\n"
+        "from wrenlite.gallery.ndvi.grid import windows\n"
+        "from benchmarks.landsat import without_quality\n"
+        "scene = without_quality(catalog.stored(sys.argv[1])[0])\n"
+        "half = windows(tasks.grid_of(scene))[int(sys.argv[2])::2]\n"
+        "tasks.ndvi_tile(scene, half[0])\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
-        "for window in mine: tasks.ndvi_tile(scene, window)\n"
+        "for window in half: tasks.ndvi_tile(scene, window)\n"
         "print('done', flush=True)\n"
     )
 
-    def theirs() -> float:
+    def bare_processes_s() -> float:
         pair = [
             subprocess.Popen(
                 [sys.executable, "-c", program, str(folder), str(number)],
@@ -137,14 +151,14 @@ def workers(folder: Path) -> None:
             process.stdin.flush()
         for process in pair:
             process.stdout.readline()
-        took = time.perf_counter() - start
+        seconds = time.perf_counter() - start
         for process in pair:
             process.communicate()
-        return took
+        return seconds
 
     with wrenlite.Executor.local(2, progress=False) as executor:
 
-        def ours(call: Callable[[Window], object]) -> float:
+        def map_s(call: Callable[[Window], object]) -> float:
             start = time.perf_counter()
             executor.map(call, tiles).results()
             return time.perf_counter() - start
@@ -154,15 +168,16 @@ def workers(folder: Path) -> None:
             "statistics sent back": lambda window: tasks.ndvi_tile(scene, window).stats,
         }
         for call in cases.values():
-            ours(call)
-        times = np.array([[theirs(), *map(ours, cases.values())] for _ in range(4 * ROUNDS)])
+            map_s(call)
+        times = np.array([[bare_processes_s(), *map(map_s, cases.values())] for _ in range(4 * ROUNDS)])
     print(f"  two bare processes, nothing sent back        {np.median(times[:, 0]):.3f} s")
     for number, name in enumerate(cases, 1):
         ratio = np.median(times[:, 0] / times[:, number])
-        print(f"  two workers, {name:<32}{np.median(times[:, number]):.3f} s, {ratio:.2f} of their speed")
+        print(f"  two workers, {name:<32}{np.median(times[:, number]):.3f} s, {ratio:.2f} of that speed")
 
 
 def upload(folder: Path) -> None:
+    """Copy all files of a folder to the bucket."""
     from botocore.session import Session
 
     client = Session().create_client("s3")
@@ -174,12 +189,12 @@ def upload(folder: Path) -> None:
 
 
 def over_s3() -> None:
-    """GETs, bytes and wall time of each task over a server that takes its time."""
+    """Print requests, bytes and wall time of each kind of task on a bed with injected latency."""
     bed = RemoteBed()
     os.environ.update(bed.env)
     napa = PLACES["napa"]
     with tempfile.TemporaryDirectory() as folder:
-        local = made(Path(folder), 4096)
+        local = make_scene(Path(folder), 4096)
         upload(Path(folder))
     scene = Scene.at(f"s3://{BUCKET}", local.product, quality=False)
     full = Scene.at(f"s3://{BUCKET}", local.product)
@@ -189,7 +204,7 @@ def over_s3() -> None:
     for side in (512, 1024, 2048):
         window = Window(1024, 1024, side, side)
         cases[f"window of {side:,}"] = lambda scene, window=window: tasks.ndvi_tile(scene, window)
-    print(f"\nOver S3 (moto), {LATENCY_S * 1e3:.0f} ms a request; red and infrared, then quality bands too")
+    print(f"\nOver S3 (moto), {LATENCY_S * 1e3:.0f} ms per request; first without, then with quality bands")
     print("                        GETs    others       MB   wall ms     GETs       MB   wall ms")
     for name, call in cases.items():
         row = f"  {name:<18}"
@@ -212,43 +227,44 @@ def over_s3() -> None:
 
 
 def seasons() -> None:
-    """All points of the archive, and how well the curves recover the truth."""
+    """Print the time for all points of the archive, and the error of the curves that are fitted to them."""
     from wrenlite.gallery.ndvi import series
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         root = archive.archive(Path(folder) / "archive")
-        generated = time.perf_counter() - start
+        generated_s = time.perf_counter() - start
         size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
         scenes = catalog.stored(str(root))
-        spots = {f"{place.path:03}": place for place in PLACES.values()}
-        work = [(scene, spots[scene.product.path]) for scene in scenes]
+        place_by_path = {f"{place.path:03}": place for place in PLACES.values()}
+        items = [(scene, place_by_path[scene.product.path]) for scene in scenes]
         with wrenlite.Executor.local(2, progress=False) as executor:
             executor.map(lambda _: __import__("rasterio"), range(2), chunksize=1).results()
             start = time.perf_counter()
-            found = executor.map(lambda pair: tasks.ndvi_point(pair[0], pair[1].lon, pair[1].lat), work)
-            found.results()
-            took = time.perf_counter() - start
-        print(f"\nThe archive: {size / 1e6:.1f} MB, generated in {generated:.1f} s on one core")
-        print(f"  {len(work)} points on two workers: {took:.2f} s")
+            job = executor.map(lambda item: tasks.ndvi_point(item[0], item[1].lon, item[1].lat), items)
+            points = job.results()
+            map_s = time.perf_counter() - start
+        print(f"\nThe archive: {size / 1e6:.1f} MB, generated in {generated_s:.1f} s on one core")
+        print(f"  {len(items)} points on two workers: {map_s:.2f} s")
         for place in PLACES.values():
-            mine = [value for value, pair in zip(found.results(), work, strict=True) if pair[1] is place]
-            days, curve = series.smooth(mine).daily()
-            off = curve - [place.truth(day) for day in days]
-            usable = sum(not np.isnan(point.value) for point in mine)
-            rmse = np.sqrt(np.mean(off**2))
-            print(f"  {place.name:<18}{usable:>3} of {len(mine)} usable, RMSE of the curve {rmse:.4f}")
+            here = [point for point, item in zip(points, items, strict=True) if item[1] is place]
+            days, curve = series.smooth(here).daily()
+            error = curve - [place.truth(day) for day in days]
+            usable = sum(not np.isnan(point.value) for point in here)
+            rmse = np.sqrt(np.mean(error**2))
+            print(f"  {place.name:<18}{usable:>3} of {len(here)} usable, RMSE of the curve {rmse:.4f}")
 
 
 def memory() -> None:
-    """The peak of a process that does one tile of 2,048 with its quality bands."""
+    """Print the peak memory of a process that computes one tile of 2,048 x 2,048 with its quality bands."""
     with tempfile.TemporaryDirectory() as folder:
-        made(Path(folder), 2304)
+        make_scene(Path(folder), 2304)
         program = (
             "import sys\n"
-            "from wrenlite.gallery.landsat import grid, tasks\n"
+            "from wrenlite.gallery.landsat import tasks\n"
             "from wrenlite.gallery.landsat.scene import Scene\n"
-            "tasks.ndvi_tile(Scene.at(*sys.argv[1:]), grid.Window(0, 0, 2048, 2048))\n"
+            "from wrenlite.gallery.ndvi.grid import Window\n"
+            "tasks.ndvi_tile(Scene.at(*sys.argv[1:]), Window(0, 0, 2048, 2048))\n"
             "print(open('/proc/self/status').read())\n"
         )
         product = catalog.stored(folder)[0].product.id
@@ -258,19 +274,22 @@ def memory() -> None:
 
 
 def layer() -> None:
-    """The layer that wrenlite-setup uploads unless told otherwise: the same packages, by the same builder."""
-    wanted = packages.choose((), python="3.13", architecture="x86_64").requirements
-    built = packages.build(wanted, python="3.13", architecture="x86_64")
+    """Print the size of the layer that wrenlite-setup uploads by default."""
+    requirements = packages.choose((), python="3.13", architecture="x86_64").requirements
+    built = packages.build(requirements, python="3.13", architecture="x86_64")
     print(
-        f"\nA layer with {', '.join(wanted)}: {len(built.content) / 2**20:.0f} MB zipped,"
-        f" {built.unpacked / 2**20:.0f} unzipped, of {packages.UNPACKED_BYTES / 2**20:.0f}"
+        f"\nA layer with {', '.join(requirements)}: {len(built.content) / 2**20:.0f} MB zipped,"
+        f" {built.unpacked / 2**20:.0f} MB unzipped; the limit is {packages.UNPACKED_BYTES / 2**20:.0f} MB"
     )
 
 
 def oracles() -> None:
-    """NDVI beside spyndex and rio-tiler's expression, on real pixels where they are, else on random ones.
+    """Print the differences of NDVI from spyndex and from rio-tiler's expression.
 
-    Exits with an error where one is further off than 1e-6, a hundredth of what the int16 tiles can tell.
+    The pixels are real if the folder of real scenes exists on this machine, otherwise random.
+
+    Raises:
+        SystemExit: a difference is larger than 1e-6, which is a hundredth of the step of the int16 tiles.
     """
     import spyndex
     from rio_tiler.models import ImageData
@@ -280,24 +299,24 @@ def oracles() -> None:
         import rasterio
 
         product = "LC08_L2SP_218074_20190114_20200829_02_T1"
-        scene, what = Scene.at(str(folder), product, quality=False), "real pixels of Brumadinho"
+        scene, origin = Scene.at(str(folder), product, quality=False), "real pixels of Brumadinho"
         with rasterio.open(scene.red) as red_file, rasterio.open(scene.nir) as nir_file:
             red, nir = red_file.read(1), nir_file.read(1)
     else:
         red, nir = np.random.default_rng(0).integers(0, 65536, (2, 300, 400), dtype=np.uint16)
-        what = "random pixels"
-    good = indices.usable(red, nir)
-    mine = indices.ndvi(red, nir)[good]
-    scaled = [band.astype(np.float64) * 2.75e-5 - 0.2 for band in (red, nir)]
-    theirs = spyndex.computeIndex("NDVI", {"R": scaled[0], "N": scaled[1]})[good]
-    image = ImageData(np.ma.array(np.stack(scaled)), band_names=["b1", "b2"])
-    tiler = image.apply_expression("(b2-b1)/(b2+b1)").array[0].data[good]
-    print(f"\nLargest differences on {good.sum():,} {what}")
-    for name, other in (("spyndex", theirs), ("rio-tiler's expression", tiler)):
-        off = np.abs(mine - other).max()
-        print(f"  {name:<24}{off:.1e}")
-        if not off <= AGREED:  # nor NaN
-            raise SystemExit(f"NDVI is {off:.1e} off {name}'s: more than {AGREED:.0e}")
+        origin = "random pixels"
+    usable = quality.usable(red, nir)
+    ours = indices.ndvi(red, nir, quality.LEVEL_2)[usable]
+    reflectances = [band.astype(np.float64) * 2.75e-5 - 0.2 for band in (red, nir)]
+    by_spyndex = spyndex.computeIndex("NDVI", {"R": reflectances[0], "N": reflectances[1]})[usable]
+    image = ImageData(np.ma.array(np.stack(reflectances)), band_names=["b1", "b2"])
+    by_rio_tiler = image.apply_expression("(b2-b1)/(b2+b1)").array[0].data[usable]
+    print(f"\nLargest differences on {usable.sum():,} {origin}")
+    for name, theirs in (("spyndex", by_spyndex), ("rio-tiler's expression", by_rio_tiler)):
+        difference = np.abs(ours - theirs).max()
+        print(f"  {name:<24}{difference:.1e}")
+        if not difference <= MAX_DIFFERENCE:  # NaN fails, too
+            raise SystemExit(f"NDVI differs from {name} by {difference:.1e}: more than {MAX_DIFFERENCE:.0e}")
 
 
 PARTS = {
@@ -311,14 +330,15 @@ PARTS = {
 
 
 def main() -> None:
+    """Run the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(description=re.sub(r"\s+", " ", __doc__ or ""))
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--side", type=int, default=7600, help="pixels of the whole scene")
+    parser.add_argument("parts", nargs="*", help=f"benchmarks to run: {', '.join(PARTS)}; default: all")
+    parser.add_argument("--side", type=int, default=7600, help="pixels of a side of the whole scene")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        one(arguments.one, arguments.folder)
+        one_contestant(arguments.one, arguments.folder)
         return
     for name in arguments.parts or PARTS:
         if name == "whole":

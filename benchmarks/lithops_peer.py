@@ -1,37 +1,40 @@
-"""Lithops on the test bed: how long a map of no-ops takes and how many requests it sends, as JSON.
+"""Lithops on the test bed: time and requests of maps of tasks without work, printed as JSON.
 
-Run it by the Python of an environment that has Lithops, with the environment variables of a running bed
-(``python -m tests.aws.bed``). That Python must be of the same minor version as the bed's, which runs the
-function:
+Run it with the Python of an environment that has Lithops, and with the environment variables of a running bed
+(``python -m tests.aws.bed``). That Python must have the same minor version as the bed's Python, which runs
+the function:
 
     python3 -m venv .venv-lithops
     .venv-lithops/bin/pip install 'lithops[aws]==3.8.0' numpy redis 'urllib3<2'
     .venv-lithops/bin/python benchmarks/lithops_peer.py
 
-Lithops' own, unchanged, are its client and worker, the zip of its function, its deployment
-(``create_function``, the wait, the metadata), and every setting that is not named here. What is not, and why
-that is fair:
+The following parts of Lithops are unchanged: its client and worker, the zip of its function, its deployment
+(``create_function``, the wait, the metadata), and every setting that is not named here. These parts are
+different, and the comparison is still fair:
 
-* The layer with what the worker imports. Lithops has a function run ``pip install`` for it; here it is made
-  of what is installed beside Lithops, the same packages, and published under the name that Lithops looks for.
-  Only deployment differs, and that is not measured.
-* The address of ``Invoke``. Lithops writes Lambda's public one into each request, and no setting changes it.
-  Its HTTP session is subclassed to send the same signed request to the bed instead: over plain HTTP, as all
-  its other requests and all of ours go there.
+* The layer with the packages that the worker imports. Lithops builds it with a function that runs ``pip
+  install``. Here it is built from the same packages, which are installed beside Lithops, and published under
+  the name that Lithops expects. Only deployment differs, and deployment is not measured.
+* The address of ``Invoke``. Lithops writes Lambda's public address into each request, and no setting changes
+  it. A subclass of its HTTP session sends the same signed request to the bed instead, over plain HTTP like
+  all its other requests and all of ours.
 * ``data_cleaner`` is off: the process that deletes a job's objects afterwards is neither timed nor counted,
-  which is in Lithops' favour.
-* The function has 1769 MB, as ours has on the bed, not Lithops' 256 MB. The bed gives both all the processor.
+  which is an advantage for Lithops.
+* The function has 1769 MB, as ours has on the bed, not Lithops' default of 256 MB. The bed does not limit the
+  processor of either function.
 
-The bed runs as many invocations at once as ``--concurrency`` says, and queues the others, as Lambda queues
-events. All maps are warm: the function is uploaded, the metadata is cached, the sandboxes are up.
+The bed runs at most ``--concurrency`` invocations at a time, and queues the others, as Lambda queues events.
+All maps are warm: the function is uploaded, the metadata is cached, and the sandboxes are running.
 
-``warm_s`` is the median of maps of 1, back to back. ``requests`` has those of client and workers by kind, for
-maps of 1, 10 and 100 items at chunksize 1, each counted until its results are there (``Bucket``: HeadBucket).
-Lithops polls, so the number of ``ListObjectsV2`` depends on how long the map took; and every 30 s it asks for
-statuses that are not listed, which may be some ``GetObject`` more. The other numbers do not vary.
+``warm_s`` is the median of successive maps of one item. ``requests`` has the number of requests of client and
+workers by kind, for maps of 1, 10 and 100 items at chunksize 1, each counted until its results have arrived
+(``Bucket`` is HeadBucket). Lithops polls, so the number of ``ListObjectsV2`` depends on how long the map
+took. Every 30 s it also asks for statuses that are not listed, which may add some ``GetObject``. The other
+numbers do not vary.
 
-By default Lithops lists every 2 s (0.4 s after news) and looks at what was listed every 1 s: ``warm_s`` is
-these intervals. ``tuned`` has the same with both at ``poll_s``, by Lithops' own parameters for that.
+By default, Lithops lists objects every 2 s (0.4 s after a change) and checks the list every 1 s, and
+``warm_s`` consists mainly of these intervals. ``tuned`` has the same measurements with both intervals set to
+``poll_s``, by Lithops' own parameters.
 """
 
 import argparse
@@ -55,19 +58,19 @@ TUNED_POLL_S = 0.05
 
 
 def nothing(item: int) -> int:
-    """The task."""
+    """Return the item: a task without work."""
     return item
 
 
-def bed(verb: str, what: Any = None) -> Any:
-    """Ask the bed something that is not a request to AWS."""
+def control_bed(verb: str, argument: Any = None) -> Any:
+    """Send the bed a control request, which is not a request to AWS, and return the answer."""
     url = f"{os.environ['AWS_ENDPOINT_URL']}/_bed/{verb}"
-    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(what).encode())) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(argument).encode())) as answer:
         return json.loads(answer.read())
 
 
-def role() -> str:
-    """The ARN of a role for the function."""
+def create_role() -> str:
+    """Create a role for the function if it is missing, and return its ARN."""
     import boto3
 
     iam = boto3.client("iam")
@@ -77,8 +80,8 @@ def role() -> str:
         return iam.get_role(RoleName="lithops")["Role"]["Arn"]
 
 
-def to_the_bed() -> Any:
-    """An HTTP session that sends everything to the bed."""
+def bed_session() -> Any:
+    """Return an HTTP session that sends all requests to the bed."""
     from botocore.httpsession import URLLib3Session
 
     class Session(URLLib3Session):
@@ -89,11 +92,17 @@ def to_the_bed() -> Any:
     return Session()
 
 
-def executor(role_arn: str, home: str, **settings: Any) -> Any:
-    """A Lithops executor whose invocations go to the bed."""
+def create_executor(role_arn: str, home: str, **settings: Any) -> Any:
+    """Return a Lithops executor whose invocations are sent to the bed.
+
+    Args:
+        role_arn: role of the function.
+        home: folder for temporary files of the function.
+        settings: settings of Lithops in addition to those above.
+    """
     import lithops
 
-    made = lithops.FunctionExecutor(
+    executor = lithops.FunctionExecutor(
         config={
             "lithops": {"backend": "aws_lambda", "storage": "aws_s3", "data_cleaner": False, **settings},
             "aws": {"region": os.environ["AWS_DEFAULT_REGION"]},
@@ -105,102 +114,108 @@ def executor(role_arn: str, home: str, **settings: Any) -> Any:
         },
         log_level=None,
     )
-    backend = made.compute_handler.backend
-    assert hasattr(backend, "session"), "not the Lithops that this was written for"
-    backend.session = to_the_bed()
-    return made
+    backend = executor.compute_handler.backend
+    assert hasattr(backend, "session"), "this version of Lithops has no backend.session: use version 3.8.0"
+    backend.session = bed_session()
+    return executor
 
 
 def requirements() -> list[importlib.metadata.Distribution]:
-    """What Lithops' default runtime is made of, and all that this needs in turn."""
+    """Return the packages of Lithops' default runtime and all their dependencies, as installed here."""
     from lithops.serverless.backends.aws_lambda.config import DEFAULT_REQUIREMENTS
 
     found: dict[str, importlib.metadata.Distribution] = {}
-    todo = list(DEFAULT_REQUIREMENTS)
-    while todo:
-        line = todo.pop()
+    queue = list(DEFAULT_REQUIREMENTS)
+    while queue:
+        line = queue.pop()
         name = re.match(r"[\w.-]+", line)[0].lower().replace("_", "-")
         if name in found or "extra ==" in line:
             continue
         try:
             found[name] = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
-            if ";" in line:  # for another platform or another Python
+            if ";" in line:  # it is for another platform or another Python
                 continue
             raise
-        todo += found[name].requires or []
+        queue += found[name].requires or []
     return list(found.values())
 
 
-def publish_layer(lithops: Any) -> None:
-    """The layer that Lithops looks for, from what is installed here; by way of S3, as Lithops does it."""
+def publish_layer(executor: Any) -> None:
+    """Publish the layer that Lithops expects, built from installed packages and uploaded through S3."""
     import boto3
 
-    backend = lithops.compute_handler.backend
-    runtime = lithops.invoker.runtime_name
+    backend = executor.compute_handler.backend
+    runtime = executor.invoker.runtime_name
     if backend._get_layer(runtime) is not None:
         return
-    name, bucket = backend._format_layer_name(runtime), lithops.internal_storage.bucket
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", strict_timestamps=False) as archive:
+    name, bucket = backend._format_layer_name(runtime), executor.internal_storage.bucket
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", strict_timestamps=False) as archive:
         for package in requirements():
             for file in package.files or ():
                 if ".." not in file.parts and file.suffix != ".pyc":
                     archive.write(file.locate(), f"python/{file}")
     s3 = boto3.client("s3")
-    s3.put_object(Bucket=bucket, Key=name, Body=packed.getvalue())
+    s3.put_object(Bucket=bucket, Key=name, Body=content.getvalue())
     boto3.client("lambda").publish_layer_version(LayerName=name, Content={"S3Bucket": bucket, "S3Key": name})
     s3.delete_object(Bucket=bucket, Key=name)
 
 
-def run(lithops: Any, count: int, poll_s: float | None) -> float:
-    """One map and its results: seconds."""
+def map_s(executor: Any, count: int, poll_s: float | None) -> float:
+    """Run one map, and return the seconds until its results have arrived.
+
+    Args:
+        executor: a Lithops executor.
+        count: number of items.
+        poll_s: interval at which results are polled. None: Lithops' default.
+    """
     start = time.perf_counter()
-    futures = lithops.map(nothing, range(count), chunksize=1)
-    results = lithops.get_result(futures, wait_dur_sec=poll_s, show_progressbar=False)
+    futures = executor.map(nothing, range(count), chunksize=1)
+    results = executor.get_result(futures, wait_dur_sec=poll_s, show_progressbar=False)
     seconds = time.perf_counter() - start
     assert sorted(results) == list(range(count)), results
     return seconds
 
 
 def start_counting(options: argparse.Namespace) -> None:
-    """From zero, and with the bed's limit set again."""
-    bed("reset")
-    bed("settings", {"concurrency": options.concurrency})
+    """Reset the bed's counts and settings, and set its concurrency again."""
+    control_bed("reset")
+    control_bed("settings", {"concurrency": options.concurrency})
 
 
-def measure(lithops: Any, options: argparse.Namespace, poll_s: float | None = None) -> dict[str, Any]:
-    """Warm up, then time maps of one item, then count requests."""
+def measure(executor: Any, options: argparse.Namespace, poll_s: float | None = None) -> dict[str, Any]:
+    """Warm up, time maps of one item, and then count the requests of maps of different sizes."""
     start_counting(options)
-    run(lithops, 4 * options.concurrency, poll_s)
-    times = [run(lithops, 1, poll_s) for _ in range(options.repeats)]
+    map_s(executor, 4 * options.concurrency, poll_s)
+    times = [map_s(executor, 1, poll_s) for _ in range(options.repeats)]
     requests, seconds = {}, {}
     for count in SIZES:
         start_counting(options)
-        seconds[str(count)] = run(lithops, count, poll_s)
-        requests[str(count)] = bed("counts")
+        seconds[str(count)] = map_s(executor, count, poll_s)
+        requests[str(count)] = control_bed("counts")
     return {"warm_s": statistics.median(times), "runs_s": times, "requests": requests, "map_s": seconds}
 
 
 def main() -> None:
-    """The program."""
+    """Run the measurements, and print them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=11, help="warm maps of one item")
-    parser.add_argument("--concurrency", type=int, default=4, help="invocations that the bed runs at once")
+    parser.add_argument("--concurrency", type=int, default=4, help="invocations that the bed runs at a time")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:  # Lithops keeps caches and logs in both of these
+    with tempfile.TemporaryDirectory() as home:  # Lithops keeps caches and logs in both folders
         os.environ.update(HOME=home, TMPDIR=home)
         tempfile.tempdir = home
-        os.chdir(home)  # where it makes its zip
-        arn = role()
-        with executor(arn, home) as lithops:
-            publish_layer(lithops)
-            found = measure(lithops, options)
-        with executor(arn, home, monitoring_interval=TUNED_POLL_S) as lithops:
-            found["tuned"] = {"poll_s": TUNED_POLL_S, **measure(lithops, options, TUNED_POLL_S)}
-        bed("reset")
-    found |= {"version": importlib.metadata.version("lithops"), "python": sys.version.split()[0]}
-    json.dump(found, sys.stdout, indent=1)
+        os.chdir(home)  # Lithops writes its zip to the current folder
+        arn = create_role()
+        with create_executor(arn, home) as executor:
+            publish_layer(executor)
+            report = measure(executor, options)
+        with create_executor(arn, home, monitoring_interval=TUNED_POLL_S) as executor:
+            report["tuned"] = {"poll_s": TUNED_POLL_S, **measure(executor, options, TUNED_POLL_S)}
+        control_bed("reset")
+    report |= {"version": importlib.metadata.version("lithops"), "python": sys.version.split()[0]}
+    json.dump(report, sys.stdout, indent=1)
     print()
 
 

@@ -1,4 +1,4 @@
-"""The local backend beside ``ProcessPoolExecutor(2)`` and ``joblib`` (loky, 2): ``make bench``."""
+"""The local backend beside ``ProcessPoolExecutor(2)`` and ``joblib`` (loky, 2 workers): ``make bench``."""
 
 import multiprocessing
 import subprocess
@@ -19,12 +19,13 @@ WORKERS = 2
 
 
 def script(text: str) -> Callable[[], object]:
-    """A contestant that is a process of its own."""
+    """Return a contestant that runs a program in a process of its own."""
     program = textwrap.dedent(text)
     return lambda: subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def imports() -> None:
+    """Time imports, each in a new interpreter."""
     run(
         "import (a bare interpreter included)",
         {
@@ -38,6 +39,7 @@ def imports() -> None:
 
 
 def first_map() -> None:
+    """Time the first map of a new process."""
     run(
         "import, start, first map of 1",
         {
@@ -56,6 +58,7 @@ def first_map() -> None:
 
 
 def warm_maps(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Parallel) -> None:
+    """Time maps of tasks without work, on workers that are running already."""
     for count, repeats in ((1, 200), (10, 100), (100, 50), (1_000, 15), (10_000, 7), (100_000, 3)):
         data = range(-count, 0)
         run(
@@ -70,6 +73,7 @@ def warm_maps(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.P
 
 
 def memory(ours: wrenlite.Executor) -> None:
+    """Print the client's memory per task."""
     count = 100_000
     data = list(range(count))
     tracemalloc.start()
@@ -80,12 +84,13 @@ def memory(ours: wrenlite.Executor) -> None:
     futures = list(job)
     with_futures = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    print("\nclient memory a task, 100,000 tasks (tracemalloc; pickled items and values included)")
+    print("\nclient memory per task, 100,000 tasks (tracemalloc; pickled items and values included)")
     print(f"  map and wait, peak      {peak / count:>10.0f} B")
     print(f"  with all {len(futures):,} futures {with_futures / count:>9.0f} B", flush=True)
 
 
 def dataclasses() -> None:
+    """Print size and time of pickling items of a dataclass that is defined in ``__main__``."""
     program = """
     import dataclasses, time
     import cloudpickle
@@ -113,6 +118,7 @@ def dataclasses() -> None:
 
 
 def arrays(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Parallel) -> None:
+    """Time a map that returns large arrays."""
     count = 64
 
     def check(values: list) -> None:
@@ -133,7 +139,7 @@ def arrays(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Para
 
 
 def bare_processes() -> None:
-    """The same work as ``tasks.UNEVEN``, shared out as evenly as can be between two processes."""
+    """Do the work of ``tasks.UNEVEN`` in two processes, which get equal shares as far as possible."""
     shares: list[list[int]] = [[], []]
     for rounds in sorted(tasks.UNEVEN, reverse=True):
         min(shares, key=sum).append(rounds)
@@ -146,6 +152,7 @@ def bare_processes() -> None:
 
 
 def uneven(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Parallel) -> None:
+    """Time a map of tasks that differ in length."""
     run(
         "32 uneven CPU-bound tasks",
         {
@@ -161,7 +168,7 @@ def uneven(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Para
 
 
 def main() -> None:
-    """Run everything, the cold contests first."""
+    """Run all benchmarks, those in new processes first."""
     start = time.perf_counter()
     print(f"Python {sys.version.split()[0]}, {WORKERS} workers each; medians")
     imports()

@@ -1,4 +1,4 @@
-"""What the job panel costs: jobs in a kernel with it and without, bytes of an update, and the timeline.
+"""The cost of the job panel: jobs in a kernel with and without it, bytes of an update, and the timeline.
 
 Run: python -m benchmarks.panel
 """
@@ -19,34 +19,36 @@ def nothing(n):
 def short(n):
     time.sleep(0.0005)
 
-def seconds(work, count, shown):
-    begun = time.perf_counter()
-    executor.map(work, range(count), progress=shown).results()
-    return time.perf_counter() - begun
+def seconds(function, count, panel):
+    start = time.perf_counter()
+    executor.map(function, range(count), progress=panel).results()
+    return time.perf_counter() - start
 
 executor.map(nothing, range(100), progress=False).results()
 """,
     """
 lines = []
-for work, count in ((nothing, 10_000), (nothing, 100_000), (short, 10_000)):
-    pairs = [(seconds(work, count, False), seconds(work, count, True)) for _ in range(5)]
-    without, shown = map(statistics.median, zip(*pairs))
-    more = shown - without
-    lines.append(f"{count:>7,} x {work.__name__:<8} {without:8.3f} s {shown:8.3f} s {more:+8.3f} s")
+for function, count in ((nothing, 10_000), (nothing, 100_000), (short, 10_000)):
+    pairs = [(seconds(function, count, False), seconds(function, count, True)) for _ in range(5)]
+    without, with_panel = map(statistics.median, zip(*pairs))
+    extra = with_panel - without
+    lines.append(
+        f"{count:>7,} x {function.__name__:<8} {without:8.3f} s {with_panel:8.3f} s {extra:+8.3f} s"
+    )
 """,
     """
 for count in (200, 10_000, 100_000):
     job = executor.map(short, range(count), progress=False)
     job.wait(timeout=1)
     observer = Observer(job)
-    size = len(html.panel(observer.look())["text/html"])
+    size = len(html.panel(observer.observe())["text/html"])
     job.cancel()
     lines.append(f"{count:>7,} tasks: an update has {size:,} bytes")
 job = executor.map(nothing, range(10_000), progress=False)
 job.wait()
-begun = time.perf_counter()
+start = time.perf_counter()
 picture = job.plot()._repr_png_()
-lines.append(f" 10,000 tasks: a timeline takes {time.perf_counter() - begun:.2f} s")
+lines.append(f" 10,000 tasks: a timeline takes {time.perf_counter() - start:.2f} s")
 print("                   without    with panel")
 print(*lines, sep="\\n")
 """,
@@ -54,6 +56,7 @@ print(*lines, sep="\\n")
 
 
 def main() -> None:
+    """Run the cells in a kernel, and print their output."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     print("".join(each.text for each in notebook.cells[-1].outputs if each.output_type == "stream"))

@@ -1,7 +1,7 @@
-"""A Lambda that only sleeps, behind TLS on loopback: what is left to measure is the client.
+"""A TLS server on loopback that answers like Lambda but only sleeps, so that only the client is measured.
 
-Usage: python -m benchmarks.stub FOLDER   (writes ``ca.pem`` there, and prints the port)
-The seconds to sleep come in the job's environment variable ``STUB_S``.
+Usage: python -m benchmarks.stub FOLDER   (writes ``ca.pem`` to the folder, and prints the port)
+The job's environment variable ``STUB_S`` has the seconds to sleep per invocation.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from pathlib import Path
 from wrenlite.backends.aws import payload
 from wrenlite.protocol import Ended, Outcome, Packed, Request, Usage
 
-NOTHING = Packed(pickle.dumps(None))
+PACKED_NONE = Packed(pickle.dumps(None))
 SETTINGS = {"Timeout": 60, "MemorySize": 512, "AccountLimit": {"ConcurrentExecutions": 1000}}
 
 
-def certificate(folder: Path) -> ssl.SSLContext:
-    """A key and a certificate of its own for 127.0.0.1, valid for a day."""
+def make_certificate(folder: Path) -> ssl.SSLContext:
+    """Write a self-signed certificate for 127.0.0.1, valid for a day, and return a context with it."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,7 +30,7 @@ def certificate(folder: Path) -> ssl.SSLContext:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stub")])
     now = datetime.datetime.now(datetime.UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -46,7 +46,7 @@ def certificate(folder: Path) -> ssl.SSLContext:
     )
     pem = serialization.Encoding.PEM
     plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "ca.pem").write_bytes(made.public_bytes(pem))
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(pem))
     (folder / "key.pem").write_bytes(key.private_bytes(pem, *plain))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
@@ -54,19 +54,22 @@ def certificate(folder: Path) -> ssl.SSLContext:
 
 
 def reply(request: Request) -> bytes:
-    """What the function would have answered."""
+    """Return the reply of a function whose tasks all returned None."""
     now = time.time()
-    outcomes = [Outcome(task, True, NOTHING, now, 1e-5, 1e-5, "") for task in request.tasks]
+    outcomes = [
+        Outcome(task, ok=True, packed=PACKED_NONE, started=now, seconds=1e-5, cpu_s=1e-5, output="")
+        for task in request.tasks
+    ]
     ended = Ended(None, Usage(1e-5 * len(outcomes), worker="stub"), ())
     return json.dumps(payload.encode_reply(payload.encode_body(outcomes, ended))).encode()
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One connection, until the client closes it."""
+    """Answer the requests of one connection until the client closes it."""
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            first, *lines = head.split("\r\n")
+            request_line, *lines = head.split("\r\n")
             headers = {
                 name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
             }
@@ -74,11 +77,11 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             answer = json.dumps(SETTINGS).encode()
-            if "/invocations" in first:
+            if "/invocations" in request_line:
                 request, _ = payload.decode_request(json.loads(body))
                 await asyncio.sleep(float(request.env.get("STUB_S", 0)))
                 answer = reply(request)
-            elif first.startswith("PUT"):
+            elif request_line.startswith("PUT"):
                 answer = b""
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
             await writer.drain()
@@ -87,8 +90,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> None:
-    """The program; ends when its stdin does."""
-    context = certificate(Path(sys.argv[1]))
+    """Serve until stdin is closed."""
+    context = make_certificate(Path(sys.argv[1]))
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context, backlog=2000, limit=2**23)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)

@@ -1,4 +1,4 @@
-"""The functions that are mapped; in a module of their own, so that every peer can import them."""
+"""Functions for benchmarks to map. They are in a module of their own, so that every peer can import them."""
 
 import math
 
@@ -8,12 +8,12 @@ ARRAY_BYTES = 8 * 2**20
 
 
 def array(seed: int) -> np.ndarray:
-    """An array of 8 MB."""
+    """Return an array of 8 MB."""
     return np.full(ARRAY_BYTES // 8, seed, dtype=np.float64)
 
 
 def burn(rounds: int) -> float:
-    """Work that only costs processor time."""
+    """Use processor time and nothing else."""
     total = 0.0
     for n in range(rounds):
         total += math.sqrt(n)
@@ -21,4 +21,4 @@ def burn(rounds: int) -> float:
 
 
 UNEVEN = [200_000 + 150_000 * (n * 7 % 32) for n in range(32)]
-"""Rounds of 32 tasks, the longest 24 times the shortest, in no order."""
+"""Rounds of 32 tasks in mixed order; the longest takes 24 times as long as the shortest."""

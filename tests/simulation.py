@@ -1,4 +1,4 @@
-"""The schedule in simulated time: the real decisions, and a Lambda that only exists on a heap of events."""
+"""Jobs in simulated time: the real scheduler on a simulated Lambda, which is a heap of future events."""
 
 from __future__ import annotations
 
@@ -18,69 +18,82 @@ from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.scheduler.state import Scheduler
 
 ROUND_TRIP_S = 0.075
-COLD_S = 0.4
-"""What a new sandbox takes before it runs a first task."""
-NOTHING = Packed(b"N.")
+COLD_START_S = 0.4
+"""Time that a new sandbox needs before it runs its first task."""
+PACKED_NONE = Packed(b"N.")
 
 
 class Case(NamedTuple):
-    """What is simulated."""
+    """A job and the account that it runs in."""
 
     name: str
-    seconds: Sequence[float]
-    """Of each task."""
+    durations_s: Sequence[float]
+    """Duration of each task."""
     concurrency: int
-    """What the account allows."""
+    """Invocations that the account allows at a time."""
     burst: int = 1000
-    """Sandboxes that may be started at once, and …"""
-    ramp: float = 100.0
-    """… per second after that (AWS: 1,000 per 10 s and function)."""
-    slots: int | None = None
-    """What the client believes; None: the truth."""
+    """Sandboxes that may be started at once."""
+    ramp_per_s: float = 100.0
+    """Sandboxes that may be started per second after the burst (AWS: 1,000 per 10 s and function)."""
+    client_slots: int | None = None
+    """The concurrency that the client assumes. None: it knows the real one."""
 
 
 class Run(NamedTuple):
-    """What came of it."""
+    """The result of a simulated job."""
 
     makespan_s: float
-    best_s: float
-    """No schedule is shorter: the work over the capacity, and the longest task."""
+    """Time from the submission of the job to its last outcome."""
+    lower_bound_s: float
+    """No schedule is shorter than this: see ``lower_bound_s``."""
     requests: int
     throttled: int
 
 
-class Cloud:
+class SimulatedLambda:
     """An invoker whose requests take simulated time."""
 
     def __init__(self, case: Case) -> None:
-        self.slots = case.slots or case.concurrency
+        """Create an account without sandboxes.
+
+        Args:
+            case: the limits of the account, and the durations of the tasks.
+        """
+        self.slots = case.client_slots or case.concurrency
         self.now = 0.0
         self.requests = self.throttled = 0
         self._case = case
         self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
+        self._event_numbers = itertools.count()
         self._running = 0
-        self._warm: list[int] = []
-        self._tokens, self._refilled = float(case.burst), 0.0
+        self._warm = 0
+        self._start_tokens, self._refilled_at = float(case.burst), 0.0
 
     def open(self, tasks: int = 1) -> None:
-        """Nothing to get ready."""
+        """Do nothing: a simulated account needs no preparation."""
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: a simulated account holds no resources."""
 
     def start(self, request: Request, emit: Any) -> Any:
-        """Send a request: it arrives half a round trip later."""
+        """Send a request, which arrives half a round trip later."""
         self.requests += 1
-        self._at(self.now + ROUND_TRIP_S / 2, lambda: self._arrive(request, emit))
+        self._schedule(self.now + ROUND_TRIP_S / 2, lambda: self._arrive(request, emit))
         return None
 
     def step(self, wait_s: float | None) -> bool:
-        """Let time pass until something happens, or so long; False where nothing ever will."""
+        """Advance the time to the next event.
+
+        Args:
+            wait_s: how long to wait for an event. None: without a limit.
+
+        Returns:
+            False if there is no event left to wait for.
+        """
         until = math.inf if wait_s is None else self.now + wait_s
         if self._events and self._events[0][0] <= until:
-            self.now, _, happen = heapq.heappop(self._events)
-            happen()
+            self.now, _, action = heapq.heappop(self._events)
+            action()
         elif wait_s is None:
             return False
         else:
@@ -92,93 +105,120 @@ class Cloud:
         if self._running >= self._case.concurrency or (cold and not self._may_start()):
             self.throttled += 1
             cause = Throttled(ServiceUnavailable("too many"), concurrency=True)
-            self._at(self.now + ROUND_TRIP_S / 2, lambda: emit((), Ended(cause, Usage(), request.tasks)))
+            ended = Ended(cause, Usage(), request.tasks)
+            self._schedule(self.now + ROUND_TRIP_S / 2, lambda: emit((), ended))
             return
         self._running += 1
         if not cold:
-            self._warm.pop()
+            self._warm -= 1
         outcomes, busy_s = [], 0.0
         for task in request.tasks:
             if request.limits.stop_after_s is not None and busy_s >= request.limits.stop_after_s:
                 break
-            seconds = self._case.seconds[task]
-            outcomes.append(Outcome(task, True, NOTHING, self.now, seconds, seconds, ""))
-            busy_s += seconds
-        end = self.now + busy_s + (COLD_S if cold else 0.0)
+            duration_s = self._case.durations_s[task]
+            outcomes.append(
+                Outcome(
+                    task,
+                    ok=True,
+                    packed=PACKED_NONE,
+                    started=self.now,
+                    seconds=duration_s,
+                    cpu_s=duration_s,
+                    output="",
+                )
+            )
+            busy_s += duration_s
+        end = self.now + busy_s + (COLD_START_S if cold else 0.0)
         ended = Ended(None, Usage(busy_s, requests=1), request.tasks[len(outcomes) :])
-        self._at(end, lambda: self._leave(outcomes, ended, emit))
+        self._schedule(end, lambda: self._finish(outcomes, ended, emit))
 
-    def _leave(self, outcomes: list[Outcome], ended: Ended, emit: Any) -> None:
+    def _finish(self, outcomes: list[Outcome], ended: Ended, emit: Any) -> None:
         self._running -= 1
-        self._warm.append(0)
-        self._at(self.now + ROUND_TRIP_S / 2, lambda: emit(outcomes, ended))
+        self._warm += 1
+        self._schedule(self.now + ROUND_TRIP_S / 2, lambda: emit(outcomes, ended))
 
     def _may_start(self) -> bool:
+        """Return whether a sandbox may be started now; a token bucket limits the rate."""
         case = self._case
-        self._tokens = min(case.burst, self._tokens + (self.now - self._refilled) * case.ramp)
-        self._refilled = self.now
-        if self._tokens < 1:
+        self._start_tokens = min(
+            case.burst, self._start_tokens + (self.now - self._refilled_at) * case.ramp_per_s
+        )
+        self._refilled_at = self.now
+        if self._start_tokens < 1:
             return False
-        self._tokens -= 1
+        self._start_tokens -= 1
         return True
 
-    def _at(self, when: float, what: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (when, next(self._order), what))
+    def _schedule(self, time_s: float, action: Callable[[], None]) -> None:
+        """Add an event; events of the same time happen in the order in which they were added."""
+        heapq.heappush(self._events, (time_s, next(self._event_numbers), action))
 
 
 def simulate(case: Case, seed: int = 1) -> Run:
-    """One job, from its submission to its last outcome."""
+    """Run one job in simulated time, from its submission to its last outcome.
+
+    Raises:
+        AssertionError: the job has not ended, and nothing is left that could happen.
+    """
     random.seed(seed)
-    cloud = Cloud(case)
-    backend = Backend("simulation", None, cloud, batching_policy(cloud.slots))  # type: ignore[arg-type]
-    schedule = Scheduler(backend, lambda *news: schedule.on_report(*news), lambda: cloud.now)
-    job = Job("job", "job", backend, len(case.seconds), (), None)  # type: ignore[arg-type]
-    work = PendingJob(job, [NOTHING] * len(case.seconds), JobOptions("code", None, {}, None, 0, None))
-    schedule.works[job] = work
-    schedule.add(work)
-    while schedule.works:
-        while schedule.start_one():
+    account = SimulatedLambda(case)
+    backend = Backend("simulation", None, account, batching_policy(account.slots))  # type: ignore[arg-type]
+    scheduler = Scheduler(backend, lambda *news: scheduler.on_report(*news), lambda: account.now)
+    count = len(case.durations_s)
+    job = Job("job", "job", backend, count, (), None)  # type: ignore[arg-type]
+    pending = PendingJob(job, [PACKED_NONE] * count, JobOptions("code", None, {}, None, 0, None))
+    scheduler.add(pending)
+    while scheduler.jobs:
+        while scheduler.start_one():
             pass
-        if not cloud.step(schedule.wait_s) and schedule.works:
-            raise AssertionError(f"{case.name}: nothing happens any more")
-    return Run(cloud.now, best(case), cloud.requests, cloud.throttled)
+        if not account.step(scheduler.wait_s) and scheduler.jobs:
+            raise AssertionError(f"{case.name}: the job has not ended, and there are no more events")
+    return Run(account.now, lower_bound_s(case), account.requests, account.throttled)
 
 
-def best(case: Case) -> float:
-    """A lower bound of any schedule's length, with one round trip and one cold start."""
-    total, longest = sum(case.seconds), max(case.seconds)
+def lower_bound_s(case: Case) -> float:
+    """Return a lower bound of the makespan of any schedule.
+
+    It is the larger of two times, the total work at full capacity and the longest task, plus one round trip
+    and one cold start.
+    """
+    total, longest = sum(case.durations_s), max(case.durations_s)
     if case.burst >= case.concurrency:
-        flat = total / case.concurrency
-    else:  # capacity grows along the ramp until it is full
-        rise_s = (case.concurrency - case.burst) / case.ramp
-        risen = rise_s * (case.burst + case.concurrency) / 2
-        if total >= risen:
-            flat = rise_s + (total - risen) / case.concurrency
+        work_s = total / case.concurrency
+    else:  # capacity grows along the ramp until it reaches the concurrency
+        ramp_s = (case.concurrency - case.burst) / case.ramp_per_s
+        done_on_ramp = ramp_s * (case.burst + case.concurrency) / 2
+        if total >= done_on_ramp:
+            work_s = ramp_s + (total - done_on_ramp) / case.concurrency
         else:
-            flat = (math.sqrt(case.burst**2 + 2 * case.ramp * total) - case.burst) / case.ramp
-    return max(flat, longest) + ROUND_TRIP_S + COLD_S
+            work_s = (math.sqrt(case.burst**2 + 2 * case.ramp_per_s * total) - case.burst) / case.ramp_per_s
+    return max(work_s, longest) + ROUND_TRIP_S + COLD_START_S
+
+
+def greedy_makespan_s(case: Case) -> float:
+    """Return the makespan of greedy list scheduling without any cost of requests.
+
+    Whenever a slot is free, it takes the next task. This is the standard for a scheduler that does not know
+    the durations in advance.
+    """
+    free_at = [0.0] * case.concurrency
+    for duration_s in case.durations_s:
+        heapq.heapreplace(free_at, free_at[0] + duration_s)
+    return max(free_at) + ROUND_TRIP_S + COLD_START_S
 
 
 def cases() -> list[Case]:
-    """What is measured."""
-    chance = random.Random(7)
-    uneven = [math.exp(chance.uniform(math.log(0.001), math.log(60))) for _ in range(10_000)]
-    few_long = [60.0 if chance.random() < 0.01 else 0.001 for _ in range(10_000)]
+    """Return the jobs that tests and benchmarks simulate."""
+    rng = random.Random(7)
+    log_uniform = [math.exp(rng.uniform(math.log(0.001), math.log(60))) for _ in range(10_000)]
+    few_long = [60.0 if rng.random() < 0.01 else 0.001 for _ in range(10_000)]
     return [
         Case("10,000 x 1 s", [1.0] * 10_000, 1000),
         Case("10,000 x 1 s, ramp from 100", [1.0] * 10_000, 1000, burst=100),
-        Case("1,000 x 1 s, limit 10 unknown to the client", [1.0] * 1_000, 10, slots=1000),
-        Case("10,000 x 1 ms to 60 s, log-uniform", uneven, 1000),
-        Case("10,000 x 1 ms to 60 s, log-uniform, on 100", uneven, 100),
+        Case("1,000 x 1 s, limit 10 unknown to the client", [1.0] * 1_000, 10, client_slots=1000),
+        Case("10,000 x 1 ms to 60 s, log-uniform", log_uniform, 1000),
+        Case("10,000 x 1 ms to 60 s, log-uniform, on 100", log_uniform, 100),
         Case("10,000: 1 % of 60 s, the rest 1 ms, on 10", few_long, 10),
         Case("10,000 x 1 ms", [0.001] * 10_000, 1000),
         Case("100 x 5 min", [300.0] * 100, 1000),
     ]
-
-
-def unknowing(case: Case) -> float:
-    """The length when free slots take one task after the other, at no cost: the best without foresight."""
-    free = [0.0] * case.concurrency
-    for seconds in case.seconds:
-        heapq.heapreplace(free, free[0] + seconds)
-    return max(free) + ROUND_TRIP_S + COLD_S

@@ -1,86 +1,86 @@
-"""Every error wrenlite raises, in one tree.
+"""Every error that wrenlite raises, in one tree.
 
 ::
 
     WrenliteError
-    ├── ConfigError (ValueError)            a setting or argument that cannot be used
-    ├── NotPicklable (TypeError)            something that cannot travel to a worker or back
-    │   ├── FunctionNotPicklable              the function, or what it closes over
+    ├── ConfigError (ValueError)            a setting or an argument cannot be used
+    ├── NotPicklable (TypeError)            something cannot be sent to a worker or back
+    │   ├── FunctionNotPicklable              the function, or something that it closes over
     │   ├── ItemNotPicklable                  one item of the data
-    │   └── ResultNotPicklable                what a task returned
+    │   └── ResultNotPicklable                the value that a task returned
     ├── PackageMissing (ImportError)        a convenience needs a package that is not installed
-    ├── LocalExtension (ImportError)        a compiled module outside site-packages
-    ├── ExecutorClosed (RuntimeError)       used after shutdown, or in a forked child
-    ├── ValueReleased (LookupError)         asked again for a value that ``values()`` let go of
+    ├── LocalExtension (ImportError)        a compiled module is outside site-packages
+    ├── ExecutorClosed (RuntimeError)       an executor is used after shutdown, or in a forked child
+    ├── ValueReleased (LookupError)         ``values()`` has handed the value out already
     ├── StoreError (OSError)                the store could not be read or written
-    │   ├── NotFound (LookupError)            no blob at that key
-    │   └── IntegrityError                    a blob whose digest is not the one announced
-    ├── BackendError                        nothing can run there: fails the whole job
-    │   ├── WorkerStartError                  a worker process that cannot start
-    │   ├── IncompatibleRuntime               the two sides run different versions
+    │   ├── NotFound (LookupError)            there is no blob at that key
+    │   └── IntegrityError                    a blob does not have the digest that was announced
+    ├── BackendError                        nothing can run there: the whole job fails
+    │   ├── WorkerStartError                  a worker process cannot start
+    │   ├── IncompatibleRuntime               client and worker run different versions
     │   ├── AccessDenied (PermissionError)    AWS forbids a call; has the policy statement that allows it
-    │   ├── CredentialsError                  no AWS credentials, or AWS does not take them
-    │   │   └── CredentialsExpired              they were good once: nothing is lost while it waits for others
-    │   ├── FunctionMissing (LookupError)     no such Lambda function in that account and region
+    │   ├── CredentialsError                  there are no AWS credentials, or AWS rejects them
+    │   │   └── CredentialsExpired              they were valid before: jobs wait for new ones
+    │   ├── FunctionMissing (LookupError)     there is no such Lambda function in that account and region
     │   ├── FunctionBroken                    the Lambda function cannot start
-    │   ├── ServiceUnavailable                Lambda cannot be reached, or answers with its own errors
+    │   ├── ServiceUnavailable                Lambda cannot be reached, or answers with errors of its own
     │   └── BudgetExceeded                    the dollars of ``budget=`` are spent
-    └── TaskError                           one task's failure that is not its own exception
-        ├── RemoteError                       its exception could not make the journey; has the text
-        ├── ConnectionLost                    the answer never came, more than once
+    └── TaskError                           one task failed, for a reason that is not its own exception
+        ├── RemoteError                       its exception could not be sent back; has its text
+        ├── ConnectionLost                    the reply never came, several times
         ├── WorkerDied                        the process that ran it ended
-        │   └── OutOfMemory (MemoryError)     … and the figures say why
+        │   └── OutOfMemory (MemoryError)     it needed more memory than there is
         └── TaskTimeout (TimeoutError)        it ran longer than ``timeout=``
 
-A task's own exception comes back as itself, type kept, and is not in this tree.
-Each error takes one argument, its message, so that all of them survive pickling.
+An exception that a task raises comes back as itself, with its own type, and is not in this tree. Each error
+here takes one argument, its message, so that all of them can be pickled.
 """
 
 from __future__ import annotations
 
 
 class WrenliteError(Exception):
-    """Root of the tree: ``except wrenlite.WrenliteError`` catches whatever wrenlite itself raises."""
+    """The root of the tree: ``except wrenlite.WrenliteError`` catches every error of wrenlite itself."""
 
 
 class ConfigError(WrenliteError, ValueError):
-    """A setting, environment variable or argument that cannot be used; names it and what it may be."""
+    """A setting, environment variable or argument cannot be used. The message says what it may be."""
 
 
 class NotPicklable(WrenliteError, TypeError):
-    """Something cannot be pickled; names it and, where it can be found, the path to the culprit."""
+    """Something cannot be pickled. The message names it and, where that is found, the part of it at fault."""
 
 
 class FunctionNotPicklable(NotPicklable):
-    """The function, or something it closes over, cannot be pickled. Raised by ``map`` itself."""
+    """The function, or something it closes over, cannot be pickled. ``map`` itself raises this."""
 
 
 class ItemNotPicklable(NotPicklable):
-    """An item of the data cannot be pickled. Raised by ``map`` itself, before anything is sent."""
+    """An item of the data cannot be pickled. ``map`` itself raises this, before anything is sent."""
 
 
 class ResultNotPicklable(NotPicklable):
-    """A task returned what cannot be pickled, or a generator."""
+    """A task returned a value that cannot be pickled, or a generator."""
 
 
 class PackageMissing(WrenliteError, ImportError):
-    """Something beside running tasks needs a package that is not installed; says how to install it."""
+    """A convenience needs a package that is not installed. The message says how to install it."""
 
 
 class LocalExtension(WrenliteError, ImportError):
-    """A compiled module that lies outside site-packages cannot be sent to workers as source."""
+    """A compiled module outside site-packages cannot be sent to workers as source."""
 
 
 class ExecutorClosed(WrenliteError, RuntimeError):
-    """The executor was shut down, or belongs to the process that this one was forked from."""
+    """The executor was shut down, or it belongs to the process that this one was forked from."""
 
 
 class ValueReleased(WrenliteError, LookupError):
-    """``Job.values()`` handed this value out and let go of it; ``results()`` keeps values."""
+    """``Job.values()`` has handed this value out and freed it. ``results()`` keeps values."""
 
 
 class StoreError(WrenliteError, OSError):
-    """The store could not be read or written; names the place and the key."""
+    """The store could not be read or written. The message names the place and the key."""
 
 
 class NotFound(StoreError, LookupError):
@@ -88,31 +88,31 @@ class NotFound(StoreError, LookupError):
 
 
 class IntegrityError(StoreError):
-    """A blob does not have the digest it was announced with, so it was not unpickled."""
+    """A blob does not have the digest that was announced, so it was not unpickled."""
 
 
 class BackendError(WrenliteError):
-    """Nothing can run on this backend as it is: fails the whole job, with the mend in the message."""
+    """Nothing can run on this backend as it is, so the whole job fails. The message says what to do."""
 
 
 class WorkerStartError(BackendError):
-    """A worker process could not start; holds the command and what it printed."""
+    """A worker process could not start. The message has the command and what it printed."""
 
 
 class IncompatibleRuntime(BackendError):
-    """Client and worker run versions that cannot talk to each other; names both, and the mend."""
+    """Client and worker run versions that do not work together. The message names both, and what to do."""
 
 
 class AccessDenied(BackendError, PermissionError):
-    """AWS forbids a call: names the action, the resource, and the policy statement that would allow it."""
+    """AWS forbids a call. The message names action, resource and the policy statement that would allow it."""
 
 
 class CredentialsError(BackendError):
-    """There are no AWS credentials, or AWS does not take them: unknown, or this clock is wrong."""
+    """There are no AWS credentials, or AWS rejects them: unknown ones, or with a wrong clock."""
 
 
 class CredentialsExpired(CredentialsError):
-    """The AWS credentials were good once; jobs wait until there are others."""
+    """The AWS credentials were valid before. Jobs wait until there are new ones."""
 
 
 class FunctionMissing(BackendError, LookupError):
@@ -120,7 +120,7 @@ class FunctionMissing(BackendError, LookupError):
 
 
 class FunctionBroken(BackendError):
-    """The Lambda function is there and cannot start, or answers what wrenlite's own would not."""
+    """The Lambda function exists and cannot start, or its reply is not one of wrenlite's function."""
 
 
 class ServiceUnavailable(BackendError):
@@ -128,7 +128,7 @@ class ServiceUnavailable(BackendError):
 
 
 class BudgetExceeded(BackendError):
-    """What was spent, and what is still running, has reached ``budget=``; finished results are kept."""
+    """What was spent and what still runs has reached ``budget=``. Finished results are kept."""
 
 
 class TaskError(WrenliteError):
@@ -136,20 +136,20 @@ class TaskError(WrenliteError):
 
 
 class RemoteError(TaskError):
-    """A task's exception that cannot be pickled or rebuilt here: its type and text."""
+    """A task's exception cannot be pickled, or not rebuilt here. The message has its type and text."""
 
 
 class ConnectionLost(TaskError):
-    """The connection broke while the task ran, each time it was tried: it may have run several times."""
+    """The connection broke each time the task was tried. It may have run several times."""
 
 
 class WorkerDied(TaskError):
-    """The worker process ended while it ran this task; says by which signal or exit code."""
+    """The worker process ended while it ran this task. The message has the signal or exit code."""
 
 
 class OutOfMemory(WorkerDied, MemoryError):
-    """The task needed more memory than its worker has; the figures are in the message."""
+    """The task needed more memory than its worker has. The message has the figures."""
 
 
 class TaskTimeout(TaskError, TimeoutError):
-    """The task ran longer than ``timeout=`` allows; its worker was killed and replaced."""
+    """The task ran longer than ``timeout=`` allows. Its worker was killed and replaced."""

@@ -1,4 +1,4 @@
-"""``Executor``: what users hold. Checks and pickles a job, and hands it to the dispatcher."""
+"""``Executor``: the object that users hold. It checks and pickles a job, and hands it to the dispatcher."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 from numbers import Real
 from operator import index
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, SupportsIndex, TypeVar
 
 from wrenlite.backends import local
 from wrenlite.backends.base import Backend
@@ -27,26 +27,26 @@ from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import Names
-from wrenlite.serialize.pickling import (
-    Call,
-    function_name,
-    largest_parts,
-    pack_call,
-    pack_items,
-)
+from wrenlite.serialize.pickling import Call, function_name, largest_parts, pack_call, pack_items
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 
 if TYPE_CHECKING:
-    from wrenlite.interop.concurrent import Pool
+    from wrenlite.interop.concurrent import ConcurrentExecutor
+
+P = ParamSpec("P")
+T = TypeVar("T")
+"""What a task returns."""
+V = TypeVar("V")
+"""What a task of a ``map_reduce`` returns, for the reduction to take."""
 
 _log = logging.getLogger("wrenlite")
 _log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
 
 
 class Executor:
-    """Maps functions over data, on this machine's cores.
+    """Maps functions over data: on this machine's cores, or on AWS Lambda.
 
     ::
 
@@ -54,18 +54,25 @@ class Executor:
         job = executor.map(fn, data)      # returns at once
         job.results()                     # values in input order; or job[3].result()
 
-    Delivery is at-least-once: a task whose worker was lost may have run before.
+    A task runs at least once: one whose worker was lost may have run before.
     """
 
     def __init__(self, backend: Backend | None = None, *, progress: Progress | None = None) -> None:
-        """Args:
-        backend: what to run on; default: what the configuration says, else ``Executor.local()``.
-        progress: a progress line: ``"auto"`` (on a terminal), True or False.
+        """Make an executor. Its workers start with the first job.
+
+        Args:
+            backend: what to run on; default: what the configuration says, else this machine's cores.
+            progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal, and now and then in
+                a file; True: show the moving line in a file too; False: show nothing.
+
+        Raises:
+            ConfigError: a setting cannot be used.
+            BackendError: nothing can run there; the message says what to do.
         """
         if backend is not None and not isinstance(backend, Backend):
             raise ConfigError(
-                f"Executor({backend!r}): not a backend. Executor.local(4) takes workers, Executor.aws() runs "
-                "on Lambda, and Executor() where the configuration says"
+                f"Executor({backend!r}): not a backend. Executor.local(4) takes a number of workers, "
+                "Executor.aws() runs on Lambda, and Executor() runs where the configuration says"
             )
         config = Config.load(progress=progress)
         config.log_to_stderr()
@@ -79,9 +86,6 @@ class Executor:
         self._module_names: frozenset[str] = frozenset()
         self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner)
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an executor cannot travel; Executor() inside the task runs there, in that task")
-
     @classmethod
     def local(
         cls,
@@ -90,21 +94,25 @@ class Executor:
         memory_limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Executor:
-        """Worker processes on this machine.
+        """Make an executor with worker processes on this machine.
 
         Args:
-            workers: how many; default: one a core.
-            memory_limit: what each may hold, in bytes or as ``"2GB"`` (enforced on Linux).
+            workers: how many; default: one per core.
+            memory_limit: memory that each worker may hold, in bytes or as ``"2GB"`` (enforced on Linux).
             progress: as for ``Executor``.
+
+        Raises:
+            ConfigError: a setting cannot be used, or this system has no worker processes.
         """
         config = Config.load(backend="local", workers=workers, memory_limit=memory_limit)
         return cls(connect(config), progress=progress)
 
     @classmethod
     def inline(cls) -> Executor:
-        """The calling thread, for the debugger: ``map`` returns when everything has run.
+        """Make an executor that runs tasks in the calling thread, for the debugger.
 
-        Output goes where it always goes, and ``timeout=`` cannot be enforced.
+        ``map`` returns when all tasks have run. Output goes where the program's output goes, and ``timeout=``
+        cannot be enforced.
         """
         return cls(local.connect_inline(), progress=False)
 
@@ -123,26 +131,29 @@ class Executor:
         budget: float | None = None,
         progress: Progress | None = None,
     ) -> Executor:
-        """AWS Lambda. What is not given comes from the configuration.
+        """Make an executor that runs tasks on AWS Lambda.
+
+        A setting that is not given comes from the configuration.
 
         Args:
-            profile: of the AWS configuration files; default: boto3's own chain.
+            profile: profile of the AWS configuration files; default: boto3's own chain.
             region: such as ``eu-west-1``; default: the profile's.
-            bucket: where functions and large values go.
-            bucket_owner: the account that the bucket must belong to; default: the function's.
-            prefix: what keys in the bucket begin with.
-            function: the Lambda function's name; default: ``wrenlite``.
-            endpoint_url: of servers that speak AWS's protocols in place of AWS.
-            max_concurrency: invocations at once; default: what the account allows.
-            budget: dollars. Nothing more is sent once they are spent: tasks that have not run fail with
-                BudgetExceeded. An estimate: what is in flight then is finished, and of tasks about which
-                nothing is known as many are sent as could all run into the function's time limit, or one.
+            bucket: S3 bucket for functions and large values; default: the function's.
+            bucket_owner: account that the bucket must belong to; default: the function's.
+            prefix: how the keys in the bucket begin; default: the function's.
+            function: name or ARN of the Lambda function; default: ``wrenlite``.
+            endpoint_url: address of servers that are used in place of AWS.
+            max_concurrency: invocations at once; default: as many as the account allows.
+            budget: dollars. Once they are spent nothing more is sent, and tasks that have not run fail with
+                BudgetExceeded. It is an estimate: requests in flight then are finished. While nothing is
+                known of a job's tasks, only as many requests are sent as could all run into the function's
+                time limit, and one at least.
             progress: as for ``Executor``.
 
         Raises:
-            ConfigError: a setting is missing or cannot be.
-            BackendError: nothing can run there; the message has the mend. A bucket that is not there is
-                noticed by the first ``map``, which raises StoreError.
+            ConfigError: a setting is missing or cannot be used.
+            BackendError: nothing can run there; the message says what to do. A missing bucket is only noticed
+                by the first ``map``, which raises StoreError.
         """
         config = Config.load(
             backend="aws",
@@ -166,9 +177,16 @@ class Executor:
 
         return executor_html(self)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an executor cannot be sent to another process; Executor() inside a task runs in that task"
+        )
+
+    # Running tasks
+
     def map(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[..., T],
         data: Iterable[Any],
         *,
         chunksize: int | None = None,
@@ -178,13 +196,13 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         progress: Progress | None = None,
-    ) -> Job:
+    ) -> Job[T]:
         """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
 
         Args:
-            fn: any callable; it is pickled now, with what it closes over.
-            data: any iterable; it is exhausted and pickled now. A tuple is one argument.
-            chunksize: tasks a batch; default: learnt from how long they take.
+            fn: any callable. It is pickled now, with what it closes over.
+            data: any iterable. It is read to its end and pickled now. A tuple is one argument.
+            chunksize: tasks per batch; default: learned from how long they take.
             retries: further attempts for a task that fails.
             timeout: seconds that one task may take.
             args: further positional arguments of every call.
@@ -193,16 +211,18 @@ class Executor:
             progress: as for ``Executor``.
 
         Raises:
-            FunctionNotPicklable, ItemNotPicklable, LocalExtension: it cannot travel.
-            ConfigError: an argument that cannot be.
-            ExecutorClosed: after ``shutdown``.
+            FunctionNotPicklable: the function cannot be pickled; the message names the part that cannot.
+            ItemNotPicklable: an item cannot be pickled.
+            LocalExtension: the function needs a compiled module that is not installed.
+            ConfigError: an argument cannot be used.
+            ExecutorClosed: the executor was shut down.
         """
         call = Call(fn, tuple(args), dict(kwargs or {}), Style.ITEM)
-        return self._run(call, data, chunksize, retries, timeout, env, progress)
+        return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))
 
     def starmap(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[..., T],
         data: Iterable[Iterable[Any]],
         *,
         chunksize: int | None = None,
@@ -212,16 +232,16 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         progress: Progress | None = None,
-    ) -> Job:
+    ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
         call = Call(fn, tuple(args), dict(kwargs or {}), Style.STAR)
-        return self._run(call, data, chunksize, retries, timeout, env, progress)
+        return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))
 
     def map_reduce(
         self,
-        map_fn: Callable[..., Any],
+        map_fn: Callable[..., V],
         data: Iterable[Any],
-        reduce_fn: Callable[[Iterator[Any]], Any],
+        reduce_fn: Callable[[Iterator[V]], T],
         *,
         chunksize: int | None = None,
         retries: int = 0,
@@ -230,7 +250,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         progress: Progress | None = None,
-    ) -> Future:
+    ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
         The values go from worker to worker through the store, never through this process: each is one object,
@@ -240,7 +260,7 @@ class Executor:
             map_fn: as ``fn`` of ``map``.
             data: as for ``map``.
             reduce_fn: takes an iterator of the values in input order, which fetches them as it goes on and
-                holds few at a time. Of no items it takes an empty one.
+                holds few at a time. Without items it takes an empty iterator.
             chunksize: as for ``map``.
             retries: as for ``map``, and for the reduction too.
             timeout: as for ``map``, and for the reduction too.
@@ -250,35 +270,34 @@ class Executor:
             progress: as for ``Executor``.
 
         Returns:
-            The future of the reduction, the last task of one job, ``future.job``. Once a task has failed
-            the future has its exception; the other tasks go on and keep their values. To cancel the future
-            leaves the tasks running; ``future.job.cancel()`` cancels all.
+            The future of the reduction, which is the last task of one job, ``future.job``. Once a task has
+            failed the future has its exception; the other tasks go on and keep their values. Cancelling the
+            future leaves the tasks running; ``future.job.cancel()`` cancels all of them.
 
-        Raises what ``map`` raises.
+        Raises:
+            WrenliteError: as for ``map``.
         """
-        check_callable("map_fn", map_fn)
-        check_callable("reduce_fn", reduce_fn)
         call = Call(MapThenReduce(map_fn, reduce_fn), tuple(args), dict(kwargs or {}), Style.ITEM)
-        return self._run(call, data, chunksize, retries, timeout, env, progress)[-1]
+        return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))[-1]
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        """Run ``fn(*args, **kwargs)`` once."""
-        return self._run(Call(fn, (), {}, Style.CALL), [(args, kwargs)])[0]
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` once. Raises as ``map`` does."""
+        return self._run(Call(fn, (), {}, Style.CALL), [(args, kwargs)], _MapOptions())[0]
 
     def call_async(
-        self, func: Callable[..., Any], data: Any, extra_env: Mapping[str, str] | None = None
-    ) -> Future:
-        """PyWren's name for one task: ``func(data)``."""
+        self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
+    ) -> Future[T]:
+        """Run ``func(data)`` once. This is PyWren's name for it."""
         return self.map(func, [data], env=extra_env)[0]
 
     def put(self, obj: Any) -> Ref:
         """Upload an object once, to be passed to many tasks.
 
         Pass the ``Ref`` in place of the object, inside any argument or closed over: tasks get the object,
-        which is fetched once a worker. Tasks must not change it, since those of a worker share it.
+        which each worker fetches once. Tasks must not change it, since those of a worker share it.
 
         Raises:
-            ItemNotPicklable: it cannot travel.
+            ItemNotPicklable: the object cannot be pickled.
             StoreError: it could not be stored.
         """
         self._check_open()
@@ -289,21 +308,23 @@ class Executor:
 
     @property
     def cost(self) -> Cost:
-        """What all jobs of this executor cost so far, on AWS; an estimate. Zero dollars on local cores."""
+        """An estimate of what all jobs of this executor cost so far, on AWS. Zero dollars on local cores."""
         return self._dispatcher.cost
 
-    def as_concurrent(self) -> Pool:
-        """This executor as a ``concurrent.futures.Executor``, for libraries that take one."""
-        from wrenlite.interop.concurrent import Pool  # upwards, see pyproject.toml
+    def as_concurrent(self) -> ConcurrentExecutor:
+        """Return this executor as a ``concurrent.futures.Executor``, for libraries that take one."""
+        from wrenlite.interop.concurrent import ConcurrentExecutor  # upwards, see pyproject.toml
 
-        return Pool(self)
+        return ConcurrentExecutor(self)
+
+    # The end
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more work and release the workers once everything has ended.
+        """Take no more work, and release the workers once every task has ended.
 
         Args:
-            wait: come back only then.
-            cancel_futures: cancel what has not ended, also what runs.
+            wait: return only then.
+            cancel_futures: cancel all tasks that have not ended, including those that run.
         """
         self._closed = True
         if cancel_futures:
@@ -321,38 +342,48 @@ class Executor:
         interrupted = kind is not None and not issubclass(kind, Exception)
         self.shutdown(cancel_futures=interrupted)
 
-    def _run(
-        self,
-        call: Call,
-        data: Iterable[Any],
-        chunksize: int | None = None,
-        retries: int = 0,
-        timeout: float | None = None,
-        env: Mapping[str, str] | None = None,
-        progress: Progress | None = None,
-    ) -> Job:
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ExecutorClosed("this executor was shut down; make a new one")
+        if os.getpid() != self._owner:
+            raise ExecutorClosed(
+                f"this executor belongs to process {self._owner}, which forked this one; make a new one"
+            )
+
+    # From a call to a job
+
+    def _run(self, call: Call, data: Iterable[Any], options: _MapOptions) -> Job[Any]:
         self._check_open()
         self._uploads.sweep()
-        check_callable("fn", call.function)
-        check_options(chunksize, retries, timeout, env)
-        longest = self.backend.longest_s
-        if timeout is not None and longest is not None and timeout > longest:
-            raise ConfigError(f"timeout={timeout:g}: the Lambda function's limit leaves a task {longest:g} s")
+        _check_functions(call)
+        options.check(self.backend)
         names = Names(grows=True)
         items = pack_items(data, names)
         reduces = isinstance(call.function, MapThenReduce)
-        code, shipped = self._put_code(call, names) if items or reduces else ("", None)
-        options = JobOptions(code, shipped, dict(env or {}), chunksize, retries, timeout, reduces)
-        return self._submit(function_name(call.function), items, names, options, progress)
+        code, zipped = self._put_code(call, names) if items or reduces else ("", None)
+        job_options = JobOptions(
+            code=code,
+            modules=zipped,
+            env=dict(options.env or {}),
+            chunksize=options.chunksize,
+            retries=options.retries,
+            timeout_s=options.timeout,
+            reduces=reduces,
+        )
+        job = self._make_job(function_name(call.function), len(items) + reduces, names)
+        if len(job):
+            self._submit(job, items, job_options, options.progress)
+        return job
 
     def _put_code(self, call: Call, names: Names) -> tuple[str, str | None]:
+        """Store the function and the user's local modules; return their digests."""
         blob = pack_call(call, names)
-        most = self.backend.code_bytes
-        if most is not None and len(blob) > most:
+        max_bytes = self.backend.code_bytes
+        if max_bytes is not None and len(blob) > max_bytes:
             raise FunctionNotPicklable(
-                f"the function {function_name(call.function)} is {len(blob) / 2**20:,.1f} MB pickled, and "
-                f"{most / 2**20:,.0f} MB travel at most. In it: {largest_parts(call)}. executor.put(...) "
-                "uploads a large object once; use what it returns in its place"
+                f"the function {function_name(call.function)} is {len(blob) / 2**20:,.1f} MB pickled, and at "
+                f"most {max_bytes / 2**20:,.0f} MB can be sent. Its largest parts: {largest_parts(call)}. "
+                "executor.put(...) uploads a large object once; use what it returns in its place"
             )
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
         bundle = modules.collect(names.modules | self._module_names)
@@ -360,20 +391,14 @@ class Executor:
             self._module_names = bundle.names
         return self._uploads.hold(blob), self._uploads.hold(bundle.blob) if bundle else None
 
-    def _submit(
-        self, name: str, items: list[Packed], names: Names, options: JobOptions, progress: Progress | None
-    ) -> Job:
+    def _make_job(self, name: str, total: int, names: Names) -> Job[Any]:
         word = re.sub(r"\W+", "-", name).strip("-") or "job"
-        job = Job(
-            f"{word}-{os.urandom(3).hex()}",
-            name,
-            self.backend,
-            len(items) + options.reduces,
-            names.table,
-            self._dispatcher,
-        )
-        if not len(job):
-            return job
+        job_id = f"{word}-{os.urandom(3).hex()}"
+        return Job(job_id, name, self.backend, total, names.table, self._dispatcher)
+
+    def _submit(
+        self, job: Job[Any], items: list[Packed], options: JobOptions, progress: Progress | None
+    ) -> None:
         if options.reduces:
             self._uploads.let_go_with(job, job.id)
         if not self._announced:
@@ -385,22 +410,61 @@ class Executor:
             self._dispatcher.submit(PendingJob(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False:
-                job.drawn = _show(job, asked=wanted is True)
+                job._wait_until_drawn = _draw(job, asked=wanted is True)
         except BaseException:
             job.cancel()  # nobody else has it
             raise
-        return job
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ExecutorClosed("this executor was shut down; make a new one")
-        if os.getpid() != self._owner:
-            raise ExecutorClosed(
-                f"this executor belongs to process {self._owner}, which forked this one; make a new one"
-            )
 
 
-def _show(job: Job, *, asked: bool) -> Callable[[], None]:
+class _MapOptions(NamedTuple):
+    """The options that ``map``, ``starmap`` and ``map_reduce`` share, as the user gave them."""
+
+    chunksize: int | None = None
+    retries: int = 0
+    timeout: float | None = None
+    env: Mapping[str, str] | None = None
+    progress: Progress | None = None
+
+    def check(self, backend: Backend) -> None:
+        """Check the options before anything is pickled or sent.
+
+        Args:
+            backend: what the tasks will run on.
+
+        Raises:
+            ConfigError: an option cannot be used.
+        """
+        chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
+        if chunksize is not None and (not isinstance(chunksize, SupportsIndex) or index(chunksize) < 1):
+            raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
+        if not isinstance(retries, SupportsIndex) or index(retries) < 0:
+            raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
+        if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
+            raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
+        longest_s = backend.longest_s
+        if timeout is not None and longest_s is not None and timeout > longest_s:
+            stops = f"{backend.name} stops a task after {longest_s:g} s"
+            raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
+        for key, value in (self.env or {}).items():
+            texts = isinstance(key, str) and isinstance(value, str)
+            if not texts or not key or "=" in key or "\0" in key + value:
+                raise ConfigError(
+                    f"env[{key!r}]: names and values of environment variables are text without NUL"
+                )
+
+
+def _check_functions(call: Call) -> None:
+    """Check that what a call would call can be called. Raises ConfigError."""
+    function = call.function
+    named = {"fn": function}
+    if isinstance(function, MapThenReduce):
+        named = {"map_fn": function.mapper, "reduce_fn": function.reducer}
+    for name, value in named.items():
+        if not callable(value):
+            raise ConfigError(f"{name}={value!r}: must be callable")
+
+
+def _draw(job: Job[Any], *, asked: bool) -> Callable[[], object]:
     """Draw a job while it runs: a panel in a notebook, otherwise lines on stderr.
 
     Args:
@@ -418,25 +482,3 @@ def _show(job: Job, *, asked: bool) -> Callable[[], None]:
 def _close(dispatcher: Dispatcher, owner: int) -> None:
     if os.getpid() == owner:
         dispatcher.close()
-
-
-def check_callable(name: str, value: object) -> None:
-    """Raises ConfigError for an argument of that name that cannot be called."""
-    if not callable(value):
-        raise ConfigError(f"{name}={value!r}: must be callable")
-
-
-def check_options(
-    chunksize: int | None, retries: int, timeout: float | None, env: Mapping[str, str] | None
-) -> None:
-    """Raises ConfigError for an option of ``map`` that cannot be."""
-    if chunksize is not None and (not isinstance(chunksize, SupportsIndex) or index(chunksize) < 1):
-        raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
-    if not isinstance(retries, SupportsIndex) or index(retries) < 0:
-        raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-    if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
-        raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
-    for key, value in (env or {}).items():
-        texts = isinstance(key, str) and isinstance(value, str)
-        if not texts or not key or "=" in key or "\0" in key + value:
-            raise ConfigError(f"env[{key!r}]: names and values of environment variables are text without NUL")

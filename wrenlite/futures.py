@@ -1,4 +1,4 @@
-"""One task's future, how far a job is, and who cancels its tasks."""
+"""The future of one task, and the ways of waiting that jobs and futures share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
@@ -21,22 +21,35 @@ if TYPE_CHECKING:
 
     from wrenlite.job import Job
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+"""What a task returns."""
 
 _log = logging.getLogger("wrenlite")
 
 HEARTBEAT_S = 0.5
-"""Seconds of uninterrupted waiting for a lock: Python may miss a signal that comes right before it blocks."""
-
-
-_BEAT_S = 0.2
+"""Seconds that a thread waits for a lock at most before it looks again: Python may miss a signal that comes
+right before it blocks."""
+_LOOP_HEARTBEAT_S = 0.2
 """Seconds between two moments in which an event loop that awaits futures is awake."""
 
 
-def wait_for(changed: threading.Condition, come: Callable[[], bool], timeout: float | None = None) -> bool:
-    """Wait until something has come; False after so many seconds."""
+def wait_for(
+    changed: threading.Condition, is_reached: Callable[[], bool], timeout: float | None = None
+) -> bool:
+    """Wait until something is true.
+
+    Args:
+        changed: notified when it may have become true. Its lock is held while ``is_reached`` is called.
+        is_reached: what is waited for.
+        timeout: seconds to wait at most; None: without limit.
+
+    Returns:
+        Whether it became true in time.
+    """
     end = None if timeout is None else time.monotonic() + timeout
     with changed:
-        while not come():
+        while not is_reached():
             left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
             if left <= 0:
                 return False
@@ -44,89 +57,97 @@ def wait_for(changed: threading.Condition, come: Callable[[], bool], timeout: fl
         return True
 
 
-def one_line(error: BaseException, text: str) -> None:
-    """Have IPython show an error as one line: nobody who pressed Stop wants a traceback."""
+def show_as_one_line(error: BaseException, text: str) -> None:
+    """Make IPython show an error as one line: a person who pressed Stop does not want a traceback."""
     error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's protocol
 
 
-async def until(come: Callable[[], bool], cancel: Callable[[], object], what: Callable[[], str]) -> None:
-    """Wait in an event loop, which stays able to hear an interrupt. When the waiting is cancelled, cancel.
+async def wait_in_loop(
+    is_reached: Callable[[], bool], cancel: Callable[[], object], describe: Callable[[], str]
+) -> None:
+    """Wait in an event loop, which stays able to react to an interrupt.
 
     Args:
-        come: what is waited for.
-        cancel: is called where nobody waits any more.
-        what: is waited for, in words.
+        is_reached: what is waited for.
+        cancel: called when the waiting itself is cancelled.
+        describe: describes what is waited for.
     """
-    import asyncio  # 25 ms, which most programs need not spend
+    import asyncio  # it takes 25 ms to import, which most programs need not spend
 
     pause = 0.001
     try:
-        while not come():
+        while not is_reached():
             await asyncio.sleep(pause)
             pause = min(2 * pause, 0.05)
     except asyncio.CancelledError as error:
         cancel()
-        one_line(error, f"{what()}, cancelled while it was awaited")
+        show_as_one_line(error, f"{describe()}, cancelled while it was awaited")
         raise
 
 
-_beating: dict[AbstractEventLoop, int] = {}
+_awaiting: dict[AbstractEventLoop, int] = {}
 """Event loops in which futures are awaited, and how many are."""
 
 
-def _beat(loop: AbstractEventLoop) -> None:
-    """Wake a loop now and then while it awaits futures: a signal is only heard by one that is awake."""
-    if _beating.get(loop):
-        loop.call_later(_BEAT_S, _beat, loop)
+def _keep_awake(loop: AbstractEventLoop) -> None:
+    """Wake a loop regularly while it awaits futures: only a loop that is awake reacts to a signal."""
+    if _awaiting.get(loop):
+        loop.call_later(_LOOP_HEARTBEAT_S, _keep_awake, loop)
     else:
-        _beating.pop(loop, None)
+        _awaiting.pop(loop, None)
 
 
 class Snapshot(NamedTuple):
-    """How far a job is, for whoever draws it."""
+    """The progress of a job at one moment."""
 
     name: str
     backend: str
     total: int
     queued: int
     dispatched: int
-    """In batches that were handed out."""
+    """Tasks in batches that have been handed out."""
     running: int
-    """Batches that were: so many tasks run at once."""
+    """Batches that have been handed out: each of them runs one task at a time."""
     done: int
     failed: int
     cancelled: int
     seconds: float
-    """Since ``map``, until now or until the last task ended."""
+    """Seconds since ``map``, until now or until the last task ended."""
     dollars: float | None = None
-    """What it cost so far, as an estimate; None where nothing is charged."""
+    """Estimate of what the job cost so far; None where nothing is charged."""
     note: str = ""
-    """Why nothing is sent at the moment."""
+    """Why nothing is sent at the moment; empty where requests are sent."""
 
     @property
     def finished(self) -> int:
-        """Tasks that ended, one way or another."""
+        """Tasks that are done, failed or cancelled."""
         return self.done + self.failed + self.cancelled
 
 
 class Control(Protocol):
-    """Who runs the job's tasks, and so cancels them."""
+    """Whatever runs the tasks of a job, and so can cancel them."""
 
     @property
     def trouble(self) -> str:
-        """Why nothing is sent at the moment; empty where all is well."""
+        """Why nothing is sent at the moment; empty where requests are sent."""
 
-    def cancel(self, job: Job, indexes: Iterable[int], wait: bool = True) -> int:
-        """Cancel those of these tasks that have not ended; returns how many there were, or 0 at once."""
+    def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
+        """Cancel those of these tasks that have not ended; return their number, or 0 without waiting."""
 
 
-class Future(concurrent.futures.Future[Any]):
-    """The promise of one task's value. Works wherever a ``concurrent.futures.Future`` does.
+class Future(concurrent.futures.Future[T], Generic[T]):
+    """The promise of one task's value. It works wherever a ``concurrent.futures.Future`` does.
 
-    Waiting for it in vain (Ctrl-C, the notebook's stop button) cancels its whole job.
+    An interrupt while it is waited for (Ctrl-C, the notebook's stop button) cancels its whole job.
     """
 
-    def __init__(self, job: Job, index: int) -> None:
+    def __init__(self, job: Job[T], index: int) -> None:
+        """Make the future of a task. Jobs do this.
+
+        Args:
+            job: the job of the task.
+            index: number of the task in the job.
+        """
         super().__init__()
         self.job = job
         self.index = index
@@ -140,12 +161,12 @@ class Future(concurrent.futures.Future[Any]):
         return future_html(self)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a future cannot travel; pass its result()")
+        raise TypeError("a future cannot be sent to another process; pass its result()")
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[Any, None, T]:
         return self._await().__await__()
 
-    async def _await(self) -> Any:
+    async def _await(self) -> T:
         import asyncio
 
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
@@ -155,36 +176,44 @@ class Future(concurrent.futures.Future[Any]):
                 loop.call_soon_threadsafe(woken.set)
 
         self.add_done_callback(wake)
-        if loop not in _beating:
-            loop.call_later(_BEAT_S, _beat, loop)
-        _beating[loop] = _beating.get(loop, 0) + 1
+        if loop not in _awaiting:
+            loop.call_later(_LOOP_HEARTBEAT_S, _keep_awake, loop)
+        _awaiting[loop] = _awaiting.get(loop, 0) + 1
         try:
             await woken.wait()
         except asyncio.CancelledError as error:
-            self.job.cancel_tasks((self.index,), wait=False)  # there may be thousands, each in turn
-            one_line(error, f"{self!r}, cancelled while it was awaited")
+            self.job.cancel_tasks((self.index,), wait=False)  # thousands of futures may do this in turn
+            show_as_one_line(error, f"{self!r}, cancelled while it was awaited")
             raise
         finally:
-            _beating[loop] -= 1
+            _awaiting[loop] -= 1
         with hide_own_frames:
             return await beside_the_loop(
                 partial(self.job.value, self.index), [self.job._tasks.outcomes[self.index]]
             )
 
-    def result(self, timeout: float | None = None) -> Any:
-        """The value, or the task's exception raised. ``timeout`` in seconds; raises TimeoutError past it."""
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the task and return its value, or raise its exception.
+
+        Args:
+            timeout: seconds to wait at most; None: without limit.
+
+        Raises:
+            TimeoutError: the task has not ended in time.
+            concurrent.futures.CancelledError: it was cancelled.
+        """
         self._wait(timeout)
         with hide_own_frames:
             return self.job.value(self.index)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """The task's exception, or None."""
+        """Wait for the task and return its exception, or None where it has a value. Raises as ``result``."""
         self._wait(timeout)
         return self.job.exception(self.index)
 
     def _wait(self, timeout: float | None) -> None:
         end = None if timeout is None else time.monotonic() + timeout
-        with self.job.interruptible():
+        with self.job._interruptible():
             while True:
                 left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
                 try:
@@ -196,29 +225,33 @@ class Future(concurrent.futures.Future[Any]):
                     return
 
     def cancel(self) -> bool:
-        """Cancel the task; False where it has ended. A local worker that is at it is killed."""
+        """Cancel the task. A local worker that runs it is killed.
+
+        Returns:
+            Whether it is cancelled; False where it had ended before.
+        """
         self.job.cancel_tasks((self.index,))
         return self.job.state(self.index) == "cancelled"
 
     @property
     def stats(self) -> TaskStats:
-        """When and where it ran."""
+        """When and where the task ran."""
         return self.job._tasks.stats(self.index)
 
     @property
     def logs(self) -> str:
-        """What the task wrote to stdout and stderr, bounded; empty while it has not ended."""
+        """What the task wrote to stdout and stderr, limited in length; empty while it has not ended."""
         return self.job.logs(self.index)
 
-    def settle(self, state: str) -> None:
-        """Become done, failed or cancelled, and tell who waits. For the job only."""
+    def _settle(self, state: str) -> None:
+        """Become done, failed or cancelled, and tell those who wait. Only the job calls this."""
         try:
             if state == "cancelled":
                 super().cancel()
                 self.set_running_or_notify_cancel()
-            elif state == "failed":  # what it is, the job knows; the standard library asks only whether
+            elif state == "failed":  # the job knows the exception; the standard library only asks whether
                 self.set_exception(WrenliteError("see Future.exception()"))
             else:
-                self.set_result(None)
+                self.set_result(None)  # type: ignore[arg-type]  # the job knows the value
         except SystemExit:  # of a done-callback: it must not end the thread that runs everybody's tasks
             _log.exception("a done-callback of %r called sys.exit", self)

@@ -1,7 +1,7 @@
 """Jobs: sequences of futures, with their values, waiting, cancelling and stats.
 
-A job makes a ``Future`` only when somebody asks for one: a stock future with its condition costs 1.6 KB
-and 6 µs, an outcome in the ledger a fraction of that. Values stay pickled until they are asked for, so
+A job makes a ``Future`` only when somebody asks for one: a standard future with its condition takes 1.6 KB
+and 6 µs, an outcome in the task table a fraction of that. Values stay pickled until they are asked for, so
 that unpickling, which runs the user's code, happens in the user's thread.
 """
 
@@ -12,7 +12,7 @@ import os
 import pickle
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
@@ -20,23 +20,17 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import ExecutorClosed, PackageMissing, RemoteError, ValueReleased, WrenliteError
-from wrenlite.futures import Control, Future, Snapshot, one_line, until
+from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
 from wrenlite.serialize.class_table import resolving
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.traceback_stubs import hide_own_frames, throw
-from wrenlite.storage.results import (
-    AHEAD,
-    beside_the_loop,
-    fetch,
-    fetch_all,
-    read_ahead,
-)
+from wrenlite.storage.results import AHEAD, beside_the_loop, fetch, fetch_all, read_ahead
 from wrenlite.task_table import TaskTable
 
 if TYPE_CHECKING:
@@ -44,31 +38,54 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class Job(Sequence[Future]):
-    """One ``map`` or ``submit``: a sequence of futures in input order, with the job's own conveniences.
+class Job(Sequence[Future[T_co]], Generic[T_co]):
+    """One ``map`` or ``submit``: a sequence of futures in input order, with conveniences for the whole job.
 
-    True even when empty; a slice of it is a list.
+    A job is true even when it is empty. A slice of it is a list of futures.
     """
 
+    id: str
+    """Identifies the job in messages and in the store."""
+    name: str
+    """Name of the function."""
+    backend: str
+    """Name of what it runs on."""
+
     def __init__(
-        self, job_id: str, name: str, backend: Backend, total: int, table: Sequence[object], control: Control
+        self,
+        job_id: str,
+        name: str,
+        backend: Backend,
+        total: int,
+        class_table: Sequence[object],
+        control: Control,
     ) -> None:
+        """Make a job. Executors do this.
+
+        Args:
+            job_id: identifies it in messages and in the store.
+            name: of its function.
+            backend: what it runs on.
+            total: number of its tasks.
+            class_table: the classes and functions that its values refer to by number.
+            control: cancels its tasks.
+        """
         self.id = job_id
         self.name = name
         self.backend = backend.name
-        self.secret = os.urandom(32)
-        """Key of the HMAC over replies that are left in the store."""
+        self._secret = os.urandom(32)  # key of the HMAC over replies that are left in the store
         self._tasks = TaskTable(total)
-        self.drawn: Callable[[], object] = int
-        """Waits until who draws the job has drawn its end."""
+        self._wait_until_drawn: Callable[[], object] = _nothing_is_drawn
         self._prices = backend.prices
         self._store = backend.store
-        self._table = table
+        self._class_table = class_table
         self._control = control
         self._owner = os.getpid()
-        self._awaited: dict[int, Future] = {}
-        # A future holds its job; the job holds it only until it has ended, or neither would ever go.
-        self._ended: weakref.WeakValueDictionary[int, Future] = weakref.WeakValueDictionary()
+        # Every future that somebody has asked for and still holds: the same task gives the same future.
+        self._futures: weakref.WeakValueDictionary[int, Future[T_co]] = weakref.WeakValueDictionary()
+        # Those of them whose tasks have not ended are kept alive, since they may have callbacks. No others:
+        # a future holds its job, so that neither could ever be freed.
+        self._awaited: dict[int, Future[T_co]] = {}
         self._values: dict[int, Any] = {}
         self._exceptions: dict[int, BaseException] = {}
         self._released: set[int] = set()
@@ -82,24 +99,23 @@ class Job(Sequence[Future]):
         return True
 
     @overload
-    def __getitem__(self, index: int) -> Future: ...
+    def __getitem__(self, index: int) -> Future[T_co]: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Future]: ...
-    def __getitem__(self, index: int | slice) -> Future | list[Future]:
+    def __getitem__(self, index: slice) -> list[Future[T_co]]: ...
+    def __getitem__(self, index: int | slice) -> Future[T_co] | list[Future[T_co]]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
             raise IndexError(f"task {index} of a job of {len(self)}")
         with self._tasks.lock:
-            future = self._awaited.get(place) or self._ended.get(place)
+            future = self._futures.get(place)
             if future is None:
-                future = Future(self, place)
-                if self._tasks.outcomes[place] is None:
-                    self._awaited[place] = future
+                future = self._futures[place] = Future(self, place)
+                if self._tasks.has_ended(place):
+                    future._settle(self.state(place))
                 else:
-                    self._ended[place] = future
-                    future.settle(self.state(place))
+                    self._awaited[place] = future
         return future
 
     def __repr__(self) -> str:
@@ -113,7 +129,7 @@ class Job(Sequence[Future]):
         return job_html(self)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a job cannot travel; pass its results()")
+        raise TypeError("a job cannot be sent to another process; pass its results()")
 
     # Waiting
 
@@ -124,37 +140,51 @@ class Job(Sequence[Future]):
         *,
         cancel_on_interrupt: bool = True,
     ) -> bool:
-        """Wait for the job's tasks.
+        """Wait for the tasks of the job.
 
         Args:
-            timeout: seconds.
-            return_when: ``ALL_COMPLETED``, ``FIRST_COMPLETED`` or ``FIRST_EXCEPTION``
-                of ``concurrent.futures``.
-            cancel_on_interrupt: Ctrl-C cancels the job and keeps what is finished; False: it only ends
-                the waiting.
+            timeout: seconds to wait at most; None: without limit.
+            return_when: ``ALL_COMPLETED``, ``FIRST_COMPLETED`` or ``FIRST_EXCEPTION`` of
+                ``concurrent.futures``.
+            cancel_on_interrupt: Ctrl-C cancels the job and keeps the outcomes that there are. Otherwise it
+                only ends the waiting.
 
-        Returns whether what was waited for has come.
+        Returns:
+            Whether that condition was met in time.
         """
         if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
             raise ValueError(f"return_when={return_when!r}: see concurrent.futures.wait")
-        ledger = self._tasks
+        table = self._tasks
 
-        def come() -> bool:
-            some = {FIRST_COMPLETED: ledger.finished, FIRST_EXCEPTION: ledger.failed}
-            return ledger.over or bool(some.get(return_when))
+        def is_reached() -> bool:
+            some = {FIRST_COMPLETED: table.finished, FIRST_EXCEPTION: table.failed}
+            return table.over or bool(some.get(return_when))
 
-        with self.interruptible(cancel_on_interrupt):
-            has_come = ledger.wait_until(come, timeout, each=return_when == FIRST_COMPLETED)
-            if ledger.over:
-                self.drawn()
-            return has_come
+        with self._interruptible(cancel_on_interrupt):
+            reached = table.wait_until(is_reached, timeout, each=return_when == FIRST_COMPLETED)
+            if table.over:
+                self._wait_until_drawn()
+            return reached
 
-    def results(self, return_exceptions: bool = False, timeout: float | None = None) -> list[Any]:
-        """All values in input order.
+    @overload
+    def results(
+        self, return_exceptions: Literal[False] = False, timeout: float | None = None
+    ) -> list[T_co]: ...
+    @overload
+    def results(
+        self, return_exceptions: bool, timeout: float | None = None
+    ) -> list[T_co | BaseException]: ...
+    def results(self, return_exceptions: bool = False, timeout: float | None = None) -> Any:
+        """Wait for all tasks and return their values in input order.
 
-        Raises the exception of the first task that failed, as soon as it failed: the others go on and keep
-        their values. With ``return_exceptions`` exceptions stand in the list in place of values. Raises
-        TimeoutError after ``timeout`` seconds.
+        Args:
+            return_exceptions: put the exception of a failed task into the list, in place of its value.
+                Otherwise the exception of the first task that fails is raised as soon as it has failed; the
+                other tasks go on and keep their values.
+            timeout: seconds to wait at most; None: without limit.
+
+        Raises:
+            TimeoutError: the tasks have not ended in time.
         """
         if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
             raise TimeoutError(f"{self!r} after {timeout:g} s")
@@ -164,7 +194,7 @@ class Job(Sequence[Future]):
     def _results(self, return_exceptions: bool = False) -> list[Any]:
         if self._tasks.failed and not return_exceptions:
             self.value(self._tasks.failed[0])
-        with self.interruptible():
+        with self._interruptible():
             self._unpack_values(range(len(self)))
             values = self._values
             return [
@@ -172,42 +202,59 @@ class Job(Sequence[Future]):
                 for index in range(len(self))
             ]
 
-    def values(self, ordered: bool = True, timeout: float | None = None) -> Iterator[Any]:
-        """Stream the values, and let go of each once it is handed out.
+    def values(self, ordered: bool = True, timeout: float | None = None) -> Iterator[T_co]:
+        """Iterate over the values, and let go of each value once it is handed out.
+
+        The exception of a failed task is raised when its turn comes.
 
         Args:
-            ordered: in input order; otherwise as they come.
-            timeout: seconds from now for all of them; raises TimeoutError past it.
+            ordered: in input order; otherwise in the order in which the tasks end.
+            timeout: seconds from now for all of them; None: without limit.
 
-        Raises a failed task's exception when its turn comes.
+        Raises:
+            TimeoutError: the next task has not ended in time.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        ledger = self._tasks
+        table = self._tasks
 
         def upcoming(place: int) -> Sequence[int]:
-            tasks: Sequence[int] = range(len(self)) if ordered else ledger.finished
+            tasks: Sequence[int] = range(len(self)) if ordered else table.finished
             return tasks[place + 1 : place + 1 + AHEAD]
 
-        order = self._in_order(end) if ordered else self._in_time(end)
-        ready = read_ahead(self._store, ledger.outcomes, order, upcoming, self._task)
+        order = self._in_input_order(end) if ordered else self._in_order_of_ending(end)
+        ready = read_ahead(self._store, table.outcomes, order, upcoming, self._task)
         return map(self._hand_out_value, ready)
 
-    def as_completed(self, timeout: float | None = None) -> Iterator[Future]:
-        """The futures in the order in which they end. Raises TimeoutError ``timeout`` seconds from now."""
-        end = None if timeout is None else time.monotonic() + timeout
-        return map(self.__getitem__, self._in_time(end))
+    def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
+        """Iterate over the futures in the order in which they end.
 
-    def __await__(self) -> Generator[Any, None, list[Any]]:
+        Args:
+            timeout: seconds from now for all of them; None: without limit.
+
+        Raises:
+            TimeoutError: the next task has not ended in time.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        return map(self.__getitem__, self._in_order_of_ending(end))
+
+    def __await__(self) -> Generator[Any, None, list[T_co]]:
         return self._await().__await__()
 
-    async def _await(self) -> list[Any]:
-        await until(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
+    async def _await(self) -> list[T_co]:
+        await wait_in_loop(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
         with hide_own_frames:
             return await beside_the_loop(self._results, self._tasks.outcomes)
 
     @contextlib.contextmanager
-    def interruptible(self, cancel: bool = True) -> Iterator[None]:
-        """A stretch of waiting: an interrupt cancels the job. Raises ExecutorClosed in a forked child."""
+    def _interruptible(self, cancel: bool = True) -> Iterator[None]:
+        """While this thread waits in it, an interrupt cancels the job.
+
+        Args:
+            cancel: whether it does; otherwise it only ends the waiting.
+
+        Raises:
+            ExecutorClosed: this process was forked from the one that runs the job.
+        """
         if os.getpid() != self._owner and not self._tasks.over:
             raise ExecutorClosed(f"{self.id} runs in process {self._owner}; this one was forked from it")
         try:
@@ -215,148 +262,182 @@ class Job(Sequence[Future]):
         except KeyboardInterrupt as error:
             if cancel:
                 self.cancel()
-            one_line(error, f"{self!r}, interrupted{'' if cancel else '; it goes on'}")
+            show_as_one_line(error, f"{self!r}, interrupted{'' if cancel else '; it goes on'}")
             raise
 
-    def _in_order(self, end: float | None) -> Iterator[int]:
+    def _in_input_order(self, end: float | None) -> Iterator[int]:
         for index in range(len(self)):
-            self._until(lambda: self._tasks.outcomes[index] is not None, end)  # noqa: B023  # called at once
+            self._wait_until(lambda: self._tasks.has_ended(index), end)  # noqa: B023  # called at once
             yield index
 
-    def _in_time(self, end: float | None) -> Iterator[int]:
+    def _in_order_of_ending(self, end: float | None) -> Iterator[int]:
         for place in range(len(self)):
-            self._until(lambda: len(self._tasks.finished) > place, end)  # noqa: B023  # called at once
+            self._wait_until(lambda: len(self._tasks.finished) > place, end)  # noqa: B023  # called at once
             yield self._tasks.finished[place]
 
-    def _until(self, come: Callable[[], bool], end: float | None) -> None:
-        with self.interruptible():
-            if not self._tasks.wait_until(come, None if end is None else end - time.monotonic(), each=True):
+    def _wait_until(self, is_reached: Callable[[], bool], end: float | None) -> None:
+        with self._interruptible():
+            timeout = None if end is None else end - time.monotonic()
+            if not self._tasks.wait_until(is_reached, timeout, each=True):
                 raise TimeoutError(f"{self!r} took too long")
 
     # Cancelling
 
     def cancel(self) -> int:
-        """Cancel every task that has not ended; returns how many there were."""
+        """Cancel every task that has not ended; return how many that were."""
         return self.cancel_tasks(range(len(self)))
 
     def cancel_tasks(self, indexes: Iterable[int], wait: bool = True) -> int:
-        """Cancel those of these tasks that have not ended; returns how many there were, or 0 at once."""
+        """Cancel those of these tasks that have not ended.
+
+        Args:
+            indexes: the tasks.
+            wait: return once they are cancelled. Otherwise they are cancelled soon.
+
+        Returns:
+            How many had not ended; 0 without waiting.
+        """
         return self._control.cancel(self, indexes, wait)
 
-    # What became of it
+    # States, values and exceptions of single tasks
 
     def state(self, index: int) -> str:
-        """One of queued, dispatched, done, failed and cancelled."""
+        """The state of a task: queued, dispatched, done, failed or cancelled."""
         return self._tasks.state(index)
 
-    def value(self, index: int) -> Any:
-        """The value of a task that has ended, or its exception raised."""
+    def value(self, index: int) -> T_co:
+        """Return the value of a task that has ended, or raise its exception.
+
+        Raises:
+            concurrent.futures.InvalidStateError: the task has not ended.
+            concurrent.futures.CancelledError: it was cancelled.
+            ValueReleased: ``values()`` has handed the value out.
+        """
         if index not in self._values:
             error = self.exception(index)
             if error is not None:
                 throw(error)
         try:
-            return self._values[index]
+            value: T_co = self._values[index]
         except KeyError:
             text = f"the value of {self._task(index)} was handed out by values(); results() keeps values"
             raise ValueReleased(text) from None
+        return value
 
     def exception(self, index: int) -> BaseException | None:
-        """The exception of a task that has ended; raises CancelledError where it was cancelled."""
+        """Return the exception of a task that has ended; None where it has a value.
+
+        Raises:
+            concurrent.futures.InvalidStateError: the task has not ended.
+            concurrent.futures.CancelledError: it was cancelled.
+        """
         outcome = self._tasks.outcomes[index]
         if outcome is None:
             raise InvalidStateError(f"{self._task(index)} has not ended")
         if outcome is CANCELLED:
             raise CancelledError(f"{self._task(index)} was cancelled")
-        if outcome.task != index:  # a reduction that could not run, as this one failed
-            return self.exception(outcome.task)
+        if index in self._tasks.same_error_as:  # a reduction that could not run
+            return self.exception(self._tasks.same_error_as[index])
         if index not in self._values and index not in self._exceptions and index not in self._released:
             if outcome.ok:
                 self._unpack_values((index,))
             else:
-                packed = fetch(self._store, outcome.packed, self._task(index))
-                error, process = unpack_failure(packed, self._table)
-                run = self._tasks.run(index, process)
-                error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
-                self._exceptions.setdefault(index, error)
+                self._unpack_exception(index, outcome)
         return self._exceptions.get(index)
 
     def errors(self) -> dict[int, BaseException]:
-        """The exceptions of the tasks that have failed so far, by task; cancelled ones left out."""
+        """Return the exceptions of the tasks that have failed so far, by task; without cancelled tasks."""
         failed = [index for index in self._tasks.failed if self.state(index) == "failed"]
         return {index: error for index in failed if (error := self.exception(index)) is not None}
 
     def logs(self, index: int | None = None) -> str:
-        """What a task wrote to stdout and stderr, bounded; of all tasks in input order without an index."""
+        """Return what tasks wrote to stdout and stderr, limited in length.
+
+        Args:
+            index: a task; None: all tasks, in input order.
+        """
         if index is not None:
             outcome = self._tasks.outcomes[index]
             return outcome.output if outcome else ""
         texts = ((place, self.logs(place)) for place in range(len(self)))
         return "".join(f"[task {place}]\n{text.rstrip()}\n" for place, text in texts if text)
 
+    # Figures of the whole job
+
     def stats(self) -> list[TaskStats]:
-        """When and where each task ran."""
+        """Return when and where each task ran."""
         return [self._tasks.stats(index) for index in range(len(self))]
 
     def to_pandas(self) -> DataFrame:
-        """``stats()`` as a DataFrame, a row a task, times in UTC. Raises PackageMissing without pandas."""
-        return frame(self.stats())
+        """Return ``stats()`` as a DataFrame: one row per task, times in UTC.
+
+        Raises:
+            PackageMissing: pandas is not installed.
+        """
+        return _data_frame(self.stats())
 
     def plot(self) -> Figure:
-        """The tasks over time, and how many ran at once. Raises PackageMissing without matplotlib."""
-        from wrenlite.display.timeline import timeline  # upwards: the exception that pyproject.toml lists
+        """Draw when each task waited and ran, and how many ran at once.
+
+        Raises:
+            PackageMissing: matplotlib is not installed.
+        """
+        from wrenlite.display.timeline import timeline  # upwards, see pyproject.toml
 
         return timeline(self.stats(), f"map {self.name} × {len(self):,} on {self.backend}", time.time())
 
     @property
     def cost(self) -> Cost:
-        """What the job cost so far, on AWS; an estimate. Zero dollars on local cores.
+        """An estimate of what the job cost so far, on AWS. Zero dollars on local cores.
 
-        What is in flight is not in it yet. What was lost is charged at the function's time limit, and so is
-        what was cancelled in flight once the executor is shut down: nobody hears any more how long it took.
+        Requests in flight are not included yet. A request whose reply was lost is charged at the function's
+        time limit. So is one that was cancelled in flight, once the executor is shut down: then nobody hears
+        how long it took.
         """
         return FREE.plus(self._tasks.requests, self._tasks.gb_s, self._prices)
 
     def snapshot(self) -> Snapshot:
-        """How far the job is."""
+        """Return the progress of the job."""
         now = self._tasks.snapshot(self.name, self.backend)
         return now._replace(dollars=self.cost.dollars if self._prices else None, note=self._control.trouble)
 
-    def settle(self, outcomes: Sequence[Outcome], errors: dict[int, WrenliteError] | None = None) -> None:
-        """Take outcomes that are final. For the dispatcher only.
+    # For the scheduler
+
+    def _end(self, outcomes: Sequence[Outcome], errors: Mapping[int, WrenliteError]) -> None:
+        """Record the outcomes of tasks that have not ended before.
 
         Args:
-            outcomes: what became of tasks; those of tasks that have ended already are dropped.
-            errors: for those of them that no worker has an exception for.
+            outcomes: of the tasks.
+            errors: the errors of those of them for which no worker has reported an exception.
         """
-        with self._tasks.lock:
-            for index, error in (errors or {}).items():
-                if self._tasks.outcomes[index] is None:
-                    self._exceptions[index] = made = type(error)(f"{self._task(index)}: {error}")
-                    if self._tasks.stats(index).request_id:
-                        made.add_note(f"wrenlite: {self._tasks.run(index)}")
-            fresh = self._tasks.settle(outcomes)
-        self._tell(fresh)
+        for index, error in errors.items():
+            if not self._tasks.has_ended(index):
+                self._exceptions[index] = made = type(error)(f"{self._task(index)}: {error}")
+                if self._tasks.stats(index).request_id:
+                    made.add_note(f"wrenlite: {self._tasks.describe_run(index)}")
+        self._tasks.end(outcomes)
+        self._settle_futures([outcome.task for outcome in outcomes])
 
-    def settle_cancelled(self, indexes: Iterable[int]) -> list[int]:
-        """Cancel those of these tasks that have not ended, and return them. For the dispatcher only."""
-        fresh = self._tasks.cancel(indexes)
-        self._tell(fresh)
-        return fresh
+    def _end_cancelled(self, indexes: Sequence[int]) -> None:
+        """Record that these tasks, which have not ended before, are cancelled."""
+        self._tasks.cancel(indexes)
+        self._settle_futures(indexes)
 
-    def settle_like(self, index: int, other: int) -> None:
-        """End a task that cannot run as another one has ended. For the dispatcher only."""
-        self._tell(self._tasks.end_like(index, other))
+    def _end_like(self, index: int, other: int) -> None:
+        """End a task that cannot run because another one failed: it ends as that one did."""
+        self._tasks.end_like(index, other)
+        self._settle_futures([index])
 
-    def _tell(self, ended: Sequence[int]) -> None:
-        """Settle the futures of these tasks that somebody has asked for, who alone keeps them from now on."""
+    def _settle_futures(self, ended: Sequence[int]) -> None:
+        """Settle those futures of these tasks that exist. The job no longer keeps them alive."""
         if not self._awaited:
             return
         with self._tasks.lock:
-            made = [self._awaited.pop(index) for index in ended if index in self._awaited]
-            self._ended.update((future.index, future) for future in made)
-        for future in made:
-            future.settle(self.state(future.index))
+            futures = [self._awaited.pop(index) for index in ended if index in self._awaited]
+        for future in futures:
+            future._settle(self.state(future.index))
+
+    # Unpickling
 
     def _result(self, index: int, return_exceptions: bool) -> Any:
         try:
@@ -367,15 +448,22 @@ class Job(Sequence[Future]):
                 raise
             return error
 
-    def _hand_out_value(self, index: int) -> Any:
+    def _hand_out_value(self, index: int) -> T_co:
         with hide_own_frames:
             value = self.value(index)
         self._released.add(index)
         self._values.pop(index, None)
         return value
 
+    def _unpack_exception(self, index: int, outcome: Outcome) -> None:
+        packed = fetch(self._store, outcome.packed, self._task(index))
+        error, process = unpack_failure(packed, self._class_table)
+        run = self._tasks.describe_run(index, process)
+        error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
+        self._exceptions.setdefault(index, error)
+
     def _unpack_values(self, indexes: Iterable[int]) -> None:
-        """Unpickle those of these tasks' values that have not been yet."""
+        """Unpickle the values of those of these tasks that have one that was not unpickled before."""
         outcomes = self._tasks.outcomes
         wanted = [
             (index, outcome)
@@ -387,9 +475,9 @@ class Job(Sequence[Future]):
         ]
         packs = [outcome.packed for _, outcome in wanted]
         fetched = fetch_all(self._store, packs, lambda place: self._task(wanted[place][0]))
-        with resolving(self._table), contextlib.closing(fetched):
+        with resolving(self._class_table), contextlib.closing(fetched):
             for (index, outcome), packed in zip(wanted, fetched, strict=True):
-                if isinstance(packed, WrenliteError):  # it may be there the next time
+                if isinstance(packed, WrenliteError):  # fetching it may succeed the next time
                     if len(wanted) == 1:
                         raise packed
                     continue
@@ -401,30 +489,38 @@ class Job(Sequence[Future]):
                     failure.__cause__ = error
                     self._exceptions.setdefault(index, failure)
                     continue
-                self._values.setdefault(index, value)  # atomic: all get the one that was first
+                self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
                 outcomes[index] = outcome._replace(packed=NOTHING)
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"
 
 
+def _nothing_is_drawn() -> None:
+    """Wait for nothing: nobody draws the job."""
+
+
 _TIMES = ("queued", "dispatched", "started", "finished")
-_FLOATS = ("seconds", "cpu_s")
-_TEXTS = ("state", "worker", "request_id")
+_COLUMN_TYPES = {
+    "task": "int64",
+    "attempts": "int64",
+    "cold": "bool",
+    "peak_bytes": "Int64",  # pandas' own integer, which knows missing values
+    **dict.fromkeys(("seconds", "cpu_s"), "float64"),
+    **dict.fromkeys(("state", "worker", "request_id"), "string"),
+}
 
 
-def frame(stats: Sequence[TaskStats]) -> DataFrame:
-    """One row a task, columns as in ``TaskStats``: times as ``datetime64[ns, UTC]``, durations in seconds."""
+def _data_frame(stats: Sequence[TaskStats]) -> DataFrame:
+    """Make a DataFrame of stats: times as ``datetime64[ns, UTC]``, durations in seconds."""
     try:
         import pandas
     except ImportError as error:
         raise PackageMissing(f"to_pandas() needs {error.name}: pip install pandas") from error
     table = pandas.DataFrame(stats, columns=list(TaskStats._fields))
     for name in _TIMES:
-        # Also where there is nothing to tell the type by: an empty job, or a column of None.
+        # Made a float first, since the type cannot be told from an empty column, or from one that is all
+        # None.
         seconds = table[name].astype("float64")
         table[name] = pandas.to_datetime(seconds, unit="s", utc=True).astype("datetime64[ns, UTC]")
-    types = {"task": "int64", "attempts": "int64", "cold": "bool"}
-    types["peak_bytes"] = "Int64"
-    types |= dict.fromkeys(_FLOATS, "float64") | dict.fromkeys(_TEXTS, "string")
-    return table.astype(types)
+    return table.astype(_COLUMN_TYPES)

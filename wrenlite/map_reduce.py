@@ -1,7 +1,7 @@
-"""``map_reduce``: the last task of a job takes the values of the others, one after the other.
+"""``map_reduce``: the last task of a job takes the values of the other tasks, one after the other.
 
-The values lie in the store, however small: what travels through the client is where they lie and their
-digests, and the worker that reduces fetches them while it goes on.
+The values are stored, however small they are. Only their places and digests pass through the client, and the
+worker that reduces fetches the values while it goes on.
 """
 
 from __future__ import annotations
@@ -20,46 +20,60 @@ from wrenlite.storage.results import fetch_all
 
 
 class MapThenReduce:
-    """The one function of such a job: its last task has ``MappedValues`` values for its item."""
+    """The function of a ``map_reduce`` job: the item of its last task is a ``MappedValues``."""
 
     def __init__(self, mapper: Callable[..., Any], reducer: Callable[[Iterator[Any]], Any]) -> None:
+        """Join two functions into one.
+
+        Args:
+            mapper: takes an item.
+            reducer: takes an iterator of all values.
+        """
         self.mapper = mapper
         self.reducer = reducer
         self.__qualname__ = f"{function_name(mapper)} → {function_name(reducer)}"
 
     def __call__(self, item: Any, *args: Any, **kwargs: Any) -> Any:
-        """One task: of an item, or the reduction."""
+        """Run one task: the mapper on an item, or the reduction."""
         if isinstance(item, MappedValues):
             return self.reducer(item.values(store_in_use(), current_table()))
         return self.mapper(item, *args, **kwargs)
 
-    def part(self, item: Any) -> Callable[..., Any]:
-        """The function that takes this item."""
+    def function_for(self, item: Any) -> Callable[..., Any]:
+        """Return the one of the two functions that takes this item."""
         return self.reducer if isinstance(item, MappedValues) else self.mapper
 
 
 class MappedValues:
-    """Where the values of a job's tasks lie, in the order of the tasks."""
+    """The places where the values of a job's tasks are stored, in the order of the tasks."""
 
     def __init__(self, places: Sequence[Stored]) -> None:
+        """Keep the places.
+
+        Args:
+            places: one for each task.
+        """
         self._places = places
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, ([tuple(place) for place in self._places],)
 
     def pack(self) -> Packed:
-        """This as an item."""
+        """Pickle this as the item of a task."""
         return Packed(pickle.dumps(self, 5))
 
     def values(self, store: Store, table: Sequence[object]) -> Iterator[Any]:
-        """The values, on a worker: fetched a little ahead, and let go of once they are handed out.
+        """Iterate over the values, on a worker. They are fetched a little ahead, and freed once handed out.
 
         Args:
-            store: where they lie.
-            table: the job's class table. Neither is looked up here: a reduction may use another thread.
+            store: where they are stored.
+            table: the class table of the job. Neither is looked up here: a reduction may use another thread.
 
-        Raises NotFound, IntegrityError, StoreError where one cannot be fetched, and RemoteError where it
-        cannot be unpickled.
+        Raises:
+            NotFound: a value has expired.
+            IntegrityError: a value was changed.
+            StoreError: a value cannot be fetched.
+            RemoteError: a value cannot be unpickled here.
         """
         for task, packed in enumerate(fetch_all(store, self._places, "task {}".format)):
             if isinstance(packed, WrenliteError):

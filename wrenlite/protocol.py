@@ -1,8 +1,7 @@
-"""What the two sides say to each other: plain immutable records, no behaviour.
+"""The records that client and workers exchange: plain and immutable, without behaviour.
 
-Records are named tuples rather than frozen dataclasses: one is made for every task, and a
-tuple is made in C (0.3 µs against 1.5 µs), travels as itself, and spares each worker the
-import of ``dataclasses`` (5 ms).
+Records are named tuples rather than frozen dataclasses: one is made for every task, and a tuple is made in C
+(0.3 µs against 1.5 µs), is sent as it is, and spares each worker the import of ``dataclasses`` (5 ms).
 """
 
 from __future__ import annotations
@@ -14,29 +13,29 @@ from typing import NamedTuple, Protocol, TypeAlias
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
 PROTOCOL = 4
-"""Raised whenever a record below changes its meaning; both sides must agree on it."""
+"""Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class Packed(NamedTuple):
-    """A pickled object: the stream, and the large buffers that travel beside it (pickle protocol 5)."""
+    """A pickled object: the stream, and the large buffers that are sent beside it (pickle protocol 5)."""
 
     data: bytes
     buffers: tuple[Buffer, ...] = ()
 
     @property
     def size(self) -> int:
-        """Bytes that travel."""
+        """Number of bytes that are sent."""
         return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
 
 
 NOTHING = Packed(b"")
-"""Stands where there is no pickled object: none was made, or it was let go of."""
+"""Stands where there is no pickled object, because none was made or it is not needed any more."""
 
 
 class Stored(NamedTuple):
-    """A blob in the store that a record refers to, in place of what would not fit into it."""
+    """A reference to a blob in the store, in place of an object that does not fit into a record."""
 
     key: str
     digest: str
@@ -46,7 +45,7 @@ class Stored(NamedTuple):
 
 
 class Style(IntEnum):
-    """How a task's item becomes arguments."""
+    """How the item of a task becomes the arguments of the function."""
 
     ITEM = 0
     """``fn(item, *args, **kwargs)``: map. A tuple is one argument."""
@@ -57,66 +56,72 @@ class Style(IntEnum):
 
 
 class Limits(NamedTuple):
-    """What a worker must keep to while it runs one request. None: no limit."""
+    """The limits of a worker while it runs one request. None: no limit."""
 
     stop_after_s: float | None = None
-    """Seconds past which no further task of the batch starts; they come back as not started."""
+    """Seconds after which no further task of the batch starts. Those left are reported as not started."""
     task_timeout_s: float | None = None
-    """Seconds one task may take; whoever holds the worker kills it then."""
+    """Seconds that one task may take. After them the worker is killed."""
     reply_bytes: int | None = None
-    """Bytes of the whole reply: values that do not fit into what is left of them go into the store."""
+    """Size of the whole reply. A value that does not fit into the rest of it goes into the store."""
     persist_after_s: float | None = None
-    """A batch that ran longer leaves its reply in the store too, where a client that lost it looks."""
+    """Seconds after which a batch also leaves its reply in the store, for a client that lost it."""
     store_values: bool = False
-    """Values go into the store, however small: another task is to take them."""
+    """Whether all values go into the store, however small: another task will take them."""
 
 
 class Request(NamedTuple):
     """One batch of tasks for one worker."""
 
     job: str
+    """Id of the job."""
     invocation: str
+    """Id of this request."""
     code: str
-    """SHA-256 of the pickled function, which is at ``code_key(code)`` in the store."""
+    """SHA-256 of the pickled function, which is stored at ``code_key(code)``."""
     modules: str | None
-    """SHA-256 of the zip of the user's local modules, at ``code_key(modules)``; None where there are none."""
+    """SHA-256 of the zip of the user's local modules, stored at ``code_key(modules)``; None: no zip."""
     tasks: Sequence[int]
-    """Their numbers in the job."""
+    """Numbers of the tasks in the job."""
     items: Sequence[Packed]
+    """The item of each task, in the same order."""
     env: Mapping[str, str]
+    """Environment variables of the tasks."""
     limits: Limits
     args: Stored | None = None
-    """Where the items are, in order, in place of ``items``: they do not fit into a request."""
+    """Where the items are stored, in order, if they do not fit into a request. Then ``items`` is empty."""
     secret: bytes = b""
-    """Key of the HMAC over a reply that is left in the store; each job has its own."""
+    """Key of the HMAC over a reply that is left in the store. Each job has its own."""
     expected_s: float | None = None
-    """Seconds that the batch is expected to take, where that is known."""
+    """Seconds that the batch is expected to take; None: unknown."""
 
 
 class Outcome(NamedTuple):
-    """What became of one task that ran to its end."""
+    """How one task ended: with a value or with an exception."""
 
     task: int
+    """Number of the task in its job."""
     ok: bool
+    """Whether it has a value."""
     packed: Packed | Stored
-    """The value, or (``ok`` false) a ``traces.RemoteFailure``."""
+    """The value, or, where ``ok`` is false, a ``serialize.exceptions.RemoteFailure``."""
     started: float
     """Seconds since the epoch, by the worker's clock."""
     seconds: float
-    """Wall time of the task, unpickling of the item and pickling of the value included."""
+    """Wall time of the task, including unpickling the item and pickling the value."""
     cpu_s: float
     """Processor time of the thread that ran it."""
     output: str
-    """What the task wrote to stdout and stderr, bounded."""
+    """What the task wrote to stdout and stderr, limited in length."""
 
     @classmethod
     def failed(cls, task: int, packed: Packed = NOTHING, *, started: float = 0.0) -> Outcome:
-        """The outcome of a task that failed without having run to its end.
+        """Make the outcome of a task that failed without having run to its end.
 
         Args:
             task: number of the task in its job.
             packed: the failure. ``NOTHING`` where no worker reported one: then the job knows the error.
-            started: seconds since the epoch; 0 where the task never started.
+            started: seconds since the epoch; 0: the task never started.
         """
         return cls(task, False, packed, started, 0.0, 0.0, "")
 
@@ -126,59 +131,59 @@ CANCELLED = Outcome.failed(-1)
 
 
 class Usage(NamedTuple):
-    """What one request took: the base of pacing and of cost."""
+    """What one request used. Batch sizes and costs are derived from it."""
 
     busy_s: float = 0.0
-    """Seconds between the start of the first task and the end of the last."""
+    """Seconds between the start of the first task and the end of the last one."""
     peak_bytes: int = 0
-    """The most memory the worker ever held; 0 where it cannot be told."""
+    """The most memory that the worker ever held; 0: unknown."""
     worker: str = ""
-    """Which worker ran it: its process id, or its Lambda log stream."""
+    """The worker that ran it: its process id, or its Lambda log stream."""
     cold: bool = False
-    """The worker was started for this request."""
+    """Whether the worker was started for this request."""
     requests: int = 0
-    """Requests that are paid for: invocations, thrown away ones included."""
+    """Requests that are paid for: invocations, including those whose results were lost."""
     gb_s: float = 0.0
-    """Billed memory times time, in GiB-seconds."""
+    """Billed memory times billed time, in GiB-seconds."""
     request_id: str | None = None
-    """Lambda's, by which its log and its support find it."""
+    """Lambda's id of the request, by which it is found in Lambda's log."""
 
 
 class Died(NamedTuple):
     """The worker ended before the batch did. The one task that was running loses an attempt.
 
-    Where nobody can say which one that was (more than one has no outcome and may have started), each of them
-    runs again alone, free of charge.
+    If nobody can tell which task that was, because several have no outcome and may have started, each of them
+    runs again alone, without losing an attempt.
     """
 
     error: TaskError
 
 
 class Refused(NamedTuple):
-    """Nothing can run there: fails the job, not its tasks one by one."""
+    """Nothing can run there: the whole job fails, not its tasks one by one."""
 
     error: BackendError | StoreError
 
 
 class Throttled(NamedTuple):
-    """It did not run, and may later: no attempt is used up."""
+    """The request did not run, and may run later. No attempt is used up."""
 
     error: BackendError
-    """What to say, should it never run."""
+    """The error of the tasks if it never runs."""
     concurrency: bool = False
-    """Too many ran at once: fewer would have been taken. Otherwise time is what helps."""
+    """Whether too many requests ran at once: fewer would have been taken. Otherwise only time helps."""
     patient: bool = True
-    """It may well last: never give up. Otherwise so many in a row fail the jobs."""
+    """Whether to wait without limit. Otherwise the jobs fail once it has lasted for ``outage_s``."""
 
 
 class Missing(NamedTuple):
-    """The code or the items are not in the store any more: put there again, the tasks can run."""
+    """The code or the items are gone from the store. Once they are put there again, the tasks can run."""
 
     key: str
 
 
 class Lost(NamedTuple):
-    """The connection broke: nobody knows whether it ran."""
+    """The connection broke: nobody knows whether the request ran."""
 
     error: ConnectionLost
 
@@ -187,43 +192,46 @@ Cause: TypeAlias = Died | Refused | Throttled | Missing | Lost
 
 
 class Ended(NamedTuple):
-    """The last word on a request, exactly one a request."""
+    """The end of a request. There is exactly one for each request."""
 
     cause: Cause | None
+    """Why it ended early; None: it did not."""
     usage: Usage
     not_started: Sequence[int]
-    """Tasks that certainly did not start: they run again elsewhere, free of charge."""
+    """Tasks that certainly did not start. They run again elsewhere, without losing an attempt."""
 
 
 class TaskStats(NamedTuple):
-    """When and where one task ran. Times are seconds since the epoch; None for what has not happened."""
+    """When and where one task ran. Times are seconds since the epoch; None: not happened, or unknown."""
 
     task: int
     state: str
-    """One of queued, dispatched, done, failed and cancelled."""
+    """The state of the task: queued, dispatched, done, failed or cancelled."""
     attempts: int
-    """Runs that used up an attempt, the last one included."""
+    """Runs that used up an attempt, including the last one."""
     queued: float
     dispatched: float | None
     """When its batch was handed out."""
     started: float | None
-    """When it really began, by the worker's clock."""
+    """When it began to run, by the worker's clock."""
     seconds: float | None
     """Wall time on the worker."""
     cpu_s: float | None
+    """Processor time of the thread that ran it."""
     finished: float | None
     """When its outcome reached the client."""
     worker: str | None
+    """The worker that ran it: its process id, or its Lambda log stream."""
     cold: bool
-    """Its worker was started for its batch."""
+    """Whether its worker was started for its batch."""
     request_id: str | None = None
-    """Lambda's, of the invocation that its batch was."""
+    """Lambda's id of the request that its batch travelled in."""
     peak_bytes: int | None = None
-    """The most memory that its worker ever held, as of the end of its batch."""
+    """The most memory that its worker ever held, up to the end of its batch."""
 
 
 class Hints(NamedTuple):
-    """A backend's own words for messages: how a user gets more of what ran out. Travels to the workers."""
+    """A backend's own words for messages: what a user can do about a limit. They are sent to the workers."""
 
     memory: str = "memory_limit= gives a worker more, and fewer workers= leave each of them more"
     """How to get more memory."""
@@ -234,41 +242,49 @@ class Hints(NamedTuple):
 
 
 HINTS = Hints()
-"""Those of this machine."""
+"""The words for local workers."""
 
 
 class Emit(Protocol):
-    """Where an invoker reports to. Callable from any thread."""
+    """Takes an invoker's reports about one request. Any thread may call it."""
 
     def __call__(self, outcomes: Sequence[Outcome], ended: Ended | None = None) -> None:
-        """Report outcomes as they come, in the order of the request, and with the last call how it ended."""
+        """Report outcomes as they come, in the order of the request; the last call says how it ended."""
 
 
 def code_key(digest: str) -> str:
-    """Where the blob with this SHA-256 (hexadecimal) lies: pickled functions and zips of modules."""
+    """Return the key of a pickled function or a zip of modules.
+
+    Args:
+        digest: its SHA-256, hexadecimal.
+    """
     return f"code/{digest}"
 
 
 def args_key(job: str, invocation: str) -> str:
-    """Where the items of an invocation lie that do not fit into it."""
+    """Return the key of the items of an invocation that do not fit into it."""
     return f"args/{job}/{invocation}"
 
 
 def result_key(job: str, invocation: str, task: int) -> str:
-    """Where the value of a task lies that did not fit into the reply, or that another task takes."""
+    """Return the key of a task's value that does not fit into the reply, or that another task takes."""
     return f"results/{job}/{invocation}/{task}"
 
 
 def values_prefix(job: str) -> str:
-    """What the keys of all values of a job begin with."""
+    """Return what the keys of all values of a job begin with."""
     return f"results/{job}/"
 
 
 def reply_key(job: str, invocation: str) -> str:
-    """Where the whole reply of an invocation lies that took long."""
+    """Return the key of the whole reply of an invocation that took long."""
     return f"results/{job}/{invocation}/reply"
 
 
 def ref_key(digest: str) -> str:
-    """Where an object lies that was put there to be referred to."""
+    """Return the key of an object that was uploaded to be referred to.
+
+    Args:
+        digest: SHA-256 of its blob, hexadecimal.
+    """
     return f"refs/{digest}"

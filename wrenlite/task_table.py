@@ -1,4 +1,9 @@
-"""What became of each task of a job: plain lists behind one lock, with the conditions to wait on."""
+"""The state of each task of a job: the only place that records that a task has ended, and how.
+
+The scheduler writes to it, from one thread. Everybody else reads it: the job for values and stats, its
+futures, the scheduler's own queue, and whatever draws the job. One lock guards the writing, with the
+conditions that waiting threads wait for.
+"""
 
 from __future__ import annotations
 
@@ -11,104 +16,130 @@ from wrenlite.futures import Snapshot, wait_for
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats, Usage
 
 STATES = ("queued", "done", "dispatched", "cancelled", "failed")
-"""Of a task, by its mark: of several tasks in one spot of a picture the highest is the one to show."""
+"""The states of a task. Where one spot of a picture stands for several tasks, it shows the last of these."""
 _QUEUED, _DONE, _DISPATCHED, _CANCELLED, _FAILED = range(5)
 
 
 class TaskTable:
-    """The record of a job's tasks. A task's outcome is written once; later ones are dropped."""
+    """The record of a job's tasks. The outcome of a task is written once; later ones are dropped."""
 
     def __init__(self, total: int) -> None:
+        """Make the table of a new job.
+
+        Args:
+            total: number of tasks. All of them are queued.
+        """
         self.total = total
         self.outcomes: list[Outcome | None] = [None] * total
+        """The outcome of each task that has ended, by task number."""
         self.finished: list[int] = []
-        """Tasks in the order in which they ended."""
+        """Task numbers in the order in which the tasks ended."""
         self.failed: list[int] = []
-        """Of these, in the same order, those that failed or were cancelled."""
+        """Those of ``finished`` that failed or were cancelled, in the same order."""
+        self.same_error_as: dict[int, int] = {}
+        """Maps a task that could not run, because another task failed, to that other task."""
         self.marks = bytearray(total)
-        """The state of each task: its place in ``STATES``."""
+        """The state of each task, as its index in ``STATES``."""
         self.attempts = array("I", bytes(4 * total))
+        """Runs of each task that used up an attempt."""
         self.lock = threading.RLock()
-        self._queued_at = self._ended_at = time.time()
-        self._dispatched = array("d", bytes(8 * total))
-        self._received = array("d", bytes(8 * total))
-        self._usages: list[Usage | None] = [None] * total
         self.running = 0
-        """Batches that are handed out: each runs one of its tasks."""
+        """Batches that have been handed out and have not ended: each of them runs one of its tasks."""
         self.requests = 0
         """Requests that are paid for."""
         self.gb_s = 0.0
         """GiB-seconds that are billed."""
-        self._one_more = threading.Condition(self.lock)
-        self._all_or_failure = threading.Condition(self.lock)
+        self._queued_at = self._ended_at = time.time()
+        self._dispatched = array("d", bytes(8 * total))
+        self._received = array("d", bytes(8 * total))
+        self._usages: list[Usage | None] = [None] * total
+        self._any_ended = threading.Condition(self.lock)
+        self._all_ended_or_one_failed = threading.Condition(self.lock)
 
     @property
     def over(self) -> bool:
         """Whether every task has ended."""
         return len(self.finished) == self.total
 
+    @property
+    def unfinished(self) -> int:
+        """Number of tasks that have not ended."""
+        return self.total - len(self.finished)
+
+    def has_ended(self, index: int) -> bool:
+        """Whether this task has its outcome."""
+        return self.outcomes[index] is not None
+
     def state(self, index: int) -> str:
-        """One of queued, dispatched, done, failed and cancelled."""
+        """The state of a task: queued, dispatched, done, failed or cancelled."""
         return STATES[self.marks[index]]
 
-    def wait_until(self, come: Callable[[], bool], timeout: float | None, *, each: bool) -> bool:
-        """Wait for something to come true of this ledger; False after so many seconds.
+    def wait_until(self, is_reached: Callable[[], bool], timeout: float | None, *, each: bool) -> bool:
+        """Wait until a condition on this table is true.
 
         Args:
-            come: what is waited for.
-            timeout: seconds.
-            each: any task's end may bring it; otherwise the first failure or the end of all.
+            is_reached: the condition.
+            timeout: seconds to wait at most; None: without limit.
+            each: the end of any task may make it true. Otherwise only the first failure or the end of all
+                does.
+
+        Returns:
+            Whether it became true in time.
         """
-        return come() or wait_for(self._one_more if each else self._all_or_failure, come, timeout)
+        changed = self._any_ended if each else self._all_ended_or_one_failed
+        return is_reached() or wait_for(changed, is_reached, timeout)
 
-    def hand_out(self, indexes: Iterable[int], now: float) -> None:
-        """These tasks are in a batch that is handed out; ``now`` 0: they are queued again."""
+    # For the scheduler
+
+    def mark_dispatched(self, indexes: Iterable[int], now: float) -> None:
+        """Record that a batch of these tasks was handed out.
+
+        Args:
+            indexes: the tasks of the batch.
+            now: seconds since the epoch.
+        """
         with self.lock:
-            self.running += bool(now)
-            for index in indexes:
-                if self.outcomes[index] is None:
-                    self.marks[index] = _DISPATCHED if now else _QUEUED
-                self._dispatched[index] = now
+            self.running += 1
+            self._mark(indexes, _DISPATCHED, now)
 
-    def lose_attempt(self, index: int) -> int:
-        """A run of this task counts; returns how many did."""
+    def mark_queued(self, indexes: Iterable[int]) -> None:
+        """Record that these tasks wait again."""
+        with self.lock:
+            self._mark(indexes, _QUEUED, 0.0)
+
+    def count_attempt(self, index: int) -> int:
+        """Count a run of this task as an attempt, and return how many it has had."""
         self.attempts[index] += 1
         return self.attempts[index]
 
-    def used(self, indexes: Iterable[int], usage: Usage) -> None:
-        """The batch of these tasks has ended, and took this."""
+    def end_batch(self, indexes: Iterable[int], usage: Usage) -> None:
+        """Record that a batch of these tasks has ended, and what it used."""
         self.running -= 1
         self.requests += usage.requests
         self.gb_s += usage.gb_s
         for index in indexes:
             self._usages[index] = usage
 
-    def settle(self, outcomes: Iterable[Outcome]) -> list[int]:
-        """Write outcomes down; returns the tasks that had none before."""
-        with self.lock:
-            fresh = [outcome for outcome in outcomes if self.outcomes[outcome.task] is None]
-            return self._record([outcome.task for outcome in fresh], fresh)
+    def end(self, outcomes: Sequence[Outcome]) -> None:
+        """Record the outcomes of tasks that have not ended before."""
+        self._record([outcome.task for outcome in outcomes], outcomes)
 
-    def cancel(self, indexes: Iterable[int]) -> list[int]:
-        """Cancel those of these tasks that have not ended, and return them."""
-        with self.lock:
-            fresh = [index for index in indexes if self.outcomes[index] is None]
-            return self._record(fresh, [CANCELLED] * len(fresh))
+    def cancel(self, indexes: Sequence[int]) -> None:
+        """Record that these tasks, which have not ended before, are cancelled."""
+        self._record(indexes, [CANCELLED] * len(indexes))
 
-    def end_like(self, index: int, other: int) -> list[int]:
-        """Give a task that cannot run the outcome of another one; returns it, unless it had one before.
+    def end_like(self, index: int, other: int) -> None:
+        """End a task that cannot run because another one failed or was cancelled: it ends in the same way."""
+        self.same_error_as[index] = other
+        outcome = CANCELLED if self.outcomes[other] is CANCELLED else Outcome.failed(index)
+        self._record([index], [outcome])
 
-        The outcome says whose it is: its ``task`` is the other one.
-        """
-        with self.lock:
-            outcome = self.outcomes[other]
-            assert outcome is not None
-            return self._record([index], [outcome]) if self.outcomes[index] is None else []
+    # For readers
 
     def stats(self, index: int) -> TaskStats:
         """When and where a task ran."""
         outcome, usage = self.outcomes[index], self._usages[index]
-        ran = outcome if outcome is not None and outcome.started and outcome.task == index else None
+        ran = outcome if outcome is not None and outcome.started else None
         return TaskStats(
             task=index,
             state=self.state(index),
@@ -125,20 +156,26 @@ class TaskTable:
             peak_bytes=(usage.peak_bytes or None) if usage else None,
         )
 
-    def run(self, index: int, process: int | None = None) -> str:
-        """Which run of a task this was and where, for messages.
+    def describe_run(self, index: int, process: int | None = None) -> str:
+        """Describe the last run of a task for a message: its attempt, its worker, its request.
 
         Args:
             index: the task.
-            process: in which it ran; how its batch ended may not have been heard yet.
+            process: id of the process in which it ran. It is used where the end of its batch, which names the
+                worker, has not been reported yet.
         """
         stats = self.stats(index)
-        places = {"worker": stats.worker or process, "Lambda's request": stats.request_id}
+        places = {"worker": stats.worker or process, "request": stats.request_id}
         known = [f"{what} {place}" for what, place in places.items() if place]
         return ", ".join((f"attempt {stats.attempts}", *known))
 
     def snapshot(self, name: str, backend: str) -> Snapshot:
-        """How far the job of that name on that backend is."""
+        """Count the tasks in each state.
+
+        Args:
+            name: name of the job.
+            backend: name of what it runs on.
+        """
         with self.lock:
             return Snapshot(
                 name=name,
@@ -153,20 +190,26 @@ class TaskTable:
                 seconds=(self._ended_at if self.over else time.time()) - self._queued_at,
             )
 
-    def _record(self, indexes: list[int], outcomes: Sequence[Outcome]) -> list[int]:
+    def _mark(self, indexes: Iterable[int], mark: int, now: float) -> None:
+        for index in indexes:
+            if self.outcomes[index] is None:
+                self.marks[index] = mark
+            self._dispatched[index] = now
+
+    def _record(self, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         now = time.time()
-        for index, outcome in zip(indexes, outcomes, strict=True):
-            self.outcomes[index] = outcome
-            self._received[index] = now
-            if outcome.ok:
-                self.marks[index] = _DONE
-            else:
-                self.marks[index] = _CANCELLED if outcome is CANCELLED else _FAILED
-                self.failed.append(index)
-        self.finished.extend(indexes)
-        self._ended_at = now
-        if indexes:
-            self._one_more.notify_all()
-            if self.failed or self.over:
-                self._all_or_failure.notify_all()
-        return indexes
+        with self.lock:
+            for index, outcome in zip(indexes, outcomes, strict=True):
+                self.outcomes[index] = outcome
+                self._received[index] = now
+                if outcome.ok:
+                    self.marks[index] = _DONE
+                else:
+                    self.marks[index] = _CANCELLED if outcome is CANCELLED else _FAILED
+                    self.failed.append(index)
+            self.finished.extend(indexes)
+            self._ended_at = now
+            if indexes:
+                self._any_ended.notify_all()
+                if self.failed or self.over:
+                    self._all_ended_or_one_failed.notify_all()

@@ -39,7 +39,7 @@ def test_it_changes_while_the_job_runs_and_stays_when_it_is_over(notebook, kerne
     opened.start(1)
     live = panel(opened, 1)
     expect(live).to_contain_text(
-        re.compile(r"map work × 500 on 2 local workers · running · .* left · peak 2 at once")
+        re.compile(r"map work × 500 on 2 local workers · running · .* left · peak concurrency 2")
     )
     expect(live).to_contain_text("ValueError")
     before = live.inner_text()

@@ -1,4 +1,4 @@
-"""``as_concurrent()``: CPython's own tests for ``concurrent.futures``, where Python was built with them."""
+"""``as_concurrent()`` with CPython's own tests for ``concurrent.futures``, where they are installed."""
 
 import concurrent.futures
 import importlib.util
@@ -24,17 +24,17 @@ else:
 
 
 class Mixin:
-    """What CPython's mixins expect of a test case."""
+    """The attributes that CPython's mixins need in a test case."""
 
     worker_count = 5
 
     def setUp(self):
-        self.below = wrenlite.Executor.local(self.worker_count, progress=False)
-        self.executor = self.below.as_concurrent()
+        self.wrenlite_executor = wrenlite.Executor.local(self.worker_count, progress=False)
+        self.executor = self.wrenlite_executor.as_concurrent()
 
     def tearDown(self):
         self.executor.shutdown()
-        self.below.shutdown()
+        self.wrenlite_executor.shutdown()
 
 
 needs_tests = pytest.mark.skipif(not HAS_TESTS, reason="this Python was installed without CPython's tests")
@@ -42,7 +42,7 @@ needs_tests = pytest.mark.skipif(not HAS_TESTS, reason="this Python was installe
 
 @needs_tests
 class TestExecutor(Mixin, ExecutorTest, unittest.TestCase):
-    test_max_workers_negative = None  # how many workers, the executor below says
+    test_max_workers_negative = None  # the wrenlite executor has the workers
 
 
 @needs_tests
@@ -57,9 +57,9 @@ class TestAsCompleted(Mixin, AsCompletedTests, unittest.TestCase):
 
 @needs_tests
 class TestShutdown(Mixin, ExecutorShutdownTest, unittest.TestCase):
-    # These write programs that import the executor from concurrent.futures by name.
+    # These tests run programs that import the executor from concurrent.futures by its name.
     test_interpreter_shutdown = test_submit_after_interpreter_shutdown = None
-    # These make executors by their type.
+    # These tests call the type of the executor, which has other arguments.
     test_cancel_futures = test_hang_gh83386 = test_hang_gh94440 = None
 
 
@@ -68,7 +68,7 @@ def standard(pool):
     return pool.as_concurrent()
 
 
-def test_it_is_an_executor_that_ends_alone(pool, standard):
+def test_its_shutdown_leaves_the_wrenlite_executor_open(pool, standard):
     assert isinstance(standard, concurrent.futures.Executor)
     with standard:
         assert standard.submit(pow, 2, 5).result() == 32
@@ -80,7 +80,7 @@ def test_it_is_an_executor_that_ends_alone(pool, standard):
     assert pool.submit(abs, -1).result() == 1
 
 
-def test_map_raises_what_failed_and_times_out(standard):
+def test_map_raises_the_exception_of_a_task_and_times_out(standard):
     values = standard.map(divmod, [5, 1, 7], [2, 0, 2])
     assert next(values) == (2, 1)
     with pytest.raises(ZeroDivisionError):
@@ -89,7 +89,7 @@ def test_map_raises_what_failed_and_times_out(standard):
         list(standard.map(time.sleep, [0, 600], timeout=0.2))
 
 
-def test_shutdown_cancels_what_no_worker_has(standard, tmp_path):
+def test_shutdown_cancels_tasks_that_were_not_sent_to_a_worker(standard, tmp_path):
     def wait_for_flag(folder):
         import os
         import time

@@ -442,6 +442,7 @@ def test_settled_futures_do_not_keep_their_jobs(executor):
         assert future.result() == 9
         gone = weakref.ref(future.job)
         del future
+        executor.submit(square, 4).result()  # whatever the thread that schedules still held is gone with it
         assert gone() is None
     finally:
         gc.enable()

@@ -1,4 +1,4 @@
-"""A batch of fractals on every backend: pictures in the store, the collage from the reduction."""
+"""A batch of fractals on every backend: workers store the pictures, and a reduction makes the collage."""
 
 import io
 import os
@@ -22,17 +22,17 @@ FRACTALS = [
 FILES = ["fractals/dragon_64.png", "fractals/moore_48.png", "fractals/dragon_64-2.png", "fractals/box_32.png"]
 
 
-def test_the_names_come_in_order_and_the_collage_holds_all(executor):
+def test_the_file_names_are_in_order_and_the_collage_has_all_pictures(executor):
     future = draw_batch(executor, FRACTALS)
     batch = future.result(timeout=60)
     assert batch.files == FILES
     sheet = np.asarray(Image.open(io.BytesIO(batch.collage)))
     assert sheet.shape[0] > 64
-    assert sheet.std() > 10, "not a bare sheet"
+    assert sheet.std() > 10, "the sheet is empty"
     assert [drawn.png for drawn in future.job.results()[:-1]] == [draw(fractal) for fractal in FRACTALS]
 
 
-def test_the_workers_leave_the_pictures_where_they_are_told_to(bed, executor):
+def test_the_workers_write_the_pictures_to_the_store_that_is_given(bed, executor):
     Session().create_client("s3").create_bucket(Bucket=f"pictures-{os.getpid()}")
     outputs = wrenlite.open_store(f"s3://pictures-{os.getpid()}/of/mine")
     batch = draw_batch(executor, FRACTALS, outputs).result(timeout=60)
@@ -41,7 +41,7 @@ def test_the_workers_leave_the_pictures_where_they_are_told_to(bed, executor):
     assert outputs.get(FILES[1]) == draw(FRACTALS[1])
 
 
-def test_what_no_worker_could_hold_is_refused_with_the_estimate():
+def test_a_fractal_that_needs_more_memory_than_a_worker_has_is_refused_with_the_estimate():
     with wrenlite.Executor.local(1, memory_limit="300MB", progress=False) as executor:
         draw_batch(executor, FRACTALS).result(timeout=60)
         with pytest.raises(

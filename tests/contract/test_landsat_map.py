@@ -1,4 +1,4 @@
-"""NDVI of scenes in a bucket, by tasks on every backend: the same numbers."""
+"""Tasks on every backend compute the same NDVI from scenes in a bucket."""
 
 from functools import partial
 
@@ -14,25 +14,27 @@ from wrenlite.gallery.synthetic.places import PLACES
 
 @pytest.fixture
 def scenes(bed, landsat_archive):
-    """A clear scene on disk, and the same in a bucket."""
-    clear = min(catalog.stored(str(landsat_archive)), key=lambda scene: scene.cloud)
-    folder = landsat_archive / clear.product.key
+    """The clearest scene on disk, and the same scene in a bucket."""
+    clearest = min(catalog.stored(str(landsat_archive)), key=lambda scene: scene.cloud)
+    folder = landsat_archive / clearest.product.key
     client = Session().create_client("s3")
     client.create_bucket(Bucket="landsat")
     for file in folder.iterdir():
-        client.put_object(Bucket="landsat", Key=f"{clear.product.key}/{file.name}", Body=file.read_bytes())
-    return clear, *catalog.known("s3://landsat", [clear.product.id])
+        client.put_object(Bucket="landsat", Key=f"{clearest.product.key}/{file.name}", Body=file.read_bytes())
+    return clearest, *catalog.by_ids("s3://landsat", [clearest.product.id])
 
 
-def test_tiles_and_points_are_those_that_are_read_here(scenes, executor):
-    here, there = scenes
-    place = next(each for each in PLACES.values() if each.path == int(here.product.path))
-    pieces = windows(tasks.grid_of(here), 256)
-    laid = mosaic(executor.map(partial(tasks.ndvi_tile, there), pieces).results(timeout=60))
-    assert len(pieces) == 4
+def test_tiles_and_points_are_the_same_as_in_this_process(scenes, executor):
+    on_disk, in_bucket = scenes
+    place = next(each for each in PLACES.values() if each.path == int(on_disk.product.path))
+    tiles = windows(tasks.grid_of(on_disk), 256)
+    joined = mosaic(executor.map(partial(tasks.ndvi_tile, in_bucket), tiles).results(timeout=60))
+    assert len(tiles) == 4
     np.testing.assert_array_equal(
-        laid.values, mosaic([tasks.ndvi_tile(here, piece) for piece in pieces]).values
+        joined.values, mosaic([tasks.ndvi_tile(on_disk, window) for window in tiles]).values
     )
-    (point,) = executor.map(tasks.ndvi_point, [there], args=(place.lon, place.lat)).results(timeout=60)
-    assert point.value == tasks.ndvi_point(here, place.lon, place.lat).value
-    assert point.value == pytest.approx(place.truth(here.date), abs=0.05)  # haze and the sensor's noise
+    (point,) = executor.map(tasks.ndvi_point, [in_bucket], args=(place.lon, place.lat)).results(timeout=60)
+    assert point.value == tasks.ndvi_point(on_disk, place.lon, place.lat).value
+    assert point.value == pytest.approx(
+        place.truth(on_disk.date), abs=0.05
+    )  # haze and the sensor's noise change it

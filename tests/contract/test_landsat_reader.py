@@ -1,4 +1,4 @@
-"""Reading scenes is the same from a folder and from S3, on a pretended server and on a real one."""
+"""Scenes are read in the same way from a folder and from S3, on a simulated server and on a real one."""
 
 import dataclasses
 import http.server
@@ -26,6 +26,7 @@ from wrenlite.errors import (
     StoreError,
 )
 from wrenlite.gallery.landsat import catalog, tasks
+from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Product, Scene
 from wrenlite.gallery.ndvi.bands import Band
 from wrenlite.gallery.ndvi.grid import (
@@ -47,11 +48,11 @@ def small(tmp_path_factory):
     few = [archive.Pass("napa", day) for day in NAPA.dates[14:17]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive, "passes", lambda: few)
-        return archive.archive(folder)
+        return archive.ensure_archive(folder)
 
 
 def upload(folder):
-    """A bucket with all that is in a folder."""
+    """Make a bucket with all files of a folder, and return its address."""
     client = Session().create_client("s3")
     bucket = f"landsat-{uuid.uuid4().hex}"
     client.create_bucket(Bucket=bucket)
@@ -63,7 +64,7 @@ def upload(folder):
 
 @pytest.fixture(params=["local", "moto", "radosgw"])
 def place(request, monkeypatch):
-    """What puts a folder where it is to be read from, and gives its address."""
+    """A function that puts a folder into the kind of store that is tested, and returns its address."""
     if request.param == "local":
         return str
     if request.param == "moto":
@@ -74,13 +75,13 @@ def place(request, monkeypatch):
     return upload
 
 
-def same(ours, theirs):
-    """Whether two tasks gave the same, but for the time they took."""
+def check_same(ours, theirs):
+    """Check that two tasks returned the same, except for their timing."""
     for name in ("values", "grid", "masked", "fill", "cloud", "product"):
         assert np.array_equal(getattr(ours, name), getattr(theirs, name), equal_nan=name == "values"), name
 
 
-def test_every_task_reads_the_same_everywhere(place, small):
+def test_every_task_reads_the_same_from_every_store(place, small):
     root = place(small)
     here, there = catalog.stored(str(small)), catalog.stored(root)
     assert [scene.product for scene in there] == [scene.product for scene in here]
@@ -88,22 +89,24 @@ def test_every_task_reads_the_same_everywhere(place, small):
         assert ours.red.startswith(root)
         point = tasks.ndvi_point(ours, NAPA.lon, NAPA.lat)
         assert np.array_equal(point.value, tasks.ndvi_point(theirs, NAPA.lon, NAPA.lat).value, equal_nan=True)
-        same(tasks.ndvi_tile(ours, Window(0, 0, 256, 200)), tasks.ndvi_tile(theirs, Window(0, 0, 256, 200)))
+        check_same(
+            tasks.ndvi_tile(ours, Window(0, 0, 256, 200)), tasks.ndvi_tile(theirs, Window(0, 0, 256, 200))
+        )
     box = (NAPA.lon - 0.08, NAPA.lat - 0.02, NAPA.lon + 0.01, NAPA.lat + 0.05)
     area = tasks.ndvi_area(there[0], box, 100)
-    same(area, tasks.ndvi_area(here[0], box, 100))
+    check_same(area, tasks.ndvi_area(here[0], box, 100))
     assert area.timing.open_s > 0
     assert area.timing.read_s > 0
 
 
-def test_real_pixels_read_the_same_everywhere(place):
+def test_real_pixels_are_the_same_from_every_store(place):
     pixels = real_pixels()
     root = place(pixels)
     for product, window in ((BRUMADINHO[0], Window(0, 0, 400, 300)), (COLOMBIA, Window(0, 0, 512, 512))):
-        known = Product.parse(product)
+        parsed = Product.parse(product)
         quality = product == COLOMBIA
-        ours, theirs = (Scene.at(str(base), known, quality=quality) for base in (root, pixels))
-        same(tasks.ndvi_tile(ours, window), tasks.ndvi_tile(theirs, window))
+        ours, theirs = (Scene.at(str(base), parsed, quality=quality) for base in (root, pixels))
+        check_same(tasks.ndvi_tile(ours, window), tasks.ndvi_tile(theirs, window))
 
 
 def test_a_missing_band_and_its_scene_are_named(place, small):
@@ -111,19 +114,19 @@ def test_a_missing_band_and_its_scene_are_named(place, small):
     other = Scene.at(
         scene.red.partition("/collection02")[0], scene.product.id.replace("2021", "2020"), quality=False
     )
-    with pytest.raises(NotFound, match=f"no band (red|nir) of {other.product.id} at"):
+    with pytest.raises(NotFound, match=f"there is no band (red|nir) of {other.product.id} at"):
         tasks.ndvi_point(other, NAPA.lon, NAPA.lat)
     with pytest.raises(NotFound):
         GdalReader().fetch(other.mtl)
 
 
-def test_digits_of_a_product_are_no_status(tmp_path):
+def test_digits_in_an_id_are_not_read_as_a_status(tmp_path):
     product = "LC08_L2SP_140040_20140403_20200404_02_T1"
     with pytest.raises(NotFound, match=f"no band red of {product}"):
         tasks.ndvi_point(Scene.at(str(tmp_path / "403"), product), 0.0, 0.0)
 
 
-def test_a_point_outside(place, small):
+def test_a_point_outside_is_an_error(place, small):
     with pytest.raises(OutsideScene, match=r"LC08_L2SP_045033"):
         tasks.ndvi_point(catalog.stored(place(small))[0], 0.0, 51.5)
 
@@ -143,30 +146,30 @@ def test_tasks_map_on_workers(place, small):
     assert np.array_equal([point.value for point in found], expected, equal_nan=True)
 
 
-def test_the_archive_itself_can_be_mapped(tmp_path, monkeypatch):
+def test_the_archive_can_be_generated_by_a_map(tmp_path, monkeypatch):
     import wrenlite
 
     few = [archive.Pass("napa", day, side=64) for day in NAPA.dates[:3]]
     monkeypatch.setattr(archive, "passes", lambda: few)
     with wrenlite.Executor.local(2, progress=False) as executor:
-        made = archive.archive(
+        made = archive.ensure_archive(
             tmp_path / "mapped",
-            run=lambda pairs: executor.map(lambda pair: archive.write(*pair), pairs).results(),
+            run=lambda pairs: executor.map(lambda pair: archive.write_scene(*pair), pairs).results(),
         )
     assert len(catalog.stored(str(made))) == 3
 
 
-def test_requests_of_a_point_and_no_listing(bed, small):
+def test_a_point_takes_few_requests_and_no_listing(bed, small):
     scene = catalog.stored(upload(small))[0]
     tasks.ndvi_point(scene, NAPA.lon, NAPA.lat)
     bed.reset()
     tasks.ndvi_point(scene, NAPA.lon, NAPA.lat)
     counts = bed.counts()
     assert set(counts) == {"GetObject"}  # a listing would be "GetBucketDelimiter…prefix"
-    assert counts["GetObject"] <= 8  # header and one block, of four bands
+    assert counts["GetObject"] <= 8  # the header and one block of four bands
 
 
-def test_a_refusal_says_who_pays_and_is_forgotten(bed, small):
+def test_a_refusal_names_requester_pays_and_is_not_cached(bed, small):
     scene = catalog.stored(upload(small))[0]
     bed.error("GetObject", 403, "AccessDenied", "Access Denied", count=4)
     with pytest.raises(AccessDenied, match=f"refuses band red of {scene.product.id} .*requester pays"):
@@ -175,7 +178,7 @@ def test_a_refusal_says_who_pays_and_is_forgotten(bed, small):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Remembers what it was asked; has some files, by their names, or answers with an error."""
+    """A handler that records its requests. It serves some files, by their names, or answers with an error."""
 
     asked: list
     files: dict
@@ -214,7 +217,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A server on this machine that stands for S3, and for any other."""
+    """A server on this machine that stands for S3 and for other web servers."""
     handler = type("Handler", (_Handler,), {"asked": [], "files": {}, "error": None})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -230,12 +233,13 @@ def server(monkeypatch):
 
 
 def listings(asked):
+    """Return the requests that list a bucket."""
     return [path for path, _ in asked if "prefix=" in path or "list-type" in path or path.endswith("?")]
 
 
 @pytest.mark.parametrize("pays", [True, False])
-def test_whoever_reads_the_public_archive_says_that_they_pay(server, pays):
-    scene, reader = Scene.at("s3://usgs-landsat", COLOMBIA), GdalReader(pays)
+def test_requests_to_the_public_archive_have_its_region_and_say_who_pays(server, pays):
+    scene, reader = Scene.at("s3://usgs-landsat", COLOMBIA), default_reader(requester_pays=pays)
     server.files[scene.product.file("MTL.json")] = b"{}"
     with pytest.raises(NotFound, match="check the product id"):
         tasks.ndvi_point(scene, -75.0, 1.5, reader)
@@ -248,27 +252,28 @@ def test_whoever_reads_the_public_archive_says_that_they_pay(server, pays):
         assert headers.get("x-amz-request-payer") == ("requester" if pays else None)
 
 
-def test_a_store_says_that_its_account_pays_wherever_it_travels(server):
+def test_a_pickled_store_still_says_that_its_account_pays(server):
     server.files["a"] = b"one"
     store = S3Store("some", region="us-west-2", requester_pays=True)
     assert [each.get("a") for each in (store, pickle.loads(pickle.dumps(store)))] == [b"one"] * 2
     assert [headers["x-amz-request-payer"] for _, headers in server.asked] == ["requester"] * 2
 
 
-def test_a_missing_key_is_asked_for_as_a_folder_once_and_no_more(server):
+def test_gdal_lists_a_missing_key_at_most_once(server):
     with pytest.raises(NotFound):
         tasks.ndvi_point(Scene.at("s3://usgs-landsat", COLOMBIA), -75.0, 1.5)
     asked = listings(server.asked)
-    assert len(asked) == len(set(asked)) <= 4  # no option of GDAL prevents it: one of each band
+    assert len(asked) == len(set(asked)) <= 4  # no option of GDAL prevents the one listing per band
     assert all(path.endswith(".TIF%2F") for path in asked)
 
 
 def body(code, message):
+    """Return the body of an error of S3."""
     return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "message", "kind", "mend"),
+    ("status", "code", "message", "kind", "advice"),
     [
         (403, "AccessDenied", "Access Denied", AccessDenied, "requester pays"),
         (
@@ -279,7 +284,7 @@ def body(code, message):
             AccessDenied,
             "requester pays",
         ),
-        (403, "AccessDenied", "", AccessDenied, "requester pays"),  # as radosgw has it
+        (403, "AccessDenied", "", AccessDenied, "requester pays"),  # radosgw sends no message
         (
             403,
             "InvalidAccessKeyId",
@@ -315,13 +320,13 @@ def body(code, message):
         (400, "InvalidRequest", "Something else.", StoreError, "Something else"),
     ],
 )
-def test_what_s3_refuses_and_the_mend(server, status, code, message, kind, mend):
+def test_an_error_of_s3_is_translated_with_advice(server, status, code, message, kind, advice):
     server.error = status, body(code, message)
     scene = Scene.at("s3://usgs-landsat", COLOMBIA, quality=False)
     with pytest.raises(kind, match=f"band red of {COLOMBIA} at s3://usgs-landsat/") as caught:
         tasks.ndvi_point(scene, -75.0, 1.5)
     assert type(caught.value) is kind
-    assert mend in str(caught.value)
+    assert advice in str(caught.value)
 
 
 def test_without_credentials_the_message_says_how_to_get_some(server, monkeypatch, tmp_path):
@@ -339,7 +344,7 @@ def test_without_credentials_the_message_says_how_to_get_some(server, monkeypatc
 
 @pytest.fixture
 def signed(server, small):
-    """A scene whose addresses are signed, on a web server."""
+    """A scene with signed addresses on a web server."""
     scene = catalog.stored(str(small))[0]
     for href in (scene.red, scene.nir, scene.mtl):
         server.files[Path(href).name] = Path(href).read_bytes()
@@ -347,16 +352,16 @@ def signed(server, small):
     return dataclasses.replace(scene, red=red, nir=nir, qa_pixel=None, qa_radsat=None)
 
 
-def everything(error):
-    """An error's whole text, as a traceback has it."""
+def full_text(error):
+    """Return an error's text with its causes, as a traceback shows it."""
     return "".join(traceback.format_exception(error)) + repr(error.__context__)
 
 
-def test_a_refused_signature_is_not_shown_and_not_remembered(server, signed):
+def test_a_refused_signature_is_not_shown_and_not_cached(server, signed):
     server.error = 403, b""
     with pytest.raises(AccessDenied, match="sign the items again") as caught:
         tasks.ndvi_point(signed, NAPA.lon, NAPA.lat)
-    assert "SECRET" not in everything(caught.value)
+    assert "SECRET" not in full_text(caught.value)
     assert "requester pays" not in str(caught.value)
     server.error = None
     assert tasks.ndvi_point(signed, NAPA.lon, NAPA.lat).product == signed.product.id
@@ -369,7 +374,7 @@ def test_no_message_shows_a_signature(server, signed):
     server.files[f"{signed.product.id}_SR_B4.TIF"] = b"<html>Please log in</html>"
     with pytest.raises(StoreError, match="cannot read band red") as caught:
         tasks.ndvi_point(signed, NAPA.lon, NAPA.lat)
-    assert "SECRET" not in everything(caught.value)
+    assert "SECRET" not in full_text(caught.value)
 
 
 def test_metadata_are_fetched_from_a_web_server(server, signed):
@@ -380,15 +385,15 @@ def test_metadata_are_fetched_from_a_web_server(server, signed):
         server.error = status, b""
         with pytest.raises(kind) as caught:
             reader.fetch(signed.mtl)
-        assert "SECRET" not in everything(caught.value)
+        assert "SECRET" not in full_text(caught.value)
     with pytest.raises(StoreError, match="cannot read file http://127"):
-        reader.fetch("http://127.0.0.1:9/x")  # nobody listens at the port of "discard"
-    with pytest.raises(ConfigError, match="only paths, s3:// and https://"):
+        reader.fetch("http://127.0.0.1:9/x")  # nothing listens at the port of the service "discard"
+    with pytest.raises(ConfigError, match="give a path, or an address with s3:// or https://"):
         reader.fetch("ftp://example.com/x")
 
 
 def ramps(folder, width, height, *, overviews):
-    """Two rasters whose pixels say in which column and row they lie, counted from 1."""
+    """Write two rasters whose pixels hold their column and their row, counted from 1."""
     grid = Grid(32610, 500_025.0, 4_200_015.0, (30.0, 30.0), width, height)
     bands = []
     for name, line, shape in (("column", width, (1, -1)), ("row", height, (-1, 1))):
@@ -406,30 +411,30 @@ def ramps(folder, width, height, *, overviews):
     return bands
 
 
-def cells(origin, count, every, length):
-    """The first and the last pixel of each cell that a scene so long has, counted from 1; 0: none."""
-    low = origin + np.arange(count) * every
-    first, last = np.maximum(low, 0), np.minimum(low + every, length)
+def cells(origin, count, step, length):
+    """Return the first and last pixel of each cell that a scene contains, counted from 1, and 0 for none."""
+    low = origin + np.arange(count) * step
+    first, last = np.maximum(low, 0), np.minimum(low + step, length)
     return np.where(first < last, first + 1, 0), np.where(first < last, last, 0)
 
 
-@pytest.mark.parametrize("every", [2, 4, 27, 30, 54, 300])
+@pytest.mark.parametrize("step", [2, 4, 27, 30, 54, 300])
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (-2, -3), (1, 2)])
 @pytest.mark.parametrize("overviews", [False, True])
-def test_each_cell_of_a_picture_shows_a_pixel_of_its_own(tmp_path, every, left, top, overviews):
+def test_each_cell_of_a_picture_shows_one_of_its_own_pixels(tmp_path, step, left, top, overviews):
     width, height = 272, 259
     bands = ramps(tmp_path, width, height, overviews=overviews)
-    window = Window(left * every, top * every, (width // every + 4) * every, (height // every + 5) * every)
-    found = GdalReader().read(bands, lambda _: (window, every))
+    window = Window(left * step, top * step, (width // step + 4) * step, (height // step + 5) * step)
+    found = GdalReader().read(bands, lambda _: (window, step))
     across, down = found["column"].values.astype(int), found["row"].values.astype(int)
-    low, high = cells(window.column, across.shape[1], every, width)
-    upper, lower = cells(window.row, across.shape[0], every, height)
+    low, high = cells(window.column, across.shape[1], step, width)
+    upper, lower = cells(window.row, across.shape[0], step, height)
     inside = np.outer(upper > 0, low > 0)
     assert ((across > 0) == inside).all()
     assert ((down > 0) == inside).all()
-    # An overview of an odd side has one pixel more than half of it, so that its pixels lie a little before
-    # their places: by less than one of them, which is no larger than a cell.
-    slack = every - 1 if overviews else 0
+    # An overview of a side with an odd number of pixels has half of them, rounded up. So its pixels are
+    # shifted, by less than one pixel of the overview, which is no larger than a cell.
+    slack = step - 1 if overviews else 0
     assert ((across >= low - slack) & (across <= high + slack))[inside].all()
     assert ((down >= upper[:, None] - slack) & (down <= lower[:, None] + slack))[inside].all()
 
@@ -447,7 +452,7 @@ def test_a_window_that_begins_within_a_cell(tmp_path):
     assert outside.tolist() == [[0, 0], [0, 0]]
 
 
-def test_a_file_that_is_no_raster(tmp_path, small):
+def test_a_file_that_is_not_a_raster(tmp_path, small):
     copied = tmp_path / "copied"
     shutil.copytree(small, copied)
     scene = catalog.stored(str(copied))[0]
@@ -457,7 +462,7 @@ def test_a_file_that_is_no_raster(tmp_path, small):
         tasks.ndvi_tile(scene, Window(0, 0, 256, 256))
 
 
-def test_a_reader_travels_and_stays_within_one_grid(small):
+def test_a_pickled_reader_pads_a_window_beyond_the_grid(small):
     reader = pickle.loads(pickle.dumps(GdalReader(requester_pays=False)))
     scene = catalog.stored(str(small))[0]
     pixels = reader.read(

@@ -1,4 +1,4 @@
-"""What jobs, futures and executors look like in a notebook, and their stats as a table."""
+"""Jobs, futures and executors as HTML in a notebook, plots of jobs, and their stats as a DataFrame."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def squares(x):
 
 
 class MakesAFolder:
-    """Unpickling it makes a folder, which shows that it was unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -31,7 +31,7 @@ class MakesAFolder:
 
 @pytest.fixture
 def endless(pool, tmp_path):
-    """A job of 5 tasks that none of them leaves before it is cancelled."""
+    """A job of 5 tasks that run until they are cancelled."""
     os.mkfifo(tmp_path / "never")
     job = pool.map(Path.read_text, [tmp_path / "never"] * 5, chunksize=1)
     while job.snapshot().dispatched < 2:
@@ -44,9 +44,9 @@ def test_a_job_is_plotted(executor):
     job = executor.map(lambda x: 1 // x, [1, 2, 0])
     job.wait()
     figure = job.plot()
-    said = [text.get_text() for text in figure.texts]
-    assert said[0] == f"map <lambda> × 3 on {executor.backend.name}"
-    assert said[1].startswith("2 done · 1 failed · ")
+    texts = [text.get_text() for text in figure.texts]
+    assert texts[0] == f"map <lambda> × 3 on {executor.backend.name}"
+    assert texts[1].startswith("2 done · 1 failed · ")
     upper = figure.axes[0]
     assert {part.get_label() for part in upper.collections} >= {"running", "failed"}
     lengths = [path.get_extents().width for part in upper.collections for path in part.get_paths()]
@@ -55,7 +55,7 @@ def test_a_job_is_plotted(executor):
     assert executor.map(squares, []).plot()._repr_png_()
 
 
-def test_a_job_that_runs_is_plotted(endless):
+def test_a_running_job_is_plotted(endless):
     figure = endless.plot()
     assert figure.texts[1].get_text().startswith("3 queued · 2 dispatched · ")
     assert figure._repr_png_()
@@ -72,14 +72,14 @@ def test_a_plot_leaves_pyplot_alone():
 
 
 @pytest.mark.parametrize(
-    ("package", "call", "mend"),
+    ("package", "call", "install"),
     [
         ("matplotlib", "plot", "pip install 'wrenlite[lab]'"),
         ("numpy", "plot", "pip install 'wrenlite[lab]'"),
         ("pandas", "to_pandas", "pip install pandas"),
     ],
 )
-def test_a_package_that_is_missing_is_named_with_how_to_install_it(package, call, mend):
+def test_a_missing_package_is_named_with_the_command_that_installs_it(package, call, install):
     program = (
         f"import sys, wrenlite; sys.modules[{package!r}] = None\n"
         "job = wrenlite.Executor.inline().map(abs, [1])\n"
@@ -87,10 +87,10 @@ def test_a_package_that_is_missing_is_named_with_how_to_install_it(package, call
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert package in ended.stdout
-    assert mend in ended.stdout
+    assert install in ended.stdout
 
 
-def test_stats_as_a_table(executor):
+def test_stats_as_a_data_frame(executor):
     job = executor.map(squares, range(4))
     job.results()
     table = job.to_pandas()
@@ -105,7 +105,7 @@ def test_stats_as_a_table(executor):
     assert (table["finished"] - table["queued"]).dt.total_seconds().max() > 0
 
 
-def test_a_table_has_the_same_types_where_nothing_has_happened(executor, endless):
+def test_a_data_frame_has_the_same_types_before_any_task_has_run(executor, endless):
     full = executor.map(squares, range(2))
     full.results()
     types = full.to_pandas().dtypes
@@ -116,18 +116,18 @@ def test_a_table_has_the_same_types_where_nothing_has_happened(executor, endless
     assert endless.to_pandas()["started"].isna().all()
 
 
-def test_a_job_in_words(executor):
+def test_a_job_as_html(executor):
     job = executor.map(lambda x: 1 // x, [1, 2, 0])
     job.wait()
-    said = text_of(job._repr_html_())
-    assert f"map &lt;lambda&gt; × 3 on {executor.backend.name}" in said
-    assert "2 done, 1 failed" in said
-    assert job.id in said
-    assert ("estimate" in said) == (executor.backend.prices is not None)
+    text = text_of(job._repr_html_())
+    assert f"map &lt;lambda&gt; × 3 on {executor.backend.name}" in text
+    assert "2 done, 1 failed" in text
+    assert job.id in text
+    assert ("estimate" in text) == (executor.backend.prices is not None)
     assert "no tasks" in executor.map(squares, [])._repr_html_()
 
 
-def test_a_job_that_runs_in_words(endless):
+def test_a_running_job_as_html(endless):
     assert "2 dispatched, 3 queued" in endless._repr_html_()
     assert "queued" in endless[4]._repr_html_()
     endless.cancel()
@@ -135,28 +135,28 @@ def test_a_job_that_runs_in_words(endless):
     assert "cancelled" in endless[0]._repr_html_()
 
 
-def test_a_future_in_words(executor):
+def test_a_future_as_html(executor):
     job = executor.map(squares, [3], retries=2)
     job.results()
-    said = text_of(job[0]._repr_html_())
-    assert "Future squares[0]" in said
-    assert f"worker {job.stats()[0].worker}" in said
-    assert "done" in said
+    text = text_of(job[0]._repr_html_())
+    assert "Future squares[0]" in text
+    assert f"worker {job.stats()[0].worker}" in text
+    assert "done" in text
 
 
-def test_an_executor_in_words():
+def test_an_executor_as_html():
     executor = wrenlite.Executor.local(2)
     assert text_of(executor._repr_html_()).split() == ["Executor", "on", "2", "local", "workers"]
     executor.shutdown()
     assert "shut down" in executor._repr_html_()
 
 
-def test_looking_neither_fetches_nor_unpickles(executor, tmp_path):
+def test_html_plot_and_data_frame_unpickle_nothing(executor, tmp_path):
     made = tmp_path / "made"
     job = executor.map(MakesAFolder, [str(made)])
     job.wait()
-    for looked_at in (job, job[0], executor):
-        assert looked_at._repr_html_()
+    for shown in (job, job[0], executor):
+        assert shown._repr_html_()
     assert job.plot()._repr_png_()
     assert job.to_pandas() is not None
     assert not made.exists()
@@ -164,12 +164,12 @@ def test_looking_neither_fetches_nor_unpickles(executor, tmp_path):
     assert made.exists()
 
 
-def test_what_untrusted_notebooks_take_away_is_not_used(executor):
+def test_the_html_has_nothing_that_untrusted_notebooks_remove(executor):
     job = executor.map(squares, range(3))
     job.results()
-    for looked_at in (job, job[0], executor):
-        html = looked_at._repr_html_()
+    for shown in (job, job[0], executor):
+        html = shown._repr_html_()
         assert set(re.findall(r"<(\w+)", html)) <= {"div", "b"}
         assert "var(--jp-" in html
-        assert not re.search(r"var\(--[\w-]+\)", html)  # each has something to fall back on
+        assert not re.search(r"var\(--[\w-]+\)", html)  # each variable has a default
         assert html.count("<div") == html.count("</div>")

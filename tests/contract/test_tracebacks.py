@@ -176,7 +176,7 @@ def test_a_note_says_which_task_it_was_and_where_it_ran(executor):
     (note,) = error.__notes__
     job.wait()
     stats = job.stats()[1]
-    request = f", Lambda's request {stats.request_id}" if stats.request_id else ""
+    request = f", request {stats.request_id}" if stats.request_id else ""
     assert note == (
         f"wrenlite: task 1 of {job.id}, attempt 2, worker {stats.worker}{request}; its output: job.logs(1)"
     )
@@ -290,5 +290,5 @@ def test_the_request_of_a_task_that_died_on_lambda_is_named(bed):
     with wrenlite.Executor.aws(max_concurrency=1) as executor:
         job = executor.map(die, [0])
         (note,) = job[0].exception().__notes__
-    assert re.search(r"attempt 1, worker .+, Lambda's request [-0-9a-f]{36}$", note)
+    assert re.search(r"attempt 1, worker .+, request [-0-9a-f]{36}$", note)
     assert str(job.stats()[0].request_id) in note

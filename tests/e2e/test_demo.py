@@ -1,6 +1,7 @@
-"""``wrenlite demo``, as it is typed."""
+"""``wrenlite demo`` as a user runs it."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -29,13 +30,24 @@ def run(*arguments, **options):
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env, **options)
 
 
+def report(*arguments, **options):
+    """Run a command with --json, which must succeed, and return its report."""
+    ended = run(*arguments, "--json", **options)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+USAGE = {"backend", "tasks", "wall_s", "cpu_s", "cost"}
+"""What each report has."""
+
+
 def pixels(file):
     with Image.open(file) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
 def refused(arguments):
-    """What the command says, in this process: none of its own need be started for that."""
+    """Run a command in this process, which is faster, and return its error message."""
     ended = CliRunner().invoke(main, ["demo", *arguments.split()])
     assert isinstance(ended.exception, SystemExit)
     assert ended.exit_code in (1, 2)
@@ -46,7 +58,7 @@ def rows(text):
     return dict(re.split(r"\s{2,}", line) for line in text.splitlines() if re.search(r"\S\s{2,}\S", line))
 
 
-def test_the_demo_writes_its_pictures_and_says_what_it_took(tmp_path):
+def test_the_demo_writes_its_pictures_and_reports_its_times(tmp_path):
     ended = run("--count", "5", "--out", tmp_path / "out", "--workers", "2", "--seed", "3")
     assert ended.returncode == 0, ended.stderr
     said = rows(ended.stdout)
@@ -57,12 +69,22 @@ def test_the_demo_writes_its_pictures_and_says_what_it_took(tmp_path):
     assert len(pictures) == 7
     poster = pixels(tmp_path / "out" / "mandelbrot-poster.png")
     assert poster.shape == (900, 1600, 3)
-    assert poster.std() > 30  # neither bare nor grey
+    assert poster.std() > 30  # neither empty nor one colour
 
 
-def test_the_same_seed_makes_the_same_pictures(tmp_path):
-    for name in ("a", "b"):
-        assert run("fractals", "--count", "2", "--save", tmp_path / name).returncode == 0
+def test_the_demo_reports_as_json(tmp_path):
+    found = report("all", "--count", "1", "--out", tmp_path, "--workers", "2")
+    more = {"out", "pictures", "one_core_s", "speed_up", "slowest_task", "slowest_task_s"}
+    assert set(found) == USAGE | more
+    assert (found["out"], found["pictures"], found["tasks"]) == (str(tmp_path), 3, 61)
+    assert (found["backend"], found["cost"]) == ("2 local workers", None)
+    assert found["speed_up"] == pytest.approx(found["one_core_s"] / found["wall_s"])
+    assert 0 < found["slowest_task_s"] < found["cpu_s"]
+
+
+def test_the_same_seed_makes_the_same_pictures_by_either_name_of_the_option(tmp_path):
+    for option, name in (("--out", "a"), ("--save", "b")):
+        assert run("fractals", "--count", "2", option, tmp_path / name).returncode == 0
     files = list((tmp_path / "a").rglob("*.png"))
     assert len(files) == 3
     for file in files:
@@ -82,7 +104,7 @@ def test_the_demo_draws_a_line_on_a_terminal(tmp_path):
     try:
         while chunk := os.read(ours, 65536):
             seen += chunk
-    except OSError:  # what Linux says when the other end is closed
+    except OSError:  # Linux raises it when the other end is closed
         pass
     os.close(ours)
     assert process.wait() == 0
@@ -92,7 +114,7 @@ def test_the_demo_draws_a_line_on_a_terminal(tmp_path):
 
 def test_fractals_of_a_list_are_named_in_its_order(tmp_path):
     (tmp_path / "list.csv").write_text("name,iterations,size\nmoore,3,64\ndragon,8,32\nmoore,2,64\n")
-    ended = run("fractals", "--csv", "list.csv", "--save", "out/", cwd=tmp_path)
+    ended = run("fractals", "--csv", "list.csv", "--out", "out/", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     files = [line for line in ended.stdout.splitlines() if line.endswith(".png")]
     assert files == [
@@ -101,9 +123,26 @@ def test_fractals_of_a_list_are_named_in_its_order(tmp_path):
     assert [pixels(tmp_path / file).shape[0] for file in files[:3]] == [64, 32, 64]
 
 
-def test_every_fractal_of_the_original_goes_into_a_bucket_by_the_workers(bed, tmp_path):
+def test_fractals_report_as_json(tmp_path):
+    found = report("fractals", "--count", "2", "--out", tmp_path / "out", "--workers", "2")
+    assert set(found) == USAGE | {"files"}
+    assert set(found["files"]) == {str(file) for file in tmp_path.rglob("*.png")}
+    assert found["files"][-1] == str(tmp_path / "out" / "fractals" / "collage.png")
+    assert (found["backend"], found["tasks"], found["cost"]) == ("2 local workers", 3, None)
+
+
+def test_fractals_on_lambda_report_their_cost_as_json(bed, tmp_path):
+    Session().create_client("s3").create_bucket(Bucket="reports")
+    found = report("fractals", "--count", "1", "--out", "s3://reports", "--aws", cwd=tmp_path)
+    assert found["files"][-1] == "s3://reports/fractals/collage.png"
+    assert set(found["cost"]) == {"requests", "gb_s", "dollars"}
+    assert found["cost"]["requests"] >= 2
+    assert found["cost"]["dollars"] > 0
+
+
+def test_workers_write_every_fractal_of_the_original_to_a_bucket(bed, tmp_path):
     Session().create_client("s3").create_bucket(Bucket="gallery")
-    ended = run("fractals", "--every", "--size", "64", "--save", "s3://gallery/all", "--aws", cwd=tmp_path)
+    ended = run("fractals", "--every", "--size", "64", "--out", "s3://gallery/all", "--aws", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     found = Session().create_client("s3").list_objects_v2(Bucket="gallery")["Contents"]
     printed = [line for line in ended.stdout.splitlines() if line.endswith(".png")]
@@ -111,13 +150,14 @@ def test_every_fractal_of_the_original_goes_into_a_bucket_by_the_workers(bed, tm
     assert {f"s3://gallery/{entry['Key']}" for entry in found} == set(printed)
     assert printed[0] == "s3://gallery/all/fractals/board_64.png"
     assert "cost" in rows(ended.stdout)
-    assert not list(tmp_path.iterdir()), "nothing of it here"
+    assert not list(tmp_path.iterdir()), "no file on this machine"
 
 
-def test_a_mandelbrot_by_the_names_of_the_original_with_its_metrics(tmp_path):
-    names = "--palette Vivid --xpos -0.0091275 --ypos 0.7899912 --radius .01401245 --iters 200 --step 40"
-    more = "--smoothness 3 --width 96 --height 54 --outfile new/m.webp --metrics --scaling --workers 2"
-    ended = run("mandelbrot", names, more, cwd=tmp_path)
+def test_a_mandelbrot_with_the_options_of_the_original_and_its_metrics(tmp_path):
+    names = "--palette Vivid --xpos -0.0091275 --ypos 0.7899912 --escape-radius .01401245"
+    more = "--iters 200 --step 40 --smoothness 3 --width 96 --height 54 --outfile new/m.webp"
+    reports = "--metrics --scaling --workers 2"
+    ended = run("mandelbrot", names, more, reports, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     picture = pixels(tmp_path / "new" / "m.webp")
     assert picture.shape == (54, 96, 3)
@@ -130,10 +170,36 @@ def test_a_mandelbrot_by_the_names_of_the_original_with_its_metrics(tmp_path):
     assert re.search(r"^1 +\d+\.\d\d +1\.00 +100%\n2 +\d+\.\d\d +\d\.\d\d +\d+%$", ended.stdout, re.MULTILINE)
 
 
+def test_a_mandelbrot_reports_as_json(tmp_path):
+    few = "--width 64 --height 48 --iters 100 --tasks 6 --workers 2"
+    found = report("mandelbrot", few, "--out", tmp_path / "m.png", "--metrics --scaling")
+    assert set(found) == USAGE | {"files", "metrics", "scaling"}
+    assert found["files"] == [str(tmp_path / "m.png")]
+    assert list(found["metrics"]["client_s"]) == ["plan", "map", "join", "colour", "write"]
+    workers = found["metrics"]["workers"]
+    assert set(workers[0]) == {"worker", "tasks", "busy_s", "cpu_s", "iterations"}
+    assert sum(each["tasks"] for each in workers) == found["tasks"]
+    first, second = found["scaling"]
+    assert (first["workers"], first["speed_up"], first["efficiency"]) == (1, 1, 1)
+    assert second["speed_up"] == pytest.approx(first["wall_s"] / second["wall_s"])
+    assert second["efficiency"] == pytest.approx(second["speed_up"] / 2)
+    assert set(report("mandelbrot", few, "--out", tmp_path / "m.png")) == USAGE | {"files"}
+
+
+def test_a_mandelbrot_is_the_same_by_either_name_of_its_options(tmp_path):
+    few = "mandelbrot --width 32 --height 24 --workers 2"
+    for radius, iters, out in (("radius", "iters", "out"), ("escape-radius", "iterations", "outfile")):
+        ended = run(few, f"--{radius} 0.02 --{iters} 150 --{out} {tmp_path / out}.png")
+        assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out.png").read_bytes() == (tmp_path / "outfile.png").read_bytes()
+    assert run(few, "--out", tmp_path / "usual.png").returncode == 0
+    assert (tmp_path / "out.png").read_bytes() != (tmp_path / "usual.png").read_bytes()
+
+
 def test_a_julia_set_and_a_deep_zoom(tmp_path):
-    few = "mandelbrot --width 48 --height 36 --iters 300 --smoothness 1 --outfile"
+    few = "mandelbrot --width 48 --height 36 --iters 300 --smoothness 1 --out"
     julia = run(few, tmp_path / "j.png", "--julia=-0.8,0.156")
-    # Around i, which 0 reaches and never leaves: beside it the set is nothing but thin branches.
+    # The orbit of 0 for c = i is bounded; around i the set has only thin branches.
     deep = run(few, tmp_path / "d.png", "--xpos 0 --ypos 1 --radius 1e-20")
     assert (julia.returncode, deep.returncode) == (0, 0), julia.stderr + deep.stderr
     assert pixels(tmp_path / "j.png").std() > 10
@@ -149,12 +215,12 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("fractals --name dragon --iterations -1", "iterations must be"),
         ("fractals --name dragon --size 0", "size must be"),
         ("fractals --name dragon --line-width 0", "width must be"),
-        ("fractals --name dragon --every", "take one of them"),
-        ("fractals --name dragon --count 5", "--count is of no use"),
-        ("fractals --size 100", "--size is of no use without --name"),
-        ("fractals --save s3://Bad_Bucket/x", "s3://BUCKET/PREFIX"),
+        ("fractals --name dragon --every", "give only one of them"),
+        ("fractals --name dragon --count 5", "--count has no effect"),
+        ("fractals --size 100", "--size has no effect without --name"),
+        ("fractals --out s3://Bad_Bucket/x", "s3://BUCKET/PREFIX"),
         ("fractals --count 0", "x>=1"),
-        ("fractals --save /proc/nowhere", "cannot write to /proc/nowhere"),
+        ("fractals --out /proc/nowhere", "cannot write to /proc/nowhere"),
         ("fractals --save gopher://x", "s3://BUCKET/PREFIX"),
         ("mandelbrot --palette Fiest", "did you mean Fiesta"),
         ("mandelbrot --iters 0", "1<=x<=65535"),
@@ -167,20 +233,28 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("mandelbrot --step nan", "step is nan"),
         ("mandelbrot --julia 1", "two numbers"),
         ("mandelbrot --width 1000000 --height 1000000", "GB"),
-        ("mandelbrot --outfile picture.txt", "must end in .png, .webp, .jpg"),
-        ("mandelbrot --outfile picture", "must end in .png"),
-        ("mandelbrot --width 20000 --height 1 --outfile m.webp", "at most 16,383 pixels"),
+        ("mandelbrot --out picture.txt", "must end in .png, .webp, .jpg"),
+        ("mandelbrot --out picture", "must end in .png"),
+        ("mandelbrot --width 20000 --height 1 --out m.webp", "at most 16,383 pixels"),
         ("mandelbrot --julia nan,0", "finite"),
         ("mandelbrot --outfile /proc/nowhere/m.png", "cannot write to /proc/nowhere"),
-        ("mandelbrot --scaling --aws", "not with --aws"),
-        ("mandelbrot --workers 2 --aws", "not with --aws"),
+        ("mandelbrot --scaling --aws", "cannot be combined with --aws"),
+        ("mandelbrot --workers 2 --aws", "cannot be combined with --aws"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_line(arguments, words, tmp_path, monkeypatch):
+def test_impossible_options_are_refused_in_one_line(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert words in refused(arguments)
     assert not list(tmp_path.rglob("*.png")), "nothing was drawn"
+
+
+def test_a_refused_report_leaves_stdout_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(main, ["demo", "fractals", "--name", "dragn", "--json"])
+    assert ended.exit_code == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("Error: ")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""``wrenlite demo ndvi``, as it is typed."""
+"""``wrenlite demo ndvi`` as a user runs it."""
 
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ COMMAND = str(Path(sys.executable).with_name("wrenlite"))
 
 
 def run(*arguments):
-    """The command's end: it has worked, and said what it left out."""
+    """Run the command, which must succeed, and return its output."""
     env = {**os.environ, "WRENLITE_PROGRESS": "false"}
     command = [COMMAND, "demo", "ndvi", *map(str, arguments)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
@@ -34,7 +35,7 @@ def demo(*arguments):
 
 
 def check_files(folder):
-    """The curve, the map, and the map's own pixels."""
+    """Check the files of a survey, and return NDVI in the pixels of the map."""
     for name in ("ndvi-season.png", "ndvi-map.png"):
         with Image.open(folder / name) as picture:
             assert np.asarray(picture.convert("RGB")).std() > 15
@@ -64,7 +65,26 @@ def test_without_a_season_there_is_still_a_table_and_a_map(landsat_cache, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ndvi-map.png", "ndvi-map.tif"]
 
 
-def test_a_scene_that_cannot_be_read_is_left_out_and_said(landsat_archive, tmp_path):
+def test_a_place_reports_as_json(landsat_cache, tmp_path):
+    found = json.loads(demo("--out", tmp_path, "--start", "2021-01-20", "--end", "2021-04-30", "--json"))
+    assert set(found) == {
+        *("place", "lon", "lat", "synthetic", "scenes", "notes", "files"),
+        *("backend", "tasks", "wall_s", "cpu_s", "cost"),
+    }
+    assert found["synthetic"] is True
+    assert -180 <= found["lon"] <= 180
+    assert [Path(file).name for file in found["files"]] == ["ndvi-map.png", "ndvi-map.tif"]
+    assert len(found["notes"]) == 1
+    assert found["notes"][0].startswith("no season: ")
+    assert found["tasks"] > len(found["scenes"]) > 1, "the tiles of the map are tasks, too"
+    for scene in found["scenes"]:
+        assert set(scene) == {"product", "date", "ndvi", "cloud_percent"}
+        assert "2021-01-20" <= scene["date"] <= "2021-04-30"
+        assert scene["ndvi"] is None or -1 <= scene["ndvi"] <= 1
+        assert 0 <= scene["cloud_percent"] <= 100
+
+
+def test_a_scene_that_cannot_be_read_is_left_out_and_reported(landsat_archive, tmp_path):
     copied = tmp_path / "archive"
     few = "collection02/level-2/standard/oli-tirs/2022/040/035"
     shutil.copytree(landsat_archive / few, copied / few)
@@ -103,10 +123,11 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--start 2023-01-01 --end 2022-01-01", "ends before it starts"),
         ("--cloud 101", "0<=x<=100"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
-        ("--workers 2 --aws", "not with --aws"),
+        ("--rows 3 --json", "--rows has no effect with --json"),
+        ("--workers 2 --aws", "cannot be combined with --aws"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_line(arguments, words, landsat_cache, tmp_path, monkeypatch):
+def test_impossible_options_are_refused_in_one_line(arguments, words, landsat_cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ended = CliRunner().invoke(main, ["demo", "ndvi", *arguments.split()])
     assert isinstance(ended.exception, SystemExit)

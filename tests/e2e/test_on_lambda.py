@@ -16,7 +16,7 @@ import pytest
 import wrenlite
 from wrenlite.gallery.fractals.demo import POSTER, render
 from wrenlite.gallery.fractals.lsystems import random_fractals
-from wrenlite.gallery.fractals.perturbation import DEEP
+from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.tiling import plan
 
 pytestmark = pytest.mark.e2e
@@ -45,7 +45,7 @@ def test_fractals_are_the_same_bytes_on_lambda_as_on_local_cores(by_hand, monkey
     for name, value in by_hand.items():
         monkeypatch.setenv(name, value)
     # Some of each kind: the whole poster takes its time on the few cores of a test machine.
-    deep = plan(replace(DEEP, width=96, height=54), 2)
+    deep = plan(replace(DEEP_VIEW, width=96, height=54), 2)
     work = [*random_fractals(8, seed=7), *plan(POSTER.sampled, 60)[:6], *deep]
     with wrenlite.Executor.local(2) as local, wrenlite.Executor.aws(max_concurrency=2) as aws:
         here, there = local.map(render, work), aws.map(render, work)

@@ -115,7 +115,9 @@ def reports_about_a_deployment(typed):
     assert checked.returncode == 0, checked.stdout
     signs = re.findall(r"^([✓✗!]) (\S+)", checked.stdout, re.MULTILINE)
     assert {sign for sign, _ in signs} == {"✓"}
-    checks = json.loads(typed("doctor", "--json").stdout)
+    document = json.loads(typed("doctor", "--json").stdout)
+    checks = document["checks"]
+    assert document["ok"] is True
     assert {tuple(check) for check in checks} == {("name", "ok", "detail", "fix")}
     wanted = {
         "credentials",

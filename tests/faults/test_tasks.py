@@ -552,7 +552,7 @@ def test_a_map_inside_a_task_runs_in_that_task(pool):
 
 
 def test_an_executor_cannot_travel(pool):
-    with pytest.raises(wrenlite.FunctionNotPicklable, match="an executor cannot travel"):
+    with pytest.raises(wrenlite.FunctionNotPicklable, match="an executor cannot be sent to another process"):
         pool.map(lambda x: pool.map(abs, [x]).results(), [1])
     job = pool.map(abs, [1])
     with pytest.raises(wrenlite.FunctionNotPicklable, match="a job cannot travel"):

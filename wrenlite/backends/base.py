@@ -1,4 +1,4 @@
-"""What runs a request somewhere else: the ``Invoker`` seam, and what belongs to it."""
+"""What an executor runs on: the ``Invoker`` seam, and the record of a backend's parts, limits and prices."""
 
 from __future__ import annotations
 
@@ -13,54 +13,59 @@ NO_LIMITS = Limits()
 
 
 class Invocation(Protocol):
-    """A request on its way."""
+    """A request that was handed to an invoker."""
 
     def cancel(self) -> bool:
-        """Stop it if it still runs; it ends with ``Ended`` all the same. For any thread, at any time.
+        """Stop the request if it still runs. It is reported as ended all the same. For any thread, at any
+        time.
 
-        Returns whether it stops: then what it ends of is our doing, and no task's.
+        Returns:
+            Whether it stops. Then no task is to blame for how it ends.
         """
 
 
 class Invoker(Protocol):
-    """Runs requests, each of them to exactly one ``Ended``."""
+    """Runs requests, and reports the end of each of them exactly once."""
 
     slots: int
-    """How many requests can run at once."""
+    """Requests that can run at once."""
 
     def open(self, tasks: int = 1) -> None:
-        """Get ready, in the thread of a caller that has so many tasks to run. May be called again.
+        """Get ready to run tasks, in the thread of the caller of ``map``. May be called again.
 
-        Threads are started here: once the interpreter ends, and waits for its jobs, Python 3.12 starts none.
+        Threads are started here: while the interpreter ends and waits for its jobs, Python 3.12 starts none.
+
+        Args:
+            tasks: how many are to run.
         """
 
     def start(self, request: Request, emit: Emit) -> Invocation:
-        """Hand a request out, without waiting for it (inline: runs it). What goes wrong is emitted."""
+        """Hand a request out without waiting for it (inline: run it). Errors are reported to ``emit``."""
 
     def close(self) -> None:
-        """Stop what runs, release what is held, and come back when it is gone. May be called twice."""
+        """Stop what runs, free what is held, and return when that is done. May be called twice."""
 
 
 @dataclass(frozen=True)
 class BatchingPolicy:
-    """What ``pacing`` needs to know of a backend."""
+    """What the sizing of batches (``scheduler.batching``) needs to know about a backend."""
 
     target_s: float
     """Seconds of work that one batch should hold."""
     least_s: float
-    """Seconds. Below this much work a batch is not made smaller to even out the end of a job."""
+    """Seconds of work below which a batch is not made smaller to even out the end of a job."""
     batch_bytes: int
-    """Bytes of items that one batch may hold, unless a single item is larger."""
+    """Largest size of the items of one batch, unless a single item is larger."""
     flight_bytes: int | None = None
-    """Bytes of items that may be in flight at once, unless a single batch holds more."""
+    """Largest size of the items in flight at once, unless a single batch has more; None: no limit."""
     first_wave: int | None = None
     """Batches of a job that are in flight at most while nothing is known of its tasks; None: any number."""
     patience_s: float = 0.0
-    """Seconds at most after which a first wave that has not returned is followed by single tasks."""
+    """Seconds after which a first wave that has not returned is followed by single tasks."""
     outage_s: float = 120.0
-    """Seconds in which a service answers nothing but errors, after which the jobs fail."""
+    """Seconds for which a service answers nothing but errors before the jobs fail."""
     backoff_s: float = 0.1
-    """Seconds of the first pause after a refusal, before jitter; they double up to 100 times that."""
+    """Seconds of the first pause after a refusal, before jitter. Pauses double, up to 100 times this one."""
 
 
 @dataclass(frozen=True)
@@ -73,22 +78,22 @@ class Backend:
     invoker: Invoker
     batching: BatchingPolicy
     in_caller: bool = False
-    """Requests run inside ``start``, in the thread that maps: nothing runs beside the caller."""
+    """Requests run inside ``Invoker.start``, in the thread that maps: nothing runs beside the caller."""
     limits: Limits = NO_LIMITS
-    """What every request must keep to."""
+    """The limits of every request."""
     prices: Prices | None = None
-    """What it costs; None: nothing."""
+    """What requests cost; None: nothing."""
     budget: float | None = None
-    """Dollars that may be spent."""
+    """Dollars that may be spent; None: no limit."""
     memory_bytes: int | None = None
-    """What one worker may hold; locally its share of the machine's. None: nobody knows."""
+    """Memory that one worker may hold; for local workers its share of the machine's. None: unknown."""
     longest_s: float | None = None
-    """Seconds that one task may take there at most."""
+    """Seconds that one task may take at most; None: no limit."""
     code_bytes: int | None = None
-    """Bytes of a pickled function at most."""
+    """Largest size of a pickled function; None: no limit."""
     modules_stay: bool = True
-    """A worker keeps one version of the user's modules, and is replaced for another."""
+    """Whether a worker keeps one version of the user's modules, and is replaced for another version."""
     hints: Hints = HINTS
-    """What to do where memory, time or a package is missing."""
+    """What a user can do where memory, time or a package is missing."""
     own_store: bool = True
-    """Nobody else uses the store: what no open job needs can go."""
+    """Whether nobody else uses the store, so that objects that no open job needs can be deleted."""

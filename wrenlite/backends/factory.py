@@ -1,4 +1,4 @@
-"""What an executor runs on, and where its tasks leave files: from the configuration, or from an address."""
+"""Makes backends from the configuration, and stores from addresses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def connect(config: Config) -> Backend:
-    """The backend that is configured. Raises ConfigError, BackendError."""
+    """Make the backend that is configured.
+
+    Args:
+        config: the settings.
+
+    Raises:
+        ConfigError: a setting is missing or cannot be used.
+        BackendError: nothing can run there; the message says what to do.
+    """
     if config.backend == "inline":
         return local.connect_inline()
     if config.backend == "aws":
@@ -28,23 +36,24 @@ def connect(config: Config) -> Backend:
 
 
 def open_store(address: str | os.PathLike[str]) -> Store:
-    """A store of one's own, for what tasks leave behind: close over it, or pass it as an argument.
+    """Make a store for files that tasks leave behind: close over it, or pass it as an argument.
 
     ::
 
         outputs = wrenlite.open_store("s3://my-bucket/pictures")
         executor.map(lambda n: outputs.put(f"{n}.png", draw(n)), range(100))
 
-    It travels without credentials: a task uses those that it finds. On Lambda that is the function's role,
-    which may write under ``outputs/`` of wrenlite's own bucket and prefix, and to the buckets that
-    ``wrenlite-setup --write`` named. A folder is one of this machine, so that only local workers reach it.
+    A store is sent to workers without credentials: a task uses those that it finds there. On Lambda that is
+    the role of the function, which may write under ``outputs/`` of wrenlite's own bucket and prefix, and to
+    the buckets that ``wrenlite-setup --write`` named. A folder is one of this machine, so only local workers
+    reach it.
 
     Args:
-        address: ``s3://BUCKET``, ``s3://BUCKET/PREFIX``, or a folder, which is made when it is first
-            written to. Profile, region and endpoint of S3 are the configuration's.
+        address: ``s3://BUCKET``, ``s3://BUCKET/PREFIX``, or a folder, which is made when it is first written
+            to. Profile, region and endpoint of S3 come from the configuration.
 
     Raises:
-        ConfigError: no such address can be.
+        ConfigError: the text is no such address.
     """
     text = os.fspath(address)
     scheme, found, rest = text.partition("://")

@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wrenlite.backends.base import (
-    Backend,
-    BatchingPolicy,
-    Invocation,
-)
+from wrenlite.backends.base import Backend, BatchingPolicy, Invocation
 from wrenlite.errors import BackendError, ConfigError, WorkerDied
 from wrenlite.protocol import Died, Emit, Ended, Refused, Request, Usage
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import TemporaryStore
-from wrenlite.worker.handle import WorkerProcess
 from wrenlite.worker.runner import NotRun, Runner
 
+if TYPE_CHECKING:
+    from wrenlite.worker.handle import WorkerProcess
+
 IDLE_S = 60.0
-"""Seconds after which a worker with nothing to do leaves; the next request starts a new one."""
+"""Seconds after which a worker without a request ends. The next request starts a new one."""
 
 BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
 
@@ -34,11 +34,11 @@ _THREAD_SETTINGS = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""What the numeric libraries read to choose how many threads they start."""
+"""Environment variables from which numeric libraries read how many threads to start."""
 
 
 def cpu_count() -> int:
-    """Cores that this process may use: its affinity, and its container's share (cgroup v2)."""
+    """Count the cores that this process may use: its affinity, and its container's share (cgroup v2)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -47,7 +47,13 @@ def cpu_count() -> int:
 
 
 def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or its container's share (cgroup v2)."""
+    """Return the memory that this process may use: the machine's, or its container's share (cgroup v2).
+
+    Returns:
+        Bytes; the largest number where the system does not tell.
+    """
+    if not hasattr(os, "sysconf"):  # Windows
+        return sys.maxsize
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with contextlib.suppress(OSError, ValueError):  # no container; "max" where it has no limit
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
@@ -55,57 +61,92 @@ def memory_bytes() -> int:
 
 
 def connect(*, workers: int | None = None, memory_limit: int | None = None) -> Backend:
-    """WorkerProcess processes on this machine. None is started before there is something to run.
+    """Make the backend of worker processes on this machine. The first job starts them.
 
     Args:
-        workers: how many; default: one a core.
-        memory_limit: bytes that each may hold (enforced on Linux).
+        workers: how many; default: one per core.
+        memory_limit: bytes of memory that each worker may hold (enforced on Linux); None: no limit.
+
+    Raises:
+        ConfigError: the number of workers is below 1.
+        BackendError: this system cannot run worker processes.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers={workers}: must be at least 1")
     slots = workers or cpu_count()
     memory = memory_limit or memory_bytes() // slots
     store = TemporaryStore()
-    name = f"{slots} local worker{'s' if slots > 1 else ''}"
-    return Backend(name, store, ProcessInvoker(slots, store, memory_limit), BATCHING, memory_bytes=memory)
+    return Backend(
+        name=f"{slots} local worker{'s' if slots > 1 else ''}",
+        store=store,
+        invoker=ProcessInvoker(slots, store, memory_limit),
+        batching=BATCHING,
+        memory_bytes=memory,
+    )
 
 
 def connect_inline() -> Backend:
-    """The calling thread, for the debugger: ``map`` returns when everything has run."""
+    """Make the backend that runs tasks in the calling thread, for the debugger."""
     store = TemporaryStore()
     return Backend(
-        "the calling thread",
-        store,
-        InlineInvoker(store),
-        BATCHING,
+        name="the calling thread",
+        store=store,
+        invoker=InlineInvoker(store),
+        batching=BATCHING,
         in_caller=True,
         memory_bytes=memory_bytes(),
     )
 
 
+def _worker_class() -> type[WorkerProcess]:
+    """Import the class of worker processes, which needs modules that only POSIX systems have."""
+    try:
+        from wrenlite.worker.handle import WorkerProcess
+    except ImportError as error:
+        raise BackendError(
+            f"local workers need a POSIX system such as Linux, and this one has no module {error.name!r}. "
+            "Executor.aws() works here, and so does Executor.inline(), which runs tasks one after the other "
+            "in this process; on Windows local workers run in WSL"
+        ) from error
+    return WorkerProcess
+
+
 class ProcessInvoker:
-    """Runs each request in one of a few worker processes, which stay for the next ones."""
+    """Runs each request in one of a few worker processes, which stay for the next requests."""
 
     def __init__(self, slots: int, store: TemporaryStore, memory_limit: int | None = None) -> None:
+        """Make an invoker. The first requests start its workers.
+
+        Args:
+            slots: worker processes.
+            store: where they find code and large values. It is removed when the invoker is closed.
+            memory_limit: bytes of memory that each worker may hold; None: no limit.
+
+        Raises:
+            BackendError: this system cannot run worker processes.
+        """
+        make_worker = _worker_class()
         self.slots = slots
         self._store = store
         store.outlive_exit()
         self._lock = threading.Lock()
         self._closed = False
         self._all: list[_Slot] = []
-        self._free: list[_Slot] = []  # the one used last is taken first: it is warm
+        self._free: list[_Slot] = []  # the slot that was used last is taken first: its worker runs already
         env = {**os.environ, "WRENLITE_BACKEND": "inline"}  # a map inside a task runs in that task
-        for setting in _THREAD_SETTINGS:  # N workers with N threads each would fight over the cores
+        for (
+            setting
+        ) in _THREAD_SETTINGS:  # otherwise N workers with N threads each would compete for the cores
             env.setdefault(setting, str(max(1, cpu_count() // slots)))
         folder = os.getcwd()
 
         def start_worker() -> WorkerProcess:
-            return WorkerProcess(store, worker_path(), memory_limit, env, folder)
+            return make_worker(store, worker_path(), memory_limit, env, folder)
 
         self._start_worker = start_worker
 
     def open(self, tasks: int = 1) -> None:
-        """Make the slots: threads that wait for requests. A worker is started with a slot's first one."""
+        """Make the slots: threads that wait for requests. The first request of a slot starts its worker."""
         with self._lock:
             if not self._all and not self._closed:
                 names = [f"wrenlite-slot-{number}" for number in reversed(range(self.slots))]
@@ -113,12 +154,12 @@ class ProcessInvoker:
                 self._free = [*self._all]
 
     def start(self, request: Request, emit: Emit) -> Invocation:
-        """Hand a request to a free slot; the one used last first, since its worker is there."""
+        """Hand a request to a free slot: the one that was used last, since its worker runs already."""
         with self._lock:
             slot = self._free.pop()
-        flight = _ProcessInvocation(request, emit)
-        slot.requests.put(flight)
-        return flight
+        invocation = _ProcessInvocation(request, emit)
+        slot.requests.put(invocation)
+        return invocation
 
     def close(self) -> None:
         """Kill the workers and wait until they are gone."""
@@ -139,7 +180,7 @@ class ProcessInvoker:
 
 
 class _ProcessInvocation:
-    """A request in a slot. Its lock makes sure that a cancel never hits the request after it."""
+    """A request in a slot. Its lock makes sure that a cancel never kills the request after it."""
 
     def __init__(self, request: Request, emit: Emit) -> None:
         self.request = request
@@ -149,7 +190,7 @@ class _ProcessInvocation:
         self._cancelled = False
 
     def cancel(self) -> bool:
-        """Kill the worker if it is at this request; never start it otherwise."""
+        """Kill the worker if it runs this request; never start the request otherwise."""
         with self._lock:
             self._cancelled = True
             if self._worker is not None:
@@ -157,7 +198,7 @@ class _ProcessInvocation:
         return True
 
     def run(self, worker: WorkerProcess) -> Ended:
-        """Run it, unless it was cancelled before."""
+        """Run the request, unless it was cancelled before."""
         with self._lock:
             if self._cancelled:
                 return Ended(None, Usage(), self.request.tasks)
@@ -167,7 +208,8 @@ class _ProcessInvocation:
         finally:
             with self._lock:
                 self._worker = None
-            # Perhaps it was killed a moment after it was done: the next request must not meet the dying.
+            # The kill may have come a moment after the request was done: the next request needs another
+            # worker.
             if self._cancelled:
                 worker.close()
 
@@ -187,7 +229,7 @@ class _Slot:
         self._thread.start()
 
     def close(self) -> None:
-        """Kill the worker; the thread ends."""
+        """Kill the worker, and let the thread end."""
         self._closing = True
         worker = self._worker
         if worker is not None:
@@ -195,37 +237,37 @@ class _Slot:
         self.requests.put(None)
 
     def join(self) -> None:
-        """Wait for the thread's end."""
+        """Wait for the end of the thread."""
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _loop(self) -> None:
         while True:
             try:
-                flight = self.requests.get(timeout=IDLE_S if self._worker else None)
+                invocation = self.requests.get(timeout=IDLE_S if self._worker else None)
             except queue.Empty:
-                self._leave()
+                self._end_worker()
                 continue
-            if flight is None:
-                self._leave()
+            if invocation is None:
+                self._end_worker()
                 return
-            ended = self._run(flight)
-            self._release(self)  # before the news: whoever hears it may start the next request
-            flight.emit((), ended)
-            del flight, ended  # they hold the items, and the next request may be long in coming
+            ended = self._run(invocation)
+            self._release(self)  # before the report: whoever receives it may start the next request
+            invocation.emit((), ended)
+            del invocation, ended  # they hold the items, and the next request may come much later
 
-    def _run(self, flight: _ProcessInvocation) -> Ended:
+    def _run(self, invocation: _ProcessInvocation) -> Ended:
+        tasks = invocation.request.tasks
         try:
-            return flight.run(self._worker_for(flight.request))
+            return invocation.run(self._worker_for(invocation.request))
         except BackendError as error:
-            return Ended(Refused(error), Usage(), flight.request.tasks)
-        except Exception as error:  # a defect of wrenlite's own: it must not leave the task waiting
-            self._leave()
-            indexes = flight.request.tasks
-            return Ended(Died(WorkerDied(f"wrenlite lost its worker: {error!r}")), Usage(), indexes[1:])
+            return Ended(Refused(error), Usage(), tasks)
+        except Exception as error:  # a defect of wrenlite: the tasks must not wait for ever
+            self._end_worker()
+            return Ended(Died(WorkerDied(f"wrenlite lost its worker: {error!r}")), Usage(), tasks[1:])
 
     def _worker_for(self, request: Request) -> WorkerProcess:
-        """The slot's worker, replaced where it is dead or holds other versions of the user's modules."""
+        """Return the slot's worker: a new one where it is dead or holds other versions of modules."""
         worker = self._worker
         if worker is not None:
             if worker.alive and (request.modules is None or worker.modules in (None, request.modules)):
@@ -234,11 +276,11 @@ class _Slot:
         if self._closing:
             raise BackendError("the executor was shut down")
         worker = self._worker = self._start_worker()
-        if self._closing:  # close() may have looked before there was a worker
+        if self._closing:  # close() may have been called before there was a worker
             worker.kill()
         return worker
 
-    def _leave(self) -> None:
+    def _end_worker(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
@@ -250,14 +292,19 @@ class InlineInvoker:
     slots = 1
 
     def __init__(self, store: TemporaryStore) -> None:
+        """Make an invoker.
+
+        Args:
+            store: where code and large values are. It is removed when the invoker is closed.
+        """
         self._store = store
         self._runner = Runner(store, inline=True)
 
     def open(self, tasks: int = 1) -> None:
-        """Nothing to get ready."""
+        """Do nothing: there is nothing to get ready."""
 
     def start(self, request: Request, emit: Emit) -> Invocation:
-        """Run it. A KeyboardInterrupt goes through to the caller."""
+        """Run a request. A KeyboardInterrupt goes through to the caller."""
         copies = [item._replace(buffers=tuple(map(bytearray, item.buffers))) for item in request.items]
         done = 0
         busy_s = 0.0
@@ -269,7 +316,7 @@ class InlineInvoker:
                 emit((outcome,))
         except NotRun as error:
             cause = error.cause
-        emit((), Ended(cause, Usage(busy_s, worker=str(os.getpid())), request.tasks[done:]))
+        emit((), Ended(cause, Usage(busy_s=busy_s, worker=str(os.getpid())), request.tasks[done:]))
         return _FinishedInvocation()
 
     def close(self) -> None:
@@ -278,8 +325,8 @@ class InlineInvoker:
 
 
 class _FinishedInvocation:
-    """A flight that was over before anybody could cancel it."""
+    """A request that was over before anybody could cancel it."""
 
     def cancel(self) -> bool:
-        """Too late."""
+        """Do nothing: it is too late."""
         return False

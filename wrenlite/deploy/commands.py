@@ -27,12 +27,10 @@ from wrenlite.deploy.deployment import (
 )
 from wrenlite.deploy.options import (
     DRY_RUN,
-    JSON,
     YES,
     Duration,
     deployment_options,
     messages_on_stderr,
-    print_json,
 )
 from wrenlite.deploy.plan import Verb
 from wrenlite.deploy.resources import TEMPORARY_PREFIXES, Bucket, Settings
@@ -48,19 +46,19 @@ _LATE_MS = 60_000
 
 @click.command(epilog="Example: wrenlite status --json")
 @deployment_options
-@JSON
+@console.json_option
 def status(config: Config, *, as_json: bool) -> None:
     """Show what is deployed, and what wrenlite-setup would change."""
     clients, account, settings = locate_deployment(config)
     deployment = Deployment(clients, settings)
     actions = deployment.plan()
     if as_json:
-        print_json(report.plan_document(account, deployment, actions))
+        console.print_json(report.plan_document(account, deployment, actions))
         return
     function = deployed_function(clients, account, settings.function)
     described = f"{settings.function} ({report.describe(deployment, function)})" if function else "none"
     users_own = "" if settings.managed_bucket else " (yours)"
-    console.table(
+    console.print_table(
         {
             "Executor()": f"runs on {'AWS Lambda' if config.backend == 'aws' else 'this machine'}",
             "account": f"{account.id} ({account.identity})",
@@ -82,7 +80,7 @@ def status(config: Config, *, as_json: bool) -> None:
 
 @click.command(epilog="Example: wrenlite doctor --function wrenlite")
 @deployment_options
-@JSON
+@console.json_option
 def doctor(config: Config, *, as_json: bool) -> None:
     """Check everything from credentials to a real invocation, and say how to fix what fails.
 
@@ -93,22 +91,23 @@ def doctor(config: Config, *, as_json: bool) -> None:
         checks.append(check)
         if not as_json:
             click.echo(str(check))
+    ok = not any(check.ok is False for check in checks)
     if as_json:
-        print_json([check._asdict() for check in checks])
-    if any(check.ok is False for check in checks):
+        console.print_json({"ok": ok, "checks": [check._asdict() for check in checks]})
+    if not ok:
         raise click.exceptions.Exit(1)
 
 
 @click.command(epilog="Example: wrenlite test --json")
 @deployment_options
-@JSON
+@console.json_option
 def test(config: Config, *, as_json: bool) -> None:
     """Run a function on Lambda, and import the packages of its layer there."""
     clients, _, settings = locate_deployment(config, allow_denied=True)
     packages = Deployment(clients, settings).packages.names
     answer = hello(client_config(config, settings), packages)
     if as_json:
-        print_json(report.smoke_test_document(answer, settings, packages))
+        console.print_json(report.smoke_test_document(answer, settings, packages))
     else:
         click.echo(report.smoke_test_text(answer))
 
@@ -118,7 +117,7 @@ def test(config: Config, *, as_json: bool) -> None:
 @click.option("--keep-bucket", is_flag=True, help="Keep the bucket with all its objects.")
 @DRY_RUN
 @YES
-@JSON
+@console.json_option
 def destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Delete the resources that wrenlite-setup has created.
 
@@ -127,11 +126,11 @@ def destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool, as_j
     with messages_on_stderr(as_json):
         document = _destroy(config, keep_bucket=keep_bucket, dry_run=dry_run, yes=yes)
     if as_json:
-        print_json(document)
+        console.print_json(document)
 
 
 def _destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool) -> dict[str, Any]:
-    """Delete a deployment, and return what was done as a JSON document."""
+    """Delete a deployment, and return what was done as a JSON object."""
     clients, account, settings = locate_deployment(config, prefer_deployed_bucket=True)
     deployment = Deployment(clients, settings)
     steps = deployment.plan_destroy()
@@ -304,7 +303,7 @@ def _log_events(
 )
 @DRY_RUN
 @YES
-@JSON
+@console.json_option
 def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Delete old temporary objects: functions, items, shared objects and values, but no outputs.
 
@@ -314,11 +313,11 @@ def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool, as_j
     with messages_on_stderr(as_json):
         document = _cleanup(config, older_than_s=older_than, dry_run=dry_run, yes=yes)
     if as_json:
-        print_json(document)
+        console.print_json(document)
 
 
 def _cleanup(config: Config, *, older_than_s: float, dry_run: bool, yes: bool) -> dict[str, Any]:
-    """Delete old temporary objects, and return what was done as a JSON document."""
+    """Delete old temporary objects, and return what was done as a JSON object."""
     clients, account, settings = locate_deployment(config, allow_denied=True, prefer_deployed_bucket=True)
     login = AwsSession(lambda: clients.session)
     store = S3Store(

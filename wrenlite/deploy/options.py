@@ -1,10 +1,9 @@
-"""Options that several commands have, and the output in JSON that goes with them."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -62,17 +61,11 @@ CONFIG = click.option(
 )
 YES = click.option("--yes", "-y", is_flag=True, help="Ask nothing: take the defaults, and agree.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document; messages go to stderr.")
-
-
-def print_json(document: Any) -> None:
-    """Print a document, indented for people who read it."""
-    click.echo(json.dumps(document, indent=2))
 
 
 @contextlib.contextmanager
 def messages_on_stderr(as_json: bool) -> Iterator[None]:
-    """Print messages and questions to stderr if ``as_json`` holds: stdout is for the JSON document only."""
+    """Print messages and questions to stderr if ``as_json`` holds: stdout is for the JSON object only."""
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         yield
 
@@ -103,7 +96,7 @@ def deployment_options(command: Callable[..., None]) -> Callable[..., None]:
         config: Path | None,
         **other: Any,
     ) -> None:
-        with console.clear_errors():
+        with console.errors_in_one_line():
             if config is not None and not config.expanduser().exists():
                 raise ConfigError(f"--config: the file {config} does not exist")
             given = {"profile": profile, "region": region, "function": function, "bucket": bucket}

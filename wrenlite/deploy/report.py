@@ -87,7 +87,7 @@ def smoke_test_text(answer: Hello) -> str:
 
 
 def smoke_test_document(answer: Hello, settings: Settings, packages: Sequence[str]) -> dict[str, Any]:
-    """Return a smoke test as a JSON document."""
+    """Return a smoke test as a JSON object."""
     return {
         "region": settings.region,
         "function": settings.function,
@@ -202,7 +202,7 @@ def quota_hint(account: Account) -> str:
 
 
 def plan_document(account: Account, deployment: Deployment, actions: Sequence[Action]) -> dict[str, Any]:
-    """Return a plan as a JSON document."""
+    """Return a plan as a JSON object."""
     settings = deployment.settings
     return {
         "account": account.id,

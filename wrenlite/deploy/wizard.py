@@ -262,7 +262,7 @@ class Wizard:
         return client_config(config, self.deployment.settings)
 
     def smoke_test(self, actions: Sequence[Action]) -> dict[str, Any]:
-        """Invoke the function, print the result, and return it as a JSON document."""
+        """Invoke the function, print the result, and return it as a JSON object."""
         new_role = any(isinstance(step.resource, Role) and step.verb is not Verb.KEEP for step in actions)
         packages = self.deployment.packages.names
         answer = hello(self._client_config(), packages, patience_s=_ROLE_S if new_role else 0.0)
@@ -376,7 +376,7 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @click.option("--local", is_flag=True, help="Only save settings for this machine's cores.")
 @options.YES
 @options.DRY_RUN
-@options.JSON
+@console.json_option
 @click.version_option(__version__, prog_name="wrenlite-setup")
 @click.option(
     "--print-policy",
@@ -401,7 +401,7 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | 
             f"there is no terminal to ask in, and --yes is missing: it agrees to the plan{defaults}"
         )
     interactive = changes and not yes
-    with console.clear_errors():
+    with console.errors_in_one_line():
         if policy is not None:
             report.print_policies(Wizard(given, interactive=False).policy_settings(), [policy])
             return
@@ -413,11 +413,11 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | 
             else:
                 document = _deploy(given, interactive=interactive)
         if as_json:
-            options.print_json(document)
+            console.print_json(document)
 
 
 def _show_plan(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Print the plan, and return it as a JSON document."""
+    """Print the plan, and return it as a JSON object."""
     wizard = Wizard(given, interactive=False)
     wizard.choose_bucket()
     actions = wizard.deployment.plan()
@@ -426,7 +426,7 @@ def _show_plan(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _deploy(given: Mapping[str, Any], *, interactive: bool) -> dict[str, Any]:
-    """Run the wizard, and return what was done as a JSON document."""
+    """Run the wizard, and return what was done as a JSON object."""
     wizard = Wizard(given, interactive=interactive)
     wizard.choose_bucket()
     path = wizard.choose_config_file()
@@ -439,7 +439,7 @@ def _deploy(given: Mapping[str, Any], *, interactive: bool) -> dict[str, Any]:
 
 
 def _use_local(path: Path | None, *, ask: bool) -> dict[str, Any]:
-    """Save settings for this machine's cores, and return them as a JSON document."""
+    """Save settings for this machine's cores, and return them as a JSON object."""
     path = path or _default_config_path()
     if path.exists() and ask:
         question = f'{path} already exists. Set backend = "local" in it, and keep its other settings?'

@@ -1,1 +1,1 @@
-"""Drawing of jobs, from their snapshots and stats: while they run, and afterwards."""
+"""Drawing of jobs from their snapshots and task stats, while they run and after they have ended."""

@@ -1,20 +1,30 @@
-"""What all commands share: errors as one line, and tables."""
+"""Functions that all commands share: errors as one line, reports as a table or as JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import click
 
 from wrenlite.errors import WrenliteError
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, for programs, and nothing else."
+)
+"""The option ``--json`` of every command that reports: the command gets ``as_json``."""
+
 
 @contextlib.contextmanager
-def clear_errors() -> Iterator[None]:
-    """What wrenlite itself raises is one line, not a traceback; a sign that the terminal has not is ``?``."""
+def errors_in_one_line() -> Iterator[None]:
+    """Show an error of wrenlite as one line, without a traceback.
+
+    A character that the terminal's encoding lacks is printed as ``?``.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -24,8 +34,31 @@ def clear_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def table(rows: Mapping[str, str]) -> None:
-    """Names and values, one below the other."""
+def print_report(data: Mapping[str, Any], rows: Mapping[str, str], *, as_json: bool) -> None:
+    """Print what a command reports, for programs or for people.
+
+    Args:
+        data: the report for programs: values that JSON knows, with units in their names.
+        rows: the same report for people: names and texts.
+        as_json: print ``data`` as JSON; otherwise print ``rows`` as a table.
+    """
+    if as_json:
+        print_json(data)
+    else:
+        print_table(rows)
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print one JSON object.
+
+    It is pure ASCII, so that it is whole in every encoding. NaN and infinity are refused, because JSON has
+    neither.
+    """
+    click.echo(json.dumps(data, indent=2, allow_nan=False))
+
+
+def print_table(rows: Mapping[str, str]) -> None:
+    """Print names and texts in two columns."""
     width = max(map(len, rows))
     for name, value in rows.items():
         click.echo(f"{name:<{width}}  {value}")

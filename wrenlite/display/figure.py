@@ -1,6 +1,7 @@
-"""Figures of matplotlib that show themselves as a cell's last line.
+"""Matplotlib figures that a notebook shows when they are the last line of a cell.
 
-Without pyplot, which keeps figures alive until they are closed and chooses a backend for the whole program.
+They are made without pyplot, because pyplot keeps figures alive until they are closed and chooses a backend
+for the whole program.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ except ImportError as error:
     raise PackageMissing(f"figures need {error.name}: pip install 'wrenlite[lab]'") from error
 
 _DPI = 200
-"""Pixels an inch of the picture in a notebook, which shows it at half that: sharp on any screen."""
+"""Pixels per inch of the PNG. The page shows it at half its size in pixels, which is sharp on any screen."""
 
 
-class Shown(Figure):
-    """A figure that a notebook shows as it is; matplotlib's own show only once pyplot is set up there."""
+class NotebookFigure(Figure):
+    """A figure with a PNG for notebooks; a plain ``Figure`` is shown only after pyplot was set up."""
 
-    dpi_shown = _DPI
+    notebook_dpi = _DPI
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        picture = io.BytesIO()
-        # What the user's style says about saving figures is left out: the page is told this size.
+        png = io.BytesIO()
+        # The user's style for saved figures must not change the size, which is given to the page below.
         self.savefig(
-            picture,
+            png,
             format="png",
-            dpi=self.dpi_shown,
+            dpi=self.notebook_dpi,
             facecolor=self.get_facecolor(),
             bbox_inches=self.bbox_inches,
         )
         width, height = (round(inches * _DPI / 2) for inches in self.get_size_inches())
-        return picture.getvalue(), {"width": width, "height": height}
+        return png.getvalue(), {"width": width, "height": height}

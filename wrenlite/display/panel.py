@@ -1,8 +1,9 @@
-"""The job panel in a notebook: live while the job runs, and at its end a snapshot that stays.
+"""The job panel in a notebook: live while the job runs, and static HTML after its end.
 
-``map`` displays a placeholder at once, from the main thread: what a thread displays for the first time may
-land in another cell. A thread fills it. A widget that was saved cannot be shown again, so that at the end
-plain HTML takes its place. Without ipywidgets the HTML is live, and there is no button.
+``map`` displays an empty panel at once, from the main thread, because what a thread displays for the first
+time may appear in another cell. A thread fills the panel. A widget that was saved cannot be shown again, so
+plain HTML replaces it at the end. Without ipywidgets the HTML itself is updated, and there is no Cancel
+button.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeAlias
 
 from wrenlite.display import html
 from wrenlite.display.view import Observer
@@ -21,63 +22,71 @@ from wrenlite.job import Job
 
 _log = logging.getLogger("wrenlite")
 
-_APPEARS_S = 0.5
-"""A job that is over before this draws nothing."""
-_LOOKS = 5
-"""At it, before it appears."""
+_APPEAR_AFTER_S = 0.5
+"""A job that ends before this shows no panel."""
+_EARLY_OBSERVATIONS = 5
+"""Observations of the job before the panel appears, for its concurrency chart."""
 _REFRESH_S = 0.25
 """Seconds between two updates."""
 _JOIN_S = 2.0
-"""Seconds that a wait waits for the last drawing."""
+"""The longest time in seconds that ``Job.wait`` waits for the last update."""
 
 
 def in_notebook() -> bool:
-    """Whether this is the main thread of a kernel that shows HTML."""
+    """Return whether this is the main thread of a kernel that shows HTML."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return hasattr(shell, "kernel") and threading.current_thread() is threading.main_thread()
 
 
-def watch(job: Job) -> Callable[[], None]:
-    """Show a job; returns what waits until its end is drawn."""
-    display: _Plain = _Widgets(job) if find_spec("ipywidgets") else _Plain()
-    painter = threading.Thread(target=_paint, args=(job, display), name="wrenlite-panel", daemon=True)
-    painter.start()
-    return lambda: painter.join(_JOIN_S)
+def watch(job: Job[Any]) -> Callable[[], None]:
+    """Show a job's panel and update it from a thread.
+
+    Returns:
+        A function that waits until the end of the job is drawn.
+    """
+    panel: _HtmlPanel = _WidgetPanel(job) if find_spec("ipywidgets") else _HtmlPanel()
+    thread = threading.Thread(target=_update, args=(job, panel), name="wrenlite-panel", daemon=True)
+    thread.start()
+    return lambda: thread.join(_JOIN_S)
 
 
-def _paint(job: Job, display: _Plain) -> None:
+def _update(job: Job[Any], panel: _HtmlPanel) -> None:
     try:
         observer = Observer(job)
-        for _ in range(_LOOKS):
-            if over_within(job, _APPEARS_S / _LOOKS):
-                display.end(_EMPTY)
+        for _ in range(_EARLY_OBSERVATIONS):
+            if ends_within(job, _APPEAR_AFTER_S / _EARLY_OBSERVATIONS):
+                panel.end(_EMPTY)
                 return
-            observer.look()
-        while not over_within(job, _REFRESH_S):
-            display.show(html.panel(observer.look()))
-        display.end(html.panel(observer.look()))
-    except Exception:  # a notebook without its picture is still a notebook
+            observer.observe()
+        while not ends_within(job, _REFRESH_S):
+            panel.show(html.panel(observer.observe()))
+        panel.end(html.panel(observer.observe()))
+    except Exception:  # the job and the notebook go on without the panel
         _log.exception("the panel of %r cannot be drawn", job)
 
 
-def over_within(job: Job, timeout: float) -> bool:
-    """Wait until the job is over, or so many seconds; it is not ``Job.wait``, which waits for who draws."""
-    return job._tasks.wait_until(lambda: job._tasks.over, timeout, each=False)
+def ends_within(job: Job[Any], timeout_s: float) -> bool:
+    """Wait until the job has ended, at most ``timeout_s`` seconds, and return whether it has.
+
+    This is not ``Job.wait``, because that also waits for the thread that draws the job.
+    """
+    return job._tasks.wait_until(lambda: job._tasks.over, timeout_s, each=False)
 
 
-Bundle = Mapping[str, str]
-"""What is displayed, by media type."""
+MimeBundle: TypeAlias = Mapping[str, str]
+"""Content to display, by media type."""
 _EMPTY = {"text/html": "", "text/plain": ""}
 
 
-class _Plain:
-    """HTML that is replaced."""
+class _HtmlPanel:
+    """A panel of HTML that is replaced at each update."""
 
     def __init__(self) -> None:
+        """Display an empty panel."""
         self._handle = _display(_EMPTY, raw=True)
 
-    def show(self, bundle: Bundle) -> None:
+    def show(self, bundle: MimeBundle) -> None:
         self._handle.update(bundle, raw=True)
 
     end = show
@@ -89,10 +98,11 @@ def _display(content: object, *, raw: bool = False) -> Any:
     return display(content, display_id=True, raw=raw)
 
 
-class _Widgets(_Plain):
-    """A widget, with a button that cancels."""
+class _WidgetPanel(_HtmlPanel):
+    """A panel of widgets with a button that cancels the job."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job[Any]) -> None:
+        """Display an empty panel."""
         import ipywidgets
 
         self._text = ipywidgets.HTML()
@@ -103,15 +113,15 @@ class _Widgets(_Plain):
         self._box = ipywidgets.VBox([self._text, self._button])
         self._box.add_class("wrenlite-panel")
         for widget in (self._box, self._text, self._button):
-            # ipykernel 7.4 sends messages of this comm to a thread that the running cell holds up.
+            # ipykernel 7.4 sends the messages of this comm to a thread that the running cell blocks.
             with contextlib.suppress(AttributeError):
                 del widget.comm._reply_subshell_id
         self._handle = _display(self._box)
 
-    def show(self, bundle: Bundle) -> None:
+    def show(self, bundle: MimeBundle) -> None:
         self._text.value = bundle["text/html"]
         self._button.layout.display = ""
 
-    def end(self, bundle: Bundle) -> None:
+    def end(self, bundle: MimeBundle) -> None:
         self._handle.update(bundle, raw=True)
         self._box.close()

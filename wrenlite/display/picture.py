@@ -1,7 +1,7 @@
-"""Pictures of a job: a pixel a task, and how many ran at once. Small PNGs, which every notebook shows.
+"""Pictures of a job as small PNGs, which every notebook shows: the state of each task, and the concurrency.
 
-They are written by hand, in some lines: palettes, no library. An ``<svg>`` of 10,000 tasks is 3,000 times as
-large, and gone in a notebook that is not trusted.
+The PNGs have palettes and are written by a few lines of code here, without a library. An ``<svg>`` of
+10,000 tasks would be 3,000 times as large, and notebooks that are not trusted remove it.
 """
 
 from __future__ import annotations
@@ -12,55 +12,68 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-CELLS = 10_000
-"""Tasks that get a pixel of their own; of more, several share one."""
+MOST_PIXELS = 10_000
+"""The largest number of tasks that have a pixel each; with more tasks, several of them share a pixel."""
 COLOURS = ("#9aa0a666", "#2f9e62", "#3b82f6", "#b7791f", "#d6336c", "#00000000")
-"""By a task's mark (see ``ledger.STATES``); the last one: nothing. They are told apart in either theme."""
-_NOTHING = len(COLOURS) - 1
+"""The colour of each state, by its index in ``task_table.STATES``; the last colour is transparent.
+
+They are told apart on light pages and on dark ones.
+"""
+_TRANSPARENT = len(COLOURS) - 1
+_DISPATCHED = 2
+"""Index of the colour in which the concurrency is drawn."""
 _ASPECT = 12
-"""Width of the grid by its height."""
-_LINE = (320, 28)
-"""Columns and rows of the line of concurrency."""
+"""Width of the task grid divided by its height."""
+_CHART_SIZE = (320, 28)
+"""Columns and rows of the concurrency chart."""
 
 
-def grid(marks: bytes) -> str:
-    """The address of a picture with a pixel a task; of several tasks in one the most noteworthy counts.
+def task_grid(states: bytes) -> str:
+    """Return the data URI of a picture with one pixel per task.
 
-    Args:
-        marks: of the tasks, in input order: places in ``ledger.STATES``.
-    """
-    share = max(1, math.ceil(len(marks) / CELLS))
-    cells = marks if share == 1 else bytes(max(marks[at : at + share]) for at in range(0, len(marks), share))
-    columns = max(1, min(len(cells), math.ceil(math.sqrt(len(cells) * _ASPECT))))
-    rows = [cells[at : at + columns] for at in range(0, len(cells), columns)] or [b"\0"]
-    rows[-1] = rows[-1].ljust(columns, bytes([_NOTHING]))
-    return _address(rows)
-
-
-def line(samples: Sequence[tuple[float, int]]) -> str:
-    """The address of a picture of how many tasks ran at once.
+    Where several tasks share a pixel, it shows the state with the highest index, such as a failure.
 
     Args:
-        samples: seconds since ``map``, in order, and how many ran then.
+        states: the tasks' states in input order: indexes in ``task_table.STATES``.
     """
-    columns, rows = _LINE
+    share = max(1, math.ceil(len(states) / MOST_PIXELS))
+    if share == 1:
+        pixels = states
+    else:
+        pixels = bytes(max(states[at : at + share]) for at in range(0, len(states), share))
+    columns = max(1, min(len(pixels), math.ceil(math.sqrt(len(pixels) * _ASPECT))))
+    rows = [pixels[at : at + columns] for at in range(0, len(pixels), columns)] or [b"\0"]
+    rows[-1] = rows[-1].ljust(columns, bytes([_TRANSPARENT]))
+    return _data_uri(rows)
+
+
+def concurrency_chart(samples: Sequence[tuple[float, int]]) -> str:
+    """Return the data URI of a chart of the number of running tasks over time.
+
+    Args:
+        samples: pairs of seconds since ``map`` and the number of tasks that ran then, in order of time.
+    """
+    columns, rows = _CHART_SIZE
     end, peak = max(samples[-1][0], 1e-9), max(1, *(count for _, count in samples))
     heights, place = [], 0
     for column in range(columns):
         while place + 1 < len(samples) and samples[place + 1][0] <= end * (column + 1) / columns:
             place += 1
         heights.append(math.ceil(samples[place][1] / peak * rows))
-    return _address(
-        [bytes(2 if height >= rows - row else _NOTHING for height in heights) for row in range(rows)]
+    return _data_uri(
+        [
+            bytes(_DISPATCHED if height >= rows - row else _TRANSPARENT for height in heights)
+            for row in range(rows)
+        ]
     )
 
 
-def _address(rows: Sequence[bytes]) -> str:
+def _data_uri(rows: Sequence[bytes]) -> str:
     return "data:image/png;base64," + base64.b64encode(_png(rows)).decode()
 
 
 def _png(rows: Sequence[bytes]) -> bytes:
-    """A PNG with one byte a pixel, its place in ``COLOURS`` (PNG specification, colour type 3)."""
+    """Return a PNG of indexes in ``COLOURS``, one byte per pixel (PNG specification, colour type 3)."""
     header = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 3, 0, 0, 0)
     palette = b"".join(bytes.fromhex(colour[1:7]) for colour in COLOURS)
     alpha = bytes(int(colour[7:] or "ff", 16) for colour in COLOURS)

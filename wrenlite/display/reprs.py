@@ -1,19 +1,16 @@
-"""What executors, jobs and futures look like as a cell's last line: small static HTML.
+"""The static HTML of executors, jobs and futures that are the last line of a notebook cell.
 
-Made of what is at hand: nothing is waited for, fetched or unpickled. Inline styles only, since notebooks that
-are not trusted lose ``<style>`` and ``<svg>``; the page's colours by JupyterLab's variables, else its own.
+It is made from what this process knows already: nothing is waited for, fetched or unpickled. Styles are
+inline, because notebooks that are not trusted remove ``<style>`` and ``<svg>``. The colours are
+JupyterLab's variables, and the page's own where those are not defined.
 """
 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from wrenlite.display.html import (
-    SHOWN,
-    bar,
-    title,
-)
+from wrenlite.display.html import BAR_STATES, job_title, progress_bar
 from wrenlite.futures import Snapshot
 
 if TYPE_CHECKING:
@@ -25,23 +22,23 @@ _FAINT = "color:var(--jp-ui-font-color2, inherit)"
 
 
 def executor_html(executor: Executor) -> str:
-    """Where it runs, and what it cost where that is charged."""
+    """Return an executor's backend, and the cost of its jobs where they are charged."""
     facts = [str(executor.cost)] if executor.backend.prices is not None else []
     return _card(repr(executor)[1:-1], facts)
 
 
-def job_html(job: Job) -> str:
-    """How far it is: a bar, and the same in words."""
+def job_html(job: Job[Any]) -> str:
+    """Return a job's progress as a bar and in words."""
     now = job.snapshot()
     facts = [_counts(now), f"{now.seconds:,.1f} s"]
     if now.dollars is not None:
         facts.append(f"≈ ${now.dollars:.4f} (estimate)")
-    facts += [note for note in (now.note, job.id) if note]
-    return _card(title(now), facts, bar(now))
+    facts += [text for text in (now.note, job.id) if text]
+    return _card(job_title(now), facts, progress_bar(now))
 
 
-def future_html(future: Future) -> str:
-    """Its state, and when and where its task ran."""
+def future_html(future: Future[Any]) -> str:
+    """Return a future's state, and when and where its task ran."""
     stats = future.stats
     facts = [stats.state]
     if stats.seconds is not None:
@@ -54,11 +51,11 @@ def future_html(future: Future) -> str:
 
 
 def _counts(now: Snapshot) -> str:
-    counts = [f"{count:,} {state}" for state in SHOWN if (count := getattr(now, state))]
+    counts = [f"{count:,} {state}" for state in BAR_STATES if (count := getattr(now, state))]
     return ", ".join(counts) or "no tasks"
 
 
-def _card(headline: str, facts: list[str], below: str = "") -> str:
-    words = f'<div style="{_FAINT}">{escape(" · ".join(facts))}</div>' if facts else ""
+def _card(headline: str, facts: list[str], bar: str = "") -> str:
+    details = f'<div style="{_FAINT}">{escape(" · ".join(facts))}</div>' if facts else ""
     style = "line-height:1.5;color:var(--jp-ui-font-color1, inherit)"
-    return f'<div style="{style}"><div><b>{escape(headline)}</b></div>{below}{words}</div>'
+    return f'<div style="{style}"><div><b>{escape(headline)}</b></div>{bar}{details}</div>'

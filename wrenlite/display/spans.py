@@ -1,4 +1,4 @@
-"""When each task of a job waited, ran and came back, as arrays: what a timeline draws."""
+"""The times at which each task of a job waited, ran and returned, as arrays for a timeline."""
 
 from __future__ import annotations
 
@@ -15,146 +15,162 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
 _ROUNDING_S = 0.001
-"""Seconds by which a task may seem to end after its worker began the next one: its start is read off one
-clock, how long it took off another."""
-_MOST_ROWS = 400
-"""Tasks that have a row each; more of them share the rows of their workers."""
+"""Seconds by which a task may seem to overlap the next task of its worker: the start and the duration of a
+task are measured by different clocks."""
+_MOST_TASK_ROWS = 400
+"""The largest number of tasks that have a row each; with more tasks, each worker has a row."""
 
 
 class Spans(NamedTuple):
-    """One entry a task. Times are seconds since ``map`` by the client's clock; NaN: it has not happened."""
+    """Arrays with one entry per task. Times are seconds since ``map`` by the client's clock; NaN: not yet."""
 
     task: Ints
     state: npt.NDArray[np.str_]
     worker: Ints
-    """The worker's number, in order of their first task; -1 where it is not known."""
-    handed: Floats
-    """Its batch was handed out."""
-    begin: Floats
-    end: Floats
-    """It ran from ``begin`` to ``end``."""
-    back: Floats
-    """Its outcome had reached the client."""
+    """The number of the task's worker; -1 where the worker is not known."""
+    dispatched: Floats
+    """When the task's batch was sent to a worker."""
+    started: Floats
+    """When the task began to run."""
+    stopped: Floats
+    """When the task stopped running."""
+    received: Floats
+    """When the task's outcome reached the client."""
     cold: Flags
-    """The first task of a worker that was started for it."""
-    until: float
-    """When the last thing happened; now, while the job runs."""
+    """Whether the task is the first one of a worker that was started for it."""
+    last_s: float
+    """The time of the last event; the present time while the job runs."""
 
-    def having(self, *states: str) -> Flags:
-        """Which tasks are in one of these states."""
+    def in_state(self, *states: str) -> Flags:
+        """Return which tasks are in one of these states."""
         return np.isin(self.state, states)
 
     @property
     def workers(self) -> int:
-        """How many workers are known to have run tasks."""
+        """The number of workers that are known to have run tasks."""
         return int(self.worker.max(initial=-1)) + 1
 
 
 class Rows(NamedTuple):
-    """Where tasks are drawn."""
+    """The row of each task in a timeline."""
 
     row: Floats
-    """One entry a task; NaN: nowhere."""
+    """One entry per task; NaN where the task is not drawn."""
     total: int
+    """The number of rows."""
     by_worker: bool
+    """Whether each row is a worker; otherwise each row is a task."""
 
 
-def measure(tasks: Sequence[TaskStats], now: float) -> Spans:
-    """The spans of these tasks; ``now`` in seconds since the epoch."""
+def measure_spans(tasks: Sequence[TaskStats], now: float) -> Spans:
+    """Return the spans of tasks.
+
+    Args:
+        tasks: stats of all tasks of a job.
+        now: seconds since the epoch.
+    """
     zero = min((task.queued for task in tasks), default=now)
 
-    def since(times: list[float | None]) -> Floats:
+    def since_map(times: list[float | None]) -> Floats:
         return np.array(times, np.float64) - zero  # None becomes NaN
 
-    begin = since([task.started for task in tasks])
-    end = begin + np.array([task.seconds for task in tasks], np.float64)
-    back = since([task.finished for task in tasks])
-    worker = _numbers([task.worker for task in tasks], begin)
-    begin, end = _by_the_clients_clock(worker, begin, end, back)
+    started = since_map([task.started for task in tasks])
+    stopped = started + np.array([task.seconds for task in tasks], np.float64)
+    received = since_map([task.finished for task in tasks])
+    worker = _number_workers([task.worker for task in tasks], started)
+    started, stopped = _to_client_clock(worker, started, stopped, received)
     state = np.array([task.state for task in tasks], np.str_)
-    running = bool(np.isin(state, ("queued", "dispatched")).any())
-    last = max(np.nanmax(back, initial=0.0), np.nanmax(end, initial=0.0))
+    job_runs = bool(np.isin(state, ("queued", "dispatched")).any())
+    last_s = max(np.nanmax(received, initial=0.0), np.nanmax(stopped, initial=0.0))
     return Spans(
-        np.array([task.task for task in tasks], np.int64),
-        state,
-        worker,
-        np.maximum(since([task.dispatched for task in tasks]), 0.0),
-        begin,
-        end,
-        back,
-        _first_of_each(worker, begin, np.array([task.cold for task in tasks], np.bool_)),
-        float(max(last, now - zero) if running else last),
+        task=np.array([task.task for task in tasks], np.int64),
+        state=state,
+        worker=worker,
+        dispatched=np.maximum(since_map([task.dispatched for task in tasks]), 0.0),
+        started=started,
+        stopped=stopped,
+        received=received,
+        cold=_first_of_each_worker(worker, started, np.array([task.cold for task in tasks], np.bool_)),
+        last_s=float(max(last_s, now - zero) if job_runs else last_s),
     )
 
 
-def arrange(spans: Spans) -> Rows:
-    """A row for each task, in order of start; with many tasks, a row for each worker that ran some.
+def assign_rows(spans: Spans) -> Rows:
+    """Give each task a row, in order of start; with many tasks, give each worker a row.
 
-    Many tasks on few workers would be a thin diagonal: on the rows of their workers, stragglers and pauses
-    show. Where the workers are not much fewer than the tasks, as on Lambda, the tasks keep their rows.
+    Many tasks on few workers would form a thin diagonal line, whereas the rows of their workers show
+    stragglers and pauses. With more than half as many workers as tasks, as on Lambda, each task keeps its
+    own row.
     """
     total = len(spans.state)
-    if total > _MOST_ROWS and 0 < 2 * spans.workers <= total:
+    if total > _MOST_TASK_ROWS and 0 < 2 * spans.workers <= total:
         row = spans.worker.astype(np.float64)
-        elsewhere = spans.worker < 0
-        row[elsewhere] = np.nan
-        unknown = elsewhere & (spans.handed >= 0) & ~spans.having("cancelled")
-        row[unknown] = spans.workers  # one more row: whose they are is told when their batch has ended
-        return Rows(row, spans.workers + bool(unknown.any()), True)
-    known = np.where(np.isnan(spans.begin), spans.handed, spans.begin)
+        no_worker = spans.worker < 0
+        row[no_worker] = np.nan
+        dispatched = no_worker & (spans.dispatched >= 0) & ~spans.in_state("cancelled")
+        row[dispatched] = spans.workers  # their own row: the worker is known only when the batch has ended
+        return Rows(row, spans.workers + bool(dispatched.any()), True)
+    order = np.where(np.isnan(spans.started), spans.dispatched, spans.started)
     row = np.empty(total)
-    row[np.lexsort((spans.back, known))] = np.arange(total)
+    row[np.lexsort((spans.received, order))] = np.arange(total)
     return Rows(row, total, False)
 
 
-def at_once(spans: Spans) -> tuple[Floats, Ints]:
-    """From each of these times on, so many tasks ran at once, of those that have come back."""
-    ran = spans.end > spans.begin
-    times = np.concatenate([spans.begin[ran], spans.end[ran]])
+def concurrency(spans: Spans) -> tuple[Floats, Ints]:
+    """Return times, and the number of tasks that ran from each of these times on.
+
+    Only tasks whose outcome was received are counted.
+    """
+    ran = spans.stopped > spans.started
+    times = np.concatenate([spans.started[ran], spans.stopped[ran]])
     steps = np.repeat(np.array([1, -1], np.int64), int(ran.sum()))
-    order = np.lexsort((steps, times))  # who ends makes room for who begins at the same time
+    order = np.lexsort((steps, times))  # at the same time, stops come before starts
     return np.concatenate([[0.0], times[order]]), np.concatenate([[0], steps[order].cumsum()])
 
 
-def _numbers(names: list[str | None], begin: Floats) -> Ints:
-    """The workers' numbers, in order of when each first began a task."""
+def _number_workers(names: list[str | None], started: Floats) -> Ints:
+    """Number the workers of the tasks, in the order in which each worker started its first task."""
     numbers: dict[str | None, int] = {None: -1}
-    for task in np.argsort(begin, kind="stable"):
+    for task in np.argsort(started, kind="stable"):
         numbers.setdefault(names[task], len(numbers) - 1)
     return np.array([numbers[name] for name in names], np.int64)
 
 
-def _by_the_clients_clock(worker: Ints, begin: Floats, end: Floats, back: Floats) -> tuple[Floats, Floats]:
-    """When tasks began and ended, where the workers' clocks said ``begin`` and ``end``.
+def _to_client_clock(
+    worker: Ints, started: Floats, stopped: Floats, received: Floats
+) -> tuple[Floats, Floats]:
+    """Convert the times at which tasks started and stopped from the workers' clocks to the client's clock.
 
-    A worker on another machine has another clock. By the client's, no task begins before ``map`` and none
-    ends after its outcome arrived, which bounds from both sides how far a worker's clock is ahead. Each clock
-    is moved as little as the bounds of all its tasks ask for, so that what lies between the tasks of a worker
-    stays as it was. When a batch was handed out would be a closer bound, but a wrong one where the answer to
-    an earlier sending was the first to arrive.
+    A worker on another machine has another clock. By the client's clock no task starts before ``map``, and
+    none stops after its outcome was received. These two facts are bounds for how far a worker's clock is
+    ahead. Each clock is shifted by the smallest amount that fits the bounds of all its tasks, so that the
+    pauses between the tasks of a worker keep their length. The time at which a batch was dispatched would
+    be a closer bound, but a wrong one where a batch was sent twice and the answer to the first request
+    arrived first.
     """
     alone = worker.max(initial=-1) + 1 + np.arange(len(worker))
-    clock = np.where(worker < 0, alone, worker)  # who is not known is nobody else
+    clock = np.where(worker < 0, alone, worker)  # a task whose worker is not known has a clock of its own
     least = np.full(clock.max(initial=-1) + 1, -np.inf)
     most = -least
-    np.fmax.at(least, clock, end - back)
-    np.fmin.at(most, clock, begin)
+    np.fmax.at(least, clock, stopped - received)
+    np.fmin.at(most, clock, started)
     ahead = np.where(least <= most, np.clip(0.0, least, np.maximum(least, most)), least)
-    # What a clock that was set meanwhile still leaves outside is cut off: no bar is ever negative.
-    begin = np.clip(begin - ahead[clock], 0.0, np.fmax(back, 0.0))
-    end = np.clip(end - ahead[clock], begin, np.fmax(back, begin))
-    order = np.lexsort((begin, worker))
+    # A clock that was set during the job can break the bounds; cutting there keeps every bar non-negative.
+    started = np.clip(started - ahead[clock], 0.0, np.fmax(received, 0.0))
+    stopped = np.clip(stopped - ahead[clock], started, np.fmax(received, started))
+    order = np.lexsort((started, worker))
     this, following = order[:-1], order[1:]
-    over = end[this] - begin[following]
-    rounded = (worker[this] == worker[following]) & (worker[this] >= 0) & (over > 0) & (over < _ROUNDING_S)
-    end[this[rounded]] = np.maximum(begin[following[rounded]], begin[this[rounded]])
-    return begin, end
+    overlap = stopped[this] - started[following]
+    same_worker = (worker[this] == worker[following]) & (worker[this] >= 0)
+    rounded = same_worker & (overlap > 0) & (overlap < _ROUNDING_S)
+    stopped[this[rounded]] = np.maximum(started[following[rounded]], started[this[rounded]])
+    return started, stopped
 
 
-def _first_of_each(worker: Ints, begin: Floats, cold: Flags) -> Flags:
-    """Of the tasks whose worker was started for their batch, the first one of each worker."""
+def _first_of_each_worker(worker: Ints, started: Floats, cold: Flags) -> Flags:
+    """Return which tasks are the first ones of their workers, among the tasks of cold starts."""
     first = np.zeros(len(worker), np.bool_)
-    candidates = np.flatnonzero(cold & (begin >= 0))
-    candidates = candidates[np.argsort(begin[candidates], kind="stable")]
+    candidates = np.flatnonzero(cold & (started >= 0))
+    candidates = candidates[np.argsort(started[candidates], kind="stable")]
     first[candidates[np.unique(worker[candidates], return_index=True)[1]]] = True
     return first

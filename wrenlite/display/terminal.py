@@ -1,81 +1,84 @@
-"""A job on a terminal: one line that moves; and where output goes to a file, a line now and then."""
+"""The progress of a job on stderr: one moving line on a terminal, and a line every 30 s in a file."""
 
 from __future__ import annotations
 
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
-from wrenlite.display.panel import over_within
+from wrenlite.display.panel import ends_within
 from wrenlite.futures import Snapshot
 from wrenlite.job import Job
 
-_APPEARS_S = 0.5
-"""A job that is over before this draws nothing."""
+_APPEAR_AFTER_S = 0.5
+"""A job that ends before this prints nothing."""
 _REFRESH_S = 0.1
-_LINE_S = 30.0
+"""Seconds between two updates of the moving line."""
+_LINE_INTERVAL_S = 30.0
 """Seconds between two lines in a file."""
 _JOIN_S = 2.0
+"""The longest time in seconds that ``Job.wait`` waits for the last update."""
 
 
-def watch(job: Job, asked: bool) -> Callable[[], None]:
-    """Draw a job's progress from a thread of its own, while it runs.
+def watch(job: Job[Any], asked: bool) -> Callable[[], None]:
+    """Show a job's progress from a thread while the job runs.
 
     Args:
         job: the job.
-        asked: the moving line even where stderr is no terminal.
+        asked: the user asked for progress: draw the moving line even where stderr is not a terminal.
 
-    Returns what waits until its end is drawn.
+    Returns:
+        A function that waits until the end of the job is shown.
     """
     if sys.stderr is None:
         return lambda: None
-    draw = _draw if asked or sys.stderr.isatty() else _print
-    painter = threading.Thread(target=draw, args=(job,), name="wrenlite-progress", daemon=True)
-    painter.start()
-    return lambda: painter.join(_JOIN_S)
+    show = _move_line if asked or sys.stderr.isatty() else _print_lines
+    thread = threading.Thread(target=show, args=(job,), name="wrenlite-progress", daemon=True)
+    thread.start()
+    return lambda: thread.join(_JOIN_S)
 
 
-def _print(job: Job) -> None:
-    if over_within(job, _APPEARS_S):
+def _print_lines(job: Job[Any]) -> None:
+    if ends_within(job, _APPEAR_AFTER_S):
         return
     now = job.snapshot()
-    _say(f"{now.name} on {now.backend}: {now.total:,} tasks")
-    while not over_within(job, _LINE_S):
+    _print(f"{now.name} on {now.backend}: {now.total:,} tasks")
+    while not ends_within(job, _LINE_INTERVAL_S):
         now = job.snapshot()
-        _say(f"{now.name}: {now.finished:,} of {now.total:,} after {now.seconds:.0f} s; {words(now)}")
+        _print(f"{now.name}: {now.finished:,} of {now.total:,} ended after {now.seconds:.0f} s", details(now))
     now = job.snapshot()
-    ends = words(now)
-    _say(f"{now.name}: {now.done:,} of {now.total:,} done in {now.seconds:.1f} s{'; ' if ends else ''}{ends}")
+    _print(f"{now.name}: {now.done:,} of {now.total:,} done in {now.seconds:.1f} s", details(now))
 
 
-def _say(text: str) -> None:
-    print(f"wrenlite: {text}", file=sys.stderr, flush=True)
+def _print(*parts: str) -> None:
+    print(f"wrenlite: {'; '.join(filter(None, parts))}", file=sys.stderr, flush=True)
 
 
-def _draw(job: Job) -> None:
-    if over_within(job, _APPEARS_S):
+def _move_line(job: Job[Any]) -> None:
+    if ends_within(job, _APPEAR_AFTER_S):
         return
     from tqdm import tqdm
 
     class Line(tqdm):  # type: ignore[type-arg]
-        monitor_interval = 0  # no thread of its own
+        monitor_interval = 0  # tqdm starts no thread of its own
 
     now = job.snapshot()
     with Line(total=now.total, desc=f"{now.name} on {now.backend}", unit="task", dynamic_ncols=True) as line:
         ended = False
         while not ended:
-            ended = over_within(job, _REFRESH_S)
+            ended = ends_within(job, _REFRESH_S)
             now = job.snapshot()
             line.update(now.finished - line.n)
-            line.set_postfix_str(words(now), refresh=False)
+            line.set_postfix_str(details(now), refresh=False)
 
 
-def words(now: Snapshot) -> str:
-    """Counts, dollars and trouble, in words."""
+def details(now: Snapshot) -> str:
+    """Return the counts of running, failed and cancelled tasks, the dollars, and why nothing is sent."""
     counts = {"running": now.running, "failed": now.failed, "cancelled": now.cancelled}
-    said = [f"{count:,} {word}" for word, count in counts.items() if count]
+    texts = [f"{count:,} {state}" for state, count in counts.items() if count]
     if now.dollars is not None:
-        said.append(f"${now.dollars:.4f}")
+        texts.append(f"${now.dollars:.4f}")
     if now.note:
-        said.append(now.note)
-    return ", ".join(said)
+        texts.append(now.note)
+    return ", ".join(texts)

@@ -1,4 +1,4 @@
-"""A job's tasks over time, with how many ran at once."""
+"""A figure of a job's tasks over time, with the number of running tasks below."""
 
 from __future__ import annotations
 
@@ -19,64 +19,59 @@ try:
 except ImportError as error:
     raise PackageMissing(f"a timeline needs {error.name}: pip install 'wrenlite[lab]'") from error
 
-from wrenlite.display.figure import Shown
-from wrenlite.display.spans import (
-    Flags,
-    Floats,
-    Rows,
-    Spans,
-    arrange,
-    at_once,
-    measure,
-)
+from wrenlite.display.figure import NotebookFigure
+from wrenlite.display.spans import Flags, Floats, Rows, Spans, assign_rows, concurrency, measure_spans
 
-_PAPER, _INK, _FAINT, _GRID = "#ffffff", "#1f2933", "#5f6b7a", "#e9ecf0"
-"""Every colour is named, and the paper solid: the figure reads as well on dark pages as on light ones, and in
-whatever style the user has set for figures of their own."""
-_WIDTH, _ROW, _LEAST, _MOST, _CURVE = 10.0, 0.17, 1.1, 5.2, 1.25
-"""Inches: width of the figure; height of one row, of all rows at least and at most, and of the curve."""
+_PAPER, _INK, _FAINT, _GRID, _AXIS = "#ffffff", "#1f2933", "#5f6b7a", "#e9ecf0", "#c3cad3"
+"""Every colour is given here and the background is opaque, so that the figure looks the same on dark and
+light pages, whatever style the user has set for other figures."""
+_WIDTH = 10.0
+"""Width of the figure in inches."""
+_ROW, _LEAST_ROWS, _MOST_ROWS, _CURVE = 0.17, 1.1, 5.2, 1.25
+"""Heights in inches: of one row, of all rows at least and at most, and of the curve."""
 _LEFT, _RIGHT, _TOP, _BOTTOM, _GAP = 0.85, 0.3, 1.0, 0.6, 0.22
-"""Inches of margin, and between rows and curve."""
-_VECTORS = 1_000
-"""Tasks up to which an SVG or PDF holds each bar as a shape of its own."""
-_SEAMS, _PARTED = 100, 60
-"""Up to so many tasks on a worker's row they are drawn apart, and up to so many rows these."""
-_NUMBERED = 40
-"""Tasks up to which each row says whose it is."""
-_STROKES = 600
-"""Steps of the curve up to which it has an outline: with more, pauses between tasks would hide it."""
+"""Margins in inches, and the gap between the rows and the curve."""
+_MOST_VECTORS = 1_000
+"""The largest number of tasks whose bars are separate shapes in an SVG or PDF; more bars become a bitmap."""
+_MOST_SEPARATED_TASKS, _MOST_SEPARATED_ROWS = 100, 60
+"""The largest number of tasks per row that lines separate, and of rows that gaps separate."""
+_MOST_NUMBERED = 40
+"""The largest number of tasks whose rows have the task's number."""
+_MOST_OUTLINED = 600
+"""The largest number of steps of a curve with an outline; with more, it would hide pauses between tasks."""
 
 
-class _Look(NamedTuple):
+class _BarStyle(NamedTuple):
     label: str
     fill: str
     edge: str
 
 
-_WAITING = _Look("waiting", "#dde2e8", "#dde2e8")
-_DISPATCHED = _Look("dispatched, not back yet", "#a6cbe8", "#a6cbe8")
-_RUNNING = _Look("running", "#2f74b5", "#2f74b5")
-_RETURNING = _Look("outcome on its way", "#f0b23c", "#f0b23c")
-_FAILED = _Look("failed", "#c8342b", "#c8342b")
-_CANCELLED = _Look("cancelled", "#ffffff", "#5f6b7a")
+_WAITING = _BarStyle("waiting", "#dde2e8", "#dde2e8")
+_DISPATCHED = _BarStyle("dispatched", "#a6cbe8", "#a6cbe8")
+_RUNNING = _BarStyle("running", "#2f74b5", "#2f74b5")
+_RETURNING = _BarStyle("outcome in transit", "#f0b23c", "#f0b23c")
+_FAILED = _BarStyle("failed", "#c8342b", "#c8342b")
+_CANCELLED = _BarStyle("cancelled", "#ffffff", "#5f6b7a")
 _CURVE_FILL = "#a9cbea"
-_MARKS = {"failed": "X", "cancelled": "o", "cold start": "^"}
-"""Told apart by their shape, not by colour alone."""
+_MARKERS = {"failed": "X", "cancelled": "o", "cold start": "^"}
+"""Markers differ by shape, and not by colour alone."""
 
 
-def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> Shown:
-    """The tasks of one job over time, and below how many ran at once.
+def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> NotebookFigure:
+    """Draw the tasks of one job over time, and below the number of running tasks.
 
     Args:
-        tasks: in any state. Of a task that was tried again the last run is drawn; before it, it waits.
+        tasks: tasks in any state. Of a task with several attempts only the last one is drawn; until then it
+            is shown as waiting.
         title: such as ``map ndvi × 2,000 on 8 local workers``.
-        now: seconds since the epoch: up to where tasks are drawn that have not ended.
+        now: seconds since the epoch; tasks that have not ended are drawn up to this time.
     """
-    spans = measure(tasks, now)
-    rows = arrange(spans)
-    tall = min(max(_ROW * rows.total, _LEAST), _MOST)
-    height = _TOP + tall + _GAP + _CURVE + _BOTTOM
-    figure = Shown(figsize=(_WIDTH, height), facecolor=_PAPER)
+    spans = measure_spans(tasks, now)
+    rows = assign_rows(spans)
+    rows_height = min(max(_ROW * rows.total, _LEAST_ROWS), _MOST_ROWS)
+    height = _TOP + rows_height + _GAP + _CURVE + _BOTTOM
+    figure = NotebookFigure(figsize=(_WIDTH, height), facecolor=_PAPER)
     upper, lower = figure.subplots(
         2,
         sharex=True,
@@ -85,29 +80,29 @@ def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> Shown:
             "right": 1 - _RIGHT / _WIDTH,
             "top": 1 - _TOP / height,
             "bottom": _BOTTOM / height,
-            "hspace": 2 * _GAP / (tall + _CURVE),
-            "height_ratios": (tall, _CURVE),
+            "hspace": 2 * _GAP / (rows_height + _CURVE),
+            "height_ratios": (rows_height, _CURVE),
         },
     )
     for axes in (upper, lower):
-        _dress(axes)
+        _style_axes(axes)
     legend = _draw_tasks(upper, spans, rows)
-    _draw_curve(lower, spans)
-    if spans.having("queued", "dispatched").any():
+    _draw_concurrency(lower, spans)
+    if spans.in_state("queued", "dispatched").any():
         for axes in (upper, lower):
-            here = axes.axvline(spans.until, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), label="now")
-        legend.append(here)
-    upper.set_xlim(0.0, (spans.until or 1.0) * 1.015)
-    _head(figure, title, _in_words(spans), legend)
+            line = axes.axvline(spans.last_s, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), label="now")
+        legend.append(line)
+    upper.set_xlim(0.0, (spans.last_s or 1.0) * 1.015)
+    _add_header(figure, title, _summary(spans), legend)
     return figure
 
 
-def _head(figure: Shown, title: str, words: str, legend: list[Artist]) -> None:
+def _add_header(figure: NotebookFigure, title: str, summary: str, legend: list[Artist]) -> None:
     x, height = _LEFT / _WIDTH, figure.get_figheight()
     figure.text(
         x, 1 - 0.3 / height, title, color=_INK, fontsize=13, fontweight="bold", va="center", parse_math=False
     )
-    figure.text(x, 1 - 0.56 / height, words, color=_FAINT, fontsize=9.5, va="center")
+    figure.text(x, 1 - 0.56 / height, summary, color=_FAINT, fontsize=9.5, va="center")
     figure.legend(
         handles=legend,
         loc="center left",
@@ -124,7 +119,7 @@ def _head(figure: Shown, title: str, words: str, legend: list[Artist]) -> None:
     )
 
 
-def _dress(axes: Axes) -> None:
+def _style_axes(axes: Axes) -> None:
     axes.set_facecolor(_PAPER)
     axes.set_axisbelow(True)
     axes.grid(False, axis="y")
@@ -132,105 +127,111 @@ def _dress(axes: Axes) -> None:
     axes.tick_params(colors=_FAINT, labelcolor=_INK, labelsize=9, length=3)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color("#c3cad3")
+        spine.set_color(_AXIS)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def _draw_tasks(axes: Axes, spans: Spans, rows: Rows) -> list[Artist]:
-    """One collection a look, however many tasks; returns what the legend has."""
-    ran = np.isfinite(spans.begin)
-    back = np.where(np.isnan(spans.back), spans.until, spans.back)
-    sent = np.isfinite(spans.handed) & ~ran
-    failed, cancelled = spans.having("failed"), spans.having("cancelled")
-    well = ~failed & ~cancelled
-    start = np.where(ran, spans.begin, np.where(sent, spans.handed, back))
-    stop = np.where(ran, spans.end, back)
-    # A seam between the tasks of a worker, where there is room.
-    apart = rows.by_worker and rows.total <= _PARTED and len(spans.task) <= _SEAMS * rows.total
-    running = _RUNNING._replace(edge=_PAPER) if apart else _RUNNING
-    bars = {  # on a worker's row they lie over each other: what runs comes last
-        _WAITING: _waiting(spans, rows, start),
-        _RETURNING: (spans.end, back, ran),
-        _DISPATCHED: (spans.handed, back, sent & well),
+    """Draw all tasks, as one collection per style however many tasks there are, and return the legend."""
+    ran = np.isfinite(spans.started)
+    received = np.where(np.isnan(spans.received), spans.last_s, spans.received)
+    dispatched = np.isfinite(spans.dispatched) & ~ran
+    failed, cancelled = spans.in_state("failed"), spans.in_state("cancelled")
+    others = ~failed & ~cancelled
+    start = np.where(ran, spans.started, np.where(dispatched, spans.dispatched, received))
+    stop = np.where(ran, spans.stopped, received)
+    # Lines in the colour of the background separate the tasks of a worker, where there is space for them.
+    few_rows = rows.total <= _MOST_SEPARATED_ROWS
+    few_tasks = len(spans.task) <= _MOST_SEPARATED_TASKS * rows.total
+    separated = rows.by_worker and few_rows and few_tasks
+    running = _RUNNING._replace(edge=_PAPER) if separated else _RUNNING
+    bars = {  # on a worker's row bars may cover each other, so those of running tasks are drawn last
+        _WAITING: _waiting_bars(spans, rows, start),
+        _RETURNING: (spans.stopped, received, ran),
+        _DISPATCHED: (spans.dispatched, received, dispatched & others),
         _CANCELLED: (start, stop, cancelled),
-        running: (start, stop, ran & well),
+        running: (start, stop, ran & others),
         _FAILED: (start, stop, failed),
     }
     drawn = {
-        look for look, (left, right, which) in bars.items() if _add_bars(axes, look, left, right, rows, which)
+        style
+        for style, (left, right, chosen) in bars.items()
+        if _add_bars(axes, style, left, right, rows, chosen)
     }
-    key = (_WAITING, _DISPATCHED, running, _RETURNING)
+    in_legend = (_WAITING, _DISPATCHED, running, _RETURNING)
     legend: list[Artist] = [
-        Patch(facecolor=look.fill, edgecolor=look.edge, label=look.label) for look in key if look in drawn
+        Patch(facecolor=style.fill, edgecolor=style.edge, label=style.label)
+        for style in in_legend
+        if style in drawn
     ]
-    at_end = stop if rows.by_worker else back
-    legend += _add_marks(axes, "failed", _FAILED.fill, at_end[failed], rows.row[failed])
-    legend += _add_marks(axes, "cancelled", _CANCELLED.edge, at_end[cancelled], rows.row[cancelled])
-    legend += _add_marks(axes, "cold start", _INK, spans.begin[spans.cold], rows.row[spans.cold])
-    _number_rows(axes, spans, rows)
+    end = stop if rows.by_worker else received
+    legend += _add_markers(axes, "failed", _FAILED.fill, end[failed], rows.row[failed])
+    legend += _add_markers(axes, "cancelled", _CANCELLED.edge, end[cancelled], rows.row[cancelled])
+    legend += _add_markers(axes, "cold start", _INK, spans.started[spans.cold], rows.row[spans.cold])
+    _label_rows(axes, spans, rows)
     return legend
 
 
-def _number_rows(axes: Axes, spans: Spans, rows: Rows) -> None:
+def _label_rows(axes: Axes, spans: Spans, rows: Rows) -> None:
     axes.set_ylim(max(rows.total, 1) - 0.5, -0.5)
     axes.tick_params(labelbottom=False)
     label = "worker" if rows.by_worker else "tasks, in order of start"
-    if not rows.by_worker and rows.total <= _NUMBERED:
+    if not rows.by_worker and rows.total <= _MOST_NUMBERED:
         label = "task"
         axes.set_yticks(rows.row, labels=[str(task) for task in spans.task], fontsize=8)
         axes.tick_params(axis="y", length=0)
     axes.set_ylabel(label, color=_INK, fontsize=9.5)
     if not rows.total:
-        _say(axes, "no tasks")
+        _write_in_centre(axes, "no tasks")
 
 
-def _waiting(spans: Spans, rows: Rows, start: Floats) -> tuple[Floats, Floats, Flags]:
-    """From when to when tasks wait, and which of them are drawn.
+def _waiting_bars(spans: Spans, rows: Rows, start: Floats) -> tuple[Floats, Floats, Flags]:
+    """Return from when until when tasks wait, and which of these bars are drawn.
 
-    On a worker's row those spans all begin at 0: the longest of them covers the others, and is what shows
-    between its tasks.
+    On a worker's row all waiting bars begin at 0. Only the longest one is drawn, because it covers the
+    others; it is visible between the tasks of the worker.
     """
-    which = np.isfinite(rows.row)
+    chosen = np.isfinite(rows.row)
     if rows.by_worker:
         order = np.lexsort((-start, rows.row))
         _, longest = np.unique(rows.row[order], return_index=True)
-        first = np.zeros_like(which)
-        first[order[longest]] = True
-        which &= first
-    return np.zeros_like(start), start, which
+        is_longest = np.zeros_like(chosen)
+        is_longest[order[longest]] = True
+        chosen &= is_longest
+    return np.zeros_like(start), start, chosen
 
 
-def _add_bars(axes: Axes, look: _Look, left: Floats, right: Floats, rows: Rows, which: Flags) -> bool:
-    """Draw these bars, as one collection; False where there are none."""
-    which = which & (right > left) & np.isfinite(rows.row)
-    if not which.any():
+def _add_bars(axes: Axes, style: _BarStyle, left: Floats, right: Floats, rows: Rows, chosen: Flags) -> bool:
+    """Draw the chosen bars as one collection, and return whether there are any."""
+    chosen = chosen & (right > left) & np.isfinite(rows.row)
+    if not chosen.any():
         return False
-    crowded = rows.total > _PARTED
+    crowded = rows.total > _MOST_SEPARATED_ROWS
     half = 0.5 if crowded else 0.4
-    x0, x1, y = left[which], right[which], rows.row[which]
+    x0, x1, y = left[chosen], right[chosen], rows.row[chosen]
     corners = np.stack([x0, y - half, x1, y - half, x1, y + half, x0, y + half], axis=1).reshape(-1, 4, 2)
-    outlined = look.fill == _PAPER or not (crowded or rows.by_worker) or look.edge == _PAPER
+    outlined = style.fill == _PAPER or not (crowded or rows.by_worker) or style.edge == _PAPER
     bars = PolyCollection(
-        corners,  # type: ignore[arg-type]  # one array is what is fast
-        facecolors=look.fill,
-        edgecolors=look.edge if outlined else "none",
-        linewidths=0.7,  # a task of no length to speak of is still seen
-        label=look.label,
-        rasterized=len(rows.row) > _VECTORS,
+        corners,  # type: ignore[arg-type]  # one array is faster than a list of shapes
+        facecolors=style.fill,
+        edgecolors=style.edge if outlined else "none",
+        linewidths=0.7,  # so that very short tasks are visible
+        label=style.label,
+        rasterized=len(rows.row) > _MOST_VECTORS,
     )
     axes.add_collection(bars, autolim=False)
     return True
 
 
-def _add_marks(axes: Axes, label: str, colour: str, x: Floats, y: Floats) -> Sequence[Artist]:
-    """One mark a task. The legend counts them all, also those that have no row."""
+def _add_markers(axes: Axes, label: str, colour: str, x: Floats, y: Floats) -> Sequence[Artist]:
+    """Draw one marker per task. The legend counts all of them, including tasks without a row."""
     if not len(x):
         return ()
     hollow = label == "cancelled"
-    look: dict[str, Any] = {
+    style: dict[str, Any] = {
         "linestyle": "none",
-        "marker": _MARKS[label],
+        "marker": _MARKERS[label],
         "markerfacecolor": _PAPER if hollow else colour,
         "markeredgecolor": colour if hollow else _PAPER,
     }
@@ -238,25 +239,26 @@ def _add_marks(axes: Axes, label: str, colour: str, x: Floats, y: Floats) -> Seq
     axes.plot(
         x,
         y,
-        **look,
+        **style,
         markersize=size,
         markeredgewidth=1.2 if hollow else 0.5,
         label=label,
         clip_on=False,
         zorder=3,
-        rasterized=len(x) > _VECTORS,
+        rasterized=len(x) > _MOST_VECTORS,
     )
-    return (Line2D([], [], **look, markersize=6.5, label=f"{label} ({len(x):,})"),)
+    return (Line2D([], [], **style, markersize=6.5, label=f"{label} ({len(x):,})"),)
 
 
-def _draw_curve(axes: Axes, spans: Spans) -> None:
-    times, counts = at_once(spans)
+def _draw_concurrency(axes: Axes, spans: Spans) -> None:
+    times, counts = concurrency(spans)
     peak = int(counts.max())
     axes.set_ylim(0, max(peak, 1) * 1.35)
-    axes.set_ylabel("tasks at once", color=_INK, fontsize=9.5)
+    axes.set_ylabel("running tasks", color=_INK, fontsize=9.5)
     axes.set_xlabel("seconds since map", color=_INK, fontsize=9.5)
     if not peak:
-        _say(axes, "nothing has run yet" if spans.having("queued", "dispatched").any() else "nothing ran")
+        waits = spans.in_state("queued", "dispatched").any()
+        _write_in_centre(axes, "no task has run yet" if waits else "no task ran")
         return
     curve = StepPatch(
         counts[:-1],
@@ -264,15 +266,15 @@ def _draw_curve(axes: Axes, spans: Spans) -> None:
         fill=True,
         facecolor=_CURVE_FILL,
         edgecolor=_RUNNING.fill,
-        linewidth=1.2 if len(times) <= _STROKES else 0.0,
-        label="tasks at once",
+        linewidth=1.2 if len(times) <= _MOST_OUTLINED else 0.0,
+        label="running tasks",
     )
-    axes.add_artist(curve)  # stairs() would also look through every step for the limits, which are known
+    axes.add_artist(curve)  # stairs() would also search all steps for the limits, which are set above
     axes.axhline(peak, color=_FAINT, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.text(
         0.008,
         peak,
-        f"peak {peak:,} at once",
+        f"peak concurrency {peak:,}",
         color=_INK,
         fontsize=9,
         ha="left",
@@ -281,14 +283,15 @@ def _draw_curve(axes: Axes, spans: Spans) -> None:
     )
 
 
-def _say(axes: Axes, words: str) -> None:
-    axes.text(0.5, 0.5, words, color=_FAINT, fontsize=10, ha="center", va="center", transform=axes.transAxes)
+def _write_in_centre(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, color=_FAINT, fontsize=10, ha="center", va="center", transform=axes.transAxes)
 
 
-def _in_words(spans: Spans) -> str:
+def _summary(spans: Spans) -> str:
+    """Return the number of tasks in each state, and the duration of the job."""
     states = ("queued", "dispatched", "done", "failed", "cancelled")
-    counts = ((state, int(spans.having(state).sum())) for state in states)
-    words = [f"{count:,} {state}" for state, count in counts if count] or ["no tasks"]
+    counts = ((state, int(spans.in_state(state).sum())) for state in states)
+    facts = [f"{count:,} {state}" for state, count in counts if count] or ["no tasks"]
     if len(spans.state):
-        words.append(f"{spans.until:,.3g} s" if spans.until < 100 else f"{spans.until:,.0f} s")
-    return " · ".join(words)
+        facts.append(f"{spans.last_s:,.3g} s" if spans.last_s < 100 else f"{spans.last_s:,.0f} s")
+    return " · ".join(facts)

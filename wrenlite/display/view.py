@@ -1,109 +1,121 @@
-"""What is drawn of a job: a record of this moment, and who gathers it."""
+"""The state of a job as drawings need it: a record of one moment, and the observer that gathers it."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wrenlite.futures import Snapshot
 from wrenlite.job import Job
 from wrenlite.protocol import Stored
 
-_LOOKED_AT = 100
-"""Failures that are unpickled to see what they are."""
-_SHOWN = 3
-"""Of each kind of failure."""
-_TAIL = 12
-"""Lines of output."""
-_RECENT = 50
-"""Tasks whose output is looked at, of those that ended since the last time."""
-_SAMPLES = 1000
+_MOST_INSPECTED = 100
+"""Failures that are unpickled to learn their type and message; later ones are only counted."""
+_EXAMPLES = 3
+"""Failures of each type that are shown."""
+_OUTPUT_LINES = 12
+"""Lines of output that are shown."""
+_RECENT_TASKS = 50
+"""Tasks whose output is read in one observation: the last ones that ended."""
+_MOST_SAMPLES = 1000
+"""Samples of the number of running tasks that are kept."""
 
 
 class Failure(NamedTuple):
-    """One task's failure."""
+    """The failure of one task."""
 
     task: int
-    text: str
-    """First line of its message."""
+    message: str
+    """The first line of the exception's message."""
 
 
 class View(NamedTuple):
-    """A job at one moment."""
+    """The state of a job at one moment."""
 
-    now: Snapshot
-    marks: bytes
-    """State of each task: its place in ``ledger.STATES``."""
+    snapshot: Snapshot
+    states: bytes
+    """The state of each task: its index in ``task_table.STATES``."""
     samples: list[tuple[float, int]]
-    """Seconds since ``map``, and how many tasks ran then."""
-    kinds: dict[str, int]
-    """Failures by the name of their type."""
-    failures: dict[str, list[Failure]]
-    """The first few of each kind."""
-    unseen: int
-    """Failures that were not looked at."""
-    tail: list[str]
+    """Pairs of seconds since ``map`` and the number of tasks that ran then."""
+    failure_counts: dict[str, int]
+    """Number of failures by the name of their exception type."""
+    failure_examples: dict[str, list[Failure]]
+    """The first few failures of each type."""
+    uninspected: int
+    """Failures whose type is not known, because they were not unpickled."""
+    output_tail: list[str]
     """The last lines that tasks printed."""
 
     @property
-    def over(self) -> bool:
+    def ended(self) -> bool:
         """Whether every task has ended."""
-        return self.now.finished == self.now.total
+        return self.snapshot.finished == self.snapshot.total
 
     @property
-    def peak(self) -> int:
-        """Tasks that ran at once, at most, as far as was seen."""
+    def peak_running(self) -> int:
+        """The largest number of running tasks in the samples."""
         return max(count for _, count in self.samples)
 
     @property
-    def left_s(self) -> float | None:
-        """Seconds that it will still take, if the rest is as what has ended; None: too early to say."""
-        now = self.now
+    def remaining_s(self) -> float | None:
+        """Seconds until the job ends, if all tasks take equally long; None before the first task ended."""
+        now = self.snapshot
         return None if not now.finished else now.seconds / now.finished * (now.total - now.finished)
 
 
 class Observer:
-    """Looks at a job again and again; what was seen is not looked at twice."""
+    """Observes a job repeatedly, and reads each failure and each output only once."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job[Any]) -> None:
+        """Create an observer of a job."""
         self._job = job
         self._samples: list[tuple[float, int]] = [(0.0, 0)]
-        self._kinds = Counter[str]()
-        self._failures: dict[str, list[Failure]] = {}
-        self._failed = 0
-        self._looked_at = 0
-        self._finished = 0
-        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._failure_counts = Counter[str]()
+        self._failure_examples: dict[str, list[Failure]] = {}
+        self._failures_read = 0
+        self._inspected = 0
+        self._ends_read = 0
+        self._output_tail: deque[str] = deque(maxlen=_OUTPUT_LINES)
 
-    def look(self) -> View:
-        """The job as it is now. Fetches nothing from the store."""
-        now, ledger = self._job.snapshot(), self._job._tasks
+    def observe(self) -> View:
+        """Return the state of the job now. Fetches nothing from the store."""
+        now = self._job.snapshot()
         self._samples.append((now.seconds, now.running))
-        if len(self._samples) > _SAMPLES:  # every other one: half the detail, twice the time
-            self._samples = self._samples[::2]
-        self._look_at_failures()
-        for index in ledger.finished[max(self._finished, len(ledger.finished) - _RECENT) :]:
-            self._tail.extend(f"[{index}] {line}" for line in self._job.logs(index).splitlines()[-_TAIL:])
-        self._finished = len(ledger.finished)
-        unseen = now.failed - self._looked_at
-        tail = list(self._tail)
-        samples = list(self._samples)
-        return View(now, bytes(ledger.marks), samples, dict(self._kinds), self._failures, unseen, tail)
+        if len(self._samples) > _MOST_SAMPLES:
+            self._samples = self._samples[::2]  # half the resolution leaves room for twice the time
+        self._inspect_failures()
+        self._read_output()
+        return View(
+            snapshot=now,
+            states=bytes(self._job._tasks.marks),
+            samples=list(self._samples),
+            failure_counts=dict(self._failure_counts),
+            failure_examples=self._failure_examples,
+            uninspected=now.failed - self._inspected,
+            output_tail=list(self._output_tail),
+        )
 
-    def _look_at_failures(self) -> None:
-        ledger = self._job._tasks
-        fresh = ledger.failed[self._failed :]
-        self._failed += len(fresh)
-        for index in fresh:
-            if self._looked_at >= _LOOKED_AT:
+    def _read_output(self) -> None:
+        finished = self._job._tasks.finished
+        for task in finished[max(self._ends_read, len(finished) - _RECENT_TASKS) :]:
+            lines = self._job.logs(task).splitlines()[-_OUTPUT_LINES:]
+            self._output_tail.extend(f"[{task}] {line}" for line in lines)
+        self._ends_read = len(finished)
+
+    def _inspect_failures(self) -> None:
+        table = self._job._tasks
+        fresh = table.failed[self._failures_read :]
+        self._failures_read += len(fresh)
+        for task in fresh:
+            if self._inspected >= _MOST_INSPECTED:
                 return
-            outcome = ledger.outcomes[index]
-            if self._job.state(index) != "failed" or (outcome and isinstance(outcome.packed, Stored)):
+            outcome = table.outcomes[task]
+            if self._job.state(task) != "failed" or (outcome and isinstance(outcome.packed, Stored)):
                 continue
-            error = self._job.exception(index)
-            self._looked_at += 1
+            error = self._job.exception(task)
+            self._inspected += 1
             kind = type(error).__name__
-            self._kinds[kind] += 1
-            shown = self._failures.setdefault(kind, [])
-            if len(shown) < _SHOWN:
-                shown.append(Failure(index, (str(error).splitlines() or [""])[0][:200]))
+            self._failure_counts[kind] += 1
+            examples = self._failure_examples.setdefault(kind, [])
+            if len(examples) < _EXAMPLES:
+                examples.append(Failure(task, (str(error).splitlines() or [""])[0][:200]))

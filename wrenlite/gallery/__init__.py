@@ -1,1 +1,1 @@
-"""Kernels for the demo and the notebooks: pure functions, which the core never imports."""
+"""Example workloads for the demo and the notebooks. The core of wrenlite never imports this package."""

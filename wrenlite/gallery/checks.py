@@ -1,4 +1,4 @@
-"""What cannot work is refused before anything is sent."""
+"""Checks that refuse impossible work before any task is sent."""
 
 from __future__ import annotations
 
@@ -10,32 +10,40 @@ from wrenlite.backends.base import Backend
 from wrenlite.errors import ConfigError, StoreError
 
 PYTHON_BYTES = 120 << 20
-"""What a worker holds with numpy and pillow imported, before it does anything."""
+"""Memory of a worker that has imported numpy and Pillow and has not run a task yet."""
 
 
-def check_memory(backend: Backend, needed: int, what: str) -> None:
-    """Refuse what no worker could hold.
+def check_memory(backend: Backend, needed_bytes: int, what: str) -> None:
+    """Refuse a task that needs more memory than a worker has.
 
     Args:
-        backend: whose workers.
-        needed: bytes of the task that takes most, beside Python and its modules.
-        what: that task, for the message.
+        backend: the backend whose workers would run the task.
+        needed_bytes: estimate for the largest task, without Python and its modules.
+        what: name of that task, for the message.
 
     Raises:
-        ConfigError: with the estimate, and what mends it.
+        ConfigError: the task would not fit; the message has the estimate and what to change.
     """
-    most = backend.memory_bytes
-    if most is None or needed + PYTHON_BYTES <= most:
+    limit = backend.memory_bytes
+    needed_bytes += PYTHON_BYTES
+    if limit is None or needed_bytes <= limit:
         return
-    mend = "wrenlite-setup --memory" if backend.prices else "a higher memory limit, or fewer workers"
+    advice = "wrenlite-setup --memory" if backend.prices else "a higher memory limit, or fewer workers"
     raise ConfigError(
-        f"{what} would need about {_size(needed + PYTHON_BYTES)} of memory, and a worker ({backend.name}) "
-        f"has {_size(most)}: make it smaller, or give workers more: {mend}"
+        f"{what} would need about {_format_bytes(needed_bytes)} of memory, and a worker ({backend.name}) "
+        f"has {_format_bytes(limit)}: make it smaller, or give workers more: {advice}"
     )
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a folder that files are to be written to, and try it. Raises StoreError."""
+    """Create a folder for output files if it is missing, and check that files can be written to it.
+
+    Args:
+        folder: path of the folder.
+
+    Raises:
+        StoreError: the folder cannot be created, or not be written to.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -44,6 +52,6 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
         raise StoreError(f"cannot write to {os.fspath(folder)}: {error.strerror or error}") from error
 
 
-def _size(amount: int) -> str:
-    """Bytes in words."""
+def _format_bytes(amount: int) -> str:
+    """Return a number of bytes as text in MB or GB."""
     return f"{amount / 2**30:,.1f} GB" if amount >= 2**30 else f"{amount / 2**20:,.0f} MB"

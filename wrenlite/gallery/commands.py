@@ -4,197 +4,164 @@ from __future__ import annotations
 
 import cmath
 import contextlib
-import importlib
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from wrenlite import Executor
 from wrenlite.backends.factory import open_store
 from wrenlite.backends.local import cpu_count
-from wrenlite.display.console import clear_errors, table
+from wrenlite.display.console import json_option, print_report
 from wrenlite.errors import AccessDenied, ConfigError
 from wrenlite.gallery.checks import check_folder
-from wrenlite.job import Job
+from wrenlite.gallery.options import (
+    cost_data,
+    count_option,
+    executor_options,
+    folder_option,
+    open_executor,
+    print_jobs,
+    refuse_unused,
+    seed_option,
+    text_printer,
+)
 from wrenlite.storage.base import Store
 from wrenlite.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from wrenlite.gallery.fractals.lsystems import Fractal
-    from wrenlite.gallery.fractals.poster import Poster
+    from wrenlite.gallery.fractals.poster import Poster, Rendered
+    from wrenlite.gallery.ndvi.results import PointNdvi
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-_VIEW = {"xpos": "-0.00275", "ypos": "0.78912", "radius": "0.125689"}
-"""What is shown where nothing else is asked for: the original program's defaults."""
-_WHOLE = {"xpos": "0", "ypos": "0", "radius": "3.2"}
-"""The same for Julia sets, which lie around 0."""
-
-
-_NEEDS = {"gallery": ("numpy", "PIL"), "landsat": ("numpy", "PIL", "rasterio", "scipy", "matplotlib")}
-"""What an extra installs, and the core does without."""
+_MANDELBROT_VIEW = {"xpos": "-0.00275", "ypos": "0.78912", "radius": "0.125689"}
+"""The part of the plane that is drawn by default: the original program's defaults."""
+_JULIA_VIEW = {"xpos": "0", "ypos": "0", "radius": "3.2"}
+"""The same for Julia sets, whose centre is 0."""
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
-class _Demos(click.Group):
-    """Commands, of which ``all`` is the one that is meant where none is named."""
+class _DemoGroup(click.Group):
+    """A group of commands that runs the command ``all`` if no command is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default in front of what is its own."""
+        """Put ``all`` in front of arguments that begin with an option other than ``--help``."""
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = ["all", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_Demos)
+@click.group(cls=_DemoGroup, epilog="Example: wrenlite demo --count 12 --out pictures")
 def demo() -> None:
-    """Fractals and satellite pictures, in parallel. Without a command: all."""
+    """Draw fractals and satellite pictures in parallel.
+
+    Without a command, "all" is run.
+    """
 
 
-def _where(command: _Command) -> _Command:
-    """The options that say where tasks run."""
-    for option in (
-        click.option("--aws", is_flag=True, help="Run on AWS Lambda."),
-        click.option(
-            "--workers", type=click.IntRange(min=1), help="Local worker processes; default: as configured."
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-@contextlib.contextmanager
-def _ready(workers: int | None, aws: bool, extra: str = "gallery") -> Iterator[Executor]:
-    """An executor where the configuration says, unless Lambda or so many local workers are asked for."""
-    if aws and workers is not None:
-        raise click.UsageError("--workers are local ones: not with --aws")
-    with clear_errors():
-        try:
-            for package in _NEEDS[extra]:
-                importlib.import_module(package)
-        except ModuleNotFoundError as error:
-            text = f"the demo needs {error.name}: pip install 'wrenlite[{extra}]'"
-            raise click.ClickException(text) from error
-        with _executor(workers, aws) as executor:
-            yield executor
-
-
-def _executor(workers: int | None, aws: bool) -> Executor:
-    if aws:
-        return Executor.aws()
-    return Executor() if workers is None else Executor.local(workers)
-
-
-_SEED = click.option(
-    "--seed", type=int, default=7, show_default=True, help="The same seed, the same fractals."
-)
-_OUT = click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("demo"),
-    show_default=True,
-    help="Folder for the pictures.",
-)
-
-
-def _count(least: int) -> Callable[[_Command], _Command]:
-    return click.option(
-        "--count", type=click.IntRange(min=least), default=24, show_default=True, help="Random fractals."
-    )
-
-
-def _refuse_unused(options: Iterable[str], why: str) -> None:
-    """Options that were given, and would be of no use."""
-    source = click.get_current_context().get_parameter_source
-    given = [name for name in options if source(name) is ParameterSource.COMMANDLINE]
-    if given:
-        raise click.UsageError(f"--{given[0]} is of no use {why}")
-
-
-@demo.command("all")
-@_count(0)
-@_OUT
-@_SEED
-@_where
-def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool) -> None:
-    """Random fractals and a Mandelbrot poster as one map, on one core and then on all."""
-    with _ready(workers, aws) as executor, Executor.local(1, progress=False) as alone:
+@demo.command("all", epilog="Example: wrenlite demo all --count 12 --out pictures")
+@count_option(0)
+@folder_option
+@seed_option
+@executor_options
+@json_option
+def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool, as_json: bool) -> None:
+    """Draw random fractals and a Mandelbrot poster in one map, on one core and then on all cores."""
+    with open_executor(workers, aws) as executor, Executor.local(1, progress=False) as alone:
         from wrenlite.gallery.fractals import demo as fractals
 
         summary = fractals.run(executor, alone, count, seed, out, lambda line: click.echo(line, err=True))
+    data = {
+        "out": str(out),
+        "pictures": summary.files,
+        "one_core_s": summary.one_worker_s,
+        "speed_up": summary.speed_up,
+        "slowest_task": summary.slowest,
+        "slowest_task_s": summary.slowest_s,
+        "backend": summary.backend,
+        "tasks": summary.tasks,
+        "wall_s": summary.wall_s,
+        "cpu_s": summary.cpu_s,
+        "cost": cost_data(summary.cost),
+    }
     rows = {
         "tasks": f"{summary.tasks}",
         "wall time": f"{summary.wall_s:.2f} s",
         "CPU time": f"{summary.cpu_s:.2f} s",
-        "speed-up": f"{summary.speed_up:.2f} over one core here ({summary.alone_s:.2f} s)",
+        "speed-up": f"{summary.speed_up:.2f} over one core here ({summary.one_worker_s:.2f} s)",
         "slowest task": f"{summary.slowest_s:.2f} s ({summary.slowest})",
         "pictures": f"{summary.files} in {out}/",
     }
     if summary.cost is not None:
         rows["cost"] = str(summary.cost)
-    table(rows)
+    print_report(data, rows, as_json=as_json)
 
 
-@demo.command()
-@_count(1)
-@_SEED
-@click.option("--name", "names", multiple=True, help="Draw this one, not random ones; again for more.")
-@click.option("--every", is_flag=True, help="Draw each fractal there is once.")
-@click.option("--csv", "listing", type=click.File("rb"), help="Draw a list with name,iterations,size.")
-@click.option("--iterations", type=int, help="With --name and --every; default: the original's.")
-@click.option("--size", type=int, default=640, show_default=True, help="Pixels, with --name and --every.")
-@click.option("--line-width", type=float, help="Pixels; default: as suits the steps.")
-@click.option("--palette", help="Colours along the path; default: a run of hues.")
+@demo.command(epilog="Example: wrenlite demo fractals --count 12 --out pictures")
+@count_option(1)
+@seed_option
+@click.option("--name", "names", multiple=True, help="Draw this fractal; may be given several times.")
+@click.option("--every", is_flag=True, help="Draw each known fractal once.")
+@click.option("--csv", "listing", type=click.File("rb"), help="Draw the rows of a CSV: name,iterations,size.")
+@click.option("--iterations", type=int, help="With --name or --every.  [default: the original program's]")
 @click.option(
+    "--size", type=int, default=640, show_default=True, help="Pixels per side, with --name or --every."
+)
+@click.option("--line-width", type=float, help="Pixels.  [default: from the length of the steps]")
+@click.option("--palette", help="Colours along the curve, such as Hippi.  [default: a range of hues]")
+@click.option(
+    "--out",
     "--save",
+    "out",
     default="demo",
     show_default=True,
-    help="Where the pictures go: a folder, or s3://BUCKET/PREFIX, which the workers write to.",
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="Folder or bucket for the pictures; the workers write to the bucket.",
 )
-@_where
+@executor_options
+@json_option
 def fractals(
     count: int,
     seed: int,
     names: tuple[str, ...],
     every: bool,
     listing: Any,
-    save: str,
+    out: str,
     workers: int | None,
     aws: bool,
+    as_json: bool,
     **style: Any,
 ) -> None:
     """Draw L-system fractals, and a collage of them."""
     if (bool(names) + every + (listing is not None)) > 1:
-        raise click.UsageError("--name, --every and --csv each say what to draw: take one of them")
+        raise click.UsageError("--name, --every and --csv each choose what to draw: give only one of them")
     if names or every or listing is not None:
-        _refuse_unused(("count", "seed"), "where --name, --every or --csv says what to draw")
+        refuse_unused(("count", "seed"), "with --name, --every or --csv")
     if not (names or every):
-        _refuse_unused(("iterations", "size"), "without --name or --every")
-    with _ready(workers, aws) as executor:
+        refuse_unused(("iterations", "size"), "without --name or --every")
+    print_text = text_printer(as_json)
+    with open_executor(workers, aws) as executor:
         from wrenlite.gallery.fractals import batch
 
-        chosen = _choose(count, seed, names, every, listing, **style)
-        store, leave_to_workers = _outputs(save)
-        future = batch.draw_batch(executor, chosen, store if leave_to_workers else None)
+        chosen = _choose_fractals(count, seed, names, every, listing, **style)
+        store, workers_write = _open_output(out)
+        future = batch.draw_batch(executor, chosen, store if workers_write else None)
         found = future.result()
-        if not leave_to_workers:
+        if not workers_write:
             for drawn in itertools.islice(future.job.values(), len(chosen)):
                 store.put(drawn.file, drawn.png)
             store.put(batch.COLLAGE, found.collage)
-        for file in (*found.files, batch.COLLAGE):
-            click.echo(f"{save.rstrip('/') or save}/{file}")
-        _summarise(executor, future.job)
+        files = [f"{out.rstrip('/') or out}/{file}" for file in (*found.files, batch.COLLAGE)]
+        print_text("\n".join(files))
+        print_jobs(executor, future.job, data={"files": files}, as_json=as_json)
 
 
-def _choose(
+def _choose_fractals(
     count: int,
     seed: int,
     names: tuple[str, ...],
@@ -206,15 +173,15 @@ def _choose(
     line_width: float | None,
     palette: str | None,
 ) -> list[Fractal]:
-    """The fractals that the options describe. Raises ConfigError."""
+    """Return the fractals that the options describe. Raises ConfigError."""
     from wrenlite.gallery.fractals import listing as listings
-    from wrenlite.gallery.fractals.colours import known
+    from wrenlite.gallery.fractals.colours import check_name
     from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal, random_fractals
 
     if listing is not None:
         chosen = listings.parse(listing.read(), listing.name)
     elif names or every:
-        named = [known("fractal", name, SYSTEMS) for name in names or SYSTEMS]
+        named = [check_name("fractal", name, SYSTEMS) for name in names or SYSTEMS]
         depths = [SYSTEMS[name].iterations if iterations is None else iterations for name in named]
         chosen = [Fractal(name, depth, size) for name, depth in zip(named, depths, strict=True)]
     else:
@@ -222,91 +189,108 @@ def _choose(
     return [replace(fractal, width=line_width, palette=palette) for fractal in chosen]
 
 
-def _outputs(save: str) -> tuple[Store, bool]:
-    """Where pictures go, and whether the workers put them there: a bucket is theirs, a folder is ours."""
-    store = open_store(save)
+def _open_output(address: str) -> tuple[Store, bool]:
+    """Open the store for the pictures.
+
+    Returns:
+        The store, and whether the workers write to it: they write to a bucket, this process to a folder.
+    """
+    store = open_store(address)
     if not isinstance(store, LocalStore):
-        with contextlib.suppress(AccessDenied):  # who may not list it may still be allowed to write
-            next(store.list(""), None)  # a bucket that is not there is refused before anything runs
+        with contextlib.suppress(AccessDenied):  # a user who may not list the bucket may still write to it
+            next(store.list(""), None)  # a missing bucket is refused before anything runs
         return store, True
-    check_folder(save)
+    check_folder(address)
     return store, False
 
 
-def _summarise(executor: Executor, *jobs: Job) -> None:
-    """What an executor's jobs took, one after the other."""
-    for job in jobs:
-        job.wait()
-    stats = [task for job in jobs for task in job.stats()]
-    rows = {
-        "tasks": f"{len(stats)} on {executor.backend.name}",
-        "wall time": f"{sum(job.snapshot().seconds for job in jobs):.2f} s",
-        "CPU time": f"{sum(task.cpu_s or 0.0 for task in stats):.2f} s",
-    }
-    if executor.backend.prices:
-        rows["cost"] = str(executor.cost)
-    table(rows)
-
-
-@demo.command()
+@demo.command(epilog="Example: wrenlite demo mandelbrot --palette Vivid --out vivid.png")
 @click.option(
-    "--palette", default="Hippi", show_default=True, help="Such as Vivid; any wrong name lists all."
+    "--palette", default="Hippi", show_default=True, help="Such as Vivid; an unknown name lists all palettes."
 )
-@click.option("--xpos", help=f"Of the centre, any number of digits; default: {_VIEW['xpos']}.")
-@click.option("--ypos", help=f"Of the centre, up; default: {_VIEW['ypos']}.")
-@click.option("--radius", help=f"Width in the plane, down to 1e-280; default: {_VIEW['radius']}.")
-@click.option("--iters", type=click.IntRange(1, 65_535), default=800, show_default=True, help="At most.")
-@click.option("--step", type=float, help="Iterations for one run through the palette; default: ever longer.")
-@click.option("--smoothness", type=int, default=2, show_default=True, help="Points a pixel, each way.")
+@click.option(
+    "--xpos", help=f"Centre, real part, any number of digits.  [default: {_MANDELBROT_VIEW['xpos']}]"
+)
+@click.option("--ypos", help=f"Centre, imaginary part.  [default: {_MANDELBROT_VIEW['ypos']}]")
+@click.option(
+    "--radius",
+    "--escape-radius",
+    "radius",
+    help=f"Width of the picture in the plane, down to 1e-280.  [default: {_MANDELBROT_VIEW['radius']}]",
+)
+@click.option(
+    "--iters",
+    "--iterations",
+    "iters",
+    type=click.IntRange(1, 65_535),
+    default=800,
+    show_default=True,
+    help="Largest number of iterations per point.",
+)
+@click.option(
+    "--step", type=float, help="Iterations per run through the palette.  [default: longer and longer runs]"
+)
+@click.option(
+    "--smoothness", type=int, default=2, show_default=True, help="Points per pixel in each direction."
+)
 @click.option("--width", type=int, default=1024, show_default=True, help="Pixels.")
 @click.option("--height", type=int, default=768, show_default=True, help="Pixels.")
-@click.option("--julia", metavar="RE,IM", help="The Julia set of this number instead: --julia=-0.8,0.156.")
+@click.option("--julia", metavar="RE,IM", help="Draw the Julia set of this number: --julia=-0.8,0.156.")
 @click.option(
+    "--out",
     "--outfile",
+    "out",
     type=click.Path(path_type=Path),
     default=Path("mandelbrot.png"),
     show_default=True,
-    help="Where to: .png, .webp or .jpg.",
+    metavar="FILE",
+    help="File for the picture: .png, .webp or .jpg.",
 )
-@click.option("--tasks", type=click.IntRange(1, 4096), default=64, show_default=True, help="Parts.")
-@click.option("--metrics", is_flag=True, help="Say what this process and each worker took, once warm.")
-@click.option("--scaling", is_flag=True, help="Measure on 1, 2, … local workers, too.")
-@_where
+@click.option("--tasks", type=click.IntRange(1, 4096), default=64, show_default=True, help="Number of tasks.")
+@click.option("--metrics", is_flag=True, help="Report the time of this process and of each warm worker.")
+@click.option("--scaling", is_flag=True, help="Also measure the time on 1, 2, 3 and more local workers.")
+@executor_options
+@json_option
 def mandelbrot(
-    outfile: Path,
+    out: Path,
     tasks: int,
     metrics: bool,
     scaling: bool,
     workers: int | None,
     aws: bool,
+    as_json: bool,
     **parameters: Any,
 ) -> None:
     """Draw a part of the Mandelbrot set, or a Julia set."""
     if scaling and aws:
-        raise click.UsageError("--scaling measures local workers: not with --aws")
-    with _ready(workers, aws) as executor:
+        raise click.UsageError("--scaling measures local workers and cannot be combined with --aws")
+    print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])
+    with open_executor(workers, aws) as executor:
         from wrenlite.gallery.fractals import measure, poster
 
         wanted = _poster(**parameters)
-        poster.check_outfile(outfile, wanted.view)
+        poster.check_outfile(out, wanted.view)
         if metrics:
             measure.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
         rendered = poster.render(executor, wanted, tasks)
         start = time.perf_counter()
         picture = poster.picture(rendered.field, wanted)
         coloured = time.perf_counter()
-        poster.save(picture, outfile)
-        click.echo(str(outfile))
+        poster.save(picture, out)
+        print_text(str(out))
         if metrics:
             steps = {"colour": coloured - start, "write": time.perf_counter() - coloured}
-            click.echo(measure.metrics(rendered, wanted, steps))
+            print_text(measure.metrics(rendered, wanted, steps))
+            data["metrics"] = _metrics_data(rendered, wanted, steps)
         if scaling:
-            click.echo(measure.scaling(wanted, tasks, workers or cpu_count()))
-        _summarise(executor, rendered.job)
+            measured = measure.measure_scaling(wanted, tasks, workers or cpu_count())
+            print_text(measure.scaling_table(measured))
+            data["scaling"] = [step._asdict() for step in measured]
+        print_jobs(executor, rendered.job, data=data, as_json=as_json)
 
 
 def _poster(julia: str | None, palette: str, step: float | None, smoothness: int, **view: Any) -> Poster:
-    """The picture that the options describe. Raises ConfigError."""
+    """Return the poster that the options describe. Raises ConfigError."""
     from wrenlite.gallery.fractals.poster import Poster
     from wrenlite.gallery.fractals.view import View
 
@@ -315,31 +299,47 @@ def _poster(julia: str | None, palette: str, step: float | None, smoothness: int
         try:
             real, imaginary = map(float, julia.split(","))
         except ValueError:
-            raise ConfigError(f"--julia {julia!r}: two numbers, such as -0.8,0.156") from None
+            raise ConfigError(f"--julia {julia!r} must be two numbers, such as -0.8,0.156") from None
         seed = complex(real, imaginary)
         if not cmath.isfinite(seed):
-            raise ConfigError(f"--julia {julia!r}: they must be finite")
-    usual = _VIEW if seed is None else _WHOLE
-    view |= {name: value for name, value in usual.items() if view[name] is None}
+            raise ConfigError(f"--julia {julia!r} must be two finite numbers")
+    defaults = _MANDELBROT_VIEW if seed is None else _JULIA_VIEW
+    view |= {name: value for name, value in defaults.items() if view[name] is None}
     return Poster(View(**view, seed=seed), palette, step, smoothness)
 
 
-@demo.command()
-@click.option("--place", default="napa", show_default=True, help="One of the archive's, or LON,LAT.")
+def _metrics_data(rendered: Rendered, wanted: Poster, steps: dict[str, float]) -> dict[str, Any]:
+    """Return the metrics of a poster for the JSON report: seconds of this process, and of each worker."""
+    from wrenlite.gallery.fractals import measure
+
+    map_steps = {"plan": rendered.plan_s, "map": rendered.map_s, "join": rendered.join_s}
+    shares = measure.worker_totals(rendered, wanted.view.iters)
+    return {"client_s": {**map_steps, **steps}, "workers": [share._asdict() for share in shares]}
+
+
+@demo.command(epilog="Example: wrenlite demo ndvi --place napa --out pictures")
+@click.option("--place", default="napa", show_default=True, help="A place of the archive, or LON,LAT.")
 @click.option(
     "--source",
     default="synthetic",
     show_default=True,
-    help="synthetic, usgs, or a folder or s3://BUCKET/PREFIX with STAC items.",
+    help="Archive of the scenes: synthetic, usgs, or a folder or s3://BUCKET/PREFIX with STAC items.",
 )
 @click.option("--start", type=_DAY, default="2021-01-01", show_default=True, help="First day.")
 @click.option("--end", type=_DAY, default="2023-12-31", show_default=True, help="Last day.")
 @click.option(
-    "--cloud", type=click.FloatRange(0, 100), default=100, show_default=True, help="Percent, at most."
+    "--cloud",
+    type=click.FloatRange(0, 100),
+    default=100,
+    show_default=True,
+    help="Leave out scenes with more cloud, in percent.",
 )
-@click.option("--rows", type=click.IntRange(min=0), default=12, show_default=True, help="Scenes to list.")
-@_OUT
-@_where
+@click.option(
+    "--rows", type=click.IntRange(min=0), default=12, show_default=True, help="Scenes in the printed table."
+)
+@folder_option
+@executor_options
+@json_option
 def ndvi(
     place: str,
     source: str,
@@ -350,20 +350,43 @@ def ndvi(
     out: Path,
     workers: int | None,
     aws: bool,
+    as_json: bool,
 ) -> None:
-    """NDVI of a place in all its Landsat scenes, and a map of the clearest."""
-    with _ready(workers, aws, "landsat") as executor:
+    """Compute NDVI of a place in all its Landsat scenes, and draw a map of the clearest scene."""
+    if as_json:
+        refuse_unused(("rows",), "with --json, which reports all scenes")
+    print_text = text_printer(as_json)
+    with open_executor(workers, aws, "landsat") as executor:
         from wrenlite.gallery import survey as landsat
 
         spot = landsat.Spot.parse(place)
         check_folder(out)
         scenes = landsat.find(executor, source, spot, start.date(), end.date(), cloud)
         found = landsat.survey(executor, spot, scenes, out)
-        if found.made_up:
-            click.echo(landsat.NOTICE)
-        click.echo(landsat.listing(found.points[:rows]))
+        if found.synthetic:
+            print_text(landsat.NOTICE)
+        print_text(landsat.listing(found.points[:rows]))
         for note in found.notes:
             click.echo(note, err=True)
-        for file in found.files:
-            click.echo(str(file))
-        _summarise(executor, *found.jobs)
+        files = [str(file) for file in found.files]
+        print_text("\n".join(files))
+        data = {
+            "place": spot.name,
+            "lon": spot.lon,
+            "lat": spot.lat,
+            "synthetic": found.synthetic,
+            "scenes": [_scene_data(point) for point in found.points],
+            "notes": found.notes,
+            "files": files,
+        }
+        print_jobs(executor, *found.jobs, data=data, as_json=as_json)
+
+
+def _scene_data(point: PointNdvi) -> dict[str, Any]:
+    """Return NDVI of one scene for the JSON report: null where the place is hidden."""
+    return {
+        "product": point.product,
+        "date": point.date.isoformat(),
+        "ndvi": None if math.isnan(point.value) else float(point.value),
+        "cloud_percent": point.cloud,
+    }

@@ -1,4 +1,4 @@
-"""``wrenlite demo ndvi``: a place's season from all its scenes, and a map of the clearest."""
+"""The survey of ``wrenlite demo ndvi``: a place's season from all its scenes, and a map of the clearest."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from wrenlite.display.figure import Shown
+from wrenlite.display.figure import NotebookFigure
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.landsat import catalog
 from wrenlite.gallery.landsat.catalog import Query
 from wrenlite.gallery.landsat.scene import Scene
-from wrenlite.gallery.landsat.tasks import (
-    grid_of,
-    ndvi_point,
-    ndvi_tile,
-)
+from wrenlite.gallery.landsat.tasks import grid_of, ndvi_point, ndvi_tile
 from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.grid import TILE, windows
 from wrenlite.gallery.ndvi.mosaic import Mosaic, mosaic
@@ -34,9 +30,9 @@ from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
 
 SYNTHETIC, USGS = "synthetic", "usgs"
-"""Sources beside folders and addresses."""
+"""Names of sources of scenes; other sources are given by folder or address."""
 FIRST, LAST = date(2021, 1, 1), date(2023, 12, 31)
-"""The years of the synthetic archive."""
+"""First and last day of the synthetic archive."""
 
 
 @dataclass(frozen=True)
@@ -47,37 +43,46 @@ class Spot:
     lon: float
     lat: float
     truth: Callable[[date], float] | None = None
-    """NDVI there in the synthetic archive; None where nobody knows."""
+    """NDVI of the point in the synthetic archive on a day; None where it is not known."""
 
     @classmethod
     def parse(cls, text: str) -> Spot:
-        """A place of the archive by its name, or ``LON,LAT`` in degrees. Raises ConfigError."""
+        """Return the spot that a text names.
+
+        Args:
+            text: name of a place of the synthetic archive, or ``LON,LAT`` in degrees.
+
+        Raises:
+            ConfigError: the text is neither.
+        """
         if "," not in text:
-            place = archive.place(text)
-            return cls(place.title, place.lon, place.lat, place.truth)
+            place = archive.find_place(text)
+            return cls(name=place.title, lon=place.lon, lat=place.lat, truth=place.truth)
         try:
             lon, lat = map(float, text.split(","))
         except ValueError:
-            raise ConfigError(f"{text!r} is no place: give a name, or LON,LAT in degrees") from None
-        return cls(f"{lon:g}, {lat:g}", lon, lat)
+            raise ConfigError(f"{text!r} is not a place: give a name, or LON,LAT in degrees") from None
+        return cls(name=f"{lon:g}, {lat:g}", lon=lon, lat=lat)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found of a place."""
+    """The result of surveying a spot."""
 
     spot: Spot
     points: list[PointNdvi]
-    """Of each scene that could be read, by date."""
+    """NDVI of each scene that could be read, by date."""
     clearest: Scene
+    """The scene of the map."""
     map: Mosaic
     files: list[Path]
+    """Files that were written."""
     notes: list[str]
-    """What was left out, and why."""
-    jobs: list[Job]
-    """The scenes' and the map's."""
-    made_up: bool
-    """Scenes of the synthetic archive are among them."""
+    """What was left out, and why; one line each."""
+    jobs: list[Job[Any]]
+    """The job of the points, and the job of the map's tiles."""
+    synthetic: bool
+    """True where scenes of the synthetic archive are among them."""
 
 
 def find(
@@ -88,22 +93,23 @@ def find(
     end: date = LAST,
     cloud: float = 100.0,
 ) -> list[Scene]:
-    """The scenes of a spot, oldest first.
+    """Return the scenes of a spot, oldest first.
 
     Args:
-        executor: who is to read them, and makes the synthetic archive where there is none yet.
-        source: ``synthetic``, ``usgs`` (the public archive, asked through earth-search), or a folder or
+        executor: the executor whose workers will read the scenes. It also generates the synthetic archive
+            where that does not exist.
+        source: ``synthetic``; ``usgs`` (the public archive, searched through earth-search); or a folder or
             ``s3://bucket/prefix`` with STAC items.
-        spot: where.
+        spot: the point that the scenes must cover.
         start: first day.
         end: last day.
-        cloud: percent of a scene at most.
+        cloud: greatest percent of a scene under cloud.
 
     Raises:
-        ConfigError: there are none, or the workers could not read them.
-        NotFound: no such archive.
+        ConfigError: there are no such scenes, or the workers could not read them.
+        NotFound: there is no such archive.
     """
-    query = Query((spot.lon, spot.lat), start, end, cloud)
+    query = Query(place=(spot.lon, spot.lat), start=start, end=end, cloud=cloud)
     if source == USGS:
         scenes = catalog.search(query)
     else:
@@ -112,97 +118,124 @@ def find(
         scenes = catalog.stored(root, query=query)
     if not scenes:
         raise ConfigError(
-            f"{source} has no scene of {spot.name} from {start} to {end} with at most {cloud:g} % of cloud"
+            f"{source} has no scene of {spot.name} from {start} to {end} with at most {cloud:g} % of cloud:"
+            " choose a longer time, more cloud, or another place"
         )
     return scenes
 
 
-def map_tiles(executor: Executor, scene: Scene, side: int = TILE) -> Job:
-    """NDVI of a whole scene, a task for each window of so many pixels; ``mosaic`` joins their values."""
+def map_tiles(executor: Executor, scene: Scene, side: int = TILE) -> Job[Any]:
+    """Start computing NDVI of a whole scene, with one task per window; ``mosaic`` joins the job's results.
+
+    Args:
+        executor: the executor to run on.
+        scene: the scene to read.
+        side: width and height of a window in pixels.
+    """
     return executor.map(partial(ndvi_tile, scene), windows(grid_of(scene), side), chunksize=1)
 
 
 def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -> Survey:
-    """NDVI of a spot in all its scenes, its season, and a map of the clearest scene.
+    """Compute NDVI of a spot in all scenes, and draw its season and a map of the clearest scene.
 
-    Scenes that cannot be read are left out, and the season where too few show the spot; ``notes`` say so.
+    Scenes that cannot be read are left out, and so is the season where too few scenes show the spot; the
+    result's ``notes`` say so.
 
     Args:
-        executor: where to run.
-        spot: where.
-        scenes: all of them.
-        out: a folder for the files.
+        executor: the executor to run on.
+        spot: the point to survey.
+        scenes: all scenes of the spot.
+        out: folder for the files.
 
     Raises:
         StoreError: the folder cannot be written to.
-        What reading raises, where no scene can be read.
+        NotFound: no scene can be read, and the first one does not exist. In the same way, any other error of
+            reading is raised where no scene can be read.
     """
-    made_up = any(scene.product.synthetic for scene in scenes)
-    note = " · SYNTHETIC, not observed" if made_up else ""
-    series = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat))
-    points, notes = _readable(scenes, series)
+    synthetic = any(scene.product.synthetic for scene in scenes)
+    suffix = " · SYNTHETIC, not observed" if synthetic else ""
+    points_job = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat))
+    points, notes = _readable_points(scenes, points_job)
     files = []
     try:
-        season = figures.season(points, smooth(points), f"{spot.name}{note}", spot.truth if made_up else None)
+        truth = spot.truth if synthetic else None
+        season = figures.season(points, smooth(points), f"{spot.name}{suffix}", truth)
         files.append(_save(season, out / "ndvi-season.png"))
-    except ConfigError as error:  # too few days: the table and the map are there all the same
+    except ConfigError as error:  # too few days: the table and the map are made all the same
         notes.append(f"no season: {error}")
     read = {point.product for point in points}
-    clearest = min((scene for scene in scenes if scene.product.id in read), key=_cloudiness)
-    tiles = map_tiles(executor, clearest)
-    laid = mosaic(tiles.results())
-    title = f"{spot.name}, {clearest.date:%d %B %Y}{note}"
-    files.append(_save(figures.ndvi_map(laid.values, laid.grid, title), out / "ndvi-map.png"))
+    clearest = min((scene for scene in scenes if scene.product.id in read), key=_cloud_or_all)
+    tiles_job = map_tiles(executor, clearest)
+    picture = mosaic(tiles_job.results())
+    title = f"{spot.name}, {clearest.date:%d %B %Y}{suffix}"
+    files.append(_save(figures.ndvi_map(picture.values, picture.grid, title), out / "ndvi-map.png"))
     files.append(out / "ndvi-map.tif")
-    laid.write(files[-1])
-    return Survey(spot, points, clearest, laid, files, notes, [series, tiles], made_up)
+    picture.write(files[-1])
+    return Survey(
+        spot=spot,
+        points=points,
+        clearest=clearest,
+        map=picture,
+        files=files,
+        notes=notes,
+        jobs=[points_job, tiles_job],
+        synthetic=synthetic,
+    )
 
 
-def _readable(scenes: Sequence[Scene], series: Job) -> tuple[list[PointNdvi], list[str]]:
-    """The points of those scenes that could be read, by date, and what was wrong with the others."""
-    series.wait()
-    failed = series.errors()
-    if len(failed) == len(scenes):
-        series.results()  # raises
-    found = [future.result() for number, future in enumerate(series) if number not in failed]
-    notes = [f"left out {scenes[number].product.id}: {error}" for number, error in sorted(failed.items())]
-    return sorted(found, key=lambda point: point.date), notes
+def _readable_points(scenes: Sequence[Scene], job: Job[Any]) -> tuple[list[PointNdvi], list[str]]:
+    """Return the points of the scenes that could be read, by date, and a note for each of the others."""
+    job.wait()
+    errors = job.errors()
+    if len(errors) == len(scenes):
+        job.results()  # raises the first error
+    points = [future.result() for number, future in enumerate(job) if number not in errors]
+    notes = [f"left out {scenes[number].product.id}: {error}" for number, error in sorted(errors.items())]
+    return sorted(points, key=lambda point: point.date), notes
 
 
-def _cloudiness(scene: Scene) -> float:
-    """Percent; of what nobody knows, all."""
+def _cloud_or_all(scene: Scene) -> float:
+    """Return the percent of a scene under cloud, or 100 where it is not known."""
     return 100.0 if scene.cloud is None else scene.cloud
 
 
-def _save(figure: Shown, path: Path) -> Path:
-    """Write a figure, whole or not at all. Raises StoreError."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=150)
-    LocalStore(path.parent).put(path.name, file.getvalue())
+def _save(figure: NotebookFigure, path: Path) -> Path:
+    """Write a figure's file, which appears complete or not at all, and return its path.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=150)
+    LocalStore(path.parent).put(path.name, png.getvalue())
     return path
 
 
 def make_archive(executor: Executor) -> Path:
-    """The synthetic archive in the user's cache folder; made by the workers where there is none yet."""
+    """Return the synthetic archive in the user's cache folder; the workers generate it if it is missing."""
 
-    def write_scene(work: tuple[str, archive.Pass]) -> dict[str, Any]:
-        return archive.write(*work)
+    def write_scene(pair: tuple[str, archive.Pass]) -> dict[str, Any]:
+        return archive.write_scene(*pair)
 
-    return archive.archive(run=lambda works: executor.map(write_scene, works).results())
+    return archive.ensure_archive(run=lambda pairs: executor.map(write_scene, pairs).results())
 
 
 def _check_reach(executor: Executor, source: str) -> None:
-    """Refuse scenes on this machine for workers that are elsewhere. Raises ConfigError."""
+    """Check that the workers can read the scenes of a source.
+
+    Raises:
+        ConfigError: the scenes are on this machine, and the workers are not.
+    """
     if executor.backend.prices and not source.startswith("s3://"):
         raise ConfigError(
-            f"the scenes of {source} lie on this machine, and {executor.backend.name} cannot read them. Copy "
-            "them into a bucket that the function may read (wrenlite-setup --read BUCKET), and name that; or "
-            "take usgs"
+            f"the scenes of {source} are on this machine, and {executor.backend.name} cannot read them: copy"
+            " them to a bucket that the function may read (wrenlite-setup --read BUCKET) and give its address"
+            " as the source, or take the source usgs"
         )
 
 
 def listing(points: Sequence[PointNdvi]) -> str:
-    """A line a scene: date, NDVI, the scene's cloud, and its product."""
+    """Return a table of text with one line per scene: date, NDVI, the scene's cloud, and its product."""
     lines = ["date         NDVI  cloud  product"]
     for point in points:
         value = "hidden" if np.isnan(point.value) else f"{point.value:6.3f}"

@@ -1,4 +1,4 @@
-"""An executor as ``concurrent.futures`` knows it, for libraries that take one."""
+"""An executor with the interface of ``concurrent.futures.Executor``, for libraries that take one."""
 
 from __future__ import annotations
 
@@ -14,32 +14,38 @@ from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 
 
-class Submits(Protocol):
-    """What of an executor is used here."""
+class SubmitsJobs(Protocol):
+    """The methods of an ``Executor`` that a ``ConcurrentExecutor`` calls."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        """Run a call."""
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run one call."""
 
     def starmap(
         self, fn: Callable[..., Any], data: Iterable[Iterable[Any]], *, chunksize: int | None = None
-    ) -> Job:
-        """Run a call for each item."""
+    ) -> Job[Any]:
+        """Run one call for each item."""
 
 
-class Pool(concurrent.futures.Executor):
-    """A ``concurrent.futures.Executor`` over an executor of ours. Made by ``Executor.as_concurrent()``.
+class ConcurrentExecutor(concurrent.futures.Executor):
+    """A ``concurrent.futures.Executor`` that runs its calls on a wrenlite executor.
 
-    Shutting it down ends it, and waits for what was submitted through it; the executor below stays open.
+    ``Executor.as_concurrent()`` makes it. Its ``shutdown`` waits for the calls that were submitted through
+    it; the wrenlite executor stays open.
     """
 
-    def __init__(self, executor: Submits) -> None:
+    def __init__(self, executor: SubmitsJobs) -> None:
+        """Create an executor on top of a wrenlite executor."""
         self._executor = executor
-        self._jobs: weakref.WeakSet[Job] = weakref.WeakSet()
+        self._jobs: weakref.WeakSet[Job[Any]] = weakref.WeakSet()
         self._closed = False
         self._lock = threading.Lock()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        """Run ``fn(*args, **kwargs)``. Raises ExecutorClosed, a RuntimeError, after ``shutdown``."""
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run ``fn(*args, **kwargs)``.
+
+        Raises:
+            ExecutorClosed: ``shutdown`` was called. It is a RuntimeError.
+        """
         with self._lock:
             self._check_open()
             future = self._executor.submit(fn, *args, **kwargs)
@@ -53,26 +59,32 @@ class Pool(concurrent.futures.Executor):
         timeout: float | None = None,
         chunksize: int = 0,
     ) -> Iterator[Any]:
-        """The values of ``fn`` over the iterables, in order; what is left is cancelled when the reading ends.
+        """Return an iterator of the values of ``fn`` over the iterables, in order.
+
+        When the iterator is closed or raises, the tasks that have not ended are cancelled.
 
         Args:
             fn: the function.
-            iterables: one for each of its arguments; the shortest decides.
-            timeout: seconds from now for all of it; raises TimeoutError past it.
-            chunksize: tasks a batch; default: learnt from how long they take.
+            iterables: one iterable per argument of the function; the shortest one sets the number of calls.
+            timeout: seconds from now for all values together.
+            chunksize: tasks per batch; 0: chosen from how long the tasks take.
+
+        Raises:
+            ExecutorClosed: ``shutdown`` was called.
+            TimeoutError: from the iterator, when the timeout has passed.
         """
         with self._lock:
             self._check_open()
             job = self._executor.starmap(fn, zip(*iterables, strict=False), chunksize=chunksize or None)
             self._jobs.add(job)
-        return _values(job, job.values(timeout=timeout))
+        return _stream_values(job, job.values(timeout=timeout))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls.
+        """Refuse further calls.
 
         Args:
-            wait: come back only when those that were taken have ended.
-            cancel_futures: cancel those that no worker has yet.
+            wait: return only after all submitted calls have ended.
+            cancel_futures: cancel the calls that were not sent to a worker yet.
         """
         with self._lock:
             self._closed = True
@@ -88,7 +100,7 @@ class Pool(concurrent.futures.Executor):
             raise ExecutorClosed("this executor was shut down; make a new one")
 
 
-def _values(job: Job, values: Iterator[Any]) -> Iterator[Any]:
+def _stream_values(job: Job[Any], values: Iterator[Any]) -> Iterator[Any]:
     try:
         with hide_own_frames:
             yield from values

@@ -1,4 +1,4 @@
-"""Names that users of PyWren and ``concurrent.futures`` bring along."""
+"""Functions and constants with the names that users of PyWren and ``concurrent.futures`` know."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from wrenlite.executor import Executor
-from wrenlite.futures import Future
+from wrenlite.futures import Future, T
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 
@@ -15,34 +15,34 @@ ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
 FIRST_EXCEPTION = concurrent.futures.FIRST_EXCEPTION
 ANY_COMPLETED = FIRST_COMPLETED
-"""PyWren's name for FIRST_COMPLETED."""
+"""PyWren's name for ``FIRST_COMPLETED``."""
 ALWAYS = "ALWAYS"
-"""PyWren's: do not wait at all."""
+"""PyWren's constant for a ``wait`` that returns at once."""
 
 
 def default_executor() -> Executor:
-    """PyWren's name for ``Executor()``."""
+    """Return ``Executor()``, under PyWren's name."""
     return Executor()
 
 
 def wait(
-    fs: Iterable[Future | Job],
+    fs: Iterable[Future[Any] | Job[Any]],
     timeout: float | None = None,
     return_when: str = ALL_COMPLETED,
     *,
     cancel_on_interrupt: bool = True,
-) -> tuple[list[Future], list[Future]]:
-    """Wait for futures, of one job or of several.
+) -> tuple[list[Future[Any]], list[Future[Any]]]:
+    """Wait for futures of one job or of several jobs.
 
     Args:
         fs: futures, a job, or jobs.
         timeout: seconds.
-        return_when: ``ALL_COMPLETED``, ``ANY_COMPLETED`` (``FIRST_COMPLETED``), ``FIRST_EXCEPTION`` or
-            ``ALWAYS`` (looks without waiting).
-        cancel_on_interrupt: Ctrl-C cancels the jobs that are waited for.
+        return_when: ``ALL_COMPLETED``, ``ANY_COMPLETED`` (``FIRST_COMPLETED``), ``FIRST_EXCEPTION``, or
+            ``ALWAYS`` (return at once).
+        cancel_on_interrupt: cancel the jobs of these futures when Ctrl-C ends the wait.
 
     Returns:
-        Those that have ended and those that have not, in the order given.
+        The futures that have ended and the futures that have not, both in the order of ``fs``.
     """
     futures = [future for entry in fs for future in (entry if isinstance(entry, Job) else (entry,))]
     if return_when == ALWAYS:
@@ -57,12 +57,20 @@ def wait(
     return [f for f in futures if f in done], [f for f in futures if f not in done]
 
 
-def as_completed(fs: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
-    """The futures in the order in which they end. Raises TimeoutError after ``timeout`` seconds."""
-    return concurrent.futures.as_completed(fs, timeout)  # type: ignore[return-value]  # it gives back what it got
+def as_completed(fs: Iterable[Future[T]], timeout: float | None = None) -> Iterator[Future[T]]:
+    """Return an iterator of the futures in the order in which they end.
+
+    Args:
+        fs: futures.
+        timeout: seconds from now for all futures together.
+
+    Raises:
+        TimeoutError: from the iterator, when the timeout has passed.
+    """
+    return concurrent.futures.as_completed(fs, timeout)  # type: ignore[return-value]  # it yields items of fs
 
 
-def get_all_results(fs: Iterable[Future]) -> list[Any]:
-    """PyWren's name for the values of futures in the order given."""
+def get_all_results(fs: Iterable[Future[T]]) -> list[T]:
+    """Return the values of futures in the order given, under PyWren's name."""
     with hide_own_frames:
         return list(map(Future.result, fs))

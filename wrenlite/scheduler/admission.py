@@ -1,4 +1,8 @@
-"""Whether another request may be handed out now: slots, refusals, bytes in flight and dollars."""
+"""Whether another request may be sent now: slots, refusals, bytes in flight and dollars.
+
+``ConcurrencyLimit`` and its functions are pure. They learn from the refusals of a backend how many requests
+it takes at once. ``Admission`` keeps that limit for one executor, with what is in flight and what was spent.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,115 @@ from wrenlite.errors import BudgetExceeded
 from wrenlite.protocol import Ended, Lost, Missing, Refused, Throttled, Usage
 from wrenlite.scheduler.pending import InFlight
 
-_BACKOFF_TIMES = 100.0
-"""The longest pause after a refusal, in terms of the first."""
+_LONGEST_PAUSE = 100.0
+"""The longest pause after a refusal, as a multiple of the first one."""
 _PROBE = 0.2
-"""Where refusals began, so much more is tried first, as a share; twice as much with every generation of
-successes that brings none."""
+"""How much more is tried first where requests were refused before, as a share of the limit. It doubles with
+every generation of successes without a refusal."""
 _TRY_AFTER_S = 1.0
-"""Seconds after a refusal in which nothing has ended, after which one more request is tried."""
+"""Seconds after a refusal, in which nothing has ended, after which one more request is tried."""
+
+
+class ConcurrencyLimit(NamedTuple):
+    """How many requests a backend takes at once, learned from its answers."""
+
+    limit: float
+    """Largest number of requests in flight."""
+    generations: float = math.inf
+    """Successes since requests were last refused as too many at once, divided by the limit."""
+    resumes_at: float = -math.inf
+    """When requests may be sent again."""
+    last_refusal_at: float = -math.inf
+    """When a refusal last counted. Refusals of requests that were sent before that tell nothing new."""
+    refusals_in_a_row: int = 0
+    """Round trips that brought refusals since the last success."""
+    down_since: float = math.inf
+    """Since when the service has answered nothing but errors, or not at all."""
+
+
+def after_success(state: ConcurrencyLimit, slots: int) -> ConcurrencyLimit:
+    """Update the limit when a request was answered: more may be in flight, carefully where refusals began.
+
+    Args:
+        state: what was known.
+        slots: requests that the backend takes at most.
+    """
+    if state.limit >= slots and not state.refusals_in_a_row and state.down_since == math.inf:
+        return state
+    # A slot that has become free may be used at once.
+    step = min(1.0, max(1 / state.limit, _PROBE * 2.0 ** min(state.generations, 30)))
+    return state._replace(
+        limit=min(float(slots), state.limit + step),
+        generations=state.generations + 1 / state.limit,
+        resumes_at=-math.inf,
+        refusals_in_a_row=0,
+        down_since=math.inf,
+    )
+
+
+def after_refusal(
+    state: ConcurrencyLimit,
+    *,
+    concurrency: bool,
+    patient: bool,
+    sent: float,
+    now: float,
+    in_flight: int,
+    backoff_s: float,
+    jitter: float,
+) -> ConcurrencyLimit:
+    """Update the limit when a request was not taken.
+
+    Args:
+        state: what was known.
+        concurrency: it was refused because too many ran. What is still in flight when the last of such
+            refusals has come is what the backend takes, and that is the new limit. Halving the limit would
+            leave slots idle that exist.
+        patient: the refusal may last long, and is waited out.
+        sent: when the request was sent.
+        now: when the refusal came.
+        in_flight: requests that are still in flight.
+        backoff_s: the longest pause after a first refusal.
+        jitter: a random number from 0 to 1 that the pause is multiplied with ("full jitter"), so that many
+            clients do not return together.
+    """
+    # Once all requests in flight have ended, one goes out to see whether requests are taken again.
+    state = state._replace(limit=min(state.limit, float(max(1, in_flight))))
+    if concurrency:
+        state = state._replace(generations=0.0)
+    if sent <= state.last_refusal_at:
+        return state
+    longest_s = backoff_s * min(_LONGEST_PAUSE, 2.0 ** min(state.refusals_in_a_row, 20))
+    return state._replace(
+        resumes_at=now + longest_s * jitter,
+        last_refusal_at=now,
+        refusals_in_a_row=state.refusals_in_a_row + 1,
+        down_since=math.inf if patient else min(state.down_since, now),
+    )
+
+
+def opens_at(state: ConcurrencyLimit, in_flight: int) -> float:
+    """Tell when another request may be sent.
+
+    After refusals, as long as no request ends, one more than the limit is tried now and then: requests in
+    flight may run for minutes, while what caused the refusals may be gone in a second.
+
+    Args:
+        state: what is known.
+        in_flight: requests in flight.
+
+    Returns:
+        A time; infinity: when a request in flight has ended.
+    """
+    if in_flight < int(state.limit):
+        return state.resumes_at
+    if state.refusals_in_a_row and in_flight == int(state.limit):
+        return max(state.resumes_at, state.last_refusal_at + _TRY_AFTER_S)
+    return math.inf
 
 
 class Admission:
-    """What a dispatcher knows of its backend."""
+    """Decides for one executor whether its backend may get another request."""
 
     def __init__(
         self,
@@ -32,88 +134,107 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """Begin without any experience with the backend.
+
+        Args:
+            backend: where requests go.
+            clock: seconds. They are only compared with each other.
+            jitter: gives a random number from 0 to 1.
+        """
         self._backend = backend
         self._clock = clock
         self._jitter = jitter
-        self._flow = ConcurrencyLimit(float(backend.invoker.slots))
+        self._limit = ConcurrencyLimit(float(backend.invoker.slots))
         self._bytes = 0
         self._in_flight = 0
         self.spent = FREE
         """What all requests so far have cost."""
         self.trouble = ""
-        """Why nothing is sent at the moment; empty where all is well."""
+        """Why nothing is sent at the moment; empty where requests are sent."""
 
     @property
     def slots(self) -> int:
         """Requests that may be in flight, as far as is known."""
-        return max(1, int(min(self._flow.limit, self._backend.invoker.slots)))
+        return max(1, int(min(self._limit.limit, self._backend.invoker.slots)))
 
     @property
-    def hopeless(self) -> bool:
-        """The backend has not worked for so long that waiting on makes no sense."""
-        return self._clock() - self._flow.down_since >= self._backend.batching.outage_s
+    def outage_is_long(self) -> bool:
+        """Whether the backend has answered nothing but errors for so long that jobs should fail."""
+        return self._clock() - self._limit.down_since >= self._backend.batching.outage_s
 
-    def start_anew(self) -> None:
-        """Nobody waits any more: the next job tries as if nothing had happened."""
-        self._flow = ConcurrencyLimit(float(self._backend.invoker.slots))
+    def reset(self) -> None:
+        """Forget the outage: the jobs that waited have failed, and the next job begins anew."""
+        self._limit = ConcurrencyLimit(float(self._backend.invoker.slots))
         self.trouble = ""
 
-    def shut_for(self) -> float:
-        """Seconds until another request may be sent; infinite: when one that is in flight has ended."""
-        if self._backend.in_caller:  # a request has a slot of its own: it may come from a task of another one
+    def closed_for_s(self) -> float:
+        """Tell for how many seconds no request may be sent; infinity: until one in flight has ended."""
+        if self._backend.in_caller:  # a task of another request may make it, so a slot is never missing
             return 0.0
-        most = self._backend.batching.flight_bytes
-        if self._in_flight >= self._backend.invoker.slots or (most is not None and self._bytes >= most):
+        max_bytes = self._backend.batching.flight_bytes
+        if self._in_flight >= self._backend.invoker.slots or (
+            max_bytes is not None and self._bytes >= max_bytes
+        ):
             return math.inf
-        return max(0.0, opens_at(self._flow, self._in_flight) - self._clock())
+        return max(0.0, opens_at(self._limit, self._in_flight) - self._clock())
 
     def affords(self, seconds: float, in_flight: Iterable[InFlight]) -> bool:
-        """Whether a request of so many seconds fits into the budget, beside what is in flight."""
+        """Tell whether another request fits into the budget, beside the requests in flight.
+
+        Args:
+            seconds: what it is expected to take; 0: unknown.
+            in_flight: all requests in flight.
+        """
         prices, budget = self._backend.prices, self._backend.budget
         if prices is None or budget is None:
             return True
         now = self._clock()
         running = [max(each.expected_s, now - each.sent) for each in in_flight]
-        # Of a task about which nothing is known, the oldest that runs is the best guess.
+        # For a task of unknown duration the longest one in flight is the best guess.
         expected = seconds or max(running, default=0.0)
         return (
             self.spent.dollars + sum(map(prices.request_dollars, running)) + prices.request_dollars(expected)
             <= budget
         )
 
-    def broke(self, seconds: float) -> BudgetExceeded:
-        """What to say when it does not."""
+    def budget_error(self, seconds: float) -> BudgetExceeded:
+        """Make the error for tasks that the budget does not allow.
+
+        Args:
+            seconds: what the request was expected to take.
+        """
         prices, budget = self._backend.prices, self._backend.budget or 0.0
         needed = prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
-            f"about ${self.spent.dollars:.2g} of budget=${budget:g} are spent, and the next one, of about "
-            f"${needed:.2g}, does not fit: this task did not run. Executor.aws(budget=...) sets another one"
+            f"about ${self.spent.dollars:.2g} of budget=${budget:g} are spent, and the next request, of "
+            f"about ${needed:.2g}, does not fit: this task did not run. Executor.aws(budget=...) sets another"
         )
 
     def first_wave(self) -> int | None:
-        """Batches of a job in flight while nothing is known of its tasks; None: any number.
+        """Tell how many batches of a job may be in flight while nothing is known of its tasks; None: any
+        number.
 
-        With a budget no more than could all run into the time limit, and one at least.
+        With a budget it is no more than could all run into the time limit, and one at least.
         """
         prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.batching.first_wave
         if prices is None or budget is None or wave is None:
             return wave
         return max(1, min(wave, int((budget - self.spent.dollars) / prices.request_dollars(prices.limit_s))))
 
-    def passed(self, in_flight: InFlight) -> None:
-        """A request was handed out."""
+    def on_sent(self, in_flight: InFlight) -> None:
+        """Count a request that was handed out."""
         self._in_flight += 1
         self._bytes += in_flight.size
 
-    def returned(self, in_flight: InFlight, ended: Ended) -> None:
-        """It has ended."""
+    def on_ended(self, in_flight: InFlight, ended: Ended) -> None:
+        """Learn from how a request ended, and charge for it."""
         self._in_flight -= 1
         self._bytes -= in_flight.size
         self.charge(ended.usage)
         if isinstance(ended.cause, Throttled):
             self.trouble = str(ended.cause.error)
-            self._flow = after_refusal(
-                self._flow,
+            self._limit = after_refusal(
+                self._limit,
                 concurrency=ended.cause.concurrency,
                 patient=ended.cause.patient,
                 sent=in_flight.sent,
@@ -124,98 +245,13 @@ class Admission:
             )
         elif not isinstance(ended.cause, Lost | Refused | Missing):
             self.trouble = ""
-            self._flow = after_success(self._flow, self._backend.invoker.slots)
+            self._limit = after_success(self._limit, self._backend.invoker.slots)
 
     def charge(self, usage: Usage) -> None:
-        """What a request took."""
+        """Add what a request used to what was spent."""
         self.spent = self.spent.plus(usage.requests, usage.gb_s, self._backend.prices)
 
-    def at_worst(self) -> Usage:
-        """What is charged for a request of which nobody knows how long it ran: the time limit."""
+    def worst_case_usage(self) -> Usage:
+        """What is charged for a request whose duration nobody knows: that of the time limit."""
         prices = self._backend.prices
         return Usage(requests=1, gb_s=prices.memory_gb * prices.limit_s) if prices else Usage()
-
-
-class ConcurrencyLimit(NamedTuple):
-    """How many requests a backend takes at once, learnt from its answers."""
-
-    limit: float
-    """Requests in flight at most."""
-    growth: float = math.inf
-    """Successes since requests were last refused as too many at once, in terms of the limit."""
-    resumes_at: float = -math.inf
-    """When requests may be sent again."""
-    last_refusal_at: float = -math.inf
-    """When the last refusal counted: those of requests that were sent before tell the same again."""
-    refusals_in_a_row: int = 0
-    """Round trips that brought refusals, since the last success."""
-    down_since: float = math.inf
-    """Since when the service has answered nothing but errors, or not at all."""
-
-
-def after_success(flow: ConcurrencyLimit, slots: int) -> ConcurrencyLimit:
-    """A request was taken and answered: more may be in flight, but carefully where refusals began."""
-    if flow.limit >= slots and not flow.refusals_in_a_row and flow.down_since == math.inf:
-        return flow
-    # What is free again may be used at once.
-    step = min(1.0, max(1 / flow.limit, _PROBE * 2.0 ** min(flow.growth, 30)))
-    growth = flow.growth + 1 / flow.limit
-    return flow._replace(
-        limit=min(float(slots), flow.limit + step),
-        growth=growth,
-        resumes_at=-math.inf,
-        refusals_in_a_row=0,
-        down_since=math.inf,
-    )
-
-
-def after_refusal(
-    flow: ConcurrencyLimit,
-    *,
-    concurrency: bool,
-    patient: bool,
-    sent: float,
-    now: float,
-    in_flight: int,
-    backoff_s: float,
-    jitter: float,
-) -> ConcurrencyLimit:
-    """A request was not taken.
-
-    Args:
-        flow: what was known.
-        concurrency: because too many ran. What is in flight when the last of the refusals has come is
-            what was taken, and the new limit (halving it would leave slots idle that there are).
-        patient: it may well last.
-        sent: when the request was sent.
-        now: when it came back.
-        in_flight: requests that are still in flight.
-        backoff_s: the longest pause after a first refusal.
-        jitter: a random number from 0 to 1 (full jitter, so that many clients do not return together).
-    """
-    # When all have come back, one goes out to see how things are.
-    flow = flow._replace(limit=min(flow.limit, float(max(1, in_flight))))
-    if concurrency:
-        flow = flow._replace(growth=0.0)
-    if sent <= flow.last_refusal_at:
-        return flow
-    longest = backoff_s * min(_BACKOFF_TIMES, 2.0 ** min(flow.refusals_in_a_row, 20))
-    return flow._replace(
-        resumes_at=now + longest * jitter,
-        last_refusal_at=now,
-        refusals_in_a_row=flow.refusals_in_a_row + 1,
-        down_since=math.inf if patient else min(flow.down_since, now),
-    )
-
-
-def opens_at(flow: ConcurrencyLimit, in_flight: int) -> float:
-    """When another request may be sent beside those in flight; infinite: when one of them has ended.
-
-    After refusals, as long as nothing ends, one more than the limit is tried now and then: what is in flight
-    may run for minutes, and what was in the way may be gone in a second.
-    """
-    if in_flight < int(flow.limit):
-        return flow.resumes_at
-    if flow.refusals_in_a_row and in_flight == int(flow.limit):
-        return max(flow.resumes_at, flow.last_refusal_at + _TRY_AFTER_S)
-    return math.inf

@@ -1,8 +1,7 @@
-"""Decisions about batches and their pace, as pure functions: values and times in, values out.
+"""Decisions about batches, as pure functions of values and times.
 
-Small tasks travel together, since a round trip costs more than they do; large ones travel alone.
-How large a job's tasks are is learnt from the first ones. How many requests a backend takes at once is
-learnt from its refusals.
+Small tasks travel together, since a round trip costs more than they do. Large tasks travel alone. How large
+the tasks of a job are is learned from the first ones.
 """
 
 from __future__ import annotations
@@ -13,56 +12,62 @@ from typing import NamedTuple
 
 from wrenlite.backends.base import BatchingPolicy
 
-_SETTLE = 0.5
+_NEWEST_WEIGHT = 0.5
 """Weight of the newest measurement in the running estimate."""
-_FIRST = 16
-"""Tasks of a batch at most, while nothing is known of their time."""
+_FIRST_TASKS = 16
+"""Largest number of tasks in a batch while nothing is known of their duration."""
 _FIRST_BYTES = 1 << 20
-"""Bytes of such a batch at most, since part of it may come back untouched."""
+"""Largest size of the items of such a batch: part of it may come back untouched."""
 _SHARES = 2
-"""No batch takes more than one of so many shares of what every slot would still get."""
+"""A batch takes at most one of this many parts of what every slot would still get."""
 _PATIENCE = 5
-"""A batch stops starting tasks at so many times its target, for the estimate was wrong then."""
-
-LOST_RUNS = 3
-"""A task whose answers are lost so many times is given up: something about it breaks connections."""
+"""A batch stops to start tasks after this many times its target duration: the estimate was wrong."""
+MAX_LOST_REPLIES = 3
+"""A task whose reply was lost this often is given up: something about it breaks connections."""
 
 
 class Estimate(NamedTuple):
-    """How long a job's tasks take."""
+    """How long the tasks of a job take."""
 
     mean_s: float
-    """Of one task, with what the worker adds to it."""
-    square: float
-    """Mean square of the tasks' own seconds."""
+    """Mean duration of a task, including what the worker adds to it."""
+    mean_square: float
+    """Mean square of the tasks' own durations, in seconds squared."""
 
-    def fit_into(self, seconds: float) -> float:
-        """How many tasks take no longer, with two standard deviations of their sum to spare.
+    def tasks_within(self, seconds: float) -> float:
+        """Estimate how many tasks take at most this long, with two standard deviations of their sum to spare.
 
-        n * mean + 2 * sqrt(n) * deviation = seconds, solved for n. Where tasks differ wildly that is few: a
-        batch is no place for them.
+        The equation n * mean + 2 * sqrt(n) * deviation = seconds is solved for n. Where durations differ
+        widely the result is small, since a batch does not suit such tasks.
         """
-        deviation = math.sqrt(max(0.0, self.square - self.mean_s**2))
+        deviation = math.sqrt(max(0.0, self.mean_square - self.mean_s**2))
         mean = max(self.mean_s, 1e-9)
         root = (math.sqrt(deviation**2 + mean * seconds) - deviation) / mean
         return root * root
 
 
-def estimate(before: Estimate | None, busy_s: float, seconds: Sequence[float]) -> Estimate | None:
-    """What is known of a job's tasks after another batch.
+def updated_estimate(
+    before: Estimate | None, busy_s: float, task_seconds: Sequence[float]
+) -> Estimate | None:
+    """Update the estimate for a job after another batch.
 
     Args:
-        before: the estimate so far.
-        busy_s: seconds the batch took on its worker.
-        seconds: of each task that ran.
+        before: the estimate so far; None: nothing is known.
+        busy_s: seconds that the batch took on its worker.
+        task_seconds: seconds that each task took that ran.
+
+    Returns:
+        The new estimate; None where still nothing is known.
     """
-    if not seconds or not busy_s:
+    if not task_seconds or not busy_s:
         return before
-    mean, square = busy_s / len(seconds), sum(each * each for each in seconds) / len(seconds)
+    mean = busy_s / len(task_seconds)
+    square = sum(seconds * seconds for seconds in task_seconds) / len(task_seconds)
     if before is None:
         return Estimate(mean, square)
     return Estimate(
-        before.mean_s + _SETTLE * (mean - before.mean_s), before.square + _SETTLE * (square - before.square)
+        before.mean_s + _NEWEST_WEIGHT * (mean - before.mean_s),
+        before.mean_square + _NEWEST_WEIGHT * (square - before.mean_square),
     )
 
 
@@ -71,9 +76,9 @@ class Batch(NamedTuple):
 
     tasks: int
     bytes: int
-    """Of items, unless a single item is larger."""
+    """Largest size of its items, unless a single item is larger."""
     stop_after_s: float | None
-    """Seconds past which it starts no further task; the rest of it is shared out again."""
+    """Seconds after which it starts no further task; the rest of it is distributed again."""
 
 
 def next_batch(
@@ -81,30 +86,42 @@ def next_batch(
     *,
     queued: int,
     slots: int,
-    known: Estimate | None,
+    estimate: Estimate | None,
     first_wave_over: bool,
     chunksize: int | None,
 ) -> Batch:
-    """The next batch of a job; of no task only where none is queued.
+    """Size the next batch of a job.
 
-    Until a task's time is known batches hold a few, and give back what they have not started. Where the
-    first ones do not return in ``policy.patience_s`` they hold one. Then they hold ``policy.target_s`` of
-    work, and less towards the end of the job, so that no slot idles while another holds a long batch.
+    While the duration of the tasks is unknown, batches hold a few tasks and give back those that they have
+    not started. If the first batches do not return within ``policy.patience_s``, the next ones hold one task.
+    Once the duration is known, a batch holds ``policy.target_s`` of work, and less towards the end of the
+    job, so that no slot is idle while another one has a long batch.
+
+    Args:
+        policy: the backend's.
+        queued: tasks of the job that wait.
+        slots: requests that may be in flight.
+        estimate: duration of the tasks; None: unknown.
+        first_wave_over: as many batches are in flight as are sent at first.
+        chunksize: tasks per batch that the user asked for; None: the choice is free.
+
+    Returns:
+        The batch. It has no task only where none is queued.
     """
     if chunksize is not None:
         return Batch(min(queued, chunksize), policy.batch_bytes, None)
     fair = math.ceil(queued / (slots * _SHARES))
-    if known is None:
-        size = min(queued, 1) if first_wave_over else min(fair, _FIRST)
+    if estimate is None:
+        size = min(queued, 1) if first_wave_over else min(fair, _FIRST_TASKS)
         return Batch(size, min(policy.batch_bytes, _FIRST_BYTES), policy.target_s)
-    full = max(1, round(known.fit_into(policy.target_s)))
-    worthwhile = math.ceil(known.fit_into(policy.least_s))
+    full = max(1, round(estimate.tasks_within(policy.target_s)))
+    worthwhile = math.ceil(estimate.tasks_within(policy.least_s))
     size = min(queued, full, max(fair, worthwhile))
     return Batch(size, policy.batch_bytes, policy.target_s * _PATIENCE)
 
 
-def first_wave_waits(
-    wave: int | None,
+def first_wave_wait_s(
+    first_wave: int | None,
     *,
     patience_s: float,
     queued: int,
@@ -112,30 +129,34 @@ def first_wave_waits(
     sent: int,
     sent_at: float,
     now: float,
-    capped: bool,
+    has_budget: bool,
 ) -> float | None:
-    """Seconds that a job whose tasks' time is unknown still waits for its first batches; None: none.
+    """Tell how long a job whose tasks' duration is unknown still waits for its first batches.
 
-    The more slots would be filled with what may be next to nothing, the longer.
+    The more slots would be filled with tasks that may take next to no time, the longer it waits.
 
     Args:
-        wave: batches that are sent before; None: any number.
-        patience_s: seconds at most.
+        first_wave: batches that are sent before it waits; None: any number.
+        patience_s: seconds that it waits at most.
         queued: tasks of the job that wait.
         slots: requests that may be in flight.
         sent: batches of the job that are in flight.
-        sent_at: when the last of the first wave was handed out.
+        sent_at: when the last batch of the first wave was handed out.
         now: the time.
-        capped: there is a budget. Then nothing more is sent before something is known of what it costs.
+        has_budget: there is a budget. Then nothing more is sent before the first batches show what tasks
+            cost.
+
+    Returns:
+        Seconds; None: it need not wait.
     """
-    if wave is None or sent < wave:
+    if first_wave is None or sent < first_wave:
         return None
-    if capped:
+    if has_budget:
         return math.inf
     left = sent_at + patience_s * min(1.0, queued / slots) - now
     return left if left > 0 else None
 
 
 def runs_again(*, attempts: int, retries: int) -> bool:
-    """Whether a task that failed so many times has another try."""
+    """Whether a task that failed in this many attempts has another one."""
     return attempts <= retries

@@ -1,17 +1,20 @@
-"""Queue, dispatch and retries: turns jobs into requests and outcomes into settled tasks.
+"""The thread that schedules: it takes events from its inbox, and owns all state of the jobs.
 
-One thread owns all state; everything else puts events into its inbox. So there is no lock to hold
-while futures are set, no order of locks, and a KeyboardInterrupt, which only ever hits the main
-thread, cannot tear the state. For a backend that runs in the caller's thread there is no such thread:
-``submit`` works the inbox off itself.
+Everything else puts events into the inbox, so there is no lock to hold while futures are set and no order of
+locks, and a KeyboardInterrupt, which only reaches the main thread, cannot leave the state half changed. A
+backend that runs tasks in the caller's thread has no such thread: there ``submit`` works the inbox off
+itself, in the thread that maps.
 
 ::
 
-    map ──── JobSubmitted ──┐                  ┌── pacing: how many ──┐
-    cancel ─ Cancel ───┼──▶ inbox ──▶ state ──────────────────── ▼
-    close ── Close ────┤                  │            invoker.start(request, emit)
-    emit ─── InvokerReport ─────┘                  └─▶ job.settle ─▶ futures      │
-              ▲──────────────────────────────────────────────────────────┘
+    map ──── JobSubmitted ──────┐                  ┌── batching: how many ──┐
+    cancel ─ CancelTasks ───────┼──▶ inbox ──▶ state ────────────────────── ▼
+    close ── Close ─────────────┤                  │              invoker.start(request, emit)
+    emit ─── InvocationReport ──┘                  └─▶ job ─▶ futures        │
+                  ▲──────────────────────────────────────────────────────────┘
+
+Two things are read from other threads without the inbox: ``cost`` and ``trouble``, each of which is one
+immutable value that is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from wrenlite.backends.base import Backend
 from wrenlite.cost import Cost
@@ -42,41 +45,54 @@ _HINT_AFTER_S = 1.0
 class JobSubmitted(NamedTuple):
     """A job was submitted."""
 
-    work: PendingJob
+    pending: PendingJob
 
 
-class InvokerReport(NamedTuple):
-    """An invoker reports."""
+class InvocationReport(NamedTuple):
+    """An invoker reports outcomes of a request, or its end."""
 
     invocation: str
     outcomes: Sequence[Outcome]
     ended: Ended | None
 
 
-class Cancel(NamedTuple):
+class CancelTasks(NamedTuple):
     """Tasks are to be cancelled."""
 
-    job: Job
+    job: Job[Any] | None
+    """Their job; None: every job."""
     indexes: Sequence[int]
     reply: queue.SimpleQueue[int]
-    """Takes how many of them had not ended."""
+    """Takes the number of tasks that had not ended."""
+
+
+class ListJobs(NamedTuple):
+    """Somebody asks which jobs have not ended."""
+
+    reply: queue.SimpleQueue[list[str]]
+    """Takes their descriptions."""
 
 
 class Close(NamedTuple):
-    """No more work comes."""
+    """No more jobs will be submitted."""
 
 
-Event: TypeAlias = JobSubmitted | InvokerReport | Cancel | Close
+Event: TypeAlias = JobSubmitted | InvocationReport | CancelTasks | ListJobs | Close
 
 
 class Dispatcher:
-    """Runs work on a backend until it is closed and everything has ended."""
+    """Runs jobs on a backend until it is closed and every job has ended."""
 
     def __init__(self, backend: Backend) -> None:
+        """Make a dispatcher. Its thread starts with the first job.
+
+        Args:
+            backend: what to run on.
+        """
         self.owner = os.getpid()
         self._backend = backend
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._door = threading.Lock()  # held to put what somebody waits for, and to close
+        self._closing_lock = threading.Lock()  # held to put an event that needs an answer, and to close
         self._open = True
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -85,17 +101,17 @@ class Dispatcher:
 
     # For any thread
 
-    def submit(self, work: PendingJob) -> None:
-        """Run a job. In the caller's thread, where the backend says so, before this returns.
+    def submit(self, pending: PendingJob) -> None:
+        """Run a job. Where the backend runs tasks in the caller's thread, they have run when this returns.
 
-        Raises ExecutorClosed after ``close``.
+        Raises:
+            ExecutorClosed: ``close`` was called before.
         """
-        with self._door:
+        with self._closing_lock:
             if not self._open:
                 raise ExecutorClosed("this executor was shut down; make a new one")
-            self._backend.invoker.open(work.unsettled)
-            self._scheduler.works[work.job] = work
-            self._inbox.put(JobSubmitted(work))
+            self._backend.invoker.open(pending.tasks.unfinished)
+            self._inbox.put(JobSubmitted(pending))
             if self._thread is None and not self._backend.in_caller:
                 thread = threading.Thread(target=self._loop, name="wrenlite-dispatcher", daemon=True)
                 thread.start()
@@ -111,39 +127,53 @@ class Dispatcher:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is sent at the moment; empty where all is well."""
+        """Why nothing is sent at the moment; empty where requests are sent."""
         return self._scheduler.trouble
 
-    def cancel(self, job: Job, indexes: Iterable[int], wait: bool = True) -> int:
-        """Cancel those of these tasks that have not ended; returns how many there were.
+    def cancel(self, job: Job[Any] | None, indexes: Iterable[int], wait: bool = True) -> int:
+        """Cancel tasks that have not ended.
 
-        Without waiting it returns 0 at once, and they are cancelled soon.
+        Args:
+            job: the job; None: every job that has not ended.
+            indexes: its tasks.
+            wait: return once they are cancelled. Otherwise they are cancelled soon.
+
+        Returns:
+            How many had not ended; 0 without waiting.
         """
-        event = Cancel(job, list(indexes), queue.SimpleQueue())
-        with self._door:
-            elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
-            if elsewhere:
-                self._inbox.put(event)
-        if not elsewhere:
-            self._on_cancel(event)
+        event = CancelTasks(job, list(indexes), queue.SimpleQueue())
+        self._ask(event)
         return event.reply.get() if wait else 0
 
+    def cancel_all(self) -> int:
+        """Cancel every job that has not ended; return the number of tasks that were cancelled."""
+        return self.cancel(None, ())
+
+    def unfinished_jobs(self) -> list[str]:
+        """Describe the jobs that have not ended."""
+        event = ListJobs(queue.SimpleQueue())
+        self._ask(event)
+        return event.reply.get()
+
     def close(self) -> None:
-        """Take no more work, finish what there is, then release the backend. Does not wait."""
-        with self._door:
+        """Take no more jobs, finish those that were submitted, then release the backend. Does not wait."""
+        with self._closing_lock:
             self._open = False
             self._inbox.put(Close())
             if self._thread is None:
                 self._backend.invoker.close()
 
-    def cancel_all(self) -> int:
-        """Cancel every job that has not ended; returns how many tasks that were."""
-        return sum(job.cancel() for job in list(self._scheduler.works))
-
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until everything has ended and the backend is released; False after so many seconds.
+        """Wait until every job has ended and the backend is released.
 
-        Not by joining the thread: an interrupted join makes Python take a running thread for a finished one.
+        It does not join the thread: after an interrupted join Python takes a running thread for a finished
+        one.
+
+        Args:
+            timeout: seconds to wait at most; None: without limit.
+
+        Returns:
+            Whether that happened in time.
         """
         if self._thread in (None, threading.current_thread()):
             return True
@@ -153,45 +183,59 @@ class Dispatcher:
                 return False
         return True
 
-    def say_that_it_waits(self) -> None:
-        """Tell a person at a terminal why the program does not end."""
-        jobs = [repr(job) for job in list(self._scheduler.works)]
-        if jobs and sys.stderr is not None and sys.stderr.isatty():
-            print("wrenlite: waiting for", *jobs, "(Ctrl-C cancels)", file=sys.stderr)
+    def _ask(self, event: CancelTasks | ListJobs) -> None:
+        """Have an event answered: by the thread that owns the state, or here where there is none."""
+        with self._closing_lock:
+            elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
+            if elsewhere:
+                self._inbox.put(event)
+        if not elsewhere:
+            self._handle(event)
+            if isinstance(event, CancelTasks) and event.job is None:
+                self._inbox.put(event)  # for jobs that were submitted and are still in the inbox
+
+    def _report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
+        self._inbox.put(InvocationReport(invocation, outcomes, ended))
 
     # For the thread that owns the state
 
     def _loop(self) -> None:
         try:
-            while self._scheduler.works or not self._closing:
+            while self._scheduler.jobs or not self._closing:
                 with contextlib.suppress(queue.Empty):
                     self._handle(self._inbox.get(timeout=self._scheduler.wait_s))
                 self._work_off()
-        except BaseException as error:  # a defect: say it to whoever waits, rather than hang
+        except BaseException as error:  # a defect of wrenlite: report it to whoever waits, do not hang
             self._fail_all(error)
             raise
         finally:
-            self._scheduler.give_up()
+            self._scheduler.charge_abandoned()
             self._backend.invoker.close()
             self._end()
 
     def _fail_all(self, error: BaseException) -> None:
-        with self._door:
+        with self._closing_lock:
             self._open = False
-        for work in list(self._scheduler.works.values()):
-            self._scheduler.fail(work, WrenliteError(f"internal error: {error!r}"))
+        while not self._inbox.empty():
+            if isinstance(event := self._inbox.get(), JobSubmitted):
+                self._scheduler.add(event.pending)
+            elif isinstance(event, CancelTasks | ListJobs):
+                self._handle(event)
+        for pending in list(self._scheduler.jobs.values()):
+            self._scheduler.fail(pending, WrenliteError(f"internal error: {error!r}"))
 
     def _end(self) -> None:
-        """Answer what came in too late; from now on nothing more comes in."""
-        with self._door:
+        """Answer the events that came too late. No more will come."""
+        with self._closing_lock:
             self._ended.set()
             _running.discard(self)
         while not self._inbox.empty():
             event = self._inbox.get()
-            if isinstance(event, Cancel):
-                self._on_cancel(event)
+            if isinstance(event, CancelTasks | ListJobs):
+                self._handle(event)
 
     def _work_off(self) -> None:
+        """Handle all events, and hand out batches until none may be sent."""
         while True:
             try:
                 while True:
@@ -202,42 +246,52 @@ class Dispatcher:
                 return
 
     def _handle(self, event: Event) -> None:
-        if isinstance(event, InvokerReport):
+        if isinstance(event, InvocationReport):
             self._scheduler.on_report(*event)
         elif isinstance(event, JobSubmitted):
-            self._scheduler.add(event.work)
-        elif isinstance(event, Cancel):
-            self._on_cancel(event)
+            self._scheduler.add(event.pending)
+        elif isinstance(event, CancelTasks):
+            event.reply.put(self._cancel(event))
+        elif isinstance(event, ListJobs):
+            event.reply.put([repr(job) for job in self._scheduler.jobs])
         else:
             self._closing = True
 
-    def _on_cancel(self, event: Cancel) -> None:
-        event.reply.put(self._scheduler.cancel(event.job, event.indexes))
-
-    def _report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
-        self._inbox.put(InvokerReport(invocation, outcomes, ended))
+    def _cancel(self, event: CancelTasks) -> int:
+        if event.job is not None:
+            return self._scheduler.cancel(event.job, event.indexes)
+        return sum(self._scheduler.cancel(job, range(len(job))) for job in list(self._scheduler.jobs))
 
 
 _running: set[Dispatcher] = set()
-"""Those with a thread, from its start to its end."""
+"""The dispatchers that have a thread, from its start to its end."""
 
 
 def _finish_all() -> None:
-    """At exit: wait for the jobs that are still open, as concurrent.futures does; Ctrl-C cancels them.
+    """At exit, wait for the jobs that have not ended, as concurrent.futures does. Ctrl-C cancels them.
 
-    It then says so itself: an exception from here would be printed with a traceback, and change nothing.
+    The interrupt is reported here: an exception from here would be printed with a traceback and change
+    nothing.
     """
     for dispatcher in [each for each in list(_running) if each.owner == os.getpid()]:
         dispatcher.close()
         try:
             if not dispatcher.join(_HINT_AFTER_S):
-                dispatcher.say_that_it_waits()
+                _explain_waiting(dispatcher)
                 dispatcher.join()
         except KeyboardInterrupt:
             cancelled = dispatcher.cancel_all()
             if sys.stderr is not None:
                 print(f"wrenlite: interrupted; {cancelled:,} tasks were cancelled", file=sys.stderr)
             dispatcher.join()
+
+
+def _explain_waiting(dispatcher: Dispatcher) -> None:
+    """Tell a person at a terminal why the program does not end."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        jobs = dispatcher.unfinished_jobs()
+        if jobs:
+            print("wrenlite: waiting for", *jobs, "(Ctrl-C cancels)", file=sys.stderr)
 
 
 atexit.register(_finish_all)

@@ -1,181 +1,256 @@
-"""A job's tasks that have not ended, and its requests on their way, as the dispatcher sees them."""
+"""A job's tasks that have not ended, and its requests that are in flight, as the scheduler sees them."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
+from wrenlite.map_reduce import MappedValues
 from wrenlite.protocol import Outcome, Packed, Stored
 from wrenlite.scheduler.batching import Estimate
 
-_NOT_YET = Packed(b"")
-"""The item of a reduction whose values are not all there."""
-
 
 class JobOptions(NamedTuple):
-    """How a job is to be run."""
+    """How the tasks of a job are run."""
 
     code: str
+    """SHA-256 of the pickled function, hexadecimal."""
     modules: str | None
+    """SHA-256 of the zip of the user's local modules; None where there are none."""
     env: Mapping[str, str]
+    """Environment variables of the tasks."""
     chunksize: int | None
+    """Tasks per batch; None: learned from how long they take."""
     retries: int
-    timeout: float | None
+    """Further attempts for a task that fails."""
+    timeout_s: float | None
+    """Seconds that one task may take; None: no limit."""
     reduces: bool = False
-    """One more task takes the values of the others."""
+    """Whether the job has one more task, which reduces the values of the others."""
+
+
+class Reduction:
+    """The last task of a ``map_reduce``: it waits until all other tasks have their values."""
+
+    def __init__(self, index: int) -> None:
+        """Make the reduction of a job.
+
+        Args:
+            index: number of its task, which is also the number of the tasks that it waits for.
+        """
+        self.index = index
+        self.waits = True
+        """Whether it has neither been queued nor ended."""
+        self._stored: dict[int, Stored] = {}
+
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
+        """Remember where values are stored: the job forgets the place of a value once it was read."""
+        for outcome in outcomes:
+            if isinstance(outcome.packed, Stored):
+                self._stored[outcome.task] = outcome.packed
+
+    def item(self) -> Packed:
+        """Pack its item: the places of all values, in the order of their tasks."""
+        return MappedValues([self._stored[task] for task in range(self.index)]).pack()
 
 
 class PendingJob:
-    """A job's tasks that have not ended, as the dispatcher sees them."""
+    """The queue of one job. Whether a task has ended is recorded in the job's task table, and only there."""
 
     def __init__(
         self,
-        job: Job,
+        job: Job[Any],
         items: list[Packed],
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[], None] = lambda: None,
     ) -> None:
-        """Args:
-        job: the job.
-        items: the items of its tasks.
-        options: how it is to be run.
-        release: called once, when the last task has ended.
-        restore: puts the code into the store again; raises what the store raises.
+        """Queue all tasks of a job.
+
+        Args:
+            job: the job.
+            items: the item of each task.
+            options: how the tasks are run.
+            release: called once, when the last task has ended.
+            restore: puts the job's code into the store again. Raises what the store raises.
         """
         self.job = job
-        self._release = release
-        self.restore = restore
+        self.tasks = job._tasks
         self.options = options
-        self.items: list[Packed | None] = [*items]
-        self.reduction = len(items) if options.reduces else None
-        """The task that waits for all others."""
-        self.values: dict[int, Stored] = {}
-        """Where the values lie that the reduction takes; the ledger lets go of them as they are asked for."""
-        self._open = len(items)  # the tasks before this one may be handed out
+        self.restore = restore
+        self._release = release
+        self._items: list[Packed | None] = [*items]  # None once the task has ended: its memory is free
+        self.reduction = Reduction(len(items)) if options.reduces else None
         if options.reduces:
-            self.items.append(_NOT_YET)
-        self.known: Estimate | None = None
-        self.unsettled = len(self.items)
+            self._items.append(None)
+        self._ready = len(items)
+        """Tasks that may be handed out: those before this number."""
+        self._untouched = 0
+        """Tasks from this number on have not been in a batch."""
+        self._again: deque[int] = deque()
+        """Tasks that have been in a batch and wait again. They come before the untouched ones."""
+        self._alone: set[int] = set()
+        self.estimate: Estimate | None = None
+        """How long its tasks take; None while nothing is known."""
         self.in_flight = 0
+        """Its requests in flight."""
         self.taken_bytes = 0
-        """Of the items that were taken last."""
-        self.waved_at = 0.0
+        """Bytes of the items that ``take`` took last."""
+        self.first_wave_sent_at = 0.0
         """When the last batch of the first wave was handed out."""
         self.restored = 0
-        """How often the code was found missing."""
-        self._lost: Counter[int] = Counter()
-        self._alone: set[int] = set()
-        self.deaths = 0
-        self._fresh = 0  # from here on, no task has been in a batch
-        self._again: deque[int] = deque()
+        """How often its code was missing from the store and was put there again."""
+        self._lost_replies: Counter[int] = Counter()
+        self._lone_deaths = 0
 
     @property
     def queued(self) -> int:
-        """Tasks that wait, cancelled ones included."""
-        return self._open - self._fresh + len(self._again)
+        """Number of tasks that wait, including those that have been cancelled meanwhile."""
+        return self._ready - self._untouched + len(self._again)
 
-    @property
-    def reduction_waits(self) -> bool:
-        """There is a reduction, which was not let go yet, and has not ended for another reason."""
-        return self.reduction is not None and self.items[self.reduction] is _NOT_YET
+    def items_of(self, indexes: Sequence[int]) -> list[Packed]:
+        """The items of these tasks, none of which has ended."""
+        return [item for index in indexes if (item := self._items[index]) is not None]
 
-    def note(self, outcomes: Sequence[Outcome]) -> None:
-        """Keep for the reduction where values lie."""
-        for outcome in outcomes:
-            if isinstance(outcome.packed, Stored):
-                self.values[outcome.task] = outcome.packed
+    def unfinished(self) -> list[int]:
+        """All tasks that have not ended, in order."""
+        return [index for index in range(len(self._items)) if not self.tasks.has_ended(index)]
 
-    def reduce(self, item: Packed) -> None:
-        """Queue the reduction, of which nothing is known: it is another function than the tasks'."""
-        assert self.reduction is not None
-        self.items[self.reduction] = item
-        self._open += 1
-        self.known = None
+    def take(self, count: int, max_bytes: int) -> list[int]:
+        """Take the next tasks off the queue.
 
-    def put_back(self, indexes: Sequence[int]) -> None:
-        """Queue these tasks again, before the others."""
-        self.job._tasks.hand_out(indexes, 0.0)
-        self._again.extendleft(reversed(indexes))
+        Args:
+            count: tasks to take at most.
+            max_bytes: bytes of items to take at most, unless the first item alone is larger.
 
-    def put_back_alone(self, indexes: Sequence[int]) -> None:
-        """Queue these tasks again; each travels alone, since one of them took the whole sandbox with it."""
-        self._alone.update(indexes)
-        self.put_back(indexes)
-
-    def lose(self, index: int) -> int:
-        """The answer for this task was lost; returns how often that has happened."""
-        self._lost[index] += 1
-        return self._lost[index]
-
-    def dies(self, indexes: Sequence[int]) -> int:
-        """These tasks died; returns how many in a row have now that travelled alone after a first death."""
-        self.deaths += sum(index in self._alone for index in indexes)
-        return self.deaths
-
-    def take(self, count: int, most_bytes: int) -> list[int]:
-        """The next tasks, at least one unless there is none."""
+        Returns:
+            The tasks: at least one, unless none waits that has not ended.
+        """
         taken: list[int] = []
         size = 0
         while len(taken) < count and self.queued:
-            index = self._again[0] if self._again else self._fresh
-            item = self.items[index]
+            index = self._again[0] if self._again else self._untouched
+            item = self._items[index]
             size += item.size if item else 0
-            if taken and (size > most_bytes or index in self._alone):
+            if taken and (size > max_bytes or index in self._alone):
                 break
             if self._again:
                 self._again.popleft()
             else:
-                self._fresh += 1
-            if item is not None:
+                self._untouched += 1
+            if not self.tasks.has_ended(index):
                 taken.append(index)
                 self.taken_bytes = size
                 if index in self._alone:
                     break
         return taken
 
-    def forget(self, indexes: Sequence[int]) -> None:
-        """These tasks have ended: let go of their items."""
-        for index in indexes:
-            if self.items[index] is not None:
-                self.items[index] = None
-                self.unsettled -= 1
-                if not self.unsettled:
-                    self._release()
+    def requeue(self, indexes: Sequence[int], *, alone: bool = False) -> bool:
+        """Queue tasks again, before the others, except those that have ended meanwhile.
+
+        Args:
+            indexes: the tasks.
+            alone: each of them travels in a batch of its own from now on, since one of them, nobody knows
+                which, ended the whole worker.
+
+        Returns:
+            Whether the job had no queued task before and has one now.
+        """
+        waiting = [index for index in indexes if not self.tasks.has_ended(index)]
+        was_empty = not self.queued
+        if alone:
+            self._alone.update(waiting)
+        self.tasks.mark_queued(waiting)
+        self._again.extendleft(reversed(waiting))
+        return was_empty and bool(waiting)
+
+    def queue_reduction(self) -> None:
+        """Queue the reduction. Nothing is known of its duration: it is another function than the tasks'."""
+        assert self.reduction is not None
+        self._items[self.reduction.index] = self.reduction.item()
+        self.reduction.waits = False
+        self._ready += 1
+        self.estimate = None
+
+    def count_lost_reply(self, index: int) -> int:
+        """Count that the reply for this task was lost, and return how often that has happened."""
+        self._lost_replies[index] += 1
+        return self._lost_replies[index]
+
+    def count_lone_deaths(self, suspects: Sequence[int]) -> int:
+        """Count the deaths of workers that ran one task, alone since an earlier death.
+
+        Args:
+            suspects: the tasks that the worker may have died of.
+
+        Returns:
+            How many there were in a row, without an outcome of any task between them.
+        """
+        self._lone_deaths += sum(index in self._alone for index in suspects)
+        return self._lone_deaths
+
+    def forget_lone_deaths(self) -> None:
+        """Begin to count anew: a task has an outcome, so workers do run."""
+        self._lone_deaths = 0
+
+    def release(self, ending: Sequence[int]) -> bool:
+        """Let go of the items of tasks that are about to be recorded as ended.
+
+        With the last task of the job, what the job holds in the store is released too: before its end is
+        recorded, so that whoever waits for the job finds the store in order.
+
+        Args:
+            ending: tasks that have not ended yet.
+
+        Returns:
+            Whether the job is over with them.
+        """
+        for index in ending:
+            self._items[index] = None
+            if self.reduction is not None and index == self.reduction.index:
+                self.reduction.waits = False
+        over = len(ending) == self.tasks.unfinished
+        if over:
+            self._release()
+        return over
 
 
 class InFlight:
-    """A request on its way."""
+    """A request in flight."""
 
-    def __init__(self, work: PendingJob, indexes: Sequence[int], sent: float) -> None:
-        self.work = work
+    def __init__(self, pending: PendingJob, indexes: Sequence[int], sent: float) -> None:
+        """Note what is sent.
+
+        Args:
+            pending: the job.
+            indexes: the tasks of the batch, in order.
+            sent: when, by the scheduler's clock.
+        """
+        self.pending = pending
         self.indexes = indexes
         self.sent = sent
-        self.size = work.taken_bytes
+        self.size = pending.taken_bytes
         """Bytes of its items."""
-        self.expected_s = work.known.mean_s * len(indexes) if work.known else 0.0
-        self.seconds: list[float] = []
-        """Of the tasks that have finished, in their order."""
-        self.flight: Invocation | None = None
+        estimate = pending.estimate
+        self.expected_s = estimate.mean_s * len(indexes) if estimate else 0.0
+        self.task_seconds: list[float] = []
+        """Seconds that each task took that has an outcome, in the order of the batch."""
+        self.invocation: Invocation | None = None
         self.cancelled = False
-        """It was stopped: what it ends of is no task's doing."""
+        """Whether it was stopped: then no task is to blame for how it ends."""
 
     @property
-    def finished(self) -> int:
-        """How many of its tasks have."""
-        return len(self.seconds)
+    def unfinished(self) -> Sequence[int]:
+        """The tasks of the batch that have no outcome yet."""
+        return self.indexes[len(self.task_seconds) :]
 
-    @property
-    def left(self) -> Sequence[int]:
-        """Its tasks that have not."""
-        return self.indexes[self.finished :]
-
-    def cancel_if_pointless(self) -> None:
-        """Stop it when the task it is at has been cancelled; its other tasks run elsewhere."""
-        if self.cancelled or self.flight is None or self.finished == len(self.indexes):
+    def stop_if_pointless(self) -> None:
+        """Stop the request where the task that it runs now was cancelled. Its other tasks run elsewhere."""
+        left = self.unfinished
+        if not left or self.cancelled or self.invocation is None:
             return
-        if self.work.items[self.indexes[self.finished]] is None:
-            self.cancelled = self.flight.cancel()
+        if self.pending.tasks.has_ended(left[0]):
+            self.cancelled = self.invocation.cancel()

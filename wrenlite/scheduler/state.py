@@ -1,7 +1,7 @@
-"""Which task runs next, and what becomes of outcomes: the state of all jobs of one executor.
+"""The state of all jobs of one executor: their queue, their requests in flight, and what outcomes mean.
 
-One thread at a time calls it (``dispatch``), so that there is no lock to hold while futures are set.
-The decisions themselves are pure functions in ``pacing``.
+One thread at a time uses it (see ``dispatcher``), so there is no lock to hold while futures are set. The
+decisions themselves are pure functions in ``batching`` and ``admission``.
 """
 
 from __future__ import annotations
@@ -9,46 +9,47 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from wrenlite.backends.base import Backend
 from wrenlite.cost import Cost
 from wrenlite.errors import NotFound, WrenliteError
 from wrenlite.job import Job
-from wrenlite.map_reduce import MappedValues
-from wrenlite.protocol import Ended, Lost, Missing, Outcome, Refused, Request, Throttled, Usage
+from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Refused, Request, Throttled, Usage
 from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.pending import InFlight, PendingJob
 
 _LONGEST_WAIT_S = 60.0
-_DEATHS = 20
-"""Tasks in a row, each alone since they had taken a sandbox with them, that do it again: it is not they."""
-_RESTORES = 3
+_MAX_LONE_DEATHS = 20
+"""So many workers in a row died of one task each, alone. Then the workers are at fault, not the tasks."""
+_MAX_RESTORES = 3
 """How often a job's code is put into the store again before something must be wrong there."""
 
 Report = Callable[[str, Sequence[Outcome], Ended | None], None]
 
 
 class Scheduler:
-    """Jobs that have not ended, their queue, and what is in flight of them."""
+    """The jobs that have not ended, their queue, and their requests in flight."""
 
     def __init__(self, backend: Backend, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args:
-        backend: what requests run on.
-        report: takes, from any thread, the invocation that something happened to, its outcomes, and how it
-            ended.
-        clock: seconds, only ever compared.
+        """Make a scheduler without jobs.
+
+        Args:
+            backend: what requests run on.
+            report: takes, from any thread, the id of an invocation, outcomes of its tasks, and how it ended.
+            clock: seconds. They are only compared with each other.
         """
-        self.works: dict[Job, PendingJob] = {}
-        """All that has not ended."""
+        self.jobs: dict[Job[Any], PendingJob] = {}
+        """All jobs that have not ended, in the order in which they were submitted."""
         self.wait_s: float | None = None
-        """Seconds until something may be sent, whatever comes in before; None: when there is news."""
+        """Seconds after which something may be sent even if nothing is reported; None: only then."""
         self._backend = backend
         self._report = report
         self._clock = clock
-        self._queue: deque[PendingJob] = deque()  # what has queued tasks; jobs take turns
+        self._queue: deque[PendingJob] = deque()  # the jobs that have queued tasks; they take turns
         self._in_flight: dict[str, InFlight] = {}
         self._admission = Admission(backend, clock)
 
@@ -59,258 +60,280 @@ class Scheduler:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is sent at the moment; empty where all is well."""
+        """Why nothing is sent at the moment; empty where requests are sent."""
         return self._admission.trouble
 
-    def add(self, work: PendingJob) -> None:
-        """Queue a job."""
-        if work.queued:
-            self._queue.append(work)
-        self._reduce(work)
+    def add(self, pending: PendingJob) -> None:
+        """Queue the tasks of a new job."""
+        if pending.tasks.over:  # cancelled before it came here
+            pending.release(())
+            return
+        self.jobs[pending.job] = pending
+        if pending.queued:
+            self._queue.append(pending)
+        self._reduce(pending)
 
-    def give_up(self) -> None:
-        """Charge what is still in flight, cancelled, and waited for by nobody."""
+    def cancel(self, job: Job[Any], indexes: Sequence[int]) -> int:
+        """Cancel those of these tasks of a job that have not ended; return how many that were."""
+        table = job._tasks
+        ending = [index for index in dict.fromkeys(indexes) if not table.has_ended(index)]
+        pending = self.jobs.get(job)
+        if pending is not None:
+            self._release(pending, ending)
+        job._end_cancelled(ending)
+        if pending is not None:
+            self._reduce(pending)
+            for in_flight in list(self._in_flight.values()):
+                if in_flight.pending is pending:
+                    in_flight.stop_if_pointless()
+        return len(ending)
+
+    def fail(self, pending: PendingJob, error: WrenliteError) -> None:
+        """Fail every task of a job that has not ended."""
+        self._end_failed(pending, pending.unfinished(), error)
+
+    def charge_abandoned(self) -> None:
+        """Charge for the requests in flight that were cancelled, whose end nobody waits for."""
         for in_flight in self._in_flight.values():
-            in_flight.work.job._tasks.used(in_flight.indexes, self._admission.at_worst())
-            self._admission.charge(self._admission.at_worst())
+            usage = self._admission.worst_case_usage()
+            in_flight.pending.tasks.end_batch(in_flight.indexes, usage)
+            self._admission.charge(usage)
+
+    # Sending
 
     def start_one(self) -> bool:
         """Hand out one batch; False where nothing may be sent now, or nothing waits."""
         self.wait_s = None
-        if self._queue and (shut := self._admission.shut_for()):
-            self.wait_s = shut if shut < float("inf") else None
+        if self._queue and (closed_s := self._admission.closed_for_s()):
+            self.wait_s = closed_s if closed_s < float("inf") else None
             return False
         for _ in range(len(self._queue)):
-            work = self._queue.popleft()
-            waits = self._first_wave_waits(work)
-            if waits is not None:
-                self._queue.append(work)
-                self.wait_s = min(waits, self.wait_s or waits, _LONGEST_WAIT_S)
-            elif self._start_next(work):
+            pending = self._queue.popleft()
+            wait_s = self._first_wave_wait_s(pending)
+            if wait_s is not None:
+                self._queue.append(pending)
+                self.wait_s = min(wait_s, self.wait_s or wait_s, _LONGEST_WAIT_S)
+            elif self._start_next(pending):
                 return True
         return False
 
-    def _first_wave_waits(self, work: PendingJob) -> float | None:
-        capped = self._backend.budget is not None
-        if work.known is not None or (work.options.chunksize is not None and not capped):
+    def _first_wave_wait_s(self, pending: PendingJob) -> float | None:
+        has_budget = self._backend.budget is not None
+        if pending.estimate is not None or (pending.options.chunksize is not None and not has_budget):
             return None
-        return batching.first_wave_waits(
+        return batching.first_wave_wait_s(
             self._admission.first_wave(),
             patience_s=self._backend.batching.patience_s,
-            queued=work.queued,
+            queued=pending.queued,
             slots=self._admission.slots,
-            sent=work.in_flight,
-            sent_at=work.waved_at,
+            sent=pending.in_flight,
+            sent_at=pending.first_wave_sent_at,
             now=self._clock(),
-            capped=capped,
+            has_budget=has_budget,
         )
 
-    def _start_next(self, work: PendingJob) -> bool:
-        """Hand out a job's next batch; False where nothing is left of it, or no dollar."""
-        policy = self._backend.batching
+    def _start_next(self, pending: PendingJob) -> bool:
+        """Hand out the next batch of a job; False where none of its tasks is left, or no dollar."""
+        policy, estimate = self._backend.batching, pending.estimate
         batch = batching.next_batch(
             policy,
-            queued=work.queued,
+            queued=pending.queued,
             slots=self._admission.slots,
-            known=work.known,
-            first_wave_over=policy.first_wave is not None and work.in_flight >= policy.first_wave,
-            chunksize=work.options.chunksize,
+            estimate=estimate,
+            first_wave_over=policy.first_wave is not None and pending.in_flight >= policy.first_wave,
+            chunksize=pending.options.chunksize,
         )
-        expected_s = work.known.mean_s * batch.tasks if work.known else 0.0
+        expected_s = estimate.mean_s * batch.tasks if estimate else 0.0
         if not self._admission.affords(expected_s, self._in_flight.values()):
-            if self._in_flight:  # perhaps they cost less than expected
-                self._queue.append(work)
+            if self._in_flight:  # they may cost less than expected
+                self._queue.append(pending)
             else:
-                self.fail(work, self._admission.broke(expected_s))
+                self.fail(pending, self._admission.budget_error(expected_s))
             return False
-        indexes = work.take(batch.tasks, batch.bytes)
-        if work.queued:
-            self._take_turns(work)
+        indexes = pending.take(batch.tasks, batch.bytes)
+        if pending.queued:
+            self._take_turns(pending)
         if indexes:
-            self._start(work, indexes, batch.stop_after_s)
+            self._start(pending, indexes, batch.stop_after_s)
         return bool(indexes)
 
-    def _take_turns(self, work: PendingJob) -> None:
-        """Queue a job behind the others; or before, where theirs would have its workers replaced."""
-        if not self._backend.modules_stay or all(
-            other.options.modules == work.options.modules for other in self._queue
-        ):
-            self._queue.append(work)
+    def _take_turns(self, pending: PendingJob) -> None:
+        """Queue a job behind the others; before them, where theirs would have its workers replaced."""
+        same_modules = all(other.options.modules == pending.options.modules for other in self._queue)
+        if same_modules or not self._backend.modules_stay:
+            self._queue.append(pending)
         else:
-            self._queue.appendleft(work)
+            self._queue.appendleft(pending)
 
-    def _start(self, work: PendingJob, indexes: Sequence[int], stop_after_s: float | None) -> None:
-        options = work.options
-        in_flight = InFlight(work, indexes, self._clock())
+    def _start(self, pending: PendingJob, indexes: Sequence[int], stop_after_s: float | None) -> None:
+        options, reduction = pending.options, pending.reduction
+        in_flight = InFlight(pending, indexes, self._clock())
         limits = self._backend.limits._replace(
             stop_after_s=stop_after_s,
-            task_timeout_s=options.timeout,
-            store_values=work.reduction_waits,
+            task_timeout_s=options.timeout_s,
+            store_values=reduction is not None and reduction.waits,
         )
         request = Request(
-            job=work.job.id,
+            job=pending.job.id,
             invocation=os.urandom(8).hex(),
             code=options.code,
             modules=options.modules,
             tasks=indexes,
-            items=[item for index in indexes if (item := work.items[index]) is not None],
+            items=pending.items_of(indexes),
             env=options.env,
             limits=limits,
-            secret=work.job.secret,
+            secret=pending.job._secret,
             expected_s=in_flight.expected_s or None,
         )
-        work.job._tasks.hand_out(indexes, time.time())
+        pending.tasks.mark_dispatched(indexes, time.time())
         self._in_flight[request.invocation] = in_flight
-        self._admission.passed(in_flight)
-        work.in_flight += 1
-        if work.in_flight == self._backend.batching.first_wave:
-            work.waved_at = in_flight.sent
+        self._admission.on_sent(in_flight)
+        pending.in_flight += 1
+        if pending.in_flight == self._backend.batching.first_wave:
+            pending.first_wave_sent_at = in_flight.sent
+        emit = partial(self._emit, request.invocation)
         try:
-            in_flight.flight = self._backend.invoker.start(request, partial(self._emit, request.invocation))
-        except BaseException:  # inline: the user's interrupt, on its way to whoever called map
-            self._emit(request.invocation, (), Ended(None, Usage(), indexes))
+            in_flight.invocation = self._backend.invoker.start(request, emit)
+        except BaseException:  # inline: the user's interrupt, on its way to the caller of map
+            emit((), Ended(None, Usage(), indexes))
             raise
 
     def _emit(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None = None) -> None:
         self._report(invocation, outcomes, ended)
 
+    # Receiving
+
     def on_report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
-        """Take what was reported of a request."""
+        """Take what an invoker reported of a request.
+
+        Args:
+            invocation: id of the request.
+            outcomes: of its tasks, in the order of the batch.
+            ended: how the request ended; None while it goes on.
+        """
         in_flight = self._in_flight[invocation]
-        work = in_flight.work
-        in_flight.seconds.extend(outcome.seconds for outcome in outcomes)
+        pending = in_flight.pending
+        in_flight.task_seconds.extend(outcome.seconds for outcome in outcomes)
         if outcomes:
-            work.deaths = 0
-        if ended is not None:  # before its tasks are settled: whoever waits for them may ask where they ran
-            work.job._tasks.used(in_flight.indexes, ended.usage)
+            pending.forget_lone_deaths()
+        if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
+            pending.tasks.end_batch(in_flight.indexes, ended.usage)
         final = []
         for outcome in outcomes:
-            attempts = work.job._tasks.lose_attempt(outcome.task)
-            if outcome.ok or not batching.runs_again(attempts=attempts, retries=work.options.retries):
+            attempts = pending.tasks.count_attempt(outcome.task)
+            if outcome.ok or not batching.runs_again(attempts=attempts, retries=pending.options.retries):
                 final.append(outcome)
             else:
-                self._again(work, [outcome.task])
-        self._settle(work, final)
+                self._requeue(pending, [outcome.task])
+        self._end(pending, final)
         if ended is not None:
             del self._in_flight[invocation]
-            work.in_flight -= 1
-            self._admission.returned(in_flight, ended)
+            pending.in_flight -= 1
+            self._admission.on_ended(in_flight, ended)
             self._on_ended(in_flight, ended)
         else:
-            in_flight.cancel_if_pointless()
+            in_flight.stop_if_pointless()
 
     def _on_ended(self, in_flight: InFlight, ended: Ended) -> None:
-        work, cause, left = in_flight.work, ended.cause, in_flight.left
-        work.known = batching.estimate(work.known, ended.usage.busy_s, in_flight.seconds)
-        if cause is None or in_flight.cancelled:  # a cancel kills, whatever the worker was at
-            self._again(work, left)
+        pending, cause, unfinished = in_flight.pending, ended.cause, in_flight.unfinished
+        pending.estimate = batching.updated_estimate(
+            pending.estimate, ended.usage.busy_s, in_flight.task_seconds
+        )
+        if cause is None or in_flight.cancelled:  # a cancel kills the worker, whatever it runs
+            self._requeue(pending, unfinished)
         elif isinstance(cause, Refused):
-            self.fail(work, cause.error)
+            self.fail(pending, cause.error)
         elif isinstance(cause, Throttled):
-            self._again(work, left)
-            if self._admission.hopeless:
-                self._admission.start_anew()
-                for each in list(self.works.values()):
-                    self._fail_queued(each, cause.error)
+            self._requeue(pending, unfinished)
+            self._fail_all_if_down(cause)
         elif isinstance(cause, Missing):
-            self._again(work, left)
-            self._restore(work, cause.key)
+            self._requeue(pending, unfinished)
+            self._restore(pending, cause.key)
         elif isinstance(cause, Lost):
-            given_up = {index for index in left if work.lose(index) >= batching.LOST_RUNS}
-            self._again(work, [index for index in left if index not in given_up])
-            self._settle_failed(work, sorted(given_up), cause.error)
+            given_up = {
+                index for index in unfinished if pending.count_lost_reply(index) >= batching.MAX_LOST_REPLIES
+            }
+            self._requeue(pending, [index for index in unfinished if index not in given_up])
+            self._end_failed(pending, sorted(given_up), cause.error)
         else:
-            self._on_death(work, left, ended.not_started, cause.error)
+            self._on_death(pending, unfinished, ended.not_started, cause)
 
     def _on_death(
-        self, work: PendingJob, left: Sequence[int], not_started: Sequence[int], error: WrenliteError
+        self, pending: PendingJob, unfinished: Sequence[int], not_started: Sequence[int], death: Died
     ) -> None:
+        """Charge an attempt to the task that a worker died of; if several may be it, each runs alone."""
         innocent = set(not_started)
-        self._again(work, [index for index in left if index in innocent])
-        suspects = [index for index in left if index not in innocent]
+        self._requeue(pending, [index for index in unfinished if index in innocent])
+        suspects = [index for index in unfinished if index not in innocent]
         if len(suspects) > 1:
-            self._again(work, suspects, alone=True)
-        elif work.dies(suspects) >= _DEATHS:  # each took its whole sandbox along, and none ever returned
-            self.fail(work, error)
+            self._requeue(pending, suspects, alone=True)
+        elif pending.count_lone_deaths(suspects) >= _MAX_LONE_DEATHS:
+            self.fail(pending, death.error)
         elif suspects:
-            attempts = work.job._tasks.lose_attempt(suspects[0])
-            if batching.runs_again(attempts=attempts, retries=work.options.retries):
-                self._again(work, suspects)
+            attempts = pending.tasks.count_attempt(suspects[0])
+            if batching.runs_again(attempts=attempts, retries=pending.options.retries):
+                self._requeue(pending, suspects)
             else:
-                self._settle_failed(work, suspects, error)
+                self._end_failed(pending, suspects, death.error)
 
-    def _restore(self, work: PendingJob, key: str) -> None:
-        """Put a job's code into the store again."""
-        work.restored += 1
+    def _restore(self, pending: PendingJob, key: str) -> None:
+        """Put the code of a job into the store again."""
+        pending.restored += 1
         try:
-            if work.restored > _RESTORES:
-                raise NotFound(f"{key} was put into the store {_RESTORES} times, and is not there")
-            work.restore()
+            if pending.restored > _MAX_RESTORES:
+                raise NotFound(f"{key} was put into the store {_MAX_RESTORES} times and is not there")
+            pending.restore()
         except WrenliteError as error:
-            self.fail(work, error)
+            self.fail(pending, error)
 
-    def fail(self, work: PendingJob, error: WrenliteError) -> None:
-        """Fail every task of a job that has not ended."""
-        self._settle_failed(work, [index for index, item in enumerate(work.items) if item is not None], error)
+    def _fail_all_if_down(self, cause: Throttled) -> None:
+        """Fail all tasks that wait, where the service has been down for too long; those in flight go on."""
+        if not self._admission.outage_is_long:
+            return
+        self._admission.reset()
+        in_flight = {(each.pending, index) for each in self._in_flight.values() for index in each.indexes}
+        for pending in list(self.jobs.values()):
+            waiting = [index for index in pending.unfinished() if (pending, index) not in in_flight]
+            self._end_failed(pending, waiting, cause.error)
 
-    def _fail_queued(self, work: PendingJob, error: WrenliteError) -> None:
-        """Fail the tasks of a job that wait; those in flight go on."""
-        flying = {index for each in self._in_flight.values() if each.work is work for index in each.indexes}
-        waiting = [index for index, item in enumerate(work.items) if item is not None and index not in flying]
-        self._settle_failed(work, waiting, error)
+    def _requeue(self, pending: PendingJob, indexes: Sequence[int], *, alone: bool = False) -> None:
+        if pending.requeue(indexes, alone=alone):
+            self._queue.append(pending)
 
-    def _settle_failed(self, work: PendingJob, indexes: Sequence[int], error: WrenliteError) -> None:
-        self._settle(work, [Outcome.failed(index) for index in indexes], dict.fromkeys(indexes, error))
+    # Ending tasks
 
-    def _settle(
-        self, work: PendingJob, outcomes: Sequence[Outcome], errors: dict[int, WrenliteError] | None = None
+    def _end_failed(self, pending: PendingJob, indexes: Sequence[int], error: WrenliteError) -> None:
+        self._end(pending, [Outcome.failed(index) for index in indexes], dict.fromkeys(indexes, error))
+
+    def _end(
+        self,
+        pending: PendingJob,
+        outcomes: Sequence[Outcome],
+        errors: Mapping[int, WrenliteError] | None = None,
     ) -> None:
-        if not outcomes:
+        """Record final outcomes. Those of tasks that have ended already (cancelled meanwhile) are dropped."""
+        fresh = [outcome for outcome in outcomes if not pending.tasks.has_ended(outcome.task)]
+        if not fresh:
             return
-        self._forget(work, [outcome.task for outcome in outcomes])
-        if work.reduction_waits:
-            work.note(outcomes)
-        work.job.settle(outcomes, errors)
-        self._reduce(work)
+        self._release(pending, [outcome.task for outcome in fresh])
+        if pending.reduction is not None and pending.reduction.waits:
+            pending.reduction.observe(fresh)
+        pending.job._end(fresh, errors or {})
+        self._reduce(pending)
 
-    def _reduce(self, work: PendingJob) -> None:
-        """Let a reduction go once all values are there; or end it as the first task did that failed."""
-        if not work.reduction_waits:
+    def _reduce(self, pending: PendingJob) -> None:
+        """Queue the reduction of a job once all values are there, or end it like the first failed task."""
+        reduction = pending.reduction
+        if reduction is None or not reduction.waits:
             return
-        assert work.reduction is not None
-        ledger = work.job._tasks
-        if ledger.failed:
-            self._forget(work, [work.reduction])
-            work.job.settle_like(work.reduction, ledger.failed[0])
-        elif work.unsettled == 1:
-            work.reduce(MappedValues([work.values[task] for task in range(work.reduction)]).pack())
-            self._queue.append(work)
+        if pending.tasks.failed:
+            self._release(pending, [reduction.index])
+            pending.job._end_like(reduction.index, pending.tasks.failed[0])
+        elif pending.tasks.unfinished == 1:
+            pending.queue_reduction()
+            self._queue.append(pending)
 
-    def _forget(self, work: PendingJob, indexes: Sequence[int]) -> None:
-        """These tasks have ended; with the last one the job has."""
-        work.forget(indexes)
-        if not work.unsettled:
-            self.works.pop(work.job, None)
-
-    def _again(self, work: PendingJob, indexes: Sequence[int], *, alone: bool = False) -> None:
-        """Queue tasks again, except those that have been cancelled meanwhile."""
-        wanted = [index for index in indexes if work.items[index] is not None]
-        if wanted:
-            if not work.queued:
-                self._queue.append(work)
-            if alone:
-                work.put_back_alone(wanted)
-            else:
-                work.put_back(wanted)
-
-    def cancel(self, job: Job, indexes: Sequence[int]) -> int:
-        """Cancel those of these tasks that have not ended; returns how many there were."""
-        fresh = job.settle_cancelled(indexes)
-        work = self.works.get(job)
-        if work is not None:
-            self._forget(work, fresh)
-            self._reduce(work)
-            for in_flight in list(self._in_flight.values()):
-                if in_flight.work is work:
-                    in_flight.cancel_if_pointless()
-        return len(fresh)
+    def _release(self, pending: PendingJob, ending: Sequence[int]) -> None:
+        """Let go of what belongs to tasks that are about to end; with the last one, of the job."""
+        if ending and pending.release(ending):
+            self.jobs.pop(pending.job, None)

@@ -291,7 +291,7 @@ class Runner:
 def _name(call: Call, item: object) -> str:
     """The name of the function that took this item."""
     function = call.function
-    return function_name(function.part(item) if isinstance(function, MapThenReduce) else function)
+    return function_name(function.function_for(item) if isinstance(function, MapThenReduce) else function)
 
 
 def _install(module: str | None) -> str:

@@ -21,7 +21,7 @@ DRAGON = Fractal("dragon", 8, 200)
         'name,iterations,size\n"dragon","8","200"\n',
     ],
 )
-def test_a_list_of_one(text):
+def test_the_format_of_a_list_may_vary(text):
     assert parse(text.encode(), "list.csv") == [DRAGON]
 
 
@@ -41,18 +41,18 @@ def test_a_list_keeps_its_order():
         ("name,iterations,size,size", "has more columns than it may: name, iterations, size, size"),
     ],
 )
-def test_a_wrong_header(header, message):
+def test_a_wrong_header_is_refused(header, message):
     with pytest.raises(ConfigError, match=message):
         parse(f"{header}\ndragon,8,200\n".encode(), "list.csv")
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", HEADER])
-def test_an_empty_list(text):
+def test_an_empty_list_is_refused(text):
     with pytest.raises(ConfigError, match="no fractals; it needs the header name,iterations,size"):
         parse(text.encode(), "list.csv")
 
 
-def test_every_bad_row_is_named_by_its_line():
+def test_the_message_names_every_bad_row_by_its_line():
     text = HEADER + (
         "dragon,8,200\n"
         "dragoon,8,200\n"
@@ -80,7 +80,7 @@ def test_every_bad_row_is_named_by_its_line():
     ]
 
 
-def test_an_error_has_twenty_rows_at_most():
+def test_the_message_lists_at_most_twenty_rows():
     with pytest.raises(ConfigError) as caught:
         parse((HEADER + "dragon,x,200\n" * 1000).encode(), "list.csv")
     lines = str(caught.value).splitlines()
@@ -89,7 +89,7 @@ def test_an_error_has_twenty_rows_at_most():
     assert lines[21:] == ["    and 980 more"]
 
 
-def test_a_quote_that_never_closes():
+def test_a_quote_that_is_not_closed_is_refused():
     with pytest.raises(ConfigError, match="has 1 bad row:\n    line 3: unexpected end of data"):
         parse((HEADER + 'dragon,8,200\n"dragon,8,200\n').encode(), "list.csv")
 
@@ -102,6 +102,6 @@ def test_a_quote_that_never_closes():
         ((HEADER + "dragon,8,200").encode("utf-16"), "byte 0, in line 1, is 0xff"),
     ],
 )
-def test_another_encoding(data, place):
+def test_an_encoding_other_than_utf_8_is_refused(data, place):
     with pytest.raises(ConfigError, match=f"list.csv is not UTF-8: {place}"):
         parse(data, "list.csv")

@@ -6,16 +6,16 @@ import pytest
 from PIL import Image
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals.drawing import INK, draw, memory
+from wrenlite.gallery.fractals.drawing import BACKGROUND, draw, peak_bytes
 from wrenlite.gallery.fractals.lsystems import (
-    DEEPEST,
-    LARGEST,
+    MAX_ITERATIONS,
+    MAX_SIZE,
     SYSTEMS,
     Fractal,
     System,
     compass,
+    file_names,
     headings,
-    names,
     points,
     random_fractals,
     steps,
@@ -23,11 +23,11 @@ from wrenlite.gallery.fractals.lsystems import (
 
 OPEN = {"dragon", "hilbert2", "hilberts", "levy_c", "moore", "peano", "peano_gosper"}
 OPEN |= {"sierpinski_arrowhead", "ter_dragon", "three_dragon", "twin_dragon"}
-"""Curves that end elsewhere than they begin."""
+"""Curves that do not end where they begin."""
 
 
 def rewritten(system, iterations):
-    """The string itself, as a textbook would make it."""
+    """Return the rewritten string itself, by the textbook definition."""
     word = system.axiom
     for _ in range(iterations):
         word = "".join(system.rules.get(symbol, symbol) for symbol in word)
@@ -38,7 +38,7 @@ def pixels(fractal):
     return np.asarray(Image.open(io.BytesIO(draw(fractal))))
 
 
-def test_all_systems_of_the_original_are_there():
+def test_there_are_all_systems_of_the_original():
     assert len(SYSTEMS) == 26
 
 
@@ -55,25 +55,25 @@ def test_headings_are_those_of_the_rewritten_string(name):
 
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_steps_are_counted_without_a_walk(name):
+def test_steps_are_the_number_of_letters_f_in_the_rewritten_string(name):
     system = SYSTEMS[name]
     for iterations in range(4):
         assert steps(system, iterations) == rewritten(system, iterations).count("F")
     assert steps(system, system.iterations) == len(headings(system, system.iterations))
 
 
-def test_steps_of_the_deepest_curve_are_counted_exactly():
-    assert steps(SYSTEMS["koch_snowflake"], DEEPEST) == 3 * 4**DEEPEST
-    assert all(steps(system, DEEPEST) > 2**DEEPEST / 4 for system in SYSTEMS.values())
+def test_steps_are_exact_at_the_largest_number_of_iterations():
+    assert steps(SYSTEMS["koch_snowflake"], MAX_ITERATIONS) == 3 * 4**MAX_ITERATIONS
+    assert all(steps(system, MAX_ITERATIONS) > 2**MAX_ITERATIONS / 4 for system in SYSTEMS.values())
 
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
 def test_closed_curves_close(name):
     system = SYSTEMS[name]
     x, y = points(system, headings(system, system.iterations))
-    # Sums of 10,000 rounded sines are good to 1e-10 at the worst; right angles are exact.
-    apart = max(abs(x[-1] - x[0]), abs(y[-1] - y[0]))
-    assert (apart < 1e-9) == (name not in OPEN)
+    # Sums of 10,000 rounded sines have errors up to 1e-10; right angles are exact.
+    distance = max(abs(x[-1] - x[0]), abs(y[-1] - y[0]))
+    assert (distance < 1e-9) == (name not in OPEN)
 
 
 def test_a_square():
@@ -81,8 +81,9 @@ def test_a_square():
     assert points(square, headings(square, 0)).T.tolist() == [[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]
 
 
-def test_headings_stay_in_their_type_where_a_rule_turns_ever_further():
-    spiral = System("F", {"F": "F+F"}, 1, 0)  # 2 ** 18 turns of one degree, and as many headings
+def test_headings_do_not_overflow_where_a_rule_turns_further_and_further():
+    spiral = System("F", {"F": "F+F"}, 1, 0)
+    # After 18 iterations there are 2 ** 18 steps, and a turn of one degree between two steps.
     assert (headings(spiral, 18) % 360).tolist() == [turn % 360 for turn in range(2**18)]
 
 
@@ -93,10 +94,10 @@ def test_right_angles_are_exact():
 
 
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_every_system_draws_a_picture_that_is_neither_bare_nor_full(name):
+def test_every_system_covers_a_part_of_its_picture(name):
     picture = pixels(Fractal(name, SYSTEMS[name].iterations, 160))
     assert picture.shape == (160, 160, 3)
-    assert 0.02 < (picture != INK).any(axis=2).mean() < 0.9
+    assert 0.02 < (picture != BACKGROUND).any(axis=2).mean() < 0.9
 
 
 @pytest.mark.parametrize(
@@ -104,50 +105,50 @@ def test_every_system_draws_a_picture_that_is_neither_bare_nor_full(name):
 )
 @pytest.mark.parametrize("name", ["hilberts", "pentaplexity", "sierpinski_arrowhead"])
 def test_no_picture_touches_its_edge(name, size, width):
-    drawn = (pixels(Fractal(name, 3, size, width=width)) != INK).any(axis=2)
+    drawn = (pixels(Fractal(name, 3, size, width=width)) != BACKGROUND).any(axis=2)
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
     assert min(rows[0], columns[0]) > 0
     assert max(rows[-1], columns[-1]) < size - 1
-    # As much room on the left as on the right, up to the rounding of samples.
+    # The picture is centred, up to the rounding of samples.
     assert abs(columns[0] - (size - 1 - columns[-1])) <= 1
     assert abs(rows[0] - (size - 1 - rows[-1])) <= 1
 
 
-def test_a_line_is_as_wide_as_it_is_asked_for():
+def test_a_line_has_the_width_that_is_given():
     for width in (2.0, 5.0, 10.0):
-        line = pixels(Fractal("dragon", 0, 400, width=width))  # one level step
-        thick = (line != INK).any(axis=2)[:, 200].sum()
-        assert width <= thick <= width + 2  # an edge may fall within a pixel, on either side
+        line = pixels(Fractal("dragon", 0, 400, width=width))  # one horizontal step
+        thick = (line != BACKGROUND).any(axis=2)[:, 200].sum()
+        assert width <= thick <= width + 2  # the edge on either side may be within a pixel
 
 
-def test_ends_are_round():
-    line = (pixels(Fractal("dragon", 0, 400, width=20)) != INK).any(axis=2)
+def test_the_ends_of_a_line_are_round():
+    line = (pixels(Fractal("dragon", 0, 400, width=20)) != BACKGROUND).any(axis=2)
     left = np.flatnonzero(line.any(axis=0))[0]
     assert line[:, left].sum() < 12 < 20 <= line[:, 200].sum()
 
 
 def test_colours_run_along_the_path():
     row = pixels(Fractal("dragon", 0, 400, palette="SummerBeach"))[200, 30:370].astype(int)
-    # the round ends of the next shades lie over the first
+    # The round ends of the next shades cover a part of the first.
     assert np.abs(row[0] - [0xFF, 0xF0, 0x94]).max() <= 8
-    assert np.abs(row[-1] - [0x1E, 0x2C, 0x60]).max() <= 64  # and the last, too dark, is lit up
+    assert np.abs(row[-1] - [0x1E, 0x2C, 0x60]).max() <= 64  # the last is too dark, and is made lighter
     hues = pixels(Fractal("dragon", 0, 400))[200, 30:370].astype(int)
     assert len(np.unique(hues, axis=0)) > 200
     assert np.abs(np.diff(hues, axis=0)).max() < 8  # of 255 shades, no two neighbours are far apart
     assert (pixels(Fractal("dragon", 0, 400, 0.1)) != pixels(Fractal("dragon", 0, 400, 0.6))).any()
 
 
-def test_the_same_fractal_is_the_same_bytes():
+def test_the_same_fractal_gives_the_same_bytes():
     fractal = Fractal("peano_gosper", 3, 200, 0.3)
     assert draw(fractal) == draw(fractal)
 
 
-def test_memory_is_known_before_anything_is_drawn():
+def test_memory_is_estimated_without_drawing():
     small, large = Fractal("dragon", 12, 400), Fractal("dragon", 50, 400)
-    assert memory(small) < 1 << 25
-    assert memory(large) > 2**50
-    assert memory(Fractal("dragon", 12, LARGEST)) > 1 << 28
-    pairs = itertools.pairwise(memory(Fractal("dragon", depth, 400)) for depth in range(30))
+    assert peak_bytes(small) < 1 << 25
+    assert peak_bytes(large) > 2**50
+    assert peak_bytes(Fractal("dragon", 12, MAX_SIZE)) > 1 << 28
+    pairs = itertools.pairwise(peak_bytes(Fractal("dragon", depth, 400)) for depth in range(30))
     assert all(less <= more for less, more in pairs)
 
 
@@ -176,14 +177,14 @@ def test_what_cannot_be_drawn_is_refused(arguments, message):
         Fractal(*arguments)
 
 
-def test_the_same_seed_chooses_the_same_fractals():
+def test_random_fractals_depend_on_the_seed_alone():
     assert random_fractals(30, 5) == random_fractals(30, 5)
     assert random_fractals(30, 5) != random_fractals(30, 6)
     assert {fractal.name for fractal in random_fractals(len(SYSTEMS), 1)} == set(SYSTEMS)
     assert random_fractals(0, 1) == []
 
 
-def test_random_fractals_are_as_deep_as_the_original_and_no_blots():
+def test_random_fractals_have_the_iterations_of_the_original_and_no_crowded_steps():
     for fractal in random_fractals(200, 2):
         system = SYSTEMS[fractal.name]
         assert fractal.iterations >= system.iterations
@@ -191,9 +192,9 @@ def test_random_fractals_are_as_deep_as_the_original_and_no_blots():
         assert not crowded or fractal.iterations == system.iterations
 
 
-def test_no_two_fractals_have_one_file():
+def test_file_names_are_distinct():
     twice = [Fractal("dragon", 5, 100), Fractal("dragon", 6, 100), Fractal("dragon", 5, 200)] * 2
-    assert names(twice) == [
+    assert file_names(twice) == [
         "fractals/dragon_100.png",
         "fractals/dragon_100-2.png",
         "fractals/dragon_200.png",

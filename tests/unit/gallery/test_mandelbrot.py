@@ -15,25 +15,30 @@ EDGE = View(-0.00275, 0.78912, 0.125689, 320, 180, 800)
 WHOLE = View(-0.75, 0, 3.5, 320, 180, 800)
 
 
-def whole(view, method="plain"):
+def whole_field(view, method="plain"):
+    """Return the counts of a view as one tile."""
     return counts(Tile(view, 0, 0, view.width, view.height, method))
 
 
-def joined(view, side, method="plain"):
+def field_of_tiles(view, side, method="plain"):
+    """Return the counts of a view that is cut into tiles."""
     field = np.zeros((view.height, view.width), np.uint16)
     for tile in tiles(view, side, method):
         field[tile.rows, tile.columns] = counts(tile)
     return field
 
 
-def worst(view, field, samples=150):
-    """The largest difference to exact counts, in iterations."""
+def largest_error(view, field, samples=150):
+    """Return the largest difference from exact counts, in iterations."""
     rng = np.random.default_rng(3)
     return max(exact.differences(view, field, rng.integers((0, 0), field.shape, (samples, 2))))
 
 
-# half a unit of the uint16, and 1e-4 for c, which a count neglects from 256 on, and for the floats
 def tolerance(view):
+    """Return the error that is allowed, in iterations.
+
+    It is half a unit of the uint16, and 1e-4 for rounding and because counts neglect c for points beyond 256.
+    """
     return view.iters / 65534 / 2 + 1e-4
 
 
@@ -47,46 +52,46 @@ def tolerance(view):
     ],
 )
 def test_counts_are_those_of_exact_arithmetic(view):
-    assert worst(view, whole(view)) <= tolerance(view)
+    assert largest_error(view, whole_field(view)) <= tolerance(view)
 
 
 @pytest.mark.parametrize("seed", [-0.8 + 0.156j, 0.285 + 0.01j, 0j, 2j])
-def test_julia_sets_start_at_the_point(seed):
+def test_counts_of_julia_sets_are_those_of_exact_arithmetic(seed):
     view = View(0.1, -0.2, 3.0, 160, 120, 200, seed=seed)
-    assert worst(view, whole(view)) <= tolerance(view)
+    assert largest_error(view, whole_field(view)) <= tolerance(view)
 
 
-def test_the_seed_0_has_the_unit_disc():
+def test_the_julia_set_of_0_is_the_unit_disc():
     view = View(0, 0, 4, 64, 64, 100, seed=0)
     x, y = np.meshgrid(np.arange(64) - 31.5, np.arange(64) - 31.5)
-    assert ((whole(view) == INSIDE) == (np.hypot(x, y) / 16 < 1)).all()
+    assert ((whole_field(view) == INSIDE) == (np.hypot(x, y) / 16 < 1)).all()
 
 
 def test_y_points_up_and_pixels_are_square():
-    view = View(-0.75, 0.5, 3.0, 90, 30, 100)  # 1 high, so from 0 to 1
-    top, bottom = whole(view)[[0, -1]]
+    view = View(-0.75, 0.5, 3.0, 90, 30, 100)  # its height is 1, so y goes from 0 to 1
+    top, bottom = whole_field(view)[[0, -1]]
     assert not (top == INSIDE).any()
     assert (bottom == INSIDE).sum() > 40
 
 
 @pytest.mark.parametrize("iters", [1, 2, 7, 100, 65535])
-def test_any_number_of_iterations(iters):
+def test_counts_are_exact_for_any_limit_of_iterations(iters):
     view = View(-2.5, 0.3, 0.5, 40, 3, iters)
-    assert worst(view, whole(view), 40) <= tolerance(view)
+    assert largest_error(view, whole_field(view), 40) <= tolerance(view)
 
 
 @pytest.mark.parametrize("view", [SEAHORSES, View(0, 0, 3.2, 150, 140, 300, seed=-0.8 + 0.156j)])
 @pytest.mark.parametrize("side", [1, 7, 64])
-def test_a_view_has_the_same_bits_however_it_is_cut(view, side):
+def test_counts_have_the_same_bits_however_a_view_is_cut(view, side):
     if side == 1:
-        few = [Tile(view, column, row, 1, 1) for row in range(0, 140, 9) for column in range(0, 150, 9)]
-        field = whole(view)[::9, ::9].ravel()
-        assert [int(counts(tile)[0, 0]) for tile in few] == field.tolist()
+        some = [Tile(view, column, row, 1, 1) for row in range(0, 140, 9) for column in range(0, 150, 9)]
+        field = whole_field(view)[::9, ::9].ravel()
+        assert [int(counts(tile)[0, 0]) for tile in some] == field.tolist()
     else:
-        assert (joined(view, side) == whole(view)).all()
+        assert (field_of_tiles(view, side) == whole_field(view)).all()
 
 
-def test_tiles_that_are_rendered_together_are_what_they_are_alone():
+def test_tiles_that_are_rendered_together_have_the_counts_of_single_tiles():
     parts = tiles(SEAHORSES, 64)
     ends = np.cumsum([tile.width * tile.height for tile in parts])
     for together, tile in zip(np.split(render(parts), ends[:-1]), parts, strict=True):
@@ -96,41 +101,41 @@ def test_tiles_that_are_rendered_together_are_what_they_are_alone():
 
 @pytest.mark.parametrize("view", [SEAHORSES, EDGE, WHOLE, View(0, 0, 3.2, 320, 180, 500, seed=-0.12 + 0.74j)])
 @pytest.mark.parametrize("side", [128, 1000])
-def test_filling_leaves_counts_as_they_are(view, side):
-    plain, filled = whole(view), joined(view, side, "mariani")
-    other = plain != filled
-    assert (filled[other] == INSIDE).all()  # only ever a filament that ran between two points of an edge
-    assert other.mean() < 1e-3
+def test_filling_changes_no_counts_except_near_filaments(view, side):
+    plain, filled = whole_field(view), field_of_tiles(view, side, "mariani")
+    different = plain != filled
+    assert (filled[different] == INSIDE).all()  # a filament passed between two points of a mesh's edge
+    assert different.mean() < 1e-3
 
 
 def test_filling_saves_iterations(monkeypatch):
     iterated = []
 
-    def watched(z, c, step, iters):
+    def counted_escape(z, c, step, iters):
         iterated.append(z.size)
-        return real(z, c, step, iters)
+        return real_escape(z, c, step, iters)
 
-    real = mandelbrot.escape
-    monkeypatch.setattr(mandelbrot, "escape", watched)
+    real_escape = mandelbrot.escape
+    monkeypatch.setattr(mandelbrot, "escape", counted_escape)
     view = View(-0.1, 0.75, 0.2, 256, 256, 500)
-    share = (whole(view, "mariani") == INSIDE).mean()
-    assert 0.2 < share < 0.9
-    assert sum(iterated) / 256**2 < 1 - share * 0.7
+    inside = (whole_field(view, "mariani") == INSIDE).mean()
+    assert 0.2 < inside < 0.9
+    assert sum(iterated) / 256**2 < 1 - inside * 0.7
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 30), (30, 1), (2, 2), (25, 49)])
 def test_small_tiles_can_be_filled(width, height):
-    view = View(-0.1, 0.74, 0.01, 64, 64, 100)  # all inside a bulb of period 3
+    view = View(-0.1, 0.74, 0.01, 64, 64, 100)  # all points are inside a bulb of period 3
     assert (counts(Tile(view, 3, 4, width, height, "mariani")) == INSIDE).all()
 
 
 def test_counts_are_smooth():
     view = View(-2.5, 0.0, 0.5, 400, 1, 100)
-    field = whole(view)[0].astype(int)
-    assert np.abs(np.diff(field)).max() < 65534 / 100 / 20  # no jump of even a twentieth of a step
+    field = whole_field(view)[0].astype(int)
+    assert np.abs(np.diff(field)).max() < 65534 / 100 / 20  # no jump of a twentieth of an iteration or more
 
 
-def test_equal_views_are_equal_however_they_are_given():
+def test_views_with_equal_numbers_are_equal_however_these_are_written():
     view = View(0.1, "-0.50", Decimal("1e-3"), 10, 20, 30)
     same = View("0.1", -0.5, 0.001, 10, 20, 30)
     assert view == same
@@ -139,7 +144,7 @@ def test_equal_views_are_equal_however_they_are_given():
     assert view.xpos == Decimal("0.1")
 
 
-def test_no_digit_of_a_centre_is_lost():
+def test_a_centre_keeps_all_its_digits():
     digits = "-0.74511862670470651847984002817069761905822422500416"
     assert str(View(digits, 0, 1, 1, 1, 1).xpos) == digits
 
@@ -176,18 +181,18 @@ def test_an_unknown_method_is_refused():
         Tile(WHOLE, 0, 0, 8, 8, "fast")
 
 
-def test_a_zoom_narrows_by_one_factor():
+def test_keyframes_of_a_zoom_narrow_by_the_same_factor():
     frames = zoom(View("0.1", "0.2", "1e-28", 10, 10, 50), 4, 15)
     assert len(frames) == 15
     assert (frames[0].radius, frames[-1].radius) == (Decimal(4), Decimal("1e-28"))
     widths = [float(frame.radius) for frame in frames]
-    assert np.allclose(np.diff(np.log(widths)), math.log(1e-28 / 4) / 14, rtol=1e-12)  # logarithms of floats
+    assert np.allclose(np.diff(np.log(widths)), math.log(1e-28 / 4) / 14, rtol=1e-12)
     assert {(frame.xpos, frame.ypos, frame.iters) for frame in frames} == {
         (Decimal("0.1"), Decimal("0.2"), 50)
     }
 
 
-def test_a_zoom_of_one_frame_is_its_end():
+def test_a_zoom_with_one_frame_is_the_view_itself():
     assert zoom(WHOLE, 4, 1) == [WHOLE]
     with pytest.raises(ConfigError, match="frames is 0"):
         zoom(WHOLE, 4, 0)

@@ -7,24 +7,29 @@ import pytest
 from tests import exact
 from wrenlite.gallery.fractals import perturbation
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Tile, View, counts, tiles
-from wrenlite.gallery.fractals.perturbation import DEEP
+from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 
-SMALL = replace(DEEP, width=96, height=54, iters=4000)
+SMALL = replace(DEEP_VIEW, width=96, height=54, iters=4000)
 
 
-def whole(view):
+def whole_field(view):
+    """Return the counts of a view as one tile."""
     return counts(Tile(view, 0, 0, view.width, view.height))
 
 
-def worst(view, field, samples=25):
-    """The largest difference to exact counts, in iterations."""
+def largest_error(view, field, samples=25):
+    """Return the largest difference from exact counts, in iterations."""
     rng = np.random.default_rng(1)
     return max(exact.differences(view, field, rng.integers((0, 0), field.shape, (samples, 2))))
 
 
-# Half a unit of the uint16, and the rounding of floats, which grows like the distance of neighbouring
-# points: to 1e-3 of a pixel, which is much of an iteration only in filaments, where no sample lies.
 def tolerance(view):
+    """Return the error that is allowed, in iterations.
+
+    It is half a unit of the uint16, and 1e-3 for the rounding of floats. That error grows like the distance
+    of neighbouring points, to 1e-3 of a pixel. Only in filaments would it be a large part of an iteration,
+    and no sample is in a filament.
+    """
     return view.iters / 65534 / 2 + 1e-3
 
 
@@ -32,13 +37,13 @@ def tolerance(view):
 def test_deep_counts_are_those_of_exact_arithmetic(radius):
     view = replace(SMALL, radius=radius)
     assert view.deep
-    assert worst(view, whole(view)) <= tolerance(view)
+    assert largest_error(view, whole_field(view)) <= tolerance(view)
 
 
 @pytest.mark.parametrize("radius", ["1e-60", "1e-150", "1e-280"])
-def test_a_view_of_any_depth(radius):
+def test_counts_are_exact_at_any_depth(radius):
     view = View(-2, 0, radius, 40, 20, 2000)  # the tip of the antenna: every depth looks the same there
-    assert worst(view, whole(view)) <= tolerance(view)
+    assert largest_error(view, whole_field(view)) <= tolerance(view)
 
 
 @pytest.mark.parametrize(
@@ -51,24 +56,24 @@ def test_a_view_of_any_depth(radius):
         (7, -3),
     ],
 )
-def test_wherever_the_orbit_of_the_centre_ends(xpos, ypos):
+def test_counts_are_exact_wherever_the_reference_orbit_ends(xpos, ypos):
     view = View(xpos, ypos, "1e-13", 40, 24, 1500)
-    assert worst(view, whole(view)) <= tolerance(view)
+    assert largest_error(view, whole_field(view)) <= tolerance(view)
 
 
-def test_both_kernels_agree_where_both_can(monkeypatch):
+def test_both_kernels_agree_where_floats_are_precise_enough():
     view = View("-0.74364388703", "0.1318259042", "1e-6", 120, 80, 1000)
     assert not view.deep
-    floats = whole(view)
-    followed = perturbation.escape(Tile(view, 0, 0, 120, 80))
-    encoded = np.where(followed == np.inf, INSIDE, np.rint(followed * (65534 / 1000)))
+    floats = whole_field(view)
+    perturbed = perturbation.escape(Tile(view, 0, 0, 120, 80))
+    encoded = np.where(perturbed == np.inf, INSIDE, np.rint(perturbed * (65534 / 1000)))
     # Some points next to filaments differ: plain floats lose digits that perturbations keep.
     assert (np.abs(encoded - floats) <= 1).mean() > 0.99
 
 
 @pytest.mark.parametrize("side", [1, 40])
-def test_a_deep_view_has_the_same_bits_however_it_is_cut(side):
-    field = whole(SMALL)
+def test_deep_counts_have_the_same_bits_however_a_view_is_cut(side):
+    field = whole_field(SMALL)
     if side == 1:
         for row, column in ((0, 0), (27, 48), (53, 95), (20, 30)):
             assert counts(Tile(SMALL, column, row, 1, 1)) == field[row, column]
@@ -77,23 +82,23 @@ def test_a_deep_view_has_the_same_bits_however_it_is_cut(side):
             assert (counts(tile) == field[tile.rows, tile.columns]).all()
 
 
-def test_the_deep_view_is_worth_a_look():
-    field = whole(SMALL)
+def test_the_deep_view_shows_points_inside_and_many_counts():
+    field = whole_field(SMALL)
     inside = (field == INSIDE).mean()
     assert 0.001 < inside < 0.1
     outside = field[field != INSIDE]
     assert len(np.unique(outside)) > 1000
-    assert Decimal(DEEP.radius) == Decimal("1e-28")
+    assert Decimal(DEEP_VIEW.radius) == Decimal("1e-28")
 
 
 def test_views_are_deep_when_floats_cannot_tell_their_points_apart():
     assert not View(0, 0, "1e-9", 1000, 1000, 100).deep
     assert View(0, 0, "1e-10", 1000, 1000, 100).deep
-    assert View(400, 0, "1e-8", 1000, 1000, 100).deep  # floats are coarser out there
+    assert View(400, 0, "1e-8", 1000, 1000, 100).deep  # floats are coarser there
 
 
-def test_the_orbit_is_computed_once_a_view():
-    perturbation.orbit.cache_clear()
+def test_the_reference_orbit_is_computed_once_per_view():
+    perturbation.reference_orbit.cache_clear()
     for tile in tiles(SMALL, 64):
         counts(tile)
-    assert perturbation.orbit.cache_info().misses == 1
+    assert perturbation.reference_orbit.cache_info().misses == 1

@@ -23,9 +23,9 @@ def steady(task_s):
     return Estimate(task_s, task_s**2)
 
 
-def batch(policy=BATCHING, *, queued, slots, known=None, over=False, chunksize=None):
+def batch(policy=BATCHING, *, queued, slots, estimate=None, over=False, chunksize=None):
     return batching.next_batch(
-        policy, queued=queued, slots=slots, known=known, first_wave_over=over, chunksize=chunksize
+        policy, queued=queued, slots=slots, estimate=estimate, first_wave_over=over, chunksize=chunksize
     )
 
 
@@ -38,7 +38,7 @@ def batch(policy=BATCHING, *, queued, slots, known=None, over=False, chunksize=N
     st.none() | st.integers(1, 10_000),
 )
 def test_a_batch_is_never_empty_and_never_more_than_is_queued(policy, queued, slots, known, over, chunksize):
-    made = batch(policy, queued=queued, slots=slots, known=known, over=over, chunksize=chunksize)
+    made = batch(policy, queued=queued, slots=slots, estimate=known, over=over, chunksize=chunksize)
     assert 1 <= made.tasks <= queued
     assert 1 <= made.bytes <= policy.batch_bytes
 
@@ -46,56 +46,56 @@ def test_a_batch_is_never_empty_and_never_more_than_is_queued(policy, queued, sl
 def test_nothing_queued_makes_no_batch():
     for known in (None, steady(1.0)):
         for over in (True, False):
-            assert batch(queued=0, slots=2, known=known, over=over).tasks == 0
+            assert batch(queued=0, slots=2, estimate=known, over=over).tasks == 0
 
 
 @given(counts, slots)
 def test_chunksize_decides_alone(queued, slots):
-    made = batch(queued=queued, slots=slots, known=steady(1e-6), chunksize=3)
+    made = batch(queued=queued, slots=slots, estimate=steady(1e-6), chunksize=3)
     assert made.tasks == min(queued, 3)
     assert made.stop_after_s is None
 
 
 @given(st.sampled_from([BATCHING, REMOTE]), counts, slots, st.floats(2.0, 1e4))
 def test_long_tasks_travel_alone(policy, queued, slots, task_s):
-    assert batch(policy, queued=queued, slots=slots, known=steady(task_s)).tasks == 1
+    assert batch(policy, queued=queued, slots=slots, estimate=steady(task_s)).tasks == 1
 
 
 @given(slots, st.floats(1e-7, 1e-3))
 def test_a_batch_of_short_tasks_holds_about_the_target(slots, task_s):
-    size = batch(queued=10**9, slots=slots, known=steady(task_s)).tasks
+    size = batch(queued=10**9, slots=slots, estimate=steady(task_s)).tasks
     assert 0.02 - task_s <= size * task_s <= 0.02 + task_s
 
 
 @given(st.integers(1, 10_000), st.integers(1, 64), st.floats(1e-3, 1e-2))
 def test_towards_the_end_no_slot_takes_more_than_its_share(queued, slots, task_s):
-    size = batch(queued=queued, slots=slots, known=steady(task_s)).tasks
+    size = batch(queued=queued, slots=slots, estimate=steady(task_s)).tasks
     assert size <= -(-queued // (2 * slots)) or size == 1
 
 
 def test_tasks_that_differ_wildly_travel_alone_though_their_mean_is_small():
     # One in a hundred takes 60 s, the others next to nothing.
-    assert batch(REMOTE, queued=10_000, slots=100, known=Estimate(0.6, 36.0)).tasks == 1
+    assert batch(REMOTE, queued=10_000, slots=100, estimate=Estimate(0.6, 36.0)).tasks == 1
 
 
 def test_small_tasks_make_few_requests_even_where_slots_are_many():
-    assert batch(REMOTE, queued=1_000, slots=1_000, known=steady(0.001)).tasks == 100
+    assert batch(REMOTE, queued=1_000, slots=1_000, estimate=steady(0.001)).tasks == 100
 
 
 @given(st.lists(st.tuples(seconds, st.integers(1, 100)), min_size=1, max_size=20))
 def test_the_estimate_stays_within_what_was_measured(batches):
     known = None
     for busy_s, tasks in batches:
-        known = batching.estimate(known, busy_s, [busy_s / tasks] * tasks)
+        known = batching.updated_estimate(known, busy_s, [busy_s / tasks] * tasks)
     each = [busy_s / tasks for busy_s, tasks in batches]
     assert known is not None
     assert min(each) * 0.999 <= known.mean_s <= max(each) * 1.001  # rounding of the running mean
-    assert 0 <= known.fit_into(1.0) <= 1.001 / known.mean_s
+    assert 0 <= known.tasks_within(1.0) <= 1.001 / known.mean_s
 
 
 def test_a_batch_that_ran_nothing_teaches_nothing():
-    assert batching.estimate(steady(0.5), 0.0, []) == steady(0.5)
-    assert batching.estimate(None, 0.0, []) is None
+    assert batching.updated_estimate(steady(0.5), 0.0, []) == steady(0.5)
+    assert batching.updated_estimate(None, 0.0, []) is None
 
 
 @given(st.integers(0, 100))
@@ -107,12 +107,20 @@ def test_a_task_has_one_run_and_its_retries(retries):
 
 
 def test_large_items_are_not_sent_on_a_guess():
-    assert batch(queued=100, slots=2).bytes < batch(queued=100, slots=2, known=steady(0.1)).bytes
+    assert batch(queued=100, slots=2).bytes < batch(queued=100, slots=2, estimate=steady(0.1)).bytes
 
 
 def waits(policy=REMOTE, **given):
-    given = {"queued": 1000, "slots": 100, "sent": 16, "sent_at": 10.0, "now": 10.1, "capped": False, **given}
-    return batching.first_wave_waits(policy.first_wave, patience_s=policy.patience_s, **given)
+    given = {
+        "queued": 1000,
+        "slots": 100,
+        "sent": 16,
+        "sent_at": 10.0,
+        "now": 10.1,
+        "has_budget": False,
+        **given,
+    }
+    return batching.first_wave_wait_s(policy.first_wave, patience_s=policy.patience_s, **given)
 
 
 def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
@@ -121,6 +129,6 @@ def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
     assert waits(now=10.5) is None
     assert waits(queued=40) == pytest.approx(0.1), "few tasks open few slots"
     assert waits(BATCHING) is None, "a few local workers are all filled at once"
-    assert waits(now=99.0, capped=True) == math.inf, "nobody knows yet what would be spent"
+    assert waits(now=99.0, has_budget=True) == math.inf, "nobody knows yet what would be spent"
     made = batch(REMOTE, queued=10_000, slots=1_000, over=True)
     assert (made.tasks, made.stop_after_s) == (1, 2.0)

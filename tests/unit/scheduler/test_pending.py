@@ -1,29 +1,42 @@
+"""The queue of one job."""
+
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.job import Job
-from wrenlite.protocol import Packed
+from wrenlite.protocol import Outcome, Packed
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 
 BACKEND = Backend("test", None, None, BatchingPolicy(0.02, 0.001, 2**20))
+OPTIONS = JobOptions(code="code", modules=None, env={}, chunksize=None, retries=0, timeout_s=None)
 
 
-def test_what_a_job_holds_is_released_once_though_late_outcomes_come():
+def test_what_a_job_holds_is_released_once_with_its_last_task():
     released = []
     job = Job("job-1", "job", BACKEND, 2, (), None)
-    options = JobOptions("code", None, {}, None, 0, None)
-    work = PendingJob(job, [Packed(b"x")] * 2, options, lambda: released.append("now"))
-    work.forget([0])
+    pending = PendingJob(job, [Packed(b"x")] * 2, OPTIONS, lambda: released.append("now"))
+    assert not pending.release([0])
+    job._end([Outcome.failed(0)], {})
     assert released == []
-    work.forget([1])
-    work.forget([0, 1])  # as when a cancelled task's outcome was on its way
-    assert released == ["now"]
+    assert pending.release([1])
+    assert released == ["now"], "before the end of the job is recorded"
+    assert not job._tasks.over
 
 
 def test_a_task_that_must_travel_alone_does():
     job = Job("job-1", "job", BACKEND, 6, (), None)
-    work = PendingJob(job, [Packed(b"x")] * 6, JobOptions("code", None, {}, None, 0, None))
-    assert work.take(4, 2**20) == [0, 1, 2, 3]
-    work.put_back([0])
-    work.put_back_alone([1, 2])
-    assert work.take(6, 2**20) == [1]
-    assert work.take(6, 2**20) == [2]
-    assert work.take(6, 2**20) == [0, 4, 5]
+    pending = PendingJob(job, [Packed(b"x")] * 6, OPTIONS)
+    assert pending.take(4, 2**20) == [0, 1, 2, 3]
+    pending.requeue([0])
+    pending.requeue([1, 2], alone=True)
+    assert pending.take(6, 2**20) == [1]
+    assert pending.take(6, 2**20) == [2]
+    assert pending.take(6, 2**20) == [0, 4, 5]
+
+
+def test_a_task_that_ended_meanwhile_is_neither_queued_again_nor_taken():
+    job = Job("job-1", "job", BACKEND, 3, (), None)
+    pending = PendingJob(job, [Packed(b"x")] * 3, OPTIONS)
+    assert pending.take(1, 2**20) == [0]
+    job._end_cancelled([0, 1])
+    assert not pending.requeue([0])
+    assert pending.take(3, 2**20) == [2]
+    assert pending.unfinished() == [2]

@@ -1,1 +1,1 @@
-"""L-system curves and the Mandelbrot set, as tasks that an executor can map."""
+"""L-system curves, the Mandelbrot set and Julia sets, drawn by tasks that an executor maps."""

@@ -1,71 +1,75 @@
-"""Many L-system fractals: a task draws each, and the reduction arranges them in a collage."""
+"""Many L-system fractals: one task draws each of them, and a reduction arranges them in a collage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
 from wrenlite.gallery.checks import check_memory
 from wrenlite.gallery.fractals import collage
-from wrenlite.gallery.fractals.drawing import draw, memory
-from wrenlite.gallery.fractals.lsystems import Fractal, names
+from wrenlite.gallery.fractals.drawing import draw, peak_bytes
+from wrenlite.gallery.fractals.lsystems import Fractal, file_names
 from wrenlite.storage.base import Store
 
 COLLAGE = "fractals/collage.png"
+"""File name of the collage in the store."""
 
 
-class Drawn(NamedTuple):
-    """One fractal, as its task gives it."""
+class DrawnFractal(NamedTuple):
+    """The value of a task that drew one fractal."""
 
     file: str
+    """File name of the picture in the store."""
     label: str
+    """Text for the collage."""
     png: bytes
 
 
-class Batch(NamedTuple):
-    """What comes back of a batch: the pictures themselves stay where the workers put them."""
+class BatchResult(NamedTuple):
+    """The value of the reduction. The pictures themselves are not sent back to the caller."""
 
     files: list[str]
-    """In the order of the fractals."""
+    """File names of the pictures, in the order of the fractals."""
     collage: bytes
-    """PNG of all of them."""
+    """PNG with all pictures."""
 
 
-def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | None = None) -> Future:
-    """Draw fractals on the workers, and a collage of them.
+def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | None = None) -> Future[Any]:
+    """Draw fractals on the workers, and arrange the pictures in a collage.
 
     Args:
-        executor: where to run.
-        fractals: what to draw.
-        save: where the workers leave each picture, ``fractals/{name}_{size}.png``, and the collage;
-            they must be able to write there (on Lambda no folder of this machine).
+        executor: the executor that runs the tasks.
+        fractals: the fractals to draw.
+        save: the store to which the workers write each picture (``fractals/{name}_{size}.png``) and the
+            collage. The workers must be able to write to it; workers on Lambda cannot write to a folder of
+            this machine. None: nothing is written.
 
     Returns:
-        The future of a ``Batch``; its job's other futures have a ``Drawn`` each.
+        The future of a ``BatchResult``. The other futures of its job each have a ``DrawnFractal``.
 
     Raises:
-        ConfigError: there are none, or one of them takes more memory than a worker has.
+        ConfigError: there are no fractals, or one of the tasks needs more memory than a worker has.
     """
     if not fractals:
         raise ConfigError("there are no fractals to draw")
     for fractal in fractals:
         what = f"{fractal.name} at {fractal.iterations} iterations and {fractal.size} px"
-        check_memory(executor.backend, memory(fractal), what)
+        check_memory(executor.backend, peak_bytes(fractal), what)
 
     sides = [fractal.size for fractal in fractals]
-    check_memory(executor.backend, collage.memory(sides), f"a collage of pictures up to {max(sides)} px")
+    check_memory(executor.backend, collage.peak_bytes(sides), f"a collage of pictures up to {max(sides)} px")
 
-    def draw_fractal(work: tuple[str, Fractal]) -> Drawn:
-        file, fractal = work
+    def draw_fractal(item: tuple[str, Fractal]) -> DrawnFractal:
+        file, fractal = item
         png = draw(fractal)
         if save is not None:
             save.put(file, png)
-        return Drawn(file, fractal.label, png)
+        return DrawnFractal(file, fractal.label, png)
 
-    def arrange(pictures: Iterator[Drawn]) -> Batch:
+    def arrange(pictures: Iterator[DrawnFractal]) -> BatchResult:
         files = []
 
         def labelled() -> Iterator[tuple[str, bytes]]:
@@ -73,9 +77,9 @@ def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | No
                 files.append(picture.file)
                 yield picture.label, picture.png
 
-        arranged = collage.collage(labelled())
+        sheet = collage.collage(labelled())
         if save is not None:
-            save.put(COLLAGE, arranged)
-        return Batch(files, arranged)
+            save.put(COLLAGE, sheet)
+        return BatchResult(files, sheet)
 
-    return executor.map_reduce(draw_fractal, list(zip(names(fractals), fractals, strict=True)), arrange)
+    return executor.map_reduce(draw_fractal, list(zip(file_names(fractals), fractals, strict=True)), arrange)

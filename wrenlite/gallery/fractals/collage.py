@@ -1,8 +1,9 @@
-"""Many pictures on one sheet, each with its label under it: the reduce step of a batch of fractals.
+"""The collage: many labelled pictures on one sheet. It is the reduce step of a batch of fractals.
 
-Pictures come one after another and are kept as thumbnails only. They are packed by skyline: the upper
-edge of what lies there already is a row of level pieces, and the next picture, largest first, goes where
-its lower edge comes to lie highest.
+Pictures are read one after another, and only their thumbnails are kept. Thumbnails are placed by skyline
+packing. The skyline is the lower edge of the part of the sheet that is already taken, stored as a row of
+level segments. Pictures are placed one by one, the highest first, each as near to the top of the sheet as
+possible.
 """
 
 from __future__ import annotations
@@ -20,49 +21,54 @@ from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.colours import BYTE, LIGHT, downsample
 
 _ASPECT = 1.6
-"""Width over height of a sheet."""
+"""Width of a sheet divided by its height."""
 _GAP = 14
 """Pixels between pictures, and around them."""
 _CAPTION = 24
-"""Pixels under a picture for its label."""
-_FONT = 15
-_NARROWEST = 96
-"""Pixels that a picture has for itself at least, so that its label can be read."""
+"""Pixels below a picture for its label."""
+_FONT_SIZE, _MIN_FONT_SIZE = 15, 9
+"""Pixels: the usual size of a label, and the smallest that is tried when a label is too long."""
+_MIN_CELL_WIDTH = 96
+"""Least width of the cell of a picture in pixels, so that its label can be read."""
 _SHRINK = 0.4
-"""Thumbnails are so much smaller than their pictures, as far as the bounds allow."""
-_SIDES = 128, 480
-_TRIES = 2000
-"""Rectangles that are placed to find the best width: many leave little waste at any width."""
-_KEPT = 1 << 24
-"""Pixels of all thumbnails together; where there would be more, all of them are halved."""
+"""Size of a thumbnail divided by the size of its picture, unless the limits of the side forbid it."""
+_MIN_SIDE, _MAX_SIDE = 128, 480
+"""Pixels of a thumbnail's longer side. A picture is never enlarged."""
+_MAX_PLACEMENTS = 2000
+"""Rectangles that are placed while the best width is searched. With many of them, any width wastes little."""
+_MAX_THUMBNAIL_PIXELS = 1 << 24
+"""Pixels of all thumbnails together. When there would be more, all thumbnails are halved in size."""
 _LIGHT = LIGHT.astype(np.float32)
-_STRIP = 64
-"""Rows of a thumbnail that are made at once."""
-_AHEAD_BYTES = 64 << 20
-"""Of files that a reduction fetches ahead."""
-_BASE = 20_000_000
-"""Bytes of fonts, tables and the like."""
-_SHEET = (13, 17, 28)
+_STRIP_ROWS = 64
+"""Rows of a thumbnail that are computed at a time."""
+_PREFETCH_BYTES = 64 << 20
+"""Bytes of files that a reduction fetches ahead."""
+_BASE_BYTES = 20_000_000
+"""Memory of fonts, tables and other small objects."""
+_BACKGROUND = (13, 17, 28)
 _TEXT = (168, 178, 196)
 _FRAME = (34, 41, 56)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where rectangles lie on a sheet, in pixels."""
+    """The positions of rectangles on a sheet, in pixels."""
 
     width: int
     height: int
     corners: tuple[tuple[int, int], ...]
-    """Left and top of each rectangle, in the order that they were given in."""
+    """Left and top of each rectangle, in the order in which the rectangles were given."""
 
 
 def collage(pictures: Iterable[tuple[str, bytes]]) -> bytes:
-    """One sheet of all pictures, as PNG.
+    """Arrange pictures on one sheet.
 
     Args:
-        pictures: label and file (PNG, or anything else that Pillow reads) of each. An iterator is read
-            once, so this is a ``reduce_fn`` for a ``map_fn`` that returns such pairs.
+        pictures: label and file (PNG, or any other format that Pillow reads) of each picture. An iterator
+            is read once, so this function can be the ``reduce_fn`` for a ``map_fn`` that returns such pairs.
+
+    Returns:
+        The sheet as PNG.
 
     Raises:
         ConfigError: there are no pictures.
@@ -70,15 +76,16 @@ def collage(pictures: Iterable[tuple[str, bytes]]) -> bytes:
     labels, thumbnails = _thumbnails(pictures)
     if not thumbnails:
         raise ConfigError("a collage needs at least one picture")
-    layout = pack([(max(image.width, _NARROWEST), image.height + _CAPTION) for image in thumbnails], _GAP)
-    sheet = Image.new("RGB", (layout.width, layout.height), _SHEET)
+    cells = [(max(image.width, _MIN_CELL_WIDTH), image.height + _CAPTION) for image in thumbnails]
+    layout = pack(cells, _GAP)
+    sheet = Image.new("RGB", (layout.width, layout.height), _BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     for label, image, (left, top) in zip(labels, thumbnails, layout.corners, strict=True):
-        room = max(image.width, _NARROWEST)
-        left += (room - image.width) // 2
+        cell_width = max(image.width, _MIN_CELL_WIDTH)
+        left += (cell_width - image.width) // 2
         sheet.paste(image, (left, top))
         pen.rectangle((left - 1, top - 1, left + image.width, top + image.height), outline=_FRAME)
-        text, font = _fitted(label, room)
+        text, font = _fit_label(label, cell_width)
         middle = left + image.width / 2, top + image.height + _CAPTION / 2
         pen.text(middle, text, _TEXT, font, anchor="mm")
     file = io.BytesIO()
@@ -87,128 +94,141 @@ def collage(pictures: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def pack(sizes: Sequence[tuple[int, int]], gap: int) -> Layout:
-    """Places for rectangles that do not overlap, on a sheet about 16 wide and 10 high.
+    """Place rectangles without overlap on a sheet that is about 16 wide and 10 high.
 
     Args:
-        sizes: width and height of each.
-        gap: pixels at least between two of them, and to the sheet's edges.
+        sizes: width and height of each rectangle.
+        gap: least distance in pixels of two rectangles, and of a rectangle and the edge of the sheet.
     """
-    grown = [(width + gap, height + gap) for width, height in sizes]
-    area = sum(width * height for width, height in grown)
-    widest = max(width for width, _ in grown)
-    shares = sorted(range(18, 29), key=lambda share: abs(share - 20))[: 1 + _TRIES // len(sizes)]
-    widths = sorted({max(widest, round(math.sqrt(area * _ASPECT) * share / 20)) for share in shares})
-    layouts = (_skyline(grown, width) for width in widths)
+    padded = [(width + gap, height + gap) for width, height in sizes]
+    area = sum(width * height for width, height in padded)
+    widest = max(width for width, _ in padded)
+    # Candidate widths are multiples of a twentieth of the ideal width, those closest to it first.
+    twentieths = sorted(range(18, 29), key=lambda number: abs(number - 20))[
+        : 1 + _MAX_PLACEMENTS // len(sizes)
+    ]
+    widths = sorted({max(widest, round(math.sqrt(area * _ASPECT) * number / 20)) for number in twentieths})
+    layouts = (_pack_skyline(padded, width) for width in widths)
     best = min(layouts, key=lambda layout: _waste(layout, area))
     corners = tuple((left + gap, top + gap) for left, top in best.corners)
     return Layout(best.width + gap, best.height + gap, corners)
 
 
 def _waste(layout: Layout, area: int) -> float:
-    """How far a sheet is from full and from its aspect; 0 is best."""
-    off = math.log(layout.width / layout.height / _ASPECT)
-    return layout.width * layout.height / area - 1 + off * off
+    """Return how far a sheet is from being full and from the wanted aspect ratio; 0 is best."""
+    deviation = math.log(layout.width / layout.height / _ASPECT)
+    return layout.width * layout.height / area - 1 + deviation * deviation
 
 
-def _skyline(sizes: Sequence[tuple[int, int]], width: int) -> Layout:
-    """Rectangles from the top down on a sheet so wide, the highest first."""
-    skyline = [(0, 0)]  # where each piece begins, and how far down it is taken; sorted from the left
+def _pack_skyline(sizes: Sequence[tuple[int, int]], max_width: int) -> Layout:
+    """Place rectangles from the top down on a sheet of a given width, the highest rectangle first."""
+    skyline = [(0, 0)]  # left end and depth of each segment, from left to right
     corners = [(0, 0)] * len(sizes)
     order = sorted(range(len(sizes)), key=lambda number: (-sizes[number][1], -sizes[number][0], number))
     for number in order:
-        across, down = sizes[number]
-        tops = ((_top(skyline, left, across), left) for left, _ in skyline if left + across <= width)
-        top, left = min(tops)
+        width, height = sizes[number]
+        candidates = (
+            (_depth_between(skyline, left, left + width), left)
+            for left, _ in skyline
+            if left + width <= max_width
+        )
+        top, left = min(candidates)
         corners[number] = left, top
-        skyline = _covered(skyline, left, left + across, top + down)
-    right = max(left + sizes[number][0] for number, (left, _) in enumerate(corners))
-    return Layout(right, max(depth for _, depth in skyline), tuple(corners))
+        skyline = _lower_skyline(skyline, left, left + width, top + height)
+    used_width = max(left + sizes[number][0] for number, (left, _) in enumerate(corners))
+    return Layout(used_width, max(depth for _, depth in skyline), tuple(corners))
 
 
-def _top(skyline: Sequence[tuple[int, int]], left: int, across: int) -> int:
-    """How far down the pieces are taken between ``left`` and ``left + across``."""
+def _depth_between(skyline: Sequence[tuple[int, int]], left: int, right: int) -> int:
+    """Return the largest depth of the skyline between two columns."""
     ends = [begin for begin, _ in skyline[1:]] + [math.inf]
     return max(
-        depth
-        for (begin, depth), end in zip(skyline, ends, strict=True)
-        if begin < left + across and end > left
+        depth for (begin, depth), end in zip(skyline, ends, strict=True) if begin < right and end > left
     )
 
 
-def _covered(skyline: Sequence[tuple[int, int]], left: int, right: int, depth: int) -> list[tuple[int, int]]:
-    """The skyline with all between left and right taken down to a depth."""
-    before = [piece for piece in skyline if piece[0] < left]
-    after = [piece for piece in skyline if piece[0] > right]
-    behind = [level for begin, level in skyline if begin <= right][-1]
-    return [*before, (left, depth), (right, behind), *after]
+def _lower_skyline(
+    skyline: Sequence[tuple[int, int]], left: int, right: int, depth: int
+) -> list[tuple[int, int]]:
+    """Return the skyline after everything between two columns is taken down to a depth."""
+    before = [segment for segment in skyline if segment[0] < left]
+    after = [segment for segment in skyline if segment[0] > right]
+    depth_at_right = [level for begin, level in skyline if begin <= right][-1]
+    return [*before, (left, depth), (right, depth_at_right), *after]
 
 
 def _thumbnails(pictures: Iterable[tuple[str, bytes]]) -> tuple[list[str], list[Image.Image]]:
+    """Read all pictures, and return their labels and thumbnails."""
     labels, thumbnails = [], []
-    shrink, kept = _SHRINK, 0
+    shrink, pixels = _SHRINK, 0
     for label, data in pictures:
         with Image.open(io.BytesIO(data)) as file:
             file.load()
             picture = file if file.mode == "RGB" else file.convert("RGB")
         labels.append(" ".join(label.split()))
-        thumbnails.append(_reduced(picture, shrink))
-        kept += thumbnails[-1].width * thumbnails[-1].height
-        if kept > _KEPT:
+        thumbnails.append(_thumbnail(picture, shrink))
+        pixels += thumbnails[-1].width * thumbnails[-1].height
+        if pixels > _MAX_THUMBNAIL_PIXELS:
             shrink /= 2
-            thumbnails = [_shrunk(image, (image.width + 1) // 2) for image in thumbnails]
-            kept = sum(image.width * image.height for image in thumbnails)
+            thumbnails = [_resize(image, (image.width + 1) // 2) for image in thumbnails]
+            pixels = sum(image.width * image.height for image in thumbnails)
     return labels, thumbnails
 
 
-def _reduced(picture: Image.Image, shrink: float) -> Image.Image:
-    least, most = (side * shrink / _SHRINK for side in _SIDES)
-    longest = max(picture.size)
-    scale = min(1.0, min(max(longest * shrink, least), most) / longest)
-    return _shrunk(picture, max(1, round(picture.width * scale)))
+def _thumbnail(picture: Image.Image, shrink: float) -> Image.Image:
+    """Shrink a picture by a factor, within limits that change with the factor."""
+    smallest, largest = (side * shrink / _SHRINK for side in (_MIN_SIDE, _MAX_SIDE))
+    longer_side = max(picture.size)
+    scale = min(1.0, min(max(longer_side * shrink, smallest), largest) / longer_side)
+    return _resize(picture, max(1, round(picture.width * scale)))
 
 
-def _shrunk(picture: Image.Image, width: int) -> Image.Image:
-    """A smaller picture of the same light: thin lines stay as bright as they were."""
+def _resize(picture: Image.Image, width: int) -> Image.Image:
+    """Shrink a picture to a width in linear light, so that thin lines stay as bright as they were."""
     if width >= picture.width:
         return picture
     size = width, max(1, round(picture.height * width / picture.width))
     bands = []
-    for band in _halved(picture, picture.width // (2 * width)).split():
+    for band in _shrink_by_integer(picture, picture.width // (2 * width)).split():
         light: NDArray[np.float32] = np.take(_LIGHT, np.asarray(band))
         small = np.asarray(Image.fromarray(light).resize(size, Image.Resampling.HAMMING))
         bands.append(BYTE[np.rint(small).astype(np.uint16)])
     return Image.fromarray(np.stack(bands, axis=2))
 
 
-def _fitted(label: str, room: int) -> tuple[str, ImageFont.ImageFont | ImageFont.FreeTypeFont]:
-    """The label in the largest type that it fits in, or its beginning where none is small enough."""
-    for size in range(_FONT, 8, -1):
-        font = ImageFont.load_default(size)
-        if font.getlength(label) <= room:
-            return label, font
-    while label and font.getlength(label + "…") > room:
-        label = label[:-1]
-    return label + "…", font
-
-
-def _halved(picture: Image.Image, factor: int) -> Image.Image:
-    """The picture at a whole fraction of its size, made strip by strip: large ones have no room for more."""
+def _shrink_by_integer(picture: Image.Image, factor: int) -> Image.Image:
+    """Divide the size of a picture by a whole number, strip by strip, to save memory with large pictures."""
     if factor < 2:
         return picture
     width, height = picture.width // factor, picture.height // factor
     small = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, _STRIP):
-        rows = small[top : top + _STRIP]
+    for top in range(0, height, _STRIP_ROWS):
+        rows = small[top : top + _STRIP_ROWS]
         box = (0, top * factor, width * factor, (top + len(rows)) * factor)
         rows[:] = downsample(np.asarray(picture.crop(box)), factor)
     return Image.fromarray(small)
 
 
-def memory(sides: Sequence[int]) -> int:
-    """Bytes that a collage of square pictures takes at most, beside those of Python and its modules.
+def _fit_label(label: str, width: int) -> tuple[str, ImageFont.ImageFont | ImageFont.FreeTypeFont]:
+    """Return the label and the largest font in which it fits a width; cut a label that is still too long."""
+    for size in range(_FONT_SIZE, _MIN_FONT_SIZE - 1, -1):
+        font = ImageFont.load_default(size)
+        if font.getlength(label) <= width:
+            return label, font
+    while label and font.getlength(label + "…") > width:
+        label = label[:-1]
+    return label + "…", font
 
-    The largest picture, the files that are fetched ahead of it, and the thumbnails with their sheet.
+
+def peak_bytes(sides: Sequence[int]) -> int:
+    """Estimate the peak memory of a collage of square pictures, without Python and its modules.
+
+    It is the sum of the largest picture, the files that are fetched ahead of it, and the thumbnails with
+    their sheet.
+
+    Args:
+        sides: pixels of the side of each picture.
     """
-    thumbnails = sum(min(max(side * _SHRINK, _SIDES[0]), _SIDES[1], side) ** 2 for side in sides)
-    files = min(sum(3 * side**2 for side in sides), _AHEAD_BYTES + 3 * max(sides) ** 2)
-    return int(5 * max(sides) ** 2 + files + 12 * min(thumbnails, _KEPT)) + _BASE
+    thumbnails = sum(min(max(side * _SHRINK, _MIN_SIDE), _MAX_SIDE, side) ** 2 for side in sides)
+    files = min(sum(3 * side**2 for side in sides), _PREFETCH_BYTES + 3 * max(sides) ** 2)
+    return int(5 * max(sides) ** 2 + files + 12 * min(thumbnails, _MAX_THUMBNAIL_PIXELS)) + _BASE_BYTES

@@ -1,7 +1,8 @@
-"""Colour arithmetic: linear light for adding up, Oklab for going from one colour to the next.
+"""Colour arithmetic: linear light for averages, Oklab for transitions from one colour to another.
 
-Bytes of a picture are sRGB (IEC 61966-2-1). Half of the samples white and half black is half of the
-*light*, byte 188, so whatever averages samples does it on linear values of 16 bits, by way of two tables.
+The bytes of a picture are sRGB (IEC 61966-2-1). A pixel of which half is white and half is black has half of
+the *light* of white, which is byte 188. So every average of samples is computed from linear values of 16
+bits, with two tables that convert bytes to light and back.
 """
 
 from __future__ import annotations
@@ -19,77 +20,90 @@ Floats = NDArray[np.float64]
 
 # Björn Ottosson, "A perceptual color space for image processing", 2020: linear sRGB to cone responses,
 # and their cube roots to lightness, green-red and blue-yellow.
-_FEW = 10
-"""Names of which an error lists all."""
-_CONES = np.array(
+_RGB_TO_CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
         [0.2119034982, 0.6806995451, 0.1073969566],
         [0.0883024619, 0.2817188376, 0.6299787005],
     ]
 )
-_OPPONENTS = np.array(
+_CONES_TO_LAB = np.array(
     [
         [0.2104542553, 0.7936177850, -0.0040720468],
         [1.9779984951, -2.4285922050, 0.4505937099],
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
 )
+_MAX_NAMES_LISTED = 10
+"""Up to this number, an error message lists all valid names even if it also suggests similar ones."""
 
 
 def linear(srgb: ArrayLike) -> Floats:
-    """Light, 0 to 1, of sRGB values, 0 to 1."""
+    """Convert sRGB values, 0 to 1, to linear light, 0 to 1."""
     value = np.asarray(srgb, float)
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def srgb(light: ArrayLike) -> Floats:
-    """Values of sRGB, 0 to 1, of light; what no screen can show is clipped."""
+    """Convert linear light to sRGB values, 0 to 1; light that no screen can show is clipped."""
     value = np.clip(light, 0.0, 1.0)
     return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1 / 2.4) - 0.055)
 
 
 LIGHT: NDArray[np.uint16] = np.rint(linear(np.arange(256) / 255) * 65535).astype(np.uint16)
-"""Linear light of each byte, 0 to 65,535: fine enough that every byte comes back as itself."""
+"""Linear light of each byte, 0 to 65,535: so fine that every byte is converted back to itself."""
 BYTE: NDArray[np.uint8] = np.rint(srgb(np.arange(65536) / 65535) * 255).astype(np.uint8)
-"""The byte nearest to each light, 0 to 65,535."""
+"""The nearest byte for each linear light, 0 to 65,535."""
 
 
 def oklab(rgb: ArrayLike) -> Floats:
-    """Lightness 0 to 1, green-red and blue-yellow of bytes; shape (…, 3) in and out."""
+    """Convert bytes to Oklab.
+
+    Args:
+        rgb: bytes, shape (…, 3).
+
+    Returns:
+        Lightness (0 to 1), green-red and blue-yellow, shape (…, 3).
+    """
     light = linear(np.asarray(rgb, float) / 255)
-    return np.asarray(np.cbrt(light @ _CONES.T) @ _OPPONENTS.T)
+    return np.asarray(np.cbrt(light @ _RGB_TO_CONES.T) @ _CONES_TO_LAB.T)
 
 
 def from_oklab(lab: ArrayLike) -> NDArray[np.uint8]:
-    """The nearest bytes; shape (…, 3) in and out."""
-    cones = (np.asarray(lab, float) @ np.linalg.inv(_OPPONENTS).T) ** 3
-    return np.rint(srgb(cones @ np.linalg.inv(_CONES).T) * 255).astype(np.uint8)
+    """Convert Oklab, shape (…, 3), to the nearest bytes, shape (…, 3)."""
+    cones = (np.asarray(lab, float) @ np.linalg.inv(_CONES_TO_LAB).T) ** 3
+    return np.rint(srgb(cones @ np.linalg.inv(_RGB_TO_CONES).T) * 255).astype(np.uint8)
 
 
 def hues(start: float, span: float, count: int) -> NDArray[np.uint8]:
-    """So many bright colours, one beside the next on the colour circle: shape (count, 3).
+    """Return bright colours along a part of the colour circle.
 
     Args:
-        start: where on the circle to begin, in turns.
-        span: how far to go, in turns.
-        count: how many.
+        start: where on the circle the colours begin, in turns.
+        span: the part of the circle that they cover, in turns.
+        count: number of colours.
+
+    Returns:
+        Bytes, shape (count, 3).
     """
-    share = np.linspace(0.0, 1.0, count)
-    angle = 2 * np.pi * (start + span * share)
-    lightness, chroma = 0.70 + 0.14 * share, 0.135
+    fraction = np.linspace(0.0, 1.0, count)
+    angle = 2 * np.pi * (start + span * fraction)
+    lightness, chroma = 0.70 + 0.14 * fraction, 0.135
     return from_oklab(np.stack([lightness, chroma * np.cos(angle), chroma * np.sin(angle)], axis=-1))
 
 
 def downsample(rgb: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """The mean light of each square of ``factor`` x ``factor`` pixels.
+    """Replace each square of ``factor`` x ``factor`` pixels by one pixel with their mean light.
 
     Args:
-        rgb: shape (factor * height, factor * width, 3).
-        factor: 1 to 255; 1 gives the picture itself.
+        rgb: bytes, shape (factor * height, factor * width, 3).
+        factor: 1 to 255. With 1 the picture itself is returned.
 
     Returns:
-        shape (height, width, 3).
+        Bytes, shape (height, width, 3).
+
+    Raises:
+        ConfigError: the size of the picture is not a multiple of ``factor``.
     """
     height, width = rgb.shape[0] // factor, rgb.shape[1] // factor
     if (height * factor, width * factor) != rgb.shape[:2]:
@@ -98,29 +112,36 @@ def downsample(rgb: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
         return rgb
     small = np.empty((height, width, 3), np.uint8)
     light = np.empty((factor, width * factor * 3), np.uint16)
-    for row in range(height):  # a few rows at a time stay in the cache
+    for row in range(height):  # row by row, so that the data stays in the cache
         rows = rgb[row * factor : (row + 1) * factor].reshape(factor, -1)
-        np.take(LIGHT, rows, out=light, mode="clip")  # every byte is in the table; without, out is copied
-        beside = light.sum(axis=0, dtype=np.uint32).reshape(width, factor, 3)
-        total = functools.reduce(np.add, (beside[:, column] for column in range(factor)))
+        # Every byte is an index of the table, so mode="clip" changes no value; without it, numpy copies
+        # ``out``.
+        np.take(LIGHT, rows, out=light, mode="clip")
+        column_sums = light.sum(axis=0, dtype=np.uint32).reshape(width, factor, 3)
+        total = functools.reduce(np.add, (column_sums[:, column] for column in range(factor)))
         small[row] = BYTE[(total + factor * factor // 2) // (factor * factor)]
     return small
 
 
-def known(kind: str, name: str, names: Iterable[str]) -> str:
-    """The name itself.
+def check_name(kind: str, name: str, names: Iterable[str]) -> str:
+    """Return a name if it is one of the valid names.
+
+    Args:
+        kind: what the name stands for, for the message: ``"palette"``.
+        name: the name to check.
+        names: the valid names.
 
     Raises:
-        ConfigError: it is not among the names; says which are alike.
+        ConfigError: the name is not valid; the message suggests similar names.
     """
     names = sorted(names)
     if name in names:
         return name
-    folded = {other.lower(): other for other in names}
-    alike = difflib.get_close_matches(str(name).lower(), list(folded), 3, 0.5)
-    meant = " or ".join(folded[other] for other in alike)
-    every = f"there are {', '.join(names)}"
-    hint = f"did you mean {meant}?" if meant else every
-    if meant and len(names) <= _FEW:
-        hint += f" {every}"
+    by_lower_case = {other.lower(): other for other in names}
+    similar = difflib.get_close_matches(str(name).lower(), list(by_lower_case), 3, 0.5)
+    suggestions = " or ".join(by_lower_case[other] for other in similar)
+    all_names = f"there are {', '.join(names)}"
+    hint = f"did you mean {suggestions}?" if suggestions else all_names
+    if suggestions and len(names) <= _MAX_NAMES_LISTED:
+        hint += f" {all_names}"
     raise ConfigError(f"no {kind} is called {str(name)[:40]!r}: {hint}")

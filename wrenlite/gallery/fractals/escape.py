@@ -1,16 +1,19 @@
-"""The kernel: z ← z² + c on many points at once, and how soon each escapes.
+"""The escape-time kernel: iterate z ← z² + c for many points at once, and count the steps until each escapes.
 
-numpy's ufuncs are the loop. Squaring a complex array in place and adding another are two passes over memory
-where real and imaginary parts in arrays of their own take seven. The passes go over blocks that stay
-in a core's second-level cache. Blocks shrink as points escape, and a call costs as much as a pass over
-a thousand points: so what is left of the blocks is put together anew, at first soon, then ever less often.
+The loop over points is inside numpy's ufuncs. Squaring a complex array in place and adding another array are
+two passes over memory; with real and imaginary parts in separate arrays there would be seven. Each pass
+covers a block of points that fits into a core's second-level cache. Blocks shrink as points escape, and a
+numpy call costs as much as a pass over a thousand points. So the remaining points are merged into new full
+blocks: soon after the start, then less and less often.
 
-A count is smooth: its fraction comes from how far the point has gone, so there are no bands. As
-|z| squares at each step, log2(log |z|) grows by one, and the count may be read off any number of
-steps after the escape (see e.g. Linas Vepstas, "Renormalizing the Mandelbrot Escape").
+A count is smooth: it has a fractional part that depends on the distance that the point has reached, so
+pictures have no bands. As |z| is squared at each step, log2(log |z|) grows by one per step, and the count may
+be computed any number of steps after the escape (see e.g. Linas Vepstas, "Renormalizing the Mandelbrot
+Escape").
 
-Orbits have the same bits on every machine whose numpy multiplies complex numbers with fused operations:
-x86-64 since 2013 and 64-bit ARM. The logarithms may differ in their last digit, far below a count's 16 bits.
+Orbits have the same bits on every machine where numpy multiplies complex numbers with fused multiply-add
+instructions: x86-64 since 2013 and 64-bit ARM. The logarithms may differ in their last digit, which is far
+below the 16 bits of a stored count.
 """
 
 from __future__ import annotations
@@ -22,121 +25,148 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.complex128]
 Floats = NDArray[np.float64]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 BAILOUT = 256.0
-"""Real or imaginary part past which a point has escaped: so large that neglecting a c of up to 2 beside z²
-changes counts by 1e-5 at most."""
-STEPS = 6
-"""Iterations between looks at which points have escaped: from 256 (1 + i), six squarings (2 to the 544th)
-stay a float."""
-LEAST_LANES = 2
-"""numpy multiplies a single complex number without the fused operation that it uses for more, and
-a last digit would depend on the tile: a point never stays alone."""
-_NONE = np.empty(0, np.intp)
+"""A point has escaped when its real or imaginary part is larger than this. The value is so large that
+neglecting a c of up to 2 beside z² changes counts by 1e-5 at most."""
+STEPS_PER_CHECK = 6
+"""Iterations between two checks for escaped points. Six squarings of 256 (1 + i) give 2 to the power of 544,
+which a float can hold."""
+MIN_POINTS = 2
+"""Least number of points that are iterated together. numpy multiplies a single complex number without the
+fused instructions that it uses for more, so the last digit of a single point would depend on its tile."""
+_NO_INDICES = np.empty(0, np.intp)
 _BLOCK = 16384
 """Points that are iterated at a time."""
-_FULL = 0.7
-"""Share of a block that is alive below which the rest is taken out: idling costs more than copying then."""
-_FIRST = 10
-"""Looks until the blocks are put together anew for the first time …"""
-_LONGER = 8
-"""… and so many times longer each time after."""
+_COMPACT_BELOW = 0.7
+"""Escaped points are removed from a block when less than this fraction of it is still iterated: then idle
+points cost more than copying the others."""
+_FIRST_CHECKS = 10
+"""Checks for escaped points before blocks are merged for the first time."""
+_CHECKS_GROWTH = 8
+"""Factor by which the number of checks grows after each merge."""
 
 
-class Lanes(NamedTuple):
-    """Points on their way."""
+class ActivePoints(NamedTuple):
+    """Points that are being iterated."""
 
     z: Points
     c: Points
-    where: Places
-    """Which point each is; -1 for one that has escaped and idles at 0."""
+    indices: Indices
+    """Number of each point among all; -1 for a point that has escaped and stays at 0."""
 
-    def some(self, which: slice | Places) -> Lanes:
-        """A copy of those."""
-        return Lanes(self.z[which].copy(), self.c[which].copy(), self.where[which].copy())
+    def select(self, which: slice | Indices) -> ActivePoints:
+        """Return a copy of some of the points."""
+        return ActivePoints(self.z[which].copy(), self.c[which].copy(), self.indices[which].copy())
 
-    def alive(self) -> Lanes:
-        """Those that have not escaped."""
-        return self.some(np.flatnonzero(self.where >= 0))
+    def without_escaped(self) -> ActivePoints:
+        """Return a copy of the points that have not escaped."""
+        return self.select(np.flatnonzero(self.indices >= 0))
 
-    def in_company(self) -> Lanes:
-        """Twice the same point if it would be alone."""
-        return self if self.where.size >= LEAST_LANES else self.some(np.zeros(LEAST_LANES, np.intp))
+    def padded(self) -> ActivePoints:
+        """Return the points, or ``MIN_POINTS`` copies of the same point if there are fewer."""
+        if self.indices.size >= MIN_POINTS:
+            return self
+        return self.select(np.zeros(MIN_POINTS, np.intp))
 
 
-class Escapes:
-    """When points were seen to have escaped, and where."""
+class EscapeRecord:
+    """For each point, the step at which its escape was found, and its distance from 0 then."""
 
     def __init__(self, count: int) -> None:
+        """Create a record for ``count`` points that have not escaped."""
         self._steps, self._distances = np.full(count, np.inf), np.full(count, BAILOUT)
 
-    def note(self, places: Places, z: Points, step: int) -> None:
-        """Those points have escaped: this is where they are after so many steps."""
-        self._steps[places], self._distances[places] = step, np.abs(z)
+    def add(self, indices: Indices, z: Points, step: int) -> None:
+        """Record that points have escaped.
+
+        Args:
+            indices: numbers of the points.
+            z: where they are after ``step`` iterations.
+            step: number of iterations.
+        """
+        self._steps[indices], self._distances[indices] = step, np.abs(z)
 
     def counts(self, iters: int) -> Floats:
-        """The smooth count of each point; infinite where it did not escape within ``iters``.
+        """Return the smooth count of each point; infinite if it did not escape within ``iters`` iterations.
 
-        It is the time at which ``|z|`` would have passed ``BAILOUT`` if it grew smoothly. Points that begin
-        beyond have been there since before 0, which is where their count stays.
+        The count is the time at which ``|z|`` would have passed ``BAILOUT`` if it grew smoothly. For a point
+        that begins beyond ``BAILOUT`` that time is before 0, and its count is 0.
         """
         counts = self._steps - np.log2(np.log2(self._distances)) + np.log2(np.log2(BAILOUT))
         return np.where(counts < iters, np.maximum(counts, 0.0), np.inf)
 
 
 def escape(z: Points, c: Points, step: int, iters: int) -> Floats:
-    """The smooth number of iterations until each point escapes; infinite where there is none below ``iters``.
+    """Return the smooth number of iterations until each point escapes.
 
-    The number of a point depends on that point alone, not on those that it is iterated with.
+    The number of a point depends on that point alone, not on the points that are iterated together with it.
 
     Args:
         z: where the points are, shape (points,).
         c: what is added to each square, shape (points,).
-        step: how many iterations the points have behind them.
-        iters: where to stop.
+        step: number of iterations that led to ``z``.
+        iters: number of iterations after which to stop.
+
+    Returns:
+        Counts, shape (points,); infinite for points that do not escape within ``iters`` iterations.
     """
-    escapes = Escapes(z.size)
-    lanes = Lanes(z, c, np.arange(z.size))
-    looks = _FIRST
-    while lanes.where.size and step < iters:
-        looks = min(looks, -(-(iters - step) // STEPS))
-        starts = range(0, lanes.where.size, _BLOCK)
-        left = [_iterate(lanes.some(slice(start, start + _BLOCK)), step, looks, escapes) for start in starts]
-        lanes = Lanes(*(np.concatenate(parts) for parts in zip(*left, strict=True)))
-        step += looks * STEPS
-        looks *= _LONGER
-    return escapes.counts(iters)
+    record = EscapeRecord(z.size)
+    active = ActivePoints(z, c, np.arange(z.size))
+    checks = _FIRST_CHECKS
+    while active.indices.size and step < iters:
+        checks = min(checks, -(-(iters - step) // STEPS_PER_CHECK))
+        starts = range(0, active.indices.size, _BLOCK)
+        blocks = [
+            _iterate(active.select(slice(start, start + _BLOCK)), step, checks, record) for start in starts
+        ]
+        active = ActivePoints(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+        step += checks * STEPS_PER_CHECK
+        checks *= _CHECKS_GROWTH
+    return record.counts(iters)
 
 
-def far(z: Points, scratch: Floats) -> Places:
-    """Which points have escaped; ``scratch`` has room for two numbers a point."""
+def find_escaped(z: Points, scratch: Floats) -> Indices:
+    """Return the positions of the points that have escaped.
+
+    Args:
+        z: the points.
+        scratch: memory for intermediate results, two numbers per point.
+    """
     parts = np.abs(z.view(np.float64), out=scratch[: 2 * z.size]) > BAILOUT
     if not parts.any():
-        return _NONE
+        return _NO_INDICES
     return np.flatnonzero(parts.view(np.uint16) != 0)  # the flags of both parts, read as one number
 
 
-def _iterate(lanes: Lanes, step: int, looks: int, escapes: Escapes) -> Lanes:
-    """So many looks at a block, and ``STEPS`` iterations before each; the points that are left."""
-    lanes = lanes.in_company()
-    live = lanes.where.size
-    sizes = np.empty(2 * lanes.z.size)
-    for _ in range(looks):
-        z, c, where = lanes
-        for _ in range(STEPS):
+def _iterate(active: ActivePoints, step: int, checks: int, record: EscapeRecord) -> ActivePoints:
+    """Iterate a block of points, and return the points that have not escaped.
+
+    Args:
+        active: the block; its arrays are changed.
+        step: number of iterations that the points have behind them.
+        checks: how often to look for escaped points, each time after ``STEPS_PER_CHECK`` iterations.
+        record: where escapes are recorded.
+    """
+    active = active.padded()
+    remaining = active.indices.size
+    scratch = np.empty(2 * active.z.size)
+    for _ in range(checks):
+        z, c, indices = active
+        for _ in range(STEPS_PER_CHECK):
             np.square(z, out=z)
             np.add(z, c, out=z)
-        step += STEPS
-        found = far(z, sizes)
-        if not found.size:
+        step += STEPS_PER_CHECK
+        escaped = find_escaped(z, scratch)
+        if not escaped.size:
             continue
-        escapes.note(where[found], z[found], step)
-        z[found] = c[found] = 0  # 0 stays 0: nothing overflows
-        where[found] = -1
-        live -= found.size
-        if live == 0:
+        record.add(indices[escaped], z[escaped], step)
+        z[escaped] = c[escaped] = 0  # 0 stays 0, so escaped points never overflow
+        indices[escaped] = -1
+        remaining -= escaped.size
+        if remaining == 0:
             break
-        if LEAST_LANES <= live < _FULL * z.size:
-            lanes = lanes.alive()
-    return lanes.alive()
+        if MIN_POINTS <= remaining < _COMPACT_BELOW * z.size:
+            active = active.without_escaped()
+    return active.without_escaped()

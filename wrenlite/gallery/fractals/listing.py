@@ -1,4 +1,4 @@
-"""Fractals from a CSV list: a header ``name,iterations,size``, and a row for each picture."""
+"""Reading a list of fractals from CSV: a header ``name,iterations,size``, and one row per picture."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.lsystems import Fractal
 
 COLUMNS = ("name", "iterations", "size")
-_SHOWN = 20
-"""Bad rows that an error tells one by one."""
+_MAX_ROWS_SHOWN = 20
+"""Bad rows that an error message lists one by one."""
 
 
 def parse(data: bytes, source: str) -> list[Fractal]:
-    """The fractals of a list, in order.
+    """Return the fractals of a list, in order.
 
     Args:
-        data: CSV in UTF-8, with or without a byte order mark. The columns may stand in any order; blank
+        data: CSV in UTF-8, with or without a byte order mark. The columns may be in any order; blank
             lines are skipped.
         source: a name of the list for messages, such as its path.
 
     Raises:
-        ConfigError: not UTF-8, a header that is not ``name,iterations,size``, no rows, or bad rows: each
-            with its line and the reason.
+        ConfigError: the data is not UTF-8, its columns are not those of ``COLUMNS``, there are no rows, or
+            some rows are bad; the message has the line of each bad row and the reason.
     """
-    rows = csv.reader(io.StringIO(_text(data, source), newline=""), skipinitialspace=True, strict=True)
+    rows = csv.reader(io.StringIO(_decode(data, source), newline=""), skipinitialspace=True, strict=True)
     fractals: list[Fractal] = []
-    bad: list[str] = []
+    errors: list[str] = []
     columns: list[str] | None = None
     try:
         for row in rows:
@@ -35,16 +35,16 @@ def parse(data: bytes, source: str) -> list[Fractal]:
             if not any(cells):
                 continue
             if columns is None:
-                columns = _columns(cells, source)
+                columns = _check_header(cells, source)
                 continue
             try:
                 fractals.append(_fractal(cells, columns))
             except ConfigError as reason:
-                bad.append(f"line {rows.line_num}: {reason}")
+                errors.append(f"line {rows.line_num}: {reason}")
     except csv.Error as reason:
-        bad.append(f"line {rows.line_num}: {reason}; nothing after it was read")
-    if bad:
-        raise ConfigError(_complaint(bad, source))
+        errors.append(f"line {rows.line_num}: {reason}; nothing after it was read")
+    if errors:
+        raise ConfigError(_message(errors, source))
     if not fractals:
         raise ConfigError(
             f"{source} has no fractals; it needs the header {','.join(COLUMNS)} and rows below it"
@@ -52,48 +52,50 @@ def parse(data: bytes, source: str) -> list[Fractal]:
     return fractals
 
 
-def _text(data: bytes, source: str) -> str:
+def _decode(data: bytes, source: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = error.start + len(data) - len(error.object)  # the mark at the beginning counts
+        place = error.start + len(data) - len(error.object)  # the byte order mark counts, too
         line = data.count(b"\n", 0, place) + 1
         raise ConfigError(
             f"{source} is not UTF-8: byte {place}, in line {line}, is 0x{data[place]:02x}; save it as UTF-8"
         ) from None
 
 
-def _columns(header: list[str], source: str) -> list[str]:
+def _check_header(header: list[str], source: str) -> list[str]:
+    """Return the header if it has exactly the columns of ``COLUMNS``, in any order."""
     if sorted(header) == sorted(COLUMNS):
         return header
-    wanted = ",".join(COLUMNS)
     unknown = [name for name in header if name not in COLUMNS]
     missing = [name for name in COLUMNS if name not in header]
     if not missing:
-        what = f"has more columns than it may: {', '.join(unknown or header)}"
+        problem = f"has more columns than it may: {', '.join(unknown or header)}"
     elif len(missing) == len(COLUMNS):
-        what = f"begins with {','.join(header)!r}"
+        problem = f"begins with {','.join(header)!r}"
     else:
-        what = f"has no column {' or '.join(missing)}"
-    raise ConfigError(f"{source} {what}; its first line must be {wanted}")
+        problem = f"has no column {' or '.join(missing)}"
+    raise ConfigError(f"{source} {problem}; its first line must be {','.join(COLUMNS)}")
 
 
 def _fractal(cells: list[str], columns: list[str]) -> Fractal:
     if len(cells) != len(columns):
         raise ConfigError(f"{len(cells)} cells instead of {len(columns)}")
     row = dict(zip(columns, cells, strict=True))
-    return Fractal(row["name"], _whole("iterations", row), _whole("size", row))
+    return Fractal(row["name"], _integer("iterations", row), _integer("size", row))
 
 
-def _whole(column: str, row: dict[str, str]) -> int:
-    if not (row[column].isascii() and row[column].removeprefix("-").isdigit()) or len(row[column]) > 9:
-        raise ConfigError(f"{column} must be a whole number, not {row[column][:40]!r}")
-    return int(row[column])
+def _integer(column: str, row: dict[str, str]) -> int:
+    text = row[column]
+    if not (text.isascii() and text.removeprefix("-").isdigit()) or len(text) > 9:
+        raise ConfigError(f"{column} must be a whole number, not {text[:40]!r}")
+    return int(text)
 
 
-def _complaint(bad: list[str], source: str) -> str:
-    lines = bad[:_SHOWN]
-    if len(bad) > _SHOWN:
-        lines.append(f"and {len(bad) - _SHOWN} more")
-    count = "1 bad row" if len(bad) == 1 else f"{len(bad)} bad rows"
+def _message(errors: list[str], source: str) -> str:
+    """Return the message about all bad rows."""
+    lines = errors[:_MAX_ROWS_SHOWN]
+    if len(errors) > _MAX_ROWS_SHOWN:
+        lines.append(f"and {len(errors) - _MAX_ROWS_SHOWN} more")
+    count = "1 bad row" if len(errors) == 1 else f"{len(errors)} bad rows"
     return "\n    ".join([f"{source} has {count}:", *lines])

@@ -1,8 +1,9 @@
-"""L-system curves: a few rewriting rules, walked by a turtle.
+"""L-system curves: a few rewriting rules produce a string of letters, and a turtle walks along it.
 
-``F`` draws one step, ``+`` and ``-`` turn by the system's angle, other letters only rewrite. The string
-is never built: a letter rewritten k times is an array of headings, composed from the arrays of its
-rule's letters at k - 1, so a curve of a million steps takes milliseconds.
+``F`` draws one step, ``+`` and ``-`` turn by the system's angle, and other letters are only rewritten. The
+string itself is never built. A letter that was rewritten k times is stored as an array of headings. It is
+composed of the arrays of the letters of its rule, each rewritten k - 1 times. So a curve of a million steps
+takes milliseconds.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals.colours import known
+from wrenlite.gallery.fractals.colours import check_name
 from wrenlite.gallery.fractals.palettes import PALETTES
 
-SMALLEST, LARGEST = 16, 8192
-"""Pixels of a picture's side."""
-DEEPEST = 64
-"""Iterations. Every system at least doubles its steps each time, so no machine has the memory for more."""
+MIN_SIZE, MAX_SIZE = 16, 8192
+"""Limits of a picture's side, in pixels."""
+MAX_ITERATIONS = 64
+"""Every system at least doubles its steps in each iteration, so no machine has the memory for more."""
 _SIZES = (480, 640, 800)
-_FINEST = 5
-"""Pixels each way that a step of a random fractal has for itself: fewer, and it would be a grey blot."""
+"""Sides of random pictures, in pixels."""
+_PIXELS_PER_STEP = 5
+"""Average space of a step of a random fractal, in pixels each way. With less, the picture is a grey blot."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,11 @@ class System:
     angle: int
     """Degrees of one turn."""
     iterations: int
-    """How often the original example rewrites it."""
+    """Number of rewritings in the original example."""
 
     @property
     def directions(self) -> int:
-        """After so many turns the turtle looks where it did before."""
+        """The number of turns after which the turtle has its first direction again."""
         return 360 // math.gcd(360, self.angle)
 
 
@@ -84,10 +86,10 @@ SYSTEMS = {
 
 @dataclass(frozen=True)
 class Fractal:
-    """One picture of one curve.
+    """A picture of a curve.
 
     Raises:
-        ConfigError: from the constructor, when one of the fields cannot be drawn.
+        ConfigError: one of the fields has a value that cannot be drawn.
     """
 
     name: str
@@ -96,39 +98,43 @@ class Fractal:
     size: int
     """Pixels of each side."""
     hue: float = 0.55
-    """Where the colours begin, in turns around the colour circle."""
+    """Hue at the beginning of the path, in turns around the colour circle."""
     width: float | None = None
-    """Of the line, in pixels; None: as wide as suits the length of a step."""
+    """Width of the line in pixels. None: a width that suits the length of a step."""
     palette: str | None = None
-    """A key of ``PALETTES``, whose colours run along the path instead of the hues."""
+    """A key of ``PALETTES``, whose colours run along the path. None: hues run along it, from ``hue`` on."""
 
     def __post_init__(self) -> None:
-        known("fractal", self.name, SYSTEMS)
-        _whole("iterations", self.iterations, 0, DEEPEST)
-        _whole("size", self.size, SMALLEST, LARGEST)
+        check_name("fractal", self.name, SYSTEMS)
+        _check_integer("iterations", self.iterations, 0, MAX_ITERATIONS)
+        _check_integer("size", self.size, MIN_SIZE, MAX_SIZE)
         if not math.isfinite(self.hue):
             raise ConfigError(f"hue must be a number, not {self.hue!r}")
         if self.width is not None and not 0 < self.width <= self.size / 16:
-            most = f"a 16th of the size ({self.size / 16:g} pixels)"
-            raise ConfigError(f"the line's width must be above 0 and at most {most}, not {self.width!r}")
+            limit = f"a 16th of the size ({self.size / 16:g} pixels)"
+            raise ConfigError(f"the line's width must be above 0 and at most {limit}, not {self.width!r}")
         if self.palette is not None:
-            known("palette", self.palette, PALETTES)
+            check_name("palette", self.palette, PALETTES)
         if steps(SYSTEMS[self.name], self.iterations) == 0:
             raise ConfigError(f"{self.name} draws nothing at {self.iterations} iterations")
 
     @property
     def label(self) -> str:
-        """For people, under a picture."""
+        """The text below the picture in a collage."""
         return f"{self.name.replace('_', ' ')} · {self.iterations}"
 
 
-def _whole(what: str, value: object, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise ConfigError(f"{what} must be a whole number from {least} to {most}, not {value!r}")
+def _check_integer(name: str, value: object, smallest: int, largest: int) -> None:
+    if type(value) is not int or not smallest <= value <= largest:
+        raise ConfigError(f"{name} must be a whole number from {smallest} to {largest}, not {value!r}")
 
 
-def names(fractals: Iterable[Fractal]) -> list[str]:
-    """A file for each: ``fractals/{name}_{size}.png``, the second alike ``…-2.png``, and so on."""
+def file_names(fractals: Iterable[Fractal]) -> list[str]:
+    """Return a distinct file name for each fractal.
+
+    The name is ``fractals/{name}_{size}.png``. Where a name occurs again, the second file ends in ``-2.png``,
+    and so on.
+    """
     seen: Counter[str] = Counter()
     files = []
     for fractal in fractals:
@@ -139,30 +145,39 @@ def names(fractals: Iterable[Fractal]) -> list[str]:
 
 
 def random_fractals(count: int, seed: int) -> list[Fractal]:
-    """So many pictures, the same ones for the same seed; every system comes once before any comes again."""
+    """Return ``count`` random fractals, the same ones for the same seed.
+
+    Every system is chosen once before any system is chosen again.
+    """
     choice = random.Random(seed)
-    deck: list[str] = []
+    remaining: list[str] = []
     chosen = []
     for _ in range(count):
-        if not deck:
-            deck = choice.sample(sorted(SYSTEMS), len(SYSTEMS))
-        name, size = deck.pop(), choice.choice(_SIZES)
-        iterations = choice.choice(_fitting(SYSTEMS[name], size))
+        if not remaining:
+            remaining = choice.sample(sorted(SYSTEMS), len(SYSTEMS))
+        name, size = remaining.pop(), choice.choice(_SIZES)
+        iterations = choice.choice(_suitable_iterations(SYSTEMS[name], size))
         chosen.append(Fractal(name, iterations, size, round(choice.random(), 3)))
     return chosen
 
 
-def _fitting(system: System, size: int) -> Sequence[int]:
-    """The two deepest iterations at which each step has room, or those of the original."""
-    most = (size // _FINEST) ** 2
-    deepest = system.iterations
-    while deepest < DEEPEST and steps(system, deepest + 1) <= most:
-        deepest += 1
-    return range(max(system.iterations, deepest - 1), deepest + 1)
+def _suitable_iterations(system: System, size: int) -> Sequence[int]:
+    """Return the two largest numbers of iterations that leave enough space for each step.
+
+    No number is below that of the original example.
+    """
+    max_steps = (size // _PIXELS_PER_STEP) ** 2
+    largest = system.iterations
+    while largest < MAX_ITERATIONS and steps(system, largest + 1) <= max_steps:
+        largest += 1
+    return range(max(system.iterations, largest - 1), largest + 1)
 
 
 def steps(system: System, iterations: int) -> int:
-    """How many steps the curve has, from counts of letters alone: any depth takes no memory."""
+    """Return the number of steps of a curve.
+
+    Only letters are counted, so the memory does not grow with the number of iterations.
+    """
     lengths = {"F": 1}
     for _ in range(iterations):
         lengths = {
@@ -172,47 +187,53 @@ def steps(system: System, iterations: int) -> int:
     return sum(lengths.get(letter, 0) for letter in system.axiom)
 
 
-_Walk = tuple[NDArray[np.int16], int]
-"""What a word draws: the heading of each step, and how far the word turns in all."""
+_Path = tuple[NDArray[np.int16], int]
+"""The path of a word: the heading of each step, and the total turn, both in turns of the system's angle."""
 
 
 def headings(system: System, iterations: int) -> NDArray[np.int16]:
-    """The direction of every step, in turns of the system's angle and up to whole circles."""
-    needed = [set(system.axiom)]  # of the letters, at each depth
+    """Return the direction of every step, in turns of the system's angle, not reduced to one circle."""
+    needed = [set(system.axiom)]  # for each number of rewritings so far, the letters that occur
     for _ in range(iterations):
         needed.append({inner for letter in needed[-1] for inner in system.rules.get(letter, letter)})
-    walks = {letter: (np.zeros(int(letter == "F"), np.int16), 0) for letter in needed.pop()}
-    for letters in reversed(needed):  # one depth is enough to make the next
-        walks = {
-            letter: _walk(system.rules[letter], walks, system.directions)
+    paths = {letter: (np.zeros(int(letter == "F"), np.int16), 0) for letter in needed.pop()}
+    for letters in reversed(needed):  # the paths of one level are made from those of the level below alone
+        paths = {
+            letter: _compose(system.rules[letter], paths, system.directions)
             if letter in system.rules
-            else walks[letter]
+            else paths[letter]
             for letter in letters
         }
-    return _walk(system.axiom, walks, system.directions)[0]
+    return _compose(system.axiom, paths, system.directions)[0]
 
 
-def _walk(word: str, walks: dict[str, _Walk], directions: int) -> _Walk:
-    turn = {"+": 1, "-": -1}
-    path = np.empty(sum(len(walks[letter][0]) for letter in word), np.int16)
+def _compose(word: str, paths: dict[str, _Path], directions: int) -> _Path:
+    """Join the paths of a word's letters to the path of the word."""
+    turns = {"+": 1, "-": -1}
+    path = np.empty(sum(len(paths[letter][0]) for letter in word), np.int16)
     end = heading = 0
     for letter in word:
-        walk, turned = walks[letter]
-        start, end = end, end + len(walk)
-        # Below one circle more at each depth: 65 depths of 360 directions fit into 16 bits.
-        np.add(walk, heading, out=path[start:end])
-        heading = (heading + turned + turn.get(letter, 0)) % directions
+        steps_of_letter, turn = paths[letter]
+        start, end = end, end + len(steps_of_letter)
+        # Each level adds less than one circle: 65 levels of 360 directions fit into 16 bits.
+        np.add(steps_of_letter, heading, out=path[start:end])
+        heading = (heading + turn + turns.get(letter, 0)) % directions
     return path, heading
 
 
 def compass(system: System) -> NDArray[np.float64]:
-    """One step in each direction, shape (directions, 2); rounded, so that right angles are exact."""
-    turns = [math.radians(system.angle * turn % 360) for turn in range(system.directions)]
-    return np.array([(round(math.cos(turn), 15), round(math.sin(turn), 15)) for turn in turns])
+    """Return one step in each direction, shape (directions, 2); rounded, so that right angles are exact."""
+    angles = [math.radians(system.angle * turn % 360) for turn in range(system.directions)]
+    return np.array([(round(math.cos(angle), 15), round(math.sin(angle), 15)) for angle in angles])
 
 
 def points(system: System, heading: NDArray[np.int16]) -> NDArray[np.float64]:
-    """The corners of a path of headings, one step apart: shape (2, steps + 1), x before y."""
+    """Return the corners of a path in units of a step: shape (2, steps + 1), x before y.
+
+    Args:
+        system: the system whose angle the headings count.
+        heading: the heading of each step.
+    """
     corners = np.zeros((2, len(heading) + 1))
     for row, along in zip(corners, compass(system).T, strict=True):
         np.cumsum(along[heading % system.directions], out=row[1:])

@@ -1,9 +1,9 @@
-"""The Mandelbrot set and Julia sets in tiles: counts on the workers, colours on the client.
+"""The counts of Mandelbrot and Julia sets. Workers compute them tile by tile; the client adds the colours.
 
-A tile's points are iterated in blocks (``escape``), or by perturbation where floats are too coarse
-(``deep``). If a tile says so, Mariani and Silver's observation saves some: the points that have not escaped
-after n iterations have no holes, so the inside of a rectangle whose edge does not escape does not
-either, and need not be computed.
+The points of a tile are iterated in blocks (``escape``), or by perturbation where floats are too coarse
+(``perturbation``). If a tile asks for it, the Mariani-Silver method saves some of the work. The set of points
+that have not escaped after n iterations has no holes. So if no point on the edge of a rectangle escapes, no
+point inside it escapes either, and the inside need not be computed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrenlite.gallery.fractals import perturbation
-from wrenlite.gallery.fractals.escape import Floats, Places, Points, escape
+from wrenlite.gallery.fractals.escape import Floats, Indices, Points, escape
 from wrenlite.gallery.fractals.view import INSIDE as INSIDE
 from wrenlite.gallery.fractals.view import Method as Method
 from wrenlite.gallery.fractals.view import Tile as Tile
@@ -24,50 +24,51 @@ from wrenlite.gallery.fractals.view import tiles as tiles
 from wrenlite.gallery.fractals.view import zoom as zoom
 
 _MESH = 24
-"""Points from line to line of the lattice whose meshes are filled where their edge lies inside. A second,
-finer lattice in the other meshes saves no time, and lets more filaments slip through."""
+"""Points between two lines of the lattice. A mesh of the lattice is filled where its whole edge is inside. A
+second, finer lattice in the other meshes saves no time, and misses more filaments."""
 
-_TOGETHER = 2**18
+_BATCH_POINTS = 2**18
 """Points that are iterated together, with some 100 bytes for each. More gain nothing, and for larger arrays
 the allocator may ask for fresh pages each time, which takes as long as a fifth of the work."""
 
 
 def counts(tile: Tile) -> NDArray[np.uint16]:
-    """How soon each point of a tile escapes, shape (height, width).
+    """Return how soon each point of a tile escapes, shape (height, width).
 
-    0 to 65,534 stand for 0 to ``view.iters``; ``INSIDE`` for the points that never escaped. A plain tile has
-    the same values however its view is cut. With ``mariani`` they are the same but for filaments that
-    pass between two neighbouring points of a mesh's edge: the points that these hide in the mesh are
-    said to be inside.
+    0 to 65,534 stand for 0 to ``view.iters`` iterations; ``INSIDE`` stands for points that never escaped. The
+    values of a plain tile are the same however its view is cut. With ``mariani`` they are the same except
+    near filaments: a filament of escaping points that passes between two neighbouring points of a mesh's edge
+    is not noticed, and its points in the mesh are counted as inside.
     """
     return render((tile,)).reshape(tile.height, tile.width)
 
 
 def render(piece: Sequence[Tile]) -> NDArray[np.uint16]:
-    """The counts of some of one view's tiles, shape (points,): tile after tile, each row by row.
+    """Return the counts of some tiles of one view, shape (points,): tile after tile, each row by row.
 
-    They are iterated together: a long run costs less than many short ones. And they are one array, since one
-    that is large travels without being copied.
+    The tiles are iterated together, since a few large batches cost less than many small ones. The result is
+    one array, since one large array is sent to the client without being copied.
     """
     ends = itertools.accumulate(tile.width * tile.height for tile in piece)
-    batches = itertools.groupby(zip(ends, piece, strict=True), lambda pair: (pair[0] - 1) // _TOGETHER)
-    fields = [field.ravel() for _, batch in batches for field in _rendered([tile for _, tile in batch])]
+    batches = itertools.groupby(zip(ends, piece, strict=True), lambda pair: (pair[0] - 1) // _BATCH_POINTS)
+    fields = [field.ravel() for _, batch in batches for field in _render_batch([tile for _, tile in batch])]
     return np.concatenate(fields) if fields else np.empty(0, np.uint16)
 
 
-def _rendered(piece: Sequence[Tile]) -> list[NDArray[np.uint16]]:
+def _render_batch(piece: Sequence[Tile]) -> list[NDArray[np.uint16]]:
+    """Return the counts of each of some tiles, whose points are iterated together."""
     view = piece[0].view
     if view.deep:
-        return [_encoded(perturbation.escape(tile), view.iters) for tile in piece]
+        return [_encode(perturbation.escape(tile), view.iters) for tile in piece]
     grids = [_Grid(tile) for tile in piece]
-    for unknown in (_Grid.lattice, _Grid.rest):
-        wanted = [unknown(grid) for grid in grids]
-        points = np.concatenate([grid.points(places) for grid, places in zip(grids, wanted, strict=True)])
-        counted = _escape(points, view)
-        ends = np.cumsum([places.size for places in wanted])
-        for grid, places, some in zip(grids, wanted, np.split(counted, ends[:-1]), strict=True):
-            grid.counted.reshape(-1)[places] = some
-    return [_encoded(grid.counted, view.iters) for grid in grids]
+    for unknown_points in (_Grid.lattice, _Grid.rest):
+        wanted = [unknown_points(grid) for grid in grids]
+        points = np.concatenate([grid.points(indices) for grid, indices in zip(grids, wanted, strict=True)])
+        values = _escape(points, view)
+        ends = np.cumsum([indices.size for indices in wanted])
+        for grid, indices, part in zip(grids, wanted, np.split(values, ends[:-1]), strict=True):
+            grid.counts.reshape(-1)[indices] = part
+    return [_encode(grid.counts, view.iters) for grid in grids]
 
 
 def _escape(points: Points, view: View) -> Floats:
@@ -76,73 +77,76 @@ def _escape(points: Points, view: View) -> Floats:
     return escape(points, np.full_like(points, view.seed), 0, view.iters)
 
 
-def _encoded(counted: Floats, iters: int) -> NDArray[np.uint16]:
-    scaled = np.rint(counted * ((INSIDE - 1) / iters))
+def _encode(values: Floats, iters: int) -> NDArray[np.uint16]:
+    """Convert smooth counts to the 16 bits that are stored."""
+    scaled = np.rint(values * ((INSIDE - 1) / iters))
     return np.minimum(scaled, INSIDE).astype(np.uint16)
 
 
 class _Grid:
-    """What is known of a tile's points.
+    """The points of a tile, and the counts that are known so far.
 
-    The lattice's points are iterated together: a single rectangle's would be too few for numpy.
+    All points of the lattice are iterated together: a single rectangle has too few points for numpy.
     """
 
     def __init__(self, tile: Tile) -> None:
+        """Create the grid of a tile. Only the points of the main bulbs are known."""
         across, up = tile.offsets()
         x, y = float(tile.view.xpos) + across, float(tile.view.ypos) + up[:, np.newaxis]
         self._plane = np.empty((tile.height, tile.width), np.complex128)
         self._plane.real, self._plane.imag = x, y
         self._fills = tile.method == "mariani"
-        self.counted = np.full((tile.height, tile.width), np.nan)
-        """Smooth counts, infinite inside; NaN where it is not known yet."""
+        self.counts = np.full((tile.height, tile.width), np.nan)
+        """Smooth counts; infinite for points inside, NaN for points that are not known yet."""
         if tile.view.seed is None:
-            self.counted[in_bulbs(x, y)] = np.inf
+            self.counts[in_bulbs(x, y)] = np.inf
 
-    def lattice(self) -> Places:
-        """Flat places of the unknown points on the lattice's lines; none if the tile is not to be filled."""
-        wanted = np.zeros(self.counted.shape, np.bool_)
+    def lattice(self) -> Indices:
+        """Return flat indices of the unknown points on the lattice; none if the tile is not to be filled."""
+        wanted = np.zeros(self.counts.shape, np.bool_)
         if self._fills:
-            rows, columns = map(_lines, self.counted.shape)
+            rows, columns = map(_lattice_lines, self.counts.shape)
             wanted[rows] = wanted[:, columns] = True
-            wanted &= np.isnan(self.counted)
+            wanted &= np.isnan(self.counts)
         return np.flatnonzero(wanted)
 
-    def rest(self) -> Places:
-        """Flat places of the points that are unknown when the meshes are filled."""
+    def rest(self) -> Indices:
+        """Fill the meshes, and return flat indices of the points that are still unknown."""
         if self._fills:
-            self._fill()
-        return np.flatnonzero(np.isnan(self.counted))
+            self._fill_meshes()
+        return np.flatnonzero(np.isnan(self.counts))
 
-    def points(self, places: Places) -> Points:
-        """Where they are in the plane."""
-        if places.size == self._plane.size:
+    def points(self, indices: Indices) -> Points:
+        """Return some points as complex numbers."""
+        if indices.size == self._plane.size:
             return self._plane.ravel()
-        return np.asarray(self._plane.ravel()[places])
+        return np.asarray(self._plane.ravel()[indices])
 
-    def _fill(self) -> None:
-        """Say inside of the meshes whose whole edge is."""
-        rows, columns = map(_lines, self.counted.shape)
-        inside = self.counted == np.inf
+    def _fill_meshes(self) -> None:
+        """Mark the points of a mesh as inside where its whole edge is inside."""
+        rows, columns = map(_lattice_lines, self.counts.shape)
+        inside = self.counts == np.inf
         across = np.logical_and.reduceat(inside[rows], columns[:-1], axis=1)
         down = np.logical_and.reduceat(inside[:, columns], rows[:-1], axis=0)
         meshes = across[:-1] & across[1:] & down[:, :-1] & down[:, 1:]
         enclosed = np.repeat(np.repeat(meshes, np.diff(rows), axis=0), np.diff(columns), axis=1)
-        self.counted[:-1, :-1][enclosed] = np.inf  # with the upper and left edges, which are
+        # This includes the upper and left edges of the meshes, which are inside already.
+        self.counts[:-1, :-1][enclosed] = np.inf
 
 
-def _lines(length: int) -> Places:
-    """Where the lines are: the last point has one too, so that no mesh reaches beyond the tile."""
+def _lattice_lines(length: int) -> Indices:
+    """Return the positions of the lattice's lines; the last is the last point, so no mesh leaves the tile."""
     return np.append(np.arange(0, length - 1, _MESH), length - 1)
 
 
 def in_bulbs(x: Floats, y: Floats) -> NDArray[np.bool_]:
-    """Which points lie in the main cardioid or the disc left of it, and so inside.
+    """Return which points are in the main cardioid or in the disc to the left of it, and so inside the set.
 
-    The cardioid is c = w/2 - w²/4 for ``|w| < 1``, the disc ``|c + 1| < 1/4``.
+    The cardioid is c = w/2 - w²/4 for ``|w| < 1``, the disc is ``|c + 1| < 1/4``.
 
     Args:
         x: real parts.
-        y: imaginary parts; the two broadcast.
+        y: imaginary parts; ``x`` and ``y`` are broadcast.
     """
     if np.abs(y).min() > 0.65 or x.min() > 0.375 or x.max() < -1.25:
         return np.zeros(np.broadcast_shapes(x.shape, y.shape), np.bool_)  # most views are beside both

@@ -1,4 +1,4 @@
-"""What a picture took: here, on each worker, and on more and more of them."""
+"""Measurements of a poster: the time it took here and on each worker, and how it scales with the workers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import NamedTuple
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals.poster import Poster, Rendered, render, total_iterations
 
-_NAME = 12
-"""Characters of a worker's name that are shown: those of Lambda have 56, and differ at the end."""
+_MAX_NAME = 12
+"""Characters at the end of a worker's name that are shown: names on Lambda have 56, and differ at the end."""
 _ROUNDS = 3
-_WARM = 4
-"""Tasks a worker."""
+_WARM_UP_TASKS = 4
+"""Tasks per worker that warm up an executor."""
 
 
-class Share(NamedTuple):
-    """What one worker did of a job."""
+class WorkerTotals(NamedTuple):
+    """The work that one worker, or all of them, did for a job."""
 
     worker: str
     tasks: int
@@ -27,86 +27,118 @@ class Share(NamedTuple):
     iterations: float
 
 
-def shares(rendered: Rendered, iters: int) -> list[Share]:
-    """What each worker did, by its name."""
-    found: dict[str, Share] = {}
+def worker_totals(rendered: Rendered, iters: int) -> list[WorkerTotals]:
+    """Return the work of each worker, sorted by the workers' names."""
+    totals: dict[str, WorkerTotals] = {}
     for stats, piece in zip(rendered.job.stats(), rendered.pieces, strict=True):
         worker = stats.worker or "?"
-        so_far = found.get(worker, Share(worker, 0, 0.0, 0.0, 0.0))
+        so_far = totals.get(worker, WorkerTotals(worker, 0, 0.0, 0.0, 0.0))
         done = sum(total_iterations(rendered.field[tile.rows, tile.columns], iters) for tile in piece)
-        found[worker] = Share(
+        totals[worker] = WorkerTotals(
             worker,
-            so_far.tasks + 1,
-            so_far.busy_s + (stats.seconds or 0.0),
-            so_far.cpu_s + (stats.cpu_s or 0.0),
-            so_far.iterations + done,
+            tasks=so_far.tasks + 1,
+            busy_s=so_far.busy_s + (stats.seconds or 0.0),
+            cpu_s=so_far.cpu_s + (stats.cpu_s or 0.0),
+            iterations=so_far.iterations + done,
         )
-    return [found[worker] for worker in sorted(found)]
+    return [totals[worker] for worker in sorted(totals)]
 
 
 def warm_up(executor: Executor, poster: Poster, workers: int) -> None:
-    """Have so many workers there, with numpy imported, before the time is taken: a picture of few points."""
-    render(executor, replace(poster, view=replace(poster.view, width=64, height=48)), _WARM * workers)
+    """Render a small picture, so that the workers are running and have imported numpy before a measurement.
+
+    Args:
+        executor: the executor to warm up.
+        poster: the poster that will be measured.
+        workers: number of workers to warm up.
+    """
+    small_view = replace(poster.view, width=64, height=48)
+    render(executor, replace(poster, view=small_view), _WARM_UP_TASKS * workers)
 
 
 def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> str:
-    """A table of what the leader, this process, and each worker took.
+    """Return a table of the time that the leader (this process) and each worker took.
 
     Args:
-        rendered: from ``poster.render``.
-        poster: what it is of.
-        steps: seconds of what this process did besides.
+        rendered: the result of ``poster.render``.
+        poster: the poster that was rendered.
+        steps: seconds of the other steps of this process, by their names.
     """
-    taken = {"plan": rendered.planned_s, "map": rendered.mapped_s, "join": rendered.joined_s, **steps}
-    leader = [(name, f"{seconds:.3f}") for name, seconds in taken.items()]
-    workers = shares(rendered, poster.view.iters)
+    step_s = {"plan": rendered.plan_s, "map": rendered.map_s, "join": rendered.join_s, **steps}
+    leader = [(name, f"{seconds:.3f}") for name, seconds in step_s.items()]
+    workers = worker_totals(rendered, poster.view.iters)
+    total = WorkerTotals(
+        "all",
+        tasks=len(rendered.pieces),
+        busy_s=sum(each.busy_s for each in workers),
+        cpu_s=sum(each.cpu_s for each in workers),
+        iterations=sum(each.iterations for each in workers),
+    )
     rows = [
-        (each.worker[-_NAME:], f"{each.tasks}", f"{each.busy_s:.2f}", f"{each.cpu_s:.2f}", _rate(each))
-        for each in workers
+        (each.worker[-_MAX_NAME:], f"{each.tasks}", f"{each.busy_s:.2f}", f"{each.cpu_s:.2f}", _rate(each))
+        for each in [*workers, total]
     ]
-    busy = sum(each.busy_s for each in workers)
-    total = Share("all", len(rendered.pieces), busy, sum(each.cpu_s for each in workers), _total(workers))
-    rows.append((total.worker, f"{total.tasks}", f"{busy:.2f}", f"{total.cpu_s:.2f}", _rate(total)))
     seconds = [stats.seconds or 0.0 for stats in rendered.job.stats()]
-    even = max(seconds) / statistics.mean(seconds)
-    used = busy / (len(workers) * rendered.mapped_s)
+    imbalance = max(seconds) / statistics.mean(seconds)
+    utilisation = total.busy_s / (len(workers) * rendered.map_s)
     return "\n".join(
         (
             _table(("leader", "s"), leader),
             "",
             _table(("worker", "tasks", "busy s", "CPU s", "Mit/s of CPU"), rows),
             "",
-            f"slowest task over the mean {even:.2f}; workers busy {used:.0%} of the map",
+            f"slowest task over the mean {imbalance:.2f}; workers busy {utilisation:.0%} of the map",
         )
     )
 
 
-def scaling(poster: Poster, tasks: int, most: int) -> str:
-    """A table of the same map on 1, 2, … ``most`` local workers: strong scaling, medians of three."""
-    walls = []
-    for count in range(1, most + 1):
+class ScalingStep(NamedTuple):
+    """The time of one map on some number of local workers, compared with one worker."""
+
+    workers: int
+    wall_s: float
+    speed_up: float
+    efficiency: float
+    """The speed-up divided by the number of workers."""
+
+
+def measure_scaling(poster: Poster, tasks: int, max_workers: int) -> list[ScalingStep]:
+    """Measure strong scaling: the same map on 1, 2, … local workers, medians of three rounds.
+
+    Args:
+        poster: the poster to render.
+        tasks: number of tasks that it is cut into.
+        max_workers: largest number of workers.
+    """
+    walls: list[float] = []
+    for count in range(1, max_workers + 1):
         with Executor.local(count, progress=False) as executor:
             warm_up(executor, poster, count)
-            times = [render(executor, poster, tasks).mapped_s for _ in range(_ROUNDS)]
+            times = [render(executor, poster, tasks).map_s for _ in range(_ROUNDS)]
             walls.append(statistics.median(times))
-    rows = [
-        (f"{count}", f"{wall:.2f}", f"{walls[0] / wall:.2f}", f"{walls[0] / wall / count:.0%}")
+    return [
+        ScalingStep(count, wall, walls[0] / wall, walls[0] / wall / count)
         for count, wall in enumerate(walls, 1)
+    ]
+
+
+def scaling_table(steps: Iterable[ScalingStep]) -> str:
+    """Return a table of strong scaling with one row per number of workers."""
+    rows = [
+        (f"{step.workers}", f"{step.wall_s:.2f}", f"{step.speed_up:.2f}", f"{step.efficiency:.0%}")
+        for step in steps
     ]
     return _table(("workers", "wall s", "speed-up", "efficiency"), rows)
 
 
-def _total(workers: Iterable[Share]) -> float:
-    return sum(each.iterations for each in workers)
+def _rate(totals: WorkerTotals) -> str:
+    """Return the millions of iterations per second of processor time."""
+    return f"{totals.iterations / totals.cpu_s / 1e6:,.0f}" if totals.cpu_s else "-"
 
 
-def _rate(share: Share) -> str:
-    return f"{share.iterations / share.cpu_s / 1e6:,.0f}" if share.cpu_s else "-"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns under their names: the first to the left, numbers to the right."""
-    lines = [head, *rows]
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as columns of text: the first aligned to the left, the others to the right."""
+    lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(

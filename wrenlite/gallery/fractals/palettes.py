@@ -1,8 +1,8 @@
-"""Palettes, and a field of counts in their colours.
+"""Palettes, and the conversion of a field of counts to colours.
 
-The stops are those of the original Go program, https://github.com/esimov/gobrot; Plan9 is the colour
-map of that system, https://9fans.github.io/plan9port/man/man7/color.html. Between two stops the colours
-go straight through Oklab, so they stay even, and no grey lies between two hues.
+The stops are those of the original Go program, https://github.com/esimov/gobrot; Plan9 is the colour map of
+the operating system Plan 9, https://9fans.github.io/plan9port/man/man7/color.html. Between two stops, colours
+are interpolated linearly in Oklab, so they change evenly, and no grey appears between two hues.
 """
 
 from __future__ import annotations
@@ -16,61 +16,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals.colours import from_oklab, known, oklab
+from wrenlite.gallery.fractals.colours import check_name, from_oklab, oklab
 from wrenlite.gallery.fractals.view import INSIDE, iterations
 
 DEFAULT = "Hippi"
-_RUNS = 1.15
+_RUNS_PER_DOUBLING = 1.15
 """Runs through a palette each time that the count doubles, where no step is given."""
-_CROWDED = 24
-"""Stops from which on the runs are the longer, the more there are: Plan9 would flicker."""
+_MAX_STOPS_PER_RUN = 24
+"""Palettes with more stops than this have longer runs, in proportion to their stops. Otherwise Plan9 would
+flicker."""
 _OFFSET = 8
-"""Iterations below which the runs are no shorter: the first few are wide bands far from the set."""
+"""Iterations that are added to counts before the logarithm is taken, so that runs do not become ever shorter
+towards count 0: the first few counts are wide bands far from the set."""
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours on the way from 0 to 1."""
+    """A continuous sequence of colours for positions from 0 to 1."""
 
     stops: tuple[tuple[int, int, int], ...]
-    """Red, green and blue, 0 to 255."""
-    places: tuple[float, ...]
-    """Where each stop is; rising from 0 to 1."""
+    """Red, green and blue, 0 to 255, of the colours that are given."""
+    positions: tuple[float, ...]
+    """Position of each stop, ascending from 0 to 1."""
 
     @property
     def closed(self) -> bool:
-        """Whether the end is the beginning."""
+        """Whether the last colour is also the first."""
         return self.stops[0] == self.stops[-1]
 
-    def at(self, place: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Colours at places from 0 to 1: shape (…, 3)."""
+    def at(self, position: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Return the colours at positions from 0 to 1: shape (…, 3)."""
         lab = oklab(self.stops)
-        bands = [np.interp(place, self.places, lab[:, band]) for band in range(3)]
+        bands = [np.interp(position, self.positions, lab[:, band]) for band in range(3)]
         return from_oklab(np.stack(bands, axis=-1))
 
-    def endless(self, place: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """The same for any places: a closed palette begins again, another one comes back as it went."""
-        return self.at(place % 1.0 if self.closed else 1.0 - np.abs(place % 2.0 - 1.0))
+    def at_repeated(self, position: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Return the colours at any positions, also beyond 1: shape (…, 3).
+
+        After its end, a closed palette is repeated, and another palette is run through backwards and forwards
+        in turn.
+        """
+        return self.at(position % 1.0 if self.closed else 1.0 - np.abs(position % 2.0 - 1.0))
 
 
-def _palette(colours: str, places: tuple[float, ...] | None = None) -> Palette:
-    """Of hexadecimal colours; evenly spaced unless places are given."""
+def _palette(colours: str, positions: tuple[float, ...] | None = None) -> Palette:
+    """Return a palette of hexadecimal colours, evenly spaced unless positions are given."""
     stops = [tuple(bytes.fromhex(colour)) for colour in colours.split()]
     even = tuple(number / (len(stops) - 1) for number in range(len(stops)))
-    return Palette(tuple((red, green, blue) for red, green, blue in stops), places or even)
+    return Palette(tuple((red, green, blue) for red, green, blue in stops), positions or even)
 
 
 def _plan9() -> Palette:
-    """Four levels of each band, each in four shades; equal bands go up in 16 greys, 17 apart.
+    """Return the colour map of Plan 9: four levels of red, green and blue, each in four shades.
 
-    The 16 colours of red ``r`` and shade ``v`` are one row; they begin ``v - r`` places further on, so
-    that number and complement are complementary colours.
+    Where the three levels are equal, there are 16 greys, 17 apart. The 16 colours of red ``r`` and shade
+    ``v`` are one row of the map. The row is rotated by ``v - r`` positions, so that a number and its
+    complement are complementary colours.
     """
     stops = [(0, 0, 0)] * 256
     for red, shade, green, blue in itertools.product(range(4), repeat=4):
-        most = max(red, green, blue)
-        unit = 17 * (4 * most + shade)
-        colour = [band * unit // most if most else unit for band in (red, green, blue)]
+        brightest = max(red, green, blue)
+        unit = 17 * (4 * brightest + shade)
+        colour = [band * unit // brightest if brightest else unit for band in (red, green, blue)]
         column = (4 * green + blue + shade - red) % 16
         stops[64 * red + 16 * shade + column] = (colour[0], colour[1], colour[2])
     return Palette(tuple(stops), tuple(number / 255 for number in range(256)))
@@ -97,34 +104,34 @@ PALETTES = {
 def colour(
     field: NDArray[np.uint16], iters: int, palette: str = DEFAULT, step: float | None = None
 ) -> NDArray[np.uint8]:
-    """The colours of a field of counts, shape (height, width, 3); the inside is black.
+    """Return the colours of a field of counts, shape (height, width, 3); points inside are black.
 
     Args:
-        field: shape (height, width); 0 to 65,534 stand for 0 to ``iters``, ``INSIDE`` for inside.
-        iters: iterations that the field was made with.
+        field: shape (height, width); 0 to 65,534 stand for 0 to ``iters``, ``INSIDE`` for points inside.
+        iters: the limit of iterations that the field was computed with.
         palette: a key of ``PALETTES``.
-        step: iterations for one run through the palette, after which it is run through backwards (or
-            again, if its end is its beginning). None: ever longer runs, about one each time that the
-            count doubles, which suits 20 iterations as well as 5,000.
+        step: iterations for one run through the palette. After a run, a closed palette is repeated, and
+            another palette is run through backwards. None: runs become longer as counts grow, about one run
+            each time that the count doubles, which suits 20 iterations as well as 5,000.
 
     Raises:
-        ConfigError: no such palette, or ``iters`` or ``step`` is not a number above 0.
+        ConfigError: there is no such palette, or ``iters`` or ``step`` is not a number above 0.
     """
-    table = _table(iters, known("palette", palette, PALETTES), step)
+    table = _table(iters, check_name("palette", palette, PALETTES), step)
     pixels = np.empty((*field.shape, 3), np.uint8)
-    return np.take(table, field, axis=0, out=pixels, mode="clip")  # every uint16 is in the table
+    return np.take(table, field, axis=0, out=pixels, mode="clip")  # every uint16 is an index of the table
 
 
 @functools.lru_cache(maxsize=16)
 def _table(iters: int, palette: str, step: float | None) -> NDArray[np.uint8]:
-    """The colour of each possible value of a field, shape (65536, 3)."""
+    """Return the colour of each possible value of a field, shape (65536, 3)."""
     if not iters > 0:
         raise ConfigError(f"iters must be above 0, not {iters!r}")
     if step is not None and not 0 < step < math.inf:
         raise ConfigError(f"step must be a number above 0, not {step!r}")
     counts = iterations(np.arange(INSIDE + 1), iters)
-    runs = _RUNS * min(1.0, _CROWDED / len(PALETTES[palette].stops))
-    place = counts / step if step else runs * np.asarray(np.log2(1 + counts / _OFFSET))
-    table = PALETTES[palette].endless(place)
+    runs = _RUNS_PER_DOUBLING * min(1.0, _MAX_STOPS_PER_RUN / len(PALETTES[palette].stops))
+    position = counts / step if step else runs * np.asarray(np.log2(1 + counts / _OFFSET))
+    table = PALETTES[palette].at_repeated(position)
     table[INSIDE] = 0
     return table

@@ -1,6 +1,6 @@
-"""Pictures of the Mandelbrot set and of Julia sets: counts from the workers, colours here.
+"""Posters of the Mandelbrot set and of Julia sets: workers compute the counts, this process adds the colours.
 
-The field of counts is kept, so another palette needs no worker.
+The field of counts is kept, so that another palette needs no worker.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import io
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,46 +20,46 @@ from wrenlite.errors import ConfigError, StoreError
 from wrenlite.executor import Executor
 from wrenlite.gallery.checks import check_folder, check_memory
 from wrenlite.gallery.fractals import mandelbrot, tiling
-from wrenlite.gallery.fractals.colours import downsample, known
+from wrenlite.gallery.fractals.colours import check_name, downsample
 from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
-from wrenlite.gallery.fractals.view import (
-    INSIDE,
-    View,
-    iterations,
-)
+from wrenlite.gallery.fractals.view import INSIDE, View, iterations
 from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
 
 TASKS = 64
+"""Default number of tasks that a poster is cut into."""
 FORMATS = {".png": 2**31 - 1, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
-"""Endings of files, and the pixels that such a picture may have on a side."""
-_STRIP = 1 << 22
-"""Points that are coloured at once."""
-_WORKER_BYTES = 6
-"""A worker holds the counts of its part, their pickle, and what is made of that for the journey."""
-_CLIENT_BYTES = 5
-"""Here a point takes two bytes in its task's value, two in the field, and its share of a strip and of what
-is made of it."""
+"""File name extensions, and the largest side in pixels that each format allows."""
+_STRIP_POINTS = 1 << 22
+"""Points that are coloured at a time."""
+_WORKER_BYTES_PER_POINT = 6
+"""A worker holds the counts of its part, their pickle, and the reply that is made of the pickle."""
+_CLIENT_BYTES_PER_POINT = 5
+"""Here, a point takes two bytes in the value of its task and two in the field. The fifth byte is its share of
+the strip that is being coloured, and of the strip's colours."""
 
 
 @dataclass(frozen=True)
 class Poster:
-    """A picture of a view. The names, and the defaults but for ``smoothness``, are the original program's.
+    """A picture of a view.
+
+    The names of the fields, and all defaults except ``smoothness``, are those of the original program.
 
     Raises:
-        ConfigError: from the constructor, when one of the fields cannot be drawn.
+        ConfigError: one of the fields has a value that cannot be drawn.
     """
 
     view: View
-    """In the pixels of the picture."""
+    """The view in pixels of the picture."""
     palette: str = DEFAULT
     step: float | None = None
-    """Iterations for one run through the palette; None: ever longer runs (``palettes.colour``)."""
+    """Iterations for one run through the palette. None: runs become longer as counts grow (see
+    ``palettes.colour``)."""
     smoothness: int = 2
-    """Points each way that a pixel is the mean of: 1 to 16."""
+    """Supersampling: a pixel is the mean of this number of points, squared; 1 to 16."""
 
     def __post_init__(self) -> None:
-        known("palette", self.palette, PALETTES)
+        check_name("palette", self.palette, PALETTES)
         if not 1 <= self.smoothness <= 16:
             raise ConfigError(f"smoothness is {self.smoothness}: it must be 1 to 16 points a pixel each way")
         if self.step is not None and not 0 < self.step < float("inf"):
@@ -67,45 +67,48 @@ class Poster:
 
     @property
     def sampled(self) -> View:
-        """The view in its points."""
+        """The view with one pixel for each point that is computed."""
         view = self.view
         return replace(view, width=view.width * self.smoothness, height=view.height * self.smoothness)
 
 
 class Rendered(NamedTuple):
-    """What the workers found, and how."""
+    """The counts of a poster, and how they were computed."""
 
     field: NDArray[np.uint16]
-    """Counts of the points, shape (height, width) of the poster's ``sampled``."""
+    """Counts of the points, shape (height, width) of the poster's ``sampled`` view."""
     pieces: list[tiling.Piece]
-    """What each task of the job rendered."""
-    job: Job
-    planned_s: float
-    mapped_s: float
-    joined_s: float
-    """Seconds that planning, the map, and joining its values took here."""
+    """The tiles that each task of the job rendered."""
+    job: Job[Any]
+    plan_s: float
+    """Seconds that planning the tasks took in this process."""
+    map_s: float
+    """Seconds from the start of the map until all values had arrived."""
+    join_s: float
+    """Seconds that joining the values to the field took in this process."""
 
 
 def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
-    """Iterate the points of a poster on the workers.
+    """Compute the counts of a poster on the workers.
 
     Args:
-        executor: where to run.
-        poster: what to draw.
-        tasks: into how many parts of about equal work it is cut.
+        executor: the executor that runs the tasks.
+        poster: the poster to render.
+        tasks: number of parts of about equal work that the poster is cut into.
 
     Raises:
         ConfigError: it would need more memory than a worker, or this machine, has.
     """
     view = poster.sampled
-    what = f"{view.width:,} x {view.height:,} points"
-    part = view.width * view.height // tasks * _WORKER_BYTES
-    check_memory(executor.backend, part, f"one of {tasks} parts of {what}")
-    here = view.width * view.height * _CLIENT_BYTES
-    if here > memory_bytes():
+    size = f"{view.width:,} x {view.height:,} points"
+    worker_bytes = view.width * view.height // tasks * _WORKER_BYTES_PER_POINT
+    check_memory(executor.backend, worker_bytes, f"one of {tasks} parts of {size}")
+    client_bytes = view.width * view.height * _CLIENT_BYTES_PER_POINT
+    if client_bytes > memory_bytes():
         raise ConfigError(
-            f"{what} would need about {here / 2**30:,.0f} GB here, where the picture is put together, and "
-            f"there are {memory_bytes() / 2**30:,.0f}: take a lower width, height or smoothness"
+            f"{size} would need about {client_bytes / 2**30:,.0f} GB of memory on this machine, where the "
+            f"picture is put together, and it has {memory_bytes() / 2**30:,.0f} GB: choose a lower width, "
+            f"height or smoothness"
         )
     start = time.perf_counter()
     pieces = tiling.plan(view, tasks)
@@ -114,14 +117,24 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     values = job.results()
     mapped = time.perf_counter()
     field = tiling.assemble(view, pieces, values)
-    return Rendered(field, pieces, job, planned - start, mapped - planned, time.perf_counter() - mapped)
+    return Rendered(
+        field,
+        pieces,
+        job,
+        plan_s=planned - start,
+        map_s=mapped - planned,
+        join_s=time.perf_counter() - mapped,
+    )
 
 
 def picture(field: NDArray[np.uint16], poster: Poster) -> Image.Image:
-    """The field in the poster's colours, in its size: the mean light of its points (``downsample``)."""
+    """Return a field of counts as a picture with the colours and the size of a poster.
+
+    Each pixel is the mean light of its points (see ``downsample``).
+    """
     each, view = poster.smoothness, poster.view
     pixels = np.empty((view.height, view.width, 3), np.uint8)
-    rows = max(1, _STRIP // (view.width * each * each))
+    rows = max(1, _STRIP_POINTS // (view.width * each * each))
     for top in range(0, view.height, rows):
         strip = field[top * each : (top + rows) * each]
         coloured = colour(strip, view.iters, poster.palette, poster.step)
@@ -130,29 +143,39 @@ def picture(field: NDArray[np.uint16], poster: Poster) -> Image.Image:
 
 
 def check_outfile(path: Path, view: View) -> None:
-    """Refuse a file that could not be written, before there is something to write.
+    """Refuse a file that could not be written, before any work is done.
+
+    Args:
+        path: the file.
+        view: the view in pixels of the picture.
 
     Raises:
-        ConfigError: it has another ending than those of ``FORMATS``, or the picture is too large for it.
+        ConfigError: the extension is not one of ``FORMATS``, or the picture is too large for the format.
         StoreError: the folder cannot be written to.
     """
-    most = FORMATS.get(path.suffix.lower())
-    if most is None:
+    max_side = FORMATS.get(path.suffix.lower())
+    if max_side is None:
         raise ConfigError(f"{path} must end in {', '.join(FORMATS)}")
-    if max(view.width, view.height) > most:
-        raise ConfigError(f"{path}: such a file has at most {most:,} pixels a side; .png has more")
+    if max(view.width, view.height) > max_side:
+        raise ConfigError(
+            f"{path}: a {path.suffix.lower()} file has at most {max_side:,} pixels a side; .png allows more"
+        )
     if path.is_dir():
-        raise StoreError(f"{path} is a folder")
+        raise StoreError(f"{path} is a folder: give the name of a file")
     check_folder(path.parent)
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Write a picture, whole or not at all. Raises StoreError."""
+    """Write a picture to a file, completely or not at all.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
     file = io.BytesIO()
     picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=90)
     LocalStore(path.parent).put(path.name, file.getvalue())
 
 
 def total_iterations(field: NDArray[np.uint16], iters: int) -> float:
-    """Iterations of all points of a field together."""
+    """Return the sum of the iterations of all points of a field."""
     return float(np.bincount(field.ravel(), minlength=INSIDE + 1) @ iterations(np.arange(INSIDE + 1), iters))

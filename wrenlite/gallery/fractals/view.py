@@ -1,7 +1,7 @@
-"""Views of the complex plane, the grid of points on them, and rectangles of that grid.
+"""Views of the complex plane, the grid of points on a view, and rectangular tiles of that grid.
 
-Columns count to the right and rows down, as in a picture; y points up, as in the plane. A point stands in the
-middle of its pixel, so a view and the same view at twice the points cover the same rectangle.
+Columns count to the right and rows count down, as in a picture; y points up, as in the plane. A point is in
+the middle of its pixel, so a view and the same view with twice the points cover the same rectangle.
 """
 
 from __future__ import annotations
@@ -19,65 +19,71 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 
 Number = Decimal | float | str
-"""A coordinate: text or Decimal where a float has too few digits."""
+"""A coordinate. Text or Decimal is for coordinates with more digits than a float has."""
 Method = Literal["plain", "mariani"]
-"""How a tile's points are found: all of them, or leaving out rectangles with an edge that never escapes."""
+"""How the points of a tile are computed. ``plain``: all points are iterated. ``mariani``: rectangles whose
+edge never escapes are filled (Mariani-Silver method)."""
 
 INSIDE = 65535
-"""The value of points that never escaped."""
-MOST_ITERATIONS = 65535
-_FARTHEST = 1000.0
-"""Six squarings of a point from here stay below 1e308, so nothing overflows between two tests for escape."""
-_COARSEST_ULPS = 1024
-"""Floats hold a view whose points are at least so many of their steps apart; see ``View.deep``."""
-_LEAST_SPACING = 1e-290
-"""Perturbations are floats: a point's offset must stay clear of where these lose digits, at 1e-308."""
+"""The value of a point that never escaped."""
+MAX_ITERATIONS = 65535
+_MAX_DISTANCE = 1000.0
+"""Six squarings of a point at this distance from 0 stay below 1e308, so no point overflows between two checks
+for escape."""
+_MIN_SPACING_ULPS = 1024
+"""Least distance of two points, in float steps, at which floats are precise enough; see ``View.deep``."""
+_MIN_SPACING = 1e-290
+"""Perturbations are floats, which lose digits below 1e-308; the offsets of points must stay well above it."""
 _WIDTH_DIGITS = 20
-"""Of the widths between two keyframes: they become floats, but for the last."""
+"""Decimal digits of the widths of keyframes between the first and the last, which only become floats."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A part of the plane, the grid of points on it, and how long to iterate there.
+    """A rectangle of the plane, the grid of points on it, and the limit of iterations.
 
-    Equal views are equal however their numbers were given: ``View(0.5, …) == View("0.50", …)``.
+    Two views with equal numbers are equal, however these are written: ``View(0.5, …) == View("0.50", …)``.
 
     Raises:
-        ConfigError: an argument cannot be used; names it and what it may be.
+        ConfigError: an argument cannot be used; the message names it and its valid values.
     """
 
     xpos: Number
+    """Real part of the centre. Stored as Decimal; a float is converted by its shortest decimal digits."""
     ypos: Number
-    """Of the centre; held as Decimal, a float by its shortest digits."""
+    """Imaginary part of the centre, stored like ``xpos``."""
     radius: Number
-    """Width in the plane (the original's name for it), held as Decimal; the height follows.
-    Pixels are square."""
+    """Width in the plane, stored as Decimal. The name is that of the original program. The height follows
+    from the width, as pixels are square."""
     width: int
+    """Points per row."""
     height: int
-    """Points."""
+    """Points per column."""
     iters: int
-    """After so many a point counts as inside; 1 to 65,535."""
+    """Number of iterations after which a point counts as inside, 1 to 65,535."""
     seed: complex | None = None
-    """The Julia set of this c; None: the Mandelbrot set."""
+    """The c of a Julia set. None: the Mandelbrot set."""
 
     def __post_init__(self) -> None:
         for name in ("xpos", "ypos", "radius"):
-            object.__setattr__(self, name, _decimal(name, getattr(self, name)))
-        for name, most in (("width", None), ("height", None), ("iters", MOST_ITERATIONS)):
-            object.__setattr__(self, name, _whole(name, getattr(self, name), most))
+            object.__setattr__(self, name, _check_decimal(name, getattr(self, name)))
+        for name, largest in (("width", None), ("height", None), ("iters", MAX_ITERATIONS)):
+            object.__setattr__(self, name, _check_integer(name, getattr(self, name), largest))
         if Decimal(self.radius) <= 0:
             raise ConfigError(f"radius is {self.radius}: it is the view's width in the plane, above 0")
         across, up = (self.spacing * points / 2 for points in (self.width, self.height))
-        if max(abs(float(self.xpos)) + across, abs(float(self.ypos)) + up) > _FARTHEST:
-            raise ConfigError(f"the view reaches farther than {_FARTHEST:g} from 0; the sets lie within 2")
-        if self.spacing < _LEAST_SPACING:
-            raise ConfigError(f"radius is {self.radius}: points would be less than {_LEAST_SPACING:g} apart")
+        if max(abs(float(self.xpos)) + across, abs(float(self.ypos)) + up) > _MAX_DISTANCE:
+            raise ConfigError(
+                f"the view reaches farther than {_MAX_DISTANCE:g} from 0; the sets lie within 2"
+            )
+        if self.spacing < _MIN_SPACING:
+            raise ConfigError(f"radius is {self.radius}: points would be less than {_MIN_SPACING:g} apart")
         if self.seed is not None:
             self._check_seed(complex(self.seed))
 
     def _check_seed(self, seed: complex) -> None:
-        if not cmath.isfinite(seed) or abs(seed) > _FARTHEST:
-            raise ConfigError(f"seed is {seed}: it must be finite and at most {_FARTHEST:g} from 0")
+        if not cmath.isfinite(seed) or abs(seed) > _MAX_DISTANCE:
+            raise ConfigError(f"seed is {seed}: it must be finite and at most {_MAX_DISTANCE:g} from 0")
         if self.deep:
             raise ConfigError(
                 f"radius is {self.radius}: Julia sets are iterated in float64, which has too few digits for "
@@ -87,27 +93,32 @@ class View:
 
     @property
     def spacing(self) -> float:
-        """Distance of neighbouring points in the plane."""
+        """The distance of neighbouring points in the plane."""
         return float(self.radius) / self.width
 
     @property
     def deep(self) -> bool:
-        """Whether the points lie too close together for float64.
+        """Whether the points are too close together for float64.
 
-        An orbit is rounded at each step by up to half a float's step near its own size, up to 2 whatever
-        the centre. Points 1,024 such steps apart (2.3e-13 at the least) are told apart to a
-        thousandth of a pixel; closer ones need perturbations.
+        At each step, an orbit is rounded by up to half a float step. That step is the one of numbers of the
+        orbit's size, which can be up to 2 whatever the centre is. If points are 1,024 float steps apart (at
+        least 2.3e-13), these errors stay near a thousandth of a pixel; points that are closer together need
+        perturbation.
         """
-        return self.spacing < _COARSEST_ULPS * float(np.spacing(self._reach))
+        return self.spacing < _MIN_SPACING_ULPS * float(np.spacing(self._orbit_size))
 
     @property
-    def _reach(self) -> float:
+    def _orbit_size(self) -> float:
         return max(1.0, abs(float(self.xpos)), abs(float(self.ypos)))
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of a view's grid."""
+    """A rectangle of a view's grid.
+
+    Raises:
+        ConfigError: there is no such method.
+    """
 
     view: View
     left: int
@@ -122,18 +133,18 @@ class Tile:
 
     @property
     def rows(self) -> slice:
-        """Where the tile lies in a field of the whole view."""
+        """The rows of the tile in a field of the whole view."""
         return slice(self.top, self.top + self.height)
 
     @property
     def columns(self) -> slice:
-        """Where the tile lies in a field of the whole view."""
+        """The columns of the tile in a field of the whole view."""
         return slice(self.left, self.left + self.width)
 
     def offsets(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Distances from the view's centre: x of each column and y of each row.
+        """Return the distances from the view's centre: x of each column and y of each row.
 
-        Each follows from its place in the view alone, so a point is the same float in whatever tile.
+        Each distance depends only on the position in the view, so a point is the same float in every tile.
         """
         view = self.view
         columns = np.arange(self.left, self.left + self.width, dtype=np.float64) + 0.5 - view.width / 2
@@ -142,7 +153,13 @@ class Tile:
 
 
 def tiles(view: View, side: int, method: Method = "plain") -> list[Tile]:
-    """The view in tiles of so many points each way, smaller at the right and lower edges."""
+    """Cut a view into tiles.
+
+    Args:
+        view: the view.
+        side: points of a tile's side. Tiles at the right and lower edges may be smaller.
+        method: how the points of each tile are computed.
+    """
     return [
         Tile(view, left, top, min(side, view.width - left), min(side, view.height - top), method)
         for top, left in itertools.product(range(0, view.height, side), range(0, view.width, side))
@@ -150,17 +167,27 @@ def tiles(view: View, side: int, method: Method = "plain") -> list[Tile]:
 
 
 def iterations(field: NDArray[np.integer[Any]], iters: int) -> NDArray[np.float64]:
-    """What values of a field of counts stand for, in its shape: 0 to ``iters``; ``iters`` for ``INSIDE``."""
+    """Convert the values of a field to numbers of iterations, 0 to ``iters``; ``INSIDE`` becomes ``iters``.
+
+    Args:
+        field: values of any shape.
+        iters: the limit of iterations that the field was computed with.
+    """
     return np.where(field == INSIDE, iters, field * (iters / (INSIDE - 1)))
 
 
 def zoom(view: View, start: Number, frames: int) -> list[View]:
-    """Keyframes from a width of ``start`` to the view itself, each narrower by the same factor.
+    """Return the keyframes of a zoom into a view, each narrower than the one before by the same factor.
+
+    Args:
+        view: the last keyframe.
+        start: width of the first keyframe.
+        frames: number of keyframes.
 
     Raises:
         ConfigError: ``frames`` or ``start`` cannot be used.
     """
-    frames = _whole("frames", frames, None)
+    frames = _check_integer("frames", frames, None)
     if frames == 1:
         return [view]
     wide, narrow = replace(view, radius=start), Decimal(view.radius)
@@ -170,7 +197,7 @@ def zoom(view: View, start: Number, frames: int) -> list[View]:
     return [wide, *(replace(view, radius=width) for width in widths), view]
 
 
-def _decimal(name: str, value: Number) -> Decimal:
+def _check_decimal(name: str, value: Number) -> Decimal:
     try:
         number = Decimal(str(value).strip())
     except InvalidOperation:
@@ -180,11 +207,12 @@ def _decimal(name: str, value: Number) -> Decimal:
     return number
 
 
-def _whole(name: str, value: int, most: int | None) -> int:
+def _check_integer(name: str, value: int, largest: int | None) -> int:
     try:
         number = operator.index(value)
     except TypeError:
         raise ConfigError(f"{name} is {value!r}: it must be a whole number") from None
-    if number < 1 or (most is not None and number > most):
-        raise ConfigError(f"{name} is {number}: it must be " + (f"1 to {most:,}" if most else "at least 1"))
+    if number < 1 or (largest is not None and number > largest):
+        limits = f"1 to {largest:,}" if largest else "at least 1"
+        raise ConfigError(f"{name} is {number}: it must be {limits}")
     return number

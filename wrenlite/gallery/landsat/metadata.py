@@ -1,7 +1,7 @@
 """A product's metadata file (MTL), as JSON or as text.
 
-Both hold the same groups, and the same name may stand in several: a level-2 file repeats
-``REFLECTANCE_MULT_BAND_4`` for level 1. So a value is asked for by group and name, never by name alone.
+Both formats hold the same groups. The same name may stand in several groups: a level-2 file repeats
+``REFLECTANCE_MULT_BAND_4`` for level 1. So a value is always read by group and name, never by name alone.
 """
 
 from __future__ import annotations
@@ -12,22 +12,30 @@ import re
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
 from wrenlite.gallery.landsat.scene import Product
-from wrenlite.gallery.ndvi.indices import Form
+from wrenlite.gallery.ndvi.indices import Calibration
 
 Groups = dict[str, dict[str, str]]
+"""Values as text, by name, by group."""
 _ROOT = "LANDSAT_METADATA_FILE"
-_SCALING = {1: "LEVEL1_RADIOMETRIC_RESCALING", 2: "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"}
+_RESCALING_GROUPS = {1: "LEVEL1_RADIOMETRIC_RESCALING", 2: "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"}
 _LINE = re.compile(r"\s*(\w+) = (.*?)\s*")
 
 
 def parse(text: str) -> Groups:
-    """The groups of a file, JSON or text, by name; values are text, as in both. Raises ConfigError."""
+    """Return the groups of a metadata file.
+
+    Args:
+        text: content of the file, JSON or text.
+
+    Raises:
+        ConfigError: this is not a metadata file of Collection 2.
+    """
     try:
         groups = _from_json(text) if text.lstrip().startswith("{") else _from_text(text)
     except (ValueError, KeyError, AttributeError) as error:
-        raise ConfigError(f"not a Landsat metadata file (MTL): {error!r}") from error
+        raise ConfigError(f"this is not a Landsat metadata file (MTL): {error!r}") from error
     if "PRODUCT_CONTENTS" not in groups:
-        raise ConfigError("not a Collection 2 metadata file (MTL): it has no group PRODUCT_CONTENTS")
+        raise ConfigError("this is not a Collection 2 metadata file (MTL): it has no group PRODUCT_CONTENTS")
     return groups
 
 
@@ -38,25 +46,29 @@ def _from_json(text: str) -> Groups:
 
 def _from_text(text: str) -> Groups:
     groups: Groups = {}
-    here: list[str] = []
+    open_groups: list[str] = []
     for line in text.splitlines():
-        found = _LINE.fullmatch(line)
-        if found is None:
+        match = _LINE.fullmatch(line)
+        if match is None:
             continue
-        name, value = found[1], found[2].strip('"')
+        name, value = match[1], match[2].strip('"')
         if name == "GROUP":
-            here.append(value)
+            open_groups.append(value)
             groups.setdefault(value, {})
         elif name == "END_GROUP":
-            here.pop()
-        elif here:
-            groups[here[-1]][name] = value
+            open_groups.pop()
+        elif open_groups:
+            groups[open_groups[-1]][name] = value
     groups.pop(_ROOT, None)
     return groups
 
 
 def value(groups: Groups, group: str, name: str) -> str:
-    """One value of one group. Raises ConfigError, which names both and the product."""
+    """Return one value of one group.
+
+    Raises:
+        ConfigError: the metadata do not have it.
+    """
     try:
         return groups[group][name]
     except KeyError:
@@ -65,30 +77,37 @@ def value(groups: Groups, group: str, name: str) -> str:
 
 
 def product(groups: Groups) -> Product:
-    """The product that the file belongs to."""
+    """Return the product that the metadata describe."""
     return Product.parse(value(groups, "PRODUCT_CONTENTS", "LANDSAT_PRODUCT_ID"))
 
 
 def cloud(groups: Groups) -> float | None:
-    """Percent of the scene under cloud; None where it was not assessed, which is written as -1."""
+    """Return the percent of the scene under cloud; None where the file has -1, which means not assessed."""
     percent = float(value(groups, "IMAGE_ATTRIBUTES", "CLOUD_COVER"))
     return percent if percent >= 0 else None
 
 
-def form(groups: Groups) -> Form:
-    """How the product's numbers become NDVI, from the gains and offsets of its own level.
+def calibration(groups: Groups) -> Calibration:
+    """Return the gains and offsets of the product's own level.
 
-    The exact forms come back where the file has the gains that they are made for.
+    Where the file has the usual gains and offsets, the exact whole numbers for them are returned.
+
+    Raises:
+        ConfigError: the metadata do not have them.
     """
-    known = product(groups)
-    gains = [
-        float(value(groups, _SCALING[known.level], f"REFLECTANCE_{what}_BAND_{band}"))
-        for band in (known.sensor.red, known.sensor.nir)
-        for what in ("MULT", "ADD")
-    ]
-    read = Form(*gains)
+    described = product(groups)
+    red_gain, red_offset, nir_gain, nir_offset = (
+        float(value(groups, _RESCALING_GROUPS[described.level], f"REFLECTANCE_{kind}_BAND_{band}"))
+        for band in (described.sensor.red, described.sensor.nir)
+        for kind in ("MULT", "ADD")
+    )
     for factor, exact in ((400_000, LEVEL_2), (50_000, LEVEL_1_OLI)):
-        scaled = Form(*(round(gain * factor, 6) for gain in gains))
+        scaled = Calibration(
+            red_gain=round(red_gain * factor, 6),
+            red_offset=round(red_offset * factor, 6),
+            nir_gain=round(nir_gain * factor, 6),
+            nir_offset=round(nir_offset * factor, 6),
+        )
         if scaled == exact:
             return exact
-    return read
+    return Calibration(red_gain=red_gain, red_offset=red_offset, nir_gain=nir_gain, nir_offset=nir_offset)

@@ -1,4 +1,4 @@
-"""Landsat scenes: product ids, where their files lie, and which band is red on which sensor.
+"""Landsat scenes: product ids, the addresses of their files, and the number of the red band of each sensor.
 
 Layouts and ids are those of Collection 2 (USGS LSDS-1656, "Landsat Collection 2 Data Dictionary").
 """
@@ -11,196 +11,222 @@ from datetime import date, datetime
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
-from wrenlite.gallery.ndvi.bands import shown
-from wrenlite.gallery.ndvi.indices import Form
-
-USGS = "s3://usgs-landsat"
-"""The public archive: region us-west-2, and whoever reads it pays for the requests."""
+from wrenlite.gallery.ndvi.bands import redact_address
+from wrenlite.gallery.ndvi.indices import Calibration
 
 _ID = re.compile(
-    r"(?P<kind>L[COTEM])(?P<craft>[0-9]{2})_L(?P<level>[0-9])(?P<correction>[A-Z]{2})"
+    r"(?P<instrument>L[COTEM])(?P<satellite>[0-9]{2})_L(?P<level>[0-9])(?P<correction>[A-Z]{2})"
     r"_(?P<path>[0-9]{3})(?P<row>[0-9]{3})_(?P<acquired>[0-9]{8})_(?P<processed>[0-9]{8})"
     r"_(?P<collection>[0-9]{2})_(?P<tier>[0-9A-Z]{2})"
 )
 _CORRECTIONS = {"1": ("TP", "GT", "GS"), "2": ("SP", "SR")}
-"""Of each level: what was done to it. Level 2's ST would be temperature without reflectance."""
+"""Kinds of processing, by level. Level 2 has ST too, which is surface temperature without reflectance."""
 _PATHS, _ROWS = 233, 248
-"""Of the grid of Landsat 4 and later (WRS-2)."""
-_FLOWN = {4: 1982, 5: 1984, 7: 1999, 8: 2013, 9: 2021}
-"""Satellites, and the years of their first scenes."""
+"""Numbers of paths and rows of Landsat 4 and later (the Worldwide Reference System, WRS-2)."""
+_FIRST_YEARS = {4: 1982, 5: 1984, 7: 1999, 8: 2013, 9: 2021}
+"""Year of the first scene, by satellite."""
 
 
 @dataclass(frozen=True)
 class Sensor:
-    """An instrument, as the archive files it."""
+    """An instrument, with its name in the archive's keys."""
 
     folder: str
-    """Its part of the keys."""
+    """The part of the keys that names the instrument."""
     red: int
     nir: int
-    """Band numbers."""
+    """Band numbers of red and near infrared."""
 
     @property
-    def saturated(self) -> int:
-        """The bits of QA_RADSAT that say red or near infrared is saturated: bit n-1 is band n's."""
+    def saturation_bits(self) -> int:
+        """Return the bits of QA_RADSAT for saturation in red or near infrared: band n has bit n - 1."""
         return 1 << (self.red - 1) | 1 << (self.nir - 1)
 
 
-OLI = Sensor("oli-tirs", 4, 5)
-TM = Sensor("tm", 3, 4)
-ETM = Sensor("etm", 3, 4)
+OLI = Sensor(folder="oli-tirs", red=4, nir=5)
+TM = Sensor(folder="tm", red=3, nir=4)
+ETM = Sensor(folder="etm", red=3, nir=4)
 
 
 @dataclass(frozen=True)
 class Product:
-    """What a product id says."""
+    """The content of a product id."""
 
     id: str
     sensor: Sensor
     level: int
-    """1: calibrated radiance; 2: surface reflectance."""
+    """1 is calibrated radiance, 2 is surface reflectance."""
     path: str
     row: str
-    """Of the orbits' grid, three digits each."""
+    """Path and row in WRS-2, with three digits each."""
     acquired: date
     tier: str
 
     @classmethod
     def parse(cls, text: str) -> Product:
-        """Read an id such as ``LC08_L2SP_008059_20191201_20200825_02_T1``. Raises ConfigError."""
-        found = _ID.fullmatch(text)
-        if found is None:
+        """Return the product with an id such as ``LC08_L2SP_008059_20191201_20200825_02_T1``.
+
+        Raises:
+            ConfigError: this is not an id, or not one of a product from which NDVI can be computed.
+        """
+        match = _ID.fullmatch(text)
+        if match is None:
             raise ConfigError(
-                f"{text!r} is not a Landsat product id; one is like LC08_L2SP_008059_20191201_20200825_02_T1"
+                f"{text!r} is not a Landsat product id, which looks like"
+                " LC08_L2SP_008059_20191201_20200825_02_T1"
             )
-        if found["level"] not in _CORRECTIONS or found["collection"] != "02":
+        if match["level"] not in _CORRECTIONS or match["collection"] != "02":
             raise ConfigError(
-                f"{text}: level {found['level']} of collection {found['collection']} cannot be read;"
-                " levels 1 and 2 of collection 02 can"
+                f"{text}: level {match['level']} of collection {match['collection']} cannot be read; take"
+                " level 1 or 2 of collection 02"
             )
-        craft = int(found["craft"])
-        sensor = _sensor(text, found["kind"], craft)
-        acquired = _acquired(text, found["acquired"], found["processed"])
-        known = _CORRECTIONS[found["level"]]
-        if found["correction"] not in known:
-            raise ConfigError(f"{text}: level {found['level']} with reflectance is {' or '.join(known)}")
-        if not (1 <= int(found["path"]) <= _PATHS and 1 <= int(found["row"]) <= _ROWS):
+        satellite = int(match["satellite"])
+        sensor = _sensor(text, match["instrument"], satellite)
+        acquired = _acquisition_date(text, match["acquired"], match["processed"])
+        corrections = _CORRECTIONS[match["level"]]
+        if match["correction"] not in corrections:
+            raise ConfigError(
+                f"{text}: level {match['level']} with reflectance is {' or '.join(corrections)}, not"
+                f" {match['correction']}"
+            )
+        if not (1 <= int(match["path"]) <= _PATHS and 1 <= int(match["row"]) <= _ROWS):
             raise ConfigError(f"{text}: paths are 001 to {_PATHS}, and rows 001 to {_ROWS}")
-        if acquired.year < _FLOWN[craft]:
-            raise ConfigError(f"{text}: Landsat {craft} took no scene before {_FLOWN[craft]}")
-        return cls(text, sensor, int(found["level"]), found["path"], found["row"], acquired, found["tier"])
+        if acquired.year < _FIRST_YEARS[satellite]:
+            raise ConfigError(f"{text}: Landsat {satellite} took no scene before {_FIRST_YEARS[satellite]}")
+        return cls(
+            id=text,
+            sensor=sensor,
+            level=int(match["level"]),
+            path=match["path"],
+            row=match["row"],
+            acquired=acquired,
+            tier=match["tier"],
+        )
 
     @property
     def synthetic(self) -> bool:
-        """Whether wrenlite invented it: no real tier has this name."""
+        """Return whether wrenlite generated the product; no real tier is called SY."""
         return self.tier == "SY"
 
     @property
     def key(self) -> str:
-        """The product's folder in the archive."""
+        """Return the product's folder in the archive."""
         return (
             f"collection02/level-{self.level}/standard/{self.sensor.folder}/{self.acquired.year}"
             f"/{self.path}/{self.row}/{self.id}"
         )
 
-    def file(self, what: str) -> str:
-        """The name of one of its files: ``file("QA_PIXEL.TIF")``."""
-        return f"{self.id}_{what}"
+    def file(self, suffix: str) -> str:
+        """Return the name of one of the product's files, such as ``file("QA_PIXEL.TIF")``."""
+        return f"{self.id}_{suffix}"
 
-    def band(self, number: int) -> str:
-        """The name of a reflective band's file."""
+    def band_file(self, number: int) -> str:
+        """Return the name of a reflective band's file."""
         return self.file(f"SR_B{number}.TIF" if self.level == 2 else f"B{number}.TIF")
 
 
-def _acquired(text: str, acquired: str, processed: str) -> date:
-    """The day a scene was taken. Raises ConfigError for a day that is none, or after the processing."""
+def _acquisition_date(text: str, acquired: str, processed: str) -> date:
+    """Return the day on which a scene was taken.
+
+    Raises:
+        ConfigError: one of the two is no date, or the scene was processed before it was taken.
+    """
     try:
-        days = [datetime.strptime(day, "%Y%m%d").date() for day in (acquired, processed)]
+        taken_on, processed_on = (datetime.strptime(day, "%Y%m%d").date() for day in (acquired, processed))
     except ValueError as error:
-        raise ConfigError(f"{text}: no such date: {error}") from error
-    if days[1] < days[0]:
-        raise ConfigError(f"{text}: processed on {days[1]}, before it was taken on {days[0]}")
-    return days[0]
+        raise ConfigError(f"{text}: there is no such date: {error}") from error
+    if processed_on < taken_on:
+        raise ConfigError(f"{text}: processed on {processed_on}, before it was taken on {taken_on}")
+    return taken_on
 
 
-def _sensor(text: str, kind: str, craft: int) -> Sensor:
-    """The instrument that took it: TM and TIRS share a letter, and the satellite tells them apart."""
-    flew = {"LC": (OLI, (8, 9)), "LO": (OLI, (8, 9)), "LE": (ETM, (7,)), "LT": (TM, (4, 5))}
-    if kind in flew and craft in flew[kind][1]:
-        return flew[kind][0]
-    why = f"Landsat {craft} has no such instrument"
-    if kind == "LM":
-        why = "MSS has no NDVI that agrees with the others'"
-    elif kind == "LT" and craft in flew["LC"][1]:
-        why = "TIRS sees heat only"
+def _sensor(text: str, instrument: str, satellite: int) -> Sensor:
+    """Return the sensor of a scene. TM and TIRS share the letter T; the satellite tells which of them it is.
+
+    Raises:
+        ConfigError: there is no such instrument, or it has no red and near-infrared bands that can be used.
+    """
+    sensors = {"LC": (OLI, (8, 9)), "LO": (OLI, (8, 9)), "LE": (ETM, (7,)), "LT": (TM, (4, 5))}
+    if instrument in sensors and satellite in sensors[instrument][1]:
+        return sensors[instrument][0]
+    reason = f"Landsat {satellite} has no such instrument"
+    if instrument == "LM":
+        reason = "NDVI of MSS does not agree with that of the other sensors"
+    elif instrument == "LT" and satellite in sensors["LC"][1]:
+        reason = "TIRS measures heat only"
     raise ConfigError(
-        f"{text}: no NDVI from it ({why}); take OLI (LC, LO: 08, 09), ETM+ (LE07) or TM (LT04, LT05)"
+        f"{text} cannot be used for NDVI: {reason}; take OLI (LC, LO: 08, 09), ETM+ (LE07) or TM (LT04, LT05)"
     )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One product's files, and how its numbers are read: what a task is given. Small, and travels."""
+    """The files of one product, and how its numbers become NDVI. It is small: tasks get it as argument."""
 
     product: Product
     red: str
     nir: str
-    """Paths, or addresses: ``s3://``, ``https://``. A signature in one is not shown."""
+    """Paths or addresses (``s3://``, ``https://``) of the files. The scene's repr shows no signature."""
     qa_pixel: str | None
     qa_radsat: str | None
-    """None: there is none, and only fill and impossible reflectances are masked."""
+    """Quality bands, None where missing; without both, only fill and invalid reflectances are masked."""
     cloud: float | None
-    """Percent of the scene under cloud, as its metadata say; None where they do not."""
-    form: Form | None
-    """How numbers become NDVI; None for level 1 of TM and ETM+, until ``calibrated`` gives it."""
+    """Percent of the scene under cloud, according to its metadata; None where it is not known."""
+    calibration: Calibration | None
+    """Gains and offsets; None for level 1 of TM and ETM+, until ``with_calibration`` sets them."""
 
     def __repr__(self) -> str:
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        hidden = {name: shown(value) if isinstance(value, str) else value for name, value in values.items()}
-        return f"Scene({', '.join(f'{name}={value!r}' for name, value in hidden.items())})"
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        shown = {
+            name: redact_address(value) if isinstance(value, str) else value for name, value in values.items()
+        }
+        return f"Scene({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @classmethod
     def at(
         cls, root: str, product: str | Product, *, cloud: float | None = None, quality: bool = True
     ) -> Scene:
-        """A scene by the archive's layout; nothing is read.
+        """Return the scene of a product whose files are in the archive's layout; nothing is read.
 
         Args:
             root: a folder or ``s3://bucket`` that holds ``collection02/``.
-            product: its id. Raises ConfigError if it is none.
-            cloud: percent, if known.
-            quality: whether QA_PIXEL and QA_RADSAT lie beside the bands.
+            product: the product, or its id.
+            cloud: percent of the scene under cloud, if known.
+            quality: whether the files QA_PIXEL and QA_RADSAT are stored beside the bands.
+
+        Raises:
+            ConfigError: this is not a product id.
         """
-        known = product if isinstance(product, Product) else Product.parse(product)
-        folder = f"{root.rstrip('/')}/{known.key}"
+        parsed = product if isinstance(product, Product) else Product.parse(product)
+        folder = f"{root.rstrip('/')}/{parsed.key}"
         return cls(
-            known,
-            f"{folder}/{known.band(known.sensor.red)}",
-            f"{folder}/{known.band(known.sensor.nir)}",
-            f"{folder}/{known.file('QA_PIXEL.TIF')}" if quality else None,
-            f"{folder}/{known.file('QA_RADSAT.TIF')}" if quality else None,
-            cloud,
-            form_of(known),
+            product=parsed,
+            red=f"{folder}/{parsed.band_file(parsed.sensor.red)}",
+            nir=f"{folder}/{parsed.band_file(parsed.sensor.nir)}",
+            qa_pixel=f"{folder}/{parsed.file('QA_PIXEL.TIF')}" if quality else None,
+            qa_radsat=f"{folder}/{parsed.file('QA_RADSAT.TIF')}" if quality else None,
+            cloud=cloud,
+            calibration=known_calibration(parsed),
         )
 
     @property
     def mtl(self) -> str:
-        """Where its metadata lie, as JSON: beside its red band, and signed as that is."""
+        """Return the address of the metadata file (JSON): beside the red band, with the same signature."""
         path, mark, query = self.red.partition("?") if "://" in self.red else (self.red, "", "")
         return f"{path.rpartition('/')[0]}/{self.product.file('MTL.json')}{mark}{query}"
 
-    def calibrated(self, form: Form) -> Scene:
-        """The same scene with the form that ``mtl.form`` read from its metadata."""
-        return replace(self, form=form)
+    def with_calibration(self, calibration: Calibration) -> Scene:
+        """Return the same scene with the gains and offsets that ``metadata.calibration`` has read."""
+        return replace(self, calibration=calibration)
 
     @property
     def date(self) -> date:
-        """The day it was taken, in UTC."""
+        """Return the day on which the scene was taken, in UTC."""
         return self.product.acquired
 
 
-def form_of(product: Product) -> Form | None:
-    """How a product's numbers become NDVI, where its id alone tells."""
+def known_calibration(product: Product) -> Calibration | None:
+    """Return a product's gains and offsets where its id is enough to know them, else None."""
     if product.level == 2:
         return LEVEL_2
     return LEVEL_1_OLI if product.sensor is OLI else None

@@ -1,7 +1,7 @@
-"""What runs on the workers: NDVI of one scene at a point, in a tile, over an area.
+"""The tasks that run on the workers: NDVI of one scene at a point, in a tile, or over an area.
 
-Each takes a scene and says where its time went. The reader is the last argument: GDAL's by default, anything
-that keeps ``bands.Reader`` otherwise.
+Each takes a scene, and returns a record that also tells where the time went. The reader is the last argument:
+GDAL's by default, or anything that implements ``bands.Reader``.
 """
 
 from __future__ import annotations
@@ -14,40 +14,66 @@ import numpy as np
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat import quality
+from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.ndvi import indices
-from wrenlite.gallery.ndvi.bands import (
-    Band,
-    Choice,
-    Pixels,
-    Reader,
-)
+from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.results import AreaNdvi, PointNdvi, TileNdvi, Timing
 
 
 def ndvi_point(scene: Scene, lon: float, lat: float, reader: Reader | None = None) -> PointNdvi:
-    """NDVI of the pixel at a point in degrees.
+    """Return NDVI of the pixel at a point.
 
-    Raises OutsideScene, and what reading raises: NotFound,
-    AccessDenied, CredentialsError, StoreError.
+    Args:
+        scene: the scene to read.
+        lon: longitude in degrees.
+        lat: latitude in degrees.
+        reader: see ``bands.Reader``.
+
+    Raises:
+        OutsideScene: the scene has no pixel there.
+        NotFound: a file of the scene does not exist.
+        AccessDenied: the server refuses a file.
+        CredentialsError: there are no credentials, or they are not valid.
+        StoreError: a file cannot be read for any other reason.
     """
 
     def choose(grid: Grid) -> tuple[Window, int]:
-        row, column = grids.cell(grid, lon, lat, scene.product.id)
-        return Window(column, row, 1, 1), 1
+        row, column = grids.pixel_at(grid, lon, lat, scene.product.id)
+        return Window(column=column, row=row, width=1, height=1), 1
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     pixels = _read(scene, choose, reader)
     read = time.perf_counter()
-    value = float(_computed(scene, pixels)[0, 0])
-    timing = _timing(pixels, begun, read)
-    return PointNdvi(scene.product.id, scene.date, value, float(math.isnan(value)), scene.cloud, timing)
+    ndvi = float(_masked_ndvi(scene, pixels)[0, 0])
+    return PointNdvi(
+        product=scene.product.id,
+        date=scene.date,
+        value=ndvi,
+        masked=float(math.isnan(ndvi)),
+        cloud=scene.cloud,
+        timing=_timing(pixels, started, read),
+    )
 
 
 def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> TileNdvi:
-    """NDVI of a window as ``grid.windows`` makes them; ConfigError where it does not lie in the scene."""
+    """Return NDVI of a window.
+
+    Args:
+        scene: the scene to read.
+        window: a window within the scene, such as ``grid.windows`` makes.
+        reader: see ``bands.Reader``.
+
+    Raises:
+        OutsideScene: the window reaches beyond the scene.
+        ConfigError: the scene's gains are not known, or its bands are on different grids.
+        NotFound: a file of the scene does not exist.
+        AccessDenied: the server refuses a file.
+        CredentialsError: there are no credentials, or they are not valid.
+        StoreError: a file cannot be read for any other reason.
+    """
 
     def choose(grid: Grid) -> tuple[Window, int]:
         if grids.clip(window, grid.window) != window:
@@ -56,22 +82,22 @@ def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> Til
             )
         return window, 1
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     pixels = _read(scene, choose, reader)
     read = time.perf_counter()
-    form, good = _usable(scene, pixels)
+    calibration, usable = _usable(scene, pixels)
     red = pixels["red"]
-    values, stats = indices.scaled(red.values, pixels["nir"].values, good, form)
+    values, stats = indices.scaled_ndvi(red.values, pixels["nir"].values, usable, calibration)
     return TileNdvi(
         product=scene.product.id,
         date=scene.date,
         values=values,
         grid=red.grid.part(window),
-        masked=1 - np.count_nonzero(good) / good.size,
-        fill=1 - np.count_nonzero(red.values) / good.size,
+        masked=1 - np.count_nonzero(usable) / usable.size,
+        fill=1 - np.count_nonzero(red.values) / usable.size,
         stats=stats,
         cloud=scene.cloud,
-        timing=_timing(pixels, begun, read),
+        timing=_timing(pixels, started, read),
         synthetic=scene.product.synthetic,
     )
 
@@ -79,92 +105,119 @@ def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> Til
 def ndvi_area(
     scene: Scene, bbox: Sequence[float], max_size: int = 1024, reader: Reader | None = None
 ) -> AreaNdvi:
-    """NDVI over a box, in pixels of the scene's grid or whole multiples of them.
+    """Return NDVI over a box, as a picture. Its pixels are those of the scene, or square cells of them.
 
     Args:
-        scene: to read; its overviews serve for pictures that are smaller than the area.
-        bbox: west, south, east, north in degrees; may cross the antimeridian (west greater than east) and
-            reach beyond the scene, where values are NaN.
-        max_size: pixels of the picture's longer side, at most.
+        scene: the scene to read; its overviews are used for pictures that are smaller than the area.
+        bbox: west, south, east, north in degrees. The box may cross the antimeridian (west is greater than
+            east) and may reach beyond the scene, where values are NaN.
+        max_size: greatest width or height of the picture in pixels.
         reader: see ``bands.Reader``.
 
-    Raises OutsideScene where they do not meet, ConfigError for a box that is none or too wide for UTM.
+    Raises:
+        OutsideScene: the box and the scene share no pixel.
+        ConfigError: the numbers do not describe a box, or the box is too wide for UTM.
+        NotFound: a file of the scene does not exist.
+        AccessDenied: the server refuses a file.
+        CredentialsError: there are no credentials, or they are not valid.
+        StoreError: a file cannot be read for any other reason.
     """
 
     def choose(grid: Grid) -> tuple[Window, int]:
-        return grids.thin(grids.cover(grid, bbox, scene.product.id), max_size)
+        return grids.decimate(grids.covering_window(grid, bbox, scene.product.id), max_size)
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     pixels = _read(scene, choose, reader)
     read = time.perf_counter()
-    values = _computed(scene, pixels)
+    values = _masked_ndvi(scene, pixels)
     red = pixels["red"]
     return AreaNdvi(
         product=scene.product.id,
         date=scene.date,
         values=values,
-        grid=red.grid.part(red.window, red.every),
+        grid=red.grid.part(red.window, red.step),
         masked=np.count_nonzero(np.isnan(values)) / values.size,
         fill=1 - np.count_nonzero(red.values) / values.size,
         cloud=scene.cloud,
-        timing=_timing(pixels, begun, read),
+        timing=_timing(pixels, started, read),
     )
 
 
 def grid_of(scene: Scene, reader: Reader | None = None) -> Grid:
-    """Where a scene's pixels lie, which ``grid.windows`` cuts into tiles: one small read, of the red band."""
-    return _reader(reader).read(bands_of(scene)[:1], lambda _: (Window(0, 0, 1, 1), 1))["red"].grid
+    """Return a scene's grid, which ``grid.windows`` cuts into tiles. It takes one small read of the red band.
+
+    Args:
+        scene: the scene to read.
+        reader: see ``bands.Reader``.
+    """
+    first_pixel = Window(column=0, row=0, width=1, height=1)
+    return (reader or default_reader()).read(bands_of(scene)[:1], lambda _: (first_pixel, 1))["red"].grid
 
 
 def bands_of(scene: Scene) -> list[Band]:
-    """What of a scene has to be read for its NDVI."""
+    """Return the bands of a scene that have to be read for its NDVI; the first is red."""
     hrefs = {"red": scene.red, "nir": scene.nir, "qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
-    return [Band(name, href, scene.product.id) for name, href in hrefs.items() if href is not None]
+    return [
+        Band(name=name, href=href, product=scene.product.id)
+        for name, href in hrefs.items()
+        if href is not None
+    ]
 
 
-def _reader(given: Reader | None) -> Reader:
-    """GDAL's by default; imported here, so that planning does without."""
-    if given is not None:
-        return given
-    from wrenlite.gallery.ndvi.reader import GdalReader
+def _read(scene: Scene, choose: WindowChooser, reader: Reader | None) -> Mapping[str, Pixels]:
+    """Read all bands of a window.
 
-    return GdalReader()
-
-
-def _read(scene: Scene, choose: Choice, reader: Reader | None) -> Mapping[str, Pixels]:
-    """All bands of a window, which have to lie on one grid."""
-    pixels = _reader(reader).read(bands_of(scene), choose)
+    Raises:
+        ConfigError: the bands are on different grids.
+    """
+    pixels = (reader or default_reader()).read(bands_of(scene), choose)
     red = pixels["red"]
-    for name, each in pixels.items():
-        if each.grid != red.grid:
+    for name, band in pixels.items():
+        if band.grid != red.grid:
             raise ConfigError(
-                f"{scene.product.id}: band {name} lies on another grid than red: {each.grid}, {red.grid}"
+                f"{scene.product.id}: band {name} is on another grid than red, so they cannot be compared:"
+                f" {band.grid}, {red.grid}"
             )
     return pixels
 
 
-def _usable(scene: Scene, pixels: Mapping[str, Pixels]) -> tuple[indices.Form, indices.Mask]:
-    """The form of a scene's numbers, and which of its pixels are usable."""
-    if scene.form is None:
+def _usable(scene: Scene, pixels: Mapping[str, Pixels]) -> tuple[indices.Calibration, indices.Mask]:
+    """Return the gains and offsets of a scene, and which of its pixels are usable.
+
+    Raises:
+        ConfigError: the scene's gains and offsets are not known.
+    """
+    if scene.calibration is None:
         raise ConfigError(
-            f"{scene.product.id}: level 1 of TM and ETM+ has other gains in every scene;"
-            " give them with scene.calibrated(mtl.form(mtl.parse(text)))"
+            f"{scene.product.id}: level 1 of TM and ETM+ has other gains in every scene; read them from its"
+            " metadata with scene.with_calibration(metadata.calibration(metadata.parse(text)))"
         )
-    bands = {name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels}
-    red, nir = pixels["red"].values, pixels["nir"].values
-    saturated = scene.product.sensor.saturated
-    return scene.form, quality.usable(red, nir, scene.form, saturated=saturated, **bands)
+    usable = quality.usable(
+        pixels["red"].values,
+        pixels["nir"].values,
+        scene.calibration,
+        saturation_bits=scene.product.sensor.saturation_bits,
+        **{name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels},
+    )
+    return scene.calibration, usable
 
 
-def _computed(scene: Scene, pixels: Mapping[str, Pixels]) -> indices.Floats:
-    """NDVI, NaN where it is not usable."""
-    form, good = _usable(scene, pixels)
-    return indices.masked(indices.ndvi(pixels["red"].values, pixels["nir"].values, form), good)
+def _masked_ndvi(scene: Scene, pixels: Mapping[str, Pixels]) -> indices.Floats:
+    """Return NDVI with NaN where a pixel is not usable."""
+    calibration, usable = _usable(scene, pixels)
+    ndvi = indices.ndvi(pixels["red"].values, pixels["nir"].values, calibration)
+    return indices.mask_unusable(ndvi, usable)
 
 
-def _timing(pixels: Mapping[str, Pixels], begun: float, read: float) -> Timing:
-    """Of a task that began and had read at these times, and is done now."""
-    opening = sum(each.open_s for each in pixels.values())
-    whole = opening + sum(each.read_s for each in pixels.values())
-    open_s = (read - begun) * opening / whole if whole else 0.0
-    return Timing(open_s, read - begun - open_s, time.perf_counter() - read)
+def _timing(pixels: Mapping[str, Pixels], started: float, read: float) -> Timing:
+    """Return the timing of a task that ends now.
+
+    Args:
+        pixels: the bands' pixels, with the time that each band took.
+        started: time at which the task started.
+        read: time at which all bands had been read.
+    """
+    opening_s = sum(band.open_s for band in pixels.values())
+    total_s = opening_s + sum(band.read_s for band in pixels.values())
+    open_s = (read - started) * opening_s / total_s if total_s else 0.0
+    return Timing(open_s=open_s, read_s=read - started - open_s, compute_s=time.perf_counter() - read)

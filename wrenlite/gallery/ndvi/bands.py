@@ -1,4 +1,4 @@
-"""The seam between computing and reading: a task asks for some bands' pixels, a reader gets them."""
+"""The interface between tasks and readers: tasks ask for the pixels of some bands, and a reader gets them."""
 
 from __future__ import annotations
 
@@ -8,63 +8,86 @@ from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from wrenlite.gallery.ndvi.grid import Grid, Window
-from wrenlite.gallery.ndvi.indices import Numbers
+from wrenlite.gallery.ndvi.indices import DigitalNumbers
 
 S3 = "s3://"
-"""How addresses in buckets begin."""
+"""How the address of an S3 object begins."""
 
 
-def shown(href: str) -> str:
-    """An address for messages: without the query, which may be a signature, and without a password."""
+def redact_address(href: str) -> str:
+    """Return an address for messages: without its query, which may be a signature, and without a password."""
     if "://" not in href or href.startswith(S3):
         return href
-    place = urlsplit(href)
-    return urlunsplit((place.scheme, place.netloc.rpartition("@")[2], place.path, "", ""))
+    parts = urlsplit(href)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 @dataclass(frozen=True)
 class Band:
-    """What to read, and what to call it in an error."""
+    """A band to read, with the names that an error message gives it."""
 
     name: str
     href: str
+    """Path or address of the raster file."""
     product: str
-    """Id of its scene."""
+    """Id of the scene that the band belongs to."""
 
     def __repr__(self) -> str:
-        return f"Band({self.name!r}, {shown(self.href)!r}, {self.product!r})"
+        return f"Band({self.name!r}, {redact_address(self.href)!r}, {self.product!r})"
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """What was read of one band."""
+    """The pixels that were read of one band, and the time that it took."""
 
-    values: Numbers
-    """As stored, shape (height, width) of the window; 0 where the window reaches beyond the grid."""
+    values: DigitalNumbers
+    """Values as stored, of the window's shape (height, width); 0 where the window reaches beyond the grid."""
     grid: Grid
-    """Of the whole raster."""
+    """Grid of the whole raster, not of the window."""
     window: Window
-    every: int
-    """Each value stands for so many pixels a side."""
+    step: int
+    """Each value stands for a cell of ``step`` x ``step`` pixels."""
     open_s: float
     read_s: float
 
 
-Choice = Callable[[Grid], tuple[Window, int]]
-"""Which window of a grid to read, and every how many pixels: both may depend on where the scene lies."""
+WindowChooser = Callable[[Grid], tuple[Window, int]]
+"""A function that chooses which window of a grid to read, and with which step; both may depend on where the
+scene lies."""
 
 
 class Reader(Protocol):
-    """Reads bands. Travels to workers: pickled, without anything open."""
+    """A reader of bands. It is pickled and sent to workers, so it holds nothing open."""
 
-    def read(self, bands: Sequence[Band], choose: Choice) -> Mapping[str, Pixels]:
-        """The chosen window of every band, by the bands' names, read at the same time.
+    def read(self, bands: Sequence[Band], choose: WindowChooser) -> Mapping[str, Pixels]:
+        """Read the chosen window of every band, all bands at the same time.
 
-        Raises NotFound, AccessDenied, CredentialsError or StoreError, which name band and scene; and what
-        ``choose`` raises.
+        Args:
+            bands: the bands to read; an error message names the band and its scene.
+            choose: called with each band's grid; what it raises is passed on.
+
+        Returns:
+            The pixels, by the bands' names.
+
+        Raises:
+            NotFound: a band's file does not exist.
+            AccessDenied: the server refuses a band.
+            CredentialsError: there are no credentials, or they are not valid.
+            StoreError: a band cannot be read for any other reason.
         """
         ...
 
     def fetch(self, href: str) -> bytes:
-        """A whole file: metadata, a list of items. Raises as ``read`` does, and ConfigError."""
+        """Return the content of a whole file, such as metadata or a list of items.
+
+        Args:
+            href: path or address of the file.
+
+        Raises:
+            NotFound: the file does not exist.
+            AccessDenied: the server refuses the file.
+            CredentialsError: there are no credentials, or they are not valid.
+            StoreError: the file cannot be read for any other reason.
+            ConfigError: the reader does not support this kind of address.
+        """
         ...

@@ -1,6 +1,7 @@
-"""What GDAL could not read, in wrenlite's errors: which band of which scene, why, and the mend. Pure.
+"""GDAL's errors translated into wrenlite's, with the band, its scene, the cause and the fix. Pure.
 
-Of S3's answers GDAL passes on the message and, for a few, a number of its own; of other servers' the status.
+Of an error of S3, GDAL passes on the message, and for some errors a number of its own; of an error of another
+server it passes on the HTTP status.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from wrenlite.backends.aws import errors
 from wrenlite.errors import AccessDenied, CredentialsError, NotFound, StoreError
 from wrenlite.gallery.ndvi.bands import S3
 
-_NUMBERS = {12: "NoSuchBucket", 13: "NoSuchKey", 14: "AccessDenied", 16: "SignatureDoesNotMatch"}
-"""GDAL's numbers (CPLE_AWS…), and S3's codes that they stand for."""
-_UNSIGNED = 15
-"""Its number where it found nothing to sign with."""
-_TOLD = {
+_CODES_BY_NUMBER = {12: "NoSuchBucket", 13: "NoSuchKey", 14: "AccessDenied", 16: "SignatureDoesNotMatch"}
+"""S3's error codes, by GDAL's error numbers (``CPLE_AWS…``)."""
+_NO_CREDENTIALS = 15
+"""GDAL's error number for a request that it had no credentials to sign with."""
+_CODES_BY_MESSAGE = {
     "InvalidAccessKeyId": "Access Key Id you provided",
     "ExpiredToken": "token has expired|security token .* expired",
     "RequestTimeTooSkewed": "difference between the request time",
@@ -23,57 +24,63 @@ _TOLD = {
     "AccessDenied": r"HTTP response code: 40[13]\b",
     "NoSuchKey": r"HTTP response code: 404\b|No such file|does not exist in the file system",
 }
-"""S3's codes, by the messages that come with them, and the statuses of servers that send no message."""
+"""S3's error codes, with patterns of the messages that come with them.
+
+Some patterns are for the status of a server that sends no message.
+"""
 
 
-def refusal(where: str, href: str, number: int | None, told: str) -> Exception:
-    """The error to raise.
+def translate(what: str, href: str, number: int | None, message: str) -> Exception:
+    """Return the error to raise for a file that could not be read.
 
     Args:
-        where: what was to be read, without credentials.
-        href: its address, as the scene has it.
-        number: GDAL's, if there is one.
-        told: GDAL's messages, without credentials.
+        what: the thing that could not be read, with an address that holds no credentials.
+        href: the file's address, as the scene has it.
+        number: GDAL's error number, if there is one.
+        message: GDAL's messages, without credentials.
 
-    Gives NotFound, AccessDenied, CredentialsError, CredentialsExpired or StoreError.
+    Returns:
+        NotFound, AccessDenied, CredentialsError, CredentialsExpired or StoreError.
     """
-    if href.startswith(S3) and number == _UNSIGNED:
+    if href.startswith(S3) and number == _NO_CREDENTIALS:
         return CredentialsError(
-            f"no AWS credentials to read {where} with: {told}. aws configure makes some, aws sso login signs"
-            " in"
+            f"no AWS credentials to read {what}: {message}. Create credentials with aws configure, or sign in"
+            " with aws sso login"
         )
-    code = _code(number, told)
+    code = _s3_code(number, message)
     if code == "NoSuchKey":
-        mend = "; check the product id and its processing date" if "://" in href else ""
-        return NotFound(f"there is no {where}{mend}")
+        advice = "; check the product id and the dates in it" if "://" in href else ""
+        return NotFound(f"there is no {what}{advice}")
     if code == "AccessDenied" and "://" in href:
-        return _denied(where, href, told)
+        return _access_denied(what, href, message)
     if href.startswith(S3):
         if code == "NoSuchBucket":
-            return NotFound(f"there is no bucket {href[len(S3) :].partition('/')[0]!r}: cannot read {where}")
-        wrong = errors.credentials(code, told)
-        if wrong is not None:
-            return type(wrong)(f"cannot read {where}: {wrong}")
-    return StoreError(f"cannot read {where}: {told}")
+            return NotFound(f"there is no bucket {href[len(S3) :].partition('/')[0]!r}: cannot read {what}")
+        credentials_error = errors.credentials(code, message)
+        if credentials_error is not None:
+            return type(credentials_error)(f"cannot read {what}: {credentials_error}")
+    return StoreError(f"cannot read {what}: {message}")
 
 
-def _code(number: int | None, told: str) -> str:
-    """S3's code for what happened; empty where it cannot be told."""
-    if number in _NUMBERS:
-        return _NUMBERS[number]
-    plain = re.search(r"<Code>(\w+)</Code>", told)
-    if plain is not None:
-        return plain[1]
-    return next((code for code, words in _TOLD.items() if re.search(words, told)), "")
+def _s3_code(number: int | None, message: str) -> str:
+    """Return S3's code for an error, or an empty string where it cannot be recognised."""
+    if number in _CODES_BY_NUMBER:
+        return _CODES_BY_NUMBER[number]
+    in_xml = re.search(r"<Code>(\w+)</Code>", message)
+    if in_xml is not None:
+        return in_xml[1]
+    return next((code for code, pattern in _CODES_BY_MESSAGE.items() if re.search(pattern, message)), "")
 
 
-def _denied(where: str, href: str, told: str) -> AccessDenied:
+def _access_denied(what: str, href: str, message: str) -> AccessDenied:
+    """Return the error for a file that the server refuses, with the fix for S3 or for another server."""
     if href.startswith(S3):
         return AccessDenied(
-            f"S3 refuses {where}: {told}. The bucket usgs-landsat is requester pays: reading it takes"
-            " GdalReader(requester_pays=True), and AWS credentials that are allowed s3:GetObject there"
+            f"S3 refuses {what}: {message}. The AWS credentials must allow s3:GetObject there. If"
+            " the bucket is requester pays, as usgs-landsat is, the reader must be"
+            " GdalReader(requester_pays=True)"
         )
     return AccessDenied(
-        f"the server refuses {where}: {told}. Its address is signed for a time only, or wants a login: search"
-        " and sign the items again, or take those on S3"
+        f"the server refuses {what}: {message}. The signature in the address may have expired, or the server"
+        " may require a login: search and sign the items again, or use the same items on S3"
     )

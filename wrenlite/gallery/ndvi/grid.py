@@ -1,6 +1,6 @@
-"""A scene's grid: windows aligned to blocks; points and boxes in longitude and latitude on it. Pure numpy.
+"""A scene's grid: windows aligned to blocks, and points and boxes in degrees on it. Pure numpy.
 
-Landsat's grids lie 15 m off the multiples of 30, and a grid here keeps the corner that its file has.
+A grid keeps the corner that its file has: Landsat's grids, for example, lie 15 m off the multiples of 30.
 Positions are compared in longitude and latitude before anything is projected: far from its zone, UTM gives
 numbers that mean nothing.
 """
@@ -18,23 +18,23 @@ from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi import utm
 
 BLOCK = 256
-"""Pixels of a block's side in Collection 2's files."""
+"""Side of a block in pixels: in the files that ``write_cog`` makes, and in archives such as Landsat's."""
 TILE = 2048
-"""Of a tile's: eight blocks, so that no block is read twice."""
-_FURTHEST = 30.0
-"""Degrees from a zone's central meridian up to which its coordinates are good."""
-_SOUTHMOST, _NORTHMOST = -80.0, 84.0
-"""Degrees: where UTM ends. Nearer to the poles its coordinates run away."""
-_STEPS = 32
-"""Points an edge of a box, which is curved in the other coordinates."""
+"""Side of a tile in pixels: eight blocks, so that no block is read twice."""
+_MAX_DEGREES = 30.0
+"""Distance from a zone's central meridian up to which its coordinates are accurate."""
+_UTM_SOUTH, _UTM_NORTH = -80.0, 84.0
+"""Latitudes at which UTM ends. Nearer to the poles its coordinates grow without bound."""
+_EDGE_POINTS = 32
+"""Points per edge of a box: an edge that is straight in one kind of coordinates is curved in the other."""
 
 
 class OutsideScene(ConfigError):
-    """A point or a box where the scene has no pixels; the message has both places."""
+    """A point or a box lies where the scene has no pixels; the message gives both places."""
 
 
 class Box(NamedTuple):
-    """Degrees. West of east, except where it crosses the antimeridian."""
+    """A box in degrees. West is less than east, except where the box crosses the antimeridian."""
 
     west: float
     south: float
@@ -46,7 +46,7 @@ class Box(NamedTuple):
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels; may reach beyond its grid."""
+    """A rectangle of pixels, which may reach beyond its grid."""
 
     column: int
     row: int
@@ -56,101 +56,152 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a raster's pixels lie: north up, in a UTM zone."""
+    """The place and size of a raster's pixels: north up, in a UTM zone."""
 
     epsg: int
     west: float
     north: float
-    """Metres, of the outer corner of the first pixel."""
+    """West and north are those of the first pixel's outer corner, in metres."""
     pixel: tuple[float, float]
-    """Metres of a pixel's width and height."""
+    """Width and height of a pixel, in metres."""
     width: int
     height: int
-    """Pixels."""
+    """Width and height of the raster, in pixels."""
 
     @property
     def zone(self) -> int:
-        """1 to 60. Raises ConfigError for what is not UTM north, in which all Landsat but Antarctica is."""
+        """Return the number of the UTM zone, 1 to 60.
+
+        Raises:
+            ConfigError: the grid is not in a northern UTM zone. (Landsat uses the northern zones for the
+                southern hemisphere too, except for Antarctica.)
+        """
         if 32601 <= self.epsg <= 32660:
             return self.epsg - 32600
         raise ConfigError(
-            f"EPSG:{self.epsg} is not a northern UTM zone on WGS84, in which Landsat scenes come"
+            f"EPSG:{self.epsg} is not a northern UTM zone on WGS84 (EPSG:32601 to EPSG:32660), the only"
+            " projection that can be used here: take another product, or reproject this one"
         )
 
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
-        """As GDAL has it: x of the corner, width, 0, y of the corner, 0, minus the height."""
+        """Return GDAL's geotransform: x of the corner, width, 0, y of the corner, 0, minus the height."""
         return self.west, self.pixel[0], 0.0, self.north, 0.0, -self.pixel[1]
 
     @property
     def bounds(self) -> Box:
-        """Longitudes and latitudes within which all its pixels lie."""
-        west, south, east, north = self._relative()
+        """Return the box in degrees within which all pixels lie."""
+        west, south, east, north = self._relative_bounds()
         middle = utm.central_meridian(self.zone)
-        return Box(_wrapped(west + middle), south, _wrapped(east + middle), north)
+        return Box(
+            west=_wrap_longitude(west + middle), south=south, east=_wrap_longitude(east + middle), north=north
+        )
 
     @property
     def window(self) -> Window:
-        """All of it."""
-        return Window(0, 0, self.width, self.height)
+        """Return the window of all pixels."""
+        return Window(column=0, row=0, width=self.width, height=self.height)
 
-    def part(self, window: Window, every: int = 1) -> Grid:
-        """The grid of a window, or of a picture of it that has one pixel for ``every`` x ``every``."""
+    def part(self, window: Window, step: int = 1) -> Grid:
+        """Return the grid of a window whose pixels are cells of ``step`` x ``step`` pixels of this grid."""
         return replace(
             self,
             west=self.west + window.column * self.pixel[0],
             north=self.north - window.row * self.pixel[1],
-            pixel=(self.pixel[0] * every, self.pixel[1] * every),
-            width=math.ceil(window.width / every),
-            height=math.ceil(window.height / every),
+            pixel=(self.pixel[0] * step, self.pixel[1] * step),
+            width=math.ceil(window.width / step),
+            height=math.ceil(window.height / step),
         )
 
-    def _relative(self) -> Box:
-        """``bounds``, with longitudes in degrees from the zone's central meridian."""
-        along = np.linspace(0.0, 1.0, _STEPS)
+    def _relative_bounds(self) -> Box:
+        """Return ``bounds`` with longitudes in degrees from the zone's central meridian."""
+        along = np.linspace(0.0, 1.0, _EDGE_POINTS)
         x = self.west + along * self.width * self.pixel[0]
         y = self.north - along * self.height * self.pixel[1]
-        edge_x = np.concatenate([x, x, np.full(_STEPS, x[0]), np.full(_STEPS, x[-1])])
-        edge_y = np.concatenate([np.full(_STEPS, y[0]), np.full(_STEPS, y[-1]), y, y])
-        lon, lat = utm.back(edge_x, edge_y, self.zone)
-        return Box(*map(float, (lon.min(), lat.min(), lon.max(), lat.max())))
+        lon, lat = utm.inverse(*_perimeter(x, y))
+        west, south, east, north = map(float, (lon.min(), lat.min(), lon.max(), lat.max()))
+        return Box(west=west, south=south, east=east, north=north)
+
+
+def _perimeter(x: utm.Metres, y: utm.Metres) -> tuple[utm.Metres, utm.Metres]:
+    """Return the coordinates of points on the four edges of the rectangle that two axes span."""
+    count = len(x)
+    return (
+        np.concatenate([x, x, np.full(count, x[0]), np.full(count, x[-1])]),
+        np.concatenate([np.full(count, y[0]), np.full(count, y[-1]), y, y]),
+    )
 
 
 def windows(grid: Grid, side: int = TILE) -> list[Window]:
-    """The grid in squares that begin where blocks begin, smaller at the right and lower edges.
+    """Cut a grid into square windows that begin where blocks begin.
 
-    Raises ConfigError where the side is no multiple of a block: blocks would be read twice or more.
+    Windows at the right and lower edges are smaller.
+
+    Args:
+        grid: the grid to cut.
+        side: width and height of a window in pixels.
+
+    Raises:
+        ConfigError: the side is not a multiple of a block's, so that blocks would be read twice or more
+            often.
     """
     if side <= 0 or side % BLOCK:
         raise ConfigError(f"windows of {side} pixels would cut blocks: take a multiple of {BLOCK}")
     return [
-        Window(column, row, min(side, grid.width - column), min(side, grid.height - row))
+        Window(
+            column=column,
+            row=row,
+            width=min(side, grid.width - column),
+            height=min(side, grid.height - row),
+        )
         for row in range(0, grid.height, side)
         for column in range(0, grid.width, side)
     ]
 
 
 def check_box(box: Sequence[float]) -> Box:
-    """A box that can be one. Raises ConfigError otherwise."""
-    if len(box) != 4 or not all(math.isfinite(each) for each in box):
+    """Return a valid box.
+
+    Args:
+        box: west, south, east, north in degrees.
+
+    Raises:
+        ConfigError: the numbers do not describe a box.
+    """
+    if len(box) != 4 or not all(math.isfinite(number) for number in box):
         raise ConfigError(f"{tuple(box)} is not a box: give west, south, east, north in degrees")
     checked = Box(*map(float, box))
     if not (-90 <= checked.south < checked.north <= 90):
-        raise ConfigError(f"box {checked}: south and north are -90 to 90 degrees, south the smaller")
+        raise ConfigError(
+            f"box {checked}: south and north must be between -90 and 90 degrees, and south the smaller"
+        )
     if not (-180 <= checked.west <= 180 and -180 <= checked.east <= 180) or checked.west == checked.east:
-        raise ConfigError(f"box {checked}: west and east are -180 to 180 degrees, and not the same")
+        raise ConfigError(
+            f"box {checked}: west and east must be between -180 and 180 degrees, and not the same"
+        )
     return checked
 
 
 def check_point(lon: float, lat: float) -> tuple[float, float]:
-    """A point on Earth. Raises ConfigError otherwise: often its two numbers are the wrong way round."""
+    """Return a valid longitude and latitude.
+
+    Raises:
+        ConfigError: this is no point on Earth; often the two numbers are in the wrong order.
+    """
     if not (-180 <= lon <= 180 and -90 <= lat <= 90):
-        raise ConfigError(f"longitude {lon}, latitude {lat}: -180 to 180 and -90 to 90, longitude first")
+        raise ConfigError(
+            f"longitude {lon}, latitude {lat} is no point on Earth: give a longitude between -180 and 180 and"
+            " a latitude between -90 and 90, longitude first"
+        )
     return float(lon), float(lat)
 
 
-def split(box: Sequence[float]) -> list[Box]:
-    """A box in one piece, or in two where it crosses the antimeridian: where west is greater than east."""
+def split_at_antimeridian(box: Sequence[float]) -> list[Box]:
+    """Return a box whole, or as two boxes where it crosses the antimeridian (west is greater than east).
+
+    Raises:
+        ConfigError: the numbers do not describe a box.
+    """
     whole = check_box(box)
     if whole.west < whole.east:
         return [whole]
@@ -158,30 +209,30 @@ def split(box: Sequence[float]) -> list[Box]:
     return [part for part in parts if part.west < part.east]
 
 
-def overlap(ring: Sequence[Sequence[float]], box: Box) -> bool:
-    """Whether a convex polygon and a box, or a point as a box without extent, share a place.
+def intersects(ring: Sequence[Sequence[float]], box: Box) -> bool:
+    """Return whether a convex polygon and a box share a place.
 
     Args:
-        ring: corners as longitude, latitude, and perhaps height; may cross the antimeridian.
-        box: does not.
+        ring: corners as longitude, latitude and perhaps height; the ring may cross the antimeridian.
+        box: a box that does not cross the antimeridian; without extent it is a point.
     """
     first = float(ring[0][0])
-    corners = [(_beside(float(each[0]), first), float(each[1])) for each in ring]
+    corners = [(_nearest_turn(float(corner[0]), first), float(corner[1])) for corner in ring]
     return any(
-        _cut(corners, box._replace(west=box.west + turn, east=box.east + turn))
+        _clip_polygon(corners, box._replace(west=box.west + turn, east=box.east + turn))
         for turn in (-360.0, 0.0, 360.0)
     )
 
 
-def _beside(lon: float, other: float) -> float:
-    """A longitude, a turn further where it is nearer to the other there; else to the bit as it was."""
+def _nearest_turn(lon: float, other: float) -> float:
+    """Return a longitude, shifted by 360 degrees if that is nearer to another; else exactly as it was."""
     if abs(lon - other) <= 180.0:
         return lon
     return lon + math.copysign(360.0, other - lon)
 
 
-def _cut(corners: list[tuple[float, float]], box: Box) -> list[tuple[float, float]]:
-    """What is left of a polygon within a box: cut off at one side after the other."""
+def _clip_polygon(corners: list[tuple[float, float]], box: Box) -> list[tuple[float, float]]:
+    """Return the part of a convex polygon within a box, by cutting at one side of the box after another."""
     for axis, bound, sign in ((0, box.west, 1), (0, box.east, -1), (1, box.south, 1), (1, box.north, -1)):
         kept: list[tuple[float, float]] = []
         for here, there in zip(corners, corners[1:] + corners[:1], strict=True):
@@ -196,44 +247,65 @@ def _cut(corners: list[tuple[float, float]], box: Box) -> list[tuple[float, floa
     return corners
 
 
-def cell(grid: Grid, lon: float, lat: float, what: str = "the scene") -> tuple[int, int]:
-    """Row and column of the pixel at a point. Raises OutsideScene, saying ``what`` it is outside of."""
+def pixel_at(grid: Grid, lon: float, lat: float, name: str = "the scene") -> tuple[int, int]:
+    """Return row and column of the pixel at a point.
+
+    Args:
+        grid: the scene's grid.
+        lon: longitude in degrees.
+        lat: latitude in degrees.
+        name: what an error message calls the scene.
+
+    Raises:
+        OutsideScene: the scene has no pixel there.
+        ConfigError: this is no point on Earth.
+    """
     lon, lat = check_point(lon, lat)
-    bounds = grid._relative()
-    dlon = float(utm.unwrap(lon, grid.zone))
-    if bounds.west <= dlon <= bounds.east and bounds.south <= lat <= bounds.north:
-        x, y = utm.forth(lon, lat, grid.zone)
+    bounds = grid._relative_bounds()
+    relative_lon = float(utm.unwrap(lon, grid.zone))
+    if bounds.west <= relative_lon <= bounds.east and bounds.south <= lat <= bounds.north:
+        x, y = utm.forward(lon, lat, grid.zone)
         column = math.floor((float(x) - grid.west) / grid.pixel[0])
         row = math.floor((grid.north - float(y)) / grid.pixel[1])
         if 0 <= column < grid.width and 0 <= row < grid.height:
             return row, column
     raise OutsideScene(
-        f"longitude {lon:.5f}, latitude {lat:.5f} is outside {what}, which lies in {grid.bounds}"
+        f"longitude {lon:.5f}, latitude {lat:.5f} is outside {name}, which covers (west, south, east, north)"
+        f" {grid.bounds}"
     )
 
 
-def cover(grid: Grid, box: Sequence[float], what: str = "the scene") -> Window:
-    """The window that covers a box, whole: it may reach beyond the grid, and then has to be padded.
+def covering_window(grid: Grid, box: Sequence[float], name: str = "the scene") -> Window:
+    """Return the window that covers a whole box; where it reaches beyond the grid, it has to be padded.
 
-    Towards the poles it ends where UTM does, at 84 degrees north and 80 south.
+    Towards the poles the window ends where UTM does, at 84 degrees north and 80 degrees south.
 
-    Raises OutsideScene where they share no pixel, ConfigError for a box too wide for the UTM zone.
+    Args:
+        grid: the scene's grid.
+        box: west, south, east, north in degrees.
+        name: what an error message calls the scene.
+
+    Raises:
+        OutsideScene: the box and the scene share no pixel.
+        ConfigError: the numbers do not describe a box, or the box is too wide for the UTM zone.
     """
-    parts = split(box)
-    outside = OutsideScene(f"box {check_box(box)} is outside {what}, which lies in {grid.bounds}")
-    if not any(_meet(grid._relative(), part, grid.zone) for part in parts):
+    parts = split_at_antimeridian(box)
+    outside = OutsideScene(
+        f"box {check_box(box)} is outside {name}, which covers (west, south, east, north) {grid.bounds}"
+    )
+    if not any(_bounds_meet(grid._relative_bounds(), part, grid.zone) for part in parts):
         raise outside
-    corners = [_corners(grid, part, what) for part in parts]
-    left, top = min(each[0] for each in corners), min(each[1] for each in corners)
-    right, bottom = max(each[2] for each in corners), max(each[3] for each in corners)
-    window = Window(left, top, right - left, bottom - top)
+    extents = [_pixel_extent(grid, part, name) for part in parts]
+    left, top = min(extent[0] for extent in extents), min(extent[1] for extent in extents)
+    right, bottom = max(extent[2] for extent in extents), max(extent[3] for extent in extents)
+    window = Window(column=left, row=top, width=right - left, height=bottom - top)
     if clip(window, grid.window) is None:
         raise outside
     return window
 
 
-def _meet(bounds: Box, box: Box, zone: int) -> bool:
-    """Whether a box meets a grid's bounds, whose longitudes count from the zone's central meridian."""
+def _bounds_meet(bounds: Box, box: Box, zone: int) -> bool:
+    """Return whether a box meets a grid's bounds, whose longitudes count from the zone's central meridian."""
     west = float(utm.unwrap(box.west, zone))
     east = west + box.east - box.west
     if box.south > bounds.north or box.north < bounds.south:
@@ -241,20 +313,18 @@ def _meet(bounds: Box, box: Box, zone: int) -> bool:
     return any(west + turn <= bounds.east and east + turn >= bounds.west for turn in (-360.0, 0.0))
 
 
-def _corners(grid: Grid, box: Box, what: str) -> tuple[int, int, int, int]:
-    """First column and row of a box's window, and those after its last."""
+def _pixel_extent(grid: Grid, box: Box, name: str) -> tuple[int, int, int, int]:
+    """Return first column, first row, last column + 1 and last row + 1 of the pixels that a box covers."""
     west = float(utm.unwrap(box.west, grid.zone))
     east = west + box.east - box.west
-    if west < -_FURTHEST or east > _FURTHEST:
+    if west < -_MAX_DEGREES or east > _MAX_DEGREES:
         raise ConfigError(
-            f"box {box} reaches more than {_FURTHEST:g} degrees from the middle of UTM zone {grid.zone}, in"
-            f" which {what} lies: give a smaller one"
+            f"box {box} reaches more than {_MAX_DEGREES:g} degrees from the middle of UTM zone {grid.zone},"
+            f" in which {name} lies: give a smaller box"
         )
-    south, north = (min(max(each, _SOUTHMOST), _NORTHMOST) for each in (box.south, box.north))
-    lon, lat = np.linspace(box.west, box.east, _STEPS), np.linspace(south, north, _STEPS)
-    edge_lon = np.concatenate([lon, lon, np.full(_STEPS, lon[0]), np.full(_STEPS, lon[-1])])
-    edge_lat = np.concatenate([np.full(_STEPS, lat[0]), np.full(_STEPS, lat[-1]), lat, lat])
-    x, y = utm.forth(edge_lon, edge_lat, grid.zone)
+    south, north = (min(max(lat, _UTM_SOUTH), _UTM_NORTH) for lat in (box.south, box.north))
+    lon, lat = np.linspace(box.west, box.east, _EDGE_POINTS), np.linspace(south, north, _EDGE_POINTS)
+    x, y = utm.forward(*_perimeter(lon, lat), grid.zone)
     columns, rows = (x - grid.west) / grid.pixel[0], (grid.north - y) / grid.pixel[1]
     return (
         math.floor(columns.min()),
@@ -264,33 +334,51 @@ def _corners(grid: Grid, box: Box, what: str) -> tuple[int, int, int, int]:
     )
 
 
-def clip(window: Window, to: Window) -> Window | None:
-    """The part of a window that another has, too; None where there is none."""
-    left, top = max(window.column, to.column), max(window.row, to.row)
-    right = min(window.column + window.width, to.column + to.width)
-    bottom = min(window.row + window.height, to.row + to.height)
-    return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
+def clip(window: Window, bounds: Window) -> Window | None:
+    """Return the part of a window that lies within another window; None where they share no pixel."""
+    left, top = max(window.column, bounds.column), max(window.row, bounds.row)
+    right = min(window.column + window.width, bounds.column + bounds.width)
+    bottom = min(window.row + window.height, bounds.row + bounds.height)
+    if left >= right or top >= bottom:
+        return None
+    return Window(column=left, row=top, width=right - left, height=bottom - top)
 
 
-def thin(window: Window, most: int) -> tuple[Window, int]:
-    """A window grown to whole picture elements of n x n pixels, at most ``most`` a side; and n.
+def decimate(window: Window, max_size: int) -> tuple[Window, int]:
+    """Return the step with which a window makes a picture of a given size, and the window of whole cells.
 
-    It begins at a multiple of n, where the pixels of overviews begin. ConfigError for ``most`` below 2.
+    A cell is ``step`` x ``step`` pixels and becomes one pixel of the picture. The window grows to whole
+    cells; it begins at a multiple of the step, where the pixels of overviews begin.
+
+    Args:
+        window: the window to show.
+        max_size: greatest number of cells per side.
+
+    Returns:
+        The grown window, and the step.
+
+    Raises:
+        ConfigError: ``max_size`` is below 2.
     """
-    if most < 2:
-        raise ConfigError(f"max_size={most}: a picture has at least 2 pixels a side")
+    if max_size < 2:
+        raise ConfigError(f"max_size={max_size}: a picture has at least 2 pixels per side")
     longest = max(window.width, window.height)
-    # Beginning at a multiple may take one element more than there is room for; the second has room for it.
-    tight, roomy = (_grown(window, math.ceil(longest / count)) for count in (most, most - 1))
-    return tight if max(tight[0].width, tight[0].height) <= most * tight[1] else roomy
+    # Beginning at a multiple of the step may take one cell more than max_size; the second step leaves room.
+    tight, roomy = (math.ceil(longest / count) for count in (max_size, max_size - 1))
+    grown = _grow_to_cells(window, tight)
+    if max(grown.width, grown.height) <= max_size * tight:
+        return grown, tight
+    return _grow_to_cells(window, roomy), roomy
 
 
-def _grown(window: Window, every: int) -> tuple[Window, int]:
-    left, top = window.column // every * every, window.row // every * every
-    width = math.ceil((window.column + window.width - left) / every) * every
-    height = math.ceil((window.row + window.height - top) / every) * every
-    return Window(left, top, width, height), every
+def _grow_to_cells(window: Window, step: int) -> Window:
+    """Return the smallest window of whole cells that contains a window."""
+    left, top = window.column // step * step, window.row // step * step
+    width = math.ceil((window.column + window.width - left) / step) * step
+    height = math.ceil((window.row + window.height - top) / step) * step
+    return Window(column=left, row=top, width=width, height=height)
 
 
-def _wrapped(lon: float) -> float:
+def _wrap_longitude(lon: float) -> float:
+    """Return a longitude within -180 and 180 degrees."""
     return (lon + 180.0) % 360.0 - 180.0

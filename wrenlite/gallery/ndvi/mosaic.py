@@ -1,4 +1,4 @@
-"""Tiles of NDVI back into one picture, on the lattice that their scenes share: a cloud-optimised GeoTIFF."""
+"""Join tiles of NDVI into one picture on the lattice that their scenes share, and write it as a GeoTIFF."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import NODATA, SCALE
 from wrenlite.gallery.ndvi.results import TileNdvi
 
-_CLOSE = 1e-3
-"""Of a pixel, by which corners may miss the lattice through rounding."""
+_TOLERANCE = 1e-3
+"""Part of a pixel by which a tile's corner may miss the lattice through rounding."""
 
 
 @dataclass(frozen=True)
@@ -24,85 +24,107 @@ class Mosaic:
     """NDVI of many tiles on one grid."""
 
     values: NDArray[np.int16]
-    """NDVI x 10,000, ``NODATA`` where no tile has a usable pixel; shape (height, width)."""
+    """NDVI x 10,000, of shape (height, width), ``NODATA`` where no tile has a usable pixel."""
     grid: Grid
     products: tuple[str, ...]
-    """Whose tiles they are, in the order in which they were laid."""
+    """Product ids of the tiles, in the order in which the tiles were given."""
     synthetic: bool = False
-    """One of them at least was not observed."""
+    """True where at least one of the scenes was generated, not observed."""
 
     @property
     def masked(self) -> float:
-        """Share of pixels without a value."""
+        """Return the share of pixels without a value."""
         return 1 - np.count_nonzero(self.values != NODATA) / self.values.size
 
     def write(self, path: str | Path) -> None:
-        """Write it with overviews, each the average of the usable pixels below. Raises StoreError."""
+        """Write a cloud-optimised GeoTIFF with overviews, which average the usable pixels.
+
+        Args:
+            path: path of the file, which appears complete or not at all.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
         from wrenlite.gallery.ndvi.reader import write_cog
 
         write_cog(path, self.values, self.grid, nodata=NODATA, tags=self._tags())
 
     def _tags(self) -> Mapping[str, str]:
+        """Return the text that describes the picture in its file."""
         text = f"NDVI x {SCALE}, nodata {NODATA}, by wrenlite from {', '.join(self.products)}"
         return {"TIFFTAG_IMAGEDESCRIPTION": f"SYNTHETIC, not observed: {text}" if self.synthetic else text}
 
 
 def mosaic(tiles: Iterable[TileNdvi]) -> Mosaic:
-    """Lay tiles beside each other. Where they overlap the first usable value stays: the best scene first.
+    """Join tiles. Where they overlap, the first usable value counts, so give the best scene first.
 
-    Raises ConfigError for no tiles, for tiles of several UTM zones, for grids that share no lattice, and for
-    tiles so far apart that what lies between them fills this machine's memory.
+    Raises:
+        ConfigError: there are no tiles; or they are in several UTM zones or on different lattices; or they
+            are so far apart that a picture of all of them does not fit into this machine's memory.
     """
     tiles = list(tiles)
     if not tiles:
-        raise ConfigError("there are no tiles to lay out")
+        raise ConfigError("a mosaic needs at least one tile, and there are no tiles")
     first = tiles[0].grid
-    places = [_place(first, tile) for tile in tiles]
-    left, top = min(place[0] for place in places), min(place[1] for place in places)
-    right = max(place[0] + tile.grid.width for place, tile in zip(places, tiles, strict=True))
-    bottom = max(place[1] + tile.grid.height for place, tile in zip(places, tiles, strict=True))
+    offsets = [_offset(first, tile) for tile in tiles]
+    left, top = min(column for column, _ in offsets), min(row for _, row in offsets)
+    right = max(column + tile.grid.width for (column, _), tile in zip(offsets, tiles, strict=True))
+    bottom = max(row + tile.grid.height for (_, row), tile in zip(offsets, tiles, strict=True))
     _check_size(bottom - top, right - left)
     values = np.full((bottom - top, right - left), NODATA, np.int16)
-    for (column, row), tile in zip(places, tiles, strict=True):
+    for (column, row), tile in zip(offsets, tiles, strict=True):
         height, width = tile.values.shape
-        spot = values[row - top : row - top + height, column - left : column - left + width]
-        np.copyto(spot, tile.values, where=spot == NODATA)
+        covered = values[row - top : row - top + height, column - left : column - left + width]
+        np.copyto(covered, tile.values, where=covered == NODATA)
     grid = Grid(
-        first.epsg,
-        first.west + left * first.pixel[0],
-        first.north - top * first.pixel[1],
-        first.pixel,
-        right - left,
-        bottom - top,
+        epsg=first.epsg,
+        west=first.west + left * first.pixel[0],
+        north=first.north - top * first.pixel[1],
+        pixel=first.pixel,
+        width=right - left,
+        height=bottom - top,
     )
-    products = tuple(dict.fromkeys(tile.product for tile in tiles))
-    return Mosaic(values, grid, products, any(tile.synthetic for tile in tiles))
+    return Mosaic(
+        values=values,
+        grid=grid,
+        products=tuple(dict.fromkeys(tile.product for tile in tiles)),
+        synthetic=any(tile.synthetic for tile in tiles),
+    )
 
 
 def _check_size(height: int, width: int) -> None:
-    """Refuse more pixels than can be held, and twice more while they are written. Raises ConfigError."""
+    """Check that a picture fits into memory three times: once to hold it, and twice more to write it.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
     needed = 3 * height * width * np.dtype(np.int16).itemsize
     if needed > memory_bytes():
         raise ConfigError(
             f"a mosaic of these tiles would have {width:,} x {height:,} pixels and take"
-            f" {needed / 2**30:,.1f} GB of memory; there are {memory_bytes() / 2**30:,.1f}: they lie too far"
-            " apart, so make one of each part"
+            f" {needed / 2**30:,.1f} GB of memory, but this machine has {memory_bytes() / 2**30:,.1f} GB: the"
+            " tiles are too far apart, so make one mosaic per group of neighbouring tiles"
         )
 
 
-def _place(first: Grid, tile: TileNdvi) -> tuple[int, int]:
-    """Columns and rows from the first tile's corner to another's."""
+def _offset(first: Grid, tile: TileNdvi) -> tuple[int, int]:
+    """Return columns and rows from the first tile's corner to another tile's.
+
+    Raises:
+        ConfigError: the tiles are in different UTM zones or on different lattices.
+    """
     grid = tile.grid
     if grid.epsg != first.epsg:
         raise ConfigError(
-            f"{tile.product} lies in UTM zone {grid.zone}, the tiles before it in zone {first.zone}: a"
-            " mosaic has one zone, so make one of each"
+            f"the tile of {tile.product} is in UTM zone {grid.zone}, and the first tile in zone {first.zone};"
+            " a mosaic has one zone, so make one mosaic per zone"
         )
     column, row = (grid.west - first.west) / first.pixel[0], (first.north - grid.north) / first.pixel[1]
-    off = max(abs(column - round(column)), abs(row - round(row)))
-    if grid.pixel != first.pixel or off > _CLOSE:
+    shift = max(abs(column - round(column)), abs(row - round(row)))
+    if grid.pixel != first.pixel or shift > _TOLERANCE:
         raise ConfigError(
-            f"{tile.product} lies on another lattice: its pixels of {grid.pixel} m begin {off:.3f} of a pixel"
-            f" off the tiles' before it, of {first.pixel} m; make a mosaic of each"
+            f"the tile of {tile.product} is on another lattice than the first tile: its pixels of"
+            f" {grid.pixel} m are shifted by {shift:.3f} of a pixel against those of {first.pixel} m; make"
+            " one mosaic per lattice"
         )
     return round(column), round(row)

@@ -1,9 +1,10 @@
-"""Rasters through GDAL, from disk or from S3: the only module here that knows either.
+"""Rasters through GDAL, from disk, S3 or a web server: the only module here that imports rasterio.
 
-GDAL's options are those that read with the fewest requests: no listing of folders, the header of a file in
-one GET, and no answer of a server kept, since in a warm process a refusal would otherwise outlive its cause.
-After a key that it cannot open GDAL asks once whether that is a folder, which no option of it prevents: an
-account that may not list the bucket is refused that, and the error is still the first one.
+GDAL's options are those that read with the fewest requests. It lists no folders and reads the header of a
+file in one GET. It caches no answer of a server, because in a warm process a refusal would otherwise outlive
+its cause. After a key that it cannot open, GDAL asks once whether that key is a folder; no option prevents
+this. An account that may not list the bucket is refused that request too, and the error that is raised is
+still the first one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
@@ -28,21 +29,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
+from wrenlite.gallery.ndvi import gdal_errors
 from wrenlite.gallery.ndvi.bands import (
     S3,
     Band,
-    Choice,
     Pixels,
-    shown,
+    WindowChooser,
+    redact_address,
 )
-from wrenlite.gallery.ndvi.gdal_errors import refusal
 from wrenlite.gallery.ndvi.grid import (
     BLOCK,
     Grid,
     Window,
     clip,
 )
-from wrenlite.gallery.ndvi.indices import FILL, Numbers
+from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers
 
 try:
     import rasterio
@@ -53,20 +54,21 @@ try:
     from rasterio.session import DummySession  # GDAL finds credentials itself, without boto3
 except ImportError as missing:
     raise PackageMissing(
-        f"reading Landsat needs {missing.name}: pip install 'wrenlite[landsat]'"
+        f"reading rasters needs {missing.name}: pip install 'wrenlite[landsat]'"
     ) from missing
 
 _HEADER_BYTES = 32_768
-"""What the first GET of a file takes: its directory of blocks is in there, with a scene's 900 of them."""
-
-_PATIENCE_S = 120
-_REGIONS = {"usgs-landsat": "us-west-2"}
-"""Of buckets that lie elsewhere than the environment may say."""
+"""Size of the first GET of a file; it contains the directory of blocks, of which a whole scene has 900."""
+_CONNECT_TIMEOUT_S = 10
+_TIMEOUT_S = 120
 
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    """Threads that stay: PROJ opens its database in each, which takes ten times as long as opening a file."""
+    """Return the threads that read bands.
+
+    They are kept, because PROJ opens its database in each, which takes ten times as long as opening a file.
+    """
     return ThreadPoolExecutor(4, "band")
 
 
@@ -75,36 +77,43 @@ os.register_at_fork(after_in_child=_threads.cache_clear)
 
 @dataclass(frozen=True)
 class GdalReader:
-    """Reads with rasterio: from S3 the bands of a scene in as many threads, since most of it is waiting.
+    """A reader that uses rasterio.
 
-    From disk one after the other: that is all decompressing, and other cores have other tasks.
+    From S3 and web servers it reads the bands of a scene in one thread each, since most of that time is
+    waiting. From disk it reads one band after the other: there the time is spent in decompression, and other
+    tasks use the other cores.
 
-    Credentials are those of the process, by GDAL's own chain; a server other than AWS's is taken from
-    ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, as in all of AWS's own tools.
+    Credentials are those of the process, which GDAL finds by its own chain. A server other than AWS's is
+    taken from ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``, as in all of AWS's own tools.
     """
 
     requester_pays: bool = True
-    """Say that this account pays for requests, without which the public archive refuses them."""
+    """Tell S3 that this account pays for the requests; a requester-pays bucket refuses them otherwise."""
+    regions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """AWS regions by bucket, for buckets that are not in the region of the environment."""
 
-    def read(self, bands: Sequence[Band], choose: Choice) -> Mapping[str, Pixels]:
-        """See ``bands.Reader``."""
-        if not any(map(_remote, (band.href for band in bands))):
-            return {band.name: self._read(band, choose) for band in bands}
-        found = [_threads().submit(self._read, band, choose) for band in bands]
-        wait(found)  # all of them, so that nothing is still reading when one has failed
-        return {band.name: pixels.result() for band, pixels in zip(bands, found, strict=True)}
+    def read(self, bands: Sequence[Band], choose: WindowChooser) -> Mapping[str, Pixels]:
+        """Read the chosen window of every band; see ``bands.Reader``."""
+        if not any(_is_remote(band.href) for band in bands):
+            return {band.name: self._read_band(band, choose) for band in bands}
+        futures = [_threads().submit(self._read_band, band, choose) for band in bands]
+        wait(futures)  # for all of them, so that none is still reading when the error of another is raised
+        return {band.name: future.result() for band, future in zip(bands, futures, strict=True)}
 
     def fetch(self, href: str) -> bytes:
-        """See ``bands.Reader``. From S3 by wrenlite's own client, as it is one plain GET."""
+        """Return the content of a whole file; see ``bands.Reader``.
+
+        From S3 it is read by wrenlite's own client, since it is one plain GET.
+        """
         if href.startswith(S3):
             from wrenlite.backends.aws.s3 import S3Store
 
-            place = urlsplit(href)
-            region = _REGIONS.get(place.netloc)
-            store = S3Store(place.netloc, region=region, requester_pays=self.requester_pays)
-            return store.get(place.path.lstrip("/"))
-        if _remote(href):
-            return _downloaded(href)
+            parts = urlsplit(href)
+            region = self.regions.get(parts.netloc)
+            store = S3Store(parts.netloc, region=region, requester_pays=self.requester_pays)
+            return store.get(parts.path.lstrip("/"))
+        if _is_remote(href):
+            return _download(href)
         try:
             return Path(href).read_bytes()
         except FileNotFoundError as error:
@@ -112,31 +121,40 @@ class GdalReader:
         except OSError as error:
             raise StoreError(f"cannot read {href}: {error}") from error
 
-    def _read(self, band: Band, choose: Choice) -> Pixels:
+    def _read_band(self, band: Band, choose: WindowChooser) -> Pixels:
+        """Open one band, choose its window and read the window's pixels."""
         start = time.perf_counter()
         with self._open(band) as dataset:
-            grid = _grid(dataset, band)
+            grid = _grid_of(dataset, band)
             opened = time.perf_counter()
-            window, every = choose(grid)
-            values = _mistakes(band, lambda: _window(dataset, grid, window, every))
-        return Pixels(values, grid, window, every, opened - start, time.perf_counter() - opened)
+            window, step = choose(grid)
+            values = _translate_errors(band, lambda: _read_window(dataset, grid, window, step))
+        return Pixels(
+            values=values,
+            grid=grid,
+            window=window,
+            step=step,
+            open_s=opened - start,
+            read_s=time.perf_counter() - opened,
+        )
 
     @contextmanager
     def _open(self, band: Band) -> Iterator[Any]:
+        """Open a band's file as a dataset of rasterio."""
         with rasterio.Env(session=DummySession(), **self._options(band.href)):
-            dataset = _mistakes(band, lambda: rasterio.open(gdal_path(band.href)))
+            dataset = _translate_errors(band, lambda: rasterio.open(gdal_path(band.href)))
             with dataset:
                 yield dataset
 
     def _options(self, href: str) -> dict[str, Any]:
-        """GDAL's settings for one file."""
-        if not _remote(href):
+        """Return GDAL's options for one file."""
+        if not _is_remote(href):
             return {}
         options: dict[str, Any] = {
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
             "GDAL_INGESTED_BYTES_AT_OPEN": _HEADER_BYTES,
-            "GDAL_HTTP_CONNECTTIMEOUT": 10,
-            "GDAL_HTTP_TIMEOUT": _PATIENCE_S,
+            "GDAL_HTTP_CONNECTTIMEOUT": _CONNECT_TIMEOUT_S,
+            "GDAL_HTTP_TIMEOUT": _TIMEOUT_S,
             "GDAL_HTTP_MAX_RETRY": 3,
             "GDAL_HTTP_RETRY_DELAY": 0.2,
         }
@@ -144,138 +162,168 @@ class GdalReader:
             return options | {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/http"}
         bucket = urlsplit(href).netloc
         options["CPL_VSIL_CURL_NON_CACHED"] = f"/vsis3/{bucket}"
-        if bucket in _REGIONS:
-            options["AWS_REGION"] = _REGIONS[bucket]
+        if bucket in self.regions:
+            options["AWS_REGION"] = self.regions[bucket]
         if self.requester_pays:
             options["AWS_REQUEST_PAYER"] = "requester"
-        return options | _endpoint(os.environ)
+        return options | _endpoint_options(os.environ)
 
 
-def _remote(href: str) -> bool:
+def _is_remote(href: str) -> bool:
     return "://" in href
 
 
 def gdal_path(href: str) -> str:
-    """A path or address as GDAL names it, which opens sooner than with rasterio's own handling of ``s3://``."""
+    """Return a path or address as GDAL names it, which opens sooner than rasterio's own handling of ``s3://``."""
     return f"/vsis3/{href[len(S3) :]}" if href.startswith(S3) else href
 
 
-def _downloaded(href: str) -> bytes:
-    """A web server's file. Raises NotFound, AccessDenied, StoreError, and ConfigError for other schemes."""
-    where = f"file {shown(href)}"
+def _download(href: str) -> bytes:
+    """Return the content of a file on a web server.
+
+    Raises:
+        NotFound: the server has no such file.
+        AccessDenied: the server refuses the file.
+        StoreError: the file cannot be read for any other reason.
+        ConfigError: the address is not one of a web server.
+    """
+    what = f"file {redact_address(href)}"
     if urlsplit(href).scheme not in ("http", "https"):
-        raise ConfigError(f"{where}: only paths, s3:// and https:// can be read")
+        raise ConfigError(f"cannot read {what}: give a path, or an address with s3:// or https://")
     try:
-        with urlopen(href, timeout=_PATIENCE_S) as answer:
-            data: bytes = answer.read()
+        with urlopen(href, timeout=_TIMEOUT_S) as response:
+            data: bytes = response.read()
             return data
     except HTTPError as error:
         error.close()
-        told = f"HTTP response code: {error.code}"
+        message = f"HTTP response code: {error.code}"
     except (OSError, HTTPException) as error:
-        told = str(error)
-    raise refusal(where, href, None, told)
+        message = str(error)
+    raise gdal_errors.translate(what, href, None, message)
 
 
-def _endpoint(environ: Mapping[str, str]) -> dict[str, str]:
-    """GDAL's settings for a server other than AWS's, from the names that AWS's own tools know."""
+def _endpoint_options(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return GDAL's options for a server other than AWS's, from the variables that AWS's own tools use."""
     url = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     if not url:
         return {}
-    place = urlsplit(url)
+    parts = urlsplit(url)
     return {
-        "AWS_S3_ENDPOINT": place.netloc + place.path.rstrip("/"),
-        "AWS_HTTPS": "YES" if place.scheme == "https" else "NO",
+        "AWS_S3_ENDPOINT": parts.netloc + parts.path.rstrip("/"),
+        "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
         "AWS_VIRTUAL_HOSTING": "FALSE",
     }
 
 
-def _grid(dataset: Any, band: Band) -> Grid:
-    """Where a raster's pixels lie, its corner as it is in the file."""
-    step = dataset.transform
-    epsg = dataset.crs.to_epsg() if dataset.crs else None
-    if epsg is None or step.b or step.d or step.e >= 0:
-        raise ConfigError(
-            f"{shown(band.href)} has no EPSG code, or is not north up: {dataset.crs}, {tuple(step)[:6]}"
-        )
-    return Grid(epsg, step.c, step.f, (step.a, -step.e), dataset.width, dataset.height)
+def _grid_of(dataset: Any, band: Band) -> Grid:
+    """Return the grid of a raster, with its corner as it is in the file.
 
-
-def _window(dataset: Any, grid: Grid, window: Window, every: int) -> Numbers:
-    """A window's pixels, one for ``every`` x ``every``, with fill where it reaches beyond the grid.
-
-    GDAL stretches a picture over what it reads, so what is no whole number of cells, where the scene ends
-    within one, is read apart: every cell shows a pixel of its own. Overviews serve where there are some, and
-    those of odd sides lie less than one of their pixels beside it.
+    Raises:
+        ConfigError: the raster has no EPSG code, or is not north up.
     """
-    shape = -(-window.height // every), -(-window.width // every)
+    transform = dataset.transform
+    epsg = dataset.crs.to_epsg() if dataset.crs else None
+    if epsg is None or transform.b or transform.d or transform.e >= 0:
+        raise ConfigError(
+            f"{redact_address(band.href)} cannot be used: its projection has no EPSG code, or it is not north"
+            f" up ({dataset.crs}, {tuple(transform)[:6]})"
+        )
+    return Grid(
+        epsg=epsg,
+        west=transform.c,
+        north=transform.f,
+        pixel=(transform.a, -transform.e),
+        width=dataset.width,
+        height=dataset.height,
+    )
+
+
+def _read_window(dataset: Any, grid: Grid, window: Window, step: int) -> DigitalNumbers:
+    """Return one pixel per cell of ``step`` x ``step`` in a window; fill where it reaches beyond the grid.
+
+    GDAL stretches the result over all that it reads. So cells that the scene's edge cuts are read separately
+    from whole cells, and every cell shows one of its own pixels. Overviews are used where there are some; an
+    overview of a side with an odd number of pixels is shifted by less than one of its own pixels.
+    """
+    shape = -(-window.height // step), -(-window.width // step)
     inside = clip(window, grid.window)
     if inside is None:
         return np.full(shape, FILL, np.uint16)
-    rows = _spans(window.row, inside.row, inside.row + inside.height, every)
-    columns = _spans(window.column, inside.column, inside.column + inside.width, every)
-    if (rows[0].cells, columns[0].cells) == shape:
-        return _decoded(dataset, inside, shape)
+    rows = _spans(window.row, inside.row, inside.row + inside.height, step)
+    columns = _spans(window.column, inside.column, inside.column + inside.width, step)
+    if (rows[0].cell_count, columns[0].cell_count) == shape:
+        return _read_pixels(dataset, inside, shape)
     values = np.full(shape, FILL, np.uint16)
     for row, column in itertools.product(rows, columns):
-        part = Window(column.pixel, row.pixel, column.pixels, row.pixels)
-        cells = slice(row.cell, row.cell + row.cells), slice(column.cell, column.cell + column.cells)
-        values[cells] = _decoded(dataset, part, (row.cells, column.cells))
+        part = Window(column=column.pixel, row=row.pixel, width=column.pixel_count, height=row.pixel_count)
+        cells = (
+            slice(row.cell, row.cell + row.cell_count),
+            slice(column.cell, column.cell + column.cell_count),
+        )
+        values[cells] = _read_pixels(dataset, part, (row.cell_count, column.cell_count))
     return values
 
 
 class _Span(NamedTuple):
-    """Pixels in a row, and the cells of a picture that they make: whole ones, or a part of one."""
+    """Successive pixels along one axis, and the cells that they make: whole ones, or part of one."""
 
     pixel: int
-    pixels: int
+    pixel_count: int
     cell: int
-    cells: int
+    cell_count: int
 
 
-def _spans(origin: int, start: int, stop: int, every: int) -> list[_Span]:
-    """The pixels from start to stop, cut where whole cells begin and end; the first begins at the origin."""
-    first = origin - (origin - start) // every * every
-    last = origin + (stop - origin) // every * every
-    cuts = sorted({start, min(first, stop), max(last, start), stop})
+def _spans(origin: int, start: int, stop: int, step: int) -> list[_Span]:
+    """Cut the pixels from start to stop where whole cells begin and end, counted from the origin."""
+    first_whole = origin - (origin - start) // step * step
+    last_whole = origin + (stop - origin) // step * step
+    cuts = sorted({start, min(first_whole, stop), max(last_whole, start), stop})
     return [
-        _Span(low, high - low, (low - origin) // every, -(-(high - low) // every))
+        _Span(
+            pixel=low,
+            pixel_count=high - low,
+            cell=(low - origin) // step,
+            cell_count=-(-(high - low) // step),
+        )
         for low, high in itertools.pairwise(cuts)
     ]
 
 
-def _decoded(dataset: Any, window: Window, shape: tuple[int, int]) -> Numbers:
-    values: Numbers = dataset.read(
+def _read_pixels(dataset: Any, window: Window, shape: tuple[int, int]) -> DigitalNumbers:
+    """Read a window within the raster, stretched to a shape, by nearest neighbour."""
+    values: DigitalNumbers = dataset.read(
         1,
         window=rasterio.windows.Window(*window),
         out_shape=shape,
-        resampling=Resampling.nearest,  # bits of QA bands and fill have no average
+        resampling=Resampling.nearest,  # the bits of quality bands, and fill, have no average
     )
     return values
 
 
-def _mistakes(band: Band, call: Callable[[], Any]) -> Any:
-    """What a call gives; GDAL's errors as wrenlite's, with the band, the scene and the mend."""
+def _translate_errors(band: Band, call: Callable[[], Any]) -> Any:
+    """Return the result of a call; translate GDAL's errors, with the band, the scene and the fix."""
     try:
         return call()
     except RasterioError as error:
-        number, told = _said(error)
-    # Out here it has no cause and no context: those would have the whole address, with its signature.
+        number, message = _describe(error)
+    # The error is raised outside of ``except``, so that it has no cause and no context: those would hold the
+    # whole address, with its signature.
     for address in (gdal_path(band.href), band.href):
-        told = told.replace(address, "it")
-    raise refusal(f"band {band.name} of {band.product} at {shown(band.href)}", band.href, number, told)
+        message = message.replace(address, "it")
+    what = f"band {band.name} of {band.product} at {redact_address(band.href)}"
+    raise gdal_errors.translate(what, band.href, number, message)
 
 
-def _said(error: BaseException) -> tuple[int | None, str]:
-    """GDAL's first number and all messages, from rasterio's error and what it was made of."""
+def _describe(error: BaseException) -> tuple[int | None, str]:
+    """Return GDAL's first error number and all messages, from rasterio's error and the errors behind it."""
     number: int | None = None
-    told: dict[str, None] = {}
-    each: BaseException | None = error
-    while each is not None and type(each).__module__.startswith("rasterio"):
-        told[str(each)] = None
-        number = number or getattr(each, "errno", None)
-        each = each.__cause__ or each.__context__  # rasterio hides GDAL's own in some places
-    return number, "; ".join(told)
+    messages: dict[str, None] = {}
+    current: BaseException | None = error
+    while current is not None and type(current).__module__.startswith("rasterio"):
+        messages[str(current)] = None
+        number = number or getattr(current, "errno", None)
+        current = current.__cause__ or current.__context__  # rasterio keeps some of GDAL's as context only
+    return number, "; ".join(messages)
 
 
 def write_cog(
@@ -287,22 +335,23 @@ def write_cog(
     tags: Mapping[str, str] | None = None,
     overviews: str = "average",
 ) -> None:
-    """Write a cloud-optimised GeoTIFF: blocks of 256, deflate, overviews inside.
+    """Write a cloud-optimised GeoTIFF with blocks of 256 pixels, deflate compression, and overviews inside.
 
     Args:
-        path: of the file, which appears whole or not at all.
-        values: shape (height, width) of the grid.
-        grid: where they lie.
-        nodata: what stands for no data; overviews leave it out.
-        tags: texts to keep in the file.
-        overviews: how they are made: ``average``, or ``nearest`` for bits.
+        path: path of the file, which appears complete or not at all.
+        values: pixels, of shape (height, width) of the grid.
+        grid: the grid of the pixels.
+        nodata: the value that stands for no data; overviews leave it out.
+        tags: texts to keep in the file, by tag.
+        overviews: how overviews are made: ``average``, or ``nearest`` for bits.
 
-    Raises StoreError where the file cannot be written, or the disk is full.
+    Raises:
+        StoreError: the file cannot be written, or the disk is full.
     """
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        partial.write_bytes(_cog(values, grid, nodata, tags or {}, overviews))
+        partial.write_bytes(_encode_cog(values, grid, nodata, tags or {}, overviews))
         partial.replace(target)
     except (RasterioError, OSError) as error:
         raise StoreError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}") from error
@@ -311,8 +360,10 @@ def write_cog(
             partial.unlink(missing_ok=True)
 
 
-def _cog(values: NDArray[Any], grid: Grid, nodata: float, tags: Mapping[str, str], overviews: str) -> bytes:
-    """What is to be in the file. In memory, as GDAL tells of a full disk by any kind of error, or none."""
+def _encode_cog(
+    values: NDArray[Any], grid: Grid, nodata: float, tags: Mapping[str, str], overviews: str
+) -> bytes:
+    """Return the content of the file. It is made in memory: GDAL reports a full disk by any error or none."""
     profile = {
         "driver": "GTiff",
         "dtype": values.dtype,

@@ -1,4 +1,4 @@
-"""What tasks give back: NDVI of one scene at a point, in a tile, over an area, and where the time went."""
+"""The records that tasks return: NDVI of one scene at a point, in a tile or over an area, and its timing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from wrenlite.gallery.ndvi.indices import Stats
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall seconds of a task, on its worker."""
+    """Wall time of a task on its worker, by phase.
+
+    Bands may be opened and read at the same time. The time of both phases together is then divided in the
+    ratio of what opening and reading took, summed over the bands.
+    """
 
     open_s: float
     read_s: float
-    """Reading is split as opening and reading took in its bands, which may go on at the same time."""
     compute_s: float
 
 
@@ -27,13 +30,14 @@ class PointNdvi:
     """NDVI of one scene at one point."""
 
     product: str
+    """Id of the scene's product."""
     date: date
     value: float
-    """NaN where it is masked."""
+    """NDVI; NaN where the pixel is masked."""
     masked: float
-    """1.0 or 0.0: whether the pixel cannot be used."""
+    """1.0 where the pixel cannot be used, else 0.0."""
     cloud: float | None
-    """Percent of the scene, as its metadata say."""
+    """Percent of the scene under cloud, according to its metadata; None where it is not known."""
     timing: Timing
 
 
@@ -44,18 +48,18 @@ class TileNdvi:
     product: str
     date: date
     values: NDArray[np.int16]
-    """NDVI x 10,000, shape (height, width), ``indices.NODATA`` where masked. See ``indices.to_float``."""
+    """NDVI x 10,000, ``indices.NODATA`` where masked, of shape (height, width); see ``indices.to_float``."""
     grid: Grid
-    """Of the tile."""
+    """Grid of the tile."""
     masked: float
-    """Share of the tile's pixels that cannot be used, fill among them."""
+    """Share of the tile's pixels that cannot be used, including those without data."""
     fill: float
-    """Share without data: beside the swath."""
+    """Share of the tile's pixels without data, because the sensor's swath does not cover them."""
     stats: Stats
     cloud: float | None
     timing: Timing
     synthetic: bool = False
-    """Nobody observed it: a file made of it says so."""
+    """True where the scene was generated, not observed; a file made from the tile says so."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,9 @@ class AreaNdvi:
     product: str
     date: date
     values: NDArray[np.float32]
-    """NaN where masked, and where the area reaches beyond the scene; shape (height, width)."""
+    """NDVI of shape (height, width); NaN where masked, and where the area reaches beyond the scene."""
     grid: Grid
-    """Of the picture."""
+    """Grid of the picture."""
     masked: float
     fill: float
     cloud: float | None

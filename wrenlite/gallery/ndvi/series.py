@@ -17,17 +17,17 @@ from wrenlite.gallery.ndvi.results import PointNdvi
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_LEAST = 5
-"""Days that a cubic smoothing spline needs."""
-_FAINT = 0.05
-"""Weight of a scene that is all cloud: a clear pixel there is suspect, and all that is known of the day."""
-_STIFFNESS = 3.0e3
-"""Of the curve, in days cubed: swings of a season stay, those of a month go.
+_MIN_DAYS = 5
+"""Number of days that a cubic smoothing spline needs."""
+_MIN_WEIGHT = 0.05
+"""Weight of a scene that is all cloud: a clear pixel in it is doubtful, but no other is known of that day."""
+_SMOOTHING = 3.0e3
+"""Smoothing parameter of the curve, in days cubed: it keeps the changes of a season, not those of a month.
 
-The best, or within 5 % of it, for each of the four synthetic places, whose truth is known.
+This is the best value, or within 5 % of it, for each of the four synthetic places, whose truth is known.
 """
 _GAP_DAYS = 60
-"""Without a usable value: what a curve shows of a longer time is its stiffness, not the place."""
+"""Time without a usable value after which the curve shows its own smoothness, and not the place."""
 
 
 @dataclass(frozen=True)
@@ -37,60 +37,77 @@ class Curve:
     start: date
     end: date
     used: int
-    """Points that it was drawn through; masked ones are not."""
+    """Number of points that the curve was fitted to; masked points are not used."""
     gaps: tuple[tuple[date, date], ...]
-    """Stretches of more than 60 days without a usable value: the days with one before and after each."""
+    """Periods of more than 60 days without a usable value: the last day before, and the first after each."""
     _spline: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
     def at(self, days: Sequence[date]) -> NDArray[np.float64]:
-        """NDVI on days, shape (days,). Outside of start and end it goes on straight, and means little."""
-        return np.asarray(self._spline(_numbers(days)), np.float64)
+        """Return NDVI on some days, of shape (days,).
+
+        Before ``start`` and after ``end`` the curve is a straight line, which means little.
+        """
+        return np.asarray(self._spline(_ordinals(days)), np.float64)
 
     def daily(self) -> tuple[list[date], NDArray[np.float64]]:
-        """Every day from start to end, and NDVI on each."""
+        """Return every day from start to end, and NDVI on each."""
         days = [self.start + timedelta(number) for number in range((self.end - self.start).days + 1)]
         return days, self.at(days)
 
 
-def smooth(points: Iterable[PointNdvi], stiffness: float | None = _STIFFNESS) -> Curve:
-    """A cubic smoothing spline through the usable points, each weighted by how little cloud its scene has.
+def smooth(points: Iterable[PointNdvi], smoothing: float | None = _SMOOTHING) -> Curve:
+    """Fit a cubic smoothing spline to the usable points, where a scene with less cloud has more weight.
 
-    Days with several points, where swaths overlap, count once, with their weighted mean.
+    A day with several points, where swaths overlap, counts once, with their weighted mean.
 
     Args:
-        points: of one place, in any order.
-        stiffness: how much a bend costs against a distance from a point (scipy's ``lam``, with time in days);
-            None chooses it by generalised cross-validation, which follows noise where points are few.
+        points: points of one place, in any order.
+        smoothing: how much the curve's bending costs in comparison with its distance from the points (``lam``
+            of scipy's ``make_smoothing_spline``, with time in days); None chooses it by generalised
+            cross-validation, which follows noise where points are few.
 
-    Raises ConfigError with fewer than five usable days, PackageMissing without scipy.
+    Raises:
+        ConfigError: fewer than five days have a usable value.
+        PackageMissing: scipy is not installed.
     """
     try:
         from scipy.interpolate import make_smoothing_spline
     except ImportError as error:
         raise PackageMissing(f"smoothing needs {error.name}: pip install 'wrenlite[landsat]'") from error
     usable = sorted((point for point in points if not np.isnan(point.value)), key=lambda point: point.date)
-    days, where = np.unique(_numbers([point.date for point in usable]), return_inverse=True)
-    if len(days) < _LEAST:
+    days, day_of_point = np.unique(_ordinals([point.date for point in usable]), return_inverse=True)
+    if len(days) < _MIN_DAYS:
         raise ConfigError(
-            f"{len(days)} days have a usable value; a curve needs {_LEAST}: take more time, or more cloud"
+            f"{len(days)} days have a usable value, and a curve needs {_MIN_DAYS}: take a longer time, or"
+            " scenes with more cloud"
         )
-    each = np.array([max(_FAINT, 1 - (point.cloud or 0.0) / 100) for point in usable])
-    weights = np.bincount(where, each)
-    values = np.bincount(where, each * np.array([point.value for point in usable])) / weights
-    spline: Any = make_smoothing_spline(days, values, w=weights, lam=stiffness)
-    return Curve(usable[0].date, usable[-1].date, len(usable), _gaps(usable), spline)
+    point_weights = np.array([max(_MIN_WEIGHT, 1 - (point.cloud or 0.0) / 100) for point in usable])
+    weights = np.bincount(day_of_point, point_weights)
+    sums = np.bincount(day_of_point, point_weights * np.array([point.value for point in usable]))
+    spline: Any = make_smoothing_spline(days, sums / weights, w=weights, lam=smoothing)
+    return Curve(
+        start=usable[0].date, end=usable[-1].date, used=len(usable), gaps=_gaps(usable), _spline=spline
+    )
 
 
 def _gaps(usable: Sequence[PointNdvi]) -> tuple[tuple[date, date], ...]:
-    """Between points by date, those that are far apart."""
+    """Return the pairs of successive days that are more than 60 days apart; the points are sorted by date."""
     days = [point.date for point in usable]
     return tuple(pair for pair in pairwise(days) if (pair[1] - pair[0]).days > _GAP_DAYS)
 
 
 def table(points: Iterable[PointNdvi], place: str = "") -> DataFrame:
-    """One row a scene, by date: place, date, ndvi (NaN where masked), cloud in percent, product, seconds.
+    """Return a table with one row per scene, sorted by date.
 
-    Raises PackageMissing without pandas.
+    Its columns are place, date, ndvi (NaN where masked), cloud in percent, product, and the seconds that
+    opening, reading and computing took.
+
+    Args:
+        points: points of one place, in any order.
+        place: name of the place, for the column.
+
+    Raises:
+        PackageMissing: pandas is not installed.
     """
     try:
         import pandas
@@ -113,5 +130,6 @@ def table(points: Iterable[PointNdvi], place: str = "") -> DataFrame:
     return pandas.DataFrame(rows, columns=columns)
 
 
-def _numbers(days: Sequence[date]) -> NDArray[np.float64]:
+def _ordinals(days: Sequence[date]) -> NDArray[np.float64]:
+    """Return days as numbers, counted from the year 1."""
     return np.array([day.toordinal() for day in days], np.float64)

@@ -1,12 +1,13 @@
-"""A synthetic Collection 2 archive: four places, 62 dates each over three years, with known truth.
+"""A synthetic Collection 2 archive: four places, 62 dates each within three years, with known truth.
 
 Nothing in it was observed. Keys, file formats, metadata and quality bits are those of ``usgs-landsat``, so
-that the same code reads both. Product ids end in ``_SY``, which no real tier is called, and every file that
-can carry a text says what it is.
+that the same code reads both. Product ids end in ``_SY``, which is no real tier, and every file that can hold
+a text says that it is synthetic.
 
-The archive's numbers come in steps of 0.007 of reflectance, more than the sensor's noise of 0.0025, so that a
-place has some tens of distinct NDVI values: steps of half that make 41.6 MB of 36.3, and 40 is the most that
-a demonstration should leave in a cache. Scenes of ``whole_scene`` are as fine as true ones.
+The archive's digital numbers have steps of 0.007 of reflectance, more than the sensor's noise of 0.0025, so
+that a place has a few dozen distinct NDVI values. Steps of half that size would make 41.6 MB of 36.3, and a
+demonstration should leave at most 40 MB in a cache. Scenes of ``whole_scene`` have steps as fine as real
+ones.
 """
 
 from __future__ import annotations
@@ -32,64 +33,57 @@ from wrenlite.gallery.checks import check_folder
 from wrenlite.gallery.landsat.catalog import ITEMS
 from wrenlite.gallery.landsat.scene import Product, Scene
 from wrenlite.gallery.ndvi.grid import Grid, Window
-from wrenlite.gallery.ndvi.indices import (
-    FILL,
-    Mask,
-    Numbers,
-)
+from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers, Mask
 from wrenlite.gallery.synthetic import clouds, metadata
-from wrenlite.gallery.synthetic.landscape import (
-    Country,
-    Cover,
-    Map,
-    country,
-)
-from wrenlite.gallery.synthetic.places import (
-    PLACES,
-    START,
-    Place,
-)
+from wrenlite.gallery.synthetic.landscape import Cover, Landscape, Map, generate_landscape
+from wrenlite.gallery.synthetic.places import PLACES, START, Place
 
 VERSION = "1"
-"""Of what is generated: another version has a folder of its own."""
+"""Version of the generated data; each version has its own folder."""
 SIDE = 272
-"""Pixels of a scene in the archive: 8 km instead of 230, so that all of it stays below 40 MB."""
+"""Side of a scene in pixels: 8 km instead of 230, so that the whole archive stays below 40 MB."""
 NOTICE = "SYNTHETIC: invented by wrenlite for demonstrations, not observed by any satellite"
-_JITTER = 8
-"""Pixels by which a scene's corner moves from pass to pass, as true ones do."""
+_MAX_SHIFT = 8
+"""Pixels by which a scene's corner moves from pass to pass, as in real archives."""
 _NOISE = 0.0025
-"""Reflectance: the sensor's."""
-_COARSE = 256
-"""Step of the archive's numbers, 0.007 of reflectance, which halves its size; whole scenes have step 1."""
-_LEFT_S = 3600.0
-"""Age from which a partial archive is one of a run that was killed: a hundred times what a run takes."""
+"""Standard deviation of the sensor's noise, in reflectance."""
+_COARSE_STEP = 256
+"""Step of the archive's digital numbers, 0.007 of reflectance, which halves the size; others have 1."""
+_ABANDONED_S = 3600.0
+"""Age from which an incomplete archive is left over from a killed run: a hundred times a run's duration."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass of the satellite over a place, which is one scene to write: what a worker is given."""
+    """One pass of the satellite over a place, which makes one scene: what a worker is given to write."""
 
     place: str
     day: date
     side: int = SIDE
-    step: int = _COARSE
+    """Width and height of the scene in pixels."""
+    step: int = _COARSE_STEP
+    """Step of the digital numbers."""
 
     @property
     def product(self) -> Product:
-        """Its id, which says that it is synthetic."""
-        where = PLACES[self.place]
+        """Return the product, whose id says that it is synthetic."""
+        place = PLACES[self.place]
         return Product.parse(
-            f"LC08_L2SP_{where.path:03}{where.row:03}_{self.day:%Y%m%d}_{self.day:%Y%m%d}_02_SY"
+            f"LC08_L2SP_{place.path:03}{place.row:03}_{self.day:%Y%m%d}_{self.day:%Y%m%d}_02_SY"
         )
 
 
 def passes(places: Iterable[str] = PLACES) -> list[Pass]:
-    """All scenes of the archive."""
-    return [Pass(place, day) for place in places for day in PLACES[place].dates]
+    """Return the passes of all scenes of the archive."""
+    return [Pass(place=place, day=day) for place in places for day in PLACES[place].dates]
 
 
-def place(name: str) -> Place:
-    """A place by its name. Raises ConfigError, which lists those there are."""
+def find_place(name: str) -> Place:
+    """Return the place with a name.
+
+    Raises:
+        ConfigError: there is no such place; the message lists the places.
+    """
     try:
         return PLACES[name]
     except KeyError:
@@ -97,42 +91,52 @@ def place(name: str) -> Place:
 
 
 def truth(name: str, day: date) -> float:
-    """NDVI of a place's middle as it truly is in the archive, before noise, haze and clouds."""
-    return place(name).truth(day)
+    """Return the true NDVI of a place's middle in the archive, before noise, haze and clouds."""
+    return find_place(name).truth(day)
 
 
-def archive(
+def ensure_archive(
     folder: str | Path | None = None, *, run: Callable[[list[Any]], Iterable[Any]] | None = None
 ) -> Path:
-    """The archive's folder, generated on first use: some 35 MB, in about half a minute on one core.
+    """Return the archive's folder; generate it if it does not exist: about 35 MB, half a minute on one core.
+
+    What killed runs left beside the folder is removed after an hour.
 
     Args:
-        folder: where; default: the user's cache folder. What is there and whole is taken as it is.
-        run: how to call ``write`` with each of many ``(folder, a pass)``, such as
-            ``lambda pairs: executor.map(lambda pair: write(*pair), pairs).results()``; default: one by one.
+        folder: folder of the archive; default: one in the user's cache folder. A complete archive is used as
+            it is.
+        run: a function that calls ``write_scene`` with each of many pairs ``(folder, a pass)``, such as
+            ``lambda pairs: executor.map(lambda pair: write_scene(*pair), pairs).results()``; default: one
+            after the other.
 
-    What runs that were killed left beside it goes after an hour. Raises ConfigError where the folder has
-    something else in it, StoreError where it cannot be made or the disk is full.
+    Raises:
+        ConfigError: the folder has other files in it.
+        StoreError: the folder cannot be made, or the disk is full.
     """
-    target = Path(folder) if folder is not None else _cache() / f"landsat-synthetic-{VERSION}"
-    if _made_already(target):
+    target = Path(folder) if folder is not None else _cache_folder() / f"landsat-synthetic-{VERSION}"
+    if _is_complete(target):
         return target
     check_folder(target.parent)
-    with _partial(target) as partial:
+    with _partial_folder(target) as partial:
         pairs = [(str(partial.absolute()), each) for each in passes()]
-        items = list(run(pairs)) if run else [write(*pair) for pair in pairs]
-        with _mistakes(target):
+        items = list(run(pairs)) if run else [write_scene(*pair) for pair in pairs]
+        with _system_errors(target):
             (partial / "README.txt").write_text(f"{NOTICE}\n")
             (partial / ITEMS).write_text(json.dumps(metadata.collection(items, NOTICE)))
             _publish(partial, target)
     return target
 
 
-def _made_already(target: Path) -> bool:
-    """Whether the archive is there. Raises ConfigError where something else is, StoreError for a file."""
-    with _mistakes(target), suppress(FileNotFoundError):
+def _is_complete(target: Path) -> bool:
+    """Return whether the archive exists.
+
+    Raises:
+        ConfigError: the folder has other files in it.
+        StoreError: the folder cannot be read, for example because it is a file.
+    """
+    with _system_errors(target), suppress(FileNotFoundError):
         if any(target.iterdir()):
-            if not (target / ITEMS).exists():  # asked last: others may publish at any time
+            if not (target / ITEMS).exists():  # checked last: another process may publish at any time
                 raise ConfigError(
                     f"{target} has other files and no {ITEMS}: give a folder that is empty or new"
                 )
@@ -141,16 +145,17 @@ def _made_already(target: Path) -> bool:
 
 
 @contextmanager
-def _partial(target: Path) -> Iterator[Path]:
-    """A folder beside the target, of this call alone, to make it in; gone in the end.
+def _partial_folder(target: Path) -> Iterator[Path]:
+    """Make a folder beside the target, for this call alone, to generate the archive in; remove it at the end.
 
-    It loses its name before its files go, so that workers which still write fail, and bring nothing back.
+    The folder is renamed before its files are removed, so that workers which are still writing fail, instead
+    of creating it anew.
     """
     prefix = f".{target.name}.wrenlite-"
-    with _mistakes(target):
-        _sweep(target.parent, prefix)
+    with _system_errors(target):
+        _remove_abandoned(target.parent, prefix)
         outer = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-        inner = outer / target.name  # a folder with the usual permissions, which mkdtemp's has not
+        inner = outer / target.name  # a folder with the usual permissions; the one of mkdtemp is private
         inner.mkdir()
     try:
         yield inner
@@ -160,16 +165,16 @@ def _partial(target: Path) -> Iterator[Path]:
         shutil.rmtree(outer, ignore_errors=True)
 
 
-def _sweep(folder: Path, prefix: str) -> None:
-    """Remove what runs that were killed have left."""
-    for left in folder.iterdir():
-        with suppress(OSError):  # another process removes it just now
-            if left.name.startswith(prefix) and time.time() - left.stat().st_mtime > _LEFT_S:
-                shutil.rmtree(left, ignore_errors=True)
+def _remove_abandoned(folder: Path, prefix: str) -> None:
+    """Remove the folders that killed runs have left."""
+    for entry in folder.iterdir():
+        with suppress(OSError):  # another process may be removing it now
+            if entry.name.startswith(prefix) and time.time() - entry.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def _publish(partial: Path, target: Path) -> None:
-    """Give a finished folder its name, unless another process was first."""
+    """Give a complete folder its final name, unless another process was first."""
     try:
         if target.is_dir() and not any(target.iterdir()):
             target.rmdir()
@@ -180,8 +185,8 @@ def _publish(partial: Path, target: Path) -> None:
 
 
 @contextmanager
-def _mistakes(target: Path) -> Iterator[None]:
-    """The system's errors as StoreError, which names the folder."""
+def _system_errors(target: Path) -> Iterator[None]:
+    """Raise the operating system's errors as StoreError with the folder's name."""
     try:
         yield
     except StoreError:
@@ -190,140 +195,182 @@ def _mistakes(target: Path) -> Iterator[None]:
         raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("wrenlite")
 
 
 def whole_scene(folder: str | Path, name: str = "napa", side: int = 2048, day: date | None = None) -> Scene:
-    """One larger scene, written on demand: 7,600 pixels a side are a whole one: a minute or two, and 5 GB.
+    """Write one larger scene, and return it.
 
-    Its numbers are as fine as true ones, so that it takes as long to read. Its id is that of the archive's
-    scene of that day, so give it another folder. Raises StoreError where that cannot be written to.
+    A side of 7,600 pixels is a whole scene: it takes a minute or two, and 5 GB of memory. The scene's digital
+    numbers have steps as fine as real ones, so that it takes as long to read. Its id is that of the archive's
+    scene of that day, so give it another folder.
+
+    Args:
+        folder: folder to write to.
+        name: name of the place.
+        side: width and height of the scene in pixels.
+        day: day of the scene; default: the clearest day.
+
+    Raises:
+        ConfigError: there is no such place.
+        StoreError: the folder cannot be written to.
     """
-    clear = min(place(name).dates, key=lambda each: _share(Pass(name, each)))
-    made = Pass(name, day or clear, side, step=1)
+    clearest = min(find_place(name).dates, key=lambda each: _cloud_share(Pass(place=name, day=each)))
+    satellite_pass = Pass(place=name, day=day or clearest, side=side, step=1)
     check_folder(folder)
-    item = write(str(folder), made)
-    return Scene.at(str(folder), made.product, cloud=item["properties"]["eo:cloud_cover"])
+    item = write_scene(str(folder), satellite_pass)
+    return Scene.at(str(folder), satellite_pass.product, cloud=item["properties"]["eo:cloud_cover"])
 
 
-def write(folder: str, one: Pass) -> dict[str, Any]:
-    """Write one scene's files below a folder, which has to be there; returns its STAC item.
+def write_scene(folder: str, satellite_pass: Pass) -> dict[str, Any]:
+    """Write the files of one scene, and return its STAC item.
 
-    Raises StoreError where the folder is not there any more, or the disk is full.
+    Args:
+        folder: folder of the archive, which must exist.
+        satellite_pass: the pass that makes the scene.
+
+    Raises:
+        StoreError: the folder does not exist any more, or the disk is full.
     """
-    made = _make(one)
-    report = metadata.Report(one.product, made.grid, made.cloud, PLACES[one.place].title, NOTICE)
-    here = Path(folder)
-    with _mistakes(here / one.product.key):
-        for part in one.product.key.split("/"):  # not by mkdir(parents=True), which would make the folder too
-            here /= part
-            here.mkdir(exist_ok=True)
-        _write(here, made, report)
-    return report.item(f"./{one.product.key}/")
+    generated = _generate(satellite_pass)
+    product = satellite_pass.product
+    description = metadata.SceneMetadata(
+        product=product,
+        grid=generated.grid,
+        cloud=generated.cloud,
+        title=PLACES[satellite_pass.place].title,
+        notice=NOTICE,
+    )
+    scene_folder = Path(folder)
+    with _system_errors(scene_folder / product.key):
+        for part in product.key.split(
+            "/"
+        ):  # not mkdir(parents=True), which would create the archive's folder too
+            scene_folder /= part
+            scene_folder.mkdir(exist_ok=True)
+        _write_files(scene_folder, generated, description)
+    return description.item(f"./{product.key}/")
 
 
-def _write(here: Path, made: _Made, report: metadata.Report) -> None:
-    """A scene's files into its folder."""
+def _write_files(folder: Path, generated: _Generated, description: metadata.SceneMetadata) -> None:
+    """Write a scene's rasters, thumbnail and metadata into its folder."""
     from PIL import Image
 
     from wrenlite.gallery.ndvi.reader import write_cog
 
-    product = report.product
-    for what, values in made.files.items():
+    product = description.product
+    for name, values in generated.rasters.items():
         write_cog(
-            here / product.file(f"{what}.TIF"),
+            folder / product.file(f"{name}.TIF"),
             values,
-            made.grid,
-            nodata=1 if what == "QA_PIXEL" else FILL,
+            generated.grid,
+            nodata=1 if name == "QA_PIXEL" else FILL,
             tags={"TIFFTAG_IMAGEDESCRIPTION": NOTICE},
-            overviews="nearest",  # averages would be finer numbers, and take half as much again
+            overviews="nearest",  # averages have more distinct numbers: half as large again
         )
-    small = io.BytesIO()
-    thumbnail = Image.fromarray(made.picture)
+    jpeg = io.BytesIO()
+    thumbnail = Image.fromarray(generated.picture)
     thumbnail.thumbnail((192, 192))
-    thumbnail.save(small, "JPEG", quality=75, comment=NOTICE)
-    (here / product.file("thumb_small.jpeg")).write_bytes(small.getvalue())
-    (here / product.file("MTL.json")).write_text(json.dumps(report.mtl()))
-    (here / product.file("MTL.txt")).write_text(report.mtl_text())
-    (here / product.file("SR_stac.json")).write_text(json.dumps(report.item("./")))
+    thumbnail.save(jpeg, "JPEG", quality=75, comment=NOTICE)
+    (folder / product.file("thumb_small.jpeg")).write_bytes(jpeg.getvalue())
+    (folder / product.file("MTL.json")).write_text(json.dumps(description.mtl()))
+    (folder / product.file("MTL.txt")).write_text(description.mtl_text())
+    (folder / product.file("SR_stac.json")).write_text(json.dumps(description.item("./")))
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Generated:
     """A scene before it is written."""
 
-    files: dict[str, Numbers]
+    rasters: dict[str, DigitalNumbers]
+    """Digital numbers, by the names that the files have."""
     grid: Grid
     cloud: float
+    """Percent of the scene under cloud."""
     picture: Any
+    """Picture in true colours, for the thumbnail."""
 
 
 @lru_cache(maxsize=1)
-def _country(name: str, side: int) -> Country:
-    return country(PLACES[name].style, side, PLACES[name].seed)
+def _landscape(name: str, side: int) -> Landscape:
+    return generate_landscape(PLACES[name].style, side, PLACES[name].seed)
 
 
-def _share(one: Pass) -> float:
-    """Share of cloud of a day: from its month's mean, with days that are clearer and duller than that."""
-    mean = PLACES[one.place].cloudy[one.day.month - 1]
-    return float(_rng(one, 0).beta(1.6 * mean, 1.6 * (1 - mean)))
+def _cloud_share(satellite_pass: Pass) -> float:
+    """Return the share of cloud of a day, drawn at random about its month's mean."""
+    mean = PLACES[satellite_pass.place].cloud_shares[satellite_pass.day.month - 1]
+    return float(_random(satellite_pass, 0).beta(1.6 * mean, 1.6 * (1 - mean)))
 
 
-def _rng(one: Pass, purpose: int) -> Generator:
-    return np.random.default_rng((PLACES[one.place].seed, one.day.toordinal(), purpose))
+def _random(satellite_pass: Pass, purpose: int) -> Generator:
+    """Return the source of random numbers of a pass for one purpose; it is the same in every run."""
+    return np.random.default_rng((PLACES[satellite_pass.place].seed, satellite_pass.day.toordinal(), purpose))
 
 
-def _make(one: Pass) -> _Made:
-    """One day over one place."""
-    where, rng = PLACES[one.place], _rng(one, 1)
-    around = one.side + 2 * _JITTER
-    corner = where.corner(around)
-    column, row = rng.integers(0, 2 * _JITTER + 1, 2)
-    window = Window(int(column), int(row), one.side, one.side)
-    grid = Grid(32600 + where.zone, *corner, (30.0, 30.0), around, around).part(window)
-    land = _country(one.place, around)
-    cut = (slice(window.row, window.row + one.side), slice(window.column, window.column + one.side))
-    green = _greenness(where, land, (one.day - START).days)[cut]
-    ground = _ground(green, land.shade[cut], land.bright[cut])
-    day = clouds.sky(green.shape, _share(one), rng)
-    fill = ~clouds.footprint(green.shape, rng)
-    water = land.cover[cut] == Cover.WATER
-    quality = clouds.quality(day, water, fill)
-    red, nir, saturated = _numbers(clouds.seen(ground, day), fill, one.step, rng)
-    few = (..., *(slice(None, None, max(1, one.side // 512)),) * 2)
-    picture = clouds.picture(ground[few], green[few], water[few], where.style.soil, day.part(few))
-    picture[fill[few]] = 0
-    files = {"SR_B4": red, "SR_B5": nir, "QA_PIXEL": quality, "QA_RADSAT": saturated}
-    return _Made(files, grid, clouds.cloud_share(quality, fill), picture)
+def _generate(satellite_pass: Pass) -> _Generated:
+    """Generate the scene of a pass."""
+    place, side, rng = PLACES[satellite_pass.place], satellite_pass.side, _random(satellite_pass, 1)
+    full_side = side + 2 * _MAX_SHIFT
+    west, north = place.corner(full_side)
+    column, row = rng.integers(0, 2 * _MAX_SHIFT + 1, 2)
+    window = Window(column=int(column), row=int(row), width=side, height=side)
+    full_grid = Grid(
+        epsg=32600 + place.zone,
+        west=west,
+        north=north,
+        pixel=(30.0, 30.0),
+        width=full_side,
+        height=full_side,
+    )
+    landscape = _landscape(satellite_pass.place, full_side)
+    cut = (slice(window.row, window.row + side), slice(window.column, window.column + side))
+    ndvi = _true_ndvi(place, landscape, (satellite_pass.day - START).days)[cut]
+    ground = _reflectances(ndvi, landscape.hillshade[cut], landscape.soil_brightness[cut])
+    sky = clouds.generate_sky(ndvi.shape, _cloud_share(satellite_pass), rng)
+    fill = ~clouds.footprint(ndvi.shape, rng)
+    water = landscape.cover[cut] == Cover.WATER
+    quality = clouds.qa_pixel(sky, water, fill)
+    red, nir, saturation = _digital_numbers(clouds.through_sky(ground, sky), fill, satellite_pass.step, rng)
+    thin = (..., *(slice(None, None, max(1, side // 512)),) * 2)  # the thumbnail needs few pixels
+    picture = clouds.true_colour(ground[thin], ndvi[thin], water[thin], place.style.soil, sky.part(thin))
+    picture[fill[thin]] = 0
+    return _Generated(
+        rasters={"SR_B4": red, "SR_B5": nir, "QA_PIXEL": quality, "QA_RADSAT": saturation},
+        grid=full_grid.part(window),
+        cloud=clouds.cloud_percent(quality, fill),
+        picture=picture,
+    )
 
 
-def _greenness(where: Place, land: Country, day: int) -> Map:
-    """True NDVI of a whole country on a day."""
-    found = np.empty(land.cover.shape, np.float32)
-    for cover, season in where.seasons.items():
-        pixels = land.cover == cover
-        found[pixels] = season.at(day, land.late[pixels]) + land.vigour[pixels]
-    return np.clip(found, -0.6, 0.93)
+def _true_ndvi(place: Place, landscape: Landscape, day: int) -> Map:
+    """Return the true NDVI of a whole landscape on a day, counted from the start of 2021."""
+    ndvi = np.empty(landscape.cover.shape, np.float32)
+    for cover, season in place.seasons.items():
+        pixels = landscape.cover == cover
+        ndvi[pixels] = season.at(day, landscape.delay_days[pixels]) + landscape.vigour[pixels]
+    return np.clip(ndvi, -0.6, 0.93)
 
 
-def _ground(green: Map, shade: Map, bright: Map) -> Map:
-    """Reflectance of red and near infrared, of exactly that NDVI, shape (2, height, width)."""
-    leaves = np.clip((green - 0.05) / 0.8, 0, 1)
-    nir = 0.27 * bright * (1 - leaves) + 0.4 * leaves
-    nir = np.where(green < 0, 0.03, nir * shade)
-    return np.stack([nir * (1 - green) / (1 + green), nir]).astype(np.float32)
+def _reflectances(ndvi: Map, hillshade: Map, soil_brightness: Map) -> Map:
+    """Return reflectances of red and near infrared with exactly that NDVI, of shape (2, height, width)."""
+    leaves = np.clip((ndvi - 0.05) / 0.8, 0, 1)
+    nir = 0.27 * soil_brightness * (1 - leaves) + 0.4 * leaves
+    nir = np.where(ndvi < 0, 0.03, nir * hillshade)
+    return np.stack([nir * (1 - ndvi) / (1 + ndvi), nir]).astype(np.float32)
 
 
-def _numbers(bands: Map, fill: Mask, step: int, rng: Generator) -> tuple[Numbers, Numbers, Numbers]:
-    """Reflectances as the product stores them, with the sensor's noise, and which are saturated."""
+def _digital_numbers(
+    bands: Map, fill: Mask, step: int, rng: Generator
+) -> tuple[DigitalNumbers, DigitalNumbers, DigitalNumbers]:
+    """Return red and near infrared as the product stores them, with the sensor's noise, and QA_RADSAT."""
     bands = bands + np.float32(_NOISE) * rng.standard_normal(bands.shape, np.float32)
-    stored = np.rint((bands + 0.2) / (2.75e-5 * step)) * step
-    too_bright = bands > 0.78
-    stored = np.where(too_bright, 65_535, np.clip(stored, 1, 65_535)).astype(np.uint16)
-    stored[:, fill] = FILL
-    bits = (too_bright[0] * 0b1000 + too_bright[1] * 0b10000).astype(np.uint16)
+    numbers = np.rint((bands + 0.2) / (2.75e-5 * step)) * step
+    saturated = bands > 0.78
+    numbers = np.where(saturated, 65_535, np.clip(numbers, 1, 65_535)).astype(np.uint16)
+    numbers[:, fill] = FILL
+    bits = (saturated[0] * 0b1000 + saturated[1] * 0b10000).astype(np.uint16)
     bits[fill] = 0
-    return stored[0], stored[1], bits
+    return numbers[0], numbers[1], bits

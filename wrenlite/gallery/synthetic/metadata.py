@@ -1,4 +1,4 @@
-"""What lies beside a synthetic scene's pixels: its metadata file and STAC item, in Collection 2's shape."""
+"""The metadata file (MTL) and the STAC item of a synthetic scene, in Collection 2's format."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ _GAIN, _OFFSET = 2.75e-05, -0.2
 
 
 @dataclass(frozen=True)
-class Report:
-    """One scene, as its papers describe it."""
+class SceneMetadata:
+    """The metadata of one scene."""
 
     product: Product
     grid: Grid
     cloud: float
+    """Percent of the scene under cloud."""
     title: str
+    """Title of the place."""
     notice: str
+    """Text that says that the scene is synthetic."""
 
     def mtl(self) -> dict[str, Any]:
-        """The metadata file; values are text, and level 1's gains come after level 2's, as in true ones."""
+        """Return the metadata file. As in real ones, values are text, and level 1's gains come last."""
         product, grid = self.product, self.grid
         bands = (product.sensor.red, product.sensor.nir)
-        files = {f"FILE_NAME_BAND_{band}": product.band(band) for band in bands}
+        files = {f"FILE_NAME_BAND_{band}": product.band_file(band) for band in bands}
         right, lower = grid.west + 30 * grid.width - 15, grid.north - 30 * grid.height + 15
         groups = {
             "PRODUCT_CONTENTS": {
@@ -56,7 +59,7 @@ class Report:
                 "REFLECTIVE_LINES": str(grid.height),
                 "REFLECTIVE_SAMPLES": str(grid.width),
                 "ORIENTATION": "NORTH_UP",
-                # These are centres of pixels, half a pixel inside the raster's corner.
+                # These corners are centres of pixels, half a pixel inside the raster's corners.
                 "CORNER_UL_PROJECTION_X_PRODUCT": f"{grid.west + 15:.3f}",
                 "CORNER_UL_PROJECTION_Y_PRODUCT": f"{grid.north - 15:.3f}",
                 "CORNER_LR_PROJECTION_X_PRODUCT": f"{right:.3f}",
@@ -68,7 +71,7 @@ class Report:
         return {"LANDSAT_METADATA_FILE": groups}
 
     def mtl_text(self) -> str:
-        """The same as text."""
+        """Return the metadata file in the text format."""
         lines = ["GROUP = LANDSAT_METADATA_FILE"]
         for group, pairs in self.mtl()["LANDSAT_METADATA_FILE"].items():
             values = [f'    {name} = "{value}"' for name, value in pairs.items()]
@@ -76,10 +79,10 @@ class Report:
         return "\n".join([*lines, "END_GROUP = LANDSAT_METADATA_FILE", "END", ""])
 
     def item(self, folder: str) -> dict[str, Any]:
-        """The STAC item.
+        """Return the STAC item.
 
         Args:
-            folder: where the files lie, seen from the item, with a slash at its end.
+            folder: the files' folder relative to the item's, with a slash at its end.
         """
         product, grid = self.product, self.grid
         west, south, east, north = grid.bounds
@@ -110,12 +113,13 @@ class Report:
         }
 
     def _assets(self, folder: str) -> dict[str, Any]:
+        """Return the item's assets, which are the scene's files."""
         product = self.product
         band = {"type": "image/vnd.stac.geotiff; cloud-optimized=true", "roles": ["data"]}
         scaled = {"raster:bands": [{"nodata": 0, "data_type": "uint16", "scale": _GAIN, "offset": _OFFSET}]}
         return {
-            "red": {"href": folder + product.band(product.sensor.red), **band, **scaled},
-            "nir08": {"href": folder + product.band(product.sensor.nir), **band, **scaled},
+            "red": {"href": folder + product.band_file(product.sensor.red), **band, **scaled},
+            "nir08": {"href": folder + product.band_file(product.sensor.nir), **band, **scaled},
             "qa_pixel": {"href": folder + product.file("QA_PIXEL.TIF"), **band},
             "qa_radsat": {"href": folder + product.file("QA_RADSAT.TIF"), **band},
             "mtl.json": {"href": folder + product.file("MTL.json"), "type": "application/json"},
@@ -124,10 +128,11 @@ class Report:
 
 
 def collection(items: Sequence[dict[str, Any]], notice: str) -> dict[str, Any]:
-    """All items in one."""
+    """Return a STAC ItemCollection of all items."""
     return {"type": "FeatureCollection", "description": notice, "features": list(items)}
 
 
 def _gains(bands: Sequence[int], gain: str, offset: str) -> dict[str, str]:
+    """Return the lines of a metadata file that give the bands' gains and offsets."""
     gains = {f"REFLECTANCE_MULT_BAND_{band}": gain for band in bands}
     return gains | {f"REFLECTANCE_ADD_BAND_{band}": offset for band in bands}

@@ -1,0 +1,104 @@
+"""What editors and mypy know of the public interface."""
+
+import concurrent.futures
+import subprocess
+import sys
+
+import wrenlite
+
+PROGRAM = """
+import asyncio
+from collections.abc import Iterator
+from typing import assert_type
+
+import wrenlite
+from wrenlite import Executor, Future, Job
+
+
+def half(n: int) -> float:
+    return n / 2
+
+
+def total(values: Iterator[float]) -> str:
+    return str(sum(values))
+
+
+with Executor() as executor:
+    job = executor.map(half, [1, 2, 3], retries=1)
+    assert_type(job, Job[float])
+    assert_type(job[0], Future[float])
+    assert_type(job[:2], list[Future[float]])
+    assert_type(job.results(), list[float])
+    assert_type(job.results(return_exceptions=True), list[float | BaseException])
+    assert_type(job.values(), Iterator[float])
+    assert_type(job.as_completed(), Iterator[Future[float]])
+    assert_type(job[0].result(), float)
+    assert_type(executor.starmap(half, [(1,)]), Job[float])
+    assert_type(executor.submit(half, 1), Future[float])
+    assert_type(executor.submit(half, n=1).result(), float)
+    assert_type(executor.map_reduce(half, [1], total), Future[str])
+    assert_type(executor.call_async(half, 1), Future[float])
+    assert_type(wrenlite.get_all_results([job[0]]), list[float])
+    executor.submit(half, "1")  # error: an argument of another type
+    executor.map(half, [1], retry=1)  # error: an option of another name
+
+
+async def main() -> None:
+    assert_type(await executor.map(half, [1]), list[float])
+    assert_type(await executor.submit(half, 1), float)
+
+
+asyncio.run(main())
+"""
+
+
+def test_mypy_knows_the_types_of_jobs_futures_and_values(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    wrong = [int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error:" in line]
+    expected = [number for number, line in enumerate(PROGRAM.splitlines(), 1) if "# error:" in line]
+    assert wrong == expected, done.stdout
+    assert len(expected) == 2
+
+
+def public(thing):
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_completion_offers_only_what_is_for_users():
+    assert public(wrenlite) == set(wrenlite.__all__)
+    with wrenlite.Executor.inline() as executor:
+        job = executor.map(abs, [-1])
+        assert public(job) - {"count", "index"} == {  # these two are every sequence's
+            *("id", "name", "backend", "wait", "results", "values", "as_completed", "cancel", "cancel_tasks"),
+            *(
+                "state",
+                "value",
+                "exception",
+                "errors",
+                "logs",
+                "stats",
+                "to_pandas",
+                "plot",
+                "cost",
+                "snapshot",
+            ),
+        }
+        own = {"job", "index", "stats", "logs"}
+        assert public(job[0]) == public(concurrent.futures.Future()) | own
+        assert public(executor) == {
+            *(
+                "backend",
+                "map",
+                "starmap",
+                "map_reduce",
+                "submit",
+                "call_async",
+                "put",
+                "cost",
+                "as_concurrent",
+            ),
+            *("local", "inline", "aws", "shutdown"),
+        }
