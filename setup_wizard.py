@@ -1,8 +1,10 @@
-"""``wrenlite-setup`` from a checkout. All of it is in ``wrenlite.deploy.wizard``."""
+"""Run ``wrenlite-setup`` from a checkout. The wizard itself is ``wrenlite.deploy.wizard``."""
 
 try:
     from wrenlite.deploy.wizard import main
 except ModuleNotFoundError as error:
-    raise SystemExit(f"{error.name} is not installed for this Python: pip install . does it") from error
+    raise SystemExit(
+        f"the package {error.name} is not installed for this Python: run pip install . first"
+    ) from error
 
 main()

@@ -1,4 +1,7 @@
-"""Settings: keyword arguments over environment over ``config.toml`` over defaults, read once at the edge."""
+"""Read the settings once, when an executor or a command starts.
+
+Keyword arguments win over environment variables, these over ``config.toml``, and that over the defaults.
+"""
 
 from __future__ import annotations
 
@@ -16,48 +19,48 @@ BackendName = Literal["local", "inline", "aws"]
 Progress = bool | Literal["auto"]
 
 PREFIX = "wrenlite"
-"""What keys in a bucket begin with, unless somebody says otherwise."""
-_BELONGS = ("bucket", "bucket_owner", "prefix")
-"""Settings that belong to one function."""
+"""Default beginning of all keys in a bucket."""
+_FUNCTION_SETTINGS = ("bucket", "bucket_owner", "prefix")
+"""Settings that are valid for one function only."""
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
 class Config:
-    """What an executor is made from. Each setting is also an environment variable, ``WRENLITE_WORKERS``."""
+    """The settings of an executor. Each has an environment variable too, such as ``WRENLITE_WORKERS``."""
 
     backend: BackendName = "local"
     """``local``: worker processes; ``inline``: the calling thread, for the debugger; ``aws``: AWS Lambda."""
     workers: int | None = None
-    """Worker processes; None: one a core."""
+    """Number of worker processes; None: one per core."""
     memory_limit: int | None = None
-    """Bytes that each worker may hold; written as ``2GB`` too. None: no limit."""
+    """Bytes of memory that each worker may use, also written as ``2GB``; None: no limit."""
     profile: str | None = None
-    """Of AWS's configuration files; None: boto3's own chain."""
+    """Profile in AWS's configuration files; None: boto3 finds credentials by its own chain."""
     region: str | None = None
     """AWS region; None: the profile's."""
     bucket: str | None = None
-    """S3 bucket for functions and large values; None: the function's."""
+    """S3 bucket for functions and large values; None: the one that the function was deployed with."""
     bucket_owner: str | None = None
-    """The account that the bucket must belong to; None: the function's."""
+    """Account id that must own the bucket; None: the one that the function was deployed with."""
     prefix: str | None = None
-    """What keys in the bucket begin with; None: the function's."""
+    """Beginning of all keys in the bucket; None: the one that the function was deployed with."""
     function: str = "wrenlite"
-    """The Lambda function."""
+    """Name or ARN of the Lambda function."""
     endpoint_url: str | None = None
-    """Of servers that speak AWS's protocols in place of AWS."""
+    """URL of a server that speaks AWS's protocols in place of AWS."""
     max_concurrency: int | None = None
-    """Invocations at once; None: what the account allows."""
+    """The most invocations at the same time; None: as many as the account allows."""
     budget: float | None = None
-    """Dollars that one executor may spend."""
+    """Dollars that one executor may spend; None: no limit."""
     progress: Progress = "auto"
-    """A progress line: ``auto`` on a terminal."""
+    """Whether to show a progress line; ``auto``: on a terminal."""
 
     loglevel: str | None = None
-    """``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``: log to stderr from there on. None: do not."""
+    """Log to stderr from this level on: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``; None: do not log."""
 
     def log_to_stderr(self) -> None:
-        """Make the logger ``wrenlite`` write to stderr, where ``loglevel`` asks for it."""
+        """Let the logger ``wrenlite`` write to stderr if ``loglevel`` is set."""
         if self.loglevel is not None:
             logger = logging.getLogger("wrenlite")
             logger.setLevel(self.loglevel)
@@ -68,27 +71,38 @@ class Config:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Config:
-        """Read the settings; keyword arguments that are not None win.
+        """Read the settings.
 
-        Raises ConfigError, which names the setting.
+        Args:
+            environ: the environment variables.
+            **given: settings that win over all others; None: not given.
+
+        Returns:
+            The settings. Where the arguments or the environment name another function, region or profile than
+            the file, the file's bucket and prefix do not count.
+
+        Raises:
+            ConfigError: a setting is unknown or not valid, or the file cannot be read; the message names it.
         """
-        path = place(environ)
-        stored = read(path) if path is not None and path.exists() else {}
+        path = config_path(environ)
+        stored = read_file(path) if path is not None and path.exists() else {}
         in_file = _with(cls(), stored, str(path))
         names = {field.name: f"WRENLITE_{field.name.upper()}" for field in fields(cls)}
         found = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
         given = {key: value for key, value in given.items() if value is not None}
         config = _with(_with(in_file, found, "the environment (WRENLITE_*)"), given, "arguments")
-        where = [name for name in ("function", "region", "profile") if name in stored]
-        if any(getattr(config, name) != getattr(in_file, name) for name in where):
-            # The file is about another function: its bucket is not this one's.
-            own = {name: getattr(cls, name) for name in _BELONGS if name not in {**found, **given}}
-            config = replace(config, **own)
+        identifying = [name for name in ("function", "region", "profile") if name in stored]
+        if any(getattr(config, name) != getattr(in_file, name) for name in identifying):
+            # The file describes another function, and its bucket belongs to that one.
+            defaults = {
+                name: getattr(cls, name) for name in _FUNCTION_SETTINGS if name not in {**found, **given}
+            }
+            config = replace(config, **defaults)
         return config
 
 
-def place(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Where ``config.toml`` lies, or would; None where ``WRENLITE_CONFIG`` is set to nothing."""
+def config_path(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the path of ``config.toml``, which need not exist; None where ``WRENLITE_CONFIG`` is empty."""
     given = environ.get("WRENLITE_CONFIG")
     if given is not None:
         return Path(given) if given else None
@@ -97,25 +111,36 @@ def place(environ: Mapping[str, str] = os.environ) -> Path | None:
     return platformdirs.user_config_path("wrenlite") / "config.toml"
 
 
-def environment(path: Path | None) -> Mapping[str, str]:
-    """The environment, with that file for the settings where one is given."""
+def environment_with(path: Path | None) -> Mapping[str, str]:
+    """Return the environment variables, with ``WRENLITE_CONFIG`` set to a path unless that is None."""
     return os.environ if path is None else {**os.environ, "WRENLITE_CONFIG": str(path.expanduser())}
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The settings in a file. Raises ConfigError where it cannot be read."""
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the settings in a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not valid TOML.
+    """
     import tomllib
 
     try:
         return tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}. WRENLITE_CONFIG names another file") from error
+        raise ConfigError(
+            f"cannot read the settings in {path}: {error}. Correct it, or set WRENLITE_CONFIG to another file"
+        ) from error
 
 
-def save(path: Path, settings: Mapping[str, Any]) -> None:
-    """Set them in a file, and remove those that are None; the rest, and comments, stay as they are.
+def update_file(path: Path, settings: Mapping[str, Any]) -> None:
+    """Set settings in a file, and remove those that are None. Other settings and comments stay as they are.
 
-    Raises ConfigError where it cannot be read or written.
+    Args:
+        path: the file, which is created if it does not exist.
+        settings: values by name.
+
+    Raises:
+        ConfigError: the file cannot be read or written, or is not valid TOML.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
@@ -130,27 +155,43 @@ def save(path: Path, settings: Mapping[str, Any]) -> None:
                 del document[name]
         path.write_text(tomlkit.dumps(document))
     except (OSError, TOMLKitError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot write {path}: {error}. --config names another file") from error
+        raise ConfigError(f"cannot write {path}: {error}. Choose another file with --config") from error
 
 
-def parse(name: str, value: object) -> Any:
-    """One setting's value, from text. Raises ConfigError, which says what it may be."""
+def parse_setting(name: str, value: object) -> Any:
+    """Return the value of one setting, from its text.
+
+    Raises:
+        ConfigError: the value is not valid; the message says which values are.
+    """
     try:
         return _PARSERS[name](value)
     except (ValueError, TypeError):
-        raise ConfigError(f"{name} = {value!r}: must be {_MEANING[name]}") from None
+        raise ConfigError(f"{name} = {value!r}: must be {_VALID_VALUES[name]}") from None
 
 
 def _with(config: Config, settings: Mapping[str, Any], source: str) -> Config:
+    """Return the configuration with these settings in place of its own.
+
+    Args:
+        config: the configuration.
+        settings: values by name, as text or as they are.
+        source: where the settings come from, for messages.
+
+    Raises:
+        ConfigError: a setting is unknown or not valid.
+    """
     known = {field.name for field in fields(Config)}
     for name, value in settings.items():
         if name not in known:
-            raise ConfigError(f"{source}: there is no setting {name!r}; there are {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"{source}: there is no setting {name!r}; the settings are {', '.join(sorted(known))}"
+            )
         try:
-            given: Any = {name: parse(name, value)}
+            parsed: Any = {name: parse_setting(name, value)}
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
-        config = replace(config, **given)
+        config = replace(config, **parsed)
     return config
 
 
@@ -166,7 +207,7 @@ def _loglevel(value: Any) -> str:
     return str(value).upper()
 
 
-def _workers(value: Any) -> int:
+def _whole_number(value: Any) -> int:
     if isinstance(value, bool) or int(value) != float(value) or int(value) < 1:
         raise ValueError
     return int(value)
@@ -226,7 +267,13 @@ def is_bucket_name(text: str) -> bool:
 
 
 def parse_size(value: Any) -> int:
-    """Bytes, from a number or from ``512MB``, ``1.5 GiB`` (units are powers of 1,024). Raises ValueError."""
+    """Return a number of bytes, from a number or from text such as ``512MB`` or ``1.5 GiB``.
+
+    Units are powers of 1,024.
+
+    Raises:
+        ValueError: the value is not a size.
+    """
     if isinstance(value, bool):
         raise ValueError
     match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(?:i?B)?\s*", str(value), re.IGNORECASE)
@@ -236,16 +283,16 @@ def parse_size(value: Any) -> int:
 
 
 def _progress(value: Any) -> Progress:
-    words: dict[str, Progress] = {"auto": "auto", "true": True, "1": True, "false": False, "0": False}
-    word = str(value).lower()
-    if word not in words:
+    values: dict[str, Progress] = {"auto": "auto", "true": True, "1": True, "false": False, "0": False}
+    text = str(value).lower()
+    if text not in values:
         raise ValueError
-    return words[word]
+    return values[text]
 
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "backend": _backend,
-    "workers": _workers,
+    "workers": _whole_number,
     "memory_limit": parse_size,
     "profile": _text,
     "region": _text,
@@ -254,24 +301,24 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "prefix": _prefix,
     "function": _function,
     "endpoint_url": _endpoint,
-    "max_concurrency": _workers,
+    "max_concurrency": _whole_number,
     "budget": _dollars,
     "progress": _progress,
     "loglevel": _loglevel,
 }
-_MEANING = {
+_VALID_VALUES = {
     "backend": " or ".join(get_args(BackendName)),
     "workers": "a whole number from 1",
-    "memory_limit": "bytes, or such as 512MB or 2GB",
-    "profile": "the name of a profile",
-    "region": "a region such as eu-west-1",
+    "memory_limit": "a number of bytes, or a size such as 512MB or 2GB",
+    "profile": "the name of a profile in AWS's configuration",
+    "region": "an AWS region, such as eu-west-1",
     "bucket": "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens",
-    "bucket_owner": "an AWS account: 12 digits",
-    "prefix": "letters, digits and .-_!'()* with / between the parts",
+    "bucket_owner": "an AWS account id: 12 digits",
+    "prefix": "letters, digits and .-_!'()*, with / between the parts",
     "function": "a Lambda function's name or ARN",
-    "endpoint_url": "a URL, http:// or https://",
+    "endpoint_url": "a URL that begins with http:// or https://",
     "max_concurrency": "a whole number from 1",
-    "budget": "dollars above 0",
+    "budget": "a number of dollars above 0",
     "progress": "auto, true or false",
     "loglevel": "DEBUG, INFO, WARNING or ERROR",
 }

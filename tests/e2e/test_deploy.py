@@ -13,9 +13,9 @@ import wrenlite
 from tests.aws.wheels import wheel
 from wrenlite.deploy import policies
 from wrenlite.deploy.account import sign_in
-from wrenlite.deploy.deployment import Deployment, deployed, settings_for, whose_bucket
+from wrenlite.deploy.deployment import Deployment, deployed_function, resolve_settings, with_bucket_ownership
 from wrenlite.deploy.plan import Verb
-from wrenlite.deploy.resources import canonical
+from wrenlite.deploy.resources import canonical_policy
 
 READS = ("Get", "List", "Head", "Describe")
 
@@ -38,10 +38,10 @@ class Made:
 
     def deployment(self):
         """As a run of its own would see it."""
-        before = deployed(self.clients, self.account, "deployed")
-        settings = settings_for(self.account, "deployed", before, **self.settings)
+        before = deployed_function(self.clients, self.account, "deployed")
+        settings = resolve_settings(self.account, "deployed", before, **self.settings)
         self.account.check(settings, before.reserved if before else None)
-        return Deployment(self.clients, whose_bucket(self.clients, settings))
+        return Deployment(self.clients, with_bucket_ownership(self.clients, settings))
 
     def steps(self):
         return {step.resource.kind: step for step in self.deployment().plan() if step.verb is not Verb.KEEP}
@@ -52,7 +52,7 @@ class Made:
 
     def destroy(self):
         deployment = self.deployment()
-        deployment.apply(deployment.end(), lambda *_: None)
+        deployment.apply(deployment.plan_destroy(), lambda *_: None)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def made(bed, index):
     yield one
     one.settings = {}
     one.destroy()
-    assert one.deployment().found() == []
+    assert one.deployment().existing_resources() == []
 
 
 BUCKET = "deployed-123456789012-us-east-1"
@@ -154,7 +154,7 @@ def test_what_moto_does_not_keep_is_sent_as_it_should_be(made):
 
 def theirs_role(made):
     iam, name = made.clients["iam"], "deployed-us-east-1"
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=canonical({}))
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=canonical_policy({}))
     return (
         "role 'deployed-us-east-1'",
         lambda: iam.get_role(RoleName=name),
@@ -204,7 +204,9 @@ def theirs_function(made):
 def test_what_is_not_ours_stays_as_it_is(made, make):
     name, look, delete = make(made)
     made.requests.clear()
-    with pytest.raises(wrenlite.ConfigError, match=f"there is a {name} already, which is not wrenlite's"):
+    with pytest.raises(
+        wrenlite.ConfigError, match=f"the {name} already exists and was not created by wrenlite"
+    ):
         made.steps()
     made.destroy()
     assert made.requests == []
@@ -249,7 +251,7 @@ def test_the_deployers_policy_is_what_deploying_takes(made, index):
     made.operations -= {("iam", "CreatePolicy"), ("iam", "AttachRolePolicy")}
     made.settings = {"packages": (), "reserved": 0, "architecture": "arm64", "read": ("usgs-landsat",)}
     made.run()
-    trust = canonical(policies.trust()).replace("lambda.", "ec2.")
+    trust = canonical_policy(policies.trust()).replace("lambda.", "ec2.")
     iam.update_assume_role_policy(RoleName="deployed-us-east-1", PolicyDocument=trust)
     made.run()
     settings = made.deployment().settings
@@ -330,7 +332,7 @@ def test_a_bucket_and_a_role_of_the_users_own_are_used_as_they_are_and_never_del
     made.settings = {}
     assert made.steps() == {}, "the next run knows the bucket and the role"
     made.destroy()
-    assert made.deployment().found() == []
+    assert made.deployment().existing_resources() == []
     assert s3.head_bucket(Bucket="mine-deployed")
     s3.delete_bucket(Bucket="mine-deployed")
     iam.delete_role(RoleName="mine")
@@ -356,7 +358,7 @@ def test_a_bucket_is_emptied_of_all_versions(made):
         s3.put_object(Bucket=BUCKET, Key="wrenlite/outputs/mine", Body=body)
     s3.delete_object(Bucket=BUCKET, Key="wrenlite/outputs/mine")
     made.destroy()
-    assert made.deployment().found() == []
+    assert made.deployment().existing_resources() == []
 
 
 def test_a_large_layer_goes_by_way_of_the_bucket(made, index):
@@ -373,7 +375,7 @@ def test_a_large_layer_goes_by_way_of_the_bucket(made, index):
     ("settings", "words"),
     [
         ({"reserved": 950}, r"reserved concurrency 950: .* keeps 100 of those free: 900 at most"),
-        ({"bucket": "sthree-mine"}, "S3 keeps that for itself"),
+        ({"bucket": "sthree-mine"}, "S3 reserves names of this form"),
         ({"packages": tuple(f"package-{n}" for n in range(300))}, "1,500 characters at most"),
         ({"timeout_s": 901}, "--timeout: must be 1 to 900"),
     ],

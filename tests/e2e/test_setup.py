@@ -1,4 +1,4 @@
-"""``wrenlite-setup`` and the commands around it, as they are typed, on an AWS account with nothing in it."""
+"""``wrenlite-setup`` and the commands around it, as a user types them, on an empty AWS account."""
 
 import functools
 import json
@@ -31,14 +31,14 @@ KINDS = ("bucket", "role", "log group", "layer", "function")
 
 @pytest.fixture
 def typed(bed, index, tmp_path, monkeypatch):
-    """Runs a command in that account; nothing is left there at the end."""
+    """Run a command in that account, and check that nothing is left there at the end."""
     monkeypatch.delenv("WRENLITE_BUCKET")
     monkeypatch.setenv("WRENLITE_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("WRENLITE_FUNCTION", "typed")
     monkeypatch.setenv("COLUMNS", "120")
 
     def run(*arguments, program=cli.main, **env):
-        """In this process, which is faster; there is no terminal."""
+        """Run it in this process, which is faster; there is no terminal."""
         ended = CliRunner().invoke(program, arguments, env=env)
         if ended.exception is not None and not isinstance(ended.exception, SystemExit):
             raise ended.exception
@@ -56,7 +56,7 @@ def client(service, profile):
 
 
 def left(profile=None):
-    """What there is in the account, as its own lists say."""
+    """Return the resources of these tests that exist in the account."""
     names = [one["Name"] for one in client("s3", profile).list_buckets()["Buckets"]]
     names += [one["RoleName"] for one in client("iam", profile).list_roles()["Roles"]]
     names += [one["logGroupName"] for one in client("logs", profile).describe_log_groups()["logGroups"]]
@@ -69,7 +69,7 @@ def setup(typed, *arguments, **env):
     return typed(*arguments, program=wizard.main, **env)
 
 
-def test_one_sitting(typed, bed, tmp_path):
+def test_a_deployment_from_setup_to_destroy(typed, bed, tmp_path):
     first = setup(typed, "--yes", "--timeout", "20")
     assert first.returncode == 0, first.stderr
     assert re.findall(
@@ -90,13 +90,35 @@ def test_one_sitting(typed, bed, tmp_path):
     second = setup(typed, "--yes")
     assert "There is nothing to do." in second.stdout
     changes = {kind for kind in bed.counts() if not kind.startswith(READS)}
-    assert changes == {"Invoke", "PutObject"}, "the function that says hello, and nothing else"
+    assert changes == {"Invoke", "PutObject"}, "the smoke test, and nothing else"
 
+    reports_about_a_deployment(typed)
+    cleanup_deletes_temporary_objects(typed)
+
+    kept = typed("destroy", "--yes", "--keep-bucket")
+    assert kept.returncode == 0, kept.stderr
+    assert f"The objects in s3://{BUCKET}/wrenlite/ stay" in kept.stdout
+    assert left() == [BUCKET]
+    assert tomllib.loads((tmp_path / "config.toml").read_text()) == {}
+    gone = typed("destroy", "--yes")
+    assert f"delete  bucket     {BUCKET}, which is empty" in gone.stdout
+    assert left() == []
+    assert "There is nothing to delete" in typed("destroy", "--yes").stdout
+    failing = typed("doctor")
+    assert failing.returncode == 1
+    pattern = r"^✗ function +typed does not exist yet\n +→ run wrenlite-setup$"
+    assert re.search(pattern, failing.stdout, re.MULTILINE)
+
+
+def reports_about_a_deployment(typed):
     checked = typed("doctor")
     assert checked.returncode == 0, checked.stdout
     signs = re.findall(r"^([✓✗!]) (\S+)", checked.stdout, re.MULTILINE)
     assert {sign for sign, _ in signs} == {"✓"}
-    names = [check["name"] for check in json.loads(typed("doctor", "--json").stdout)]
+    document = json.loads(typed("doctor", "--json").stdout)
+    checks = document["checks"]
+    assert document["ok"] is True
+    assert {tuple(check) for check in checks} == {("name", "ok", "detail", "fix")}
     wanted = {
         "credentials",
         "clock",
@@ -108,32 +130,60 @@ def test_one_sitting(typed, bed, tmp_path):
         "round trip",
         "limits",
     }
-    assert wanted <= set(names)
+    assert wanted <= {check["name"] for check in checks}
 
     assert typed("test").stdout.startswith("function returned: Hello world")
-    assert "All is as wrenlite-setup would make it." in typed("status").stdout
+    tested = json.loads(typed("test", "--json").stdout)
+    assert (tested["function"], tested["value"]) == ("typed", "Hello world")
+    assert "numpy" in tested["packages"]
+    assert "Everything is up to date" in typed("status").stdout
     assert json.loads(typed("status", "--json").stdout)["steps"][0]["action"] == "keep"
     assert re.search(r"^\d{4}-\d\d-\d\d .* REPORT RequestId: ", typed("logs").stdout, re.MULTILINE)
+    events = [json.loads(line) for line in typed("logs", "--json").stdout.splitlines()]
+    assert {tuple(event) for event in events} == {("time", "stream", "message")}
+    assert any(event["message"].startswith("REPORT RequestId: ") for event in events)
 
-    assert re.match(r"\d temporary objects", typed("cleanup", "--older-than", "0s", "--dry-run").stdout)
-    assert typed("cleanup", "--older-than", "0s", "--yes").stdout.endswith("Deleted.\n")
-    assert typed("cleanup", "--older-than", "0s").stdout.startswith("0 temporary objects")
 
-    kept = typed("destroy", "--yes", "--keep-bucket")
-    assert kept.returncode == 0, kept.stderr
-    assert "What is in the bucket stays" in kept.stdout
-    assert left() == [BUCKET]
-    assert tomllib.loads((tmp_path / "config.toml").read_text()) == {}
-    gone = typed("destroy", "--yes")
-    assert f"delete  bucket     {BUCKET}, which is empty" in gone.stdout
+def cleanup_deletes_temporary_objects(typed):
+    every = ("cleanup", "--older-than", "0s")
+    assert re.match(r"\d temporary objects", typed(*every, "--dry-run").stdout)
+    planned = json.loads(typed(*every, "--dry-run", "--json").stdout)
+    assert (planned["bucket"], planned["prefix"], planned["applied"]) == (BUCKET, "wrenlite", False)
+    assert planned["objects"] > 0
+    assert planned["bytes"] > 0
+    assert typed(*every, "--yes").stdout.endswith("Deleted.\n")
+    assert typed(*every).stdout.startswith("0 temporary objects")
+    nothing = typed(*every, "--json")
+    assert json.loads(nothing.stdout) == planned | {"objects": 0, "bytes": 0, "applied": True}
+    assert nothing.stderr.startswith("0 temporary objects"), "messages go to stderr"
+
+
+def test_setup_and_destroy_print_one_json_document(typed, tmp_path):
+    deployed = setup(typed, "--yes", "--json")
+    assert deployed.returncode == 0, deployed.stderr
+    document = json.loads(deployed.stdout)
+    assert document["applied"] is True
+    assert document["smoke_test"]["value"] == "Hello world"
+    assert document["config"] == str(tmp_path / "config.toml")
+    assert re.search(r"create +function +typed", deployed.stderr), "messages go to stderr"
+    client("s3", None).put_object(Bucket=BUCKET, Key="wrenlite/outputs/mine", Body=b"precious")
+
+    planned = json.loads(typed("destroy", "--dry-run", "--json").stdout)
+    assert [step["kind"] for step in planned["steps"]] == list(reversed(KINDS))
+    assert {step["action"] for step in planned["steps"]} == {"delete"}
+    assert planned["bucket_content"]["permanent_objects"] == 1
+    assert planned["applied"] is False
+    assert "delete  function" in typed("destroy", "--dry-run").stdout
+    assert len(left()) == len(KINDS), "nothing was deleted"
+    assert (tmp_path / "config.toml").exists()
+
+    gone = typed("destroy", "--yes", "--json")
+    assert json.loads(gone.stdout) == planned | {"applied": True}
+    assert re.search(r"delete +function +typed", gone.stderr)
     assert left() == []
-    assert "nothing of wrenlite's" in typed("destroy", "--yes").stdout
-    ill = typed("doctor")
-    assert ill.returncode == 1
-    assert re.search(r"^✗ function +typed is not there yet\n +→ wrenlite-setup$", ill.stdout, re.MULTILINE)
 
 
-def test_only_looking_writes_nothing(typed, bed, tmp_path):
+def test_a_dry_run_changes_nothing(typed, bed, tmp_path):
     bed.reset()
     plan = json.loads(setup(typed, "--dry-run", "--json", "--package", "polars").stdout)
     assert [(step["action"], step["kind"]) for step in plan["steps"]] == [("create", kind) for kind in KINDS]
@@ -151,10 +201,10 @@ def test_only_looking_writes_nothing(typed, bed, tmp_path):
     assert left() == []
 
 
-def test_two_deployments_have_nothing_in_common(typed, bed, tmp_path):
+def test_two_deployments_are_independent(typed, bed, tmp_path):
     assert setup(typed, "--yes").returncode == 0
     second = setup(typed, "--yes", "--function", "typed2", "--memory", "512")
-    assert "names the function typed so far: from now on typed2" in second.stdout
+    assert "referred to the function typed until now; from now on it refers to typed2" in second.stdout
     assert re.search(r"create +bucket +typed2-123456789012-us-east-1", second.stdout)
     client("s3", None).put_object(
         Bucket="typed2-123456789012-us-east-1", Key="wrenlite/outputs/mine", Body=b"precious"
@@ -162,14 +212,15 @@ def test_two_deployments_have_nothing_in_common(typed, bed, tmp_path):
     assert typed("doctor", "--function", "typed2").returncode == 0
     gone = typed("destroy", "--yes", "--function", "typed")
     assert f"delete  bucket     {BUCKET}" in gone.stdout
-    assert "does not name it" not in gone.stdout, "the settings are about the other one"
+    assert "no longer refers" not in gone.stdout, "the settings refer to the other function"
     assert typed("test", "--function", "typed2").returncode == 0
     gone = typed("destroy", "--yes", "--function", "typed2")
+    assert "no longer refers to the function typed2" in gone.stdout
     assert "with 1 objects" not in gone.stdout
     assert "1 of them outputs" in gone.stdout
 
 
-def test_what_changes_is_said_item_by_item(typed, tmp_path):
+def test_a_plan_lists_changes_item_by_item(typed, tmp_path):
     setup(typed, "--yes")
     plan = setup(
         typed,
@@ -186,14 +237,14 @@ def test_what_changes_is_said_item_by_item(typed, tmp_path):
     assert "+s3:GetObject(mine-to-read/*)" in plan
     assert "architecture: x86_64 → arm64: a new version" in plan
     plan = setup(typed, "--dry-run", "--bucket", "typed-another").stdout
-    assert re.search(rf"leave +bucket +{BUCKET} +used so far: it stays", plan)
+    assert re.search(rf"leave +bucket +{BUCKET} +used until now: it stays", plan)
     command = [str(BIN / "wrenlite-setup"), "--dry-run", "--memory", "512"]
     env = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
-    assert "memory in MB: 1769 ? 512" in ended.stdout, "a terminal that has no arrows"
+    assert "memory in MB: 1769 ? 512" in ended.stdout, "a terminal that cannot show arrows"
 
 
-def test_a_broken_layer_is_found_out(typed, index):
+def test_a_broken_layer_is_reported(typed, index):
     wheel(index, "broken_here", "1.0", {"__init__.py": "raise ImportError('no such library')"})
     ended = setup(typed, "--yes", "--package", "broken-here")
     assert ended.returncode == 1
@@ -201,7 +252,7 @@ def test_a_broken_layer_is_found_out(typed, index):
     assert typed("doctor").returncode == 1
 
 
-def test_nobody_to_ask(typed, tmp_path):
+def test_without_a_terminal_to_ask_in(typed, tmp_path):
     ended = setup(typed, "--prefix", "mine")
     assert ended.returncode == 2
     assert "--yes is missing" in ended.stderr
@@ -215,15 +266,17 @@ def test_nobody_to_ask(typed, tmp_path):
     assert "--yes is missing" in ended.stderr
 
 
-def test_settings_for_local_cores_keep_what_else_is_in_the_file(typed, tmp_path):
+def test_settings_for_local_cores_keep_the_rest_of_the_file(typed, tmp_path):
     (tmp_path / "config.toml").write_text('# mine\nbackend = "aws"\nworkers = 3 # few\n')
     assert setup(typed, "--local", "--dry-run").returncode == 2
     ended = setup(typed, "--local", "--yes")
     assert "Executor() runs on this machine's" in ended.stdout
+    document = json.loads(setup(typed, "--local", "--yes", "--json").stdout)
+    assert document == {"backend": "local", "config": str(tmp_path / "config.toml")}
     assert (tmp_path / "config.toml").read_text() == '# mine\nbackend = "local"\nworkers = 3 # few\n'
 
 
-# Each is asked for right before or after a change was made; where it hangs, the run is killed.
+# Each request comes right before or after a change. It hangs, and the run is killed meanwhile.
 @pytest.mark.parametrize(
     "kind",
     [
@@ -267,9 +320,11 @@ def test_a_run_that_was_killed_is_removed_by_destroy(typed, bed):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     started.send_signal(signal.SIGINT)
-    _, said = started.communicate(timeout=30)
+    _, stderr = started.communicate(timeout=30)
     assert started.returncode == 1
-    assert "Stopped. wrenlite-setup goes on from here; wrenlite destroy removes what there is." in said
+    assert (
+        "Stopped. Run wrenlite-setup again to continue, or wrenlite destroy to delete what exists." in stderr
+    )
     assert typed("destroy", "--yes").returncode == 0
     assert left() == []
 
@@ -297,10 +352,12 @@ def test_a_run_that_was_killed_is_removed_by_destroy(typed, bed):
         ),
     ],
 )
-def test_what_aws_refuses_is_one_line_with_its_mend(typed, bed, fault, words):
+def test_an_error_of_aws_is_one_line_with_its_fix(typed, bed, fault, words):
     kind, status, code = fault
-    said = "User: x is not authorized to perform: iam:CreateRole on resource: arn:aws:iam::1:role/x because"
-    bed.error(kind, status, code, said if kind == "CreateRole" else "said the bed")
+    message = (
+        "User: x is not authorized to perform: iam:CreateRole on resource: arn:aws:iam::1:role/x because"
+    )
+    bed.error(kind, status, code, message if kind == "CreateRole" else "said the bed")
     region = "eu-west-1" if code == "InvalidClientTokenId" else "us-east-1"
     ended = setup(typed, "--yes", "--region", region)
     assert ended.returncode == 1, ended.stdout
@@ -325,17 +382,21 @@ NOWHERE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADA
         (["--bucket", "No_Bucket"], {}, "bucket = 'No_Bucket': must be a bucket's name"),
         (["--function", "arn:aws:lambda:us-east-1:123456789012:function:typed"], {}, "--function: must be"),
         (["--package", "=>2"], {}, "--package '=>2': must be a package's name"),
-        (["--role-arn", "arn:aws:iam::123456789012:role/typed-none"], {}, "there is no role arn:aws:iam"),
+        (
+            ["--role-arn", "arn:aws:iam::123456789012:role/typed-none"],
+            {},
+            "the role arn:aws:iam::123456789012:role/typed-none does not exist",
+        ),
         (
             ["--role-arn", "arn:aws:iam::999999999999:role/mine"],
             {},
-            "is of another account than 123456789012",
+            "belongs to another account than 123456789012",
         ),
         ([], {"AWS_ENDPOINT_URL": "foo"}, "AWS_ENDPOINT_URL must be URLs"),
         (["--config", "/proc/nowhere/config.toml"], {}, "cannot write /proc/nowhere/config.toml"),
     ],
 )
-def test_what_cannot_be_is_one_line_with_its_mend(typed, tmp_path, arguments, env, words):
+def test_an_invalid_setting_is_one_line_with_its_fix(typed, tmp_path, arguments, env, words):
     (tmp_path / "aws").write_text("[profile mine]\nregion = us-east-1\n")
     files = {"AWS_CONFIG_FILE": str(tmp_path / "aws"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none")}
     ended = setup(typed, "--yes", *arguments, **files, **env)
@@ -358,7 +419,7 @@ def test_an_expired_single_sign_on_names_its_profile(typed, tmp_path):
 
 
 class Terminal:
-    """The wizard in a terminal, and somebody at it."""
+    """A command in a terminal, and a user who answers it."""
 
     def __init__(self, program, arguments):
         self.child = pexpect.spawn(
@@ -374,6 +435,13 @@ class Terminal:
     def sees(self, text):
         self.child.expect_exact(text)
 
+    def interrupt(self, text):
+        """Press Ctrl-C until the text appears: Python's input() misses one right before it starts to read."""
+        self.child.sendintr()
+        while self.child.expect_exact([text, pexpect.TIMEOUT], timeout=5):
+            assert self.child.isalive()
+            self.child.sendintr()
+
     def ends(self, code=0):
         self.child.expect(pexpect.EOF)
         self.child.close()
@@ -382,7 +450,7 @@ class Terminal:
 
 @pytest.fixture
 def terminals(typed):
-    """Starts commands in a terminal of their own."""
+    """Start commands, each in its own terminal."""
     started = []
 
     def start(*arguments, program="wrenlite-setup"):
@@ -397,10 +465,10 @@ def terminals(typed):
 def test_the_default_path_in_a_terminal(terminals, tmp_path):
     terminal = terminals()
     terminal.sees("Signed in to account 123456789012 as arn:aws:sts::123456789012:user/moto")
-    terminal.answer("Region [us-east-1]:")
+    terminal.answer("AWS region [us-east-1]:")
     terminal.answer(f"S3 bucket [{BUCKET}]:")
-    terminal.answer("Prefix of keys in the bucket [wrenlite]:")
-    terminal.answer(f"File for the settings [{tmp_path}/config.toml]:")
+    terminal.answer("Prefix of all keys in the bucket [wrenlite]:")
+    terminal.answer(f"Settings file [{tmp_path}/config.toml]:")
     terminal.sees("create  bucket")
     terminal.answer("Go ahead?", "y")
     terminal.sees("function returned: Hello world")
@@ -412,7 +480,7 @@ def test_the_default_path_in_a_terminal(terminals, tmp_path):
 
 @pytest.fixture
 def profiles(typed, tmp_path, monkeypatch):
-    """Two profiles in AWS's own files, and nothing in the environment."""
+    """Two profiles in AWS's own files, and no credentials in the environment."""
     (tmp_path / "aws").write_text("[default]\nregion = eu-west-1\n[profile mine]\nregion = us-east-1\n")
     (tmp_path / "keys").write_text("[mine]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
     with monkeypatch.context() as patch:
@@ -427,39 +495,39 @@ def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
     (tmp_path / "config.toml").write_text("workers = 2 # here\n")
     terminal = terminals()
     terminal.answer("AWS profile (default, mine) [default]:", "mine")
-    terminal.answer("Region [us-east-1]:", "us-esat-1")
+    terminal.answer("AWS region [us-east-1]:", "us-esat-1")
     terminal.sees("there is no region 'us-esat-1' with Lambda; there are us-west-1, us-east-1")
-    terminal.answer("Region [us-east-1]:")
+    terminal.answer("AWS region [us-east-1]:")
     terminal.answer("S3 bucket", "No Bucket")
     terminal.sees("must be a bucket's name")
     terminal.answer("S3 bucket", "typed-chosen")
-    terminal.answer("Prefix of keys", "maps/mine")
-    terminal.answer("File for the settings")
-    terminal.answer("is there. Set what this run chooses in it, and keep the rest? [Y/n]:")
+    terminal.answer("Prefix of all keys", "maps/mine")
+    terminal.answer("Settings file")
+    terminal.answer("already exists. Add this deployment to it, and keep its other settings? [Y/n]:")
     terminal.answer("Go ahead?", "p")
-    terminal.sees("The policy of who runs wrenlite-setup and destroy:")
+    terminal.sees("Policy for people who run wrenlite-setup and wrenlite destroy:")
     terminal.sees('"iam:PassRole"')
-    terminal.sees("The policy of the function's role:")
+    terminal.sees("Policy of the function's role:")
     terminal.answer("Go ahead?", "what")
     terminal.answer("Go ahead?", "A")
     terminal.answer("Name of the function [typed]:")
-    terminal.answer("ARN of a role of your own, or none [none]:")
-    terminal.answer("Memory in MB, 128 to 10240; 1769 is one CPU [1769]:", "64")
+    terminal.answer("ARN of an IAM role of your own, or none [none]:")
+    terminal.answer("Memory in MB, 128 to 10240; 1769 come with one CPU [1769]:", "64")
     terminal.sees("--memory: must be 128 to 10,240 MB")
     terminal.answer("Memory in MB", "512")
-    terminal.answer("Time-out in seconds, 1 to 900 [900]:", "20")
+    terminal.answer("Timeout in seconds, 1 to 900 [900]:", "20")
     terminal.answer("Architecture, x86_64 or arm64 [x86_64]:")
     terminal.answer("Ephemeral storage in MB, 512 to 10240 [512]:", "1024")
     terminal.answer("Reserved concurrency", "few")
-    terminal.sees("'few' is no whole number")
+    terminal.sees("'few' is not a whole number")
     terminal.answer("Reserved concurrency", "3")
-    terminal.answer("Packages beside the usual ones", "numpy=>2")
+    terminal.answer("Packages beside the default ones", "numpy=>2")
     terminal.sees("--package 'numpy=>2': must be a package's name")
-    terminal.answer("Packages beside the usual ones", "in-the-layer==1.0")
-    terminal.answer("Further buckets that tasks may read", "usgs-landsat")
-    terminal.answer("Further buckets that tasks may write to", "none")
+    terminal.answer("Packages beside the default ones", "in-the-layer==1.0")
+    terminal.answer("Other buckets that tasks may read, or none", "usgs-landsat")
+    terminal.answer("Other buckets that tasks may read and write", "none")
     terminal.sees("in-the-layer==1.0")
-    terminal.sees("512 MB, 20 s, 3 at once at most")
+    terminal.sees("512 MB, 20 s, at most 3 at once")
     terminal.answer("Go ahead?", "y")
     terminal.sees("function returned: Hello world")
     terminal.answer("Should Executor() run on Lambda from now on?", "y")
@@ -477,7 +545,7 @@ def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
         "backend": "aws",
     }
     again = setup(typed, "--dry-run", "--profile", "mine")
-    assert "There is nothing to do." in again.stdout, "the next run begins with what this one chose"
+    assert "There is nothing to do." in again.stdout, "the next run starts from the settings of this one"
 
     terminal = terminals("destroy", program="wrenlite")
     terminal.sees("delete  function")
@@ -491,18 +559,17 @@ def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
     assert (tmp_path / "config.toml").read_text() == "workers = 2 # here\n"
 
 
-def test_no_consent_and_ctrl_c_leave_nothing(terminals, tmp_path):
-    terminal = terminals()
-    for question in ("Region", "S3 bucket", "Prefix", "File for the settings"):
+def test_a_refusal_and_ctrl_c_change_nothing(terminals, tmp_path):
+    terminal = terminals("--json")
+    for question in ("AWS region", "S3 bucket", "Prefix", "Settings file"):
         terminal.answer(question)
     terminal.answer("Go ahead?", "n")
     terminal.sees("Nothing was changed.")
     terminal.ends(1)
     terminal = terminals()
-    terminal.answer("Region")
+    terminal.answer("AWS region")
     terminal.sees("S3 bucket")
-    terminal.child.sendintr()
-    terminal.sees("Aborted!")
+    terminal.interrupt("Aborted!")
     terminal.ends(1)
     assert left() == []
     assert not (tmp_path / "config.toml").exists()

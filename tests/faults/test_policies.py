@@ -106,7 +106,7 @@ def test_the_function_reads_what_clients_put_and_writes_values_and_nothing_else(
 
 
 def test_a_client_puts_what_functions_read_and_cleans_up(site):
-    assert powers(site(policies.of_client)) == {
+    assert powers(site(policies.of_user)) == {
         "get": {"results", "outputs"},
         "put": {"code", "args", "refs"},
         "list": {"code", "args", "refs", "results", "outputs"},
@@ -115,7 +115,7 @@ def test_a_client_puts_what_functions_read_and_cleans_up(site):
 
 
 def test_whole_buckets_are_listed_by_nobody(site):
-    for make in (policies.of_function, policies.of_client):
+    for make in (policies.of_function, policies.of_user):
         here = site(make)
         assert not allowed(
             lambda here=here: list(S3Store(here.bucket, "", session=here.role._session).list(""))

@@ -32,7 +32,7 @@ def test_arguments_over_environment_over_file_over_defaults(tmp_path):
         ("", {"WRENLITE_PROGRESS": "maybe"}, "must be auto, true or false"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(tmp_path, text, environ, words):
+def test_an_invalid_setting_is_named(tmp_path, text, environ, words):
     with pytest.raises(ConfigError, match=words):
         load(tmp_path, text, environ)
 

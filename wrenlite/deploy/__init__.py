@@ -1,24 +1,31 @@
-"""Putting wrenlite on AWS, looking after it, and taking it away.
+"""Deploy wrenlite on AWS, check and maintain the deployment, and remove it.
 
 ::
 
     settings ──▶ provider.desired ──┐
-    (options, answers,              ├──▶ plan ──▶ shown, agreed to ──▶ provider.apply
-     what was there before)         │   (pure)
+    (options, answers,              ├──▶ plan ──▶ shown, confirmed ──▶ provider.apply
+     earlier deployment)            │   (pure)
     AWS ───────▶ provider.observe ──┘
 
-===============================  ======================================================================
-``wizard``                       ``wrenlite-setup``: asks, shows, deploys, tries it out
-``commands``                     status, doctor, test, destroy, logs, cleanup; ``options`` that they share
-``doctor``, ``hello``            checks, one by one; a real invocation
-``show``                         what all of them print
-``deployment``                   a deployment as a whole: settings, plan, steps
-``account``                      who is signed in, and what AWS lets that account do
-``resources``, ``policies``      what there is on AWS, as wanted and as found; who may do what
-``plan``                         from what is there to what is wanted (pure)
-``provider``                     takes the plan's steps, with one small class a kind of resource, in
-                                 ``buckets``, ``identity`` and ``functions``
-``function``, ``packaging``      the zip of the function; the layer of the packages that tasks import
-``clients``                      AWS's clients; what they refuse in our words
-===============================  ======================================================================
+====================  ==================================================================================
+``wizard``            The command ``wrenlite-setup``: asks, shows the plan, applies it, tests the function
+``commands``          The commands status, doctor, test, destroy, logs and cleanup
+``options``           Options that the commands share
+``doctor``            The checks of ``wrenlite doctor``, each with its fix
+``report``            What the commands print, as text and as JSON
+``deployment``        A deployment as a whole: its settings, its plan, and applying the plan
+``plan``              The steps from the existing resources to the desired ones (pure)
+``resources``         Records of the settings and of each kind of resource
+``policies``          IAM policies, the bucket's policy and its lifecycle rules
+``provider``          Observes and changes resources, with one class per kind of resource
+``buckets``           The bucket
+``roles``             The function's IAM role
+``log_groups``        The function's log group
+``lambda_resources``  The layer and the function
+``code_zip``          The zip of the function's code
+``packages``          The zip of the layer: the packages that tasks import
+``smoke_test``        Invokes the deployed function, and imports the packages of its layer
+``account``           The AWS account: signing in, regions, quotas
+``clients``           botocore's clients, and AWS's errors as wrenlite's
+====================  ==================================================================================
 """

@@ -1,4 +1,4 @@
-"""The commands that look after what ``wrenlite-setup`` made, and take it away again."""
+"""The commands that inspect and maintain what ``wrenlite-setup`` has created, and delete it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -15,238 +15,344 @@ from wrenlite import config as configuration
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.config import Config
-from wrenlite.deploy import doctor as doctors
+from wrenlite.deploy import doctor as checker
 from wrenlite.deploy import report
-from wrenlite.deploy.clients import Clients, suppress_codes
-from wrenlite.deploy.deployment import WRITTEN, Deployment, deployed, of_configuration, settled
-from wrenlite.deploy.options import JSON, YES, Age, located
+from wrenlite.deploy.clients import Clients, absent
+from wrenlite.deploy.deployment import (
+    LOCATION_SETTINGS,
+    Deployment,
+    client_config,
+    deployed_function,
+    locate_deployment,
+)
+from wrenlite.deploy.options import (
+    DRY_RUN,
+    YES,
+    Duration,
+    deployment_options,
+    messages_on_stderr,
+)
 from wrenlite.deploy.plan import Verb
-from wrenlite.deploy.resources import TEMPORARY, Bucket, Settings
-from wrenlite.deploy.smoke_test import run_smoke_test
+from wrenlite.deploy.resources import TEMPORARY_PREFIXES, Bucket, Settings
+from wrenlite.deploy.smoke_test import hello
 from wrenlite.display import console
 from wrenlite.errors import WrenliteError
 
-_LOOK_S = 2.0
-"""Seconds between two looks at a log that is followed."""
+_POLL_S = 2.0
+"""Seconds between two requests for a log that is followed."""
 _LATE_MS = 60_000
-"""Milliseconds that an event of a log may come after newer ones."""
+"""Milliseconds by which a log event may arrive after newer ones."""
 
 
-@click.command()
-@located
-@JSON
+@click.command(epilog="Example: wrenlite status --json")
+@deployment_options
+@console.json_option
 def status(config: Config, *, as_json: bool) -> None:
-    """Show what is deployed, and what another wrenlite-setup would change."""
-    clients, account, settings = of_configuration(config)
+    """Show what is deployed, and what wrenlite-setup would change."""
+    clients, account, settings = locate_deployment(config)
     deployment = Deployment(clients, settings)
     actions = deployment.plan()
     if as_json:
-        click.echo(report.as_json(account, deployment, actions))
+        console.print_json(report.plan_document(account, deployment, actions))
         return
-    there = deployed(clients, account, settings.function)
-    rows = {
-        "Executor()": f"runs on {'AWS Lambda' if config.backend == 'aws' else 'this machine'}",
-        "account": f"{account.id} ({account.identity})",
-        "region": settings.region,
-        "bucket": f"s3://{settings.bucket}/{settings.prefix}/" + ("" if settings.own_bucket else " (yours)"),
-        "function": f"{settings.function} ({report.description(deployment, there)})" if there else "none",
-        "role": settings.role,
-        "packages": ", ".join(deployment.packages.requirements),
-        "log": f"{settings.log_group} (wrenlite logs)",
-    }
-    console.print_table(rows)
-    if all(action.verb is Verb.KEEP for action in actions):
-        click.echo("All is as wrenlite-setup would make it.")
-    else:
+    function = deployed_function(clients, account, settings.function)
+    described = f"{settings.function} ({report.describe(deployment, function)})" if function else "none"
+    users_own = "" if settings.managed_bucket else " (yours)"
+    console.print_table(
+        {
+            "Executor()": f"runs on {'AWS Lambda' if config.backend == 'aws' else 'this machine'}",
+            "account": f"{account.id} ({account.identity})",
+            "region": settings.region,
+            "bucket": f"s3://{settings.bucket}/{settings.prefix}/{users_own}",
+            "function": described,
+            "role": settings.role,
+            "packages": ", ".join(deployment.packages.requirements),
+            "log": f"{settings.log_group} (wrenlite logs shows it)",
+        }
+    )
+    changes = [action for action in actions if action.verb is not Verb.KEEP]
+    if changes:
         click.echo("wrenlite-setup would change:")
-        click.echo(
-            "\n".join(report.steps(deployment, [step for step in actions if step.verb is not Verb.KEEP]))
-        )
+        click.echo("\n".join(report.plan_lines(deployment, changes)))
+    else:
+        click.echo("Everything is up to date: wrenlite-setup would change nothing.")
 
 
-@click.command()
-@located
-@JSON
+@click.command(epilog="Example: wrenlite doctor --function wrenlite")
+@deployment_options
+@console.json_option
 def doctor(config: Config, *, as_json: bool) -> None:
-    """Check everything from credentials to a round trip; say what mends what is wrong."""
-    found = []
-    for check in doctors.checks(config):
-        found.append(check)
+    """Check everything from credentials to a real invocation, and say how to fix what fails.
+
+    The exit code is 1 if a check fails.
+    """
+    checks = []
+    for check in checker.run_checks(config):
+        checks.append(check)
         if not as_json:
             click.echo(str(check))
+    ok = not any(check.ok is False for check in checks)
     if as_json:
-        click.echo(json.dumps([check._asdict() for check in found], indent=2))
-    if any(check.ok is False for check in found):
+        console.print_json({"ok": ok, "checks": [check._asdict() for check in checks]})
+    if not ok:
         raise click.exceptions.Exit(1)
 
 
-@click.command()
-@located
-def test(config: Config) -> None:
-    """Run a function on Lambda, import what the layer has, and show what came back."""
-    clients, _, settings = of_configuration(config, blind=True)
-    names = Deployment(clients, settings).packages.names
-    click.echo(report.said(run_smoke_test(settled(config, settings), names)))
-
-
-@click.command()
-@located
-@click.option("--keep-bucket", is_flag=True, help="With all that is in it.")
-@YES
-def destroy(config: Config, *, keep_bucket: bool, yes: bool) -> None:
-    """Delete what wrenlite-setup made: only what carries wrenlite's tag."""
-    clients, account, settings = of_configuration(config, as_deployed=True)
-    deployment = Deployment(clients, settings)
-    steps = [step for step in deployment.end() if not (keep_bucket and isinstance(step.resource, Bucket))]
-    if not steps:
-        click.echo(f"There is nothing of wrenlite's for {settings.function} in {account.region}.")
+@click.command(epilog="Example: wrenlite test --json")
+@deployment_options
+@console.json_option
+def test(config: Config, *, as_json: bool) -> None:
+    """Run a function on Lambda, and import the packages of its layer there."""
+    clients, _, settings = locate_deployment(config, allow_denied=True)
+    packages = Deployment(clients, settings).packages.names
+    answer = hello(client_config(config, settings), packages)
+    if as_json:
+        console.print_json(report.smoke_test_document(answer, settings, packages))
     else:
+        click.echo(report.smoke_test_text(answer))
+
+
+@click.command(epilog="Example: wrenlite destroy --dry-run")
+@deployment_options
+@click.option("--keep-bucket", is_flag=True, help="Keep the bucket with all its objects.")
+@DRY_RUN
+@YES
+@console.json_option
+def destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Delete the resources that wrenlite-setup has created.
+
+    Only resources with wrenlite's tag are deleted.
+    """
+    with messages_on_stderr(as_json):
+        document = _destroy(config, keep_bucket=keep_bucket, dry_run=dry_run, yes=yes)
+    if as_json:
+        console.print_json(document)
+
+
+def _destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool) -> dict[str, Any]:
+    """Delete a deployment, and return what was done as a JSON object."""
+    clients, account, settings = locate_deployment(config, prefer_deployed_bucket=True)
+    deployment = Deployment(clients, settings)
+    steps = deployment.plan_destroy()
+    if keep_bucket:
+        steps = tuple(step for step in steps if not isinstance(step.resource, Bucket))
+    document: dict[str, Any] = {
+        "account": account.id,
+        "region": account.region,
+        "function": settings.function,
+        "bucket": settings.bucket,
+        "prefix": settings.prefix,
+        "bucket_content": None,
+        "steps": report.step_documents(steps),
+        "applied": not dry_run,
+    }
+    if steps:
         click.echo(f"Function {settings.function} in {account.region}, account {account.id}:")
-        for step in steps:
-            more = _contents(clients, settings) if isinstance(step.resource, Bucket) else ""
-            click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{more}")
-        _agree(
-            f"Type the function's name ({settings.function}) to delete all of this", settings.function, yes
-        )
-        try:
-            deployment.apply(steps, report.progress)
-        except (KeyboardInterrupt, WrenliteError):
-            click.echo("\nStopped. wrenlite destroy goes on from here.", err=True)
-            raise
-    if keep_bucket or not settings.own_bucket:
-        place = f"{settings.bucket}, {settings.prefix}/"
+    else:
         click.echo(
-            f"What is in the bucket stays ({place}); wrenlite cleanup deletes what is temporary there."
+            f"There is nothing to delete: no resource of wrenlite belongs to the function "
+            f"{settings.function} in {account.region}."
         )
-    _forget(settings)
+    for step in steps:
+        content = ""
+        if isinstance(step.resource, Bucket):
+            usage = _bucket_usage(clients, settings)
+            document["bucket_content"] = usage._asdict()
+            content = f", {usage}"
+        click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{content}")
+    if dry_run:
+        return document
+    if steps:
+        question = f"Type the function's name ({settings.function}) to delete all of this"
+        _confirm_by_name(question, settings.function, yes)
+        try:
+            deployment.apply(steps, report.print_progress)
+        except (KeyboardInterrupt, WrenliteError):
+            click.echo("\nStopped. Run wrenlite destroy again to continue.", err=True)
+            raise
+    if keep_bucket or not settings.managed_bucket:
+        click.echo(
+            f"The objects in s3://{settings.bucket}/{settings.prefix}/ stay; wrenlite cleanup deletes the "
+            "temporary ones."
+        )
+    _remove_from_config(settings)
+    return document
 
 
-def _agree(question: str, name: str, yes: bool) -> None:
-    """Go on only where the name is typed."""
+def _confirm_by_name(question: str, name: str, yes: bool) -> None:
+    """Ask for a name, unless ``yes`` holds; exit where the answer is another one."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask in: --yes is missing")
+        raise click.UsageError("there is no terminal to ask in, and --yes is missing")
     if click.prompt(question, default="", show_default=False).strip() != name:
         click.echo("Nothing was deleted.", err=True)
         raise click.exceptions.Exit(1)
 
 
-def _contents(clients: Clients, settings: Settings) -> str:
-    """How much is in the bucket, and how much of that the user's functions have put there to stay."""
-    count = size = kept = 0
-    with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
+class _BucketUsage(NamedTuple):
+    """How much is stored in a bucket."""
+
+    objects: int
+    bytes: int
+    permanent_objects: int
+    """Number of objects that wrenlite does not treat as temporary: outputs of tasks, and the user's own."""
+
+    def __str__(self) -> str:
+        if not self.objects:
+            return "which is empty"
+        permanent = self.permanent_objects
+        permanent_text = f", {permanent:,} of them outputs or other data of yours" if permanent else ""
+        return f"with {self.objects:,} objects ({self.bytes / 1e6:,.1f} MB){permanent_text}"
+
+
+def _bucket_usage(clients: Clients, settings: Settings) -> _BucketUsage:
+    objects = size_bytes = permanent = 0
+    with clients.in_words(f"arn:{settings.partition}:s3:::{settings.bucket}"):
         pages = (
             clients["s3"]
             .get_paginator("list_objects_v2")
             .paginate(Bucket=settings.bucket, ExpectedBucketOwner=settings.account)
         )
-        for one in (one for page in pages for one in page.get("Contents", ())):
-            count, size = count + 1, size + one["Size"]
-            parts = one["Key"].removeprefix(f"{settings.prefix}/").partition("/")
-            kept += parts[0] not in (*TEMPORARY, "layers")
-    outputs = f", {kept:,} of them outputs or not wrenlite's" if kept else ""
-    return f", with {count:,} objects ({size / 1e6:,.1f} MB){outputs}" if count else ", which is empty"
+        for entry in (entry for page in pages for entry in page.get("Contents", ())):
+            objects, size_bytes = objects + 1, size_bytes + entry["Size"]
+            part = entry["Key"].removeprefix(f"{settings.prefix}/").partition("/")[0]
+            permanent += part not in (*TEMPORARY_PREFIXES, "layers")
+    return _BucketUsage(objects=objects, bytes=size_bytes, permanent_objects=permanent)
 
 
-def _forget(settings: Settings) -> None:
-    """Take what is gone out of the settings' file, where it is in there."""
-    path = configuration.place(configuration.environment(click.get_current_context().params["config"]))
+def _remove_from_config(settings: Settings) -> None:
+    """Remove a deleted deployment from the settings file, if that refers to it."""
+    given = click.get_current_context().params["config"]
+    path = configuration.config_path(configuration.environment_with(given))
     if path is None or not path.exists():
         return
-    there = configuration.read(path)
-    if (there.get("function"), there.get("region")) == (settings.function, settings.region):
-        on_lambda = there.get("backend") == "aws"
-        configuration.save(path, dict.fromkeys((*WRITTEN, "backend") if on_lambda else WRITTEN))
-        again = ", and Executor() runs on this machine's cores again" if on_lambda else ""
-        click.echo(f"{path} does not name it any more{again}.")
+    stored = configuration.read_file(path)
+    if (stored.get("function"), stored.get("region")) == (settings.function, settings.region):
+        on_lambda = stored.get("backend") == "aws"
+        removed = (*LOCATION_SETTINGS, "backend") if on_lambda else LOCATION_SETTINGS
+        configuration.update_file(path, dict.fromkeys(removed))
+        local = ", and Executor() runs on this machine's cores again" if on_lambda else ""
+        click.echo(f"{path} no longer refers to the function {settings.function}{local}.")
 
 
-@click.command()
-@located
-@click.option("--since", type=Age(), default="1h", show_default=True, help="Such as 90s, 30m, 12h, 7d.")
-@click.option("--grep", help="Only lines with this text, such as a request's id.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-def logs(config: Config, *, since: float, grep: str | None, follow: bool) -> None:
+@click.command(epilog="Example: wrenlite logs --since 30m --follow")
+@deployment_options
+@click.option("--since", type=Duration(), default="1h", show_default=True, help="How far to look back.")
+@click.option("--grep", metavar="TEXT", help="Show only events with this text, such as a request id.")
+@click.option("--follow", "-f", is_flag=True, help="Continue with new events until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event and line.")
+def logs(config: Config, *, since: float, grep: str | None, follow: bool, as_json: bool) -> None:
     """Show the function's log.
 
-    What tasks print is not in it: it comes back with their values, in job.logs().
+    It does not contain what tasks print: that is returned with their values, and job.logs() shows it.
     """
-    clients, _, settings = of_configuration(config, blind=True, as_deployed=True)
+    clients, _, settings = locate_deployment(config, allow_denied=True, prefer_deployed_bucket=True)
     query: dict[str, Any] = {"logGroupName": settings.log_group}
     if grep is not None:
         query["filterPattern"] = f'"{grep}"'
-    begin, seen = int((time.time() - since) * 1000), set[str]()
+    begin_ms, seen = int((time.time() - since) * 1000), set[str]()
     while True:
-        for event in _events(clients, settings, query, begin):
+        for event in _log_events(clients, settings, query, begin_ms):
             if event["eventId"] in seen:
                 continue
-            click.echo(f"{_when(event['timestamp'] / 1000)}  {event['message'].rstrip()}")
+            _print_event(event, as_json=as_json)
             seen.add(event["eventId"])
-            begin = max(begin, event["timestamp"] - _LATE_MS)
+            begin_ms = max(begin_ms, event["timestamp"] - _LATE_MS)
         if not follow:
             break
         try:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         except KeyboardInterrupt:
             return
     if not seen:
-        click.echo(
-            f"There is nothing since {_when(time.time() - since)}: --since looks further back.", err=True
-        )
+        since_text = _timestamp(time.time() - since)
+        click.echo(f"No log events since {since_text}. Use --since to see older ones.", err=True)
 
 
-def _when(seconds: float) -> str:
+def _print_event(event: dict[str, Any], *, as_json: bool) -> None:
+    seconds, message = event["timestamp"] / 1000, event["message"].rstrip()
+    if as_json:
+        time_text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+        click.echo(json.dumps({"time": time_text, "stream": event["logStreamName"], "message": message}))
+    else:
+        click.echo(f"{_timestamp(seconds)}  {message}")
+
+
+def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def _events(
-    clients: Clients, settings: Settings, query: dict[str, Any], begin: int
+def _log_events(
+    clients: Clients, settings: Settings, query: dict[str, Any], begin_ms: int
 ) -> Iterator[dict[str, Any]]:
-    with clients.translate_errors(settings.log_group), suppress_codes("ResourceNotFoundException"):
-        pages = clients["logs"].get_paginator("filter_log_events").paginate(**query, startTime=begin)
+    """Yield the events of the function's log from a time on, in milliseconds since the epoch."""
+    with clients.in_words(settings.log_group), absent("ResourceNotFoundException"):
+        pages = clients["logs"].get_paginator("filter_log_events").paginate(**query, startTime=begin_ms)
         yield from (event for page in pages for event in page["events"])
         return
-    raise click.ClickException(f"there is no log {settings.log_group}: wrenlite-setup makes it")
+    raise click.ClickException(
+        f"the log group {settings.log_group} does not exist: run wrenlite-setup to create it"
+    )
 
 
-@click.command()
-@located
-@click.option("--older-than", type=Age(), default="7d", show_default=True, help="Such as 90s, 30m, 12h, 7d.")
-@click.option("--dry-run", is_flag=True, help="Only show how much there is.")
+@click.command(epilog="Example: wrenlite cleanup --older-than 12h --dry-run")
+@deployment_options
+@click.option(
+    "--older-than", type=Duration(), default="7d", show_default=True, help="Minimum age of the objects."
+)
+@DRY_RUN
 @YES
-def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool) -> None:
-    """Delete old temporary objects: functions, items, objects and values; not outputs.
+@console.json_option
+def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Delete old temporary objects: functions, items, shared objects and values, but no outputs.
 
-    The bucket's own rules do so after a week; a bucket of yours may have none. Jobs that still run may need
-    what is younger than they are.
+    The lifecycle rules of wrenlite's bucket do the same after a week; a bucket of your own may have no such
+    rules. Keep objects for longer than your longest job takes: it needs them until it ends.
     """
-    clients, account, settings = of_configuration(config, blind=True, as_deployed=True)
-    session = AwsSession(lambda: clients.session)
+    with messages_on_stderr(as_json):
+        document = _cleanup(config, older_than_s=older_than, dry_run=dry_run, yes=yes)
+    if as_json:
+        console.print_json(document)
+
+
+def _cleanup(config: Config, *, older_than_s: float, dry_run: bool, yes: bool) -> dict[str, Any]:
+    """Delete old temporary objects, and return what was done as a JSON object."""
+    clients, account, settings = locate_deployment(config, allow_denied=True, prefer_deployed_bucket=True)
+    login = AwsSession(lambda: clients.session)
     store = S3Store(
         settings.bucket,
         settings.prefix,
-        session=session,
+        login=login,
         region=account.region,
         endpoint_url=config.endpoint_url,
         owner=account.id,
     )
-    before = time.time() - older_than
+    newest = time.time() - older_than_s
     found = [
         entry
-        for part in (*TEMPORARY, "layers")
+        for part in (*TEMPORARY_PREFIXES, "layers")
         for entry in store.list(f"{part}/")
-        if entry.modified <= before
+        if entry.modified <= newest
     ]
-    size = sum(entry.size for entry in found) / 1e6
+    size_bytes = sum(entry.size for entry in found)
     click.echo(
-        f"{len(found):,} temporary objects ({size:,.1f} MB) in s3://{settings.bucket}/{settings.prefix}/"
+        f"{len(found):,} temporary objects ({size_bytes / 1e6:,.1f} MB) in "
+        f"s3://{settings.bucket}/{settings.prefix}/"
     )
     if found and not dry_run:
-        _agree(f"Type the bucket's name ({settings.bucket}) to delete them", settings.bucket, yes)
+        question = f"Type the bucket's name ({settings.bucket}) to delete them"
+        _confirm_by_name(question, settings.bucket, yes)
         store.delete(entry.key for entry in found)
         click.echo("Deleted.")
+    return {
+        "bucket": settings.bucket,
+        "prefix": settings.prefix,
+        "objects": len(found),
+        "bytes": size_bytes,
+        "applied": not dry_run,
+    }
 
 
 COMMANDS: tuple[click.Command, ...] = (status, doctor, test, destroy, logs, cleanup)
-"""What the command ``wrenlite`` has of them."""
+"""The commands that ``wrenlite`` takes from this module."""

@@ -1,4 +1,4 @@
-"""A deployment as a whole: what it is to be, what there is of it, and the steps between."""
+"""A deployment as a whole: its settings, what exists of it, and the steps between the two."""
 
 from __future__ import annotations
 
@@ -15,210 +15,261 @@ from typing import Any
 
 from wrenlite.config import Config
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
-from wrenlite.deploy.buckets import is_users_bucket
-from wrenlite.deploy.clients import Clients, suppress_codes
+from wrenlite.deploy.buckets import is_users_own
+from wrenlite.deploy.clients import Clients, absent
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
-from wrenlite.deploy.packages import BuiltLayer, Packages, choose
+from wrenlite.deploy.packages import Layered, Packages, choose
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
-from wrenlite.deploy.resources import Function, Layer, Settings, chosen_before
+from wrenlite.deploy.resources import Function, Layer, Resource, Settings, recorded_settings
 from wrenlite.errors import AccessDenied, ConfigError
 
-Tell = Callable[[Action, float | None], None]
-"""Is told of each step as it begins, with None, and as it ends, with its seconds."""
+StepObserver = Callable[[Action, float | None], None]
+"""Called when a step begins, with None, and when it has ended, with its duration in seconds."""
 
 
 class Deployment:
-    """One function, and what belongs to it."""
+    """One function together with its bucket, role, log group and layer."""
 
     def __init__(self, clients: Clients, settings: Settings, cache: Path | None = None) -> None:
-        """Args:
-        clients: to AWS.
-        settings: of the deployment.
-        cache: folder where layers are kept; None: the user's.
+        """Create a deployment. Nothing is sent to AWS yet.
+
+        Args:
+            clients: clients of AWS.
+            settings: settings of the deployment.
+            cache: folder in which built layers are kept; None: the one in the user's cache folder.
         """
         self.settings = settings
         self._clients = clients
-        self._cache = _cache() if cache is None else cache
+        self._cache = _cache_folder() if cache is None else cache
         self._code = functools.cache(function_zip)
         self._layer = functools.cache(lambda: self.packages.layer(self._cache))
         self._provider = Provider(clients, settings, lambda: self._layer().content, self._code)
 
     @functools.cached_property
     def packages(self) -> Packages:
-        """What its layer is to have. Raises ConfigError."""
+        """The packages of the layer.
+
+        Raises:
+            ConfigError: Lambda does not have this Python, or a requirement is not valid.
+        """
         settings = self.settings
         return choose(settings.packages, python=settings.python, architecture=settings.architecture)
 
     @property
-    def layer(self) -> BuiltLayer | None:
-        """The layer where it was built before."""
+    def cached_layer(self) -> Layered | None:
+        """The layer if it has been built before; None otherwise."""
         return self.packages.cached(self._cache)
 
-    def wanted(self) -> tuple[Any, ...]:
-        """Its resources, in the order in which they can be made."""
+    def desired_resources(self) -> tuple[Resource, ...]:
+        """Return the resources as they should be, in the order in which they can be created."""
         settings, digest = self.settings, base64.b64encode(hashlib.sha256(self._code()).digest()).decode()
-        runtime = f"python{settings.python}"
         packages = self.packages
         layer = Layer(
-            settings.function, packages.digest, runtime, settings.architecture, packages.requirements
+            name=settings.function,
+            digest=packages.digest,
+            runtime=f"python{settings.python}",
+            architecture=settings.architecture,
+            requirements=packages.requirements,
         )
         return desired(settings, digest, layer)
 
-    def look(self, kind: str) -> Found | None:
-        """Its resource of that kind, where it is there."""
-        with self._clients.translate_errors(f"the {kind} of {self.settings.function_arn}"):
-            return self._provider.observe(kind)
+    def observe(self, kind: str) -> Found | None:
+        """Return the existing resource of a kind; None where there is none."""
+        with self._clients.in_words(f"the {kind} of {self.settings.function_arn}"):
+            return self._provider.look(kind)
 
-    def found(self) -> list[Found]:
-        """What there is of it."""
-        return [found for kind in self._provider.kinds if (found := self.look(kind)) is not None]
+    def existing_resources(self) -> list[Found]:
+        """Return the resources that exist."""
+        return [found for kind in self._provider.kinds if (found := self.observe(kind)) is not None]
 
     def plan(self) -> tuple[Action, ...]:
-        """What has to be done. Raises ConfigError where something is in the way that is not wrenlite's."""
-        return plan(self.wanted(), self.found())
+        """Return the steps to the desired resources.
 
-    def leaves(self) -> str | None:
-        """The bucket that its function uses so far, where another one is wanted."""
-        found = self.look("function")
-        if found is None or not found.ours or not isinstance(found.resource, Function):
+        Raises:
+            ConfigError: a resource of the same name exists and is not managed by wrenlite.
+        """
+        return plan(self.desired_resources(), self.existing_resources())
+
+    def plan_destroy(self) -> tuple[Action, ...]:
+        """Return the steps that delete all managed resources."""
+        return plan((), self.existing_resources())
+
+    def previous_bucket(self) -> str | None:
+        """Return the bucket that the function uses until now; None where it is the desired one."""
+        found = self.observe("function")
+        if found is None or not found.managed or not isinstance(found.resource, Function):
             return None
         bucket = dict(found.resource.environment).get("WRENLITE_BUCKET")
         return None if bucket == self.settings.bucket else bucket
 
-    def end(self) -> tuple[Action, ...]:
-        """What has to be done so that nothing is left of it."""
-        return plan((), self.found())
-
-    def needs_layer(self, actions: Sequence[Action]) -> bool:
-        """Whether these steps upload the layer."""
+    def uploads_layer(self, actions: Sequence[Action]) -> bool:
+        """Return whether these steps upload the layer."""
         return any(isinstance(action.resource, Layer) and action.verb in _UPLOADS for action in actions)
 
-    def build(self) -> BuiltLayer:
-        """Its layer, from the cache or built and put there. Raises ConfigError."""
+    def build_layer(self) -> Layered:
+        """Return the layer, from the cache, or built and added to the cache.
+
+        Raises:
+            ConfigError: a package cannot be fetched, the layer is too large, or the disk is full.
+        """
         return self._layer()
 
-    def apply(self, actions: Sequence[Action], tell: Tell) -> None:
-        """Take the steps. Cut short, it is completed by the steps of the next plan.
+    def apply(self, actions: Sequence[Action], on_step: StepObserver) -> None:
+        """Carry out the steps of a plan. A run that was interrupted is completed by the next plan's steps.
 
-        The layer is built before the first of them: where that fails, nothing was changed.
+        The layer is built before the first step: if that fails, nothing has been changed.
+
+        Args:
+            actions: the steps, in order.
+            on_step: called before and after each of them.
+
+        Raises:
+            WrenliteError: the layer cannot be built, or AWS refused a step.
         """
-        if self.needs_layer(actions):
-            self.build()
+        if self.uploads_layer(actions):
+            self.build_layer()
         for action in actions:
             if action.verb is not Verb.KEEP:
-                tell(action, None)
+                on_step(action, None)
                 begun = time.monotonic()
-                with self._clients.translate_errors(f"{action.resource.kind} {action.resource.name}"):
+                with self._clients.in_words(f"{action.resource.kind} {action.resource.name}"):
                     self._provider.apply(action)
-                tell(action, time.monotonic() - begun)
+                on_step(action, time.monotonic() - begun)
 
 
 _UPLOADS = (Verb.CREATE, Verb.REPLACE)
+"""Steps for a layer that upload it."""
 
 
-def deployed(clients: Clients, account: Account, function: str) -> Function | None:
-    """A function that wrenlite has deployed under that name; None where there is none, or not wrenlite's."""
-    probe = _settings(account, function, bucket="no-bucket")
-    with clients.translate_errors(probe.function_arn):
+def deployed_function(clients: Clients, account: Account, name: str) -> Function | None:
+    """Return the function of this name if it exists and is managed by wrenlite; None otherwise."""
+    probe = _default_settings(account, name, bucket="no-bucket")
+    with clients.in_words(probe.function_arn):
         found = Functions(clients, probe, bytes).observe()
-    return found.resource if found and found.ours and isinstance(found.resource, Function) else None
+    return found.resource if found and found.managed and isinstance(found.resource, Function) else None
 
 
-def settings_for(account: Account, function: str, before: Function | None, **given: Any) -> Settings:
-    """Settings from what is given, over what was deployed before, over defaults.
+def resolve_settings(account: Account, function: str, existing: Function | None, **given: Any) -> Settings:
+    """Return the settings: those that are given, else those of the existing function, else the defaults.
 
     Args:
-        account: where.
-        function: its name.
-        before: the function as it is there.
-        **given: fields of ``Settings``; None: as before. No role is "", nothing reserved is 0.
+        account: the account and region of the deployment.
+        function: name of the function.
+        existing: the function as it was found; None: there is none.
+        **given: fields of ``Settings``; None: not given. ``role_arn=""`` means a role that wrenlite creates,
+            ``reserved=0`` means no reserved concurrency.
 
-    Raises ConfigError for what AWS would refuse.
+    Raises:
+        ConfigError: AWS would refuse a setting.
     """
-    base = _settings(account, function, bucket=default_bucket(account, function))
-    known: dict[str, Any] = {} if before is None else chosen_before(before, base.role)
+    base = _default_settings(account, function, bucket=default_bucket_name(account, function))
+    known: dict[str, Any] = {} if existing is None else recorded_settings(existing, base.role)
     known |= {name: value for name, value in given.items() if value is not None}
     known |= {name: None for name in ("role_arn", "reserved") if not known.get(name)}
     return replace(base, **{name: value for name, value in known.items() if value is not None})
 
 
-def whose_bucket(clients: Clients, settings: Settings) -> Settings:
-    """The settings, with whether the bucket is the user's own. Raises ConfigError where it cannot be used."""
-    with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
-        theirs = is_users_bucket(
+def with_bucket_ownership(clients: Clients, settings: Settings) -> Settings:
+    """Return the settings with ``managed_bucket`` set according to the existing bucket.
+
+    Raises:
+        ConfigError: the bucket belongs to another account, region or function.
+    """
+    with clients.in_words(f"arn:{settings.partition}:s3:::{settings.bucket}"):
+        users_own = is_users_own(
             clients,
             settings.bucket,
             account=settings.account,
             region=settings.region,
             function=settings.function,
         )
-    return replace(settings, own_bucket=not theirs)
+    return replace(settings, managed_bucket=not users_own)
 
 
 def check_role(clients: Clients, settings: Settings) -> None:
-    """Raises ConfigError where a role of the user's own is not there, as far as that can be seen."""
+    """Check that a role of the user's own exists, if the credentials allow to see that.
+
+    Raises:
+        ConfigError: the role does not exist, or belongs to another account.
+    """
     if settings.role_arn is None:
         return
     if settings.role_arn.split(":")[4] != settings.account:
-        raise ConfigError(f"--role-arn {settings.role_arn} is of another account than {settings.account}")
+        raise ConfigError(
+            f"--role-arn: the role {settings.role_arn} belongs to another account than {settings.account}"
+        )
     try:
-        with clients.translate_errors(settings.role_arn), suppress_codes("NoSuchEntity"):
+        with clients.in_words(settings.role_arn), absent("NoSuchEntity"):
             clients["iam"].get_role(RoleName=settings.role_arn.rpartition("/")[2])
             return
     except AccessDenied:
         return
-    raise ConfigError(f"--role-arn: there is no role {settings.role_arn} in this account")
+    raise ConfigError(f"--role-arn: the role {settings.role_arn} does not exist")
 
 
-def _settings(account: Account, function: str, bucket: str) -> Settings:
+def _default_settings(account: Account, function: str, bucket: str) -> Settings:
     return Settings(
-        account.id, account.region, bucket, function, python=own_python(), partition=account.partition
+        account=account.id,
+        region=account.region,
+        bucket=bucket,
+        function=function,
+        python=current_python(),
+        partition=account.partition,
     )
 
 
-def of_configuration(
-    config: Config, *, blind: bool = False, as_deployed: bool = False
+def locate_deployment(
+    config: Config, *, allow_denied: bool = False, prefer_deployed_bucket: bool = False
 ) -> tuple[Clients, Account, Settings]:
-    """What is deployed where a configuration says.
+    """Sign in, and read the settings of the deployment that a configuration selects.
 
     Args:
         config: the configuration.
-        blind: where these credentials may not look at it, take the configuration's word.
-        as_deployed: with the bucket that the function has, whatever is configured.
+        allow_denied: where the credentials may not read the deployment, rely on the configuration alone.
+        prefer_deployed_bucket: use the existing function's bucket, even if the configuration names another.
 
-    Raises CredentialsError, ConfigError, AccessDenied, StoreError.
+    Returns:
+        Clients of AWS, the account, and the settings.
+
+    Raises:
+        CredentialsError: there are no valid credentials.
+        ConfigError: a setting is missing or not valid.
+        AccessDenied: the credentials may not read the deployment.
+        StoreError: AWS cannot be reached.
     """
     session = new_session(config.profile)
     region = config.region or session.get_config_variable("region")
     if not region:
-        raise ConfigError("no AWS region is set: --region, WRENLITE_REGION, or aws configure")
+        raise ConfigError("no AWS region is set: use --region, WRENLITE_REGION, or aws configure")
     clients, account = sign_in(session, check_region(session, region), config.endpoint_url)
-    mine = place_in(config, account)
+    given = configured_bucket(config, account)
     try:
-        before = deployed(clients, account, config.function)
-        mine = {} if as_deployed and before else mine
-        return clients, account, whose_bucket(clients, settings_for(account, config.function, before, **mine))
+        existing = deployed_function(clients, account, config.function)
+        if prefer_deployed_bucket and existing:
+            given = {}
+        settings = resolve_settings(account, config.function, existing, **given)
+        return clients, account, with_bucket_ownership(clients, settings)
     except AccessDenied:
-        if not blind:
+        if not allow_denied:
             raise
-        return clients, account, settings_for(account, config.function, None, **mine)
+        return clients, account, resolve_settings(account, config.function, None, **given)
 
 
-def place_in(config: Config, account: Account) -> dict[str, Any]:
-    """Bucket and prefix as configured; nothing where they are another account's."""
+def configured_bucket(config: Config, account: Account) -> dict[str, Any]:
+    """Return the configured bucket and prefix by name; None for both if another account owns the bucket."""
     if config.bucket_owner not in (None, account.id):
         return {"bucket": None, "prefix": None}
     return {"bucket": config.bucket, "prefix": config.prefix}
 
 
-WRITTEN = ("profile", "region", "bucket", "bucket_owner", "prefix", "function")
-"""Settings in ``config.toml`` that say where a deployment is."""
+LOCATION_SETTINGS = ("profile", "region", "bucket", "bucket_owner", "prefix", "function")
+"""Settings in ``config.toml`` that select a deployment."""
 
 
-def settled(config: Config, settings: Settings) -> Config:
-    """The configuration of who uses a deployment."""
+def client_config(config: Config, settings: Settings) -> Config:
+    """Return the configuration of a client that uses a deployment."""
     return replace(
         config,
         region=settings.region,
@@ -229,21 +280,23 @@ def settled(config: Config, settings: Settings) -> Config:
     )
 
 
-def own_python() -> str:
-    """Minor version of this Python, such as ``3.12``."""
+def current_python() -> str:
+    """Return the minor version of this Python, such as ``3.12``."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def default_bucket(account: Account, function: str) -> str:
-    """A bucket's name that nobody else has."""
-    place = f"-{account.id}-{account.region}"
+def default_bucket_name(account: Account, function: str) -> str:
+    """Return a bucket name that no other account, region or function leads to."""
+    suffix = f"-{account.id}-{account.region}"
     name = re.sub(r"[^a-z0-9-]", "-", function.lower()).strip("-") or "wrenlite"
-    if name != function or len(name + place) > 63:  # two functions must not come to the same
-        name = f"{name[: 63 - len(place) - 7].strip('-')}-{hashlib.sha256(function.encode()).hexdigest()[:6]}"
-    return name + place
+    if name != function or len(name + suffix) > 63:  # a digest keeps the names of two functions apart
+        name = (
+            f"{name[: 63 - len(suffix) - 7].strip('-')}-{hashlib.sha256(function.encode()).hexdigest()[:6]}"
+        )
+    return name + suffix
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("wrenlite") / "layers"

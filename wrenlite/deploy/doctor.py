@@ -1,125 +1,142 @@
-"""Whether everything is as it should be: a check at a time, each with its mend."""
+"""Check a deployment from the credentials to a real invocation, each check with its fix."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from wrenlite.config import Config
 from wrenlite.deploy import report
 from wrenlite.deploy.account import Account
-from wrenlite.deploy.deployment import Deployment, of_configuration, own_python, settled
-from wrenlite.deploy.plan import Verb, plan
+from wrenlite.deploy.deployment import Deployment, client_config, current_python, locate_deployment
+from wrenlite.deploy.plan import Found, Verb, plan
 from wrenlite.deploy.resources import Function, Resource, Role
-from wrenlite.deploy.smoke_test import run_smoke_test
+from wrenlite.deploy.smoke_test import hello
 from wrenlite.errors import AccessDenied, WrenliteError
 
-_SKEW_S = 240.0
-"""AWS refuses requests whose time is off by more than 5 minutes."""
-_SETUP = "wrenlite-setup"
+_MAX_SKEW_S = 240.0
+"""Largest accepted error of the clock. AWS refuses requests whose time is off by more than 5 minutes."""
+_SETUP = "run wrenlite-setup"
 
 
 class Check(NamedTuple):
-    """What became of one check."""
+    """The outcome of one check."""
 
     name: str
     ok: bool | None
-    """None: could not be seen, or is to be known; no failure."""
-    said: str
-    mend: str = ""
+    """Whether it passed; None: it could not be carried out, which is no failure."""
+    detail: str
+    """What was found."""
+    fix: str = ""
+    """What to do about it."""
 
     def __str__(self) -> str:
         sign = {True: "✓", False: "✗", None: "!"}[self.ok]
-        return f"{sign} {self.name:<12} {self.said}" + (f"\n  {'':<12} → {self.mend}" if self.mend else "")
+        return f"{sign} {self.name:<12} {self.detail}" + (f"\n  {'':<12} → {self.fix}" if self.fix else "")
 
 
-def checks(config: Config) -> Iterator[Check]:
-    """Check what a configuration says, as far as it goes."""
+def run_checks(config: Config) -> Iterator[Check]:
+    """Check the deployment that a configuration selects.
+
+    Args:
+        config: the configuration.
+
+    Yields:
+        The checks in order, each as soon as it is done. They end early where nobody can sign in.
+    """
     try:
-        clients, account, settings = of_configuration(config, blind=True)
+        clients, account, settings = locate_deployment(config, allow_denied=True)
     except WrenliteError as error:
-        yield Check("sign-in", False, str(error))
+        yield Check(name="sign-in", ok=False, detail=str(error))
         return
-    yield Check("credentials", True, f"account {account.id}, {account.identity}")
-    yield _clock(account)
-    yield Check("region", True, account.region)
+    yield Check(name="credentials", ok=True, detail=f"account {account.id}, {account.identity}")
+    yield _check_clock(account)
+    yield Check(name="region", ok=True, detail=account.region)
     deployment = Deployment(clients, settings)
-    stranger = False
-    for check in _resources(deployment):
-        yield check
-        stranger |= check.name == "function" and "not wrenlite's" in check.said
-    if not stranger:  # what runs there is not ours to invoke
-        yield _round_trip(config, deployment)
-    yield _limits(account)
+    function = yield from _check_resources(deployment)
+    if function is None or function.managed:  # somebody else's function must not be invoked
+        yield _check_round_trip(config, deployment)
+    yield _check_quota(account)
 
 
-def _clock(account: Account) -> Check:
-    said = f"{abs(account.skew_s):.0f} s {'ahead of' if account.skew_s > 0 else 'behind'} AWS's"
-    if abs(account.skew_s) < _SKEW_S:
-        return Check("clock", True, said)
-    return Check("clock", False, said, "set it, such as with timedatectl set-ntp true")
+def _check_clock(account: Account) -> Check:
+    detail = f"{abs(account.skew_s):.0f} s {'ahead of' if account.skew_s > 0 else 'behind'} AWS's clock"
+    if abs(account.skew_s) < _MAX_SKEW_S:
+        return Check(name="clock", ok=True, detail=detail)
+    fix = "set this machine's clock, for example with timedatectl set-ntp true"
+    return Check(name="clock", ok=False, detail=detail, fix=fix)
 
 
-def _resources(deployment: Deployment) -> Iterator[Check]:
+def _check_resources(deployment: Deployment) -> Generator[Check, None, Found | None]:
+    """Check all resources. Returns the existing function, if there is one."""
     settings = deployment.settings
-    if not settings.own_bucket:
-        yield Check("bucket", True, f"{settings.bucket} (yours)")
+    if not settings.managed_bucket:
+        yield Check(name="bucket", ok=True, detail=f"{settings.bucket} (yours)")
     if settings.role_arn is not None:
-        yield Check("policy", True, f"of {settings.role_arn} (yours: wrenlite does not look at it)")
+        detail = f"that of your role {settings.role_arn}, which wrenlite does not read"
+        yield Check(name="policy", ok=True, detail=detail)
     try:
-        wanted: Sequence[Resource] = deployment.wanted()
-    except WrenliteError as error:  # a Python that Lambda does not have
-        yield Check("versions", False, str(error))
-        return
+        wanted: Sequence[Resource] = deployment.desired_resources()
+    except WrenliteError as error:  # Lambda does not have this version of Python
+        yield Check(name="versions", ok=False, detail=str(error))
+        return None
+    function = None
     for resource in wanted:
-        yield _resource(deployment, resource)
+        check, found = _check_resource(deployment, resource)
+        yield check
         if isinstance(resource, Function):
-            yield _versions(deployment, resource)
+            function = found
+            yield _check_versions(resource, found)
+    return function
 
 
-def _resource(deployment: Deployment, want: Resource) -> Check:
-    name = "policy" if isinstance(want, Role) else want.kind
+def _check_resource(deployment: Deployment, want: Resource) -> tuple[Check, Found | None]:
+    """Compare a resource with what it should be. Returns the check, and the resource if it exists."""
+    name, found = "policy" if isinstance(want, Role) else want.kind, None
     try:
-        found = deployment.look(want.kind)
+        found = deployment.observe(want.kind)
         (step,) = plan([want], [] if found is None else [found])
     except AccessDenied as error:
-        return Check(name, None, f"these credentials may not look at it: {error}")
+        detail = f"cannot be checked with these credentials: {error}"
+        return Check(name=name, ok=None, detail=detail), None
     except WrenliteError as error:
-        return Check(name, False, str(error))
+        return Check(name=name, ok=False, detail=str(error)), found
     if step.verb is Verb.KEEP:
-        return Check(name, True, f"{want.name} ({report.description(deployment, want)})")
-    if step.verb is Verb.CREATE:
-        return Check(name, False, f"{want.name} {step.reason}", _SETUP)
-    return Check(name, False, f"{want.name}: {step.reason}", _SETUP)
+        detail = f"{want.name} ({report.describe(deployment, want)})"
+        return Check(name=name, ok=True, detail=detail), found
+    detail = f"{want.name} {step.reason}" if step.verb is Verb.CREATE else f"{want.name}: {step.reason}"
+    return Check(name=name, ok=False, detail=detail, fix=_SETUP), found
 
 
-def _versions(deployment: Deployment, want: Function) -> Check:
-    """Whether both sides run the same."""
-    try:
-        found = deployment.look("function")
-    except WrenliteError as error:
-        return Check("versions", None, str(error))
+def _check_versions(want: Function, found: Found | None) -> Check:
+    """Compare Python and the packages of the function with those of this process."""
     if found is None or not isinstance(found.resource, Function):
-        return Check("versions", None, "there is no function to compare with")
+        detail = "there is no function to compare with, or it cannot be read"
+        return Check(name="versions", ok=None, detail=detail)
     if found.resource.runtime != want.runtime:
-        said = f"the function runs {found.resource.runtime}, and this is Python {own_python()}"
-        return Check("versions", False, said, f"{_SETUP}, or another environment")
+        detail = f"the function runs {found.resource.runtime}, but this is Python {current_python()}"
+        fix = f"{_SETUP}, or use an environment with the function's Python"
+        return Check(name="versions", ok=False, detail=detail, fix=fix)
     if found.resource.digest != want.digest:
-        return Check("versions", False, "the function has another wrenlite or cloudpickle than this", _SETUP)
-    return Check("versions", True, f"Python {own_python()}, and the same wrenlite and cloudpickle")
+        detail = "the function has another version of wrenlite or cloudpickle than this environment"
+        return Check(name="versions", ok=False, detail=detail, fix=_SETUP)
+    detail = f"Python {current_python()}, wrenlite and cloudpickle are the same on both sides"
+    return Check(name="versions", ok=True, detail=detail)
 
 
-def _round_trip(config: Config, deployment: Deployment) -> Check:
-    """A real one, with the packages where it is known what they should be."""
-    settings = deployment.settings
+def _check_round_trip(config: Config, deployment: Deployment) -> Check:
+    """Invoke the function, and let it import the packages of its layer."""
     try:
-        names = deployment.packages.names
-        return Check("round trip", True, report.said(run_smoke_test(settled(config, settings), names)))
+        packages = deployment.packages.names
+        answer = hello(client_config(config, deployment.settings), packages)
     except WrenliteError as error:
-        return Check("round trip", False, str(error))
+        return Check(name="round trip", ok=False, detail=str(error))
+    return Check(name="round trip", ok=True, detail=report.smoke_test_text(answer))
 
 
-def _limits(account: Account) -> Check:
+def _check_quota(account: Account) -> Check:
     if account.concurrency is None:
-        return Check("limits", None, "these credentials may not see them (lambda:GetAccountSettings)")
-    return Check("limits", True, f"{account.concurrency:,} invocations at once", report.more(account))
+        detail = "cannot be checked with these credentials (lambda:GetAccountSettings)"
+        return Check(name="limits", ok=None, detail=detail)
+    detail = f"{account.concurrency:,} concurrent invocations"
+    return Check(name="limits", ok=True, detail=detail, fix=report.quota_hint(account))

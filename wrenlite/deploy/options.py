@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +17,74 @@ from wrenlite.config import Config
 from wrenlite.display import console
 from wrenlite.errors import ConfigError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+"""Seconds per unit of time."""
 
 
-class Age(click.ParamType[float]):
-    """A time span: 90s, 30m, 12h, 7d."""
+class Duration(click.ParamType[float]):
+    """A duration such as 90s, 30m, 12h or 7d; its value is in seconds."""
 
-    name = "age"
+    name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
+        """Return the seconds. Anything else is a usage error."""
         found = re.fullmatch(r"(\d+)([smhd])", str(value).strip())
         if found is None:
-            self.fail(f"{value!r}: must be such as 90s, 30m, 12h or 7d", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
+            self.fail(f"{value!r}: must be a duration such as 90s, 30m, 12h or 7d", param, ctx)
+        return float(found[1]) * _UNIT_S[found[2]]
 
 
-def several(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Any:
-    """None where it was not given; nothing where it was given as ``none``."""
+def parse_list(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Any:
+    """Return the values of an option; an empty tuple for ``none``, and None where it was not given."""
     return None if not value else () if value == ("none",) else value
 
 
-def none_is_empty(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Nothing where it was given as ``none``; None where it was not."""
+def parse_optional(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Return the value of an option; an empty text for ``none``, and None where it was not given."""
     return "" if value == "none" else value
 
 
-PROFILE = click.option("--profile", help="Profile of AWS's own configuration.  [default: boto3's chain]")
-REGION = click.option("--region", help="Such as eu-west-1.  [default: the profile's]")
-FUNCTION = click.option("--function", help="Name of the Lambda function.  [default: wrenlite]")
-BUCKET = click.option("--bucket", help="S3 bucket.  [default: the function's]")
-CONFIG = click.option(
-    "--config", type=click.Path(dir_okay=False, path_type=Path), help="File of the settings."
+PROFILE = click.option(
+    "--profile", metavar="NAME", help="Profile in AWS's configuration files.  [default: chosen by boto3]"
 )
-YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+REGION = click.option(
+    "--region", metavar="NAME", help="AWS region, such as eu-west-1.  [default: the profile's]"
+)
+FUNCTION = click.option(
+    "--function", metavar="NAME", help="Name of the Lambda function.  [default: wrenlite]"
+)
+BUCKET = click.option("--bucket", metavar="NAME", help="S3 bucket.  [default: the function's]")
+CONFIG = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Settings file.  [default: config.toml in the user's configuration folder]",
+)
+YES = click.option("--yes", "-y", is_flag=True, help="Ask nothing: take the defaults, and agree.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 
 
-def load(path: Path | None, **given: Any) -> Config:
-    """The configuration, from that file where one is given. Raises ConfigError."""
-    return Config.load(configuration.environment(path), **given)
+@contextlib.contextmanager
+def messages_on_stderr(as_json: bool) -> Iterator[None]:
+    """Print messages and questions to stderr if ``as_json`` holds: stdout is for the JSON object only."""
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        yield
 
 
-def located(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that say where; the command gets a configuration."""
+def load_config(path: Path | None, **given: Any) -> Config:
+    """Return the configuration.
+
+    Args:
+        path: the settings file; None: the usual one.
+        **given: settings that win over all others; None: not given.
+
+    Raises:
+        ConfigError: a setting or the file is not valid.
+    """
+    return Config.load(configuration.environment_with(path), **given)
+
+
+def deployment_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that select a deployment; the command receives a configuration in their place."""
 
     @functools.wraps(command)
     def with_config(
@@ -68,12 +94,12 @@ def located(command: Callable[..., None]) -> Callable[..., None]:
         function: str | None,
         bucket: str | None,
         config: Path | None,
-        **more: Any,
+        **other: Any,
     ) -> None:
         with console.errors_in_one_line():
             if config is not None and not config.expanduser().exists():
-                raise ConfigError(f"--config: there is no file {config}")
+                raise ConfigError(f"--config: the file {config} does not exist")
             given = {"profile": profile, "region": region, "function": function, "bucket": bucket}
-            command(load(config, **given), **more)
+            command(load_config(config, **given), **other)
 
     return PROFILE(REGION(FUNCTION(BUCKET(CONFIG(with_config)))))

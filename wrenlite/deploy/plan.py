@@ -1,15 +1,15 @@
-"""What has to be done to get from what is there to what is wanted: a pure function.
+"""Compute the steps that turn the existing resources into the desired ones, as a pure function.
 
 ::
 
-    want = desired(settings)          have = what is found
+    want = desired(settings)          have = observed resources
               └────────▶ plan(want, have) ◀────────┘
-                              │  Create, Update, Replace, Keep, Delete, each with its reason
+                              │  create, update, replace, keep, delete, each with its reason
                               ▼
-                        shown, agreed to, applied
+                    shown, confirmed, applied
 
-Resources are made in the order of ``want``, which is that of their dependencies, and deleted in the
-reverse. ``plan((), have)`` destroys.
+Resources are created in the order of ``want``, which is the order of their dependencies, and deleted in the
+reverse order. ``plan((), have)`` destroys a deployment.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
 
-from wrenlite.deploy.resources import CHOSEN, Function, Layer, Resource, Role
+from wrenlite.deploy.resources import RECORDED_VARIABLE, Function, Layer, Resource, Role
 from wrenlite.errors import ConfigError
 
 
 class Verb(Enum):
-    """What is done to a resource."""
+    """What a step does with a resource."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -35,132 +35,157 @@ class Verb(Enum):
 
 
 class Found(NamedTuple):
-    """A resource that is there."""
+    """A resource that exists in the account."""
 
     resource: Resource
-    ours: bool
-    """It carries wrenlite's tag: it may be changed and deleted."""
+    managed: bool
+    """Whether it carries wrenlite's tag. Only then may it be changed or deleted."""
 
 
 class Action(NamedTuple):
-    """One step, with its reason in words."""
+    """One step of a plan."""
 
     verb: Verb
     resource: Resource
     reason: str
+    """Why the step is needed, as a phrase for people."""
 
     def __str__(self) -> str:
         return f"{self.verb.value:<8}{self.resource.kind:<10}{self.resource.name}  ({self.reason})"
 
 
-_ORDER = ("bucket", "role", "log group", "layer", "function")
-_HOW = {"log group": ": aws logs delete-log-group --log-group-name {}"}
-"""How to delete what Lambda may have made by itself."""
-_WORDS = {
+_CREATION_ORDER = ("bucket", "role", "log group", "layer", "function")
+_DELETE_COMMANDS = {"log group": ": aws logs delete-log-group --log-group-name {}"}
+"""How to delete a resource that Lambda may have created without being asked, by kind."""
+_FIELD_NAMES = {
     "digest": "code",
     "memory_mb": "memory in MB",
-    "timeout_s": "time-out in seconds",
+    "timeout_s": "timeout in seconds",
     "ephemeral_mb": "ephemeral storage in MB",
     "reserved": "reserved concurrency",
-    "days": "days that it is kept",
+    "days": "days of retention",
 }
-_LONG = ("policy", "trust", "lifecycle", "digest", "layer")
-"""Fields that are named and not shown."""
+"""Names of fields in reasons, where they differ from those in the code."""
+_LONG_FIELDS = ("policy", "trust", "lifecycle", "digest", "layer")
+"""Fields whose values are too long to be shown in a reason: only their names are."""
 
 
 def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
-    """The steps from what is there to what is wanted.
+    """Return the steps from the existing resources to the desired ones.
 
-    Raises ConfigError where a resource of that name is there that is not wrenlite's.
+    Args:
+        want: the desired resources, each after those that it depends on.
+        have: the resources that exist.
+
+    Raises:
+        ConfigError: a resource of a desired name exists and is not managed by wrenlite.
     """
-    there = {(found.resource.kind, found.resource.name): found for found in have}
+    existing = {(found.resource.kind, found.resource.name): found for found in have}
     steps: list[Action] = []
     for resource in want:
-        step = _step(resource, there.pop((resource.kind, resource.name), None))
+        step = _step(resource, existing.pop((resource.kind, resource.name), None))
         new_role = any(isinstance(one.resource, Role) and one.verb is Verb.CREATE for one in steps)
         if new_role and isinstance(resource, Function) and step.verb is not Verb.CREATE:
-            # What Lambda was once granted belonged to the old role, not to its name.
-            step = Action(Verb.REPLACE, resource, "its role is made anew")
+            # Lambda binds its grants to the old role itself, not to the role's name.
+            step = Action(verb=Verb.REPLACE, resource=resource, reason="its role is created again")
         steps.append(step)
-    left = sorted(there.values(), key=lambda found: -_ORDER.index(found.resource.kind))
-    return (
-        *steps,
-        *(Action(Verb.DELETE, found.resource, "no longer wanted") for found in left if found.ours),
+    unwanted = sorted(existing.values(), key=lambda found: -_CREATION_ORDER.index(found.resource.kind))
+    deletions = (
+        Action(verb=Verb.DELETE, resource=found.resource, reason="no longer needed")
+        for found in unwanted
+        if found.managed
     )
+    return (*steps, *deletions)
 
 
 def _step(want: Resource, found: Found | None) -> Action:
+    """Return the step for one desired resource.
+
+    Raises:
+        ConfigError: the resource exists and is not managed by wrenlite.
+    """
     if found is None:
-        return Action(Verb.CREATE, want, "is not there yet")
-    if not found.ours:
+        return Action(verb=Verb.CREATE, resource=want, reason="does not exist yet")
+    if not found.managed:
         raise ConfigError(
-            f"there is a {want.kind} {want.name!r} already, which is not wrenlite's: it has no tag of ours. "
-            f"Choose another --function, or delete it yourself{_HOW.get(want.kind, '').format(want.name)}"
+            f"the {want.kind} {want.name!r} already exists and was not created by wrenlite (it lacks "
+            "wrenlite's tag): choose another --function, or delete it yourself"
+            f"{_DELETE_COMMANDS.get(want.kind, '').format(want.name)}"
         )
     changes = _changes(want, found.resource)
     if isinstance(found.resource, Function) and found.resource.state == "failed":
-        return Action(Verb.REPLACE, want, "it has failed, and can only be made anew")
+        return Action(verb=Verb.REPLACE, resource=want, reason="it has failed and must be created again")
     if not changes:
-        return Action(Verb.KEEP, want, "is as wanted")
+        return Action(verb=Verb.KEEP, resource=want, reason="up to date")
     if isinstance(want, Layer) and isinstance(found.resource, Layer):
-        if want == replace(found.resource, older=0):
-            return Action(Verb.UPDATE, want, "older versions of it go")
-        what = [change for change in changes if "differs" not in change] or ["its packages differ"]
-        return Action(Verb.REPLACE, want, f"{', '.join(what)}: a new version, and the old one goes")
-    return Action(Verb.UPDATE, want, ", ".join(changes))
+        return _layer_step(want, found.resource, changes)
+    return Action(verb=Verb.UPDATE, resource=want, reason=", ".join(changes))
+
+
+def _layer_step(want: Layer, have: Layer, changes: Sequence[str]) -> Action:
+    """Return the step for a layer. A version of a layer cannot change: it is replaced by another version."""
+    if want == replace(have, older=0):
+        return Action(verb=Verb.UPDATE, resource=want, reason="its older versions are deleted")
+    shown = [change for change in changes if "differs" not in change] or ["its packages differ"]
+    reason = f"{', '.join(shown)}: a new version is published, and the old one is deleted"
+    return Action(verb=Verb.REPLACE, resource=want, reason=reason)
 
 
 def _changes(want: Resource, have: Resource) -> list[str]:
-    """Each difference in words."""
+    """Return a phrase for each difference between two resources."""
     changes = []
     for field in fields(want):
         wanted, found = getattr(want, field.name), getattr(have, field.name)
         if not field.compare or wanted == found:
             continue
         if field.name == "environment":
-            changes += _variables(dict(wanted), dict(found))
+            changes += _environment_changes(dict(wanted), dict(found))
             continue
         if field.name == "policy" and isinstance(want, Role):
-            changes += _rights(wanted, found)
+            changes += _policy_changes(wanted, found)
             continue
-        name = _WORDS.get(field.name, field.name.replace("_", " "))
-        changes.append(f"{name} differs" if field.name in _LONG else f"{name}: {found} → {wanted}")
+        name = _FIELD_NAMES.get(field.name, field.name.replace("_", " "))
+        changes.append(f"{name} differs" if field.name in _LONG_FIELDS else f"{name}: {found} → {wanted}")
     return changes
 
 
-def _variables(want: dict[str, str], have: dict[str, str]) -> list[str]:
-    """Changes of the function's environment; of what it carries for us, item by item."""
-    changes = [name for name in sorted({*want, *have} - {CHOSEN}) if want.get(name) != have.get(name)]
-    wanted, found = json.loads(want.get(CHOSEN, "{}")), _readable(have.get(CHOSEN, "{}"))
+def _environment_changes(want: dict[str, str], have: dict[str, str]) -> list[str]:
+    """Return the changes of the function's environment; those of the recorded lists item by item."""
+    names = {*want, *have} - {RECORDED_VARIABLE}
+    changes = [name for name in sorted(names) if want.get(name) != have.get(name)]
+    wanted = json.loads(want.get(RECORDED_VARIABLE, "{}"))
+    found = _parse_recorded(have.get(RECORDED_VARIABLE, "{}"))
     for name in wanted:
-        gone, new = set(found.get(name, ())) - set(wanted[name]), set(wanted[name]) - set(found.get(name, ()))
-        if gone or new:
-            items = [*(f"-{item}" for item in sorted(gone)), *(f"+{item}" for item in sorted(new))]
-            changes.append(f"{name} {' '.join(items)}")
+        before, after = set(found.get(name, ())), set(wanted[name])
+        if before != after:
+            changes.append(f"{name} {' '.join(_set_changes(before, after))}")
     return changes or ["environment differs"]
 
 
-def _readable(text: str) -> dict[str, list[str]]:
+def _parse_recorded(text: str) -> dict[str, list[str]]:
     try:
         return dict(json.loads(text))
-    except ValueError:  # somebody has edited it
+    except ValueError:  # the variable was edited by hand
         return {}
 
 
-def _rights(want: str, have: str) -> list[str]:
-    """What a role may do more, and what no more."""
-    wanted, found = _granted(want), _granted(have)
-    changes = [f"-{right}" for right in sorted(found - wanted)] + [
-        f"+{right}" for right in sorted(wanted - found)
-    ]
+def _policy_changes(want: str, have: str) -> list[str]:
+    """Return the permissions that a role loses and gains."""
+    changes = _set_changes(_permissions(have), _permissions(want))
     return [f"policy {' '.join(changes)}"] if changes else ["policy differs"]
 
 
-def _granted(policy: str) -> set[str]:
-    """Each action with what it may be done to."""
+def _set_changes(before: set[str], after: set[str]) -> list[str]:
+    """Return the removed items, each with a minus sign, and then the added ones, each with a plus sign."""
+    removed, added = sorted(before - after), sorted(after - before)
+    return [*(f"-{item}" for item in removed), *(f"+{item}" for item in added)]
+
+
+def _permissions(policy: str) -> set[str]:
+    """Return each action of a policy together with each resource on which it is allowed."""
     return {
         f"{action}({resource.rpartition(':::')[2]})"
-        for one in json.loads(policy).get("Statement", ())
-        for action in one.get("Action", ())
-        for resource in one.get("Resource", ())
+        for statement in json.loads(policy).get("Statement", ())
+        for action in statement.get("Action", ())
+        for resource in statement.get("Resource", ())
     }

@@ -1,6 +1,6 @@
-"""Who may do what: the policies of the function, of its users, of who deploys it, and of the bucket.
+"""IAM policies of the function, its users and its deployers, and the bucket's own policy and lifecycle rules.
 
-No statement has a ``*`` for its resource, except where AWS knows none narrower; a comment says so there.
+No statement has ``*`` as its resource, except where AWS defines no narrower one; a comment there says so.
 """
 
 from __future__ import annotations
@@ -8,103 +8,113 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from wrenlite.deploy.resources import EXPIRE_DAYS, TEMPORARY, Settings
+from wrenlite.deploy.resources import EXPIRE_DAYS, TEMPORARY_PREFIXES, Settings
 
 Policy = dict[str, Any]
+"""A policy document, as JSON has it."""
 
 
 def trust() -> Policy:
-    """Who may take the function's role: Lambda."""
+    """Return the trust policy of the function's role: the Lambda service may assume it."""
     return _policy(
         [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]
     )
 
 
 def of_function(settings: Settings) -> Policy:
-    """What the function may do: write its log, read what clients put, write values."""
+    """Return the policy of the function's role: write its log, read what clients upload, write values."""
     statements = [
-        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{_log_group(settings)}:*"]),
-        _allow(["s3:GetObject"], _objects(settings, TEMPORARY)),
-        _allow(["s3:PutObject"], _objects(settings, ["results", "outputs"])),
-        _listing(settings, TEMPORARY),
+        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{_log_group_arn(settings)}:*"]),
+        _allow(["s3:GetObject"], _object_arns(settings, TEMPORARY_PREFIXES)),
+        _allow(["s3:PutObject"], _object_arns(settings, ["results", "outputs"])),
+        _allow_listing(settings, TEMPORARY_PREFIXES),
     ]
     if settings.read or settings.write:
         readable = sorted({*settings.read, *settings.write})
-        places = [f"arn:{settings.partition}:s3:::{bucket}" for bucket in readable]
-        statements.append(_allow(["s3:ListBucket"], places))
-        statements.append(_allow(["s3:GetObject"], [f"{place}/*" for place in places]))
+        arns = [f"arn:{settings.partition}:s3:::{bucket}" for bucket in readable]
+        statements.append(_allow(["s3:ListBucket"], arns))
+        statements.append(_allow(["s3:GetObject"], [f"{arn}/*" for arn in arns]))
     if settings.write:
         writable = [f"arn:{settings.partition}:s3:::{bucket}/*" for bucket in sorted(settings.write)]
         statements.append(_allow(["s3:PutObject"], writable))
     return _policy(statements)
 
 
-def of_client(settings: Settings) -> Policy:
-    """What somebody needs who maps over data: invoke the one function, and the bucket's prefixes."""
+def of_user(settings: Settings) -> Policy:
+    """Return the policy for people who run maps: invoke the one function, and use the bucket's prefixes."""
     return _policy(
         [
             _allow(["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"], [settings.function_arn]),
-            # The account's limit of concurrency belongs to no resource.
+            # The account's concurrency limit belongs to no resource.
             _allow(["lambda:GetAccountSettings"], ["*"]),
-            *_of_users(settings),
+            *_user_statements(settings),
         ]
     )
 
 
-def _of_users(settings: Settings) -> list[dict[str, Any]]:
-    """What users do in the bucket."""
+def _user_statements(settings: Settings) -> list[dict[str, Any]]:
+    """Return the statements about what users do in the bucket."""
     return [
-        _allow(["s3:PutObject"], _objects(settings, ["code", "args", "refs"])),
-        _allow(["s3:GetObject"], _objects(settings, ["results", "outputs"])),
-        _allow(["s3:DeleteObject"], _objects(settings, [*TEMPORARY, "outputs"])),
-        _listing(settings, [*TEMPORARY, "outputs"]),
+        _allow(["s3:PutObject"], _object_arns(settings, ["code", "args", "refs"])),
+        _allow(["s3:GetObject"], _object_arns(settings, ["results", "outputs"])),
+        _allow(["s3:DeleteObject"], _object_arns(settings, [*TEMPORARY_PREFIXES, "outputs"])),
+        _allow_listing(settings, [*TEMPORARY_PREFIXES, "outputs"]),
     ]
 
 
 def of_deployer(settings: Settings) -> Policy:
-    """What somebody needs who runs wrenlite-setup, doctor, logs and destroy: these resources by their names.
+    """Return the policy for people who run wrenlite-setup, doctor, logs and destroy.
 
-    Signing in (``sts:GetCallerIdentity``) needs no permission. Who may write a role's policy and pass the
-    role to a function can do whatever roles can: this is an administrator's policy, however short it is.
+    It names the resources one by one. Signing in (``sts:GetCallerIdentity``) needs no permission. Whoever may
+    write a role's policy and pass the role to a function can do whatever roles can do: this is an
+    administrator's policy, however short it is.
     """
     layer = f"arn:{settings.partition}:lambda:{settings.region}:{settings.account}:layer:{settings.function}"
-    log, bucket = _log_group(settings), f"arn:{settings.partition}:s3:::{settings.bucket}"
-    layers = f"{bucket}/{settings.prefix}/layers/*"
-    logs = ["FilterLogEvents", "ListTagsForResource", "PutRetentionPolicy", "TagResource"]
-    function = ["CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"]
-    function += ["GetFunctionConfiguration", "InvokeFunction", "ListTags", "PutFunctionConcurrency"]
-    function += ["TagResource", "UpdateFunctionCode", "UpdateFunctionConfiguration"]
+    log, bucket = _log_group_arn(settings), f"arn:{settings.partition}:s3:::{settings.bucket}"
+    layer_zips = f"{bucket}/{settings.prefix}/layers/*"
     statements = [
-        _allow(_actions("lambda", function), [settings.function_arn]),
+        _allow(_actions("lambda", _FUNCTION_ACTIONS), [settings.function_arn]),
         _allow(_actions("lambda", ["ListLayerVersions", "PublishLayerVersion"]), [layer]),
         _allow(_actions("lambda", ["DeleteLayerVersion", "GetLayerVersion"]), [f"{layer}:*"]),
-        # The account's limit of concurrency belongs to no resource.
+        # The account's concurrency limit belongs to no resource.
         _allow(["lambda:GetAccountSettings"], ["*"]),
-        _allow(_actions("logs", ["CreateLogGroup", "DeleteLogGroup", *logs]), [log, f"{log}:*"]),
-        # Asked for by the beginning of a name, which is no resource of its own.
+        _allow(_actions("logs", _LOG_ACTIONS), [log, f"{log}:*"]),
+        # This action lists log groups by the beginning of their names, and AWS knows no resource for that.
         _allow(["logs:DescribeLogGroups"], [f"{log.partition(':log-group:')[0]}:log-group:*"]),
-        _allow(_actions("s3", _BUCKET if settings.own_bucket else _BUCKET_OF_THE_USERS), [bucket]),
-        _allow(["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], [layers]),
-        *_of_users(settings),
+        _allow(
+            _actions("s3", _BUCKET_ACTIONS if settings.managed_bucket else _USERS_BUCKET_ACTIONS), [bucket]
+        ),
+        _allow(["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], [layer_zips]),
+        *_user_statements(settings),
     ]
-    if settings.own_bucket:  # to empty it
+    if settings.managed_bucket:  # destroy empties it
         statements.append(_allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*"]))
-    role = _ROLE if settings.role_arn is None else ("GetRole",)
-    statements.append(_allow(_actions("iam", role), [settings.role]))
-    passing = _allow(["iam:PassRole"], [settings.role])
+    role_actions = _ROLE_ACTIONS if settings.role_arn is None else ("GetRole",)
+    statements.append(_allow(_actions("iam", role_actions), [settings.role]))
+    pass_role = _allow(["iam:PassRole"], [settings.role])
     condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
-    return _policy([*statements, {**passing, "Condition": condition}])
+    return _policy([*statements, {**pass_role, "Condition": condition}])
 
 
-_BUCKET_OF_THE_USERS = ("GetBucketTagging", "ListBucket")
-_BUCKET = (
-    *("CreateBucket", "DeleteBucket", "TagResource", "ListBucketVersions", *_BUCKET_OF_THE_USERS),
+_FUNCTION_ACTIONS = (
+    *("CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"),
+    *("GetFunctionConfiguration", "InvokeFunction", "ListTags", "PutFunctionConcurrency"),
+    *("TagResource", "UpdateFunctionCode", "UpdateFunctionConfiguration"),
+)
+_LOG_ACTIONS = (
+    *("CreateLogGroup", "DeleteLogGroup", "FilterLogEvents", "ListTagsForResource"),
+    *("PutRetentionPolicy", "TagResource"),
+)
+_USERS_BUCKET_ACTIONS = ("GetBucketTagging", "ListBucket")
+"""Actions on a bucket that wrenlite uses and does not manage."""
+_BUCKET_ACTIONS = (
+    *("CreateBucket", "DeleteBucket", "TagResource", "ListBucketVersions", *_USERS_BUCKET_ACTIONS),
     *("GetBucketPolicy", "PutBucketPolicy", "GetLifecycleConfiguration", "PutLifecycleConfiguration"),
     *("GetBucketPublicAccessBlock", "PutBucketPublicAccessBlock"),
     *("GetBucketOwnershipControls", "PutBucketOwnershipControls"),
     *("GetEncryptionConfiguration", "PutEncryptionConfiguration"),
 )
-_ROLE = (
+_ROLE_ACTIONS = (
     *("CreateRole", "DeleteRole", "GetRole", "TagRole", "UpdateAssumeRolePolicy"),
     *("DeleteRolePolicy", "DetachRolePolicy", "GetRolePolicy", "ListAttachedRolePolicies"),
     *("ListRolePolicies", "PutRolePolicy"),
@@ -112,21 +122,21 @@ _ROLE = (
 
 
 def of_bucket(settings: Settings) -> Policy:
-    """What the bucket refuses to everybody: connections without TLS."""
-    place = f"arn:{settings.partition}:s3:::{settings.bucket}"
+    """Return the policy of the bucket, which denies connections without TLS to everybody."""
+    arn = f"arn:{settings.partition}:s3:::{settings.bucket}"
     statement = {
         "Sid": "TlsOnly",
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
-        "Resource": [place, f"{place}/*"],
+        "Resource": [arn, f"{arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     return _policy([statement])
 
 
-def lifecycle(settings: Settings) -> list[dict[str, Any]]:
-    """Rules for when the bucket forgets: temporary objects, and uploads that were never finished."""
+def lifecycle_rules(settings: Settings) -> list[dict[str, Any]]:
+    """Return the bucket's rules, which expire temporary objects and abort uploads that never completed."""
     rules: list[dict[str, Any]] = [
         {
             "ID": f"wrenlite-{part}",
@@ -134,7 +144,7 @@ def lifecycle(settings: Settings) -> list[dict[str, Any]]:
             "Status": "Enabled",
             "Expiration": {"Days": EXPIRE_DAYS},
         }
-        for part in (*TEMPORARY, "layers")
+        for part in (*TEMPORARY_PREFIXES, "layers")
     ]
     rules.append(
         {
@@ -147,22 +157,23 @@ def lifecycle(settings: Settings) -> list[dict[str, Any]]:
     return rules
 
 
-def _log_group(settings: Settings) -> str:
-    place = f"arn:{settings.partition}:logs:{settings.region}:{settings.account}"
-    return f"{place}:log-group:{settings.log_group}"
+def _log_group_arn(settings: Settings) -> str:
+    logs = f"arn:{settings.partition}:logs:{settings.region}:{settings.account}"
+    return f"{logs}:log-group:{settings.log_group}"
 
 
 def _actions(service: str, names: Iterable[str]) -> list[str]:
     return [f"{service}:{name}" for name in sorted(names)]
 
 
-def _objects(settings: Settings, parts: Iterable[str]) -> list[str]:
-    place = f"arn:{settings.partition}:s3:::{settings.bucket}/{settings.prefix}"
-    return [f"{place}/{part}/*" for part in parts]
+def _object_arns(settings: Settings, parts: Iterable[str]) -> list[str]:
+    """Return the ARN patterns of all objects below parts of the deployment's prefix."""
+    root = f"arn:{settings.partition}:s3:::{settings.bucket}/{settings.prefix}"
+    return [f"{root}/{part}/*" for part in parts]
 
 
-def _listing(settings: Settings, parts: Iterable[str]) -> dict[str, Any]:
-    """Without it a key that is not there is 403, not 404."""
+def _allow_listing(settings: Settings, parts: Iterable[str]) -> dict[str, Any]:
+    """Allow to list these prefixes. Without it S3 answers 403, and not 404, for a key that does not exist."""
     prefixes = [f"{settings.prefix}/{part}/*" for part in parts]
     statement = _allow(["s3:ListBucket"], [f"arn:{settings.partition}:s3:::{settings.bucket}"])
     return {**statement, "Condition": {"StringLike": {"s3:prefix": prefixes}}}

@@ -1,6 +1,6 @@
-"""Observe and change the resources of a deployment on AWS: one small class per kind, with the same methods.
+"""What AWS has, and how it is changed: one small class a kind of resource, each with the same four methods.
 
-Nothing here decides what to change: ``plan`` does.
+Nothing here decides: ``plan`` does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wrenlite.deploy.lambda_resources import Functions, Layers
 from wrenlite.deploy.log_groups import LogGroups
 from wrenlite.deploy.plan import Action, Found, Verb
 from wrenlite.deploy.resources import (
-    CHOSEN,
+    RECORDED_VARIABLE,
     Bucket,
     Function,
     Layer,
@@ -25,37 +25,37 @@ from wrenlite.deploy.resources import (
     Resource,
     Role,
     Settings,
-    canonical,
+    canonical_policy,
     canonical_rules,
 )
 from wrenlite.deploy.roles import Roles
 
 
 def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:
-    """Return the resources of a deployment, in the order in which they can be made.
+    """What a deployment consists of, in the order in which it can be made.
 
     Args:
-        settings: settings of the deployment.
-        code_digest: SHA-256 of the function's zip, in base64.
-        layer: the layer with the packages; None: no packages beside those in the function's zip.
+        settings: of the deployment.
+        code_digest: SHA-256 of the function's zip, base64.
+        layer: the packages; None: none beside what the zip has.
     """
-    resources: list[Resource] = []
-    if settings.own_bucket:
-        rules = canonical_rules(policies.lifecycle(settings))
-        resources.append(Bucket(settings.bucket, canonical(policies.of_bucket(settings)), rules))
+    wanted: list[Resource] = []
+    if settings.managed_bucket:
+        rules = canonical_rules(policies.lifecycle_rules(settings))
+        wanted.append(Bucket(settings.bucket, canonical_policy(policies.of_bucket(settings)), rules))
     if settings.role_arn is None:
-        policy = canonical(policies.of_function(settings))
-        resources.append(Role(settings.role_name, canonical(policies.trust()), policy))
-    resources.append(LogGroup(settings.log_group))
+        own = canonical_policy(policies.of_function(settings))
+        wanted.append(Role(settings.role_name, canonical_policy(policies.trust()), own))
+    wanted.append(LogGroup(settings.log_group))
     if layer is not None:
-        resources.append(layer)
+        wanted.append(layer)
     environment = {
         "WRENLITE_BUCKET": settings.bucket,
         "WRENLITE_PREFIX": settings.prefix,
         "WRENLITE_BUCKET_OWNER": settings.account,
-        CHOSEN: json.dumps({**settings.chosen, "layer": layer.requirements if layer else ()}),
+        RECORDED_VARIABLE: json.dumps({**settings.recorded, "layer": layer.requirements if layer else ()}),
     }
-    resources.append(
+    wanted.append(
         Function(
             name=settings.function,
             digest=code_digest,
@@ -71,22 +71,20 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
             layer=layer.digest if layer else "",
         )
     )
-    return tuple(resources)
+    return tuple(wanted)
 
 
 class Provider:
-    """All resources of a deployment, by kind."""
+    """All of them."""
 
     def __init__(
         self, clients: Clients, settings: Settings, layer: Callable[[], bytes], code: Callable[[], bytes]
     ) -> None:
-        """Create a provider. It calls nothing yet.
-
-        Args:
-            clients: the clients.
-            settings: settings of the deployment.
-            layer: returns the layer's zip, when it has to be uploaded.
-            code: returns the function's zip.
+        """Args:
+        clients: to AWS.
+        settings: of the deployment.
+        layer: gives the layer's zip, when it has to be uploaded.
+        code: gives the function's zip.
         """
         self._kinds: dict[str, Any] = {
             "bucket": Buckets(clients, settings),
@@ -98,22 +96,22 @@ class Provider:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of resources, in the order in which they are made."""
+        """Of resources, in the order in which they are made."""
         return tuple(self._kinds)
 
-    def observe(self, kind: str) -> Found | None:
-        """Return the resource of a kind as it is; None where it does not exist."""
+    def look(self, kind: str) -> Found | None:
+        """The resource of that kind, where it is there."""
         found: Found | None = self._kinds[kind].observe()
         return found
 
     def apply(self, action: Action) -> None:
-        """Carry out one step of a plan. A plan that was interrupted is completed by running the next plan."""
-        resources, resource = self._kinds[action.resource.kind], action.resource
-        methods: dict[Verb, Callable[[Resource], None]] = {
-            Verb.CREATE: resources.create,
-            Verb.UPDATE: resources.update,
-            Verb.REPLACE: getattr(resources, "replace", resources.update),
-            Verb.DELETE: resources.delete,
+        """Take one step. Running a plan again after it was cut short completes it."""
+        of_kind, resource = self._kinds[action.resource.kind], action.resource
+        steps: dict[Verb, Callable[[Resource], None]] = {
+            Verb.CREATE: of_kind.create,
+            Verb.UPDATE: of_kind.update,
+            Verb.REPLACE: getattr(of_kind, "replace", of_kind.update),
+            Verb.DELETE: of_kind.delete,
         }
-        if action.verb in methods:
-            methods[action.verb](resource)
+        if action.verb in steps:
+            steps[action.verb](resource)

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""What the commands print: plans, progress, policies and smoke tests, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -15,176 +15,196 @@ from wrenlite.deploy import policies
 from wrenlite.deploy.account import RAISE_QUOTA, Account
 from wrenlite.deploy.deployment import Deployment
 from wrenlite.deploy.plan import Action, Verb
-from wrenlite.deploy.resources import Bucket, Function, Layer, LogGroup, Resource, Role, Settings
-from wrenlite.deploy.smoke_test import SmokeTestResult
+from wrenlite.deploy.resources import (
+    EXPIRE_DAYS,
+    Bucket,
+    Function,
+    Layer,
+    LogGroup,
+    Resource,
+    Role,
+    Settings,
+)
+from wrenlite.deploy.smoke_test import Hello
 
-_WHOSE = {
-    "deployer": "The policy of who runs wrenlite-setup and destroy",
-    "user": "The policy of who maps over data",
-    "function": "The policy of the function's role",
+_POLICY_MAKERS = {
+    "deployer": policies.of_deployer,
+    "user": policies.of_user,
+    "function": policies.of_function,
 }
-POLICIES = tuple(_WHOSE)
-"""Whose policies there are to be shown."""
+_POLICY_TITLES = {
+    "deployer": "Policy for people who run wrenlite-setup and wrenlite destroy",
+    "user": "Policy for people who run maps",
+    "function": "Policy of the function's role",
+}
+POLICIES = tuple(_POLICY_MAKERS)
+"""Names of the policies that can be printed."""
 
-_FEW = 100
-"""Invocations at once below which an account is that of a newcomer."""
+_SMALL_QUOTA = 100
+"""Concurrent invocations below which an account has the quota of a new one."""
 
 
-def plan(account: Account, deployment: Deployment, actions: Sequence[Action]) -> None:
-    """The plan, with what it costs and what to know."""
+def print_plan(account: Account, deployment: Deployment, actions: Sequence[Action]) -> None:
+    """Print a plan with its costs and notices."""
     settings = deployment.settings
     click.echo(f"\nFunction {settings.function} in {account.region}, account {account.id}:")
-    click.echo("\n".join(steps(deployment, actions)))
-    click.echo("\n".join(costs(settings)))
-    for notice in (*deployment.packages.notices, *yours(settings), *limits(account)):
+    click.echo("\n".join(plan_lines(deployment, actions)))
+    click.echo("\n".join(cost_lines(settings)))
+    for notice in notices(account, deployment):
         click.echo(f"Note: {notice}")
     if all(action.verb is Verb.KEEP for action in actions):
         click.echo("There is nothing to do.")
 
 
-def building(deployment: Deployment, actions: Sequence[Action]) -> None:
-    """Build the layer, where the steps need one that is not there yet."""
-    if deployment.needs_layer(actions) and deployment.layer is None:
-        _line("build", "layer", deployment.settings.function)
+def build_layer(deployment: Deployment, actions: Sequence[Action]) -> None:
+    """Build the layer if the steps upload it and it is not in the cache, and print progress."""
+    if deployment.uploads_layer(actions) and deployment.cached_layer is None:
+        _begin_line("build", "layer", deployment.settings.function)
         begun = time.monotonic()
-        layer = deployment.build()
-        sizes = f"{_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked"
+        layer = deployment.build_layer()
+        sizes = f"{_mb(len(layer.content))} zipped, {_mb(layer.unpacked)} unpacked"
         click.echo(f"{time.monotonic() - begun:.1f} s ({sizes})")
 
 
-def progress(action: Action, seconds: float | None) -> None:
-    """A step as it begins, with None, and as it ends."""
-    if seconds is None:
-        _line(action.verb.value, action.resource.kind, action.resource.name)
+def print_progress(action: Action, duration_s: float | None) -> None:
+    """Print that a step begins, with None, or that it has ended, with its duration."""
+    if duration_s is None:
+        _begin_line(action.verb.value, action.resource.kind, action.resource.name)
     else:
-        click.echo(f"{seconds:.1f} s")
+        click.echo(f"{duration_s:.1f} s")
 
 
-def _line(verb: str, kind: str, name: str) -> None:
+def _begin_line(verb: str, kind: str, name: str) -> None:
     click.echo(f"  {verb:<7}  {kind:<9}  {name} … ", nl=False)
 
 
-def said(answer: SmokeTestResult) -> str:
-    """What a real invocation returned."""
+def smoke_test_text(answer: Hello) -> str:
+    """Return a line about a smoke test."""
     return (
-        f"function returned: {answer.value} (the first time after {answer.first_s:.2f} s, "
-        f"then after {answer.again_s * 1000:.0f} ms)"
+        f"function returned: {answer.value} (first call {answer.first_s:.2f} s, "
+        f"second call {answer.again_s * 1000:.0f} ms)"
     )
 
 
-def policies_of(settings: Settings, whose: Sequence[str]) -> None:
-    """Policies as JSON; one alone is all that is printed."""
-    for one in whose:
-        if len(whose) > 1:
-            click.echo(f"\n{_WHOSE[one]}:")
-        click.echo(policy(settings, one))
-        if one == "deployer":
+def smoke_test_document(answer: Hello, settings: Settings, packages: Sequence[str]) -> dict[str, Any]:
+    """Return a smoke test as a JSON object."""
+    return {
+        "region": settings.region,
+        "function": settings.function,
+        "value": answer.value,
+        "first_s": round(answer.first_s, 3),
+        "second_s": round(answer.again_s, 3),
+        "packages": list(packages),
+    }
+
+
+def print_policies(settings: Settings, names: Sequence[str]) -> None:
+    """Print policies as JSON, each under its title; a single one without a title, so that it can be piped."""
+    for name in names:
+        if len(names) > 1:
+            click.echo(f"\n{_POLICY_TITLES[name]}:")
+        click.echo(json.dumps(_POLICY_MAKERS[name](settings), indent=2))
+        if name == "deployer":
             click.echo(
-                "Who has this can give the function's role any permission: it is for administrators.",
+                "Whoever has the deployer's policy can give the function's role any permission: it is for "
+                "administrators.",
                 err=True,
             )
 
 
-def steps(deployment: Deployment, actions: Sequence[Action]) -> Iterator[str]:
-    """The plan, a resource a line, with the user's own ones."""
+def plan_lines(deployment: Deployment, actions: Sequence[Action]) -> Iterator[str]:
+    """Return a table of the plan: one line per resource, including the user's own resources."""
     settings, rows = deployment.settings, []
-    if not settings.own_bucket:
+    if not settings.managed_bucket:
         rows.append(("use", "bucket", settings.bucket, "yours: used as it is, never changed or deleted"))
     if settings.role_arn is not None:
         rows.append(("use", "role", settings.role_arn, "yours: used as it is, never changed or deleted"))
-    left = deployment.leaves()
-    if left is not None:
-        rows.append(("leave", "bucket", left, "used so far: it stays, with what is in it"))
+    previous = deployment.previous_bucket()
+    if previous is not None:
+        rows.append(("leave", "bucket", previous, "used until now: it stays, with its objects"))
     for action in actions:
-        resource, why = action.resource, action.reason
+        resource, reason = action.resource, action.reason
         if action.verb is Verb.CREATE:
-            why = description(deployment, resource)
-        rows.append((action.verb.value, resource.kind, resource.name, why))
+            reason = describe(deployment, resource)
+        rows.append((action.verb.value, resource.kind, resource.name, reason))
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for row in rows:
-        left = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
-        yield f"  {left}  {row[3]}"
+        columns = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+        yield f"  {columns}  {row[3]}"
 
 
-def description(deployment: Deployment, resource: Resource) -> str:
-    """What it is, in a few words."""
+def describe(deployment: Deployment, resource: Resource) -> str:
+    """Return the properties of a resource in a few words."""
     match resource:
         case Bucket():
-            return "private, encrypted, TLS only; what is temporary in it goes after a week"
+            return f"private, encrypted, TLS only; temporary objects expire after {EXPIRE_DAYS} days"
         case Role():
             settings, more = deployment.settings, ""
             for verb, buckets in (("read", settings.read), ("read and write", settings.write)):
                 more += f"; may {verb} {', '.join(buckets)}" if buckets else ""
             return f"may write its log, and read and write {settings.prefix}/ in the bucket{more}"
         case LogGroup():
-            return f"kept {resource.days} days"
+            return f"log events are kept for {resource.days} days"
         case Layer():
-            built = deployment.layer
-            size = (
-                ""
-                if built is None
-                else f" ({_mb(len(built.content))} zipped, {_mb(built.unpacked_bytes)} unpacked)"
-            )
+            layer, size = deployment.cached_layer, ""
+            if layer is not None:
+                size = f" ({_mb(len(layer.content))} zipped, {_mb(layer.unpacked)} unpacked)"
             return ", ".join(deployment.packages.requirements) + size
         case Function():
-            reserved = "" if resource.reserved is None else f", {resource.reserved} at once at most"
+            reserved = "" if resource.reserved is None else f", at most {resource.reserved} at once"
             return (
                 f"{resource.runtime}, {resource.architecture}, {resource.memory_mb:,} MB, "
                 f"{resource.timeout_s} s{reserved}"
             )
 
 
-def _mb(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+def _mb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
 
 
-def costs(settings: Settings) -> tuple[str, ...]:
-    """What it costs, at rest and at work."""
+def cost_lines(settings: Settings) -> tuple[str, ...]:
+    """Return what a deployment costs while nothing runs, and while tasks run."""
     prices = cost.prices(
         settings.region, settings.architecture, memory_mb=settings.memory_mb, limit_s=settings.timeout_s
     )
     return (
-        f"At rest: $0.00 a month; what lies in the bucket costs ${cost.STORED_GB_MONTH} a GB and month.",
-        f"At work: ${prices.of_seconds(3600):.3f} for an hour of one task, ${cost.LOGGED_GB:.2f} a GB of log "
-        f"(prices of {cost.PRICES_OF}).",
+        f"At rest: $0.00 a month; objects in the bucket cost ${cost.STORAGE_DOLLARS_PER_GB_MONTH} per GB and "
+        "month.",
+        f"At work: ${prices.request_dollars(3600):.3f} per hour of one running task, "
+        f"${cost.LOG_DOLLARS_PER_GB:.2f} per GB of log (prices of {cost.PRICES_DATE}).",
     )
 
 
-def yours(settings: Settings) -> Iterator[str]:
-    """What is up to the user, of what is the user's own."""
+def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
+    """Return what a user should know before agreeing to a plan."""
+    settings, found = deployment.settings, [*deployment.packages.notices]
     if settings.role_arn is not None:
-        yield "your role needs at least the policy of wrenlite-setup --print-policy function"
-    if not settings.own_bucket:
-        yield "your bucket keeps temporary objects until wrenlite cleanup, or rules of your own, remove them"
+        found.append("your role needs at least the permissions of wrenlite-setup --print-policy function")
+    if not settings.managed_bucket:
+        found.append(
+            "temporary objects stay in your bucket until wrenlite cleanup, or a lifecycle rule of yours, "
+            "deletes them"
+        )
+    hint = quota_hint(account)
+    if hint:
+        found.append(
+            f"this account can run only {account.concurrency} invocations at once, as is usual for a new "
+            f"account: {hint}"
+        )
+    return tuple(found)
 
 
-def limits(account: Account) -> tuple[str, ...]:
-    """What to know of an account's limits."""
-    ask = more(account)
-    if not ask:
-        return ()
-    return (f"{account.concurrency} invocations at once are few, and usual for a new account: {ask}",)
-
-
-def more(account: Account) -> str:
-    """How to get more invocations at once, where there are few."""
-    if account.concurrency is None or account.concurrency >= _FEW:
+def quota_hint(account: Account) -> str:
+    """Return how to raise a small quota of concurrent invocations; an empty text where it is large."""
+    if account.concurrency is None or account.concurrency >= _SMALL_QUOTA:
         return ""
-    return f"AWS gives more, at no cost: {RAISE_QUOTA} --region {account.region}"
+    return f"AWS raises this quota at no cost: {RAISE_QUOTA} --region {account.region}"
 
 
-def policy(settings: Settings, whose: str) -> str:
-    """A policy as JSON."""
-    makers = dict(
-        zip(POLICIES, (policies.of_deployer, policies.of_client, policies.of_function), strict=True)
-    )
-    return json.dumps(makers[whose](settings), indent=2)
-
-
-def as_json(account: Account, deployment: Deployment, actions: Sequence[Action]) -> str:
-    """The plan for programs."""
+def plan_document(account: Account, deployment: Deployment, actions: Sequence[Action]) -> dict[str, Any]:
+    """Return a plan as a JSON object."""
     settings = deployment.settings
-    found: dict[str, Any] = {
+    return {
         "account": account.id,
         "identity": account.identity,
         "region": settings.region,
@@ -193,16 +213,20 @@ def as_json(account: Account, deployment: Deployment, actions: Sequence[Action])
         "prefix": settings.prefix,
         "settings": {**asdict(settings), "role": settings.role},
         "packages": list(deployment.packages.requirements),
-        "costs": list(costs(settings)),
-        "notices": [*deployment.packages.notices, *yours(settings), *limits(account)],
-        "steps": [
-            {
-                "action": action.verb.value,
-                "kind": action.resource.kind,
-                "name": action.resource.name,
-                "reason": action.reason,
-            }
-            for action in actions
-        ],
+        "costs": list(cost_lines(settings)),
+        "notices": list(notices(account, deployment)),
+        "steps": step_documents(actions),
     }
-    return json.dumps(found, indent=2)
+
+
+def step_documents(actions: Sequence[Action]) -> list[dict[str, str]]:
+    """Return the steps of a plan as JSON objects."""
+    return [
+        {
+            "action": action.verb.value,
+            "kind": action.resource.kind,
+            "name": action.resource.name,
+            "reason": action.reason,
+        }
+        for action in actions
+    ]

@@ -1,64 +1,54 @@
-"""Observe, create, update and delete the function's role."""
+"""The function's role, and the group of its logs."""
 
 from __future__ import annotations
 
-from wrenlite.deploy.clients import Clients, suppress_codes
+from wrenlite.deploy.clients import Clients, absent
 from wrenlite.deploy.plan import Found
-from wrenlite.deploy.resources import Role, Settings, canonical
-from wrenlite.deploy.tags import from_tag_list, is_ours, tag_list, tags_of
+from wrenlite.deploy.resources import TAG, Role, Settings, canonical_policy
 
-_POLICY_NAME = "wrenlite"
+_POLICY = "wrenlite"
 """Name of the role's inline policy."""
 
 
 class Roles:
-    """The role of a deployment."""
+    """The function's role."""
 
     def __init__(self, clients: Clients, settings: Settings) -> None:
-        """Create an object for the role. It calls nothing yet.
-
-        Args:
-            clients: the clients.
-            settings: settings of the deployment.
-        """
         self._clients = clients
         self._settings = settings
 
     def observe(self) -> Found | None:
-        """Return the role that wrenlite makes, as it is; None where it does not exist.
-
-        A role of the user's own is never looked at.
-        """
+        """What is there of the role that wrenlite makes; of one of the user's own it knows nothing."""
         name, iam = self._settings.role_name, self._clients["iam"]
-        with suppress_codes("NoSuchEntity"):
+        with absent("NoSuchEntity"):
             role = iam.get_role(RoleName=name)["Role"]
-            tags = from_tag_list(role.get("Tags", ()))
+            tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", ())}
             policy = "{}"
-            with suppress_codes("NoSuchEntity"):
-                response = iam.get_role_policy(RoleName=name, PolicyName=_POLICY_NAME)
-                policy = canonical(response["PolicyDocument"])
-            trust = canonical(role["AssumeRolePolicyDocument"])
-            return Found(Role(name, trust, policy), is_ours(tags, self._settings.function))
+            with absent("NoSuchEntity"):
+                found = iam.get_role_policy(RoleName=name, PolicyName=_POLICY)["PolicyDocument"]
+                policy = canonical_policy(found)
+            trusted = canonical_policy(role["AssumeRolePolicyDocument"])
+            return Found(Role(name, trusted, policy), tags.get(TAG) == self._settings.function)
         return None
 
     def create(self, want: Role) -> None:
-        """Create the role with its one inline policy."""
+        """Make it with its one inline policy."""
         iam = self._clients["iam"]
-        tags = tag_list(tags_of(self._settings.function))
+        tags = [{"Key": TAG, "Value": self._settings.function}]
         iam.create_role(RoleName=want.name, AssumeRolePolicyDocument=want.trust, Tags=tags)
         iam.get_waiter("role_exists").wait(RoleName=want.name)
-        iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY_NAME, PolicyDocument=want.policy)
+        iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY, PolicyDocument=want.policy)
 
     def update(self, want: Role) -> None:
-        """Set which service may assume the role, and what the role may do."""
+        """Set who may take it and what it may do."""
         iam = self._clients["iam"]
         iam.update_assume_role_policy(RoleName=want.name, PolicyDocument=want.trust)
-        iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY_NAME, PolicyDocument=want.policy)
+        iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY, PolicyDocument=want.policy)
 
     def delete(self, have: Role) -> None:
-        """Delete the role with all its policies, also those that somebody else has given to it."""
+        """Delete it, with the policies that it has, whoever gave them to it."""
         iam = self._clients["iam"]
-        with suppress_codes("NoSuchEntity"):
+        with absent("NoSuchEntity"):
             for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=have.name):
                 for policy in page["AttachedPolicies"]:
                     iam.detach_role_policy(RoleName=have.name, PolicyArn=policy["PolicyArn"])

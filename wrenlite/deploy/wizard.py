@@ -1,7 +1,8 @@
-"""``wrenlite-setup``: from AWS credentials to a function that answers.
+"""``wrenlite-setup``: from AWS credentials to a Lambda function that answers.
 
-Signs in, asks, shows the plan, and creates nothing before consent. What is given as an option is not asked
-for; with ``--yes`` nothing is. The next run begins with what this one chose, and completes what it could not.
+It signs in, asks, shows the plan, and creates nothing before the user agrees. It does not ask for settings
+that are given as options, and with ``--yes`` it asks nothing. The next run starts from the settings of this
+one, and completes what this one could not.
 """
 
 from __future__ import annotations
@@ -17,184 +18,219 @@ import click
 
 from wrenlite import __version__
 from wrenlite import config as configuration
-from wrenlite.config import Config, parse
+from wrenlite.config import Config, parse_setting
 from wrenlite.deploy import options, report
 from wrenlite.deploy.account import Account, check_region, new_session, profiles, sign_in
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
-    WRITTEN,
+    LOCATION_SETTINGS,
     Deployment,
     check_role,
-    deployed,
-    place_in,
-    settings_for,
-    settled,
-    whose_bucket,
+    client_config,
+    configured_bucket,
+    deployed_function,
+    resolve_settings,
+    with_bucket_ownership,
 )
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import Role, Settings
-from wrenlite.deploy.smoke_test import run_smoke_test
+from wrenlite.deploy.smoke_test import hello
 from wrenlite.display import console
 from wrenlite.errors import ConfigError, WrenliteError
 
 _ROLE_S = 60.0
-"""Seconds that a role may take until it holds everywhere."""
+"""Seconds that a new role may take to become valid everywhere in AWS."""
 
 
-def words(text: str) -> tuple[str, ...]:
-    """The words of an answer; none of them for ``none``."""
+def _parse_list(text: str) -> tuple[str, ...]:
+    """Return the words of an answer; an empty tuple for ``none``."""
     return () if text.strip() == "none" else tuple(text.split())
 
 
-def number(text: str) -> int:
-    """A whole number. Raises ConfigError."""
+def _parse_number(text: str) -> int:
+    """Return a whole number. Raises ConfigError for any other text."""
     try:
         return int(text)
     except ValueError as error:
-        raise ConfigError(f"{text!r} is no whole number") from error
+        raise ConfigError(f"{text!r} is not a whole number") from error
 
 
-def role(text: str) -> str:
-    """An ARN, or nothing for ``none``."""
+def _parse_arn(text: str) -> str:
+    """Return an ARN; an empty text for ``none``."""
     return "" if text.strip() == "none" else text.strip()
 
 
 ADVANCED: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "role_arn": ("ARN of a role of your own, or none", role),
-    "memory_mb": ("Memory in MB, 128 to 10240; 1769 is one CPU", number),
-    "timeout_s": ("Time-out in seconds, 1 to 900", number),
+    "role_arn": ("ARN of an IAM role of your own, or none", _parse_arn),
+    "memory_mb": ("Memory in MB, 128 to 10240; 1769 come with one CPU", _parse_number),
+    "timeout_s": ("Timeout in seconds, 1 to 900", _parse_number),
     "architecture": ("Architecture, x86_64 or arm64", str),
-    "ephemeral_mb": ("Ephemeral storage in MB, 512 to 10240", number),
-    "reserved": ("Reserved concurrency, a cap on spending (0: none)", number),
-    "packages": ("Packages beside the usual ones, such as: scipy pandas==2.3.3; or none", words),
-    "read": ("Further buckets that tasks may read, or none", words),
-    "write": ("Further buckets that tasks may write to, or none", words),
+    "ephemeral_mb": ("Ephemeral storage in MB, 512 to 10240", _parse_number),
+    "reserved": ("Reserved concurrency, which limits spending; 0 for no reservation", _parse_number),
+    "packages": (
+        "Packages beside the default ones, such as scipy pandas==2.3.3, or none",
+        _parse_list,
+    ),
+    "read": ("Other buckets that tasks may read, or none", _parse_list),
+    "write": ("Other buckets that tasks may read and write, or none", _parse_list),
 }
-"""Settings that most people leave as they are: the question, and what the answer means."""
+"""Settings that most people leave as they are: for each its question, and the parser of the answer."""
 
 
 class Wizard:
-    """One run. Answers come from the options, else from who is asked, else from before, else defaults."""
+    """One run of the wizard.
 
-    def __init__(self, given: Mapping[str, Any], *, asks: bool) -> None:
-        """Args:
-        given: options by name; None: not given.
-        asks: whether there is somebody to ask.
+    A setting comes from an option, else from an answer. The default is that of the existing deployment.
+    """
+
+    def __init__(self, given: Mapping[str, Any], *, interactive: bool) -> None:
+        """Sign in, and ask for the profile and the region where necessary.
+
+        Args:
+            given: options by name; None: not given.
+            interactive: whether the wizard may ask.
+
+        Raises:
+            CredentialsError: there are no valid credentials.
+            ConfigError: an option is not valid.
         """
         self._given = given
-        self._asks = asks
-        self._before = options.load(
+        self._interactive = interactive
+        self._config = options.load_config(
             given["config"], **{name: given[name] for name in ("profile", "region", "function")}
         )
         self._chosen: dict[str, Any] = {name: given[name] for name in ("bucket", "prefix", *ADVANCED)}
-        self._function = self._before.function
-        self._session = new_session(self._profile())
+        self._function = self._config.function
+        self._session = new_session(self._choose_profile())
         self._clients, self.account = self._sign_in()
 
     def policy_settings(self) -> Settings:
-        """Settings for who only wants to see policies, and may not look at anything yet."""
-        mine = {name: value for name, value in self._chosen.items() if value is not None}
-        known = {**place_in(self._before, self.account), **mine}
-        return settings_for(self.account, self._function, None, **known)
+        """Return settings for printing policies, without reading the deployment, which may be forbidden."""
+        chosen = {name: value for name, value in self._chosen.items() if value is not None}
+        known = {**configured_bucket(self._config, self.account), **chosen}
+        return resolve_settings(self.account, self._function, None, **known)
 
     def _answer(self, name: str, question: str, default: Any, check: Callable[[Any], Any]) -> Any:
-        """One answer, checked. Raises click.UsageError where there is none."""
+        """Return the checked value of a setting: the option's, the answer to the question, or the default.
+
+        Args:
+            name: the option's name.
+            question: what to ask.
+            default: default value; None: there is none.
+            check: takes the value and returns it as it is used; raises ConfigError where it is not valid.
+
+        Raises:
+            click.UsageError: there is no value, and the wizard may not ask.
+        """
         given = self._given.get(name)
         if given is not None:
             return check(given)
-        if self._asks:
-            return click.prompt(question, default=default, value_proc=_again(check))
+        if self._interactive:
+            return click.prompt(question, default=default, value_proc=_ask_again(check))
         if default is None:
-            raise click.UsageError(f"--{name} is missing: it has no default, and there is nobody to ask")
+            raise click.UsageError(f"--{name} is missing: it has no default, and nobody can be asked")
         return check(default)
 
-    def _profile(self) -> str | None:
-        """The profile; asked for where there are several, and nothing says which."""
-        there = profiles()
-        known = self._before.profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_ACCESS_KEY_ID")
-        if not self._asks or known or len(there) < 2:
-            return self._before.profile
-        default = "default" if "default" in there else there[0]
-        return str(click.prompt("AWS profile", type=click.Choice(there), default=default))
+    def _choose_profile(self) -> str | None:
+        """Return the profile. Asks if there are several, and neither options nor environment name one."""
+        available = profiles()
+        named = self._config.profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_ACCESS_KEY_ID")
+        if not self._interactive or named or len(available) < 2:
+            return self._config.profile
+        default = "default" if "default" in available else available[0]
+        return str(click.prompt("AWS profile", type=click.Choice(available), default=default))
 
     def _sign_in(self) -> tuple[Clients, Account]:
-        session, endpoint = self._session, self._before.endpoint_url
-        usual = self._before.region or session.get_config_variable("region") or None
-        if self._asks:
-            _, someone = sign_in(session, usual or "us-east-1", endpoint)
-            click.echo(f"Signed in to account {someone.id} as {someone.identity}")
-        region = self._answer("region", "Region", usual, lambda name: check_region(session, name))
+        session, endpoint = self._session, self._config.endpoint_url
+        default = self._config.region or session.get_config_variable("region") or None
+        if self._interactive:
+            _, account = sign_in(session, default or "us-east-1", endpoint)
+            click.echo(f"Signed in to account {account.id} as {account.identity}")
+        region = self._answer("region", "AWS region", default, lambda name: check_region(session, name))
         return sign_in(session, region, endpoint)
 
-    def place(self) -> Path:
-        """Where the settings go. Asks before a file is changed that this has not written."""
+    def choose_config_file(self) -> Path:
+        """Return the file for the settings. Asks before it changes a file that is not wrenlite-setup's."""
         while True:
-            path = self._answer("config", "File for the settings", str(_usual_place()), _writable)
-            there = configuration.read(path) if path.exists() else {}
-            question = f"  {path} is there. Set what this run chooses in it, and keep the rest?"
-            if not (self._asks and there) or "bucket_owner" in there or click.confirm(question, default=True):
+            path = self._answer("config", "Settings file", str(_default_config_path()), _check_writable)
+            stored = configuration.read_file(path) if path.exists() else {}
+            question = f"  {path} already exists. Add this deployment to it, and keep its other settings?"
+            foreign = self._interactive and stored and "bucket_owner" not in stored
+            if not foreign or click.confirm(question, default=True):
                 break
             if self._given["config"] is not None:
                 raise click.Abort
-        function, now = there.get("function"), self.deployment.settings.function
-        if function not in (None, now):
-            click.echo(f"  {path} names the function {function} so far: from now on {now}")
+        before, now = stored.get("function"), self.deployment.settings.function
+        if before not in (None, now):
+            click.echo(
+                f"  {path} referred to the function {before} until now; from now on it refers to {now}"
+            )
         return Path(path)
 
     def _settings(self, **more: Any) -> Settings:
-        """Settings with what was chosen so far. Raises ConfigError."""
-        chosen = {**self._chosen, **more}
-        mine = place_in(self._before, self.account) if self._function == self._before.function else {}
-        chosen |= {name: value for name, value in mine.items() if chosen[name] is None}
-        before = deployed(self._clients, self.account, self._function)
-        settings = settings_for(self.account, self._function, before, **chosen)
-        self.account.check(settings, before.reserved if before else None)
-        check_role(self._clients, settings)
-        return whose_bucket(self._clients, settings)
+        """Return the settings as chosen so far, with further ones.
 
-    def choose(self) -> None:
-        """Ask for what everybody chooses."""
-        usual = self._settings()
-        for name, question in (("bucket", "S3 bucket"), ("prefix", "Prefix of keys in the bucket")):
-            self._chosen[name] = self._answer(name, question, getattr(usual, name), self._checks(name))
+        Raises:
+            ConfigError: a setting is not valid in this account.
+        """
+        chosen = {**self._chosen, **more}
+        if self._function == self._config.function:
+            configured = configured_bucket(self._config, self.account)
+            chosen |= {name: value for name, value in configured.items() if chosen[name] is None}
+        existing = deployed_function(self._clients, self.account, self._function)
+        settings = resolve_settings(self.account, self._function, existing, **chosen)
+        self.account.check(settings, existing.reserved if existing else None)
+        check_role(self._clients, settings)
+        return with_bucket_ownership(self._clients, settings)
+
+    def choose_bucket(self) -> None:
+        """Ask for the bucket and the prefix, and create the deployment."""
+        default = self._settings()
+        for name, question in (("bucket", "S3 bucket"), ("prefix", "Prefix of all keys in the bucket")):
+            self._chosen[name] = self._answer(name, question, getattr(default, name), self._check(name))
         self.deployment = Deployment(self._clients, self._settings())
 
-    def _checks(self, name: str, meaning: Callable[[str], Any] = str) -> Callable[[Any], Any]:
-        """A check of that one setting, with the others as they are."""
+    def _check(self, name: str, parse: Callable[[str], Any] = str) -> Callable[[Any], Any]:
+        """Return a check of one setting together with the others as chosen so far."""
 
         def check(text: str) -> Any:
-            value = meaning(text)
+            value = parse(text)
             self._settings(**{name: value})
             return value
 
         return check
 
-    def advanced(self) -> None:
+    def choose_advanced(self) -> None:
         """Ask for the settings that most people leave as they are."""
         self._function = click.prompt(
-            "Name of the function", default=self._function, value_proc=_again(_function)
+            "Name of the function", default=self._function, value_proc=_ask_again(_check_function_name)
         )
         settings = self._settings()
-        for name, (question, meaning) in ADVANCED.items():
+        for name, (question, parse) in ADVANCED.items():
             now = getattr(settings, name)
             default = " ".join(now) if isinstance(now, tuple) else now
             default = default or (0 if name == "reserved" else "none")
-            check = _again(self._checks(name, meaning))
+            check = _ask_again(self._check(name, parse))
             self._chosen[name] = click.prompt(question, default=str(default), value_proc=check)
         self.deployment = Deployment(self._clients, self._settings())
 
-    def agree(self) -> tuple[Action, ...]:
-        """Show the plan until it is agreed to. Raises click.Abort where it is not."""
+    def confirm_plan(self) -> tuple[Action, ...]:
+        """Show the plan until the user agrees, and return it.
+
+        Raises:
+            click.exceptions.Exit: the user does not agree.
+        """
         while True:
             actions = self.deployment.plan()
-            report.plan(self.account, self.deployment, actions)
-            if not self._asks:
+            report.print_plan(self.account, self.deployment, actions)
+            if not self._interactive:
                 return actions
             nothing = all(action.verb is Verb.KEEP for action in actions)
+            question = "Continue" if nothing else "Go ahead"
             answer = click.prompt(
-                f"{'Go on' if nothing else 'Go ahead'}? yes, no, a: advanced settings, p: show the policies",
+                f"{question}? yes, no, a: advanced settings, p: show the policies",
                 default="yes" if nothing else None,
-                value_proc=_again(_consent),
+                value_proc=_ask_again(_parse_consent),
             )
             if answer == "y":
                 return actions
@@ -202,80 +238,78 @@ class Wizard:
                 click.echo("Nothing was changed.", err=True)
                 raise click.exceptions.Exit(1)
             if answer == "a":
-                self.advanced()
+                self.choose_advanced()
             if answer == "p":
-                report.policies_of(self.deployment.settings, report.POLICIES)
+                report.print_policies(self.deployment.settings, report.POLICIES)
 
-    def carry_out(self, actions: Sequence[Action], path: Path) -> None:
-        """Take the steps; the settings are written first, so that ``destroy`` knows them whatever happens."""
-        report.building(self.deployment, actions)
-        now = self._config()
-        configuration.save(path, {name: getattr(now, name) for name in WRITTEN})
+    def apply(self, actions: Sequence[Action], path: Path) -> None:
+        """Carry out the plan. The settings are saved first, so that ``destroy`` can undo a stopped run."""
+        report.build_layer(self.deployment, actions)
+        config = self._client_config()
+        configuration.update_file(path, {name: getattr(config, name) for name in LOCATION_SETTINGS})
         try:
-            self.deployment.apply(actions, report.progress)
+            self.deployment.apply(actions, report.print_progress)
         except (KeyboardInterrupt, WrenliteError):
             click.echo(
-                "\nStopped. wrenlite-setup goes on from here; wrenlite destroy removes what there is.",
+                "\nStopped. Run wrenlite-setup again to continue, or wrenlite destroy to delete what exists.",
                 err=True,
             )
             raise
 
-    def _config(self) -> Config:
-        """Of who uses what this run deploys."""
-        return settled(replace(self._before, profile=self._session.profile), self.deployment.settings)
+    def _client_config(self) -> Config:
+        """Return the configuration of a client that uses this deployment."""
+        config = replace(self._config, profile=self._session.profile)
+        return client_config(config, self.deployment.settings)
 
-    def try_out(self, actions: Sequence[Action]) -> None:
-        """A real invocation."""
-        new = any(isinstance(step.resource, Role) and step.verb is not Verb.KEEP for step in actions)
+    def smoke_test(self, actions: Sequence[Action]) -> dict[str, Any]:
+        """Invoke the function, print the result, and return it as a JSON object."""
+        new_role = any(isinstance(step.resource, Role) and step.verb is not Verb.KEEP for step in actions)
         packages = self.deployment.packages.names
-        click.echo(
-            report.said(run_smoke_test(self._config(), packages, access_timeout_s=_ROLE_S if new else 0.0))
-        )
+        answer = hello(self._client_config(), packages, patience_s=_ROLE_S if new_role else 0.0)
+        click.echo(report.smoke_test_text(answer))
+        return report.smoke_test_document(answer, self.deployment.settings, packages)
 
-    def finish(self, path: Path) -> None:
-        """Which backend from now on, where that is written, and what to do next."""
-        now = configuration.read(path).get("backend", Config.backend)
+    def choose_backend(self, path: Path) -> None:
+        """Ask where Executor() runs from now on, save that, and print the next steps."""
+        now = configuration.read_file(path).get("backend", Config.backend)
         backend = self._given["backend"]
-        if backend is None and self._asks:
-            chosen = click.confirm("Should Executor() run on Lambda from now on?", default=now == "aws")
-            backend = "aws" if chosen else "local"
+        if backend is None and self._interactive:
+            on_lambda = click.confirm("Should Executor() run on Lambda from now on?", default=now == "aws")
+            backend = "aws" if on_lambda else "local"
         if backend is not None and backend != now:
-            configuration.save(path, {"backend": backend})
-        click.echo(f"The settings are in {path}")
-        if path != configuration.place():
-            click.echo(f"where wrenlite finds them with: export WRENLITE_CONFIG={path.absolute()}")
-        on_lambda = (backend or now) == "aws"
-        click.echo(
-            f"Next: wrenlite demo --aws, and in a notebook wrenlite.Executor{'' if on_lambda else '.aws'}()"
-        )
+            configuration.update_file(path, {"backend": backend})
+        click.echo(f"The settings are saved in {path}")
+        if path != configuration.config_path():
+            click.echo(f"To let wrenlite use this file: export WRENLITE_CONFIG={path.absolute()}")
+        executor = "wrenlite.Executor()" if (backend or now) == "aws" else "wrenlite.Executor.aws()"
+        click.echo(f"Next: wrenlite demo --aws, and in a notebook {executor}")
 
 
-def _function(name: str) -> str:
+def _check_function_name(name: str) -> str:
     if ":" in name:
-        raise ConfigError("a name, not an ARN")
-    return str(parse("function", name))
+        raise ConfigError("must be a name, not an ARN")
+    return str(parse_setting("function", name))
 
 
-def _consent(text: str) -> str:
+def _parse_consent(text: str) -> str:
     letter = text.strip().lower()[:1]
     if letter not in ("y", "n", "a", "p"):
-        raise ConfigError("yes, no, a or p")
+        raise ConfigError("must be yes, no, a or p")
     return letter
 
 
-def _writable(text: str) -> Path:
-    """A file that can be written. Raises ConfigError."""
+def _check_writable(text: str) -> Path:
+    """Return the path of a file that can be written. Raises ConfigError for any other."""
     path = Path(text).expanduser()
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if path.is_dir() or not os.access(there, os.W_OK):
-        raise ConfigError(
-            f"cannot write {path}: {'a folder' if path.is_dir() else f'{there} does not let us'}"
-        )
+    existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if path.is_dir() or not os.access(existing, os.W_OK):
+        reason = "it is a folder" if path.is_dir() else f"no permission to write to {existing}"
+        raise ConfigError(f"cannot write {path}: {reason}")
     return path
 
 
-def _again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The check as click wants it: what is refused is asked for again."""
+def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the check in the form that click needs to ask again after an answer that is not valid."""
 
     def value(text: Any) -> Any:
         try:
@@ -286,99 +320,137 @@ def _again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return value
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: wrenlite-setup --dry-run"
+)
 @options.PROFILE
 @options.REGION
 @options.CONFIG
-@click.option("--bucket", help="S3 bucket.  [default: one is made]")
-@click.option("--prefix", help="What keys in the bucket begin with.  [default: wrenlite]")
+@click.option("--bucket", metavar="NAME", help="S3 bucket.  [default: a new one]")
+@click.option("--prefix", metavar="PREFIX", help="Beginning of all keys in the bucket.  [default: wrenlite]")
 @options.FUNCTION
-@click.option("--role-arn", callback=options.none_is_empty, help="A role of your own; none: make one.")
-@click.option("--memory", "memory_mb", type=int, metavar="MB", help="128 to 10240; 1769 is one CPU.")
-@click.option("--timeout", "timeout_s", type=int, metavar="S", help="1 to 900.")
-@click.option("--architecture", type=click.Choice(["x86_64", "arm64"]))
-@click.option("--ephemeral-storage", "ephemeral_mb", type=int, metavar="MB", help="512 to 10240.")
+@click.option(
+    "--role-arn",
+    metavar="ARN",
+    callback=options.parse_optional,
+    help="IAM role of your own; none: create a role.",
+)
+@click.option(
+    "--memory", "memory_mb", type=int, metavar="MB", help="Memory, 128 to 10240; 1769 come with one CPU."
+)
+@click.option(
+    "--timeout", "timeout_s", type=int, metavar="SECONDS", help="Time limit of an invocation, 1 to 900."
+)
+@click.option("--architecture", type=click.Choice(["x86_64", "arm64"]), help="Processors of the function.")
+@click.option("--ephemeral-storage", "ephemeral_mb", type=int, metavar="MB", help="512 to 10240, for /tmp.")
 @click.option(
     "--reserved-concurrency",
     "reserved",
     type=int,
     metavar="N",
-    help="Invocations at once at most, taken from the account's; 0: none.",
+    help="The most invocations at once, reserved from the account's quota; 0: no reservation.",
 )
 @click.option(
     "--package",
     "packages",
+    metavar="NAME[==VERSION]",
     multiple=True,
-    callback=options.several,
-    help="In the layer beside cloudpickle, numpy, pillow, rasterio; again for more; none: no others.",
+    callback=options.parse_list,
+    help="Package beside cloudpickle, numpy, pillow and rasterio; repeat for more; none: no others.",
 )
 @click.option(
-    "--read", multiple=True, callback=options.several, help="Bucket that tasks may read; again for more."
+    "--read",
+    metavar="BUCKET",
+    multiple=True,
+    callback=options.parse_list,
+    help="Other bucket that tasks may read; repeat for more; none: no others.",
 )
-@click.option("--write", multiple=True, callback=options.several, help="Bucket that tasks may write to.")
+@click.option(
+    "--write",
+    metavar="BUCKET",
+    multiple=True,
+    callback=options.parse_list,
+    help="Other bucket that tasks may read and write; repeat for more; none: no others.",
+)
 @click.option("--backend", type=click.Choice(["local", "aws"]), help="Where Executor() runs from now on.")
-@click.option("--local", is_flag=True, help="Only write settings for this machine's cores.")
-@click.option("--yes", "-y", is_flag=True, help="Ask nothing: take defaults, and agree to the plan.")
-@click.option("--dry-run", is_flag=True, help="Only show the plan.")
-@click.option("--json", "as_json", is_flag=True, help="The plan as JSON, with --dry-run.")
+@click.option("--local", is_flag=True, help="Only save settings for this machine's cores.")
+@options.YES
+@options.DRY_RUN
+@console.json_option
 @click.version_option(__version__, prog_name="wrenlite-setup")
 @click.option(
     "--print-policy",
-    "whose",
+    "policy",
     type=click.Choice(report.POLICIES),
-    help="Only print a policy: of who deploys, of who maps over data, of the function.",
+    help="Only print the policy of people who deploy, of people who run maps, or of the function.",
 )
-def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, whose: str | None, **given: Any) -> None:
-    """Put wrenlite on AWS Lambda, or change what is there.
+def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | None, **given: Any) -> None:
+    """Deploy wrenlite on AWS Lambda, or change the deployment.
 
-    Shows what it would create, with names, policies and prices, and creates nothing before you agree. Run it
-    again to change settings, to bring a new version of wrenlite, or to complete a run that was stopped.
+    It shows what it would create, with names, policies and prices, and creates nothing before you agree. Run
+    it again to change settings, to deploy a new version of wrenlite, or to complete a run that was stopped.
     """
-    if as_json and not dry_run:
-        raise click.UsageError("--json goes with --dry-run")
-    if local and (dry_run or whose or any(value for name, value in given.items() if name != "config")):
-        raise click.UsageError("--local goes with --config and --yes only")
-    looks = dry_run or whose is not None
-    if not (yes or looks or sys.stdin.isatty()):
-        asked = ["config", "bucket", "prefix", "backend"] if not local else ["config"]
+    if local and (dry_run or policy or any(value for name, value in given.items() if name != "config")):
+        raise click.UsageError("--local can only be combined with --config, --yes and --json")
+    changes = not (dry_run or policy is not None)
+    if changes and not (yes or sys.stdin.isatty()):
+        asked = ["config"] if local else ["config", "bucket", "prefix", "backend"]
         missing = ", ".join(f"--{name}" for name in asked if given[name] is None)
-        rest = f", and takes the defaults of {missing}" if missing else ""
+        defaults = f", and takes the defaults of {missing}" if missing else ""
         raise click.UsageError(
-            f"there is no terminal to ask in: --yes is missing. It agrees to the plan{rest}"
+            f"there is no terminal to ask in, and --yes is missing: it agrees to the plan{defaults}"
         )
+    interactive = changes and not yes
     with console.errors_in_one_line():
-        if local:
-            _local(given["config"], ask=not yes)
+        if policy is not None:
+            report.print_policies(Wizard(given, interactive=False).policy_settings(), [policy])
             return
-        wizard = Wizard(given, asks=not (yes or looks))
-        if whose is not None:
-            report.policies_of(wizard.policy_settings(), [whose])
-            return
-        wizard.choose()
+        with options.messages_on_stderr(as_json):
+            if local:
+                document = _use_local(given["config"], ask=interactive)
+            elif dry_run:
+                document = _show_plan(given)
+            else:
+                document = _deploy(given, interactive=interactive)
         if as_json:
-            click.echo(report.as_json(wizard.account, wizard.deployment, wizard.deployment.plan()))
-        elif dry_run:
-            report.plan(wizard.account, wizard.deployment, wizard.deployment.plan())
-        else:
-            path = wizard.place()
-            actions = wizard.agree()
-            wizard.carry_out(actions, path)
-            wizard.try_out(actions)
-            wizard.finish(path)
+            console.print_json(document)
 
 
-def _local(path: Path | None, *, ask: bool) -> None:
-    """Settings for this machine's cores."""
-    path = path or _usual_place()
+def _show_plan(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Print the plan, and return it as a JSON object."""
+    wizard = Wizard(given, interactive=False)
+    wizard.choose_bucket()
+    actions = wizard.deployment.plan()
+    report.print_plan(wizard.account, wizard.deployment, actions)
+    return {**report.plan_document(wizard.account, wizard.deployment, actions), "applied": False}
+
+
+def _deploy(given: Mapping[str, Any], *, interactive: bool) -> dict[str, Any]:
+    """Run the wizard, and return what was done as a JSON object."""
+    wizard = Wizard(given, interactive=interactive)
+    wizard.choose_bucket()
+    path = wizard.choose_config_file()
+    actions = wizard.confirm_plan()
+    document = report.plan_document(wizard.account, wizard.deployment, actions)
+    wizard.apply(actions, path)
+    result = wizard.smoke_test(actions)
+    wizard.choose_backend(path)
+    return {**document, "applied": True, "smoke_test": result, "config": str(path)}
+
+
+def _use_local(path: Path | None, *, ask: bool) -> dict[str, Any]:
+    """Save settings for this machine's cores, and return them as a JSON object."""
+    path = path or _default_config_path()
     if path.exists() and ask:
-        question = f'{path} is there. Set backend = "local" in it, and keep the rest?'
+        question = f'{path} already exists. Set backend = "local" in it, and keep its other settings?'
         click.confirm(question, default=True, abort=True)
-    configuration.save(path, {"backend": "local"})
-    click.echo(f"Executor() runs on this machine's {os.cpu_count()} cores. The settings are in {path}")
+    configuration.update_file(path, {"backend": "local"})
+    click.echo(f"Executor() runs on this machine's {os.cpu_count()} cores. The settings are saved in {path}")
+    return {"backend": "local", "config": str(path)}
 
 
-def _usual_place() -> Path:
-    """Where settings are written unless somebody says otherwise."""
+def _default_config_path() -> Path:
+    """Return the settings file that is used where the user names none."""
     import platformdirs
 
-    return configuration.place() or platformdirs.user_config_path("wrenlite") / "config.toml"
+    return configuration.config_path() or platformdirs.user_config_path("wrenlite") / "config.toml"

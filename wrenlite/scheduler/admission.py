@@ -193,7 +193,8 @@ class Admission:
         # For a task of unknown duration the longest one in flight is the best guess.
         expected = seconds or max(running, default=0.0)
         return (
-            self.spent.dollars + sum(map(prices.of_seconds, running)) + prices.of_seconds(expected) <= budget
+            self.spent.dollars + sum(map(prices.request_dollars, running)) + prices.request_dollars(expected)
+            <= budget
         )
 
     def budget_error(self, seconds: float) -> BudgetExceeded:
@@ -203,7 +204,7 @@ class Admission:
             seconds: what the request was expected to take.
         """
         prices, budget = self._backend.prices, self._backend.budget or 0.0
-        needed = prices.of_seconds(seconds) if prices else 0.0
+        needed = prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
             f"about ${self.spent.dollars:.2g} of budget=${budget:g} are spent, and the next request, of "
             f"about ${needed:.2g}, does not fit: this task did not run. Executor.aws(budget=...) sets another"
@@ -218,7 +219,7 @@ class Admission:
         prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.batching.first_wave
         if prices is None or budget is None or wave is None:
             return wave
-        return max(1, min(wave, int((budget - self.spent.dollars) / prices.of_seconds(prices.limit_s))))
+        return max(1, min(wave, int((budget - self.spent.dollars) / prices.request_dollars(prices.limit_s))))
 
     def on_sent(self, in_flight: InFlight) -> None:
         """Count a request that was handed out."""

@@ -19,7 +19,7 @@ import botocore.session
 from tests.aws.bed.server import serve
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.code_zip import function_zip
-from wrenlite.deploy.deployment import own_python
+from wrenlite.deploy.deployment import current_python
 from wrenlite.deploy.plan import plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.resources import Settings
@@ -80,7 +80,7 @@ def deploy(timeout_s: int, memory_mb: int) -> None:
         bucket="wrenlite-bed",
         memory_mb=memory_mb,
         timeout_s=timeout_s,
-        python=own_python(),
+        python=current_python(),
     )
     code = function_zip()
     wanted = desired(settings, base64.b64encode(hashlib.sha256(code).digest()).decode(), None)

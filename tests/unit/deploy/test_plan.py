@@ -13,7 +13,7 @@ from wrenlite.deploy.resources import (
     LogGroup,
     Role,
     Settings,
-    canonical,
+    canonical_policy,
     canonical_rules,
 )
 
@@ -28,26 +28,26 @@ FUNCTION = Function(
 WANT = (BUCKET, ROLE, LOG, LAYER, FUNCTION)
 
 
-def ours(*resources):
-    return [Found(resource, True) for resource in resources]
+def managed(*resources):
+    return [Found(resource, managed=True) for resource in resources]
 
 
 def verbs(actions):
     return [(action.verb, action.resource.kind) for action in actions]
 
 
-def test_nothing_is_there():
+def test_an_empty_account_needs_everything_created():
     assert verbs(plan(WANT, [])) == [(Verb.CREATE, resource.kind) for resource in WANT]
 
 
-def test_everything_is_there():
-    actions = plan(WANT, ours(*WANT))
+def test_a_complete_deployment_is_kept():
+    actions = plan(WANT, managed(*WANT))
     assert {action.verb for action in actions} == {Verb.KEEP}
-    assert {action.reason for action in actions} == {"is as wanted"}
+    assert {action.reason for action in actions} == {"up to date"}
 
 
-def test_a_run_that_was_cut_short_is_completed():
-    assert verbs(plan(WANT, ours(BUCKET, ROLE))) == [
+def test_an_interrupted_run_is_completed():
+    assert verbs(plan(WANT, managed(BUCKET, ROLE))) == [
         (Verb.KEEP, "bucket"),
         (Verb.KEEP, "role"),
         (Verb.CREATE, "log group"),
@@ -56,24 +56,24 @@ def test_a_run_that_was_cut_short_is_completed():
     ]
 
 
-def test_what_differs_is_updated_with_the_reason_in_words():
-    have = ours(*WANT[:-1], dataclasses.replace(FUNCTION, memory_mb=512, digest="old"))
+def test_a_difference_is_updated_with_its_reason():
+    have = managed(*WANT[:-1], dataclasses.replace(FUNCTION, memory_mb=512, digest="old"))
     action = plan(WANT, have)[-1]
     assert action.verb is Verb.UPDATE
     assert action.reason == "code differs, memory in MB: 512 → 1769"
     assert str(action).startswith("update  function  wrenlite  (code")
-    action = plan(WANT, ours(dataclasses.replace(BUCKET, policy='{"long": "text"}'), *WANT[1:]))[0]
+    action = plan(WANT, managed(dataclasses.replace(BUCKET, policy='{"long": "text"}'), *WANT[1:]))[0]
     assert action.reason == "policy differs"
 
 
-def test_other_packages_are_another_layer():
-    action = plan(WANT, ours(*WANT[:3], dataclasses.replace(LAYER, digest="old", arn="arn"), FUNCTION))[3]
+def test_other_packages_need_another_layer():
+    action = plan(WANT, managed(*WANT[:3], dataclasses.replace(LAYER, digest="old", arn="arn"), FUNCTION))[3]
     assert action.verb is Verb.REPLACE
-    assert plan([LAYER], ours(dataclasses.replace(LAYER, arn="arn")))[0].verb is Verb.KEEP
+    assert plan([LAYER], managed(dataclasses.replace(LAYER, arn="arn")))[0].verb is Verb.KEEP
 
 
-def test_destroying_goes_backwards():
-    assert [kind for _, kind in verbs(plan((), ours(*WANT)))] == [
+def test_resources_are_deleted_in_the_reverse_order_of_creation():
+    assert [kind for _, kind in verbs(plan((), managed(*WANT)))] == [
         "function",
         "layer",
         "log group",
@@ -82,13 +82,13 @@ def test_destroying_goes_backwards():
     ]
 
 
-def test_what_is_not_ours_is_neither_changed_nor_deleted():
-    theirs = Found(ROLE, False)
+def test_unmanaged_resources_are_neither_changed_nor_deleted():
+    unmanaged = Found(ROLE, managed=False)
     with pytest.raises(
-        wrenlite.ConfigError, match="role 'wrenlite-eu-west-1' already, which is not wrenlite's"
+        wrenlite.ConfigError, match="role 'wrenlite-eu-west-1' already exists and was not created by wrenlite"
     ):
-        plan(WANT, [theirs])
-    assert plan((), [theirs]) == ()
+        plan(WANT, [unmanaged])
+    assert plan((), [unmanaged]) == ()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_is_not_ours_is_neither_changed_nor_deleted():
         ("role_arn", "me", "--role-arn"),
     ],
 )
-def test_what_aws_would_refuse_is_refused_before_anything_is_made(setting, value, option):
+def test_settings_that_aws_would_refuse_are_errors(setting, value, option):
     with pytest.raises(wrenlite.ConfigError, match=f"{option}.*: must be"):
         dataclasses.replace(SETTINGS, **{setting: value})
 
@@ -118,7 +118,7 @@ def statements(policy):
     }
 
 
-def test_the_function_may_read_what_clients_put_and_write_values():
+def test_the_function_may_read_uploads_and_write_values():
     granted = statements(policies.of_function(SETTINGS))
     place = f"arn:aws:s3:::{SETTINGS.bucket}/wrenlite"
     assert {resource for action, resource in granted if action == "s3:PutObject"} == {
@@ -133,7 +133,7 @@ def test_the_function_may_read_what_clients_put_and_write_values():
     assert "wrenlite/code/*" in listing["Condition"]["StringLike"]["s3:prefix"]
 
 
-def test_buckets_of_the_users_own_only_by_explicit_wish():
+def test_the_function_may_use_other_buckets_only_when_they_are_named():
     settings = dataclasses.replace(SETTINGS, read=("usgs-landsat",), write=("mine",))
     granted = statements(policies.of_function(settings))
     assert ("s3:GetObject", "arn:aws:s3:::usgs-landsat/*") in granted
@@ -141,16 +141,16 @@ def test_buckets_of_the_users_own_only_by_explicit_wish():
     assert ("s3:PutObject", "arn:aws:s3:::mine/*") in granted
 
 
-def test_a_client_may_invoke_one_function_and_not_read_what_functions_are_made_of():
-    granted = statements(policies.of_client(SETTINGS))
+def test_a_user_may_invoke_one_function_and_not_read_code():
+    granted = statements(policies.of_user(SETTINGS))
     assert ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:123456789012:function:wrenlite") in granted
     assert {action for action, resource in granted if resource == "*"} == {"lambda:GetAccountSettings"}
     assert not any(action == "s3:GetObject" and "/code/" in resource for action, resource in granted)
 
 
-def test_policies_are_equal_however_aws_gives_them_back():
+def test_policies_are_equal_in_every_form_that_aws_returns():
     sent = policies.of_function(SETTINGS)
-    given_back = {
+    returned = {
         "Statement": [
             {
                 **{key: one[key] for key in reversed(one)},
@@ -161,25 +161,25 @@ def test_policies_are_equal_however_aws_gives_them_back():
         ],
         "Version": "2012-10-17",
     }
-    assert canonical(given_back) == canonical(sent)
-    assert canonical(policies.of_client(SETTINGS)) != canonical(sent)
-    everybody = json.loads(canonical(policies.of_bucket(SETTINGS)))["Statement"][0]["Principal"]
-    assert everybody == "*", "which may not be a list"
+    assert canonical_policy(returned) == canonical_policy(sent)
+    assert canonical_policy(policies.of_user(SETTINGS)) != canonical_policy(sent)
+    everybody = json.loads(canonical_policy(policies.of_bucket(SETTINGS)))["Statement"][0]["Principal"]
+    assert everybody == "*", "a principal of * must not become a list"
 
 
-def test_rules_of_a_lifecycle_are_equal_however_s3_gives_them_back():
-    sent = policies.lifecycle(SETTINGS)
-    given_back = [dict(reversed(rule.items())) for rule in reversed(sent)]
-    given_back[0] = {**given_back[0], "Filter": {}}
-    assert canonical_rules(given_back) == canonical_rules(sent)
+def test_lifecycle_rules_are_equal_in_every_form_that_s3_returns():
+    sent = policies.lifecycle_rules(SETTINGS)
+    returned = [dict(reversed(rule.items())) for rule in reversed(sent)]
+    returned[0] = {**returned[0], "Filter": {}}
+    assert canonical_rules(returned) == canonical_rules(sent)
     assert canonical_rules(sent[1:]) != canonical_rules(sent)
 
 
-def test_a_function_that_failed_or_lost_its_role_is_made_anew():
+def test_a_function_that_failed_or_lost_its_role_is_created_again():
     failed = dataclasses.replace(FUNCTION, state="failed")
-    action = plan(WANT, ours(*WANT[:-1], failed))[-1]
-    assert (action.verb, action.reason) == (Verb.REPLACE, "it has failed, and can only be made anew")
-    action = plan(WANT, ours(*WANT[:-1], dataclasses.replace(FUNCTION, state="update failed")))[-1]
+    action = plan(WANT, managed(*WANT[:-1], failed))[-1]
+    assert (action.verb, action.reason) == (Verb.REPLACE, "it has failed and must be created again")
+    action = plan(WANT, managed(*WANT[:-1], dataclasses.replace(FUNCTION, state="update failed")))[-1]
     assert (action.verb, action.reason) == (Verb.UPDATE, "state: update failed → ready")
-    action = plan(WANT, ours(BUCKET, LOG, LAYER, FUNCTION))[-1]
-    assert (action.verb, action.reason) == (Verb.REPLACE, "its role is made anew")
+    action = plan(WANT, managed(BUCKET, LOG, LAYER, FUNCTION))[-1]
+    assert (action.verb, action.reason) == (Verb.REPLACE, "its role is created again")
