@@ -5,14 +5,14 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import expect
 
-from tests.notebooks import reduced
+from tests.notebooks import with_small_pictures
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def sources(name):
     """The code of a notebook, made small."""
-    cells = reduced(nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)).cells
+    cells = with_small_pictures(nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)).cells
     return [cell.source for cell in cells if cell.cell_type == "code"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
-from tests.notebooks import reduced
+from tests.notebooks import with_small_pictures
 
 pytestmark = pytest.mark.e2e
 
@@ -17,7 +17,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_a_notebook_runs(file, tmp_path, monkeypatch, landsat_cache):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    notebook = reduced(nbformat.read(file, 4))
+    notebook = with_small_pictures(nbformat.read(file, 4))
     NotebookClient(
         notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()

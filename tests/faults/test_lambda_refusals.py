@@ -80,13 +80,13 @@ def test_an_account_with_a_small_limit_is_learnt_and_used_to_the_full(connected,
 
     begun = time.monotonic()
     aws.map(nap, range(18), chunksize=1).results(timeout=30)
-    assert bed.most_running() == 3
+    assert bed.peak_concurrency() == 3
     assert time.monotonic() - begun < 3.0, "18 tasks of 0.2 s on 3 slots take 1.2 s"
     assert bed.counts()["Invoke"] - before < 18 * 4, "most requests are taken"
 
 
 def test_sandboxes_that_start_slowly_throttle_and_all_runs_all_the_same(connected, bed, runs):
-    bed.forget()
+    bed.kill_sandboxes()
     bed.settings(burst=1, ramp=4)
     aws = connected()
     job = squares(aws, runs, 12, chunksize=1)

@@ -28,7 +28,7 @@ def test_a_function_that_has_expired_in_the_store_is_put_there_again(aws, bed, r
     client, keys = objects(bed, "code/")
     for key in keys:
         client.delete_object(Bucket="wrenlite-bed", Key=key)
-    bed.forget()  # and no worker has it any more
+    bed.kill_sandboxes()  # and no worker has it any more
     bed.reset()
     job = squares(aws, runs, 3, chunksize=1)
     assert job.results(timeout=30) == [0, 1, 4]
@@ -42,7 +42,7 @@ def test_a_function_that_was_changed_in_the_store_is_not_unpickled(aws, bed, run
     client, keys = objects(bed, "code/")
     for key in keys:
         client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
-    bed.forget()
+    bed.kill_sandboxes()
     with pytest.raises(wrenlite.IntegrityError, match="was changed"):
         squares(aws, runs, 1).results(timeout=30)
     for key in keys:
