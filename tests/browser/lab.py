@@ -161,5 +161,5 @@ def _free_port() -> int:
 
 
 def _end_with_parent() -> None:
-    """Let Linux end this new process with its parent, as killed tests cannot end it."""
+    """Let Linux end this new process with its parent: tests that are killed cannot end it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -20,7 +20,7 @@ _READY = """path => {
     kernel.info.then(() => { window.answered = kernel.id; });
     return session.isReady && window.answered === kernel.id && kernel.status === "idle";
 }"""
-"""Whether the kernel has answered. A command that is sent before is lost."""
+"""True once the kernel has answered. A command that is sent before is lost."""
 
 _RUN = """cell => {
     const notebook = window.jupyterapp.shell.currentWidget.content;

@@ -161,7 +161,7 @@ def test_a_retried_reduction_takes_all_values_again(executor, tmp_path):
 
 def test_a_cancelled_task_cancels_the_reduction(executor, tmp_path):
     if executor.backend.in_caller:
-        pytest.skip("all has run when map_reduce returns")
+        pytest.skip("every task has run when map_reduce returns")
 
     def wait_for_go(n):
         while n and not (tmp_path / "go").exists():

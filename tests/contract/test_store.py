@@ -106,7 +106,7 @@ def test_a_store_travels_without_credentials(store):
 
 def test_of_concurrent_puts_if_absent_one_wins_and_no_reader_sees_half_a_blob(store, request):
     if "moto" in request.node.callspec.id:
-        pytest.skip("moto does not put conditionally in one step; radosgw shows it")
+        pytest.skip("a conditional put of moto is not atomic; radosgw is tested instead")
     start = threading.Barrier(8)
     won, seen = [], set()
 

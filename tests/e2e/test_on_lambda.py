@@ -44,11 +44,11 @@ def manual_bed():
 def test_fractals_are_the_same_bytes_on_lambda_as_on_local_cores(manual_bed, monkeypatch):
     for name, value in manual_bed.items():
         monkeypatch.setenv(name, value)
-    # Some of each kind: the whole poster takes its time on the few cores of a test machine.
+    # A few of each kind, since the whole poster is slow on the few cores of a test machine.
     deep = plan(replace(DEEP_VIEW, width=96, height=54), 2)
-    work = [*random_fractals(8, seed=7), *plan(POSTER.sampled, 60)[:6], *deep]
+    tasks = [*random_fractals(8, seed=7), *plan(POSTER.sampled, 60)[:6], *deep]
     with wrenlite.Executor.local(2) as local, wrenlite.Executor.aws(max_concurrency=2) as aws:
-        here, there = local.map(render, work), aws.map(render, work)
+        here, there = local.map(render, tasks), aws.map(render, tasks)
         for local_field, lambda_field in zip(here.results(), there.results(), strict=True):
             assert pickle.dumps(local_field) == pickle.dumps(lambda_field)
         assert there.cost.dollars > 0

@@ -139,7 +139,7 @@ def test_an_endpoint_on_which_nothing_listens_fails_the_job(connected, runs):
 def test_a_request_that_was_not_sent_as_a_whole_is_sent_again_at_once(connected, bed, runs):
     aws = connected(seek_s=600)  # looking for its reply would take forever
     bed.fault("Invoke", "reset-before", count=3)
-    large = [np.ones(500_000) + number for number in range(3)]  # 4 MB each: no socket takes that unread
+    large = [np.ones(500_000) + number for number in range(3)]  # 4 MB each: too much for a socket's buffers
 
     def record_sum(array, path):
         with open(path, "a") as file:

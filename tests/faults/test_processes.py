@@ -55,7 +55,7 @@ WORKERS_AT_WORK = """
         with open(f"pid-{n}", "w") as file:
             file.write(str(os.getpid()))
         if n == 1:
-            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that never comes back
+            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that does not return
         time.sleep(600)
 
     executor = wrenlite.Executor.local(2)

@@ -294,7 +294,7 @@ def test_a_task_that_takes_too_long_is_killed_though_it_ignores_signals(pool):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, signal.SIG_IGN)
         if n == 3:
-            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that never comes back
+            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that does not return
         return n
 
     start = time.monotonic()

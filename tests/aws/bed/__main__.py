@@ -79,7 +79,7 @@ def deploy(timeout_s: int, memory_mb: int) -> None:
     """Create the bucket, role, log group and function as wrenlite-setup does, but without a layer."""
     region = os.environ["AWS_DEFAULT_REGION"]
     settings = Settings(
-        account="123456789012",  # the account signal_number that moto uses
+        account="123456789012",  # the account number that moto uses
         region=region,
         bucket="wrenlite-bed",
         memory_mb=memory_mb,

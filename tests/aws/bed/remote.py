@@ -56,7 +56,7 @@ class RemoteBed:
         return self._control("peak_concurrency")
 
     def fault(self, kind: str, action: str, **more: Any) -> None:
-        """Add a fault to the next request of a kind; to the next ``count`` of them, after ``skip`` others.
+        """Add a fault to the next ``count`` requests of a kind, by default one, after ``skip`` others.
 
         Actions: answer (status, body, headers), delay (seconds), reset-before, reset-after, hang,
         run-and-hang, twice, drop-log.

@@ -195,7 +195,7 @@ def test_the_item_that_cannot_be_pickled_is_named_with_the_path():
         pack_items([1, 2, {"db": (1, threading.Lock())}], Names(grows=True))
 
 
-def test_modules_that_a_job_needs_are_recorded():
+def test_modules_that_a_job_needs_are_noted():
     names = Names(grows=True)
 
     def uses():
