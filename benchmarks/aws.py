@@ -63,7 +63,7 @@ def requests(bed: RemoteBed) -> None:
     """Print the requests of one map, by kind."""
     print("\nRequests of one map (moto + awslambdaric, 8 slots)")
     with wrenlite.Executor.aws(max_concurrency=8, progress=False) as executor:
-        bed.forget()
+        bed.kill_sandboxes()
         bed.reset()
         executor.map(nothing, range(100), chunksize=1).results()
         print(f"  new function, 100 tasks, chunksize 1, all sandboxes cold   {bed.counts()}")

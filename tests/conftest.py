@@ -1,4 +1,7 @@
-"""Fixtures for every test: settings of the machine's user never reach one, and no worker outlives one."""
+"""Fixtures for all tests.
+
+They keep the settings of the machine's user out of every test, and check that no process outlives its test.
+"""
 
 import os
 import signal
@@ -10,12 +13,12 @@ import time
 import pytest
 
 import wrenlite
-from tests.machine import children_of, need
+from tests.machine import children_of, skip_if_missing
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "landsat_archive" in getattr(item, "fixturenames", ()):  # which takes its time
+        if "landsat_archive" in getattr(item, "fixturenames", ()):  # which is slow to make
             item.add_marker(pytest.mark.e2e)
 
 
@@ -28,14 +31,14 @@ def _no_user_settings(monkeypatch):
 
 
 _servers: set[int] = set()
-"""Processes that serve all tests of a session."""
+"""Ids of the server processes that may outlive a test: they serve a whole session or module."""
 
 
 @pytest.fixture(autouse=True)
 def _no_process_left():
     before = children_of(os.getpid())
     yield
-    deadline = time.monotonic() + 2  # an executor that nobody shut down ends in the background
+    deadline = time.monotonic() + 2  # an executor that was not shut down ends in the background
     while (left := children_of(os.getpid()) - before - _servers) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left, f"processes left behind: {left}"
@@ -43,22 +46,22 @@ def _no_process_left():
 
 @pytest.fixture(scope="session")
 def servers():
-    """Process ids, to which a fixture of a session or a module adds its own."""
+    """The set of process ids to which a session or module fixture adds its own server."""
     return _servers
 
 
-_WITH = (
+_LAYER_PACKAGES = (
     "numpy,PIL,rasterio,affine,attr,attrs,certifi,click,cligj,pyparsing,"
     "py,pytest,_pytest,pluggy,iniconfig,packaging,pygments"
 )
-"""What the layer has: these tests' own modules travel, and import pytest."""
+"""Packages of the function's layer. Test modules travel to its workers, where they import pytest."""
 
 
 @pytest.fixture(scope="session")
 def _bed():
     from tests.aws.bed.remote import RemoteBed
 
-    made = RemoteBed("--timeout", "20", "--memory", "512", "--with", _WITH, "--bytecode")
+    made = RemoteBed("--timeout", "20", "--memory", "512", "--with", _LAYER_PACKAGES, "--bytecode")
     _servers.add(made.pid)
     yield made
     made.close()
@@ -66,7 +69,7 @@ def _bed():
 
 @pytest.fixture
 def bed(_bed, monkeypatch):
-    """AWS on loopback, with the function deployed; what connects to AWS connects there."""
+    """AWS on loopback with the function deployed. Whatever connects to AWS in a test connects to it."""
     _bed.reset()
     for name, value in _bed.env.items():
         monkeypatch.setenv(name, value)
@@ -75,10 +78,10 @@ def bed(_bed, monkeypatch):
 
 @pytest.fixture(scope="session")
 def radosgw(tmp_path_factory):
-    """A real S3 server on loopback: its endpoint and keys, as environment variables."""
-    from tests.aws.radosgw import Radosgw, missing
+    """A real S3 server on loopback; gives its endpoint and keys as environment variables."""
+    from tests.aws.radosgw import Radosgw, missing_programs
 
-    need(missing())
+    skip_if_missing(missing_programs())
     with Radosgw(tmp_path_factory.mktemp("radosgw")) as server:
         _servers.update(server.pids)
         yield server.env
@@ -96,17 +99,17 @@ def landsat_archive(tmp_path_factory):
 
 @pytest.fixture
 def landsat_cache(landsat_archive, monkeypatch):
-    """That archive lies in the user's cache folder."""
+    """A user's cache folder that holds the synthetic archive; gives the folder of the archive."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(landsat_archive.parents[1]))
     return landsat_archive
 
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A package index that is a folder: small wheels by the names of what layers have, and one more."""
-    from tests.aws.wheels import fill
+    """A package index in a folder: small wheels named like a layer's packages, and ``in-the-layer``."""
+    from tests.aws.wheels import fill_index
 
-    fill(tmp_path / "index")
+    fill_index(tmp_path / "index")
     (tmp_path / "uv.toml").write_text(f'[pip]\nno-index = true\nfind-links = ["{tmp_path / "index"}"]\n')
     monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
     monkeypatch.setenv("UV_NO_CACHE", "1")
@@ -137,12 +140,12 @@ def pool():
 
 @pytest.fixture
 def script(tmp_path):
-    """Runs a script of its own, from a folder of its own, as a user would."""
+    """A function that writes a script into a folder of its own and runs it there, as a user would."""
 
     def run(text: str, *, timeout: float = 60, env=None, **options) -> subprocess.CompletedProcess:
         file = tmp_path / "script.py"
         file.write_text(textwrap.dedent(text))
-        # A job that takes its time on a slow machine is no matter for what most of them are about.
+        # Without progress lines, which a job prints on a slow machine only.
         env = env or {**os.environ, "WRENLITE_PROGRESS": "false"}
         return subprocess.run(
             [sys.executable, str(file)],
@@ -160,7 +163,10 @@ def script(tmp_path):
 
 @pytest.fixture
 def start_script(tmp_path):
-    """Starts such a script; gives the process, whose stdout the test can read. Killed at the end."""
+    """A function that starts a script and returns its process, whose stdout the test can read.
+
+    Processes that still run at the end of the test are killed.
+    """
     started = []
 
     def start(text: str) -> subprocess.Popen:

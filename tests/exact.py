@@ -1,20 +1,22 @@
-"""The fractal kernels' measure: counts by their definition, in Python's integers."""
+"""Exact escape counts, computed by their definition in Python's integers: the reference for the kernels."""
 
 import math
 from decimal import Decimal
 from fractions import Fraction
 
 _FAR = 2**20
-"""Out there, neglecting c beside z² changes nothing that a count could show."""
+"""At this distance, c is so small beside z² that leaving it out does not change a count."""
 _MORE_STEPS = 5
-"""From 256, a point is past that after at most so many more."""
+"""The most iterations that take a point from the distance 256 past ``_FAR``."""
 
 
 def count(view, row, column):
-    """How soon one point of a view escapes; infinite if not before ``view.iters``.
+    """Return the smooth iteration count at which one point of a view escapes.
 
-    The integers have a fixed point 80 bits below the points' spacing: an error grows with the distance
-    of two neighbouring points, so it stays below 1e-20.
+    It is infinite for a point that does not escape before ``view.iters``.
+
+    The integers have a fixed point 80 bits below the points' spacing. A rounding error grows as the distance
+    between two neighbouring points does, so it stays below 1e-20.
     """
     bits = 80 - math.floor(math.log2(view.spacing))
     one = 1 << bits
@@ -33,14 +35,14 @@ def count(view, row, column):
     return math.inf
 
 
-def differences(view, field, places):
-    """Between the counts in a field of the whole view and the exact ones, in iterations.
+def differences(view, field, pixels):
+    """Return how far the counts in a field of the whole view are from the exact ones, in iterations.
 
-    Infinite where one says inside and the other does not.
+    A difference is infinite where only one of the two says that the point does not escape.
     """
-    found = []
-    for row, column in places:
+    errors = []
+    for row, column in pixels:
         exact, value = count(view, int(row), int(column)), int(field[row, column])
         counted = math.inf if value == 65535 else value * view.iters / 65534
-        found.append(0.0 if exact == counted else abs(exact - counted))
-    return found
+        errors.append(0.0 if exact == counted else abs(exact - counted))
+    return errors

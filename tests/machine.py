@@ -1,4 +1,4 @@
-"""What tests need of the machine and find on it: programs that may be missing, and processes."""
+"""The machine that tests run on: programs that may be missing, and processes."""
 
 import os
 from pathlib import Path
@@ -7,18 +7,22 @@ import pytest
 
 
 def in_ci() -> bool:
-    """Where ``.ci/run`` has installed everything, so that nothing may be skipped."""
+    """Return whether ``.ci/run`` has installed everything, so that no test may be skipped."""
     return bool(os.environ.get("CI"))
 
 
-def need(missing: list[str]) -> None:
-    """Skip the test, or in continuous integration fail it, where something is missing."""
+def skip_if_missing(missing: list[str]) -> None:
+    """Skip the test if anything is missing; in continuous integration, fail it.
+
+    Args:
+        missing: names of the programs or packages that are not installed.
+    """
     if missing:
         (pytest.fail if in_ci() else pytest.skip)(f"not installed: {', '.join(missing)}")
 
 
 def children_of(pid: int) -> set[int]:
-    """The processes whose parent this is, zombies included."""
+    """Return the ids of the child processes of a process, zombies included."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,7 +1,7 @@
 """A real S3 server on loopback: Ceph's radosgw with one monitor and one store in memory, without privileges.
 
-For what moto only pretends: signatures, expiry, races of conditional puts, and policies. Needs Debian's
-packages ceph-mon, ceph-osd, ceph-common and radosgw, which ``.ci/run`` installs.
+It checks what moto only imitates: signatures, expiry, races of conditional puts, and policies. It needs
+Debian's packages ceph-mon, ceph-osd, ceph-common and radosgw, which ``.ci/run`` installs.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool", "radosgw", "radosgw-admin", "ceph")
-_START_S = 60.0
+_START_TIMEOUT_S = 60.0
 
 _CONF = """
 [global]
@@ -57,13 +57,13 @@ keyring = {run}/osd/keyring
 """
 
 
-def missing() -> list[str]:
-    """Programs that are not installed."""
+def missing_programs() -> list[str]:
+    """Return the names of the needed programs that are not installed."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 class Radosgw:
-    """Starts the server in a folder; everything is gone at the end."""
+    """A context manager that runs the server in a folder, and kills its processes at the end."""
 
     def __init__(self, folder: Path) -> None:
         self._run_folder = folder
@@ -95,8 +95,10 @@ class Radosgw:
         keyring, map_file = str(folder / "keyring"), str(folder / "monmap")
         with_conf = ("-c", str(conf))
         everything = ("--cap", "osd", "allow *", "--cap", "mgr", "allow *", "--cap", "mds", "allow *")
-        self._call("ceph-authtool", "-C", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
-        self._call(
+        self._run_program(
+            "ceph-authtool", "-C", keyring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *"
+        )
+        self._run_program(
             "ceph-authtool",
             keyring,
             "--gen-key",
@@ -108,22 +110,26 @@ class Radosgw:
             *everything,
         )
         addresses = f"[v2:127.0.0.1:{mon},v1:127.0.0.1:{mon_v1}]"
-        self._call("monmaptool", "--create", "--addv", "a", addresses, "--fsid", fsid, map_file)
-        self._call("ceph-mon", *with_conf, "--mkfs", "-i", "a", "--monmap", map_file, "--keyring", keyring)
-        self._serve("ceph-mon", *with_conf, "-i", "a", "-f")
+        self._run_program("monmaptool", "--create", "--addv", "a", addresses, "--fsid", fsid, map_file)
+        self._run_program(
+            "ceph-mon", *with_conf, "--mkfs", "-i", "a", "--monmap", map_file, "--keyring", keyring
+        )
+        self._start_program("ceph-mon", *with_conf, "-i", "a", "-f")
         ceph = ("/usr/bin/python3", shutil.which("ceph") or "ceph", *with_conf, "--connect-timeout", "20")
-        self._call(*ceph, "osd", "new", osd)
+        self._run_program(*ceph, "osd", "new", osd)
         osd_keyring = str(folder / "osd" / "keyring")
-        self._call("ceph-authtool", "-C", osd_keyring, "--gen-key", "-n", "osd.0")
-        self._call(
+        self._run_program("ceph-authtool", "-C", osd_keyring, "--gen-key", "-n", "osd.0")
+        self._run_program(
             *ceph, "-i", osd_keyring, "auth", "add", "osd.0", "osd", "allow *", "mon", "allow profile osd"
         )
-        self._call("ceph-osd", *with_conf, "-i", "0", "--mkfs", "--osd-uuid", osd)
-        self._serve("ceph-osd", *with_conf, "-i", "0", "-f")
-        self._call(*ceph, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=h", check=False)
+        self._run_program("ceph-osd", *with_conf, "-i", "0", "--mkfs", "--osd-uuid", osd)
+        self._start_program("ceph-osd", *with_conf, "-i", "0", "-f")
+        self._run_program(*ceph, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=h", check=False)
         keys = ("--access-key=TESTKEY", "--secret-key=TESTSECRET", "--caps=roles=*")
-        self._call("radosgw-admin", *with_conf, "user", "create", "--uid=test", "--display-name=test", *keys)
-        self._serve("radosgw", *with_conf, "-n", "client.admin", "-f")
+        self._run_program(
+            "radosgw-admin", *with_conf, "user", "create", "--uid=test", "--display-name=test", *keys
+        )
+        self._start_program("radosgw", *with_conf, "-n", "client.admin", "-f")
         _wait_for(port)
         url = f"http://127.0.0.1:{port}"
         self.env = {
@@ -135,13 +141,13 @@ class Radosgw:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
-    def _call(self, *command: str, check: bool = True) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_S)
+    def _run_program(self, *command: str, check: bool = True) -> None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_START_TIMEOUT_S)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
 
-    def _serve(self, *command: str) -> None:
-        log = open(self._run_folder / f"{command[0]}.out", "wb")  # noqa: SIM115  # lives as long as the server
+    def _start_program(self, *command: str) -> None:
+        log = open(self._run_folder / f"{command[0]}.out", "wb")  # noqa: SIM115  # closed below
         with log:
             process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self._processes.append(process)
@@ -157,8 +163,8 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_for(port: int) -> None:
-    end = time.monotonic() + _START_S
-    while time.monotonic() < end:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.1)

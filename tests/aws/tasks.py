@@ -1,15 +1,18 @@
-"""Tasks that leave a trace, and what reads it. This travels to workers: it must not import pytest."""
+"""Tasks that write each run into a file, and the reader of that file.
+
+This module travels to workers: it must not import pytest.
+"""
 
 import os
 import time
 from collections import Counter
 
 ONCE = Counter({str(number): 1 for number in range(12)})
-"""Twelve tasks that each ran once."""
+"""What ``Runs`` counts when each of twelve tasks has run once."""
 
 
 class Runs:
-    """Counts how often each task ran; ``path`` is for the tasks to write to."""
+    """A counter of the runs of each task. Tasks write to the file ``path``; a call returns the counts."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -33,5 +36,5 @@ def nap(item):
 
 
 def squares(executor, runs, count, **options):
-    """A job of ``record``."""
+    """Start a job whose tasks record their runs and return the squares of the numbers below ``count``."""
     return executor.map(record, range(count), args=(runs.path,), **options)

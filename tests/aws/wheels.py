@@ -1,4 +1,4 @@
-"""Wheels for a package index that is a folder: nothing leaves this machine."""
+"""Wheels for a package index in a folder, so that no request leaves this machine."""
 
 import importlib.metadata
 import zipfile
@@ -7,8 +7,8 @@ from pathlib import Path
 from wrenlite.deploy.packages import DEFAULT_PACKAGES
 
 
-def fill(folder: Path) -> None:
-    """Stand-ins for the default packages, in the versions that are installed, and ``in-the-layer``."""
+def fill_index(folder: Path) -> None:
+    """Write stand-ins for the default packages, in their installed versions, and ``in-the-layer``."""
     folder.mkdir()
     for name in DEFAULT_PACKAGES:
         try:
@@ -21,7 +21,15 @@ def fill(folder: Path) -> None:
 
 
 def wheel(folder: Path, name: str, version: str, files: dict[str, str], needs: str | None = None) -> None:
-    """A wheel with these files, which may need another one."""
+    """Write a wheel into a folder.
+
+    Args:
+        folder: the folder of the package index.
+        name: name of the package.
+        version: its version.
+        files: contents by path inside the package.
+        needs: another package that it requires.
+    """
     about = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += f"Requires-Dist: {needs}\n" if needs else ""

@@ -1,4 +1,4 @@
-"""JupyterLab with this environment's kernel, in Debian's Chromium."""
+"""Fixtures for notebooks in JupyterLab, shown in Debian's Chromium."""
 
 import importlib.util
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import children_of, need
+from tests.machine import children_of, skip_if_missing
 
 _CHROMIUM = Path("/usr/bin/chromium")
 _PACKAGES = ("ipykernel", "ipywidgets", "jupyterlab", "nbformat", "playwright")
@@ -30,9 +30,9 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory, servers):
-    """A JupyterLab that serves all tests."""
-    need([name for name in _PACKAGES if importlib.util.find_spec(name) is None])
-    need([] if _CHROMIUM.exists() else ["chromium"])
+    """A JupyterLab server for all tests of the session."""
+    skip_if_missing([name for name in _PACKAGES if importlib.util.find_spec(name) is None])
+    skip_if_missing([] if _CHROMIUM.exists() else ["chromium"])
     from tests.browser.lab import Lab
 
     with Lab(tmp_path_factory.mktemp("lab")) as server:
@@ -42,10 +42,10 @@ def lab(tmp_path_factory, servers):
 
 @pytest.fixture(scope="module")
 def browser(lab, servers):
-    """A browser's profile, without a window yet.
+    """A browser context without a window.
 
-    Not for the session: while Playwright is started, this thread counts as inside of its event loop, and
-    every ``asyncio.run`` of another module's tests would fail.
+    It lives for a module, not for the session: while Playwright runs, this thread counts as inside its event
+    loop, so every ``asyncio.run`` in the tests of another module would fail.
     """
     from playwright.sync_api import sync_playwright
 
@@ -54,17 +54,17 @@ def browser(lab, servers):
         servers.update(children_of(os.getpid()) - before)  # Playwright's driver, parent of the browser
         chromium = playwright.chromium.launch(
             executable_path=_CHROMIUM,
-            # Root has no sandbox, and containers a small /dev/shm.
+            # Chromium has no sandbox for root, and containers have a small /dev/shm.
             args=["--no-sandbox", "--disable-dev-shm-usage"],
         )
-        # One for all tests of a module: JupyterLab's sources stay in its cache.
+        # One context for all tests of a module keeps JupyterLab's sources in its cache.
         yield chromium.new_context(viewport={"width": 1280, "height": 900})
         chromium.close()
 
 
 @pytest.fixture
 def notebook(lab, browser, request):
-    """Opens a notebook, given as the sources of its cells; one at a time. Its page must report no error."""
+    """A function that opens the one notebook of a test with given cells. Its page must report no error."""
     from tests.browser.notebook import Notebook
 
     opened = []
@@ -80,7 +80,7 @@ def notebook(lab, browser, request):
         errors = each.errors()
         if errors or request.node.stash.get(_FAILED, False):
             each.screenshot("failed")
-            each.close_page()  # a dialog, say, would cover the next notebook
+            each.close_page()  # a dialog on it, for example, would cover the next notebook
         else:
             each.close()
         assert not errors
@@ -98,7 +98,7 @@ _SLOW = (pytest.mark.full, pytest.mark.timeout(300))
     ]
 )
 def kernel(request, lab, browser):
-    """The kernel of this environment, and those of other versions of ipykernel."""
+    """The name of a kernel: of this environment, or of another version of ipykernel."""
     if request.param is None:
         return "python3"
     from tests.browser import kernels

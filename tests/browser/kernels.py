@@ -1,4 +1,4 @@
-"""Kernels of other ipykernel versions: environments of their own, installed from the package index."""
+"""Kernels of other ipykernel versions, each in an environment installed from the package index."""
 
 import json
 import subprocess
@@ -10,11 +10,14 @@ _ROOT = Path(__file__).parents[2]
 
 
 def install(data: Path, version: str) -> str:
-    """Make an environment with wrenlite and this ipykernel, once, and register its kernel; gives its name.
+    """Make an environment with wrenlite and an ipykernel, if it does not exist, and register its kernel.
 
     Args:
-        data: the JUPYTER_DATA_DIR to register it in.
-        version: as pip takes it: ``==6.31.*``; empty for the newest.
+        data: the JUPYTER_DATA_DIR to register the kernel in.
+        version: version of ipykernel as pip takes it, such as ``==6.31.*``; empty for the newest.
+
+    Returns:
+        The name of the kernel.
     """
     name = f"ipykernel-{version.strip('=.*') or 'newest'}"
     folder = data / "kernels" / name

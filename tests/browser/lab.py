@@ -1,4 +1,4 @@
-"""A JupyterLab of its own on loopback: no setting or running server of the machine's user reaches it."""
+"""A JupyterLab server on loopback, separate from the settings and servers of the machine's user."""
 
 import contextlib
 import ctypes
@@ -15,24 +15,24 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-_START_S = 60.0
-_END_S = 15.0
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 15.0
 _PR_SET_PDEATHSIG = 1
 
-_NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
-"""JupyterLab asks its first user whether it may fetch news, in a toast that lies over the notebook."""
+_NO_NEWS_SETTINGS = {"fetchNews": "false", "checkForUpdates": False}
+"""Settings without which JupyterLab asks, in a box over the notebook, whether it may fetch news."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Past a proxy that the environment may name."""
+"""An opener that uses no proxy, even if the environment names one."""
 
 
 class Lab:
-    """Starts the server in a folder; it and all its kernels are gone at the end."""
+    """A context manager that runs the server in a folder, and ends it with all its kernels."""
 
     def __init__(self, folder: Path) -> None:
         self.notebooks = folder / "notebooks"
         self.data = folder / "data"
-        """Kernels are looked for in ``kernels/`` below it, before those of the environment."""
+        """The JUPYTER_DATA_DIR. Kernels in its ``kernels/`` take precedence over those of the environment."""
         self._folder = folder
         self._token = secrets.token_hex(16)
         self._port = _free_port()
@@ -40,17 +40,17 @@ class Lab:
     def __enter__(self) -> "Lab":
         self._start()
         try:
-            self._wait_for_an_answer()
+            self._wait_until_it_answers()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()  # it then shuts its kernels down
+        self._process.terminate()  # the server then shuts its kernels down
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_S)
-        self._expect_only(set())
+            self._process.wait(_STOP_TIMEOUT_S)
+        self._wait_for_end_of_others(set())
         self._process.wait()
 
     @property
@@ -59,21 +59,21 @@ class Lab:
 
     @property
     def address(self) -> str:
-        """For a browser: a workspace in which nothing is open yet."""
+        """The URL for a browser: a workspace in which nothing is open."""
         return f"http://127.0.0.1:{self._port}/lab?reset&token={self._token}"
 
     def shut_kernels_down(self) -> None:
-        """End every session with its kernel, as closing a notebook and shutting it down does."""
-        for session in self._ask("GET", "sessions"):
-            self._ask("DELETE", f"sessions/{session['id']}")
-        self._expect_only({self.pid})
+        """End every session with its kernel, and wait until their processes have ended."""
+        for session in self._request("GET", "sessions"):
+            self._request("DELETE", f"sessions/{session['id']}")
+        self._wait_for_end_of_others({self.pid})
 
     def _start(self) -> None:
         settings = self._folder / "settings"
-        news = settings / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-        for folder in (self.notebooks, self.data, news.parent):
+        news_settings = settings / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+        for folder in (self.notebooks, self.data, news_settings.parent):
             folder.mkdir(parents=True)
-        news.write_text(json.dumps(_NO_NEWS))
+        news_settings.write_text(json.dumps(_NO_NEWS_SETTINGS))
         with open(self._folder / "log", "wb") as log:
             self._process = subprocess.Popen(
                 [
@@ -81,25 +81,25 @@ class Lab:
                     *("--ip=127.0.0.1", f"--port={self._port}", "--ServerApp.port_retries=0"),
                     f"--IdentityProvider.token={self._token}",
                     f"--ServerApp.root_dir={self.notebooks}",
-                    "--LabApp.expose_app_in_browser=True",  # window.jupyterapp, for its commands
+                    "--LabApp.expose_app_in_browser=True",  # as window.jupyterapp, which runs commands
                     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-                    "--LabApp.extension_manager=readonly",  # which would ask the package index
+                    "--LabApp.extension_manager=readonly",  # a writable one asks the package index
                 ],
                 env=self._env(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the tests, which then end the server in order
-                preexec_fn=_end_with_the_parent,
+                start_new_session=True,  # so Ctrl-C reaches the tests only, which then end the server
+                preexec_fn=_end_with_parent,
             )
 
-    def _wait_for_an_answer(self) -> None:
-        end = time.monotonic() + _START_S
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while True:
-            if self._process.poll() is not None or time.monotonic() > end:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"JupyterLab does not answer:\n{self._log()}")
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                self._ask("GET", "status")
+                self._request("GET", "status")
                 return
             time.sleep(0.05)
 
@@ -117,22 +117,22 @@ class Lab:
             "WRENLITE_CONFIG": "",
         }
 
-    def _ask(self, method: str, what: str) -> Any:
+    def _request(self, method: str, resource: str) -> Any:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}/api/{what}",
+            f"http://127.0.0.1:{self._port}/api/{resource}",
             method=method,
             headers={"Authorization": f"token {self._token}"},
         )
-        with _direct.open(request, timeout=_END_S) as answer:
+        with _direct.open(request, timeout=_STOP_TIMEOUT_S) as answer:
             return json.loads(answer.read() or "null")
 
     def _log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")
 
-    def _expect_only(self, wanted: set[int]) -> None:
-        """Wait for the end of all other processes that the server has started; kill and report the rest."""
-        end = time.monotonic() + 2  # a worker ends after its kernel
-        while (left := self._descendants() - wanted) and time.monotonic() < end:
+    def _wait_for_end_of_others(self, wanted: set[int]) -> None:
+        """Wait until all server processes but ``wanted`` have ended; kill the rest and raise an error."""
+        deadline = time.monotonic() + 2  # workers end a moment after their kernel
+        while (left := self._processes_of_server() - wanted) and time.monotonic() < deadline:
             time.sleep(0.02)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
@@ -140,23 +140,26 @@ class Lab:
         if left:
             raise RuntimeError(f"JupyterLab left processes behind: {left}\n{self._log()}")
 
-    def _descendants(self) -> set[int]:
-        """Kernels and workers are sessions of their own, but inherit the environment."""
-        mark = f"JUPYTER_RUNTIME_DIR={self._folder / 'runtime'}".encode()
+    def _processes_of_server(self) -> set[int]:
+        """Return the ids of the server, its kernels and their workers.
+
+        Kernels and workers have sessions of their own, but they inherit the environment of the server.
+        """
+        marker = f"JUPYTER_RUNTIME_DIR={self._folder / 'runtime'}".encode()
         found = set()
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                if marker in (folder / "environ").read_bytes().split(b"\0"):
                     found.add(int(folder.name))
         return found
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
-def _end_with_the_parent() -> None:
-    """Called in the new process: the tests may be killed before they could end it."""
+def _end_with_parent() -> None:
+    """Let Linux end this new process with its parent: tests that are killed cannot end it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

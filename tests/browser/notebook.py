@@ -1,4 +1,4 @@
-"""A notebook in a browser, used as a person would: commands, the stop button, and what can be seen."""
+"""A notebook in a browser, used as a person uses it: commands, the stop button, and visible outputs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ _READY = """path => {
     kernel.info.then(() => { window.answered = kernel.id; });
     return session.isReady && window.answered === kernel.id && kernel.status === "idle";
 }"""
-"""The kernel has answered: a command that comes before is lost."""
+"""True once the kernel has answered. A command that is sent before is lost."""
 
 _RUN = """cell => {
     const notebook = window.jupyterapp.shell.currentWidget.content;
@@ -36,12 +36,12 @@ _CLOSE = "() => window.jupyterapp.shell.currentWidget.dispose()"
 _THEME = """theme => { window.jupyterapp.commands.execute("apputils:change-theme", { theme }); }"""
 _THEMED = """theme => document.body.dataset.jpThemeName === theme
     && !document.getElementById("jupyterlab-splash")"""
-# Braces around a command drop its promise: `evaluate` would wait for it without a limit of time, and
-# `wait_for_function` takes a promise for a true value.
+# Braces around a command drop its promise: `evaluate` would wait for the promise without a time limit, and
+# `wait_for_function` would take the promise for a true value.
 
 
 class Notebook:
-    """The one notebook that is open. Cells are counted from 0; times are in seconds.
+    """The one open notebook. Cells are counted from 0; times are in seconds.
 
     All tests of a module share a page, since JupyterLab needs seconds to load.
     """
@@ -61,18 +61,18 @@ class Notebook:
         nbformat.write(written, self.file)
         self._open()
 
-    # What a person does
+    # Actions of a person
 
     def start(self, cell: int) -> None:
-        """Run a cell, and do not wait for it."""
+        """Run a cell without waiting for its end."""
         self.page.evaluate(_RUN, cell)
 
     def wait_for_end(self, cell: int, timeout: float = 30) -> None:
-        """Wait until a cell that was started has ended: the prompt is back."""
+        """Wait until a started cell has ended, so that the prompt is back."""
         self.page.wait_for_function(_ENDED, arg=cell, timeout=timeout * 1000)
 
     def run(self, *cells: int, timeout: float = 30) -> None:
-        """Run cells, all of them where none is named, each to its end."""
+        """Run the given cells, or all if none is given, each to its end."""
         for cell in cells or range(self._cells):
             self.start(cell)
             self.wait_for_end(cell, timeout)
@@ -82,65 +82,65 @@ class Notebook:
         self._shown.locator("[data-command='notebook:interrupt-kernel']").click()
 
     def save(self) -> None:
-        """Save, and wait until it is written."""
+        """Save the notebook, and wait until the file is written."""
         self.page.evaluate(_SAVE)
         self.page.wait_for_function(_SAVED)
 
     def close(self) -> None:
-        """Close the notebook as it was last saved, and shut its kernel down."""
+        """Close the notebook without saving, and shut its kernel down."""
         self.page.evaluate(_CLOSE)
         self._lab.shut_kernels_down()
 
     def close_page(self) -> None:
-        """The same with the page, which the next notebook then loads anew."""
+        """Close the page, and shut the kernel down. The next notebook loads a new page."""
         self.page.close()
         self._lab.shut_kernels_down()
 
     def reopen(self) -> None:
-        """Close the page and open what was saved, with a new kernel."""
+        """Close the page, and open the saved notebook with a new kernel."""
         self.close_page()
         self._open()
 
     def theme(self, name: str) -> None:
-        """Switch to ``LIGHT`` or ``DARK``, and wait until the splash that covers the change has gone.
+        """Switch to ``LIGHT`` or ``DARK``, and wait until JupyterLab's splash screen has disappeared.
 
         The next notebook is opened in ``LIGHT`` again.
         """
         self.page.evaluate(_THEME, name)
         self.page.wait_for_function(_THEMED, arg=name)
 
-    # What a person sees
+    # What a person sees on the page
 
     def cell(self, cell: int) -> Locator:
         return self._shown.locator(".jp-Notebook .jp-Cell").nth(cell)
 
     def outputs(self, cell: int, selector: str = "") -> Locator:
-        """The outputs of a cell, or what the selector finds in them."""
+        """Return the outputs of a cell, or the elements in them that the selector finds."""
         return self.cell(cell).locator(f".jp-OutputArea-output {selector}".strip())
 
     def text(self, cell: int) -> str:
-        """What can be read in the outputs of a cell by now: long ones are drawn bit by bit."""
+        """Return the visible text of a cell's outputs, of which long ones are drawn in steps."""
         return "\n".join(text.rstrip() for text in self.outputs(cell).all_inner_texts())
 
     def wait_for_text(self, cell: int, text: str, timeout: float = 30) -> None:
-        """Wait until the text can be read in a cell's outputs; runs of white space count as one."""
+        """Wait until a cell's outputs contain a text; any run of white space equals one space."""
         area = self.cell(cell).locator(".jp-Cell-outputArea")
         expect(area).to_contain_text(text, use_inner_text=True, timeout=timeout * 1000)
 
     def wait_for(self, cell: int, selector: str, timeout: float = 30) -> Locator:
-        """Wait until the selector finds something visible in a cell's outputs; gives the first."""
+        """Wait until the selector finds a visible element in a cell's outputs; return the first one."""
         found = self.outputs(cell, selector).first
         expect(found).to_be_visible(timeout=timeout * 1000)
         return found
 
     def screenshot(self, name: str = "") -> Path:
-        """Of the whole page, into the folder of screenshots, under the names of the test and this one."""
+        """Save a picture of the page in the folder of screenshots, named after the test and ``name``."""
         file = SCREENSHOTS / f"{'-'.join(filter(None, (self.name, name)))}.png"
         self.page.screenshot(path=file)
         return file
 
     def errors(self) -> list[str]:
-        """What the page wrote to its console as errors, and exceptions that nothing caught."""
+        """Return the errors in the page's console, and its uncaught exceptions."""
         written = [each for each in self.page.console_messages() if each.type == "error"]
         return [
             *(f"{each.text} ({each.location['url']})" for each in written),

@@ -1,4 +1,4 @@
-"""Jobs in JupyterLab: values, the stop button, tracebacks."""
+"""Jobs in JupyterLab: values, the stop button and tracebacks."""
 
 import pytest
 from PIL import Image, ImageStat
@@ -15,7 +15,7 @@ job = executor.map(work, range(20))
 for _ in zip(range(3), job.as_completed()):
     pass
 """
-"""Its first three tasks have ended when the cell has; the others would not."""
+"""When this cell ends, the first three tasks of the job have ended; the others would run for minutes."""
 
 _STATES = """
 from collections import Counter
@@ -31,7 +31,7 @@ def test_a_cell_shows_the_sum_of_200_tasks(notebook):
 
 
 @pytest.mark.parametrize("waiting", ["job.results()", "await job"])
-def test_the_stop_button_cancels_the_job_and_keeps_what_is_finished(notebook, kernel, waiting):
+def test_the_stop_button_cancels_the_job_and_keeps_finished_values(notebook, kernel, waiting):
     opened = notebook(_START, _LONG_JOB, f"print('waiting')\n{waiting}", _STATES, kernel=kernel)
     opened.run(0, 1)
     opened.start(2)
@@ -63,7 +63,7 @@ def test_outputs_survive_saving_and_reopening(notebook):
         opened.wait_for_text(cell, text)
 
 
-def test_a_page_shows_its_theme(notebook):
+def test_a_page_is_shown_in_its_theme(notebook):
     from tests.browser.notebook import DARK, LIGHT
 
     def brightness(file):

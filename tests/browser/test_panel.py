@@ -1,4 +1,4 @@
-"""The job panel in JupyterLab: live, cancelled, stopped, kept, in the dark, and not trusted."""
+"""The job panel in JupyterLab: live, cancelled, interrupted, saved, in a dark theme, and not trusted."""
 
 import re
 import time
@@ -33,7 +33,7 @@ def panel(opened, cell):
     return opened.wait_for(cell, ".wrenlite-panel")
 
 
-def test_it_changes_while_the_job_runs_and_stays_when_it_is_over(notebook, kernel):
+def test_the_panel_changes_while_the_job_runs_and_stays_after_its_end(notebook, kernel):
     opened = notebook(_START, "job = executor.map(work, range(500)); job.wait()", kernel=kernel)
     opened.run(0)
     opened.start(1)
@@ -54,7 +54,7 @@ def test_it_changes_while_the_job_runs_and_stays_when_it_is_over(notebook, kerne
     opened.screenshot("over")
 
 
-def test_its_button_cancels_a_job_of_10_000_tasks_while_the_cell_waits(notebook):
+def test_the_cancel_button_cancels_a_job_of_10_000_tasks_while_the_cell_waits(notebook):
     opened = notebook(_START, "job = executor.map(work, range(10_000)); job.wait()", _STATES)
     opened.run(0)
     opened.start(1)
@@ -67,7 +67,7 @@ def test_its_button_cancels_a_job_of_10_000_tasks_while_the_cell_waits(notebook)
     opened.wait_for_text(2, "True True 10000")
 
 
-def test_the_stop_button_gives_the_prompt_back_at_once_with_one_line(notebook):
+def test_the_stop_button_returns_the_prompt_at_once_with_one_line(notebook):
     opened = notebook(_START, "job = executor.map(work, range(10_000)); job.results()", _STATES)
     opened.run(0)
     opened.start(1)
@@ -82,19 +82,19 @@ def test_the_stop_button_gives_the_prompt_back_at_once_with_one_line(notebook):
     opened.wait_for_text(2, "True True 10000")
 
 
-def test_what_was_saved_is_there_again_in_the_dark_and_where_it_is_not_trusted(notebook):
+def test_a_saved_panel_is_shown_in_a_dark_theme_and_in_an_untrusted_notebook(notebook):
     opened = notebook(_START, *["job = executor.map(work, range(200)); job.wait()"] * 3)
     opened.run()
     opened.save()
     print(f"a notebook with three panels: {opened.file.stat().st_size / 1024:.1f} KB")
-    shown = "map work × 200 on 2 local workers · 2 failed"
-    # Another hand has changed the file: what it shows is sanitised.
+    header = "map work × 200 on 2 local workers · 2 failed"
+    # The file is changed outside JupyterLab, which then sanitises the outputs.
     written = nbformat.read(opened.file, 4)
     written.metadata["changed"] = "by hand"
     nbformat.write(written, opened.file)
     opened.reopen()
     for cell in (1, 2, 3):
-        opened.wait_for_text(cell, shown)
+        opened.wait_for_text(cell, header)
         opened.wait_for_text(cell, "198 done")
         expect(opened.outputs(cell, "img")).to_have_count(2)
         assert opened.outputs(cell, "img").last.evaluate("image => image.naturalWidth") > 0
@@ -102,6 +102,6 @@ def test_what_was_saved_is_there_again_in_the_dark_and_where_it_is_not_trusted(n
     opened.screenshot("untrusted")
     opened.theme(DARK)
     words = opened.outputs(1, "div >> text=198 done").first
-    light = words.evaluate("node => getComputedStyle(node).color")
-    assert min(map(int, re.findall(r"\d+", light)[:3])) > 150, "light text on what is dark"
+    text_colour = words.evaluate("node => getComputedStyle(node).color")
+    assert min(map(int, re.findall(r"\d+", text_colour)[:3])) > 150, "light text on what is dark"
     opened.screenshot("dark")

@@ -1,4 +1,4 @@
-"""What an executor does on every backend."""
+"""The behaviour of an executor on every backend."""
 
 import asyncio
 import concurrent.futures
@@ -46,7 +46,7 @@ def test_no_items_make_an_empty_job_at_once(executor):
     assert job.wait()
 
 
-def test_any_iterable_is_data(executor):
+def test_any_iterable_can_be_mapped(executor):
     identity = lambda x: x  # noqa: E731  # as a user writes it
     assert executor.map(identity, (n for n in range(3))).results() == [0, 1, 2]
     assert executor.map(identity, {"a": 1, "b": 2}).results() == ["a", "b"]
@@ -55,7 +55,7 @@ def test_any_iterable_is_data(executor):
 
 
 @pytest.mark.parametrize("value", [None, ValueError("a value"), [], float("inf"), lambda: 5], ids=repr)
-def test_any_value_is_a_value(executor, value):
+def test_a_task_may_return_any_value(executor, value):
     (back,) = executor.map(lambda _: value, [0]).results()
     if callable(value):
         assert back() == 5
@@ -107,7 +107,7 @@ def test_functions_of_many_kinds(executor):
             assert value == expected, function
 
 
-def test_further_arguments(executor):
+def test_further_arguments_are_passed_to_every_task(executor):
     def show(*args, **kwargs):
         return args, kwargs
 
@@ -118,7 +118,7 @@ def test_further_arguments(executor):
     assert executor.call_async(show, (1, 2)).result() == (((1, 2),), {})
 
 
-def test_an_exception_comes_back_as_itself_with_the_line_that_raised_it(executor):
+def test_an_exception_comes_back_with_its_type_and_the_line_that_raised_it(executor):
     class Mine(Exception):
         def __init__(self, code):
             super().__init__(code)
@@ -206,7 +206,7 @@ def test_a_value_that_cannot_be_pickled_is_named(executor):
         executor.map(locked, [1]).results()
 
 
-def test_what_cannot_travel_is_refused_before_anything_runs(executor):
+def test_what_cannot_be_pickled_is_refused_before_anything_runs(executor):
     lock = threading.Lock()
     with pytest.raises(wrenlite.FunctionNotPicklable, match="'lock'"):
         executor.map(lambda x: lock, [1])
@@ -225,14 +225,14 @@ def test_what_cannot_travel_is_refused_before_anything_runs(executor):
         ({"env": {"A": "\0"}}, "NUL"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused(executor, options, words):
+def test_invalid_options_are_refused(executor, options, words):
     with pytest.raises(wrenlite.ConfigError, match=words):
         executor.map(abs, [1], **options)
     with pytest.raises(wrenlite.ConfigError, match="callable"):
         executor.map(5, [1])
 
 
-def test_the_environment_of_a_job(executor):
+def test_env_sets_environment_variables_for_one_job(executor):
     def read(_):
         import os
 
@@ -244,7 +244,7 @@ def test_the_environment_of_a_job(executor):
 
 
 @pytest.mark.parametrize("chunksize", [1, 3, 1000])
-def test_chunksize(executor, chunksize):
+def test_any_chunksize_gives_the_same_values(executor, chunksize):
     assert executor.map(square, range(10), chunksize=chunksize).results() == [x * x for x in range(10)]
 
 
@@ -253,7 +253,7 @@ def test_as_completed_gives_each_future_once(executor):
     assert sorted(future.result() for future in job.as_completed()) == [x * x for x in range(50)]
 
 
-def test_values_stream_and_are_let_go(executor):
+def test_values_stream_and_are_released(executor):
     job = executor.map(square, range(20))
     assert list(job.values()) == [x * x for x in range(20)]
     with pytest.raises(wrenlite.ValueReleased, match="values"):
@@ -262,12 +262,12 @@ def test_values_stream_and_are_let_go(executor):
     assert sorted(job.values(ordered=False)) == [x * x for x in range(20)]
 
 
-def test_the_same_value_every_time(executor):
+def test_a_result_is_the_same_object_every_time(executor):
     job = executor.map(lambda n: [n], [1])
     assert job[0].result() is job.results()[0]
 
 
-def test_waiting_in_every_way(executor):
+def test_every_way_to_wait(executor):
     job = executor.map(lambda x: 1 // x, [1, 0, 2])
     assert job.wait()
     assert job.wait(timeout=0)
@@ -283,7 +283,7 @@ def test_waiting_in_every_way(executor):
     assert wrenlite.get_all_results([job[0], job[2]]) == [1, 0]
 
 
-def test_the_standard_library_knows_these_futures(executor):
+def test_the_standard_library_accepts_these_futures(executor):
     job = executor.map(lambda x: 1 // x, [1, 0])
     done = concurrent.futures.wait(job, return_when=concurrent.futures.ALL_COMPLETED).done
     assert done == set(job)
@@ -307,7 +307,7 @@ def test_a_job_can_be_awaited(executor):
     assert asyncio.run(main()) == ([0, 1, 4], 16)
 
 
-def test_stats_of_each_task(executor):
+def test_every_task_has_stats(executor):
     job = executor.map(square, range(5))
     job.results()
     for number, stats in enumerate(job.stats()):
@@ -330,7 +330,7 @@ def test_a_snapshot_counts_every_task(executor):
     assert job.snapshot().seconds == now.seconds
 
 
-def test_cancelling_what_has_ended_changes_nothing(executor):
+def test_cancelling_an_ended_job_changes_nothing(executor):
     job = executor.map(square, [3])
     assert job.results() == [9]
     assert job.cancel() == 0
@@ -338,14 +338,14 @@ def test_cancelling_what_has_ended_changes_nothing(executor):
     assert job[0].result() == 9
 
 
-def test_after_shutdown(executor):
+def test_a_map_after_shutdown_is_refused(executor):
     executor.shutdown()
     executor.shutdown()
     with pytest.raises(wrenlite.ExecutorClosed, match="make a new one"):
         executor.map(abs, [1])
 
 
-def test_two_jobs_of_one_executor(executor):
+def test_two_jobs_run_on_one_executor(executor):
     first, second = executor.map(square, range(30)), executor.map(operator.neg, range(30))
     assert second.results() == [-x for x in range(30)]
     assert first.results() == [x * x for x in range(30)]
@@ -372,7 +372,7 @@ def test_cached_functions_travel_with_an_empty_cache(executor):
     ]
 
 
-def test_what_the_tasks_of_one_job_change_the_next_does_not_find(executor):
+def test_state_that_tasks_change_is_not_seen_by_the_next_job(executor):
     def remember(x, seen=[]):  # noqa: B006  # what is tested
         seen.append(x)
         return len(seen)
@@ -381,7 +381,7 @@ def test_what_the_tasks_of_one_job_change_the_next_does_not_find(executor):
     assert executor.map(remember, range(8), chunksize=8).results() == first == list(range(1, 9))
 
 
-def test_a_value_does_not_share_memory_with_what_the_task_keeps(executor):
+def test_a_value_does_not_share_memory_with_an_array_that_the_task_keeps(executor):
     buffer = np.zeros(50_000)
 
     def fill(n):
@@ -391,7 +391,7 @@ def test_a_value_does_not_share_memory_with_what_the_task_keeps(executor):
     assert [value[0] for value in executor.map(fill, range(3), chunksize=3).results()] == [0, 1, 2]
 
 
-def test_a_circle_of_causes(executor):
+def test_an_exception_that_is_its_own_cause_comes_back(executor):
     def fails(_):
         error = ValueError("its own cause")
         raise error from error
@@ -399,7 +399,7 @@ def test_a_circle_of_causes(executor):
     assert isinstance(executor.map(fails, [0])[0].exception(), ValueError)
 
 
-def test_an_exception_is_raised_any_number_of_times_and_stays_the_same(executor):
+def test_raising_an_exception_again_does_not_grow_its_traceback(executor):
     job = executor.map(lambda x: 1 // x, [0])
     lengths = set()
     for _ in range(3):
@@ -409,13 +409,13 @@ def test_an_exception_is_raised_any_number_of_times_and_stays_the_same(executor)
     assert len(lengths) == 1
 
 
-def test_waiting_for_several_jobs(executor):
+def test_wait_takes_several_jobs(executor):
     jobs = [executor.map(square, range(3)) for _ in range(2)]
     done, pending = wrenlite.wait(jobs)
     assert (len(done), pending) == (6, [])
 
 
-def test_awaiting_can_be_cut_short(pool, tmp_path):
+def test_a_timeout_of_await_cancels_the_job(pool, tmp_path):
     def wait_for_flag(folder):
         import os
         import time
@@ -434,22 +434,22 @@ def test_awaiting_can_be_cut_short(pool, tmp_path):
     assert job.snapshot().cancelled == 4
 
 
-def test_settled_futures_do_not_keep_their_jobs(executor):
+def test_a_job_is_freed_with_its_ended_futures(executor):
     gc.collect()
     gc.disable()
     try:
         future = executor.submit(square, 3)
         assert future.result() == 9
         future.job.wait()  # for the thread that draws the job too, which holds it
-        gone = weakref.ref(future.job)
+        job_ref = weakref.ref(future.job)
         del future
-        executor.submit(square, 4).result()  # now the thread that schedules has let go of the first job
-        assert gone() is None
+        executor.submit(square, 4).result()  # so that the scheduling thread drops its last references
+        assert job_ref() is None
     finally:
         gc.enable()
 
 
-def test_representations_say_what_it_is(executor):
+def test_representations_name_the_object_and_its_state(executor):
     job = executor.map(square, [1])
     job.wait()
     assert repr(job).startswith("<Job square-")
@@ -474,20 +474,20 @@ def test_a_map_inside_an_inline_task_of_the_same_executor():
             del sys.modules["wl_shared"]
 
 
-def test_what_is_no_backend_is_refused():
+def test_an_executor_of_something_else_than_a_backend_is_refused():
     with pytest.raises(wrenlite.ConfigError, match=r"Executor\.local\(4\)"):
         wrenlite.Executor(4)
 
 
 class Mine(Exception):
-    """Its ``__init__`` takes other arguments than ``args`` has: pickle alone cannot make it again."""
+    """An exception that pickle alone cannot rebuild: its ``__init__`` does not take ``args``."""
 
     def __init__(self, code, message):
         super().__init__(message)
         self.code = code
 
 
-def test_an_exception_that_pickle_cannot_make_comes_back_as_itself(executor):
+def test_an_exception_that_pickle_cannot_rebuild_comes_back_with_its_type(executor):
     def fails(_):
         raise Mine(7, "boom")
 
@@ -497,13 +497,13 @@ def test_an_exception_that_pickle_cannot_make_comes_back_as_itself(executor):
     assert 'raise Mine(7, "boom")' in "".join(traceback.format_exception(error))
 
 
-def test_arrays_behind_a_ref_are_read_only_however_small(executor):
+def test_arrays_in_a_ref_are_read_only_whatever_their_size(executor):
     ref = executor.put({"small": np.zeros(3), "large": np.zeros(100_000)})
     job = executor.map(lambda held: [array.flags.writeable for array in held.values()], [ref])
     assert job.results() == [[False, False]]
 
 
-def test_a_cancelled_job_says_so(executor):
+def test_the_representation_of_a_cancelled_job_says_so(executor):
     job = executor.map(square, range(3))
     job.cancel()
     job.wait()

@@ -1,4 +1,4 @@
-"""What every invoker does with a request. New implementations join by a parameter of the fixture."""
+"""The behaviour of every invoker. A new implementation is added as a parameter of the fixture ``backend``."""
 
 import queue
 
@@ -34,8 +34,8 @@ def backend(request):
     made.invoker.close()
 
 
-class Flights:
-    """Sends requests, and keeps what is emitted."""
+class Invocations:
+    """Invocations on a backend, with queues of what they emit."""
 
     def __init__(self, backend):
         self.backend = backend
@@ -47,7 +47,7 @@ class Flights:
         blob = pack_call(Call(function, (), {}, style), self.names)
         self.backend.store.put(code_key(digest(blob)), blob, if_absent=True)
         tasks = range(len(items))
-        self.count += 1  # each is a job of its own
+        self.count += 1  # every request belongs to a job of its own
         request = Request(
             f"job-{self.count}",
             "i",
@@ -58,31 +58,33 @@ class Flights:
             env or {},
             limits or self.backend.limits,
         )
-        news = queue.SimpleQueue()
-        flight = self.backend.invoker.start(request, lambda outcomes, ended=None: news.put((outcomes, ended)))
-        return flight, news
+        emitted = queue.SimpleQueue()
+        invocation = self.backend.invoker.start(
+            request, lambda outcomes, ended=None: emitted.put((outcomes, ended))
+        )
+        return invocation, emitted
 
     def run(self, function, items, **options):
-        _, news = self.start(function, items, **options)
-        return self.collect(news)
+        _, emitted = self.start(function, items, **options)
+        return self.collect(emitted)
 
     @staticmethod
-    def collect(news):
+    def collect(emitted):
         outcomes, ended = [], None
         while ended is None:
-            more, ended = news.get(timeout=30)
+            more, ended = emitted.get(timeout=30)
             outcomes += more
-        assert news.empty(), "something came after Ended"
+        assert emitted.empty(), "something came after Ended"
         return outcomes, ended
 
 
 @pytest.fixture
-def flights(backend):
-    return Flights(backend)
+def invocations(backend):
+    return Invocations(backend)
 
 
-def test_outcomes_come_in_order_and_then_one_end(flights):
-    outcomes, ended = flights.run(lambda x: x + 1, range(50))
+def test_outcomes_come_in_order_and_then_one_end(invocations):
+    outcomes, ended = invocations.run(lambda x: x + 1, range(50))
     assert [outcome.task for outcome in outcomes] == list(range(50))
     assert [unpack(outcome.packed, ()) for outcome in outcomes] == list(range(1, 51))
     assert all(outcome.ok for outcome in outcomes)
@@ -91,9 +93,9 @@ def test_outcomes_come_in_order_and_then_one_end(flights):
     assert list(ended.not_started) == []
 
 
-def test_outcomes_are_emitted_while_the_rest_still_runs(backend, flights, tmp_path):
+def test_outcomes_are_emitted_while_the_rest_still_runs(backend, invocations, tmp_path):
     if backend.in_caller:
-        pytest.skip("the calling thread cannot look on")
+        pytest.skip("the calling thread is busy until the end")
     if backend.prices is not None:
         pytest.skip("on Lambda outcomes come with the reply")
     flag = tmp_path / "flag"
@@ -106,49 +108,49 @@ def test_outcomes_are_emitted_while_the_rest_still_runs(backend, flights, tmp_pa
             time.sleep(0.01)
         return n
 
-    _, news = flights.start(wait_for_flag, [0, 1])
-    first, ended = news.get(timeout=30)
+    _, emitted = invocations.start(wait_for_flag, [0, 1])
+    first, ended = emitted.get(timeout=30)
     assert [outcome.task for outcome in first] == [0]
     assert ended is None
     flag.touch()
-    outcomes, _ = flights.collect(news)
+    outcomes, _ = invocations.collect(emitted)
     assert [outcome.task for outcome in outcomes] == [1]
 
 
-def test_a_failure_is_an_outcome_and_the_rest_runs(flights):
-    outcomes, ended = flights.run(lambda x: 10 // x, [1, 0, 2])
+def test_a_failure_is_an_outcome_and_the_rest_runs(invocations):
+    outcomes, ended = invocations.run(lambda x: 10 // x, [1, 0, 2])
     assert [outcome.ok for outcome in outcomes] == [True, False, True]
     assert isinstance(unpack_failure(outcomes[1].packed, ())[0], ZeroDivisionError)
     assert ended.cause is None
 
 
-def test_past_stop_after_no_task_starts(flights):
+def test_no_task_starts_after_stop_after_s(invocations):
     def slow(n):
         import time
 
         time.sleep(0.2)
         return n
 
-    outcomes, ended = flights.run(slow, range(5), limits=Limits(stop_after_s=0.05))
+    outcomes, ended = invocations.run(slow, range(5), limits=Limits(stop_after_s=0.05))
     assert [outcome.task for outcome in outcomes] == [0]
     assert list(ended.not_started) == [1, 2, 3, 4]
     assert ended.cause is None
 
 
-def test_the_environment_is_set_before_unpickling_and_put_back(flights):
+def test_the_environment_is_set_before_unpickling_and_restored(invocations):
     class Reads:
         def __reduce__(self):
             import os
 
             return os.getenv, ("WL_TEST", "unset")
 
-    outcomes, _ = flights.run(lambda x: x, [Reads()], env={"WL_TEST": "set"})
+    outcomes, _ = invocations.run(lambda x: x, [Reads()], env={"WL_TEST": "set"})
     assert unpack(outcomes[0].packed, ()) == "set"
-    outcomes, _ = flights.run(lambda x: x, [Reads()])
+    outcomes, _ = invocations.run(lambda x: x, [Reads()])
     assert unpack(outcomes[0].packed, ()) == "unset"
 
 
-def test_stats_say_how_long_it_took(flights):
+def test_outcomes_and_usage_have_the_times_of_a_task(invocations):
     def work(n):
         import time
 
@@ -156,45 +158,43 @@ def test_stats_say_how_long_it_took(flights):
         while time.thread_time() < end:
             pass
 
-    outcomes, ended = flights.run(work, [0.05])
+    outcomes, ended = invocations.run(work, [0.05])
     assert 0.05 <= outcomes[0].cpu_s <= outcomes[0].seconds
     assert ended.usage.busy_s >= 0.05
     assert ended.usage.worker
 
 
-def test_large_arrays_there_and_back(flights):
-    outcomes, _ = flights.run(lambda a: a * 2, [np.ones(1_000_000), np.ones((3, 300_000)).T])
-    packed = [fetch_value(flights.backend.store, outcome.packed, "a task") for outcome in outcomes]
+def test_large_arrays_travel_both_ways(invocations):
+    outcomes, _ = invocations.run(lambda a: a * 2, [np.ones(1_000_000), np.ones((3, 300_000)).T])
+    packed = [fetch_value(invocations.backend.store, outcome.packed, "a task") for outcome in outcomes]
     assert [unpack(each, ()).sum() for each in packed] == [2_000_000, 1_800_000]
     assert all(each.buffers for each in packed)
 
 
-def test_code_that_is_not_what_was_announced_is_not_unpickled(backend, flights):
-    _, ended = flights.run(abs, [1])
+def test_code_that_does_not_match_its_digest_is_not_unpickled(backend, invocations):
+    _, ended = invocations.run(abs, [1])
     assert ended.cause is None
     blob = pack_call(Call(max, (), {}, Style.ITEM), ClassTable(grows=True))
     backend.store.put(code_key(digest(blob)), b"something else")
-    outcomes, ended = flights.run(max, [[1]])
+    outcomes, ended = invocations.run(max, [[1]])
     assert outcomes == []
     assert isinstance(ended.cause, Refused)
     assert isinstance(ended.cause.error, IntegrityError)
     assert list(ended.not_started) == [0]
 
 
-def test_code_that_is_not_there_is_missing_and_no_tasks_fault(backend, flights):
-    request = Request(
-        "another", "i", "0" * 64, None, [0], pack_items([[1]], ClassTable(grows=True)), {}, Limits()
-    )
-    news = queue.SimpleQueue()
-    backend.invoker.start(request, lambda outcomes, ended=None: news.put((outcomes, ended)))
-    outcomes, ended = flights.collect(news)
+def test_code_that_is_not_stored_is_reported_missing_and_fails_no_task(backend, invocations):
+    request = Request("another", "i", "0" * 64, None, [0], pack_items([[1]], ClassTable(grows=True)), {}, Limits())
+    emitted = queue.SimpleQueue()
+    backend.invoker.start(request, lambda outcomes, ended=None: emitted.put((outcomes, ended)))
+    outcomes, ended = invocations.collect(emitted)
     assert outcomes == []
     assert ended.cause == Missing(code_key("0" * 64))
 
 
-def test_a_cancelled_flight_ends(backend, flights):
+def test_a_cancelled_invocation_ends(backend, invocations):
     if backend.in_caller:
-        pytest.skip("it has landed before it can be cancelled")
+        pytest.skip("it has ended before it can be cancelled")
     if backend.prices is not None:
         pytest.skip("an invocation of Lambda cannot be stopped")
 
@@ -204,15 +204,15 @@ def test_a_cancelled_flight_ends(backend, flights):
         while True:
             time.sleep(1)
 
-    flight, news = flights.start(forever, [0, 1])
-    flight.cancel()
-    flight.cancel()
-    outcomes, ended = flights.collect(news)
+    invocation, emitted = invocations.start(forever, [0, 1])
+    invocation.cancel()
+    invocation.cancel()
+    outcomes, ended = invocations.collect(emitted)
     assert outcomes == []
     assert 1 in ended.not_started
-    assert [outcome.ok for outcome in flights.run(abs, [1])[0]] == [True]
+    assert [outcome.ok for outcome in invocations.run(abs, [1])[0]] == [True]
 
 
-def test_closing_twice(backend):
+def test_an_invoker_may_be_closed_twice(backend):
     backend.invoker.close()
     backend.invoker.close()

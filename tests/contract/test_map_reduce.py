@@ -1,4 +1,4 @@
-"""``map_reduce`` on every backend: values go from worker to worker through the store."""
+"""``map_reduce`` on every backend: values go from worker to worker through the store, not the client."""
 
 import asyncio
 import concurrent.futures
@@ -19,7 +19,7 @@ def test_the_reduction_takes_all_values_in_input_order(executor):
     assert future.result(timeout=60) == [x * x for x in range(50)]
 
 
-def test_it_is_one_job_whose_last_task_is_the_reduction(executor):
+def test_map_reduce_is_one_job_whose_last_task_is_the_reduction(executor):
     def total(values):
         print("summing up")
         return sum(values)
@@ -33,11 +33,11 @@ def test_it_is_one_job_whose_last_task_is_the_reduction(executor):
     assert future.job.name == "abs → total"
 
 
-def test_of_nothing_it_takes_an_empty_iterator(executor):
+def test_without_items_the_reduction_takes_an_empty_iterator(executor):
     assert executor.map_reduce(abs, [], list).result(timeout=60) == []
 
 
-def test_the_values_come_one_by_one(executor):
+def test_the_reduction_takes_values_one_by_one(executor):
     def first(values):
         assert iter(values) is values
         return next(values)
@@ -45,7 +45,7 @@ def test_the_values_come_one_by_one(executor):
     assert executor.map_reduce(lambda n: n + 1, range(9), first).result(timeout=60) == 1
 
 
-def test_large_values_and_classes_of_the_caller(executor):
+def test_the_reduction_takes_large_values_and_classes_of_the_caller(executor):
     class Field:
         def __init__(self, n):
             self.pixels = np.full(100_000, n)
@@ -62,7 +62,7 @@ def test_large_values_and_classes_of_the_caller(executor):
     assert (whole.pixels == 10).all()
 
 
-def test_further_arguments_are_the_maps(executor):
+def test_further_arguments_are_passed_to_the_map_function(executor):
     def scale(x, by, *, plus):
         return x * by + plus
 
@@ -86,25 +86,25 @@ def test_a_task_that_fails_fails_the_reduction_with_its_own_exception(executor):
     assert future.stats.started is None
 
 
-@pytest.mark.parametrize("look", ["result", "values", "as_completed", "await"])
-def test_values_may_be_asked_for_before_the_reduction_takes_them(executor, tmp_path, look):
+@pytest.mark.parametrize("access", ["result", "values", "as_completed", "await"])
+def test_values_may_be_read_before_the_reduction_takes_them(executor, tmp_path, access):
     def waits(n):
-        while n == 3 and look != "none" and not (tmp_path / "go").exists() and not alone:
+        while n == 3 and access != "none" and not (tmp_path / "go").exists() and not alone:
             time.sleep(0.01)
         return n
 
-    async def both(future):
+    async def awaited(future):
         return await future
 
     alone = executor.backend.in_caller
     future = executor.map_reduce(waits, range(4), list)
-    looks = {
+    accesses = {
         "result": lambda: future.job[0].result(timeout=60),
         "values": lambda: next(future.job.values()),
         "as_completed": lambda: next(future.job.as_completed()).result(),
-        "await": lambda: asyncio.run(both(future.job[1])),
+        "await": lambda: asyncio.run(awaited(future.job[1])),
     }
-    looks[look]()
+    accesses[access]()
     (tmp_path / "go").touch()
     assert future.result(timeout=60) == [0, 1, 2, 3]
 
@@ -114,20 +114,20 @@ def test_the_iterator_may_be_used_in_another_thread(executor):
         def __init__(self, n):
             self.n = n
 
-    def beside(boxes):
+    def sum_in_a_thread(boxes):
         with concurrent.futures.ThreadPoolExecutor(1) as threads:
             return threads.submit(lambda: sum(box.n for box in boxes)).result()
 
-    assert executor.map_reduce(Box, range(5), beside).result(timeout=60) == 10
+    assert executor.map_reduce(Box, range(5), sum_in_a_thread).result(timeout=60) == 10
 
 
-def test_what_a_function_returned_is_said_of_that_function(executor):
+def test_an_error_about_a_value_names_the_function_that_returned_it(executor):
     future = executor.map_reduce(lambda n: (n for _ in "ab"), [1], list)
     with pytest.raises(ResultNotPicklable, match=r"<lambda> returned a generator"):
         future.result(timeout=60)
 
 
-def test_a_forked_process_takes_nothing_away(pool):
+def test_a_forked_process_does_not_remove_the_values(pool):
     future = pool.map_reduce(abs, range(3), sum)
     assert future.result() == 3
     child = os.fork()
@@ -139,14 +139,14 @@ def test_a_forked_process_takes_nothing_away(pool):
     assert future.job.results() == [0, 1, 2, 3]
 
 
-def test_a_reduction_that_fails(executor):
+def test_a_failed_reduction_raises_its_exception(executor):
     future = executor.map_reduce(abs, [1], lambda values: next(values) / 0)
     with pytest.raises(ZeroDivisionError):
         future.result(timeout=60)
     assert future.job[0].result() == 1
 
 
-def test_a_reduction_is_tried_again_and_finds_all_values_again(executor, tmp_path):
+def test_a_retried_reduction_takes_all_values_again(executor, tmp_path):
     def flaky(values):
         found = list(values)
         if not (tmp_path / "been here").exists():
@@ -161,21 +161,21 @@ def test_a_reduction_is_tried_again_and_finds_all_values_again(executor, tmp_pat
 
 def test_a_cancelled_task_cancels_the_reduction(executor, tmp_path):
     if executor.backend.in_caller:
-        pytest.skip("all has run when map_reduce returns")
+        pytest.skip("every task has run when map_reduce returns")
 
-    def until(n):
+    def wait_for_go(n):
         while n and not (tmp_path / "go").exists():
             time.sleep(0.01)
         return n
 
-    future = executor.map_reduce(until, [1, 0], list)
+    future = executor.map_reduce(wait_for_go, [1, 0], list)
     assert future.job[0].cancel()
     with pytest.raises(concurrent.futures.CancelledError):
         future.result(timeout=60)
     assert future.job[1].result(timeout=60) == 0
 
 
-def test_what_cannot_be_called_or_pickled_is_refused_before_anything_runs(executor, tmp_path):
+def test_functions_that_cannot_be_called_or_pickled_are_refused_before_anything_runs(executor, tmp_path):
     with pytest.raises(ConfigError, match="reduce_fn=3"):
         executor.map_reduce(abs, [1], 3)
     with pytest.raises(ConfigError, match="map_fn=None"):
@@ -193,17 +193,17 @@ def test_the_values_do_not_pass_through_the_client(bed):
     assert 4 < counts["GetObject"] <= 4 + 5, "each value by the reduction, the function by each worker"
 
 
-def test_on_local_cores_the_values_go_with_the_job():
+def test_on_local_cores_the_values_are_removed_after_the_job():
     with wrenlite.Executor.local(1) as executor:
         future = executor.map_reduce(abs, range(3), sum)
         assert future.result() == 3
         root = executor.backend.store.root
         assert len(list(executor.backend.store.list("results/"))) == 3
-        gone = weakref.ref(future.job)
+        job_ref = weakref.ref(future.job)
         del future
         deadline = time.monotonic() + 10
-        while gone() is not None and time.monotonic() < deadline:
-            gc.collect()  # the dispatcher's thread lets go of the job a moment after its end
+        while job_ref() is not None and time.monotonic() < deadline:
+            gc.collect()  # the dispatcher's thread drops the job a moment after its end
         executor.submit(abs, 1).result()
         assert not list(executor.backend.store.list("results/")), "the next job sweeps"
     assert not os.path.exists(root)

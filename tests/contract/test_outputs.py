@@ -1,4 +1,4 @@
-"""What tasks leave behind in a store of the user's own."""
+"""Files that tasks write into a store of the user."""
 
 import pytest
 from botocore.session import Session
@@ -6,14 +6,15 @@ from botocore.session import Session
 import wrenlite
 
 
-def test_tasks_leave_files_in_a_folder(pool, tmp_path):
+def test_tasks_write_files_into_a_folder(pool, tmp_path):
     outputs = wrenlite.open_store(str(tmp_path / "made when it is written to"))
     job = pool.map(lambda n: outputs.put(f"numbers/{n}.txt", b"%d" % n), range(3))
     assert job.results() == [True] * 3
     assert (tmp_path / "made when it is written to" / "numbers" / "2.txt").read_bytes() == b"2"
 
 
-def test_tasks_leave_files_in_a_bucket(bed, executor):  # in this order: workers have its environment
+def test_tasks_write_files_into_a_bucket(bed, executor):
+    # The fixture bed comes first, so that workers inherit its environment.
     Session().create_client("s3").create_bucket(Bucket="pictures")
     outputs = wrenlite.open_store("s3://pictures/of/mine/")
     assert executor.map(lambda n: outputs.put(f"{n}.txt", b"%d" % n), range(3)).results(timeout=60)
@@ -26,19 +27,19 @@ def test_tasks_leave_files_in_a_bucket(bed, executor):  # in this order: workers
     "address",
     ["https://bucket/prefix", "s3://", "s3:///key", "s3:/bucket", "s3://Bad_Bucket", "s3://a..b/x", ""],
 )
-def test_what_is_no_address_is_refused(address):
+def test_an_invalid_address_is_refused(address):
     with pytest.raises(wrenlite.ConfigError, match=r"s3://BUCKET/PREFIX"):
         wrenlite.open_store(address)
 
 
-def test_a_path_is_a_folder_and_so_is_what_begins_at_home(tmp_path, monkeypatch):
+def test_paths_are_folders_also_below_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     wrenlite.open_store(tmp_path / "a").put("x", b"1")
     wrenlite.open_store("~/b").put("x", b"2")
     assert (tmp_path / "a" / "x").read_bytes() + (tmp_path / "b" / "x").read_bytes() == b"12"
 
 
-def test_a_profile_is_known_to_local_workers_too(bed, tmp_path, monkeypatch):
+def test_local_workers_use_the_configured_profile(bed, tmp_path, monkeypatch):
     keys = [
         f"aws_{name.lower()} = {bed.env[f'AWS_{name}']}\n" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
     ]

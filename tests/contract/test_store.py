@@ -1,4 +1,4 @@
-"""What every store does. New implementations join by a parameter of the fixture."""
+"""The behaviour of every store. A new implementation is added as a parameter of the fixture ``store``."""
 
 import pickle
 import threading
@@ -27,7 +27,7 @@ def store(request, tmp_path, monkeypatch):
     return made
 
 
-def test_what_was_put_is_got(store):
+def test_get_returns_what_was_put(store):
     assert store.put("a/b", b"one") is True
     assert store.get("a/b") == b"one"
     assert store.put("a/b", b"two") is True
@@ -36,20 +36,20 @@ def test_what_was_put_is_got(store):
     assert store.get("empty") == b""
 
 
-def test_if_absent_keeps_what_is_there(store):
+def test_put_if_absent_keeps_an_existing_blob(store):
     assert store.put("a", b"one", if_absent=True) is True
     assert store.put("a", b"two", if_absent=True) is False
     assert store.get("a") == b"one"
 
 
-def test_a_part_of_a_blob(store):
+def test_get_with_a_span_returns_a_part_of_a_blob(store):
     store.put("a", b"0123456789")
     assert store.get("a", Span(2, 3)) == b"234"
     assert store.get("a", Span(8, 10)) == b"89"
 
 
 @pytest.mark.parametrize("key", ["missing", "a/missing", "a/b/missing", "a"])
-def test_what_is_not_there_is_not_found(store, key):
+def test_a_missing_key_is_not_found(store, key):
     store.put("a/b", b"")
     with pytest.raises(NotFound, match=key):
         store.get(key)
@@ -72,7 +72,7 @@ def test_entries_have_size_and_time(store):
     assert entry.modified > 1.7e9
 
 
-def test_deleting_what_is_there_and_what_is_not(store):
+def test_existing_and_missing_keys_may_be_deleted(store):
     store.put("a", b"")
     store.put("b", b"")
     store.delete(["a", "nothing"])
@@ -80,12 +80,12 @@ def test_deleting_what_is_there_and_what_is_not(store):
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a//b", "../a", "a/..", "./a", "a/"])
-def test_keys_that_are_none(store, key):
+def test_invalid_keys_are_refused(store, key):
     with pytest.raises(StoreError, match="is not a key"):
         store.put(key, b"")
 
 
-def test_a_listing_of_several_pages_and_deleting_it(store):
+def test_many_keys_are_listed_and_deleted_in_several_pages(store):
     if isinstance(store, LocalStore):
         pytest.skip("a folder has no pages")
     keys = [f"many/{number:04}" for number in range(1005)]
@@ -104,9 +104,9 @@ def test_a_store_travels_without_credentials(store):
     assert pickle.loads(pickled).get("a") == b"one"
 
 
-def test_of_many_that_put_if_absent_one_wins_and_no_reader_sees_half_a_blob(store, request):
+def test_of_concurrent_puts_if_absent_one_wins_and_no_reader_sees_half_a_blob(store, request):
     if "moto" in request.node.callspec.id:
-        pytest.skip("moto does not put conditionally in one step; radosgw shows it")
+        pytest.skip("a conditional put of moto is not atomic; radosgw is tested instead")
     start = threading.Barrier(8)
     won, seen = [], set()
 
@@ -126,7 +126,7 @@ def test_of_many_that_put_if_absent_one_wins_and_no_reader_sees_half_a_blob(stor
     assert [entry.key for entry in store.list("")] == ["raced"]
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_a_store_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match=r"cannot write 'a/b' in the store"):
         LocalStore(tmp_path / "file").put("a/b", b"", if_absent=True)

@@ -1,4 +1,4 @@
-"""Where a task's exception says that it was raised, on every backend."""
+"""The tracebacks and notes of tasks' exceptions, on every backend."""
 
 import asyncio
 import concurrent.futures
@@ -58,7 +58,7 @@ async def awaited(awaitable):
     return await awaitable
 
 
-ASK = {
+WAYS_TO_ASK = {
     "results": lambda executor: executor.map(outer, [0]).results(),
     "result": lambda executor: executor.submit(outer, 0).result(),
     "values": lambda executor: list(executor.map(outer, [0]).values()),
@@ -70,10 +70,10 @@ ASK = {
 }
 
 
-@pytest.mark.parametrize("way", ASK)
-def test_between_the_callers_line_and_the_tasks_there_is_nothing_of_wrenlite(executor, way):
+@pytest.mark.parametrize("way", WAYS_TO_ASK)
+def test_no_frame_of_wrenlite_is_between_the_callers_line_and_the_tasks(executor, way):
     with pytest.raises(ZeroDivisionError) as caught:
-        ASK[way](executor)
+        WAYS_TO_ASK[way](executor)
     *callers, first, second = frames(caught.value)
     assert [first, second] == [IN_OUTER, IN_INNER]
     assert callers
@@ -84,7 +84,7 @@ def test_between_the_callers_line_and_the_tasks_there_is_nothing_of_wrenlite(exe
     }
 
 
-def test_what_has_no_frames_of_its_own_ends_at_the_callers_line(executor):
+def test_the_traceback_of_a_builtin_function_ends_at_the_callers_line(executor):
     job = executor.map(int, ["x"])
     for ask in (job.results, job[0].result):
         with pytest.raises(ValueError, match="invalid literal") as caught:
@@ -130,7 +130,7 @@ def test_each_member_of_a_group_has_its_own_traceback_and_causes(executor):
     assert [name for _, name, _ in frames(second.__cause__)] == ["outer", "inner"]
 
 
-def test_a_cause_that_does_not_travel_is_text_with_its_frames(executor):
+def test_a_cause_that_cannot_be_pickled_becomes_text_with_its_frames(executor):
     def fails(_):
         error = ValueError("held a lock")
         error.lock = threading.Lock()
@@ -146,7 +146,7 @@ def test_a_cause_that_does_not_travel_is_text_with_its_frames(executor):
     assert [name for _, name, _ in frames(error.__cause__)] == ["fails"]
 
 
-def test_a_group_that_does_not_travel_has_its_members_in_its_text(executor):
+def test_a_group_that_cannot_be_pickled_has_its_members_in_its_text(executor):
     def fails(_):
         members = []
         for x in (0, -1):
@@ -165,7 +165,7 @@ def test_a_group_that_does_not_travel_has_its_members_in_its_text(executor):
     assert "KeyError: 'none'" in str(error)
 
 
-def test_a_note_says_which_task_it_was_and_where_it_ran(executor):
+def test_a_note_names_the_task_and_its_worker(executor):
     def fails_twice(n):
         if n:
             print("about to fail")
@@ -190,7 +190,7 @@ def test_a_failed_tasks_exception_can_be_pickled_and_copied(executor):
         assert (other.args, other.__notes__) == (error.args, error.__notes__)
 
 
-def test_threads_raise_the_same_exception(executor):
+def test_many_threads_raise_the_same_exception(executor):
     job = executor.map(outer, [0])
     together = threading.Barrier(8)
 
@@ -208,7 +208,7 @@ def test_threads_raise_the_same_exception(executor):
     assert len(frames(errors[0])) < 20
 
 
-def test_an_exception_keeps_nothing_of_who_asked_for_it(executor):
+def test_an_exception_keeps_no_objects_of_its_caller(executor):
     class Large:
         pass
 
@@ -222,22 +222,22 @@ def test_an_exception_keeps_nothing_of_who_asked_for_it(executor):
     job.wait()
     gc.disable()
     try:
-        error, gone = ask()
-        assert gone() is None
+        error, large_ref = ask()
+        assert large_ref() is None
     finally:
         gc.enable()
     assert error.__traceback__.tb_frame.f_back is None
 
 
-def test_source_that_nobody_has_is_left_out(executor):
-    space = {}
-    exec(compile("\n\ndef f(x):\n    return 1 / x\n", "/nowhere/made.py", "exec"), space)
-    shown = "".join(traceback.format_exception(executor.map(space["f"], [0])[0].exception()))
+def test_source_that_cannot_be_found_is_left_out(executor):
+    namespace = {}
+    exec(compile("\n\ndef f(x):\n    return 1 / x\n", "/nowhere/made.py", "exec"), namespace)
+    shown = "".join(traceback.format_exception(executor.map(namespace["f"], [0])[0].exception()))
     assert '  File "/nowhere/made.py", line 4, in f\nZeroDivisionError' in shown
 
 
-@pytest.mark.parametrize("here", ["edited", "gone"])
-def test_a_line_that_is_another_here_is_shown_as_the_workers(executor, tmp_path, monkeypatch, here):
+@pytest.mark.parametrize("change", ["edited", "gone"])
+def test_a_line_whose_file_has_changed_is_shown_as_the_worker_ran_it(executor, tmp_path, monkeypatch, change):
     (tmp_path / "edited_later.py").write_text("def f(x):\n    return 1 / x  # as it ran\n")
     monkeypatch.syspath_prepend(tmp_path)
     import edited_later
@@ -245,7 +245,7 @@ def test_a_line_that_is_another_here_is_shown_as_the_workers(executor, tmp_path,
     try:
         job = executor.map(edited_later.f, [0])
         job.wait()
-        if here == "gone":
+        if change == "gone":
             (tmp_path / "edited_later.py").unlink()
         else:
             (tmp_path / "edited_later.py").write_text("# a new first line\n\ndef f(x):\n    return 2 / x\n")
@@ -270,7 +270,7 @@ def test_a_job_inside_a_task_shows_the_lines_of_both():
     assert len(caught.value.__notes__) == 2
 
 
-def test_a_worker_that_died_ends_at_the_callers_line(pool):
+def test_the_traceback_of_a_dead_worker_ends_at_the_callers_line(pool):
     def die(_):
         import os
 

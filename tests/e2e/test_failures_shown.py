@@ -1,4 +1,4 @@
-"""What a failed task looks like where tracebacks are read: a script's stderr, IPython, pytest."""
+"""The traceback of a failed task in a script's stderr, pytest, IPython and a Jupyter kernel."""
 
 import os
 import re
@@ -36,16 +36,16 @@ def test_in_a_script_the_callers_line_is_followed_by_the_tasks(script, tmp_path)
         "ZeroDivisionError: division by zero",
     ]
     assert shown[-1].startswith("wrenlite: task 1 of ndvi-")
-    assert "           ~~^~~~~\n" in ended.stderr  # where on the line, as of a local failure
+    assert "           ~~^~~~~\n" in ended.stderr  # the failing part of the line, as for a local error
 
 
-def test_a_python_that_keeps_no_columns_shows_the_lines(script):
+def test_a_python_without_column_positions_shows_the_lines(script):
     ended = script(FAILS + "\ntest_tiles()\n", env={**os.environ, "PYTHONNODEBUGRANGES": "1"})
     assert "in ndvi\n    return 1 / red\nZeroDivisionError" in ended.stderr
 
 
 @pytest.mark.parametrize("style", ["long", "short", "native"])
-def test_in_pytest_the_users_lines_are_all_there_is(tmp_path, style):
+def test_in_pytest_only_the_users_lines_are_shown(tmp_path, style):
     (tmp_path / "test_it.py").write_text(FAILS)
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--tb={style}", "test_it.py"],
@@ -111,7 +111,7 @@ manager.shutdown_kernel(now=True)
 """
 
 
-def test_in_a_kernel_whose_cells_are_in_no_file_the_line_is_the_same(script, tmp_path):
+def test_in_a_kernel_the_line_of_the_cell_is_shown_though_no_file_has_it(script, tmp_path):
     home = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython"), "HOME": str(tmp_path)}
     ended = script(KERNEL, env=home)
     assert ended.returncode == 0, ended.stderr
@@ -123,7 +123,7 @@ def test_in_a_kernel_whose_cells_are_in_no_file_the_line_is_the_same(script, tmp
     assert "----> 4     return 1 / red\n" in shown
 
 
-def test_in_ipython_an_arrow_points_into_the_cell(script, tmp_path):
+def test_in_ipython_an_arrow_points_to_the_line_of_the_cell(script, tmp_path):
     home = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython"), "HOME": str(tmp_path)}
     ended = script(IPYTHON, env=home)
     assert ended.returncode == 0, ended.stderr

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, as somebody who opens one would run it."""
+"""The notebooks run from top to bottom, as a user runs them, and are saved with their outputs."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
-from tests.notebooks import reduced
+from tests.notebooks import with_small_pictures
 
 pytestmark = pytest.mark.e2e
 
@@ -17,7 +17,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_a_notebook_runs(file, tmp_path, monkeypatch, landsat_cache):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    notebook = reduced(nbformat.read(file, 4))
+    notebook = with_small_pictures(nbformat.read(file, 4))
     NotebookClient(
         notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
@@ -41,18 +41,18 @@ def test_without_ipywidgets_the_panel_is_plain_html(tmp_path, monkeypatch):
     assert result.data["text/plain"] == "True"
 
 
-def test_what_is_kept_is_shown_by_nbconvert():
+def test_nbconvert_shows_the_saved_outputs():
     text, _ = HTMLExporter().from_filename(str(NOTEBOOKS[0]))
     assert "map slow × 60 on 2 local workers · done" in text
     assert "data:image/png;base64," in text
 
 
-def test_there_are_notebooks():
+def test_the_notebooks_are_found():
     assert [file.stem for file in NOTEBOOKS] == ["01_hello", "02_fractals", "03_landsat_ndvi"]
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_a_notebook_is_kept_with_outputs_and_small(file):
+def test_a_notebook_is_saved_with_outputs_and_is_small(file):
     cells = [cell for cell in nbformat.read(file, 4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert file.stat().st_size < 2_000_000

@@ -1,4 +1,4 @@
-"""The AWS side as a user meets it: the bed started by hand, the demo on it, the zip from a wheel."""
+"""The AWS backend as a user meets it: the bed started by hand, the demo on it, and the zip from a wheel."""
 
 import hashlib
 import os
@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def by_hand():
-    """The bed as ``make aws-bed`` starts it; gives the environment that it prints."""
+def manual_bed():
+    """A bed, started as ``make aws-bed`` does; gives the environment variables that it prints."""
     bed = subprocess.Popen(
         [sys.executable, "-m", "tests.aws.bed"],
         stdout=subprocess.PIPE,
@@ -41,24 +41,24 @@ def by_hand():
     assert bed.returncode == 0
 
 
-def test_fractals_are_the_same_bytes_on_lambda_as_on_local_cores(by_hand, monkeypatch):
-    for name, value in by_hand.items():
+def test_fractals_are_the_same_bytes_on_lambda_as_on_local_cores(manual_bed, monkeypatch):
+    for name, value in manual_bed.items():
         monkeypatch.setenv(name, value)
-    # Some of each kind: the whole poster takes its time on the few cores of a test machine.
+    # A few of each kind, since the whole poster is slow on the few cores of a test machine.
     deep = plan(replace(DEEP_VIEW, width=96, height=54), 2)
-    work = [*random_fractals(8, seed=7), *plan(POSTER.sampled, 60)[:6], *deep]
+    tasks = [*random_fractals(8, seed=7), *plan(POSTER.sampled, 60)[:6], *deep]
     with wrenlite.Executor.local(2) as local, wrenlite.Executor.aws(max_concurrency=2) as aws:
-        here, there = local.map(render, work), aws.map(render, work)
-        for mine, theirs in zip(here.results(), there.results(), strict=True):
-            assert pickle.dumps(mine) == pickle.dumps(theirs)
+        here, there = local.map(render, tasks), aws.map(render, tasks)
+        for local_field, lambda_field in zip(here.results(), there.results(), strict=True):
+            assert pickle.dumps(local_field) == pickle.dumps(lambda_field)
         assert there.cost.dollars > 0
         assert here.cost.dollars == 0
 
 
-def test_the_command_runs_where_the_configuration_says(by_hand, tmp_path):
+def test_the_command_runs_where_the_configuration_says(manual_bed, tmp_path):
     config = tmp_path / "config.toml"
-    config.write_text(f'backend = "aws"\nbucket = "{by_hand["WRENLITE_BUCKET"]}"\nmax_concurrency = 2\n')
-    env = {**os.environ, **by_hand, "WRENLITE_CONFIG": str(config)}
+    config.write_text(f'backend = "aws"\nbucket = "{manual_bed["WRENLITE_BUCKET"]}"\nmax_concurrency = 2\n')
+    env = {**os.environ, **manual_bed, "WRENLITE_CONFIG": str(config)}
     command = [str(Path(sys.executable).with_name("wrenlite")), "info"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
     assert "AWS Lambda (wrenlite in us-east-1)" in done.stdout

@@ -1,4 +1,4 @@
-"""The README's snippets run as they stand."""
+"""The README: its snippets run unchanged, and the targets and commands that it names exist."""
 
 import os
 import re
@@ -13,10 +13,10 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
-def test_snippets_run(snippet, tmp_path, request):
+def test_a_snippet_runs(snippet, tmp_path, request):
     if "Executor.aws(" in snippet:
         request.getfixturevalue("bed")
-    env = {**os.environ, "WRENLITE_PROGRESS": "false"}  # or a slow machine has lines about jobs
+    env = {**os.environ, "WRENLITE_PROGRESS": "false"}  # without the progress lines of a slow machine
     ended = subprocess.run(
         [sys.executable, "-c", snippet],
         cwd=tmp_path,
@@ -30,11 +30,11 @@ def test_snippets_run(snippet, tmp_path, request):
     assert ended.stdout
 
 
-def test_there_are_snippets():
+def test_the_snippets_are_found():
     assert len(SNIPPETS) >= 2
 
 
-def test_the_make_targets_it_names_exist():
+def test_make_targets_that_the_readme_names_exist():
     makefile = (README.parent / "Makefile").read_text()
     targets = re.findall(r"^    make (\w+)", README.read_text(), re.MULTILINE)
     assert {"demo", "test"} <= set(targets)
@@ -42,7 +42,7 @@ def test_the_make_targets_it_names_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_the_commands_it_names_exist():
+def test_commands_that_the_readme_names_exist():
     from wrenlite.cli import main
 
     named = set(re.findall(r"(?:^    |`)wrenlite (\w+)", README.read_text(), re.MULTILINE))

@@ -1,4 +1,4 @@
-"""wrenlite as a script's author meets it: code of ``__main__``, modules beside the script, stdin, ``-c``."""
+"""wrenlite in scripts: code of ``__main__``, modules beside the script, stdin, and ``-c``."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def test_functions_and_classes_of_main_and_no_guard(script):
+def test_functions_and_classes_of_main_need_no_guard(script):
     ended = script(
         """
         import dataclasses, enum, sys
@@ -43,7 +43,7 @@ def test_functions_and_classes_of_main_and_no_guard(script):
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "top level\n")
 
 
-def test_modules_beside_the_script_travel_and_edits_count(script, tmp_path):
+def test_modules_beside_the_script_travel_and_their_edits_take_effect(script, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from helpers.numbers import FACTOR\ndef f(x):\n    return x * FACTOR\n"
     )
@@ -81,7 +81,7 @@ def test_modules_beside_the_script_travel_and_edits_count(script, tmp_path):
     assert ended.stdout.splitlines() == ["(2, 'late') True", "[333]", "KeyError True", "True"]
 
 
-def test_instances_of_classes_of_local_modules(script, tmp_path):
+def test_instances_of_classes_of_local_modules_travel(script, tmp_path):
     (tmp_path / "shapes.py").write_text(
         "class Box:\n    def __init__(self, side):\n        self.side = side\n"
     )
@@ -97,7 +97,7 @@ def test_instances_of_classes_of_local_modules(script, tmp_path):
     assert (ended.stderr, ended.stdout) == ("", "True 2\n")
 
 
-def test_a_program_on_the_command_line_and_on_stdin():
+def test_a_program_runs_from_the_command_line_and_from_stdin():
     program = "import wrenlite\nx = 3\nprint(wrenlite.Executor.local(1).map(lambda n: n + x, [1]).results())"
     for arguments, text in ((["-c", program], None), (["-"], program)):
         ended = subprocess.run(
@@ -106,7 +106,7 @@ def test_a_program_on_the_command_line_and_on_stdin():
         assert (ended.stderr, ended.stdout) == ("", "[4]\n")
 
 
-def test_what_an_error_looks_like_in_a_script(script):
+def test_an_error_in_a_script_shows_the_line_of_the_task(script):
     ended = script(
         """
         import wrenlite
@@ -127,7 +127,7 @@ def test_what_an_error_looks_like_in_a_script(script):
 
 
 def test_a_cell_of_a_notebook_is_in_the_traceback(script):
-    # As ipykernel runs a cell: compiled under a name that only linecache of this process knows.
+    # ipykernel compiles a cell under a file name that only the linecache of its process knows.
     ended = script(
         """
         import linecache, sys, traceback
@@ -153,7 +153,7 @@ def test_importing_wrenlite_is_light():
     assert not loaded & {"matplotlib", "pandas"}
 
 
-LASTS = """
+SLOW_JOB = """
     import time
 
     import wrenlite
@@ -168,14 +168,14 @@ LASTS = """
 """
 
 
-def test_where_output_goes_to_a_file_there_is_a_line_at_the_start_and_one_at_the_end(script):
-    ended = script(LASTS.format(progress=""), env=dict(os.environ))
+def test_with_stderr_in_a_file_a_job_prints_one_line_at_its_start_and_one_at_its_end(script):
+    ended = script(SLOW_JOB.format(progress=""), env=dict(os.environ))
     start, end = ended.stderr.splitlines()
     assert start == "wrenlite: work on 2 local workers: 3 tasks"
     assert re.fullmatch(r"wrenlite: work: 2 of 3 done in \d\.\d s; 1 failed", end)
     assert ended.stdout == ""
 
 
-def test_with_progress_off_there_is_nothing(script):
-    ended = script(LASTS.format(progress=", progress=False"), env=dict(os.environ))
+def test_with_progress_off_a_job_prints_nothing(script):
+    ended = script(SLOW_JOB.format(progress=", progress=False"), env=dict(os.environ))
     assert (ended.stdout, ended.stderr) == ("", "")

@@ -1,4 +1,4 @@
-"""Executors on the test bed, for what goes wrong between here and Lambda, and there."""
+"""Fixtures for failures on Lambda and on the way to it: executors and functions on the test bed."""
 
 import io
 import zipfile
@@ -18,7 +18,7 @@ from wrenlite.deploy.code_zip import HANDLER, function_zip
 
 @pytest.fixture
 def connected(bed):
-    """Makes executors on the bed whose pauses are short."""
+    """A function that makes executors on the bed with short pauses."""
     made = []
 
     def make(search_s=0.3, response_margin_s=30.0, backoff_s=0.002, outage_s=1.0, **settings):
@@ -44,13 +44,13 @@ def aws(connected):
 
 @pytest.fixture
 def runs(tmp_path):
-    """Counts how often each task ran: ``runs.path`` is for the tasks to write to."""
+    """A counter of the runs of each task. Tasks write to the file ``runs.path``."""
     return Runs(tmp_path / "runs")
 
 
 @pytest.fixture
 def deploy(bed):
-    """Deploys one more function to the bed, with a few files of the zip replaced."""
+    """A function that deploys another Lambda function to the bed, with some files of the zip replaced."""
 
     def make(name, *, files=None, timeout=20, memory=512, runtime=None):
         session = botocore.session.Session()

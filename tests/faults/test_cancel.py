@@ -1,4 +1,4 @@
-"""Cancelling: queued, dispatched, done, twice; and interrupts."""
+"""Cancelled tasks and jobs in every state, timeouts of waiting, and shutdowns."""
 
 import concurrent.futures
 import time
@@ -9,11 +9,11 @@ import wrenlite
 
 
 @pytest.fixture
-def gate(tmp_path):
-    """Tasks that note that they run, and wait for the gate to open."""
+def blocked(tmp_path):
+    """Tasks that record that they run, and block until the file ``release_file`` exists."""
 
-    class Admission:
-        path = tmp_path / "open"
+    class Blocked:
+        release_file = tmp_path / "open"
 
         @staticmethod
         def task(n, folder=str(tmp_path)):
@@ -30,23 +30,23 @@ def gate(tmp_path):
         def runs():
             return {file.name: file.read_text() for file in tmp_path.glob("ran-*")}
 
-        def wait_for(self, *tasks):
+        def wait_until_running(self, *tasks):
             end = time.monotonic() + 30
             while not {f"ran-{n}" for n in tasks} <= set(self.runs()):
                 assert time.monotonic() < end, f"only {self.runs()} ran"
                 time.sleep(0.01)
 
-    yield Admission()
-    Admission.path.touch()  # or a test that failed would never end
+    yield Blocked()
+    Blocked.release_file.touch()  # or the tasks of a failed test would never end
 
 
-def test_a_queued_task_never_starts(pool, gate):
-    job = pool.map(gate.task, range(5), chunksize=1)
-    gate.wait_for(0, 1)
+def test_a_queued_task_never_starts(pool, blocked):
+    job = pool.map(blocked.task, range(5), chunksize=1)
+    blocked.wait_until_running(0, 1)
     assert job[4].cancel()
     assert job[4].cancelled()
     assert job[4].cancel()  # twice
-    gate.path.touch()
+    blocked.release_file.touch()
     assert job.wait(30)
     assert [future.cancelled() for future in job] == [False] * 4 + [True]
     with pytest.raises(concurrent.futures.CancelledError):
@@ -54,35 +54,35 @@ def test_a_queued_task_never_starts(pool, gate):
     with pytest.raises(concurrent.futures.CancelledError):
         job.results()
     assert job.results(return_exceptions=True)[:4] == [0, 1, 2, 3]
-    assert "ran-4" not in gate.runs()
+    assert "ran-4" not in blocked.runs()
     assert job.snapshot().cancelled == 1
 
 
-def test_a_running_task_is_killed_and_its_batch_mates_run_elsewhere(pool, gate):
-    job = pool.map(gate.task, range(3), chunksize=3)
-    gate.wait_for(0)
+def test_a_cancelled_running_task_is_killed_and_the_rest_of_its_batch_runs_elsewhere(pool, blocked):
+    job = pool.map(blocked.task, range(3), chunksize=3)
+    blocked.wait_until_running(0)
     assert job[0].cancel()
-    gate.wait_for(1)  # though the gate is shut: 0 was killed
-    gate.path.touch()
+    blocked.wait_until_running(1)  # it can only run because task 0 was killed
+    blocked.release_file.touch()
     assert job.results(return_exceptions=True)[1:] == [1, 2]
-    assert gate.runs() == {"ran-0": "x", "ran-1": "x", "ran-2": "x"}
+    assert blocked.runs() == {"ran-0": "x", "ran-1": "x", "ran-2": "x"}
     assert [stats.attempts for stats in job.stats()] == [0, 1, 1]
 
 
-def test_a_task_that_waits_in_its_batch_is_dropped(pool, gate):
-    job = pool.map(gate.task, range(3), chunksize=3)
-    gate.wait_for(0)
+def test_a_task_that_waits_in_its_batch_is_dropped(pool, blocked):
+    job = pool.map(blocked.task, range(3), chunksize=3)
+    blocked.wait_until_running(0)
     assert job[1].cancel()
-    gate.path.touch()
+    blocked.release_file.touch()
     assert job.wait(30)
     assert [future.cancelled() for future in job] == [False, True, False]
     assert job[2].result() == 2
 
 
-def test_a_job_is_cancelled_and_what_is_finished_is_kept(pool, gate):
-    gate_task = gate.task
-    job = pool.map(lambda n: n if n < 2 else gate_task(n), range(100), chunksize=1)
-    gate.wait_for(2, 3)
+def test_a_cancelled_job_keeps_its_finished_values(pool, blocked):
+    blocked_task = blocked.task
+    job = pool.map(lambda n: n if n < 2 else blocked_task(n), range(100), chunksize=1)
+    blocked.wait_until_running(2, 3)
     assert job[0].result() == 0
     assert job.cancel() == 98
     assert job.cancel() == 0
@@ -91,29 +91,29 @@ def test_a_job_is_cancelled_and_what_is_finished_is_kept(pool, gate):
     assert pool.map(abs, [-1]).results() == [1]  # the workers were replaced
 
 
-def test_futures_made_before_and_after_hear_of_it(pool, gate):
-    job = pool.map(gate.task, range(4))
+def test_futures_made_before_and_after_a_cancel_are_cancelled(pool, blocked):
+    job = pool.map(blocked.task, range(4))
     early = job[3]
-    heard = []
-    early.add_done_callback(heard.append)
+    called = []
+    early.add_done_callback(called.append)
     job.cancel()
-    assert heard == [early]
+    assert called == [early]
     assert job[2].cancelled()
     assert concurrent.futures.wait(job, 5).not_done == set()
 
 
-def test_a_cancel_of_one_job_leaves_the_other(pool, gate):
-    first = pool.map(gate.task, range(4), chunksize=1)
+def test_a_cancel_of_one_job_does_not_affect_another(pool, blocked):
+    first = pool.map(blocked.task, range(4), chunksize=1)
     second = pool.map(lambda n: n, range(50))
-    gate.wait_for(0, 1)
+    blocked.wait_until_running(0, 1)
     first.cancel()
     assert second.results(timeout=30) == list(range(50))
 
 
-def test_shutdown_that_cancels(gate):
+def test_shutdown_can_cancel_all_jobs(blocked):
     executor = wrenlite.Executor.local(2)
-    job = executor.map(gate.task, range(10), chunksize=1)
-    gate.wait_for(0, 1)
+    job = executor.map(blocked.task, range(10), chunksize=1)
+    blocked.wait_until_running(0, 1)
     start = time.monotonic()
     executor.shutdown(wait=False, cancel_futures=True)
     assert time.monotonic() - start < 1
@@ -122,24 +122,24 @@ def test_shutdown_that_cancels(gate):
     executor.shutdown()
 
 
-def test_shutdown_waits_for_what_runs(gate):
+def test_shutdown_waits_for_running_jobs(blocked):
     executor = wrenlite.Executor.local(2)
-    job = executor.map(gate.task, range(4), chunksize=1)
+    job = executor.map(blocked.task, range(4), chunksize=1)
     executor.shutdown(wait=False)
     assert not job.wait(0)
-    gate.path.touch()
+    blocked.release_file.touch()
     executor.shutdown()
     assert job.results() == [0, 1, 2, 3]
 
 
-def test_an_executor_that_is_forgotten_finishes_its_jobs(gate):
-    job = wrenlite.Executor.local(2).map(gate.task, range(4))
-    gate.path.touch()
+def test_an_executor_without_references_finishes_its_jobs(blocked):
+    job = wrenlite.Executor.local(2).map(blocked.task, range(4))
+    blocked.release_file.touch()
     assert job.results(timeout=30) == [0, 1, 2, 3]
 
 
-def test_time_outs_of_waiting(pool, gate):
-    job = pool.map(gate.task, [0])
+def test_every_wait_has_a_timeout(pool, blocked):
+    job = pool.map(blocked.task, [0])
     with pytest.raises(TimeoutError):
         job.results(timeout=0.05)
     with pytest.raises(TimeoutError):
@@ -148,11 +148,11 @@ def test_time_outs_of_waiting(pool, gate):
         next(job.as_completed(timeout=0.05))
     assert job.wait(0.05) is False
     assert wrenlite.wait(job, timeout=0.05) == ([], [job[0]])
-    gate.path.touch()
+    blocked.release_file.touch()
     assert job.results() == [0]
 
 
-def test_a_cancel_never_hits_the_next_request(pool):
+def test_a_cancel_never_hits_tasks_of_the_next_request(pool):
     for round_ in range(100):
         job = pool.map(abs, range(12), chunksize=2)
         cancelled = job[round_ % 12].cancel()
@@ -165,17 +165,17 @@ def test_a_cancel_never_hits_the_next_request(pool):
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.005, 0.02, 0.05])
-def test_a_cancel_while_the_worker_starts(pause):
+def test_a_cancel_while_the_worker_starts_does_not_affect_other_tasks(pause):
     with wrenlite.Executor.local(1, progress=False) as executor:
         job = executor.map(lambda n: n, range(5), chunksize=1)
-        time.sleep(pause)  # somewhere in its start-up: each moment must do
+        time.sleep(pause)  # a cancel must work at every moment of the start
         cancelled = job[0].cancel()
         values = job.results(return_exceptions=True)
     assert values[1:] == [1, 2, 3, 4]
     assert cancelled == isinstance(values[0], concurrent.futures.CancelledError)
 
 
-def test_a_cancel_at_any_moment_leaves_the_next_job_alone(pool):
+def test_a_cancel_at_any_moment_does_not_affect_the_next_job(pool):
     def nap(n):
         import time
 
@@ -198,7 +198,7 @@ def test_a_shutdown_right_after_a_map_cancels_it():
         assert job.snapshot().cancelled == 2
 
 
-def test_a_shutdown_while_a_map_reads_its_data():
+def test_a_shutdown_while_a_map_reads_its_data_refuses_the_map():
     executor = wrenlite.Executor.local(1, progress=False)
 
     def data():
@@ -211,7 +211,7 @@ def test_a_shutdown_while_a_map_reads_its_data():
         executor.map(abs, data())
 
 
-def test_a_done_callback_that_calls_sys_exit_or_fails_harms_nobody(pool):
+def test_a_done_callback_that_calls_sys_exit_does_no_harm(pool):
     def leave(_):
         raise SystemExit
 
@@ -221,9 +221,9 @@ def test_a_done_callback_that_calls_sys_exit_or_fails_harms_nobody(pool):
     assert pool.submit(abs, -5).result() == 5
 
 
-def test_a_callback_may_cancel(pool, gate):
-    job = pool.map(gate.task, range(2), chunksize=1)
-    gate.wait_for(0, 1)
+def test_a_callback_may_cancel_another_job(pool, blocked):
+    job = pool.map(blocked.task, range(2), chunksize=1)
+    blocked.wait_until_running(0, 1)
     first = pool.submit(abs, 1)
     first.add_done_callback(lambda _: job.cancel())
     job[0].cancel()  # frees a slot for the other job

@@ -1,4 +1,4 @@
-"""The dispatcher against an invoker that does whatever hypothesis thinks of, in any order."""
+"""The dispatcher with an invoker whose invocations end in random ways and in random order."""
 
 import contextlib
 import queue
@@ -34,16 +34,16 @@ PACK = Packer(ClassTable(grows=False), snapshot=False)
 
 
 FINAL = (ValueError, wrenlite.WorkerDied, WorkerStartError, ConnectionLost, NotFound, ServiceUnavailable)
-"""What a task may have failed of in the end."""
+"""The errors with which a task may end."""
 
 
 @dataclass
 class Invocation:
-    """A request that the test plays."""
+    """An invocation whose progress the test decides."""
 
     request: object
     emit: object
-    place: int = 0
+    position: int = 0
     cancelled: bool = False
 
     def cancel(self):
@@ -51,39 +51,39 @@ class Invocation:
         return True
 
     def play(self, move, runs):
-        """One move; returns whether it was the last."""
+        """Make one move, such as the end of a task; return whether the invocation has ended."""
         tasks = self.request.tasks
         if self.cancelled:
-            self.emit((), Ended(Died(WorkerDied("killed")), Usage(), tasks[self.place + 1 :]))
+            self.emit((), Ended(Died(WorkerDied("killed")), Usage(), tasks[self.position + 1 :]))
             return True
-        if self.place == len(tasks):
+        if self.position == len(tasks):
             self.emit((), Ended(None, Usage(busy_s=1e-4), ()))
             return True
-        if move == "stop" and self.place:
-            self.emit((), Ended(None, Usage(busy_s=1e-4), tasks[self.place :]))
+        if move == "stop" and self.position:
+            self.emit((), Ended(None, Usage(busy_s=1e-4), tasks[self.position :]))
             return True
         if move == "refuse":
-            self.emit((), Ended(Refused(WorkerStartError("no")), Usage(), tasks[self.place :]))
+            self.emit((), Ended(Refused(WorkerStartError("no")), Usage(), tasks[self.position :]))
             return True
-        if move in WHOLE and not self.place:  # of these, nobody knows what ran, or nothing did
+        if move in WHOLE and not self.position:  # a whole request failed: no task ran, or it is unknown which
             if move == "crash" and len(tasks) == 1:
                 runs[tasks[0]] += 1
             self.emit((), Ended(WHOLE[move], Usage(), () if move in ("lost", "crash") else tasks))
             return True
-        runs[tasks[self.place]] += 1
+        runs[tasks[self.position]] += 1
         if move == "die":
-            self.emit((), Ended(Died(WorkerDied("boom")), Usage(), tasks[self.place + 1 :]))
+            self.emit((), Ended(Died(WorkerDied("boom")), Usage(), tasks[self.position + 1 :]))
             return True
         ok = move != "fail"
-        value = PACK.pack(tasks[self.place]) if ok else pack_failure(ValueError("bad"), PACK, ())
-        self.emit((Outcome(tasks[self.place], ok, value, 1.0, 1e-6, 1e-6, ""),))
-        self.place += 1
+        value = PACK.pack(tasks[self.position]) if ok else pack_failure(ValueError("bad"), PACK, ())
+        self.emit((Outcome(tasks[self.position], ok, value, 1.0, 1e-6, 1e-6, ""),))
+        self.position += 1
         return False
 
 
 @dataclass
 class Invoker:
-    """Hands every request to the test."""
+    """An invoker that hands every request to the test."""
 
     slots: int
     started: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
@@ -93,23 +93,23 @@ class Invoker:
         pass
 
     def start(self, request, emit):
-        flight = Invocation(request, emit)
-        self.started.put(flight)
-        return flight
+        invocation = Invocation(request, emit)
+        self.started.put(invocation)
+        return invocation
 
     def close(self):
         self.closed = True
 
 
-def waiting_flights(invoker, job, flights):
-    """These flights and those that were started since; none only when the job is over."""
+def running_invocations(invoker, job, invocations):
+    """Add the newly started invocations to the given ones; return none only when the job has ended."""
     for _ in range(1000):
         while not invoker.started.empty():
-            flights.append(invoker.started.get())
-        if flights or job.wait(0):
-            return flights
+            invocations.append(invoker.started.get())
+        if invocations or job.wait(0):
+            return invocations
         with contextlib.suppress(queue.Empty):
-            flights.append(invoker.started.get(timeout=0.01))
+            invocations.append(invoker.started.get(timeout=0.01))
     raise AssertionError(f"nothing is in flight, yet {job!r}")
 
 
@@ -136,35 +136,35 @@ def test_every_task_ends_once_within_its_attempts(
     dispatcher = Dispatcher(backend)
     job = Job("job-1", "job", backend, total, (), dispatcher)
     restored = []
-    heard = Counter()
+    settled = Counter()
     for future in job:
-        future.add_done_callback(lambda future: heard.update([future.index]))
+        future.add_done_callback(lambda future: settled.update([future.index]))
     items = [Packed(b"x")] * total
     options = JobOptions("code", None, {}, chunksize, retries, None)
     dispatcher.submit(PendingJob(job, items, options, restore=lambda: restored.append("now")))
 
     runs, step, moves = Counter(), 0, Counter()
-    chance = random.Random(seed)  # threads decide how many choices there are, so hypothesis cannot draw them
-    flights = waiting_flights(invoker, job, [])
-    while flights:
-        assert len(flights) <= slots
+    rng = random.Random(seed)  # hypothesis cannot draw them: how many are needed depends on threads
+    invocations = running_invocations(invoker, job, [])
+    while invocations:
+        assert len(invocations) <= slots
         step += 1
         if step in cancel_at and cancel_at[step] < total:
             job[cancel_at[step]].cancel()
-        flight = chance.choice(flights)
-        move = "refuse" if step == refuse_at else chance.choice(MOVES)
+        invocation = rng.choice(invocations)
+        move = "refuse" if step == refuse_at else rng.choice(MOVES)
         moves[move] += 1
-        if flight.play(move, runs):
-            flights.remove(flight)
-        flights = waiting_flights(invoker, job, flights)
+        if invocation.play(move, runs):
+            invocations.remove(invocation)
+        invocations = running_invocations(invoker, job, invocations)
     dispatcher.close()
     dispatcher.join()
 
     assert invoker.closed
-    assert heard == Counter(range(total)), "each future is settled exactly once"
+    assert settled == Counter(range(total)), "each future is settled exactly once"
     refused = (refuse_at is not None and refuse_at <= step) or moves["missing"] > 3 or moves["down"] >= 10
     assert len(restored) <= 3
-    # A task that was running beside a cancelled one is killed with it, and runs again free of charge.
+    # A task that runs in the batch of a cancelled one is killed with it, and runs again for free.
     most = retries + 1 + len(cancel_at)
     for index, stats in enumerate(job.stats()):
         assert runs[index] <= most

@@ -1,4 +1,4 @@
-"""The client on its way, and its dollars."""
+"""A client of Lambda: its end, cancellations, and the cost of its jobs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 import wrenlite
 from tests.aws.tasks import nap
 
-# The client
+# The end of the client, and cancellations
 
 
 def test_a_client_that_is_killed_leaves_nothing_running_that_was_not_dispatched(start_script, bed, tmp_path):
@@ -38,12 +38,12 @@ def test_a_client_that_is_killed_leaves_nothing_running_that_was_not_dispatched(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     sent = bed.counts()["Invoke"]
-    time.sleep(1.5)  # two more rounds would fit
+    time.sleep(1.5)  # long enough for two more rounds of tasks
     assert bed.counts()["Invoke"] == sent
     assert file.read_text().count("\n") == sent
 
 
-def test_shutdown_does_not_wait_for_what_was_cancelled_in_flight(connected, bed, runs):
+def test_shutdown_does_not_wait_for_cancelled_invocations(connected, bed, runs):
     def slow(item, path):
         import time
 
@@ -55,14 +55,14 @@ def test_shutdown_does_not_wait_for_what_was_cancelled_in_flight(connected, bed,
     job = aws.map(slow, range(2), args=(runs.path,), chunksize=1)
     while len(runs()) < 2:
         time.sleep(0.01)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     aws.shutdown(cancel_futures=True)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - started_at < 1
     assert job.snapshot().cancelled == 2
     assert job.cost.gb_s == pytest.approx(2 * 20 * 0.5), "nobody knows how long they ran"
 
 
-def test_a_cancelled_task_in_company_leaves_the_others_alone(aws, runs, tmp_path):
+def test_a_cancelled_task_does_not_stop_the_other_tasks_of_its_batch(aws, runs, tmp_path):
     flag = tmp_path / "flag"
 
     def wait_for_flag(item, path, flag):
@@ -84,7 +84,7 @@ def test_a_cancelled_task_in_company_leaves_the_others_alone(aws, runs, tmp_path
     assert runs() == Counter({"0": 1, "1": 1, "2": 1})
 
 
-def test_a_crash_after_a_cancel_in_company_is_the_tasks_own(aws, runs, tmp_path):
+def test_a_crash_after_a_cancel_in_the_same_batch_fails_only_the_crashed_task(aws, runs, tmp_path):
     flag = tmp_path / "flag"
 
     def crash(item, path, flag):
@@ -110,10 +110,10 @@ def test_a_crash_after_a_cancel_in_company_is_the_tasks_own(aws, runs, tmp_path)
     assert runs() == Counter({"0": 1, "1": 1, "2": 1})
 
 
-# Dollars
+# Costs
 
 
-def test_a_job_says_what_it_cost(aws, bed):
+def test_a_job_reports_its_cost(aws, bed):
     job = aws.map(abs, range(100), chunksize=10)
     job.results(timeout=30)
     assert job.cost.requests == bed.counts()["Invoke"] == 10
@@ -123,7 +123,7 @@ def test_a_job_says_what_it_cost(aws, bed):
     assert str(job.cost).startswith("about $")
 
 
-def test_a_budget_stops_dispatching_and_keeps_what_is_finished(connected, bed, runs):
+def test_a_budget_stops_dispatching_and_keeps_finished_values(connected, bed, runs):
     def nap(item, path):
         import time
 
@@ -132,7 +132,8 @@ def test_a_budget_stops_dispatching_and_keeps_what_is_finished(connected, bed, r
         time.sleep(0.1)
         return item
 
-    connected().map(abs, range(4), chunksize=1).results(timeout=30)  # warm: the start costs more than a task
+    # Warm sandboxes, since a start costs more than a task.
+    connected().map(abs, range(4), chunksize=1).results(timeout=30)
     aws = connected(budget=1.2e-5, max_concurrency=2)  # about 12 tasks of 0.1 s with half a GB
     job = aws.map(nap, range(100), args=(runs.path,), chunksize=1)
     values = job.results(return_exceptions=True, timeout=30)
@@ -141,8 +142,8 @@ def test_a_budget_stops_dispatching_and_keeps_what_is_finished(connected, bed, r
     assert len(runs()) == len(finished)
     assert all(isinstance(value, int | wrenlite.BudgetExceeded) for value in values)
     assert job.cost.dollars <= 1.4e-5
-    said = next(str(value) for value in values if isinstance(value, wrenlite.BudgetExceeded))
-    assert re.search(r"budget=\$1\.2e-05 are spent.*budget=", said)
+    message = next(str(value) for value in values if isinstance(value, wrenlite.BudgetExceeded))
+    assert re.search(r"budget=\$1\.2e-05 are spent.*budget=", message)
 
 
 def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):
@@ -156,7 +157,7 @@ def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):
     assert aws.cost == job.cost
 
 
-def test_a_budget_that_is_spent_while_tasks_run_again_alone(connected, bed):
+def test_a_spent_budget_ends_tasks_that_would_run_again_alone(connected, bed):
     aws = connected(budget=3e-7)
 
     def end(item):
@@ -192,7 +193,7 @@ def test_many_threads_share_one_executor(aws):
     assert results == {number: [n * number for n in range(20)] for number in range(6)}
 
 
-def test_nothing_secret_travels_or_is_shown(aws, bed, caplog):
+def test_secrets_are_neither_in_representations_nor_in_logs(aws, bed, caplog):
     caplog.set_level("DEBUG", "wrenlite")
     aws.map(abs, [1], env={"TOKEN": "s3cr3t"}).results(timeout=30)
     shown = repr(aws) + repr(aws.backend) + caplog.text

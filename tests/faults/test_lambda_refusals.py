@@ -1,4 +1,4 @@
-"""Lambda refuses, or the connection breaks: nothing is lost, nothing runs more often than said."""
+"""Refused requests and broken connections: no task is lost, and the number of runs is exact."""
 
 import os
 import threading
@@ -41,7 +41,7 @@ def test_a_throttle_is_waited_out_and_uses_no_attempt(aws, bed, runs, reason, co
     assert bed.counts()["Invoke"] == 12 + count
 
 
-def test_throttles_that_last_are_waited_out_and_said(connected, bed, runs):
+def test_long_throttles_are_waited_out_and_reported(connected, bed, runs):
     aws = connected(backoff_s=0.02)
     bed.error(
         "Invoke", 429, "TooManyRequestsException", reason=REASONS[0], count=10**6, until=time.time() + 3
@@ -57,7 +57,7 @@ def test_throttles_that_last_are_waited_out_and_said(connected, bed, runs):
 
 
 @pytest.mark.full
-def test_throttles_of_half_a_minute(connected, bed, runs):
+def test_throttles_of_half_a_minute_are_waited_out(connected, bed, runs):
     aws = connected(backoff_s=0.1)
     bed.error(
         "Invoke", 429, "TooManyRequestsException", reason=REASONS[0], count=10**6, until=time.time() + 30
@@ -66,7 +66,7 @@ def test_throttles_of_half_a_minute(connected, bed, runs):
     assert runs() == ONCE
 
 
-def test_an_account_with_a_small_limit_is_learnt_and_used_to_the_full(connected, bed, runs):
+def test_a_small_concurrency_limit_is_learnt_and_fully_used(connected, bed, runs):
     bed.settings(concurrency=3)
     aws = connected(max_concurrency=100)
     squares(aws, runs, 12, chunksize=1).results(timeout=30)
@@ -78,15 +78,15 @@ def test_an_account_with_a_small_limit_is_learnt_and_used_to_the_full(connected,
 
         time.sleep(0.2)
 
-    begun = time.monotonic()
+    started_at = time.monotonic()
     aws.map(nap, range(18), chunksize=1).results(timeout=30)
-    assert bed.most_running() == 3
-    assert time.monotonic() - begun < 3.0, "18 tasks of 0.2 s on 3 slots take 1.2 s"
+    assert bed.peak_concurrency() == 3
+    assert time.monotonic() - started_at < 3.0, "18 tasks of 0.2 s on 3 slots take 1.2 s"
     assert bed.counts()["Invoke"] - before < 18 * 4, "most requests are taken"
 
 
-def test_sandboxes_that_start_slowly_throttle_and_all_runs_all_the_same(connected, bed, runs):
-    bed.forget()
+def test_all_tasks_run_though_sandboxes_start_slowly_and_throttle(connected, bed, runs):
+    bed.kill_sandboxes()
     bed.settings(burst=1, ramp=4)
     aws = connected()
     job = squares(aws, runs, 12, chunksize=1)
@@ -98,7 +98,7 @@ def test_sandboxes_that_start_slowly_throttle_and_all_runs_all_the_same(connecte
 @pytest.mark.parametrize(
     ("status", "code"), [(500, "ServiceException"), (502, "EC2ThrottledException"), (503, "")]
 )
-def test_errors_of_the_service_are_tried_again(aws, bed, runs, status, code):
+def test_requests_are_sent_again_after_errors_of_the_service(aws, bed, runs, status, code):
     bed.error("Invoke", status, code, count=5)
     job = squares(aws, runs, 12, chunksize=1)
     assert job.results(timeout=30) == [number**2 for number in range(12)]
@@ -106,7 +106,7 @@ def test_errors_of_the_service_are_tried_again(aws, bed, runs, status, code):
     assert bed.counts()["Invoke"] == 12 + 5
 
 
-def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
+def test_a_service_that_stays_down_fails_the_job_with_its_error(aws, bed, runs):
     bed.error("Invoke", 503, "ServiceUnavailableException", "try later", count=10**6)
     job = squares(aws, runs, 12, chunksize=1)
     with pytest.raises(wrenlite.ServiceUnavailable, match="503 ServiceUnavailableException: try later"):
@@ -121,7 +121,7 @@ def test_a_service_that_stays_down_fails_the_job_and_says_so(aws, bed, runs):
 # Connections
 
 
-def test_nobody_listens(connected, runs):
+def test_an_endpoint_on_which_nothing_listens_fails_the_job(connected, runs):
     backend = connected().backend
     session = AwsSession(botocore.session.Session)
     nowhere = Transport(session, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
@@ -139,7 +139,7 @@ def test_nobody_listens(connected, runs):
 def test_a_request_that_was_not_sent_as_a_whole_is_sent_again_at_once(connected, bed, runs):
     aws = connected(search_s=600)  # looking for its reply would take forever
     bed.fault("Invoke", "reset-before", count=3)
-    large = [np.ones(500_000) + number for number in range(3)]  # 4 MB each: no socket takes that unread
+    large = [np.ones(500_000) + number for number in range(3)]  # 4 MB each: too much for a socket's buffers
 
     def record_sum(array, path):
         with open(path, "a") as file:
@@ -169,7 +169,7 @@ def test_a_connection_lost_after_the_function_ran_runs_again(aws, bed, runs):
     assert job.cost.gb_s >= 2 * 20 * 0.5, "what was lost is charged at the time limit"
 
 
-def test_a_task_whose_answers_are_always_lost_is_given_up(aws, bed, runs):
+def test_a_task_whose_replies_are_always_lost_is_given_up(aws, bed, runs):
     bed.fault("Invoke", "reset-after", count=3)
     with pytest.raises(wrenlite.ConnectionLost, match=r"task 0 of record.*it may have run each time"):
         squares(aws, runs, 1).results(timeout=30)
@@ -193,7 +193,7 @@ def test_a_long_batch_leaves_its_reply_where_a_client_that_lost_it_finds_it(conn
         assert aws.map(slow, [0], args=(runs.path,)).results(timeout=30) == [0]
         assert runs() == Counter({"0": 1})
         assert bed.counts()["Invoke"] == 1
-        # What somebody else put in its place is not believed.
+        # A forged reply in its place is not accepted.
         bed.fault("Invoke", "reset-after", count=1)
         bed.fault("GetObject", "answer", status=200, body="forged" * 100, path="/reply$", count=2)
         assert aws.map(slow, [1], args=(runs.path,)).results(timeout=30) == [1]
@@ -205,10 +205,10 @@ def test_a_connection_on_which_nothing_ever_comes_back(connected, deploy, bed, r
     aws = connected(function=deploy("short", timeout=1), response_margin_s=0.5, max_concurrency=2)
     squares(aws, runs, 1).results(timeout=30)
     bed.fault("Invoke", "hang", count=1)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     job = squares(aws, runs, 3, chunksize=1)
     assert job.results(timeout=30) == [0, 1, 4]
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - started_at < 6
     assert runs() == Counter({"0": 2, "1": 1, "2": 1})
 
 
@@ -218,21 +218,21 @@ def test_a_duplicate_delivery_gives_one_value(aws, bed, runs):
     assert sorted(runs().values()) == [1, 1, 2]
 
 
-def test_a_reply_is_not_held_up_by_its_copy_in_the_store(connected, bed, runs):
+def test_a_slow_copy_to_the_store_does_not_delay_the_reply(connected, bed, runs):
     aws = connected()
     aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.1)))
     bed.fault("PutObject", "delay", seconds=60, path="/reply$", count=10)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     with aws:
         assert aws.map(lambda n: __import__("time").sleep(0.3) or n, range(2), chunksize=2).results(30) == [
             0,
             1,
         ]
-    assert time.monotonic() - begun < 12, "it is waited for, for 5 s"
+    assert time.monotonic() - started_at < 12, "it is waited for, for 5 s"
     assert bed.counts()["Invoke"] == 1
 
 
-def test_one_refusal_while_a_long_task_runs_does_not_hold_up_the_others(connected, bed, tmp_path):
+def test_one_refusal_while_a_long_task_runs_does_not_delay_other_tasks(connected, bed, tmp_path):
     aws = connected()
     flag = tmp_path / "flag"
 
@@ -253,14 +253,14 @@ def test_one_refusal_while_a_long_task_runs_does_not_hold_up_the_others(connecte
     assert long.wait(30)
 
 
-def test_a_lost_reply_that_may_not_be_looked_for_runs_again(aws, bed, runs):
+def test_a_batch_runs_again_if_its_lost_reply_may_not_be_read(aws, bed, runs):
     bed.error("GetObject", 403, "AccessDenied", path="/reply$", count=100)
     bed.fault("Invoke", "reset-after", count=1)
     assert squares(aws, runs, 1).results(timeout=30) == [0]
     assert runs() == Counter({"0": 2})
 
 
-def test_no_more_threads_than_the_system_gives(connected, monkeypatch):
+def test_a_job_runs_on_the_threads_that_the_system_allows(connected, monkeypatch):
     real, started = threading.Thread.start, []
 
     def start(thread):
@@ -274,13 +274,13 @@ def test_no_more_threads_than_the_system_gives(connected, monkeypatch):
     assert aws.map(abs, range(40), chunksize=1).results(timeout=30) == list(range(40))
 
 
-def test_an_upload_of_one_map_does_not_hold_up_another_job(aws, bed):
+def test_an_upload_of_one_map_does_not_delay_another_job(aws, bed):
     bed.fault("PutObject", "delay", seconds=3, count=1)
     uploading = threading.Thread(target=lambda: aws.map(lambda n: (n, "a new function"), [1]).results(30))
     uploading.start()
     while bed.counts().get("PutObject", 0) < 1:
         time.sleep(0.01)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     assert aws.map(lambda n: (n, "another"), [1]).results(timeout=30) == [(1, "another")]
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - started_at < 2
     uploading.join()

@@ -1,4 +1,4 @@
-"""What tasks do to their sandbox, and what does not fit into 6 MB."""
+"""Failures inside a Lambda sandbox, and requests and replies beyond Lambda's limit of 6 MB."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from wrenlite.backends.aws import payload
 # In the sandbox
 
 
-def test_a_crash_takes_one_task_and_the_others_are_kept(aws, bed, runs):
+def test_a_crash_fails_one_task_and_the_others_are_kept(aws, bed, runs):
     def crash(item, path):
 
         with open(path, "a") as file:
@@ -50,7 +50,7 @@ def test_a_task_that_hangs_is_ended_by_its_own_timeout(aws, runs):
     assert runs() == Counter({"0": 1, "1": 2, "2": 1, "3": 1})
 
 
-def test_a_task_that_runs_into_the_functions_time_limit_is_answered_in_time(connected, deploy, runs):
+def test_a_task_that_reaches_the_functions_time_limit_is_reported_before_it(connected, deploy, runs):
     aws = connected(function=deploy("short", timeout=2))
 
     def hang(item, path):
@@ -66,7 +66,7 @@ def test_a_task_that_runs_into_the_functions_time_limit_is_answered_in_time(conn
     assert isinstance(values[1], wrenlite.TaskTimeout)
     assert "wrenlite-setup --timeout" in str(values[1])
     assert [values[0], values[2]] == [0, 2]
-    # The first time it was cut short in company, and did not have the whole time.
+    # Its first run was cut short: it shared the time limit with the other tasks of its batch.
     assert runs() == Counter({"0": 1, "1": 2, "2": 1})
     assert job.stats()[1].attempts == 1
 
@@ -78,7 +78,7 @@ def test_a_handler_that_does_not_answer_in_time_is_stopped_by_lambda(connected, 
         aws.map(abs, [1]).results(timeout=30)
 
 
-def test_a_batch_longer_than_the_time_limit_is_finished_by_several(connected, deploy, runs):
+def test_a_batch_longer_than_the_time_limit_is_finished_by_several_invocations(connected, deploy, runs):
     aws = connected(function=deploy("short", timeout=2))
 
     def nap(item, path):
@@ -95,7 +95,7 @@ def test_a_batch_longer_than_the_time_limit_is_finished_by_several(connected, de
     assert [stats.attempts for stats in job.stats()] == [1] * 8
 
 
-def test_out_of_memory_is_told_with_the_figures(aws, runs):
+def test_an_out_of_memory_error_has_the_figures(aws, runs):
     def grow(item, path):
         with open(path, "a") as file:
             file.write(f"{item}\n")
@@ -110,12 +110,12 @@ def test_out_of_memory_is_told_with_the_figures(aws, runs):
     assert runs() == Counter({"0": 1, "1": 1, "2": 1})
 
 
-def test_memory_that_only_the_sandbox_sees_kills_the_worker_and_is_told(aws, runs):
+def test_too_much_shared_memory_kills_the_worker_and_is_reported(aws, runs):
     def share(item):
         import mmap
 
         if item == 1:
-            shared = mmap.mmap(-1, 700 * 2**20)  # shared memory: the limit of the process does not count it
+            shared = mmap.mmap(-1, 700 * 2**20)  # shared memory, which the limit of a process does not count
             for place in range(0, len(shared), 4096):
                 shared[place] = 1
         return item
@@ -175,20 +175,20 @@ def test_a_function_that_cannot_start_fails_the_job_with_the_reason(connected, d
     assert bed.counts()["Invoke"] == 1
 
 
-def test_a_function_that_is_none_of_ours(connected, deploy):
+def test_a_function_that_is_not_wrenlites_is_refused(connected, deploy):
     handler = {"handler.py": "def handler(event, context):\n    return 'hello'\n"}
     aws = connected(function=deploy("theirs", files=handler))
     with pytest.raises(wrenlite.FunctionBroken, match=r"no reply of wrenlite's.*wrenlite-setup"):
         aws.map(abs, [1]).results(timeout=30)
 
 
-def test_without_the_log_the_time_until_the_answer_is_charged(aws, bed):
+def test_without_a_log_the_time_until_the_response_is_charged(aws, bed):
     aws.map(abs, [1]).results(timeout=30)
     bed.fault("Invoke", "drop-log")
-    begun = time.monotonic()
+    started_at = time.monotonic()
     job = aws.map(time.sleep, [0.2])
     job.results(timeout=30)
-    assert 0.2 * 0.5 <= job.cost.gb_s <= (time.monotonic() - begun) * 0.5
+    assert 0.2 * 0.5 <= job.cost.gb_s <= (time.monotonic() - started_at) * 0.5
 
 
 def test_an_executor_for_lambda_is_refused_inside_lambda(aws):
@@ -202,15 +202,15 @@ def test_an_executor_for_lambda_is_refused_inside_lambda(aws):
         except wrenlite.ConfigError as error:
             return values, str(error)
 
-    values, said = aws.map(nested, [10]).results(timeout=30)[0]
+    values, message = aws.map(nested, [10]).results(timeout=30)[0]
     assert values == [10, 11, 12]
-    assert "Executor() runs in this task" in said
+    assert "Executor() runs in this task" in message
 
 
 # Sizes
 
 
-def test_values_that_fit_singly_but_not_together(aws, bed):
+def test_values_that_together_exceed_a_reply_go_through_the_store(aws, bed):
     arrays = aws.map(lambda n: np.full(250_000, n), range(6), chunksize=6).results(timeout=60)
     assert [array.sum() for array in arrays] == [250_000 * n for n in range(6)]
     assert arrays[0].flags.writeable
@@ -219,14 +219,14 @@ def test_values_that_fit_singly_but_not_together(aws, bed):
     assert counts["PutObject"] == 1 + 4, "the function, and what did not fit beside the first two"
 
 
-def test_a_value_that_does_not_fit_alone(aws, bed):
+def test_a_value_larger_than_a_reply_goes_through_the_store(aws, bed):
     job = aws.map(lambda n: np.arange(n), [1_000_000])
     bed.reset()
     assert job.results(timeout=60)[0].sum() == 499_999_500_000
     assert bed.counts().get("GetObject", 0) >= 1
 
 
-def test_values_are_fetched_when_they_are_asked_for(aws, bed):
+def test_a_stored_value_is_fetched_once_on_its_first_use(aws, bed):
     job = aws.map(lambda n: b"x" * n, [5_000_000])
     assert job.wait(30)
     before = bed.counts().get("GetObject", 0)
@@ -235,7 +235,7 @@ def test_values_are_fetched_when_they_are_asked_for(aws, bed):
     assert bed.counts()["GetObject"] == before + 1
 
 
-def test_an_event_loop_goes_on_while_a_value_is_fetched(aws, bed):
+def test_an_event_loop_keeps_running_while_a_value_is_fetched(aws, bed):
     job = aws.map(lambda n: b"x" * n, [5_000_000])
     assert job.wait(30)
     bed.fault("GetObject", "delay", seconds=1, path="/results/")
@@ -257,26 +257,26 @@ def test_an_event_loop_goes_on_while_a_value_is_fetched(aws, bed):
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_values_in_the_store_stream_ahead_of_who_takes_them(aws, bed, ordered):
+def test_stored_values_are_fetched_ahead_of_their_consumer(aws, bed, ordered):
     job = aws.map(lambda n: bytes([n]) * 3_000_000, range(12), chunksize=12)
     assert job.wait(60)
     bed.fault("GetObject", "delay", seconds=0.3, path="/results/", count=100)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     assert sorted(value[0] for value in job.values(ordered)) == list(range(12))
-    assert time.monotonic() - begun < 11 * 0.3, "one after the other they take longer"
+    assert time.monotonic() - started_at < 11 * 0.3, "one after the other they take longer"
     with pytest.raises(wrenlite.ValueReleased):
         job[3].result()
 
 
-@pytest.mark.parametrize("off", [-1, 0, 1])
-def test_a_reply_that_just_fits_and_one_that_just_does_not(aws, bed, off):
-    # What a pickled bytes object has beside its bytes, and what is reserved for the rest of the reply.
+@pytest.mark.parametrize("offset", [-1, 0, 1])
+def test_a_reply_one_byte_below_at_and_above_the_size_limit(aws, bed, offset):
+    # A pickled bytes object is larger than its bytes, and the rest of the reply needs reserved space.
     from wrenlite.worker.runner import RESERVED_BYTES
 
-    extra = len(__import__("pickle").dumps(b"x" * 2**20, 5)) - 2**20
-    size = payload.REPLY_BYTES - RESERVED_BYTES - extra + off
+    overhead = len(__import__("pickle").dumps(b"x" * 2**20, 5)) - 2**20
+    size = payload.REPLY_BYTES - RESERVED_BYTES - overhead + offset
     assert len(aws.map(lambda n: b"x" * n, [size]).results(timeout=60)[0]) == size
-    assert bed.counts()["PutObject"] == (2 if off > 0 else 1)
+    assert bed.counts()["PutObject"] == (2 if offset > 0 else 1)
 
 
 def test_a_reply_full_of_output_still_fits(aws, bed):
@@ -289,14 +289,14 @@ def test_a_reply_full_of_output_still_fits(aws, bed):
     assert all("ä" in job.logs(index) for index in range(40))
 
 
-@pytest.mark.parametrize("off", [-20_000, 20_000])
-def test_items_that_just_fit_into_a_request_and_ones_that_just_do_not(aws, bed, off):
-    size = payload.FRAME_BYTES + off
+@pytest.mark.parametrize("offset", [-20_000, 20_000])
+def test_items_just_below_and_just_above_the_size_of_a_request(aws, bed, offset):
+    size = payload.FRAME_BYTES + offset
     assert aws.map(len, [b"x" * size]).results(timeout=60) == [size]
-    assert bed.counts()["PutObject"] == (2 if off > 0 else 1)
+    assert bed.counts()["PutObject"] == (2 if offset > 0 else 1)
 
 
-def test_items_too_large_for_a_request_lie_in_the_store_once_a_batch(aws, bed):
+def test_items_too_large_for_a_request_are_stored_once_per_batch(aws, bed):
     arrays = [np.full(400_000, n) for n in range(4)]
     assert aws.map(lambda a: a.sum(), arrays, chunksize=4).results(timeout=60) == [
         400_000 * n for n in range(4)
@@ -305,7 +305,7 @@ def test_items_too_large_for_a_request_lie_in_the_store_once_a_batch(aws, bed):
     assert (counts["Invoke"], counts["PutObject"]) == (1, 2)
 
 
-def test_a_function_that_is_too_large_says_what_is_in_it(aws, bed):
+def test_the_error_for_a_large_function_names_its_large_variables(aws, bed):
     table, small = np.ones(7_000_000), np.ones(10)
     with pytest.raises(
         wrenlite.FunctionNotPicklable, match=r"53.4 MB pickled.*'table' 53.4 MB.*executor.put"
@@ -316,7 +316,7 @@ def test_a_function_that_is_too_large_says_what_is_in_it(aws, bed):
     assert aws.map(lambda n, table: table[n] + small[0], [1, 2], args=(ref,)).results(timeout=60) == [2, 2]
 
 
-def test_an_object_is_uploaded_once_and_fetched_once_a_worker(connected, bed):
+def test_an_object_is_uploaded_once_and_fetched_once_per_worker(connected, bed):
     aws = connected(max_concurrency=1)
     aws.map(abs, [1]).results(timeout=30)
     bed.reset()
@@ -334,6 +334,6 @@ def test_an_object_is_uploaded_once_and_fetched_once_a_worker(connected, bed):
     assert counts == {"PutObject": 1 + 1, "GetObject": 1 + 1, "Invoke": 5}
 
 
-def test_an_environment_that_no_request_can_hold_is_said(aws):
+def test_an_environment_too_large_for_a_request_is_refused(aws):
     with pytest.raises(wrenlite.BackendError, match=r"without its items.*env="):
         aws.map(abs, [1], env={"BIG": "x" * 7_000_000}).results(timeout=30)

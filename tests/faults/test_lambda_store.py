@@ -1,4 +1,4 @@
-"""What the bucket loses, and who may do what."""
+"""Lost and changed objects in the bucket, permissions, credentials, settings and versions."""
 
 import time
 from collections import Counter
@@ -14,7 +14,7 @@ from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.session import AwsSession
 
 
-def objects(bed, prefix):
+def client_and_keys(bed, prefix):
     client = botocore.session.Session().create_client("s3")
     listed = client.list_objects_v2(Bucket="wrenlite-bed", Prefix=f"wrenlite/{prefix}").get("Contents", ())
     return client, [found["Key"] for found in listed]
@@ -25,10 +25,10 @@ def objects(bed, prefix):
 
 def test_a_function_that_has_expired_in_the_store_is_put_there_again(aws, bed, runs):
     squares(aws, runs, 1).results(timeout=30)
-    client, keys = objects(bed, "code/")
+    client, keys = client_and_keys(bed, "code/")
     for key in keys:
         client.delete_object(Bucket="wrenlite-bed", Key=key)
-    bed.forget()  # and no worker has it any more
+    bed.kill_sandboxes()  # so that no worker has the function any more
     bed.reset()
     job = squares(aws, runs, 3, chunksize=1)
     assert job.results(timeout=30) == [0, 1, 4]
@@ -39,10 +39,10 @@ def test_a_function_that_has_expired_in_the_store_is_put_there_again(aws, bed, r
 @pytest.mark.parametrize("damage", [b"", b"something else"])
 def test_a_function_that_was_changed_in_the_store_is_not_unpickled(aws, bed, runs, damage):
     squares(aws, runs, 1).results(timeout=30)
-    client, keys = objects(bed, "code/")
+    client, keys = client_and_keys(bed, "code/")
     for key in keys:
         client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
-    bed.forget()
+    bed.kill_sandboxes()
     with pytest.raises(wrenlite.IntegrityError, match="was changed"):
         squares(aws, runs, 1).results(timeout=30)
     for key in keys:
@@ -58,10 +58,10 @@ def test_a_function_that_was_changed_in_the_store_is_not_unpickled(aws, bed, run
         ("other", wrenlite.IntegrityError, "was changed"),
     ],
 )
-def test_a_value_that_is_not_what_was_announced(aws, bed, damage, error, words):
+def test_a_value_that_is_missing_or_changed_in_the_store_is_refused(aws, bed, damage, error, words):
     job = aws.map(lambda n: bytes([n]) * 3_000_000, [1, 2, 3], chunksize=3)
     assert job.wait(30)
-    client, keys = objects(bed, f"results/{job.id}/")
+    client, keys = client_and_keys(bed, f"results/{job.id}/")
     assert len(keys) == 2
     if damage is None:
         client.delete_object(Bucket="wrenlite-bed", Key=keys[0])
@@ -87,16 +87,16 @@ def test_items_that_vanish_from_the_store_are_put_there_again(aws, bed):
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
 def test_a_store_that_is_down_for_the_worker_costs_no_attempt(connected, bed, code):
     aws = connected(outage_s=60.0)
-    bed.error("GetObject", 503, code, path="/code/", count=7)  # botocore itself tries five times
+    bed.error("GetObject", 503, code, path="/code/", count=7)  # botocore alone tries five times
     job = aws.map(lambda n: (n, code), range(3), chunksize=3)
     assert job.results(timeout=60) == [(n, code) for n in range(3)]
     assert [stats.attempts for stats in job.stats()] == [1] * 3
 
 
-def test_values_that_are_there_come_though_one_is_gone(aws, bed):
+def test_other_values_are_returned_though_one_is_missing(aws, bed):
     job = aws.map(lambda n: bytes([n]) * 3_000_000, range(4), chunksize=4)
     assert job.wait(30)
-    client, keys = objects(bed, f"results/{job.id}/")
+    client, keys = client_and_keys(bed, f"results/{job.id}/")
     client.delete_object(Bucket="wrenlite-bed", Key=keys[1])
     values = job.results(return_exceptions=True)
     assert [type(value) for value in values] == [bytes, bytes, wrenlite.NotFound, bytes]
@@ -104,10 +104,10 @@ def test_values_that_are_there_come_though_one_is_gone(aws, bed):
         job.results()
 
 
-def test_an_object_that_has_expired_is_put_again_as_the_message_says(aws, bed):
+def test_an_expired_object_can_be_put_again(aws, bed):
     table = list(range(100_000))
     ref = aws.put(table)
-    client, keys = objects(bed, "refs/")
+    client, keys = client_and_keys(bed, "refs/")
     for key in keys:
         client.delete_object(Bucket="wrenlite-bed", Key=key)
     with pytest.raises(wrenlite.NotFound, match=r"has expired; executor\.put\(\) it again"):
@@ -116,9 +116,9 @@ def test_an_object_that_has_expired_is_put_again_as_the_message_says(aws, bed):
     assert aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30) == [1]
 
 
-def test_large_objects_make_room_for_each_other(connected, bed):
+def test_a_worker_drops_large_objects_to_make_room_for_others(connected, bed):
     aws = connected(max_concurrency=1)
-    for number in range(5):  # 60 MB each, of the 128 MB that a worker of 512 MB keeps of them
+    for number in range(5):  # 60 MB each; a worker of 512 MB keeps at most 128 MB of such objects
         ref = aws.put(np.full(7_500_000, number))
         assert aws.map(lambda n, a: int(a[n]), [1], args=(ref,)).results(timeout=60) == [number]
 
@@ -133,7 +133,7 @@ def test_a_function_that_cannot_be_loaded_fails_many_tasks_in_few_requests(conne
     assert bed.counts()["Invoke"] <= 3
 
 
-# Who may do what
+# Permissions, credentials and settings
 
 
 STATEMENT = r'"Action": "{}", "Resource": "{}'
@@ -171,16 +171,16 @@ def test_a_worker_that_may_not_write_values_says_so(aws, bed):
 @pytest.mark.parametrize(
     ("kind", "action"), [("ListObjectsV2", "s3:ListBucket"), ("DeleteObjects", "s3:DeleteObject")]
 )
-def test_listing_and_deleting_that_is_not_allowed(aws, bed, kind, action):
+def test_listing_and_deleting_without_permission_names_the_statement(aws, bed, kind, action):
     bed.error(kind, 403, "AccessDenied", count=100)
     store = aws.backend.store
     with pytest.raises(wrenlite.AccessDenied, match=STATEMENT.format(action, "arn:aws:s3:::wrenlite-bed")):
         list(store.list("code/")) if kind == "ListObjectsV2" else store.delete(["a"])
 
 
-def test_a_clock_that_is_wrong_is_said(aws, bed, runs):
-    said = "Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z"
-    bed.error("Invoke", 403, "InvalidSignatureException", said, count=100)
+def test_a_wrong_clock_is_reported(aws, bed, runs):
+    message = "Signature expired: 20260101T000000Z is now earlier than 20260101T001000Z"
+    bed.error("Invoke", 403, "InvalidSignatureException", message, count=100)
     with pytest.raises(wrenlite.CredentialsError, match=r"its clock is wrong.*timedatectl"):
         squares(aws, runs, 3).results(timeout=30)
     bed.reset()
@@ -198,7 +198,7 @@ def test_credentials_that_expire_are_renewed_and_nothing_is_lost(aws, bed, runs,
     assert [stats.attempts for stats in job.stats()] == [1] * 12
 
 
-def test_while_credentials_cannot_be_renewed_the_queue_stays(aws, bed, runs):
+def test_tasks_stay_queued_while_credentials_cannot_be_renewed(aws, bed, runs):
     bed.error("Invoke", 403, "ExpiredTokenException", count=10**6)
     job = squares(aws, runs, 12, chunksize=1)
     while "have expired" not in job.snapshot().note:
@@ -216,21 +216,21 @@ def test_credentials_that_expire_for_the_store_are_renewed_too(aws, bed, runs):
     assert job.stats()[0].attempts == 1
 
 
-def test_a_role_that_cannot_be_assumed_again_pauses_and_costs_no_attempt(bed):
-    class Refused:
+def test_credentials_of_a_role_that_cannot_be_assumed_again_are_expired(bed):
+    class FailingCredentials:
         def get_frozen_credentials(self):
-            said = {"Error": {"Code": "ExpiredToken", "Message": "the source has expired"}}
-            raise ClientError(said, "AssumeRole")
+            message = {"Error": {"Code": "ExpiredToken", "Message": "the source has expired"}}
+            raise ClientError(message, "AssumeRole")
 
     class Session(botocore.session.Session):
         def get_credentials(self):
-            return Refused()
+            return FailingCredentials()
 
     with pytest.raises(wrenlite.CredentialsExpired, match=r"cannot be refreshed.*aws sso login"):
         AwsSession(Session).credentials()
 
 
-def test_no_credentials_at_all(connected, bed, monkeypatch, tmp_path):
+def test_missing_credentials_and_unknown_profiles_are_reported(connected, bed, monkeypatch, tmp_path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -242,7 +242,7 @@ def test_no_credentials_at_all(connected, bed, monkeypatch, tmp_path):
         connected(profile="nobody")
 
 
-def test_keys_that_aws_does_not_know(connected, bed):
+def test_keys_that_aws_does_not_know_are_refused(connected, bed):
     bed.error(
         "GetFunctionConfiguration", 403, "UnrecognizedClientException", "The token is invalid", count=100
     )
@@ -250,8 +250,8 @@ def test_keys_that_aws_does_not_know(connected, bed):
         connected()
 
 
-def test_settings_that_are_missing(connected, deploy, monkeypatch):
-    bare = deploy("bare")  # which knows of no bucket
+def test_missing_settings_are_named(connected, deploy, monkeypatch):
+    bare = deploy("bare")  # a function without a bucket in its settings
     monkeypatch.delenv("WRENLITE_BUCKET")
     with pytest.raises(wrenlite.ConfigError, match="no bucket is set: wrenlite-setup"):
         connected(function=bare)
@@ -260,14 +260,14 @@ def test_settings_that_are_missing(connected, deploy, monkeypatch):
         connected()
 
 
-def test_the_bucket_is_the_one_that_the_function_was_deployed_with(connected, monkeypatch):
+def test_the_default_bucket_is_that_of_the_deployed_function(connected, monkeypatch):
     monkeypatch.delenv("WRENLITE_BUCKET")
     executor = connected()
     assert executor.backend.store.bucket == "wrenlite-bed"
     assert executor.submit(abs, -1).result(timeout=30) == 1
 
 
-def test_a_function_that_is_not_there(connected, bed):
+def test_a_missing_function_is_named(connected, bed):
     with pytest.raises(
         wrenlite.FunctionMissing, match="no Lambda function 'nothing' in us-east-1: wrenlite-setup"
     ):
@@ -279,7 +279,7 @@ def test_a_function_that_is_not_there(connected, bed):
         connected(function="nothing").map(abs, [1]).results(timeout=30)
 
 
-def test_a_bucket_that_is_not_there_or_elsewhere(connected, bed):
+def test_a_bucket_that_is_missing_or_in_another_region_is_named(connected, bed):
     with pytest.raises(wrenlite.StoreError, match="no bucket 'not-there': create it"):
         connected(bucket="not-there").map(abs, [1])
     bed.fault(
@@ -306,7 +306,7 @@ def test_a_function_of_another_python_is_refused_before_anything_is_sent(connect
 
 
 @pytest.mark.parametrize("what", ["protocol", "wrenlite", "python", "cloudpickle"])
-def test_a_runner_of_another_version_is_refused_with_both_sides_and_the_mend(aws, bed, monkeypatch, what):
+def test_a_runner_of_another_version_is_refused_with_both_versions_and_the_fix(aws, bed, monkeypatch, what):
     own = payload.versions()
     monkeypatch.setattr(payload, "versions", lambda: {**own, what: "0.9"})
     with pytest.raises(

@@ -1,6 +1,6 @@
 """The policies that wrenlite writes, on a server that enforces them: Ceph's radosgw, through STS.
 
-Each is sufficient (what it is for works) and tight (everything else is denied).
+Each policy must be sufficient (it allows what it is for) and tight (it denies everything else).
 """
 
 import json
@@ -21,13 +21,13 @@ PARTS = ("code", "args", "refs", "results", "outputs", "layers", "elsewhere")
 
 
 def statements(policy):
-    """Those about S3, as radosgw takes them: it knows no other service, and no spaces."""
+    """Return the S3 statements of a policy in a form that radosgw accepts: no other service, no spaces."""
     ours = [one for one in policy["Statement"] if all(action.startswith("s3:") for action in one["Action"])]
     return json.dumps({**policy, "Statement": ours}, separators=(",", ":"))
 
 
 class Site:
-    """A bucket with a blob below each prefix, seen by its owner and by who has assumed a role."""
+    """A bucket with a blob below each prefix, with stores for its owner and for an assumed role."""
 
     def __init__(self, make_policy, grant=()):
         self.session = Session()
@@ -60,7 +60,10 @@ class Site:
         return lambda: assumed
 
     def delete(self, part):
-        """One object. radosgw asks for the whole bucket where many are deleted at once; S3 asks for each."""
+        """Delete one object.
+
+        For a request that deletes many objects, radosgw checks the bucket, and S3 checks each object.
+        """
         try:
             self.client.delete_object(Bucket=self.bucket, Key=f"{PREFIX}/{part}/there")
         except ClientError as error:
@@ -83,7 +86,7 @@ def site(radosgw, monkeypatch):
 
 
 def powers(site):
-    """What the role can do below each prefix."""
+    """Return the prefixes below which the role may get, put, list and delete."""
     calls = {
         "get": lambda part: site.role.get(f"{part}/there"),
         "put": lambda part: site.role.put(f"{part}/new", b"new"),
@@ -122,7 +125,7 @@ def test_whole_buckets_are_listed_by_nobody(site):
         )
 
 
-def test_what_is_missing_is_missing_and_not_forbidden(site):
+def test_a_missing_blob_is_not_found_and_not_forbidden(site):
     with pytest.raises(wrenlite.NotFound):
         site(policies.of_function).role.get("code/missing")
 
@@ -130,7 +133,7 @@ def test_what_is_missing_is_missing_and_not_forbidden(site):
 @pytest.mark.parametrize(
     ("grant", "reads", "writes"), [((), False, False), (("read",), True, False), (("write",), True, True)]
 )
-def test_other_buckets_only_by_explicit_wish(site, grant, reads, writes):
+def test_other_buckets_need_an_explicit_grant(site, grant, reads, writes):
     here = site(policies.of_function, grant=grant)
     assert allowed(lambda: here.role_other.get("there")) == reads
     assert allowed(lambda: list(here.role_other.list(""))) == reads
@@ -138,7 +141,7 @@ def test_other_buckets_only_by_explicit_wish(site, grant, reads, writes):
     assert not allowed(lambda: here.role_other.delete(["there"]))
 
 
-def test_what_is_there_is_not_replaced_by_who_asks_for_it_not_to_be(site):
+def test_put_if_absent_does_not_replace_an_existing_blob(site):
     here = site(policies.of_function)
     assert here.role.put("results/job/1", b"value", if_absent=True)
     assert not here.role.put("results/job/1", b"other", if_absent=True)

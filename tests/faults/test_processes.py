@@ -1,4 +1,4 @@
-"""What can happen to the caller's process: interrupts, signals, forks, its end, many of them at once."""
+"""The caller's process: interrupts, signals, forks, its end, and many such processes at once."""
 
 import os
 import signal
@@ -15,21 +15,21 @@ import wrenlite
 
 
 def alive(pid):
-    """Whether the process is there and no zombie."""
+    """Return whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
         return False
 
 
-def gone_within(pids, seconds):
+def have_ended_within(pids, seconds):
     deadline = time.monotonic() + seconds
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not any(map(alive, pids))
 
 
-def line(process):
+def read_line(process):
     return process.stdout.readline().strip()
 
 
@@ -38,24 +38,24 @@ WORKERS_AT_WORK = """
     import wrenlite
     from wrenlite import as_completed, wait
 
-    def say_when_the_main_thread_waits():
+    def report_when_the_main_thread_waits():
         main = threading.main_thread().ident
         about_to_wait.wait()
         seen = 0
-        while seen < 5:  # in a row, so that it is not on its way into the wait
+        while seen < 5:  # in a row, so that it is not just about to wait
             waits = sys._current_frames()[main].f_code.co_name in ("wait", "join", "_wait_for_tstate_lock")
             seen = seen + 1 if waits else 0
             time.sleep(0.01)
         print("ready")
 
     about_to_wait = threading.Event()
-    threading.Thread(target=say_when_the_main_thread_waits, daemon=True).start()
+    threading.Thread(target=report_when_the_main_thread_waits, daemon=True).start()
 
     def hang(n):
         with open(f"pid-{n}", "w") as file:
             file.write(str(os.getpid()))
         if n == 1:
-            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that never comes back
+            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that does not return
         time.sleep(600)
 
     executor = wrenlite.Executor.local(2)
@@ -67,18 +67,18 @@ WORKERS_AT_WORK = """
 """
 
 
-def workers(tmp_path):
+def worker_pids(tmp_path):
     return [int((tmp_path / f"pid-{n}").read_text()) for n in (0, 1)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_no_worker_outlives_a_killed_parent(start_script, tmp_path, number):
     process = start_script(WORKERS_AT_WORK + "    print('ready'); time.sleep(600)")
-    assert line(process) == "ready"
-    pids = workers(tmp_path)
+    assert read_line(process) == "ready"
+    pids = worker_pids(tmp_path)
     assert all(map(alive, pids))
     process.send_signal(number)
-    assert gone_within([process.pid, *pids], 2)
+    assert have_ended_within([process.pid, *pids], 2)
 
 
 def test_no_worker_outlives_a_killed_parent_whose_fork_lives_on(start_script, tmp_path):
@@ -93,10 +93,10 @@ def test_no_worker_outlives_a_killed_parent_whose_fork_lives_on(start_script, tm
     time.sleep(600)
     """
     )
-    child = int(line(process))
-    pids = workers(tmp_path)
+    child = int(read_line(process))
+    pids = worker_pids(tmp_path)
     process.kill()
-    assert gone_within([process.pid, *pids], 2)
+    assert have_ended_within([process.pid, *pids], 2)
     assert alive(child)
     os.kill(child, signal.SIGKILL)
 
@@ -117,15 +117,15 @@ def test_an_interrupt_cancels_the_job_that_is_waited_for(start_script, tmp_path,
         print(job.snapshot().cancelled, job.wait(1), first.results(timeout=30))
     """
     )
-    assert line(process) == "ready"
-    pids = workers(tmp_path)
+    assert read_line(process) == "ready"
+    pids = worker_pids(tmp_path)
     os.kill(process.pid, signal.SIGINT)
-    assert line(process) == "4 True [1]"
-    assert gone_within(pids, 2)
+    assert read_line(process) == "4 True [1]"
+    assert have_ended_within(pids, 2)
     assert process.wait(10) == 0
 
 
-def test_an_interrupt_that_only_ends_the_waiting(start_script, tmp_path):
+def test_an_interrupt_may_end_only_the_waiting(start_script, tmp_path):
     process = start_script(
         WORKERS_AT_WORK
         + """
@@ -144,11 +144,11 @@ def test_an_interrupt_that_only_ends_the_waiting(start_script, tmp_path):
     print(job.results())
     """
     )
-    assert line(process) == "ready"
+    assert read_line(process) == "ready"
     os.kill(process.pid, signal.SIGINT)
-    assert line(process) == "interrupted"
+    assert read_line(process) == "interrupted"
     (tmp_path / "flag").touch()
-    assert line(process) == "[0, 1, 2, 3]"
+    assert read_line(process) == "[0, 1, 2, 3]"
     assert process.wait(10) == 0
 
 
@@ -170,9 +170,9 @@ def test_an_interrupt_while_the_data_is_read_starts_nothing(start_script, tmp_pa
             print(executor.map(abs, [-2]).results())
         """
     )
-    assert line(process) == "ready"
+    assert read_line(process) == "ready"
     os.kill(process.pid, signal.SIGINT)
-    assert line(process) == "[2]"
+    assert read_line(process) == "[2]"
     assert process.wait(10) == 0
     assert not (tmp_path / "ran").exists()
 
@@ -196,27 +196,27 @@ def test_an_interrupt_of_an_inline_job_ends_it(start_script):
             print(executor.map(abs, [-2]).results())
         """
     )
-    assert line(process) == "ready"
+    assert read_line(process) == "ready"
     os.kill(process.pid, signal.SIGINT)
-    assert line(process) == "[2]"
+    assert read_line(process) == "[2]"
     assert process.wait(10) == 0
 
 
-def test_an_interrupt_that_nobody_catches(start_script, tmp_path):
+def test_an_uncaught_interrupt_ends_the_process_and_its_workers(start_script, tmp_path):
     process = start_script(WORKERS_AT_WORK + "    about_to_wait.set(); job.results()")
-    assert line(process) == "ready"
-    pids = workers(tmp_path)
+    assert read_line(process) == "ready"
+    pids = worker_pids(tmp_path)
     os.kill(process.pid, signal.SIGINT)
-    assert gone_within([*pids, process.pid], 2)
+    assert have_ended_within([*pids, process.pid], 2)
     assert "KeyboardInterrupt" in process.stderr.read()
 
 
-def test_with_an_interrupt_the_block_does_not_wait(start_script, tmp_path):
+def test_a_with_block_does_not_wait_after_an_interrupt(start_script, tmp_path):
     process = start_script(WORKERS_AT_WORK + "    with executor:\n        print('ready'); time.sleep(600)")
-    assert line(process) == "ready"
-    pids = workers(tmp_path)
+    assert read_line(process) == "ready"
+    pids = worker_pids(tmp_path)
     os.kill(process.pid, signal.SIGINT)
-    assert gone_within([*pids, process.pid], 2)
+    assert have_ended_within([*pids, process.pid], 2)
 
 
 def test_a_script_that_ends_waits_for_its_jobs(script, tmp_path):
@@ -236,16 +236,16 @@ def test_a_script_that_ends_waits_for_its_jobs(script, tmp_path):
     assert len(list(tmp_path.glob("done-*"))) == 4
 
 
-def test_an_interrupt_of_a_script_that_waits_at_its_end(start_script, tmp_path):
+def test_an_interrupt_ends_a_script_that_waits_at_its_end(start_script, tmp_path):
     process = start_script(WORKERS_AT_WORK + "    atexit.register(about_to_wait.set)")
-    assert line(process) == "ready"
-    pids = workers(tmp_path)
+    assert read_line(process) == "ready"
+    pids = worker_pids(tmp_path)
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    assert gone_within([*pids, process.pid], 2)
+    assert have_ended_within([*pids, process.pid], 2)
 
 
-def test_a_forked_child_cannot_use_its_parents_executor_and_does_it_no_harm(script):
+def test_a_forked_child_cannot_use_its_parents_executor_and_does_not_harm_it(script):
     ended = script(
         """
         import os, warnings
@@ -288,7 +288,7 @@ def test_a_worker_that_cannot_start_is_named(monkeypatch, pool):
         pool.map(abs, range(100)).results()
 
 
-def test_a_worker_that_ends_at_its_start_is_named_with_what_it_said(monkeypatch, pool, tmp_path):
+def test_a_worker_that_ends_at_its_start_is_named_with_its_output(monkeypatch, pool, tmp_path):
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho this Python is broken >&2\nexit 4\n")
     broken.chmod(0o755)
@@ -303,7 +303,7 @@ def test_another_version_of_wrenlite_in_the_worker_is_refused(monkeypatch, pool)
         pool.map(abs, range(100)).results()
 
 
-def test_a_full_disk_is_said_before_anything_starts(script):
+def test_a_full_disk_is_reported_before_anything_starts(script):
     ended = script(
         """
         import resource
@@ -340,16 +340,16 @@ def test_nothing_is_left_in_the_temporary_folder(script, tmp_path):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_what_a_killed_process_left_in_the_temporary_folder_is_swept(start_script, tmp_path, monkeypatch):
+def test_temporary_folders_of_killed_processes_are_removed(start_script, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     process = start_script(WORKERS_AT_WORK + "    print('ready'); time.sleep(600)")
-    assert line(process) == "ready"
+    assert read_line(process) == "ready"
     process.kill()
     process.wait()
-    (left,) = tmp_path.glob("wrenlite-*")
+    (leftover,) = tmp_path.glob("wrenlite-*")
     in_use = wrenlite.Executor.local(1)
-    assert left.exists()  # it is too young to tell
+    assert leftover.exists()  # its lock file is too new to tell whether its process still runs
     for folder in tmp_path.glob("wrenlite-*"):
         os.utime(folder / "lock", (1, 1))
     ended = subprocess.run(
@@ -357,18 +357,18 @@ def test_what_a_killed_process_left_in_the_temporary_folder_is_swept(start_scrip
         check=True,
     )
     assert ended.returncode == 0
-    assert not left.exists()
+    assert not leftover.exists()
     assert in_use.map(abs, [-1]).results() == [1]
     in_use.shutdown()
 
 
-def test_two_executors_at_once():
+def test_two_executors_work_at_once():
     with wrenlite.Executor.local(2) as one, wrenlite.Executor.local(1) as two:
         jobs = [executor.map(lambda n: n * 2, range(200)) for executor in (one, two, one, two)]
         assert all(job.results() == [n * 2 for n in range(200)] for job in jobs)
 
 
-def test_threads_that_share_an_executor(pool):
+def test_threads_may_share_an_executor(pool):
     def use(by):
         return pool.map(lambda n: n * by, range(50)).results()
 
@@ -376,7 +376,7 @@ def test_threads_that_share_an_executor(pool):
         assert list(threads.map(use, range(20))) == [[n * by for n in range(50)] for by in range(20)]
 
 
-def test_twenty_processes_at_once(tmp_path):
+def test_twenty_processes_work_at_once(tmp_path):
     program = "import wrenlite; print(sum(wrenlite.Executor.local(2).map(abs, range(-100, 0)).results()))"
     command = [sys.executable, "-c", program]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) for _ in range(20)]
@@ -384,7 +384,7 @@ def test_twenty_processes_at_once(tmp_path):
     assert [process.returncode for process in started] == [0] * 20
 
 
-def test_a_parent_that_ignores_sigchld(script):
+def test_a_worker_that_died_is_noticed_though_its_parent_ignores_sigchld(script):
     ended = script(
         """
         import os, signal
@@ -401,7 +401,7 @@ def test_a_parent_that_ignores_sigchld(script):
     assert ended.stdout.endswith(", 2]\n")
 
 
-def test_an_interrupt_while_a_script_waits_at_its_end_is_one_line(start_script):
+def test_an_interrupt_while_a_script_waits_at_its_end_prints_one_line(start_script):
     process = start_script(
         """
         import wrenlite
@@ -418,9 +418,9 @@ def test_an_interrupt_while_a_script_waits_at_its_end_is_one_line(start_script):
         print("end of the script", flush=True)
         """
     )
-    assert line(process) == "end of the script"
+    assert read_line(process) == "end of the script"
     asleep = 0
-    while asleep < 5:  # looks in a row: it waits
+    while asleep < 5:  # in a row, so that it really waits
         state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2][0]
         asleep = asleep + 1 if state == "S" else 0
         time.sleep(0.02)

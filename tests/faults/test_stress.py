@@ -1,4 +1,4 @@
-"""Many rounds of what goes wrong only sometimes: ``make full``."""
+"""Many random rounds, to find rare failures; ``make full`` runs them."""
 
 import os
 import random
@@ -18,39 +18,39 @@ def nap(n):
     return n
 
 
-def test_cancels_at_random(pool):
-    chance = random.Random(1)
+def test_random_tasks_are_cancelled(pool):
+    rng = random.Random(1)
     for _ in range(300):
-        job = pool.map(nap, range(20), chunksize=chance.choice([None, 1, 5]))
-        time.sleep(chance.random() * 0.02)  # anywhere in the job
-        for index in chance.sample(range(20), 4):
+        job = pool.map(nap, range(20), chunksize=rng.choice([None, 1, 5]))
+        time.sleep(rng.random() * 0.02)  # anywhere in the job
+        for index in rng.sample(range(20), 4):
             job[index].cancel()
         for index, value in enumerate(job.results(return_exceptions=True)):
             assert value == index or isinstance(value, CancelledError)
 
 
-def test_workers_killed_at_random(pool):
+def test_random_workers_are_killed(pool):
     def pid(_):
         return os.getpid()
 
-    chance = random.Random(2)
+    rng = random.Random(2)
     for _ in range(100):
         workers = set(pool.map(pid, range(8), chunksize=1, retries=9).results())
         job = pool.map(nap, range(40), retries=9)
-        time.sleep(chance.random() * 0.02)  # anywhere in the job
+        time.sleep(rng.random() * 0.02)  # anywhere in the job
         for worker in workers:
-            if chance.random() < 0.5:
+            if rng.random() < 0.5:
                 os.kill(worker, signal.SIGKILL)
         assert job.results() == list(range(40))
         assert max(stats.attempts for stats in job.stats()) <= 3
 
 
-def test_threads_that_map_and_cancel_at_once(pool):
+def test_threads_map_and_cancel_at_once(pool):
     def use(seed):
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         for _ in range(20):
-            job = pool.map(nap, range(chance.randrange(1, 30)))
-            if chance.random() < 0.3:
+            job = pool.map(nap, range(rng.randrange(1, 30)))
+            if rng.random() < 0.3:
                 job.cancel()
                 assert job.wait(60)
             else:
@@ -60,7 +60,7 @@ def test_threads_that_map_and_cancel_at_once(pool):
         list(threads.map(use, range(8)))
 
 
-def test_executors_that_come_and_go():
+def test_many_executors_start_and_shut_down():
     for round_ in range(100):
         with wrenlite.Executor.local(2, progress=False) as executor:
             job = executor.map(nap, range(10))

@@ -1,4 +1,7 @@
-"""What a task can do to its worker: each its own clear error, no effect on the other tasks, exact counts."""
+"""Tasks that fail, crash or damage their worker.
+
+Each gets a clear error, other tasks are not affected, and attempts are counted exactly.
+"""
 
 import inspect
 import os
@@ -17,11 +20,11 @@ def results(pool, function, items, **options):
     return pool.map(function, items, **options).results(return_exceptions=True)
 
 
-def shown(error):
+def formatted(error):
     return "".join(traceback.format_exception(error))
 
 
-# Exceptions that do not travel
+# Exceptions
 
 
 def test_an_exception_that_cannot_be_pickled_comes_as_text(pool):
@@ -34,10 +37,10 @@ def test_an_exception_that_cannot_be_pickled_comes_as_text(pool):
 
     with pytest.raises(wrenlite.RemoteError, match="ValueError: about to be lost") as caught:
         pool.submit(fails, 0).result()
-    assert "raise error" in shown(caught.value)
+    assert "raise error" in formatted(caught.value)
 
 
-def test_an_exception_that_cannot_be_made_again_comes_as_text(pool):
+def test_an_exception_that_cannot_be_rebuilt_comes_as_text(pool):
     class Strict(Exception):
         def __new__(cls, code, reason):
             return super().__new__(cls, code, reason)
@@ -50,7 +53,7 @@ def test_an_exception_that_cannot_be_made_again_comes_as_text(pool):
 
     with pytest.raises(wrenlite.RemoteError, match="Strict: 404: nothing there") as caught:
         pool.submit(fails, 0).result()
-    assert 'raise Strict(404, "nothing there")' in shown(caught.value)
+    assert 'raise Strict(404, "nothing there")' in formatted(caught.value)
 
 
 def test_an_exception_that_only_the_worker_can_unpickle_comes_as_text(pool):
@@ -65,7 +68,7 @@ def test_an_exception_that_only_the_worker_can_unpickle_comes_as_text(pool):
 
     error = pool.submit(fails, 0).exception()
     assert isinstance(error, Fussy | wrenlite.RemoteError)
-    assert "only there" in shown(error)
+    assert "only there" in formatted(error)
 
 
 def test_an_exception_group_keeps_its_members(pool):
@@ -75,12 +78,12 @@ def test_an_exception_group_keeps_its_members(pool):
     error = pool.submit(fails, 0).exception()
     assert isinstance(error, ExceptionGroup)
     assert [type(member) for member in error.exceptions] == [ValueError, KeyError]
-    text = shown(error)
+    text = formatted(error)
     assert "ValueError: 1" in text
     assert "KeyError: 'two'" in text
 
 
-def test_contexts_and_suppressed_contexts(pool):
+def test_contexts_and_suppressed_contexts_are_kept(pool):
     def fails(quiet):
         try:
             1 / 0  # noqa: B018
@@ -91,11 +94,11 @@ def test_contexts_and_suppressed_contexts(pool):
 
     loud, quiet = results(pool, fails, [False, True])
     assert isinstance(loud.__context__, ZeroDivisionError)
-    assert "During handling" in shown(loud)
-    assert "ZeroDivisionError" not in shown(quiet)
+    assert "During handling" in formatted(loud)
+    assert "ZeroDivisionError" not in formatted(quiet)
 
 
-def test_notes_travel(pool):
+def test_notes_of_an_exception_are_kept(pool):
     def fails(_):
         error = ValueError("x")
         error.add_note("look here")
@@ -104,7 +107,7 @@ def test_notes_travel(pool):
     assert "look here" in pool.submit(fails, 0).exception().__notes__
 
 
-def test_a_runaway_chain_does_not_hang(pool):
+def test_a_long_chain_of_causes_does_not_hang(pool):
     def fails(_):
         error = ValueError("last")
         for n in range(5000):
@@ -116,7 +119,7 @@ def test_a_runaway_chain_does_not_hang(pool):
 
 
 @pytest.mark.parametrize("kind", ["KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError"])
-def test_what_is_no_exception_of_a_program_does_not_reach_the_caller_as_itself(pool, kind):
+def test_exceptions_that_would_stop_the_caller_come_as_remote_errors(pool, kind):
     def fails(name):
         import asyncio  # noqa: F401
 
@@ -126,10 +129,10 @@ def test_what_is_no_exception_of_a_program_does_not_reach_the_caller_as_itself(p
         pool.submit(fails, kind).result()
 
 
-# Values that do not travel
+# Values, items and modules that a process cannot load
 
 
-def test_a_value_that_unpickles_into_an_error(pool):
+def test_a_value_that_cannot_be_unpickled_fails_only_its_task(pool):
     class Bomb:
         def __reduce__(self):
             return int, ("not a number",)
@@ -146,7 +149,7 @@ def test_a_value_that_unpickles_into_an_error(pool):
     assert job[2].result() == 2
 
 
-def test_an_item_that_cannot_be_unpickled_on_the_worker(pool):
+def test_an_item_that_cannot_be_unpickled_on_the_worker_is_named(pool):
     class Bomb:
         def __reduce__(self):
             return int, ("not a number",)
@@ -157,7 +160,7 @@ def test_an_item_that_cannot_be_unpickled_on_the_worker(pool):
     assert "item 1 cannot be unpickled on the worker: ValueError" in str(error)
 
 
-def test_a_module_that_the_worker_does_not_have(pool):
+def test_a_module_that_the_worker_does_not_have_is_named(pool):
     def needs(_):
         import no_such_module_anywhere  # noqa: F401
 
@@ -218,7 +221,7 @@ def test_of_a_hundred_tasks_only_the_one_that_kills_its_worker_fails(pool, funct
     assert values[:50] + values[51:] == [n for n in range(100) if n != 50]
 
 
-def test_sys_exit_in_a_task_is_its_failure_and_not_the_workers_end(executor):
+def test_sys_exit_fails_the_task_and_does_not_end_the_worker(executor):
     def leave(n):
         import sys
 
@@ -233,8 +236,8 @@ def test_sys_exit_in_a_task_is_its_failure_and_not_the_workers_end(executor):
         job.results()
 
 
-def test_what_was_finished_is_not_run_again_and_the_culprit_alone_loses_an_attempt(pool, tmp_path):
-    def note(n, folder=str(tmp_path)):
+def test_finished_tasks_do_not_run_again_and_only_the_crashed_task_uses_an_attempt(pool, tmp_path):
+    def record_run(n, folder=str(tmp_path)):
         import os
 
         with open(os.path.join(folder, f"{n:03}"), "a") as file:
@@ -243,14 +246,14 @@ def test_what_was_finished_is_not_run_again_and_the_culprit_alone_loses_an_attem
             os._exit(1)
         return n
 
-    job = pool.map(note, range(100), chunksize=100)
+    job = pool.map(record_run, range(100), chunksize=100)
     values = job.results(return_exceptions=True)
     assert sum(isinstance(value, int) for value in values) == 99
     assert [file.read_text() for file in sorted(tmp_path.iterdir())] == ["x"] * 100
     assert [stats.attempts for stats in job.stats()] == [1] * 100
 
 
-def test_retries_after_deaths_are_exact(pool, tmp_path):
+def test_retries_after_crashes_are_exact(pool, tmp_path):
     def die_three_times(n, folder=str(tmp_path)):
         import os
 
@@ -267,7 +270,7 @@ def test_retries_after_deaths_are_exact(pool, tmp_path):
     assert [stats.attempts for stats in job.stats()] == [1] * 5 + [4] + [1] * 4
 
 
-def test_retries_after_deaths_run_out(pool, tmp_path):
+def test_retries_after_crashes_run_out(pool, tmp_path):
     def always_die(file):
         import os
 
@@ -291,7 +294,7 @@ def test_a_task_that_takes_too_long_is_killed_though_it_ignores_signals(pool):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
             signal.signal(number, signal.SIG_IGN)
         if n == 3:
-            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that never comes back
+            re.match(r"(a+)+$", "a" * 60 + "b")  # C code that does not return
         return n
 
     start = time.monotonic()
@@ -304,7 +307,7 @@ def test_a_task_that_takes_too_long_is_killed_though_it_ignores_signals(pool):
     assert [stats.attempts for stats in job.stats()] == [1] * 6
 
 
-def test_the_timeout_is_each_tasks_own(pool):
+def test_the_timeout_counts_for_each_task_alone(pool):
     def nap(_):
         import time
 
@@ -340,7 +343,7 @@ def hold_and_be_killed(megabytes):
 
 
 def test_a_worker_killed_at_its_limit_ran_out_of_memory_and_one_killed_below_did_not(script):
-    # In a process of its own: a worker's figure begins with what its parent holds, and pytest holds much.
+    # In a separate process: a worker's peak memory begins with that of its parent, and pytest uses much.
     ended = script(
         f"""
         import wrenlite
@@ -355,7 +358,7 @@ def test_a_worker_killed_at_its_limit_ran_out_of_memory_and_one_killed_below_did
     assert re.match(r"WorkerDied .*perhaps by the system because memory ran out", below)
 
 
-def test_what_the_parent_holds_is_not_taken_for_the_workers():
+def test_memory_of_the_parent_is_not_counted_for_the_worker():
     ballast = b"x" * (400 * 2**20)
     with wrenlite.Executor.local(1, memory_limit="300MB") as executor:
         (below,) = results(executor, hold_and_be_killed, [20])
@@ -363,7 +366,7 @@ def test_what_the_parent_holds_is_not_taken_for_the_workers():
     assert type(below) is wrenlite.WorkerDied
 
 
-def test_a_memory_error_without_a_limit_is_itself(pool):
+def test_a_memory_error_without_a_limit_keeps_its_type(pool):
     def fails(_):
         raise MemoryError("its own")
 
@@ -374,7 +377,7 @@ def test_a_memory_error_without_a_limit_is_itself(pool):
 # Tasks that misbehave
 
 
-def test_a_task_that_closes_file_descriptors(pool):
+def test_a_task_may_close_the_standard_file_descriptors(pool):
     def close(n):
         import os
 
@@ -402,7 +405,7 @@ def test_a_task_that_closes_every_file_descriptor_fails_alone(pool):
     assert values[:1] + values[2:] == [0, 2, 3]
 
 
-def test_a_task_that_closes_and_replaces_stdout(pool):
+def test_a_task_may_close_and_replace_stdout(pool):
     def replace(n):
         import io
         import sys
@@ -434,7 +437,7 @@ def test_garbage_on_the_standard_streams_is_output(pool):
     assert job.logs(7).endswith("more")
 
 
-def test_ten_megabytes_of_prints_are_kept_in_part(pool):
+def test_the_start_and_the_end_of_ten_megabytes_of_output_are_kept(pool):
     def chatter(n):
         for line in range(100_000):
             print(f"{n} {line:08} " + "x" * 88)
@@ -466,7 +469,7 @@ def test_output_of_python_of_c_and_of_children_is_kept_in_order(pool):
     assert job.logs() == "[task 0]\none 5\ntwo 5\nthree\nfour\n"
 
 
-def test_a_task_that_forks_and_returns_twice(pool):
+def test_a_task_that_forks_and_returns_twice_has_one_value(pool):
     def fork(n):
         import os
 
@@ -478,7 +481,7 @@ def test_a_task_that_forks_and_returns_twice(pool):
     assert [stats.attempts for stats in job.stats()] == [1] * 20
 
 
-def test_a_task_whose_child_lives_on(pool):
+def test_a_child_process_that_outlives_its_task_does_no_harm(pool):
     def leave_a_child(n):
         import os
         import time
@@ -495,7 +498,7 @@ def test_a_task_whose_child_lives_on(pool):
     assert isinstance(values[1], wrenlite.WorkerDied)
 
 
-def test_threads_that_outlive_their_task(pool):
+def test_threads_that_outlive_their_task_do_no_harm(pool):
     def start_thread(n):
         import threading
         import time
@@ -506,7 +509,7 @@ def test_threads_that_outlive_their_task(pool):
     assert pool.map(start_thread, range(5)).results() == list(range(5))
 
 
-def test_folder_and_signal_handlers_are_put_back(pool):
+def test_the_working_folder_and_signal_handlers_are_restored(pool):
     def change(n):
         import os
         import signal
@@ -525,7 +528,7 @@ def test_folder_and_signal_handlers_are_put_back(pool):
     def nap(_):
         import time
 
-        time.sleep(1.2)  # longer than the alarm that was left running
+        time.sleep(1.2)  # longer than the alarm that a task did not cancel
         return "slept"
 
     assert pool.map(nap, range(2)).results() == ["slept"] * 2
@@ -552,7 +555,7 @@ def test_a_map_inside_a_task_runs_in_that_task(pool):
     ]
 
 
-def test_an_executor_cannot_travel(pool):
+def test_an_executor_or_a_job_cannot_be_sent_to_a_worker(pool):
     with pytest.raises(wrenlite.FunctionNotPicklable, match="an executor cannot be sent to another process"):
         pool.map(lambda x: pool.map(abs, [x]).results(), [1])
     job = pool.map(abs, [1])
@@ -560,7 +563,7 @@ def test_an_executor_cannot_travel(pool):
         pool.map(lambda x: job, [1])
 
 
-def test_workers_are_of_sessions_of_their_own(pool):
+def test_each_worker_has_a_session_of_its_own(pool):
     def where(_):
         import os
 
@@ -585,7 +588,7 @@ def test_a_killed_worker_is_replaced(pool):
     assert not before & after
 
 
-def test_a_worker_that_died_while_idle_costs_nobody_an_attempt(pool):
+def test_a_worker_that_died_while_idle_costs_no_task_an_attempt(pool):
     for _ in range(3):
         for worker in set(pool.map(lambda _: __import__("os").getpid(), range(8), chunksize=1).results()):
             os.kill(worker, signal.SIGKILL)
@@ -599,12 +602,12 @@ def test_a_runaway_recursion_is_shown_in_part(pool):
 
     error = pool.submit(forever, 0).exception()
     assert isinstance(error, RecursionError)
-    text = shown(error)
+    text = formatted(error)
     assert "levels left out" in text
     assert len(text.splitlines()) < 200
 
 
-def test_a_working_folder_that_is_removed(tmp_path, monkeypatch):
+def test_workers_run_though_their_working_folder_was_removed(tmp_path, monkeypatch):
     folder = tmp_path / "short-lived"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -615,7 +618,7 @@ def test_a_working_folder_that_is_removed(tmp_path, monkeypatch):
         assert executor.map(abs, range(10), chunksize=2).results() == list(range(10))
 
 
-def test_the_time_that_a_value_travels_is_not_the_tasks(pool):
+def test_sending_a_value_does_not_count_towards_the_timeout(pool):
     def large(n):
         import numpy as np
 
@@ -626,7 +629,7 @@ def test_the_time_that_a_value_travels_is_not_the_tasks(pool):
     assert [value.nbytes for value in values] == [400 * 2**20] * 2
 
 
-def test_large_functions_leave_the_store_with_their_jobs(pool):
+def test_large_functions_are_removed_from_the_store_after_their_jobs(pool):
     for _ in range(3):
         ballast = os.urandom(2 * 2**20)
         assert pool.map(lambda n, ballast=ballast: len(ballast) + n, [0]).results() == [2 * 2**20]

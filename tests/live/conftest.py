@@ -1,4 +1,7 @@
-"""Against a real account: opt-in, by `pytest -m aws`, with the settings and credentials of who runs it."""
+"""Fixtures for tests on a real AWS account.
+
+Only `pytest -m aws` runs them, with the settings and credentials of the user who starts it.
+"""
 
 import os
 
@@ -6,15 +9,15 @@ import pytest
 
 import wrenlite
 
-_OWN = {name: value for name, value in os.environ.items() if name.startswith("WRENLITE_")}
-"""Read before the fixture that keeps the user's settings from all other tests."""
+_USER_SETTINGS = {name: value for name, value in os.environ.items() if name.startswith("WRENLITE_")}
+"""The user's settings, read before a fixture hides them from all tests."""
 
 
 @pytest.fixture
 def live(monkeypatch, socket_enabled):
-    """An executor on the deployed function. Costs less than a cent."""
+    """An executor on the deployed function. A test costs less than a cent."""
     monkeypatch.delenv("WRENLITE_CONFIG")
-    for name, value in _OWN.items():
+    for name, value in _USER_SETTINGS.items():
         monkeypatch.setenv(name, value)
     with wrenlite.Executor.aws(budget=0.05, progress=False) as executor:
         yield executor

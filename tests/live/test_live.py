@@ -1,4 +1,7 @@
-"""What the test bed can only pretend: that Lambda and S3 are as it says. Never run in CI; `pytest -m aws`."""
+"""Checks on a real AWS account that Lambda and S3 behave as the test bed does.
+
+`pytest -m aws` runs them; continuous integration never does.
+"""
 
 import pytest
 
@@ -22,12 +25,12 @@ def test_a_warm_map_is_one_request(live):
     assert job.cost.requests == 1
 
 
-def test_values_and_items_larger_than_a_request(live):
+def test_values_and_items_larger_than_a_request_go_through_the_store(live):
     assert live.map(len, [b"x" * 8_000_000]).results(timeout=120) == [8_000_000]
     assert len(live.map(lambda n: b"x" * n, [8_000_000]).results(timeout=120)[0]) == 8_000_000
 
 
-def test_a_crash_and_a_lack_of_memory_are_told(live):
+def test_a_crash_and_a_lack_of_memory_are_reported(live):
     def crash(n):
         import os
 
@@ -45,7 +48,7 @@ def test_a_crash_and_a_lack_of_memory_are_told(live):
         live.map(fill, [1]).results(timeout=300)
 
 
-def test_the_end_of_the_whole_sandbox_is_told(live):
+def test_the_end_of_the_whole_sandbox_is_reported(live):
     def end(n):
         import os
         import signal
@@ -58,16 +61,16 @@ def test_the_end_of_the_whole_sandbox_is_told(live):
 
 
 def test_code_that_has_expired_is_put_again(live):
-    """A key that is not there must be 404 for the function's role too, not 403."""
+    """For a missing key, S3 must answer 404 and not 403 to the function's role, too."""
     marker = "code that expires"
     live.map(lambda n: (n, marker), [1]).results(timeout=60)
     newest = max(live.backend.store.list("code/"), key=lambda entry: entry.modified)
     live.backend.store.delete([newest.key, code_key("0" * 64)])
-    jobs = live.map(lambda n: (n, marker), range(200), chunksize=1)  # some of them in new sandboxes
+    jobs = live.map(lambda n: (n, marker), range(200), chunksize=1)  # some tasks run in new sandboxes
     assert jobs.results(timeout=120) == [(n, marker) for n in range(200)]
 
 
-def test_a_conditional_put_keeps_what_is_there(live):
+def test_a_conditional_put_keeps_an_existing_blob(live):
     store = live.backend.store
     assert store.put("refs/live-test", b"one", if_absent=True)
     try:

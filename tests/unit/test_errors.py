@@ -1,3 +1,5 @@
+"""The tree of error classes."""
+
 import inspect
 import pickle
 import re
@@ -15,18 +17,18 @@ CLASSES = [
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_every_error_survives_pickling(kind):
-    error = kind("what happened, and the mend")
+    error = kind("what happened, and the fix")
     back = pickle.loads(pickle.dumps(error))
     assert type(back) is kind
-    assert str(back) == "what happened, and the mend"
+    assert str(back) == "what happened, and the fix"
 
 
-def test_the_tree_in_the_docstring_is_the_tree():
+def test_the_docstring_draws_the_whole_tree_of_errors():
     drawn = set(re.findall(r"[├└]── (\w+)|^\s+(WrenliteError)$", errors.__doc__, re.MULTILINE))
     assert {name or root for name, root in drawn} == {kind.__name__ for kind in CLASSES}
 
 
-def test_familiar_bases():
+def test_errors_have_the_builtin_bases_that_users_expect():
     assert issubclass(errors.TaskTimeout, TimeoutError)
     assert issubclass(errors.OutOfMemory, MemoryError)
     assert issubclass(errors.NotPicklable, TypeError)

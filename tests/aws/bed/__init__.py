@@ -1,18 +1,18 @@
 """AWS on loopback, for tests: real protocols, the real zip, no mocks.
 
-One server on one port. S3, IAM, STS, CloudWatch logs and Lambda's control plane are moto's, in its server
-mode. ``Invoke`` is answered by a data plane of our own, which unpacks the deployed zip and runs it under
-AWS's own runtime client (awslambdaric) in processes of their own, with limits of time, memory and
-concurrency as Lambda has them. Requests are counted by kind; faults and latency come on demand.
+The bed is one server on one port. moto, in its server mode, answers for S3, IAM, STS, CloudWatch Logs and
+Lambda's control plane. A data plane of our own answers ``Invoke``: it unpacks the deployed zip and runs it
+in separate processes under AWS's own runtime client (awslambdaric), with Lambda's limits of time, memory and
+concurrency. The server counts requests by kind, and adds faults and latency where a test asks for them.
 
 ==========  ============================================================
-``remote``  starts a bed as a process, and talks to it: what tests use
-``server``  the HTTP side: counts, faults, latency, moto
+``remote``  starts a bed as a process and controls it; tests use this
+``server``  the HTTP server: counts, faults, latency, moto
 ``plane``   ``Invoke``: limits, warm sandboxes, log tails
-``corrections`` where moto does other than AWS
+``corrections`` corrections of moto where it differs from AWS
 ``sandbox`` one process under the runtime client, and its Runtime API
-``runtime`` that process's first lines
+``runtime`` the program that such a process runs first
 ==========  ============================================================
 
-By hand: ``make aws-bed``.
+``make aws-bed`` starts a bed by hand.
 """

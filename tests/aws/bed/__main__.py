@@ -26,19 +26,23 @@ from wrenlite.deploy.resources import Settings
 
 
 def main() -> None:
-    """The program."""
+    """Parse the command line, start the bed, and serve until a signal or the end of stdin."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the environment as JSON, for programs")
-    parser.add_argument("--port", type=int, default=0, help="default: a free one")
-    parser.add_argument("--timeout", type=int, default=60, help="seconds, of the function")
-    parser.add_argument("--memory", type=int, default=1769, help="MB, of the function")
-    parser.add_argument("--concurrency", type=int, default=8 * (os.cpu_count() or 1), help="of the account")
-    parser.add_argument("--with", dest="extra", default="numpy,PIL", help="packages, as if from a layer")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; default: a free one")
+    parser.add_argument("--timeout", type=int, default=60, help="time limit of the function, in seconds")
+    parser.add_argument("--memory", type=int, default=1769, help="memory of the function, in MB")
     parser.add_argument(
-        "--empty", action="store_true", help="an account with nothing in it, for wrenlite-setup"
+        "--concurrency", type=int, default=8 * (os.cpu_count() or 1), help="concurrency limit of the account"
     )
     parser.add_argument(
-        "--bytecode", action="store_true", help="sandboxes keep it, and start sooner than Lambda's"
+        "--with", dest="extra", default="numpy,PIL", help="installed packages that serve as a layer"
+    )
+    parser.add_argument("--empty", action="store_true", help="serve an empty account, for wrenlite-setup")
+    parser.add_argument(
+        "--bytecode",
+        action="store_true",
+        help="keep compiled bytecode, so that sandboxes start faster than Lambda's",
     )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -56,26 +60,26 @@ def main() -> None:
     os.environ.update(env)
     if not options.empty:
         deploy(options.timeout, options.memory)
-    done = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
+    stopped = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stopped.set())
     if options.json:
         print(json.dumps(env), flush=True)
-        threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
+        threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
     else:
         print("".join(f"export {name}={value}\n" for name, value in env.items()), flush=True)
-        what = "wrenlite-setup deploys" if options.empty else "Executor.aws() runs"
-        print(f"# {what} here now, in a shell or notebook with these set.", file=sys.stderr)
+        meaning = "wrenlite-setup deploys" if options.empty else "Executor.aws() runs"
+        print(f"# {meaning} here now, in a shell or notebook with these set.", file=sys.stderr)
         print(f"# Tasks find {options.extra} (--with names others). Ctrl-C ends it.", file=sys.stderr)
-    done.wait()
+    stopped.wait()
     plane.close()
 
 
 def deploy(timeout_s: int, memory_mb: int) -> None:
-    """A bucket, a role, a log group and the function, as wrenlite-setup makes them; but no layer."""
+    """Create the bucket, role, log group and function as wrenlite-setup does, but without a layer."""
     region = os.environ["AWS_DEFAULT_REGION"]
     settings = Settings(
-        account="123456789012",  # moto's
+        account="123456789012",  # the account number that moto uses
         region=region,
         bucket="wrenlite-bed",
         memory_mb=memory_mb,

@@ -1,4 +1,4 @@
-"""Where moto does other than AWS, and it matters here."""
+"""Corrections of moto where it differs from AWS in ways that matter to these tests."""
 
 import json
 import re
@@ -8,37 +8,43 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import FakeBucket
 
 
-def take_loopback_for_tls() -> None:
-    """Let a bucket's policy that demands TLS be.
+def ignore_policy_conditions() -> None:
+    """Make moto ignore the statements of a bucket policy that have a condition.
 
-    moto heeds statements and not their conditions, so that ``Deny`` without TLS would deny everything.
+    moto applies statements without checking their conditions: the statement that denies requests without TLS
+    would deny every request.
     """
-    as_it_is = FakeBucket.get_permission
+    original = FakeBucket.get_permission
 
     def without_conditions(self, action, resource):
-        whole = self.policy
-        if whole is None:
-            return as_it_is(self, action, resource)
-        policy = json.loads(whole)
-        policy["Statement"] = [one for one in policy["Statement"] if "Condition" not in one]
+        whole_policy = self.policy
+        if whole_policy is None:
+            return original(self, action, resource)
+        policy = json.loads(whole_policy)
+        policy["Statement"] = [each for each in policy["Statement"] if "Condition" not in each]
         try:
             self.policy = json.dumps(policy).encode()
-            return as_it_is(self, action, resource)
+            return original(self, action, resource)
         finally:
-            self.policy = whole
+            self.policy = whole_policy
 
     FakeBucket.get_permission = without_conditions
 
 
 def tag_bucket(name: str, creation: bytes) -> None:
-    """Give a new bucket the tags that its creation asked for: moto drops them."""
+    """Give a new bucket the tags of the request that created it, since moto drops them.
+
+    Args:
+        name: name of the bucket.
+        creation: body of that request.
+    """
     found = re.findall(rb"<Key>([^<]*)</Key><Value>([^<]*)</Value>", creation)
     tags = {key.decode(): value.decode() for key, value in found}
     get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"].put_bucket_tagging(name, tags)
 
 
 def write_log(group: str, region: str, stream: str, lines: list[str], when_ms: int) -> None:
-    """Put what an invocation printed into the function's log group, where there is one."""
+    """Write the output of an invocation into the function's log group, if that group exists."""
     logs = get_backend("logs")[DEFAULT_ACCOUNT_ID][region]
     if group in logs.groups and lines:
         if stream not in logs.groups[group].streams:

@@ -35,11 +35,11 @@ _RUNTIME_MODULES = (
     "urllib3",
     "six",
 )
-"""What AWS's own runtime for Python has."""
+"""The packages that AWS's own runtime for Python contains."""
 
 
 class Reply(NamedTuple):
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -47,61 +47,64 @@ class Reply(NamedTuple):
 
 
 class Plane:
-    """All sandboxes of all functions."""
+    """The sandboxes of all functions, and the limits on them."""
 
     def __init__(self, extra: tuple[str, ...] = (), bytecode: bool = False) -> None:
-        """Args:
-        extra: installed packages that every function finds, as if they were in a layer of its.
-        bytecode: let sandboxes keep what they compiled, which Lambda's cannot: they start sooner.
+        """Create a data plane without sandboxes.
+
+        Args:
+            extra: installed packages that every function can import, as if they were in its layer.
+            bytecode: whether sandboxes keep compiled bytecode. Lambda's cannot, and start slower.
         """
         self._bytecode = bytecode
         self.url = ""
         self.concurrency = 1000
         self.burst = math.inf
-        """Sandboxes that may be started at once, and …"""
+        """The number of sandboxes that may be started at once."""
         self.ramp = math.inf
-        """… per second after that."""
+        """The number of sandboxes that may be started per second after ``burst``."""
         self.closing = False
-        self._starting = threading.Semaphore(2 * (os.cpu_count() or 1))  # the init phase has its time limit
+        # Few starts at once, so that each stays within the time limit of the init phase.
+        self._starting = threading.Semaphore(2 * (os.cpu_count() or 1))
         self._folder = Path(tempfile.mkdtemp(prefix="wl-bed-"))
         self._lock = threading.Lock()
-        self._left = threading.Condition(self._lock)
+        self._slot_freed = threading.Condition(self._lock)
         self._idle: dict[str, list[Sandbox]] = {}
         self._all: list[Sandbox] = []
         self._running = 0
-        self.most_running = 0
-        self._tokens = math.inf
+        self.peak_concurrency = 0
+        self._start_tokens = math.inf
         self._refilled = time.monotonic()
-        self._link(_RUNTIME_MODULES, "runtime")
-        self._link(extra, "layer")
+        self._link_packages(_RUNTIME_MODULES, "runtime")
+        self._link_packages(extra, "layer")
         (self._folder / "logs").mkdir()
 
     def invoke(self, name: str, region: str, payload: bytes, *, tail: bool) -> Reply:
-        """One synchronous invocation."""
+        """Run one synchronous invocation."""
         function, refusal = self._find(name, region, payload, 6 * 2**20)
         if refusal is not None:
             return refusal
-        if not self._enter(function, wait=False):
+        if not self._acquire_slot(function, wait=False):
             return throttled("ConcurrentInvocationLimitExceeded")
         try:
             return self._run(function, region, payload, str(uuid.uuid4()), tail=tail)
         finally:
-            self._leave()
+            self._release_slot()
 
-    def invoke_later(self, name: str, region: str, payload: bytes) -> Reply:
-        """One asynchronous invocation: it is queued, and runs as soon as limits let it.
+    def invoke_async(self, name: str, region: str, payload: bytes) -> Reply:
+        """Queue one asynchronous invocation, which runs as soon as the limits allow it.
 
-        What it returns or raises goes nowhere, and it is not run again, as Lambda would after an error.
+        Its value or error is dropped. Unlike Lambda, the bed does not run it again after an error.
         """
         function, refusal = self._find(name, region, payload, 2**20)
         if refusal is not None:
             return refusal
         request_id = str(uuid.uuid4())
         event = (function, region, payload, request_id)
-        threading.Thread(target=self._run_later, args=event, daemon=True).start()
+        threading.Thread(target=self._run_async, args=event, daemon=True).start()
         return Reply(202, b"", {"x-amzn-RequestId": request_id})
 
-    def forget(self) -> None:
+    def kill_sandboxes(self) -> None:
         """Kill every sandbox: the next invocations are cold."""
         with self._lock:
             sandboxes, self._all, self._idle = self._all, [], {}
@@ -110,48 +113,48 @@ class Plane:
                 sandbox.close()
 
     def close(self) -> None:
-        """Kill all, and remove what was unpacked."""
+        """Kill all sandboxes, and remove the unpacked code."""
         self.closing = True
-        self.forget()
+        self.kill_sandboxes()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _find(self, name: str, region: str, payload: bytes, most: int) -> tuple[Any, Reply | None]:
-        """The function, or why it is not to be run."""
+    def _find(self, name: str, region: str, payload: bytes, max_bytes: int) -> tuple[Any, Reply | None]:
+        """Return the function and None, or None and the reply that refuses the request."""
         from moto.awslambda.exceptions import UnknownFunctionException
 
         try:
             function = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region].get_function(name)
         except UnknownFunctionException:
             return None, error(404, "ResourceNotFoundException", f"Function not found: {name}")
-        if len(payload) > most:
+        if len(payload) > max_bytes:
             return None, error(413, "RequestTooLargeException", f"{len(payload)} byte payload is too large")
         return function, None
 
-    def _enter(self, function, *, wait: bool) -> bool:
-        """Take one of the places there are for running at once; False where there is none."""
-        with self._left:
+    def _acquire_slot(self, function, *, wait: bool) -> bool:
+        """Take a slot for one more invocation; return False if none is free and ``wait`` is false."""
+        with self._slot_freed:
             reserved = function.reserved_concurrency
-            own = int(reserved) if reserved is not None else 10**9
-            while self._running >= min(self.concurrency, own):
+            reserved_limit = int(reserved) if reserved is not None else 10**9
+            while self._running >= min(self.concurrency, reserved_limit):
                 if not wait:
                     return False
-                self._left.wait(1.0)  # the settings may change with nobody leaving
+                self._slot_freed.wait(1.0)  # the limits may also change while no slot is released
             self._running += 1
-            self.most_running = max(self.most_running, self._running)
+            self.peak_concurrency = max(self.peak_concurrency, self._running)
             return True
 
-    def _leave(self) -> None:
-        with self._left:
+    def _release_slot(self) -> None:
+        with self._slot_freed:
             self._running -= 1
-            self._left.notify_all()
+            self._slot_freed.notify_all()
 
-    def _run_later(self, function, region: str, payload: bytes, request_id: str) -> None:
-        self._enter(function, wait=True)
+    def _run_async(self, function, region: str, payload: bytes, request_id: str) -> None:
+        self._acquire_slot(function, wait=True)
         try:
             while self._run(function, region, payload, request_id, tail=False).status == 429:
-                time.sleep(1.0)  # no sandbox may be started yet; Lambda, too, comes back later
+                time.sleep(1.0)  # no sandbox may be started yet; Lambda tries again later, too
         finally:
-            self._leave()
+            self._release_slot()
 
     def _run(self, function, region: str, payload: bytes, request_id: str, *, tail: bool) -> Reply:
         key = json.dumps(
@@ -162,7 +165,7 @@ class Plane:
             sandbox = idle.pop() if idle else None
         init_s = None
         if sandbox is None:
-            if not self._may_start():
+            if not self._take_start_token():
                 return throttled("ConcurrentInvocationLimitExceeded")
             try:
                 sandbox = self._start(function, region)
@@ -175,10 +178,10 @@ class Plane:
         headers = {"X-Amz-Executed-Version": "$LATEST", "x-amzn-RequestId": request_id}
         if result.error is not None:
             headers["X-Amz-Function-Error"] = "Unhandled"
-        billed = math.ceil((result.seconds + (init_s or 0)) * 1000)
+        billed = math.ceil((result.duration_s + (init_s or 0)) * 1000)
         init = f"Init Duration: {init_s * 1000:.2f} ms\t" if init_s is not None else ""
         report = (
-            f"REPORT RequestId: {request_id}\tDuration: {result.seconds * 1000:.2f} ms\t"
+            f"REPORT RequestId: {request_id}\tDuration: {result.duration_s * 1000:.2f} ms\t"
             f"Billed Duration: {billed} ms\tMemory Size: {function.memory_size} MB\t"
             f"Max Memory Used: {result.peak_mb} MB\t{init}\n"
         )
@@ -195,14 +198,14 @@ class Plane:
                 self._idle.setdefault(key, []).append(sandbox)
         return Reply(200, result.payload, headers)
 
-    def _may_start(self) -> bool:
+    def _take_start_token(self) -> bool:
         with self._lock:
             now = time.monotonic()
-            self._tokens = min(self.burst, self._tokens + (now - self._refilled) * self.ramp)
+            self._start_tokens = min(self.burst, self._start_tokens + (now - self._refilled) * self.ramp)
             self._refilled = now
-            if self._tokens < 1:
+            if self._start_tokens < 1:
                 return False
-            self._tokens -= 1
+            self._start_tokens -= 1
             return True
 
     def _start(self, function, region: str) -> Sandbox:
@@ -252,26 +255,26 @@ class Plane:
                     archive.extractall(folder)
         return folder
 
-    def _link(self, modules: tuple[str, ...], folder: str) -> None:
-        place = self._folder / folder
-        place.mkdir()
+    def _link_packages(self, modules: tuple[str, ...], folder: str) -> None:
+        destination = self._folder / folder
+        destination.mkdir()
         for name in modules:
             spec = find_spec(name)
             assert spec is not None, name
             assert spec.origin is not None, name
             source = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
-            (place / source.name).symlink_to(source)
-            for beside in source.parent.glob(f"{name}.libs"):  # a wheel's own shared libraries
+            (destination / source.name).symlink_to(source)
+            for shared_libraries in source.parent.glob(f"{name}.libs"):  # shared libraries of a wheel
                 with contextlib.suppress(FileExistsError):
-                    (place / beside.name).symlink_to(beside)
+                    (destination / shared_libraries.name).symlink_to(shared_libraries)
 
 
 def error(status: int, kind: str, message: str, **more: str) -> Reply:
-    """An answer of Lambda's that is an error."""
+    """Return a reply that is an error of Lambda."""
     body = json.dumps({"Type": "User", "message": message, **more}).encode()
     return Reply(status, body, {"x-amzn-ErrorType": kind, "Content-Type": "application/json"})
 
 
 def throttled(reason: str) -> Reply:
-    """Too many requests."""
+    """Return the reply to one request too many."""
     return error(429, "TooManyRequestsException", "Rate Exceeded.", Reason=reason)

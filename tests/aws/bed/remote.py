@@ -1,4 +1,4 @@
-"""A bed in a process of its own, as tests hold it."""
+"""A bed in a separate process, and its remote control for tests."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ _ROOT = Path(__file__).parents[3]
 
 
 class RemoteBed:
-    """Starts a bed; gone when closed, or when this process is."""
+    """A bed that runs until ``close``, or until this process ends."""
 
     def __init__(self, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -28,7 +28,7 @@ class RemoteBed:
         self.url = self.env["AWS_ENDPOINT_URL"]
 
     def close(self) -> None:
-        """End it, with all sandboxes."""
+        """End the bed and all its sandboxes."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -36,27 +36,27 @@ class RemoteBed:
         self._process.stdout.close()
 
     def counts(self) -> dict[str, int]:
-        """Requests by kind since the last ``reset``."""
+        """Return the number of requests since the last ``reset``, by operation."""
         return self._control("counts")
 
     def sent(self) -> int:
-        """Bytes of what S3 and the control planes have answered since the last ``reset``."""
+        """Return the bytes in responses of S3 and the control planes since the last ``reset``."""
         return self._control("sent")
 
     def reset(self) -> None:
-        """Forget counts, faults and settings."""
+        """Reset counts, faults and settings."""
         self._control("reset")
 
-    def forget(self) -> None:
-        """Kill the warm sandboxes."""
-        self._control("forget")
+    def kill_sandboxes(self) -> None:
+        """Kill the warm sandboxes, so that the next invocations are cold."""
+        self._control("kill_sandboxes")
 
-    def most_running(self) -> int:
-        """Invocations that ran at once, at most."""
-        return self._control("most_running")
+    def peak_concurrency(self) -> int:
+        """Return the largest number of invocations that ran at once."""
+        return self._control("peak_concurrency")
 
     def fault(self, kind: str, action: str, **more: Any) -> None:
-        """What the next request of that kind meets; ``count`` of them, after ``skip``.
+        """Add a fault to the next ``count`` requests of a kind, by default one, after ``skip`` others.
 
         Actions: answer (status, body, headers), delay (seconds), reset-before, reset-after, hang,
         run-and-hang, twice, drop-log.
@@ -64,7 +64,7 @@ class RemoteBed:
         self._control("fault", {"kind": kind, "action": action, **more})
 
     def error(self, kind: str, status: int, code: str, message: str = "said the bed", **more: Any) -> None:
-        """An error of Lambda's, S3's, IAM's or STS's in place of the answer."""
+        """Answer the next request of a kind with an error in the format of its service."""
         reason = {"Reason": more.pop("reason")} if "reason" in more else {}
         if "Lambda" in kind or kind in ("Invoke", "GetFunctionConfiguration", "GetAccountSettings"):
             body = json.dumps({"message": message, **reason})
@@ -77,10 +77,10 @@ class RemoteBed:
         self.fault(kind, "answer", status=status, body=body, headers=headers, **more)
 
     def settings(self, **settings: float) -> None:
-        """``latency_s`` of every request; ``concurrency``, ``burst`` and ``ramp`` of sandboxes."""
+        """Set ``latency_s`` of every request, or ``concurrency``, ``burst`` and ``ramp`` of sandboxes."""
         self._control("settings", settings)
 
-    def _control(self, verb: str, what: Any = None) -> Any:
-        request = urllib.request.Request(f"{self.url}/_bed/{verb}", json.dumps(what).encode())
+    def _control(self, verb: str, argument: Any = None) -> Any:
+        request = urllib.request.Request(f"{self.url}/_bed/{verb}", json.dumps(argument).encode())
         with urllib.request.urlopen(request) as answer:
             return json.loads(answer.read())

@@ -1,14 +1,16 @@
-"""The first lines of a sandbox's process: AWS's runtime client, and nothing else on the path.
+"""The program of a sandbox: it starts AWS's runtime client with nothing else on the import path.
 
-Usage: python -S -P -B runtime.py HANDLER FOLDER...   (the function's, its layers', the runtime's)
+Usage: python -S -P runtime.py HANDLER FOLDER...
+
+The folders are those of the function, of its layers and, last, of the runtime.
 """
 
 import os
 import sys
 
 handler, *folders = sys.argv[1:]
-sys.path[:] = [*folders[:-1], *(place for place in sys.path if "site-packages" not in place), folders[-1]]
-sys.path[:] = [place for place in sys.path if place != os.path.dirname(os.path.abspath(__file__))]
+sys.path[:] = [*folders[:-1], *(entry for entry in sys.path if "site-packages" not in entry), folders[-1]]
+sys.path[:] = [entry for entry in sys.path if entry != os.path.dirname(os.path.abspath(__file__))]
 
 from awslambdaric.__main__ import main  # noqa: E402
 

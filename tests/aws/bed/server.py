@@ -1,4 +1,4 @@
-"""The HTTP side of the bed: counts, faults and latency; the data plane; and moto for all the rest."""
+"""The HTTP server of the bed: counts, faults and latency; the data plane; and moto for everything else."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from tests.aws.bed.corrections import tag_bucket, take_loopback_for_tls
+from tests.aws.bed.corrections import ignore_policy_conditions, tag_bucket
 from tests.aws.bed.plane import Plane, Reply
 
 _INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
@@ -24,14 +24,14 @@ _S3_KINDS = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELE
 
 
 class Bed:
-    """The application: control of the bed below ``/_bed/``, AWS everywhere else."""
+    """The WSGI application: paths below ``/_bed/`` control the bed, all others are requests to AWS."""
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._sent = 0
+        self._bytes_sent = 0
         self._faults: list[dict[str, Any]] = []
         self._latency_s = 0.0
 
@@ -40,7 +40,7 @@ class Bed:
         if request.path.startswith("/_bed/"):
             answer = self._control(request.path[6:], json.loads(request.get_data() or b"null"))
             return Response(json.dumps(answer))(environ, start_response)
-        kind = _kind(request)
+        kind = _operation(request)
         with self._lock:
             self._counts[kind] += 1
             latency_s = self._latency_s
@@ -48,14 +48,16 @@ class Bed:
         if latency_s:
             time.sleep(latency_s)
         if fault is not None:
-            early = self._fail(fault, request, environ)
-            if early is not None:
-                return early(environ, start_response)
+            early_response = self._apply_fault(fault, request, environ)
+            if early_response is not None:
+                return early_response(environ, start_response)
         invoke = _INVOKE.match(request.path)
         if invoke is None:
-            return self._others(request, kind)(environ, self._weighed(start_response)) or ()
+            return (
+                self._application_for(request, kind)(environ, self._with_counted_bytes(start_response)) or ()
+            )
         reply = self._invoke(unquote(invoke[1]), request)
-        if self.plane.closing:  # the sandbox was killed for no fault of the task's
+        if self.plane.closing:  # the bed killed the sandbox, so its end is not the task's failure
             _reset(environ)
         if fault is not None and fault["action"] == "twice":
             reply = self._invoke(unquote(invoke[1]), request)
@@ -65,25 +67,30 @@ class Bed:
             reply.headers.pop("X-Amz-Log-Result", None)
         return Response(reply.body, reply.status, reply.headers)(environ, start_response)
 
-    def _weighed(self, start_response: Any) -> Any:
-        """Count the bytes of an answer's body."""
+    def _with_counted_bytes(self, start_response: Any) -> Any:
+        """Wrap a WSGI callable so that the bytes of a response's body are counted."""
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             with self._lock:
-                self._sent += sum(int(value) for name, value in headers if name.lower() == "content-length")
+                self._bytes_sent += sum(
+                    int(value) for name, value in headers if name.lower() == "content-length"
+                )
             return start_response(status, headers, *more)
 
         return start
 
     def _invoke(self, name: str, request: Request) -> Reply:
-        name, region = name.rpartition(":")[2], _scope(request)[2]
+        name, region = name.rpartition(":")[2], _credential_scope(request)[2]
         if request.headers.get("X-Amz-Invocation-Type") == "Event":
-            return self.plane.invoke_later(name, region, request.get_data())
+            return self.plane.invoke_async(name, region, request.get_data())
         tail = request.headers.get("X-Amz-Log-Type") == "Tail"
         return self.plane.invoke(name, region, request.get_data(), tail=tail)
 
-    def _others(self, request: Request, kind: str) -> Any:
-        """Account settings are the plane's to say; the rest is moto's, but for the tags of a new bucket."""
+    def _application_for(self, request: Request, kind: str) -> Any:
+        """Return the application that answers a request other than ``Invoke``.
+
+        The data plane knows the account settings. moto answers the rest; the tags of a new bucket are added.
+        """
         if request.path.startswith("/2016-08-19/account-settings"):
             limit = self.plane.concurrency
             body = {"AccountLimit": {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": limit}}
@@ -108,15 +115,17 @@ class Bed:
                     return fault
         return None
 
-    def _fail(self, fault: dict[str, Any], request: Request, environ: dict[str, Any]) -> Response | None:
-        """The answer in place of the true one; None where that is still to come."""
+    def _apply_fault(
+        self, fault: dict[str, Any], request: Request, environ: dict[str, Any]
+    ) -> Response | None:
+        """Apply a fault; return the response that replaces the true one, or None if the request goes on."""
         action = fault["action"]
         if action == "answer":
             request.get_data()
             return Response(fault.get("body", ""), fault["status"], fault.get("headers", {}))
         if action == "reset-before":
             _reset(environ)
-        if action == "hang":  # half-open: the request is taken, and nothing ever comes back
+        if action == "hang":  # half-open connection: the request is read and never answered
             request.get_data()
             time.sleep(fault.get("seconds", 3600))
             _reset(environ)
@@ -130,54 +139,54 @@ class Bed:
             _reset(environ)
         return None
 
-    def _control(self, verb: str, what: Any) -> Any:
+    def _control(self, verb: str, argument: Any) -> Any:
         with self._lock:
             if verb == "counts":
                 return dict(self._counts)
             if verb == "sent":
-                return self._sent
+                return self._bytes_sent
             if verb == "reset":
                 self._counts.clear()
-                self._sent = 0
+                self._bytes_sent = 0
                 self._faults.clear()
                 self._latency_s = 0.0
                 self.plane.concurrency = 1000
-                self.plane.burst = self.plane.ramp = self.plane._tokens = float("inf")
-                self.plane.most_running = 0
+                self.plane.burst = self.plane.ramp = self.plane._start_tokens = float("inf")
+                self.plane.peak_concurrency = 0
             elif verb == "fault":
-                self._faults.append(what)
+                self._faults.append(argument)
             elif verb == "settings":
-                self._latency_s = what.get("latency_s", self._latency_s)
+                self._latency_s = argument.get("latency_s", self._latency_s)
                 for name in ("concurrency", "burst", "ramp"):
-                    setattr(self.plane, name, what.get(name, getattr(self.plane, name)))
-                if "burst" in what:
-                    self.plane._tokens = what["burst"]
-            elif verb == "most_running":
-                return self.plane.most_running
-        if verb == "forget":
-            self.plane.forget()
+                    setattr(self.plane, name, argument.get(name, getattr(self.plane, name)))
+                if "burst" in argument:
+                    self.plane._start_tokens = argument["burst"]
+            elif verb == "peak_concurrency":
+                return self.plane.peak_concurrency
+        if verb == "kill_sandboxes":
+            self.plane.kill_sandboxes()
         return None
 
 
 def _reset(environ: dict[str, Any]) -> None:
-    """End the connection with a RST, and this request with it."""
+    """Reset the TCP connection (RST), and end this request with it."""
     connection = environ["werkzeug.socket"]
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    os.close(connection.detach())  # close() would wait for the files that were made of it
+    os.close(connection.detach())  # close() would wait for the file objects of this socket
     raise ConnectionResetError
 
 
-def _scope(request: Request) -> list[str]:
-    """Access key, date, region and service, as the signature says."""
+def _credential_scope(request: Request) -> list[str]:
+    """Return the access key, date, region and service that the request is signed for."""
     found = re.search(r"Credential=([^,]+)", request.headers.get("Authorization", ""))
     return found[1].split("/") if found else ["", "", "us-east-1", ""]
 
 
-def _kind(request: Request) -> str:
-    """The operation's name, as IAM says it."""
+def _operation(request: Request) -> str:
+    """Return the name of the operation, as IAM policies name it."""
     if _INVOKE.match(request.path):
         return "Invoke"
-    if _scope(request)[3] == "s3":
+    if _credential_scope(request)[3] == "s3":
         query = parse_qs(request.query_string.decode(), keep_blank_values=True)
         if "list-type" in query:
             return "ListObjectsV2"
@@ -190,11 +199,11 @@ def _kind(request: Request) -> str:
         return "GetFunctionConfiguration"
     if "account-settings" in request.path:
         return "GetAccountSettings"
-    return _action(request)
+    return _other_operation(request)
 
 
-def _action(request: Request) -> str:
-    """The operation as the body says it (IAM, STS), or a header (logs), or method and path."""
+def _other_operation(request: Request) -> str:
+    """Return the operation that the body names (IAM, STS), or a header (logs), or else method and path."""
     target = request.headers.get("X-Amz-Target", "")
     if target:
         return target.rpartition(".")[2]
@@ -205,7 +214,7 @@ def _action(request: Request) -> str:
 
 
 def _body(request: Request) -> bytes:
-    """The body, which stays there to be read again."""
+    """Return the body of a request, and leave it to be read again."""
     data = request.get_data()
     request.environ["wsgi.input"] = io.BytesIO(data)
     return data
@@ -226,8 +235,14 @@ class _Handler(MotoRequestHandler):
 
 
 def serve(port: int = 0, extra: tuple[str, ...] = (), bytecode: bool = False) -> tuple[Any, Plane]:
-    """A server, ready to ``serve_forever``, and its plane."""
-    take_loopback_for_tls()
+    """Return a server, ready for ``serve_forever``, and its data plane.
+
+    Args:
+        port: port to listen on; 0 for a free one.
+        extra: installed packages that every function can import.
+        bytecode: whether sandboxes keep compiled bytecode.
+    """
+    ignore_policy_conditions()
     plane = Plane(extra, bytecode)
     server = make_server("127.0.0.1", port, Bed(plane), threaded=True, request_handler=_Handler)
     server.daemon_threads = True

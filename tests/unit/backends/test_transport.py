@@ -1,4 +1,4 @@
-"""Requests as they leave: through proxies, over TLS, with the connection's own settings."""
+"""How requests are sent: over TLS, through proxies, on connections that stay open."""
 
 import contextlib
 import socket
@@ -14,10 +14,10 @@ from wrenlite.backends.aws.transport import Transport, UntrustedCertificate
 
 
 class ConnectProxy:
-    """An HTTP proxy that tunnels, and remembers to where."""
+    """An HTTP proxy that tunnels connections, and records the requests for them."""
 
     def __init__(self):
-        self.asked = []
+        self.requested = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -30,9 +30,9 @@ class ConnectProxy:
             while True:
                 client, _ = self._server.accept()
                 head = client.recv(4096)
-                where = head.split()[1].decode()
-                self.asked.append((head.split()[0].decode(), where))
-                host, _, port = where.rpartition(":")
+                address = head.split()[1].decode()
+                self.requested.append((head.split()[0].decode(), address))
+                host, _, port = address.rpartition(":")
                 target = socket.create_connection((host, int(port)))
                 client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
                 for pair in ((client, target), (target, client)):
@@ -47,7 +47,7 @@ class ConnectProxy:
 
 @pytest.fixture
 def tls(monkeypatch):
-    """A server for TLS with a certificate that only AWS_CA_BUNDLE vouches for."""
+    """A TLS server whose certificate only AWS_CA_BUNDLE makes trusted; gives its URL."""
     with stub() as env:
         for name, value in env.items():
             monkeypatch.setenv(name, value)
@@ -67,15 +67,15 @@ def test_requests_go_through_the_proxy_that_the_environment_names(tls, monkeypat
     proxy = ConnectProxy()
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     with wrenlite.Executor.aws(max_concurrency=1, progress=False) as executor:
-        proxy.asked.clear()  # what was asked of the function's settings went through botocore
+        proxy.requested.clear()  # drops the requests for the function's settings, which botocore sent
         assert executor.map(nothing, range(3), chunksize=1).results(timeout=30) == [None] * 3
     proxy.close()
     host = tls.removeprefix("https://")
-    assert ("CONNECT", host) in proxy.asked
-    assert len(proxy.asked) <= 2, "connections to Lambda and to S3 stay open"
+    assert ("CONNECT", host) in proxy.requested
+    assert len(proxy.requested) <= 2, "connections to Lambda and to S3 stay open"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(tls, monkeypatch):
+def test_an_untrusted_certificate_is_refused(tls, monkeypatch):
     monkeypatch.delenv("AWS_CA_BUNDLE")
     transport = Transport(AwsSession(botocore.session.Session), "lambda", "us-east-1", tls)
     with pytest.raises(UntrustedCertificate, match="CERTIFICATE_VERIFY_FAILED"):

@@ -1,3 +1,5 @@
+"""The size of the next batch, and the estimate of task times that it depends on."""
+
 import math
 from dataclasses import replace
 
@@ -19,7 +21,7 @@ estimates = st.builds(lambda mean, spread: Estimate(mean, mean**2 * (1 + spread)
 
 
 def steady(task_s):
-    """An estimate of tasks that all take the same time."""
+    """Return the estimate for tasks that all take the same time."""
     return Estimate(task_s, task_s**2)
 
 
@@ -50,7 +52,7 @@ def test_nothing_queued_makes_no_batch():
 
 
 @given(counts, slots)
-def test_chunksize_decides_alone(queued, slots):
+def test_a_given_chunksize_alone_decides_the_size(queued, slots):
     made = batch(queued=queued, slots=slots, estimate=steady(1e-6), chunksize=3)
     assert made.tasks == min(queued, 3)
     assert made.stop_after_s is None
@@ -68,13 +70,13 @@ def test_a_batch_of_short_tasks_holds_about_the_target(slots, task_s):
 
 
 @given(st.integers(1, 10_000), st.integers(1, 64), st.floats(1e-3, 1e-2))
-def test_towards_the_end_no_slot_takes_more_than_its_share(queued, slots, task_s):
+def test_near_the_end_no_batch_is_larger_than_the_share_of_a_slot(queued, slots, task_s):
     size = batch(queued=queued, slots=slots, estimate=steady(task_s)).tasks
     assert size <= -(-queued // (2 * slots)) or size == 1
 
 
-def test_tasks_that_differ_wildly_travel_alone_though_their_mean_is_small():
-    # One in a hundred takes 60 s, the others next to nothing.
+def test_tasks_of_very_different_times_travel_alone_though_their_mean_is_small():
+    # One task in a hundred takes 60 s, the others almost no time.
     assert batch(REMOTE, queued=10_000, slots=100, estimate=Estimate(0.6, 36.0)).tasks == 1
 
 
@@ -83,17 +85,17 @@ def test_small_tasks_make_few_requests_even_where_slots_are_many():
 
 
 @given(st.lists(st.tuples(seconds, st.integers(1, 100)), min_size=1, max_size=20))
-def test_the_estimate_stays_within_what_was_measured(batches):
+def test_the_estimate_stays_within_the_measured_times(batches):
     known = None
     for busy_s, tasks in batches:
         known = batching.updated_estimate(known, busy_s, [busy_s / tasks] * tasks)
     each = [busy_s / tasks for busy_s, tasks in batches]
     assert known is not None
-    assert min(each) * 0.999 <= known.mean_s <= max(each) * 1.001  # rounding of the running mean
+    assert min(each) * 0.999 <= known.mean_s <= max(each) * 1.001  # the running mean is rounded
     assert 0 <= known.tasks_within(1.0) <= 1.001 / known.mean_s
 
 
-def test_a_batch_that_ran_nothing_teaches_nothing():
+def test_a_batch_without_ended_tasks_does_not_change_the_estimate():
     assert batching.updated_estimate(steady(0.5), 0.0, []) == steady(0.5)
     assert batching.updated_estimate(None, 0.0, []) is None
 
@@ -106,11 +108,11 @@ def test_a_task_has_one_run_and_its_retries(retries):
     assert runs == retries + 1
 
 
-def test_large_items_are_not_sent_on_a_guess():
+def test_batches_have_fewer_bytes_before_task_times_are_known():
     assert batch(queued=100, slots=2).bytes < batch(queued=100, slots=2, estimate=steady(0.1)).bytes
 
 
-def waits(policy=REMOTE, **given):
+def wait_s(policy=REMOTE, **given):
     given = {
         "queued": 1000,
         "slots": 100,
@@ -123,12 +125,12 @@ def waits(policy=REMOTE, **given):
     return batching.first_wave_wait_s(policy.first_wave, patience_s=policy.patience_s, **given)
 
 
-def test_a_first_wave_is_waited_for_and_then_single_tasks_follow():
-    assert waits(sent=15) is None
-    assert waits() == pytest.approx(0.4)
-    assert waits(now=10.5) is None
-    assert waits(queued=40) == pytest.approx(0.1), "few tasks open few slots"
-    assert waits(BATCHING) is None, "a few local workers are all filled at once"
-    assert waits(now=99.0, has_budget=True) == math.inf, "nobody knows yet what would be spent"
+def test_the_first_wave_is_waited_for_and_then_single_tasks_follow():
+    assert wait_s(sent=15) is None
+    assert wait_s() == pytest.approx(0.4)
+    assert wait_s(now=10.5) is None
+    assert wait_s(queued=40) == pytest.approx(0.1), "few tasks open few slots"
+    assert wait_s(BATCHING) is None, "a few local workers are all filled at once"
+    assert wait_s(now=99.0, has_budget=True) == math.inf, "nobody knows yet what would be spent"
     made = batch(REMOTE, queued=10_000, slots=1_000, over=True)
     assert (made.tasks, made.stop_after_s) == (1, 2.0)

@@ -1,4 +1,4 @@
-"""The queue of one job."""
+"""The tasks of one job that have not ended: its queue and its resources."""
 
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.job import Job
@@ -21,7 +21,7 @@ def test_what_a_job_holds_is_released_once_with_its_last_task():
     assert not job._tasks.over
 
 
-def test_a_task_that_must_travel_alone_does():
+def test_a_task_that_was_requeued_alone_is_taken_alone():
     job = Job("job-1", "job", BACKEND, 6, (), None)
     pending = PendingJob(job, [Packed(b"x")] * 6, OPTIONS)
     assert pending.take(4, 2**20) == [0, 1, 2, 3]
@@ -32,7 +32,7 @@ def test_a_task_that_must_travel_alone_does():
     assert pending.take(6, 2**20) == [0, 4, 5]
 
 
-def test_a_task_that_ended_meanwhile_is_neither_queued_again_nor_taken():
+def test_a_task_that_has_ended_is_neither_queued_again_nor_taken():
     job = Job("job-1", "job", BACKEND, 3, (), None)
     pending = PendingJob(job, [Packed(b"x")] * 3, OPTIONS)
     assert pending.take(1, 2**20) == [0]

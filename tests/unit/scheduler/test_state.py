@@ -1,4 +1,4 @@
-"""The schedule on a Lambda in simulated time: deterministic, whatever this machine is doing."""
+"""Schedules on a simulated Lambda. Its time is simulated, so the results do not depend on this machine."""
 
 import pytest
 
@@ -14,12 +14,12 @@ def test_equal_tasks_take_little_longer_than_the_best_schedule():
 
 
 @pytest.mark.parametrize("concurrency", [100, 1000])
-def test_uneven_tasks_take_little_longer_than_any_schedule_that_cannot_know_them(concurrency):
+def test_uneven_tasks_take_little_longer_than_a_schedule_without_known_times(concurrency):
     case = CASES["10,000 x 1 ms to 60 s, log-uniform"]._replace(concurrency=concurrency)
     assert simulate(case).makespan_s <= 1.25 * greedy_makespan_s(case)
 
 
-def test_an_account_with_concurrency_ten_is_used_to_the_full_though_nobody_said_so():
+def test_an_unknown_concurrency_limit_of_ten_is_fully_used():
     run = simulate(CASES["1,000 x 1 s, limit 10 unknown to the client"])
     assert run.makespan_s <= 1.1 * run.lower_bound_s
     assert run.throttled <= 0.25 * run.requests
@@ -38,6 +38,6 @@ def test_small_tasks_make_few_requests():
 
 
 @pytest.mark.parametrize("count", [1, 3, 16, 17, 100])
-def test_few_tasks_take_one_round_trip_more_at_most(count):
+def test_few_tasks_take_at_most_one_more_round_trip(count):
     run = simulate(Case("few", [0.5] * count, 1000))
     assert run.makespan_s <= 0.5 + 0.5 + 0.5  # the wait for the first wave, the start of a sandbox, the task

@@ -1,3 +1,5 @@
+"""Frames of messages on a real pipe."""
+
 import os
 import pickle
 import threading
@@ -11,27 +13,27 @@ from wrenlite.serialize import framing
 
 
 def through(messages):
-    """Messages through a real pipe, written by another thread."""
-    out, into = os.pipe()
+    """Send messages through a real pipe from another thread; return the received ones."""
+    read_end, write_end = os.pipe()
 
     def write():
         for message in messages:
-            framing.write(into, framing.frame(message))
-        os.close(into)
+            framing.write(write_end, framing.frame(message))
+        os.close(write_end)
 
     writer = threading.Thread(target=write)
     writer.start()
-    reader, got = framing.Reader(out), []
-    while len(got) < len(messages):
-        got += reader.read()
+    reader, received = framing.Reader(read_end), []
+    while len(received) < len(messages):
+        received += reader.read()
     with pytest.raises(EOFError):
         reader.read()
     writer.join()
-    os.close(out)
-    return got
+    os.close(read_end)
+    return received
 
 
-@settings(deadline=None)  # threads
+@settings(deadline=None)  # each example has a thread
 @given(st.lists(st.lists(st.integers(0, 300_000), max_size=4), max_size=4))
 def test_messages_of_any_size_arrive_in_order(sizes):
     messages = [
@@ -42,7 +44,7 @@ def test_messages_of_any_size_arrive_in_order(sizes):
         assert [bytes(buffer) for buffer in buffers] == [bytes([number]) * size for size in each]
 
 
-def test_large_things_stay_outside_the_pickle():
+def test_large_buffers_stay_outside_the_pickle():
     packed = Packed(b"x" * 1_000_000, (bytearray(2_000_000), b"small"))
     head, *buffers = framing.frame(framing.to_wire(packed))
     assert len(head) < 1000
@@ -50,11 +52,11 @@ def test_large_things_stay_outside_the_pickle():
     assert Packed(*through([framing.to_wire(packed)])[0]).size == packed.size
 
 
-def test_a_small_frame_is_a_frame():
+def test_a_small_frame_equals_a_frame():
     message = (1, "two", [3.0])
     assert framing.small_frame(message) == bytes(framing.frame(message)[0])
 
 
-def test_more_buffers_than_one_system_call_takes():
-    (got,) = through([[pickle.PickleBuffer(b"ab") for _ in range(5000)]])
-    assert b"".join(map(bytes, got)) == b"ab" * 5000
+def test_a_message_may_have_more_buffers_than_one_system_call_takes():
+    (received,) = through([[pickle.PickleBuffer(b"ab") for _ in range(5000)]])
+    assert b"".join(map(bytes, received)) == b"ab" * 5000

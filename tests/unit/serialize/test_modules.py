@@ -1,3 +1,5 @@
+"""Local modules: which ones travel, and how a worker imports them."""
+
 import sys
 
 import pytest
@@ -8,7 +10,7 @@ from wrenlite.serialize import modules
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder of local modules, in front of sys.path."""
+    """A function that writes local modules into a folder at the start of sys.path."""
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
 
@@ -23,7 +25,7 @@ def folder(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def names(*roots):
+def collected_names(*roots):
     bundle = modules.collect(roots)
     return set(bundle.names) if bundle else set()
 
@@ -37,7 +39,7 @@ def test_installed_modules_do_not_travel():
     )
 
 
-def test_imports_are_followed_also_inside_functions(folder):
+def test_imports_are_followed_even_inside_functions(folder):
     folder(
         {
             "wl_a.py": "import json, wl_b\ndef f():\n    from wl_pkg.deep import thing",
@@ -50,17 +52,17 @@ def test_imports_are_followed_also_inside_functions(folder):
             "wl_pkg/other.py": "",
         }
     )
-    assert names("wl_a") == {
+    assert collected_names("wl_a") == {
         *("wl_a", "wl_b", "wl_c", "wl_pkg", "wl_pkg.side", "wl_pkg.deep", "wl_pkg.other"),
     }
 
 
-def test_nothing_is_imported_to_find_them(folder):
+def test_modules_are_found_without_importing_them(folder):
     folder({"wl_boom.py": "raise SystemExit", "wl_pack/__init__.py": "1/0", "wl_pack/mod.py": ""})
-    assert names("wl_boom", "wl_pack.mod") == {"wl_boom", "wl_pack", "wl_pack.mod"}
+    assert collected_names("wl_boom", "wl_pack.mod") == {"wl_boom", "wl_pack", "wl_pack.mod"}
 
 
-def test_the_same_sources_make_the_same_bytes(folder, tmp_path):
+def test_equal_sources_make_equal_bytes(folder, tmp_path):
     folder({"wl_x.py": "x = 1", "wl_y.py": "import wl_x"})
     first = modules.collect(["wl_y", "wl_x"])
     (tmp_path / "wl_x.py").touch()
@@ -77,9 +79,9 @@ def test_compiled_local_modules_are_refused_by_name(folder, tmp_path):
         modules.collect(["wl_needs"])
 
 
-def test_a_folder_that_pip_filled_is_an_installation(folder, tmp_path):
+def test_modules_that_pip_installed_into_a_folder_do_not_travel(folder, tmp_path):
     folder({"wl_vendored.py": "", "wl_vendored-1.0.dist-info/METADATA": ""})
-    assert names("wl_vendored") == set()
+    assert collected_names("wl_vendored") == set()
 
 
 def test_shipped_modules_import_and_name_their_files(folder, tmp_path, monkeypatch):

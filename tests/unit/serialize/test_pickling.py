@@ -1,3 +1,5 @@
+"""Functions, items and values: pickled for a worker and unpickled."""
+
 import collections
 import dataclasses
 import enum
@@ -29,13 +31,13 @@ from wrenlite.serialize.pickling import (
 )
 from wrenlite.storage.base import digest
 
-plain = st.recursive(
+plain_data = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
 )
 
 
-def journey(obj):
+def round_trip(obj):
     """To a worker and back, as an item and as a value of an identity function."""
     names = ClassTable(grows=True)
     (item,) = pack_items([obj], names)
@@ -45,20 +47,20 @@ def journey(obj):
     return unpack(back, names.entries)
 
 
-def call_journey(function, *args):
+def call_after_round_trip(function, *args):
     """A function to a worker, called there."""
     return unpack_call(pack_call(Call(function, (), {}, Style.ITEM), ClassTable(grows=True))).function(*args)
 
 
-@given(plain)
-def test_plain_data_survives(obj):
-    assert journey(obj) == obj
+@given(plain_data)
+def test_plain_data_survives_a_round_trip(obj):
+    assert round_trip(obj) == obj
 
 
 @given(st.sampled_from(["u1", "i4", "f8", "c16"]), st.lists(st.integers(0, 40), max_size=3))
-def test_arrays_survive(dtype, shape):
+def test_arrays_survive_a_round_trip(dtype, shape):
     array = np.arange(math.prod(shape)).astype(dtype).reshape(shape)
-    back = journey(array)
+    back = round_trip(array)
     assert back.dtype == array.dtype
     assert back.shape == array.shape
     assert (back == array).all()
@@ -89,8 +91,8 @@ def test_an_unpacked_item_can_be_written_to():
     [np.asfortranarray(np.ones((300, 400))), np.ones((600, 400))[::2], np.ones((300, 400)).T],
     ids=["fortran", "strided", "transposed"],
 )
-def test_arrays_of_any_layout(array):
-    assert (journey(array) == array).all()
+def test_arrays_of_any_memory_layout_survive(array):
+    assert (round_trip(array) == array).all()
 
 
 def dynamic_class():
@@ -102,10 +104,10 @@ def dynamic_class():
     return Point
 
 
-def test_a_dynamic_class_keeps_its_identity_there_and_back():
+def test_a_dynamic_class_keeps_its_identity_in_a_round_trip():
     point = dynamic_class()
-    assert type(journey(point(1, 2.0))) is point
-    assert journey([point(1, 2.0), {"a": point(3, 4.0)}]) == [point(1, 2.0), {"a": point(3, 4.0)}]
+    assert type(round_trip(point(1, 2.0))) is point
+    assert round_trip([point(1, 2.0), {"a": point(3, 4.0)}]) == [point(1, 2.0), {"a": point(3, 4.0)}]
 
 
 def test_items_of_a_dynamic_class_are_small():
@@ -131,14 +133,14 @@ def test_dynamic_enums_keep_their_members():
     class Colour(enum.Enum):
         RED = 1
 
-    assert journey([Colour.RED, Colour.RED])[0] is Colour.RED
+    assert round_trip([Colour.RED, Colour.RED])[0] is Colour.RED
 
 
-def test_what_pickles_only_with_cloudpickle():
-    assert journey(lambda x: x + 1)(1) == 2
-    assert [f(2) for f in journey([functools.partial(operator.mul, 3), lambda x: x**2])] == [6, 4]
-    pair = collections.namedtuple("pair", "a b")  # a dynamic one is what is tested
-    assert journey(pair(1, 2)) == pair(1, 2)
+def test_objects_that_only_cloudpickle_can_pickle():
+    assert round_trip(lambda x: x + 1)(1) == 2
+    assert [f(2) for f in round_trip([functools.partial(operator.mul, 3), lambda x: x**2])] == [6, 4]
+    pair = collections.namedtuple("pair", "a b")  # a dynamic class on purpose
+    assert round_trip(pair(1, 2)) == pair(1, 2)
 
 
 def make_recursive():
@@ -174,8 +176,8 @@ class Scale:
     ],
     ids=["lambda", "recursive", "builtin", "ufunc", "partial", "method", "callable", "descriptor", "getter"],
 )
-def test_functions_of_every_kind(function, argument, value):
-    assert call_journey(function, argument) == value
+def test_functions_of_every_kind_can_be_called_after_a_round_trip(function, argument, value):
+    assert call_after_round_trip(function, argument) == value
 
 
 def test_the_function_that_cannot_be_pickled_is_named_with_the_path():
@@ -210,7 +212,7 @@ def test_equal_blobs_have_equal_digests():
     assert digest(b"a") == digest(b"a") != digest(b"b")
 
 
-def test_names_for_messages():
+def test_functions_have_names_for_messages():
     assert function_name(make_recursive()) == "factorial"
     assert function_name(functools.partial(Scale(1).apply)) == "partial(Scale.apply)"
     assert function_name(Scale(1)) == "Scale"
