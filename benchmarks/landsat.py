@@ -279,7 +279,7 @@ def layer() -> None:
     built = packages.build(requirements, python="3.13", architecture="x86_64")
     print(
         f"\nA layer with {', '.join(requirements)}: {len(built.content) / 2**20:.0f} MB zipped,"
-        f" {built.unpacked_bytes / 2**20:.0f} MB unzipped; the limit is {packages.UNPACKED_BYTES / 2**20:.0f} MB"
+        f" {built.unpacked_bytes / 2**20:.0f} MB unzipped; limit {packages.UNPACKED_BYTES / 2**20:.0f} MB"
     )
 
 

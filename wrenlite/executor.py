@@ -144,10 +144,9 @@ class Executor:
             function: name or ARN of the Lambda function; default: ``wrenlite``.
             endpoint_url: address of servers that are used in place of AWS.
             max_concurrency: invocations at once; default: as many as the account allows.
-            budget: dollars. Once they are spent nothing more is sent, and tasks that have not run fail with
-                BudgetExceeded. It is an estimate: requests in flight then are finished. While nothing is
-                known of a job's tasks, only as many requests are sent as could all run into the function's
-                time limit, and one at least.
+            budget: dollars. Once they are spent nothing more is sent, and the other tasks fail with
+                BudgetExceeded. It is an estimate: requests in flight are finished. Of a job of which nothing
+                is known, only as many requests are sent as could all reach the function's time limit.
             progress: as for ``Executor``.
 
         Raises:

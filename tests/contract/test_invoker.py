@@ -184,7 +184,9 @@ def test_code_that_does_not_match_its_digest_is_not_unpickled(backend, invocatio
 
 
 def test_code_that_is_not_stored_is_reported_missing_and_fails_no_task(backend, invocations):
-    request = Request("another", "i", "0" * 64, None, [0], pack_items([[1]], ClassTable(grows=True)), {}, Limits())
+    request = Request(
+        "another", "i", "0" * 64, None, [0], pack_items([[1]], ClassTable(grows=True)), {}, Limits()
+    )
     emitted = queue.SimpleQueue()
     backend.invoker.start(request, lambda outcomes, ended=None: emitted.put((outcomes, ended)))
     outcomes, ended = invocations.collect(emitted)

@@ -17,6 +17,7 @@
 ``plan``              The steps from the existing resources to the desired ones (pure)
 ``resources``         Records of the settings and of each kind of resource
 ``policies``          IAM policies, the bucket's policy and its lifecycle rules
+``tags``              The tags that mark wrenlite's own resources (pure)
 ``provider``          Observes and changes resources, with one class per kind of resource
 ``buckets``           The bucket
 ``roles``             The function's IAM role

@@ -17,7 +17,7 @@ from wrenlite.backends.aws.session import AwsSession
 from wrenlite.config import Config
 from wrenlite.deploy import doctor as checker
 from wrenlite.deploy import report
-from wrenlite.deploy.clients import Clients, absent
+from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.deployment import (
     LOCATION_SETTINGS,
     Deployment,
@@ -34,7 +34,7 @@ from wrenlite.deploy.options import (
 )
 from wrenlite.deploy.plan import Verb
 from wrenlite.deploy.resources import TEMPORARY_PREFIXES, Bucket, Settings
-from wrenlite.deploy.smoke_test import hello
+from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import WrenliteError
 
@@ -105,7 +105,7 @@ def test(config: Config, *, as_json: bool) -> None:
     """Run a function on Lambda, and import the packages of its layer there."""
     clients, _, settings = locate_deployment(config, allow_denied=True)
     packages = Deployment(clients, settings).packages.names
-    answer = hello(client_config(config, settings), packages)
+    answer = run_smoke_test(client_config(config, settings), packages)
     if as_json:
         console.print_json(report.smoke_test_document(answer, settings, packages))
     else:
@@ -208,7 +208,7 @@ class _BucketUsage(NamedTuple):
 
 def _bucket_usage(clients: Clients, settings: Settings) -> _BucketUsage:
     objects = size_bytes = permanent = 0
-    with clients.in_words(f"arn:{settings.partition}:s3:::{settings.bucket}"):
+    with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
         pages = (
             clients["s3"]
             .get_paginator("list_objects_v2")
@@ -287,7 +287,7 @@ def _log_events(
     clients: Clients, settings: Settings, query: dict[str, Any], begin_ms: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the events of the function's log from a time on, in milliseconds since the epoch."""
-    with clients.in_words(settings.log_group), absent("ResourceNotFoundException"):
+    with clients.translate_errors(settings.log_group), suppress_codes("ResourceNotFoundException"):
         pages = clients["logs"].get_paginator("filter_log_events").paginate(**query, startTime=begin_ms)
         yield from (event for page in pages for event in page["events"])
         return
@@ -319,11 +319,11 @@ def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool, as_j
 def _cleanup(config: Config, *, older_than_s: float, dry_run: bool, yes: bool) -> dict[str, Any]:
     """Delete old temporary objects, and return what was done as a JSON object."""
     clients, account, settings = locate_deployment(config, allow_denied=True, prefer_deployed_bucket=True)
-    login = AwsSession(lambda: clients.session)
+    session = AwsSession(lambda: clients.session)
     store = S3Store(
         settings.bucket,
         settings.prefix,
-        login=login,
+        session=session,
         region=account.region,
         endpoint_url=config.endpoint_url,
         owner=account.id,

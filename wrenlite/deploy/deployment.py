@@ -15,11 +15,11 @@ from typing import Any
 
 from wrenlite.config import Config
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
-from wrenlite.deploy.buckets import is_users_own
-from wrenlite.deploy.clients import Clients, absent
+from wrenlite.deploy.buckets import is_users_bucket
+from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
-from wrenlite.deploy.packages import Layered, Packages, choose
+from wrenlite.deploy.packages import BuiltLayer, Packages, choose
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.resources import Function, Layer, Resource, Settings, recorded_settings
@@ -58,7 +58,7 @@ class Deployment:
         return choose(settings.packages, python=settings.python, architecture=settings.architecture)
 
     @property
-    def cached_layer(self) -> Layered | None:
+    def cached_layer(self) -> BuiltLayer | None:
         """The layer if it has been built before; None otherwise."""
         return self.packages.cached(self._cache)
 
@@ -77,8 +77,8 @@ class Deployment:
 
     def observe(self, kind: str) -> Found | None:
         """Return the existing resource of a kind; None where there is none."""
-        with self._clients.in_words(f"the {kind} of {self.settings.function_arn}"):
-            return self._provider.look(kind)
+        with self._clients.translate_errors(f"the {kind} of {self.settings.function_arn}"):
+            return self._provider.observe(kind)
 
     def existing_resources(self) -> list[Found]:
         """Return the resources that exist."""
@@ -108,7 +108,7 @@ class Deployment:
         """Return whether these steps upload the layer."""
         return any(isinstance(action.resource, Layer) and action.verb in _UPLOADS for action in actions)
 
-    def build_layer(self) -> Layered:
+    def build_layer(self) -> BuiltLayer:
         """Return the layer, from the cache, or built and added to the cache.
 
         Raises:
@@ -134,7 +134,7 @@ class Deployment:
             if action.verb is not Verb.KEEP:
                 on_step(action, None)
                 begun = time.monotonic()
-                with self._clients.in_words(f"{action.resource.kind} {action.resource.name}"):
+                with self._clients.translate_errors(f"{action.resource.kind} {action.resource.name}"):
                     self._provider.apply(action)
                 on_step(action, time.monotonic() - begun)
 
@@ -146,7 +146,7 @@ _UPLOADS = (Verb.CREATE, Verb.REPLACE)
 def deployed_function(clients: Clients, account: Account, name: str) -> Function | None:
     """Return the function of this name if it exists and is managed by wrenlite; None otherwise."""
     probe = _default_settings(account, name, bucket="no-bucket")
-    with clients.in_words(probe.function_arn):
+    with clients.translate_errors(probe.function_arn):
         found = Functions(clients, probe, bytes).observe()
     return found.resource if found and found.managed and isinstance(found.resource, Function) else None
 
@@ -177,8 +177,8 @@ def with_bucket_ownership(clients: Clients, settings: Settings) -> Settings:
     Raises:
         ConfigError: the bucket belongs to another account, region or function.
     """
-    with clients.in_words(f"arn:{settings.partition}:s3:::{settings.bucket}"):
-        users_own = is_users_own(
+    with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
+        users_own = is_users_bucket(
             clients,
             settings.bucket,
             account=settings.account,
@@ -201,7 +201,7 @@ def check_role(clients: Clients, settings: Settings) -> None:
             f"--role-arn: the role {settings.role_arn} belongs to another account than {settings.account}"
         )
     try:
-        with clients.in_words(settings.role_arn), absent("NoSuchEntity"):
+        with clients.translate_errors(settings.role_arn), suppress_codes("NoSuchEntity"):
             clients["iam"].get_role(RoleName=settings.role_arn.rpartition("/")[2])
             return
     except AccessDenied:

@@ -11,7 +11,7 @@ from wrenlite.deploy.account import Account
 from wrenlite.deploy.deployment import Deployment, client_config, current_python, locate_deployment
 from wrenlite.deploy.plan import Found, Verb, plan
 from wrenlite.deploy.resources import Function, Resource, Role
-from wrenlite.deploy.smoke_test import hello
+from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.errors import AccessDenied, WrenliteError
 
 _MAX_SKEW_S = 240.0
@@ -128,7 +128,7 @@ def _check_round_trip(config: Config, deployment: Deployment) -> Check:
     """Invoke the function, and let it import the packages of its layer."""
     try:
         packages = deployment.packages.names
-        answer = hello(client_config(config, deployment.settings), packages)
+        answer = run_smoke_test(client_config(config, deployment.settings), packages)
     except WrenliteError as error:
         return Check(name="round trip", ok=False, detail=str(error))
     return Check(name="round trip", ok=True, detail=report.smoke_test_text(answer))

@@ -1,6 +1,6 @@
-"""What AWS has, and how it is changed: one small class a kind of resource, each with the same four methods.
+"""Observe and change the resources of a deployment on AWS: one small class per kind, with the same methods.
 
-Nothing here decides: ``plan`` does.
+Nothing here decides what to change: ``plan`` does.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from wrenlite.deploy.roles import Roles
 
 
 def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:
-    """What a deployment consists of, in the order in which it can be made.
+    """Return the resources of a deployment, in the order in which they can be made.
 
     Args:
-        settings: of the deployment.
-        code_digest: SHA-256 of the function's zip, base64.
-        layer: the packages; None: none beside what the zip has.
+        settings: settings of the deployment.
+        code_digest: SHA-256 of the function's zip, in base64.
+        layer: the layer with the packages; None: no packages beside those in the function's zip.
     """
-    wanted: list[Resource] = []
+    resources: list[Resource] = []
     if settings.managed_bucket:
         rules = canonical_rules(policies.lifecycle_rules(settings))
-        wanted.append(Bucket(settings.bucket, canonical_policy(policies.of_bucket(settings)), rules))
+        resources.append(Bucket(settings.bucket, canonical_policy(policies.of_bucket(settings)), rules))
     if settings.role_arn is None:
-        own = canonical_policy(policies.of_function(settings))
-        wanted.append(Role(settings.role_name, canonical_policy(policies.trust()), own))
-    wanted.append(LogGroup(settings.log_group))
+        policy = canonical_policy(policies.of_function(settings))
+        resources.append(Role(settings.role_name, canonical_policy(policies.trust()), policy))
+    resources.append(LogGroup(settings.log_group))
     if layer is not None:
-        wanted.append(layer)
+        resources.append(layer)
     environment = {
         "WRENLITE_BUCKET": settings.bucket,
         "WRENLITE_PREFIX": settings.prefix,
         "WRENLITE_BUCKET_OWNER": settings.account,
         RECORDED_VARIABLE: json.dumps({**settings.recorded, "layer": layer.requirements if layer else ()}),
     }
-    wanted.append(
+    resources.append(
         Function(
             name=settings.function,
             digest=code_digest,
@@ -71,20 +71,22 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
             layer=layer.digest if layer else "",
         )
     )
-    return tuple(wanted)
+    return tuple(resources)
 
 
 class Provider:
-    """All of them."""
+    """All resources of a deployment, by kind."""
 
     def __init__(
         self, clients: Clients, settings: Settings, layer: Callable[[], bytes], code: Callable[[], bytes]
     ) -> None:
-        """Args:
-        clients: to AWS.
-        settings: of the deployment.
-        layer: gives the layer's zip, when it has to be uploaded.
-        code: gives the function's zip.
+        """Create a provider. It calls nothing yet.
+
+        Args:
+            clients: the clients.
+            settings: settings of the deployment.
+            layer: returns the layer's zip, when it has to be uploaded.
+            code: returns the function's zip.
         """
         self._kinds: dict[str, Any] = {
             "bucket": Buckets(clients, settings),
@@ -96,22 +98,22 @@ class Provider:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Of resources, in the order in which they are made."""
+        """The kinds of resources, in the order in which they are made."""
         return tuple(self._kinds)
 
-    def look(self, kind: str) -> Found | None:
-        """The resource of that kind, where it is there."""
+    def observe(self, kind: str) -> Found | None:
+        """Return the resource of a kind as it is; None where it does not exist."""
         found: Found | None = self._kinds[kind].observe()
         return found
 
     def apply(self, action: Action) -> None:
-        """Take one step. Running a plan again after it was cut short completes it."""
-        of_kind, resource = self._kinds[action.resource.kind], action.resource
-        steps: dict[Verb, Callable[[Resource], None]] = {
-            Verb.CREATE: of_kind.create,
-            Verb.UPDATE: of_kind.update,
-            Verb.REPLACE: getattr(of_kind, "replace", of_kind.update),
-            Verb.DELETE: of_kind.delete,
+        """Carry out one step of a plan. A plan that was interrupted is completed by running the next plan."""
+        resources, resource = self._kinds[action.resource.kind], action.resource
+        methods: dict[Verb, Callable[[Resource], None]] = {
+            Verb.CREATE: resources.create,
+            Verb.UPDATE: resources.update,
+            Verb.REPLACE: getattr(resources, "replace", resources.update),
+            Verb.DELETE: resources.delete,
         }
-        if action.verb in steps:
-            steps[action.verb](resource)
+        if action.verb in methods:
+            methods[action.verb](resource)

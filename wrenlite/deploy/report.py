@@ -25,7 +25,7 @@ from wrenlite.deploy.resources import (
     Role,
     Settings,
 )
-from wrenlite.deploy.smoke_test import Hello
+from wrenlite.deploy.smoke_test import SmokeTestResult
 
 _POLICY_MAKERS = {
     "deployer": policies.of_deployer,
@@ -62,7 +62,7 @@ def build_layer(deployment: Deployment, actions: Sequence[Action]) -> None:
         _begin_line("build", "layer", deployment.settings.function)
         begun = time.monotonic()
         layer = deployment.build_layer()
-        sizes = f"{_mb(len(layer.content))} zipped, {_mb(layer.unpacked)} unpacked"
+        sizes = f"{_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked"
         click.echo(f"{time.monotonic() - begun:.1f} s ({sizes})")
 
 
@@ -78,7 +78,7 @@ def _begin_line(verb: str, kind: str, name: str) -> None:
     click.echo(f"  {verb:<7}  {kind:<9}  {name} … ", nl=False)
 
 
-def smoke_test_text(answer: Hello) -> str:
+def smoke_test_text(answer: SmokeTestResult) -> str:
     """Return a line about a smoke test."""
     return (
         f"function returned: {answer.value} (first call {answer.first_s:.2f} s, "
@@ -86,7 +86,9 @@ def smoke_test_text(answer: Hello) -> str:
     )
 
 
-def smoke_test_document(answer: Hello, settings: Settings, packages: Sequence[str]) -> dict[str, Any]:
+def smoke_test_document(
+    answer: SmokeTestResult, settings: Settings, packages: Sequence[str]
+) -> dict[str, Any]:
     """Return a smoke test as a JSON object."""
     return {
         "region": settings.region,
@@ -148,7 +150,7 @@ def describe(deployment: Deployment, resource: Resource) -> str:
         case Layer():
             layer, size = deployment.cached_layer, ""
             if layer is not None:
-                size = f" ({_mb(len(layer.content))} zipped, {_mb(layer.unpacked)} unpacked)"
+                size = f" ({_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked)"
             return ", ".join(deployment.packages.requirements) + size
         case Function():
             reserved = "" if resource.reserved is None else f", at most {resource.reserved} at once"

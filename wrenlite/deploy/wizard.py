@@ -34,7 +34,7 @@ from wrenlite.deploy.deployment import (
 )
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import Role, Settings
-from wrenlite.deploy.smoke_test import hello
+from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import ConfigError, WrenliteError
 
@@ -265,7 +265,9 @@ class Wizard:
         """Invoke the function, print the result, and return it as a JSON object."""
         new_role = any(isinstance(step.resource, Role) and step.verb is not Verb.KEEP for step in actions)
         packages = self.deployment.packages.names
-        answer = hello(self._client_config(), packages, patience_s=_ROLE_S if new_role else 0.0)
+        answer = run_smoke_test(
+            self._client_config(), packages, access_timeout_s=_ROLE_S if new_role else 0.0
+        )
         click.echo(report.smoke_test_text(answer))
         return report.smoke_test_document(answer, self.deployment.settings, packages)
 

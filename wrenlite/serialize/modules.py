@@ -25,7 +25,7 @@ from wrenlite.errors import LocalExtension
 from wrenlite.serialize.zips import make_zip
 
 _INDEX = "index/files.json"
-"""Entry that has the file name of each module. No module has a slash in its name, so it collides with none."""
+"""Entry with the file name of each module. No module has a slash in its name, so none collides with it."""
 
 
 class ModuleSource(NamedTuple):
