@@ -21,7 +21,7 @@ from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.pickling import Packer
 
-WHOLE = {
+WHOLE_FAILURES = {
     "throttle": Throttled(ServiceUnavailable("too many"), concurrency=True),
     "busy": Throttled(ServiceUnavailable("too often")),
     "down": Throttled(ServiceUnavailable("down"), patient=False),
@@ -29,7 +29,7 @@ WHOLE = {
     "lost": Lost(ConnectionLost("gone")),
     "crash": Died(WorkerDied("the sandbox ended")),
 }
-"""What may become of a request as a whole."""
+"""The ways in which a request may fail as a whole."""
 PACK = Packer(ClassTable(grows=False), snapshot=False)
 
 
@@ -65,10 +65,10 @@ class Invocation:
         if move == "refuse":
             self.emit((), Ended(Refused(WorkerStartError("no")), Usage(), tasks[self.position :]))
             return True
-        if move in WHOLE and not self.position:  # a whole request failed: no task ran, or it is unknown which
+        if move in WHOLE_FAILURES and not self.position:  # no task ran, or it is unknown which
             if move == "crash" and len(tasks) == 1:
                 runs[tasks[0]] += 1
-            self.emit((), Ended(WHOLE[move], Usage(), () if move in ("lost", "crash") else tasks))
+            self.emit((), Ended(WHOLE_FAILURES[move], Usage(), () if move in ("lost", "crash") else tasks))
             return True
         runs[tasks[self.position]] += 1
         if move == "die":
@@ -113,7 +113,7 @@ def running_invocations(invoker, job, invocations):
     raise AssertionError(f"nothing is in flight, yet {job!r}")
 
 
-MOVES = ["ok"] * 8 + ["fail", "die", "stop", *WHOLE]
+MOVES = ["ok"] * 8 + ["fail", "die", "stop", *WHOLE_FAILURES]
 
 
 @settings(deadline=None, max_examples=150)  # each example has threads

@@ -124,10 +124,10 @@ def test_a_service_that_stays_down_fails_the_job_with_its_error(aws, bed, runs):
 def test_an_endpoint_on_which_nothing_listens_fails_the_job(connected, runs):
     backend = connected().backend
     session = AwsSession(botocore.session.Session)
-    nowhere = Transport(session, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
+    unreachable = Transport(session, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
     target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
     location = payload.StoreLocation("wrenlite-bed", "wrenlite", None)
-    invoker = LambdaInvoker(nowhere, session, backend.store, location, target, 4)
+    invoker = LambdaInvoker(unreachable, session, backend.store, location, target, 4)
     batching = replace(backend.batching, backoff_s=0.002, outage_s=0.5)
     with wrenlite.Executor(replace(backend, invoker=invoker, batching=batching)) as aws:
         job = squares(aws, runs, 3)
@@ -136,8 +136,8 @@ def test_an_endpoint_on_which_nothing_listens_fails_the_job(connected, runs):
         assert len(job.errors()) == 3
 
 
-def test_a_request_that_was_not_sent_as_a_whole_is_sent_again_at_once(connected, bed, runs):
-    aws = connected(search_s=600)  # looking for its reply would take forever
+def test_a_partly_sent_request_is_sent_again_at_once(connected, bed, runs):
+    aws = connected(search_s=600)  # so that a search for the reply would exceed the test's timeout
     bed.fault("Invoke", "reset-before", count=3)
     large = [np.ones(500_000) + number for number in range(3)]  # 4 MB each: too much for a socket's buffers
 
@@ -176,7 +176,7 @@ def test_a_task_whose_replies_are_always_lost_is_given_up(aws, bed, runs):
     assert runs() == Counter({"0": 3})
 
 
-def test_a_long_batch_leaves_its_reply_where_a_client_that_lost_it_finds_it(connected, bed, runs, caplog):
+def test_a_lost_reply_of_a_long_batch_is_found_in_the_store(connected, bed, runs, caplog):
     aws = connected(search_s=20)
     aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.2)))
 
@@ -201,7 +201,7 @@ def test_a_long_batch_leaves_its_reply_where_a_client_that_lost_it_finds_it(conn
         assert "not made for this request" in caplog.text
 
 
-def test_a_connection_on_which_nothing_ever_comes_back(connected, deploy, bed, runs):
+def test_a_connection_without_a_response_is_given_up(connected, deploy, bed, runs):
     aws = connected(function=deploy("short", timeout=1), response_margin_s=0.5, max_concurrency=2)
     squares(aws, runs, 1).results(timeout=30)
     bed.fault("Invoke", "hang", count=1)

@@ -85,7 +85,7 @@ def site(radosgw, monkeypatch):
     return Site
 
 
-def powers(site):
+def permissions(site):
     """Return the prefixes below which the role may get, put, list and delete."""
     calls = {
         "get": lambda part: site.role.get(f"{part}/there"),
@@ -100,7 +100,7 @@ def powers(site):
 
 
 def test_the_function_reads_what_clients_put_and_writes_values_and_nothing_else(site):
-    assert powers(site(policies.of_function)) == {
+    assert permissions(site(policies.of_function)) == {
         "get": {"code", "args", "refs", "results"},
         "put": {"results", "outputs"},
         "list": {"code", "args", "refs", "results"},
@@ -108,8 +108,8 @@ def test_the_function_reads_what_clients_put_and_writes_values_and_nothing_else(
     }
 
 
-def test_a_client_puts_what_functions_read_and_cleans_up(site):
-    assert powers(site(policies.of_user)) == {
+def test_a_client_writes_what_functions_read_and_cleans_up(site):
+    assert permissions(site(policies.of_user)) == {
         "get": {"results", "outputs"},
         "put": {"code", "args", "refs"},
         "list": {"code", "args", "refs", "results", "outputs"},
@@ -117,7 +117,7 @@ def test_a_client_puts_what_functions_read_and_cleans_up(site):
     }
 
 
-def test_whole_buckets_are_listed_by_nobody(site):
+def test_no_role_may_list_a_whole_bucket(site):
     for make in (policies.of_function, policies.of_user):
         here = site(make)
         assert not allowed(

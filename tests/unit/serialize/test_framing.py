@@ -12,7 +12,7 @@ from wrenlite.protocol import Packed
 from wrenlite.serialize import framing
 
 
-def through(messages):
+def sent_through_a_pipe(messages):
     """Send messages through a real pipe from another thread; return the received ones."""
     read_end, write_end = os.pipe()
 
@@ -40,7 +40,7 @@ def test_messages_of_any_size_arrive_in_order(sizes):
         (number, [pickle.PickleBuffer(bytes([number]) * size) for size in each])
         for number, each in enumerate(sizes)
     ]
-    for (number, buffers), each in zip(through(messages), sizes, strict=True):
+    for (number, buffers), each in zip(sent_through_a_pipe(messages), sizes, strict=True):
         assert [bytes(buffer) for buffer in buffers] == [bytes([number]) * size for size in each]
 
 
@@ -49,7 +49,7 @@ def test_large_buffers_stay_outside_the_pickle():
     head, *buffers = framing.frame(framing.to_wire(packed))
     assert len(head) < 1000
     assert [buffer.nbytes for buffer in buffers] == [1_000_000, 2_000_000, 5]
-    assert Packed(*through([framing.to_wire(packed)])[0]).size == packed.size
+    assert Packed(*sent_through_a_pipe([framing.to_wire(packed)])[0]).size == packed.size
 
 
 def test_a_small_frame_equals_a_frame():
@@ -58,5 +58,5 @@ def test_a_small_frame_equals_a_frame():
 
 
 def test_a_message_may_have_more_buffers_than_one_system_call_takes():
-    (received,) = through([[pickle.PickleBuffer(b"ab") for _ in range(5000)]])
+    (received,) = sent_through_a_pipe([[pickle.PickleBuffer(b"ab") for _ in range(5000)]])
     assert b"".join(map(bytes, received)) == b"ab" * 5000

@@ -38,17 +38,17 @@ plain_data = st.recursive(
 
 
 def round_trip(obj):
-    """To a worker and back, as an item and as a value of an identity function."""
-    names = ClassTable(grows=True)
-    (item,) = pack_items([obj], names)
-    there = unpack_call(pack_call(Call(operator.pos, (), {}, Style.ITEM), names))
-    value = unpack(item, there.table)
-    back = Packer(ClassTable(there.table, grows=False), snapshot=False).pack(value)
-    return unpack(back, names.entries)
+    """Send an object to a worker as an item and back as the value of an identity function; return it."""
+    class_table = ClassTable(grows=True)
+    (item,) = pack_items([obj], class_table)
+    received = unpack_call(pack_call(Call(operator.pos, (), {}, Style.ITEM), class_table))
+    value = unpack(item, received.table)
+    returned = Packer(ClassTable(received.table, grows=False), snapshot=False).pack(value)
+    return unpack(returned, class_table.entries)
 
 
 def call_after_round_trip(function, *args):
-    """A function to a worker, called there."""
+    """Send a function to a worker, and return the value of a call there."""
     return unpack_call(pack_call(Call(function, (), {}, Style.ITEM), ClassTable(grows=True))).function(*args)
 
 
@@ -60,15 +60,15 @@ def test_plain_data_survives_a_round_trip(obj):
 @given(st.sampled_from(["u1", "i4", "f8", "c16"]), st.lists(st.integers(0, 40), max_size=3))
 def test_arrays_survive_a_round_trip(dtype, shape):
     array = np.arange(math.prod(shape)).astype(dtype).reshape(shape)
-    back = round_trip(array)
-    assert back.dtype == array.dtype
-    assert back.shape == array.shape
-    assert (back == array).all()
+    returned = round_trip(array)
+    assert returned.dtype == array.dtype
+    assert returned.shape == array.shape
+    assert (returned == array).all()
 
 
 def test_large_buffers_stay_outside_the_stream():
-    names = ClassTable(grows=True)
-    (packed,) = pack_items([np.ones((1000, 1000))], names)
+    class_table = ClassTable(grows=True)
+    (packed,) = pack_items([np.ones((1000, 1000))], class_table)
     assert len(packed.data) < 1000
     assert packed.size > 8_000_000
     assert unpack(packed, ()).sum() == 1e6
@@ -120,13 +120,13 @@ def test_items_of_a_dynamic_class_are_small():
 
 def test_a_class_that_the_function_uses_is_the_class_of_its_values():
     point = dynamic_class()
-    names = ClassTable(grows=True)
-    blob = pack_call(Call(lambda n: point(n, 0.0), (), {}, Style.ITEM), names)
-    there = unpack_call(blob)
-    value = there.function(5)
-    back = Packer(ClassTable(there.table, grows=False), snapshot=False).pack(value)
-    assert len(back.data) < 200
-    assert unpack(back, names.entries) == point(5, 0.0)
+    class_table = ClassTable(grows=True)
+    blob = pack_call(Call(lambda n: point(n, 0.0), (), {}, Style.ITEM), class_table)
+    received = unpack_call(blob)
+    value = received.function(5)
+    returned = Packer(ClassTable(received.table, grows=False), snapshot=False).pack(value)
+    assert len(returned.data) < 200
+    assert unpack(returned, class_table.entries) == point(5, 0.0)
 
 
 def test_dynamic_enums_keep_their_members():
@@ -195,17 +195,17 @@ def test_the_item_that_cannot_be_pickled_is_named_with_the_path():
         pack_items([1, 2, {"db": (1, threading.Lock())}], ClassTable(grows=True))
 
 
-def test_modules_that_a_job_needs_are_noted():
-    names = ClassTable(grows=True)
+def test_modules_that_a_job_needs_are_recorded():
+    class_table = ClassTable(grows=True)
 
     def uses():
         import json.decoder
 
         return json.decoder, pickle
 
-    pack_items([collections.OrderedDict()], names)
-    pack_call(Call(uses, (), {}, Style.ITEM), names)
-    assert {"json.decoder", "pickle", "collections"} <= names.modules
+    pack_items([collections.OrderedDict()], class_table)
+    pack_call(Call(uses, (), {}, Style.ITEM), class_table)
+    assert {"json.decoder", "pickle", "collections"} <= class_table.modules
 
 
 def test_equal_blobs_have_equal_digests():
@@ -236,9 +236,9 @@ def test_all_code_of_a_function_keeps_the_file_that_its_source_is_in():
         return [code, *(each for inner in nested for each in with_nested(inner))]
 
     function = unpack_call(pack_call(Call(outer, (), {}, Style.ITEM), ClassTable(grows=True))).function
-    there = inspect.getclosurevars(function).nonlocals["Scaled"]
+    received = inspect.getclosurevars(function).nonlocals["Scaled"]
     assert function(3) == [0, 2, 4]
-    codes = [function.__code__, there.times.__code__, there.factor.fget.__code__]
+    codes = [function.__code__, received.times.__code__, received.factor.fget.__code__]
     found = [each for code in codes for each in with_nested(code)]
     assert {"outer", "inner", "times", "<lambda>"} <= {code.co_name for code in found}
     assert {code.co_filename for code in found} == {__file__}
