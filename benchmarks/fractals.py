@@ -16,7 +16,7 @@ from benchmarks.contest import run
 from tests import exact
 from wrenlite.gallery.fractals.batch import draw_batch
 from wrenlite.gallery.fractals.collage import collage
-from wrenlite.gallery.fractals.drawing import draw
+from wrenlite.gallery.fractals.curve_drawing import draw
 from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal
 from wrenlite.gallery.fractals.mandelbrot import INSIDE, Method, View, render, tiles
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW

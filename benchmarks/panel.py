@@ -10,7 +10,7 @@ CELLS = (
     """
 import statistics, time, wrenlite
 from wrenlite.display import html
-from wrenlite.display.view import Observer
+from wrenlite.display.observer import Observer
 executor = wrenlite.Executor.local(2)
 
 def nothing(n):

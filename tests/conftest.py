@@ -90,7 +90,7 @@ def radosgw(tmp_path_factory):
 @pytest.fixture(scope="session")
 def landsat_archive(tmp_path_factory):
     """The whole synthetic archive of Landsat scenes."""
-    from wrenlite.gallery.survey import make_archive
+    from wrenlite.gallery.ndvi_survey import make_archive
 
     with pytest.MonkeyPatch.context() as patch, wrenlite.Executor.local(2, progress=False) as executor:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

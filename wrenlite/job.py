@@ -27,9 +27,9 @@ from wrenlite.cost import FREE, Cost
 from wrenlite.errors import ExecutorClosed, PackageMissing, RemoteError, ValueReleased, WrenliteError
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
-from wrenlite.serialize.context import unpickling_with
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
+from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
     call_without_blocking,

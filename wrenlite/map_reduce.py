@@ -12,8 +12,8 @@ from typing import Any
 
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.protocol import Packed, Stored
-from wrenlite.serialize.context import context, unpickling_with
 from wrenlite.serialize.pickling import function_name
+from wrenlite.serialize.unpickling_context import context, unpickling_with
 from wrenlite.storage.base import Store
 from wrenlite.storage.refs import current_store
 from wrenlite.storage.results import fetch_values

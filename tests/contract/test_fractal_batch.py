@@ -10,7 +10,7 @@ from PIL import Image
 
 import wrenlite
 from wrenlite.gallery.fractals.batch import draw_batch
-from wrenlite.gallery.fractals.drawing import draw
+from wrenlite.gallery.fractals.curve_drawing import draw
 from wrenlite.gallery.fractals.lsystems import Fractal
 
 FRACTALS = [

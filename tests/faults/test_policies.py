@@ -14,7 +14,7 @@ import wrenlite
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.deploy import policies
-from wrenlite.deploy.resources import Settings
+from wrenlite.deploy.settings import Settings
 
 PREFIX = "wrenlite"
 PARTS = ("code", "args", "refs", "results", "outputs", "layers", "elsewhere")

@@ -10,12 +10,13 @@
 ====================  ==================================================================================
 ``wizard``            The command ``wrenlite-setup``: asks, shows the plan, applies it, tests the function
 ``commands``          The commands status, doctor, test, destroy, logs and cleanup
-``options``           Options that the commands share
+``shared_options``    Options that several commands share
 ``doctor``            The checks of ``wrenlite doctor``, each with its fix
 ``report``            What the commands print, as text and as JSON
 ``deployment``        A deployment as a whole: its settings, its plan, and applying the plan
 ``plan``              The steps from the existing resources to the desired ones (pure)
-``resources``         Records of the settings and of each kind of resource
+``settings``          The settings of a deployment, and reading them back from its function
+``resources``         Records of each kind of resource
 ``policies``          IAM policies, the bucket's policy and its lifecycle rules
 ``tags``              The tags that mark wrenlite's own resources (pure)
 ``provider``          Observes and changes resources, with one class per kind of resource

@@ -11,7 +11,7 @@ from typing import Any
 
 from wrenlite.backends.aws import errors
 from wrenlite.deploy.clients import Clients
-from wrenlite.deploy.resources import Settings
+from wrenlite.deploy.settings import Settings
 from wrenlite.errors import ConfigError, CredentialsError
 
 _MINIMUM_UNRESERVED = 100

@@ -8,7 +8,13 @@ from typing import Any
 from wrenlite.backends.aws.errors import code_and_message
 from wrenlite.deploy.clients import Clients, retry, suppress_codes
 from wrenlite.deploy.plan import Found
-from wrenlite.deploy.resources import TAG, Bucket, Settings, canonical_policy, canonical_rules
+from wrenlite.deploy.resources import (
+    TAG,
+    Bucket,
+    canonical_policy,
+    canonical_rules,
+)
+from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.tags import from_tag_list, is_ours, tag_list, tags_of
 from wrenlite.errors import ConfigError, StoreError
 

@@ -25,15 +25,19 @@ from wrenlite.deploy.deployment import (
     deployed_function,
     locate_deployment,
 )
-from wrenlite.deploy.options import (
+from wrenlite.deploy.plan import Verb
+from wrenlite.deploy.resources import (
+    TEMPORARY_PREFIXES,
+    Bucket,
+)
+from wrenlite.deploy.settings import Settings
+from wrenlite.deploy.shared_options import (
     DRY_RUN,
     YES,
     Duration,
     deployment_options,
     messages_on_stderr,
 )
-from wrenlite.deploy.plan import Verb
-from wrenlite.deploy.resources import TEMPORARY_PREFIXES, Bucket, Settings
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import WrenliteError

@@ -22,7 +22,12 @@ from wrenlite.deploy.lambda_resources import Functions
 from wrenlite.deploy.packages import BuiltLayer, Packages, choose
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
-from wrenlite.deploy.resources import Function, Layer, Resource, Settings, recorded_settings
+from wrenlite.deploy.resources import (
+    Function,
+    Layer,
+    Resource,
+)
+from wrenlite.deploy.settings import Settings, recorded_settings
 from wrenlite.errors import AccessDenied, ConfigError
 
 StepObserver = Callable[[Action, float | None], None]

@@ -13,7 +13,11 @@ from typing import Any
 from wrenlite.backends.aws import errors
 from wrenlite.deploy.clients import Clients, retry, suppress_codes
 from wrenlite.deploy.plan import Found
-from wrenlite.deploy.resources import Function, Layer, Settings
+from wrenlite.deploy.resources import (
+    Function,
+    Layer,
+)
+from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.tags import is_ours, layer_description, layer_digest, tags_of
 from wrenlite.errors import BackendError
 

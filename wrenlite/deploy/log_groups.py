@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.plan import Found
-from wrenlite.deploy.resources import LogGroup, Settings
+from wrenlite.deploy.resources import (
+    LogGroup,
+)
+from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.tags import is_ours, tags_of
 
 

@@ -20,7 +20,13 @@ from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
 
-from wrenlite.deploy.resources import RECORDED_VARIABLE, Function, Layer, Resource, Role
+from wrenlite.deploy.resources import (
+    Function,
+    Layer,
+    Resource,
+    Role,
+)
+from wrenlite.deploy.settings import RECORDED_VARIABLE
 from wrenlite.errors import ConfigError
 
 

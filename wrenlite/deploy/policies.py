@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from wrenlite.deploy.resources import EXPIRE_DAYS, TEMPORARY_PREFIXES, Settings
+from wrenlite.deploy.resources import (
+    EXPIRE_DAYS,
+    TEMPORARY_PREFIXES,
+)
+from wrenlite.deploy.settings import Settings
 
 Policy = dict[str, Any]
 """A policy document, as JSON has it."""

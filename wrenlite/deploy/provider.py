@@ -17,18 +17,17 @@ from wrenlite.deploy.lambda_resources import Functions, Layers
 from wrenlite.deploy.log_groups import LogGroups
 from wrenlite.deploy.plan import Action, Found, Verb
 from wrenlite.deploy.resources import (
-    RECORDED_VARIABLE,
     Bucket,
     Function,
     Layer,
     LogGroup,
     Resource,
     Role,
-    Settings,
     canonical_policy,
     canonical_rules,
 )
 from wrenlite.deploy.roles import Roles
+from wrenlite.deploy.settings import RECORDED_VARIABLE, Settings
 
 
 def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:

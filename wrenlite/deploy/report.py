@@ -23,8 +23,8 @@ from wrenlite.deploy.resources import (
     LogGroup,
     Resource,
     Role,
-    Settings,
 )
+from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.smoke_test import SmokeTestResult
 
 _POLICY_MAKERS = {

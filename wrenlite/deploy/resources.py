@@ -1,149 +1,25 @@
-"""Describe the AWS resources of a deployment, as desired and as found, and the settings behind them.
+"""Describe the AWS resources of a deployment, as desired and as found.
 
 Every resource that wrenlite creates carries the tag ``wrenlite``, whose value is the function's name. A
-resource without this tag is never changed or deleted. Names are computed from the settings, so that there is
-no state file that could be lost.
+resource without this tag is never changed or deleted. Names are computed from the ``settings``, so that
+there is no state file that could be lost.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
-
-from wrenlite.config import parse_setting
-from wrenlite.deploy import packages
-from wrenlite.errors import ConfigError
 
 TAG = "wrenlite"
 """Key of the tag on every resource that wrenlite creates; its value is the function's name."""
 TEMPORARY_PREFIXES = ("code", "args", "refs", "results")
 """Parts below the deployment's prefix whose objects expire."""
-RECORDED_VARIABLE = "WRENLITE_SETUP"
-"""Environment variable of the function that holds ``Settings.recorded`` as JSON."""
 EXPIRE_DAYS = 7
 """Days after which temporary objects expire."""
 LOG_DAYS = 14
 """Days for which log events are kept."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a deployment."""
-
-    account: str
-    """AWS account id: 12 digits."""
-    region: str
-    bucket: str
-    function: str = "wrenlite"
-    """Name of the Lambda function, after which the other resources are named."""
-    prefix: str = "wrenlite"
-    """The beginning of all keys in the bucket."""
-    managed_bucket: bool = True
-    """Whether wrenlite creates, changes and deletes the bucket. Otherwise it is the user's own."""
-    role_arn: str | None = None
-    """ARN of a role that the user has created, used as it is; None: wrenlite creates a role."""
-    memory_mb: int = 1769
-    timeout_s: int = 900
-    architecture: str = "x86_64"
-    ephemeral_mb: int = 512
-    """Size of ``/tmp``."""
-    reserved: int | None = None
-    """Reserved concurrency: the most invocations that can run at once, which is a hard cap on spending."""
-    python: str = "3.12"
-    """Minor version of the function's Python."""
-    read: tuple[str, ...] = ()
-    """Other buckets that tasks may read."""
-    write: tuple[str, ...] = ()
-    """Other buckets that tasks may read and write."""
-    packages: tuple[str, ...] = ()
-    """Requirements in addition to the layer's default packages."""
-    partition: str = "aws"
-    """Partition of AWS, which is part of every ARN."""
-
-    def __post_init__(self) -> None:
-        """Check the settings before anything is created.
-
-        Raises:
-            ConfigError: AWS would refuse a setting.
-        """
-        for bucket in (self.bucket, *self.read, *self.write):
-            parse_setting("bucket", bucket)
-            _require(
-                f"bucket {bucket!r}",
-                not _RESERVED_BUCKET.search(bucket),
-                "another name: S3 reserves names of this form",
-            )
-        parse_setting("prefix", self.prefix)
-        _require(
-            "--function",
-            re.fullmatch(r"[\w-]{1,64}", self.function, re.ASCII),
-            "1 to 64 letters, digits, - and _",
-        )
-        longest = 63 - len(self.region)  # the name of the role is that of the function and the region
-        _require(
-            "--function", self.role_arn or len(self.function) <= longest, f"{longest} characters at most"
-        )
-        _require("--memory", 128 <= self.memory_mb <= 10_240, "128 to 10,240 MB")
-        _require("--timeout", 1 <= self.timeout_s <= 900, "1 to 900 seconds")
-        _require("--ephemeral-storage", 512 <= self.ephemeral_mb <= 10_240, "512 to 10,240 MB")
-        _require("--architecture", self.architecture in ("x86_64", "arm64"), "x86_64 or arm64")
-        _require(
-            "--reserved-concurrency",
-            self.reserved is None or self.reserved >= 1,
-            "a whole number from 1, or 0 for no reservation",
-        )
-        _require("account", re.fullmatch(r"\d{12}", self.account), "12 digits")
-        arn = self.role_arn is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", self.role_arn)
-        _require("--role-arn", arn, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
-        for package in self.packages:
-            packages.parse(package)
-        _require(
-            "--package, --read and --write",
-            len(json.dumps(self.recorded)) <= _RECORDED_CHARACTERS,
-            f"{_RECORDED_CHARACTERS:,} characters at most, all together",
-        )
-
-    @property
-    def role_name(self) -> str:
-        """Name of the role that wrenlite creates."""
-        return f"{self.function}-{self.region}"
-
-    @property
-    def role(self) -> str:
-        """ARN of the function's role."""
-        return self.role_arn or f"arn:{self.partition}:iam::{self.account}:role/{self.role_name}"
-
-    @property
-    def log_group(self) -> str:
-        """Name of the log group of the function."""
-        return f"/aws/lambda/{self.function}"
-
-    @property
-    def recorded(self) -> dict[str, tuple[str, ...]]:
-        """Settings that no resource shows: the function's environment records them for the next run."""
-        return {"packages": self.packages, "read": self.read, "write": self.write}
-
-    @property
-    def function_arn(self) -> str:
-        """ARN of the function."""
-        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.function}"
-
-
-_RESERVED_BUCKET = re.compile(
-    r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$|^[\d.]+$"
-)
-"""Bucket names that AWS reserves, and names that look like an IP address."""
-_RECORDED_CHARACTERS = 1500
-"""A function's environment has room for 4 KB, and holds the packages twice, once with versions."""
-
-
-def _require(name: str, valid: object, must_be: str) -> None:
-    """Raise ConfigError where a setting is not valid."""
-    if not valid:
-        raise ConfigError(f"{name}: must be {must_be}")
 
 
 @dataclass(frozen=True)
@@ -228,40 +104,6 @@ class Function:
     """Digest of the layer; empty where the function has none."""
     state: str = "ready"
     """``ready``, ``update failed``, or ``failed``: then the function must be created again."""
-
-
-def recorded_settings(function: Function, managed_role_arn: str) -> dict[str, Any]:
-    """Return the settings that a function was deployed with, from which the next run starts.
-
-    Args:
-        function: the function as it was found.
-        managed_role_arn: ARN of the role that wrenlite creates for it; another one is the user's own.
-
-    Returns:
-        Fields of ``Settings`` by name.
-
-    Raises:
-        ConfigError: somebody has changed the variable in the function's environment that records settings.
-    """
-    environment = dict(function.environment)
-    try:
-        lists = dict(json.loads(environment.get(RECORDED_VARIABLE, "{}")))
-    except ValueError as error:
-        raise ConfigError(
-            f"the environment variable {RECORDED_VARIABLE} of the function {function.name} is not valid "
-            f"JSON: {error}. Delete that variable; wrenlite-setup sets it again"
-        ) from error
-    return {
-        "bucket": environment.get("WRENLITE_BUCKET"),
-        "prefix": environment.get("WRENLITE_PREFIX"),
-        "role_arn": None if function.role == managed_role_arn else function.role,
-        "memory_mb": function.memory_mb,
-        "timeout_s": function.timeout_s,
-        "architecture": function.architecture,
-        "ephemeral_mb": function.ephemeral_mb,
-        "reserved": function.reserved,
-        **{name: tuple(lists.get(name, ())) for name in ("packages", "read", "write")},
-    }
 
 
 Resource: TypeAlias = Bucket | Role | LogGroup | Layer | Function

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.plan import Found
-from wrenlite.deploy.resources import Role, Settings, canonical_policy
+from wrenlite.deploy.resources import (
+    Role,
+    canonical_policy,
+)
+from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.tags import from_tag_list, is_ours, tag_list, tags_of
 
 _POLICY_NAME = "wrenlite"

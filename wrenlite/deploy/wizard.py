@@ -19,7 +19,7 @@ import click
 from wrenlite import __version__
 from wrenlite import config as configuration
 from wrenlite.config import Config, parse_setting
-from wrenlite.deploy import options, report
+from wrenlite.deploy import report, shared_options
 from wrenlite.deploy.account import Account, check_region, new_session, profiles, sign_in
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
@@ -33,7 +33,10 @@ from wrenlite.deploy.deployment import (
     with_bucket_ownership,
 )
 from wrenlite.deploy.plan import Action, Verb
-from wrenlite.deploy.resources import Role, Settings
+from wrenlite.deploy.resources import (
+    Role,
+)
+from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import ConfigError, WrenliteError
@@ -96,7 +99,7 @@ class Wizard:
         """
         self._given = given
         self._interactive = interactive
-        self._config = options.load_config(
+        self._config = shared_options.load_config(
             given["config"], **{name: given[name] for name in ("profile", "region", "function")}
         )
         self._chosen: dict[str, Any] = {name: given[name] for name in ("bucket", "prefix", *ADVANCED)}
@@ -325,16 +328,16 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: wrenlite-setup --dry-run"
 )
-@options.PROFILE
-@options.REGION
-@options.CONFIG
+@shared_options.PROFILE
+@shared_options.REGION
+@shared_options.CONFIG
 @click.option("--bucket", metavar="NAME", help="S3 bucket.  [default: a new one]")
 @click.option("--prefix", metavar="PREFIX", help="Beginning of all keys in the bucket.  [default: wrenlite]")
-@options.FUNCTION
+@shared_options.FUNCTION
 @click.option(
     "--role-arn",
     metavar="ARN",
-    callback=options.parse_optional,
+    callback=shared_options.parse_optional,
     help="IAM role of your own; none: create a role.",
 )
 @click.option(
@@ -357,27 +360,27 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     "packages",
     metavar="NAME[==VERSION]",
     multiple=True,
-    callback=options.parse_list,
+    callback=shared_options.parse_list,
     help="Package beside cloudpickle, numpy, pillow and rasterio; repeat for more; none: no others.",
 )
 @click.option(
     "--read",
     metavar="BUCKET",
     multiple=True,
-    callback=options.parse_list,
+    callback=shared_options.parse_list,
     help="Other bucket that tasks may read; repeat for more; none: no others.",
 )
 @click.option(
     "--write",
     metavar="BUCKET",
     multiple=True,
-    callback=options.parse_list,
+    callback=shared_options.parse_list,
     help="Other bucket that tasks may read and write; repeat for more; none: no others.",
 )
 @click.option("--backend", type=click.Choice(["local", "aws"]), help="Where Executor() runs from now on.")
 @click.option("--local", is_flag=True, help="Only save settings for this machine's cores.")
-@options.YES
-@options.DRY_RUN
+@shared_options.YES
+@shared_options.DRY_RUN
 @console.json_option
 @click.version_option(__version__, prog_name="wrenlite-setup")
 @click.option(
@@ -407,7 +410,7 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | 
         if policy is not None:
             report.print_policies(Wizard(given, interactive=False).policy_settings(), [policy])
             return
-        with options.messages_on_stderr(as_json):
+        with shared_options.messages_on_stderr(as_json):
             if local:
                 document = _use_local(given["config"], ask=interactive)
             elif dry_run:

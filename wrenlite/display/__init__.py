@@ -1,1 +1,15 @@
-"""Drawing of jobs from their snapshots and task stats, while they run and after they have ended."""
+"""Draw jobs from their snapshots and stats, while they run and after they have ended.
+
+===================  ====================================================================
+``panel``            The job panel in a notebook: a widget while the job runs, then HTML
+``terminal``         The progress line on a terminal, and lines in a file
+``observer``         What a drawing needs to know of a job, gathered again and again
+``html``             The panel as HTML (pure)
+``panel_png``        The pictures in the panel: the grid of tasks, the concurrency (pure)
+``timeline``         ``Job.plot()``: the tasks over time
+``spans``            The times of all tasks as arrays, for the timeline
+``reprs``            Executors, jobs and futures as the last line of a cell
+``notebook_figure``  matplotlib figures that a notebook shows as they are
+``console``          What all commands print: errors, tables, JSON
+===================  ====================================================================
+"""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from wrenlite.display import picture
-from wrenlite.display.view import View
+from wrenlite.display import panel_png
+from wrenlite.display.observer import View
 from wrenlite.futures import Snapshot
 from wrenlite.task_table import STATES
 
@@ -92,7 +92,7 @@ def progress_bar(now: Snapshot) -> str:
 
 
 def _colour(state: str) -> str:
-    return picture.COLOURS[STATES.index(state)]
+    return panel_png.COLOURS[STATES.index(state)]
 
 
 def _counts_html(now: Snapshot) -> str:
@@ -109,7 +109,7 @@ def _concurrency_html(view: View) -> Iterator[str]:
     if view.peak_running:
         alt = f"running tasks during {duration(view.snapshot.seconds)}, at most {view.peak_running:,}"
         yield (
-            f'<img src="{picture.concurrency_chart(view.samples)}" alt="{alt}" title="{alt}" '
+            f'<img src="{panel_png.concurrency_chart(view.samples)}" alt="{alt}" title="{alt}" '
             'style="width:100%;height:28px;margin-top:6px"/>'
         )
 
@@ -119,7 +119,7 @@ def _task_grid_html(view: View) -> str:
     counts = [f"{count:,} {state}" for state in BAR_STATES if (count := getattr(now, state))]
     alt = "the state of each task in input order: " + ", ".join(counts)
     style = "width:100%;margin-top:6px;image-rendering:pixelated"
-    return f'<img src="{picture.task_grid(view.states)}" alt="{alt}" title="{alt}" style="{style}"/>'
+    return f'<img src="{panel_png.task_grid(view.states)}" alt="{alt}" title="{alt}" style="{style}"/>'
 
 
 def _failures_html(view: View) -> Iterator[str]:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 from wrenlite.display import html
-from wrenlite.display.view import Observer
+from wrenlite.display.observer import Observer
 from wrenlite.job import Job
 
 _log = logging.getLogger("wrenlite")

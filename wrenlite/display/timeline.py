@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise PackageMissing(f"a timeline needs {error.name}: pip install 'wrenlite[lab]'") from error
 
-from wrenlite.display.figure import NotebookFigure
+from wrenlite.display.notebook_figure import NotebookFigure
 from wrenlite.display.spans import Flags, Floats, Rows, Spans, assign_rows, concurrency, measure_spans
 
 _PAPER, _INK, _FAINT, _GRID, _AXIS = "#ffffff", "#1f2933", "#5f6b7a", "#e9ecf0", "#c3cad3"

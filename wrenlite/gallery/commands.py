@@ -19,7 +19,6 @@ from wrenlite.backends.factory import open_store
 from wrenlite.backends.local import cpu_count
 from wrenlite.display.console import json_option, print_report
 from wrenlite.errors import AccessDenied, ConfigError
-from wrenlite.gallery.checks import check_folder
 from wrenlite.gallery.options import (
     cost_data,
     count_option,
@@ -31,6 +30,7 @@ from wrenlite.gallery.options import (
     seed_option,
     text_printer,
 )
+from wrenlite.gallery.preflight import check_folder
 from wrenlite.storage.base import Store
 from wrenlite.storage.local import LocalStore
 
@@ -266,12 +266,12 @@ def mandelbrot(
         raise click.UsageError("--scaling measures local workers and cannot be combined with --aws")
     print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])
     with open_executor(workers, aws) as executor:
-        from wrenlite.gallery.fractals import measure, poster
+        from wrenlite.gallery.fractals import poster, poster_metrics
 
         wanted = _poster(**parameters)
         poster.check_outfile(out, wanted.view)
         if metrics:
-            measure.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
+            poster_metrics.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
         rendered = poster.render(executor, wanted, tasks)
         start = time.perf_counter()
         picture = poster.picture(rendered.field, wanted)
@@ -280,11 +280,11 @@ def mandelbrot(
         print_text(str(out))
         if metrics:
             steps = {"colour": coloured - start, "write": time.perf_counter() - coloured}
-            print_text(measure.metrics(rendered, wanted, steps))
+            print_text(poster_metrics.metrics(rendered, wanted, steps))
             data["metrics"] = _metrics_data(rendered, wanted, steps)
         if scaling:
-            measured = measure.measure_scaling(wanted, tasks, workers or cpu_count())
-            print_text(measure.scaling_table(measured))
+            measured = poster_metrics.measure_scaling(wanted, tasks, workers or cpu_count())
+            print_text(poster_metrics.scaling_table(measured))
             data["scaling"] = [step._asdict() for step in measured]
         print_jobs(executor, rendered.job, data=data, as_json=as_json)
 
@@ -310,10 +310,10 @@ def _poster(julia: str | None, palette: str, step: float | None, smoothness: int
 
 def _metrics_data(rendered: Rendered, wanted: Poster, steps: dict[str, float]) -> dict[str, Any]:
     """Return the metrics of a poster for the JSON report: seconds of this process, and of each worker."""
-    from wrenlite.gallery.fractals import measure
+    from wrenlite.gallery.fractals import poster_metrics
 
     map_steps = {"plan": rendered.plan_s, "map": rendered.map_s, "join": rendered.join_s}
-    shares = measure.worker_totals(rendered, wanted.view.iters)
+    shares = poster_metrics.worker_totals(rendered, wanted.view.iters)
     return {"client_s": {**map_steps, **steps}, "workers": [share._asdict() for share in shares]}
 
 
@@ -357,7 +357,7 @@ def ndvi(
         refuse_unused(("rows",), "with --json, which reports all scenes")
     print_text = text_printer(as_json)
     with open_executor(workers, aws, "landsat") as executor:
-        from wrenlite.gallery import survey as landsat
+        from wrenlite.gallery import ndvi_survey as landsat
 
         spot = landsat.Spot.parse(place)
         check_folder(out)

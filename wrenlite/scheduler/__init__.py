@@ -1,1 +1,10 @@
-"""Decides which task runs when, and what its outcome means: queue, batches, admission, retries."""
+"""Decide which task runs when and what its outcome means, with one thread that owns all of that state.
+
+==============  ================================================================
+``dispatcher``  The thread and its inbox of events; it decides nothing itself
+``state``       The ``Scheduler``: queue, requests in flight, outcomes, retries
+``pending``     A job's tasks that have not ended, and what is in flight of them
+``admission``   Whether another request may be sent: slots, refusals, dollars
+``batching``    How many tasks a batch holds, and how long it may run (pure)
+==============  ================================================================
+"""

@@ -12,7 +12,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from wrenlite.serialize.context import context
+from wrenlite.serialize.unpickling_context import context
 
 
 def from_table(index: int) -> object:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
 from wrenlite.protocol import Buffer, Packed, Style
 from wrenlite.serialize.class_table import ClassTable
-from wrenlite.serialize.context import unpickling_with
+from wrenlite.serialize.unpickling_context import unpickling_with
 
 OUT_OF_BAND_BYTES = 64 * 1024
 """Copying a buffer smaller than this into the stream is cheaper than sending it separately."""

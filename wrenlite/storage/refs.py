@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from wrenlite.errors import NotFound
 from wrenlite.protocol import ref_key
 from wrenlite.serialize import framing
-from wrenlite.serialize.context import context
 from wrenlite.serialize.pickling import pack_object
+from wrenlite.serialize.unpickling_context import context
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
 

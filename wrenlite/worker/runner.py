@@ -39,7 +39,6 @@ from wrenlite.protocol import (
 )
 from wrenlite.serialize import framing
 from wrenlite.serialize.class_table import ClassTable
-from wrenlite.serialize.context import unpickling_with
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.modules import BundleImporter
 from wrenlite.serialize.pickling import (
@@ -49,6 +48,7 @@ from wrenlite.serialize.pickling import (
     not_picklable_message,
     unpack_call,
 )
+from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache

@@ -22,7 +22,7 @@ from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.deployment import current_python
 from wrenlite.deploy.plan import plan
 from wrenlite.deploy.provider import Provider, desired
-from wrenlite.deploy.resources import Settings
+from wrenlite.deploy.settings import Settings
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ from wrenlite.deploy.resources import (
     Layer,
     LogGroup,
     Role,
-    Settings,
     canonical_policy,
     canonical_rules,
 )
+from wrenlite.deploy.settings import Settings
 
 SETTINGS = Settings(account="123456789012", region="eu-west-1", bucket="wrenlite-123456789012-eu-west-1")
 BUCKET = Bucket(SETTINGS.bucket, "{}", "{}")

@@ -9,7 +9,7 @@ from PIL import Image
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import collage as module
 from wrenlite.gallery.fractals.collage import collage, pack
-from wrenlite.gallery.fractals.drawing import draw
+from wrenlite.gallery.fractals.curve_drawing import draw
 from wrenlite.gallery.fractals.lsystems import Fractal
 
 GAP = 14

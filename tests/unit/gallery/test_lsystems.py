@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals.drawing import BACKGROUND, draw, peak_bytes
+from wrenlite.gallery.fractals.curve_drawing import BACKGROUND, draw, peak_bytes
 from wrenlite.gallery.fractals.lsystems import (
     MAX_ITERATIONS,
     MAX_SIZE,

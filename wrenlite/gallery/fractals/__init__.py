@@ -1,1 +1,17 @@
-"""L-system curves, the Mandelbrot set and Julia sets, drawn by tasks that an executor maps."""
+"""L-system curves, the Mandelbrot set and Julia sets, drawn by tasks that an executor maps.
+
+==================  =====================================================================
+``lsystems``        The 26 curves and their rules; ``listing`` reads a CSV list of them
+``curve_drawing``   A curve as a picture
+``batch``           Many curves as one ``map_reduce``, with a ``collage`` of them
+``view``            Views of the complex plane, and rectangular tiles of a view
+``escape``          The kernel: how soon each point escapes
+``perturbation``    The same for deep zooms
+``mandelbrot``      The counts of one tile or of several
+``tiling``          A view cut into tasks of about equal cost
+``poster``          A whole picture: counts from workers, colours here
+``poster_metrics``  What a poster took, and how it scales with workers
+``palettes``        Palettes, and counts in their colours; ``colours`` has the arithmetic
+``demo``            The work of ``wrenlite demo``
+==================  =====================================================================
+"""

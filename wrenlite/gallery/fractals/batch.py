@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
-from wrenlite.gallery.checks import check_memory
 from wrenlite.gallery.fractals import collage
-from wrenlite.gallery.fractals.drawing import draw, peak_bytes
+from wrenlite.gallery.fractals.curve_drawing import draw, peak_bytes
 from wrenlite.gallery.fractals.lsystems import Fractal, file_names
+from wrenlite.gallery.preflight import check_memory
 from wrenlite.storage.base import Store
 
 COLLAGE = "fractals/collage.png"

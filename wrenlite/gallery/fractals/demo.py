@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 from wrenlite.backends.factory import open_store
 from wrenlite.cost import Cost
 from wrenlite.executor import Executor
-from wrenlite.gallery.checks import check_folder
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.collage import collage
-from wrenlite.gallery.fractals.drawing import draw
+from wrenlite.gallery.fractals.curve_drawing import draw
 from wrenlite.gallery.fractals.lsystems import Fractal, file_names, random_fractals
 from wrenlite.gallery.fractals.poster import Poster, picture, save
 from wrenlite.gallery.fractals.view import View, tiles
+from wrenlite.gallery.preflight import check_folder
 from wrenlite.job import Job
 
 POSTER = Poster(View("-0.7465", "0.1079", "0.0082", 1600, 900, 800), palette="Wren")

@@ -18,11 +18,11 @@ from PIL import Image
 from wrenlite.backends.local import memory_bytes
 from wrenlite.errors import ConfigError, StoreError
 from wrenlite.executor import Executor
-from wrenlite.gallery.checks import check_folder, check_memory
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colours import check_name, downsample
 from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
 from wrenlite.gallery.fractals.view import INSIDE, View, iterations
+from wrenlite.gallery.preflight import check_folder, check_memory
 from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
 

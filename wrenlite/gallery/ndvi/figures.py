@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
-from wrenlite.display.figure import NotebookFigure
+from wrenlite.display.notebook_figure import NotebookFigure
 from wrenlite.gallery.ndvi import indices
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.results import PointNdvi

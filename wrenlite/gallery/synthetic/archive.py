@@ -29,11 +29,11 @@ import numpy as np
 from numpy.random import Generator
 
 from wrenlite.errors import ConfigError, StoreError
-from wrenlite.gallery.checks import check_folder
 from wrenlite.gallery.landsat.catalog import ITEMS
 from wrenlite.gallery.landsat.scene import Product, Scene
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers, Mask
+from wrenlite.gallery.preflight import check_folder
 from wrenlite.gallery.synthetic import clouds, metadata
 from wrenlite.gallery.synthetic.landscape import Cover, Landscape, Map, generate_landscape
 from wrenlite.gallery.synthetic.places import PLACES, START, Place

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wrenlite.display.figure import NotebookFigure
+from wrenlite.display.notebook_figure import NotebookFigure
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.landsat import catalog

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import wrenlite
-from wrenlite.display import html, picture
-from wrenlite.display.view import Failure, Observer, View
+from wrenlite.display import html, panel_png
+from wrenlite.display.observer import Failure, Observer, View
 from wrenlite.futures import Snapshot
 
 
@@ -36,7 +36,7 @@ def pixels(address):
 
 
 def colour(state):
-    text = picture.COLOURS[state].removeprefix("#").ljust(8, "f")
+    text = panel_png.COLOURS[state].removeprefix("#").ljust(8, "f")
     return [int(text[at : at + 2], 16) for at in range(0, 8, 2)]
 
 
@@ -76,7 +76,7 @@ def test_the_panel_escapes_text_and_is_plain_html():
 
 def test_one_pixel_per_task():
     states = bytes([1] * 50 + [4] + [0] * 49)
-    image = pixels(picture.task_grid(states))
+    image = pixels(panel_png.task_grid(states))
     rows, columns, _ = image.shape
     assert rows * columns >= 100
     assert image.reshape(-1, 4)[50].tolist() == colour(4)
@@ -88,7 +88,7 @@ def test_one_pixel_per_task():
 def test_a_pixel_of_several_tasks_shows_the_failure_among_them():
     states = bytearray([1]) * 100_000
     states[77_777] = 4
-    address = picture.task_grid(bytes(states))
+    address = panel_png.task_grid(bytes(states))
     cells = pixels(address).reshape(-1, 4).tolist()
     assert cells.count(colour(4)) == 1
     assert cells.count(colour(1)) == 9_999
@@ -96,7 +96,7 @@ def test_a_pixel_of_several_tasks_shows_the_failure_among_them():
 
 
 def test_the_chart_is_as_high_as_the_number_of_running_tasks():
-    image = pixels(picture.concurrency_chart([(0.0, 0), (5.0, 10), (10.0, 5)]))
+    image = pixels(panel_png.concurrency_chart([(0.0, 0), (5.0, 10), (10.0, 5)]))
     filled = (image[:, :, 3] > 0).sum(axis=0)
     assert filled[10] == 0
     assert filled[200] == image.shape[0]
