@@ -421,8 +421,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 self._exceptions[index] = made = type(error)(f"{self._task(index)}: {error}")
                 if self._tasks.stats(index).request_id:
                     made.add_note(f"wrenlite: {self._tasks.describe_run(index)}")
-        self._tasks.end(outcomes)
-        self._settle_futures([outcome.task for outcome in outcomes])
+        ended = [outcome.task for outcome in outcomes]
+        self._tasks.end(ended, outcomes)
+        self._settle_futures(ended)
 
     def _end_cancelled(self, indexes: Sequence[int]) -> None:
         """Record that these tasks, which have not ended before, are cancelled."""

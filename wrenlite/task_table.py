@@ -120,9 +120,9 @@ class TaskTable:
         for index in indexes:
             self._usages[index] = usage
 
-    def end(self, outcomes: Sequence[Outcome]) -> None:
-        """Record the outcomes of tasks that have not ended before."""
-        self._record([outcome.task for outcome in outcomes], outcomes)
+    def end(self, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+        """Record the outcomes of these tasks, which have not ended before."""
+        self._record(indexes, outcomes)
 
     def cancel(self, indexes: Sequence[int]) -> None:
         """Record that these tasks, which have not ended before, are cancelled."""

@@ -130,6 +130,7 @@ class PendingJob:
             The tasks: at least one, unless none waits that has not ended.
         """
         taken: list[int] = []
+        recorded = self.tasks.outcomes
         size = 0
         while len(taken) < count and self.queued:
             index = self._again[0] if self._again else self._untouched
@@ -141,7 +142,7 @@ class PendingJob:
                 self._again.popleft()
             else:
                 self._untouched += 1
-            if not self.tasks.has_ended(index):
+            if recorded[index] is None:
                 taken.append(index)
                 self.taken_bytes = size
                 if index in self._alone:
@@ -208,10 +209,11 @@ class PendingJob:
         Returns:
             Whether the job is over with them.
         """
+        items = self._items
         for index in ending:
-            self._items[index] = None
-            if self.reduction is not None and index == self.reduction.index:
-                self.reduction.waits = False
+            items[index] = None
+        if self.reduction is not None and self.reduction.index in ending:
+            self.reduction.waits = False
         over = len(ending) == self.tasks.unfinished
         if over:
             self._release()

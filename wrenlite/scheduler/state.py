@@ -312,7 +312,8 @@ class Scheduler:
         errors: Mapping[int, WrenliteError] | None = None,
     ) -> None:
         """Record final outcomes. Those of tasks that have ended already (cancelled meanwhile) are dropped."""
-        fresh = [outcome for outcome in outcomes if not pending.tasks.has_ended(outcome.task)]
+        recorded = pending.tasks.outcomes
+        fresh = [outcome for outcome in outcomes if recorded[outcome.task] is None]
         if not fresh:
             return
         self._release(pending, [outcome.task for outcome in fresh])
