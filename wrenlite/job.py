@@ -26,7 +26,7 @@ from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import ExecutorClosed, PackageMissing, RemoteError, ValueReleased, WrenliteError
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
-from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
+from wrenlite.protocol import CANCELLED, Outcome, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
 from wrenlite.serialize.unpickling_context import unpickling_with
@@ -497,7 +497,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                     self._exceptions.setdefault(index, failure)
                     continue
                 self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
-                outcomes[index] = outcome._replace(packed=NOTHING)
+                outcomes[index] = outcome.without_value()
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"

@@ -125,6 +125,11 @@ class Outcome(NamedTuple):
         """
         return cls(task, False, packed, started, 0.0, 0.0, "")
 
+    def without_value(self) -> Outcome:
+        """Return this outcome without its pickled value, which somebody has unpickled."""
+        task, ok, _, started, seconds, cpu_s, output = self  # three times as fast as _replace
+        return Outcome(task, ok, NOTHING, started, seconds, cpu_s, output)
+
 
 CANCELLED = Outcome.failed(-1)
 """The outcome of every task that was cancelled."""
