@@ -228,7 +228,9 @@ def _open_output(address: str) -> tuple[Store, bool]:
     help="Largest number of iterations per point.",
 )
 @click.option(
-    "--step", type=float, help="Iterations per run through the palette.  [default: longer and longer runs]"
+    "--step",
+    type=float,
+    help="Iterations per run through the palette.  [default: every run is longer than the one before]",
 )
 @click.option(
     "--smoothness", type=int, default=2, show_default=True, help="Points per pixel in each direction."

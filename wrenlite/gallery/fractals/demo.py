@@ -82,9 +82,9 @@ def run(
     check_folder(out)
     pieces, fractals = tiling.plan(POSTER.sampled, POSTER_TASKS), random_fractals(count, seed)
     tasks: list[Task] = [*pieces, *fractals]
-    report(f"{len(tasks)} tasks on one core, to compare with …")
+    report(f"rendering {len(tasks)} tasks on one core, for comparison")
     one_worker_s = _timed_map(one_worker, tasks)[1]
-    report(f"… and on {executor.backend.name}")
+    report(f"rendering the same tasks on {executor.backend.name}")
     job, wall_s = _timed_map(executor, tasks)
     values = job.results()
     field = tiling.assemble(POSTER.sampled, pieces, values[: len(pieces)])
