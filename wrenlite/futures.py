@@ -128,7 +128,7 @@ class Control(Protocol):
     """Whatever runs the tasks of a job, and so can cancel them."""
 
     @property
-    def trouble(self) -> str:
+    def blocked_reason(self) -> str:
         """Why nothing is sent at the moment; empty where requests are sent."""
 
     def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:

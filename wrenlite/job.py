@@ -405,7 +405,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     def snapshot(self) -> Snapshot:
         """Return the progress of the job."""
         now = self._tasks.snapshot(self.name, self.backend)
-        return now._replace(dollars=self.cost.dollars if self._prices else None, note=self._control.trouble)
+        return now._replace(dollars=self.cost.dollars if self._prices else None, note=self._control.blocked_reason)
 
     # For the scheduler
 

@@ -31,7 +31,7 @@ class Packed(NamedTuple):
 
 
 NOTHING = Packed(b"")
-"""Stands where there is no pickled object, because none was made or it is not needed any more."""
+"""A placeholder for a pickled object that was never made or is not needed any more."""
 
 
 class Stored(NamedTuple):
@@ -45,7 +45,7 @@ class Stored(NamedTuple):
 
 
 class Style(IntEnum):
-    """How the item of a task becomes the arguments of the function."""
+    """A style says how the item of a task becomes the arguments of the function."""
 
     ITEM = 0
     """``fn(item, *args, **kwargs)``: map. A tuple is one argument."""
@@ -61,7 +61,7 @@ class Limits(NamedTuple):
     stop_after_s: float | None = None
     """Seconds after which no further task of the batch starts. Those left are reported as not started."""
     task_timeout_s: float | None = None
-    """Seconds that one task may take. After them the worker is killed."""
+    """Seconds that one task may take. Then the worker is killed."""
     reply_bytes: int | None = None
     """Size of the whole reply. A value that does not fit into the rest of it goes into the store."""
     persist_after_s: float | None = None
@@ -97,7 +97,7 @@ class Request(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How one task ended: with a value or with an exception."""
+    """An outcome is the end of one task: its value or its exception."""
 
     task: int
     """Number of the task in its job."""
@@ -116,7 +116,7 @@ class Outcome(NamedTuple):
 
     @classmethod
     def failed(cls, task: int, packed: Packed = NOTHING, *, started: float = 0.0) -> Outcome:
-        """Make the outcome of a task that failed without having run to its end.
+        """Return the outcome of a task that failed without having run to its end.
 
         Args:
             task: number of the task in its job.
@@ -157,7 +157,7 @@ class Usage(NamedTuple):
 class Died(NamedTuple):
     """The worker ended before the batch did. The one task that was running loses an attempt.
 
-    If nobody can tell which task that was, because several have no outcome and may have started, each of them
+    If it is not known which task that was, because several have no outcome and may have started, each of them
     runs again alone, without losing an attempt.
     """
 
@@ -177,8 +177,8 @@ class Throttled(NamedTuple):
     """The error of the tasks if it never runs."""
     concurrency: bool = False
     """Whether too many requests ran at once: fewer would have been taken. Otherwise only time helps."""
-    patient: bool = True
-    """Whether to wait without limit. Otherwise the jobs fail once it has lasted for ``outage_s``."""
+    waits_without_limit: bool = True
+    """Whether jobs wait without limit. Otherwise they fail once this has lasted for ``outage_s``."""
 
 
 class Missing(NamedTuple):
@@ -188,7 +188,7 @@ class Missing(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """The connection broke: nobody knows whether the request ran."""
+    """The connection broke: it is unknown whether the request ran."""
 
     error: ConnectionLost
 
@@ -200,14 +200,16 @@ class Ended(NamedTuple):
     """The end of a request. There is exactly one for each request."""
 
     cause: Cause | None
-    """Why it ended early; None: it did not."""
+    """What went wrong; None: nothing. A batch that gives tasks back also ends without a cause."""
     usage: Usage
     not_started: Sequence[int]
     """Tasks that certainly did not start. They run again elsewhere, without losing an attempt."""
 
 
 class TaskStats(NamedTuple):
-    """When and where one task ran. Times are seconds since the epoch; None: not happened, or unknown."""
+    """When and where one task ran. Times are seconds since the epoch; None: it has not happened, or is
+    unknown.
+    """
 
     task: int
     state: str
@@ -238,16 +240,19 @@ class TaskStats(NamedTuple):
 class Hints(NamedTuple):
     """A backend's own words for messages: what a user can do about a limit. They are sent to the workers."""
 
-    memory: str = "memory_limit= gives a worker more, and fewer workers= leave each of them more"
+    memory: str = (
+        "use fewer workers=, so that each has more of the machine's memory, or make the tasks smaller; if "
+        "memory_limit= is set, set it higher"
+    )
     """How to get more memory."""
     time: str = "timeout= gives a task more"
     """How to get more time."""
-    package: str = "install it in the environment of this process"
+    package: str = "install it in the Python environment that your program runs in"
     """How to get a package that is missing where tasks run."""
 
 
-HINTS = Hints()
-"""The words for local workers."""
+LOCAL_HINTS = Hints()
+"""The hints for local workers."""
 
 
 class Emit(Protocol):

@@ -16,7 +16,8 @@ from wrenlite.futures import Snapshot, wait_for
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats, Usage
 
 STATES = ("queued", "done", "dispatched", "cancelled", "failed")
-"""The states of a task. Where one spot of a picture stands for several tasks, it shows the last of these."""
+"""The states of a task. If one cell of a drawing stands for several tasks, it shows the state that comes last in
+this tuple."""
 _QUEUED, _DONE, _DISPATCHED, _CANCELLED, _FAILED = range(5)
 
 
@@ -24,7 +25,7 @@ class TaskTable:
     """The record of a job's tasks. The outcome of a task is written once; later ones are dropped."""
 
     def __init__(self, total: int) -> None:
-        """Make the table of a new job.
+        """Create the table of a new job.
 
         Args:
             total: number of tasks. All of them are queued.
@@ -67,11 +68,11 @@ class TaskTable:
         return self.total - len(self.finished)
 
     def has_ended(self, index: int) -> bool:
-        """Whether this task has its outcome."""
+        """Return whether this task has its outcome."""
         return self.outcomes[index] is not None
 
     def state(self, index: int) -> str:
-        """The state of a task: queued, dispatched, done, failed or cancelled."""
+        """Return the state of a task: queued, dispatched, done, failed or cancelled."""
         return STATES[self.marks[index]]
 
     def wait_until(self, is_reached: Callable[[], bool], timeout: float | None, *, each: bool) -> bool:
@@ -137,7 +138,7 @@ class TaskTable:
     # For readers
 
     def stats(self, index: int) -> TaskStats:
-        """When and where a task ran."""
+        """Return when and where a task ran."""
         outcome, usage = self.outcomes[index], self._usages[index]
         ran = outcome if outcome is not None and outcome.started else None
         return TaskStats(
@@ -157,7 +158,7 @@ class TaskTable:
         )
 
     def describe_run(self, index: int, process: int | None = None) -> str:
-        """Describe the last run of a task for a message: its attempt, its worker, its request.
+        """Return a description of a task's last run for a message: its attempt, its worker, its request.
 
         Args:
             index: the task.
@@ -170,7 +171,7 @@ class TaskTable:
         return ", ".join((f"attempt {stats.attempts}", *known))
 
     def snapshot(self, name: str, backend: str) -> Snapshot:
-        """Count the tasks in each state.
+        """Return the progress of the job: the number of its tasks in each state.
 
         Args:
             name: name of the job.

@@ -94,7 +94,7 @@ def test_outcomes_come_in_order_and_then_one_end(invocations):
 
 
 def test_outcomes_are_emitted_while_the_rest_still_runs(backend, invocations, tmp_path):
-    if backend.in_caller:
+    if backend.runs_in_caller:
         pytest.skip("the calling thread is busy until the end")
     if backend.prices is not None:
         pytest.skip("on Lambda outcomes come with the reply")
@@ -195,7 +195,7 @@ def test_code_that_is_not_stored_is_reported_missing_and_fails_no_task(backend, 
 
 
 def test_a_cancelled_invocation_ends(backend, invocations):
-    if backend.in_caller:
+    if backend.runs_in_caller:
         pytest.skip("it has ended before it can be cancelled")
     if backend.prices is not None:
         pytest.skip("an invocation of Lambda cannot be stopped")

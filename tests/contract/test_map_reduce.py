@@ -29,7 +29,7 @@ def test_map_reduce_is_one_job_whose_last_task_is_the_reduction(executor):
     assert len(future.job) == 4
     assert future.job.results() == [1, 2, 3, 6]
     assert [stats.state for stats in future.job.stats()] == ["done"] * 4
-    assert future.logs == "summing up\n" or executor.backend.in_caller
+    assert future.logs == "summing up\n" or executor.backend.runs_in_caller
     assert future.job.name == "abs → total"
 
 
@@ -96,7 +96,7 @@ def test_values_may_be_read_before_the_reduction_takes_them(executor, tmp_path, 
     async def awaited(future):
         return await future
 
-    alone = executor.backend.in_caller
+    alone = executor.backend.runs_in_caller
     future = executor.map_reduce(waits, range(4), list)
     accesses = {
         "result": lambda: future.job[0].result(timeout=60),
@@ -160,7 +160,7 @@ def test_a_retried_reduction_takes_all_values_again(executor, tmp_path):
 
 
 def test_a_cancelled_task_cancels_the_reduction(executor, tmp_path):
-    if executor.backend.in_caller:
+    if executor.backend.runs_in_caller:
         pytest.skip("every task has run when map_reduce returns")
 
     def wait_for_go(n):

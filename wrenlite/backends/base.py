@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wrenlite.cost import Prices
-from wrenlite.protocol import HINTS, Emit, Hints, Limits, Request
+from wrenlite.protocol import LOCAL_HINTS, Emit, Hints, Limits, Request
 from wrenlite.storage.base import Store
 
 NO_LIMITS = Limits()
@@ -16,11 +16,12 @@ class Invocation(Protocol):
     """A request that was handed to an invoker."""
 
     def cancel(self) -> bool:
-        """Stop the request if it still runs. It is reported as ended all the same. For any thread, at any
-        time.
+        """Stop the request if it still runs. Any thread may call this at any time.
+
+        The end of the request is reported all the same.
 
         Returns:
-            Whether it stops. Then no task is to blame for how it ends.
+            Whether the request stops. If so, its end is no task's fault.
         """
 
 
@@ -48,24 +49,25 @@ class Invoker(Protocol):
 
 @dataclass(frozen=True)
 class BatchingPolicy:
-    """What the sizing of batches (``scheduler.batching``) needs to know about a backend."""
+    """A policy holds what ``scheduler.batching`` needs to know about a backend."""
 
     target_s: float
     """Seconds of work that one batch should hold."""
     least_s: float
-    """Seconds of work below which a batch is not made smaller to even out the end of a job."""
+    """The least work in seconds that a batch keeps when batches get smaller towards the end of a job."""
     batch_bytes: int
     """Largest size of the items of one batch, unless a single item is larger."""
     flight_bytes: int | None = None
     """Largest size of the items in flight at once, unless a single batch has more; None: no limit."""
     first_wave: int | None = None
-    """Batches of a job that are in flight at most while nothing is known of its tasks; None: any number."""
-    patience_s: float = 0.0
-    """Seconds after which a first wave that has not returned is followed by single tasks."""
+    """The most batches of a job that are in flight while nothing is known of its tasks; None: any number."""
+    first_wave_wait_s: float = 0.0
+    """The longest wait in seconds for a first wave that has not returned. After it, batches of one task are
+    sent."""
     outage_s: float = 120.0
     """Seconds for which a service answers nothing but errors before the jobs fail."""
     backoff_s: float = 0.1
-    """Seconds of the first pause after a refusal, before jitter. Pauses double, up to 100 times this one."""
+    """Seconds of the first pause after a throttle, before jitter. Pauses double, up to 100 times this one."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class Backend:
     store: Store
     invoker: Invoker
     batching: BatchingPolicy
-    in_caller: bool = False
-    """Requests run inside ``Invoker.start``, in the thread that maps: nothing runs beside the caller."""
+    runs_in_caller: bool = False
+    """Whether requests run inside ``Invoker.start``, in the thread that calls ``map``, and not beside it."""
     limits: Limits = NO_LIMITS
     """The limits of every request."""
     prices: Prices | None = None
@@ -91,9 +93,9 @@ class Backend:
     """Seconds that one task may take at most; None: no limit."""
     code_bytes: int | None = None
     """Largest size of a pickled function; None: no limit."""
-    modules_stay: bool = True
-    """Whether a worker keeps one version of the user's modules, and is replaced for another version."""
-    hints: Hints = HINTS
-    """What a user can do where memory, time or a package is missing."""
+    worker_keeps_modules: bool = True
+    """Whether a worker keeps the modules that it has installed, and must be replaced for a job with others."""
+    hints: Hints = LOCAL_HINTS
+    """The advice in messages about missing memory, time or packages."""
     own_store: bool = True
     """Whether nobody else uses the store, so that objects that no open job needs can be deleted."""

@@ -49,7 +49,7 @@ def open_store(address: str | os.PathLike[str]) -> Store:
             to. Profile, region and endpoint of S3 come from the configuration.
 
     Raises:
-        ConfigError: the text is no such address.
+        ConfigError: the text is not the address of a store.
     """
     text = os.fspath(address)
     scheme, found, rest = text.partition("://")
@@ -57,7 +57,7 @@ def open_store(address: str | os.PathLike[str]) -> Store:
         return LocalStore(os.path.expanduser(text))
     bucket, _, prefix = rest.partition("/")
     if scheme.lower() != "s3" or not is_bucket_name(bucket):
-        raise ConfigError(f"{text!r} is no address of a store: s3://BUCKET/PREFIX, or a folder")
+        raise ConfigError(f"{text!r} is not the address of a store: give s3://BUCKET/PREFIX, or a folder")
     from wrenlite.backends.aws.connect import open_bucket
 
     return open_bucket(Config.load(), bucket, prefix.strip("/"))

@@ -93,7 +93,7 @@ def connect_inline() -> Backend:
         store=store,
         invoker=InlineInvoker(store),
         batching=BATCHING,
-        in_caller=True,
+        runs_in_caller=True,
         memory_bytes=memory_bytes(),
     )
 
@@ -264,7 +264,8 @@ class _Slot:
             return Ended(Refused(error), Usage(), tasks)
         except Exception as error:  # a defect of wrenlite: the tasks must not wait for ever
             self._end_worker()
-            return Ended(Died(WorkerDied(f"wrenlite lost its worker: {error!r}")), Usage(), tasks[1:])
+            text = f"an internal error of wrenlite lost the worker: {error!r}. Please report it"
+            return Ended(Died(WorkerDied(text)), Usage(), tasks[1:])
 
     def _worker_for(self, request: Request) -> WorkerProcess:
         """Return the slot's worker: a new one where it is dead or holds other versions of modules."""

@@ -4,7 +4,7 @@
 ``dispatcher``  The thread and its inbox of events; it decides nothing itself
 ``state``       The ``Scheduler``: queue, requests in flight, outcomes, retries
 ``pending``     A job's tasks that have not ended, and what is in flight of them
-``admission``   Whether another request may be sent: slots, refusals, dollars
+``admission``   Whether another request may be sent: slots, throttles, dollars
 ``batching``    How many tasks a batch holds, and how long it may run (pure)
 ==============  ================================================================
 """

@@ -1,7 +1,7 @@
-"""Whether another request may be sent now: slots, refusals, bytes in flight and dollars.
+"""Decide whether another request may be sent now, from slots, throttles, bytes in flight and dollars.
 
-``ConcurrencyLimit`` and its functions are pure. They learn from the refusals of a backend how many requests
-it takes at once. ``Admission`` keeps that limit for one executor, with what is in flight and what was spent.
+``ConcurrencyLimit`` and its functions are pure. They learn how many requests a backend takes at once from its
+throttles: answers that a request was not taken now, and may be sent again later. ``Admission`` keeps that limit for one executor, with what is in flight and what was spent.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from wrenlite.protocol import Ended, Lost, Missing, Refused, Throttled, Usage
 from wrenlite.scheduler.pending import InFlight
 
 _LONGEST_PAUSE = 100.0
-"""The longest pause after a refusal, as a multiple of the first one."""
+"""The longest pause after a throttle, as a multiple of the first one."""
 _PROBE = 0.2
-"""How much more is tried first where requests were refused before, as a share of the limit. It doubles with
-every generation of successes without a refusal."""
+"""How fast the limit grows again after a throttle: by this share of itself per generation. A generation is as
+many successes as the limit. The share doubles with each generation without a throttle."""
 _TRY_AFTER_S = 1.0
-"""Seconds after a refusal, in which nothing has ended, after which one more request is tried."""
+"""Seconds after a throttle after which one more request is tried, if no request has ended in them."""
 
 
 class ConcurrencyLimit(NamedTuple):
-    """How many requests a backend takes at once, learned from its answers."""
+    """The limit is how many requests a backend takes at once, learned from its answers."""
 
     limit: float
     """Largest number of requests in flight."""
     generations: float = math.inf
-    """Successes since requests were last refused as too many at once, divided by the limit."""
+    """Successes since requests were last throttled as too many at once, divided by the limit."""
     resumes_at: float = -math.inf
     """When requests may be sent again."""
-    last_refusal_at: float = -math.inf
-    """When a refusal last counted. Refusals of requests that were sent before that tell nothing new."""
-    refusals_in_a_row: int = 0
-    """Round trips that brought refusals since the last success."""
+    last_throttle_at: float = -math.inf
+    """When a throttle last counted. Throttles of requests that were sent before that tell nothing new."""
+    throttles_in_a_row: int = 0
+    """Round trips that brought throttles since the last success."""
     down_since: float = math.inf
     """Since when the service has answered nothing but errors, or not at all."""
 
 
 def after_success(state: ConcurrencyLimit, slots: int) -> ConcurrencyLimit:
-    """Update the limit when a request was answered: more may be in flight, carefully where refusals began.
+    """Update the limit when a request was answered: more may be in flight, with care near the last throttle.
 
     Args:
         state: what was known.
         slots: requests that the backend takes at most.
     """
-    if state.limit >= slots and not state.refusals_in_a_row and state.down_since == math.inf:
+    if state.limit >= slots and not state.throttles_in_a_row and state.down_since == math.inf:
         return state
     # A slot that has become free may be used at once.
     step = min(1.0, max(1 / state.limit, _PROBE * 2.0 ** min(state.generations, 30)))
@@ -59,57 +59,57 @@ def after_success(state: ConcurrencyLimit, slots: int) -> ConcurrencyLimit:
         limit=min(float(slots), state.limit + step),
         generations=state.generations + 1 / state.limit,
         resumes_at=-math.inf,
-        refusals_in_a_row=0,
+        throttles_in_a_row=0,
         down_since=math.inf,
     )
 
 
-def after_refusal(
+def after_throttle(
     state: ConcurrencyLimit,
     *,
     concurrency: bool,
-    patient: bool,
+    waits_without_limit: bool,
     sent: float,
     now: float,
     in_flight: int,
     backoff_s: float,
     jitter: float,
 ) -> ConcurrencyLimit:
-    """Update the limit when a request was not taken.
+    """Update the limit when a request was throttled.
 
     Args:
         state: what was known.
-        concurrency: it was refused because too many ran. What is still in flight when the last of such
-            refusals has come is what the backend takes, and that is the new limit. Halving the limit would
-            leave slots idle that exist.
-        patient: the refusal may last long, and is waited out.
+        concurrency: it was throttled because too many requests ran at once. The backend takes as many as are
+            still in flight after the last of these throttles, so that is the new limit. Half of the old limit
+            could leave existing slots idle.
+        waits_without_limit: the cause may last long, and jobs wait for its end without limit.
         sent: when the request was sent.
-        now: when the refusal came.
+        now: when the throttle came.
         in_flight: requests that are still in flight.
-        backoff_s: the longest pause after a first refusal.
+        backoff_s: the longest pause after a first throttle.
         jitter: a random number from 0 to 1 that the pause is multiplied with ("full jitter"), so that many
             clients do not return together.
     """
-    # Once all requests in flight have ended, one goes out to see whether requests are taken again.
+    # Once all requests in flight have ended, one is sent to see whether requests are taken again.
     state = state._replace(limit=min(state.limit, float(max(1, in_flight))))
     if concurrency:
         state = state._replace(generations=0.0)
-    if sent <= state.last_refusal_at:
+    if sent <= state.last_throttle_at:
         return state
-    longest_s = backoff_s * min(_LONGEST_PAUSE, 2.0 ** min(state.refusals_in_a_row, 20))
+    longest_s = backoff_s * min(_LONGEST_PAUSE, 2.0 ** min(state.throttles_in_a_row, 20))
     return state._replace(
         resumes_at=now + longest_s * jitter,
-        last_refusal_at=now,
-        refusals_in_a_row=state.refusals_in_a_row + 1,
-        down_since=math.inf if patient else min(state.down_since, now),
+        last_throttle_at=now,
+        throttles_in_a_row=state.throttles_in_a_row + 1,
+        down_since=math.inf if waits_without_limit else min(state.down_since, now),
     )
 
 
 def opens_at(state: ConcurrencyLimit, in_flight: int) -> float:
-    """Tell when another request may be sent.
+    """Return when another request may be sent.
 
-    After refusals, as long as no request ends, one more than the limit is tried now and then: requests in
-    flight may run for minutes, while what caused the refusals may be gone in a second.
+    After throttles, as long as no request ends, one more than the limit is tried now and then: requests in
+    flight may run for minutes, while what caused the throttles may be gone in a second.
 
     Args:
         state: what is known.
@@ -120,13 +120,13 @@ def opens_at(state: ConcurrencyLimit, in_flight: int) -> float:
     """
     if in_flight < int(state.limit):
         return state.resumes_at
-    if state.refusals_in_a_row and in_flight == int(state.limit):
-        return max(state.resumes_at, state.last_refusal_at + _TRY_AFTER_S)
+    if state.throttles_in_a_row and in_flight == int(state.limit):
+        return max(state.resumes_at, state.last_throttle_at + _TRY_AFTER_S)
     return math.inf
 
 
 class Admission:
-    """Decides for one executor whether its backend may get another request."""
+    """Admission decides for one executor whether its backend may get another request."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class Admission:
         self._in_flight = 0
         self.spent = FREE
         """What all requests so far have cost."""
-        self.trouble = ""
+        self.blocked_reason = ""
         """Why nothing is sent at the moment; empty where requests are sent."""
 
     @property
@@ -165,11 +165,12 @@ class Admission:
     def reset(self) -> None:
         """Forget the outage: the jobs that waited have failed, and the next job begins anew."""
         self._limit = ConcurrencyLimit(float(self._backend.invoker.slots))
-        self.trouble = ""
+        self.blocked_reason = ""
 
     def closed_for_s(self) -> float:
-        """Tell for how many seconds no request may be sent; infinity: until one in flight has ended."""
-        if self._backend.in_caller:  # a task of another request may make it, so a slot is never missing
+        """Return for how many seconds no request may be sent; infinity: until one in flight has ended."""
+        # inline: a task may itself call map, and its request must not wait for the slot that the task occupies
+        if self._backend.runs_in_caller:
             return 0.0
         max_bytes = self._backend.batching.flight_bytes
         if self._in_flight >= self._backend.invoker.slots or (
@@ -179,10 +180,10 @@ class Admission:
         return max(0.0, opens_at(self._limit, self._in_flight) - self._clock())
 
     def affords(self, seconds: float, in_flight: Iterable[InFlight]) -> bool:
-        """Tell whether another request fits into the budget, beside the requests in flight.
+        """Return whether another request fits into the budget, beside the requests in flight.
 
         Args:
-            seconds: what it is expected to take; 0: unknown.
+            seconds: its expected duration; 0: unknown.
             in_flight: all requests in flight.
         """
         prices, budget = self._backend.prices, self._backend.budget
@@ -198,23 +199,27 @@ class Admission:
         )
 
     def budget_error(self, seconds: float) -> BudgetExceeded:
-        """Make the error for tasks that the budget does not allow.
+        """Return the error for tasks that the budget does not allow.
 
         Args:
-            seconds: what the request was expected to take.
+            seconds: the expected duration of the request; 0: unknown.
         """
         prices, budget = self._backend.prices, self._backend.budget or 0.0
         needed = prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
-            f"about ${self.spent.dollars:.2g} of budget=${budget:g} are spent, and the next request, of "
-            f"about ${needed:.2g}, does not fit: this task did not run. Executor.aws(budget=...) sets another"
+            f"about ${self.spent.dollars:.2g} of budget=${budget:g} was spent, and the next request, for about "
+            f"${needed:.2g}, does not fit: this task did not run. Set a larger budget= and map the tasks that "
+            "failed again"
         )
 
     def first_wave(self) -> int | None:
-        """Tell how many batches of a job may be in flight while nothing is known of its tasks; None: any
-        number.
+        """Return how many batches of a job may be in flight while nothing is known of its tasks.
 
-        With a budget it is no more than could all run into the time limit, and one at least.
+        With a budget: at most as many as the budget can pay if each runs until the function's time limit, but
+        at least one.
+
+        Returns:
+            The number of batches; None: any number.
         """
         prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.batching.first_wave
         if prices is None or budget is None or wave is None:
@@ -222,7 +227,7 @@ class Admission:
         return max(1, min(wave, int((budget - self.spent.dollars) / prices.request_dollars(prices.limit_s))))
 
     def on_sent(self, in_flight: InFlight) -> None:
-        """Count a request that was handed out."""
+        """Count a request that was sent."""
         self._in_flight += 1
         self._bytes += in_flight.size
 
@@ -232,11 +237,11 @@ class Admission:
         self._bytes -= in_flight.size
         self.charge(ended.usage)
         if isinstance(ended.cause, Throttled):
-            self.trouble = str(ended.cause.error)
-            self._limit = after_refusal(
+            self.blocked_reason = str(ended.cause.error)
+            self._limit = after_throttle(
                 self._limit,
                 concurrency=ended.cause.concurrency,
-                patient=ended.cause.patient,
+                waits_without_limit=ended.cause.waits_without_limit,
                 sent=in_flight.sent,
                 now=self._clock(),
                 in_flight=self._in_flight,
@@ -244,7 +249,7 @@ class Admission:
                 jitter=self._jitter(),
             )
         elif not isinstance(ended.cause, Lost | Refused | Missing):
-            self.trouble = ""
+            self.blocked_reason = ""
             self._limit = after_success(self._limit, self._backend.invoker.slots)
 
     def charge(self, usage: Usage) -> None:
@@ -252,6 +257,8 @@ class Admission:
         self.spent = self.spent.plus(usage.requests, usage.gb_s, self._backend.prices)
 
     def worst_case_usage(self) -> Usage:
-        """What is charged for a request whose duration nobody knows: that of the time limit."""
+        """Return the usage to charge for a request of unknown duration: that of one that ran until the time
+        limit.
+        """
         prices = self._backend.prices
         return Usage(requests=1, gb_s=prices.memory_gb * prices.limit_s) if prices else Usage()

@@ -17,13 +17,16 @@ _NEWEST_WEIGHT = 0.5
 _FIRST_TASKS = 16
 """Largest number of tasks in a batch while nothing is known of their duration."""
 _FIRST_BYTES = 1 << 20
-"""Largest size of the items of such a batch: part of it may come back untouched."""
+"""Largest size of the items of a batch while nothing is known of the tasks: the batch may give part of them
+back."""
 _SHARES = 2
-"""A batch takes at most one of this many parts of what every slot would still get."""
-_PATIENCE = 5
-"""A batch stops to start tasks after this many times its target duration: the estimate was wrong."""
+"""A batch takes at most 1/_SHARES of the tasks that a slot would get if the queue were divided equally among
+all slots."""
+_STOP_AFTER_TARGETS = 5
+"""A batch starts no further task once it has run this many times its target duration: the estimate was
+wrong."""
 MAX_LOST_REPLIES = 3
-"""A task whose reply was lost this often is given up: something about it breaks connections."""
+"""A task is given up after this many lost replies: something about it breaks connections."""
 
 
 class Estimate(NamedTuple):
@@ -35,7 +38,9 @@ class Estimate(NamedTuple):
     """Mean square of the tasks' own durations, in seconds squared."""
 
     def tasks_within(self, seconds: float) -> float:
-        """Estimate how many tasks take at most this long, with two standard deviations of their sum to spare.
+        """Estimate how many tasks can run one after the other in this time.
+
+        There is a reserve of two standard deviations of their total duration.
 
         The equation n * mean + 2 * sqrt(n) * deviation = seconds is solved for n. Where durations differ
         widely the result is small, since a batch does not suit such tasks.
@@ -72,7 +77,7 @@ def updated_estimate(
 
 
 class Batch(NamedTuple):
-    """What the next request may hold."""
+    """A batch is the size limit of the next request."""
 
     tasks: int
     bytes: int
@@ -87,22 +92,22 @@ def next_batch(
     queued: int,
     slots: int,
     estimate: Estimate | None,
-    first_wave_over: bool,
+    first_wave_sent: bool,
     chunksize: int | None,
 ) -> Batch:
     """Size the next batch of a job.
 
     While the duration of the tasks is unknown, batches hold a few tasks and give back those that they have
-    not started. If the first batches do not return within ``policy.patience_s``, the next ones hold one task.
-    Once the duration is known, a batch holds ``policy.target_s`` of work, and less towards the end of the
+    not started. If the first batches do not return within ``policy.first_wave_wait_s``, the next
+    ones hold one task. Once the duration is known, a batch holds ``policy.target_s`` of work, and less towards the end of the
     job, so that no slot is idle while another one has a long batch.
 
     Args:
-        policy: the backend's.
+        policy: the backend's policy for batches.
         queued: tasks of the job that wait.
         slots: requests that may be in flight.
         estimate: duration of the tasks; None: unknown.
-        first_wave_over: as many batches are in flight as are sent at first.
+        first_wave_sent: the first wave of batches is in flight, and the duration of the tasks is still unknown.
         chunksize: tasks per batch that the user asked for; None: the choice is free.
 
     Returns:
@@ -112,18 +117,18 @@ def next_batch(
         return Batch(min(queued, chunksize), policy.batch_bytes, None)
     fair = math.ceil(queued / (slots * _SHARES))
     if estimate is None:
-        size = min(queued, 1) if first_wave_over else min(fair, _FIRST_TASKS)
+        size = min(queued, 1) if first_wave_sent else min(fair, _FIRST_TASKS)
         return Batch(size, min(policy.batch_bytes, _FIRST_BYTES), policy.target_s)
     full = max(1, round(estimate.tasks_within(policy.target_s)))
     worthwhile = math.ceil(estimate.tasks_within(policy.least_s))
     size = min(queued, full, max(fair, worthwhile))
-    return Batch(size, policy.batch_bytes, policy.target_s * _PATIENCE)
+    return Batch(size, policy.batch_bytes, policy.target_s * _STOP_AFTER_TARGETS)
 
 
 def first_wave_wait_s(
     first_wave: int | None,
     *,
-    patience_s: float,
+    longest_s: float,
     queued: int,
     slots: int,
     sent: int,
@@ -131,13 +136,14 @@ def first_wave_wait_s(
     now: float,
     has_budget: bool,
 ) -> float | None:
-    """Tell how long a job whose tasks' duration is unknown still waits for its first batches.
+    """Return how long a job whose tasks' duration is unknown still waits for its first batches.
 
-    The more slots would be filled with tasks that may take next to no time, the longer it waits.
+    The more of the slots the queued tasks would fill, the longer it waits: the tasks may be so short that few
+    batches are enough.
 
     Args:
         first_wave: batches that are sent before it waits; None: any number.
-        patience_s: seconds that it waits at most.
+        longest_s: seconds that it waits at most.
         queued: tasks of the job that wait.
         slots: requests that may be in flight.
         sent: batches of the job that are in flight.
@@ -153,10 +159,10 @@ def first_wave_wait_s(
         return None
     if has_budget:
         return math.inf
-    left = sent_at + patience_s * min(1.0, queued / slots) - now
+    left = sent_at + longest_s * min(1.0, queued / slots) - now
     return left if left > 0 else None
 
 
 def runs_again(*, attempts: int, retries: int) -> bool:
-    """Whether a task that failed in this many attempts has another one."""
+    """Return whether a task that failed in this many attempts has another one."""
     return attempts <= retries

@@ -2,8 +2,8 @@
 
 Everything else puts events into the inbox, so there is no lock to hold while futures are set and no order of
 locks, and a KeyboardInterrupt, which only reaches the main thread, cannot leave the state half changed. A
-backend that runs tasks in the caller's thread has no such thread: there ``submit`` works the inbox off
-itself, in the thread that maps.
+backend that runs tasks in the caller's thread has no such thread: there ``submit`` itself
+handles the events in the inbox, in the thread that calls ``map``.
 
 ::
 
@@ -13,7 +13,7 @@ itself, in the thread that maps.
     emit ─── InvocationReport ──┘                  └─▶ job ─▶ futures        │
                   ▲──────────────────────────────────────────────────────────┘
 
-Two things are read from other threads without the inbox: ``cost`` and ``trouble``, each of which is one
+Two things are read from other threads without the inbox: ``cost`` and ``blocked_reason``, each of which is one
 immutable value that is replaced as a whole.
 """
 
@@ -67,7 +67,7 @@ class CancelTasks(NamedTuple):
 
 
 class ListJobs(NamedTuple):
-    """Somebody asks which jobs have not ended."""
+    """The descriptions of the jobs that have not ended are asked for."""
 
     reply: queue.SimpleQueue[list[str]]
     """Takes their descriptions."""
@@ -84,7 +84,7 @@ class Dispatcher:
     """Runs jobs on a backend until it is closed and every job has ended."""
 
     def __init__(self, backend: Backend) -> None:
-        """Make a dispatcher. Its thread starts with the first job.
+        """Create a dispatcher. Its thread starts with the first job.
 
         Args:
             backend: what to run on.
@@ -112,13 +112,13 @@ class Dispatcher:
                 raise ExecutorClosed("this executor was shut down; make a new one")
             self._backend.invoker.open(pending.tasks.unfinished)
             self._inbox.put(JobSubmitted(pending))
-            if self._thread is None and not self._backend.in_caller:
+            if self._thread is None and not self._backend.runs_in_caller:
                 thread = threading.Thread(target=self._loop, name="wrenlite-dispatcher", daemon=True)
                 thread.start()
                 self._thread = thread
                 _running.add(self)
-        if self._backend.in_caller:
-            self._work_off()
+        if self._backend.runs_in_caller:
+            self._drain_inbox()
 
     @property
     def cost(self) -> Cost:
@@ -126,9 +126,9 @@ class Dispatcher:
         return self._scheduler.cost
 
     @property
-    def trouble(self) -> str:
+    def blocked_reason(self) -> str:
         """Why nothing is sent at the moment; empty where requests are sent."""
-        return self._scheduler.trouble
+        return self._scheduler.blocked_reason
 
     def cancel(self, job: Job[Any] | None, indexes: Iterable[int], wait: bool = True) -> int:
         """Cancel tasks that have not ended.
@@ -139,7 +139,7 @@ class Dispatcher:
             wait: return once they are cancelled. Otherwise they are cancelled soon.
 
         Returns:
-            How many had not ended; 0 without waiting.
+            The number of tasks that had not ended; 0 without waiting.
         """
         event = CancelTasks(job, list(indexes), queue.SimpleQueue())
         self._ask(event)
@@ -150,7 +150,7 @@ class Dispatcher:
         return self.cancel(None, ())
 
     def unfinished_jobs(self) -> list[str]:
-        """Describe the jobs that have not ended."""
+        """Return descriptions of the jobs that have not ended."""
         event = ListJobs(queue.SimpleQueue())
         self._ask(event)
         return event.reply.get()
@@ -184,7 +184,7 @@ class Dispatcher:
         return True
 
     def _ask(self, event: CancelTasks | ListJobs) -> None:
-        """Have an event answered: by the thread that owns the state, or here where there is none."""
+        """Have an event answered: by the thread that owns the state, or here where there is no such thread."""
         with self._closing_lock:
             elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
             if elsewhere:
@@ -204,7 +204,7 @@ class Dispatcher:
             while self._scheduler.jobs or not self._closing:
                 with contextlib.suppress(queue.Empty):
                     self._handle(self._inbox.get(timeout=self._scheduler.wait_s))
-                self._work_off()
+                self._drain_inbox()
         except BaseException as error:  # a defect of wrenlite: report it to whoever waits, do not hang
             self._fail_all(error)
             raise
@@ -221,11 +221,12 @@ class Dispatcher:
                 self._scheduler.add(event.pending)
             elif isinstance(event, CancelTasks | ListJobs):
                 self._handle(event)
+        text = f"an internal error of wrenlite ended the job: {error!r}. Please report it, with the traceback above"
         for pending in list(self._scheduler.jobs.values()):
-            self._scheduler.fail(pending, WrenliteError(f"internal error: {error!r}"))
+            self._scheduler.fail(pending, WrenliteError(text))
 
     def _end(self) -> None:
-        """Answer the events that came too late. No more will come."""
+        """Answer the events that arrived too late. No more events will arrive."""
         with self._closing_lock:
             self._ended.set()
             _running.discard(self)
@@ -234,7 +235,7 @@ class Dispatcher:
             if isinstance(event, CancelTasks | ListJobs):
                 self._handle(event)
 
-    def _work_off(self) -> None:
+    def _drain_inbox(self) -> None:
         """Handle all events, and hand out batches until none may be sent."""
         while True:
             try:

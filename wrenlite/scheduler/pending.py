@@ -14,7 +14,7 @@ from wrenlite.scheduler.batching import Estimate
 
 
 class JobOptions(NamedTuple):
-    """How the tasks of a job are run."""
+    """Job options say how the tasks of a job are run."""
 
     code: str
     """SHA-256 of the pickled function, hexadecimal."""
@@ -36,7 +36,7 @@ class Reduction:
     """The last task of a ``map_reduce``: it waits until all other tasks have their values."""
 
     def __init__(self, index: int) -> None:
-        """Make the reduction of a job.
+        """Create the reduction of a job.
 
         Args:
             index: number of its task, which is also the number of the tasks that it waits for.
@@ -102,9 +102,9 @@ class PendingJob:
         self.first_wave_sent_at = 0.0
         """When the last batch of the first wave was handed out."""
         self.restored = 0
-        """How often its code was missing from the store and was put there again."""
+        """How many times its code was missing from the store and was put there again."""
         self._lost_replies: Counter[int] = Counter()
-        self._lone_deaths = 0
+        self._isolated_deaths = 0
 
     @property
     def queued(self) -> int:
@@ -112,11 +112,11 @@ class PendingJob:
         return self._ready - self._untouched + len(self._again)
 
     def items_of(self, indexes: Sequence[int]) -> list[Packed]:
-        """The items of these tasks, none of which has ended."""
+        """Return the items of these tasks, none of which has ended."""
         return [item for index in indexes if (item := self._items[index]) is not None]
 
     def unfinished(self) -> list[int]:
-        """All tasks that have not ended, in order."""
+        """Return all tasks that have not ended, in order."""
         return [index for index in range(len(self._items)) if not self.tasks.has_ended(index)]
 
     def take(self, count: int, max_bytes: int) -> list[int]:
@@ -127,7 +127,7 @@ class PendingJob:
             max_bytes: bytes of items to take at most, unless the first item alone is larger.
 
         Returns:
-            The tasks: at least one, unless none waits that has not ended.
+            The tasks. The list is empty only where no queued task is left that has not ended.
         """
         taken: list[int] = []
         recorded = self.tasks.outcomes
@@ -154,8 +154,8 @@ class PendingJob:
 
         Args:
             indexes: the tasks.
-            alone: each of them travels in a batch of its own from now on, since one of them, nobody knows
-                which, ended the whole worker.
+            alone: each of them travels in a batch of its own from now on, since one of them ended the worker
+                and it is not known which.
 
         Returns:
             Whether the job had no queued task before and has one now.
@@ -177,28 +177,29 @@ class PendingJob:
         self.estimate = None
 
     def count_lost_reply(self, index: int) -> int:
-        """Count that the reply for this task was lost, and return how often that has happened."""
+        """Count that the reply for this task was lost, and return the number of its lost replies."""
         self._lost_replies[index] += 1
         return self._lost_replies[index]
 
-    def count_lone_deaths(self, suspects: Sequence[int]) -> int:
-        """Count the deaths of workers that ran one task, alone since an earlier death.
+    def count_isolated_deaths(self, suspects: Sequence[int]) -> int:
+        """Count a worker's death if it ran one isolated task, which an earlier death had put into a batch of
+        its own.
 
         Args:
-            suspects: the tasks that the worker may have died of.
+            suspects: the tasks that may have ended the worker.
 
         Returns:
-            How many there were in a row, without an outcome of any task between them.
+            The number of such deaths in a row, without an outcome of any task between them.
         """
-        self._lone_deaths += sum(index in self._alone for index in suspects)
-        return self._lone_deaths
+        self._isolated_deaths += sum(index in self._alone for index in suspects)
+        return self._isolated_deaths
 
-    def forget_lone_deaths(self) -> None:
+    def forget_isolated_deaths(self) -> None:
         """Begin to count anew: a task has an outcome, so workers do run."""
-        self._lone_deaths = 0
+        self._isolated_deaths = 0
 
     def release(self, ending: Sequence[int]) -> bool:
-        """Let go of the items of tasks that are about to be recorded as ended.
+        """Release the items of tasks that are about to be recorded as ended.
 
         With the last task of the job, what the job holds in the store is released too: before its end is
         recorded, so that whoever waits for the job finds the store in order.
@@ -207,7 +208,7 @@ class PendingJob:
             ending: tasks that have not ended yet.
 
         Returns:
-            Whether the job is over with them.
+            Whether these were the last tasks of the job.
         """
         items = self._items
         for index in ending:
@@ -224,12 +225,12 @@ class InFlight:
     """A request in flight."""
 
     def __init__(self, pending: PendingJob, indexes: Sequence[int], sent: float) -> None:
-        """Note what is sent.
+        """Record a request that is sent.
 
         Args:
             pending: the job.
             indexes: the tasks of the batch, in order.
-            sent: when, by the scheduler's clock.
+            sent: the time of sending, by the scheduler's clock.
         """
         self.pending = pending
         self.indexes = indexes
@@ -242,15 +243,18 @@ class InFlight:
         """Seconds that each task took that has an outcome, in the order of the batch."""
         self.invocation: Invocation | None = None
         self.cancelled = False
-        """Whether it was stopped: then no task is to blame for how it ends."""
+        """Whether it was cancelled: then its end is no task's fault."""
 
     @property
     def unfinished(self) -> Sequence[int]:
         """The tasks of the batch that have no outcome yet."""
         return self.indexes[len(self.task_seconds) :]
 
-    def stop_if_pointless(self) -> None:
-        """Stop the request where the task that it runs now was cancelled. Its other tasks run elsewhere."""
+    def cancel_if_task_ended(self) -> None:
+        """Cancel the request where the task that it runs now has ended, because it was cancelled.
+
+        Its other tasks run elsewhere.
+        """
         left = self.unfinished
         if not left or self.cancelled or self.invocation is None:
             return

@@ -23,10 +23,11 @@ from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.pending import InFlight, PendingJob
 
 _LONGEST_WAIT_S = 60.0
-_MAX_LONE_DEATHS = 20
-"""So many workers in a row died of one task each, alone. Then the workers are at fault, not the tasks."""
+_MAX_ISOLATED_DEATHS = 20
+"""After this many worker deaths in a row, each while a worker ran one isolated task, the workers are at fault
+and not the tasks: the job fails."""
 _MAX_RESTORES = 3
-"""How often a job's code is put into the store again before something must be wrong there."""
+"""The most times that a job's code is put into the store again. If it is missing once more, the job fails."""
 
 Report = Callable[[str, Sequence[Outcome], Ended | None], None]
 
@@ -35,7 +36,7 @@ class Scheduler:
     """The jobs that have not ended, their queue, and their requests in flight."""
 
     def __init__(self, backend: Backend, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make a scheduler without jobs.
+        """Create a scheduler without jobs.
 
         Args:
             backend: what requests run on.
@@ -45,7 +46,7 @@ class Scheduler:
         self.jobs: dict[Job[Any], PendingJob] = {}
         """All jobs that have not ended, in the order in which they were submitted."""
         self.wait_s: float | None = None
-        """Seconds after which something may be sent even if nothing is reported; None: only then."""
+        """Seconds after which a request may be sent even if no event arrives; None: wait for an event."""
         self._backend = backend
         self._report = report
         self._clock = clock
@@ -59,9 +60,9 @@ class Scheduler:
         return self._admission.spent
 
     @property
-    def trouble(self) -> str:
+    def blocked_reason(self) -> str:
         """Why nothing is sent at the moment; empty where requests are sent."""
-        return self._admission.trouble
+        return self._admission.blocked_reason
 
     def add(self, pending: PendingJob) -> None:
         """Queue the tasks of a new job."""
@@ -74,7 +75,7 @@ class Scheduler:
         self._reduce(pending)
 
     def cancel(self, job: Job[Any], indexes: Sequence[int]) -> int:
-        """Cancel those of these tasks of a job that have not ended; return how many that were."""
+        """Cancel those of these tasks of a job that have not ended, and return their number."""
         table = job._tasks
         ending = [index for index in dict.fromkeys(indexes) if not table.has_ended(index)]
         pending = self.jobs.get(job)
@@ -85,7 +86,7 @@ class Scheduler:
             self._reduce(pending)
             for in_flight in list(self._in_flight.values()):
                 if in_flight.pending is pending:
-                    in_flight.stop_if_pointless()
+                    in_flight.cancel_if_task_ended()
         return len(ending)
 
     def fail(self, pending: PendingJob, error: WrenliteError) -> None:
@@ -93,7 +94,7 @@ class Scheduler:
         self._end_failed(pending, pending.unfinished(), error)
 
     def charge_abandoned(self) -> None:
-        """Charge for the requests in flight that were cancelled, whose end nobody waits for."""
+        """Charge for the requests in flight that were cancelled, and whose end is not waited for."""
         for in_flight in self._in_flight.values():
             usage = self._admission.worst_case_usage()
             in_flight.pending.tasks.end_batch(in_flight.indexes, usage)
@@ -102,7 +103,7 @@ class Scheduler:
     # Sending
 
     def start_one(self) -> bool:
-        """Hand out one batch; False where nothing may be sent now, or nothing waits."""
+        """Hand out one batch. Return False where no request may be sent now, or no task is queued."""
         self.wait_s = None
         if self._queue and (closed_s := self._admission.closed_for_s()):
             self.wait_s = closed_s if closed_s < float("inf") else None
@@ -123,7 +124,7 @@ class Scheduler:
             return None
         return batching.first_wave_wait_s(
             self._admission.first_wave(),
-            patience_s=self._backend.batching.patience_s,
+            longest_s=self._backend.batching.first_wave_wait_s,
             queued=pending.queued,
             slots=self._admission.slots,
             sent=pending.in_flight,
@@ -133,14 +134,18 @@ class Scheduler:
         )
 
     def _start_next(self, pending: PendingJob) -> bool:
-        """Hand out the next batch of a job; False where none of its tasks is left, or no dollar."""
+        """Hand out the next batch of a job.
+
+        Returns:
+            Whether it did. False where no task is left, or the budget does not allow a request.
+        """
         policy, estimate = self._backend.batching, pending.estimate
         batch = batching.next_batch(
             policy,
             queued=pending.queued,
             slots=self._admission.slots,
             estimate=estimate,
-            first_wave_over=policy.first_wave is not None and pending.in_flight >= policy.first_wave,
+            first_wave_sent=policy.first_wave is not None and pending.in_flight >= policy.first_wave,
             chunksize=pending.options.chunksize,
         )
         expected_s = estimate.mean_s * batch.tasks if estimate else 0.0
@@ -158,9 +163,13 @@ class Scheduler:
         return bool(indexes)
 
     def _take_turns(self, pending: PendingJob) -> None:
-        """Queue a job behind the others; before them, where theirs would have its workers replaced."""
+        """Queue a job again: behind the others, so that jobs take turns.
+
+        It is queued ahead of them if they use other modules and a worker must be replaced for other modules,
+        so that workers are replaced less often.
+        """
         same_modules = all(other.options.modules == pending.options.modules for other in self._queue)
-        if same_modules or not self._backend.modules_stay:
+        if same_modules or not self._backend.worker_keeps_modules:
             self._queue.append(pending)
         else:
             self._queue.appendleft(pending)
@@ -204,7 +213,7 @@ class Scheduler:
     # Receiving
 
     def on_report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
-        """Take what an invoker reported of a request.
+        """Process the report of an invoker about a request.
 
         Args:
             invocation: id of the request.
@@ -215,7 +224,7 @@ class Scheduler:
         pending = in_flight.pending
         in_flight.task_seconds.extend(outcome.seconds for outcome in outcomes)
         if outcomes:
-            pending.forget_lone_deaths()
+            pending.forget_isolated_deaths()
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
             pending.tasks.end_batch(in_flight.indexes, ended.usage)
         final = []
@@ -232,7 +241,7 @@ class Scheduler:
             self._admission.on_ended(in_flight, ended)
             self._on_ended(in_flight, ended)
         else:
-            in_flight.stop_if_pointless()
+            in_flight.cancel_if_task_ended()
 
     def _on_ended(self, in_flight: InFlight, ended: Ended) -> None:
         pending, cause, unfinished = in_flight.pending, ended.cause, in_flight.unfinished
@@ -261,13 +270,16 @@ class Scheduler:
     def _on_death(
         self, pending: PendingJob, unfinished: Sequence[int], not_started: Sequence[int], death: Died
     ) -> None:
-        """Charge an attempt to the task that a worker died of; if several may be it, each runs alone."""
+        """Charge an attempt to the task that was running when a worker died.
+
+        If it may have been one of several, run each alone.
+        """
         innocent = set(not_started)
         self._requeue(pending, [index for index in unfinished if index in innocent])
         suspects = [index for index in unfinished if index not in innocent]
         if len(suspects) > 1:
             self._requeue(pending, suspects, alone=True)
-        elif pending.count_lone_deaths(suspects) >= _MAX_LONE_DEATHS:
+        elif pending.count_isolated_deaths(suspects) >= _MAX_ISOLATED_DEATHS:
             self.fail(pending, death.error)
         elif suspects:
             attempts = pending.tasks.count_attempt(suspects[0])
@@ -281,7 +293,10 @@ class Scheduler:
         pending.restored += 1
         try:
             if pending.restored > _MAX_RESTORES:
-                raise NotFound(f"{key} was put into the store {_MAX_RESTORES} times and is not there")
+                raise NotFound(
+                    f"{key} is missing from the store again after {_MAX_RESTORES} further uploads. Does a "
+                    "lifecycle rule, or another program, delete the objects of this store?"
+                )
             pending.restore()
         except WrenliteError as error:
             self.fail(pending, error)
@@ -335,6 +350,6 @@ class Scheduler:
             self._queue.append(pending)
 
     def _release(self, pending: PendingJob, ending: Sequence[int]) -> None:
-        """Let go of what belongs to tasks that are about to end; with the last one, of the job."""
+        """Release the items of tasks that are about to end and, with the last task, what the job holds."""
         if ending and pending.release(ending):
             self.jobs.pop(pending.job, None)

@@ -86,7 +86,10 @@ def get_verified(store: Store, key: str, expected_digest: str) -> bytes:
     """
     blob = store.get(key)
     if digest(blob) != expected_digest:
-        raise IntegrityError(f"the blob {key} was changed: it has the digest {digest(blob)}")
+        raise IntegrityError(
+            f"the blob {key!r} in {store!r} was changed or damaged: its digest is {digest(blob)}. It was not "
+            "unpickled. Run the job again; for a Ref, call executor.put() again first"
+        )
     return blob
 
 
@@ -98,4 +101,7 @@ def check_key(key: str) -> None:
     """
     parts = key.split("/")
     if not all(parts) or any(part in (".", "..") or part.startswith(TEMPORARY_PREFIX) for part in parts):
-        raise StoreError(f"{key!r} is not a key: it must be a relative path without empty or dotted parts")
+        raise StoreError(
+            f"{key!r} is not a key: it must be a relative path with / between its parts. No part may be empty, "
+            f". or .., or begin with {TEMPORARY_PREFIX}"
+        )

@@ -21,7 +21,8 @@ class LruCache(Generic[Key, Value]):
         """Create an empty cache.
 
         Args:
-            limit: the largest sum of the sizes that ``put`` gets: with its default size, the most entries.
+            limit: the most that the sizes of all entries may add up to. With the default size 1 of ``put`` it is
+                the number of entries.
         """
         self._limit = limit
         self._total = 0
@@ -44,9 +45,12 @@ class LruCache(Generic[Key, Value]):
         self._total += size
 
     def make_room(self, size: int) -> bool:
-        """Drop the least recently used entries until a value of this size fits in. Return whether any was.
+        """Drop the least recently used entries until a value of this size fits in.
 
         Call it before a large value is made, so that the dropped values do not take memory beside it.
+
+        Returns:
+            Whether an entry was dropped.
         """
         dropped = False
         while self._entries and self._total + size > self._limit:

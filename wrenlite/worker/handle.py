@@ -31,7 +31,7 @@ from wrenlite.errors import (
     WorkerStartError,
 )
 from wrenlite.protocol import (
-    HINTS,
+    LOCAL_HINTS,
     PROTOCOL,
     Cause,
     Died,
@@ -60,6 +60,11 @@ _CHECK_INTERVAL_S = 0.5
 """Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP)."""
 _EXIT_S = 1.0
 """Seconds that a worker whose pipe has closed gets to exit by itself, so that its exit code is its own."""
+
+_TIMEOUT_ADVICE = "Set a longer timeout=, or make the task smaller"
+_SLOW_START_ADVICE = "Is this machine overloaded, or is its Python environment on a slow disk?"
+_NOT_READ_ADVICE = "Does a task hold its process in C code, or is the machine overloaded?"
+_NO_START_ADVICE = "Does this Python start from a shell, and can it import cloudpickle?"
 
 _MANY_TASKS = 32
 _GATHER_S = 0.0005
@@ -109,7 +114,7 @@ class _BatchTimeout(_WorkerEnded):
 
 
 _MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-"""The values that glibc itself arrives at once a process has freed an array of 32 MB. With them, arrays below
+"""The values that glibc sets by itself as soon as a process has freed an array of 32 MB. With them, arrays below
 that size reuse freed memory. With glibc's initial values such arrays are mapped and cleared anew each time,
 which takes a tenth of the time of numeric tasks."""
 
@@ -125,7 +130,7 @@ class WorkerProcess:
         env: Mapping[str, str],
         folder: str | None = None,
         *,
-        hints: Hints = HINTS,
+        hints: Hints = LOCAL_HINTS,
     ) -> None:
         """Start the process.
 
@@ -352,8 +357,8 @@ class WorkerProcess:
             self._check_batch_time()
             if deadline is not None and time.monotonic() >= deadline:
                 if not self._ready:
-                    raise _WorkerEnded(WorkerStartError(f"a worker did not start within {_START_S:.0f} s"))
-                raise _WorkerEnded(TaskTimeout(f"it ran longer than timeout={timeout_s:g} s"))
+                    raise _WorkerEnded(WorkerStartError(f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"))
+                raise _WorkerEnded(TaskTimeout(f"it ran longer than timeout={timeout_s:g} s, and its worker was killed. {_TIMEOUT_ADVICE}"))
 
     def _wait_for_room(self) -> None:
         """Wait until the pipe of requests has room."""
@@ -365,7 +370,7 @@ class WorkerProcess:
             self._check_batch_time()
             if time.monotonic() >= end:
                 kind = WorkerDied if self._ready else WorkerStartError
-                raise _WorkerEnded(kind(f"a worker did not read its request within {_START_S:.0f} s"))
+                raise _WorkerEnded(kind(f"a worker did not read its request within {_START_S:.0f} s. {_NOT_READ_ADVICE}"))
 
     def _check_batch_time(self) -> None:
         if time.monotonic() >= self._deadline:
@@ -448,7 +453,9 @@ class WorkerProcess:
 
     def _exit_error(self, code: int | None) -> TaskError | BackendError:
         if not self._ready:
-            return WorkerStartError(f"a worker could not start: {sys.executable} exited with code {code}")
+            return WorkerStartError(
+                f"a worker could not start: {sys.executable} exited with code {code}. {_NO_START_ADVICE}"
+            )
         return worker_exit_error(code, self._peak_bytes, self._memory_limit, self._hints)
 
 
@@ -457,7 +464,7 @@ _PARENT_BYTES = 64 * 2**20
 
 
 def worker_exit_error(
-    code: int | None, peak_bytes: int, memory_limit: int | None, hints: Hints = HINTS
+    code: int | None, peak_bytes: int, memory_limit: int | None, hints: Hints = LOCAL_HINTS
 ) -> TaskError:
     """Return the error for the task that was running when its worker ended.
 
@@ -470,7 +477,9 @@ def worker_exit_error(
     if code is None:
         return WorkerDied("its worker ended, and other code in this process took its exit code")
     if code >= 0:
-        return WorkerDied(f"its worker exited with code {code}")
+        return WorkerDied(
+            f"its worker exited with code {code}: the task, or a library that it uses, ended the process"
+        )
     name, peak = signal_name(-code), f"{peak_bytes / 2**20:,.0f} MB"
     if memory_limit and peak_bytes >= min(0.9 * memory_limit, memory_limit - _PARENT_BYTES):
         limit = f"{memory_limit / 2**20:,.0f} MB"

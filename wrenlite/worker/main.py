@@ -32,7 +32,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from wrenlite import __version__
-from wrenlite.protocol import HINTS, PROTOCOL, Cause, Hints, Outcome, Packed, Request, Usage
+from wrenlite.protocol import LOCAL_HINTS, PROTOCOL, Cause, Hints, Outcome, Packed, Request, Usage
 from wrenlite.serialize import framing
 from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.storage.base import Store
@@ -55,7 +55,7 @@ class Hello(NamedTuple):
     """Bytes; None: no limit."""
     life: int
     """The file descriptor of the life pipe, which closes when the parent process dies."""
-    hints: Hints = HINTS
+    hints: Hints = LOCAL_HINTS
     """What messages advise when memory, time or a package is missing."""
 
 

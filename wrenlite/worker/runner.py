@@ -23,7 +23,7 @@ from wrenlite.errors import (
 )
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import (
-    HINTS,
+    LOCAL_HINTS,
     Cause,
     Hints,
     Missing,
@@ -61,7 +61,8 @@ KEPT_FUNCTIONS = 8
 tasks of one job do not see what those of another leave in a global variable or a default argument."""
 
 _OBJECTS_BYTES = 1 << 30
-"""How much of the objects behind refs a worker keeps that has no memory limit; otherwise a quarter of it."""
+"""The most bytes of objects behind refs that a worker without a memory limit keeps. A worker with a limit
+keeps a quarter of the limit."""
 _KEPT_BLOB_BYTES = 4 << 20
 """The blob of a function is kept after its unpickling only if it is not larger than this."""
 RESERVED_BYTES = 80 * 1024
@@ -102,7 +103,7 @@ class Runner:
         read_output: Callable[[], str] = _read_no_output,
         memory_limit: int | None = None,
         inline: bool = False,
-        hints: Hints = HINTS,
+        hints: Hints = LOCAL_HINTS,
     ) -> None:
         """Create a runner.
 
@@ -313,7 +314,7 @@ class Runner:
         except (IntegrityError, BackendError) as error:
             raise NotRun(Refused(error)) from error
         except StoreError as error:
-            raise NotRun(Throttled(ServiceUnavailable(str(error)), patient=False)) from error
+            raise NotRun(Throttled(ServiceUnavailable(str(error)), waits_without_limit=False)) from error
 
 
 def _called_name(call: Call, item: object) -> str:

@@ -12,7 +12,7 @@ from wrenlite.scheduler import batching
 from wrenlite.scheduler.batching import Estimate
 
 BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=2**26)
-REMOTE = replace(BATCHING, target_s=2.0, least_s=0.1, first_wave=16, patience_s=0.5)
+REMOTE = replace(BATCHING, target_s=2.0, least_s=0.1, first_wave=16, first_wave_wait_s=0.5)
 
 counts = st.integers(1, 200_000)
 slots = st.integers(1, 2_000)
@@ -27,7 +27,7 @@ def steady(task_s):
 
 def batch(policy=BATCHING, *, queued, slots, estimate=None, over=False, chunksize=None):
     return batching.next_batch(
-        policy, queued=queued, slots=slots, estimate=estimate, first_wave_over=over, chunksize=chunksize
+        policy, queued=queued, slots=slots, estimate=estimate, first_wave_sent=over, chunksize=chunksize
     )
 
 
@@ -122,7 +122,7 @@ def wait_s(policy=REMOTE, **given):
         "has_budget": False,
         **given,
     }
-    return batching.first_wave_wait_s(policy.first_wave, patience_s=policy.patience_s, **given)
+    return batching.first_wave_wait_s(policy.first_wave, longest_s=policy.first_wave_wait_s, **given)
 
 
 def test_the_first_wave_is_waited_for_and_then_single_tasks_follow():

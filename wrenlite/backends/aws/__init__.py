@@ -12,5 +12,6 @@
 ``sandbox``     ``Sandbox``: runs inside Lambda and supervises one worker
 ==============  ======================================================================
 
-Inside Lambda, the handler imports ``sandbox``, ``payload`` and ``s3``; the worker imports ``s3``.
+Inside Lambda, the handler imports ``sandbox``, ``payload`` and ``s3``, and the worker imports ``s3``; ``s3``
+imports ``errors`` and ``session``.
 """

@@ -87,7 +87,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         longest_s=target.limit_s - payload.reply_margin_s(target.limit_s),
         code_bytes=_CODE_BYTES,
         own_store=False,
-        modules_stay=False,
+        worker_keeps_modules=False,
         hints=payload.LAMBDA_HINTS,
     )
 
@@ -123,7 +123,7 @@ def batching_policy(slots: int, memory_mb: int = _USUAL_MEMORY_MB) -> BatchingPo
         batch_bytes=min(64, memory_mb // 8) * 2**20,  # encoded, decoded and unpickled are in memory together
         flight_bytes=256 * 2**20,
         first_wave=16,
-        patience_s=1.0,  # longer than most cold starts take
+        first_wave_wait_s=1.0,  # longer than most cold starts take
         backoff_s=0.1,
     )
 
@@ -150,7 +150,7 @@ def _region(config: Config, session: Any) -> str:
     except BotoCoreError as error:  # there is no such profile
         raise errors.connection_error("AWS", error) from error
     if not region:
-        raise ConfigError("no AWS region is set: set region=, WRENLITE_REGION, or run aws configure")
+        raise ConfigError("no AWS region is set: give region=, set WRENLITE_REGION, or run aws configure")
     return str(region)
 
 
@@ -287,6 +287,9 @@ def _limit_to_descriptors(slots: int) -> int:
     if soft == wanted:
         return slots
     _log.warning(
-        "%d invocations at once in place of %d: ulimit -n allows no more", soft - _SPARE_DESCRIPTORS, slots
+        "%d invocations run at once in place of %d, because this process may not open more files. Raise its "
+        "limit with ulimit -n",
+        soft - _SPARE_DESCRIPTORS,
+        slots,
     )
     return max(1, soft - _SPARE_DESCRIPTORS)

@@ -38,7 +38,7 @@ _OTHER_REGION_CODES = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
 _SIGN_IN_OPERATIONS = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", "CreateToken")
-"""How the names begin of operations that botocore calls by itself, to get credentials."""
+"""Prefixes of the names of operations that botocore calls by itself to get credentials."""
 
 _S3_ARN = re.compile(r"arn:[\w-]+:s3:::([^/]+)(?:/(.*))?", re.DOTALL)
 _FUNCTION_ARN = re.compile(r"arn:[\w-]+:lambda:([\w-]+):[^:]*:function:(.+)")
@@ -80,7 +80,8 @@ def translate_error(
     bucket = _S3_ARN.fullmatch(resource)
     if bucket is not None and code in _OTHER_REGION_CODES:
         return StoreError(
-            f"the bucket {bucket[1]!r} is in {bucket_region or 'another region'}: region= names the region"
+            f"the bucket {bucket[1]!r} is in {bucket_region or 'another region'}: set region= to the region of "
+            "the bucket"
         )
     kind = StoreError if action.startswith("s3:") else BackendError
     where = resource if bucket is None else _s3_url(bucket)

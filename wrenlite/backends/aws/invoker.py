@@ -1,6 +1,6 @@
 """``LambdaInvoker``: runs each batch as one synchronous invocation, over pooled connections.
 
-Each request in flight has a thread, which blocks until the response is there. A reply, a refusal, a timeout
+Each request in flight has a thread, which blocks until the response is there. A reply, a throttle, a timeout
 and a crash all come back on the same connection at once, so that nothing is polled. Threads are started when
 they are needed, and stay.
 """
@@ -54,8 +54,8 @@ from wrenlite.storage.base import Store, digest
 _log = logging.getLogger("wrenlite")
 
 _THREADS_AHEAD = 256
-"""The most threads that are started before they are needed. Early, since once the interpreter is ending,
-Python 3.12 starts no thread any more."""
+"""The most threads that are started in advance. They must exist before the interpreter ends, because Python 3.12
+starts none after that."""
 
 
 class ReplyTimeouts(NamedTuple):
@@ -143,7 +143,7 @@ class LambdaInvoker:
         self._transport.close()
 
     def _start_thread(self) -> bool:
-        """Start one more thread. Returns whether that was possible."""
+        """Start one more thread. Return whether that was possible."""
         name = f"wrenlite-lambda-{self._threads}"
         try:
             threading.Thread(target=self._run_invocations, name=name, daemon=True).start()
@@ -178,7 +178,11 @@ class LambdaInvoker:
             return (), Ended(Refused(refused), Usage(), request.tasks)
         except Exception as error:  # a defect in wrenlite itself: it must not leave the tasks waiting
             _log.exception("internal error while invocation %s ran", request.invocation)
-            died = WorkerDied(f"an internal error of wrenlite lost its request: {error!r}")
+            text = (
+                f"an internal error of wrenlite lost the request of this task: {error!r}. Please report it, with "
+                "the log of 'wrenlite'"
+            )
+            died = WorkerDied(text)
             return (), Ended(Died(died), Usage(), ())
 
     def _invoke(self, request: Request) -> Result:
@@ -196,7 +200,7 @@ class LambdaInvoker:
             ) from error
         except RequestNotSent as error:
             text = f"cannot reach Lambda in {region}: {error}. Is this machine online?"
-            return (), Ended(Throttled(ServiceUnavailable(text), patient=False), Usage(), request.tasks)
+            return (), Ended(Throttled(ServiceUnavailable(text), waits_without_limit=False), Usage(), request.tasks)
         except ResponseLost as error:
             return self._search_reply(request, started, str(error))
         return responses.interpret_response(response, request, self._target, time.time() - started)
@@ -252,15 +256,18 @@ class LambdaInvoker:
                 return outcomes, ended._replace(usage=self._charge(ended.usage, ran_s))
             if time.time() >= deadline or self._closed.wait(timeouts.search_interval_s):
                 break
-        text = f"the connection broke while it ran, again and again ({reason}); it may have run each time"
+        text = (
+            f"the connection to Lambda broke each time that the task ran ({reason}); it may have run to its end "
+            "each time. Check the network, and whether the task can run twice before you try again"
+        )
         # How long it ran is unknown, so the whole time limit is charged.
         return (), Ended(Lost(ConnectionLost(text)), self._charge(Usage(), self._target.limit_s), ())
 
     def _fetch_reply(self, request: Request) -> Result | None:
         """Return a request's reply from the store; None where it is missing or cannot be read for now."""
         try:
-            sealed = self._store.get(reply_key(request.job, request.invocation))
-            return payload.decode_body(payload.unseal(request, sealed))
+            blob = self._store.get(reply_key(request.job, request.invocation))
+            return payload.decode_body(payload.verify_mac(request, blob))
         except NotFound:
             return None
         except CredentialsExpired as error:
@@ -303,7 +310,7 @@ class _LambdaInvocation:
             return self._cancelled
 
     def mark_sent(self) -> bool:
-        """Record that the request is about to be sent. Returns false where it was cancelled before."""
+        """Record that the request is about to be sent. Return False where it was cancelled before."""
         with self._lock:
             self._sent = not self._cancelled
             return self._sent

@@ -24,11 +24,11 @@ from wrenlite.protocol import PROTOCOL, Ended, Hints, Outcome, Request, Usage
 from wrenlite.serialize import framing
 
 PAYLOAD_BYTES = 6 * 2**20
-"""The most that Lambda takes as a request. As a reply it gives 100 bytes more."""
+"""The most bytes of a request that Lambda accepts. A reply may have 100 bytes more."""
 FRAME_BYTES = (PAYLOAD_BYTES - 4096) // 4 * 3
-"""The most that a frame may have, so that its base64 and the rest of the JSON fit."""
+"""The most bytes that a frame may have, so that its base64 and the rest of the JSON fit."""
 REPLY_BYTES = FRAME_BYTES - 64 * 1024
-"""The most that the outcomes in a reply may have; the rest is for the usage and the tasks not started."""
+"""The most bytes that the outcomes in a reply may have; the rest is for the usage and the tasks not started."""
 
 LAMBDA_HINTS = Hints(
     memory="wrenlite-setup --memory gives the function more memory",
@@ -42,7 +42,7 @@ _MARGIN_SHARE = 0.1
 
 
 class StoreLocation(NamedTuple):
-    """Where in S3 the blobs of a request are stored."""
+    """A location says where in S3 the blobs of a request are stored."""
 
     bucket: str
     prefix: str
@@ -141,14 +141,22 @@ def decode_body(body: bytes) -> tuple[list[Outcome], Ended]:
     return outcomes, Ended(cause, Usage(*usage), not_started)
 
 
-def seal(request: Request, body: bytes) -> bytes:
+def add_mac(request: Request, body: bytes) -> bytes:
     """Return the body of a reply with its HMAC-SHA256 (RFC 2104) before it, to be left in the store."""
     return _mac(request, body) + body
 
 
-def unseal(request: Request, sealed: bytes) -> bytes:
-    """Return the body of a sealed reply. Raises IntegrityError where it was not made for this request."""
-    mac, body = sealed[:32], sealed[32:]
+def verify_mac(request: Request, blob: bytes) -> bytes:
+    """Return the body of a reply that was left in the store, once its HMAC is checked.
+
+    Args:
+        request: the request that the reply must be for.
+        blob: what ``add_mac`` returned.
+
+    Raises:
+        IntegrityError: the reply was not made for this request.
+    """
+    mac, body = blob[:32], blob[32:]
     if not hmac.compare_digest(mac, _mac(request, body)):
         raise IntegrityError(
             f"the reply in the store was not made for this request ({request.invocation}): it is ignored"

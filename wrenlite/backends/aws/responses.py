@@ -47,7 +47,7 @@ _INIT_ERRORS = (
     "Runtime.InvalidTaskRuntime",
     "Extension.",
 )
-"""How the types of errors begin that mean that the function cannot start."""
+"""Prefixes of the error types which mean that the function cannot start."""
 
 _REPORT = re.compile(
     r"REPORT RequestId:.*?Billed Duration: ([\d.]+) ms\s+Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB"
@@ -90,7 +90,7 @@ def interpret_response(
         CredentialsExpired: AWS did not accept the request's credentials, which were good once.
     """
     if response.status != 200:
-        return (), Ended(_interpret_refusal(response, target), Usage(), request.tasks)
+        return (), Ended(_interpret_not_run(response, target), Usage(), request.tasks)
     usage = _usage(response, target, elapsed_s)
     try:
         if response.headers.get("X-Amz-Function-Error"):
@@ -173,7 +173,7 @@ def _error_type_and_message(response: Response) -> tuple[str, str]:
         return "Unknown", _beginning(response)
 
 
-def _interpret_refusal(response: Response, target: Target) -> Cause:
+def _interpret_not_run(response: Response, target: Target) -> Cause:
     """Return the cause of an end where Lambda did not run the function."""
     code = response.headers.get("x-amzn-ErrorType", "").partition(":")[0]
     try:
@@ -187,7 +187,7 @@ def _interpret_refusal(response: Response, target: Target) -> Cause:
         return Throttled(ServiceUnavailable(text), concurrency=reason not in _RATE_REASONS)
     if response.status >= 500 or response.status == 409:
         text = f"Lambda does not run {target.function} at the moment: {response.status} {code}: {message}"
-        return Throttled(ServiceUnavailable(text), patient=False)
+        return Throttled(ServiceUnavailable(text), waits_without_limit=False)
     error = errors.translate_error(
         code, message, response.status, action="lambda:InvokeFunction", resource=target.arn
     )

@@ -89,7 +89,7 @@ class S3Store:
         Args:
             key: key of the blob.
             data: its content.
-            if_absent: leave a blob that has that key already as it is.
+            if_absent: do not overwrite a blob that already has this key.
 
         Returns:
             Whether the blob was written.

@@ -116,7 +116,7 @@ class Sandbox:
         """Put the reply into the store, where a client whose connection broke finds it."""
         assert self._store is not None
         try:
-            self._store.put(reply_key(request.job, request.invocation), payload.seal(request, body))
+            self._store.put(reply_key(request.job, request.invocation), payload.add_mac(request, body))
         except Exception as error:  # no failure: the reply itself is still returned
             print(f"wrenlite: cannot put the reply of {request.invocation} into the store: {error}")
 
