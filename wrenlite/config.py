@@ -54,7 +54,7 @@ class Config:
     budget: float | None = None
     """Dollars that one executor may spend; None: no limit."""
     progress: Progress = "auto"
-    """Whether to show a progress line; ``auto``: on a terminal."""
+    """Whether to show progress; ``auto``: in a notebook, on a terminal, and in a file every 30 s."""
 
     loglevel: str | None = None
     """Log to stderr from this level on: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``; None: do not log."""
@@ -166,7 +166,7 @@ def parse_setting(name: str, value: object) -> Any:
     """
     try:
         return _PARSERS[name](value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise ConfigError(f"{name} = {value!r}: must be {_VALID_VALUES[name]}") from None
 
 

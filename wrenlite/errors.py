@@ -18,7 +18,7 @@
     ├── BackendError                        nothing can run there: the whole job fails
     │   ├── WorkerStartError                  a worker process cannot start
     │   ├── IncompatibleRuntime               client and worker run different versions
-    │   ├── AccessDenied (PermissionError)    AWS forbids a call; has the policy statement that allows it
+    │   ├── AccessDenied (PermissionError)    AWS forbids a call; says which policy statement allows it
     │   ├── CredentialsError                  there are no AWS credentials, or AWS rejects them
     │   │   └── CredentialsExpired              they were valid before: jobs wait for new ones
     │   ├── FunctionMissing (LookupError)     there is no such Lambda function in that account and region
@@ -26,7 +26,7 @@
     │   ├── ServiceUnavailable                Lambda cannot be reached, or answers with errors of its own
     │   └── BudgetExceeded                    the dollars of ``budget=`` are spent
     └── TaskError                           one task failed, for a reason that is not its own exception
-        ├── RemoteError                       its exception could not be sent back; has its text
+        ├── RemoteError                       an exception, item or value cannot be rebuilt on the other side
         ├── ConnectionLost                    the reply never came, several times
         ├── WorkerDied                        the process that ran it ended
         │   └── OutOfMemory (MemoryError)     it needed more memory than there is
@@ -120,7 +120,7 @@ class FunctionMissing(BackendError, LookupError):
 
 
 class FunctionBroken(BackendError):
-    """The Lambda function exists and cannot start, or its reply is not one of wrenlite's function."""
+    """The Lambda function exists, but cannot start or does not answer as wrenlite's handler does."""
 
 
 class ServiceUnavailable(BackendError):
@@ -128,7 +128,7 @@ class ServiceUnavailable(BackendError):
 
 
 class BudgetExceeded(BackendError):
-    """What was spent and what still runs has reached ``budget=``. Finished results are kept."""
+    """The next request does not fit into what is left of ``budget=``. Finished results are kept."""
 
 
 class TaskError(WrenliteError):
@@ -136,7 +136,7 @@ class TaskError(WrenliteError):
 
 
 class RemoteError(TaskError):
-    """A task's exception cannot be pickled, or not rebuilt here. The message has its type and text."""
+    """An exception, item or value of a task cannot be rebuilt in the process that needs it."""
 
 
 class ConnectionLost(TaskError):
@@ -144,7 +144,7 @@ class ConnectionLost(TaskError):
 
 
 class WorkerDied(TaskError):
-    """The worker process ended while it ran this task. The message has the signal or exit code."""
+    """The worker process ended while it ran this task, or the task called ``sys.exit``. Has the exit code."""
 
 
 class OutOfMemory(WorkerDied, MemoryError):
@@ -152,4 +152,4 @@ class OutOfMemory(WorkerDied, MemoryError):
 
 
 class TaskTimeout(TaskError, TimeoutError):
-    """The task ran longer than ``timeout=`` allows. Its worker was killed and replaced."""
+    """The task ran longer than ``timeout=`` or the Lambda function allows. Its worker was stopped."""

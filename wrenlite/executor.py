@@ -144,9 +144,9 @@ class Executor:
             function: name or ARN of the Lambda function; default: ``wrenlite``.
             endpoint_url: address of servers that are used in place of AWS.
             max_concurrency: invocations at once; default: as many as the account allows.
-            budget: dollars. Once they are spent nothing more is sent, and the other tasks fail with
-                BudgetExceeded. It is an estimate: requests in flight are finished. Of a job of which nothing
-                is known, only as many requests are sent as could all reach the function's time limit.
+            budget: dollars that this executor may spend, as an estimate. Tasks that do not fit are not sent
+                and fail with BudgetExceeded. While nothing is known of a job's tasks, no more requests are
+                in flight than the budget could pay if each took the longest time, but at least one.
             progress: as for ``Executor``.
 
         Raises:
@@ -216,7 +216,7 @@ class Executor:
             ConfigError: an argument cannot be used.
             ExecutorClosed: the executor was shut down.
         """
-        call = Call(fn, tuple(args), dict(kwargs or {}), Style.ITEM)
+        call = _make_call(fn, args, kwargs, Style.ITEM)
         return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))
 
     def starmap(
@@ -233,7 +233,7 @@ class Executor:
         progress: Progress | None = None,
     ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        call = Call(fn, tuple(args), dict(kwargs or {}), Style.STAR)
+        call = _make_call(fn, args, kwargs, Style.STAR)
         return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))
 
     def map_reduce(
@@ -276,7 +276,7 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        call = Call(MapThenReduce(map_fn, reduce_fn), tuple(args), dict(kwargs or {}), Style.ITEM)
+        call = _make_call(MapThenReduce(map_fn, reduce_fn), args, kwargs, Style.ITEM)
         return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))[-1]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -356,6 +356,8 @@ class Executor:
         self._uploads.delete_unreachable_values()
         _check_functions(call)
         options.check(self.backend)
+        if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):
+            raise ConfigError(f"data={data!r:.80}: must be an iterable of items, such as a list")
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table)
         reduces = isinstance(call.function, MapThenReduce)
@@ -444,16 +446,36 @@ class _MapOptions(NamedTuple):
         if timeout is not None and longest_s is not None and timeout > longest_s:
             stops = f"{backend.name} stops a task after {longest_s:g} s"
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
+        if not isinstance(self.env or {}, Mapping):
+            raise ConfigError(f"env={self.env!r:.80}: must map names of environment variables to text")
         for key, value in (self.env or {}).items():
             texts = isinstance(key, str) and isinstance(value, str)
             if not texts or not key or "=" in key or "\0" in key + value:
                 raise ConfigError(
-                    f"env[{key!r}]: names and values of environment variables are text without NUL"
+                    f"env[{key!r}]: name and value must be text without NUL, and the name must not be empty "
+                    "or contain '='"
                 )
 
 
+def _make_call(fn: Any, args: Iterable[Any], kwargs: Mapping[str, Any] | None, style: Style) -> Call:
+    """Join a function with the arguments that all its calls share.
+
+    Raises:
+        ConfigError: ``args`` or ``kwargs`` are not what they must be.
+    """
+    if not isinstance(args, Iterable):
+        raise ConfigError(f"args={args!r:.80}: must be a tuple of positional arguments")
+    if not isinstance(kwargs or {}, Mapping):
+        raise ConfigError(f"kwargs={kwargs!r:.80}: must map names of arguments to values")
+    return Call(fn, tuple(args), dict(kwargs or {}), style)
+
+
 def _check_functions(call: Call) -> None:
-    """Check that what a call would call can be called. Raises ConfigError."""
+    """Check that the functions of a call can be called.
+
+    Raises:
+        ConfigError: one of them cannot.
+    """
     function = call.function
     named = {"fn": function}
     if isinstance(function, MapThenReduce):

@@ -220,7 +220,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                     super().exception(max(0.0, left))
                 except TimeoutError:
                     if end is not None and time.monotonic() >= end:
-                        raise
+                        task = self.job._task(self.index)
+                        text = f"{task} has not ended within timeout={timeout:g} s; it goes on"
+                        raise TimeoutError(text) from None
                 else:
                     return
 

@@ -24,7 +24,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
-from wrenlite.errors import ExecutorClosed, PackageMissing, RemoteError, ValueReleased, WrenliteError
+from wrenlite.errors import (
+    ConfigError,
+    ExecutorClosed,
+    PackageMissing,
+    RemoteError,
+    ValueReleased,
+    WrenliteError,
+)
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
@@ -113,7 +120,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
-            raise IndexError(f"task {index} of a job of {len(self)}")
+            raise IndexError(f"there is no task {index}: {self.id} has {len(self):,} tasks, numbered from 0")
         with self._tasks.lock:
             future = self._futures.get(place)
             if future is None:
@@ -159,7 +166,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             Whether that condition was met in time.
         """
         if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
-            raise ValueError(f"return_when={return_when!r}: see concurrent.futures.wait")
+            raise ConfigError(
+                f"return_when={return_when!r}: must be ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION"
+            )
         table = self._tasks
 
         def is_reached() -> bool:
@@ -193,7 +202,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             TimeoutError: the tasks have not ended in time.
         """
         if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
-            raise TimeoutError(f"{self!r} after {timeout:g} s")
+            raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
         with hide_own_frames:
             return self._results(return_exceptions)
 
@@ -262,7 +271,10 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             ExecutorClosed: this process was forked from the one that runs the job.
         """
         if os.getpid() != self._owner and not self._tasks.over:
-            raise ExecutorClosed(f"{self.id} runs in process {self._owner}; this one was forked from it")
+            raise ExecutorClosed(
+                f"the job {self.id} runs in process {self._owner}, from which this process was forked: wait "
+                "for it there, or make a new executor here"
+            )
         try:
             yield
         except KeyboardInterrupt as error:
@@ -285,7 +297,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         with self._interruptible():
             timeout = None if end is None else end - time.monotonic()
             if not self._tasks.wait_until(is_reached, timeout, each=True):
-                raise TimeoutError(f"{self!r} took too long")
+                raise TimeoutError(f"{self!r}: the next task has not ended in time; the job goes on")
 
     # Cancelling
 
@@ -308,7 +320,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     # States, values and exceptions of single tasks
 
     def state(self, index: int) -> str:
-        """The state of a task: queued, dispatched, done, failed or cancelled."""
+        """Return the state of a task: queued, dispatched, done, failed or cancelled."""
         return self._tasks.state(index)
 
     def value(self, index: int) -> T_co:
@@ -405,7 +417,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     def snapshot(self) -> Snapshot:
         """Return the progress of the job."""
         now = self._tasks.snapshot(self.name, self.backend)
-        return now._replace(dollars=self.cost.dollars if self._prices else None, note=self._control.blocked_reason)
+        return now._replace(
+            dollars=self.cost.dollars if self._prices else None, note=self._control.blocked_reason
+        )
 
     # For the scheduler
 

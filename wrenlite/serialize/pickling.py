@@ -214,10 +214,8 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
             pickler.dump(entries)
         pickler.dump(())
     except Exception as error:
-        whole = (call.function, call.args, call.kwargs)
-        suspect = call.function if not (call.args or call.kwargs) else whole
         what = f"the function {function_name(call.function)}"
-        raise FunctionNotPicklable(not_picklable_message(what, suspect, error)) from error
+        raise FunctionNotPicklable(not_picklable_message(what, call, error)) from error
     return file.getvalue()
 
 
@@ -257,17 +255,22 @@ def function_name(function: Any) -> str:
     return str(name).rpartition("<locals>.")[2]
 
 
-def not_picklable_message(what: str, obj: object, error: BaseException) -> str:
+def not_picklable_message(
+    what: str,
+    obj: object,
+    error: BaseException,
+    advice: str = "Make it inside the function, or pass what it is made from",
+) -> str:
     """Return a message that says why an object cannot be pickled and what to do.
 
     Args:
         what: the name of the object for the message.
         obj: the object.
         error: the exception of its pickling.
+        advice: what the user can do.
     """
     where = find_unpicklable_part(obj)
-    fix = "Make it inside the function, or pass what it is made from."
-    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {fix}"
+    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {advice}."
 
 
 def _cloud_pickler() -> Any:
@@ -285,7 +288,7 @@ elements of all data."""
 def find_unpicklable_part(obj: object) -> str:
     """Return the path to the innermost part that cannot be pickled, as text for a message.
 
-    For example `` at closure variable 'db'.lock (a lock)``; empty where no part is found.
+    For example `` at closure variable 'db'.lock (type lock)``; empty where no part is found.
     """
     path = ""
     for _ in range(_SEARCH_DEPTH):
@@ -295,7 +298,7 @@ def find_unpicklable_part(obj: object) -> str:
                 break
         else:
             break
-    return f" at {path.strip('. ')} (a {type(obj).__qualname__})" if path else ""
+    return f" at {path.strip('. ')} (type {type(obj).__qualname__})" if path else ""
 
 
 def _is_picklable(obj: object) -> bool:
@@ -310,22 +313,28 @@ def _is_picklable(obj: object) -> bool:
 
 def _parts(obj: Any) -> Iterator[tuple[str, object]]:
     """Yield the parts of an object, each with the text that leads to it in a path."""
-    if isinstance(obj, dict):
-        for key, value in obj.items():
-            yield f"[{key!r}]", value
+    if isinstance(obj, Call):
+        yield from (("", obj.function), (" args", obj.args), (" kwargs", obj.kwargs))
+    elif isinstance(obj, dict):
+        yield from ((f"[{key!r}]", value) for key, value in obj.items())
     elif isinstance(obj, list | tuple | set | frozenset):
-        for index, value in enumerate(obj):
-            yield f"[{index}]", value
+        yield from ((f"[{index}]", value) for index, value in enumerate(obj))
     elif isinstance(obj, types.FunctionType):
         yield from _parts_of_function(obj)
     elif isinstance(obj, types.MethodType):
         yield " self", obj.__self__
-    else:
-        for name in ("func", "args", "keywords"):  # functools.partial
-            if hasattr(obj, name):
-                yield f".{name}", getattr(obj, name)
-        for name, value in getattr(obj, "__dict__", {}).items():
-            yield f".{name}", value
+    elif not _refuses_pickling(obj):
+        names = [name for name in ("func", "args", "keywords") if hasattr(obj, name)]  # functools.partial
+        yield from ((f".{name}", getattr(obj, name)) for name in (*names, *getattr(obj, "__dict__", {})))
+
+
+def _refuses_pickling(obj: Any) -> bool:
+    """Return whether an object itself, rather than a part of it, is the reason why it cannot be pickled."""
+    try:
+        obj.__reduce_ex__(5)
+    except Exception:
+        return True
+    return False
 
 
 def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, object]]:
