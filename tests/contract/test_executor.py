@@ -202,7 +202,9 @@ def test_a_value_that_cannot_be_pickled_is_named(executor):
 
         return {"state": [n, threading.Lock()]}
 
-    with pytest.raises(wrenlite.ResultNotPicklable, match=r"locked returned .* \['state'\]\[1\] \(a lock\)"):
+    with pytest.raises(
+        wrenlite.ResultNotPicklable, match=r"locked returned .* \['state'\]\[1\] \(type lock\)"
+    ):
         executor.map(locked, [1]).results()
 
 
@@ -223,6 +225,10 @@ def test_what_cannot_be_pickled_is_refused_before_anything_runs(executor):
         ({"timeout": "5"}, "timeout='5'"),
         ({"env": {"A": 1}}, "env"),
         ({"env": {"A": "\0"}}, "NUL"),
+        ({"env": {"A=B": "x"}}, "contain '='"),
+        ({"env": ["A=1"]}, "env=.*must map names"),
+        ({"args": 3}, "args=3: must be a tuple"),
+        ({"kwargs": ["z"]}, "kwargs=.*must map names"),
     ],
 )
 def test_invalid_options_are_refused(executor, options, words):
@@ -230,6 +236,12 @@ def test_invalid_options_are_refused(executor, options, words):
         executor.map(abs, [1], **options)
     with pytest.raises(wrenlite.ConfigError, match="callable"):
         executor.map(5, [1])
+    with pytest.raises(wrenlite.ConfigError, match="data=3: must be an iterable"):
+        executor.map(abs, 3)
+    with pytest.raises(
+        wrenlite.ConfigError, match="must be ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION"
+    ):
+        executor.map(abs, [1]).wait(return_when="ALL")
 
 
 def test_env_sets_environment_variables_for_one_job(executor):

@@ -110,7 +110,7 @@ def test_an_expired_object_can_be_put_again(aws, bed):
     client, keys = client_and_keys(bed, "refs/")
     for key in keys:
         client.delete_object(Bucket="wrenlite-bed", Key=key)
-    with pytest.raises(wrenlite.NotFound, match=r"has expired; executor\.put\(\) it again"):
+    with pytest.raises(wrenlite.NotFound, match=r"has expired. Call executor\.put\(\) again"):
         aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30)
     assert aws.put(table).digest == ref.digest
     assert aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30) == [1]
@@ -290,7 +290,7 @@ def test_a_bucket_that_is_missing_or_in_another_region_is_named(connected, bed):
         headers={"x-amz-bucket-region": "eu-west-1"},
         count=100,
     )
-    with pytest.raises(wrenlite.StoreError, match="eu-west-1: region="):
+    with pytest.raises(wrenlite.StoreError, match="eu-west-1: set region="):
         connected().map(abs, [1])
 
 

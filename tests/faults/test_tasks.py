@@ -634,3 +634,29 @@ def test_large_functions_are_removed_from_the_store_after_their_jobs(pool):
         ballast = os.urandom(2 * 2**20)
         assert pool.map(lambda n, ballast=ballast: len(ballast) + n, [0]).results() == [2 * 2**20]
     assert sum(entry.size for entry in pool.backend.store.list("code/")) < 2**20
+
+
+def test_a_wait_that_takes_too_long_says_for_what(pool, tmp_path):
+    def wait_for_file(path):
+        import os
+        import time
+
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
+    file = tmp_path / "go on"
+    job = pool.map(wait_for_file, [str(file)])
+    with pytest.raises(
+        TimeoutError, match=rf"task 0 of {job.id} has not ended within timeout=0.1 s; it goes on"
+    ):
+        job[0].result(timeout=0.1)
+    with pytest.raises(
+        TimeoutError, match=r"0 of 1 finished.*not all tasks ended within timeout=0.1 s; they go on"
+    ):
+        job.results(timeout=0.1)
+    with pytest.raises(TimeoutError, match="the next task has not ended in time; the job goes on"):
+        next(job.values(timeout=0.1))
+    file.touch()
+    assert job.results() == [None]
+    with pytest.raises(IndexError, match=rf"there is no task 1: {job.id} has 1 tasks"):
+        job[1]

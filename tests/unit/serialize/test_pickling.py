@@ -186,12 +186,12 @@ def test_the_function_that_cannot_be_pickled_is_named_with_the_path():
     def locked(x):
         return lock, x
 
-    with pytest.raises(FunctionNotPicklable, match=r"locked .* at closure variable 'lock' \(a lock\)"):
+    with pytest.raises(FunctionNotPicklable, match=r"locked .* at closure variable 'lock' \(type lock\)"):
         pack_call(Call(locked, (), {}, Style.ITEM), ClassTable(grows=True))
 
 
 def test_the_item_that_cannot_be_pickled_is_named_with_the_path():
-    with pytest.raises(ItemNotPicklable, match=r"item 2 .* at \['db'\]\[1\] \(a lock\)"):
+    with pytest.raises(ItemNotPicklable, match=r"item 2 .* at \['db'\]\[1\] \(type lock\)"):
         pack_items([1, 2, {"db": (1, threading.Lock())}], ClassTable(grows=True))
 
 
@@ -242,3 +242,31 @@ def test_all_code_of_a_function_keeps_the_file_that_its_source_is_in():
     found = [each for code in codes for each in with_nested(code)]
     assert {"outer", "inner", "times", "<lambda>"} <= {code.co_name for code in found}
     assert {code.co_filename for code in found} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("call", "path"),
+    [
+        (Call(max, (threading.Lock(),), {}, Style.ITEM), "at args[0] (type lock)"),
+        (Call(max, (), {"key": [threading.Lock()]}, Style.ITEM), "at kwargs['key'][0] (type lock)"),
+    ],
+)
+def test_the_argument_that_cannot_be_pickled_is_named_as_the_user_wrote_it(call, path):
+    with pytest.raises(FunctionNotPicklable) as caught:
+        pack_call(call, ClassTable(grows=True))
+    assert path in str(caught.value)
+
+
+def test_an_object_that_refuses_to_be_pickled_is_named_and_not_its_parts():
+    class Refuses:
+        def __init__(self):
+            self.lock = threading.Lock()
+
+        def __reduce__(self):
+            raise TypeError("it stays here")
+
+    with pytest.raises(FunctionNotPicklable) as caught:
+        pack_call(Call(max, (Refuses(),), {}, Style.ITEM), ClassTable(grows=True))
+    assert "at args[0] (type " in str(caught.value)
+    assert "lock" not in str(caught.value)
+    assert "it stays here" in str(caught.value)
