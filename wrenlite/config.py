@@ -54,7 +54,9 @@ class Config:
     budget: float | None = None
     """Dollars that one executor may spend; None: no limit."""
     progress: Progress = "auto"
-    """Whether to show a progress line; ``auto``: on a terminal."""
+    """Whether to show the progress of jobs; ``auto``: in a notebook, on a terminal, and as a line every 30 s in a
+    file.
+    """
 
     loglevel: str | None = None
     """Log to stderr from this level on: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``; None: do not log."""
@@ -79,18 +81,19 @@ class Config:
 
         Returns:
             The settings. Where the arguments or the environment name another function, region or profile than
-            the file, the file's bucket and prefix do not count.
+            the file, the file's bucket, bucket_owner and prefix are ignored.
 
         Raises:
             ConfigError: a setting is unknown or not valid, or the file cannot be read; the message names it.
         """
         path = config_path(environ)
         stored = read_file(path) if path is not None and path.exists() else {}
-        in_file = _with(cls(), stored, str(path))
+        in_file = _with(cls(), stored, lambda name, value: f"{path}: {name} = {value!r}")
         names = {field.name: f"WRENLITE_{field.name.upper()}" for field in fields(cls)}
         found = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
         given = {key: value for key, value in given.items() if value is not None}
-        config = _with(_with(in_file, found, "the environment (WRENLITE_*)"), given, "arguments")
+        config = _with(in_file, found, lambda name, value: f"{names[name]}={value!r}")
+        config = _with(config, given, lambda name, value: f"{name}={value!r}")
         identifying = [name for name in ("function", "region", "profile") if name in stored]
         if any(getattr(config, name) != getattr(in_file, name) for name in identifying):
             # The file describes another function, and its bucket belongs to that one.
@@ -158,39 +161,42 @@ def update_file(path: Path, settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"cannot write {path}: {error}. Choose another file with --config") from error
 
 
-def parse_setting(name: str, value: object) -> Any:
+def parse_setting(name: str, value: object, shown: str = "") -> Any:
     """Return the value of one setting, from its text.
+
+    Args:
+        name: the name of the setting.
+        value: its value, as text or as it is.
+        shown: how a message shows the setting; default: as ``config.toml`` has it.
 
     Raises:
         ConfigError: the value is not valid; the message says which values are.
     """
     try:
         return _PARSERS[name](value)
-    except (ValueError, TypeError):
-        raise ConfigError(f"{name} = {value!r}: must be {_VALID_VALUES[name]}") from None
+    except (ValueError, TypeError, OverflowError):
+        raise ConfigError(f"{shown or f'{name} = {value!r}'}: must be {_VALID_VALUES[name]}") from None
 
 
-def _with(config: Config, settings: Mapping[str, Any], source: str) -> Config:
+def _with(config: Config, settings: Mapping[str, Any], show: Callable[[str, object], str]) -> Config:
     """Return the configuration with these settings in place of its own.
 
     Args:
         config: the configuration.
         settings: values by name, as text or as they are.
-        source: where the settings come from, for messages.
+        show: returns how messages show a setting, from its name and value: as the user wrote it.
 
     Raises:
         ConfigError: a setting is unknown or not valid.
     """
     known = {field.name for field in fields(Config)}
     for name, value in settings.items():
+        shown = show(name, value)
         if name not in known:
             raise ConfigError(
-                f"{source}: there is no setting {name!r}; the settings are {', '.join(sorted(known))}"
+                f"{shown}: there is no setting {name!r}; the settings are {', '.join(sorted(known))}"
             )
-        try:
-            parsed: Any = {name: parse_setting(name, value)}
-        except ConfigError as error:
-            raise ConfigError(f"{source}: {error}") from None
+        parsed: Any = {name: parse_setting(name, value, shown)}
         config = replace(config, **parsed)
     return config
 

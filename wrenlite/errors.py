@@ -18,19 +18,19 @@
     ├── BackendError                        nothing can run there: the whole job fails
     │   ├── WorkerStartError                  a worker process cannot start
     │   ├── IncompatibleRuntime               client and worker run different versions
-    │   ├── AccessDenied (PermissionError)    AWS forbids a call; has the policy statement that allows it
+    │   ├── AccessDenied (PermissionError)    AWS forbids a call; the message has the policy statement that allows it
     │   ├── CredentialsError                  there are no AWS credentials, or AWS rejects them
     │   │   └── CredentialsExpired              they were valid before: jobs wait for new ones
     │   ├── FunctionMissing (LookupError)     there is no such Lambda function in that account and region
-    │   ├── FunctionBroken                    the Lambda function cannot start
-    │   ├── ServiceUnavailable                Lambda cannot be reached, or answers with errors of its own
-    │   └── BudgetExceeded                    the dollars of ``budget=`` are spent
+    │   ├── FunctionBroken                    the Lambda function cannot start, or does not answer as wrenlite's
+    │   ├── ServiceUnavailable                Lambda or the store fails, or cannot be reached, for a long time
+    │   └── BudgetExceeded                    the next request does not fit into what is left of ``budget=``
     └── TaskError                           one task failed, for a reason that is not its own exception
-        ├── RemoteError                       its exception could not be sent back; has its text
+        ├── RemoteError                       an exception, item or value cannot be rebuilt; has the reason
         ├── ConnectionLost                    the reply never came, several times
-        ├── WorkerDied                        the process that ran it ended
+        ├── WorkerDied                        the process that ran it ended, or it called ``sys.exit``
         │   └── OutOfMemory (MemoryError)     it needed more memory than there is
-        └── TaskTimeout (TimeoutError)        it ran longer than ``timeout=``
+        └── TaskTimeout (TimeoutError)        it ran longer than ``timeout=``, or than Lambda allows
 
 An exception that a task raises comes back as itself, with its own type, and is not in this tree. Each error
 here takes one argument, its message, so that all of them can be pickled.
@@ -108,7 +108,7 @@ class AccessDenied(BackendError, PermissionError):
 
 
 class CredentialsError(BackendError):
-    """There are no AWS credentials, or AWS rejects them: unknown ones, or with a wrong clock."""
+    """There are no AWS credentials, or AWS rejects them: it does not know them, or this machine's clock is wrong."""
 
 
 class CredentialsExpired(CredentialsError):
@@ -120,15 +120,20 @@ class FunctionMissing(BackendError, LookupError):
 
 
 class FunctionBroken(BackendError):
-    """The Lambda function exists and cannot start, or its reply is not one of wrenlite's function."""
+    """The Lambda function exists, but cannot start or does not answer as wrenlite's handler does."""
 
 
 class ServiceUnavailable(BackendError):
-    """AWS Lambda could not be reached, or answered with errors of its own, many times in a row."""
+    """Lambda, or the store that workers read from, could not be reached or answered with errors of its own for a
+    long time.
+    """
 
 
 class BudgetExceeded(BackendError):
-    """What was spent and what still runs has reached ``budget=``. Finished results are kept."""
+    """The next request does not fit into what is left of ``budget=``.
+
+    Tasks that were not sent fail with this error; finished results are kept.
+    """
 
 
 class TaskError(WrenliteError):
@@ -136,15 +141,21 @@ class TaskError(WrenliteError):
 
 
 class RemoteError(TaskError):
-    """A task's exception cannot be pickled, or not rebuilt here. The message has its type and text."""
+    """An exception, an item or a value of a task cannot be rebuilt in the process that needs it.
+
+    The message has the type and text of the reason.
+    """
 
 
 class ConnectionLost(TaskError):
-    """The connection broke each time the task was tried. It may have run several times."""
+    """The connection broke each time that the task was sent. It may have run several times."""
 
 
 class WorkerDied(TaskError):
-    """The worker process ended while it ran this task. The message has the signal or exit code."""
+    """The worker process ended while it ran this task, or the task called ``sys.exit``.
+
+    The message has the signal or exit code.
+    """
 
 
 class OutOfMemory(WorkerDied, MemoryError):
@@ -152,4 +163,4 @@ class OutOfMemory(WorkerDied, MemoryError):
 
 
 class TaskTimeout(TaskError, TimeoutError):
-    """The task ran longer than ``timeout=`` allows. Its worker was killed and replaced."""
+    """The task ran longer than ``timeout=`` or the time limit of the Lambda function. Its worker was killed."""

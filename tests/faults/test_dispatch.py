@@ -131,7 +131,9 @@ def test_every_task_ends_once_within_its_attempts(
     total, slots, retries, chunksize, first_wave, refuse_at, cancel_at, seed
 ):
     invoker = Invoker(slots)
-    batching = BatchingPolicy(0.02, 0.001, 2**20, first_wave=first_wave, first_wave_wait_s=0.001, backoff_s=1e-5)
+    batching = BatchingPolicy(
+        0.02, 0.001, 2**20, first_wave=first_wave, first_wave_wait_s=0.001, backoff_s=1e-5
+    )
     backend = Backend("test", None, invoker, batching)
     dispatcher = Dispatcher(backend)
     job = Job("job-1", "job", backend, total, (), dispatcher)

@@ -214,10 +214,8 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
             pickler.dump(entries)
         pickler.dump(())
     except Exception as error:
-        whole = (call.function, call.args, call.kwargs)
-        suspect = call.function if not (call.args or call.kwargs) else whole
         what = f"the function {function_name(call.function)}"
-        raise FunctionNotPicklable(not_picklable_message(what, suspect, error)) from error
+        raise FunctionNotPicklable(not_picklable_message(what, call, error)) from error
     return file.getvalue()
 
 
@@ -257,17 +255,20 @@ def function_name(function: Any) -> str:
     return str(name).rpartition("<locals>.")[2]
 
 
-def not_picklable_message(what: str, obj: object, error: BaseException) -> str:
+_ADVICE = "Make it inside the function, or pass what it is made from."
+
+
+def not_picklable_message(what: str, obj: object, error: BaseException, advice: str = _ADVICE) -> str:
     """Return a message that says why an object cannot be pickled and what to do.
 
     Args:
         what: the name of the object for the message.
         obj: the object.
         error: the exception of its pickling.
+        advice: what to do.
     """
     where = find_unpicklable_part(obj)
-    fix = "Make it inside the function, or pass what it is made from."
-    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {fix}"
+    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {advice}"
 
 
 def _cloud_pickler() -> Any:
@@ -285,7 +286,7 @@ elements of all data."""
 def find_unpicklable_part(obj: object) -> str:
     """Return the path to the innermost part that cannot be pickled, as text for a message.
 
-    For example `` at closure variable 'db'.lock (a lock)``; empty where no part is found.
+    For example `` at closure variable 'db'.lock (type lock)``; empty where no part is found.
     """
     path = ""
     for _ in range(_SEARCH_DEPTH):
@@ -295,7 +296,7 @@ def find_unpicklable_part(obj: object) -> str:
                 break
         else:
             break
-    return f" at {path.strip('. ')} (a {type(obj).__qualname__})" if path else ""
+    return f" at {path.strip('. ')} (type {type(obj).__qualname__})" if path else ""
 
 
 def _is_picklable(obj: object) -> bool:
@@ -308,9 +309,22 @@ def _is_picklable(obj: object) -> bool:
     return True
 
 
+def _refuses_pickling(obj: object) -> bool:
+    """Return whether an object itself, rather than a part of it, is the reason."""
+    if isinstance(obj, type):  # cloudpickle writes a class by its attributes
+        return False
+    try:
+        obj.__reduce_ex__(5)
+    except Exception:
+        return True
+    return False
+
+
 def _parts(obj: Any) -> Iterator[tuple[str, object]]:
     """Yield the parts of an object, each with the text that leads to it in a path."""
-    if isinstance(obj, dict):
+    if isinstance(obj, Call):
+        yield from (("", obj.function), (" args", obj.args), (" kwargs", obj.kwargs))
+    elif isinstance(obj, dict):
         for key, value in obj.items():
             yield f"[{key!r}]", value
     elif isinstance(obj, list | tuple | set | frozenset):
@@ -320,7 +334,7 @@ def _parts(obj: Any) -> Iterator[tuple[str, object]]:
         yield from _parts_of_function(obj)
     elif isinstance(obj, types.MethodType):
         yield " self", obj.__self__
-    else:
+    elif not _refuses_pickling(obj):
         for name in ("func", "args", "keywords"):  # functools.partial
             if hasattr(obj, name):
                 yield f".{name}", getattr(obj, name)

@@ -357,8 +357,16 @@ class WorkerProcess:
             self._check_batch_time()
             if deadline is not None and time.monotonic() >= deadline:
                 if not self._ready:
-                    raise _WorkerEnded(WorkerStartError(f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"))
-                raise _WorkerEnded(TaskTimeout(f"it ran longer than timeout={timeout_s:g} s, and its worker was killed. {_TIMEOUT_ADVICE}"))
+                    raise _WorkerEnded(
+                        WorkerStartError(
+                            f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"
+                        )
+                    )
+                raise _WorkerEnded(
+                    TaskTimeout(
+                        f"it ran longer than timeout={timeout_s:g} s, and its worker was killed. {_TIMEOUT_ADVICE}"
+                    )
+                )
 
     def _wait_for_room(self) -> None:
         """Wait until the pipe of requests has room."""
@@ -370,7 +378,9 @@ class WorkerProcess:
             self._check_batch_time()
             if time.monotonic() >= end:
                 kind = WorkerDied if self._ready else WorkerStartError
-                raise _WorkerEnded(kind(f"a worker did not read its request within {_START_S:.0f} s. {_NOT_READ_ADVICE}"))
+                raise _WorkerEnded(
+                    kind(f"a worker did not read its request within {_START_S:.0f} s. {_NOT_READ_ADVICE}")
+                )
 
     def _check_batch_time(self) -> None:
         if time.monotonic() >= self._deadline:
@@ -410,7 +420,9 @@ class WorkerProcess:
         self._close_files()
         if not last_output or isinstance(error, TaskTimeout):
             return error
-        return type(error)(f"{error}. Its last output:\n{last_output[-2000:]}")
+        text = str(error)
+        stop = "" if text.endswith("?") else "."
+        return type(error)(f"{text}{stop} Its last output:\n{last_output[-2000:]}")
 
     def _reap(self) -> int | None:
         """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""

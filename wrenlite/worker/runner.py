@@ -70,6 +70,8 @@ RESERVED_BYTES = 80 * 1024
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
+_RESULT_ADVICE = "Return what it is made from, or write it to a file or a store and return its name there."
+
 
 class NotRun(Exception):
     """No task of a request was run, for a reason that is no fault of a task."""
@@ -243,7 +245,7 @@ class Runner:
             raise
         except Exception as error:
             what = f"the value that {_called_name(call, argument)} returned"
-            raise ResultNotPicklable(not_picklable_message(what, value, error)) from error
+            raise ResultNotPicklable(not_picklable_message(what, value, error, _RESULT_ADVICE)) from error
 
     def _pack_error(self, error: BaseException, packer: Packer, table: Sequence[object]) -> Packed:
         """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""

@@ -10,7 +10,14 @@ from wrenlite.scheduler.admission import ConcurrencyLimit, after_success, after_
 
 
 def throttled(state, **given):
-    given = {"concurrency": True, "waits_without_limit": True, "sent": 1.0, "now": 2.0, "in_flight": 0, **given}
+    given = {
+        "concurrency": True,
+        "waits_without_limit": True,
+        "sent": 1.0,
+        "now": 2.0,
+        "in_flight": 0,
+        **given,
+    }
     return after_throttle(state, backoff_s=0.1, jitter=0.5, **given)
 
 
@@ -68,14 +75,18 @@ def test_pauses_double_with_full_jitter_up_to_a_bound(jitter):
 def test_the_start_of_an_outage_is_recorded_and_one_success_ends_it():
     state = ConcurrencyLimit(8.0)
     for trip in range(9):
-        state = throttled(state, concurrency=False, waits_without_limit=False, sent=2.0 * trip, now=2.0 * trip + 1)
+        state = throttled(
+            state, concurrency=False, waits_without_limit=False, sent=2.0 * trip, now=2.0 * trip + 1
+        )
     assert state.down_since == 1.0
     state = after_success(state, 8)
     assert (state.down_since, state.throttles_in_a_row, state.resumes_at) == (math.inf, 0, -math.inf)
 
 
 def test_one_more_request_is_tried_while_one_in_flight_takes_long():
-    state = throttled(ConcurrencyLimit(8.0), concurrency=False, waits_without_limit=False, in_flight=1, sent=1.0, now=2.0)
+    state = throttled(
+        ConcurrencyLimit(8.0), concurrency=False, waits_without_limit=False, in_flight=1, sent=1.0, now=2.0
+    )
     assert opens_at(state, 0) == state.resumes_at
     assert opens_at(state, 1) == 3.0
     assert opens_at(state, 2) == math.inf

@@ -200,7 +200,9 @@ class LambdaInvoker:
             ) from error
         except RequestNotSent as error:
             text = f"cannot reach Lambda in {region}: {error}. Is this machine online?"
-            return (), Ended(Throttled(ServiceUnavailable(text), waits_without_limit=False), Usage(), request.tasks)
+            return (), Ended(
+                Throttled(ServiceUnavailable(text), waits_without_limit=False), Usage(), request.tasks
+            )
         except ResponseLost as error:
             return self._search_reply(request, started, str(error))
         return responses.interpret_response(response, request, self._target, time.time() - started)
