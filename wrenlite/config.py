@@ -54,8 +54,8 @@ class Config:
     budget: float | None = None
     """Dollars that one executor may spend; None: no limit."""
     progress: Progress = "auto"
-    """Whether to show the progress of jobs; ``auto``: in a notebook, on a terminal, and as a line every 30 s in a
-    file.
+    """Whether to show the progress of jobs; ``auto``: in a notebook, on a terminal, and as a line every 30 s
+    in a file.
     """
 
     loglevel: str | None = None

@@ -18,11 +18,11 @@
     ├── BackendError                        nothing can run there: the whole job fails
     │   ├── WorkerStartError                  a worker process cannot start
     │   ├── IncompatibleRuntime               client and worker run different versions
-    │   ├── AccessDenied (PermissionError)    AWS forbids a call; the message has the policy statement that allows it
+    │   ├── AccessDenied (PermissionError)    AWS forbids a call; the message has the policy statement to add
     │   ├── CredentialsError                  there are no AWS credentials, or AWS rejects them
     │   │   └── CredentialsExpired              they were valid before: jobs wait for new ones
     │   ├── FunctionMissing (LookupError)     there is no such Lambda function in that account and region
-    │   ├── FunctionBroken                    the Lambda function cannot start, or does not answer as wrenlite's
+    │   ├── FunctionBroken                    the Lambda function cannot start, or answers in another form
     │   ├── ServiceUnavailable                Lambda or the store fails, or cannot be reached, for a long time
     │   └── BudgetExceeded                    the next request does not fit into what is left of ``budget=``
     └── TaskError                           one task failed, for a reason that is not its own exception
@@ -104,11 +104,14 @@ class IncompatibleRuntime(BackendError):
 
 
 class AccessDenied(BackendError, PermissionError):
-    """AWS forbids a call. The message names action, resource and the policy statement that would allow it."""
+    """AWS forbids a call. The message names action, resource and the policy statement that allows it."""
 
 
 class CredentialsError(BackendError):
-    """There are no AWS credentials, or AWS rejects them: it does not know them, or this machine's clock is wrong."""
+    """There are no AWS credentials, or AWS rejects them.
+
+    It does not know them, or this machine's clock is wrong.
+    """
 
 
 class CredentialsExpired(CredentialsError):
@@ -124,8 +127,9 @@ class FunctionBroken(BackendError):
 
 
 class ServiceUnavailable(BackendError):
-    """Lambda, or the store that workers read from, could not be reached or answered with errors of its own for a
-    long time.
+    """Lambda, or the store that workers read from, could not be reached or answered with errors of its own.
+
+    This lasted for a long time.
     """
 
 
@@ -163,4 +167,4 @@ class OutOfMemory(WorkerDied, MemoryError):
 
 
 class TaskTimeout(TaskError, TimeoutError):
-    """The task ran longer than ``timeout=`` or the time limit of the Lambda function. Its worker was killed."""
+    """The task ran longer than ``timeout=`` or Lambda's time limit allows. Its worker was killed."""

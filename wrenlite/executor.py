@@ -131,9 +131,7 @@ class Executor:
         budget: float | None = None,
         progress: Progress | None = None,
     ) -> Executor:
-        """Make an executor that runs tasks on AWS Lambda.
-
-        A setting that is not given comes from the configuration.
+        """Create an executor that runs tasks on AWS Lambda. Settings not given come from the configuration.
 
         Args:
             profile: profile of the AWS configuration files; default: boto3's own chain.
@@ -153,8 +151,7 @@ class Executor:
 
         Raises:
             ConfigError: a setting is missing or cannot be used.
-            BackendError: nothing can run there; the message says what to do. A missing bucket is only noticed
-                by the first ``map``, which raises StoreError.
+            BackendError: nothing can run there. A missing bucket makes the first ``map`` raise StoreError.
         """
         config = Config.load(
             backend="aws",

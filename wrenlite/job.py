@@ -284,8 +284,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """
         if os.getpid() != self._owner and not self._tasks.over:
             raise ExecutorClosed(
-                f"the job {self.id} runs in process {self._owner}, from which this process was forked: wait for it "
-                "there, or make a new executor here"
+                f"the job {self.id} runs in process {self._owner}, from which this process was forked: wait "
+                "for it there, or make a new executor here"
             )
         try:
             yield

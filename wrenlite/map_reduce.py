@@ -67,8 +67,8 @@ class MappedValues:
 
         Args:
             store: where they are stored.
-            table: the class table of the job. Store and table are arguments because the reduction may iterate in
-                another thread, which has no unpickling context.
+            table: the class table of the job. Store and table are arguments because the reduction may iterate
+                in another thread, which has no unpickling context.
 
         Raises:
             NotFound: a value has expired.

@@ -16,8 +16,8 @@ from wrenlite.futures import Snapshot, wait_for
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats, Usage
 
 STATES = ("queued", "done", "dispatched", "cancelled", "failed")
-"""The states of a task. If one cell of a drawing stands for several tasks, it shows the state that comes last in
-this tuple."""
+"""The states of a task. If one cell of a drawing stands for several tasks, it shows the state that comes last
+in this tuple."""
 _QUEUED, _DONE, _DISPATCHED, _CANCELLED, _FAILED = range(5)
 
 

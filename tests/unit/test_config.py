@@ -24,17 +24,24 @@ def test_arguments_over_environment_over_file_over_defaults(tmp_path):
     ("text", "environ", "words"),
     [
         ("workerz = 3", {}, "no setting 'workerz'"),
-        ("workers = 0", {}, "workers = 0: must be a whole number from 1"),
+        ("workers = 0", {}, r"config\.toml: workers = 0: must be a whole number from 1"),
         ("workers = [", {}, "cannot read"),
-        ("", {"WRENLITE_WORKERS": "many"}, "workers = 'many'"),
-        ("", {"WRENLITE_BACKEND": "cloud"}, "must be local or inline"),
-        ("", {"WRENLITE_MEMORY_LIMIT": "-1"}, "memory_limit"),
+        ("", {"WRENLITE_WORKERS": "many"}, "^WRENLITE_WORKERS='many': must be a whole number"),
+        ("", {"WRENLITE_BACKEND": "cloud"}, "^WRENLITE_BACKEND='cloud': must be local or inline"),
+        ("", {"WRENLITE_MEMORY_LIMIT": "-1"}, "^WRENLITE_MEMORY_LIMIT='-1': must be a number of bytes"),
         ("", {"WRENLITE_PROGRESS": "maybe"}, "must be auto, true or false"),
     ],
 )
 def test_an_invalid_setting_is_named(tmp_path, text, environ, words):
     with pytest.raises(ConfigError, match=words):
         load(tmp_path, text, environ)
+
+
+@pytest.mark.parametrize("workers", [0, "many", 1.5, float("inf"), True, [3]])
+def test_an_invalid_argument_is_named(tmp_path, workers):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, workers=workers)
+    assert str(caught.value) == f"workers={workers!r}: must be a whole number from 1"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Decide whether another request may be sent now, from slots, throttles, bytes in flight and dollars.
 
 ``ConcurrencyLimit`` and its functions are pure. They learn how many requests a backend takes at once from its
-throttles: answers that a request was not taken now, and may be sent again later. ``Admission`` keeps that limit for one executor, with what is in flight and what was spent.
+throttles: answers that a request was not taken now, and may be sent again later. ``Admission`` keeps that
+limit for one executor, with what is in flight and what was spent.
 """
 
 from __future__ import annotations
@@ -169,7 +170,8 @@ class Admission:
 
     def closed_for_s(self) -> float:
         """Return for how many seconds no request may be sent; infinity: until one in flight has ended."""
-        # inline: a task may itself call map, and its request must not wait for the slot that the task occupies
+        # inline: a task may itself call map, and its request must not wait for the slot that this task
+        # occupies
         if self._backend.runs_in_caller:
             return 0.0
         max_bytes = self._backend.batching.flight_bytes
@@ -207,9 +209,9 @@ class Admission:
         prices, budget = self._backend.prices, self._backend.budget or 0.0
         needed = prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
-            f"about ${self.spent.dollars:.2g} of budget=${budget:g} was spent, and the next request, for about "
-            f"${needed:.2g}, does not fit: this task did not run. Set a larger budget= and map the tasks that "
-            "failed again"
+            f"about ${self.spent.dollars:.2g} of budget=${budget:g} was spent, and the next request, for "
+            f"about ${needed:.2g}, does not fit: this task did not run. Set a larger budget= and map the "
+            "tasks that failed again"
         )
 
     def first_wave(self) -> int | None:

@@ -30,8 +30,8 @@ _LEVELS = 25
 """The most levels that are sent of either end of a traceback."""
 
 _REMOTE_ERROR_NOTE = (
-    "wrenlite: this RemoteError stands for the task's own exception, which cannot be rebuilt here: something in "
-    "it cannot be pickled, its class cannot be imported here, or it is not an Exception"
+    "wrenlite: this RemoteError stands for the task's own exception, which cannot be rebuilt here: something "
+    "in it cannot be pickled, its class cannot be imported here, or it is not an Exception"
 )
 
 

@@ -335,11 +335,15 @@ def _parts(obj: Any) -> Iterator[tuple[str, object]]:
     elif isinstance(obj, types.MethodType):
         yield " self", obj.__self__
     elif not _refuses_pickling(obj):
-        for name in ("func", "args", "keywords"):  # functools.partial
-            if hasattr(obj, name):
-                yield f".{name}", getattr(obj, name)
-        for name, value in getattr(obj, "__dict__", {}).items():
-            yield f".{name}", value
+        yield from _attributes(obj)
+
+
+def _attributes(obj: object) -> Iterator[tuple[str, object]]:
+    for name in ("func", "args", "keywords"):  # functools.partial
+        if hasattr(obj, name):
+            yield f".{name}", getattr(obj, name)
+    for name, value in getattr(obj, "__dict__", {}).items():
+        yield f".{name}", value
 
 
 def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, object]]:

@@ -102,6 +102,6 @@ def check_key(key: str) -> None:
     parts = key.split("/")
     if not all(parts) or any(part in (".", "..") or part.startswith(TEMPORARY_PREFIX) for part in parts):
         raise StoreError(
-            f"{key!r} is not a key: it must be a relative path with / between its parts. No part may be empty, "
-            f". or .., or begin with {TEMPORARY_PREFIX}"
+            f"{key!r} is not a key: it must be a relative path with / between its parts. No part may be "
+            f"empty, . or .., or begin with {TEMPORARY_PREFIX}"
         )

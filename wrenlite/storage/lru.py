@@ -21,8 +21,8 @@ class LruCache(Generic[Key, Value]):
         """Create an empty cache.
 
         Args:
-            limit: the most that the sizes of all entries may add up to. With the default size 1 of ``put`` it is
-                the number of entries.
+            limit: the most that the sizes of all entries may add up to. With the default size 1 of ``put`` it
+                is the number of entries.
         """
         self._limit = limit
         self._total = 0

@@ -114,9 +114,9 @@ class _BatchTimeout(_WorkerEnded):
 
 
 _MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-"""The values that glibc sets by itself as soon as a process has freed an array of 32 MB. With them, arrays below
-that size reuse freed memory. With glibc's initial values such arrays are mapped and cleared anew each time,
-which takes a tenth of the time of numeric tasks."""
+"""The values that glibc sets by itself as soon as a process has freed an array of 32 MB. With them, arrays
+below that size reuse freed memory. With glibc's initial values such arrays are mapped and cleared anew each
+time, which takes a tenth of the time of numeric tasks."""
 
 
 class WorkerProcess:
@@ -357,16 +357,10 @@ class WorkerProcess:
             self._check_batch_time()
             if deadline is not None and time.monotonic() >= deadline:
                 if not self._ready:
-                    raise _WorkerEnded(
-                        WorkerStartError(
-                            f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"
-                        )
-                    )
-                raise _WorkerEnded(
-                    TaskTimeout(
-                        f"it ran longer than timeout={timeout_s:g} s, and its worker was killed. {_TIMEOUT_ADVICE}"
-                    )
-                )
+                    text = f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"
+                    raise _WorkerEnded(WorkerStartError(text))
+                text = f"it ran longer than timeout={timeout_s:g} s, and its worker was killed"
+                raise _WorkerEnded(TaskTimeout(f"{text}. {_TIMEOUT_ADVICE}"))
 
     def _wait_for_room(self) -> None:
         """Wait until the pipe of requests has room."""

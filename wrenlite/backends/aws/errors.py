@@ -80,8 +80,8 @@ def translate_error(
     bucket = _S3_ARN.fullmatch(resource)
     if bucket is not None and code in _OTHER_REGION_CODES:
         return StoreError(
-            f"the bucket {bucket[1]!r} is in {bucket_region or 'another region'}: set region= to the region of "
-            "the bucket"
+            f"the bucket {bucket[1]!r} is in {bucket_region or 'another region'}: set region= to the region "
+            "of the bucket"
         )
     kind = StoreError if action.startswith("s3:") else BackendError
     where = resource if bucket is None else _s3_url(bucket)

@@ -54,8 +54,8 @@ from wrenlite.storage.base import Store, digest
 _log = logging.getLogger("wrenlite")
 
 _THREADS_AHEAD = 256
-"""The most threads that are started in advance. They must exist before the interpreter ends, because Python 3.12
-starts none after that."""
+"""The most threads that are started in advance. They must exist before the interpreter ends, because Python
+3.12 starts none after that."""
 
 
 class ReplyTimeouts(NamedTuple):
@@ -179,8 +179,8 @@ class LambdaInvoker:
         except Exception as error:  # a defect in wrenlite itself: it must not leave the tasks waiting
             _log.exception("internal error while invocation %s ran", request.invocation)
             text = (
-                f"an internal error of wrenlite lost the request of this task: {error!r}. Please report it, with "
-                "the log of 'wrenlite'"
+                f"an internal error of wrenlite lost the request of this task: {error!r}. Please report it, "
+                "with the log of 'wrenlite'"
             )
             died = WorkerDied(text)
             return (), Ended(Died(died), Usage(), ())
@@ -259,8 +259,8 @@ class LambdaInvoker:
             if time.time() >= deadline or self._closed.wait(timeouts.search_interval_s):
                 break
         text = (
-            f"the connection to Lambda broke each time that the task ran ({reason}); it may have run to its end "
-            "each time. Check the network, and whether the task can run twice before you try again"
+            f"the connection to Lambda broke each time that the task ran ({reason}); it may have run to its "
+            "end each time. Check the network, and whether the task can run twice before you try again"
         )
         # How long it ran is unknown, so the whole time limit is charged.
         return (), Ended(Lost(ConnectionLost(text)), self._charge(Usage(), self._target.limit_s), ())
