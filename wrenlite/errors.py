@@ -18,19 +18,19 @@
     ├── BackendError                        nothing can run there: the whole job fails
     │   ├── WorkerStartError                  a worker process cannot start
     │   ├── IncompatibleRuntime               client and worker run different versions
-    │   ├── AccessDenied (PermissionError)    AWS forbids a call; says which policy statement allows it
+    │   ├── AccessDenied (PermissionError)    AWS forbids a call; the message has the policy statement to add
     │   ├── CredentialsError                  there are no AWS credentials, or AWS rejects them
     │   │   └── CredentialsExpired              they were valid before: jobs wait for new ones
     │   ├── FunctionMissing (LookupError)     there is no such Lambda function in that account and region
-    │   ├── FunctionBroken                    the Lambda function cannot start
-    │   ├── ServiceUnavailable                Lambda cannot be reached, or answers with errors of its own
-    │   └── BudgetExceeded                    the dollars of ``budget=`` are spent
+    │   ├── FunctionBroken                    the Lambda function cannot start, or answers in another form
+    │   ├── ServiceUnavailable                Lambda or the store fails, or cannot be reached, for a long time
+    │   └── BudgetExceeded                    the next request does not fit into what is left of ``budget=``
     └── TaskError                           one task failed, for a reason that is not its own exception
-        ├── RemoteError                       an exception, item or value cannot be rebuilt on the other side
+        ├── RemoteError                       an exception, item or value cannot be rebuilt; has the reason
         ├── ConnectionLost                    the reply never came, several times
-        ├── WorkerDied                        the process that ran it ended
+        ├── WorkerDied                        the process that ran it ended, or it called ``sys.exit``
         │   └── OutOfMemory (MemoryError)     it needed more memory than there is
-        └── TaskTimeout (TimeoutError)        it ran longer than ``timeout=``
+        └── TaskTimeout (TimeoutError)        it ran longer than ``timeout=``, or than Lambda allows
 
 An exception that a task raises comes back as itself, with its own type, and is not in this tree. Each error
 here takes one argument, its message, so that all of them can be pickled.
@@ -104,11 +104,14 @@ class IncompatibleRuntime(BackendError):
 
 
 class AccessDenied(BackendError, PermissionError):
-    """AWS forbids a call. The message names action, resource and the policy statement that would allow it."""
+    """AWS forbids a call. The message names action, resource and the policy statement that allows it."""
 
 
 class CredentialsError(BackendError):
-    """There are no AWS credentials, or AWS rejects them: unknown ones, or with a wrong clock."""
+    """There are no AWS credentials, or AWS rejects them.
+
+    It does not know them, or this machine's clock is wrong.
+    """
 
 
 class CredentialsExpired(CredentialsError):
@@ -124,11 +127,17 @@ class FunctionBroken(BackendError):
 
 
 class ServiceUnavailable(BackendError):
-    """AWS Lambda could not be reached, or answered with errors of its own, many times in a row."""
+    """Lambda, or the store that workers read from, could not be reached or answered with errors of its own.
+
+    This lasted for a long time.
+    """
 
 
 class BudgetExceeded(BackendError):
-    """The next request does not fit into what is left of ``budget=``. Finished results are kept."""
+    """The next request does not fit into what is left of ``budget=``.
+
+    Tasks that were not sent fail with this error; finished results are kept.
+    """
 
 
 class TaskError(WrenliteError):
@@ -136,15 +145,21 @@ class TaskError(WrenliteError):
 
 
 class RemoteError(TaskError):
-    """An exception, item or value of a task cannot be rebuilt in the process that needs it."""
+    """An exception, an item or a value of a task cannot be rebuilt in the process that needs it.
+
+    The message has the type and text of the reason.
+    """
 
 
 class ConnectionLost(TaskError):
-    """The connection broke each time the task was tried. It may have run several times."""
+    """The connection broke each time that the task was sent. It may have run several times."""
 
 
 class WorkerDied(TaskError):
-    """The worker process ended while it ran this task, or the task called ``sys.exit``. Has the exit code."""
+    """The worker process ended while it ran this task, or the task called ``sys.exit``.
+
+    The message has the signal or exit code.
+    """
 
 
 class OutOfMemory(WorkerDied, MemoryError):
@@ -152,4 +167,4 @@ class OutOfMemory(WorkerDied, MemoryError):
 
 
 class TaskTimeout(TaskError, TimeoutError):
-    """The task ran longer than ``timeout=`` or the Lambda function allows. Its worker was stopped."""
+    """The task ran longer than ``timeout=`` or Lambda's time limit allows. Its worker was killed."""

@@ -58,12 +58,12 @@ class Executor:
     """
 
     def __init__(self, backend: Backend | None = None, *, progress: Progress | None = None) -> None:
-        """Make an executor. Its workers start with the first job.
+        """Create an executor. Its workers start with the first job.
 
         Args:
             backend: what to run on; default: what the configuration says, else this machine's cores.
-            progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal, and now and then in
-                a file; True: show the moving line in a file too; False: show nothing.
+            progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal, and as a line every
+                30 s in a file; True: show the moving line in a file too; False: show nothing.
 
         Raises:
             ConfigError: a setting cannot be used.
@@ -94,7 +94,7 @@ class Executor:
         memory_limit: int | str | None = None,
         progress: Progress | None = None,
     ) -> Executor:
-        """Make an executor with worker processes on this machine.
+        """Create an executor with worker processes on this machine.
 
         Args:
             workers: how many; default: one per core.
@@ -131,9 +131,7 @@ class Executor:
         budget: float | None = None,
         progress: Progress | None = None,
     ) -> Executor:
-        """Make an executor that runs tasks on AWS Lambda.
-
-        A setting that is not given comes from the configuration.
+        """Create an executor that runs tasks on AWS Lambda. Settings not given come from the configuration.
 
         Args:
             profile: profile of the AWS configuration files; default: boto3's own chain.
@@ -144,15 +142,16 @@ class Executor:
             function: name or ARN of the Lambda function; default: ``wrenlite``.
             endpoint_url: address of servers that are used in place of AWS.
             max_concurrency: invocations at once; default: as many as the account allows.
-            budget: dollars that this executor may spend, as an estimate. Tasks that do not fit are not sent
-                and fail with BudgetExceeded. While nothing is known of a job's tasks, no more requests are
-                in flight than the budget could pay if each took the longest time, but at least one.
+            budget: dollars that this executor may spend, an estimate. Once the next request does not fit,
+                nothing more is sent: tasks that were not sent fail with BudgetExceeded, and requests in
+                flight are finished. While the duration of a job's tasks is unknown, at most as many requests
+                are in flight as the budget could pay if each ran until the function's time limit, but at
+                least one.
             progress: as for ``Executor``.
 
         Raises:
             ConfigError: a setting is missing or cannot be used.
-            BackendError: nothing can run there; the message says what to do. A missing bucket is only noticed
-                by the first ``map``, which raises StoreError.
+            BackendError: nothing can run there. A missing bucket makes the first ``map`` raise StoreError.
         """
         config = Config.load(
             backend="aws",
@@ -216,8 +215,8 @@ class Executor:
             ConfigError: an argument cannot be used.
             ExecutorClosed: the executor was shut down.
         """
-        call = _make_call(fn, args, kwargs, Style.ITEM)
-        return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        return self._run(fn, Style.ITEM, data, options)
 
     def starmap(
         self,
@@ -233,8 +232,8 @@ class Executor:
         progress: Progress | None = None,
     ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        call = _make_call(fn, args, kwargs, Style.STAR)
-        return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        return self._run(fn, Style.STAR, data, options)
 
     def map_reduce(
         self,
@@ -276,12 +275,12 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        call = _make_call(MapThenReduce(map_fn, reduce_fn), args, kwargs, Style.ITEM)
-        return self._run(call, data, _MapOptions(chunksize, retries, timeout, env, progress))[-1]
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` once. Raises as ``map`` does."""
-        return self._run(Call(fn, (), {}, Style.CALL), [(args, kwargs)], _MapOptions())[0]
+        return self._run(fn, Style.CALL, [(args, kwargs)], _MapOptions())[0]
 
     def call_async(
         self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
@@ -351,13 +350,14 @@ class Executor:
 
     # From a call to a job
 
-    def _run(self, call: Call, data: Iterable[Any], options: _MapOptions) -> Job[Any]:
+    def _run(
+        self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: _MapOptions
+    ) -> Job[Any]:
         self._check_open()
         self._uploads.delete_unreachable_values()
-        _check_functions(call)
-        options.check(self.backend)
-        if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):
-            raise ConfigError(f"data={data!r:.80}: must be an iterable of items, such as a list")
+        _check_functions(function)
+        options.check(self.backend, data)
+        call = Call(function, tuple(options.args), dict(options.kwargs or {}), style)
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table)
         reduces = isinstance(call.function, MapThenReduce)
@@ -377,7 +377,11 @@ class Executor:
         return job
 
     def _put_code(self, call: Call, class_table: ClassTable) -> tuple[str, str | None]:
-        """Store the function and the user's local modules; return their digests."""
+        """Store the function and the user's local modules, and return their digests.
+
+        Raises:
+            FunctionNotPicklable: the function cannot be pickled, or is too large to be sent.
+        """
         blob = pack_call(call, class_table)
         max_bytes = self.backend.code_bytes
         if max_bytes is not None and len(blob) > max_bytes:
@@ -423,18 +427,23 @@ class _MapOptions(NamedTuple):
     chunksize: int | None = None
     retries: int = 0
     timeout: float | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] | None = None
     env: Mapping[str, str] | None = None
     progress: Progress | None = None
 
-    def check(self, backend: Backend) -> None:
-        """Check the options before anything is pickled or sent.
+    def check(self, backend: Backend, data: object) -> None:
+        """Check the options and the data before anything is pickled or sent.
 
         Args:
             backend: what the tasks will run on.
+            data: the items.
 
         Raises:
-            ConfigError: an option cannot be used.
+            ConfigError: an option or the data cannot be used.
         """
+        _check_arguments(data, self.args, self.kwargs)
+        _check_env(self.env)
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
         if chunksize is not None and (not isinstance(chunksize, SupportsIndex) or index(chunksize) < 1):
             raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
@@ -446,38 +455,49 @@ class _MapOptions(NamedTuple):
         if timeout is not None and longest_s is not None and timeout > longest_s:
             stops = f"{backend.name} stops a task after {longest_s:g} s"
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
-        if not isinstance(self.env or {}, Mapping):
-            raise ConfigError(f"env={self.env!r:.80}: must map names of environment variables to text")
-        for key, value in (self.env or {}).items():
-            texts = isinstance(key, str) and isinstance(value, str)
-            if not texts or not key or "=" in key or "\0" in key + value:
-                raise ConfigError(
-                    f"env[{key!r}]: name and value must be text without NUL, and the name must not be empty "
-                    "or contain '='"
-                )
 
 
-def _make_call(fn: Any, args: Iterable[Any], kwargs: Mapping[str, Any] | None, style: Style) -> Call:
-    """Join a function with the arguments that all its calls share.
+def _check_arguments(data: object, args: object, kwargs: object) -> None:
+    """Check the data and the fixed arguments of a job.
 
     Raises:
-        ConfigError: ``args`` or ``kwargs`` are not what they must be.
+        ConfigError: one of them has a type that cannot be used.
     """
-    if not isinstance(args, Iterable):
+    if not isinstance(data, Iterable) and not hasattr(type(data), "__getitem__"):
+        raise ConfigError(f"data={data!r:.80}: must be an iterable of items, such as a list")
+    if not isinstance(args, Iterable) or isinstance(args, str | bytes):
         raise ConfigError(f"args={args!r:.80}: must be a tuple of positional arguments")
-    if not isinstance(kwargs or {}, Mapping):
+    named = isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
+    if kwargs is not None and not named:
         raise ConfigError(f"kwargs={kwargs!r:.80}: must map names of arguments to values")
-    return Call(fn, tuple(args), dict(kwargs or {}), style)
 
 
-def _check_functions(call: Call) -> None:
-    """Check that the functions of a call can be called.
+def _check_env(env: object) -> None:
+    """Check the environment variables of a job.
 
     Raises:
-        ConfigError: one of them cannot.
+        ConfigError: they are not a mapping, or no process can have a variable of that name or value.
     """
-    function = call.function
-    named = {"fn": function}
+    if env is None:
+        return
+    if not isinstance(env, Mapping):
+        raise ConfigError(f"env={env!r:.80}: must map names of environment variables to text")
+    for key, value in env.items():
+        texts = isinstance(key, str) and isinstance(value, str)
+        if not texts or not key or "=" in key or "\0" in key + value:
+            raise ConfigError(
+                f"env[{key!r}]: name and value must be str without NUL, and the name must not be empty or "
+                "contain '='"
+            )
+
+
+def _check_functions(function: object) -> None:
+    """Check that a function can be called; of a ``map_reduce``, both functions.
+
+    Raises:
+        ConfigError: it cannot be called.
+    """
+    named: dict[str, object] = {"fn": function}
     if isinstance(function, MapThenReduce):
         named = {"map_fn": function.mapper, "reduce_fn": function.reducer}
     for name, value in named.items():

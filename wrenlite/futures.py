@@ -86,7 +86,7 @@ async def wait_in_loop(
 
 
 _awaiting: dict[AbstractEventLoop, int] = {}
-"""Event loops in which futures are awaited, and how many are."""
+"""The number of futures that are awaited in each event loop."""
 
 
 def _keep_awake(loop: AbstractEventLoop) -> None:
@@ -142,7 +142,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     """
 
     def __init__(self, job: Job[T], index: int) -> None:
-        """Make the future of a task. Jobs do this.
+        """Create the future of a task. Jobs do this.
 
         Args:
             job: the job of the task.
@@ -220,9 +220,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                     super().exception(max(0.0, left))
                 except TimeoutError:
                     if end is not None and time.monotonic() >= end:
-                        task = self.job._task(self.index)
-                        text = f"{task} has not ended within timeout={timeout:g} s; it goes on"
-                        raise TimeoutError(text) from None
+                        text = f"has not ended within timeout={timeout:g} s; it goes on"
+                        raise TimeoutError(f"{self.job._task(self.index)} {text}") from None
                 else:
                     return
 
@@ -230,7 +229,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Cancel the task. A local worker that runs it is killed.
 
         Returns:
-            Whether it is cancelled; False where it had ended before.
+            Whether the task is cancelled; False where it had ended before.
         """
         self.job.cancel_tasks((self.index,))
         return self.job.state(self.index) == "cancelled"

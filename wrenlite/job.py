@@ -73,7 +73,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         class_table: Sequence[object],
         control: Control,
     ) -> None:
-        """Make a job. Executors do this.
+        """Create a job. Executors do this.
 
         Args:
             job_id: identifies it in messages and in the store.
@@ -118,9 +118,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     def __getitem__(self, index: int | slice) -> Future[T_co] | list[Future[T_co]]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"there is no task {index}: {self.id} has {len(self):,} tasks, numbered from 0")
+        place = self._task_number(index)
         with self._tasks.lock:
             future = self._futures.get(place)
             if future is None:
@@ -130,6 +128,17 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 else:
                     self._awaited[place] = future
         return future
+
+    def _task_number(self, index: int) -> int:
+        """Return the number of a task from an index, which may count from the end.
+
+        Raises:
+            IndexError: there is no such task.
+        """
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"there is no task {index}: {self.id} has {len(self):,} tasks, numbered from 0")
+        return number
 
     def __repr__(self) -> str:
         now = self.snapshot()
@@ -164,6 +173,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
         Returns:
             Whether that condition was met in time.
+
+        Raises:
+            ConfigError: ``return_when`` is none of the three.
         """
         if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
             raise ConfigError(
@@ -218,7 +230,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             ]
 
     def values(self, ordered: bool = True, timeout: float | None = None) -> Iterator[T_co]:
-        """Iterate over the values, and let go of each value once it is handed out.
+        """Iterate over the values. The job frees each value once it is handed out.
 
         The exception of a failed task is raised when its turn comes.
 
@@ -262,7 +274,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     @contextlib.contextmanager
     def _interruptible(self, cancel: bool = True) -> Iterator[None]:
-        """While this thread waits in it, an interrupt cancels the job.
+        """Let an interrupt cancel the job while this thread waits in the ``with`` block.
 
         Args:
             cancel: whether it does; otherwise it only ends the waiting.
@@ -297,12 +309,14 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         with self._interruptible():
             timeout = None if end is None else end - time.monotonic()
             if not self._tasks.wait_until(is_reached, timeout, each=True):
-                raise TimeoutError(f"{self!r}: the next task has not ended in time; the job goes on")
+                raise TimeoutError(
+                    f"{self!r}: the next task has not ended in time; the job goes on. Give a longer timeout="
+                )
 
     # Cancelling
 
     def cancel(self) -> int:
-        """Cancel every task that has not ended; return how many that were."""
+        """Cancel every task that has not ended, and return the number of these tasks."""
         return self.cancel_tasks(range(len(self)))
 
     def cancel_tasks(self, indexes: Iterable[int], wait: bool = True) -> int:
@@ -313,7 +327,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             wait: return once they are cancelled. Otherwise they are cancelled soon.
 
         Returns:
-            How many had not ended; 0 without waiting.
+            The number of tasks that had not ended; 0 without waiting.
         """
         return self._control.cancel(self, indexes, wait)
 
@@ -321,7 +335,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def state(self, index: int) -> str:
         """Return the state of a task: queued, dispatched, done, failed or cancelled."""
-        return self._tasks.state(index)
+        return self._tasks.state(self._task_number(index))
 
     def value(self, index: int) -> T_co:
         """Return the value of a task that has ended, or raise its exception.
@@ -331,6 +345,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             concurrent.futures.CancelledError: it was cancelled.
             ValueReleased: ``values()`` has handed the value out.
         """
+        index = self._task_number(index)
         if index not in self._values:
             error = self.exception(index)
             if error is not None:
@@ -349,6 +364,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             concurrent.futures.InvalidStateError: the task has not ended.
             concurrent.futures.CancelledError: it was cancelled.
         """
+        index = self._task_number(index)
         outcome = self._tasks.outcomes[index]
         if outcome is None:
             raise InvalidStateError(f"{self._task(index)} has not ended")
@@ -375,7 +391,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             index: a task; None: all tasks, in input order.
         """
         if index is not None:
-            outcome = self._tasks.outcomes[index]
+            outcome = self._tasks.outcomes[self._task_number(index)]
             return outcome.output if outcome else ""
         texts = ((place, self.logs(place)) for place in range(len(self)))
         return "".join(f"[task {place}]\n{text.rstrip()}\n" for place, text in texts if text)
@@ -409,8 +425,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """An estimate of what the job cost so far, on AWS. Zero dollars on local cores.
 
         Requests in flight are not included yet. A request whose reply was lost is charged at the function's
-        time limit. So is one that was cancelled in flight, once the executor is shut down: then nobody hears
-        how long it took.
+        time limit. So is one that was cancelled in flight, once the executor is shut down: then its duration
+        stays unknown.
         """
         return FREE.plus(self._tasks.requests, self._tasks.gb_s, self._prices)
 

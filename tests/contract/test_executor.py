@@ -33,8 +33,13 @@ def test_a_job_is_a_sequence_of_futures(executor):
     assert [future.result() for future in job] == [11, 21, 31]
     assert [future.result() for future in job[1:]] == [21, 31]
     assert isinstance(job[0], concurrent.futures.Future)
-    with pytest.raises(IndexError):
-        job[3]
+    for read in (job.__getitem__, job.state, job.value, job.exception, job.logs):
+        for index in (3, -4):
+            with pytest.raises(IndexError) as caught:
+                read(index)
+            text = f"there is no task {index}: {job.id} has 3 tasks, numbered from 0"
+            assert str(caught.value) == text
+    assert (job.state(-1), job.value(-1), job.exception(-1), job.logs(-1)) == ("done", 31, None, "")
 
 
 def test_no_items_make_an_empty_job_at_once(executor):
@@ -204,8 +209,10 @@ def test_a_value_that_cannot_be_pickled_is_named(executor):
 
     with pytest.raises(
         wrenlite.ResultNotPicklable, match=r"locked returned .* \['state'\]\[1\] \(type lock\)"
-    ):
+    ) as caught:
         executor.map(locked, [1]).results()
+    assert "Return what it is made from, or write it to a file" in str(caught.value)
+    assert "inside the function" not in str(caught.value)
 
 
 def test_what_cannot_be_pickled_is_refused_before_anything_runs(executor):
@@ -223,17 +230,23 @@ def test_what_cannot_be_pickled_is_refused_before_anything_runs(executor):
         ({"retries": -1}, "retries=-1"),
         ({"timeout": 0}, "timeout=0"),
         ({"timeout": "5"}, "timeout='5'"),
-        ({"env": {"A": 1}}, "env"),
+        ({"env": {"A": 1}}, r"^env\['A'\]: name and value must be str"),
         ({"env": {"A": "\0"}}, "NUL"),
-        ({"env": {"A=B": "x"}}, "contain '='"),
-        ({"env": ["A=1"]}, "env=.*must map names"),
-        ({"args": 3}, "args=3: must be a tuple"),
-        ({"kwargs": ["z"]}, "kwargs=.*must map names"),
+        ({"env": {"A=B": "1"}}, r"env\['A=B'\]: .* must not be empty or contain '='"),
+        ({"env": {"": "1"}}, r"env\[''\]: .* must not be empty"),
+        ({"env": ["A=1"]}, r"^env=\['A=1'\]: must map names of environment variables to text$"),
+        ({"args": 3}, "^args=3: must be a tuple of positional arguments$"),
+        ({"args": "ab"}, "^args='ab': must be a tuple of positional arguments$"),
+        ({"kwargs": ["z"]}, r"^kwargs=\['z'\]: must map names of arguments to values$"),
+        ({"kwargs": {1: 2}}, r"^kwargs=\{1: 2\}: must map names of arguments to values$"),
+        ({"data": 3}, "^data=3: must be an iterable of items, such as a list$"),
     ],
 )
 def test_invalid_options_are_refused(executor, options, words):
-    with pytest.raises(wrenlite.ConfigError, match=words):
-        executor.map(abs, [1], **options)
+    lock = threading.Lock()  # pickling it would fail
+    for run in (executor.map, executor.starmap, functools.partial(executor.map_reduce, reduce_fn=list)):
+        with pytest.raises(wrenlite.ConfigError, match=words):
+            run(lambda x: lock, **{"data": [lock], **options})
     with pytest.raises(wrenlite.ConfigError, match="callable"):
         executor.map(5, [1])
     with pytest.raises(wrenlite.ConfigError, match="data=3: must be an iterable"):
@@ -285,7 +298,8 @@ def test_every_way_to_wait(executor):
     assert job.wait(timeout=0)
     assert job.wait(return_when=concurrent.futures.FIRST_COMPLETED)
     assert job.wait(return_when=concurrent.futures.FIRST_EXCEPTION)
-    with pytest.raises(ValueError, match="return_when"):
+    words = "return_when='SOME': must be ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION"
+    with pytest.raises(wrenlite.ConfigError, match=words):
         job.wait(return_when="SOME")
     done, pending = wrenlite.wait(job)
     assert (done, pending) == (list(job), [])

@@ -140,12 +140,19 @@ def test_an_executor_without_references_finishes_its_jobs(blocked):
 
 def test_every_wait_has_a_timeout(pool, blocked):
     job = pool.map(blocked.task, [0])
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError) as caught:
         job.results(timeout=0.05)
-    with pytest.raises(TimeoutError):
-        job[0].result(timeout=0.05)
-    with pytest.raises(TimeoutError):
-        next(job.as_completed(timeout=0.05))
+    assert str(caught.value) == f"{job!r}: not all tasks ended within timeout=0.05 s; they go on"
+    for wait in (job[0].result, job[0].exception):
+        with pytest.raises(TimeoutError) as caught:
+            wait(timeout=0.05)
+        assert str(caught.value) == f"task 0 of {job.id} has not ended within timeout=0.05 s; it goes on"
+    for iterator in (job.as_completed(timeout=0.05), job.values(timeout=0.05)):
+        with pytest.raises(
+            TimeoutError, match="the next task has not ended in time; the job goes on"
+        ) as caught:
+            next(iterator)
+        assert str(caught.value).startswith(f"{job!r}: ")
     assert job.wait(0.05) is False
     assert wrenlite.wait(job, timeout=0.05) == ([], [job[0]])
     blocked.release_file.touch()

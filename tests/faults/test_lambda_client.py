@@ -143,7 +143,7 @@ def test_a_budget_stops_dispatching_and_keeps_finished_values(connected, bed, ru
     assert all(isinstance(value, int | wrenlite.BudgetExceeded) for value in values)
     assert job.cost.dollars <= 1.4e-5
     message = next(str(value) for value in values if isinstance(value, wrenlite.BudgetExceeded))
-    assert re.search(r"budget=\$1\.2e-05 was spent.*budget=", message)
+    assert re.search(r"budget=\$1\.2e-05 was spent.*Set a larger budget=", message)
 
 
 def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):

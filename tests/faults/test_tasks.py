@@ -38,6 +38,13 @@ def test_an_exception_that_cannot_be_pickled_comes_as_text(pool):
     with pytest.raises(wrenlite.RemoteError, match="ValueError: about to be lost") as caught:
         pool.submit(fails, 0).result()
     assert "raise error" in formatted(caught.value)
+    assert any("stands for the task's own exception" in note for note in caught.value.__notes__)
+
+
+def test_an_exception_that_can_be_rebuilt_has_no_note_about_a_remote_error(pool):
+    error = pool.submit(int, "x").exception()
+    assert type(error) is ValueError
+    assert not any("RemoteError" in note for note in error.__notes__)
 
 
 def test_an_exception_that_cannot_be_rebuilt_comes_as_text(pool):
@@ -207,7 +214,7 @@ def c_exit(n):
         (die_by("SIGSTOP"), "stopped by SIGSTOP"),
         (die_by("SIGABRT"), "killed by SIGABRT"),
         (segfault, r"killed by SIGSEGV(.|\n)*last output(.|\n)*Segmentation fault(.|\n)*in segfault"),
-        (c_exit, "exited with code 7"),
+        (c_exit, "exited with code 7: the task, or a library that it uses, ended the process"),
     ],
     ids=["kill", "term", "stop", "abort", "segfault", "exit"],
 )
@@ -302,7 +309,7 @@ def test_a_task_that_takes_too_long_is_killed_though_it_ignores_signals(pool):
     values = job.results(return_exceptions=True)
     assert time.monotonic() - start < 10
     assert isinstance(values[3], wrenlite.TaskTimeout)
-    assert "longer than timeout=0.5 s" in str(values[3])
+    assert "it ran longer than timeout=0.5 s, and its worker was killed. Set a longer" in str(values[3])
     assert values[:3] + values[4:] == [0, 1, 2, 4, 5]
     assert [stats.attempts for stats in job.stats()] == [1] * 6
 

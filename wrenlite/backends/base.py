@@ -94,7 +94,9 @@ class Backend:
     code_bytes: int | None = None
     """Largest size of a pickled function; None: no limit."""
     worker_keeps_modules: bool = True
-    """Whether a worker keeps the modules that it has installed, and is replaced for a job with others."""
+    """Whether a worker keeps the modules that it has installed, and must be replaced for a job with
+    others.
+    """
     hints: Hints = LOCAL_HINTS
     """The advice in messages about missing memory, time or packages."""
     own_store: bool = True

@@ -2,7 +2,7 @@
 
 ``ConcurrencyLimit`` and its functions are pure. They learn how many requests a backend takes at once from its
 throttles: answers that a request was not taken now, and may be sent again later. ``Admission`` keeps that
-    limit for one executor, with what is in flight and what was spent.
+limit for one executor, with what is in flight and what was spent.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Admission:
 
     def closed_for_s(self) -> float:
         """Return for how many seconds no request may be sent; infinity: until one in flight has ended."""
-        # inline: a task may itself call map, and its request must not wait for the slot that the task
+        # inline: a task may itself call map, and its request must not wait for the slot that this task
         # occupies
         if self._backend.runs_in_caller:
             return 0.0
@@ -209,7 +209,7 @@ class Admission:
         prices, budget = self._backend.prices, self._backend.budget or 0.0
         needed = prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
-            f"about ${self.spent.dollars:.2g} of budget=${budget:g} was spent, and the next request, of "
+            f"about ${self.spent.dollars:.2g} of budget=${budget:g} was spent, and the next request, for "
             f"about ${needed:.2g}, does not fit: this task did not run. Set a larger budget= and map the "
             "tasks that failed again"
         )

@@ -184,7 +184,7 @@ class Dispatcher:
         return True
 
     def _ask(self, event: CancelTasks | ListJobs) -> None:
-        """Have an event answered by the thread that owns the state, or here where there is none."""
+        """Have an event answered by the thread that owns the state, or here if there is no such thread."""
         with self._closing_lock:
             elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
             if elsewhere:
@@ -221,7 +221,10 @@ class Dispatcher:
                 self._scheduler.add(event.pending)
             elif isinstance(event, CancelTasks | ListJobs):
                 self._handle(event)
-        text = f"an internal error of wrenlite ended the job: {error!r}. Please report it with its traceback"
+        text = (
+            f"an internal error of wrenlite ended the job: {error!r}. Please report it, with the traceback "
+            "above"
+        )
         for pending in list(self._scheduler.jobs.values()):
             self._scheduler.fail(pending, WrenliteError(text))
 

@@ -1,14 +1,14 @@
 """Serialization: functions, items, values, exceptions and modules to bytes and back.
 
-======================  ======================================================================
-``pickling``            functions, items and values, with pickle and cloudpickle
-``by_value``            cloudpickle, extended by the class table
-``class_table``         which classes and functions are pickled by name, by number or by value
-``unpickling_context``  what unpickling in the current thread refers to
-``exceptions``          a task's exception, with its chain and its tracebacks
-``traceback_stubs``     traceback objects rebuilt on the caller's side
-``modules``             the caller's own modules as a zip of their sources
-``framing``             messages over a pipe, with large buffers beside the pickle
-``zips``                zips whose bytes depend on nothing but their files
-======================  ======================================================================
+========================  ==================================================================
+``pickling``              functions, items and values, with pickle and cloudpickle
+``by_value``              cloudpickle, extended by the class table
+``class_table``           which classes and functions are pickled by name, by number or by value
+``unpickling_context``    what unpickling in the current thread refers to
+``exceptions``            a task's exception, with its chain and its tracebacks
+``traceback_stubs``       traceback objects that are rebuilt on the caller's side
+``modules``               the caller's own modules as a zip of their sources
+``zips``                  deterministic zips: equal files give equal bytes
+``framing``               messages over a pipe, with large buffers beside the pickle
+========================  ==================================================================
 """

@@ -29,6 +29,11 @@ recursion may have."""
 _LEVELS = 25
 """The most levels that are sent of either end of a traceback."""
 
+_REMOTE_ERROR_NOTE = (
+    "wrenlite: this RemoteError stands for the task's own exception, which cannot be rebuilt here: something "
+    "in it cannot be pickled, its class cannot be imported here, or it is not an Exception"
+)
+
 
 class TraceRecord(NamedTuple):
     """The traceback of one exception, and those of the exceptions that it comes from."""
@@ -111,7 +116,10 @@ def unpack_failure(packed: Packed, table: Sequence[object]) -> tuple[BaseExcepti
             error = _restore_chain(unpack(failure.chain, table))
         except Exception:  # it worked on the worker: a module is missing in this process
             error = None
-    return _with_traceback(error, failure.trace), failure.process
+    restored = _with_traceback(error, failure.trace)
+    if error is None:
+        restored.add_note(_REMOTE_ERROR_NOTE)
+    return restored, failure.process
 
 
 def _with_traceback(error: BaseException | None, trace: TraceRecord) -> BaseException:

@@ -255,22 +255,20 @@ def function_name(function: Any) -> str:
     return str(name).rpartition("<locals>.")[2]
 
 
-def not_picklable_message(
-    what: str,
-    obj: object,
-    error: BaseException,
-    advice: str = "Make it inside the function, or pass what it is made from",
-) -> str:
+_ADVICE = "Make it inside the function, or pass what it is made from."
+
+
+def not_picklable_message(what: str, obj: object, error: BaseException, advice: str = _ADVICE) -> str:
     """Return a message that says why an object cannot be pickled and what to do.
 
     Args:
         what: the name of the object for the message.
         obj: the object.
         error: the exception of its pickling.
-        advice: what the user can do.
+        advice: what to do.
     """
     where = find_unpicklable_part(obj)
-    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {advice}."
+    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {advice}"
 
 
 def _cloud_pickler() -> Any:
@@ -311,12 +309,24 @@ def _is_picklable(obj: object) -> bool:
     return True
 
 
+def _refuses_pickling(obj: object) -> bool:
+    """Return whether an object itself, rather than a part of it, is the reason."""
+    if isinstance(obj, type):  # cloudpickle writes a class by its attributes
+        return False
+    try:
+        obj.__reduce_ex__(5)
+    except Exception:
+        return True
+    return False
+
+
 def _parts(obj: Any) -> Iterator[tuple[str, object]]:
     """Yield the parts of an object, each with the text that leads to it in a path."""
     if isinstance(obj, Call):
         yield from (("", obj.function), (" args", obj.args), (" kwargs", obj.kwargs))
     elif isinstance(obj, dict):
-        yield from ((f"[{key!r}]", value) for key, value in obj.items())
+        for key, value in obj.items():
+            yield f"[{key!r}]", value
     elif isinstance(obj, list | tuple | set | frozenset):
         yield from ((f"[{index}]", value) for index, value in enumerate(obj))
     elif isinstance(obj, types.FunctionType):
@@ -324,17 +334,15 @@ def _parts(obj: Any) -> Iterator[tuple[str, object]]:
     elif isinstance(obj, types.MethodType):
         yield " self", obj.__self__
     elif not _refuses_pickling(obj):
-        names = [name for name in ("func", "args", "keywords") if hasattr(obj, name)]  # functools.partial
-        yield from ((f".{name}", getattr(obj, name)) for name in (*names, *getattr(obj, "__dict__", {})))
+        yield from _attributes(obj)
 
 
-def _refuses_pickling(obj: Any) -> bool:
-    """Return whether an object itself, rather than a part of it, is the reason why it cannot be pickled."""
-    try:
-        obj.__reduce_ex__(5)
-    except Exception:
-        return True
-    return False
+def _attributes(obj: object) -> Iterator[tuple[str, object]]:
+    for name in ("func", "args", "keywords"):  # functools.partial
+        if hasattr(obj, name):
+            yield f".{name}", getattr(obj, name)
+    for name, value in getattr(obj, "__dict__", {}).items():
+        yield f".{name}", value
 
 
 def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, object]]:

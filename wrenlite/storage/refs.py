@@ -110,7 +110,8 @@ class ObjectCache:
             blob = get_verified(self.store, ref_key(digest), digest)
         except NotFound as error:
             raise NotFound(
-                f"{error}: this object has expired. Call executor.put() again, and pass the new Ref"
+                f"{error}: the object of this Ref has expired. Call executor.put() again, and pass the new "
+                "Ref"
             ) from None
         data, buffers = framing.parse(blob)
         return pickle.loads(data, buffers=buffers)

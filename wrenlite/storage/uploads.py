@@ -24,7 +24,7 @@ _LARGE_BYTES = 1 << 20
 class Uploads:
     """The blobs that one client has uploaded to a store.
 
-    Functions and module zips are identified by their digests. For each of them the jobs that use it are
+    Functions and module zips are identified by their digests. For each of them, the jobs that use it are
     counted.
     """
 

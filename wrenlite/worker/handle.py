@@ -357,11 +357,8 @@ class WorkerProcess:
             self._check_batch_time()
             if deadline is not None and time.monotonic() >= deadline:
                 if not self._ready:
-                    raise _WorkerEnded(
-                        WorkerStartError(
-                            f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"
-                        )
-                    )
+                    text = f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"
+                    raise _WorkerEnded(WorkerStartError(text))
                 text = f"it ran longer than timeout={timeout_s:g} s, and its worker was killed"
                 raise _WorkerEnded(TaskTimeout(f"{text}. {_TIMEOUT_ADVICE}"))
 
@@ -417,7 +414,9 @@ class WorkerProcess:
         self._close_files()
         if not last_output or isinstance(error, TaskTimeout):
             return error
-        return type(error)(f"{error}. Its last output:\n{last_output[-2000:]}")
+        text = str(error)
+        stop = "" if text.endswith("?") else "."
+        return type(error)(f"{text}{stop} Its last output:\n{last_output[-2000:]}")
 
     def _reap(self) -> int | None:
         """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""

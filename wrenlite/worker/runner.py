@@ -70,6 +70,8 @@ RESERVED_BYTES = 80 * 1024
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
+_RESULT_ADVICE = "Return what it is made from, or write it to a file or a store and return its name there."
+
 
 _RESULT_ADVICE = "Return what it is made from, or write it to a file and return the name of the file"
 

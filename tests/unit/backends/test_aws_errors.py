@@ -43,7 +43,7 @@ def translate(code, message="said AWS", status=None, action="s3:GetObject", reso
         (
             {"code": "PermanentRedirect", "bucket_region": "eu-west-1"},
             wrenlite.StoreError,
-            "the bucket 'pictures' is in eu-west-1: set region=",
+            "the bucket 'pictures' is in eu-west-1: set region= to the region of the bucket",
         ),
         (
             {"code": "SlowDown", "status": 503},

@@ -190,6 +190,44 @@ def test_the_function_that_cannot_be_pickled_is_named_with_the_path():
         pack_call(Call(locked, (), {}, Style.ITEM), ClassTable(grows=True))
 
 
+class Refuses:
+    """Like an executor: its pickling is refused, although its attributes include a lock."""
+
+    def __init__(self):
+        self.backend = threading.Lock()
+
+    def __reduce__(self):
+        raise TypeError("cannot be sent")
+
+
+class Holds:
+    def __init__(self):
+        self.state = {"db": threading.RLock()}
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "path"),
+    [
+        ((1, threading.Lock()), {}, "args[1] (type lock): TypeError"),
+        ((), {"guard": threading.RLock()}, "kwargs['guard'] (type RLock): TypeError"),
+        ((Refuses(),), {}, "args[0] (type Refuses): TypeError: cannot be sent. Make it inside the function"),
+        ((Holds(),), {}, "args[0].state['db'] (type RLock): TypeError"),
+    ],
+)
+def test_the_argument_that_cannot_be_pickled_is_named_with_the_path(args, kwargs, path):
+    with pytest.raises(FunctionNotPicklable) as caught:
+        pack_call(Call(max, args, kwargs, Style.ITEM), ClassTable(grows=True))
+    assert f"the function max cannot be pickled at {path}" in str(caught.value)
+
+
+def test_a_closure_is_named_with_the_path_although_there_are_arguments():
+    held = Holds()
+    with pytest.raises(
+        FunctionNotPicklable, match=r"at closure variable 'held'\.state\['db'\] \(type RLock\)"
+    ):
+        pack_call(Call(lambda x, y: (held, x, y), (1,), {}, Style.ITEM), ClassTable(grows=True))
+
+
 def test_the_item_that_cannot_be_pickled_is_named_with_the_path():
     with pytest.raises(ItemNotPicklable, match=r"item 2 .* at \['db'\]\[1\] \(type lock\)"):
         pack_items([1, 2, {"db": (1, threading.Lock())}], ClassTable(grows=True))

@@ -179,7 +179,7 @@ class LambdaInvoker:
         except Exception as error:  # a defect in wrenlite itself: it must not leave the tasks waiting
             _log.exception("internal error while invocation %s ran", request.invocation)
             text = (
-                f"an internal error of wrenlite lost the request of this task: {error!r}. Please report it "
+                f"an internal error of wrenlite lost the request of this task: {error!r}. Please report it, "
                 "with the log of 'wrenlite'"
             )
             died = WorkerDied(text)

@@ -28,7 +28,8 @@ PAYLOAD_BYTES = 6 * 2**20
 FRAME_BYTES = (PAYLOAD_BYTES - 4096) // 4 * 3
 """The most bytes that a frame may have, so that its base64 and the rest of the JSON fit."""
 REPLY_BYTES = FRAME_BYTES - 64 * 1024
-"""The most bytes that the outcomes in a reply may have; the rest is for how the request ended."""
+"""The most bytes that the outcomes in a reply may have. The rest is for the usage and the tasks that were not
+started."""
 
 LAMBDA_HINTS = Hints(
     memory="wrenlite-setup --memory gives the function more memory",
