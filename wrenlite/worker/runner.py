@@ -73,9 +73,6 @@ _OUTCOME_BYTES = 300
 _RESULT_ADVICE = "Return what it is made from, or write it to a file or a store and return its name there."
 
 
-_RESULT_ADVICE = "Return what it is made from, or write it to a file and return the name of the file"
-
-
 class NotRun(Exception):
     """No task of a request was run, for a reason that is no fault of a task."""
 
