@@ -110,7 +110,7 @@ class AccessDenied(BackendError, PermissionError):
 class CredentialsError(BackendError):
     """There are no AWS credentials, or AWS rejects them.
 
-    It does not know them, or this machine's clock is wrong.
+    AWS does not know them, or this machine's clock is wrong.
     """
 
 
@@ -129,7 +129,7 @@ class FunctionBroken(BackendError):
 class ServiceUnavailable(BackendError):
     """Lambda, or the store that workers read from, could not be reached or answered with errors of its own.
 
-    This lasted for a long time.
+    The error is raised once this has lasted for a long time.
     """
 
 

@@ -68,7 +68,7 @@ def test_the_help_of_each_command_ends_with_an_example_that_is_valid(path):
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("WRENLITE_WORKERS", "none", "WRENLITE_*): workers = 'none'"),
+        ("WRENLITE_WORKERS", "none", "WRENLITE_WORKERS='none': must be a whole number"),
         ("WRENLITE_LOGLEVEL", "loud", "must be DEBUG"),
     ],
 )

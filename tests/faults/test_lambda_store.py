@@ -43,7 +43,7 @@ def test_a_function_that_was_changed_in_the_store_is_not_unpickled(aws, bed, run
     for key in keys:
         client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
     bed.kill_sandboxes()
-    with pytest.raises(wrenlite.IntegrityError, match="was changed"):
+    with pytest.raises(wrenlite.IntegrityError, match="was changed or damaged: its digest is"):
         squares(aws, runs, 1).results(timeout=30)
     for key in keys:
         client.delete_object(Bucket="wrenlite-bed", Key=key)
@@ -54,8 +54,8 @@ def test_a_function_that_was_changed_in_the_store_is_not_unpickled(aws, bed, run
     ("damage", "error", "words"),
     [
         (None, wrenlite.NotFound, "value of task 0 .* has expired; run it again"),
-        (b"", wrenlite.IntegrityError, "was changed"),
-        ("other", wrenlite.IntegrityError, "was changed"),
+        (b"", wrenlite.IntegrityError, "was changed or damaged: its digest is"),
+        ("other", wrenlite.IntegrityError, "was changed or damaged: its digest is"),
     ],
 )
 def test_a_value_that_is_missing_or_changed_in_the_store_is_refused(aws, bed, damage, error, words):
@@ -110,7 +110,9 @@ def test_an_expired_object_can_be_put_again(aws, bed):
     client, keys = client_and_keys(bed, "refs/")
     for key in keys:
         client.delete_object(Bucket="wrenlite-bed", Key=key)
-    with pytest.raises(wrenlite.NotFound, match=r"has expired. Call executor\.put\(\) again"):
+    with pytest.raises(
+        wrenlite.NotFound, match=r"has expired\. Call executor\.put\(\) again, and pass the new Ref"
+    ):
         aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30)
     assert aws.put(table).digest == ref.digest
     assert aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30) == [1]
@@ -290,7 +292,7 @@ def test_a_bucket_that_is_missing_or_in_another_region_is_named(connected, bed):
         headers={"x-amz-bucket-region": "eu-west-1"},
         count=100,
     )
-    with pytest.raises(wrenlite.StoreError, match="eu-west-1: set region="):
+    with pytest.raises(wrenlite.StoreError, match="eu-west-1: set region= to the region of the bucket"):
         connected().map(abs, [1])
 
 

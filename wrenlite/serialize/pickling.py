@@ -310,7 +310,7 @@ def _is_picklable(obj: object) -> bool:
 
 
 def _refuses_pickling(obj: object) -> bool:
-    """Return whether an object itself, rather than a part of it, is the reason."""
+    """Return whether an object itself, rather than a part of it, is the reason that pickling fails."""
     if isinstance(obj, type):  # cloudpickle writes a class by its attributes
         return False
     try:
