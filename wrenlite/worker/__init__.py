@@ -1,6 +1,9 @@
 """Worker processes.
 
-``handle``   the parent's side: starts a worker, sends requests, enforces time limits, explains its end
-``main``     the program of a worker process
-``runner``   runs the tasks of a request
+==========  =================================================================================
+``handle``  The parent's side: starts a worker, feeds and times it, kills it, explains its end
+``main``    The program of a worker process: reads requests, writes outcomes
+``runner``  Runs the tasks of a request: the only code that calls a user's function
+``output``  What tasks write to stdout and stderr, and its limit
+==========  =================================================================================
 """

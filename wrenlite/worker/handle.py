@@ -51,8 +51,8 @@ from wrenlite.worker.main import (
     READY,
     Hello,
     peak_bytes,
-    read_shortened,
 )
+from wrenlite.worker.output import read_shortened
 
 _START_S = 60.0
 """Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts."""
