@@ -1,4 +1,4 @@
-"""The output of tasks: what they write to stdout and stderr, from Python and C, shortened where it is long."""
+"""The output of tasks: what they write to stdout and stderr, from Python and C, limited in length."""
 
 from __future__ import annotations
 
