@@ -17,7 +17,7 @@ help:
 	@echo "make test            run the tests"
 	@echo "make e2e             run the long tests of what a user sees: the wizard, the demo, notebooks, JupyterLab, Landsat scenes"
 	@echo "make test-newest     run the tests and the long tests with the newest version of every dependency"
-	@echo "make full            run the tests with the slow matrices"
+	@echo "make full            run all tests: also the long ones, and those that try every combination of settings"
 	@echo "make check           check style, types, import layers, and the sizes of modules and functions"
 	@echo "make bench           measure wrenlite beside ProcessPoolExecutor and joblib"
 	@echo "make aws-bed         run AWS on loopback, and print the environment in which Executor.aws() runs there"

@@ -27,7 +27,9 @@ def main() -> None:
     """Map functions over data, on this machine's cores or on AWS Lambda."""
 
 
-@main.command(epilog="Example: wrenlite info --json")
+@main.command(
+    short_help="Show the backend and the versions of packages.", epilog="Example: wrenlite info --json"
+)
 @json_option
 def info(as_json: bool) -> None:
     """Show where tasks run, and the versions of Python, wrenlite and its packages."""

@@ -124,7 +124,7 @@ def reports_about_a_deployment(typed):
         "clock",
         "region",
         "bucket",
-        "policy",
+        "role",
         "function",
         "versions",
         "round trip",
@@ -373,9 +373,9 @@ NOWHERE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADA
     ("arguments", "env", "words"),
     [
         ([], NOWHERE, "no AWS credentials"),
-        (["--profile", "nobody"], {}, "The config profile (nobody) could not be found. There are: mine"),
+        (["--profile", "nobody"], {}, "AWS's configuration has no profile 'nobody'; it has mine"),
         ([], {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot reach AWS in us-east-1"),
-        (["--region", "eu-wst-1"], {}, "there is no region 'eu-wst-1' with Lambda; there are eu-west-1"),
+        (["--region", "eu-wst-1"], {}, "knows no region 'eu-wst-1' with Lambda; it knows eu-west-1"),
         (["--reserved-concurrency", "950"], {}, "keeps 100 of those free"),
         (["--package", "no-such-thing"], {}, "these packages cannot be had for Python"),
         (["--memory", "40000"], {}, "--memory: must be 128 to 10,240 MB"),
@@ -496,7 +496,7 @@ def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
     terminal = terminals()
     terminal.answer("AWS profile (default, mine) [default]:", "mine")
     terminal.answer("AWS region [us-east-1]:", "us-esat-1")
-    terminal.sees("there is no region 'us-esat-1' with Lambda; there are us-west-1, us-east-1")
+    terminal.sees("knows no region 'us-esat-1' with Lambda; it knows us-west-1, us-east-1")
     terminal.answer("AWS region [us-east-1]:")
     terminal.answer("S3 bucket", "No Bucket")
     terminal.sees("must be a bucket's name")

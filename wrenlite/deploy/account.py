@@ -80,14 +80,19 @@ def new_session(profile: str | None) -> Any:
         session.get_scoped_config()
     except ProfileNotFound as error:
         known = ", ".join(profiles()) or "none"
-        raise CredentialsError(f"{error}. There are: {known}; aws configure --profile creates one") from error
+        text = f"AWS's configuration has no profile {profile!r}; it has {known}"
+        raise CredentialsError(f"{text}. Create it with aws configure --profile {profile}") from error
     except BotoCoreError as error:
         raise _unreadable_configuration(error) from error
     return session
 
 
 def profiles() -> list[str]:
-    """Return the names of all profiles. Raises ConfigError where AWS's configuration cannot be read."""
+    """Return the names of all profiles.
+
+    Raises:
+        ConfigError: AWS's configuration cannot be read.
+    """
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
@@ -98,7 +103,7 @@ def profiles() -> list[str]:
 
 
 def _unreadable_configuration(error: Exception) -> ConfigError:
-    return ConfigError(f"AWS's own configuration cannot be read: {error}")
+    return ConfigError(f"AWS's own configuration files cannot be read: {error}. Correct them")
 
 
 def check_region(session: Any, region: str) -> str:
@@ -121,7 +126,8 @@ def check_region(session: Any, region: str) -> str:
     if region not in known:
         alike = ", ".join(difflib.get_close_matches(region, known, 3) or known)
         raise ConfigError(
-            f"there is no region {region!r} with Lambda; there are {alike} (as far as this botocore knows)"
+            f"the installed botocore knows no region {region!r} with Lambda; it knows {alike}. Choose "
+            "another --region, or update botocore"
         )
     return region
 

@@ -82,7 +82,10 @@ def status(config: Config, *, as_json: bool) -> None:
         click.echo("Everything is up to date: wrenlite-setup would change nothing.")
 
 
-@click.command(epilog="Example: wrenlite doctor --function wrenlite")
+@click.command(
+    short_help="Check the deployment, and say how to fix it.",
+    epilog="Example: wrenlite doctor --function wrenlite",
+)
 @deployment_options
 @console.json_option
 def doctor(config: Config, *, as_json: bool) -> None:
@@ -102,7 +105,9 @@ def doctor(config: Config, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@click.command(epilog="Example: wrenlite test --json")
+@click.command(
+    short_help="Run a function on Lambda, and import its packages.", epilog="Example: wrenlite test --json"
+)
 @deployment_options
 @console.json_option
 def test(config: Config, *, as_json: bool) -> None:
@@ -184,11 +189,11 @@ def _destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool) -> 
 
 
 def _confirm_by_name(question: str, name: str, yes: bool) -> None:
-    """Ask for a name, unless ``yes`` holds; exit where the answer is another one."""
+    """Ask for a name, unless ``yes`` is true; exit where the answer is another one."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask in, and --yes is missing")
+        raise click.UsageError("this deletes data and must be confirmed: run it in a terminal, or give --yes")
     if click.prompt(question, default="", show_default=False).strip() != name:
         click.echo("Nothing was deleted.", err=True)
         raise click.exceptions.Exit(1)
@@ -300,7 +305,10 @@ def _log_events(
     )
 
 
-@click.command(epilog="Example: wrenlite cleanup --older-than 12h --dry-run")
+@click.command(
+    short_help="Delete old temporary objects in the bucket.",
+    epilog="Example: wrenlite cleanup --older-than 12h --dry-run",
+)
 @deployment_options
 @click.option(
     "--older-than", type=Duration(), default="7d", show_default=True, help="Minimum age of the objects."
@@ -309,10 +317,11 @@ def _log_events(
 @YES
 @console.json_option
 def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Delete old temporary objects: functions, items, shared objects and values, but no outputs.
+    """Delete old temporary objects in the bucket: functions, items, shared objects, values, layers' zips.
 
-    The lifecycle rules of wrenlite's bucket do the same after a week; a bucket of your own may have no such
-    rules. Keep objects for longer than your longest job takes: it needs them until it ends.
+    Outputs are kept. The lifecycle rules of a bucket that wrenlite created do the same after 7 days; a bucket
+    of your own may have no such rules. A job needs its objects until it ends, so choose an age that is longer
+    than your longest job.
     """
     with messages_on_stderr(as_json):
         document = _cleanup(config, older_than_s=older_than, dry_run=dry_run, yes=yes)
@@ -341,8 +350,9 @@ def _cleanup(config: Config, *, older_than_s: float, dry_run: bool, yes: bool) -
     ]
     size_bytes = sum(entry.size for entry in found)
     click.echo(
-        f"{len(found):,} temporary objects ({size_bytes / 1e6:,.1f} MB) in "
-        f"s3://{settings.bucket}/{settings.prefix}/"
+        f"{len(found):,} temporary objects ({size_bytes / 1e6:,.1f} MB) older than "
+        f"{older_than_s / 86_400:.3g} days in s3://{settings.bucket}/{settings.prefix}/"
+        f"{'; nothing is deleted' if dry_run else ''}"
     )
     if found and not dry_run:
         question = f"Type the bucket's name ({settings.bucket}) to delete them"

@@ -10,7 +10,7 @@ from wrenlite.deploy import report
 from wrenlite.deploy.account import Account
 from wrenlite.deploy.deployment import Deployment, client_config, current_python, locate_deployment
 from wrenlite.deploy.plan import Found, Verb, plan
-from wrenlite.deploy.resources import Function, Resource, Role
+from wrenlite.deploy.resources import Function, Resource
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.errors import AccessDenied, WrenliteError
 
@@ -68,13 +68,17 @@ def _check_clock(account: Account) -> Check:
 
 
 def _check_resources(deployment: Deployment) -> Generator[Check, None, Found | None]:
-    """Check all resources. Returns the existing function, if there is one."""
+    """Check all resources.
+
+    Returns:
+        The existing function; None where there is none.
+    """
     settings = deployment.settings
     if not settings.managed_bucket:
         yield Check(name="bucket", ok=True, detail=f"{settings.bucket} (yours)")
     if settings.role_arn is not None:
-        detail = f"that of your role {settings.role_arn}, which wrenlite does not read"
-        yield Check(name="policy", ok=True, detail=detail)
+        detail = f"{settings.role_arn} (yours; wrenlite does not read its policy)"
+        yield Check(name="role", ok=True, detail=detail)
     try:
         wanted: Sequence[Resource] = deployment.desired_resources()
     except WrenliteError as error:  # Lambda does not have this version of Python
@@ -91,8 +95,12 @@ def _check_resources(deployment: Deployment) -> Generator[Check, None, Found | N
 
 
 def _check_resource(deployment: Deployment, want: Resource) -> tuple[Check, Found | None]:
-    """Compare a resource with what it should be. Returns the check, and the resource if it exists."""
-    name, found = "policy" if isinstance(want, Role) else want.kind, None
+    """Compare a resource with the desired one.
+
+    Returns:
+        The check; and the resource, or None where it does not exist.
+    """
+    name, found = want.kind, None
     try:
         found = deployment.observe(want.kind)
         (step,) = plan([want], [] if found is None else [found])

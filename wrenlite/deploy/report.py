@@ -144,7 +144,7 @@ def describe(deployment: Deployment, resource: Resource) -> str:
             settings, more = deployment.settings, ""
             for verb, buckets in (("read", settings.read), ("read and write", settings.write)):
                 more += f"; may {verb} {', '.join(buckets)}" if buckets else ""
-            return f"may write its log, and read and write {settings.prefix}/ in the bucket{more}"
+            return f"may write its log, read temporary objects, and write values and outputs{more}"
         case LogGroup():
             return f"log events are kept for {resource.days} days"
         case Layer():

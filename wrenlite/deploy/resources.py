@@ -1,8 +1,9 @@
 """Describe the AWS resources of a deployment, as desired and as found.
 
-Every resource that wrenlite creates carries the tag ``wrenlite``, whose value is the function's name. A
-resource without this tag is never changed or deleted. Names are computed from the ``settings``, so that
-there is no state file that could be lost.
+Every resource that wrenlite creates is marked with the tag ``wrenlite``, whose value is the function's name.
+A version of a layer cannot carry tags: its description marks it (see ``tags``). A resource without this mark
+is never changed or deleted. Names are computed from the ``settings``, so that there is no state file that
+could be lost.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 TAG = "wrenlite"
-"""Key of the tag on every resource that wrenlite creates; its value is the function's name."""
+"""Key of the tag that marks a resource as wrenlite's, and first word of a layer version's description."""
 TEMPORARY_PREFIXES = ("code", "args", "refs", "results")
 """Parts below the deployment's prefix whose objects expire."""
 EXPIRE_DAYS = 7

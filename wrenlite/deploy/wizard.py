@@ -401,9 +401,10 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | 
     if changes and not (yes or sys.stdin.isatty()):
         asked = ["config"] if local else ["config", "bucket", "prefix", "backend"]
         missing = ", ".join(f"--{name}" for name in asked if given[name] is None)
-        defaults = f", and takes the defaults of {missing}" if missing else ""
+        defaults = f" and takes the defaults of {missing}" if missing else ""
         raise click.UsageError(
-            f"there is no terminal to ask in, and --yes is missing: it agrees to the plan{defaults}"
+            "wrenlite-setup has questions, and stdin is not a terminal: run it in a terminal, or give --yes, "
+            f"which agrees to the plan{defaults}"
         )
     interactive = changes and not yes
     with console.errors_in_one_line():

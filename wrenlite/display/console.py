@@ -14,7 +14,10 @@ import click
 from wrenlite.errors import WrenliteError
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object, for programs, and nothing else."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the report as one JSON object on stdout; messages go to stderr.",
 )
 """The option ``--json`` of every command that reports: the command gets ``as_json``."""
 

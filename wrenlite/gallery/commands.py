@@ -60,18 +60,26 @@ class _DemoGroup(click.Group):
 def demo() -> None:
     """Draw fractals and satellite pictures in parallel.
 
-    Without a command, "all" is run.
+    Without a command, "all" runs, and its options can follow directly: see
+    wrenlite demo all --help.
     """
 
 
-@demo.command("all", epilog="Example: wrenlite demo all --count 12 --out pictures")
+@demo.command(
+    "all",
+    short_help="Draw random fractals and a poster, and compare times.",
+    epilog="Example: wrenlite demo all --count 12 --out pictures",
+)
 @count_option(0)
 @folder_option
 @seed_option
 @executor_options
 @json_option
 def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool, as_json: bool) -> None:
-    """Draw random fractals and a Mandelbrot poster in one map, on one core and then on all cores."""
+    """Draw random fractals and a poster, first on one local core, for comparison.
+
+    Then the same is drawn on all cores, or where --workers or --aws say.
+    """
     with open_executor(workers, aws) as executor, Executor.local(1, progress=False) as alone:
         from wrenlite.gallery.fractals import demo as fractals
 
@@ -319,7 +327,10 @@ def _metrics_data(rendered: Rendered, wanted: Poster, steps: dict[str, float]) -
     return {"client_s": {**map_steps, **steps}, "workers": [share._asdict() for share in shares]}
 
 
-@demo.command(epilog="Example: wrenlite demo ndvi --place napa --out pictures")
+@demo.command(
+    short_help="Compute NDVI of a place, and draw its map.",
+    epilog="Example: wrenlite demo ndvi --place napa --out pictures",
+)
 @click.option("--place", default="napa", show_default=True, help="A place of the archive, or LON,LAT.")
 @click.option(
     "--source",

@@ -1,4 +1,4 @@
-"""The work of ``wrenlite demo``: fractals and a poster in one map, on one core and then on all."""
+"""The work of ``wrenlite demo``: map fractals and a poster on one worker, and then on an executor."""
 
 from __future__ import annotations
 

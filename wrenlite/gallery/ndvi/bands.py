@@ -60,7 +60,7 @@ class Reader(Protocol):
     """A reader of bands. It is pickled and sent to workers, so it holds nothing open."""
 
     def read(self, bands: Sequence[Band], choose: WindowChooser) -> Mapping[str, Pixels]:
-        """Read the chosen window of every band, all bands at the same time.
+        """Read the chosen window of every band. A reader may read several bands at the same time.
 
         Args:
             bands: the bands to read; an error message names the band and its scene.

@@ -192,7 +192,8 @@ def _system_errors(target: Path) -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
-        raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
+        text = f"cannot use the folder {target}: {error.strerror or error}. Give another folder"
+        raise StoreError(text) from error
 
 
 def _cache_folder() -> Path:
