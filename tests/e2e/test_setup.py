@@ -255,7 +255,7 @@ def test_a_broken_layer_is_reported(typed, index):
 def test_without_a_terminal_to_ask_in(typed, tmp_path):
     ended = setup(typed, "--prefix", "mine")
     assert ended.returncode == 2
-    assert "--yes is missing" in ended.stderr
+    assert "stdin is not a terminal: run it in a terminal, or give --yes" in ended.stderr
     assert "--config, --bucket, --backend" in ended.stderr
     ended = setup(typed, "--yes", AWS_DEFAULT_REGION="", AWS_CONFIG_FILE=str(tmp_path / "none"))
     assert ended.returncode == 2
@@ -263,7 +263,7 @@ def test_without_a_terminal_to_ask_in(typed, tmp_path):
     setup(typed, "--yes")
     ended = typed("destroy")
     assert ended.returncode == 2
-    assert "--yes is missing" in ended.stderr
+    assert "run it in a terminal, or give --yes" in ended.stderr
 
 
 def test_settings_for_local_cores_keep_the_rest_of_the_file(typed, tmp_path):
