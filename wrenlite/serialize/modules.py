@@ -22,7 +22,6 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from wrenlite.errors import LocalExtension
-from wrenlite.serialize.zips import make_zip
 
 _INDEX = "index/files.json"
 """Entry with the file name of each module. No module has a slash in its name, so none collides with it."""
@@ -197,6 +196,8 @@ def _absolute_name(module: str | None, level: int, package: str) -> str:
 def _zip(sources: Iterable[ModuleSource]) -> bytes:
     """Return a zip of the sources by module name, and of a listing of their files."""
     import json
+
+    from wrenlite.serialize.zips import make_zip  # the client only: a worker starts without it
 
     files, listing = {}, {}
     for source in sources:
