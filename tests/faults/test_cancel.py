@@ -236,3 +236,20 @@ def test_a_callback_may_cancel_another_job(pool, blocked):
     job[0].cancel()  # frees a slot for the other job
     assert job.wait(10)
     assert first.result() == 1
+
+
+def test_a_task_that_is_named_twice_is_cancelled_once(pool, tmp_path):
+    def wait_for_file(path):
+        import os
+        import time
+
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
+    file = tmp_path / "go on"
+    job = pool.map(wait_for_file, [str(file)] * 4, chunksize=1)
+    assert job.cancel_tasks([3, 3]) == 1
+    assert not job.wait(0), "three tasks have not ended"
+    file.touch()
+    assert job.wait(60)
+    assert job.snapshot().cancelled == 1
