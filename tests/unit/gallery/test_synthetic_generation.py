@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_made(few, tmp_path, monkeypatch):
         with pytest.raises(StoreError, match=r"Not a directory|File exists"):
             archive.ensure_archive(tmp_path / folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(StoreError, match=r"cannot write .*Not a directory"):
+    with pytest.raises(StoreError, match=r"cannot use the folder .*Not a directory"):
         archive.ensure_archive()
     with pytest.raises(StoreError, match="cannot write to"):
         archive.whole_scene(tmp_path / "file" / "scene", side=64)
