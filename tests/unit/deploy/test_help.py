@@ -30,7 +30,8 @@ def test_options_that_several_commands_have_mean_the_same(command):
     assert options["--json"].is_flag
     assert isinstance(options["--config"].type, click.Path)
     if command.name != "logs":  # it prints one object per event
-        assert options["--json"].help == "Print the report as one JSON object on stdout; messages go to stderr."
+        expected = "Print the report as one JSON object on stdout; messages go to stderr."
+        assert options["--json"].help == expected
     if "--dry-run" in options:
         assert options["--dry-run"].help == "Show what would be done, and change nothing."
     changes = command in (wizard.main, *(one for one in COMMANDS if one.name in ("destroy", "cleanup")))
