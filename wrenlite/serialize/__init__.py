@@ -2,9 +2,11 @@
 
 ========================  ==================================================================
 ``pickling``              functions, items and values, with pickle and cloudpickle
-``by_value``              cloudpickle, extended by the class table
+``by_value``              cloudpickle, extended by the class table and by further kinds of objects
+``rebuild``               what unpickling calls to rebuild objects that were pickled by value
 ``class_table``           which classes and functions are pickled by name, by number or by value
 ``unpickling_context``    what unpickling in the current thread refers to
+``signals``               exceptions that a signal handler of the caller raises meanwhile
 ``exceptions``            a task's exception, with its chain and its tracebacks
 ``traceback_stubs``       traceback objects that are rebuilt on the caller's side
 ``modules``               the caller's own modules as a zip of their sources

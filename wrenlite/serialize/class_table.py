@@ -1,18 +1,37 @@
 """The class table: which classes and functions are pickled by name, which by number, which by value.
 
 By name: the other process imports the module and takes the class from it. By number: the class is an entry of
-the job's class table, which both processes have. By value: cloudpickle writes the class itself.
+the job's class table, which both processes have. By value: the class itself is written, and the other process
+gets a copy of it.
 """
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import sys
 import types
+import typing
 from collections.abc import Iterable
 from typing import Any
 
 from wrenlite.serialize.unpickling_context import context
+
+LruCacheWrapper: type = type(functools.lru_cache(print))
+
+DEFINITIONS: tuple[type, ...] = (
+    type,
+    types.FunctionType,
+    LruCacheWrapper,
+    contextvars.ContextVar,
+    typing.NewType,
+    typing.ParamSpec,
+    typing.TypeVar,
+    typing.TypeVarTuple,
+    getattr(typing, "TypeAliasType", typing.TypeVar),  # Python 3.12
+)
+"""The types of what code defines under a name. Code that compares such objects asks whether they are the
+same one, so a copy is no substitute."""
 
 
 def from_table(index: int) -> object:
@@ -21,41 +40,30 @@ def from_table(index: int) -> object:
 
 
 def is_importable(obj: Any) -> bool:
-    """Return whether a worker gets this class or function by importing its module."""
+    """Return whether a worker gets this definition by importing its module."""
     name = getattr(obj, "__module__", None)
-    if name == "__main__" or not isinstance(name, str):
+    if name == "__main__" or not isinstance(name, str) or travels_by_value(name):
         return False
     found: Any = sys.modules.get(name)
-    for part in obj.__qualname__.split("."):
+    for part in _qualified_name(obj).split("."):
         found = getattr(found, part, None)
     return found is obj
 
 
-class CachedFunction:
-    """A function under ``functools.lru_cache`` that was pickled by value. It arrives with an empty cache.
+def _qualified_name(obj: Any) -> str:
+    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
+    return name if isinstance(name, str) else ""
 
-    Unpickling makes the object first and fills it from its state afterwards, so that the function may refer
-    to itself.
-    """
 
-    def __init__(self, parameters: dict[str, Any]) -> None:
-        self.parameters = parameters
-
-    def __setstate__(self, wrapped: Any) -> None:
-        self.cached = functools.lru_cache(**self.parameters)(wrapped)
-        functools.update_wrapper(self, wrapped)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function, or take the value from the cache."""
-        return self.cached(*args, **kwargs)
-
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self if instance is None else types.MethodType(self, instance)
-
-    def __getattr__(self, name: str) -> Any:  # cache_info, cache_clear
-        if name == "cached":
-            raise AttributeError(name)
-        return getattr(self.cached, name)
+def travels_by_value(module: str) -> bool:
+    """Return whether the user has called ``cloudpickle.register_pickle_by_value`` for this module."""
+    cloudpickle = sys.modules.get("cloudpickle")  # imported already if anybody has called that
+    registered = cloudpickle.list_registry_pickle_by_value() if cloudpickle else ()
+    while registered and module:
+        if module in registered:
+            return True
+        module = module.rpartition(".")[0]
+    return False
 
 
 class ClassTable:
@@ -74,6 +82,10 @@ class ClassTable:
                 pickled by value.
         """
         self.entries: list[object] = []
+        self.sources: list[int | None] = []
+        """The item whose pickling has made each entry, for messages; None: the function."""
+        self.source: int | None = None
+        """The item that is being pickled."""
         self.modules: set[str] = set()
         """Names of the modules that unpickling, or the code that was pickled, imports."""
         self._grows = grows
@@ -83,7 +95,7 @@ class ClassTable:
             self.add(entry)
 
     def reduction_of(self, obj: Any) -> Any:
-        """Return how to pickle a class or function, in the terms of ``reducer_override``.
+        """Return how to pickle a definition, in the terms of ``reducer_override``.
 
         Returns:
             A reduce tuple for «by number», NotImplemented for «by name», None for «by value».
@@ -94,7 +106,7 @@ class ClassTable:
                 self.modules.add(obj.__module__)
                 self._importable.append(obj)
                 reduction = self._reductions[id(obj)] = NotImplemented
-            elif self._grows and (isinstance(obj, type) or "<" not in obj.__qualname__):
+            elif self._grows and not _is_local_function(obj):
                 reduction = self.add(obj)
         return reduction
 
@@ -103,7 +115,13 @@ class ClassTable:
         if id(obj) not in self._reductions:
             self._reductions[id(obj)] = (from_table, (len(self.entries),))
             self.entries.append(obj)
+            self.sources.append(self.source)
         return self._reductions[id(obj)]
+
+
+def _is_local_function(obj: Any) -> bool:
+    """Return whether this is a lambda or a function within a function: each call makes another one."""
+    return isinstance(obj, types.FunctionType | LruCacheWrapper) and "<" in _qualified_name(obj)
 
 
 def modules_imported_by(code: types.CodeType, package: str | None) -> set[str]:

@@ -13,7 +13,6 @@ that they can be sent and received without being copied into it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import io
@@ -23,9 +22,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
+from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable, NotPicklable
 from wrenlite.protocol import Buffer, Packed, Style
 from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import unpickling_with
 
 OUT_OF_BAND_BYTES = 64 * 1024
@@ -95,7 +95,8 @@ class Packer:
             return Packed(pickle.dumps(obj, 5))
         try:
             packed = self._pack_with(_PlainPickler, obj)
-        except Exception:  # cloudpickle may succeed; if not, its error is the better one
+        except Exception as error:  # cloudpickle may succeed; if not, its error is the better one
+            raise_if_interrupting(error)
             packed = None
         # Plain pickle also writes names of __main__, which no other process can resolve.
         if packed is None or b"__main__" in packed.data:
@@ -126,38 +127,37 @@ def pack_items(data: Iterable[Any], classes: ClassTable) -> list[Packed]:
     pack = Packer(classes, snapshot=True).pack
     packed = []
     for index, item in enumerate(data):
+        classes.source = index
         try:
             packed.append(pack(item))
         except Exception as error:
             raise ItemNotPicklable(not_picklable_message(f"item {index}", item, error)) from error
+    classes.source = None
     return packed
 
 
-def pack_object(obj: object) -> tuple[Packed, set[str]]:
-    """Pickle an object independently of any job, with the classes and functions that it needs.
+def pack_object(obj: object, classes: ClassTable) -> Packed:
+    """Pickle an object with every buffer outside the stream, so that all arrays in it arrive read-only.
 
     Args:
         obj: any object.
-
-    Returns:
-        The pickled object, and the names of the modules that it needs.
+        classes: the class table to refer to.
 
     Raises:
         ItemNotPicklable: it cannot be pickled; the message names the part that is the reason.
     """
-    classes = ClassTable(grows=True)
     buffers: list[Buffer] = []
 
     def stays_in_band(buffer: pickle.PickleBuffer) -> bool:
-        return not _take_out_of_band(buffer, buffers, least_bytes=0)  # so all arrays arrive read-only
+        return not _take_out_of_band(buffer, buffers, least_bytes=0)
 
     file = io.BytesIO()
     try:
-        _cloud_pickler()(file, classes, stays_in_band, defines_entries=True).dump(obj)
+        _cloud_pickler()(file, classes, stays_in_band).dump(obj)
     except Exception as error:
         text = not_picklable_message(f"this {type(obj).__name__}", obj, error)
         raise ItemNotPicklable(text) from error
-    return Packed(file.getvalue(), tuple(buffers)), classes.modules
+    return Packed(file.getvalue(), tuple(buffers))
 
 
 def _take_out_of_band(
@@ -202,6 +202,7 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
 
     Raises:
         FunctionNotPicklable: it cannot be pickled; the message names the part that is the reason.
+        ItemNotPicklable: the class of an item cannot be pickled; the message names both.
     """
     file = io.BytesIO()
     pickler = _cloud_pickler()(file, classes, _stays_in_band, defines_entries=True)
@@ -214,9 +215,19 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
             pickler.dump(entries)
         pickler.dump(())
     except Exception as error:
-        what = f"the function {function_name(call.function)}"
-        raise FunctionNotPicklable(not_picklable_message(what, call, error)) from error
+        raise _not_picklable(call, classes, error) from error
     return file.getvalue()
+
+
+def _not_picklable(call: Call, classes: ClassTable, error: Exception) -> NotPicklable:
+    """Return the error that names the function, or the item that has brought in a class, as the reason."""
+    for entry, item in zip(classes.entries, classes.sources, strict=True):
+        if item is not None and not _is_picklable(entry):
+            part = {f"class {function_name(entry)}": entry}
+            return ItemNotPicklable(not_picklable_message(f"item {item}", _Parts(part), error))
+    what = f"the function {function_name(call.function)}"
+    parts = {"": call.function, "args": call.args, "kwargs": call.kwargs}
+    return FunctionNotPicklable(not_picklable_message(what, _Parts(parts), error))
 
 
 def unpack_call(blob: bytes) -> Call:
@@ -238,13 +249,25 @@ def largest_parts(call: Call) -> str:
         parts |= {repr(name): value for name, value in {**found.globals, **found.nonlocals}.items()}
     except TypeError:  # not a Python function
         parts["itself"] = call.function
-    sizes: dict[str, int] = {}
-    for name, value in parts.items():
-        with contextlib.suppress(ItemNotPicklable):
-            sizes[name] = pack_object(value)[0].size
+    sizes = {name: size for name, value in parts.items() if (size := _size(value))}
     return ", ".join(
         f"{name} {sizes[name] / 2**20:,.1f} MB" for name in sorted(sizes, key=lambda name: -sizes[name])[:3]
     )
+
+
+def _size(obj: object) -> int:
+    """Return how many bytes the pickle of an object has; 0 where it has none."""
+    try:
+        return len(_pickle_by_value(obj))
+    except Exception as error:
+        raise_if_interrupting(error)
+        return 0
+
+
+def _pickle_by_value(obj: object) -> bytes:
+    file = io.BytesIO()
+    _cloud_pickler()(file, ClassTable(grows=False), _stays_in_band).dump(obj)
+    return file.getvalue()
 
 
 def function_name(function: Any) -> str:
@@ -264,9 +287,10 @@ def not_picklable_message(what: str, obj: object, error: BaseException, advice: 
     Args:
         what: the name of the object for the message.
         obj: the object.
-        error: the exception of its pickling.
+        error: the exception of its pickling. It is raised again where it has nothing to do with pickling.
         advice: what to do.
     """
+    raise_if_interrupting(error)
     where = find_unpicklable_part(obj)
     return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {advice}"
 
@@ -283,6 +307,10 @@ _SEARCH_WIDTH = 1_000
 elements of all data."""
 
 
+class _Parts(dict[str, object]):
+    """Parts to search, by the text that leads to each."""
+
+
 def find_unpicklable_part(obj: object) -> str:
     """Return the path to the innermost part that cannot be pickled, as text for a message.
 
@@ -296,34 +324,32 @@ def find_unpicklable_part(obj: object) -> str:
                 break
         else:
             break
-    return f" at {path.strip('. ')} (type {type(obj).__qualname__})" if path else ""
+    return f" at {path.strip('. ')} (type {type(obj).__qualname__})" if path.strip() else ""
 
 
 def _is_picklable(obj: object) -> bool:
-    import cloudpickle
-
     try:
-        cloudpickle.dumps(obj, 5)
-    except Exception:
+        _pickle_by_value(obj)
+    except Exception as error:
+        raise_if_interrupting(error)
         return False
     return True
 
 
 def _refuses_pickling(obj: object) -> bool:
     """Return whether an object itself, rather than a part of it, is the reason that pickling fails."""
-    if isinstance(obj, type):  # cloudpickle writes a class by its attributes
-        return False
     try:
         obj.__reduce_ex__(5)
-    except Exception:
+    except Exception as error:
+        raise_if_interrupting(error)
         return True
     return False
 
 
 def _parts(obj: Any) -> Iterator[tuple[str, object]]:
     """Yield the parts of an object, each with the text that leads to it in a path."""
-    if isinstance(obj, Call):
-        yield from (("", obj.function), (" args", obj.args), (" kwargs", obj.kwargs))
+    if isinstance(obj, _Parts):
+        yield from ((f" {name}", value) for name, value in obj.items())
     elif isinstance(obj, dict):
         for key, value in obj.items():
             yield f"[{key!r}]", value
@@ -333,16 +359,28 @@ def _parts(obj: Any) -> Iterator[tuple[str, object]]:
         yield from _parts_of_function(obj)
     elif isinstance(obj, types.MethodType):
         yield " self", obj.__self__
+    elif isinstance(obj, type):  # cloudpickle writes a class by its attributes
+        yield from ((f" base class {base.__qualname__}", base) for base in obj.__bases__)
+        yield from ((f" attribute {name!r}", value) for name, value in _own_attributes(obj))
     elif not _refuses_pickling(obj):
         yield from _attributes(obj)
+        yield f" class {type(obj).__qualname__}", type(obj)
+
+
+def _own_attributes(cls: type) -> list[tuple[str, object]]:
+    """Return the attributes of a class itself, methods last, since they often refer to the class."""
+    made = types.GetSetDescriptorType | types.MemberDescriptorType  # by Python, for __dict__ and __slots__
+    found = [(name, value) for name, value in vars(cls).items() if not isinstance(value, made)]
+    return sorted(found, key=lambda each: callable(each[1]))
 
 
 def _attributes(obj: object) -> Iterator[tuple[str, object]]:
     for name in ("func", "args", "keywords"):  # functools.partial
         if hasattr(obj, name):
             yield f".{name}", getattr(obj, name)
-    for name, value in getattr(obj, "__dict__", {}).items():
-        yield f".{name}", value
+    for name in (*getattr(type(obj), "__slots__", ()), *getattr(obj, "__dict__", ())):
+        if hasattr(obj, name):
+            yield f".{name}", getattr(obj, name)
 
 
 def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, object]]:

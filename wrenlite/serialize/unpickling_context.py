@@ -15,8 +15,14 @@ from typing import Any, Protocol
 class ObjectSource(Protocol):
     """Provides the objects behind refs."""
 
-    def get(self, digest: str, size: int) -> Any:
-        """Return the object with this digest; ``size`` is the length of its pickle in bytes."""
+    def get(self, digest: str, size: int, definitions: Sequence[object]) -> Any:
+        """Return the object with this digest.
+
+        Args:
+            digest: the SHA-256 digest of its pickle.
+            size: the size of its pickle in bytes.
+            definitions: the classes and functions that the pickle refers to by number.
+        """
 
 
 class _Context(threading.local):

@@ -8,18 +8,17 @@ unpickles as a ``Ref``.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from wrenlite.errors import NotFound
 from wrenlite.protocol import ref_key
 from wrenlite.serialize import framing
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import pack_object
-from wrenlite.serialize.unpickling_context import context
+from wrenlite.serialize.unpickling_context import context, unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
-
-_ABSENT = object()
 
 
 class Ref:
@@ -29,23 +28,27 @@ class Ref:
     dict, the next tasks find there. Arrays in the object are read-only.
     """
 
-    __slots__ = ("digest", "size")
+    __slots__ = ("definitions", "digest", "size")
 
-    def __init__(self, digest: str, size: int) -> None:
+    def __init__(self, digest: str, size: int, definitions: Sequence[object] = ()) -> None:
         """Create a reference. ``executor.put`` does this.
 
         Args:
             digest: the SHA-256 digest of the object's pickle.
             size: the size of that pickle in bytes.
+            definitions: the classes and functions that the pickle refers to by number. A ``Ref`` brings them
+                into the class table of each job that it is passed to, so that the object's class is the one
+                that the job's function knows.
         """
         self.digest = digest
         self.size = size
+        self.definitions = tuple(definitions)
 
     def __repr__(self) -> str:
         return f"<Ref {self.digest[:8]}, {self.size / 2**20:,.1f} MB>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _resolve, (self.digest, self.size)
+        return _resolve, (self.digest, self.size, self.definitions)
 
 
 class PackedObject(NamedTuple):
@@ -66,9 +69,10 @@ def pack(obj: object) -> PackedObject:
     Raises:
         ItemNotPicklable: it cannot be pickled.
     """
-    packed, modules = pack_object(obj)
+    classes = ClassTable(grows=True)
+    packed = pack_object(obj, classes)
     blob = framing.join(framing.frame(framing.to_wire(packed)))
-    return PackedObject(Ref(digest(blob), len(blob)), blob, frozenset(modules))
+    return PackedObject(Ref(digest(blob), len(blob), classes.entries), blob, frozenset(classes.modules))
 
 
 class ObjectCache:
@@ -83,38 +87,51 @@ class ObjectCache:
             on_eviction: called when objects are dropped to make room, to drop other references to them.
         """
         self.store = store
-        self._objects: LruCache[str, Any] = LruCache(limit_bytes)
+        self._objects: LruCache[Any, Any] = LruCache(limit_bytes)
         self._on_eviction = on_eviction
 
-    def get(self, digest: str, size: int) -> Any:
+    def get(self, digest: str, size: int, definitions: Sequence[object] = ()) -> Any:
         """Return an object, which is fetched where it is not in the cache.
 
         Args:
             digest: the SHA-256 digest of its pickle.
             size: the size of its pickle in bytes.
+            definitions: the classes and functions that its pickle refers to by number. Each job has its own
+                copies of them, and so its own object, but the pickle is fetched once.
 
         Raises:
             NotFound: the object is not in the store.
             IntegrityError: the stored object has another digest.
         """
-        obj = self._objects.get(digest, _ABSENT)
-        if obj is _ABSENT:
+        key = digest, tuple(map(id, definitions))
+        kept = self._objects.get(key, None)
+        if kept is None:
+            data, buffers = self._pickle(digest, size, keep=bool(definitions))
+            with unpickling_with(definitions):
+                obj = pickle.loads(data, buffers=buffers)
+            kept = obj, definitions  # an id is a valid key only while its object lives
+            self._objects.put(key, kept, size)
+        return kept[0]
+
+    def _pickle(self, digest: str, size: int, *, keep: bool) -> Any:
+        """Return the pickle of an object: the stream and its buffers, which arrays in the object share."""
+        parsed = self._objects.get(digest, None)
+        if parsed is None:
             if self._objects.make_room(size):
                 self._on_eviction()
-            obj = self._fetch(digest)
-            self._objects.put(digest, obj, size)
-        return obj
+            parsed = framing.parse(self._fetch(digest))
+            if keep:
+                self._objects.put(digest, parsed, size)
+        return parsed
 
-    def _fetch(self, digest: str) -> Any:
+    def _fetch(self, digest: str) -> bytes:
         try:
-            blob = get_verified(self.store, ref_key(digest), digest)
+            return get_verified(self.store, ref_key(digest), digest)
         except NotFound as error:
             raise NotFound(
                 f"{error}: the object of this Ref has expired. Call executor.put() again, and pass the new "
                 "Ref"
             ) from None
-        data, buffers = framing.parse(blob)
-        return pickle.loads(data, buffers=buffers)
 
 
 def current_store() -> Store:
@@ -124,7 +141,7 @@ def current_store() -> Store:
     return objects.store
 
 
-def _resolve(digest: str, size: int) -> Any:
+def _resolve(digest: str, size: int, definitions: Sequence[object]) -> Any:
     """Unpickle a ``Ref``: as the object on a worker, otherwise as itself."""
     objects = context.objects
-    return Ref(digest, size) if objects is None else objects.get(digest, size)
+    return Ref(digest, size, definitions) if objects is None else objects.get(digest, size, definitions)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 from typing import Any, NamedTuple
 
 from wrenlite.errors import (
@@ -84,6 +85,21 @@ class NotRun(Exception):
 class _LoadedFunction(NamedTuple):
     call: Call
     packer: Packer
+    main: ModuleType
+    """The module ``__main__`` while its tasks run."""
+
+
+class _MainModule(ModuleType):
+    """Stands for the caller's ``__main__``: it has the job's own copies of what the caller defined there.
+
+    So pickle finds the classes of ``__main__`` within a task, as ``shelve`` and ``joblib.hash`` need it.
+    """
+
+    def __init__(self, call: Call) -> None:
+        super().__init__("__main__")
+        for entry in (call.function, *call.table):
+            if getattr(entry, "__module__", None) == "__main__" and hasattr(entry, "__qualname__"):
+                setattr(self, entry.__qualname__, entry)
 
 
 def _read_no_output() -> str:
@@ -208,14 +224,17 @@ class Runner:
         return [Packed(data, buffers) for data, buffers in framing.parse(blob, writable=True)]
 
     def _run_task(self, function: _LoadedFunction, task: int, item: Packed) -> Outcome:
-        call, packer = function
+        call, packer, main = function
         started, clock, cpu = time.time(), time.perf_counter(), time.thread_time()
+        main_before, sys.modules["__main__"] = sys.modules["__main__"], main
         try:
             packed = self._call(call, packer, task, item)
             ok = True
         except BaseException as error:
             packed = self._pack_error(error, packer, call.table)
             ok = False
+        finally:
+            sys.modules["__main__"] = main_before
         seconds, cpu_s = time.perf_counter() - clock, time.thread_time() - cpu
         return Outcome(task, ok, packed, started, seconds, cpu_s, self._read_output())
 
@@ -281,9 +300,8 @@ class Runner:
         function = self._functions.get(key, None)
         if function is None:
             call = unpack_call(self._function_blob(request.code))
-            function = _LoadedFunction(
-                call, Packer(ClassTable(call.table, grows=False), snapshot=self._inline)
-            )
+            packer = Packer(ClassTable(call.table, grows=False), snapshot=self._inline)
+            function = _LoadedFunction(call, packer, _MainModule(call))
             self._functions.put(key, function)
         return function
 
