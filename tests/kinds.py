@@ -401,6 +401,16 @@ def recursive(n):
     return 1 if n == 0 else n * recursive(n - 1)
 
 
+def defines_a_class(n):
+    class Local(Plain):
+        rate = RATE
+
+        class Deeper:
+            square = squared(RATE)
+
+    return Local(n).rate + Local.Deeper.square
+
+
 def decorated(function):
     @functools.wraps(function)
     def wrapper(*args):
@@ -534,6 +544,7 @@ KINDS = {
     "function with defaults": (with_defaults, lambda o: o(1) == 6),
     "closure": (counter(), lambda o: o() == 1 or o() > 1),
     "recursive function": (recursive, lambda o: o(4) == 24),
+    "function that defines a class": (defines_a_class, lambda o: o(1) == 12),
     "decorated function": (wrapped, lambda o: o(1) == 101 and o.mark == "mark" and o.__name__ == "wrapped"),
     "lambda": (lambda n: n + RATE, lambda o: o(1) == 4),
     "partial": (functools.partial(uses_helper, 1), lambda o: o() == 8),

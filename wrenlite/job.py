@@ -35,6 +35,7 @@ from wrenlite.errors import (
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
+from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
 from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.results import (
@@ -481,6 +482,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             with hide_own_frames:
                 return self.value(index)
         except (Exception, CancelledError) as error:
+            raise_if_interrupting(error)
             if not return_exceptions:
                 raise
             return error
@@ -520,7 +522,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                     continue
                 try:
                     value = pickle.loads(packed.data, buffers=packed.buffers)
-                except Exception as error:
+                except BaseException as error:  # of the value's own code
+                    raise_if_interrupting(error)
                     what = f"cannot be unpickled here: {type(error).__name__}: {error}"
                     failure = RemoteError(f"the value of {self._task(index)} {what}")
                     failure.__cause__ = error

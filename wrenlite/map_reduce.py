@@ -13,6 +13,7 @@ from typing import Any
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.protocol import Packed, Stored
 from wrenlite.serialize.pickling import function_name
+from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import context, unpickling_with
 from wrenlite.storage.base import Store
 from wrenlite.storage.refs import current_store
@@ -82,7 +83,8 @@ class MappedValues:
             try:
                 with unpickling_with(table):
                     value = pickle.loads(packed.data, buffers=packed.buffers)
-            except Exception as error:
+            except BaseException as error:  # of the value's own code
+                raise_if_interrupting(error)
                 text = f"the value of task {task} cannot be unpickled where it is reduced"
                 raise RemoteError(f"{text}: {type(error).__name__}: {error}") from error
             del packed

@@ -3,13 +3,21 @@
 Each gets a clear error, other tasks are not affected, and attempts are counted exactly.
 """
 
+import email.message
+import errno
+import functools
 import inspect
 import os
 import re
 import signal
+import socket
+import sys
 import textwrap
+import threading
 import time
 import traceback
+import types
+import urllib.error
 
 import pytest
 
@@ -27,40 +35,98 @@ def formatted(error):
 # Exceptions
 
 
-def test_an_exception_that_cannot_be_pickled_comes_as_text(pool):
+class _KeywordOnly(Exception):
+    def __init__(self, *, code):
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+class _HoldsALock(Exception):
+    def __init__(self, text):
+        super().__init__(text)
+        self.lock = threading.Lock()
+        self.code = 404
+
+
+class _OwnNew(Exception):
+    def __new__(cls, code, reason):
+        return super().__new__(cls, code, reason)
+
+    def __init__(self, code, reason):
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+
+
+class _MissingFile(OSError):
+    def __init__(self, path):
+        super().__init__(errno.ENOENT, "not there", path)
+        self.code = 404
+
+
+def _http_error():
+    return urllib.error.HTTPError("http://a/b", 404, "Not Found", email.message.Message(), socket.socket())
+
+
+@pytest.mark.parametrize("place", ["alone", "cause", "context", "member", "member of a member"])
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: _KeywordOnly(code=404), "code 404"),
+        (lambda: _HoldsALock("held"), "held"),
+        (lambda: _OwnNew(404, "nothing there"), "404: nothing there"),
+        (lambda: _MissingFile("a.txt"), "[Errno 2] not there: 'a.txt'"),
+        (_http_error, "HTTP Error 404: Not Found"),
+    ],
+    ids=["keyword-only arguments", "a lock", "own __new__", "an OSError", "a socket"],
+)
+def test_an_exception_that_pickle_cannot_rebuild_keeps_its_type(pool, make, text, place):
+    def fails(place):
+        error = make()
+        if place == "cause":
+            raise KeyError("after it") from error
+        if place == "context":
+            try:
+                raise error
+            except type(error):
+                raise KeyError("after it")  # noqa: B904  # the context is what is tested
+        if "member" in place:
+            error = ExceptionGroup("several", [ValueError(1), error])
+        raise ExceptionGroup("outer", [error]) if place == "member of a member" else error
+
+    def among(error):
+        if isinstance(error, ExceptionGroup):
+            return among(error.exceptions[-1])
+        return error.__cause__ or error.__context__ or error if isinstance(error, KeyError) else error
+
+    error = among(pool.submit(fails, place).exception())
+    assert (type(error), str(error), error.code) == (type(make()), text, 404)
+    left_out = [note for note in getattr(error, "__notes__", ()) if "cannot be pickled" in note]
+    assert bool(left_out) == isinstance(error, _HoldsALock | urllib.error.HTTPError)
+
+
+def test_an_exception_whose_class_cannot_be_pickled_comes_as_text(pool):
     def fails(_):
-        import threading
+        class Odd(Exception):
+            lock = threading.Lock()
 
-        error = ValueError("about to be lost")
-        error.lock = threading.Lock()
-        raise error
+        try:
+            raise Odd("about to be lost")
+        except Odd as error:
+            raise ExceptionGroup("several", [error, ValueError("kept")]) from error
 
-    with pytest.raises(wrenlite.RemoteError, match="ValueError: about to be lost") as caught:
-        pool.submit(fails, 0).result()
-    assert "raise error" in formatted(caught.value)
-    assert any("stands for the task's own exception" in note for note in caught.value.__notes__)
+    group = pool.submit(fails, 0).exception()
+    for remote in (group.exceptions[0], group.__cause__):
+        assert type(remote) is wrenlite.RemoteError
+        assert "Odd: about to be lost" in str(remote)
+        assert "raise Odd" in formatted(remote)
+        assert any("stands for the task's own exception" in note for note in remote.__notes__)
+    assert type(group.exceptions[1]) is ValueError
 
 
 def test_an_exception_that_can_be_rebuilt_has_no_note_about_a_remote_error(pool):
     error = pool.submit(int, "x").exception()
     assert type(error) is ValueError
     assert not any("RemoteError" in note for note in error.__notes__)
-
-
-def test_an_exception_that_cannot_be_rebuilt_comes_as_text(pool):
-    class Strict(Exception):
-        def __new__(cls, code, reason):
-            return super().__new__(cls, code, reason)
-
-        def __init__(self, code, reason):
-            super().__init__(f"{code}: {reason}")
-
-    def fails(_):
-        raise Strict(404, "nothing there")
-
-    with pytest.raises(wrenlite.RemoteError, match="Strict: 404: nothing there") as caught:
-        pool.submit(fails, 0).result()
-    assert 'raise Strict(404, "nothing there")' in formatted(caught.value)
 
 
 def test_an_exception_that_only_the_worker_can_unpickle_comes_as_text(pool):
@@ -136,6 +202,68 @@ def test_exceptions_that_would_stop_the_caller_come_as_remote_errors(pool, kind)
         pool.submit(fails, kind).result()
 
 
+# Signals of the caller
+
+
+class _Alarm(Exception):
+    """What a test with a time limit raises."""
+
+
+def _alarm(*_):
+    raise _Alarm
+
+
+class _InterruptedHere:
+    """A signal arrives while this is pickled or unpickled, in the process that made it only."""
+
+    def __init__(self):
+        self.process = os.getpid()
+
+    def __getstate__(self):
+        return self.raise_signal()
+
+    def __setstate__(self, state):
+        self.process = state
+        self.raise_signal()
+
+    def raise_signal(self):
+        if os.getpid() == self.process:
+            signal.raise_signal(signal.SIGALRM)
+        return self.process
+
+
+@pytest.mark.parametrize("handler", [_alarm, functools.partial(_alarm), types.MethodType(_alarm, 1)])
+@pytest.mark.parametrize("way", ["item", "function", "class", "put", "value", "exception"])
+def test_an_exception_of_a_signal_handler_goes_to_the_caller(pool, handler, way):
+    interrupted, process = _InterruptedHere(), os.getpid()
+
+    def make(_, *args):
+        made = object.__new__(_InterruptedHere)
+        made.process = process
+        if way == "exception":
+            raise ValueError(made)
+        return made
+
+    def use():
+        if way == "item":
+            pool.map(str, [interrupted])
+        elif way == "function":
+            pool.map(lambda _: interrupted, [0])
+        elif way == "class":
+            pool.map(str, [type("OfMain", (), {"__module__": "__main__", "held": interrupted})()])
+        elif way == "put":
+            pool.put(interrupted)
+        else:
+            pool.map(make, [0]).results(return_exceptions=True)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with pytest.raises(_Alarm):
+            use()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 # Values, items and modules that a process cannot load
 
 
@@ -154,6 +282,24 @@ def test_a_value_that_cannot_be_unpickled_fails_only_its_task(pool):
         job[1].result()
     assert isinstance(job[1].exception(), wrenlite.RemoteError)
     assert job[2].result() == 2
+
+
+class _Exits:
+    """Ends the program while it is pickled or unpickled."""
+
+    def __init__(self, when):
+        self.when = when
+
+    def __reduce__(self):
+        return (sys.exit, (3,)) if self.when == "unpickled" else sys.exit(3)
+
+
+@pytest.mark.parametrize("when", ["pickled", "unpickled"])
+def test_an_exit_within_pickling_is_the_error_of_that_item_or_value(pool, when):
+    with pytest.raises(wrenlite.WrenliteError, match=r"item 0 cannot be .*SystemExit: 3"):
+        pool.map(str, [_Exits(when)]).results()
+    (error,) = results(pool, lambda when: _Exits(when), [when])
+    assert re.search(r"the value .* cannot be .*SystemExit: 3", str(error))
 
 
 def test_an_item_that_cannot_be_unpickled_on_the_worker_is_named(pool):

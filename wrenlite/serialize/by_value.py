@@ -9,6 +9,7 @@ import contextvars
 import copyreg
 import enum
 import functools
+import inspect
 import io
 import threading
 import types
@@ -91,7 +92,11 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
             self._classes.modules |= modules_imported_by(obj.__code__, package)
             if obj.__code__ is _SINGLE_DISPATCH_CODE:
                 return _reduce_single_dispatch(obj)
-            return super().reducer_override(obj)
+            reduction = super().reducer_override(obj)
+            _, slots = reduction[2]
+            names = sorted(_names_in_class_bodies(obj.__code__) & obj.__globals__.keys())
+            slots["__globals__"].update({name: obj.__globals__[name] for name in names})
+            return reduction
         if isinstance(obj, type):
             return _reduce_class(obj, super().reducer_override(obj))
         if isinstance(obj, LruCacheWrapper):
@@ -99,6 +104,17 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         if isinstance(obj, contextvars.ContextVar):
             return rebuild.context_variable, (obj.name, *_values_of(obj))
         return _reduce_typing_object(obj)
+
+
+def _names_in_class_bodies(code: types.CodeType) -> set[str]:
+    """Return the names that the class statements in a function use, which cloudpickle does not look for."""
+    names: set[str] = set()
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            if not inner.co_flags & inspect.CO_OPTIMIZED:  # the body of a class
+                names.update(inner.co_names)
+            names |= _names_in_class_bodies(inner)
+    return names
 
 
 def _reduce_class(cls: type, reduction: Any) -> Any:

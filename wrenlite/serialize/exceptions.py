@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import linecache
 import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import RemoteError
 from wrenlite.protocol import Packed
 from wrenlite.serialize.pickling import Packer, unpack
+from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import Frame, rebuild_traceback
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ recursion may have."""
 
 _LEVELS = 25
 """The most levels that are sent of either end of a traceback."""
+
+_HEAP_TYPE = 1 << 9
+"""Set in ``__flags__`` of every class that is written in Python (``Py_TPFLAGS_HEAPTYPE``)."""
 
 _REMOTE_ERROR_NOTE = (
     "wrenlite: this RemoteError stands for the task's own exception, which cannot be rebuilt here: something "
@@ -49,31 +53,35 @@ class TraceRecord(NamedTuple):
 
 
 class ChainLink(NamedTuple):
-    """An exception with the attributes that pickle drops."""
+    """An exception with what pickle drops of it. Other exceptions are given by their place in the chain."""
 
-    exception: BaseException | ExceptionState
-    cause: BaseException | None
-    context: BaseException | None
+    exception: BaseException | Packed
+    """The exception; or a pickle of its own, of the exception, its ``ExceptionState`` or a RemoteError."""
+    cause: int | None
+    context: int | None
     suppress_context: bool
+    members: tuple[int, ...]
+    """The members of an exception group."""
 
 
 class ExceptionState(NamedTuple):
-    """The state of an exception whose ``__init__`` does not accept its ``args``.
+    """The state of an exception that pickle cannot rebuild.
 
-    Pickle would rebuild such an exception by ``__init__`` and fail. With this record it is rebuilt by
-    ``__new__``.
+    Pickle would rebuild it by calling its class, which may take other arguments than ``args``. With this
+    record only Python's own class below it is called, such as OSError.
     """
 
     kind: type[BaseException]
     arguments: tuple[object, ...]
-    state: dict[str, object]
+    attributes: dict[str, object]
+    """Those of its attributes that can be sent."""
 
 
 class RemoteFailure(NamedTuple):
     """The exception of a failed task, as it is sent to the caller."""
 
-    chain: Packed | None
-    """Pickled ``ChainLink`` records, that of the task's exception first; None: they cannot be pickled."""
+    chain: Packed
+    """Pickled ``ChainLink`` records, that of the task's exception first."""
     trace: TraceRecord
     process: int
     """The id of the process that raised the exception."""
@@ -111,11 +119,10 @@ def unpack_failure(packed: Packed, table: Sequence[object]) -> tuple[BaseExcepti
     """
     failure: RemoteFailure = unpack(packed, table)
     error: BaseException | None = None
-    if failure.chain is not None:
-        try:
-            error = _restore_chain(unpack(failure.chain, table))
-        except Exception:  # it worked on the worker: a module is missing in this process
-            error = None
+    try:
+        error = _restore_chain(unpack(failure.chain, table), table)[0]
+    except BaseException as problem:  # it worked on the worker: a module is missing in this process
+        raise_if_interrupting(problem)
     restored = _with_traceback(error, failure.trace)
     if error is None:
         restored.add_note(_REMOTE_ERROR_NOTE)
@@ -139,55 +146,173 @@ def _with_traceback(error: BaseException | None, trace: TraceRecord) -> BaseExce
     return error
 
 
-def _pack_chain(error: BaseException, packer: Packer, table: Sequence[object]) -> Packed | None:
-    """Pickle as much of the chain as can be unpickled: all of it, the exception alone, or its bare state."""
-    if not isinstance(error, Exception):
-        return None  # a KeyboardInterrupt or the like would be mistaken for the caller's own
-    alone = ChainLink(error, None, None, False)
-    bare = alone._replace(exception=ExceptionState(type(error), error.args, error.__dict__))
-    for links in (_chain_links(error), (alone,), (bare,)):
-        try:
-            packed = packer.pack(links)
-            if type(_restore_chain(unpack(packed, table))) is type(error):
-                return packed
-        except Exception:
-            continue
+def _pack_chain(error: BaseException, packer: Packer, table: Sequence[object]) -> Packed:
+    """Pickle an exception with its chain: all at once where that can be unpickled, or else one by one.
+
+    Args:
+        error: the exception.
+        packer: the packer for values of the task's function.
+        table: the class table of that function. With it the unpickling is tried out here.
+
+    Returns:
+        Pickled ``ChainLink`` records, that of the exception first.
+    """
+
+    def types_of(restored: object) -> list[type]:
+        return [type(each) for each in _restore_chain(restored, table)]
+
+    links = _chain_links(error)
+    packed = None
+    if isinstance(error, Exception):
+        packed = _pack_checked(links, packer, table, types_of, [type(link.exception) for link in links])
+    if packed is None:
+        alone = (link._replace(exception=_pack_alone(link, packer, table)) for link in links)
+        packed = packer.pack(tuple(alone))
+    return packed
+
+
+def _pack_checked(
+    obj: Any, packer: Packer, table: Sequence[object], look: Callable[[Any], object], expected: object
+) -> Packed | None:
+    """Pickle an object; None where it cannot be pickled, or its copy does not look as expected.
+
+    Args:
+        obj: an object.
+        packer: the packer for values of the task's function.
+        table: the class table of that function.
+        look: looks at the copy.
+        expected: what ``look`` must return.
+    """
+    try:
+        packed = packer.pack(obj)
+        if look(unpack(packed, table)) == expected:
+            return packed
+    except BaseException as error:  # of the object's own code
+        raise_if_interrupting(error)
     return None
+
+
+def _pack_alone(link: ChainLink, packer: Packer, table: Sequence[object]) -> Packed:
+    """Pickle one exception of a chain: as it is, or what can be sent of its state, or its text."""
+    error = link.exception
+    assert isinstance(error, BaseException)
+    if not isinstance(error, Exception):  # a KeyboardInterrupt would be mistaken for the caller's own
+        return packer.pack(_remote_error(error))
+    packed = None
+    if not link.members:
+        packed = _pack_checked(error, packer, table, type, type(error))
+    if packed is None:
+        state = _state_to_send(error, packer, table)
+        members = [ValueError()] * len(link.members)
+        packed = _pack_checked(
+            state, packer, table, lambda state: type(_restore_state(state, members)), type(error)
+        )
+    return packed or packer.pack(_remote_error(error))
+
+
+def _state_to_send(error: BaseException, packer: Packer, table: Sequence[object]) -> ExceptionState:
+    """Return the state of an exception without those of its attributes that cannot be sent."""
+
+    def can_be_sent(part: object) -> bool:
+        return _pack_checked(part, packer, table, type, type(part)) is not None
+
+    reduction: Any = _own_class_of_python(type(error)).__reduce__(error)
+    arguments: tuple[object, ...] = reduction[1]
+    attributes: dict[str, object] = reduction[2] if len(reduction) > 2 else {}
+    if isinstance(error, BaseExceptionGroup):
+        arguments = (error.message,)
+    sent = {name: value for name, value in attributes.items() if can_be_sent(value)}
+    left_out = [name for name in attributes if name not in sent]
+    if left_out:
+        note = f"wrenlite: without its attributes {', '.join(left_out)}, which cannot be pickled"
+        sent["__notes__"] = [*getattr(error, "__notes__", ()), note]
+    arguments = tuple(each if can_be_sent(each) else str(each) for each in arguments)
+    return ExceptionState(type(error), arguments, sent)
+
+
+def _own_class_of_python(kind: type[BaseException]) -> type[BaseException]:
+    """Return the nearest base class of an exception that is not written in Python."""
+    return next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
+
+
+def _remote_error(error: BaseException) -> RemoteError:
+    """Return the error that stands for an exception of which only the text can be sent."""
+    import traceback
+
+    remote = RemoteError("".join(traceback.format_exception_only(error)).strip())
+    remote.add_note(_REMOTE_ERROR_NOTE)
+    return remote
 
 
 def _chain_links(error: BaseException) -> tuple[ChainLink, ...]:
     """Return the exception, its causes and contexts and the members of groups, each once even in a cycle."""
-    links, seen = [], {id(error)}
+    places = {id(error): 0}
     queue = [(error, _CHAIN_LENGTH)]
+    links = []
+
+    def place(other: BaseException | None, depth: int) -> int | None:
+        if other is None or (depth == 0 and id(other) not in places):
+            return None
+        if id(other) not in places:
+            places[id(other)] = len(queue)
+            queue.append((other, depth - 1))
+        return places[id(other)]
+
     for each, depth in queue:  # the queue grows during the loop
-        if depth == 0:
-            links.append(ChainLink(each, None, None, True))
-            continue
         context = None if each.__suppress_context__ else each.__context__
-        links.append(ChainLink(each, each.__cause__, context, each.__suppress_context__))
-        members = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
-        for other in (each.__cause__, context, *members):
-            if other is not None and id(other) not in seen:
-                seen.add(id(other))
-                queue.append((other, depth - 1))
+        cause_at, context_at = place(each.__cause__, depth), place(context, depth)
+        group = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        # Members are part of a group: there is no group without them.
+        members = tuple(at for member in group if (at := place(member, max(depth, 1))) is not None)
+        links.append(ChainLink(each, cause_at, context_at, each.__suppress_context__, members))
     return tuple(links)
 
 
-def _restore_chain(links: Sequence[ChainLink]) -> BaseException:
-    errors = [_restore_exception(link) for link in links]
-    for error, (_, cause, context, suppress_context) in zip(errors, links, strict=True):
-        error.__cause__, error.__context__, error.__suppress_context__ = cause, context, suppress_context
-    return errors[0]
+def _restore_chain(links: Any, table: Sequence[object]) -> list[BaseException]:
+    """Return the exceptions of a chain, linked again."""
+    restored: dict[int, BaseException] = {}
+
+    def restore(place: int) -> BaseException:
+        if place not in restored:
+            error = links[place].exception
+            members = [restore(member) for member in links[place].members]
+            restored[place] = _restore_one(error, members, table)
+        return restored[place]
+
+    errors = [restore(place) for place in range(len(links))]
+    for error, (_, cause, context, suppress_context, _) in zip(errors, links, strict=True):
+        error.__cause__ = None if cause is None else errors[cause]
+        error.__context__ = None if context is None else errors[context]
+        error.__suppress_context__ = suppress_context
+    return errors
 
 
-def _restore_exception(link: ChainLink) -> BaseException:
-    error = link.exception
-    if isinstance(error, ExceptionState):
-        kind, arguments, state = error
-        error = kind.__new__(kind, *arguments)
-        error.__dict__.update(state)
-    if not isinstance(error, BaseException):
-        raise TypeError(f"an exception was unpickled as {error!r}")
+def _restore_one(
+    error: BaseException | Packed, members: Sequence[BaseException], table: Sequence[object]
+) -> BaseException:
+    """Return an exception from what was sent of it.
+
+    Args:
+        error: the ``exception`` of a ``ChainLink``.
+        members: the members of an exception group.
+        table: the class table that its pickle refers to.
+    """
+    obj = unpack(error, table) if isinstance(error, Packed) else error
+    if isinstance(obj, ExceptionState):
+        obj = _restore_state(obj, members)
+    if not isinstance(obj, BaseException):
+        raise TypeError(f"an exception was unpickled as {obj!r}")
+    return obj
+
+
+def _restore_state(state: ExceptionState, members: Sequence[BaseException]) -> BaseException:
+    kind, arguments, attributes = state
+    if members:
+        arguments = (*arguments, list(members))
+    base = _own_class_of_python(kind)
+    error = base.__new__(kind, *arguments)
+    base.__init__(error, *arguments)
+    error.__setstate__(attributes)
     return error
 
 

@@ -130,7 +130,7 @@ def pack_items(data: Iterable[Any], classes: ClassTable) -> list[Packed]:
         classes.source = index
         try:
             packed.append(pack(item))
-        except Exception as error:
+        except BaseException as error:
             raise ItemNotPicklable(not_picklable_message(f"item {index}", item, error)) from error
     classes.source = None
     return packed
@@ -154,7 +154,7 @@ def pack_object(obj: object, classes: ClassTable) -> Packed:
     file = io.BytesIO()
     try:
         _cloud_pickler()(file, classes, stays_in_band).dump(obj)
-    except Exception as error:
+    except BaseException as error:
         text = not_picklable_message(f"this {type(obj).__name__}", obj, error)
         raise ItemNotPicklable(text) from error
     return Packed(file.getvalue(), tuple(buffers))
@@ -214,12 +214,12 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
             written += len(entries)
             pickler.dump(entries)
         pickler.dump(())
-    except Exception as error:
+    except BaseException as error:
         raise _not_picklable(call, classes, error) from error
     return file.getvalue()
 
 
-def _not_picklable(call: Call, classes: ClassTable, error: Exception) -> NotPicklable:
+def _not_picklable(call: Call, classes: ClassTable, error: BaseException) -> NotPicklable:
     """Return the error that names the function, or the item that has brought in a class, as the reason."""
     for entry, item in zip(classes.entries, classes.sources, strict=True):
         if item is not None and not _is_picklable(entry):
@@ -259,7 +259,7 @@ def _size(obj: object) -> int:
     """Return how many bytes the pickle of an object has; 0 where it has none."""
     try:
         return len(_pickle_by_value(obj))
-    except Exception as error:
+    except BaseException as error:
         raise_if_interrupting(error)
         return 0
 
@@ -307,6 +307,13 @@ _SEARCH_WIDTH = 1_000
 elements of all data."""
 
 
+_OF_ONE_PROCESS = frozenset(
+    {"asyncio", "concurrent", "multiprocessing", "queue", "socket", "subprocess", "threading"}
+)
+"""Packages whose objects stand for something that only one process has, so that their parts, such as the lock
+of a future, say nothing to a user."""
+
+
 class _Parts(dict[str, object]):
     """Parts to search, by the text that leads to each."""
 
@@ -330,7 +337,7 @@ def find_unpicklable_part(obj: object) -> str:
 def _is_picklable(obj: object) -> bool:
     try:
         _pickle_by_value(obj)
-    except Exception as error:
+    except BaseException as error:
         raise_if_interrupting(error)
         return False
     return True
@@ -338,9 +345,11 @@ def _is_picklable(obj: object) -> bool:
 
 def _refuses_pickling(obj: object) -> bool:
     """Return whether an object itself, rather than a part of it, is the reason that pickling fails."""
+    if type(obj).__module__.partition(".")[0] in _OF_ONE_PROCESS:
+        return True
     try:
         obj.__reduce_ex__(5)
-    except Exception as error:
+    except BaseException as error:
         raise_if_interrupting(error)
         return True
     return False

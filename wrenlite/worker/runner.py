@@ -49,6 +49,7 @@ from wrenlite.serialize.pickling import (
     not_picklable_message,
     unpack_call,
 )
+from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
@@ -242,7 +243,8 @@ class Runner:
         """Call the user's function with an item, and pickle the value."""
         try:
             argument = pickle.loads(item.data, buffers=item.buffers)
-        except Exception as error:
+        except BaseException as error:  # of the item's own code
+            raise_if_interrupting(error)
             text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
             if isinstance(error, ModuleNotFoundError):
                 text = f"{text}. {self._missing_module_message(error)}"
@@ -262,7 +264,7 @@ class Runner:
             return packer.pack(value)
         except MemoryError:
             raise
-        except Exception as error:
+        except BaseException as error:  # of the value's own code
             what = f"the value that {_called_name(call, argument)} returned"
             raise ResultNotPicklable(not_picklable_message(what, value, error, _RESULT_ADVICE)) from error
 

@@ -1,6 +1,7 @@
 """Functions, items and values: pickled for a worker and unpickled."""
 
 import collections
+import concurrent.futures
 import dataclasses
 import enum
 import functools
@@ -8,6 +9,7 @@ import inspect
 import math
 import operator
 import pickle
+import queue
 import threading
 import types
 
@@ -231,6 +233,63 @@ def test_a_closure_is_named_with_the_path_although_there_are_arguments():
 def test_the_item_that_cannot_be_pickled_is_named_with_the_path():
     with pytest.raises(ItemNotPicklable, match=r"item 2 .* at \['db'\]\[1\] \(type lock\)"):
         pack_items([1, 2, {"db": (1, threading.Lock())}], ClassTable(grows=True))
+
+
+def with_default(value):
+    def method(self, at=value):
+        return at
+
+    return method
+
+
+def class_with(**attributes):
+    """Make a class that cannot be imported."""
+    return type("Model", (), attributes)
+
+
+@pytest.mark.parametrize(
+    ("item", "path"),
+    [
+        (class_with(lock=threading.Lock())(), "class Model attribute 'lock' (type lock)"),
+        ([class_with(lock=threading.Lock())], "class Model attribute 'lock' (type lock)"),
+        (class_with(price=with_default(threading.Lock()))(), "'price' default argument 0 (type lock)"),
+        (
+            type("Child", (class_with(lock=threading.Lock()),), {})(),
+            "base class Model attribute 'lock' (type",
+        ),
+    ],
+    ids=["attribute", "the class itself", "method", "base class"],
+)
+def test_the_item_whose_class_cannot_be_pickled_is_named_with_the_path(item, path):
+    class_table = ClassTable(grows=True)
+    pack_items([1, class_with()(), item], class_table)
+    with pytest.raises(ItemNotPicklable, match="item 2 cannot be pickled at class") as caught:
+        pack_call(Call(max, (), {}, Style.ITEM), class_table)
+    assert path in str(caught.value)
+
+
+def test_a_class_that_only_the_function_uses_is_named_with_the_path_from_it():
+    model, class_table = class_with(lock=threading.Lock()), ClassTable(grows=True)
+    pack_items([1], class_table)
+    with pytest.raises(FunctionNotPicklable, match="closure variable 'model' attribute 'lock'"):
+        pack_call(Call(lambda x: model, (), {}, Style.ITEM), class_table)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        concurrent.futures.Future,
+        lambda: concurrent.futures.ThreadPoolExecutor(1),
+        queue.Queue,
+        threading.Event,
+    ],
+    ids=["future", "executor", "queue", "event"],
+)
+def test_what_only_one_process_has_is_named_and_not_its_parts(make):
+    held = make()
+    with pytest.raises(ItemNotPicklable) as caught:
+        pack_items([{"held": held}], ClassTable(grows=True))
+    assert f"item 0 cannot be pickled at ['held'] (type {type(held).__name__}): " in str(caught.value)
 
 
 def test_modules_that_a_job_needs_are_recorded():
