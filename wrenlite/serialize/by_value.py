@@ -71,6 +71,9 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
             # Python 3.11 has a lock in it.
             state = {name: value for name, value in vars(obj).items() if name != "lock"}
             return type(obj), (obj.func,), state
+        if isinstance(obj, functools.singledispatchmethod):
+            # Python 3.13 has a cache of weak references in it.
+            return type(obj), (obj.func,), {"dispatcher": obj.dispatcher}
         if isinstance(obj, threading.local):
             return copyreg.__newobj__, (type(obj),), vars(obj)  # type: ignore[attr-defined]
         return super().reducer_override(obj)
