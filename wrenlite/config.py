@@ -268,8 +268,10 @@ def _dollars(value: Any) -> float:
 
 
 def is_bucket_name(text: str) -> bool:
-    """Return whether S3 accepts a text as the name of a bucket."""
-    return re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text) is not None and ".." not in text
+    """Return whether S3 accepts a text as the name of a bucket, or of an access point in place of one."""
+    looks_like_ip_address = re.fullmatch(r"\d+(\.\d+){3}", text)
+    valid = re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", text) and ".." not in text
+    return bool(valid and not looks_like_ip_address)
 
 
 def parse_size(value: Any) -> int:
@@ -318,7 +320,7 @@ _VALID_VALUES = {
     "memory_limit": "a number of bytes, or a size such as 512MB or 2GB",
     "profile": "the name of a profile in AWS's configuration",
     "region": "an AWS region, such as eu-west-1",
-    "bucket": "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens",
+    "bucket": "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens; no IP address",
     "bucket_owner": "an AWS account id: 12 digits",
     "prefix": "letters, digits and .-_!'()*, with / between the parts",
     "function": "a Lambda function's name or ARN",

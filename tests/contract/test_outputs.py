@@ -25,11 +25,20 @@ def test_tasks_write_files_into_a_bucket(bed, executor):
 
 @pytest.mark.parametrize(
     "address",
-    ["https://bucket/prefix", "s3://", "s3:///key", "s3:/bucket", "s3://Bad_Bucket", "s3://a..b/x", ""],
+    [
+        *("https://bucket/prefix", "s3://", "s3:///key", "s3:/bucket", "s3://Bad_Bucket", "s3://a..b/x", ""),
+        *("s3://192.168.0.1/x", "s3://-ab", "a\0b", 5, b"folder", None),
+    ],
 )
 def test_an_invalid_address_is_refused(address):
     with pytest.raises(wrenlite.ConfigError, match=r"s3://BUCKET/PREFIX"):
         wrenlite.open_store(address)
+
+
+@pytest.mark.parametrize("prefix", ["a//b", "../a", "a\n", "é" * 600, "\udc80"])
+def test_a_prefix_that_makes_no_keys_is_refused(prefix):
+    with pytest.raises(wrenlite.ConfigError, match="not the address of a store: its prefix"):
+        wrenlite.open_store(f"s3://bucket/{prefix}")
 
 
 def test_paths_are_folders_also_below_the_home_folder(tmp_path, monkeypatch):

@@ -79,10 +79,46 @@ def test_existing_and_missing_keys_may_be_deleted(store):
     assert [entry.key for entry in store.list("")] == ["b"]
 
 
-@pytest.mark.parametrize("key", ["", "/a", "a//b", "../a", "a/..", "./a", "a/"])
-def test_invalid_keys_are_refused(store, key):
-    with pytest.raises(StoreError, match="is not a key"):
-        store.put(key, b"")
+def test_invalid_keys_are_refused(store):
+    keys = [
+        "",
+        "/a",
+        "a//b",
+        "../a",
+        "a/..",
+        "./a",
+        "a/",
+        "a\0b",
+        "a\nb",
+        "\x7f",
+        "\udc80",
+        "\ud800",
+        5,
+        b"a",
+    ]
+    for key in (*keys, "é" * 128, "a/" * 512 + "b"):
+        for use in (lambda key: store.put(key, b""), store.get, lambda key: store.delete([key])):
+            with pytest.raises(StoreError, match="is not a key") as caught:
+                use(key)
+            assert len(str(caught.value)) < 300
+    assert list(store.list("")) == []
+
+
+def test_the_longest_keys_are_accepted(store):
+    prefix = f"{store.prefix}/" if isinstance(store, S3Store) else ""
+    longest = "/".join(["a" * 255] * 4)[: 1024 - len(prefix)]
+    store.put(longest, b"1")
+    assert store.get(longest) == b"1"
+    store.put("é" * 127, b"2")
+    assert [entry.key for entry in store.list("")] == sorted([longest, "é" * 127])
+    if prefix:
+        with pytest.raises(StoreError, match="with the store's prefix 'some/prefix' it is longer than 1,024"):
+            store.put(longest + "a", b"")
+
+
+def test_a_folder_lists_files_of_others_whatever_their_names(tmp_path):
+    (tmp_path / "caf\udce9\n.png").write_bytes(b"12")
+    assert [entry.size for entry in LocalStore(tmp_path).list("")] == [2]
 
 
 def test_many_keys_are_listed_and_deleted_in_several_pages(store):

@@ -8,7 +8,7 @@ from wrenlite.backends import local
 from wrenlite.backends.base import Backend
 from wrenlite.config import Config, is_bucket_name
 from wrenlite.errors import ConfigError
-from wrenlite.storage.base import Store
+from wrenlite.storage.base import Store, wrong_key
 from wrenlite.storage.local import LocalStore
 
 
@@ -51,13 +51,18 @@ def open_store(address: str | os.PathLike[str]) -> Store:
     Raises:
         ConfigError: the text is not the address of a store.
     """
-    text = os.fspath(address)
+    text = os.fspath(address) if isinstance(address, str | os.PathLike) else None
+    if not isinstance(text, str) or "\0" in text:
+        raise ConfigError(f"{address!r} is not the address of a store: give s3://BUCKET/PREFIX, or a folder")
     scheme, found, rest = text.partition("://")
     if not found and text and not text.startswith("s3:"):
         return LocalStore(os.path.expanduser(text))
     bucket, _, prefix = rest.partition("/")
+    prefix = prefix.strip("/")
     if scheme.lower() != "s3" or not is_bucket_name(bucket):
         raise ConfigError(f"{text!r} is not the address of a store: give s3://BUCKET/PREFIX, or a folder")
+    if prefix and (wrong := wrong_key(prefix)):
+        raise ConfigError(f"{text!r} is not the address of a store: its prefix {prefix!r}: {wrong}")
     from wrenlite.backends.aws.connect import open_bucket
 
-    return open_bucket(Config.load(), bucket, prefix.strip("/"))
+    return open_bucket(Config.load(), bucket, prefix)

@@ -14,10 +14,8 @@ from wrenlite.errors import ConfigError
 
 RECORDED_VARIABLE = "WRENLITE_SETUP"
 """Environment variable of the function that holds ``Settings.recorded`` as JSON."""
-_RESERVED_BUCKET = re.compile(
-    r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$|^[\d.]+$"
-)
-"""Bucket names that AWS reserves, and names that look like an IP address."""
+_RESERVED_BUCKET = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
+"""Bucket names that AWS reserves: nobody can create one, and some of them are access points."""
 _RECORDED_CHARACTERS = 1500
 """A function's environment has room for 4 KB, and holds the packages twice, once with versions."""
 

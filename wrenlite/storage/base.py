@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -11,6 +12,14 @@ from wrenlite.protocol import Buffer
 
 TEMPORARY_PREFIX = ".put-"
 """The names of files that are still being written begin with this. No part of a key may."""
+
+
+KEY_BYTES = 1024
+"""The longest key of S3, encoded as UTF-8."""
+_PART_BYTES = 255
+"""The longest file name of most file systems: each part of a key may become one."""
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters and halves of characters, which no file name or no key in S3 may contain."""
 
 
 class Span(NamedTuple):
@@ -99,9 +108,27 @@ def check_key(key: str) -> None:
     Raises:
         StoreError: the key cannot be used.
     """
+    wrong = wrong_key(key)
+    if wrong:
+        raise StoreError(f"{key!r:.80} is not a key: {wrong}")
+
+
+def wrong_key(key: object) -> str:
+    """Return what a key must be, where it cannot be used in every store; empty where it can."""
+    if not isinstance(key, str):
+        return f"it must be a str, and this is a {type(key).__name__}"
+    if _UNUSABLE.search(key):
+        return "it must not contain control characters or surrogates (half of a character)"
     parts = key.split("/")
     if not all(parts) or any(part in (".", "..") or part.startswith(TEMPORARY_PREFIX) for part in parts):
-        raise StoreError(
-            f"{key!r} is not a key: it must be a relative path with / between its parts. No part may be "
-            f"empty, . or .., or begin with {TEMPORARY_PREFIX}"
+        return (
+            "it must be a relative path with / between its parts. No part may be empty, . or .., or begin "
+            f"with {TEMPORARY_PREFIX}"
         )
+    longest = max(len(part.encode()) for part in parts)
+    if longest > _PART_BYTES or len(key.encode()) > KEY_BYTES:
+        return (
+            f"it is too long: {KEY_BYTES:,} bytes at most, and {_PART_BYTES} between two /; this one has "
+            f"{len(key.encode()):,}, and {longest:,}"
+        )
+    return ""

@@ -100,8 +100,9 @@ class LocalStore:
             NotFound: there is no blob at that key.
             StoreError: the blob cannot be read.
         """
+        path = self._path(key)
         try:
-            with open(self._path(key), "rb") as file:
+            with open(path, "rb") as file:
                 if span is None:
                     return file.read()
                 file.seek(span.start)
@@ -122,7 +123,7 @@ class LocalStore:
                     found.append(key)
         for key in sorted(found):
             try:
-                state = os.stat(self._path(key))
+                state = os.stat(os.path.join(self.root, key))  # also of a file that somebody else made
             except FileNotFoundError:  # another process has deleted it meanwhile
                 continue
             yield Entry(key, state.st_size, state.st_mtime)
@@ -137,8 +138,9 @@ class LocalStore:
             StoreError: a blob cannot be deleted.
         """
         for key in keys:
+            path = self._path(key)
             try:
-                os.unlink(self._path(key))
+                os.unlink(path)
             except FileNotFoundError:
                 continue
             except OSError as error:

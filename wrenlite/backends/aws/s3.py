@@ -12,11 +12,7 @@ from typing import Any
 from wrenlite.backends.aws.errors import access_denied, call_s3, is_access_denied
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.errors import AccessDenied, StoreError
-from wrenlite.storage.base import (
-    Entry,
-    Span,
-    check_key,
-)
+from wrenlite.storage.base import KEY_BYTES, Entry, Span, check_key
 
 _DELETE_BATCH = 1000
 """The most objects that one DeleteObjects request takes."""
@@ -165,7 +161,7 @@ class S3Store:
     def delete(self, keys: Iterable[str]) -> None:
         """Delete blobs, a thousand per request."""
         rest = iter(keys)
-        while batch := [{"Key": self._full(key)} for key in itertools.islice(rest, _DELETE_BATCH)]:
+        while batch := [{"Key": self._checked(key)} for key in itertools.islice(rest, _DELETE_BATCH)]:
             response = self._call(
                 "s3:DeleteObject", "delete_objects", None, Delete={"Objects": batch, "Quiet": True}
             )
@@ -177,11 +173,25 @@ class S3Store:
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
+    def _checked(self, key: str) -> str:
+        """Return the whole key of a blob in the bucket.
+
+        Raises:
+            StoreError: it cannot be used.
+        """
+        check_key(key)
+        full = self._full(key)
+        if len(full.encode()) > KEY_BYTES:
+            raise StoreError(
+                f"{key!r:.80} is not a key: with the store's prefix {self.prefix!r:.80} it is longer than "
+                f"{KEY_BYTES:,} bytes, the most that S3 takes"
+            )
+        return full
+
     def _call(self, action: str, method: str, key: str | None, **parameters: Any) -> Any:
         full = None
         if key is not None:
-            check_key(key)
-            full = self._full(key)
+            full = self._checked(key)
             parameters["Key"] = full
         if self._owner is not None:
             parameters["ExpectedBucketOwner"] = self._owner
