@@ -41,6 +41,9 @@ T = TypeVar("T")
 V = TypeVar("V")
 """What a task of a ``map_reduce`` returns, for the reduction to take."""
 
+_NAME_BYTES = 60
+"""The most bytes of a function's name in the id of a job, which is part of file names, keys and messages."""
+
 _log = logging.getLogger("wrenlite")
 _log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
 
@@ -397,7 +400,7 @@ class Executor:
         return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
 
     def _make_job(self, name: str, total: int, class_table: ClassTable) -> Job[Any]:
-        word = re.sub(r"\W+", "-", name).strip("-") or "job"
+        word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
         job_id = f"{word}-{os.urandom(3).hex()}"
         return Job(job_id, name, self.backend, total, class_table.entries, self._dispatcher)
 
@@ -489,6 +492,12 @@ def _check_env(env: object) -> None:
                 f"env[{key!r}]: name and value must be str without NUL, and the name must not be empty or "
                 "contain '='"
             )
+        try:
+            (key + value).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"env[{key!r}]: name and value must be text that UTF-8 can encode, no half of a character"
+            ) from None
 
 
 def _check_functions(function: object) -> None:

@@ -234,6 +234,8 @@ def test_what_cannot_be_pickled_is_refused_before_anything_runs(executor):
         ({"env": {"A": "\0"}}, "NUL"),
         ({"env": {"A=B": "1"}}, r"env\['A=B'\]: .* must not be empty or contain '='"),
         ({"env": {"": "1"}}, r"env\[''\]: .* must not be empty"),
+        ({"env": {"A": "\ud83d"}}, r"^env\['A'\]: .* text that UTF-8 can encode"),
+        ({"env": {"\udfff": ""}}, r"^env\['\\udfff'\]: .* text that UTF-8 can encode"),
         ({"env": ["A=1"]}, r"^env=\['A=1'\]: must map names of environment variables to text$"),
         ({"args": 3}, "^args=3: must be a tuple of positional arguments$"),
         ({"args": "ab"}, "^args='ab': must be a tuple of positional arguments$"),
@@ -263,7 +265,9 @@ def test_env_sets_environment_variables_for_one_job(executor):
 
         return os.environ.get("WL_JOB")
 
-    assert executor.map(read, [0], env={"WL_JOB": "mine"}).results() == ["mine"]
+    bytes_no_text = b"caf\xe9".decode(errors="surrogateescape")  # as os.environ has them
+    for text in ("mine", bytes_no_text):
+        assert executor.map(read, [0], env={"WL_JOB": text}).results() == [text]
     assert executor.map(read, [0]).results() == [None]
     assert "WL_JOB" not in os.environ
 

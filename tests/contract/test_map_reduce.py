@@ -207,3 +207,15 @@ def test_on_local_cores_the_values_are_removed_after_the_job():
         executor.submit(abs, 1).result()
         assert not list(executor.backend.store.list("results/")), "the next job sweeps"
     assert not os.path.exists(root)
+
+
+def test_functions_may_have_any_name(executor):
+    for name in ("n" * 300, "名" * 100, "<>", "", "\ud800", "a/../b\0c"):
+
+        def double(x):
+            return 2 * x
+
+        double.__qualname__ = name
+        future = executor.map_reduce(double, [1, 2], sum)
+        assert future.result() == 6
+        assert len(future.job.id.encode()) <= 70
