@@ -110,7 +110,10 @@ _MODULES = ("executor", "errors", "interop.pywren", "job", "futures", "storage.r
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from wrenlite.other_names import PACKAGE
+
+        hint = f": {PACKAGE[name]}" if name in PACKAGE else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     from importlib import import_module
 
     for module in _MODULES:

@@ -13,6 +13,7 @@ from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, SupportsIndex, TypeVar
 
+from wrenlite import other_names
 from wrenlite.backends import local
 from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
@@ -182,6 +183,11 @@ class Executor:
         raise TypeError(
             "an executor cannot be sent to another process; Executor() inside a task runs in that task"
         )
+
+    if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise other_names.missing_attribute(self, name, other_names.EXECUTOR)
 
     # Running tasks
 

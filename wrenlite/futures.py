@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
+from wrenlite import other_names
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import TaskStats
 from wrenlite.serialize.traceback_stubs import hide_own_frames
@@ -163,6 +164,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a future cannot be sent to another process; pass its result()")
 
+    if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise other_names.missing_attribute(self, name, other_names.FUTURE)
+
     def __await__(self) -> Generator[Any, None, T]:
         return self._await().__await__()
 
@@ -234,14 +240,12 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self.job.cancel_tasks((self.index,))
         return self.job.state(self.index) == "cancelled"
 
-    @property
     def stats(self) -> TaskStats:
-        """When and where the task ran."""
+        """Return when and where the task ran."""
         return self.job._tasks.stats(self.index)
 
-    @property
     def logs(self) -> str:
-        """What the task wrote to stdout and stderr, limited in length; empty while it has not ended."""
+        """Return what the task wrote to stdout and stderr, limited in length; empty until it has ended."""
         return self.job.logs(self.index)
 
     def _settle(self, state: str) -> None:

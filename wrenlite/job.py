@@ -22,6 +22,7 @@ from concurrent.futures import (
 )
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 
+from wrenlite import other_names
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import (
@@ -153,6 +154,11 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a job cannot be sent to another process; pass its results()")
+
+    if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise other_names.missing_attribute(self, name, other_names.JOB)
 
     # Waiting
 

@@ -347,7 +347,7 @@ def test_every_task_has_stats(executor):
         assert stats.queued <= stats.dispatched <= stats.started <= stats.finished
         assert stats.seconds >= 0
         assert stats.worker
-    assert job[2].stats == job.stats()[2]
+    assert job[2].stats() == job.stats()[2]
 
 
 def test_a_snapshot_counts_every_task(executor):

@@ -29,7 +29,7 @@ def test_map_reduce_is_one_job_whose_last_task_is_the_reduction(executor):
     assert len(future.job) == 4
     assert future.job.results() == [1, 2, 3, 6]
     assert [stats.state for stats in future.job.stats()] == ["done"] * 4
-    assert future.logs == "summing up\n" or executor.backend.runs_in_caller
+    assert future.logs() == "summing up\n" or executor.backend.runs_in_caller
     assert future.job.name == "abs → total"
 
 
@@ -83,7 +83,7 @@ def test_a_task_that_fails_fails_the_reduction_with_its_own_exception(executor):
     assert [each.result() for each in (future.job[0], future.job[3])] == [0, 3]
     assert list(future.job.errors()) == [2, 4], "the reduction, too"
     assert isinstance(future.exception(), LookupError)
-    assert future.stats.started is None
+    assert future.stats().started is None
 
 
 @pytest.mark.parametrize("access", ["result", "values", "as_completed", "await"])

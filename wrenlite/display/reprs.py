@@ -39,7 +39,7 @@ def job_html(job: Job[Any]) -> str:
 
 def future_html(future: Future[Any]) -> str:
     """Return a future's state, and when and where its task ran."""
-    stats = future.stats
+    stats = future.stats()
     facts = [stats.state]
     if stats.seconds is not None:
         facts.append(f"{stats.seconds:,.3g} s")

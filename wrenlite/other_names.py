@@ -1,0 +1,92 @@
+"""Names that people know from other libraries, and what to write for them here.
+
+Objects of wrenlite have none of these names. Asking for one raises AttributeError as usual, and the message
+says what to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_LOCAL = "Executor.local(4) makes an executor with worker processes on this machine"
+_AWS = "Executor.aws() makes an executor on AWS Lambda"
+_MAP = "Executor().map(function, data) returns a job, and job.results() its values"
+
+PACKAGE: Mapping[str, str] = {
+    **dict.fromkeys(("map", "starmap", "submit", "Parallel", "delayed", "run"), _MAP),
+    **dict.fromkeys(("Pool", "ProcessPoolExecutor", "ThreadPoolExecutor", "LocalExecutor", "local"), _LOCAL),
+    **dict.fromkeys(("FunctionExecutor", "Client"), "Executor() runs where the configuration says"),
+    **dict.fromkeys(("lambda_executor", "remote_executor", "LambdaExecutor", "LambdaPool", "aws"), _AWS),
+    **dict.fromkeys(("get", "get_result", "gather"), "job.results() returns the values of a job"),
+    "put": "executor.put(object) uploads an object once, for many tasks",
+}
+"""For the module ``wrenlite``."""
+
+_SUBMIT = "submit(function, argument) returns a future, and its result() the value"
+_SHUTDOWN = "shutdown() waits for all tasks and releases the workers; cancel_futures=True cancels them"
+
+EXECUTOR: Mapping[str, str] = {
+    "imap": "map(function, data).values() iterates over the values in input order",
+    "imap_unordered": "map(function, data).values(ordered=False) iterates over values as tasks end",
+    "map_async": "map(function, data) returns at once; results() of its job waits",
+    "starmap_async": "starmap(function, data) returns at once; results() of its job waits",
+    **dict.fromkeys(("apply", "apply_async", "call", "run"), _SUBMIT),
+    **dict.fromkeys(("close", "terminate", "join", "stop"), _SHUTDOWN),
+    **dict.fromkeys(
+        ("get", "get_result", "gather", "compute", "results", "result"),
+        "map returns a job, and job.results() its values",
+    ),
+    **dict.fromkeys(("scatter", "upload"), "put(object) uploads an object once, for many tasks"),
+    "wait": "job.wait() waits for a job, and wrenlite.wait(jobs) for several",
+    "as_completed": "job.as_completed() iterates over the futures of a job in the order in which they end",
+}
+"""For executors."""
+
+_RESULTS = "results() waits for all values, and job[0].result() for one"
+_ENDED = "wait(0) returns whether all tasks have ended, and snapshot() counts them"
+
+JOB: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("result", "get", "get_result", "get_results", "gather", "compute", "collect", "fetch"), _RESULTS
+    ),
+    **dict.fromkeys(("done", "ready", "running", "finished", "successful", "is_done"), _ENDED),
+    **dict.fromkeys(("status", "progress"), "snapshot() counts the tasks by state, state(0) is that of one"),
+    "cancelled": "snapshot().cancelled counts the cancelled tasks, and job[0].cancelled() is about one",
+    "join": "wait() waits for all tasks",
+    "futures": "the job is itself a sequence of futures: job[0], list(job)",
+    "add_done_callback": "each of its futures has it: job[0].add_done_callback(function)",
+    **dict.fromkeys(("exceptions", "failed", "traceback"), "errors() returns the exceptions by task"),
+    **dict.fromkeys(
+        ("log", "output", "outputs", "stdout", "stderr"), "logs() returns what the tasks printed"
+    ),
+    **dict.fromkeys(("terminate", "kill", "stop", "abort"), "cancel() cancels every task that has not ended"),
+    **dict.fromkeys(("close", "shutdown"), "shutdown() of the executor releases the workers"),
+}
+"""For jobs."""
+
+_RESULT = "result() waits for the value"
+
+FUTURE: Mapping[str, str] = {
+    **dict.fromkeys(("results", "get", "get_result", "value", "values", "wait", "join", "compute"), _RESULT),
+    **dict.fromkeys(("ready", "finished"), "done() returns whether the task has ended"),
+    "successful": "exception() returns None where the task has a value",
+    **dict.fromkeys(("error", "errors", "traceback"), "exception() returns the exception of the task"),
+    **dict.fromkeys(("status", "state"), "stats().state is the state of the task"),
+    **dict.fromkeys(("log", "output", "stdout", "stderr"), "logs() returns what the task printed"),
+    **dict.fromkeys(("terminate", "kill", "stop", "abort"), "cancel() cancels the task"),
+}
+"""For futures."""
+
+
+def missing_attribute(owner: object, name: str, other_names: Mapping[str, str]) -> AttributeError:
+    """Return the error for an attribute that an object does not have.
+
+    Args:
+        owner: the object.
+        name: the name of the attribute.
+        other_names: what to write in place of names from other libraries.
+    """
+    text = f"{type(owner).__name__!r} object has no attribute {name!r}"
+    if name in other_names:
+        return AttributeError(f"{text}: {other_names[name]}")
+    return AttributeError(text, name=name, obj=owner)  # Python then suggests a similar name
