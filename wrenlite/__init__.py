@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wrenlite.backends.factory import open_store
     from wrenlite.errors import (
         AccessDenied,
+        ArgumentError,
         BackendError,
         BudgetExceeded,
         ConfigError,
@@ -66,6 +67,7 @@ __all__ = [
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
     "AccessDenied",
+    "ArgumentError",
     "BackendError",
     "BudgetExceeded",
     "ConfigError",

@@ -4,6 +4,7 @@
 
     WrenliteError
     ├── ConfigError (ValueError)            a setting or an argument cannot be used
+    │   └── ArgumentError (TypeError)         a call does not fit the parameters of what is called
     ├── NotPicklable (TypeError)            something cannot be sent to a worker or back
     │   ├── FunctionNotPicklable              the function, or something that it closes over
     │   ├── ItemNotPicklable                  one item of the data
@@ -45,6 +46,10 @@ class WrenliteError(Exception):
 
 class ConfigError(WrenliteError, ValueError):
     """A setting, environment variable or argument cannot be used. The message says what it may be."""
+
+
+class ArgumentError(ConfigError, TypeError):
+    """A method, or the function of a ``map``, is called with arguments that it does not take."""
 
 
 class NotPicklable(WrenliteError, TypeError):

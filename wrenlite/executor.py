@@ -9,11 +9,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from numbers import Real
-from operator import index
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
-from wrenlite import other_names
+from wrenlite import arguments, other_names
 from wrenlite.backends import local
 from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
@@ -61,6 +60,7 @@ class Executor:
     A task runs at least once: one whose worker was lost may have run before.
     """
 
+    @arguments.explain_wrong_calls
     def __init__(self, backend: Backend | None = None, *, progress: Progress | None = None) -> None:
         """Create an executor. Its workers start with the first job.
 
@@ -74,10 +74,7 @@ class Executor:
             BackendError: nothing can run there; the message says what to do.
         """
         if backend is not None and not isinstance(backend, Backend):
-            raise ConfigError(
-                f"Executor({backend!r}): not a backend. Executor.local(4) takes a number of workers, "
-                "Executor.aws() runs on Lambda, and Executor() runs where the configuration says"
-            )
+            raise ConfigError(arguments.not_a_backend(backend))
         config = Config.load(progress=progress)
         config.log_to_stderr()
         self.backend = backend or connect(config)
@@ -91,6 +88,7 @@ class Executor:
         self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner)
 
     @classmethod
+    @arguments.explain_wrong_calls
     def local(
         cls,
         workers: int | None = None,
@@ -121,6 +119,7 @@ class Executor:
         return cls(local.connect_inline(), progress=False)
 
     @classmethod
+    @arguments.explain_wrong_calls
     def aws(
         cls,
         *,
@@ -191,6 +190,7 @@ class Executor:
 
     # Running tasks
 
+    @arguments.explain_wrong_calls
     def map(
         self,
         fn: Callable[..., T],
@@ -227,6 +227,7 @@ class Executor:
         options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
         return self._run(fn, Style.ITEM, data, options)
 
+    @arguments.explain_wrong_calls
     def starmap(
         self,
         fn: Callable[..., T],
@@ -244,6 +245,7 @@ class Executor:
         options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
         return self._run(fn, Style.STAR, data, options)
 
+    @arguments.explain_wrong_calls
     def map_reduce(
         self,
         map_fn: Callable[..., V],
@@ -364,9 +366,11 @@ class Executor:
     ) -> Job[Any]:
         self._check_open()
         self._uploads.delete_unreachable_values()
-        _check_functions(function)
-        options.check(self.backend, data)
+        arguments.check_functions(function, style, data)
+        options.check(self.backend)
+        data = arguments.iterate(data)
         call = Call(function, tuple(options.args), dict(options.kwargs or {}), style)
+        arguments.check_parameters(call, data)
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table)
         reduces = isinstance(call.function, MapThenReduce)
@@ -441,83 +445,30 @@ class _MapOptions(NamedTuple):
     env: Mapping[str, str] | None = None
     progress: Progress | None = None
 
-    def check(self, backend: Backend, data: object) -> None:
-        """Check the options and the data before anything is pickled or sent.
+    def check(self, backend: Backend) -> None:
+        """Check the options before anything is pickled or sent.
 
         Args:
             backend: what the tasks will run on.
-            data: the items.
 
         Raises:
-            ConfigError: an option or the data cannot be used.
+            ConfigError: an option cannot be used.
         """
-        _check_arguments(data, self.args, self.kwargs)
-        _check_env(self.env)
+        arguments.check_fixed_arguments(self.args, self.kwargs)
+        arguments.check_env(self.env)
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
-        if chunksize is not None and (not isinstance(chunksize, SupportsIndex) or index(chunksize) < 1):
+        if chunksize is not None and not arguments.is_whole_number(chunksize, 1):
             raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
-        if not isinstance(retries, SupportsIndex) or index(retries) < 0:
+        if not arguments.is_whole_number(retries, 0):
             raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-        if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, Real) or not timeout > 0
+        ):
             raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
         longest_s = backend.longest_s
         if timeout is not None and longest_s is not None and timeout > longest_s:
             stops = f"{backend.name} stops a task after {longest_s:g} s"
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
-
-
-def _check_arguments(data: object, args: object, kwargs: object) -> None:
-    """Check the data and the fixed arguments of a job.
-
-    Raises:
-        ConfigError: one of them has a type that cannot be used.
-    """
-    if not isinstance(data, Iterable) and not hasattr(type(data), "__getitem__"):
-        raise ConfigError(f"data={data!r:.80}: must be an iterable of items, such as a list")
-    if not isinstance(args, Iterable) or isinstance(args, str | bytes):
-        raise ConfigError(f"args={args!r:.80}: must be a tuple of positional arguments")
-    named = isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
-    if kwargs is not None and not named:
-        raise ConfigError(f"kwargs={kwargs!r:.80}: must map names of arguments to values")
-
-
-def _check_env(env: object) -> None:
-    """Check the environment variables of a job.
-
-    Raises:
-        ConfigError: they are not a mapping, or no process can have a variable of that name or value.
-    """
-    if env is None:
-        return
-    if not isinstance(env, Mapping):
-        raise ConfigError(f"env={env!r:.80}: must map names of environment variables to text")
-    for key, value in env.items():
-        texts = isinstance(key, str) and isinstance(value, str)
-        if not texts or not key or "=" in key or "\0" in key + value:
-            raise ConfigError(
-                f"env[{key!r}]: name and value must be str without NUL, and the name must not be empty or "
-                "contain '='"
-            )
-        try:
-            (key + value).encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise ConfigError(
-                f"env[{key!r}]: name and value must be text that UTF-8 can encode, no half of a character"
-            ) from None
-
-
-def _check_functions(function: object) -> None:
-    """Check that a function can be called; of a ``map_reduce``, both functions.
-
-    Raises:
-        ConfigError: it cannot be called.
-    """
-    named: dict[str, object] = {"fn": function}
-    if isinstance(function, MapThenReduce):
-        named = {"map_fn": function.mapper, "reduce_fn": function.reducer}
-    for name, value in named.items():
-        if not callable(value):
-            raise ConfigError(f"{name}={value!r}: must be callable")
 
 
 def _draw(job: Job[Any], *, asked: bool) -> Callable[[], object]:

@@ -116,7 +116,7 @@ def check_key(key: str) -> None:
 def wrong_key(key: object) -> str:
     """Return what a key must be, where it cannot be used in every store; empty where it can."""
     if not isinstance(key, str):
-        return f"it must be a str, and this is a {type(key).__name__}"
+        return f"it must be a str, not {type(key).__name__}"
     if _UNUSABLE.search(key):
         return "it must not contain control characters or surrogates (half of a character)"
     parts = key.split("/")

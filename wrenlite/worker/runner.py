@@ -249,12 +249,16 @@ class Runner:
             if isinstance(error, ModuleNotFoundError):
                 text = f"{text}. {self._missing_module_message(error)}"
             raise RemoteError(text) from error
-        if call.style is Style.ITEM:
-            value = call.function(argument, *call.args, **call.kwargs)
-        elif call.style is Style.STAR:
-            value = call.function(*argument, *call.args, **call.kwargs)
-        else:
-            value = call.function(*argument[0], **argument[1])
+        try:
+            if call.style is Style.ITEM:
+                value = call.function(argument, *call.args, **call.kwargs)
+            elif call.style is Style.STAR:
+                value = call.function(*argument, *call.args, **call.kwargs)
+            else:
+                value = call.function(*argument[0], **argument[1])
+        except TypeError as error:
+            _explain_call(error, call, argument)
+            raise
         if isinstance(value, CoroutineType):
             value = _await(value)
         if isinstance(value, GeneratorType | AsyncGeneratorType):
@@ -343,6 +347,24 @@ def _called_name(call: Call, item: object) -> str:
     """Return the name of the function that got this item."""
     function = call.function
     return function_name(function.function_for(item) if isinstance(function, MapThenReduce) else function)
+
+
+def _explain_call(error: TypeError, call: Call, item: object) -> None:
+    """Add a note on how the item became arguments, where the call itself failed and no code of the user."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") not in _CALLING_MODULES:
+            return
+        trace = trace.tb_next
+    if call.style is Style.ITEM and isinstance(item, tuple | list):
+        kind = type(item).__name__
+        error.add_note(
+            f"wrenlite: map passes the item, a {kind}, as one argument; starmap passes its parts as several"
+        )
+    elif call.style is Style.STAR and not isinstance(item, tuple | list):
+        error.add_note(
+            "wrenlite: starmap passes the parts of an item as arguments; map passes the item itself"
+        )
 
 
 def _replace_error(cause: BaseException, error: Exception) -> Exception:

@@ -1,0 +1,200 @@
+"""First guesses: what the errors say to write instead. Everything here is refused before anything is sent."""
+
+import concurrent.futures  # noqa: F401  # for eval
+import dataclasses
+import functools
+import inspect
+import operator
+import threading
+
+import numpy as np  # noqa: F401  # for eval
+import pytest
+
+import wrenlite
+from wrenlite import ArgumentError, ConfigError, Executor, arguments
+
+
+@pytest.fixture(scope="module")
+def executor():
+    with Executor.inline() as made:
+        yield made
+
+
+def add(a, b):
+    return a + b
+
+
+def numbers():
+    yield 1
+
+
+lock = threading.Lock()  # pickling it would fail
+
+MAKERS = {
+    "Executor(workers=4)": "Executor takes no workers=. Write Executor.local(workers=4)",
+    "Executor(max_workers=4)": "Write Executor.local(workers=4)",
+    "Executor(n_jobs=-1)": "Write Executor.local(workers=-1)",
+    "Executor(memory_limit='2GB')": "Write Executor.local(memory_limit='2GB')",
+    "Executor(region='eu-west-1')": "Write Executor.aws(region='eu-west-1')",
+    "Executor(function='mine')": "Write Executor.aws(function='mine')",
+    "Executor(retries=2)": "Write map(function, data, retries=2)",
+    "Executor(progres=False)": "Write Executor(progress=False)",
+    "Executor(nonsense=1)": "Executor takes no nonsense=; it takes backend, progress",
+    "Executor(4)": "Executor(4): not a backend. Write Executor.local(4)",
+    "Executor('aws')": "Executor.aws() runs on Lambda",
+    "Executor(backend='local')": "Executor.local(4) takes a number of workers",
+    "Executor(True)": "not a backend. Executor.local(4) takes",
+    "Executor(concurrent.futures.ThreadPoolExecutor)": "not a backend. Executor.local(4) takes",
+    "Executor(None, False)": "options are given by name, as in Executor(progress=…)",
+    "Executor.local(max_workers=2)": "Executor.local takes no max_workers=. Write Executor.local(workers=2)",
+    "Executor.local(2, '2GB')": "Executor.local(2, '2GB'): options are given by name",
+    "Executor.local(profile='x')": "Write Executor.aws(profile='x')",
+    "Executor.aws(workers=2)": "Write Executor.aws(max_concurrency=2)",
+    "Executor.aws(max_workers=2)": "Write Executor.aws(max_concurrency=2)",
+    "Executor.aws('eu-west-1')": "Executor.aws('eu-west-1'): options are given by name",
+    "Executor.aws(memory_limit=2)": "Write Executor.local(memory_limit=2)",
+}
+
+
+@pytest.mark.parametrize("guess", MAKERS)
+def test_what_to_write_to_make_an_executor(guess):
+    with pytest.raises(ConfigError) as caught:
+        eval(guess)
+    assert MAKERS[guess] in str(caught.value)
+
+
+CALLS = {
+    "map(add, [1], [2])": "map(add, …) takes one iterable, and got 2. Write starmap(add, zip(a, b))",
+    "map(add, [1], [2], [3])": "Write starmap(add, zip(a, b, c))",
+    "starmap(add, [1], [2])": "Write starmap(add, zip(a, b))",
+    "map(abs, [1], 4)": "map(abs, [1], 4): options are given by name, as in map(chunksize=…)",
+    "map_reduce(abs, [1], sum, 4)": "options are given by name, as in map_reduce(chunksize=…)",
+    "map(abs)": "map: missing a required argument: 'data'. Write map(function, data)",
+    "map()": "Write map(function, data)",
+    "map_reduce(abs, [1])": "'reduce_fn'. Write map_reduce(function, data, reduce_function)",
+    "map(func=abs, iterable=[1])": "map takes no func=. Write map(fn=abs)",
+    "map(abs, iterdata=[1])": "map takes no iterdata=. Write map(data=[1])",
+    "map(abs, [1], retry=2)": "map takes no retry=. Write map(retries=2)",
+    "map(abs, [1], extra_env={})": "map takes no extra_env=. Write map(env={})",
+    "map(abs, [1], chunk_size=2)": "map takes no chunk_size=. Write map(chunksize=2)",
+    "map(abs, [1], workers=2)": "map takes no workers=. Write Executor.local(workers=2)",
+    "starmap(add, [(1, 2)], nonsense=2)": "starmap takes no nonsense=; it takes fn, data, chunksize",
+    "map(abs, 5)": "data=5: must be an iterable of items, such as a list: range(5) for 5 tasks, [5] for one",
+    "map(abs, np.array(5))": "data=array(5): must be an iterable",
+    "map(abs, None)": "data=None: must be an iterable",
+    "map(abs, numbers)": "this is a function: call it, or pass what it returns",
+    "map(abs, list)": "data=<class 'list'>: must be an iterable of items",
+    "map(5, abs)": "fn=5: must be callable. The function comes first: map(abs, data)",
+    "map([1, 2], abs)": "fn=[1, 2]: must be callable. The function comes first: map(abs, data)",
+    "map(None, [1])": "Pass the function itself: map(function, data), not map(function(…), data)",
+    "map_reduce(abs, [1], 0)": "reduce_fn=0: must be callable",
+    "submit(5)": "Write submit(function, argument), not submit(function(argument))",
+    "map(abs, [1], args=(2))": "args=2: must be a tuple of positional arguments: args=(2,)",
+    "map(abs, [1], args='ab')": "args=('ab',)",
+    "map(abs, [1], args=np.array(2))": "must be a tuple of positional arguments",
+    "map(abs, [1], args={'a': 1})": "kwargs= takes named ones",
+    "map(abs, [1], retries=True)": "retries=True: must be a whole number from 0",
+    "map(abs, [1], retries=1.0)": "retries=1.0: must be a whole number from 0",
+    "map(abs, [1], chunksize=True)": "chunksize=True: must be a whole number from 1, or None",
+    "map(abs, [1], chunksize=np.True_)": "must be a whole number from 1",
+    "map(abs, [1], timeout=True)": "timeout=True: must be seconds above 0, or None",
+}
+
+
+@pytest.mark.parametrize("guess", CALLS)
+def test_what_to_write_to_run_tasks(executor, guess):
+    with pytest.raises(ConfigError) as caught:
+        eval(f"executor.{guess}")
+    assert CALLS[guess] in str(caught.value)
+
+
+class Greeter:
+    def greet(self, first, last):
+        return first + last
+
+
+MISFITS = {
+    "map(add, [(1, 2)])": (
+        "map calls add(item) for each item, which fails: missing a required argument: 'b'. Write "
+        "starmap(add, data) or lambda item: add(*item), which passes the parts of each item"
+    ),
+    "map(lambda a, b: [lock], [[1, 2]])": "Write starmap(<lambda>, data)",
+    "map(Greeter().greet, [('a', 'b')])": "Write starmap(Greeter.greet, data)",
+    "map(functools.partial(add, b=1), [(1, 2)], args=(3,))": "map calls partial(add)(item, …)",
+    "map(add, [(1,)], kwargs={'c': 2})": "map calls add(item, c=…) for each item, which fails",
+    "map(add, zip([1], [2]))": "Write starmap(add, data)",
+    "map(add, [{'a': 1, 'b': 2}])": "Write lambda item: add(**item)",
+    "map(add, [1])": "Further arguments are passed by args= and kwargs=",
+    "map(lambda: lock, [1])": "too many positional arguments",
+    "map_reduce(add, [(1, 2)], list)": ". Write lambda item: add(*item), which passes",
+    "map_reduce(abs, [1], add)": (
+        "reduce_fn=add: it is called once, as add(values), with an iterator of all values. To join them two "
+        "by two, pass lambda values: functools.reduce(add, values)"
+    ),
+}
+
+
+@pytest.mark.parametrize("guess", MISFITS)
+def test_a_function_that_cannot_take_the_items_is_refused(executor, guess):
+    with pytest.raises(ArgumentError) as caught:
+        eval(f"executor.{guess}")
+    assert MISFITS[guess] in str(caught.value)
+    assert isinstance(caught.value, TypeError)
+    assert isinstance(caught.value, ConfigError)
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: int
+
+
+def test_where_the_parameters_are_not_certain_the_error_of_the_task_has_a_note(executor):
+    def with_a_database(function):
+        @functools.wraps(function)
+        def call(*args):
+            return function("database", *args)
+
+        return call
+
+    assert executor.map(with_a_database(add), ["a"]).results() == ["databasea"]
+    assert executor.map(add, []).results() == []
+    assert executor.map(lambda a, b=1, *more, c=2: a, [(1, 2)]).results() == [(1, 2)]
+    assert executor.map(add, [1], args=(2,)).results() == [3]
+    note = "wrenlite: map passes the item, a tuple, as one argument; starmap passes its parts as several"
+    for function in (Point, operator.add):
+        error = executor.map(function, [(1, 2)])[0].exception()
+        assert type(error) is TypeError
+        assert error.__notes__[0] == note
+    future = executor.map_reduce(operator.add, [(1, 2)], list)
+    assert future.job.exception(0).__notes__[0] == note
+    error = executor.starmap(add, [1])[0].exception()
+    assert "starmap passes the parts of an item as arguments" in error.__notes__[0]
+
+    def fails(item):
+        return 1 + item
+
+    error = executor.map(fails, [(1, 2)])[0].exception()
+    assert not any("starmap" in note for note in error.__notes__)
+
+
+def test_the_options_in_hints_exist():
+    for option, owner in arguments._OWNERS.items():
+        method = operator.attrgetter(owner.removeprefix("Executor."))(Executor)
+        assert option in inspect.signature(method).parameters, option
+
+
+def test_wrapped_methods_keep_their_signatures_and_errors(executor):
+    assert list(inspect.signature(executor.map).parameters)[:2] == ["fn", "data"]
+    assert list(inspect.signature(Executor).parameters) == ["backend", "progress"]
+
+    class Breaks:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            raise TypeError("mine")
+
+    with pytest.raises(TypeError, match=r"^mine$") as caught:
+        executor.map(abs, Breaks())
+    assert not isinstance(caught.value, wrenlite.WrenliteError)
