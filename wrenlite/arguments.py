@@ -1,23 +1,28 @@
 """Checks of what users pass to an executor, before anything is pickled. Messages say what to write instead.
 
-Pure, but for ``iterate``, which begins to iterate over the data.
+Pure, but for ``iterate``, which begins to iterate over the data, and the warning of ``check_code_size``.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import types
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index
 from typing import Any, TypeVar, cast
 
-from wrenlite.errors import ArgumentError, ConfigError
+from wrenlite.errors import ArgumentError, ConfigError, FunctionNotPicklable
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import Style
-from wrenlite.serialize.pickling import Call, function_name
+from wrenlite.serialize.pickling import Call, function_name, largest_parts
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_LARGE_CODE_BYTES = 10 << 20
+"""The size from which a function is named to its user, who may not know what it closes over."""
 
 _OTHER_OPTIONS = {
     **dict.fromkeys(("max_workers", "n_workers", "num_workers", "n_jobs", "jobs"), "workers"),
@@ -273,6 +278,36 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
         else:
             text += ". Further arguments are passed by args= and kwargs="
         raise ArgumentError(text)
+
+
+def check_code_size(call: Call, size: int, max_bytes: int | None) -> None:
+    """Check the size of a pickled function, and warn where it is large.
+
+    Args:
+        call: the function.
+        size: bytes of its pickle.
+        max_bytes: the most bytes that can be sent; None: no limit.
+
+    Raises:
+        FunctionNotPicklable: it is larger than that.
+    """
+    too_large = max_bytes is not None and size > max_bytes
+    if size < _LARGE_CODE_BYTES and not too_large:
+        return
+    reason = "every job with it sends all of that"
+    if max_bytes is not None and too_large:
+        reason = f"at most {max_bytes / 2**20:,.0f} MB can be sent"
+    text = (
+        f"the function {function_name(call.function)} is {size / 2**20:,.1f} MB pickled, and {reason}. Its "
+        f"largest parts: {largest_parts(call)}. executor.put(...) uploads a large object once; use what it "
+        "returns in its place"
+    )
+    if too_large:
+        raise FunctionNotPicklable(text)
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("wrenlite."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)  # once for each line of the user's program, as all warnings
 
 
 def _mismatch(function: object, args: Iterable[Any], kwargs: Mapping[str, Any] | None = None) -> str:

@@ -18,7 +18,7 @@ from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
-from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable
+from wrenlite.errors import ConfigError, ExecutorClosed
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
@@ -27,7 +27,7 @@ from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import ClassTable
-from wrenlite.serialize.pickling import Call, function_name, largest_parts, pack_call, pack_items
+from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_items
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
@@ -396,13 +396,7 @@ class Executor:
             FunctionNotPicklable: the function cannot be pickled, or is too large to be sent.
         """
         blob = pack_call(call, class_table)
-        max_bytes = self.backend.code_bytes
-        if max_bytes is not None and len(blob) > max_bytes:
-            raise FunctionNotPicklable(
-                f"the function {function_name(call.function)} is {len(blob) / 2**20:,.1f} MB pickled, and at "
-                f"most {max_bytes / 2**20:,.0f} MB can be sent. Its largest parts: {largest_parts(call)}. "
-                "executor.put(...) uploads a large object once; use what it returns in its place"
-            )
+        arguments.check_code_size(call, len(blob), self.backend.code_bytes)
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
         bundle = modules.collect(class_table.modules | self._module_names)
         if bundle is not None:

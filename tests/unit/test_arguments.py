@@ -7,7 +7,7 @@ import inspect
 import operator
 import threading
 
-import numpy as np  # noqa: F401  # for eval
+import numpy as np
 import pytest
 
 import wrenlite
@@ -176,6 +176,59 @@ def test_where_the_parameters_are_not_certain_the_error_of_the_task_has_a_note(e
 
     error = executor.map(fails, [(1, 2)])[0].exception()
     assert not any("starmap" in note for note in error.__notes__)
+
+
+table = np.zeros(1_400_000)  # 10.7 MB
+small = np.zeros(140_000)  # 1.1 MB
+
+
+look_up = lambda n: table[n] + small[0]  # noqa: E731  # by value, as functions of a notebook
+
+
+class Model:
+    def __init__(self):
+        self.weights = table
+
+    def predict(self, n):
+        return self.weights[n]
+
+
+def within_a_generator():
+    big = table
+    return lambda n: sum(big[n] for _ in range(1))
+
+
+LARGE = {
+    "look_up": (look_up, "'table' 10.7 MB, 'small' 1.1 MB."),
+    "calls it": (lambda n: look_up(n), "'table' 10.7 MB, 'small' 1.1 MB."),
+    "in a generator": (lambda n: sum(table[n] for _ in range(1)), "'table' 10.7 MB."),
+    "closure of a generator": (within_a_generator(), "'big' 10.7 MB."),
+    "partial": (functools.partial(operator.getitem, table), "argument 0 of the partial 10.7 MB."),
+    "method": (Model().predict, "attribute 'weights' 10.7 MB."),
+    "default": (lambda n, big=table, *, more=small: big[n], "'big' 10.7 MB, 'more' 1.1 MB."),
+    "builtin method": (table.take, "itself 10.7 MB."),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_a_large_function_is_named_with_its_largest_parts(executor, case):
+    function, parts = LARGE[case]
+    with pytest.warns(
+        UserWarning, match=r"1[0-9]\.[0-9] MB pickled, and every job with it sends all"
+    ) as caught:
+        assert executor.map(function, [0]).results() == [0]
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert f"Its largest parts: {parts} executor.put(...) uploads a large object once" in str(warning.message)
+
+
+def test_large_arguments_are_named_too_and_a_ref_is_not_large(executor):
+    with pytest.warns(UserWarning, match=r"largest parts: argument 0 10\.7 MB, more= 1\.1 MB\.") as caught:
+        executor.map_reduce(lambda n, big, more: n, [1], list, args=(table,), kwargs={"more": small})
+    assert [warning.filename for warning in caught] == [__file__]
+    ref = executor.put(table)
+    assert executor.map(lambda n, big: big[n], [0], args=(ref,)).results() == [0]  # warnings are errors
+    assert executor.map(lambda n: small[n], [0]).results() == [0]
 
 
 def test_the_options_in_hints_exist():

@@ -13,8 +13,8 @@ that they can be sent and received without being copied into it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import inspect
 import io
 import pickle
 import types
@@ -30,6 +30,9 @@ from wrenlite.serialize.unpickling_context import unpickling_with
 
 OUT_OF_BAND_BYTES = 64 * 1024
 """Copying a buffer smaller than this into the stream is cheaper than sending it separately."""
+
+_LARGE_PART_BYTES = 1 << 20
+"""What is smaller is no part that a message about a large function names."""
 
 _ATOMIC_TYPES = frozenset({int, float, str, bytes, bool, complex, type(None)})
 """Instances of these types refer to nothing else, so pickling them needs no class table."""
@@ -242,17 +245,56 @@ def unpack_call(blob: bytes) -> Call:
 
 def largest_parts(call: Call) -> str:
     """Return the three largest parts of a function's pickle with their sizes, as text for a message."""
-    parts: dict[str, object] = {f"argument {number}": value for number, value in enumerate(call.args)}
-    parts |= {f"{name}=": value for name, value in call.kwargs.items()}
-    try:
-        found = inspect.getclosurevars(call.function)
-        parts |= {repr(name): value for name, value in {**found.globals, **found.nonlocals}.items()}
-    except TypeError:  # not a Python function
-        parts["itself"] = call.function
-    sizes = {name: size for name, value in parts.items() if (size := _size(value))}
-    return ", ".join(
-        f"{name} {sizes[name] / 2**20:,.1f} MB" for name in sorted(sizes, key=lambda name: -sizes[name])[:3]
-    )
+    sizes: dict[str, int] = {}
+    seen: set[int] = set()
+
+    def measure(parts: dict[str, object]) -> None:
+        for name, value in parts.items():
+            size = _size(value)
+            inner = _variables(value) if size >= _LARGE_PART_BYTES and id(value) not in seen else {}
+            seen.add(id(value))
+            if inner:
+                measure(inner)
+            elif size:
+                sizes[name] = max(size, sizes.get(name, 0))
+
+    measure({f"argument {number}": value for number, value in enumerate(call.args)})
+    measure({f"{name}=": value for name, value in call.kwargs.items()})
+    measure(_variables(call.function) or {"itself": call.function})
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+    shown = [name for name in largest if sizes[name] >= _LARGE_PART_BYTES] or largest
+    return ", ".join(f"{name} {sizes[name] / 2**20:,.1f} MB" for name in shown)
+
+
+def _variables(function: Any) -> dict[str, object]:
+    """Return what a function holds, with names for a message; nothing for what is not made of parts."""
+    if isinstance(function, functools.partial):
+        given = {f"argument {number} of the partial": value for number, value in enumerate(function.args)}
+        named = {f"{name}= of the partial": value for name, value in function.keywords.items()}
+        return {**given, **named, "its function": function.func}
+    if isinstance(function, types.MethodType):
+        return {**_instance_variables(function.__self__), function.__name__: function.__func__}
+    if isinstance(function, types.FunctionType):
+        code = function.__code__
+        held = {name: value for name, value in function.__globals__.items() if name in _all_names(code)}
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # the variable is not bound yet
+                held[name] = cell.cell_contents
+        defaults = function.__defaults__ or ()
+        held.update(zip(code.co_varnames[code.co_argcount - len(defaults) :], defaults, strict=False))
+        held.update(function.__kwdefaults__ or {})
+        return {repr(name): value for name, value in held.items()}
+    return _instance_variables(function) if callable(function) and not isinstance(function, type) else {}
+
+
+def _instance_variables(obj: object) -> dict[str, object]:
+    return {f"attribute {name!r}": value for name, value in getattr(obj, "__dict__", {}).items()}
+
+
+def _all_names(code: types.CodeType) -> set[str]:
+    """Return the names of globals and attributes in a function and in the functions inside it."""
+    inner = [_all_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*inner)
 
 
 def _size(obj: object) -> int:
