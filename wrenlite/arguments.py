@@ -96,6 +96,8 @@ def _why_wrong(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
         name = "Executor"
     elif first == "cls":
         name = f"Executor.{name}"
+    if first == "self" and not (args and hasattr(type(args[0]), method.__name__)):
+        return f"{name} is a method of executors. Write Executor().{_USAGE[name]}"
     unknown = [option for option in kwargs if option not in names]
     if unknown:
         return _unknown_option(name, names, unknown[0], kwargs[unknown[0]])

@@ -459,6 +459,8 @@ class _MapOptions(NamedTuple):
             isinstance(timeout, bool) or not isinstance(timeout, Real) or not timeout > 0
         ):
             raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
+        if self.progress is not None and not isinstance(self.progress, bool) and self.progress != "auto":
+            raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")
         longest_s = backend.longest_s
         if timeout is not None and longest_s is not None and timeout > longest_s:
             stops = f"{backend.name} stops a task after {longest_s:g} s"

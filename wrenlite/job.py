@@ -220,6 +220,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         Raises:
             TimeoutError: the tasks have not ended in time.
         """
+        _check_switch("return_exceptions", return_exceptions)
         if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
             raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
         with hide_own_frames:
@@ -248,6 +249,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         Raises:
             TimeoutError: the next task has not ended in time.
         """
+        _check_switch("ordered", ordered)
         end = None if timeout is None else time.monotonic() + timeout
         table = self._tasks
 
@@ -540,6 +542,16 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"
+
+
+def _check_switch(name: str, value: object) -> None:
+    """Refuse seconds as the first argument, where ``concurrent.futures`` has a timeout.
+
+    Raises:
+        ConfigError: a number is given in place of True or False.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r}: must be True or False. Seconds are given as timeout={value!r}")
 
 
 def _nothing_is_drawn() -> None:

@@ -97,6 +97,10 @@ CALLS = {
     "map(abs, [1], retries=1.0)": "retries=1.0: must be a whole number from 0",
     "map(abs, [1], chunksize=True)": "chunksize=True: must be a whole number from 1, or None",
     "map(abs, [1], chunksize=np.True_)": "must be a whole number from 1",
+    "map(abs, [1], progress=0)": "progress=0: must be True, False, 'auto' or None",
+    "map(abs, [1], progress='yes')": "progress='yes': must be True",
+    "map(abs, [1]).results(5)": "return_exceptions=5: must be True or False. Seconds are given as timeout=5",
+    "map(abs, [1]).values(0.5)": "ordered=0.5: must be True or False. Seconds are given as timeout=0.5",
     "map(abs, [1], timeout=True)": "timeout=True: must be seconds above 0, or None",
 }
 
@@ -106,6 +110,32 @@ def test_what_to_write_to_run_tasks(executor, guess):
     with pytest.raises(ConfigError) as caught:
         eval(f"executor.{guess}")
     assert CALLS[guess] in str(caught.value)
+
+
+def test_a_method_of_the_class_needs_an_executor():
+    with pytest.raises(
+        ArgumentError, match=r"map is a method of executors. Write Executor\(\)\.map\(function"
+    ):
+        Executor.map(abs, [1])
+    with pytest.raises(ArgumentError, match="is a method of executors"):
+        Executor.map()
+
+
+def test_waiting_takes_futures_and_jobs(executor):
+    one, two = executor.map(abs, [-1]), executor.map(abs, [-2, -3])
+    for given, futures in (
+        (one[0], [one[0]]),
+        (one, [one[0]]),
+        ([one, two], [one[0], two[0], two[1]]),
+        ((two, one[0]), [two[0], two[1], one[0]]),
+    ):
+        assert wrenlite.wait(given) == (futures, [])
+        assert set(wrenlite.as_completed(given)) == set(futures)
+        assert wrenlite.get_all_results(given) == [future.result() for future in futures]
+    for function in (wrenlite.wait, wrenlite.as_completed, wrenlite.get_all_results):
+        for wrong in (5, [5], one.results, [one[0], None]):
+            with pytest.raises(ConfigError, match="neither a future nor a job: pass futures, a job, or jobs"):
+                function(wrong)
 
 
 class Greeter:

@@ -6,6 +6,7 @@ import concurrent.futures
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future, T
 from wrenlite.job import Job
@@ -44,7 +45,7 @@ def wait(
     Returns:
         The futures that have ended and the futures that have not, both in the order of ``fs``.
     """
-    futures = [future for entry in fs for future in (entry if isinstance(entry, Job) else (entry,))]
+    futures = _futures(fs)
     if return_when == ALWAYS:
         timeout, return_when = 0, ALL_COMPLETED
     try:
@@ -57,20 +58,38 @@ def wait(
     return [f for f in futures if f in done], [f for f in futures if f not in done]
 
 
-def as_completed(fs: Iterable[Future[T]], timeout: float | None = None) -> Iterator[Future[T]]:
+def as_completed(fs: Iterable[Future[T] | Job[T]], timeout: float | None = None) -> Iterator[Future[T]]:
     """Return an iterator of the futures in the order in which they end.
 
     Args:
-        fs: futures.
+        fs: futures, a job, or jobs.
         timeout: seconds from now for all futures together.
 
     Raises:
         TimeoutError: from the iterator, when the timeout has passed.
     """
-    return concurrent.futures.as_completed(fs, timeout)  # type: ignore[return-value]  # it yields items of fs
+    done: Iterator[Any] = concurrent.futures.as_completed(_futures(fs), timeout)
+    return done
 
 
-def get_all_results(fs: Iterable[Future[T]]) -> list[T]:
-    """Return the values of futures in the order given, under PyWren's name."""
+def get_all_results(fs: Iterable[Future[T] | Job[T]]) -> list[T]:
+    """Return the values of futures, of a job or of jobs, in the order given, under PyWren's name."""
     with hide_own_frames:
-        return list(map(Future.result, fs))
+        return [future.result() for future in _futures(fs)]
+
+
+def _futures(fs: Iterable[Future[T] | Job[T]] | Future[T]) -> list[Future[T]]:
+    """Return the futures among futures and jobs, in order.
+
+    Raises:
+        ConfigError: something is neither a future nor a job.
+    """
+    futures: list[Future[T]] = []
+    for entry in (fs,) if isinstance(fs, Future) or not isinstance(fs, Iterable) else fs:
+        if isinstance(entry, concurrent.futures.Future):
+            futures.append(entry)
+        elif isinstance(entry, Job):
+            futures.extend(entry)
+        else:
+            raise ConfigError(f"{entry!r:.80} is neither a future nor a job: pass futures, a job, or jobs")
+    return futures
