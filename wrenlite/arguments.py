@@ -52,6 +52,13 @@ _OWNERS = {
 }
 """The methods that take an option."""
 
+_BACKENDS = {
+    **dict.fromkeys(("local", "process", "processes", "multiprocessing", "threads", "threading"), "local"),
+    **dict.fromkeys(("aws", "lambda", "aws_lambda", "cloud", "remote"), "aws"),
+    **dict.fromkeys(("inline", "debug", "serial", "sequential"), "inline"),
+}
+"""Names of backends, and the methods that make an executor on them."""
+
 _USAGE = {
     "Executor": "Executor(), Executor.local(4) or Executor.aws()",
     "map": "map(function, data)",
@@ -134,6 +141,8 @@ def _unknown_option(name: str, takes: list[str], option: str, value: object) -> 
     text = f"{name} takes no {option}="
     if meant in takes:
         return f"{text}. Write {name}({meant}={_shown(value)})"
+    if meant == "workers" and not is_whole_number(value, 1):  # such as joblib's -1
+        return f"{text}. Write Executor.local() for one worker per core, or Executor.local(workers=4)"
     if meant in _OWNERS:
         before = "function, data, " if _OWNERS[meant] == "map" else ""
         return f"{text}. Write {_OWNERS[meant]}({before}{meant}={_shown(value)})"
@@ -144,7 +153,9 @@ def not_a_backend(value: object) -> str:
     """Return what to write in place of ``Executor(value)``."""
     start = f"Executor({value!r:.60}): not a backend"
     if isinstance(value, int) and not isinstance(value, bool):
-        return f"{start}. Write Executor.local({value})"
+        return f"{start}. Write Executor.local({value if value > 0 else ''})"
+    if isinstance(value, str) and value.lower() in _BACKENDS:
+        return f"{start}. Write Executor.{_BACKENDS[value.lower()]}()"
     return (
         f"{start}. Executor.local(4) takes a number of workers, Executor.aws() runs on Lambda, "
         "Executor.inline() runs in the calling thread, and Executor() runs where the configuration says"

@@ -316,7 +316,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 }
 _VALID_VALUES = {
     "backend": " or ".join(get_args(BackendName)),
-    "workers": "a whole number from 1",
+    "workers": "a whole number from 1; without it there is one per core",
     "memory_limit": "a number of bytes, or a size such as 512MB or 2GB",
     "profile": "the name of a profile in AWS's configuration",
     "region": "an AWS region, such as eu-west-1",

@@ -1,5 +1,7 @@
 """The behaviour of every store. A new implementation is added as a parameter of the fixture ``store``."""
 
+import array
+import io
 import pickle
 import threading
 import uuid
@@ -102,6 +104,18 @@ def test_invalid_keys_are_refused(store):
                 use(key)
             assert len(str(caught.value)) < 300
     assert list(store.list("")) == []
+
+
+def test_blobs_are_anything_made_of_bytes_and_nothing_else(store):
+    for blob in (bytearray(b"one"), memoryview(b"one"), array.array("B", b"one")):
+        store.put("a", blob)
+        assert store.get("a") == b"one"
+    for wrong in ("text", 5, None, ["a"], io.BytesIO(b"a")):
+        with pytest.raises(StoreError, match=r"the blob of 'b' must be bytes, and this one is of type"):
+            store.put("b", wrong)
+    with pytest.raises(StoreError, match=r"text\.encode\(\) makes bytes of text"):
+        store.put("b", "text")
+    assert [entry.key for entry in store.list("")] == ["a"]
 
 
 def test_the_longest_keys_are_accepted(store):

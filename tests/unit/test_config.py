@@ -41,7 +41,10 @@ def test_an_invalid_setting_is_named(tmp_path, text, environ, words):
 def test_an_invalid_argument_is_named(tmp_path, workers):
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, workers=workers)
-    assert str(caught.value) == f"workers={workers!r}: must be a whole number from 1"
+    assert (
+        str(caught.value)
+        == f"workers={workers!r}: must be a whole number from 1; without it there is one per core"
+    )
 
 
 @pytest.mark.parametrize(

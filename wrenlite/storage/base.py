@@ -113,6 +113,22 @@ def check_key(key: str) -> None:
         raise StoreError(f"{key!r:.80} is not a key: {wrong}")
 
 
+def check_blob(key: str, data: object) -> None:
+    """Check that a blob is what every store can write.
+
+    Raises:
+        StoreError: the key cannot be used, or the blob is not made of bytes.
+    """
+    check_key(key)
+    try:
+        memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        text = "; text.encode() makes bytes of text" if isinstance(data, str) else ""
+        raise StoreError(
+            f"the blob of {key!r} must be bytes, and this one is of type {type(data).__name__}{text}"
+        ) from None
+
+
 def wrong_key(key: object) -> str:
     """Return what a key must be, where it cannot be used in every store; empty where it can."""
     if not isinstance(key, str):

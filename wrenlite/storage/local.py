@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from wrenlite.errors import NotFound, StoreError
-from wrenlite.storage.base import TEMPORARY_PREFIX, Entry, Span, check_key
+from wrenlite.storage.base import TEMPORARY_PREFIX, Entry, Span, check_blob, check_key
 
 try:
     import fcntl
@@ -62,6 +62,7 @@ class LocalStore:
         Raises:
             StoreError: the folder cannot be written to, or the disk is full.
         """
+        check_blob(key, data)
         path = self._path(key)
         if if_absent and os.path.exists(path):
             return False

@@ -12,7 +12,7 @@ from typing import Any
 from wrenlite.backends.aws.errors import access_denied, call_s3, is_access_denied
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.errors import AccessDenied, StoreError
-from wrenlite.storage.base import KEY_BYTES, Entry, Span, check_key
+from wrenlite.storage.base import KEY_BYTES, Entry, Span, check_blob, check_key
 
 _DELETE_BATCH = 1000
 """The most objects that one DeleteObjects request takes."""
@@ -95,10 +95,12 @@ class S3Store:
             AccessDenied: no policy allows it.
             CredentialsError: there are no credentials, or AWS does not accept them.
         """
+        check_blob(key, data)
+        body = data if isinstance(data, bytes | bytearray) else bytes(data)  # all that botocore takes
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         for _ in range(_CONFLICT_ATTEMPTS):
             try:
-                self._call("s3:PutObject", "put_object", key, Body=data, **condition)
+                self._call("s3:PutObject", "put_object", key, Body=body, **condition)
             except StoreError as error:
                 status = _http_status(error)
                 if if_absent and status == 412:
