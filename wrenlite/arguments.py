@@ -112,7 +112,7 @@ def _why_wrong(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     positional = 1 + len(names) - len(options)
     more = args[positional:]
     if more and name in ("map", "starmap") and all(map(_is_iterable, more)):
-        function = _shown(args[1])
+        function = _written(args[1])
         letters = ", ".join("abcdefgh"[: 1 + len(more)])
         return (
             f"{name}({function}, …) takes one iterable, and got {1 + len(more)}. Write starmap({function}, "
@@ -173,7 +173,7 @@ def iterate(data: Iterable[Any]) -> Iterator[Any]:
     except TypeError as error:
         text = f"data={data!r:.80}: must be an iterable of items, such as a list"
         if callable(data):
-            text += "; this is a function: call it, or pass what it returns"
+            text += "; it was not called: pass what it returns"
         elif isinstance(data, int):
             text += f": range({data}) for {data} tasks, [{data}] for one"
         else:
@@ -251,7 +251,7 @@ def check_functions(function: object, style: Style, data: object) -> None:
         if style is Style.CALL:
             hint = "Write submit(function, argument), not submit(function(argument))"
         elif callable(data) and name != "reduce_fn":
-            hint = f"The function comes first: map({_shown(data)}, data)"
+            hint = f"The function comes first: map({_written(data)}, data)"
         else:
             hint = "Pass the function itself: map(function, data), not map(function(…), data)"
         raise ConfigError(f"{name}={value!r:.80}: must be callable. {hint}")
@@ -270,7 +270,7 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
     function = call.function
     if isinstance(function, MapThenReduce):
         if _mismatch(function.reducer, (None,)):
-            name = _shown(function.reducer)
+            name = _written(function.reducer)
             raise ArgumentError(
                 f"reduce_fn={name}: it is called once, as {name}(values), with an iterator of all values. To "
                 f"join them two by two, pass lambda values: functools.reduce({name}, values)"
@@ -280,14 +280,15 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
     if not reason:
         return
     name = _shown(function)
+    written = _written(function)
     for item in data:
         shown = ", ".join(("item", *("…" for _ in call.args), *(f"{key}=…" for key in call.kwargs)))
         text = f"map calls {name}({shown}) for each item, which fails: {reason}"
         if isinstance(item, tuple | list) and not _mismatch(function, (*item, *call.args), call.kwargs):
-            starred = "" if call.function is not function else f"starmap({name}, data) or "
-            text += f". Write {starred}lambda item: {name}(*item), which passes the parts of each item"
+            starred = "" if call.function is not function else f"starmap({written}, data) or "
+            text += f". Write {starred}lambda item: {written}(*item), which passes the parts of each item"
         elif isinstance(item, Mapping) and not _mismatch(function, call.args, {**item, **call.kwargs}):
-            text += f". Write lambda item: {name}(**item)"
+            text += f". Write lambda item: {written}(**item)"
         else:
             text += ". Further arguments are passed by args= and kwargs="
         raise ArgumentError(text)
@@ -353,3 +354,9 @@ def _is_iterable(value: object) -> bool:
 
 def _shown(value: object) -> str:
     return function_name(value) if callable(value) else f"{value!r:.60}"
+
+
+def _written(function: object) -> str:
+    """Return how a person writes a function in a program, in place of its name where that is no name."""
+    name = _shown(function)
+    return name if all(part.isidentifier() for part in name.split(".")) else "function"

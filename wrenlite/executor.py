@@ -207,8 +207,10 @@ class Executor:
         """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
 
         Args:
-            fn: any callable. It is pickled now, with what it closes over.
-            data: any iterable. It is read to its end and pickled now. A tuple is one argument.
+            fn: any callable. It is pickled now, with what it closes over. A warning names what is large in
+                it from 10 MB.
+            data: any iterable. It is read to its end and pickled now. A tuple is one argument; ``starmap``
+                passes its parts.
             chunksize: tasks per batch; default: learned from how long they take.
             retries: further attempts for a task that fails.
             timeout: seconds that one task may take.
@@ -221,7 +223,8 @@ class Executor:
             FunctionNotPicklable: the function cannot be pickled; the message names the part that cannot.
             ItemNotPicklable: an item cannot be pickled.
             LocalExtension: the function needs a compiled module that is not installed.
-            ConfigError: an argument cannot be used.
+            ConfigError: an argument cannot be used. ArgumentError, which is a TypeError too: ``fn`` cannot be
+                called with an item and ``args``.
             ExecutorClosed: the executor was shut down.
         """
         options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)

@@ -84,7 +84,7 @@ CALLS = {
     "map(abs, 5)": "data=5: must be an iterable of items, such as a list: range(5) for 5 tasks, [5] for one",
     "map(abs, np.array(5))": "data=array(5): must be an iterable",
     "map(abs, None)": "data=None: must be an iterable",
-    "map(abs, numbers)": "this is a function: call it, or pass what it returns",
+    "map(abs, numbers)": "it was not called: pass what it returns",
     "map(abs, list)": "data=<class 'list'>: must be an iterable of items",
     "map(5, abs)": "fn=5: must be callable. The function comes first: map(abs, data)",
     "map([1, 2], abs)": "fn=[1, 2]: must be callable. The function comes first: map(abs, data)",
@@ -150,7 +150,8 @@ MISFITS = {
         "map calls add(item) for each item, which fails: missing a required argument: 'b'. Write "
         "starmap(add, data) or lambda item: add(*item), which passes the parts of each item"
     ),
-    "map(lambda a, b: [lock], [[1, 2]])": "Write starmap(<lambda>, data)",
+    "map(lambda a, b: [lock], [[1, 2]])": "map calls <lambda>(item) for each item, which fails: missing",
+    "map(lambda a, b: 1, [(1, 2)])": "Write starmap(function, data) or lambda item: function(*item)",
     "map(Greeter().greet, [('a', 'b')])": "Write starmap(Greeter.greet, data)",
     "map(functools.partial(add, b=1), [(1, 2)], args=(3,))": "map calls partial(add)(item, …)",
     "map(add, [(1,)], kwargs={'c': 2})": "map calls add(item, c=…) for each item, which fails",
