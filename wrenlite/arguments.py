@@ -61,6 +61,8 @@ _BACKENDS = {
 
 _USAGE = {
     "Executor": "Executor(), Executor.local(4) or Executor.aws()",
+    "Executor.local": "Executor.local(4)",
+    "Executor.aws": "Executor.aws()",
     "map": "map(function, data)",
     "starmap": "starmap(function, [(1, 2), (3, 4)])",
     "map_reduce": "map_reduce(function, data, reduce_function)",

@@ -50,6 +50,7 @@ MAKERS = {
     "Executor(None, False)": "options are given by name, as in Executor(progress=…)",
     "Executor.local(max_workers=2)": "Executor.local takes no max_workers=. Write Executor.local(workers=2)",
     "Executor.local(2, '2GB')": "Executor.local(2, '2GB'): options are given by name",
+    "Executor.local(2, workers=3)": "multiple values for argument 'workers'. Write Executor.local(4)",
     "Executor.local(profile='x')": "Write Executor.aws(profile='x')",
     "Executor.aws(workers=2)": "Write Executor.aws(max_concurrency=2)",
     "Executor.aws(max_workers=2)": "Write Executor.aws(max_concurrency=2)",
