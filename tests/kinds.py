@@ -18,6 +18,7 @@ import enum
 import fractions
 import functools
 import itertools
+import multiprocessing
 import operator
 import pathlib
 import pickle
@@ -28,6 +29,7 @@ import types
 import typing
 import uuid
 import weakref
+import xml.dom.minidom
 
 import numpy as np
 
@@ -411,6 +413,133 @@ def defines_a_class(n):
     return Local(n).rate + Local.Deeper.square
 
 
+class Origin(typing.NamedTuple):
+    x: int
+
+
+Origin.ZERO = Origin(0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unit:
+    name: str
+
+
+Unit.METRE = Unit("m")
+Unit.ALL = {"m": Unit.METRE}
+
+
+class HasState:
+    def __init__(self, x):
+        self.x = x
+
+    def __getstate__(self):
+        return self.x
+
+    def __setstate__(self, state):
+        self.x = state
+
+
+HasState.FIRST = HasState(1)
+
+
+class Hashable:
+    def __init__(self, key):
+        self.key = key
+
+    def __eq__(self, other):
+        return self.key == other.key
+
+    def __hash__(self):
+        return hash(self.key)
+
+
+Hashable.TABLE = {Hashable("a"): 1}
+
+
+class Keyword:
+    registry: typing.ClassVar[dict] = {}
+
+    def __init_subclass__(cls, *, key, **options):
+        super().__init_subclass__(**options)
+        cls.key = key
+        Keyword.registry[key] = cls
+
+
+class WithKeyword(Keyword, key="one"):
+    pass
+
+
+class KeywordMeta(type):
+    made: typing.ClassVar[list] = []
+
+    def __new__(cls, name, bases, namespace, *, table):
+        cls.made.append(name)
+        return super().__new__(cls, name, bases, {**namespace, "table": table})
+
+    def __init__(cls, name, bases, namespace, *, table):
+        super().__init__(name, bases, namespace)
+
+
+class WithMetaKeyword(metaclass=KeywordMeta, table="t"):
+    pass
+
+
+class Operation(enum.Enum):
+    ADD = enum.member(lambda a, b: a + b)
+    MEAN = enum.member(np.mean)
+
+
+class Kernel(enum.Enum):
+    GAUSS = "gauss", lambda x: x * 2
+    NAN = "nan", float("nan")
+
+    def __init__(self, label, function):
+        self.label, self.function = label, function
+
+
+class Arrays(enum.Enum):
+    ONE = np.array([1, 2])
+
+
+class OwnEnumMeta(enum.EnumMeta):
+    def names(cls):
+        return list(cls.__members__)
+
+
+class OwnEnum(enum.Enum, metaclass=OwnEnumMeta):
+    A = 1
+
+
+class Doubled(Exception):
+    def __init__(self, n):
+        super().__init__(f"bad {n}")
+        self.n = n
+
+
+class Wraps(Exception):
+    def __init__(self, message, original):
+        super().__init__(message)
+        self.original = original
+
+
+class SlottedError(Exception):
+    __slots__ = ("n",)
+
+    def __init__(self, n):
+        super().__init__("slotted")
+        self.n = n
+
+
+def plots(sizes):
+    return [xml.dom.minidom.parseString(f"<a>{size}</a>").toxml() for size in sizes]
+
+
+def multiprocesses(values):
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.map(recursive, values)
+
+
 def decorated(function):
     @functools.wraps(function)
     def wrapper(*args):
@@ -526,6 +655,30 @@ KINDS = {
     "cached methods": (CachedMethods(), lambda o: o.double(2) == 4 and o.triple(2) == 6),
     "single dispatch": (describe, lambda o: o([1, Plain(2), "x"]) == ["int", "Plain 2", "object"]),
     "single dispatch method": (Formatter(), lambda o: (o.format(1), o.format("")) == ("int", "object")),
+    "class that holds an instance of itself": (Origin.ZERO, lambda o: Origin.ZERO == o == (0,)),
+    "slotted class that holds instances": (Unit.METRE, lambda o: Unit.METRE == o == Unit.ALL["m"]),
+    "class with a state that holds an instance": (HasState(2), lambda o: (o.x, HasState.FIRST.x) == (2, 1)),
+    "class that holds a table of its instances": (Hashable("a"), lambda o: Hashable.TABLE[o] == 1),
+    "subclass with a keyword": (
+        WithKeyword(),
+        lambda o: o.key == "one" and len(Keyword.registry) == 1,
+    ),
+    "metaclass with a keyword": (WithMetaKeyword(), lambda o: o.table == "t" and len(KeywordMeta.made) == 1),
+    "enum of functions": (Operation.ADD, lambda o: o is Operation.ADD and o.value(1, 2) == 3),
+    "enum of a builtin function": (Operation.MEAN, lambda o: o is Operation["MEAN"] and o.value([1, 3]) == 2),
+    "enum of pairs with a function": (Kernel.GAUSS, lambda o: o.function(2) == 4 and o is Kernel.GAUSS),
+    "enum of not-a-number": (Kernel.NAN, lambda o: o is Kernel.NAN and o.label == "nan"),
+    "enum of arrays": (Arrays.ONE, lambda o: o is Arrays.ONE and o.value.sum() == 3),
+    "enum with a metaclass": (OwnEnum.A, lambda o: OwnEnum.names() == ["A"] and o is OwnEnum.A),
+    "exception with its own message": (
+        Doubled(3),
+        lambda o: (str(o), o.n, o.args) == ("bad 3", 3, ("bad 3",)),
+    ),
+    "exception that holds another": (Wraps("a", Doubled(3)), lambda o: str(o.original) == "bad 3"),
+    "exception with slots": (SlottedError(3), lambda o: (str(o), o.n) == ("slotted", 3)),
+    "submodule in a comprehension": (plots, lambda o: "<a>2</a>" in o([2])[0]),
+    "multiprocessing in a task": (multiprocesses, lambda o: o([3]) == [6]),
+    "name of a nested class": (Outer.Inner, lambda o: o.__qualname__ == "Outer.Inner" and o is Outer.Inner),
     "descriptor": (Described(), lambda o: (o.field, o.doubled, o.three()) == ("field", 2, 3) and o.make()),
     "metaclass": (WithMeta(), lambda o: o.tagged and WithMeta().tagged),
     "subclass registry": (

@@ -17,7 +17,8 @@ from typing import Any, TypeVar, cast
 from wrenlite.errors import ArgumentError, ConfigError, FunctionNotPicklable
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import Style
-from wrenlite.serialize.pickling import Call, function_name, largest_parts
+from wrenlite.serialize.diagnosis import largest_parts
+from wrenlite.serialize.pickling import Call, function_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -313,10 +314,11 @@ def check_code_size(call: Call, size: int, max_bytes: int | None) -> None:
     reason = "every job with it sends all of that"
     if max_bytes is not None and too_large:
         reason = f"at most {max_bytes / 2**20:,.0f} MB can be sent"
+    parts = largest_parts(call.function, call.args, call.kwargs)
     text = (
         f"the function {function_name(call.function)} is {size / 2**20:,.1f} MB pickled, and {reason}. Its "
-        f"largest parts: {largest_parts(call)}. executor.put(...) uploads a large object once; use what it "
-        "returns in its place"
+        f"largest parts: {parts}. executor.put(...) uploads a large object once; use what it returns in its "
+        "place"
     )
     if too_large:
         raise FunctionNotPicklable(text)

@@ -375,7 +375,7 @@ class Executor:
         call = Call(function, tuple(options.args), dict(options.kwargs or {}), style)
         arguments.check_parameters(call, data)
         class_table = ClassTable(grows=True)
-        items = pack_items(data, class_table)
+        items = pack_items(data, class_table, style)
         reduces = isinstance(call.function, MapThenReduce)
         code, zipped = self._put_code(call, class_table) if items or reduces else ("", None)
         job_options = JobOptions(

@@ -9,8 +9,8 @@ import contextvars
 import copyreg
 import enum
 import functools
-import inspect
 import io
+import sys
 import threading
 import types
 import typing
@@ -24,9 +24,12 @@ from wrenlite.serialize.class_table import (
     ClassTable,
     LruCacheWrapper,
     is_importable,
+    is_local_function,
     modules_imported_by,
     travels_by_value,
 )
+from wrenlite.serialize.exception_state import reduce_exception
+from wrenlite.serialize.functions import closure_of, globals_in, names_in
 
 _SINGLE_DISPATCH_CODE = functools.singledispatch(print).__code__  # type: ignore[attr-defined]
 """The code that all functions share that ``functools.singledispatch`` returns."""
@@ -74,18 +77,19 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         if isinstance(obj, functools.singledispatchmethod):
             # Python 3.13 has a cache of weak references in it.
             return type(obj), (obj.func,), {"dispatcher": obj.dispatcher}
+        if isinstance(obj, enum.Enum):
+            return rebuild.reduce_enum_member(obj)
+        if isinstance(obj, BaseException):
+            return reduce_exception(obj)
         if isinstance(obj, threading.local):
             return copyreg.__newobj__, (type(obj),), vars(obj)  # type: ignore[attr-defined]
         return super().reducer_override(obj)
 
     def _define(self, obj: Any) -> Any:
-        """Return the reduction by name, or None if there is none. Then the object becomes an entry.
-
-        A function does not: whoever gets one calls it, and does not ask which one it is.
-        """
+        """Return the reduction by name, or None if there is none. Then the object becomes an entry."""
         if is_importable(obj):
             return self._classes.reduction_of(obj)
-        if not isinstance(obj, types.FunctionType):
+        if not is_local_function(obj):
             self._classes.add(obj)
         return None
 
@@ -95,11 +99,7 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
             self._classes.modules |= modules_imported_by(obj.__code__, package)
             if obj.__code__ is _SINGLE_DISPATCH_CODE:
                 return _reduce_single_dispatch(obj)
-            reduction = super().reducer_override(obj)
-            _, slots = reduction[2]
-            names = sorted(_names_in_class_bodies(obj.__code__) & obj.__globals__.keys())
-            slots["__globals__"].update({name: obj.__globals__[name] for name in names})
-            return reduction
+            return _complete(super().reducer_override(obj), obj)
         if isinstance(obj, type):
             return _reduce_class(obj, super().reducer_override(obj))
         if isinstance(obj, LruCacheWrapper):
@@ -109,40 +109,88 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         return _reduce_typing_object(obj)
 
 
-def _names_in_class_bodies(code: types.CodeType) -> set[str]:
-    """Return the names that the class statements in a function use, which cloudpickle does not look for."""
-    names: set[str] = set()
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            if not inner.co_flags & inspect.CO_OPTIMIZED:  # the body of a class
-                names.update(inner.co_names)
-            names |= _names_in_class_bodies(inner)
-    return names
+def _complete(reduction: Any, function: types.FunctionType) -> Any:
+    """Add what cloudpickle does not look for to its reduction of a function.
+
+    These are the global variables that class statements in the function read, and the imported submodules
+    that only inner functions use, such as ``PIL.Image`` in a comprehension.
+    """
+    code = function.__code__
+    if any(isinstance(constant, types.CodeType) for constant in code.co_consts):
+        _, slots = reduction[2]
+        used = slots["__globals__"]
+        names = sorted(globals_in(code) & function.__globals__.keys())
+        used.update({name: function.__globals__[name] for name in names})
+        for held in (*used.values(), *closure_of(function).values()):
+            if isinstance(held, types.ModuleType):
+                slots["_cloudpickle_submodules"] += _submodules(held.__name__, names_in(code))
+    return reduction
+
+
+def _submodules(package: str, names: frozenset[str]) -> list[types.ModuleType]:
+    """Return the imported modules of a package that code with these names can refer to."""
+    start = f"{package}."
+    inside = [name for name in sorted(sys.modules) if name.startswith(start)]
+    return [sys.modules[name] for name in inside if names >= set(name.removeprefix(start).split("."))]
+
+
+class _Step:
+    """A call during unpickling, in its place among what is unpickled."""
+
+    def __init__(self, function: Any, *arguments: object) -> None:
+        self._call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self._call
 
 
 def _reduce_class(cls: type, reduction: Any) -> Any:
-    """Return cloudpickle's reduction of a class without the tracker id, and with what cloudpickle leaves out.
+    """Return how to pickle a class by value.
 
     Args:
         cls: the class.
-        reduction: cloudpickle's reduction of it: a function that makes an empty class, its arguments (the
-            last but one of which is the tracker id), the attributes, and a function that sets them.
+        reduction: cloudpickle's reduction of it: a function that makes an empty class, its arguments (type,
+            name, bases, part of the namespace, tracker id), the attributes, and a function that sets them.
     """
     if reduction is NotImplemented or len(reduction) == 2:  # a builtin type
         return reduction
-    make, (*arguments, _, extra), (attributes, slots), *_, fill = reduction
+    _, (metaclass, name, bases, namespace, *_), (attributes, slots), *_, fill = reduction
     if isinstance(cls, enum.EnumMeta):
-        members: Any = cls.__members__  # with aliases and named combinations of flags, which iteration omits
-        arguments[3] = {name: member.value for name, member in members.items()}
-        attributes = {name: value for name, value in attributes.items() if name not in members}
-        own = {name: vars(member) for name, member in members.items()}  # what its __init__ has set
-        state = fill, (attributes, slots), own
-        return make, (*arguments, None, extra), state, None, None, rebuild.fill_enum
+        return _reduce_enum(cls, attributes, fill)
+    namespace = {**namespace, "__qualname__": cls.__qualname__}
     if made_by_slots := _attributes_made_by_slots(cls):
-        arguments[3] = {**arguments[3], "__slots__": attributes["__slots__"]}
+        namespace["__slots__"] = attributes["__slots__"]
         left_out = {"__slots__", *made_by_slots}
-        attributes = {name: value for name, value in attributes.items() if name not in left_out}
-    return make, (*arguments, None, extra), (attributes, slots), None, None, fill
+        attributes = {key: value for key, value in attributes.items() if key not in left_out}
+    made_of = metaclass, name, bases, namespace
+    own = {key: value for key, value in attributes.items() if _holds_instance(value, cls)}
+    if not own:
+        return rebuild.empty_class, made_of, (attributes, slots), None, None, fill
+    # Instances cannot be made before the class has its methods.
+    others = {key: value for key, value in attributes.items() if key not in own}
+    state = (_Step(fill, cls, (others, slots)), own)
+    return rebuild.empty_class, made_of, state, None, None, rebuild.set_attributes
+
+
+def _reduce_enum(cls: Any, attributes: dict[str, object], fill: Any) -> Any:
+    """Return how to pickle an enum by value: with aliases, named combinations of flags, and its members' own
+    attributes, which cloudpickle leaves out.
+    """
+    members = cls.__members__
+    values = {name: member.value for name, member in members.items()}
+    own = {name: vars(member) for name, member in members.items()}  # what its __init__ has set
+    others = {name: value for name, value in attributes.items() if name not in members}
+    namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    made_of = type(cls), cls.__name__, cls.__bases__, namespace, values
+    return rebuild.empty_enum, made_of, (fill, (others, {}), own), None, None, rebuild.fill_enum
+
+
+def _holds_instance(value: object, cls: type) -> bool:
+    """Return whether a value is an instance of a class, or a container with one in it."""
+    held: tuple[object, ...] = (value,)
+    if isinstance(value, list | tuple | set | frozenset | dict):
+        held = (value, *value, *(value.values() if isinstance(value, dict) else ()))
+    return any(cls in type(each).__mro__ for each in held)
 
 
 def _attributes_made_by_slots(cls: type) -> list[str]:

@@ -106,7 +106,7 @@ class ClassTable:
                 self.modules.add(obj.__module__)
                 self._importable.append(obj)
                 reduction = self._reductions[id(obj)] = NotImplemented
-            elif self._grows and not _is_local_function(obj):
+            elif self._grows and not is_local_function(obj):
                 reduction = self.add(obj)
         return reduction
 
@@ -119,7 +119,7 @@ class ClassTable:
         return self._reductions[id(obj)]
 
 
-def _is_local_function(obj: Any) -> bool:
+def is_local_function(obj: Any) -> bool:
     """Return whether this is a lambda or a function within a function: each call makes another one."""
     return isinstance(obj, types.FunctionType | LruCacheWrapper) and "<" in _qualified_name(obj)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import RemoteError
 from wrenlite.protocol import Packed
+from wrenlite.serialize.exception_state import ExceptionState, fill_exception, make_exception, state_of
 from wrenlite.serialize.pickling import Packer, unpack
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import Frame, rebuild_traceback
@@ -29,9 +30,6 @@ recursion may have."""
 
 _LEVELS = 25
 """The most levels that are sent of either end of a traceback."""
-
-_HEAP_TYPE = 1 << 9
-"""Set in ``__flags__`` of every class that is written in Python (``Py_TPFLAGS_HEAPTYPE``)."""
 
 _REMOTE_ERROR_NOTE = (
     "wrenlite: this RemoteError stands for the task's own exception, which cannot be rebuilt here: something "
@@ -62,19 +60,6 @@ class ChainLink(NamedTuple):
     suppress_context: bool
     members: tuple[int, ...]
     """The members of an exception group."""
-
-
-class ExceptionState(NamedTuple):
-    """The state of an exception that pickle cannot rebuild.
-
-    Pickle would rebuild it by calling its class, which may take other arguments than ``args``. With this
-    record only Python's own class below it is called, such as OSError.
-    """
-
-    kind: type[BaseException]
-    arguments: tuple[object, ...]
-    attributes: dict[str, object]
-    """Those of its attributes that can be sent."""
 
 
 class RemoteFailure(NamedTuple):
@@ -158,17 +143,32 @@ def _pack_chain(error: BaseException, packer: Packer, table: Sequence[object]) -
         Pickled ``ChainLink`` records, that of the exception first.
     """
 
-    def types_of(restored: object) -> list[type]:
-        return [type(each) for each in _restore_chain(restored, table)]
+    def looks(restored: object) -> list[object]:
+        return [_look(each) for each in _restore_chain(restored, table)]
 
     links = _chain_links(error)
     packed = None
     if isinstance(error, Exception):
-        packed = _pack_checked(links, packer, table, types_of, [type(link.exception) for link in links])
+        packed = _pack_checked(links, packer, table, looks, [_look(link.exception) for link in links])
     if packed is None:
         alone = (link._replace(exception=_pack_alone(link, packer, table)) for link in links)
         packed = packer.pack(tuple(alone))
     return packed
+
+
+def _look(error: object) -> tuple[object, ...]:
+    """Return what a copy of an exception must have in common with it."""
+    try:
+        text = str(error)
+    except Exception as problem:
+        raise_if_interrupting(problem)
+        text = ""
+    return _kind(error), text, sorted(vars(error))
+
+
+def _kind(obj: object) -> tuple[str, str]:
+    """Return the name of an object's class: a class that a task has made is another one in each copy."""
+    return type(obj).__module__, type(obj).__qualname__
 
 
 def _pack_checked(
@@ -198,41 +198,46 @@ def _pack_alone(link: ChainLink, packer: Packer, table: Sequence[object]) -> Pac
     assert isinstance(error, BaseException)
     if not isinstance(error, Exception):  # a KeyboardInterrupt would be mistaken for the caller's own
         return packer.pack(_remote_error(error))
+    state, left_out = _state_to_send(error, packer, table)
+
+    def look(copy: object) -> tuple[object, ...]:
+        return _look(copy)[:2] if left_out else _look(copy)
+
+    def look_at_restored(copy: ExceptionState) -> tuple[str, str]:
+        return _kind(_restore_state(copy, members))
+
+    members = [ValueError()] * len(link.members)
     packed = None
-    if not link.members:
-        packed = _pack_checked(error, packer, table, type, type(error))
+    if not members:
+        packed = _pack_checked(error, packer, table, look, look(error))
     if packed is None:
-        state = _state_to_send(error, packer, table)
-        members = [ValueError()] * len(link.members)
-        packed = _pack_checked(
-            state, packer, table, lambda state: type(_restore_state(state, members)), type(error)
-        )
+        packed = _pack_checked(state, packer, table, look_at_restored, _kind(error))
     return packed or packer.pack(_remote_error(error))
 
 
-def _state_to_send(error: BaseException, packer: Packer, table: Sequence[object]) -> ExceptionState:
-    """Return the state of an exception without those of its attributes that cannot be sent."""
+def _state_to_send(
+    error: BaseException, packer: Packer, table: Sequence[object]
+) -> tuple[ExceptionState, list[str]]:
+    """Return the state of an exception without what cannot be sent, and the names of what was left out.
+
+    The state of a group has no members, since they are sent one by one.
+    """
 
     def can_be_sent(part: object) -> bool:
-        return _pack_checked(part, packer, table, type, type(part)) is not None
+        return _pack_checked(part, packer, table, _kind, _kind(part)) is not None
 
-    reduction: Any = _own_class_of_python(type(error)).__reduce__(error)
-    arguments: tuple[object, ...] = reduction[1]
-    attributes: dict[str, object] = reduction[2] if len(reduction) > 2 else {}
+    state = state_of(error)
+    arguments = state.arguments
     if isinstance(error, BaseExceptionGroup):
-        arguments = (error.message,)
-    sent = {name: value for name, value in attributes.items() if can_be_sent(value)}
-    left_out = [name for name in attributes if name not in sent]
+        arguments = (arguments[0], *arguments[2:])
+    arguments = tuple(each if can_be_sent(each) else str(each) for each in arguments)
+    fields = {name: value for name, value in state.fields.items() if can_be_sent(value)}
+    attributes = {name: value for name, value in state.attributes.items() if can_be_sent(value)}
+    left_out = [name for name in (*state.fields, *state.attributes) if name not in fields | attributes]
     if left_out:
         note = f"wrenlite: without its attributes {', '.join(left_out)}, which cannot be pickled"
-        sent["__notes__"] = [*getattr(error, "__notes__", ()), note]
-    arguments = tuple(each if can_be_sent(each) else str(each) for each in arguments)
-    return ExceptionState(type(error), arguments, sent)
-
-
-def _own_class_of_python(kind: type[BaseException]) -> type[BaseException]:
-    """Return the nearest base class of an exception that is not written in Python."""
-    return next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
+        attributes["__notes__"] = [*getattr(error, "__notes__", ()), note]
+    return ExceptionState(type(error), arguments, fields, attributes), left_out
 
 
 def _remote_error(error: BaseException) -> RemoteError:
@@ -306,13 +311,11 @@ def _restore_one(
 
 
 def _restore_state(state: ExceptionState, members: Sequence[BaseException]) -> BaseException:
-    kind, arguments, attributes = state
+    kind, arguments, fields, attributes = state
     if members:
-        arguments = (*arguments, list(members))
-    base = _own_class_of_python(kind)
-    error = base.__new__(kind, *arguments)
-    base.__init__(error, *arguments)
-    error.__setstate__(attributes)
+        arguments = (arguments[0], list(members), *arguments[1:])
+    error = make_exception(kind, arguments)
+    fill_exception(error, (fields, attributes))
     return error
 
 

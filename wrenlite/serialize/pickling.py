@@ -13,18 +13,20 @@ that they can be sent and received without being copied into it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import pickle
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable, NotPicklable
 from wrenlite.protocol import Buffer, Packed, Style
 from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.diagnosis import Parts, is_picklable, not_picklable_message
+from wrenlite.serialize.exception_state import reduce_exception
+from wrenlite.serialize.rebuild import reduce_enum_member
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import unpickling_with
 
@@ -75,6 +77,10 @@ class _PlainPickler(pickle.Pickler):
             if reduction is None:
                 raise pickle.PicklingError("only cloudpickle writes classes and functions by value")
             return reduction
+        if isinstance(obj, Enum):
+            return reduce_enum_member(obj)
+        if isinstance(obj, BaseException):
+            return reduce_exception(obj)
         return NotImplemented
 
 
@@ -117,12 +123,13 @@ class Packer:
         return Packed(file.getvalue(), tuple(buffers))
 
 
-def pack_items(data: Iterable[Any], classes: ClassTable) -> list[Packed]:
+def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.ITEM) -> list[Packed]:
     """Pickle every item of a job.
 
     Args:
         data: the items.
         classes: the job's class table.
+        style: how they become the arguments of the function.
 
     Raises:
         ItemNotPicklable: an item cannot be pickled; the message names it.
@@ -134,9 +141,19 @@ def pack_items(data: Iterable[Any], classes: ClassTable) -> list[Packed]:
         try:
             packed.append(pack(item))
         except BaseException as error:
-            raise ItemNotPicklable(not_picklable_message(f"item {index}", item, error)) from error
+            text = not_picklable_message(f"item {index}", _for_message(item, style), error)
+            raise ItemNotPicklable(text) from error
     classes.source = None
     return packed
+
+
+def _for_message(item: Any, style: Style) -> object:
+    """Return an item as its user gave it: that of ``submit`` as its arguments."""
+    if style is not Style.CALL:
+        return item
+    args, kwargs = item
+    numbered = {f"argument {number}": value for number, value in enumerate(args)}
+    return Parts(numbered | {f"argument {name}=": value for name, value in kwargs.items()})
 
 
 def pack_object(obj: object, classes: ClassTable) -> Packed:
@@ -225,12 +242,13 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
 def _not_picklable(call: Call, classes: ClassTable, error: BaseException) -> NotPicklable:
     """Return the error that names the function, or the item that has brought in a class, as the reason."""
     for entry, item in zip(classes.entries, classes.sources, strict=True):
-        if item is not None and not _is_picklable(entry):
-            part = {f"class {function_name(entry)}": entry}
-            return ItemNotPicklable(not_picklable_message(f"item {item}", _Parts(part), error))
+        if item is not None and not is_picklable(entry):
+            kind = "class" if isinstance(entry, type) else "function"
+            part = Parts({f"{kind} {function_name(entry)}": entry})
+            return ItemNotPicklable(not_picklable_message(f"item {item}", part, error))
     what = f"the function {function_name(call.function)}"
-    parts = {"": call.function, "args": call.args, "kwargs": call.kwargs}
-    return FunctionNotPicklable(not_picklable_message(what, _Parts(parts), error))
+    parts = Parts({"": call.function, "args": call.args, "kwargs": call.kwargs})
+    return FunctionNotPicklable(not_picklable_message(what, parts, error))
 
 
 def unpack_call(blob: bytes) -> Call:
@@ -243,75 +261,6 @@ def unpack_call(blob: bytes) -> Call:
     return Call(function, args, kwargs, style, table)
 
 
-def largest_parts(call: Call) -> str:
-    """Return the three largest parts of a function's pickle with their sizes, as text for a message."""
-    sizes: dict[str, int] = {}
-    seen: set[int] = set()
-
-    def measure(parts: dict[str, object]) -> None:
-        for name, value in parts.items():
-            size = _size(value)
-            inner = _variables(value) if size >= _LARGE_PART_BYTES and id(value) not in seen else {}
-            seen.add(id(value))
-            if inner:
-                measure(inner)
-            elif size:
-                sizes[name] = max(size, sizes.get(name, 0))
-
-    measure({f"argument {number}": value for number, value in enumerate(call.args)})
-    measure({f"{name}=": value for name, value in call.kwargs.items()})
-    measure(_variables(call.function) or {"itself": call.function})
-    largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
-    shown = [name for name in largest if sizes[name] >= _LARGE_PART_BYTES] or largest
-    return ", ".join(f"{name} {sizes[name] / 2**20:,.1f} MB" for name in shown)
-
-
-def _variables(function: Any) -> dict[str, object]:
-    """Return what a function holds, with names for a message; nothing for what is not made of parts."""
-    if isinstance(function, functools.partial):
-        given = {f"argument {number} of the partial": value for number, value in enumerate(function.args)}
-        named = {f"{name}= of the partial": value for name, value in function.keywords.items()}
-        return {**given, **named, "its function": function.func}
-    if isinstance(function, types.MethodType):
-        return {**_instance_variables(function.__self__), function.__name__: function.__func__}
-    if isinstance(function, types.FunctionType):
-        code = function.__code__
-        held = {name: value for name, value in function.__globals__.items() if name in _all_names(code)}
-        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            with contextlib.suppress(ValueError):  # the variable is not bound yet
-                held[name] = cell.cell_contents
-        defaults = function.__defaults__ or ()
-        held.update(zip(code.co_varnames[code.co_argcount - len(defaults) :], defaults, strict=False))
-        held.update(function.__kwdefaults__ or {})
-        return {repr(name): value for name, value in held.items()}
-    return _instance_variables(function) if callable(function) and not isinstance(function, type) else {}
-
-
-def _instance_variables(obj: object) -> dict[str, object]:
-    return {f"attribute {name!r}": value for name, value in getattr(obj, "__dict__", {}).items()}
-
-
-def _all_names(code: types.CodeType) -> set[str]:
-    """Return the names of globals and attributes in a function and in the functions inside it."""
-    inner = [_all_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return set(code.co_names).union(*inner)
-
-
-def _size(obj: object) -> int:
-    """Return how many bytes the pickle of an object has; 0 where it has none."""
-    try:
-        return len(_pickle_by_value(obj))
-    except BaseException as error:
-        raise_if_interrupting(error)
-        return 0
-
-
-def _pickle_by_value(obj: object) -> bytes:
-    file = io.BytesIO()
-    _cloud_pickler()(file, ClassTable(grows=False), _stays_in_band).dump(obj)
-    return file.getvalue()
-
-
 def function_name(function: Any) -> str:
     """Return a short name for messages: ``ndvi``, ``<lambda>``, ``partial(ndvi)``."""
     if isinstance(function, functools.partial):
@@ -320,128 +269,7 @@ def function_name(function: Any) -> str:
     return str(name).rpartition("<locals>.")[2]
 
 
-_ADVICE = "Make it inside the function, or pass what it is made from."
-
-
-def not_picklable_message(what: str, obj: object, error: BaseException, advice: str = _ADVICE) -> str:
-    """Return a message that says why an object cannot be pickled and what to do.
-
-    Args:
-        what: the name of the object for the message.
-        obj: the object.
-        error: the exception of its pickling. It is raised again where it has nothing to do with pickling.
-        advice: what to do.
-    """
-    raise_if_interrupting(error)
-    where = find_unpicklable_part(obj)
-    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {advice}"
-
-
 def _cloud_pickler() -> Any:
     from wrenlite.serialize.by_value import CloudPickler
 
     return CloudPickler
-
-
-_SEARCH_DEPTH = 12
-_SEARCH_WIDTH = 1_000
-"""Levels, and parts per level, that are searched: enough for any object that a person wrote, but not for the
-elements of all data."""
-
-
-_OF_ONE_PROCESS = frozenset(
-    {"asyncio", "concurrent", "multiprocessing", "queue", "socket", "subprocess", "threading"}
-)
-"""Packages whose objects stand for something that only one process has, so that their parts, such as the lock
-of a future, say nothing to a user."""
-
-
-class _Parts(dict[str, object]):
-    """Parts to search, by the text that leads to each."""
-
-
-def find_unpicklable_part(obj: object) -> str:
-    """Return the path to the innermost part that cannot be pickled, as text for a message.
-
-    For example `` at closure variable 'db'.lock (type lock)``; empty where no part is found.
-    """
-    path = ""
-    for _ in range(_SEARCH_DEPTH):
-        for step, part in islice(_parts(obj), _SEARCH_WIDTH):
-            if not _is_picklable(part):
-                path, obj = path + step, part
-                break
-        else:
-            break
-    return f" at {path.strip('. ')} (type {type(obj).__qualname__})" if path.strip() else ""
-
-
-def _is_picklable(obj: object) -> bool:
-    try:
-        _pickle_by_value(obj)
-    except BaseException as error:
-        raise_if_interrupting(error)
-        return False
-    return True
-
-
-def _refuses_pickling(obj: object) -> bool:
-    """Return whether an object itself, rather than a part of it, is the reason that pickling fails."""
-    if type(obj).__module__.partition(".")[0] in _OF_ONE_PROCESS:
-        return True
-    try:
-        obj.__reduce_ex__(5)
-    except BaseException as error:
-        raise_if_interrupting(error)
-        return True
-    return False
-
-
-def _parts(obj: Any) -> Iterator[tuple[str, object]]:
-    """Yield the parts of an object, each with the text that leads to it in a path."""
-    if isinstance(obj, _Parts):
-        yield from ((f" {name}", value) for name, value in obj.items())
-    elif isinstance(obj, dict):
-        for key, value in obj.items():
-            yield f"[{key!r}]", value
-    elif isinstance(obj, list | tuple | set | frozenset):
-        yield from ((f"[{index}]", value) for index, value in enumerate(obj))
-    elif isinstance(obj, types.FunctionType):
-        yield from _parts_of_function(obj)
-    elif isinstance(obj, types.MethodType):
-        yield " self", obj.__self__
-    elif isinstance(obj, type):  # cloudpickle writes a class by its attributes
-        yield from ((f" base class {base.__qualname__}", base) for base in obj.__bases__)
-        yield from ((f" attribute {name!r}", value) for name, value in _own_attributes(obj))
-    elif not _refuses_pickling(obj):
-        yield from _attributes(obj)
-        yield f" class {type(obj).__qualname__}", type(obj)
-
-
-def _own_attributes(cls: type) -> list[tuple[str, object]]:
-    """Return the attributes of a class itself, methods last, since they often refer to the class."""
-    made = types.GetSetDescriptorType | types.MemberDescriptorType  # by Python, for __dict__ and __slots__
-    found = [(name, value) for name, value in vars(cls).items() if not isinstance(value, made)]
-    return sorted(found, key=lambda each: callable(each[1]))
-
-
-def _attributes(obj: object) -> Iterator[tuple[str, object]]:
-    for name in ("func", "args", "keywords"):  # functools.partial
-        if hasattr(obj, name):
-            yield f".{name}", getattr(obj, name)
-    for name in (*getattr(type(obj), "__slots__", ()), *getattr(obj, "__dict__", ())):
-        if hasattr(obj, name):
-            yield f".{name}", getattr(obj, name)
-
-
-def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, object]]:
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            yield f" closure variable {name!r}", cell.cell_contents
-        except ValueError:  # the variable is not bound yet
-            continue
-    for name in function.__code__.co_names:
-        if name in function.__globals__:
-            yield f" global variable {name!r}", function.__globals__[name]
-    for index, value in enumerate(function.__defaults__ or ()):
-        yield f" default argument {index}", value

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import enum
 import functools
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from wrenlite.serialize.class_table import is_importable
 
 
 def code_with_file_name(
@@ -55,6 +58,100 @@ def register_implementations(
     """
     for kind, implementation in implementations:
         function.register(kind, implementation)
+
+
+def empty_class(metaclass: Any, name: str, bases: tuple[Any, ...], namespace: Mapping[str, Any]) -> Any:
+    """Make a class without its attributes.
+
+    What classes that came by value do when a class is made from them is not done again: its effects are in
+    their attributes. ``__init_subclass__`` and a metaclass may take keywords, which nobody remembers.
+
+    Args:
+        metaclass: its type.
+        name: its name.
+        bases: its base classes, as its class statement gives them.
+        namespace: attributes that must be there when the class is made.
+    """
+    bases_made = types.resolve_bases(bases)
+    with _without_hooks(bases_made):
+        if is_importable(metaclass):
+            return types.new_class(name, bases, {"metaclass": metaclass}, lambda made: made.update(namespace))
+        attributes = {**namespace, **({"__orig_bases__": bases} if bases_made is not bases else {})}
+        base = _importable_base(metaclass)
+        cls = base.__new__(metaclass, name, bases_made, attributes)
+        base.__init__(cls, name, bases_made, attributes)
+        return cls
+
+
+def empty_enum(
+    metaclass: Any,
+    name: str,
+    bases: tuple[Any, ...],
+    namespace: Mapping[str, Any],
+    members: Mapping[str, Any],
+) -> Any:
+    """Make an enum with its members, but without its other attributes.
+
+    Args:
+        metaclass: its type.
+        name: its name.
+        bases: its base classes.
+        namespace: attributes that must be there when it is made.
+        members: the value of each member.
+    """
+    base = _importable_base(metaclass)
+    attributes = base.__prepare__(name, bases)
+    for member, value in members.items():
+        attributes[member] = enum.member(value)  # it may be a function
+    for attribute, value in namespace.items():
+        attributes[attribute] = value
+    with _without_hooks(bases):
+        return base.__new__(metaclass, name, bases, attributes)
+
+
+def _importable_base(metaclass: type) -> Any:
+    return next(base for base in metaclass.__mro__ if is_importable(base))
+
+
+@contextlib.contextmanager
+def _without_hooks(bases: Iterable[type]) -> Iterator[None]:
+    """Switch off ``__init_subclass__`` of classes that came by value."""
+    hooks: dict[Any, Any] = {}
+    for base in bases:
+        owner = next(each for each in base.__mro__ if "__init_subclass__" in vars(each))
+        if not is_importable(owner):
+            hooks[owner] = vars(owner)["__init_subclass__"]
+    for owner in hooks:
+        owner.__init_subclass__ = classmethod(lambda cls: None)
+    try:
+        yield
+    finally:
+        for owner, hook in hooks.items():
+            owner.__init_subclass__ = hook
+
+
+def set_attributes(cls: type, state: tuple[object, Mapping[str, Any]]) -> None:
+    """Set those attributes of a class that hold instances of it.
+
+    Args:
+        cls: the class.
+        state: the step that has set its other attributes, and the attributes.
+    """
+    for name, value in state[1].items():
+        setattr(cls, name, value)
+
+
+def reduce_enum_member(member: enum.Enum) -> Any:
+    """Return how to pickle a member of an enum: by its name, since its value may be anything."""
+    cls, name = type(member), member.name
+    if cls.__members__.get(name) is not member:  # a combination of flags that has no name
+        return NotImplemented
+    return enum_member, (cls, name)
+
+
+def enum_member(cls: type[enum.Enum], name: str) -> enum.Enum:
+    """Return the member of an enum with this name."""
+    return cls.__members__[name]
 
 
 def fill_enum(

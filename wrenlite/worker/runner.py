@@ -8,7 +8,7 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from wrenlite.errors import (
@@ -40,13 +40,13 @@ from wrenlite.protocol import (
 )
 from wrenlite.serialize import framing
 from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.diagnosis import not_picklable_message
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.modules import BundleImporter
 from wrenlite.serialize.pickling import (
     Call,
     Packer,
     function_name,
-    not_picklable_message,
     unpack_call,
 )
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -93,14 +93,25 @@ class _LoadedFunction(NamedTuple):
 class _MainModule(ModuleType):
     """Stands for the caller's ``__main__``: it has the job's own copies of what the caller defined there.
 
-    So pickle finds the classes of ``__main__`` within a task, as ``shelve`` and ``joblib.hash`` need it.
+    So pickle finds the classes and functions of ``__main__`` within a task, as ``shelve``, ``joblib.hash``
+    and ``multiprocessing`` need it.
     """
 
     def __init__(self, call: Call) -> None:
         super().__init__("__main__")
-        for entry in (call.function, *call.table):
-            if getattr(entry, "__module__", None) == "__main__" and hasattr(entry, "__qualname__"):
-                setattr(self, entry.__qualname__, entry)
+        for entry in call.table:
+            name = getattr(entry, "__qualname__", "")
+            if name and entry.__module__ == "__main__":
+                self._place(name.split("."), entry)
+
+    def _place(self, path: Sequence[str], entry: object) -> None:
+        *parents, name = path
+        place: Any = self
+        for parent in parents:
+            place = vars(place).setdefault(parent, SimpleNamespace())
+            if isinstance(place, type):  # it has its own attributes
+                return
+        setattr(place, name, entry)
 
 
 def _read_no_output() -> str:
