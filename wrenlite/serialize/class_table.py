@@ -12,6 +12,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from wrenlite.serialize.modules import absolute_name
 from wrenlite.serialize.unpickling_context import context
 
 
@@ -114,18 +115,16 @@ def modules_imported_by(code: types.CodeType, package: str | None) -> set[str]:
         package: the package of the function's module, to resolve relative imports.
     """
     import dis
-    import importlib.util
 
     names: set[str] = set()
     constants: list[Any] = []
     for instruction in dis.get_instructions(code):
         if instruction.opname == "IMPORT_NAME":
             level, attributes = constants[-2:]  # the two instructions before push them in this order
-            name = instruction.argval
-            if level and package:
-                name = importlib.util.resolve_name("." * level + name, package)
-            names.add(name)
-            names.update(f"{name}.{attribute}" for attribute in attributes or ())
+            name = absolute_name(instruction.argval, level, package or "")
+            if name:
+                names.add(name)
+                names.update(f"{name}.{attribute}" for attribute in attributes or ())
         elif instruction.opname.startswith("LOAD_"):
             constants.append(instruction.argval)
     for constant in code.co_consts:

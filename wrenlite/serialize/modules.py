@@ -89,13 +89,20 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 def _find_spec(name: str) -> ModuleSpec | None:
-    """Return where a module would be imported from, without importing it or its parents."""
+    """Return where a module would be imported from, without importing it or its parents; None: nowhere."""
+    try:
+        return _ask_finders(name)
+    except Exception:  # a finder, or what is in sys.modules, is anybody's code; the import would fail too
+        return None
+
+
+def _ask_finders(name: str) -> ModuleSpec | None:
     parent, _, _ = name.rpartition(".")
     path: Any = None
     if parent:
         loaded = sys.modules.get(parent)
-        attribute = "__path__" if loaded else "submodule_search_locations"
-        path = getattr(loaded or _find_spec(parent), attribute, None)
+        attribute = "submodule_search_locations" if loaded is None else "__path__"
+        path = getattr(_find_spec(parent) if loaded is None else loaded, attribute, None)
         if path is None:
             return None
     for finder in sys.meta_path:
@@ -179,18 +186,29 @@ def _imports(tree: object, package: str) -> Iterator[str]:
             for alias in node.names:
                 yield from _with_parents(alias.name)
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute_name(node.module, node.level, package)
+            base = absolute_name(node.module or "", node.level, package)
             if base:
                 yield from _with_parents(base)
                 yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
 
 
-def _absolute_name(module: str | None, level: int, package: str) -> str:
+def absolute_name(module: str, level: int, package: str) -> str:
+    """Return the absolute name of a module in an import statement.
+
+    Args:
+        module: its name in the statement; empty in ``from . import x``.
+        level: the number of dots before the name; 0: the name is absolute.
+        package: the package of the importing module; empty: it is in none.
+
+    Returns:
+        The name; empty where the statement leaves the top-level package and so raises ImportError.
+    """
     if level == 0:
-        return module or ""
-    parts = package.split(".")
-    kept = parts[: len(parts) - level + 1]
-    return ".".join([*kept, *([module] if module else [])])
+        return module
+    parts = package.split(".") if package else []
+    if level > len(parts):
+        return ""
+    return ".".join([*parts[: len(parts) - level + 1], *([module] if module else [])])
 
 
 def _zip(sources: Iterable[ModuleSource]) -> bytes:

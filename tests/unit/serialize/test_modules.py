@@ -6,6 +6,7 @@ import pytest
 
 from wrenlite.errors import LocalExtension
 from wrenlite.serialize import modules
+from wrenlite.serialize.class_table import modules_imported_by
 
 
 @pytest.fixture
@@ -60,6 +61,40 @@ def test_imports_are_followed_even_inside_functions(folder):
 def test_modules_are_found_without_importing_them(folder):
     folder({"wl_boom.py": "raise SystemExit", "wl_pack/__init__.py": "1/0", "wl_pack/mod.py": ""})
     assert collected_names("wl_boom", "wl_pack.mod") == {"wl_boom", "wl_pack", "wl_pack.mod"}
+
+
+def test_imports_that_leave_the_top_level_package_name_no_module(folder):
+    text = "try:\n    from {0} import wl_up\n    from {0}wl_up import x\nexcept ImportError:\n    pass"
+    folder(
+        {
+            "wl_up.py": "",
+            "wl_script.py": text.format("."),
+            "wl_pkg/__init__.py": text.format(".."),
+            "wl_pkg/mod.py": text.format("....."),
+        }
+    )
+    # pytest's own finder, which is in sys.meta_path here, raises ValueError for an empty name.
+    assert collected_names("wl_script", "wl_pkg.mod", "", ".") == {"wl_script", "wl_pkg", "wl_pkg.mod"}
+
+    def imports():
+        from ...three import four  # noqa: F401
+        from .. import two  # noqa: F401
+        from . import one  # noqa: F401
+
+    code = imports.__code__
+    assert modules_imported_by(code, None) == modules_imported_by(code, "") == set()
+    assert modules_imported_by(code, "a.b") == {"a.b", "a.b.one", "a", "a.two"}
+
+
+def test_a_module_whose_finder_raises_is_no_module(folder, monkeypatch):
+    class Blocker:
+        def find_spec(self, name, path, target=None):
+            if name == "wl_blocked":
+                raise ImportError("not here")
+
+    folder({"wl_asks.py": "try:\n    import wl_blocked.part\nexcept ImportError:\n    pass"})
+    monkeypatch.setattr(sys, "meta_path", [Blocker(), *sys.meta_path])
+    assert collected_names("wl_asks") == {"wl_asks"}
 
 
 def test_equal_sources_make_equal_bytes(folder, tmp_path):
