@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import signal
+import sys
 import textwrap
 import time
 import traceback
@@ -174,6 +175,39 @@ def test_a_module_that_the_worker_does_not_have_is_named(pool):
     error = pool.submit(needs, 0).exception()
     assert isinstance(error, ModuleNotFoundError)
     assert any("no module 'no_such_module_anywhere': install it" in note for note in error.__notes__)
+
+
+def test_a_module_that_fails_while_it_is_imported_names_itself(pool, tmp_path, monkeypatch):
+    worker = "import os, sys\nif os.environ.get('WRENLITE_BACKEND') == 'inline':\n    "
+    bodies = {"wl_exits": "sys.exit(3)", "wl_fails": "1 / 0", "wl_quits": "raise GeneratorExit('no')"}
+    for name, body in bodies.items():
+        (tmp_path / f"{name}.py").write_text(f"{worker}{body}\ndef double(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import wl_exits
+    import wl_fails
+    import wl_quits
+
+    def imports(_):
+        import wl_exits  # noqa: F401
+
+    def runs(_):
+        exec(compile("raise SystemExit(4)", "wl_exits.py", "exec"), {})
+
+    exits = f"the module 'wl_exits' ({tmp_path / 'wl_exits.py'}, line 3) called sys.exit(3) while it was"
+    for function in (wl_exits.double, imports):
+        error = pool.submit(function, 1).exception()
+        assert isinstance(error, wrenlite.WorkerDied)
+        assert exits in str(error)
+    assert "the task called sys.exit(4)" in str(pool.submit(runs, 1).exception())
+    fails = pool.submit(wl_fails.double, 1).exception()
+    assert isinstance(fails, ZeroDivisionError)
+    assert f"the module 'wl_fails' ({tmp_path / 'wl_fails.py'}, line 3) raised this" in fails.__notes__[0]
+    quits = pool.submit(wl_quits.double, 1).exception()
+    assert isinstance(quits, wrenlite.RemoteError)
+    assert "GeneratorExit: no" in str(quits)
+    assert "the module 'wl_quits'" in str(quits)
+    for name in bodies:
+        del sys.modules[name]
 
 
 # Workers that die

@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
 from wrenlite.errors import LocalExtension
@@ -148,6 +148,25 @@ def _is_install_folder(folder: str) -> bool:
         return any(name.endswith(".dist-info") for name in os.listdir(real))
     except OSError:
         return False
+
+
+def module_being_imported(trace: TracebackType | None) -> str:
+    """Return the module whose import raised an exception, with its file and line, as text for a message.
+
+    Args:
+        trace: the traceback of the exception.
+
+    Returns:
+        The text; empty where no module was being imported.
+    """
+    found = ""
+    while trace is not None:
+        code, spec = trace.tb_frame.f_code, trace.tb_frame.f_globals.get("__spec__")
+        # The code of exec() and of runpy has the same name, but is not what the module was loaded from.
+        if code.co_name == "<module>" and spec is not None and spec.origin == code.co_filename:
+            found = f"the module {spec.name!r} ({code.co_filename}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return found
 
 
 def worker_path() -> list[str]:

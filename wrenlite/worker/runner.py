@@ -40,7 +40,7 @@ from wrenlite.protocol import (
 from wrenlite.serialize import framing
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import pack_failure
-from wrenlite.serialize.modules import BundleImporter
+from wrenlite.serialize.modules import BundleImporter, module_being_imported
 from wrenlite.serialize.pickling import (
     Call,
     Packer,
@@ -71,6 +71,7 @@ _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
 _RESULT_ADVICE = "Return what it is made from, or write it to a file or a store and return its name there."
+_IMPORT_ADVICE = "put what only the program itself may do under if __name__ == '__main__':"
 
 
 class NotRun(Exception):
@@ -147,7 +148,7 @@ class Runner:
                 items = self._items(request)
             except NotRun:
                 raise
-            except Exception as error:
+            except BaseException as error:  # the modules of the function may even call sys.exit
                 report_begin()
                 yield from self._fail_all(request, error)
                 return
@@ -251,20 +252,25 @@ class Runner:
         """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
+        importing = module_being_imported(error.__traceback__)
         if isinstance(error, SystemExit):
-            error = _replace_error(error, WorkerDied(f"the task called sys.exit({error.code!r})"))
+            when = f" while it was imported: {_IMPORT_ADVICE}" if importing else ""
+            text = f"{importing or 'the task'} called sys.exit({error.code!r}){when}"
+            error = _replace_error(error, WorkerDied(text))
         elif isinstance(error, MemoryError) and self._memory_limit is not None:
             limit = f"{self._memory_limit / 2**20:,.0f} MB"
             text = f"the task needed more than the {limit} that a worker may hold: {self._hints.memory}"
             error = _replace_error(error, OutOfMemory(text))
         elif isinstance(error, ModuleNotFoundError):
             error.add_note(self._missing_module_message(error))
+        elif importing:
+            error.add_note(f"wrenlite: {importing} raised this while it was imported on the worker")
         return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
 
     def _missing_module_message(self, error: ModuleNotFoundError) -> str:
         return f"The worker's Python has no module {error.name!r}: {self._hints.package}."
 
-    def _fail_all(self, request: Request, error: Exception) -> Iterator[Outcome]:
+    def _fail_all(self, request: Request, error: BaseException) -> Iterator[Outcome]:
         """Yield the same failure for every task, for as many tasks as fit into a reply."""
         packed = self._pack_error(error, Packer(ClassTable(grows=False), snapshot=False), ())
         outcome_bytes = packed.size + _OUTCOME_BYTES
