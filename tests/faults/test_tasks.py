@@ -177,6 +177,33 @@ def test_a_module_that_the_worker_does_not_have_is_named(pool):
     assert any("no module 'no_such_module_anywhere': install it" in note for note in error.__notes__)
 
 
+def test_a_local_module_that_was_imported_by_a_computed_name_is_named(pool, tmp_path, monkeypatch):
+    (tmp_path / "wl_plug.py").write_text("class Plugged:\n    pass\n")
+    (tmp_path / "wl_parts").mkdir()
+    (tmp_path / "wl_parts" / "__init__.py").write_text(
+        "import importlib\ndef load(name):\n    return importlib.import_module(f'wl_parts.{name}')\n"
+    )
+    (tmp_path / "wl_parts" / "one.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    import wl_parts
+
+    class Loads:
+        def __reduce__(self):
+            return __import__, ("wl_plug",)
+
+    told = {
+        "wl_plug": pool.submit(lambda name: __import__("wl_" + name), "plug").exception(),
+        "wl_parts.one": pool.submit(wl_parts.load, "one").exception(),
+    }
+    (told["wl_plug "],) = results(pool, abs, [Loads()])
+    for name, error in told.items():
+        (note,) = [note for note in error.__notes__ if "was not sent" in note]
+        assert f"{name.strip()!r} is your own ({tmp_path}" in note
+        assert f"Write `import {name.strip()}` inside the function" in note
+        assert not any("install" in note for note in error.__notes__)
+    del sys.modules["wl_parts"]
+
+
 def test_a_module_that_fails_while_it_is_imported_names_itself(pool, tmp_path, monkeypatch):
     worker = "import os, sys\nif os.environ.get('WRENLITE_BACKEND') == 'inline':\n    "
     bodies = {"wl_exits": "sys.exit(3)", "wl_fails": "1 / 0", "wl_quits": "raise GeneratorExit('no')"}

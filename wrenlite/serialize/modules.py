@@ -21,7 +21,7 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
-from wrenlite.errors import LocalExtension
+from wrenlite.errors import LocalExtension, RemoteError
 
 _INDEX = "index/files.json"
 """Entry with the file name of each module. No module has a slash in its name, so none collides with it."""
@@ -167,6 +167,29 @@ def module_being_imported(trace: TracebackType | None) -> str:
             found = f"the module {spec.name!r} ({code.co_filename}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return found
+
+
+def note_missing_module(error: BaseException, install: str) -> None:
+    """Add what to do to the exception of a task for which the worker lacked a module.
+
+    Args:
+        error: the exception, in the caller's process; others than such exceptions are left as they are.
+        install: how to get a package that is missing on workers.
+    """
+    missing = error.__cause__ if isinstance(error, RemoteError) else error
+    if not isinstance(missing, ModuleNotFoundError) or not missing.name:
+        return
+    name = missing.name
+    spec = _find_spec(name)
+    if spec is None or _is_installed(name, spec):
+        error.add_note(f"The worker's Python has no module {name!r}: {install}.")
+        return
+    place = spec.origin or ", ".join(spec.submodule_search_locations or ())
+    error.add_note(
+        f"The module {name!r} is your own ({place}), and was not sent: wrenlite sends the modules that are "
+        "named in import statements, and not those whose names are computed, as for import_module(). "
+        f"Write `import {name}` inside the function, or in a module that it uses."
+    )
 
 
 def worker_path() -> list[str]:

@@ -116,7 +116,7 @@ class Runner:
             memory_limit: the most bytes that this process may hold, for the message when it gets no more.
             inline: this is the caller's own process. It has the local modules already, values must not share
                 memory with what a task keeps, and a KeyboardInterrupt is meant for the caller.
-            hints: what messages advise when memory or a package is missing.
+            hints: what messages advise when memory is missing.
         """
         self._store = store
         self._inline = inline
@@ -226,8 +226,6 @@ class Runner:
             argument = pickle.loads(item.data, buffers=item.buffers)
         except Exception as error:
             text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
-            if isinstance(error, ModuleNotFoundError):
-                text = f"{text}. {self._missing_module_message(error)}"
             raise RemoteError(text) from error
         if call.style is Style.ITEM:
             value = call.function(argument, *call.args, **call.kwargs)
@@ -261,14 +259,9 @@ class Runner:
             limit = f"{self._memory_limit / 2**20:,.0f} MB"
             text = f"the task needed more than the {limit} that a worker may hold: {self._hints.memory}"
             error = _replace_error(error, OutOfMemory(text))
-        elif isinstance(error, ModuleNotFoundError):
-            error.add_note(self._missing_module_message(error))
         elif importing:
             error.add_note(f"wrenlite: {importing} raised this while it was imported on the worker")
         return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
-
-    def _missing_module_message(self, error: ModuleNotFoundError) -> str:
-        return f"The worker's Python has no module {error.name!r}: {self._hints.package}."
 
     def _fail_all(self, request: Request, error: BaseException) -> Iterator[Outcome]:
         """Yield the same failure for every task, for as many tasks as fit into a reply."""
