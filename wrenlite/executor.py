@@ -22,11 +22,13 @@ from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
+from wrenlite.notices import warn
 from wrenlite.protocol import Packed, Style
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, function_name, largest_parts, pack_call, pack_items
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
@@ -391,9 +393,12 @@ class Executor:
                 "executor.put(...) uploads a large object once; use what it returns in its place"
             )
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
-        bundle = modules.collect(class_table.modules | self._module_names)
+        wanted = class_table.modules | self._module_names
+        bundle = modules.collect(wanted, data=not self.backend.shares_files)
         if bundle is not None:
             self._module_names = bundle.names
+            if bundle.left_out:
+                warn(left_out_message(bundle.left_out))
         return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
 
     def _make_job(self, name: str, total: int, class_table: ClassTable) -> Job[Any]:

@@ -3,6 +3,7 @@
 Each gets a clear error, other tasks are not affected, and attempts are counted exactly.
 """
 
+import dataclasses
 import inspect
 import os
 import re
@@ -15,6 +16,7 @@ import traceback
 import pytest
 
 import wrenlite
+from wrenlite.backends import local
 
 
 def results(pool, function, items, **options):
@@ -202,6 +204,24 @@ def test_a_local_module_that_was_imported_by_a_computed_name_is_named(pool, tmp_
         assert f"Write `import {name.strip()}` inside the function" in note
         assert not any("install" in note for note in error.__notes__)
     del sys.modules["wl_parts"]
+
+
+def test_a_warning_names_the_data_files_that_do_not_travel(tmp_path, monkeypatch):
+    (tmp_path / "wl_large").mkdir()
+    (tmp_path / "wl_large" / "__init__.py").write_text("def double(x):\n    return 2 * x\n")
+    with open(tmp_path / "wl_large" / "model.bin", "wb") as stream:
+        stream.truncate(30 << 20)
+    monkeypatch.syspath_prepend(tmp_path)
+    import wl_large
+
+    with wrenlite.Executor.local(1, progress=False) as executor:  # it sees the file
+        assert executor.map(wl_large.double, [1]).results() == [2]
+    elsewhere = dataclasses.replace(local.connect(workers=1), shares_files=False)
+    with wrenlite.Executor(elsewhere, progress=False) as executor:
+        with pytest.warns(UserWarning, match=r"model\.bin \(30\.0 MB\)\. .* executor\.put") as caught:
+            assert executor.map(wl_large.double, [1]).results() == [2]
+        assert caught[0].filename == __file__
+    del sys.modules["wl_large"]
 
 
 def test_a_module_that_fails_while_it_is_imported_names_itself(pool, tmp_path, monkeypatch):

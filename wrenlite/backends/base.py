@@ -101,3 +101,5 @@ class Backend:
     """The advice in messages about missing memory, time or packages."""
     own_store: bool = True
     """Whether nobody else uses the store, so that objects that no open job needs can be deleted."""
+    shares_files: bool = False
+    """Whether workers find the files of this machine under the same names."""

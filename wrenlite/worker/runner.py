@@ -38,9 +38,10 @@ from wrenlite.protocol import (
     result_key,
 )
 from wrenlite.serialize import framing
+from wrenlite.serialize.bundle_importer import BundleImporter
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import pack_failure
-from wrenlite.serialize.modules import BundleImporter, module_being_imported
+from wrenlite.serialize.modules import module_being_imported
 from wrenlite.serialize.pickling import (
     Call,
     Packer,
