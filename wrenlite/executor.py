@@ -26,6 +26,7 @@ from wrenlite.notices import warn
 from wrenlite.protocol import Packed, Style
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
@@ -195,6 +196,7 @@ class Executor:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        seed: int | None = None,
         progress: Progress | None = None,
     ) -> Job[T]:
         """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
@@ -208,6 +210,10 @@ class Executor:
             args: further positional arguments of every call.
             kwargs: keyword arguments of every call.
             env: environment variables of the tasks.
+            seed: give each task a random generator of its own, as the keyword argument ``rng`` of ``fn``. Its
+                numbers depend on the seed and on the task's number only. It is a ``numpy.random.Generator``,
+                of ``SeedSequence(seed).spawn(n)``; without numpy, or where ``rng`` is annotated so, a
+                ``random.Random``.
             progress: as for ``Executor``.
 
         Raises:
@@ -217,7 +223,7 @@ class Executor:
             ConfigError: an argument cannot be used.
             ExecutorClosed: the executor was shut down.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed)
         return self._run(fn, Style.ITEM, data, options)
 
     def starmap(
@@ -231,10 +237,11 @@ class Executor:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        seed: int | None = None,
         progress: Progress | None = None,
     ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed)
         return self._run(fn, Style.STAR, data, options)
 
     def map_reduce(
@@ -249,6 +256,7 @@ class Executor:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        seed: int | None = None,
         progress: Progress | None = None,
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
@@ -267,6 +275,7 @@ class Executor:
             args: further positional arguments of ``map_fn``.
             kwargs: keyword arguments of ``map_fn``.
             env: environment variables of all tasks.
+            seed: as for ``map``; ``map_fn`` gets the generators.
             progress: as for ``Executor``.
 
         Returns:
@@ -277,7 +286,7 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed)
         return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -359,11 +368,14 @@ class Executor:
         self._uploads.delete_unreachable_values()
         _check_functions(function)
         options.check(self.backend, data)
-        call = Call(function, tuple(options.args), dict(options.kwargs or {}), style)
+        args, kwargs = tuple(options.args), dict(options.kwargs or {})
+        call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs))
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table)
         reduces = isinstance(call.function, MapThenReduce)
         code, zipped = self._put_code(call, class_table) if items or reduces else ("", None)
+        if len(items) > 1 and (text := shared_generator_message(call, class_table)):
+            warn(text)
         job_options = JobOptions(
             code=code,
             modules=zipped,
@@ -436,6 +448,7 @@ class _MapOptions(NamedTuple):
     kwargs: Mapping[str, Any] | None = None
     env: Mapping[str, str] | None = None
     progress: Progress | None = None
+    seed: int | None = None
 
     def check(self, backend: Backend, data: object) -> None:
         """Check the options and the data before anything is pickled or sent.

@@ -13,7 +13,13 @@ from typing import Any
 
 import cloudpickle
 
-from wrenlite.serialize.class_table import CachedFunction, ClassTable, is_importable, modules_imported_by
+from wrenlite.serialize.class_table import (
+    CachedFunction,
+    ClassTable,
+    is_importable,
+    is_random_generator,
+    modules_imported_by,
+)
 
 _LruCacheWrapper = type(functools.lru_cache(print))
 
@@ -68,6 +74,8 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
             return self._reduce_cached(obj)
         elif isinstance(obj, types.CodeType):
             return code_with_file_name, (obj.co_filename, *self.dispatch_table[types.CodeType](obj))
+        elif is_random_generator(obj):
+            self._classes.generators.append(obj)
         elif isinstance(name := getattr(obj, "__module__", None), str):  # builtins, ufuncs: pickled by name
             self._classes.modules.add(name)
         return super().reducer_override(obj)

@@ -32,6 +32,17 @@ def is_importable(obj: Any) -> bool:
     return found is obj
 
 
+_GENERATORS = frozenset({"Generator", "RandomState", "Random"})
+_GENERATOR_PACKAGES = frozenset({"numpy", "random"})
+_COUNTED_GENERATORS = 64
+
+
+def is_random_generator(obj: object) -> bool:
+    """Return whether an object is a random generator of numpy or of the standard library."""
+    kind = type(obj)
+    return kind.__name__ in _GENERATORS and kind.__module__.partition(".")[0] in _GENERATOR_PACKAGES
+
+
 class CachedFunction:
     """A function under ``functools.lru_cache`` that was pickled by value. It arrives with an empty cache.
 
@@ -77,6 +88,10 @@ class ClassTable:
         self.entries: list[object] = []
         self.modules: set[str] = set()
         """Names of the modules that unpickling, or the code that was pickled, imports."""
+        self.generators: list[object] = []
+        """The random generators in what is pickled. Jobs warn of those of which tasks get equal copies."""
+        self.generators_in_items: list[object] = []
+        """Those of the first items, each once for every item that it is in."""
         self._grows = grows
         self._reductions: dict[int, Any] = {}
         self._importable: list[object] = []  # kept alive: an id is a valid key only while its object lives
@@ -105,6 +120,12 @@ class ClassTable:
             self._reductions[id(obj)] = (from_table, (len(self.entries),))
             self.entries.append(obj)
         return self._reductions[id(obj)]
+
+    def end_item(self) -> None:
+        """Count the generators of the item that was pickled. The first items show whether they share one."""
+        if len(self.generators_in_items) < _COUNTED_GENERATORS:
+            self.generators_in_items.extend({id(each): each for each in self.generators}.values())
+        self.generators.clear()
 
 
 def modules_imported_by(code: types.CodeType, package: str | None) -> set[str]:

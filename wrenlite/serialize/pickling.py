@@ -21,12 +21,15 @@ import pickle
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable
 from wrenlite.protocol import Buffer, Packed, Style
-from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.class_table import ClassTable, is_random_generator
 from wrenlite.serialize.unpickling_context import unpickling_with
+
+if TYPE_CHECKING:
+    from wrenlite.seeding import Seed
 
 OUT_OF_BAND_BYTES = 64 * 1024
 """Copying a buffer smaller than this into the stream is cheaper than sending it separately."""
@@ -42,6 +45,8 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     style: Style
+    seed: Seed | None = None
+    """From which each task gets a random generator; None: tasks get none."""
     table: Sequence[object] = ()
     """The entries of the job's class table."""
 
@@ -72,6 +77,8 @@ class _PlainPickler(pickle.Pickler):
             if reduction is None:
                 raise pickle.PicklingError("only cloudpickle writes classes and functions by value")
             return reduction
+        if is_random_generator(obj):
+            self._classes.generators.append(obj)
         return NotImplemented
 
 
@@ -130,6 +137,8 @@ def pack_items(data: Iterable[Any], classes: ClassTable) -> list[Packed]:
             packed.append(pack(item))
         except Exception as error:
             raise ItemNotPicklable(not_picklable_message(f"item {index}", item, error)) from error
+        if classes.generators:
+            classes.end_item()
     return packed
 
 
@@ -206,7 +215,7 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
     file = io.BytesIO()
     pickler = _cloud_pickler()(file, classes, _stays_in_band, defines_entries=True)
     try:
-        pickler.dump(tuple(call[:4]))
+        pickler.dump(tuple(call[:5]))
         written = 0
         while written < len(classes.entries):  # pickling entries may add further entries
             entries = tuple(classes.entries[written:])
@@ -222,11 +231,11 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
 def unpack_call(blob: bytes) -> Call:
     """Unpickle what ``pack_call`` pickled. Whatever importing and unpickling raise goes through."""
     unpickler = pickle.Unpickler(io.BytesIO(blob))
-    function, args, kwargs, style = unpickler.load()
+    function, args, kwargs, style, seed = unpickler.load()
     table: list[object] = []
     while entries := unpickler.load():
         table.extend(entries)
-    return Call(function, args, kwargs, style, table)
+    return Call(function, args, kwargs, style, seed, table)
 
 
 def largest_parts(call: Call) -> str:
@@ -253,6 +262,27 @@ def function_name(function: Any) -> str:
         return f"partial({function_name(function.func)})"
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return str(name).rpartition("<locals>.")[2]
+
+
+def find_part(obj: object, wanted: object) -> str:
+    """Return the path from an object to a part of it, or to a method of that part, as text for a message.
+
+    Args:
+        obj: the object.
+        wanted: the part.
+
+    Returns:
+        For example ``global variable 'rng'``; empty where the part is not found.
+    """
+    todo, seen = [("", obj)], {id(obj)}
+    for path, each in todo:  # the list grows during the loop
+        for step, part in islice(_parts(each), _SEARCH_WIDTH):
+            if part is wanted or getattr(part, "__self__", None) is wanted:
+                return (path + step).strip(". ")
+            if id(part) not in seen and len(todo) < _SEARCH_WIDTH:
+                seen.add(id(part))
+                todo.append((path + step, part))
+    return ""
 
 
 _ADVICE = "Make it inside the function, or pass what it is made from."

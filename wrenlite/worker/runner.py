@@ -228,10 +228,11 @@ class Runner:
         except Exception as error:
             text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
             raise RemoteError(text) from error
+        kwargs = call.kwargs if call.seed is None else {**call.kwargs, "rng": call.seed.generator(task)}
         if call.style is Style.ITEM:
-            value = call.function(argument, *call.args, **call.kwargs)
+            value = call.function(argument, *call.args, **kwargs)
         elif call.style is Style.STAR:
-            value = call.function(*argument, *call.args, **call.kwargs)
+            value = call.function(*argument, *call.args, **kwargs)
         else:
             value = call.function(*argument[0], **argument[1])
         if isinstance(value, CoroutineType):
