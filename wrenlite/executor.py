@@ -34,6 +34,7 @@ from wrenlite.serialize.pickling import Call, function_name, largest_parts, pack
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
+from wrenlite.task_logging import check_logging, wanted_levels
 
 if TYPE_CHECKING:
     from wrenlite.interop.concurrent import ConcurrentExecutor
@@ -60,13 +61,24 @@ class Executor:
     A task runs at least once: one whose worker was lost may have run before.
     """
 
-    def __init__(self, backend: Backend | None = None, *, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend | None = None,
+        *,
+        progress: Progress | None = None,
+        logging: bool | None = None,
+    ) -> None:
         """Create an executor. Its workers start with the first job.
 
         Args:
             backend: what to run on; default: what the configuration says, else this machine's cores.
             progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal, and as a line every
                 30 s in a file; True: show the moving line in a file too; False: show nothing.
+            logging: what tasks log is handled by the loggers of this process, at the levels that they have
+                when a job is started; default: if the root logger has a handler. Such records have the
+                attributes ``wrenlite_task`` and ``wrenlite_job``. They come when a task has ended, 64 KB of
+                each task at most, and not from a task whose worker dies. False: they are not sent, and
+                warnings are printed into the task's output.
 
         Raises:
             ConfigError: a setting cannot be used.
@@ -81,6 +93,8 @@ class Executor:
         config.log_to_stderr()
         self.backend = backend or connect(config)
         self._progress = config.progress
+        check_logging(logging)
+        self._logging = logging
         self._uploads = Uploads(self.backend.store, own=self.backend.own_store)
         self._dispatcher = Dispatcher(self.backend)
         self._owner = os.getpid()
@@ -96,6 +110,7 @@ class Executor:
         *,
         memory_limit: int | str | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Executor:
         """Create an executor with worker processes on this machine.
 
@@ -103,12 +118,13 @@ class Executor:
             workers: how many; default: one per core.
             memory_limit: memory that each worker may hold, in bytes or as ``"2GB"`` (enforced on Linux).
             progress: as for ``Executor``.
+            logging: as for ``Executor``.
 
         Raises:
             ConfigError: a setting cannot be used, or this system has no worker processes.
         """
         config = Config.load(backend="local", workers=workers, memory_limit=memory_limit)
-        return cls(connect(config), progress=progress)
+        return cls(connect(config), progress=progress, logging=logging)
 
     @classmethod
     def inline(cls) -> Executor:
@@ -133,6 +149,7 @@ class Executor:
         max_concurrency: int | None = None,
         budget: float | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Executor:
         """Create an executor that runs tasks on AWS Lambda. Settings not given come from the configuration.
 
@@ -146,11 +163,11 @@ class Executor:
             endpoint_url: address of servers that are used in place of AWS.
             max_concurrency: invocations at once; default: as many as the account allows.
             budget: dollars that this executor may spend, an estimate. Once the next request does not fit,
-                nothing more is sent: tasks that were not sent fail with BudgetExceeded, and requests in
-                flight are finished. While the duration of a job's tasks is unknown, at most as many requests
-                are in flight as the budget could pay if each ran until the function's time limit, but at
-                least one.
+                nothing more is sent: tasks not sent fail with BudgetExceeded, requests in flight are
+                finished. While the duration of a job's tasks is unknown, at most as many requests (at least
+                one) are in flight as the budget could pay if each ran until the function's time limit.
             progress: as for ``Executor``.
+            logging: as for ``Executor``.
 
         Raises:
             ConfigError: a setting is missing or cannot be used.
@@ -168,7 +185,7 @@ class Executor:
             max_concurrency=max_concurrency,
             budget=budget,
         )
-        return cls(connect(config), progress=progress)
+        return cls(connect(config), progress=progress, logging=logging)
 
     def __repr__(self) -> str:
         return f"<Executor on {self.backend.name}{', shut down' if self._closed else ''}>"
@@ -198,6 +215,7 @@ class Executor:
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Job[T]:
         """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
 
@@ -215,6 +233,7 @@ class Executor:
                 of ``SeedSequence(seed).spawn(n)``; without numpy, or where ``rng`` is annotated so, a
                 ``random.Random``.
             progress: as for ``Executor``.
+            logging: as for ``Executor``; default: as for this executor.
 
         Raises:
             FunctionNotPicklable: the function cannot be pickled; the message names the part that cannot.
@@ -223,7 +242,7 @@ class Executor:
             ConfigError: an argument cannot be used.
             ExecutorClosed: the executor was shut down.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.ITEM, data, options)
 
     def starmap(
@@ -239,9 +258,10 @@ class Executor:
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.STAR, data, options)
 
     def map_reduce(
@@ -258,6 +278,7 @@ class Executor:
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
@@ -277,6 +298,7 @@ class Executor:
             env: environment variables of all tasks.
             seed: as for ``map``; ``map_fn`` gets the generators.
             progress: as for ``Executor``.
+            logging: as for ``map``.
 
         Returns:
             The future of the reduction, which is the last task of one job, ``future.job``. Once a task has
@@ -286,7 +308,7 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -365,9 +387,10 @@ class Executor:
         self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: _MapOptions
     ) -> Job[Any]:
         self._check_open()
+        backend = self.backend
         self._uploads.delete_unreachable_values()
         _check_functions(function)
-        options.check(self.backend, data)
+        options.check(backend, data)
         args, kwargs = tuple(options.args), dict(options.kwargs or {})
         call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs))
         class_table = ClassTable(grows=True)
@@ -383,6 +406,9 @@ class Executor:
             chunksize=options.chunksize,
             retries=options.retries,
             timeout_s=options.timeout,
+            log_levels=None
+            if backend.runs_in_caller  # there the loggers handle what tasks log as it is
+            else wanted_levels(options.logging, self._logging, unless_set=backend.log_levels),
             reduces=reduces,
         )
         job = self._make_job(function_name(call.function), len(items) + reduces, class_table)
@@ -449,6 +475,7 @@ class _MapOptions(NamedTuple):
     env: Mapping[str, str] | None = None
     progress: Progress | None = None
     seed: int | None = None
+    logging: bool | None = None
 
     def check(self, backend: Backend, data: object) -> None:
         """Check the options and the data before anything is pickled or sent.
@@ -462,6 +489,7 @@ class _MapOptions(NamedTuple):
         """
         _check_arguments(data, self.args, self.kwargs)
         _check_env(self.env)
+        check_logging(self.logging)
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
         if chunksize is not None and (not isinstance(chunksize, SupportsIndex) or index(chunksize) < 1):
             raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")

@@ -8,7 +8,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import (
     BackendError,
@@ -54,6 +54,9 @@ from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
 
+if TYPE_CHECKING:
+    from wrenlite.task_logging import RecordCollector
+
 _CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
 """The modules that call tasks. Their frames are left out of tracebacks."""
 
@@ -66,8 +69,8 @@ _OBJECTS_BYTES = 1 << 30
 keeps a quarter of the limit."""
 _KEPT_BLOB_BYTES = 4 << 20
 """The blob of a function is kept after its unpickling only if it is not larger than this."""
-RESERVED_BYTES = 80 * 1024
-"""The most bytes of a reply that one outcome takes beside its value: output and everything else."""
+RESERVED_BYTES = 144 * 1024
+"""The most bytes of a reply that one outcome takes beside its value: output, log records, everything else."""
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
@@ -129,6 +132,7 @@ class Runner:
         self._blobs: LruCache[str, bytes] = LruCache(KEPT_FUNCTIONS)
         self._functions: LruCache[tuple[str, str], _LoadedFunction] = LruCache(KEPT_FUNCTIONS)
         self._modules: tuple[str, BundleImporter] | None = None
+        self._records: RecordCollector | None = None
 
     def run(self, request: Request, report_begin: Callable[[], None] = _ignore_begin) -> Iterator[Outcome]:
         """Run the tasks in order, and yield the outcome of each as soon as it has ended.
@@ -144,6 +148,7 @@ class Runner:
             NotRun: no task was run.
         """
         with _environment(request.env), unpickling_with(objects=self._objects):
+            self._collect_records(request.log_levels)
             try:
                 function = self._load(request)
                 items = self._items(request)
@@ -197,7 +202,17 @@ class Runner:
         if room is None:
             return outcome, None
         text = outcome.output
-        return outcome, room - size - len(text) * (1 if text.isascii() else 4) - _OUTCOME_BYTES
+        size += len(text) * (1 if text.isascii() else 4) + len(outcome.records) + _OUTCOME_BYTES
+        return outcome, room - size
+
+    def _collect_records(self, levels: Mapping[str, int] | None) -> None:
+        """Collect what the tasks of a request log, where it asks for that."""
+        if self._records is None and levels is not None:
+            from wrenlite.task_logging import RecordCollector  # imports logging: only where it is needed
+
+            self._records = RecordCollector()
+        if self._records is not None:
+            self._records.apply(levels)
 
     def _drop_functions(self) -> None:
         """Drop functions of earlier jobs, because they may refer to objects that must make room."""
@@ -219,7 +234,8 @@ class Runner:
             packed = self._pack_error(error, packer, call.table)
             ok = False
         seconds, cpu_s = time.perf_counter() - clock, time.thread_time() - cpu
-        return Outcome(task, ok, packed, started, seconds, cpu_s, self._read_output())
+        records = self._records.take() if self._records is not None else b""
+        return Outcome(task, ok, packed, started, seconds, cpu_s, self._read_output(), records)
 
     def _call(self, call: Call, packer: Packer, task: int, item: Packed) -> Packed:
         """Call the user's function with an item, and pickle the value."""
