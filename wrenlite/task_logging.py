@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ class RecordCollector(logging.Handler):
     def __init__(self) -> None:
         """Create a collector that collects nothing until ``apply`` is called."""
         super().__init__()
+        self._process = os.getpid()
         self._levels: Mapping[str, int] | None = None
         self._levels_before: dict[str, int] = {}
         self._records: list[str] = []
@@ -86,6 +88,10 @@ class RecordCollector(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record, unless the task has logged too much."""
+        if os.getpid() != self._process:  # a task has forked: nobody takes what this process keeps
+            if logging.lastResort is not None and record.levelno >= logging.lastResort.level:
+                logging.lastResort.handle(record)
+            return
         try:
             line = json.dumps(_fields(record))
         except Exception:  # such as arguments that do not fit the message
@@ -99,17 +105,23 @@ class RecordCollector(logging.Handler):
 
     def take(self) -> bytes:
         """Return the records since the last call, for ``handle_records``; empty where there are none."""
-        if not self._records:
+        if not self._records and not self._dropped:
             return b""
-        if self._dropped:
-            text = f"wrenlite: {self._dropped:,} further log records of this task were dropped"
-            self._records.append(json.dumps({"name": "root", **_LAST, "msg": text}))
-        records, self._records = self._records, []
-        self._bytes = self._dropped = 0
+        self.acquire()  # threads of the task may go on logging
+        try:
+            if self._dropped:
+                self._records.append(json.dumps(_last_record(self._dropped)))
+            records, self._records = self._records, []
+            self._bytes = self._dropped = 0
+        finally:
+            self.release()
         return f"[{','.join(records)}]".encode()
 
 
-_LAST = {"levelno": logging.WARNING, "levelname": "WARNING"}
+def _last_record(dropped: int) -> dict[str, Any]:
+    limit = f"{RECORDS_BYTES >> 10} KB of each task are sent"
+    text = f"wrenlite: {dropped:,} further log records of this task were dropped: {limit}"
+    return {"name": "root", "levelno": logging.WARNING, "levelname": "WARNING", "msg": text}
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

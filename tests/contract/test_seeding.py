@@ -6,6 +6,7 @@ from random import random as draw_one
 
 import numpy as np
 import pytest
+from numpy.random import uniform
 
 import wrenlite
 
@@ -84,7 +85,6 @@ def test_a_generator_that_tasks_share_is_named_once():
     cases = {
         "closure variable 'closed_over', a numpy.random.RandomState": lambda _: closed_over.rand(),
         "global variable 'GLOBAL_RNG', a numpy.random.Generator": lambda _: GLOBAL_RNG.random(),
-        "global variable 'draw_one', a random.Random": lambda _: draw_one(),
         "self.rng, a random.Random": Model().run,
     }
     with wrenlite.Executor.inline() as executor:
@@ -103,10 +103,24 @@ def test_a_generator_that_tasks_share_is_named_once():
             executor.starmap(lambda n, rng: n, [(n, GLOBAL_RNG) for n in range(3)])
 
 
+def test_the_generator_behind_the_functions_of_a_module_is_the_workers_own(pool):
+    from scipy.stats import norm  # here, as workers on Lambda import this module without scipy
+
+    def draw_from_all(_):
+        return draw_one(), float(uniform()), float(norm.rvs())  # each is a method of such a generator
+
+    draws = pool.map(draw_from_all, range(40), chunksize=1).results()
+    assert len({number for drawn in draws for number in drawn}) == 3 * len(draws)
+    assert len(set(pool.starmap(lambda draw, _: draw(), [(draw_one, n) for n in range(40)]).results())) == 40
+
+
 def test_generators_that_tasks_do_not_share_are_no_reason_to_warn():  # warnings are errors
+    from scipy.stats import norm
+
     with wrenlite.Executor.inline() as executor:
         own = [(n, rng, lambda: 0) for n, rng in enumerate(np.random.default_rng(1).spawn(3))]
         executor.starmap(lambda n, rng, f: float(rng.random()), own).results()
         executor.map(lambda _: np.random.default_rng().random() + random.random(), range(3)).results()
         executor.submit(lambda: GLOBAL_RNG.random()).result()
+        executor.map(lambda _: norm.cdf(0.0), range(3)).results()
         executor.map_reduce(abs, [1, 2], lambda values: sum(values) + GLOBAL_RNG.random()).result()

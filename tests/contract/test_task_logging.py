@@ -126,13 +126,33 @@ def test_a_task_that_logs_without_end_is_cut_short(pool, records):
         for _ in range(10_000 * n):
             log.warning("x" * 100)
 
+    pool.submit(lambda: __import__("logging").warning("y" * RECORDS_BYTES)).result()
+    (record,) = records
+    assert "1 further log records" in record.getMessage()
+    records.clear()
     job = pool.map(chatters, [1, 0], chunksize=2)
     job.results()
     sizes = [len(record.getMessage()) for record in records[:-1]]
     assert 100 * len(sizes) < RECORDS_BYTES
     assert "further log records of this task were dropped" in records[-1].getMessage()
     assert {record.wrenlite_task for record in records} == {0}
-    assert all("not all arguments converted" not in job.logs(n) or "TypeError" in job.logs(n) for n in (0, 1))
+    assert "Message: 'bad arguments %d'" in job.logs(1)  # as logging reports it
+
+
+def test_what_a_child_of_a_task_logs_is_in_the_output(pool, records):
+    def forks(_):
+        import logging
+        import os
+
+        child = os.fork()
+        if not child:
+            logging.warning("in the child")
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    job = pool.map(forks, [0])
+    job.results()
+    assert (job.logs(0), records) == ("in the child\n", [])
 
 
 def test_a_handler_that_raises_ends_no_job(pool, records, monkeypatch):

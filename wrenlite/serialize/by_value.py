@@ -75,7 +75,7 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         elif isinstance(obj, types.CodeType):
             return code_with_file_name, (obj.co_filename, *self.dispatch_table[types.CodeType](obj))
         elif is_random_generator(obj):
-            self._classes.generators.append(obj)
+            return self._classes.reduction_of_generator(obj)
         elif isinstance(name := getattr(obj, "__module__", None), str):  # builtins, ufuncs: pickled by name
             self._classes.modules.add(name)
         return super().reducer_override(obj)

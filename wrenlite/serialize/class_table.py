@@ -7,6 +7,7 @@ the job's class table, which both processes have. By value: cloudpickle writes t
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 import types
 from collections.abc import Iterable
@@ -34,6 +35,9 @@ def is_importable(obj: Any) -> bool:
 
 _GENERATORS = frozenset({"Generator", "RandomState", "Random"})
 _GENERATOR_PACKAGES = frozenset({"numpy", "random"})
+_PROCESS_GENERATORS = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
+"""The generators behind ``random.random``, ``numpy.random.normal`` and so on, which objects of scipy hold
+too. Each process has its own."""
 _COUNTED_GENERATORS = 64
 
 
@@ -41,6 +45,11 @@ def is_random_generator(obj: object) -> bool:
     """Return whether an object is a random generator of numpy or of the standard library."""
     kind = type(obj)
     return kind.__name__ in _GENERATORS and kind.__module__.partition(".")[0] in _GENERATOR_PACKAGES
+
+
+def process_generator(module: str, name: str) -> Any:
+    """Return the generator behind the functions of a module, in this process. Only unpickling calls it."""
+    return getattr(importlib.import_module(module), name)
 
 
 class CachedFunction:
@@ -120,6 +129,14 @@ class ClassTable:
             self._reductions[id(obj)] = (from_table, (len(self.entries),))
             self.entries.append(obj)
         return self._reductions[id(obj)]
+
+    def reduction_of_generator(self, obj: Any) -> Any:
+        """Return how to pickle a random generator: that of a process by name, others as pickle does."""
+        for module, name in _PROCESS_GENERATORS:
+            if getattr(sys.modules.get(module), name, None) is obj:
+                return process_generator, (module, name)
+        self.generators.append(obj)
+        return NotImplemented
 
     def end_item(self) -> None:
         """Count the generators of the item that was pickled. The first items show whether they share one."""

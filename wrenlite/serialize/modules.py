@@ -301,7 +301,7 @@ def _read(
     package = name if os.path.basename(file) == "__init__.py" else name.rpartition(".")[0]
     try:
         tree = ast.parse(text)
-    except SyntaxError:  # it is sent as it is: importing it on the worker reports the error, as it would here
+    except (SyntaxError, ValueError):  # it is sent as it is: importing it reports the error, as it would here
         return text, frozenset()
     return text, frozenset(_imports(tree, package))
 

@@ -111,6 +111,8 @@ def _list_folder(path: str, entry: str) -> Iterator[DataFile]:
     try:
         with os.scandir(path) as found:
             inside = sorted(found, key=lambda each: each.name)
+    except FileNotFoundError:  # as the entry that an editable install puts into a namespace package's path
+        return
     except OSError as error:
         yield DataFile(entry, path, None, 0, 0, f"cannot be read: {error.strerror}")
         return

@@ -78,7 +78,7 @@ class _PlainPickler(pickle.Pickler):
                 raise pickle.PicklingError("only cloudpickle writes classes and functions by value")
             return reduction
         if is_random_generator(obj):
-            self._classes.generators.append(obj)
+            return self._classes.reduction_of_generator(obj)
         return NotImplemented
 
 

@@ -268,7 +268,8 @@ class Runner:
         """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
-        importing = module_being_imported(error.__traceback__)
+        reason = error.__cause__ if isinstance(error, RemoteError) else error  # of an item: why it failed
+        importing = module_being_imported(reason.__traceback__ if reason else None)
         if isinstance(error, SystemExit):
             when = f" while it was imported: {_IMPORT_ADVICE}" if importing else ""
             text = f"{importing or 'the task'} called sys.exit({error.code!r}){when}"
