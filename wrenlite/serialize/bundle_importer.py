@@ -6,14 +6,18 @@ import errno
 import io
 import json
 import os
+import pathlib
 import sys
 import zipfile
 from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wrenlite.serialize.modules import DATA, INDEX, ModuleSource, with_parents
 from wrenlite.serialize.package_data import Folder
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 
 class BundleImporter:
@@ -129,7 +133,11 @@ class BundleImporter:
 
     def get_resource_reader(self, name: str) -> PackageResources:
         """Return what ``importlib.resources`` reads the data files of a package, or beside a module, from."""
-        return PackageResources(self, name if self._is_package(name) else name.rpartition(".")[0])
+        if self._is_package(name):
+            return PackageResources(self._tree(name))
+        parent, folder = name.rpartition(".")[0], os.path.dirname(self._sources[name].file)
+        beside = pathlib.Path(folder) if os.path.isdir(folder) else self._tree(parent)
+        return PackageResources(beside)
 
     def get_data(self, path: str) -> bytes:
         """Return the content of a file of a package, as ``pkgutil.get_data`` asks for it.
@@ -151,10 +159,8 @@ class BundleImporter:
                         return self._archive.read(entry)
         raise FileNotFoundError(errno.ENOENT, "not sent with its package, or not there", path)
 
-    def open_tree(self, package: str) -> Any:
-        """Return the folder of a package as a ``Traversable``: on this machine, or in the bundle."""
-        import pathlib
-
+    def _tree(self, package: str) -> Traversable:
+        """Return the folder of a package: on this machine, or in the bundle."""
         places = self._places(package)
         return pathlib.Path(places[0]) if places else zipfile.Path(self._archive, f"{_entry(package)}/")
 
@@ -184,14 +190,13 @@ class BundleImporter:
 class PackageResources:
     """The reader of one package's data files: what ``importlib.resources`` needs of a ``ResourceReader``."""
 
-    def __init__(self, importer: BundleImporter, package: str) -> None:
-        """Create a reader of the data files of a package in the bundle of an importer."""
-        self._importer = importer
-        self._package = package
+    def __init__(self, tree: Traversable) -> None:
+        """Create a reader of the data files in a folder."""
+        self._tree = tree
 
-    def files(self) -> Any:
-        """Return the folder of the package as a ``Traversable``."""
-        return self._importer.open_tree(self._package)
+    def files(self) -> Traversable:
+        """Return the folder of the package."""
+        return self._tree
 
 
 def _entry(package: str) -> str:

@@ -38,7 +38,6 @@ from wrenlite.protocol import (
     result_key,
 )
 from wrenlite.serialize import framing
-from wrenlite.serialize.bundle_importer import BundleImporter
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.modules import module_being_imported
@@ -55,6 +54,7 @@ from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
 
 if TYPE_CHECKING:
+    from wrenlite.serialize.bundle_importer import BundleImporter
     from wrenlite.task_logging import RecordCollector
 
 _CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
@@ -313,6 +313,8 @@ class Runner:
                 return
             importer.remove()
             self._functions.clear()  # they refer to the old modules
+        from wrenlite.serialize.bundle_importer import BundleImporter  # a worker starts without zipfile
+
         importer = BundleImporter(self._fetch(code_key(wanted), wanted))
         importer.install()
         self._modules = wanted, importer
