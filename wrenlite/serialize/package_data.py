@@ -72,7 +72,8 @@ def read_data(packages: Mapping[str, Sequence[Folder]]) -> PackageData:
     sent, refused = choose(found.values(), DATA_BYTES)
     contents = {file.entry: _read(file.path, file.archive, file.modified_ns, file.size) for file in sent}
     left_out = [f"{file.path} ({file.obstacle or f'{file.size / 2**20:,.1f} MB'})" for file in refused]
-    return PackageData(contents, (*crowded, *left_out))
+    printable = (text.encode(errors="backslashreplace").decode() for text in (*crowded, *left_out))
+    return PackageData(contents, tuple(printable))
 
 
 def choose(files: Iterable[DataFile], limit_bytes: int) -> tuple[list[DataFile], list[DataFile]]:
@@ -126,9 +127,16 @@ def _list_folder(path: str, entry: str) -> Iterator[DataFile]:
             if not os.path.exists(os.path.join(each.path, "__init__.py")):
                 yield from _list_folder(each.path, below)
         elif each.is_file():
-            stat, readable = each.stat(), os.access(each.path, os.R_OK)
-            obstacle = "" if readable else "cannot be read: no permission"
-            yield DataFile(below, each.path, None, stat.st_size, stat.st_mtime_ns, obstacle)
+            stat = each.stat()
+            yield DataFile(below, each.path, None, stat.st_size, stat.st_mtime_ns, _obstacle(each))
+
+
+def _obstacle(file: os.DirEntry[str]) -> str:
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    return "" if os.access(file.path, os.R_OK) else "cannot be read: no permission"
 
 
 def _list_archive(archive: str, path: str, entry: str) -> Iterator[DataFile]:

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import importlib.resources
 import io
+import os
 import pkgutil
 import sys
 import warnings
@@ -278,14 +279,17 @@ def test_data_files_that_are_too_large_or_too_many_are_named(folder, tmp_path, m
     with open(tmp_path / "wl_pkg" / "large.bin", "wb") as stream:
         stream.truncate(2 << 30)  # it takes no room on the disk
     (tmp_path / "wl_pkg" / "link").symlink_to(tmp_path)
-    monkeypatch.setattr(package_data, "_PACKAGE_FILES", 3)
-    folder({f"wl_many/{number}.txt": "" for number in range(4)})
+    (tmp_path / "wl_pkg" / os.fsdecode(b"\xff")).touch()
+    os.mkfifo(tmp_path / "wl_pkg" / "pipe")
+    monkeypatch.setattr(package_data, "_PACKAGE_FILES", 4)
+    folder({f"wl_many/{number}.txt": "" for number in range(5)})
     bundle = modules.collect(["wl_pkg", "wl_many"], data=True)
-    assert sorted(bundle.left_out) == [
+    assert set(bundle.left_out) == {
         f"{tmp_path / 'wl_pkg' / 'large.bin'} (2,048.0 MB)",
+        f"{tmp_path / 'wl_pkg'}/\\udcff (its name is not UTF-8)",
         f"{tmp_path / 'wl_pkg' / 'link'} (a link to a folder)",
-        f"all files in {tmp_path / 'wl_many'} (more than 3)",
-    ]
+        f"all files in {tmp_path / 'wl_many'} (more than 4)",
+    }
     assert len(bundle.blob) < 2_000
     assert b"data/wl_pkg/small.txt" in bundle.blob
 
