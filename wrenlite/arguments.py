@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import types
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index
 from typing import Any, TypeVar, cast
 
 from wrenlite.errors import ArgumentError, ConfigError, FunctionNotPicklable
 from wrenlite.map_reduce import MapThenReduce
+from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
 from wrenlite.serialize.pickling import Call, function_name
@@ -279,19 +278,22 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
                 f"join them two by two, pass lambda values: functools.reduce({name}, values)"
             )
         function = function.mapper
-    reason = _mismatch(function, (None, *call.args), call.kwargs) if call.style is Style.ITEM else ""
+    kwargs = call.kwargs if call.seed is None else {**call.kwargs, "rng": None}
+    reason = _mismatch(function, (None, *call.args), kwargs) if call.style is Style.ITEM else ""
     if not reason:
         return
     name = _shown(function)
     written = _written(function)
     for item in data:
-        shown = ", ".join(("item", *("…" for _ in call.args), *(f"{key}=…" for key in call.kwargs)))
+        shown = ", ".join(("item", *("…" for _ in call.args), *(f"{key}=…" for key in kwargs)))
         text = f"map calls {name}({shown}) for each item, which fails: {reason}"
-        if isinstance(item, tuple | list) and not _mismatch(function, (*item, *call.args), call.kwargs):
+        if isinstance(item, tuple | list) and not _mismatch(function, (*item, *call.args), kwargs):
             starred = "" if call.function is not function else f"starmap({written}, data) or "
             text += f". Write {starred}lambda item: {written}(*item), which passes the parts of each item"
-        elif isinstance(item, Mapping) and not _mismatch(function, call.args, {**item, **call.kwargs}):
+        elif isinstance(item, Mapping) and not _mismatch(function, call.args, {**item, **kwargs}):
             text += f". Write lambda item: {written}(**item)"
+        elif "'rng'" in reason:
+            text += ". seed=42 gives each task a random generator of its own as rng"
         else:
             text += ". Further arguments are passed by args= and kwargs="
         raise ArgumentError(text)
@@ -322,10 +324,7 @@ def check_code_size(call: Call, size: int, max_bytes: int | None) -> None:
     )
     if too_large:
         raise FunctionNotPicklable(text)
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("wrenlite."):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, stacklevel=level)  # once for each line of the user's program, as all warnings
+    warn(text)
 
 
 def _mismatch(function: object, args: Iterable[Any], kwargs: Mapping[str, Any] | None = None) -> str:

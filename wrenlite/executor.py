@@ -22,15 +22,19 @@ from wrenlite.errors import ConfigError, ExecutorClosed
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
+from wrenlite.notices import warn
 from wrenlite.protocol import Packed, Style
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_items
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
+from wrenlite.task_logging import check_logging, wanted_levels
 
 if TYPE_CHECKING:
     from wrenlite.interop.concurrent import ConcurrentExecutor
@@ -61,13 +65,24 @@ class Executor:
     """
 
     @arguments.explain_wrong_calls
-    def __init__(self, backend: Backend | None = None, *, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend | None = None,
+        *,
+        progress: Progress | None = None,
+        logging: bool | None = None,
+    ) -> None:
         """Create an executor. Its workers start with the first job.
 
         Args:
             backend: what to run on; default: what the configuration says, else this machine's cores.
             progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal, and as a line every
                 30 s in a file; True: show the moving line in a file too; False: show nothing.
+            logging: what tasks log is handled by the loggers of this process, at the levels that they have
+                when a job is started; default: if the root logger has a handler. Such records have the
+                attributes ``wrenlite_task`` and ``wrenlite_job``. They come when a task has ended, 64 KB of
+                each task at most, and not from a task whose worker dies. False: they are not sent, and
+                warnings are printed into the task's output.
 
         Raises:
             ConfigError: a setting cannot be used.
@@ -79,6 +94,8 @@ class Executor:
         config.log_to_stderr()
         self.backend = backend or connect(config)
         self._progress = config.progress
+        check_logging(logging)
+        self._logging = logging
         self._uploads = Uploads(self.backend.store, own=self.backend.own_store)
         self._dispatcher = Dispatcher(self.backend)
         self._owner = os.getpid()
@@ -95,6 +112,7 @@ class Executor:
         *,
         memory_limit: int | str | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Executor:
         """Create an executor with worker processes on this machine.
 
@@ -102,12 +120,13 @@ class Executor:
             workers: how many; default: one per core.
             memory_limit: memory that each worker may hold, in bytes or as ``"2GB"`` (enforced on Linux).
             progress: as for ``Executor``.
+            logging: as for ``Executor``.
 
         Raises:
             ConfigError: a setting cannot be used, or this system has no worker processes.
         """
         config = Config.load(backend="local", workers=workers, memory_limit=memory_limit)
-        return cls(connect(config), progress=progress)
+        return cls(connect(config), progress=progress, logging=logging)
 
     @classmethod
     def inline(cls) -> Executor:
@@ -133,6 +152,7 @@ class Executor:
         max_concurrency: int | None = None,
         budget: float | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Executor:
         """Create an executor that runs tasks on AWS Lambda. Settings not given come from the configuration.
 
@@ -146,11 +166,11 @@ class Executor:
             endpoint_url: address of servers that are used in place of AWS.
             max_concurrency: invocations at once; default: as many as the account allows.
             budget: dollars that this executor may spend, an estimate. Once the next request does not fit,
-                nothing more is sent: tasks that were not sent fail with BudgetExceeded, and requests in
-                flight are finished. While the duration of a job's tasks is unknown, at most as many requests
-                are in flight as the budget could pay if each ran until the function's time limit, but at
-                least one.
+                nothing more is sent: tasks not sent fail with BudgetExceeded, requests in flight are
+                finished. While the duration of a job's tasks is unknown, at most as many requests (at least
+                one) are in flight as the budget could pay if each ran until the function's time limit.
             progress: as for ``Executor``.
+            logging: as for ``Executor``.
 
         Raises:
             ConfigError: a setting is missing or cannot be used.
@@ -168,7 +188,7 @@ class Executor:
             max_concurrency=max_concurrency,
             budget=budget,
         )
-        return cls(connect(config), progress=progress)
+        return cls(connect(config), progress=progress, logging=logging)
 
     def __repr__(self) -> str:
         return f"<Executor on {self.backend.name}{', shut down' if self._closed else ''}>"
@@ -202,7 +222,9 @@ class Executor:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        seed: int | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Job[T]:
         """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
 
@@ -217,7 +239,12 @@ class Executor:
             args: further positional arguments of every call.
             kwargs: keyword arguments of every call.
             env: environment variables of the tasks.
+            seed: give each task a random generator of its own, as the keyword argument ``rng`` of ``fn``. Its
+                numbers depend on the seed and on the task's number only. It is a ``numpy.random.Generator``,
+                of ``SeedSequence(seed).spawn(n)``; without numpy, or where ``rng`` is annotated so, a
+                ``random.Random``.
             progress: as for ``Executor``.
+            logging: as for ``Executor``; default: as for this executor.
 
         Raises:
             FunctionNotPicklable: the function cannot be pickled; the message names the part that cannot.
@@ -227,7 +254,7 @@ class Executor:
                 called with an item and ``args``.
             ExecutorClosed: the executor was shut down.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.ITEM, data, options)
 
     @arguments.explain_wrong_calls
@@ -242,10 +269,12 @@ class Executor:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        seed: int | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.STAR, data, options)
 
     @arguments.explain_wrong_calls
@@ -261,7 +290,9 @@ class Executor:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
+        seed: int | None = None,
         progress: Progress | None = None,
+        logging: bool | None = None,
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
@@ -279,7 +310,9 @@ class Executor:
             args: further positional arguments of ``map_fn``.
             kwargs: keyword arguments of ``map_fn``.
             env: environment variables of all tasks.
+            seed: as for ``map``; ``map_fn`` gets the generators.
             progress: as for ``Executor``.
+            logging: as for ``map``.
 
         Returns:
             The future of the reduction, which is the last task of one job, ``future.job``. Once a task has
@@ -289,7 +322,7 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress)
+        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -368,16 +401,20 @@ class Executor:
         self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: _MapOptions
     ) -> Job[Any]:
         self._check_open()
+        backend = self.backend
         self._uploads.delete_unreachable_values()
         arguments.check_functions(function, style, data)
-        options.check(self.backend)
+        options.check(backend)
         data = arguments.iterate(data)
-        call = Call(function, tuple(options.args), dict(options.kwargs or {}), style)
+        args, kwargs = tuple(options.args), dict(options.kwargs or {})
+        call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs))
         arguments.check_parameters(call, data)
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table, style)
         reduces = isinstance(call.function, MapThenReduce)
         code, zipped = self._put_code(call, class_table) if items or reduces else ("", None)
+        if len(items) > 1 and (text := shared_generator_message(call, class_table)):
+            warn(text)
         job_options = JobOptions(
             code=code,
             modules=zipped,
@@ -385,6 +422,9 @@ class Executor:
             chunksize=options.chunksize,
             retries=options.retries,
             timeout_s=options.timeout,
+            log_levels=None
+            if backend.runs_in_caller  # there the loggers handle what tasks log as it is
+            else wanted_levels(options.logging, self._logging, unless_set=backend.log_levels),
             reduces=reduces,
         )
         job = self._make_job(function_name(call.function), len(items) + reduces, class_table)
@@ -401,9 +441,12 @@ class Executor:
         blob = pack_call(call, class_table)
         arguments.check_code_size(call, len(blob), self.backend.code_bytes)
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
-        bundle = modules.collect(class_table.modules | self._module_names)
+        wanted = class_table.modules | self._module_names
+        bundle = modules.collect(wanted, data=not self.backend.shares_files)
         if bundle is not None:
             self._module_names = bundle.names
+            if bundle.left_out:
+                warn(left_out_message(bundle.left_out))
         return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
 
     def _make_job(self, name: str, total: int, class_table: ClassTable) -> Job[Any]:
@@ -441,6 +484,8 @@ class _MapOptions(NamedTuple):
     kwargs: Mapping[str, Any] | None = None
     env: Mapping[str, str] | None = None
     progress: Progress | None = None
+    seed: int | None = None
+    logging: bool | None = None
 
     def check(self, backend: Backend) -> None:
         """Check the options before anything is pickled or sent.
@@ -453,6 +498,7 @@ class _MapOptions(NamedTuple):
         """
         arguments.check_fixed_arguments(self.args, self.kwargs)
         arguments.check_env(self.env)
+        check_logging(self.logging)
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
         if chunksize is not None and not arguments.is_whole_number(chunksize, 1):
             raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")

@@ -36,6 +36,7 @@ from wrenlite.errors import (
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
+from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
 from wrenlite.serialize.unpickling_context import unpickling_with
@@ -94,6 +95,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self._prices = backend.prices
         self._store = backend.store
         self._class_table = class_table
+        self._package_hint = backend.hints.package
         self._control = control
         self._owner = os.getpid()
         # Every future that somebody has asked for and still holds: the same task gives the same future.
@@ -505,6 +507,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     def _unpack_exception(self, index: int, outcome: Outcome) -> None:
         packed = fetch_value(self._store, outcome.packed, self._task(index))
         error, process = unpack_failure(packed, self._class_table)
+        note_missing_module(error, self._package_hint)
         run = self._tasks.describe_run(index, process)
         error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
         self._exceptions.setdefault(index, error)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -94,6 +94,8 @@ class Request(NamedTuple):
     """Key of the HMAC over a reply that is left in the store. Each job has its own."""
     expected_s: float | None = None
     """Seconds that the batch is expected to take; None: unknown."""
+    log_levels: Mapping[str, int] | None = None
+    """The levels of the caller's loggers, by name; None: log records of tasks are not sent back."""
 
 
 class Outcome(NamedTuple):
@@ -113,6 +115,8 @@ class Outcome(NamedTuple):
     """Processor time of the thread that ran it."""
     output: str
     """What the task wrote to stdout and stderr, limited in length."""
+    records: bytes = b""
+    """What the task logged, as ``task_logging`` sends it; empty where it was handed on, or not asked for."""
 
     @classmethod
     def failed(cls, task: int, packed: Packed = NOTHING, *, started: float = 0.0) -> Outcome:
@@ -127,7 +131,7 @@ class Outcome(NamedTuple):
 
     def without_value(self) -> Outcome:
         """Return this outcome without its pickled value, which somebody has unpickled."""
-        task, ok, _, started, seconds, cpu_s, output = self  # three times as fast as _replace
+        task, ok, _, started, seconds, cpu_s, output, _ = self  # three times as fast as _replace
         return Outcome(task, ok, NOTHING, started, seconds, cpu_s, output)
 
 

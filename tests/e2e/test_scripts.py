@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zipapp
 
 
 def test_functions_and_classes_of_main_need_no_guard(script):
@@ -95,6 +97,36 @@ def test_instances_of_classes_of_local_modules_travel(script, tmp_path):
         """
     )
     assert (ended.stderr, ended.stdout) == ("", "True 2\n")
+
+
+def test_a_zipapp_runs_and_its_packages_find_their_data(tmp_path):
+    app = tmp_path / "app"
+    (app / "inner" / "tables").mkdir(parents=True)
+    (app / "inner" / "__init__.py").write_text("")
+    (app / "inner" / "tables" / "one.csv").write_text("1,2")
+    (app / "inner" / "mod.py").write_text(
+        "import importlib.resources, pkgutil\n"
+        "def read(name):\n"
+        "    here = importlib.resources.files('inner') / 'tables' / name\n"
+        "    return here.read_text(), pkgutil.get_data('inner', f'tables/{name}')\n"
+        "def fails(_):\n"
+        "    raise KeyError('the line in the zip')\n"
+    )
+    (app / "__main__.py").write_text(
+        "import traceback, inner.mod, wrenlite\n"
+        "with wrenlite.Executor.local(1, progress=False) as executor:\n"
+        "    print(executor.map(inner.mod.read, ['one.csv']).results())\n"
+        "    print(executor.submit(lambda: inner.mod.read('one.csv')).result())\n"
+        "    error = executor.map(inner.mod.fails, [0])[0].exception()\n"
+        "    print('raise KeyError(' in ''.join(traceback.format_exception(error)))\n"
+    )
+    zipapp.create_archive(app, tmp_path / "app.pyz")
+    shutil.rmtree(app)
+    ended = subprocess.run(
+        [sys.executable, "app.pyz"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.splitlines() == ["[('1,2', b'1,2')]", "('1,2', b'1,2')", "True"]
 
 
 def test_a_program_runs_from_the_command_line_and_from_stdin():

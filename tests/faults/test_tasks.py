@@ -3,6 +3,7 @@
 Each gets a clear error, other tasks are not affected, and attempts are counted exactly.
 """
 
+import dataclasses
 import email.message
 import errno
 import functools
@@ -22,6 +23,7 @@ import urllib.error
 import pytest
 
 import wrenlite
+from wrenlite.backends import local
 
 
 def results(pool, function, items, **options):
@@ -320,6 +322,88 @@ def test_a_module_that_the_worker_does_not_have_is_named(pool):
     error = pool.submit(needs, 0).exception()
     assert isinstance(error, ModuleNotFoundError)
     assert any("no module 'no_such_module_anywhere': install it" in note for note in error.__notes__)
+
+
+def test_a_local_module_that_was_imported_by_a_computed_name_is_named(pool, tmp_path, monkeypatch):
+    (tmp_path / "wl_plug.py").write_text("class Plugged:\n    pass\n")
+    (tmp_path / "wl_parts").mkdir()
+    (tmp_path / "wl_parts" / "__init__.py").write_text(
+        "import importlib\ndef load(name):\n    return importlib.import_module(f'wl_parts.{name}')\n"
+    )
+    (tmp_path / "wl_parts" / "one.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    import wl_parts
+
+    class Loads:
+        def __reduce__(self):
+            return __import__, ("wl_plug",)
+
+    told = {
+        "wl_plug": pool.submit(lambda name: __import__("wl_" + name), "plug").exception(),
+        "wl_parts.one": pool.submit(wl_parts.load, "one").exception(),
+    }
+    (told["wl_plug "],) = results(pool, abs, [Loads()])
+    for name, error in told.items():
+        (note,) = [note for note in error.__notes__ if "was not sent" in note]
+        assert f"{name.strip()!r} is your own ({tmp_path}" in note
+        assert f"Write `import {name.strip()}` inside the function" in note
+        assert not any("install" in note for note in error.__notes__)
+    del sys.modules["wl_parts"]
+
+
+def test_a_warning_names_the_data_files_that_do_not_travel(tmp_path, monkeypatch):
+    (tmp_path / "wl_large").mkdir()
+    (tmp_path / "wl_large" / "__init__.py").write_text("def double(x):\n    return 2 * x\n")
+    with open(tmp_path / "wl_large" / "model.bin", "wb") as stream:
+        stream.truncate(30 << 20)
+    monkeypatch.syspath_prepend(tmp_path)
+    import wl_large
+
+    with wrenlite.Executor.local(1, progress=False) as executor:  # it sees the file
+        assert executor.map(wl_large.double, [1]).results() == [2]
+    elsewhere = dataclasses.replace(local.connect(workers=1), shares_files=False)
+    with wrenlite.Executor(elsewhere, progress=False) as executor:
+        with pytest.warns(UserWarning, match=r"model\.bin \(30\.0 MB\)\. .* executor\.put") as caught:
+            assert executor.map(wl_large.double, [1]).results() == [2]
+        assert caught[0].filename == __file__
+    del sys.modules["wl_large"]
+
+
+def test_a_module_that_fails_while_it_is_imported_names_itself(pool, tmp_path, monkeypatch):
+    worker = "import os, sys\nif os.environ.get('WRENLITE_BACKEND') == 'inline':\n    "
+    bodies = {"wl_exits": "sys.exit(3)", "wl_fails": "1 / 0", "wl_quits": "raise GeneratorExit('no')"}
+    for name, body in bodies.items():
+        (tmp_path / f"{name}.py").write_text(
+            f"{worker}{body}\ndef double(x):\n    return 2 * x\nclass Thing:\n    pass\n"
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+    import wl_exits
+    import wl_fails
+    import wl_quits
+
+    def imports(_):
+        import wl_exits  # noqa: F401
+
+    def runs(_):
+        exec(compile("raise SystemExit(4)", "wl_exits.py", "exec"), {})
+
+    exits = f"the module 'wl_exits' ({tmp_path / 'wl_exits.py'}, line 3) called sys.exit(3) while it was"
+    for function in (wl_exits.double, imports):
+        error = pool.submit(function, 1).exception()
+        assert isinstance(error, wrenlite.WorkerDied)
+        assert exits in str(error)
+    assert "the task called sys.exit(4)" in str(pool.submit(runs, 1).exception())
+    fails = pool.submit(wl_fails.double, 1).exception()
+    assert isinstance(fails, ZeroDivisionError)
+    for error in (fails, pool.submit(abs, wl_fails.Thing()).exception()):
+        notes = [note for note in error.__notes__ if "raised this while it was imported" in note]
+        assert notes[0].startswith(f"wrenlite: the module 'wl_fails' ({tmp_path / 'wl_fails.py'}, line 3)")
+    quits = pool.submit(wl_quits.double, 1).exception()
+    assert isinstance(quits, wrenlite.RemoteError)
+    assert "GeneratorExit: no" in str(quits)
+    assert "the module 'wl_quits'" in str(quits)
+    for name in bodies:
+        del sys.modules[name]
 
 
 # Workers that die

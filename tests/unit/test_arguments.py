@@ -273,7 +273,7 @@ def test_the_options_in_hints_exist():
 
 def test_wrapped_methods_keep_their_signatures_and_errors(executor):
     assert list(inspect.signature(executor.map).parameters)[:2] == ["fn", "data"]
-    assert list(inspect.signature(Executor).parameters) == ["backend", "progress"]
+    assert list(inspect.signature(Executor).parameters) == ["backend", "progress", "logging"]
 
     class Breaks:
         def __iter__(self):

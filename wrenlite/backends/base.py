@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from wrenlite.cost import Prices
@@ -101,3 +102,7 @@ class Backend:
     """The advice in messages about missing memory, time or packages."""
     own_store: bool = True
     """Whether nobody else uses the store, so that objects that no open job needs can be deleted."""
+    log_levels: Mapping[str, int] = field(default_factory=dict)
+    """The levels on workers of loggers to which the caller gave none."""
+    shares_files: bool = False
+    """Whether workers find the files of this machine under the same names."""

@@ -82,6 +82,7 @@ def connect(*, workers: int | None = None, memory_limit: int | None = None) -> B
         invoker=ProcessInvoker(slots, store, memory_limit),
         batching=BATCHING,
         memory_bytes=memory,
+        shares_files=True,
     )
 
 
@@ -95,6 +96,7 @@ def connect_inline() -> Backend:
         batching=BATCHING,
         runs_in_caller=True,
         memory_bytes=memory_bytes(),
+        shares_files=True,
     )
 
 

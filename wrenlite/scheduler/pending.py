@@ -28,6 +28,8 @@ class JobOptions(NamedTuple):
     """Further attempts for a task that fails."""
     timeout_s: float | None
     """Seconds that one task may take; None: no limit."""
+    log_levels: Mapping[str, int] | None = None
+    """The levels of the caller's loggers, by name; None: log records of tasks are not sent back."""
     reduces: bool = False
     """Whether the job has one more task, which reduces the values of the others."""
 

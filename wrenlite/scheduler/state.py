@@ -21,6 +21,7 @@ from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Refused, Requ
 from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.pending import InFlight, PendingJob
+from wrenlite.task_logging import handle_records
 
 _LONGEST_WAIT_S = 60.0
 _MAX_ISOLATED_DEATHS = 20
@@ -193,6 +194,7 @@ class Scheduler:
             limits=limits,
             secret=pending.job._secret,
             expected_s=in_flight.expected_s or None,
+            log_levels=options.log_levels,
         )
         pending.tasks.mark_dispatched(indexes, time.time())
         self._in_flight[request.invocation] = in_flight
@@ -225,6 +227,7 @@ class Scheduler:
         in_flight.task_seconds.extend(outcome.seconds for outcome in outcomes)
         if outcomes:
             pending.forget_isolated_deaths()
+            outcomes = handle_records(outcomes, pending.job.id)  # before anybody can read the values
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
             pending.tasks.end_batch(in_flight.indexes, ended.usage)
         final = []

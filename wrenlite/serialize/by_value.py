@@ -25,6 +25,7 @@ from wrenlite.serialize.class_table import (
     LruCacheWrapper,
     is_importable,
     is_local_function,
+    is_random_generator,
     modules_imported_by,
     travels_by_value,
 )
@@ -64,6 +65,8 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         if isinstance(obj, DEFINITIONS):
             reduction = self._define(obj) if self._defines_entries else self._classes.reduction_of(obj)
             return self._by_value(obj) if reduction is None else reduction
+        if is_random_generator(obj):
+            return self._classes.reduction_of_generator(obj)
         name = obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None)
         if isinstance(name, str) and not travels_by_value(name):  # builtins, ufuncs: pickled by name
             self._classes.modules.add(name)

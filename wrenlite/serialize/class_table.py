@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import importlib
 import sys
 import types
 import typing
 from collections.abc import Iterable
 from typing import Any
 
+from wrenlite.serialize.modules import absolute_name
 from wrenlite.serialize.unpickling_context import context
 
 LruCacheWrapper: type = type(functools.lru_cache(print))
@@ -55,6 +57,25 @@ def _qualified_name(obj: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
+_GENERATORS = frozenset({"Generator", "RandomState", "Random"})
+_GENERATOR_PACKAGES = frozenset({"numpy", "random"})
+_PROCESS_GENERATORS = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
+"""The generators behind ``random.random``, ``numpy.random.normal`` and so on, which objects of scipy hold
+too. Each process has its own."""
+_COUNTED_GENERATORS = 64
+
+
+def is_random_generator(obj: object) -> bool:
+    """Return whether an object is a random generator of numpy or of the standard library."""
+    kind = type(obj)
+    return kind.__name__ in _GENERATORS and kind.__module__.partition(".")[0] in _GENERATOR_PACKAGES
+
+
+def process_generator(module: str, name: str) -> Any:
+    """Return the generator behind the functions of a module, in this process. Only unpickling calls it."""
+    return getattr(importlib.import_module(module), name)
+
+
 def travels_by_value(module: str) -> bool:
     """Return whether the user has called ``cloudpickle.register_pickle_by_value`` for this module."""
     cloudpickle = sys.modules.get("cloudpickle")  # imported already if anybody has called that
@@ -88,6 +109,10 @@ class ClassTable:
         """The item that is being pickled."""
         self.modules: set[str] = set()
         """Names of the modules that unpickling, or the code that was pickled, imports."""
+        self.generators: list[object] = []
+        """The random generators in what is pickled. Jobs warn of those of which tasks get equal copies."""
+        self.generators_in_items: list[object] = []
+        """Those of the first items, each once for every item that it is in."""
         self._grows = grows
         self._reductions: dict[int, Any] = {}
         self._importable: list[object] = []  # kept alive: an id is a valid key only while its object lives
@@ -118,6 +143,20 @@ class ClassTable:
             self.sources.append(self.source)
         return self._reductions[id(obj)]
 
+    def reduction_of_generator(self, obj: Any) -> Any:
+        """Return how to pickle a random generator: that of a process by name, others as pickle does."""
+        for module, name in _PROCESS_GENERATORS:
+            if getattr(sys.modules.get(module), name, None) is obj:
+                return process_generator, (module, name)
+        self.generators.append(obj)
+        return NotImplemented
+
+    def end_item(self) -> None:
+        """Count the generators of the item that was pickled. The first items show whether they share one."""
+        if len(self.generators_in_items) < _COUNTED_GENERATORS:
+            self.generators_in_items.extend({id(each): each for each in self.generators}.values())
+        self.generators.clear()
+
 
 def is_local_function(obj: Any) -> bool:
     """Return whether this is a lambda or a function within a function: each call makes another one."""
@@ -132,18 +171,16 @@ def modules_imported_by(code: types.CodeType, package: str | None) -> set[str]:
         package: the package of the function's module, to resolve relative imports.
     """
     import dis
-    import importlib.util
 
     names: set[str] = set()
     constants: list[Any] = []
     for instruction in dis.get_instructions(code):
         if instruction.opname == "IMPORT_NAME":
             level, attributes = constants[-2:]  # the two instructions before push them in this order
-            name = instruction.argval
-            if level and package:
-                name = importlib.util.resolve_name("." * level + name, package)
-            names.add(name)
-            names.update(f"{name}.{attribute}" for attribute in attributes or ())
+            name = absolute_name(instruction.argval, level, package or "")
+            if name:
+                names.add(name)
+                names.update(f"{name}.{attribute}" for attribute in attributes or ())
         elif instruction.opname.startswith("LOAD_"):
             constants.append(instruction.argval)
     for constant in code.co_consts:

@@ -65,6 +65,27 @@ def find_unpicklable_part(obj: object) -> str:
     return f" at {path.strip('. ')} (type {type(obj).__qualname__})" if path.strip() else ""
 
 
+def find_part(obj: object, wanted: object) -> str:
+    """Return the path from an object to a part of it, or to a method of that part, as text for a message.
+
+    Args:
+        obj: the object.
+        wanted: the part.
+
+    Returns:
+        For example ``global variable 'rng'``; empty where the part is not found.
+    """
+    todo, seen = [("", obj)], {id(obj)}
+    for path, each in todo:  # the list grows during the loop
+        for step, part in islice(_parts(each), _SEARCH_WIDTH):
+            if part is wanted or getattr(part, "__self__", None) is wanted:
+                return (path + step).strip(". ")
+            if id(part) not in seen and len(todo) < _SEARCH_WIDTH:
+                seen.add(id(part))
+                todo.append((path + step, part))
+    return ""
+
+
 def is_picklable(obj: object) -> bool:
     """Return whether an object can be pickled by value."""
     return size_of(obj) > 0

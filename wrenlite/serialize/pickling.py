@@ -19,16 +19,19 @@ import pickle
 import types
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable, NotPicklable
 from wrenlite.protocol import Buffer, Packed, Style
-from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.class_table import ClassTable, is_random_generator
 from wrenlite.serialize.diagnosis import Parts, is_picklable, not_picklable_message
 from wrenlite.serialize.exception_state import reduce_exception
 from wrenlite.serialize.rebuild import reduce_enum_member
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import unpickling_with
+
+if TYPE_CHECKING:
+    from wrenlite.seeding import Seed
 
 OUT_OF_BAND_BYTES = 64 * 1024
 """Copying a buffer smaller than this into the stream is cheaper than sending it separately."""
@@ -47,6 +50,8 @@ class Call(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     style: Style
+    seed: Seed | None = None
+    """From which each task gets a random generator; None: tasks get none."""
     table: Sequence[object] = ()
     """The entries of the job's class table."""
 
@@ -81,6 +86,8 @@ class _PlainPickler(pickle.Pickler):
             return reduce_enum_member(obj)
         if isinstance(obj, BaseException):
             return reduce_exception(obj)
+        if is_random_generator(obj):
+            return self._classes.reduction_of_generator(obj)
         return NotImplemented
 
 
@@ -143,6 +150,8 @@ def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.IT
         except BaseException as error:
             text = not_picklable_message(f"item {index}", _for_message(item, style), error)
             raise ItemNotPicklable(text) from error
+        if classes.generators:
+            classes.end_item()
     classes.source = None
     return packed
 
@@ -227,7 +236,7 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
     file = io.BytesIO()
     pickler = _cloud_pickler()(file, classes, _stays_in_band, defines_entries=True)
     try:
-        pickler.dump(tuple(call[:4]))
+        pickler.dump(tuple(call[:5]))
         written = 0
         while written < len(classes.entries):  # pickling entries may add further entries
             entries = tuple(classes.entries[written:])
@@ -254,11 +263,11 @@ def _not_picklable(call: Call, classes: ClassTable, error: BaseException) -> Not
 def unpack_call(blob: bytes) -> Call:
     """Unpickle what ``pack_call`` pickled. Whatever importing and unpickling raise goes through."""
     unpickler = pickle.Unpickler(io.BytesIO(blob))
-    function, args, kwargs, style = unpickler.load()
+    function, args, kwargs, style, seed = unpickler.load()
     table: list[object] = []
     while entries := unpickler.load():
         table.extend(entries)
-    return Call(function, args, kwargs, style, table)
+    return Call(function, args, kwargs, style, seed, table)
 
 
 def function_name(function: Any) -> str:

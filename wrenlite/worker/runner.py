@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType, SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import (
     BackendError,
@@ -42,7 +42,7 @@ from wrenlite.serialize import framing
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.diagnosis import not_picklable_message
 from wrenlite.serialize.exceptions import pack_failure
-from wrenlite.serialize.modules import BundleImporter
+from wrenlite.serialize.modules import module_being_imported
 from wrenlite.serialize.pickling import (
     Call,
     Packer,
@@ -54,6 +54,10 @@ from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
+
+if TYPE_CHECKING:
+    from wrenlite.serialize.bundle_importer import BundleImporter
+    from wrenlite.task_logging import RecordCollector
 
 _CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
 """The modules that call tasks. Their frames are left out of tracebacks."""
@@ -67,12 +71,13 @@ _OBJECTS_BYTES = 1 << 30
 keeps a quarter of the limit."""
 _KEPT_BLOB_BYTES = 4 << 20
 """The blob of a function is kept after its unpickling only if it is not larger than this."""
-RESERVED_BYTES = 80 * 1024
-"""The most bytes of a reply that one outcome takes beside its value: output and everything else."""
+RESERVED_BYTES = 144 * 1024
+"""The most bytes of a reply that one outcome takes beside its value: output, log records, everything else."""
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
 _RESULT_ADVICE = "Return what it is made from, or write it to a file or a store and return its name there."
+_IMPORT_ADVICE = "put what only the program itself may do under if __name__ == '__main__':"
 
 
 class NotRun(Exception):
@@ -143,7 +148,7 @@ class Runner:
             memory_limit: the most bytes that this process may hold, for the message when it gets no more.
             inline: this is the caller's own process. It has the local modules already, values must not share
                 memory with what a task keeps, and a KeyboardInterrupt is meant for the caller.
-            hints: what messages advise when memory or a package is missing.
+            hints: what messages advise when memory is missing.
         """
         self._store = store
         self._inline = inline
@@ -155,6 +160,7 @@ class Runner:
         self._blobs: LruCache[str, bytes] = LruCache(KEPT_FUNCTIONS)
         self._functions: LruCache[tuple[str, str], _LoadedFunction] = LruCache(KEPT_FUNCTIONS)
         self._modules: tuple[str, BundleImporter] | None = None
+        self._records: RecordCollector | None = None
 
     def run(self, request: Request, report_begin: Callable[[], None] = _ignore_begin) -> Iterator[Outcome]:
         """Run the tasks in order, and yield the outcome of each as soon as it has ended.
@@ -170,12 +176,13 @@ class Runner:
             NotRun: no task was run.
         """
         with _environment(request.env), unpickling_with(objects=self._objects):
+            self._collect_records(request.log_levels)
             try:
                 function = self._load(request)
                 items = self._items(request)
             except NotRun:
                 raise
-            except Exception as error:
+            except BaseException as error:  # the modules of the function may even call sys.exit
                 report_begin()
                 yield from self._fail_all(request, error)
                 return
@@ -223,7 +230,17 @@ class Runner:
         if room is None:
             return outcome, None
         text = outcome.output
-        return outcome, room - size - len(text) * (1 if text.isascii() else 4) - _OUTCOME_BYTES
+        size += len(text) * (1 if text.isascii() else 4) + len(outcome.records) + _OUTCOME_BYTES
+        return outcome, room - size
+
+    def _collect_records(self, levels: Mapping[str, int] | None) -> None:
+        """Collect what the tasks of a request log, where it asks for that."""
+        if self._records is None and levels is not None:
+            from wrenlite.task_logging import RecordCollector  # imports logging: only where it is needed
+
+            self._records = RecordCollector()
+        if self._records is not None:
+            self._records.apply(levels)
 
     def _drop_functions(self) -> None:
         """Drop functions of earlier jobs, because they may refer to objects that must make room."""
@@ -248,7 +265,8 @@ class Runner:
         finally:
             sys.modules["__main__"] = main_before
         seconds, cpu_s = time.perf_counter() - clock, time.thread_time() - cpu
-        return Outcome(task, ok, packed, started, seconds, cpu_s, self._read_output())
+        records = self._records.take() if self._records is not None else b""
+        return Outcome(task, ok, packed, started, seconds, cpu_s, self._read_output(), records)
 
     def _call(self, call: Call, packer: Packer, task: int, item: Packed) -> Packed:
         """Call the user's function with an item, and pickle the value."""
@@ -257,14 +275,13 @@ class Runner:
         except BaseException as error:  # of the item's own code
             raise_if_interrupting(error)
             text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
-            if isinstance(error, ModuleNotFoundError):
-                text = f"{text}. {self._missing_module_message(error)}"
             raise RemoteError(text) from error
+        kwargs = call.kwargs if call.seed is None else {**call.kwargs, "rng": call.seed.generator(task)}
         try:
             if call.style is Style.ITEM:
-                value = call.function(argument, *call.args, **call.kwargs)
+                value = call.function(argument, *call.args, **kwargs)
             elif call.style is Style.STAR:
-                value = call.function(*argument, *call.args, **call.kwargs)
+                value = call.function(*argument, *call.args, **kwargs)
             else:
                 value = call.function(*argument[0], **argument[1])
         except TypeError as error:
@@ -287,20 +304,21 @@ class Runner:
         """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
+        reason = error.__cause__ if isinstance(error, RemoteError) else error  # of an item: why it failed
+        importing = module_being_imported(reason.__traceback__ if reason else None)
         if isinstance(error, SystemExit):
-            error = _replace_error(error, WorkerDied(f"the task called sys.exit({error.code!r})"))
+            when = f" while it was imported: {_IMPORT_ADVICE}" if importing else ""
+            text = f"{importing or 'the task'} called sys.exit({error.code!r}){when}"
+            error = _replace_error(error, WorkerDied(text))
         elif isinstance(error, MemoryError) and self._memory_limit is not None:
             limit = f"{self._memory_limit / 2**20:,.0f} MB"
             text = f"the task needed more than the {limit} that a worker may hold: {self._hints.memory}"
             error = _replace_error(error, OutOfMemory(text))
-        elif isinstance(error, ModuleNotFoundError):
-            error.add_note(self._missing_module_message(error))
+        elif importing:
+            error.add_note(f"wrenlite: {importing} raised this while it was imported on the worker")
         return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
 
-    def _missing_module_message(self, error: ModuleNotFoundError) -> str:
-        return f"The worker's Python has no module {error.name!r}: {self._hints.package}."
-
-    def _fail_all(self, request: Request, error: Exception) -> Iterator[Outcome]:
+    def _fail_all(self, request: Request, error: BaseException) -> Iterator[Outcome]:
         """Yield the same failure for every task, for as many tasks as fit into a reply."""
         packed = self._pack_error(error, Packer(ClassTable(grows=False), snapshot=False), ())
         outcome_bytes = packed.size + _OUTCOME_BYTES
@@ -330,6 +348,8 @@ class Runner:
                 return
             importer.remove()
             self._functions.clear()  # they refer to the old modules
+        from wrenlite.serialize.bundle_importer import BundleImporter  # a worker starts without zipfile
+
         importer = BundleImporter(self._fetch(code_key(wanted), wanted))
         importer.install()
         self._modules = wanted, importer

@@ -41,6 +41,8 @@ _USUAL_MEMORY_MB = 1769
 _SPARE_DESCRIPTORS = 128
 """File descriptors that are left to the program."""
 _CODE_BYTES = 50 * 2**20
+_LOG_LEVELS = {"botocore": logging.INFO, "urllib3": logging.INFO}
+"""At DEBUG, botocore logs the headers of requests, which hold credentials of the function's role."""
 _PERSIST_AFTER_S = 10.0
 
 
@@ -89,6 +91,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         own_store=False,
         worker_keeps_modules=False,
         hints=payload.LAMBDA_HINTS,
+        log_levels=_LOG_LEVELS,
     )
 
 
