@@ -55,7 +55,7 @@ class Config:
     """Dollars that one executor may spend; None: no limit."""
     progress: Progress = "auto"
     """Whether to show the progress of jobs; ``auto``: in a notebook, on a terminal, and as a line every 30 s
-    in a file.
+    in a file; True: in a file as a line every second.
     """
 
     loglevel: str | None = None

@@ -44,8 +44,8 @@ def headline(view: View) -> str:
     """Return the state of the job in one line of plain text."""
     now = view.snapshot
     facts = [job_title(now), _state(view), duration(now.seconds)]
-    if not view.ended and view.remaining_s is not None:
-        facts.append(f"about {duration(view.remaining_s)} left")
+    if not view.ended and now.remaining_s is not None:
+        facts.append(f"about {duration(now.remaining_s)} left")
     if view.peak_running:
         facts.append(f"peak concurrency {view.peak_running:,}")
     if now.dollars is not None:

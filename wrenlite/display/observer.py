@@ -56,12 +56,6 @@ class View(NamedTuple):
         """The largest number of running tasks in the samples."""
         return max(count for _, count in self.samples)
 
-    @property
-    def remaining_s(self) -> float | None:
-        """Seconds until the job ends, if all tasks take equally long; None before the first task ended."""
-        now = self.snapshot
-        return None if not now.finished else now.seconds / now.finished * (now.total - now.finished)
-
 
 class Observer:
     """Observes a job repeatedly, and reads each failure and each output only once."""
