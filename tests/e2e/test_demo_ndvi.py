@@ -52,6 +52,7 @@ def test_a_place_of_the_archive(landsat_cache, tmp_path):
     scene = r"^2021-\d\d-\d\d +(hidden|0\.\d{3}) +\d+%  LC08_L2SP_045033_\d{8}_\d{8}_02_SY$"
     listed = re.findall(scene, said, re.MULTILINE)
     assert len(listed) == 3
+    assert "\nand 60 more scenes: --rows 63 lists all\n" in said
     assert f"{tmp_path / 'new' / 'ndvi-map.tif'}\n" in said
     assert re.search(r"^tasks +63 on 2 local workers$", said, re.M)
     values = check_files(tmp_path / "new")
@@ -61,7 +62,7 @@ def test_a_place_of_the_archive(landsat_cache, tmp_path):
 
 def test_without_a_season_there_is_still_a_table_and_a_map(landsat_cache, tmp_path):
     ended = run("--out", tmp_path, "--start", "2021-01-20", "--end", "2021-04-30")
-    assert re.search(r"^no season: \d days? .*a curve needs 5", ended.stderr, re.MULTILINE)
+    assert re.search(r"^no season: only \d days? .*a curve needs 5", ended.stderr, re.MULTILINE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ndvi-map.png", "ndvi-map.tif"]
 
 
