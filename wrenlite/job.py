@@ -46,6 +46,7 @@ from wrenlite.storage.results import (
     prefetch_values,
 )
 from wrenlite.task_table import TaskTable
+from wrenlite.texts import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,7 +139,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
-            raise IndexError(f"there is no task {index}: {self.id} has {len(self):,} tasks, numbered from 0")
+            raise IndexError(
+                f"there is no task {index}: {self.id} has {counted(len(self), 'task')}, numbered from 0"
+            )
         return number
 
     def __repr__(self) -> str:

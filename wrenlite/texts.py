@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 
-def counted(number: int, thing: str) -> str:
-    """Return a number with the name of what is counted: ``1 task``, ``2,000 tasks``.
+def counted(number: float, thing: str) -> str:
+    """Return a number with the name of what is counted: ``1 task``, ``2,000 tasks``, ``0.5 days``.
 
     Args:
         number: how many there are.
         thing: name of one of them, whose plural ends in s.
     """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    digits = f"{number:,}" if isinstance(number, int) else f"{number:,.3g}"
+    return f"{digits} {thing}{'' if digits == '1' else 's'}"

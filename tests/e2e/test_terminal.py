@@ -86,7 +86,7 @@ def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, colu
     assert lines[9:13] == ["result 1", "one", "two", ""]
     screen.child.sendintr()
     lines = screen.end()
-    assert lines[12:] == ["^Cwrenlite: interrupted; 30 tasks were cancelled"]
+    assert lines[12:] == ["^Cwrenlite: interrupted; cancelled 30 tasks"]
     assert screen.screen.cursor.x == 0  # where the shell's prompt begins
 
 

@@ -437,4 +437,4 @@ def test_an_interrupt_while_a_script_waits_at_its_end_prints_one_line(start_scri
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(10) == 0
-    assert process.stderr.read() == "wrenlite: interrupted; 5 tasks were cancelled\n"
+    assert process.stderr.read() == "wrenlite: interrupted; cancelled 5 tasks\n"

@@ -14,6 +14,7 @@ from wrenlite.display import panel_png
 from wrenlite.display.observer import View
 from wrenlite.futures import Snapshot
 from wrenlite.task_table import STATES
+from wrenlite.texts import counted
 
 BAR_STATES = ("done", "dispatched", "queued", "failed", "cancelled")
 """The states in the order of the progress bar."""
@@ -132,7 +133,8 @@ def _failures_html(view: View) -> Iterator[str]:
         if count > len(examples):
             yield f'<div style="padding-left:12px;{_MUTED}">job.errors() returns all exceptions</div>'
     if view.uninspected > 0:
-        yield f'<div style="{_MUTED}">{view.uninspected:,} more failures: job.errors() returns them</div>'
+        more = counted(view.uninspected, "more failure")
+        yield f'<div style="{_MUTED}">{more}: job.errors() returns them</div>'
 
 
 def _output_html(view: View) -> Iterator[str]:

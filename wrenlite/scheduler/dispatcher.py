@@ -37,6 +37,7 @@ from wrenlite.job import Job
 from wrenlite.protocol import Ended, Outcome
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.state import Scheduler
+from wrenlite.texts import counted
 
 _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
@@ -289,7 +290,7 @@ def _finish_all() -> None:
         except KeyboardInterrupt:
             cancelled = dispatcher.cancel_all()
             if sys.stderr is not None:
-                print(f"wrenlite: interrupted; {cancelled:,} tasks were cancelled", file=sys.stderr)
+                print(f"wrenlite: interrupted; cancelled {counted(cancelled, 'task')}", file=sys.stderr)
             dispatcher.join()
 
 

@@ -25,6 +25,7 @@ from wrenlite.gallery.fractals.view import INSIDE, View, iterations
 from wrenlite.gallery.preflight import check_folder, check_memory
 from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
+from wrenlite.texts import counted
 
 TASKS = 64
 """Default number of tasks that a poster is cut into."""
@@ -102,7 +103,7 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     view = poster.sampled
     size = f"{view.width:,} x {view.height:,} points"
     worker_bytes = view.width * view.height // tasks * _WORKER_BYTES_PER_POINT
-    check_memory(executor.backend, worker_bytes, f"one of {tasks} parts of {size}")
+    check_memory(executor.backend, worker_bytes, f"one of {counted(tasks, 'part')} of {size}")
     client_bytes = view.width * view.height * _CLIENT_BYTES_PER_POINT
     if client_bytes > memory_bytes():
         raise ConfigError(
