@@ -140,14 +140,14 @@ def test_workers_write_every_fractal_of_the_original_to_a_bucket(bed, tmp_path):
 
 def test_a_mandelbrot_with_the_options_of_the_original_and_its_metrics(tmp_path):
     names = "--palette Vivid --xpos -0.0091275 --ypos 0.7899912 --escape-radius .01401245"
-    more = "--iters 200 --step 40 --smoothness 3 --width 96 --height 54 --outfile new/m.webp"
+    more = "--iters 200 --step 40 --smoothness 3 --width 96 --height 54 --outfile m.webp"
     reports = "--metrics --scaling --workers 2"
     ended = run("mandelbrot", names, more, reports, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    picture = pixels(tmp_path / "new" / "m.webp")
+    picture = pixels(tmp_path / "m.webp")
     assert picture.shape == (54, 96, 3)
     assert picture.std() > 10
-    assert "colouring 96 x 54 pixels\nwriting new/m.webp\n" in ended.stderr
+    assert "colouring 96 x 54 pixels\nwriting m.webp\n" in ended.stderr
     steps = re.findall(r"^(plan|map|join|colour|write) +\d+\.\d{3}$", ended.stdout, re.MULTILINE)
     assert steps == ["plan", "map", "join", "colour", "write"]
     workers = re.findall(r"^(\d+|all) +(\d+) +\d+\.\d\d +\d+\.\d\d +[\d,]+$", ended.stdout, re.MULTILINE)
@@ -223,7 +223,10 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("mandelbrot --out picture", "must end in .png"),
         ("mandelbrot --width 20000 --height 1 --out m.webp", "at most 16,383 pixels"),
         ("mandelbrot --julia nan,0", "finite"),
-        ("mandelbrot --outfile /proc/nowhere/m.png", "cannot write to /proc/nowhere"),
+        ("mandelbrot --outfile /proc/m.png", "cannot write to /proc: "),
+        ("mandelbrot --outfile /nowhere/m.png", "/nowhere/m.png: there is no folder /nowhere. Make it first"),
+        ("fractals --out /nowhere/new", "cannot write to /nowhere/new: there is no folder /nowhere"),
+        ("all --out /nowhere/new", "cannot write to /nowhere/new: there is no folder /nowhere"),
         ("mandelbrot --scaling --aws", "cannot be combined with --aws"),
         ("mandelbrot --workers 2 --aws", "cannot be combined with --aws"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wrenlite.backends.local import memory_bytes
-from wrenlite.errors import ConfigError, StoreError
+from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colours import check_name, downsample
 from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
 from wrenlite.gallery.fractals.view import INSIDE, View, iterations
-from wrenlite.gallery.preflight import check_folder, check_memory
+from wrenlite.gallery.preflight import check_file, check_memory
 from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
 from wrenlite.texts import counted
@@ -152,7 +152,7 @@ def check_outfile(path: Path, view: View) -> None:
 
     Raises:
         ConfigError: the extension is not one of ``FORMATS``, or the picture is too large for the format.
-        StoreError: the folder cannot be written to.
+        StoreError: there is no such folder, or it cannot be written to.
     """
     max_side = FORMATS.get(path.suffix.lower())
     if max_side is None:
@@ -161,9 +161,7 @@ def check_outfile(path: Path, view: View) -> None:
         raise ConfigError(
             f"{path}: a {path.suffix.lower()} file has at most {max_side:,} pixels a side; .png allows more"
         )
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder: give the name of a file")
-    check_folder(path.parent)
+    check_file(path)
 
 
 def save(picture: Image.Image, path: Path) -> None:
