@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from wrenlite.errors import WrenliteError
+from wrenlite.texts import printable
 
 json_option = click.option(
     "--json",
@@ -34,7 +35,7 @@ def errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except WrenliteError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(printable(str(error))) from error
 
 
 def print_report(data: Mapping[str, Any], rows: Mapping[str, str], *, as_json: bool) -> None:

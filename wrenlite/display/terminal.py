@@ -31,7 +31,7 @@ from wrenlite.display.html import duration
 from wrenlite.display.panel import DrawnByThread, ends_within
 from wrenlite.futures import Snapshot
 from wrenlite.job import Job
-from wrenlite.texts import counted
+from wrenlite.texts import counted, printable
 
 _APPEAR_AFTER_S = 0.5
 """A job that ends before this shows nothing."""
@@ -102,7 +102,7 @@ def _print_lines(job: Job[Any], interval_s: float) -> None:
 
 
 def _print(*parts: str) -> None:
-    print(f"wrenlite: {'; '.join(filter(None, parts))}", file=sys.stderr, flush=True)
+    print(printable(f"wrenlite: {'; '.join(filter(None, parts))}"), file=sys.stderr, flush=True)
 
 
 def details(now: Snapshot) -> str:
@@ -139,7 +139,7 @@ def row(now: Snapshot, columns: int) -> str:
     ]
     text = ", ".join(filter(None, facts))
     time_left = f", about {duration(now.remaining_s)} left" if now.remaining_s and not ended else ""
-    words = ["" if ended else now.note, _cut(now.name, columns // 3)]
+    words = ["" if ended else printable(now.note), _cut(printable(now.name), columns // 3)]
     figures = [f"{duration(now.seconds)}{time_left}", f"{now.running:,} running" if now.running else ""]
     for part in filter(None, (*words, *figures, now.backend)):
         room = columns - 1 - _width(text) - len(_BETWEEN)
