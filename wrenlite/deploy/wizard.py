@@ -101,7 +101,9 @@ class Wizard:
         self._given = given
         self._interactive = interactive
         self._config = shared_options.load_config(
-            given["config"], **{name: given[name] for name in ("profile", "region", "function")}
+            given["config"],
+            may_be_new=True,
+            **{name: given[name] for name in ("profile", "region", "function")},
         )
         self._chosen: dict[str, Any] = {name: given[name] for name in ("bucket", "prefix", *ADVANCED)}
         self._function = self._config.function
