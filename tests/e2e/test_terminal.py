@@ -122,13 +122,18 @@ def test_at_pythons_prompt_there_is_no_progress_until_somebody_waits(terminal):
 def test_two_jobs_that_are_awaited_have_a_row_each(terminal, let_end):
     screen = terminal(
         """
-        import asyncio
+        import asyncio, gc, weakref
+        gc.disable()
         def other(n): return work(n)
         executor = wrenlite.Executor.local(2)
         async def main():
             await asyncio.gather(executor.map(work, [0, 2]), executor.map(other, [3, 4]))
         asyncio.run(main())
-        print("end")
+        job = executor.map(work, [0, 2])
+        job.wait()
+        seen = weakref.ref(job)
+        del job
+        print("freed without gc:", seen() is None)
         """
     )
     lines = screen.until(shows("| other |"))
@@ -139,4 +144,5 @@ def test_two_jobs_that_are_awaited_have_a_row_each(terminal, let_end):
     assert [line[:20] for line in lines] == ["2 of 2 done | work |", "", "0 of 2 done | other "]
     let_end(3), let_end(4)
     lines = screen.end()
-    assert [line[:20] for line in lines] == ["2 of 2 done | work |", "2 of 2 done | other ", "end"]
+    assert [line[:20] for line in lines[:2]] == ["2 of 2 done | work |", "2 of 2 done | other "]
+    assert lines[2:] == ["freed without gc: True"]

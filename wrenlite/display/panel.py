@@ -44,14 +44,14 @@ class DrawnByThread:
 
     def __init__(self, job: Job[Any], thread: threading.Thread) -> None:
         """Create the context of a job and the thread that draws it."""
-        self._job = job
+        self._tasks = job._tasks  # not the job, which holds this context and is to be freed without gc
         self._thread = thread
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
-        if self._job._tasks.over:
+        if self._tasks.over:
             self._thread.join(_JOIN_S)
 
 

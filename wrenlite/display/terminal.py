@@ -152,7 +152,7 @@ def _cut(text: str, columns: int) -> str:
     """Return a text, or its beginning with dots if it takes more than so many columns."""
     if _width(text) <= columns:
         return text
-    while _width(text) > columns - 3:
+    while text and _width(text) > columns - 3:
         text = text[:-1]
     return f"{text}..."
 
@@ -166,17 +166,17 @@ class _Waiting:
     """The context of waiting for one job: while the main thread is in it, the job has a row."""
 
     def __init__(self, job: Job[Any]) -> None:
-        self._job = job
+        self._job = weakref.ref(job)  # the job holds this context, and is to be freed without gc
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            _rows.add(self._job)
+        if (job := self._job()) and threading.current_thread() is threading.main_thread():
+            _rows.add(job)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if threading.current_thread() is threading.main_thread():
-            _rows.remove(self._job)
+        if (job := self._job()) and threading.current_thread() is threading.main_thread():
+            _rows.remove(job)
 
 
 class _Rows:
@@ -203,7 +203,6 @@ class _Rows:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="wrenlite-progress", daemon=True)
                 self._thread.start()
-                atexit.register(self._hide)
 
     def add(self, job: Job[Any]) -> None:
         """Give a job a row from now on."""
@@ -232,7 +231,7 @@ class _Rows:
                 self._waits[job] = waits
             self._left_at = time.monotonic()
             if not self._waits and (over or self._drawn_in_this_wait):
-                self._hide()
+                self.hide()
 
     def _leave_row(self, now: Snapshot) -> None:
         """Write a row that stays, at the start of a line, once no other thread is inside a line."""
@@ -266,7 +265,7 @@ class _Rows:
                 self._draw([*(row(rows[job], size.columns) for job in shown), *more])
                 self._drawn_in_this_wait = True
             elif time.monotonic() - self._left_at > _REFRESH_S:
-                self._hide()
+                self.hide()
                 self._awake.clear()
 
     def _draw(self, rows: list[str]) -> None:
@@ -280,7 +279,8 @@ class _Rows:
             self._write(f"{room}{_SAVE}{below}{_RESTORE}")
             self._shown = rows
 
-    def _hide(self) -> None:
+    def hide(self) -> None:
+        """Erase the rows, and give the streams back."""
         with self._lock:
             self._erase()
             self.release_streams()
@@ -303,8 +303,11 @@ class _Rows:
         if self._guarded:
             return
         self._inside_line = False
-        for stream in {sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__}:
-            if isinstance(stream, io.TextIOWrapper):  # no others write to the terminal by themselves
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            known = any(stream is guarded for guarded, _, _ in self._guarded)
+            if (
+                isinstance(stream, io.TextIOWrapper) and not known
+            ):  # no others write to the terminal themselves
                 write = self._write_after_erasing(stream.write)
                 self._guarded.append((stream, write, vars(stream).get("write")))
                 stream.write = write  # type: ignore[method-assign]
@@ -340,6 +343,12 @@ def _terminal_size() -> os.terminal_size:
 
 
 _rows = _Rows()
+
+
+@atexit.register
+def _hide_rows() -> None:
+    """At exit, erase the rows of a short wait, which would stay a moment longer."""
+    _rows.hide()
 
 
 def _forget_rows() -> None:

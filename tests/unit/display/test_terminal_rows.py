@@ -53,3 +53,7 @@ def test_letters_of_east_asian_scripts_take_two_columns():
     wide = RUNNING._replace(name="植生指数", failed=0, dollars=None, total=9, done=0)
     assert row(wide, 24) == "0 of 9 done | 植生指数"
     assert row(wide, 23) == "0 of 9 done | 植生..."
+
+
+def test_a_narrow_terminal_gets_what_matters():
+    assert row(RUNNING, 5) == "3,950 of 20,000 done, 50 failed, $1.2345"
