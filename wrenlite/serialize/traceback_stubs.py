@@ -133,7 +133,8 @@ class _HideOwnFrames:
     """A context manager that removes wrenlite's frames from the traceback of a task's exception.
 
     The same is done with an interrupt, or a cancellation in an event loop, that ends the waiting for a task:
-    where it happened to be in the waiting tells nothing.
+    where in the waiting it came tells nothing. Frames of other code behind them stay, such as those of the
+    user's code that unpickles a value, or of a signal handler.
 
     The functions that users call raise such exceptions inside of it. When ``__exit__`` returns, Python raises
     the exception again, which adds no entry for the function that contains the ``with`` statement. So in the
@@ -156,7 +157,18 @@ class _HideOwnFrames:
                 return
             step = step.tb_next
         if not isinstance(error, Exception):
-            error.__traceback__ = None
+            step = trace
+            while step is not None and _package(step) in _WAITING:
+                step = step.tb_next
+            error.__traceback__ = step
+
+
+_WAITING = ("wrenlite", "asyncio", "concurrent", "contextlib", "threading")
+"""The packages whose code runs while a thread waits for a task."""
+
+
+def _package(step: TracebackType) -> str:
+    return str(step.tb_frame.f_globals.get("__name__")).partition(".")[0]
 
 
 hide_own_frames = _HideOwnFrames()
