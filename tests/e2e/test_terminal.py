@@ -46,7 +46,9 @@ def shows(*texts):
     return lambda lines: all(any(text in line for line in lines) for text in texts)
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize(
+    "columns", [pytest.param(60, marks=pytest.mark.e2e), 80, pytest.param(120, marks=pytest.mark.e2e)]
+)
 def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, columns):
     screen = terminal(
         """

@@ -54,7 +54,7 @@ _BETWEEN = " | "
 _SHORTEST = 8
 """The least columns for the beginning of a note or name that does not fit."""
 
-# Codes of ECMA-48 and of DEC's terminals, which all of today's know.
+# Codes of ECMA-48 and of DEC's terminals, which all terminals of today know.
 _ERASE = "\x1b[J"
 """Erase everything from the cursor to the end of the screen."""
 _DOWN = "\x1bD"
@@ -352,7 +352,7 @@ def _hide_rows() -> None:
 
 
 def _forget_rows() -> None:
-    """After a fork, leave the rows to the parent: the child has not its thread, and perhaps a locked lock."""
+    """After a fork, leave the rows to the parent: the child lacks the thread, and its copy of the lock may be locked."""
     global _rows
     _rows.release_streams()
     _rows = _Rows()
