@@ -352,7 +352,7 @@ def _hide_rows() -> None:
 
 
 def _forget_rows() -> None:
-    """After a fork, leave the rows to the parent: the child lacks the thread, and its copy of the lock may be locked."""
+    """After a fork, leave the rows to the parent: the child lacks the thread, and may have a locked lock."""
     global _rows
     _rows.release_streams()
     _rows = _Rows()
