@@ -14,7 +14,7 @@ from wrenlite.deploy.commands import COMMANDS
 from wrenlite.display.console import errors_in_one_line, json_option, print_report
 from wrenlite.gallery import commands
 
-_PACKAGES = ("cloudpickle", "boto3", "click", "tqdm", "platformdirs", "numpy", "pillow")
+_PACKAGES = ("cloudpickle", "boto3", "click", "platformdirs", "numpy", "pillow")
 """Packages whose versions ``wrenlite info`` shows."""
 
 

@@ -55,7 +55,7 @@ class Config:
     """Dollars that one executor may spend; None: no limit."""
     progress: Progress = "auto"
     """Whether to show the progress of jobs; ``auto``: in a notebook, on a terminal, and as a line every 30 s
-    in a file.
+    in a file; True: in a file as a line every second.
     """
 
     loglevel: str | None = None
@@ -84,10 +84,16 @@ class Config:
             the file, the file's bucket, bucket_owner and prefix are ignored.
 
         Raises:
-            ConfigError: a setting is unknown or not valid, or the file cannot be read; the message names it.
+            ConfigError: a setting is unknown or not valid, or the file cannot be read, or ``WRENLITE_CONFIG``
+                names one that does not exist; the message names it.
         """
         path = config_path(environ)
-        stored = read_file(path) if path is not None and path.exists() else {}
+        exists = path is not None and path.exists()
+        if environ.get("WRENLITE_CONFIG") and not exists:
+            raise ConfigError(
+                f"WRENLITE_CONFIG={path}: there is no such file. Correct the path, or unset the variable"
+            )
+        stored = read_file(path) if path is not None and exists else {}
         in_file = _with(cls(), stored, lambda name, value: f"{path}: {name} = {value!r}")
         names = {field.name: f"WRENLITE_{field.name.upper()}" for field in fields(cls)}
         found = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wrenlite.texts import counted
+
 PRICES_DATE = "2025-10"
 """Month of the prices below, from AWS's public price list for Lambda: first tier, on demand."""
 
@@ -75,7 +77,7 @@ class Cost(NamedTuple):
         return Cost(requests=requests, gb_s=gb_s, dollars=dollars)
 
     def __str__(self) -> str:
-        return f"about ${self.dollars:.6f} ({self.requests:,} requests, {self.gb_s:,.2f} GB-s)"
+        return f"about ${self.dollars:.6f} ({counted(self.requests, 'request')}, {self.gb_s:,.2f} GB-s)"
 
 
 FREE = Cost(requests=0, gb_s=0.0, dollars=0.0)

@@ -7,6 +7,7 @@ import os
 import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from numbers import Real
 from types import TracebackType
@@ -31,6 +32,7 @@ from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_items
+from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
@@ -76,8 +78,9 @@ class Executor:
 
         Args:
             backend: what to run on; default: what the configuration says, else this machine's cores.
-            progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal, and as a line every
-                30 s in a file; True: show the moving line in a file too; False: show nothing.
+            progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal while the main thread
+                waits for them, and as a line every 30 s in a file; True: in a file as a line every second;
+                False: show nothing.
             logging: what tasks log is handled by the loggers of this process, at the levels that they have
                 when a job is started; default: if the root logger has a handler. Such records have the
                 attributes ``wrenlite_task`` and ``wrenlite_job``. They come when a task has ended, 64 KB of
@@ -368,7 +371,7 @@ class Executor:
         """Take no more work, and release the workers once every task has ended.
 
         Args:
-            wait: return only then.
+            wait: return only then. Ctrl-C meanwhile cancels all tasks that have not ended.
             cancel_futures: cancel all tasks that have not ended, including those that run.
         """
         self._closed = True
@@ -376,7 +379,12 @@ class Executor:
             self._dispatcher.cancel_all()
         self._finalizer()
         if wait:
-            self._dispatcher.join()
+            with hide_own_frames:
+                try:
+                    self._dispatcher.join()
+                except KeyboardInterrupt:
+                    self._dispatcher.cancel_all()
+                    raise
 
     def __enter__(self) -> Executor:
         return self
@@ -385,7 +393,8 @@ class Executor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
-        self.shutdown(cancel_futures=interrupted)
+        with hide_own_frames:
+            self.shutdown(cancel_futures=interrupted)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -468,7 +477,7 @@ class Executor:
             self._dispatcher.submit(PendingJob(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False:
-                job._wait_until_drawn = _draw(job, asked=wanted is True)
+                job._drawn = _draw(job, asked=wanted is True)
         except BaseException:
             job.cancel()  # nobody else has it
             raise
@@ -516,15 +525,15 @@ class _MapOptions(NamedTuple):
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
 
 
-def _draw(job: Job[Any], *, asked: bool) -> Callable[[], object]:
-    """Draw a job while it runs: a panel in a notebook, otherwise lines on stderr.
+def _draw(job: Job[Any], *, asked: bool) -> AbstractContextManager[object]:
+    """Draw a job while it runs: a panel in a notebook, otherwise rows or lines on stderr.
 
     Args:
         job: the job to draw.
-        asked: whether the user asked for it. Then stderr gets the moving line even where it is no terminal.
+        asked: whether the user asked for it. Then there are more lines where stderr is no terminal.
 
     Returns:
-        A function that waits until the end of the job is drawn.
+        The context for waiting for the job.
     """
     from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
 

@@ -124,6 +124,11 @@ class Snapshot(NamedTuple):
         """Tasks that are done, failed or cancelled."""
         return self.done + self.failed + self.cancelled
 
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the job ends, if all tasks take equally long; None before the first task ended."""
+        return None if not self.finished else self.seconds / self.finished * (self.total - self.finished)
+
 
 class Control(Protocol):
     """Whatever runs the tasks of a job, and so can cancel them."""
@@ -186,7 +191,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             loop.call_later(_LOOP_HEARTBEAT_S, _keep_awake, loop)
         _awaiting[loop] = _awaiting.get(loop, 0) + 1
         try:
-            await woken.wait()
+            with self.job._drawn:
+                await woken.wait()
         except asyncio.CancelledError as error:
             self.job.cancel_tasks((self.index,), wait=False)  # thousands of futures may do this in turn
             show_as_one_line(error, f"{self!r}, cancelled while it was awaited")
@@ -208,14 +214,15 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             TimeoutError: the task has not ended in time.
             concurrent.futures.CancelledError: it was cancelled.
         """
-        self._wait(timeout)
         with hide_own_frames:
+            self._wait(timeout)
             return self.job.value(self.index)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the task and return its exception, or None where it has a value. Raises as ``result``."""
-        self._wait(timeout)
-        return self.job.exception(self.index)
+        with hide_own_frames:
+            self._wait(timeout)
+            return self.job.exception(self.index)
 
     def _wait(self, timeout: float | None) -> None:
         end = None if timeout is None else time.monotonic() + timeout

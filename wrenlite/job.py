@@ -20,6 +20,7 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 
 from wrenlite import other_names
@@ -38,7 +39,7 @@ from wrenlite.protocol import CANCELLED, Outcome, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
+from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames, raise_task_error
 from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
@@ -48,6 +49,7 @@ from wrenlite.storage.results import (
     prefetch_values,
 )
 from wrenlite.task_table import TaskTable
+from wrenlite.texts import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +93,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self.backend = backend.name
         self._secret = os.urandom(32)  # key of the HMAC over replies that are left in the store
         self._tasks = TaskTable(total)
-        self._wait_until_drawn: Callable[[], object] = _nothing_is_drawn
+        self._drawn: AbstractContextManager[object] = contextlib.nullcontext()  # all waiting happens in it
         self._prices = backend.prices
         self._store = backend.store
         self._class_table = class_table
@@ -141,7 +143,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
-            raise IndexError(f"there is no task {index}: {self.id} has {len(self):,} tasks, numbered from 0")
+            raise IndexError(
+                f"there is no task {index}: {self.id} has {counted(len(self), 'task')}, numbered from 0"
+            )
         return number
 
     def __repr__(self) -> str:
@@ -196,11 +200,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             some = {FIRST_COMPLETED: table.finished, FIRST_EXCEPTION: table.failed}
             return table.over or bool(some.get(return_when))
 
-        with self._interruptible(cancel_on_interrupt):
-            reached = table.wait_until(is_reached, timeout, each=return_when == FIRST_COMPLETED)
-            if table.over:
-                self._wait_until_drawn()
-            return reached
+        with hide_own_frames, self._interruptible(cancel_on_interrupt):
+            return table.wait_until(is_reached, timeout, each=return_when == FIRST_COMPLETED)
 
     @overload
     def results(
@@ -223,9 +224,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             TimeoutError: the tasks have not ended in time.
         """
         _check_switch("return_exceptions", return_exceptions)
-        if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
-            raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
         with hide_own_frames:
+            if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
+                raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
             return self._results(return_exceptions)
 
     def _results(self, return_exceptions: bool = False) -> list[Any]:
@@ -261,7 +262,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
         order = self._in_input_order(end) if ordered else self._in_order_of_ending(end)
         ready = prefetch_values(self._store, table.outcomes, order, upcoming, self._task)
-        return map(self._hand_out_value, ready)
+        return WithoutOwnFrames(map(self._hand_out_value, ready))
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
         """Iterate over the futures in the order in which they end.
@@ -273,14 +274,15 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             TimeoutError: the next task has not ended in time.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        return map(self.__getitem__, self._in_order_of_ending(end))
+        return WithoutOwnFrames(map(self.__getitem__, self._in_order_of_ending(end)))
 
     def __await__(self) -> Generator[Any, None, list[T_co]]:
         return self._await().__await__()
 
     async def _await(self) -> list[T_co]:
-        await wait_in_loop(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
         with hide_own_frames:
+            with self._drawn:
+                await wait_in_loop(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
             return await call_without_blocking(self._results, self._tasks.outcomes)
 
     @contextlib.contextmanager
@@ -298,13 +300,14 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 f"the job {self.id} runs in process {self._owner}, from which this process was forked: wait "
                 "for it there, or make a new executor here"
             )
-        try:
-            yield
-        except KeyboardInterrupt as error:
-            if cancel:
-                self.cancel()
-            show_as_one_line(error, f"{self!r}, interrupted{'' if cancel else '; it goes on'}")
-            raise
+        with self._drawn:
+            try:
+                yield
+            except KeyboardInterrupt as error:
+                if cancel:
+                    self.cancel()
+                show_as_one_line(error, f"{self!r}, interrupted{'' if cancel else '; it goes on'}")
+                raise
 
     def _in_input_order(self, end: float | None) -> Iterator[int]:
         for index in range(len(self)):
@@ -555,10 +558,6 @@ def _check_switch(name: str, value: object) -> None:
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ConfigError(f"{name}={value!r}: must be True or False. Seconds are given as timeout={value!r}")
-
-
-def _nothing_is_drawn() -> None:
-    """Wait for nothing: nobody draws the job."""
 
 
 _TIMES = ("queued", "dispatched", "started", "finished")

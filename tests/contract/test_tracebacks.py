@@ -85,6 +85,27 @@ def test_no_frame_of_wrenlite_is_between_the_callers_line_and_the_tasks(executor
     }
 
 
+class Interrupted:
+    """An object whose unpickling is interrupted."""
+
+    def __reduce__(self):
+        return interrupt, ()
+
+
+def interrupt():
+    if threading.current_thread() is threading.main_thread():  # not on the worker
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_the_users_own_code_shows_that_code(pool):
+    job = pool.map(lambda n: Interrupted(), [0])
+    for ask in (job.results, job[0].result, lambda: list(job.values())):
+        with pytest.raises(KeyboardInterrupt) as caught:
+            ask()
+        assert frames(caught.value)[-1][1] == "interrupt"
+        assert "job.py" not in str(frames(caught.value))
+
+
 def test_the_traceback_of_a_builtin_function_ends_at_the_callers_line(executor):
     job = executor.map(int, ["x"])
     for ask in (job.results, job[0].result):

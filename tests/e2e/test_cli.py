@@ -25,6 +25,8 @@ def run(*arguments, **options):
 
 def test_version_and_info():
     assert run("--version").stdout == f"wrenlite, version {wrenlite.__version__}\n"
+    as_module = [sys.executable, "-m", "wrenlite", "info", "--json"]
+    assert json.loads(subprocess.check_output(as_module))["wrenlite"] == wrenlite.__version__
     assert importlib.metadata.version("wrenlite") == wrenlite.__version__
     text = run("info", env={**os.environ, "WRENLITE_WORKERS": "3"}).stdout
     assert re.search(r"^backend +3 local workers$", text, re.MULTILINE)

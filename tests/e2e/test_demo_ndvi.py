@@ -52,6 +52,7 @@ def test_a_place_of_the_archive(landsat_cache, tmp_path):
     scene = r"^2021-\d\d-\d\d +(hidden|0\.\d{3}) +\d+%  LC08_L2SP_045033_\d{8}_\d{8}_02_SY$"
     listed = re.findall(scene, said, re.MULTILINE)
     assert len(listed) == 3
+    assert "\nand 59 more scenes: --rows 62 lists all\n" in said
     assert f"{tmp_path / 'new' / 'ndvi-map.tif'}\n" in said
     assert re.search(r"^tasks +63 on 2 local workers$", said, re.M)
     values = check_files(tmp_path / "new")
@@ -61,7 +62,7 @@ def test_a_place_of_the_archive(landsat_cache, tmp_path):
 
 def test_without_a_season_there_is_still_a_table_and_a_map(landsat_cache, tmp_path):
     ended = run("--out", tmp_path, "--start", "2021-01-20", "--end", "2021-04-30")
-    assert re.search(r"^no season: \d days? .*a curve needs 5", ended.stderr, re.MULTILINE)
+    assert re.search(r"^no season: only \d days? .*a curve needs 5", ended.stderr, re.MULTILINE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ndvi-map.png", "ndvi-map.tif"]
 
 
@@ -123,6 +124,7 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--start 2023-01-01 --end 2022-01-01", "ends before it starts"),
         ("--cloud 101", "0<=x<=100"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
+        ("--out /nowhere/new", "cannot write to /nowhere/new: there is no folder /nowhere"),
         ("--rows 3 --json", "--rows has no effect with --json"),
         ("--workers 2 --aws", "cannot be combined with --aws"),
     ],

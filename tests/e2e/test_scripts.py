@@ -181,7 +181,7 @@ def test_importing_wrenlite_is_light():
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(ended.stdout.split())
     assert "wrenlite.executor" in loaded
-    assert not loaded & {"numpy", "boto3", "ipywidgets", "click", "tqdm", "PIL", "cloudpickle", "IPython"}
+    assert not loaded & {"numpy", "boto3", "ipywidgets", "click", "PIL", "cloudpickle", "IPython"}
     assert not loaded & {"matplotlib", "pandas"}
 
 

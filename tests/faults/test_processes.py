@@ -34,7 +34,7 @@ def read_line(process):
 
 
 WORKERS_AT_WORK = """
-    import atexit, os, re, sys, threading, time
+    import atexit, os, re, sys, threading, time, traceback
     import wrenlite
     from wrenlite import as_completed, wait
 
@@ -103,7 +103,14 @@ def test_no_worker_outlives_a_killed_parent_whose_fork_lives_on(start_script, tm
 
 @pytest.mark.parametrize(
     "waiting",
-    ["job.results()", "job.wait()", "job[0].result()", "list(job.as_completed())", "wrenlite.wait(job)"],
+    [
+        "job.results()",
+        "job.wait()",
+        "job[0].result()",
+        "list(job.as_completed())",
+        "list(job.values())",
+        "wrenlite.wait(job)",
+    ],
 )
 def test_an_interrupt_cancels_the_job_that_is_waited_for(start_script, tmp_path, waiting):
     process = start_script(
@@ -113,13 +120,15 @@ def test_an_interrupt_cancels_the_job_that_is_waited_for(start_script, tmp_path,
     try:
         about_to_wait.set()
         {waiting}
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        print(*(frame.name for frame in traceback.extract_tb(error.__traceback__)))
         print(job.snapshot().cancelled, job.wait(1), first.results(timeout=30))
     """
     )
     assert read_line(process) == "ready"
     pids = worker_pids(tmp_path)
     os.kill(process.pid, signal.SIGINT)
+    assert read_line(process) == "<module>"  # no frame of wrenlite
     assert read_line(process) == "4 True [1]"
     assert have_ended_within(pids, 2)
     assert process.wait(10) == 0
@@ -211,12 +220,14 @@ def test_an_uncaught_interrupt_ends_the_process_and_its_workers(start_script, tm
     assert "KeyboardInterrupt" in process.stderr.read()
 
 
-def test_a_with_block_does_not_wait_after_an_interrupt(start_script, tmp_path):
-    process = start_script(WORKERS_AT_WORK + "    with executor:\n        print('ready'); time.sleep(600)")
+@pytest.mark.parametrize("body", ["print('ready'); time.sleep(600)", "about_to_wait.set()"])
+def test_a_with_block_does_not_wait_after_an_interrupt(start_script, tmp_path, body):
+    process = start_script(WORKERS_AT_WORK + f"    with executor:\n        {body}")
     assert read_line(process) == "ready"
     pids = worker_pids(tmp_path)
     os.kill(process.pid, signal.SIGINT)
     assert have_ended_within([*pids, process.pid], 2)
+    assert "/wrenlite/" not in process.stderr.read()
 
 
 def test_a_script_that_ends_waits_for_its_jobs(script, tmp_path):
@@ -426,4 +437,4 @@ def test_an_interrupt_while_a_script_waits_at_its_end_prints_one_line(start_scri
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(10) == 0
-    assert process.stderr.read() == "wrenlite: interrupted; 5 tasks were cancelled\n"
+    assert process.stderr.read() == "wrenlite: interrupted; cancelled 5 tasks\n"

@@ -432,6 +432,7 @@ def segfault(n):
 
 def c_exit(n):
     if n == 50:
+        print("\x1b[31mred\x1b[0m\x07", flush=True)
         os._exit(7)
     return n
 
@@ -444,7 +445,7 @@ def c_exit(n):
         (die_by("SIGSTOP"), "stopped by SIGSTOP"),
         (die_by("SIGABRT"), "killed by SIGABRT"),
         (segfault, r"killed by SIGSEGV(.|\n)*last output(.|\n)*Segmentation fault(.|\n)*in segfault"),
-        (c_exit, "exited with code 7: the task, or a library that it uses, ended the process"),
+        (c_exit, r"exited with code 7: the task, or a library that it uses, ended(.|\n)*\nred\\x07$"),
     ],
     ids=["kill", "term", "stop", "abort", "segfault", "exit"],
 )

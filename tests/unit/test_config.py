@@ -37,6 +37,14 @@ def test_an_invalid_setting_is_named(tmp_path, text, environ, words):
         load(tmp_path, text, environ)
 
 
+def test_a_settings_file_that_the_environment_names_must_exist(tmp_path):
+    missing = tmp_path / "missing.toml"
+    with pytest.raises(ConfigError, match=f"^WRENLITE_CONFIG={missing}: there is no such file"):
+        Config.load({"WRENLITE_CONFIG": str(missing)})
+    assert Config.load({"WRENLITE_CONFIG": ""}) == Config()
+    assert Config.load({"XDG_CONFIG_HOME": str(tmp_path)}) == Config(), "the usual file may be missing"
+
+
 @pytest.mark.parametrize("workers", [0, "many", 1.5, float("inf"), True, [3]])
 def test_an_invalid_argument_is_named(tmp_path, workers):
     with pytest.raises(ConfigError) as caught:

@@ -16,6 +16,7 @@ from wrenlite.errors import BackendError, ConfigError, WorkerDied
 from wrenlite.protocol import Died, Emit, Ended, Refused, Request, Usage
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import TemporaryStore
+from wrenlite.texts import counted
 from wrenlite.worker.runner import NotRun, Runner
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def connect(*, workers: int | None = None, memory_limit: int | None = None) -> B
     memory = memory_limit or memory_bytes() // slots
     store = TemporaryStore()
     return Backend(
-        name=f"{slots} local worker{'s' if slots > 1 else ''}",
+        name=f"{counted(slots, 'local worker')}",
         store=store,
         invoker=ProcessInvoker(slots, store, memory_limit),
         batching=BATCHING,

@@ -41,6 +41,7 @@ from wrenlite.deploy.shared_options import (
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import WrenliteError
+from wrenlite.texts import counted
 
 _POLL_S = 2.0
 """Seconds between two requests for a log that is followed."""
@@ -212,7 +213,7 @@ class _BucketUsage(NamedTuple):
             return "which is empty"
         permanent = self.permanent_objects
         permanent_text = f", {permanent:,} of them outputs or other data of yours" if permanent else ""
-        return f"with {self.objects:,} objects ({self.bytes / 1e6:,.1f} MB){permanent_text}"
+        return f"with {counted(self.objects, 'object')} ({self.bytes / 1e6:,.1f} MB){permanent_text}"
 
 
 def _bucket_usage(clients: Clients, settings: Settings) -> _BucketUsage:
@@ -350,8 +351,8 @@ def _cleanup(config: Config, *, older_than_s: float, dry_run: bool, yes: bool) -
     ]
     size_bytes = sum(entry.size for entry in found)
     click.echo(
-        f"{len(found):,} temporary objects ({size_bytes / 1e6:,.1f} MB) older than "
-        f"{older_than_s / 86_400:.3g} days in s3://{settings.bucket}/{settings.prefix}/"
+        f"{counted(len(found), 'temporary object')} ({size_bytes / 1e6:,.1f} MB) older than "
+        f"{counted(older_than_s / 86_400, 'day')} in s3://{settings.bucket}/{settings.prefix}/"
         f"{'; nothing is deleted' if dry_run else ''}"
     )
     if found and not dry_run:

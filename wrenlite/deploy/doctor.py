@@ -13,6 +13,7 @@ from wrenlite.deploy.plan import Found, Verb, plan
 from wrenlite.deploy.resources import Function, Resource
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.errors import AccessDenied, WrenliteError
+from wrenlite.texts import counted
 
 _MAX_SKEW_S = 240.0
 """Largest accepted error of the clock. AWS refuses requests whose time is off by more than 5 minutes."""
@@ -146,5 +147,5 @@ def _check_quota(account: Account) -> Check:
     if account.concurrency is None:
         detail = "cannot be checked with these credentials (lambda:GetAccountSettings)"
         return Check(name="limits", ok=None, detail=detail)
-    detail = f"{account.concurrency:,} concurrent invocations"
+    detail = f"{counted(account.concurrency, 'concurrent invocation')}"
     return Check(name="limits", ok=True, detail=detail, fix=report.quota_hint(account))

@@ -26,6 +26,7 @@ from wrenlite.deploy.resources import (
 )
 from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.smoke_test import SmokeTestResult
+from wrenlite.texts import counted
 
 _POLICY_MAKERS = {
     "deployer": policies.of_deployer,
@@ -146,7 +147,7 @@ def describe(deployment: Deployment, resource: Resource) -> str:
                 more += f"; may {verb} {', '.join(buckets)}" if buckets else ""
             return f"may write its log, read temporary objects, and write values and outputs{more}"
         case LogGroup():
-            return f"log events are kept for {resource.days} days"
+            return f"log events are kept for {counted(resource.days, 'day')}"
         case Layer():
             layer, size = deployment.cached_layer, ""
             if layer is not None:

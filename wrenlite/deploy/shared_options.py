@@ -70,17 +70,22 @@ def messages_on_stderr(as_json: bool) -> Iterator[None]:
         yield
 
 
-def load_config(path: Path | None, **given: Any) -> Config:
+def load_config(path: Path | None, *, may_be_new: bool = False, **given: Any) -> Config:
     """Return the configuration.
 
     Args:
         path: the settings file; None: the usual one.
+        may_be_new: the command creates the file if it does not exist.
         **given: settings that win over all others; None: not given.
 
     Raises:
         ConfigError: a setting or the file is not valid.
     """
-    return Config.load(configuration.environment_with(path), **given)
+    environ = configuration.environment_with(path)
+    chosen = configuration.config_path(environ)
+    if may_be_new and chosen is not None and not chosen.exists():
+        environ = {**environ, "WRENLITE_CONFIG": ""}
+    return Config.load(environ, **given)
 
 
 def deployment_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -99,7 +104,12 @@ def deployment_options(command: Callable[..., None]) -> Callable[..., None]:
         with console.errors_in_one_line():
             if config is not None and not config.expanduser().exists():
                 raise ConfigError(f"--config: the file {config} does not exist")
-            given = {"profile": profile, "region": region, "function": function, "bucket": bucket}
+            given: dict[str, Any] = {
+                "profile": profile,
+                "region": region,
+                "function": function,
+                "bucket": bucket,
+            }
             command(load_config(config, **given), **other)
 
     return PROFILE(REGION(FUNCTION(BUCKET(CONFIG(with_config)))))

@@ -40,6 +40,7 @@ from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import ConfigError, WrenliteError
+from wrenlite.texts import counted
 
 _ROLE_S = 60.0
 """Seconds that a new role may take to become valid everywhere in AWS."""
@@ -100,7 +101,9 @@ class Wizard:
         self._given = given
         self._interactive = interactive
         self._config = shared_options.load_config(
-            given["config"], **{name: given[name] for name in ("profile", "region", "function")}
+            given["config"],
+            may_be_new=True,
+            **{name: given[name] for name in ("profile", "region", "function")},
         )
         self._chosen: dict[str, Any] = {name: given[name] for name in ("bucket", "prefix", *ADVANCED)}
         self._function = self._config.function
@@ -451,7 +454,10 @@ def _use_local(path: Path | None, *, ask: bool) -> dict[str, Any]:
         question = f'{path} already exists. Set backend = "local" in it, and keep its other settings?'
         click.confirm(question, default=True, abort=True)
     configuration.update_file(path, {"backend": "local"})
-    click.echo(f"Executor() runs on this machine's {os.cpu_count()} cores. The settings are saved in {path}")
+    click.echo(
+        f"Executor() runs on this machine's {counted(os.cpu_count() or 1, 'core')}. The settings are saved "
+        f"in {path}"
+    )
     return {"backend": "local", "config": str(path)}
 
 

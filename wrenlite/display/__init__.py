@@ -2,7 +2,7 @@
 
 ===================  ====================================================================
 ``panel``            The job panel in a notebook: a widget while the job runs, then HTML
-``terminal``         The progress line on a terminal, and lines in a file
+``terminal``         The rows of jobs on a terminal, and lines in a file
 ``observer``         What a drawing needs to know of a job, gathered again and again
 ``html``             The panel as HTML (pure)
 ``panel_png``        The pictures in the panel: the grid of tasks, the concurrency (pure)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import click
 
+from wrenlite.config import Config
 from wrenlite.errors import WrenliteError
+from wrenlite.texts import printable
 
 json_option = click.option(
     "--json",
@@ -24,7 +28,7 @@ json_option = click.option(
 
 @contextlib.contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Show an error of wrenlite as one line, without a traceback.
+    """Show an error of wrenlite as one line, without a traceback, in the words of the command line.
 
     A character that the terminal's encoding lacks is printed as ``?``.
     """
@@ -34,7 +38,26 @@ def errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except WrenliteError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_in_words_of_commands(printable(str(error)))) from error
+
+
+def _in_words_of_commands(message: str) -> str:
+    """Return a message that names what to type in place of an argument such as ``region=``.
+
+    That is the option of the running command, or else the environment variable of the setting.
+    """
+    context = click.get_current_context(silent=True)
+    options = {option for each in context.command.params for option in each.opts} if context else set()
+    settings = {field.name for field in fields(Config)}
+
+    def typed(match: re.Match[str]) -> str:
+        name = match[1]
+        option, variable = f"--{name.replace('_', '-')}", f"WRENLITE_{name.upper()}"
+        if option in options:
+            return option
+        return variable if name in settings and variable not in message else match[0]
+
+    return re.sub(r"\b([a-z_]+)=(?=[\s,.;:)]|$)", typed, message)
 
 
 def print_report(data: Mapping[str, Any], rows: Mapping[str, str], *, as_json: bool) -> None:

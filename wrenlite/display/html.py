@@ -14,6 +14,7 @@ from wrenlite.display import panel_png
 from wrenlite.display.observer import View
 from wrenlite.futures import Snapshot
 from wrenlite.task_table import STATES
+from wrenlite.texts import counted
 
 BAR_STATES = ("done", "dispatched", "queued", "failed", "cancelled")
 """The states in the order of the progress bar."""
@@ -44,8 +45,8 @@ def headline(view: View) -> str:
     """Return the state of the job in one line of plain text."""
     now = view.snapshot
     facts = [job_title(now), _state(view), duration(now.seconds)]
-    if not view.ended and view.remaining_s is not None:
-        facts.append(f"about {duration(view.remaining_s)} left")
+    if not view.ended and now.remaining_s is not None:
+        facts.append(f"about {duration(now.remaining_s)} left")
     if view.peak_running:
         facts.append(f"peak concurrency {view.peak_running:,}")
     if now.dollars is not None:
@@ -132,7 +133,8 @@ def _failures_html(view: View) -> Iterator[str]:
         if count > len(examples):
             yield f'<div style="padding-left:12px;{_MUTED}">job.errors() returns all exceptions</div>'
     if view.uninspected > 0:
-        yield f'<div style="{_MUTED}">{view.uninspected:,} more failures: job.errors() returns them</div>'
+        more = counted(view.uninspected, "more failure")
+        yield f'<div style="{_MUTED}">{more}: job.errors() returns them</div>'
 
 
 def _output_html(view: View) -> Iterator[str]:

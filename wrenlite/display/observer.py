@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from wrenlite.futures import Snapshot
 from wrenlite.job import Job
 from wrenlite.protocol import Stored
+from wrenlite.texts import printable
 
 _MOST_INSPECTED = 100
 """Failures that are unpickled to learn their type and message; later ones are only counted."""
@@ -56,12 +57,6 @@ class View(NamedTuple):
         """The largest number of running tasks in the samples."""
         return max(count for _, count in self.samples)
 
-    @property
-    def remaining_s(self) -> float | None:
-        """Seconds until the job ends, if all tasks take equally long; None before the first task ended."""
-        now = self.snapshot
-        return None if not now.finished else now.seconds / now.finished * (now.total - now.finished)
-
 
 class Observer:
     """Observes a job repeatedly, and reads each failure and each output only once."""
@@ -98,7 +93,7 @@ class Observer:
     def _read_output(self) -> None:
         finished = self._job._tasks.finished
         for task in finished[max(self._ends_read, len(finished) - _RECENT_TASKS) :]:
-            lines = self._job.logs(task).splitlines()[-_OUTPUT_LINES:]
+            lines = printable(self._job.logs(task)).splitlines()[-_OUTPUT_LINES:]
             self._output_tail.extend(f"[{task}] {line}" for line in lines)
         self._ends_read = len(finished)
 
@@ -118,4 +113,4 @@ class Observer:
             self._failure_counts[kind] += 1
             examples = self._failure_examples.setdefault(kind, [])
             if len(examples) < _EXAMPLES:
-                examples.append(Failure(task, (str(error).splitlines() or [""])[0][:200]))
+                examples.append(Failure(task, (printable(str(error)).splitlines() or [""])[0][:200]))

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -29,7 +29,7 @@ _EARLY_OBSERVATIONS = 5
 _REFRESH_S = 0.25
 """Seconds between two updates."""
 _JOIN_S = 2.0
-"""The longest time in seconds that ``Job.wait`` waits for the last update."""
+"""The longest time in seconds that a wait for the job waits for the last update."""
 
 
 def in_notebook() -> bool:
@@ -39,16 +39,32 @@ def in_notebook() -> bool:
     return hasattr(shell, "kernel") and threading.current_thread() is threading.main_thread()
 
 
-def watch(job: Job[Any]) -> Callable[[], None]:
+class DrawnByThread:
+    """The context of waiting for a job that a thread draws: at the end of the job it waits for the thread."""
+
+    def __init__(self, job: Job[Any], thread: threading.Thread) -> None:
+        """Create the context of a job and the thread that draws it."""
+        self._tasks = job._tasks  # not the job, which holds this context and is to be freed without gc
+        self._thread = thread
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._tasks.over:
+            self._thread.join(_JOIN_S)
+
+
+def watch(job: Job[Any]) -> DrawnByThread:
     """Show a job's panel and update it from a thread.
 
     Returns:
-        A function that waits until the end of the job is drawn.
+        A context that the waiting for the job happens in. It may be entered any number of times.
     """
     panel: _HtmlPanel = _WidgetPanel(job) if find_spec("ipywidgets") else _HtmlPanel()
     thread = threading.Thread(target=_update, args=(job, panel), name="wrenlite-panel", daemon=True)
     thread.start()
-    return lambda: thread.join(_JOIN_S)
+    return DrawnByThread(job, thread)
 
 
 def _update(job: Job[Any], panel: _HtmlPanel) -> None:

@@ -1,50 +1,100 @@
-"""The progress of a job on stderr: one moving line on a terminal, and a line every 30 s in a file."""
+"""The progress of jobs on stderr: rows below the cursor of a terminal, and now and then a line in a file.
+
+The terminal belongs to the program, which prints there too. So three rules keep its own lines whole:
+
+- A job has a row only while the main thread waits for it. At a prompt, in a debugger, and while the program
+  runs commands that write to the terminal, there is none.
+- Rows are drawn below the cursor, and the cursor stays where the program's text ended, even inside a line. So
+  whatever is written next begins at its own place, and one code (erase to the end of the screen) removes all
+  rows, however the terminal has wrapped them.
+- Python erases them before any thread writes to stdout or stderr, since the ``write`` of these two objects is
+  replaced while rows are shown. The objects stay the same, and so does everything else about them.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import io
+import os
 import sys
 import threading
+import time
+import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
+from unicodedata import east_asian_width
 
-from wrenlite.display.panel import ends_within
+from wrenlite.display.html import duration
+from wrenlite.display.panel import DrawnByThread, ends_within
 from wrenlite.futures import Snapshot
 from wrenlite.job import Job
+from wrenlite.texts import counted, printable
 
 _APPEAR_AFTER_S = 0.5
-"""A job that ends before this prints nothing."""
+"""A job that ends before this shows nothing."""
 _REFRESH_S = 0.1
-"""Seconds between two updates of the moving line."""
+"""Seconds between two updates of the rows. They also stay that long after a short wait, so that they do not
+flicker in a loop over values."""
 _LINE_INTERVAL_S = 30.0
 """Seconds between two lines in a file."""
-_JOIN_S = 2.0
-"""The longest time in seconds that ``Job.wait`` waits for the last update."""
+_ASKED_INTERVAL_S = 1.0
+"""The same where the user asked for progress."""
+_MOST_ROWS = 4
+"""Jobs that have a row at the same time."""
+_LONGEST_PRINT_S = 0.02
+"""Seconds that the last row waits while another thread is inside a line. An unbuffered ``print`` writes its
+parts one by one."""
+_USUAL_SIZE = os.terminal_size((80, 24))
+"""The size of a terminal that does not tell its own."""
+_BETWEEN = " | "
+"""Between the parts of a row."""
+_SHORTEST = 8
+"""The least columns for the beginning of a note or name that does not fit."""
+
+# Codes of ECMA-48 and of DEC's terminals, which all terminals of today know.
+_ERASE = "\x1b[J"
+"""Erase everything from the cursor to the end of the screen."""
+_DOWN = "\x1bD"
+"""Move down one row in the same column. At the bottom the screen scrolls."""
+_SAVE, _RESTORE = "\x1b7\x1b[0m\x1b[?7l", "\x1b[?7h\x1b8"
+"""Save the cursor and its colours, then cut rows that are too long; end cutting, and restore the cursor."""
 
 
-def watch(job: Job[Any], asked: bool) -> Callable[[], None]:
-    """Show a job's progress from a thread while the job runs.
+def watch(job: Job[Any], asked: bool) -> AbstractContextManager[object]:
+    """Show a job's progress while the job runs.
 
     Args:
         job: the job.
-        asked: the user asked for progress: draw the moving line even where stderr is not a terminal.
+        asked: the user asked for progress: print a line every second where stderr is not a terminal.
 
     Returns:
-        A function that waits until the end of the job is shown.
+        A context that the waiting for the job happens in. It may be entered any number of times.
     """
     if sys.stderr is None:
-        return lambda: None
-    show = _move_line if asked or sys.stderr.isatty() else _print_lines
-    thread = threading.Thread(target=show, args=(job,), name="wrenlite-progress", daemon=True)
+        return contextlib.nullcontext()
+    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        _rows.start()
+        return _Waiting(job)
+    interval_s = _ASKED_INTERVAL_S if asked else _LINE_INTERVAL_S
+    thread = threading.Thread(
+        target=_print_lines, args=(job, interval_s), name="wrenlite-progress", daemon=True
+    )
     thread.start()
-    return lambda: thread.join(_JOIN_S)
+    return DrawnByThread(job, thread)
 
 
-def _print_lines(job: Job[Any]) -> None:
+# Lines in a file
+
+
+def _print_lines(job: Job[Any], interval_s: float) -> None:
     if ends_within(job, _APPEAR_AFTER_S):
         return
     now = job.snapshot()
-    _print(f"{now.name} on {now.backend}: {now.total:,} tasks")
-    while not ends_within(job, _LINE_INTERVAL_S):
+    _print(f"{now.name} on {now.backend}: {counted(now.total, 'task')}")
+    while not ends_within(job, interval_s):
         now = job.snapshot()
         _print(f"{now.name}: {now.finished:,} of {now.total:,} ended after {now.seconds:.0f} s", details(now))
     now = job.snapshot()
@@ -52,25 +102,7 @@ def _print_lines(job: Job[Any]) -> None:
 
 
 def _print(*parts: str) -> None:
-    print(f"wrenlite: {'; '.join(filter(None, parts))}", file=sys.stderr, flush=True)
-
-
-def _move_line(job: Job[Any]) -> None:
-    if ends_within(job, _APPEAR_AFTER_S):
-        return
-    from tqdm import tqdm
-
-    class Line(tqdm):  # type: ignore[type-arg]
-        monitor_interval = 0  # tqdm starts no thread of its own
-
-    now = job.snapshot()
-    with Line(total=now.total, desc=f"{now.name} on {now.backend}", unit="task", dynamic_ncols=True) as line:
-        ended = False
-        while not ended:
-            ended = ends_within(job, _REFRESH_S)
-            now = job.snapshot()
-            line.update(now.finished - line.n)
-            line.set_postfix_str(details(now), refresh=False)
+    print(printable(f"wrenlite: {'; '.join(filter(None, parts))}"), file=sys.stderr, flush=True)
 
 
 def details(now: Snapshot) -> str:
@@ -82,3 +114,249 @@ def details(now: Snapshot) -> str:
     if now.note:
         texts.append(now.note)
     return ", ".join(texts)
+
+
+# Rows on a terminal
+
+
+def row(now: Snapshot, columns: int) -> str:
+    """Return the progress of a job as one row of a terminal.
+
+    First comes what is never cut: how many tasks are done, the failures, the dollars, the cancelled tasks.
+    Then follow, as far as there is room: why nothing is sent, the name, the time, the running tasks, and the
+    backend.
+
+    Args:
+        now: the progress.
+        columns: columns of the terminal. The last one stays empty.
+    """
+    ended = now.finished == now.total
+    facts = [
+        f"{now.done:,} of {now.total:,} done",
+        f"{now.failed:,} failed" if now.failed else "",
+        f"${now.dollars:.4f}" if now.dollars is not None else "",
+        f"{now.cancelled:,} cancelled" if now.cancelled else "",
+    ]
+    text = ", ".join(filter(None, facts))
+    time_left = f", about {duration(now.remaining_s)} left" if now.remaining_s and not ended else ""
+    words = ["" if ended else printable(now.note), _cut(printable(now.name), columns // 3)]
+    figures = [f"{duration(now.seconds)}{time_left}", f"{now.running:,} running" if now.running else ""]
+    for part in filter(None, (*words, *figures, now.backend)):
+        room = columns - 1 - _width(text) - len(_BETWEEN)
+        if _width(part) <= room or (part in words and room >= _SHORTEST):
+            text += _BETWEEN + _cut(part, room)
+    return text
+
+
+def _cut(text: str, columns: int) -> str:
+    """Return a text, or its beginning with dots if it takes more than so many columns."""
+    if _width(text) <= columns:
+        return text
+    while text and _width(text) > columns - 3:
+        text = text[:-1]
+    return f"{text}..."
+
+
+def _width(text: str) -> int:
+    """Return how many columns a text takes: letters of East Asian scripts take two."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+class _Waiting:
+    """The context of waiting for one job: while the main thread is in it, the job has a row."""
+
+    def __init__(self, job: Job[Any]) -> None:
+        self._job = weakref.ref(job)  # the job holds this context, and is to be freed without gc
+
+    def __enter__(self) -> None:
+        if (job := self._job()) and threading.current_thread() is threading.main_thread():
+            _rows.add(job)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if (job := self._job()) and threading.current_thread() is threading.main_thread():
+            _rows.remove(job)
+
+
+class _Rows:
+    """The rows of the jobs that the main thread waits for, and the thread that draws them.
+
+    No lock of a job is taken while the lock of the rows is held: whoever holds a lock may print.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may print while its thread draws
+        self._waits: dict[Job[Any], int] = {}  # how many waits for a job are inside one another
+        self._had_row: weakref.WeakSet[Job[Any]] = weakref.WeakSet()
+        self._shown: list[str] = []
+        self._drawn_in_this_wait = False
+        self._inside_line = False  # as far as was written since the streams are guarded
+        self._left_at = 0.0
+        self._awake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._guarded: list[tuple[io.TextIOWrapper, Callable[[str], int], Any]] = []
+
+    def start(self) -> None:
+        """Start the thread, which sleeps while nobody waits. At exit it could not be started any more."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="wrenlite-progress", daemon=True)
+                self._thread.start()
+
+    def add(self, job: Job[Any]) -> None:
+        """Give a job a row from now on."""
+        if job._tasks.over:
+            return
+        with self._lock:
+            if not self._waits:
+                self._drawn_in_this_wait = False
+            self._waits[job] = self._waits.get(job, 0) + 1
+            if not self._awake.is_set():
+                self._awake.set()
+
+    def remove(self, job: Job[Any]) -> None:
+        """End one wait for a job. If the job has ended and had a row, its last row stays for good.
+
+        Of a single task nothing stays: programs submit hundreds.
+        """
+        over = job._tasks.over
+        if over and job in self._had_row:
+            self._had_row.discard(job)
+            if len(job) > 1:
+                self._leave_row(job.snapshot())
+        with self._lock:
+            waits = self._waits.pop(job, 1) - 1
+            if waits:
+                self._waits[job] = waits
+            self._left_at = time.monotonic()
+            if not self._waits and (over or self._drawn_in_this_wait):
+                self.hide()
+
+    def _leave_row(self, now: Snapshot) -> None:
+        """Write a row that stays, at the start of a line, once no other thread is inside a line."""
+        patience_ends = time.monotonic() + _LONGEST_PRINT_S
+        while True:
+            with self._lock:
+                if not self._inside_line or time.monotonic() > patience_ends:
+                    self._erase()
+                    columns = _terminal_size().columns
+                    # As many spaces as columns end in the next row only if the cursor was inside a line.
+                    self._write(f"{' ' * columns}\r{row(now, columns)}\x1b[K\n")
+                    return
+            time.sleep(0.001)
+
+    def _loop(self) -> None:
+        while True:
+            self._awake.wait()
+            self._update()
+            time.sleep(_REFRESH_S)
+
+    def _update(self) -> None:
+        size = _terminal_size()
+        most = max(1, min(_MOST_ROWS, size.lines - 3))
+        jobs = [job for job in list(self._waits) if not job._tasks.over]
+        rows = {job: now for job in jobs[:most] if (now := job.snapshot()).seconds >= _APPEAR_AFTER_S}
+        with self._lock:
+            if self._waits:
+                shown = [job for job in rows if job in self._waits]  # the others are not waited for any more
+                self._had_row.update(shown)
+                more = [f"and {counted(len(jobs) - most, 'more job')}"] if len(jobs) > most and shown else []
+                self._draw([*(row(rows[job], size.columns) for job in shown), *more])
+                self._drawn_in_this_wait = True
+            elif time.monotonic() - self._left_at > _REFRESH_S:
+                self.hide()
+                self._awake.clear()
+
+    def _draw(self, rows: list[str]) -> None:
+        if rows == self._shown:
+            return
+        self._erase()
+        if rows:
+            self._guard_streams()
+            room = f"{_DOWN * len(rows)}\x1b[{len(rows)}A"  # at the bottom the terminal scrolls
+            below = "".join(f"\r\n{text}" for text in rows)
+            self._write(f"{room}{_SAVE}{below}{_RESTORE}")
+            self._shown = rows
+
+    def hide(self) -> None:
+        """Erase the rows, and give the streams back."""
+        with self._lock:
+            self._erase()
+            self.release_streams()
+
+    def _erase(self) -> None:
+        if self._shown:
+            self._shown = []  # before anything is written, which would come here again
+            self._write(_ERASE)
+
+    def _write(self, text: str) -> None:
+        inside_line = self._inside_line
+        with contextlib.suppress(OSError, ValueError):  # a terminal that is gone, or closed: nobody looks
+            if sys.stderr is not None and sys.stderr.isatty():
+                sys.stderr.write(text)
+                sys.stderr.flush()
+        self._inside_line = inside_line
+
+    def _guard_streams(self) -> None:
+        """Erase the rows before anything is written to a stream, until ``release_streams``."""
+        if self._guarded:
+            return
+        self._inside_line = False
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            known = any(stream is guarded for guarded, _, _ in self._guarded)
+            if (
+                isinstance(stream, io.TextIOWrapper) and not known
+            ):  # no others write to the terminal themselves
+                write = self._write_after_erasing(stream.write)
+                self._guarded.append((stream, write, vars(stream).get("write")))
+                stream.write = write  # type: ignore[method-assign]
+
+    def _write_after_erasing(self, write: Callable[[str], int]) -> Callable[[str], int]:
+        def erase_and_write(text: str, /) -> int:
+            with self._lock:
+                self._erase()
+                written = write(text)
+                self._inside_line = not text.endswith("\n")
+                return written
+
+        return erase_and_write
+
+    def release_streams(self) -> None:
+        """Give the streams their own ``write`` back, except where somebody else has replaced it since."""
+        while self._guarded:
+            stream, write, before = self._guarded.pop()
+            if vars(stream).get("write") is write:
+                if before is None:
+                    del stream.write
+                else:
+                    stream.write = before  # type: ignore[method-assign]
+
+
+def _terminal_size() -> os.terminal_size:
+    """Return the size of the terminal that stderr is."""
+    try:
+        size = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return _USUAL_SIZE
+    return size if size.columns and size.lines else _USUAL_SIZE
+
+
+_rows = _Rows()
+
+
+@atexit.register
+def _hide_rows() -> None:
+    """At exit, erase the rows of a short wait, which would stay a moment longer."""
+    _rows.hide()
+
+
+def _forget_rows() -> None:
+    """After a fork, leave the rows to the parent: the child lacks the thread, and may have a locked lock."""
+    global _rows
+    _rows.release_streams()
+    _rows = _Rows()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_rows)

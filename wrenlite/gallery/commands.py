@@ -284,8 +284,10 @@ def mandelbrot(
             poster_metrics.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
         rendered = poster.render(executor, wanted, tasks)
         start = time.perf_counter()
+        click.echo(f"colouring {wanted.view.width:,} x {wanted.view.height:,} pixels", err=True)
         picture = poster.picture(rendered.field, wanted)
         coloured = time.perf_counter()
+        click.echo(f"writing {out}", err=True)
         poster.save(picture, out)
         print_text(str(out))
         if metrics:
@@ -348,7 +350,11 @@ def _metrics_data(rendered: Rendered, wanted: Poster, steps: dict[str, float]) -
     help="Leave out scenes with more cloud, in percent.",
 )
 @click.option(
-    "--rows", type=click.IntRange(min=0), default=12, show_default=True, help="Scenes in the printed table."
+    "--rows",
+    type=click.IntRange(min=0),
+    default=12,
+    show_default=True,
+    help="Most scenes in the printed table.",
 )
 @folder_option
 @executor_options
@@ -378,7 +384,7 @@ def ndvi(
         found = landsat.survey(executor, spot, scenes, out)
         if found.synthetic:
             print_text(landsat.NOTICE)
-        print_text(landsat.listing(found.points[:rows]))
+        print_text(landsat.listing(found.points, rows))
         for note in found.notes:
             click.echo(note, err=True)
         files = [str(file) for file in found.files]

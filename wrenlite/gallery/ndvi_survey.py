@@ -28,6 +28,7 @@ from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.archive import NOTICE as NOTICE
 from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
+from wrenlite.texts import counted
 
 SYNTHETIC, USGS = "synthetic", "usgs"
 """Names of sources of scenes; other sources are given by folder or address."""
@@ -233,11 +234,18 @@ def _check_reach(executor: Executor, source: str) -> None:
         )
 
 
-def listing(points: Sequence[PointNdvi]) -> str:
-    """Return a table of text with one line per scene: date, NDVI, the scene's cloud, and its product."""
+def listing(points: Sequence[PointNdvi], most: int) -> str:
+    """Return a table of text with one line per scene: date, NDVI, the scene's cloud, and its product.
+
+    Args:
+        points: NDVI of each scene.
+        most: the most scenes that are listed. A last line tells how many are left out.
+    """
     lines = ["date         NDVI  cloud  product"]
-    for point in points:
+    for point in points[:most]:
         value = "hidden" if np.isnan(point.value) else f"{point.value:6.3f}"
         cloud = "    ?" if point.cloud is None else f"{point.cloud:4.0f}%"
         lines.append(f"{point.date}  {value}  {cloud}  {point.product}")
+    if len(points) > most:
+        lines.append(f"and {counted(len(points) - most, 'more scene')}: --rows {len(points)} lists all")
     return "\n".join(lines)

@@ -35,21 +35,48 @@ def check_memory(backend: Backend, needed_bytes: int, what: str) -> None:
     )
 
 
-def check_folder(folder: str | os.PathLike[str]) -> None:
+def check_folder(folder: str | os.PathLike[str], *, parents: bool = False) -> None:
     """Create a folder for output files if it is missing, and check that files can be written to it.
 
     Args:
         folder: path of the folder.
+        parents: also create the folders that it is to be in. Otherwise they must exist: one that is missing
+            is rather a mistake in the path.
 
     Raises:
         StoreError: the folder cannot be created, or not be written to.
     """
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        if not parents:
+            _check_exists(Path(folder).parent, folder)
+        Path(folder).mkdir(parents=parents, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise StoreError(f"cannot write to {os.fspath(folder)}: {error.strerror or error}") from error
+
+
+def check_file(file: str | os.PathLike[str]) -> None:
+    """Check that an output file can be written, without creating anything.
+
+    Args:
+        file: path of the file.
+
+    Raises:
+        StoreError: it is a folder, or its folder does not exist or cannot be written to.
+    """
+    folder = Path(file).parent
+    if Path(file).is_dir():
+        raise StoreError(f"{os.fspath(file)} is a folder: give the name of a file")
+    _check_exists(folder, file)
+    check_folder(folder, parents=True)
+
+
+def _check_exists(folder: Path, wanted: str | os.PathLike[str]) -> None:
+    if not folder.exists():
+        raise StoreError(
+            f"cannot write to {os.fspath(wanted)}: there is no folder {folder}. Make it first, or use another"
+        )
 
 
 def _format_bytes(amount: int) -> str:

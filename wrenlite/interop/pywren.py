@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -48,13 +49,17 @@ def wait(
     futures = _futures(fs)
     if return_when == ALWAYS:
         timeout, return_when = 0, ALL_COMPLETED
-    try:
-        done = concurrent.futures.wait(futures, timeout, return_when).done
-    except KeyboardInterrupt:
-        if cancel_on_interrupt:
-            for job in {id(future.job): future.job for future in futures}.values():
-                job.cancel()
-        raise
+    jobs = {id(future.job): future.job for future in futures}.values()
+    with hide_own_frames, contextlib.ExitStack() as drawn:
+        for job in jobs:
+            drawn.enter_context(job._drawn)
+        try:
+            done = concurrent.futures.wait(futures, timeout, return_when).done
+        except KeyboardInterrupt:
+            if cancel_on_interrupt:
+                for job in jobs:
+                    job.cancel()
+            raise
     return [f for f in futures if f in done], [f for f in futures if f not in done]
 
 

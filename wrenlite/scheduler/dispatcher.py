@@ -37,6 +37,7 @@ from wrenlite.job import Job
 from wrenlite.protocol import Ended, Outcome
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.state import Scheduler
+from wrenlite.texts import counted
 
 _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
@@ -67,10 +68,10 @@ class CancelTasks(NamedTuple):
 
 
 class ListJobs(NamedTuple):
-    """The descriptions of the jobs that have not ended are asked for."""
+    """The jobs that have not ended are asked for."""
 
-    reply: queue.SimpleQueue[list[str]]
-    """Takes their descriptions."""
+    reply: queue.SimpleQueue[list[Job[Any]]]
+    """Takes the jobs."""
 
 
 class Close(NamedTuple):
@@ -149,8 +150,8 @@ class Dispatcher:
         """Cancel every job that has not ended; return the number of tasks that were cancelled."""
         return self.cancel(None, ())
 
-    def unfinished_jobs(self) -> list[str]:
-        """Return descriptions of the jobs that have not ended."""
+    def unfinished_jobs(self) -> list[Job[Any]]:
+        """Return the jobs that have not ended."""
         event = ListJobs(queue.SimpleQueue())
         self._ask(event)
         return event.reply.get()
@@ -178,9 +179,12 @@ class Dispatcher:
         if self._thread in (None, threading.current_thread()):
             return True
         end = time.monotonic() + (float("inf") if timeout is None else timeout)
-        while not self._ended.wait(max(0.0, min(HEARTBEAT_S, end - time.monotonic()))):
-            if time.monotonic() >= end:
-                return False
+        with contextlib.ExitStack() as drawn:
+            for job in self.unfinished_jobs():
+                drawn.enter_context(job._drawn)
+            while not self._ended.wait(max(0.0, min(HEARTBEAT_S, end - time.monotonic()))):
+                if time.monotonic() >= end:
+                    return False
         return True
 
     def _ask(self, event: CancelTasks | ListJobs) -> None:
@@ -257,7 +261,7 @@ class Dispatcher:
         elif isinstance(event, CancelTasks):
             event.reply.put(self._cancel(event))
         elif isinstance(event, ListJobs):
-            event.reply.put([repr(job) for job in self._scheduler.jobs])
+            event.reply.put(list(self._scheduler.jobs))
         else:
             self._closing = True
 
@@ -286,7 +290,7 @@ def _finish_all() -> None:
         except KeyboardInterrupt:
             cancelled = dispatcher.cancel_all()
             if sys.stderr is not None:
-                print(f"wrenlite: interrupted; {cancelled:,} tasks were cancelled", file=sys.stderr)
+                print(f"wrenlite: interrupted; cancelled {counted(cancelled, 'task')}", file=sys.stderr)
             dispatcher.join()
 
 

@@ -20,6 +20,7 @@ from wrenlite.serialize.exception_state import ExceptionState, fill_exception, m
 from wrenlite.serialize.pickling import Packer, unpack
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import Frame, rebuild_traceback
+from wrenlite.texts import counted
 
 if TYPE_CHECKING:
     from traceback import TracebackException
@@ -355,7 +356,7 @@ def _frames(trace: TracebackType | None, hidden_modules: Container[str]) -> tupl
         trace = trace.tb_next
     if len(levels) <= 2 * _LEVELS:
         return tuple(map(_frame, levels))
-    text = f"({len(levels) - 2 * _LEVELS} levels left out)"  # of an endless recursion
+    text = f"({counted(len(levels) - 2 * _LEVELS, 'level')} left out)"  # of an endless recursion
     gap = Frame("…", text, text, 1, 1, 1, -1, -1, "")
     return (*map(_frame, levels[:_LEVELS]), gap, *map(_frame, levels[-_LEVELS:]))
 

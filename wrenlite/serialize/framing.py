@@ -15,6 +15,7 @@ from typing import Any
 
 from wrenlite.protocol import Buffer, Limits, Packed, Request, Stored
 from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
+from wrenlite.texts import counted
 
 _HEAD = struct.Struct("<QI")
 _READ_BYTES = 1 << 16
@@ -84,13 +85,13 @@ def parse(blob: Buffer, *, writable: bool = False) -> Any:
     """
     view = memoryview(blob)
     if len(view) < _HEAD.size:
-        raise ValueError(f"{len(view)} bytes are not a whole message")
+        raise ValueError(f"{counted(len(view), 'byte')}: not a whole message")
     length, count = _HEAD.unpack_from(view)
     start = _HEAD.size + 8 * count
     end = start + length
     lengths = struct.unpack_from(f"<{count}Q", view, _HEAD.size) if len(view) >= end else ()
     if len(view) != end + sum(lengths):
-        raise ValueError(f"{len(view)} bytes are not a whole message")
+        raise ValueError(f"{counted(len(view), 'byte')}: not a whole message")
     buffers: list[Buffer] = []
     position = end
     for size in lengths:

@@ -12,7 +12,9 @@ import linecache
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from types import CodeType, FunctionType, TracebackType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+T = TypeVar("T")
 
 
 class Frame(NamedTuple):
@@ -130,6 +132,10 @@ def raise_task_error(error: BaseException) -> NoReturn:
 class _HideOwnFrames:
     """A context manager that removes wrenlite's frames from the traceback of a task's exception.
 
+    The same is done with an interrupt, or a cancellation in an event loop, that ends the waiting for a task:
+    where in the waiting it came tells nothing. Frames of other code behind them stay, such as those of the
+    user's code that unpickles a value, or of a signal handler.
+
     The functions that users call raise such exceptions inside of it. When ``__exit__`` returns, Python raises
     the exception again, which adds no entry for the function that contains the ``with`` statement. So in the
     traceback the caller's line is followed by the task's lines.
@@ -143,13 +149,42 @@ class _HideOwnFrames:
             return
         if trace.tb_next is None or trace.tb_next.tb_frame.f_globals is _GLOBALS:  # an inner one did the work
             error.__traceback__ = trace.tb_next
+            return
         step: TracebackType | None = trace
         while step is not None:
             if step.tb_frame.f_code is raise_task_error.__code__:
                 error.__traceback__ = step.tb_next
                 return
             step = step.tb_next
+        if not isinstance(error, Exception):
+            step = trace
+            while step is not None and _package(step) in _WAITING:
+                step = step.tb_next
+            error.__traceback__ = step
+
+
+_WAITING = ("wrenlite", "asyncio", "concurrent", "contextlib", "threading")
+"""The packages whose code runs while a thread waits for a task."""
+
+
+def _package(step: TracebackType) -> str:
+    return str(step.tb_frame.f_globals.get("__name__")).partition(".")[0]
 
 
 hide_own_frames = _HideOwnFrames()
 """The only instance: it has no state."""
+
+
+class WithoutOwnFrames(Iterator[T]):
+    """An iterator that gives the same as another one, and hides wrenlite's frames in what that raises.
+
+    It is not a generator, because an error would end that, and the items behind it would be lost.
+    """
+
+    def __init__(self, iterator: Iterator[T]) -> None:
+        """Create an iterator on top of another one."""
+        self._iterator = iterator
+
+    def __next__(self) -> T:
+        with hide_own_frames:
+            return next(self._iterator)

@@ -44,6 +44,7 @@ from wrenlite.protocol import (
 )
 from wrenlite.serialize import framing
 from wrenlite.storage.base import Store
+from wrenlite.texts import printable
 from wrenlite.worker.main import (
     BEGIN,
     END,
@@ -410,7 +411,7 @@ class WorkerProcess:
         if error is None:
             error = self._exit_error(code)
         size = os.fstat(self._output.fileno()).st_size
-        last_output = read_shortened(self._output.fileno(), size).strip()
+        last_output = printable(read_shortened(self._output.fileno(), size)).strip()
         self._close_files()
         if not last_output or isinstance(error, TaskTimeout):
             return error

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any
 
+from wrenlite.texts import counted
+
 OUTPUT_BYTES = 64 * 1024
 """How much of a task's output is kept: the first quarter and the last three quarters of this."""
 
@@ -57,6 +59,6 @@ def read_shortened(fd: int, size: int) -> str:
         data = os.pread(fd, size, 0)
     else:
         head, tail = OUTPUT_BYTES // 4, OUTPUT_BYTES * 3 // 4
-        gap = f"\n[… {size - OUTPUT_BYTES:,} bytes left out …]\n".encode()
+        gap = f"\n[… {counted(size - OUTPUT_BYTES, 'byte')} left out …]\n".encode()
         data = os.pread(fd, head, 0) + gap + os.pread(fd, tail, size - tail)
     return data.decode("utf-8", "replace")

@@ -105,9 +105,9 @@ def test_the_chart_is_as_high_as_the_number_of_running_tasks():
 
 def test_the_view_of_a_real_job():
     def work(n):
-        print("line of", n)
+        print(f"\x1b[1mline of\x1b[0m {n}\r")
         if n % 10 == 3:
-            raise ValueError(f"unlucky {n}")
+            raise ValueError(f"\x1b[31munlucky {n}")
         return n
 
     with wrenlite.Executor.local(2, progress=False) as executor:

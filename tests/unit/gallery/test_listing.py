@@ -80,11 +80,16 @@ def test_the_message_names_every_bad_row_by_its_line():
     ]
 
 
+def test_a_name_like_no_other_gets_all_names():
+    with pytest.raises(ConfigError, match="line 2: no fractal is called 'foo': there are board, box, cross"):
+        parse((HEADER + "foo,8,200\n").encode(), "list.csv")
+
+
 def test_the_message_lists_at_most_twenty_rows():
     with pytest.raises(ConfigError) as caught:
         parse((HEADER + "dragon,x,200\n" * 1000).encode(), "list.csv")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "list.csv has 1000 bad rows:"
+    assert lines[0] == "list.csv has 1,000 bad rows:"
     assert lines[20].startswith("    line 21: ")
     assert lines[21:] == ["    and 980 more"]
 

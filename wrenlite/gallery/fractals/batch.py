@@ -13,6 +13,7 @@ from wrenlite.gallery.fractals.curve_drawing import draw, peak_bytes
 from wrenlite.gallery.fractals.lsystems import Fractal, file_names
 from wrenlite.gallery.preflight import check_memory
 from wrenlite.storage.base import Store
+from wrenlite.texts import counted
 
 COLLAGE = "fractals/collage.png"
 """File name of the collage in the store."""
@@ -56,7 +57,7 @@ def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | No
     if not fractals:
         raise ConfigError("there are no fractals to draw")
     for fractal in fractals:
-        what = f"{fractal.name} at {fractal.iterations} iterations and {fractal.size} px"
+        what = f"{fractal.name} at {counted(fractal.iterations, 'iteration')} and {fractal.size} px"
         check_memory(executor.backend, peak_bytes(fractal), what)
 
     sides = [fractal.size for fractal in fractals]

@@ -34,6 +34,9 @@ _CONES_TO_LAB = np.array(
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
 )
+_ALIKE = 0.6
+"""The least likeness (0 to 1) of a name that an error message suggests: one wrong letter in five, but not in
+three."""
 _MAX_NAMES_LISTED = 10
 """Up to this number, an error message lists all valid names even if it also suggests similar ones."""
 
@@ -138,7 +141,7 @@ def check_name(kind: str, name: str, names: Iterable[str]) -> str:
     if name in names:
         return name
     by_lower_case = {other.lower(): other for other in names}
-    similar = difflib.get_close_matches(str(name).lower(), list(by_lower_case), 3, 0.5)
+    similar = difflib.get_close_matches(str(name).lower(), list(by_lower_case), 3, _ALIKE)
     suggestions = " or ".join(by_lower_case[other] for other in similar)
     all_names = f"there are {', '.join(names)}"
     hint = f"did you mean {suggestions}?" if suggestions else all_names

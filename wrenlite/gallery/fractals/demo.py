@@ -19,6 +19,7 @@ from wrenlite.gallery.fractals.poster import Poster, picture, save
 from wrenlite.gallery.fractals.view import View, tiles
 from wrenlite.gallery.preflight import check_folder
 from wrenlite.job import Job
+from wrenlite.texts import counted
 
 POSTER = Poster(View("-0.7465", "0.1079", "0.0082", 1600, 900, 800), palette="Wren")
 """A poster of Seahorse Valley, a part of the Mandelbrot set."""
@@ -82,17 +83,17 @@ def run(
     check_folder(out)
     pieces, fractals = tiling.plan(POSTER.sampled, POSTER_TASKS), random_fractals(count, seed)
     tasks: list[Task] = [*pieces, *fractals]
-    report(f"rendering {len(tasks)} tasks on one core, for comparison")
+    report(f"rendering {counted(len(tasks), 'task')} on one core, for comparison")
     one_worker_s = _timed_map(one_worker, tasks)[1]
     report(f"rendering the same tasks on {executor.backend.name}")
     job, wall_s = _timed_map(executor, tasks)
     values = job.results()
+    report(f"writing the pictures to {out}")
     field = tiling.assemble(POSTER.sampled, pieces, values[: len(pieces)])
     save(picture(field, POSTER), out / "mandelbrot-poster.png")
     pictures = dict(zip(file_names(fractals), values[len(pieces) :], strict=True))
     if fractals:
-        labels = [fractal.label for fractal in fractals]
-        pictures["collage.png"] = collage(zip(labels, pictures.values(), strict=True))
+        pictures["collage.png"] = collage(zip((f.label for f in fractals), pictures.values(), strict=True))
     for name, png in pictures.items():
         store.put(name, png)
     slowest = max(job.stats(), key=lambda task: task.seconds or 0.0)
@@ -121,5 +122,5 @@ def _timed_map(executor: Executor, tasks: Sequence[Task]) -> tuple[Job[Any], flo
 
 def _describe(task: Task) -> str:
     if isinstance(task, Fractal):
-        return f"{task.name}, {task.iterations} iterations, {task.size} px"
-    return f"a part of the poster, {len(task)} tiles"
+        return f"{task.name}, {counted(task.iterations, 'iteration')}, {task.size} px"
+    return f"a part of the poster, {counted(len(task), 'tile')}"

@@ -7,6 +7,7 @@ import io
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.lsystems import Fractal
+from wrenlite.texts import counted
 
 COLUMNS = ("name", "iterations", "size")
 _MAX_ROWS_SHOWN = 20
@@ -80,7 +81,7 @@ def _check_header(header: list[str], source: str) -> list[str]:
 
 def _fractal(cells: list[str], columns: list[str]) -> Fractal:
     if len(cells) != len(columns):
-        raise ConfigError(f"{len(cells)} cells instead of {len(columns)}")
+        raise ConfigError(f"{counted(len(cells), 'cell')} instead of {len(columns)}")
     row = dict(zip(columns, cells, strict=True))
     return Fractal(row["name"], _integer("iterations", row), _integer("size", row))
 
@@ -97,5 +98,4 @@ def _message(errors: list[str], source: str) -> str:
     lines = errors[:_MAX_ROWS_SHOWN]
     if len(errors) > _MAX_ROWS_SHOWN:
         lines.append(f"and {len(errors) - _MAX_ROWS_SHOWN} more")
-    count = "1 bad row" if len(errors) == 1 else f"{len(errors)} bad rows"
-    return "\n    ".join([f"{source} has {count}:", *lines])
+    return "\n    ".join([f"{source} has {counted(len(errors), 'bad row')}:", *lines])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.colours import check_name
 from wrenlite.gallery.fractals.palettes import PALETTES
+from wrenlite.texts import counted
 
 MIN_SIZE, MAX_SIZE = 16, 8192
 """Limits of a picture's side, in pixels."""
@@ -111,12 +112,12 @@ class Fractal:
         if not math.isfinite(self.hue):
             raise ConfigError(f"hue must be a number, not {self.hue!r}")
         if self.width is not None and not 0 < self.width <= self.size / 16:
-            limit = f"a 16th of the size ({self.size / 16:g} pixels)"
+            limit = f"a 16th of the size ({counted(self.size / 16, 'pixel')})"
             raise ConfigError(f"the line's width must be above 0 and at most {limit}, not {self.width!r}")
         if self.palette is not None:
             check_name("palette", self.palette, PALETTES)
         if steps(SYSTEMS[self.name], self.iterations) == 0:
-            raise ConfigError(f"{self.name} draws nothing at {self.iterations} iterations")
+            raise ConfigError(f"{self.name} draws nothing at {counted(self.iterations, 'iteration')}")
 
     @property
     def label(self) -> str:

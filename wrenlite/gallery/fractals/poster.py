@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wrenlite.backends.local import memory_bytes
-from wrenlite.errors import ConfigError, StoreError
+from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colours import check_name, downsample
 from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
 from wrenlite.gallery.fractals.view import INSIDE, View, iterations
-from wrenlite.gallery.preflight import check_folder, check_memory
+from wrenlite.gallery.preflight import check_file, check_memory
 from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
+from wrenlite.texts import counted
 
 TASKS = 64
 """Default number of tasks that a poster is cut into."""
@@ -102,7 +103,7 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     view = poster.sampled
     size = f"{view.width:,} x {view.height:,} points"
     worker_bytes = view.width * view.height // tasks * _WORKER_BYTES_PER_POINT
-    check_memory(executor.backend, worker_bytes, f"one of {tasks} parts of {size}")
+    check_memory(executor.backend, worker_bytes, f"one of {counted(tasks, 'part')} of {size}")
     client_bytes = view.width * view.height * _CLIENT_BYTES_PER_POINT
     if client_bytes > memory_bytes():
         raise ConfigError(
@@ -151,7 +152,7 @@ def check_outfile(path: Path, view: View) -> None:
 
     Raises:
         ConfigError: the extension is not one of ``FORMATS``, or the picture is too large for the format.
-        StoreError: the folder cannot be written to.
+        StoreError: there is no such folder, or it cannot be written to.
     """
     max_side = FORMATS.get(path.suffix.lower())
     if max_side is None:
@@ -160,9 +161,7 @@ def check_outfile(path: Path, view: View) -> None:
         raise ConfigError(
             f"{path}: a {path.suffix.lower()} file has at most {max_side:,} pixels a side; .png allows more"
         )
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder: give the name of a file")
-    check_folder(path.parent)
+    check_file(path)
 
 
 def save(picture: Image.Image, path: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, PackageMissing
 from wrenlite.gallery.ndvi.results import PointNdvi
+from wrenlite.texts import counted
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -78,8 +79,8 @@ def smooth(points: Iterable[PointNdvi], smoothing: float | None = _SMOOTHING) ->
     days, day_of_point = np.unique(_ordinals([point.date for point in usable]), return_inverse=True)
     if len(days) < _MIN_DAYS:
         raise ConfigError(
-            f"{len(days)} days have a usable value, and a curve needs {_MIN_DAYS}: take a longer time, or"
-            " scenes with more cloud"
+            f"only {counted(len(days), 'day')} with a usable value, and a curve needs {_MIN_DAYS}: take a "
+            "longer time, or scenes with more cloud"
         )
     point_weights = np.array([max(_MIN_WEIGHT, 1 - (point.cloud or 0.0) / 100) for point in usable])
     weights = np.bincount(day_of_point, point_weights)

@@ -116,7 +116,7 @@ def ensure_archive(
     target = Path(folder) if folder is not None else _cache_folder() / f"landsat-synthetic-{VERSION}"
     if _is_complete(target):
         return target
-    check_folder(target.parent)
+    check_folder(target.parent, parents=True)
     with _partial_folder(target) as partial:
         pairs = [(str(partial.absolute()), each) for each in passes()]
         items = list(run(pairs)) if run else [write_scene(*pair) for pair in pairs]

@@ -1,0 +1,35 @@
+"""Texts that every room writes: counted things, and foreign text in a message or on a terminal."""
+
+from __future__ import annotations
+
+import re
+
+_TERMINAL_CODE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # such as a colour, or a move of the cursor
+    r"|\x1b[]PX^_].*?(?:\x07|\x1b\\)"  # such as the title of the window
+    r"|\x1b[ -/]*[0-~]",
+    re.DOTALL,
+)
+_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters other than tab and newline, and those that change the direction of writing."""
+
+
+def counted(number: float, thing: str) -> str:
+    """Return a number with the name of what is counted: ``1 task``, ``2,000 tasks``, ``0.5 days``.
+
+    Args:
+        number: how many there are.
+        thing: name of one of them, whose plural ends in s.
+    """
+    digits = f"{number:,}" if isinstance(number, int) else f"{number:,.3g}"
+    return f"{digits} {thing}{'' if digits == '1' else 's'}"
+
+
+def printable(text: str) -> str:
+    """Return foreign text so that it can be shown in a message, on a terminal or in HTML.
+
+    Codes for terminals, such as colours, are removed. Of other control characters only tab and newline stay:
+    a carriage return becomes a newline, and the rest are written as escapes, as Python does.
+    """
+    text = _TERMINAL_CODE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
