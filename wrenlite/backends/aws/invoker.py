@@ -269,9 +269,11 @@ class LambdaInvoker:
         """Return a request's reply from the store; None where it is missing or cannot be read for now."""
         try:
             blob = self._store.get(reply_key(request.job, request.invocation))
-            return payload.decode_body(payload.verify_mac(request, blob))
+            return payload.decode_body(request, payload.verify_mac(request, blob))
         except NotFound:
             return None
+        except ValueError as error:
+            return (), Ended(Refused(responses.malformed(self._target, error)), Usage(), ())
         except CredentialsExpired as error:
             if self._session.renew():
                 _log.warning("%s", error)
