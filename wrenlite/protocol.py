@@ -182,9 +182,13 @@ class Throttled(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """The code or the items are gone from the store. Once they are put there again, the tasks can run."""
+    """The code or the items are not in the store as they were put there. Once they are put there again, the
+    tasks can run.
+    """
 
     key: str
+    damaged: bool = False
+    """Whether there is another blob at that key, with another digest; otherwise there is none."""
 
 
 class Lost(NamedTuple):

@@ -44,6 +44,21 @@ def test_put_if_absent_keeps_an_existing_blob(store):
     assert store.get("a") == b"one"
 
 
+def test_repair_writes_what_is_missing_and_replaces_what_is_another(store):
+    assert store.repair("a/b", b"one") is False
+    assert store.get("a/b") == b"one"
+    before = next(iter(store.list("a/b")))
+    assert store.repair("a/b", b"one") is False
+    assert next(iter(store.list("a/b"))) == before
+    for damage in (b"two", b"", b"a longer one"):
+        store.put("a/b", damage)
+        assert store.repair("a/b", b"one") is True
+        assert store.get("a/b") == b"one"
+    store.put("c/longer", b"")
+    assert store.repair("c/long", b"one") is False, "a key that another key begins with"
+    assert store.get("c/long") == b"one"
+
+
 def test_get_with_a_span_returns_a_part_of_a_blob(store):
     store.put("a", b"0123456789")
     assert store.get("a", Span(2, 3)) == b"234"

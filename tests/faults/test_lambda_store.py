@@ -37,17 +37,36 @@ def test_a_function_that_has_expired_in_the_store_is_put_there_again(aws, bed, r
 
 
 @pytest.mark.parametrize("damage", [b"", b"something else"])
-def test_a_function_that_was_changed_in_the_store_is_not_unpickled(aws, bed, runs, damage):
+def test_a_function_that_was_changed_in_the_store_is_replaced(aws, bed, runs, damage, caplog):
     squares(aws, runs, 1).results(timeout=30)
     client, keys = client_and_keys(bed, "code/")
     for key in keys:
         client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
     bed.kill_sandboxes()
-    with pytest.raises(wrenlite.IntegrityError, match="was changed or damaged: its digest is"):
-        squares(aws, runs, 1).results(timeout=30)
-    for key in keys:
-        client.delete_object(Bucket="wrenlite-bed", Key=key)
-    assert runs() == Counter({"0": 1})
+    bed.reset()
+    job = squares(aws, runs, 2, chunksize=1)
+    assert job.results(timeout=30) == [0, 1]
+    assert [stats.attempts for stats in job.stats()] == [1, 1]
+    assert runs() == Counter({"0": 2, "1": 1})
+    assert "was changed or damaged, and the right blob is put in its place" in caplog.text
+    assert bed.counts()["PutObject"] == 2, "function and modules, once, although both requests reported it"
+
+
+def test_a_function_that_is_changed_again_and_again_fails_the_job(aws, bed):
+    fault = {"status": 200, "body": "something else", "count": 100}
+    bed.fault("GetObject", "answer", path="/code/", **fault)
+    with pytest.raises(
+        wrenlite.IntegrityError, match=r"code/.*damaged.*again after 3 further uploads\. Does"
+    ):
+        aws.map(lambda n: (n, "changed"), [1]).results(timeout=30)
+    bed.reset()
+    # Items are the matter of their own tasks only.
+    bed.fault("GetObject", "answer", path="/args/", **fault)
+    values = aws.map(len, [b"", b"x" * 6_000_000], chunksize=1).results(timeout=60, return_exceptions=True)
+    assert values[0] == 0
+    assert isinstance(values[1], wrenlite.IntegrityError)
+    assert "task 1 of" in str(values[1])
+    assert bed.counts()["Invoke"] == 1 + 4
 
 
 @pytest.mark.parametrize(
@@ -78,8 +97,9 @@ def test_a_value_that_is_missing_or_changed_in_the_store_is_refused(aws, bed, da
     assert job[2].result() == b"\3" * 3_000_000
 
 
-def test_items_that_vanish_from_the_store_are_put_there_again(aws, bed):
-    bed.error("GetObject", 404, "NoSuchKey", path="/args/", count=1)
+@pytest.mark.parametrize("status", [404, 200])
+def test_items_that_vanish_from_the_store_or_change_are_put_there_again(aws, bed, status):
+    bed.error("GetObject", status, "NoSuchKey", path="/args/", count=1)
     assert aws.map(len, [b"x" * 6_000_000]).results(timeout=60) == [6_000_000]
     assert bed.counts()["Invoke"] == 2
 
@@ -102,6 +122,22 @@ def test_other_values_are_returned_though_one_is_missing(aws, bed):
     assert [type(value) for value in values] == [bytes, bytes, wrenlite.NotFound, bytes]
     with pytest.raises(wrenlite.NotFound, match="task 2"):
         job.results()
+
+
+def test_an_object_that_was_changed_is_replaced_by_the_next_put(aws, bed, caplog):
+    table = list(range(10_000))
+    ref = aws.put(table)
+    client, (key,) = client_and_keys(bed, f"refs/{ref.digest}")
+    size = client.head_object(Bucket="wrenlite-bed", Key=key)["ContentLength"]
+    bed.reset()
+    for number, damage in enumerate((b"", b"x" * size)):
+        client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
+        bed.kill_sandboxes()  # so that no worker has the object any more
+        with pytest.raises(wrenlite.IntegrityError, match=r"call executor\.put\(\) again first"):
+            aws.map(lambda n, table: table[n], [number], args=(ref,)).results(timeout=30)
+        assert aws.put(table).digest == ref.digest
+        assert caplog.text.count("the right blob is put in its place") == number + 1
+        assert aws.map(lambda n, table: table[n], [number], args=(ref,)).results(timeout=30) == [number]
 
 
 def test_an_expired_object_can_be_put_again(aws, bed):

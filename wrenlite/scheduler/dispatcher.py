@@ -10,6 +10,7 @@ handles the events in the inbox, in the thread that calls ``map``.
     map ──── JobSubmitted ──────┐                  ┌── batching: how many ──┐
     cancel ─ CancelTasks ───────┼──▶ inbox ──▶ state ────────────────────── ▼
     close ── Close ─────────────┤                  │              invoker.start(request, emit)
+    restored ─ CodeRestored ────┤                  │                         │
     emit ─── InvocationReport ──┘                  └─▶ job ─▶ futures        │
                   ▲──────────────────────────────────────────────────────────┘
 
@@ -34,12 +35,17 @@ from wrenlite.cost import Cost
 from wrenlite.errors import ExecutorClosed, WrenliteError
 from wrenlite.futures import HEARTBEAT_S
 from wrenlite.job import Job
-from wrenlite.protocol import Ended, Outcome
+from wrenlite.protocol import Ended, Missing, Outcome
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.state import Scheduler
 
 _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
+
+
+_INTERNAL_ERROR = (
+    "an internal error of wrenlite ended the job: {!r}. Please report it, with the traceback above"
+)
 
 
 class JobSubmitted(NamedTuple):
@@ -54,6 +60,14 @@ class InvocationReport(NamedTuple):
     invocation: str
     outcomes: Sequence[Outcome]
     ended: Ended | None
+
+
+class CodeRestored(NamedTuple):
+    """The code of a job was put into the store again."""
+
+    pending: PendingJob
+    error: WrenliteError | None
+    """Why that was not possible; None: it was."""
 
 
 class CancelTasks(NamedTuple):
@@ -77,7 +91,7 @@ class Close(NamedTuple):
     """No more jobs will be submitted."""
 
 
-Event: TypeAlias = JobSubmitted | InvocationReport | CancelTasks | ListJobs | Close
+Event: TypeAlias = JobSubmitted | InvocationReport | CodeRestored | CancelTasks | ListJobs | Close
 
 
 class Dispatcher:
@@ -96,7 +110,7 @@ class Dispatcher:
         self._open = True
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._scheduler = Scheduler(backend, self._report)
+        self._scheduler = Scheduler(backend, self._report, self._restore)
         self._closing = False
 
     # For any thread
@@ -197,6 +211,27 @@ class Dispatcher:
     def _report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         self._inbox.put(InvocationReport(invocation, outcomes, ended))
 
+    def _restore(self, pending: PendingJob, missing: Missing) -> None:
+        """Put the code of a job into the store again, in a thread: it may take long, and other jobs go on."""
+
+        def restore() -> None:
+            try:
+                pending.restore(missing)
+                error = None
+            except WrenliteError as caught:
+                error = caught
+            except Exception as caught:
+                error = WrenliteError(_INTERNAL_ERROR.format(caught))
+            self._inbox.put(CodeRestored(pending, error))
+
+        if self._backend.runs_in_caller:
+            restore()
+            return
+        try:
+            threading.Thread(target=restore, name="wrenlite-restore", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending, or this user has too many threads
+            restore()
+
     # For the thread that owns the state
 
     def _loop(self) -> None:
@@ -221,12 +256,8 @@ class Dispatcher:
                 self._scheduler.add(event.pending)
             elif isinstance(event, CancelTasks | ListJobs):
                 self._handle(event)
-        text = (
-            f"an internal error of wrenlite ended the job: {error!r}. Please report it, with the traceback "
-            "above"
-        )
         for pending in list(self._scheduler.jobs.values()):
-            self._scheduler.fail(pending, WrenliteError(text))
+            self._scheduler.fail(pending, WrenliteError(_INTERNAL_ERROR.format(error)))
 
     def _end(self) -> None:
         """Answer the events that arrived too late. No more events will arrive."""
@@ -254,6 +285,8 @@ class Dispatcher:
             self._scheduler.on_report(*event)
         elif isinstance(event, JobSubmitted):
             self._scheduler.add(event.pending)
+        elif isinstance(event, CodeRestored):
+            self._scheduler.on_restored(*event)
         elif isinstance(event, CancelTasks):
             event.reply.put(self._cancel(event))
         elif isinstance(event, ListJobs):

@@ -32,7 +32,7 @@ _CAUSE_FIELDS: dict[type[Any], tuple[tuple[type, ...], ...]] = {
     Died: ((TaskError,),),
     Refused: ((BackendError, StoreError),),
     Throttled: ((BackendError,), (bool,), (bool,)),
-    Missing: ((str,),),
+    Missing: ((str,), (bool,)),
 }
 """The types of the fields of each cause that a worker or a function may report."""
 

@@ -205,7 +205,7 @@ class Runner:
             blob = framing.join(framing.frame(framing.to_wire(packed)))
             size = 0
             try:
-                self._store.put(key, blob, if_absent=True)
+                self._store.put(key, blob)
                 outcome = outcome._replace(packed=Stored(key, digest(blob), len(blob)))
             except Exception as error:
                 outcome = outcome._replace(ok=False, packed=self._pack_error(error, packer, ()))
@@ -337,7 +337,9 @@ class Runner:
             return get_verified(self._store, key, expected_digest)
         except NotFound:
             raise NotRun(Missing(key)) from None
-        except (IntegrityError, BackendError) as error:
+        except IntegrityError:
+            raise NotRun(Missing(key, damaged=True)) from None
+        except BackendError as error:
             raise NotRun(Refused(error)) from error
         except StoreError as error:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), waits_without_limit=False)) from error

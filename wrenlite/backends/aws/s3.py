@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import threading
@@ -113,6 +114,32 @@ class S3Store:
             f"cannot write s3://{self.bucket}/{self._full(key)}: others were writing it at each of "
             f"{_CONFLICT_ATTEMPTS} attempts"
         )
+
+    def repair(self, key: str, data: bytes) -> bool:
+        """Write a blob, unless its ETag shows that it is there already.
+
+        The ETag is the MD5 of most blobs, and any other text where a bucket encrypts with a key of AWS KMS.
+        There the blob is always written, and nothing is known about the one before.
+
+        Args:
+            key: key of the blob.
+            data: its content.
+
+        Returns:
+            Whether another blob was certainly there, and was replaced.
+
+        Raises:
+            StoreError: S3 cannot be reached, or refuses the blob.
+            AccessDenied: no policy allows it.
+            CredentialsError: there are no credentials, or AWS does not accept them.
+        """
+        page = self._call("s3:ListBucket", "list_objects_v2", None, Prefix=self._full(key), MaxKeys=1)
+        tags = [found["ETag"] for found in page.get("Contents", ()) if found["Key"] == self._full(key)]
+        md5 = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+        if tags == [md5]:
+            return False
+        written = self._call("s3:PutObject", "put_object", key, Body=data)
+        return bool(tags) and written["ETag"] == md5
 
     def get(self, key: str, span: Span | None = None) -> bytes:
         """Read a blob, or a part of it.
