@@ -168,6 +168,8 @@ class Refused(NamedTuple):
     """Nothing can run there: the whole job fails, not its tasks one by one."""
 
     error: BackendError | StoreError
+    whole_job: bool = True
+    """Otherwise only the tasks of the request fail: it is their items that cannot be stored."""
 
 
 class Throttled(NamedTuple):

@@ -1,5 +1,6 @@
 """Lost and changed objects in the bucket, permissions, credentials, settings and versions."""
 
+import re
 import time
 from collections import Counter
 
@@ -12,6 +13,7 @@ import wrenlite
 from tests.aws.tasks import ONCE, squares
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.session import AwsSession
+from wrenlite.backoff import Patience
 
 
 def client_and_keys(bed, prefix):
@@ -111,6 +113,53 @@ def test_a_store_that_is_down_for_the_worker_costs_no_attempt(connected, bed, co
     job = aws.map(lambda n: (n, code), range(3), chunksize=3)
     assert job.results(timeout=60) == [(n, code) for n in range(3)]
     assert [stats.attempts for stats in job.stats()] == [1] * 3
+
+
+def test_a_store_that_fails_for_a_moment_costs_no_attempt_and_no_further_run(aws, bed, runs):
+    def work(item, table, path):
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        return table[: 5_000_000 + item]
+
+    def fail(kind, path):  # botocore alone tried five times
+        bed.error(kind, 503, "SlowDown", path=path, count=3)
+        bed.fault(kind, "reset-before", path=path)
+        bed.error(kind, 500, "InternalError", path=path)
+
+    for kind, path in (("PutObject", "/refs/"), ("PutObject", "/code/"), ("PutObject", "/args/")):
+        fail(kind, path)
+    ref = aws.put(b"x" * 6_000_000)
+    for kind, path in (("GetObject", "/refs/"), ("PutObject", "/results/")):
+        fail(kind, path)
+    job = aws.map(work, [0, 1], args=(ref, runs.path), chunksize=1)
+    large = aws.map(len, [b"x" * 5_000_000])
+    assert job.wait(60)
+    fail("GetObject", "/results/")
+    assert [len(value) for value in job.results(timeout=60)] == [5_000_000, 5_000_001]
+    assert runs() == Counter({"0": 1, "1": 1})
+    assert [stats.attempts for stats in job.stats()] == [1, 1]
+    assert large.results(timeout=60) == [5_000_000]
+
+
+def test_items_that_cannot_be_stored_for_long_fail_their_tasks_and_not_the_job(aws, bed):
+    aws.backend.store.patience = Patience(total_s=0.2)
+    bed.error("PutObject", 503, "SlowDown", path="/args/", count=10**6)
+    values = aws.map(len, [b"", b"x" * 5_000_000, b"x"], chunksize=1).results(True, timeout=60)
+    assert [values[0], values[2]] == [0, 1]
+    assert isinstance(values[1], wrenlite.StoreError)
+    assert re.search(r"task 1 of len.*s3:PutObject on .*/args/.*SlowDown.*tried for 0\.2 s", str(values[1]))
+    bed.reset()
+    bed.error("PutObject", 403, "AccessDenied", path="/args/", count=10**6)
+    with pytest.raises(wrenlite.AccessDenied):
+        aws.map(len, [b"x" * 5_000_000]).results(timeout=60)
+    assert bed.counts()["PutObject"] <= 2, "what cannot pass is not tried again"
+
+
+def test_the_time_that_storing_a_value_takes_does_not_count_as_the_tasks(aws, bed):
+    bed.fault("PutObject", "delay", seconds=1.5, path="/results/")
+    (value,) = aws.map(lambda n: b"x" * n, [6_000_000], timeout=1).results(timeout=60)
+    assert len(value) == 6_000_000
+    assert bed.counts()["Invoke"] == 1
 
 
 def test_other_values_are_returned_though_one_is_missing(aws, bed):

@@ -461,3 +461,20 @@ def test_a_local_store_that_was_cleaned_or_damaged_is_filled_again(change, caplo
     assert not os.path.exists(store.root)
     said = "the right blob is put in its place" in caplog.text
     assert said == (change == "damaged")
+
+
+def test_a_store_that_cannot_be_read_for_a_moment_costs_no_attempt():
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        assert executor.map(abs, [-1]).results(timeout=30) == [1]
+        with pytest.raises(wrenlite.WorkerDied):  # the next worker reads the function again
+            executor.submit(os._exit, 1).result(30)
+        code = Path(executor.backend.store.root, "code")
+        code.rename(code.with_name("away"))
+        code.symlink_to(code)  # which cannot be read, although it exists
+        job = executor.map(abs, [-1])
+        while "Too many levels" not in job.snapshot().note:
+            time.sleep(0.005)
+        code.unlink()
+        code.with_name("away").rename(code)
+        assert job.results(timeout=30) == [1]
+        assert job.stats()[0].attempts == 1

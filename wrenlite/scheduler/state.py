@@ -267,7 +267,8 @@ class Scheduler:
         if cause is None or in_flight.cancelled:  # a cancel kills the worker, whatever it runs
             self._requeue(pending, unfinished)
         elif isinstance(cause, Refused):
-            self.fail(pending, cause.error)
+            failing = pending.unfinished() if cause.whole_job else unfinished
+            self._end_failed(pending, failing, cause.error)
         elif isinstance(cause, Throttled):
             self._requeue(pending, unfinished)
             self._fail_all_if_down(cause)

@@ -30,7 +30,7 @@ _LARGEST = 1e15
 """A larger number is no time, no duration and no size."""
 _CAUSE_FIELDS: dict[type[Any], tuple[tuple[type, ...], ...]] = {
     Died: ((TaskError,),),
-    Refused: ((BackendError, StoreError),),
+    Refused: ((BackendError, StoreError), (bool,)),
     Throttled: ((BackendError,), (bool,), (bool,)),
     Missing: ((str,), (bool,)),
 }

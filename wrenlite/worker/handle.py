@@ -48,13 +48,15 @@ from wrenlite.worker.main import (
     END,
     OUTCOME,
     READY,
+    STORING,
     Hello,
     peak_bytes,
 )
 from wrenlite.worker.output import read_shortened
 
 _START_S = 60.0
-"""Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts."""
+"""Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts, and to
+store a value."""
 _CHECK_INTERVAL_S = 0.5
 """Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP)."""
 _EXIT_S = 1.0
@@ -349,7 +351,7 @@ class WorkerProcess:
                     end = end._replace(usage=end.usage._replace(cold=self._cold))
                 elif kind == READY and not self._ready:
                     self._check_versions(*content)
-                elif kind != BEGIN:
+                elif kind not in (BEGIN, STORING):
                     raise ValueError(f"a message of the kind {kind!r:.80}")
         except (ValueError, TypeError) as error:
             return outcomes, self._not_a_reply(error)
