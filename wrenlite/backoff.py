@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 _T = TypeVar("_T")
-
-_log = logging.getLogger("wrenlite")
 
 _LONGEST_PAUSE = 100.0
 """The longest pause, as a multiple of the first one."""
@@ -70,6 +67,8 @@ def retry(
             left_s = patience.total_s - (clock() - started)
             if not is_transient(error) or (left_s <= 0 and failures + 1 >= patience.least_attempts):
                 raise
-            _log.info("%s: attempt %d failed, and is made again", error, failures + 1)
+            import logging  # not before: workers start without it
+
+            logging.getLogger("wrenlite").info("attempt %d failed and is made again: %s", failures + 1, error)
         sleep(min(pause_s(failures, patience.first_pause_s, jitter()), max(0.0, left_s)))
         failures += 1

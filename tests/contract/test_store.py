@@ -3,6 +3,7 @@
 import array
 import io
 import pickle
+import shutil
 import threading
 import uuid
 
@@ -189,6 +190,23 @@ def test_of_concurrent_puts_if_absent_one_wins_and_no_reader_sees_half_a_blob(st
     assert len(won) == 1
     assert seen == {bytes(won) * 500_000}
     assert [entry.key for entry in store.list("")] == ["raced"]
+
+
+def test_a_folder_that_something_else_removes_meanwhile_takes_every_blob(tmp_path):
+    store, ended = LocalStore(tmp_path / "store"), threading.Event()
+
+    def clean():
+        while not ended.is_set():
+            shutil.rmtree(store.root, ignore_errors=True)
+
+    cleaner = threading.Thread(target=clean)
+    cleaner.start()
+    try:
+        for number in range(50):
+            assert store.put(f"results/job/{number}", b"x")
+    finally:
+        ended.set()
+        cleaner.join()
 
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path):

@@ -86,6 +86,7 @@ MALFORMED = {
     "an error of another kind": reply([], ended=DONE._replace(cause=Refused(ValueError("no")))),
     "a number as key of what is missing": reply([], ended=DONE._replace(cause=Missing(7))),
     "text as a flag": reply([], ended=DONE._replace(cause=Throttled(wrenlite.ServiceUnavailable("x"), "no"))),
+    "a throttle without end": reply([], DONE._replace(cause=Throttled(wrenlite.ServiceUnavailable("x")))),
     "a loss that the function cannot know": reply(
         [], DONE._replace(cause=Lost(wrenlite.ConnectionLost("x")))
     ),

@@ -128,7 +128,9 @@ def _is_usage(usage: Usage) -> bool:
 
 def _is_cause(cause: Cause) -> bool:
     fields = _CAUSE_FIELDS.get(type(cause))
-    return fields is not None and all(map(isinstance, cause, fields))
+    if fields is None or not all(map(isinstance, cause, fields)):
+        return False
+    return not (isinstance(cause, Throttled) and cause.waits_without_limit)  # or the job might never end
 
 
 def _is_number(value: object) -> bool:

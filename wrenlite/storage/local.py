@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from wrenlite.backoff import Patience, retry
 from wrenlite.errors import NotFound, StoreError
 from wrenlite.storage.base import TEMPORARY_PREFIX, Entry, Span, check_blob, check_key
 
@@ -24,8 +26,12 @@ except ImportError:  # not a POSIX system
 
 _FOLDER_PREFIX = "wrenlite-store-"
 _TMPDIR_HINT = ". TMPDIR chooses another disk"
-_WRITE_ATTEMPTS = 3
-"""Attempts of a write while something else removes folders, such as a program that cleans /tmp."""
+_PATIENCE = Patience(total_s=5.0)
+_TRANSIENT_ERRORS = frozenset(
+    {errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EIO, errno.ENFILE, errno.ENOENT, errno.ENOSPC}
+    | {errno.ESTALE, errno.ETIMEDOUT}
+)
+"""Errors that may pass: a full disk, a folder on another machine, a program that cleans /tmp meanwhile."""
 _MINIMUM_AGE_S = 60.0
 """A younger store is never removed by others: its maker may not have locked it yet."""
 
@@ -72,11 +78,7 @@ class LocalStore:
         if if_absent and os.path.exists(path):
             return False
         try:
-            for _ in range(_WRITE_ATTEMPTS):
-                with contextlib.suppress(FileNotFoundError):  # there is no folder yet, or it was just removed
-                    return self._write(path, data, if_absent)
-                self._make_folder(os.path.dirname(path))
-            return self._write(path, data, if_absent)
+            return retry(lambda: self._write(path, data, if_absent), _is_transient, _PATIENCE)
         except OSError as error:
             raise StoreError(self._message("write", key, error)) from error
 
@@ -98,6 +100,13 @@ class LocalStore:
         os.makedirs(folder, exist_ok=True)
 
     def _write(self, path: str, data: bytes, if_absent: bool) -> bool:
+        try:
+            return self._write_file(path, data, if_absent)
+        except FileNotFoundError:  # there is no folder yet
+            self._make_folder(os.path.dirname(path))
+            return self._write_file(path, data, if_absent)
+
+    def _write_file(self, path: str, data: bytes, if_absent: bool) -> bool:
         temporary = os.path.join(os.path.dirname(path), f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}")
         try:
             with open(temporary, "xb") as file:
@@ -129,12 +138,16 @@ class LocalStore:
             StoreError: the blob cannot be read.
         """
         path = self._path(key)
-        try:
+
+        def read() -> bytes:
             with open(path, "rb") as file:
                 if span is None:
                     return file.read()
                 file.seek(span.start)
                 return file.read(span.length)
+
+        try:
+            return retry(read, lambda error: _is_transient(error) and os.path.exists(path), _PATIENCE)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound(f"no blob {key!r} in {self.root}") from None
         except OSError as error:
@@ -221,6 +234,10 @@ class TemporaryStore(LocalStore):
     def __reduce__(self) -> tuple[Any, ...]:
         # a worker uses the folder but never removes it
         return partial(LocalStore, private=True), (self.root, _TMPDIR_HINT)
+
+
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _TRANSIENT_ERRORS
 
 
 def _lock_folder(root: str) -> IO[bytes] | None:
