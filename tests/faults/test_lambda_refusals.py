@@ -220,6 +220,11 @@ def test_a_duplicate_delivery_gives_one_value(aws, bed, runs):
     assert sorted(runs().values()) == [1, 1, 2]
 
 
+def test_a_duplicate_delivery_with_another_large_value_gives_the_value_of_the_reply(aws, bed):
+    bed.fault("Invoke", "twice", count=1)
+    assert len(aws.map(os.urandom, [6_000_000]).results(timeout=30)[0]) == 6_000_000
+
+
 def test_a_slow_copy_to_the_store_does_not_delay_the_reply(connected, bed, runs):
     aws = connected()
     aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.1)))

@@ -43,11 +43,6 @@ _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
 
 
-_INTERNAL_ERROR = (
-    "an internal error of wrenlite ended the job: {!r}. Please report it, with the traceback above"
-)
-
-
 class JobSubmitted(NamedTuple):
     """A job was submitted."""
 
@@ -215,13 +210,14 @@ class Dispatcher:
         """Put the code of a job into the store again, in a thread: it may take long, and other jobs go on."""
 
         def restore() -> None:
+            error = None
             try:
                 pending.restore(missing)
-                error = None
             except WrenliteError as caught:
                 error = caught
-            except Exception as caught:
-                error = WrenliteError(_INTERNAL_ERROR.format(caught))
+            except Exception as caught:  # a defect of wrenlite: the job must not wait for ever
+                text = f"an internal error of wrenlite kept its code out of the store: {caught!r}"
+                error = WrenliteError(f"{text}. Please report it")
             self._inbox.put(CodeRestored(pending, error))
 
         if self._backend.runs_in_caller:
@@ -256,8 +252,12 @@ class Dispatcher:
                 self._scheduler.add(event.pending)
             elif isinstance(event, CancelTasks | ListJobs):
                 self._handle(event)
+        text = (
+            f"an internal error of wrenlite ended the job: {error!r}. Please report it, with the traceback "
+            "above"
+        )
         for pending in list(self._scheduler.jobs.values()):
-            self._scheduler.fail(pending, WrenliteError(_INTERNAL_ERROR.format(error)))
+            self._scheduler.fail(pending, WrenliteError(text))
 
     def _end(self) -> None:
         """Answer the events that arrived too late. No more events will arrive."""

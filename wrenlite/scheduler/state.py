@@ -327,7 +327,7 @@ class Scheduler:
             self._run_again(pending, counts, _MAX_RESTORES + 1, _lost_again(missing))
             return
         self._requeue(pending, unfinished)
-        if in_flight.restores < pending.restores:
+        if in_flight.restores < pending.restores or pending.tasks.over:
             return
         if pending.begin_restore() >= _MAX_RESTORES:
             self.fail(pending, _lost_again(missing))
