@@ -103,8 +103,7 @@ class S3Store:
             AccessDenied: no policy allows it.
             CredentialsError: there are no credentials, or AWS does not accept them.
         """
-        check_blob(key, data)
-        body = data if isinstance(data, bytes | bytearray) else bytes(data)  # all that botocore takes
+        body = _body(key, data)
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         try:
             self._call("s3:PutObject", "put_object", key, Body=body, **condition)
@@ -132,12 +131,13 @@ class S3Store:
             AccessDenied: no policy allows it.
             CredentialsError: there are no credentials, or AWS does not accept them.
         """
+        body = _body(key, data)
         page = self._call("s3:ListBucket", "list_objects_v2", None, Prefix=self._full(key), MaxKeys=1)
         tags = [found["ETag"] for found in page.get("Contents", ()) if found["Key"] == self._full(key)]
-        md5 = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+        md5 = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
         if tags == [md5]:
             return False
-        written = self._call("s3:PutObject", "put_object", key, Body=data)
+        written = self._call("s3:PutObject", "put_object", key, Body=body)
         return bool(tags) and written["ETag"] == md5
 
     def get(self, key: str, span: Span | None = None) -> bytes:
@@ -266,6 +266,12 @@ class S3Store:
         if self._profile in session.available_profiles:
             session.set_config_variable("profile", self._profile)
         return session
+
+
+def _body(key: str, data: bytes) -> bytes | bytearray:
+    """Return a blob as a type that botocore takes."""
+    check_blob(key, data)
+    return data if isinstance(data, bytes | bytearray) else bytes(data)
 
 
 def _client_config(endpoint_url: str | None) -> Any:
