@@ -163,7 +163,12 @@ def simulate(case: Case, seed: int = 1) -> Run:
     random.seed(seed)
     account = SimulatedLambda(case)
     backend = Backend("simulation", None, account, batching_policy(account.slots))  # type: ignore[arg-type]
-    scheduler = Scheduler(backend, lambda *news: scheduler.on_report(*news), lambda: account.now)
+    scheduler = Scheduler(
+        backend,
+        lambda *news: scheduler.on_report(*news),
+        lambda pending, _: scheduler.on_restored(pending, None),
+        lambda: account.now,
+    )
     count = len(case.durations_s)
     job = Job("job", "job", backend, count, (), None)  # type: ignore[arg-type]
     pending = PendingJob(job, [PACKED_NONE] * count, JobOptions("code", None, {}, None, 0, None))

@@ -342,7 +342,8 @@ class Executor:
         """Upload an object once, to be passed to many tasks.
 
         Pass the ``Ref`` in place of the object, inside any argument or closed over: tasks get the object,
-        which each worker fetches once. Tasks must not change it, since those of a worker share it.
+        which each worker fetches once. Tasks must not change it, since those of a worker share it. If the
+        store holds the object already it is not uploaded again, unless it was changed or damaged there.
 
         Raises:
             ItemNotPicklable: the object cannot be pickled.

@@ -172,6 +172,8 @@ class Refused(NamedTuple):
     """Nothing can run there: the whole job fails, not its tasks one by one."""
 
     error: BackendError | StoreError
+    whole_job: bool = True
+    """Otherwise only the tasks of the request fail: it is their items that cannot be stored."""
 
 
 class Throttled(NamedTuple):
@@ -186,9 +188,13 @@ class Throttled(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """The code or the items are gone from the store. Once they are put there again, the tasks can run."""
+    """The code or the items are not in the store as they were put there. Once they are put there again, the
+    tasks can run.
+    """
 
     key: str
+    damaged: bool = False
+    """Whether there is another blob at that key, with another digest; otherwise there is none."""
 
 
 class Lost(NamedTuple):

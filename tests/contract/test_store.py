@@ -3,6 +3,7 @@
 import array
 import io
 import pickle
+import shutil
 import threading
 import uuid
 
@@ -42,6 +43,21 @@ def test_put_if_absent_keeps_an_existing_blob(store):
     assert store.put("a", b"one", if_absent=True) is True
     assert store.put("a", b"two", if_absent=True) is False
     assert store.get("a") == b"one"
+
+
+def test_repair_writes_what_is_missing_and_replaces_what_is_another(store):
+    assert store.repair("a/b", b"one") is False
+    assert store.get("a/b") == b"one"
+    before = next(iter(store.list("a/b")))
+    assert store.repair("a/b", b"one") is False
+    assert next(iter(store.list("a/b"))) == before
+    for damage in (b"two", b"", b"a longer one"):
+        store.put("a/b", damage)
+        assert store.repair("a/b", b"one") is True
+        assert store.get("a/b") == b"one"
+    store.put("c/longer", b"")
+    assert store.repair("c/long", b"one") is False, "a key that another key begins with"
+    assert store.get("c/long") == b"one"
 
 
 def test_get_with_a_span_returns_a_part_of_a_blob(store):
@@ -174,6 +190,23 @@ def test_of_concurrent_puts_if_absent_one_wins_and_no_reader_sees_half_a_blob(st
     assert len(won) == 1
     assert seen == {bytes(won) * 500_000}
     assert [entry.key for entry in store.list("")] == ["raced"]
+
+
+def test_a_folder_that_something_else_removes_meanwhile_takes_every_blob(tmp_path):
+    store, ended = LocalStore(tmp_path / "store"), threading.Event()
+
+    def clean():
+        while not ended.is_set():
+            shutil.rmtree(store.root, ignore_errors=True)
+
+    cleaner = threading.Thread(target=clean)
+    cleaner.start()
+    try:
+        for number in range(50):
+            assert store.put(f"results/job/{number}", b"x")
+    finally:
+        ended.set()
+        cleaner.join()
 
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path):

@@ -3,16 +3,25 @@
 import contextlib
 import queue
 import random
+import threading
 from collections import Counter
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wrenlite
 from wrenlite.backends.base import Backend, BatchingPolicy
-from wrenlite.errors import ConnectionLost, NotFound, ServiceUnavailable, WorkerDied, WorkerStartError
+from wrenlite.errors import (
+    ConnectionLost,
+    IntegrityError,
+    NotFound,
+    ServiceUnavailable,
+    WorkerDied,
+    WorkerStartError,
+)
 from wrenlite.job import Job
 from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Packed, Refused, Throttled, Usage
 from wrenlite.scheduler.dispatcher import Dispatcher
@@ -25,7 +34,9 @@ WHOLE_FAILURES = {
     "throttle": Throttled(ServiceUnavailable("too many"), concurrency=True),
     "busy": Throttled(ServiceUnavailable("too often")),
     "down": Throttled(ServiceUnavailable("down"), waits_without_limit=False),
-    "missing": Missing("code/abc"),
+    "missing": Missing("code/code"),
+    "damaged": Missing("code/code", damaged=True),
+    "no items": Missing("args/job-1/abc"),
     "lost": Lost(ConnectionLost("gone")),
     "crash": Died(WorkerDied("the sandbox ended")),
 }
@@ -33,7 +44,15 @@ WHOLE_FAILURES = {
 PACK = Packer(ClassTable(grows=False), snapshot=False)
 
 
-FINAL = (ValueError, wrenlite.WorkerDied, WorkerStartError, ConnectionLost, NotFound, ServiceUnavailable)
+FINAL = (
+    ValueError,
+    wrenlite.WorkerDied,
+    WorkerStartError,
+    ConnectionLost,
+    NotFound,
+    IntegrityError,
+    ServiceUnavailable,
+)
 """The errors with which a task may end."""
 
 
@@ -92,6 +111,9 @@ class Invoker:
     def open(self, tasks):
         pass
 
+    def take(self, count):
+        return [self.started.get(timeout=10) for _ in range(count)]
+
     def start(self, request, emit):
         invocation = Invocation(request, emit)
         self.started.put(invocation)
@@ -143,7 +165,7 @@ def test_every_task_ends_once_within_its_attempts(
         future.add_done_callback(lambda future: settled.update([future.index]))
     items = [Packed(b"x")] * total
     options = JobOptions("code", None, {}, chunksize, retries, None)
-    dispatcher.submit(PendingJob(job, items, options, restore=lambda: restored.append("now")))
+    dispatcher.submit(PendingJob(job, items, options, restore=restored.append))
 
     runs, step, moves = Counter(), 0, Counter()
     rng = random.Random(seed)  # hypothesis cannot draw them: how many are needed depends on threads
@@ -164,8 +186,10 @@ def test_every_task_ends_once_within_its_attempts(
 
     assert invoker.closed
     assert settled == Counter(range(total)), "each future is settled exactly once"
-    refused = (refuse_at is not None and refuse_at <= step) or moves["missing"] > 3 or moves["down"] >= 10
-    assert len(restored) <= 3
+    gone = moves["missing"] + moves["damaged"]
+    refused = (refuse_at is not None and refuse_at <= step) or gone > 3 or moves["down"] >= 10
+    refused = refused or moves["no items"] > 3
+    assert len(restored) <= gone
     # A task that runs in the batch of a cancelled one is killed with it, and runs again for free.
     most = retries + 1 + len(cancel_at)
     for index, stats in enumerate(job.stats()):
@@ -183,3 +207,88 @@ def test_every_task_ends_once_within_its_attempts(
             assert stats.state == "cancelled"
             assert index in cancel_at.values()
             assert isinstance(job.results(return_exceptions=True)[index], CancelledError)
+
+
+def submitted(dispatcher, backend, total, restore=lambda _: None):
+    """Submit a job with batches of one task."""
+    job = Job("job-1", "job", backend, total, (), dispatcher)
+    options = JobOptions("code", None, {}, 1, 0, None)
+    dispatcher.submit(PendingJob(job, [Packed(b"x")] * total, options, restore=restore))
+    return job
+
+
+@pytest.fixture
+def dispatched():
+    """An invoker that hands every request to the test, its backend, and a dispatcher."""
+    invoker = Invoker(10)
+    backend = Backend("test", None, invoker, BatchingPolicy(0.02, 0.001, 2**20))
+    dispatcher = Dispatcher(backend)
+    yield invoker, backend, dispatcher
+    dispatcher.cancel_all()
+    dispatcher.close()
+    assert dispatcher.join(10)
+
+
+def test_code_that_many_requests_miss_at_once_is_put_there_once(dispatched):
+    invoker, backend, dispatcher = dispatched
+    restored = []
+    job = submitted(dispatcher, backend, 10, restored.append)
+    for count in (1, 2, 3):
+        for invocation in invoker.take(10):
+            invocation.play("missing", Counter())
+        requests = invoker.take(10)
+        assert len(restored) == count
+        for invocation in requests:
+            invoker.started.put(invocation)
+    for invocation in invoker.take(10):
+        invocation.play("ok", Counter())
+        invocation.play("ok", Counter())
+    assert job.results(timeout=10) == list(range(10))
+    assert [stats.attempts for stats in job.stats()] == [1] * 10
+
+
+def test_code_that_is_found_in_between_may_go_missing_many_times(dispatched):
+    invoker, backend, dispatcher = dispatched
+    invoker.slots = 1
+    restored = []
+    job = submitted(dispatcher, backend, 10, restored.append)
+    for _ in job:
+        for move in ("missing", "damaged", "ok"):
+            (invocation,) = invoker.take(1)
+            invocation.play(move, Counter())
+        invocation.play("ok", Counter())
+    assert job.results(timeout=10) == list(range(10))
+    assert len(restored) == 20
+
+
+@pytest.mark.parametrize(("move", "error"), [("missing", NotFound), ("damaged", IntegrityError)])
+def test_code_that_is_missing_after_each_upload_fails_the_job(dispatched, move, error):
+    invoker, backend, dispatcher = dispatched
+    job = submitted(dispatcher, backend, 1)
+    for _ in range(4):
+        invoker.take(1)[0].play(move, Counter())
+    with pytest.raises(error, match=r"code/code was .* again after 3 further uploads\. Does .*program"):
+        job.results(timeout=10)
+
+
+def test_an_upload_does_not_hold_up_other_jobs_and_its_end_is_known(dispatched):
+    invoker, backend, dispatcher = dispatched
+    uploads, go_on = queue.SimpleQueue(), threading.Event()
+
+    def restore(missing):
+        uploads.put(missing.key)
+        assert go_on.wait(10)
+        raise wrenlite.StoreError("the disk is full")
+
+    jobs = [submitted(dispatcher, backend, 2, restore) for _ in range(2)]
+    for invocation in invoker.take(4):
+        invocation.play("missing", Counter())
+    assert [uploads.get(timeout=10) for _ in jobs] == ["code/code"] * 2
+    other = submitted(dispatcher, backend, 2)
+    invoker.take(2)[0].play("ok", Counter())
+    assert other.cancel() == 1, "while both uploads go on"
+    assert invoker.started.empty(), "nothing of the two jobs is sent meanwhile"
+    assert jobs[0].cancel() == 2
+    go_on.set()
+    with pytest.raises(wrenlite.StoreError, match="task 0 of job-1: the disk is full"):
+        jobs[1].results(timeout=10)

@@ -220,13 +220,20 @@ def test_a_duplicate_delivery_gives_one_value(aws, bed, runs):
     assert sorted(runs().values()) == [1, 1, 2]
 
 
+def test_a_duplicate_delivery_with_another_large_value_gives_the_value_of_the_reply(aws, bed):
+    bed.fault("Invoke", "twice", count=1)
+    assert len(aws.map(os.urandom, [6_000_000]).results(timeout=30)[0]) == 6_000_000
+
+
 def test_a_slow_copy_to_the_store_does_not_delay_the_reply(connected, bed, runs):
     aws = connected()
     aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.1)))
     bed.fault("PutObject", "delay", seconds=60, path="/reply$", count=10)
     started_at = time.monotonic()
     with aws:
-        assert aws.map(lambda n: __import__("time").sleep(0.3) or n, range(2), chunksize=2).results(30) == [
+        assert aws.map(lambda n: __import__("time").sleep(0.3) or n, range(2), chunksize=2).results(
+            timeout=30
+        ) == [
             0,
             1,
         ]
@@ -278,7 +285,9 @@ def test_a_job_runs_on_the_threads_that_the_system_allows(connected, monkeypatch
 
 def test_an_upload_of_one_map_does_not_delay_another_job(aws, bed):
     bed.fault("PutObject", "delay", seconds=3, count=1)
-    uploading = threading.Thread(target=lambda: aws.map(lambda n: (n, "a new function"), [1]).results(30))
+    uploading = threading.Thread(
+        target=lambda: aws.map(lambda n: (n, "a new function"), [1]).results(timeout=30)
+    )
     uploading.start()
     while bed.counts().get("PutObject", 0) < 1:
         time.sleep(0.01)

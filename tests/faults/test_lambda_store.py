@@ -1,5 +1,6 @@
 """Lost and changed objects in the bucket, permissions, credentials, settings and versions."""
 
+import re
 import time
 from collections import Counter
 
@@ -12,6 +13,7 @@ import wrenlite
 from tests.aws.tasks import ONCE, squares
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.session import AwsSession
+from wrenlite.backoff import Patience
 
 
 def client_and_keys(bed, prefix):
@@ -37,17 +39,36 @@ def test_a_function_that_has_expired_in_the_store_is_put_there_again(aws, bed, r
 
 
 @pytest.mark.parametrize("damage", [b"", b"something else"])
-def test_a_function_that_was_changed_in_the_store_is_not_unpickled(aws, bed, runs, damage):
+def test_a_function_that_was_changed_in_the_store_is_replaced(aws, bed, runs, damage, caplog):
     squares(aws, runs, 1).results(timeout=30)
     client, keys = client_and_keys(bed, "code/")
     for key in keys:
         client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
     bed.kill_sandboxes()
-    with pytest.raises(wrenlite.IntegrityError, match="was changed or damaged: its digest is"):
-        squares(aws, runs, 1).results(timeout=30)
-    for key in keys:
-        client.delete_object(Bucket="wrenlite-bed", Key=key)
-    assert runs() == Counter({"0": 1})
+    bed.reset()
+    job = squares(aws, runs, 2, chunksize=1)
+    assert job.results(timeout=30) == [0, 1]
+    assert [stats.attempts for stats in job.stats()] == [1, 1]
+    assert runs() == Counter({"0": 2, "1": 1})
+    assert "was changed or damaged, and the right blob is put in its place" in caplog.text
+    assert bed.counts()["PutObject"] == 2, "function and modules, once, although both requests reported it"
+
+
+def test_a_function_that_is_changed_again_and_again_fails_the_job(aws, bed):
+    fault = {"status": 200, "body": "something else", "count": 100}
+    bed.fault("GetObject", "answer", path="/code/", **fault)
+    with pytest.raises(
+        wrenlite.IntegrityError, match=r"code/.*damaged.*again after 3 further uploads\. Does"
+    ):
+        aws.map(lambda n: (n, "changed"), [1]).results(timeout=30)
+    bed.reset()
+    # Items are the matter of their own tasks only.
+    bed.fault("GetObject", "answer", path="/args/", **fault)
+    values = aws.map(len, [b"", b"x" * 6_000_000], chunksize=1).results(timeout=60, return_exceptions=True)
+    assert values[0] == 0
+    assert isinstance(values[1], wrenlite.IntegrityError)
+    assert "task 1 of" in str(values[1])
+    assert bed.counts()["Invoke"] == 1 + 4
 
 
 @pytest.mark.parametrize(
@@ -78,8 +99,9 @@ def test_a_value_that_is_missing_or_changed_in_the_store_is_refused(aws, bed, da
     assert job[2].result() == b"\3" * 3_000_000
 
 
-def test_items_that_vanish_from_the_store_are_put_there_again(aws, bed):
-    bed.error("GetObject", 404, "NoSuchKey", path="/args/", count=1)
+@pytest.mark.parametrize("status", [404, 200])
+def test_items_that_vanish_from_the_store_or_change_are_put_there_again(aws, bed, status):
+    bed.error("GetObject", status, "NoSuchKey", path="/args/", count=1)
     assert aws.map(len, [b"x" * 6_000_000]).results(timeout=60) == [6_000_000]
     assert bed.counts()["Invoke"] == 2
 
@@ -93,6 +115,53 @@ def test_a_store_that_is_down_for_the_worker_costs_no_attempt(connected, bed, co
     assert [stats.attempts for stats in job.stats()] == [1] * 3
 
 
+def test_a_store_that_fails_for_a_moment_costs_no_attempt_and_no_further_run(aws, bed, runs):
+    def work(item, table, path):
+        with open(path, "a") as file:
+            file.write(f"{item}\n")
+        return table[: 5_000_000 + item]
+
+    def fail(kind, path):  # botocore alone tried five times
+        bed.error(kind, 503, "SlowDown", path=path, count=3)
+        bed.fault(kind, "reset-before", path=path)
+        bed.error(kind, 500, "InternalError", path=path)
+
+    for kind, path in (("PutObject", "/refs/"), ("PutObject", "/code/"), ("PutObject", "/args/")):
+        fail(kind, path)
+    ref = aws.put(b"x" * 6_000_000)
+    for kind, path in (("GetObject", "/refs/"), ("PutObject", "/results/")):
+        fail(kind, path)
+    job = aws.map(work, [0, 1], args=(ref, runs.path), chunksize=1)
+    large = aws.map(len, [b"x" * 5_000_000])
+    assert job.wait(60)
+    fail("GetObject", "/results/")
+    assert [len(value) for value in job.results(timeout=60)] == [5_000_000, 5_000_001]
+    assert runs() == Counter({"0": 1, "1": 1})
+    assert [stats.attempts for stats in job.stats()] == [1, 1]
+    assert large.results(timeout=60) == [5_000_000]
+
+
+def test_items_that_cannot_be_stored_for_long_fail_their_tasks_and_not_the_job(aws, bed):
+    aws.backend.store.patience = Patience(total_s=0.2)
+    bed.error("PutObject", 503, "SlowDown", path="/args/", count=10**6)
+    values = aws.map(len, [b"", b"x" * 5_000_000, b"x"], chunksize=1).results(True, timeout=60)
+    assert [values[0], values[2]] == [0, 1]
+    assert isinstance(values[1], wrenlite.StoreError)
+    assert re.search(r"task 1 of len.*s3:PutObject on .*/args/.*SlowDown.*tried for 0\.2 s", str(values[1]))
+    bed.reset()
+    bed.error("PutObject", 403, "AccessDenied", path="/args/", count=10**6)
+    with pytest.raises(wrenlite.AccessDenied):
+        aws.map(len, [b"x" * 5_000_000]).results(timeout=60)
+    assert bed.counts()["PutObject"] <= 2, "what cannot pass is not tried again"
+
+
+def test_the_time_that_storing_a_value_takes_does_not_count_as_the_tasks(aws, bed):
+    bed.fault("PutObject", "delay", seconds=1.5, path="/results/")
+    (value,) = aws.map(lambda n: b"x" * n, [6_000_000], timeout=1).results(timeout=60)
+    assert len(value) == 6_000_000
+    assert bed.counts()["Invoke"] == 1
+
+
 def test_other_values_are_returned_though_one_is_missing(aws, bed):
     job = aws.map(lambda n: bytes([n]) * 3_000_000, range(4), chunksize=4)
     assert job.wait(30)
@@ -102,6 +171,22 @@ def test_other_values_are_returned_though_one_is_missing(aws, bed):
     assert [type(value) for value in values] == [bytes, bytes, wrenlite.NotFound, bytes]
     with pytest.raises(wrenlite.NotFound, match="task 2"):
         job.results()
+
+
+def test_an_object_that_was_changed_is_replaced_by_the_next_put(aws, bed, caplog):
+    table = list(range(10_000))
+    ref = aws.put(table)
+    client, (key,) = client_and_keys(bed, f"refs/{ref.digest}")
+    size = client.head_object(Bucket="wrenlite-bed", Key=key)["ContentLength"]
+    bed.reset()
+    for number, damage in enumerate((b"", b"x" * size)):
+        client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
+        bed.kill_sandboxes()  # so that no worker has the object any more
+        with pytest.raises(wrenlite.IntegrityError, match=r"call executor\.put\(\) again first"):
+            aws.map(lambda n, table: table[n], [number], args=(ref,)).results(timeout=30)
+        assert aws.put(table).digest == ref.digest
+        assert caplog.text.count("the right blob is put in its place") == number + 1
+        assert aws.map(lambda n, table: table[n], [number], args=(ref,)).results(timeout=30) == [number]
 
 
 def test_an_expired_object_can_be_put_again(aws, bed):

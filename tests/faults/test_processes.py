@@ -1,7 +1,9 @@
 """The caller's process: interrupts, signals, forks, its end, and many such processes at once."""
 
 import os
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -438,3 +440,52 @@ def test_an_interrupt_while_a_script_waits_at_its_end_prints_one_line(start_scri
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(10) == 0
     assert process.stderr.read() == "wrenlite: interrupted; cancelled 5 tasks\n"
+
+
+# The store
+
+
+@pytest.mark.parametrize("change", ["removed", "damaged"])
+def test_a_local_store_that_was_cleaned_or_damaged_is_filled_again(change, caplog):
+    def add(n, table):
+        return n + table[1]
+
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        store = executor.backend.store
+        ref = executor.put([1, 2])
+        assert executor.map(add, [1], args=(ref,)).results(timeout=30) == [3]
+        if change == "removed":
+            shutil.rmtree(store.root)  # as a program that cleans /tmp does
+        else:
+            for entry in [*store.list("code/"), *store.list("refs/")]:
+                store.put(entry.key, b"damaged")
+        with pytest.raises(wrenlite.WorkerDied):  # the next worker has neither function nor object
+            executor.submit(os._exit, 1).result(30)
+        with pytest.raises(wrenlite.StoreError, match=r"executor\.put\(\) again"):
+            executor.map(add, [1], args=(ref,)).results(timeout=30)
+        executor.put([1, 2])
+        assert executor.map(add, [1], args=(ref,)).results(timeout=30) == [3]
+        if change == "removed":
+            shutil.rmtree(store.root)
+        assert executor.map_reduce(abs, [-1, -2], sum).result(30) == 3
+        assert stat.S_IMODE(os.stat(store.root).st_mode) == 0o700
+    assert not os.path.exists(store.root)
+    said = "the right blob is put in its place" in caplog.text
+    assert said == (change == "damaged")
+
+
+def test_a_store_that_cannot_be_read_for_a_moment_costs_no_attempt():
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        assert executor.map(abs, [-1]).results(timeout=30) == [1]
+        with pytest.raises(wrenlite.WorkerDied):  # the next worker reads the function again
+            executor.submit(os._exit, 1).result(30)
+        code = Path(executor.backend.store.root, "code")
+        code.rename(code.with_name("away"))
+        code.symlink_to(code)  # which cannot be read, although it exists
+        job = executor.map(abs, [-1])
+        while "Too many levels" not in job.snapshot().note:
+            time.sleep(0.005)
+        code.unlink()
+        code.with_name("away").rename(code)
+        assert job.results(timeout=30) == [1]
+        assert job.stats()[0].attempts == 1

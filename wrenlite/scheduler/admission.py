@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from wrenlite.backends.base import Backend
+from wrenlite.backoff import pause_s
 from wrenlite.cost import FREE
 from wrenlite.errors import BudgetExceeded
 from wrenlite.protocol import Ended, Lost, Missing, Refused, Throttled, Usage
 from wrenlite.scheduler.pending import InFlight
 
-_LONGEST_PAUSE = 100.0
-"""The longest pause after a throttle, as a multiple of the first one."""
 _PROBE = 0.2
 """How fast the limit grows again after a throttle: by this share of itself per generation. A generation is as
 many successes as the limit. The share doubles with each generation without a throttle."""
@@ -88,8 +87,7 @@ def after_throttle(
         now: when the throttle came.
         in_flight: requests that are still in flight.
         backoff_s: the longest pause after a first throttle.
-        jitter: a random number from 0 to 1 that the pause is multiplied with ("full jitter"), so that many
-            clients do not return together.
+        jitter: a random number from 0 to 1, for the pause.
     """
     # Once all requests in flight have ended, one is sent to see whether requests are taken again.
     state = state._replace(limit=min(state.limit, float(max(1, in_flight))))
@@ -97,9 +95,8 @@ def after_throttle(
         state = state._replace(generations=0.0)
     if sent <= state.last_throttle_at:
         return state
-    longest_s = backoff_s * min(_LONGEST_PAUSE, 2.0 ** min(state.throttles_in_a_row, 20))
     return state._replace(
-        resumes_at=now + longest_s * jitter,
+        resumes_at=now + pause_s(state.throttles_in_a_row, backoff_s, jitter),
         last_throttle_at=now,
         throttles_in_a_row=state.throttles_in_a_row + 1,
         down_since=math.inf if waits_without_limit else min(state.down_since, now),

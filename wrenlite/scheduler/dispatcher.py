@@ -10,6 +10,7 @@ handles the events in the inbox, in the thread that calls ``map``.
     map ──── JobSubmitted ──────┐                  ┌── batching: how many ──┐
     cancel ─ CancelTasks ───────┼──▶ inbox ──▶ state ────────────────────── ▼
     close ── Close ─────────────┤                  │              invoker.start(request, emit)
+    restored ─ CodeRestored ────┤                  │                         │
     emit ─── InvocationReport ──┘                  └─▶ job ─▶ futures        │
                   ▲──────────────────────────────────────────────────────────┘
 
@@ -34,7 +35,7 @@ from wrenlite.cost import Cost
 from wrenlite.errors import ExecutorClosed, WrenliteError
 from wrenlite.futures import HEARTBEAT_S
 from wrenlite.job import Job
-from wrenlite.protocol import Ended, Outcome
+from wrenlite.protocol import Ended, Missing, Outcome
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.state import Scheduler
 from wrenlite.texts import counted
@@ -55,6 +56,14 @@ class InvocationReport(NamedTuple):
     invocation: str
     outcomes: Sequence[Outcome]
     ended: Ended | None
+
+
+class CodeRestored(NamedTuple):
+    """The code of a job was put into the store again."""
+
+    pending: PendingJob
+    error: WrenliteError | None
+    """Why that was not possible; None: it was."""
 
 
 class CancelTasks(NamedTuple):
@@ -78,7 +87,7 @@ class Close(NamedTuple):
     """No more jobs will be submitted."""
 
 
-Event: TypeAlias = JobSubmitted | InvocationReport | CancelTasks | ListJobs | Close
+Event: TypeAlias = JobSubmitted | InvocationReport | CodeRestored | CancelTasks | ListJobs | Close
 
 
 class Dispatcher:
@@ -97,7 +106,7 @@ class Dispatcher:
         self._open = True
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._scheduler = Scheduler(backend, self._report)
+        self._scheduler = Scheduler(backend, self._report, self._restore)
         self._closing = False
 
     # For any thread
@@ -201,6 +210,28 @@ class Dispatcher:
     def _report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         self._inbox.put(InvocationReport(invocation, outcomes, ended))
 
+    def _restore(self, pending: PendingJob, missing: Missing) -> None:
+        """Put the code of a job into the store again, in a thread: it may take long, and other jobs go on."""
+
+        def restore() -> None:
+            error = None
+            try:
+                pending.restore(missing)
+            except WrenliteError as caught:
+                error = caught
+            except Exception as caught:  # a defect of wrenlite: the job must not wait for ever
+                text = f"an internal error of wrenlite kept its code out of the store: {caught!r}"
+                error = WrenliteError(f"{text}. Please report it")
+            self._inbox.put(CodeRestored(pending, error))
+
+        if self._backend.runs_in_caller:
+            restore()
+            return
+        try:
+            threading.Thread(target=restore, name="wrenlite-restore", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending, or this user has too many threads
+            restore()
+
     # For the thread that owns the state
 
     def _loop(self) -> None:
@@ -258,6 +289,8 @@ class Dispatcher:
             self._scheduler.on_report(*event)
         elif isinstance(event, JobSubmitted):
             self._scheduler.add(event.pending)
+        elif isinstance(event, CodeRestored):
+            self._scheduler.on_restored(*event)
         elif isinstance(event, CancelTasks):
             event.reply.put(self._cancel(event))
         elif isinstance(event, ListJobs):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
 from wrenlite.map_reduce import MappedValues
-from wrenlite.protocol import Outcome, Packed, Stored
+from wrenlite.protocol import Missing, Outcome, Packed, Stored, code_key
 from wrenlite.scheduler.batching import Estimate
 
 
@@ -68,7 +68,7 @@ class PendingJob:
         items: list[Packed],
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
-        restore: Callable[[], None] = lambda: None,
+        restore: Callable[[Missing], None] = lambda _: None,
     ) -> None:
         """Queue all tasks of a job.
 
@@ -77,7 +77,8 @@ class PendingJob:
             items: the item of each task.
             options: how the tasks are run.
             release: called once, when the last task has ended.
-            restore: puts the job's code into the store again. Raises what the store raises.
+            restore: puts the job's code into the store again, once a worker has not found it there. Raises
+                what the store raises.
         """
         self.job = job
         self.tasks = job._tasks
@@ -103,10 +104,18 @@ class PendingJob:
         """Bytes of the items that ``take`` took last."""
         self.first_wave_sent_at = 0.0
         """When the last batch of the first wave was handed out."""
-        self.restored = 0
-        """How many times its code was missing from the store and was put there again."""
-        self._lost_replies: Counter[int] = Counter()
+        self.restores = 0
+        """How many times its code was put into the store again."""
+        self.restoring = False
+        """Whether its code is being put into the store again: nothing is sent meanwhile."""
+        self._vain_restores = 0
+        self._losses: Counter[tuple[str, int]] = Counter()
         self._isolated_deaths = 0
+
+    @property
+    def code_keys(self) -> set[str]:
+        """Where its code is stored."""
+        return {code_key(name) for name in (self.options.code, self.options.modules) if name}
 
     @property
     def queued(self) -> int:
@@ -178,10 +187,30 @@ class PendingJob:
         self._ready += 1
         self.estimate = None
 
-    def count_lost_reply(self, index: int) -> int:
-        """Count that the reply for this task was lost, and return the number of its lost replies."""
-        self._lost_replies[index] += 1
-        return self._lost_replies[index]
+    def count_loss(self, what: str, index: int) -> int:
+        """Count that something of a task was lost, and return how many times it was.
+
+        Args:
+            what: its reply, or its items in the store.
+            index: the task.
+        """
+        self._losses[what, index] += 1
+        return self._losses[what, index]
+
+    def begin_restore(self) -> int:
+        """Record that the code is being put into the store again.
+
+        Returns:
+            How many times it was already put there again since it was last found.
+        """
+        self.restoring = True
+        self.restores += 1
+        self._vain_restores += 1
+        return self._vain_restores - 1
+
+    def forget_vain_restores(self) -> None:
+        """Begin to count anew: a request that was sent after the last restore has found the code."""
+        self._vain_restores = 0
 
     def count_isolated_deaths(self, suspects: Sequence[int]) -> int:
         """Count a worker's death if it ran one isolated task, which an earlier death had put into a batch of
@@ -237,6 +266,8 @@ class InFlight:
         self.pending = pending
         self.indexes = indexes
         self.sent = sent
+        self.restores = pending.restores
+        """How many times the code of the job had been put into the store again when this was sent."""
         self.size = pending.taken_bytes
         """Bytes of its items."""
         estimate = pending.estimate

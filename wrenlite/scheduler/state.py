@@ -15,7 +15,7 @@ from typing import Any
 
 from wrenlite.backends.base import Backend
 from wrenlite.cost import Cost
-from wrenlite.errors import NotFound, WrenliteError
+from wrenlite.errors import IntegrityError, NotFound, StoreError, WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Refused, Request, Throttled, Usage
 from wrenlite.scheduler import batching
@@ -28,20 +28,30 @@ _MAX_ISOLATED_DEATHS = 20
 """After this many worker deaths in a row, each while a worker ran one isolated task, the workers are at fault
 and not the tasks: the job fails."""
 _MAX_RESTORES = 3
-"""The most times that a job's code is put into the store again. If it is missing once more, the job fails."""
+"""The most times in a row that a job's code, or the items of a task, are put into the store again and are not
+found there. If they are missing once more, the job fails, or the task."""
 
 Report = Callable[[str, Sequence[Outcome], Ended | None], None]
+Restore = Callable[[PendingJob, Missing], None]
 
 
 class Scheduler:
     """The jobs that have not ended, their queue, and their requests in flight."""
 
-    def __init__(self, backend: Backend, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        report: Report,
+        restore: Restore,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Create a scheduler without jobs.
 
         Args:
             backend: what requests run on.
             report: takes, from any thread, the id of an invocation, outcomes of its tasks, and how it ended.
+            restore: has the code of a job put into the store again, without waiting for it. ``on_restored``
+                is called when that is done.
             clock: seconds. They are only compared with each other.
         """
         self.jobs: dict[Job[Any], PendingJob] = {}
@@ -50,6 +60,7 @@ class Scheduler:
         """Seconds after which a request may be sent even if no event arrives; None: wait for an event."""
         self._backend = backend
         self._report = report
+        self._restore = restore
         self._clock = clock
         self._queue: deque[PendingJob] = deque()  # the jobs that have queued tasks; they take turns
         self._in_flight: dict[str, InFlight] = {}
@@ -111,6 +122,9 @@ class Scheduler:
             return False
         for _ in range(len(self._queue)):
             pending = self._queue.popleft()
+            if pending.restoring:
+                self._queue.append(pending)
+                continue
             wait_s = self._first_wave_wait_s(pending)
             if wait_s is not None:
                 self._queue.append(pending)
@@ -228,6 +242,8 @@ class Scheduler:
         if outcomes:
             pending.forget_isolated_deaths()
             outcomes = handle_records(outcomes, pending.job.id)  # before anybody can read the values
+            if in_flight.restores == pending.restores:
+                pending.forget_vain_restores()
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
             pending.tasks.end_batch(in_flight.indexes, ended.usage)
         final = []
@@ -254,19 +270,16 @@ class Scheduler:
         if cause is None or in_flight.cancelled:  # a cancel kills the worker, whatever it runs
             self._requeue(pending, unfinished)
         elif isinstance(cause, Refused):
-            self.fail(pending, cause.error)
+            failing = pending.unfinished() if cause.whole_job else unfinished
+            self._end_failed(pending, failing, cause.error)
         elif isinstance(cause, Throttled):
             self._requeue(pending, unfinished)
             self._fail_all_if_down(cause)
         elif isinstance(cause, Missing):
-            self._requeue(pending, unfinished)
-            self._restore(pending, cause.key)
+            self._on_missing(in_flight, unfinished, cause)
         elif isinstance(cause, Lost):
-            given_up = {
-                index for index in unfinished if pending.count_lost_reply(index) >= batching.MAX_LOST_REPLIES
-            }
-            self._requeue(pending, [index for index in unfinished if index not in given_up])
-            self._end_failed(pending, sorted(given_up), cause.error)
+            counts = {index: pending.count_loss("reply", index) for index in unfinished}
+            self._run_again(pending, counts, batching.MAX_LOST_REPLIES, cause.error)
         else:
             self._on_death(pending, unfinished, ended.not_started, cause)
 
@@ -291,17 +304,43 @@ class Scheduler:
             else:
                 self._end_failed(pending, suspects, death.error)
 
-    def _restore(self, pending: PendingJob, key: str) -> None:
-        """Put the code of a job into the store again."""
-        pending.restored += 1
-        try:
-            if pending.restored > _MAX_RESTORES:
-                raise NotFound(
-                    f"{key} is missing from the store again after {_MAX_RESTORES} further uploads. Does a "
-                    "lifecycle rule, or another program, delete the objects of this store?"
-                )
-            pending.restore()
-        except WrenliteError as error:
+    def _run_again(
+        self, pending: PendingJob, counts: Mapping[int, int], limit: int, error: WrenliteError
+    ) -> None:
+        """Queue tasks again, and fail those to which the same thing has happened too often.
+
+        Args:
+            pending: their job.
+            counts: how often it has happened to each task.
+            limit: how often is too often.
+            error: the error of the tasks that fail.
+        """
+        self._requeue(pending, [index for index, count in counts.items() if count < limit])
+        self._end_failed(pending, [index for index, count in counts.items() if count >= limit], error)
+
+    def _on_missing(self, in_flight: InFlight, unfinished: Sequence[int], missing: Missing) -> None:
+        """Queue the tasks of a request again, and have the code of its job put into the store again.
+
+        Items are put there again with the next request. Many requests may report the same code: those that
+        were sent before it was last put there say nothing new.
+        """
+        pending = in_flight.pending
+        if missing.key not in pending.code_keys:
+            counts = {index: pending.count_loss("items", index) for index in unfinished}
+            self._run_again(pending, counts, _MAX_RESTORES + 1, _lost_again(missing))
+            return
+        self._requeue(pending, unfinished)
+        if in_flight.restores < pending.restores or pending.tasks.over:
+            return
+        if pending.begin_restore() >= _MAX_RESTORES:
+            self.fail(pending, _lost_again(missing))
+        else:
+            self._restore(pending, missing)
+
+    def on_restored(self, pending: PendingJob, error: WrenliteError | None) -> None:
+        """Go on with a job whose code was put into the store again, or fail it with the error of that."""
+        pending.restoring = False
+        if error is not None:
             self.fail(pending, error)
 
     def _fail_all_if_down(self, cause: Throttled) -> None:
@@ -356,3 +395,15 @@ class Scheduler:
         """Release the items of tasks that are about to end and, with the last task, what the job holds."""
         if ending and pending.release(ending):
             self.jobs.pop(pending.job, None)
+
+
+def _lost_again(missing: Missing) -> StoreError:
+    """Return the error for code or items that the store does not keep."""
+    text = f"{missing.key} was {{}} again after {_MAX_RESTORES} further uploads. Does {{}} of this store?"
+    if missing.damaged:
+        return IntegrityError(
+            text.format("changed or damaged in the store", "another program write to the objects")
+        )
+    return NotFound(
+        text.format("missing from the store", "a lifecycle rule, or another program, delete the objects")
+    )

@@ -12,5 +12,6 @@
 ``modules``               the caller's own modules as a zip of their sources
 ``zips``                  deterministic zips: equal files give equal bytes
 ``framing``               messages over a pipe, with large buffers beside the pickle
+``replies``               checks of what workers and functions send back
 ========================  ==================================================================
 """

@@ -1,8 +1,9 @@
 """Messages over a pipe. Large buffers follow the pickled message and are never copied into it.
 
-A frame is ``length of the pickle (8 bytes), number of buffers (4), length of each buffer (8 each), the
-pickle, the buffers``. A receiver reads each buffer straight into memory of its own, and arrays are then made
-on that memory. So a buffer is copied twice: into the pipe and out of it.
+A frame is ``a mark (4 bytes), number of buffers (4), length of the pickle (8), length of each buffer (8
+each), the pickle, the buffers``. The mark tells a frame from other things that are written to a pipe. A
+receiver reads each buffer straight into memory of its own, and arrays are then made on that memory. So a
+buffer is copied twice: into the pipe and out of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from wrenlite.protocol import Buffer, Limits, Packed, Request, Stored
 from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.texts import counted
 
-_HEAD = struct.Struct("<QI")
+_HEAD = struct.Struct("<4sIQ")
+_MARK = b"wren"
 _READ_BYTES = 1 << 16
 """Bytes of one read: the default capacity of a pipe. Asking for more would allocate more each time."""
 _PARTS_PER_CALL = 512
@@ -51,7 +53,7 @@ def request_from_wire(message: Sequence[Any]) -> Request:
 def small_frame(message: object) -> bytes:
     """Return the frame of a message without large buffers as one piece. Most outcomes are such messages."""
     data = pickle.dumps(message, 5)
-    return _HEAD.pack(len(data), 0) + data
+    return _HEAD.pack(_MARK, 0, len(data)) + data
 
 
 def frame(message: object) -> list[memoryview]:
@@ -63,9 +65,9 @@ def frame(message: object) -> list[memoryview]:
 
     data = pickle.dumps(message, 5, buffer_callback=keep)
     if not buffers:
-        return [memoryview(_HEAD.pack(len(data), 0) + data)]
+        return [memoryview(_HEAD.pack(_MARK, 0, len(data)) + data)]
     lengths = struct.pack(f"<{len(buffers)}Q", *(buffer.nbytes for buffer in buffers))
-    return [memoryview(_HEAD.pack(len(data), len(buffers)) + lengths + data), *buffers]
+    return [memoryview(_HEAD.pack(_MARK, len(buffers), len(data)) + lengths + data), *buffers]
 
 
 def join(parts: Iterable[memoryview]) -> bytes:
@@ -81,12 +83,12 @@ def parse(blob: Buffer, *, writable: bool = False) -> Any:
         writable: copy the buffers, so that they can be changed; otherwise they are views of the blob.
 
     Raises:
-        ValueError: the frame is incomplete.
+        ValueError: the frame is incomplete, or it is no frame.
     """
     view = memoryview(blob)
     if len(view) < _HEAD.size:
         raise ValueError(f"{counted(len(view), 'byte')}: not a whole message")
-    length, count = _HEAD.unpack_from(view)
+    count, length = _head(view, 0)
     start = _HEAD.size + 8 * count
     end = start + length
     lengths = struct.unpack_from(f"<{count}Q", view, _HEAD.size) if len(view) >= end else ()
@@ -99,6 +101,18 @@ def parse(blob: Buffer, *, writable: bool = False) -> Any:
         buffers.append(bytearray(buffer) if writable else buffer)
         position += size
     return pickle.loads(view[start:end], buffers=buffers)
+
+
+def _head(view: memoryview, position: int) -> tuple[int, int]:
+    """Return the number of buffers of a frame, and the length of its pickle.
+
+    Raises:
+        ValueError: no frame begins at that position.
+    """
+    mark, count, length = _HEAD.unpack_from(view, position)
+    if mark != _MARK:
+        raise ValueError(f"no message begins with {bytes(view[position : position + _HEAD.size])!r}")
+    return count, length
 
 
 def write(fd: int, parts: Iterable[memoryview], wait: Callable[[], None] | None = None) -> None:
@@ -144,6 +158,9 @@ class Reader:
     def read(self) -> list[Any]:
         """Read once and return the messages that are complete now, if any. Blocks on a blocking pipe.
 
+        Returns:
+            The messages. An exception as the last one says that what followed was no message.
+
         Raises:
             EOFError: the pipe has ended.
         """
@@ -157,14 +174,19 @@ class Reader:
         if not chunk:
             raise EOFError
         self._pending += chunk
-        return self._parse()
+        messages: list[Any] = []
+        try:
+            self._parse(messages)
+        except Exception as error:  # unpickling raises errors of any kind
+            self._pending.clear()
+            messages.append(error)
+        return messages
 
-    def _parse(self) -> list[Any]:
-        messages = []
+    def _parse(self, messages: list[Any]) -> None:
         position = 0
         with memoryview(self._pending) as view:
             while not self._missing and len(view) - position >= _HEAD.size:
-                length, count = _HEAD.unpack_from(view, position)
+                count, length = _head(view, position)
                 start = position + _HEAD.size + 8 * count
                 if len(view) < start + length:
                     break
@@ -179,7 +201,6 @@ class Reader:
                 if not self._missing:
                     messages.append(self._complete())
         del self._pending[:position]
-        return messages
 
     def _fill(self, view: memoryview, position: int, lengths: Iterable[int]) -> int:
         """Allocate the buffers and copy into them the bytes that were read along with the pickle.

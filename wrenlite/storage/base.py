@@ -57,6 +57,17 @@ class Store(Protocol):
             Whether the blob was written; False only with ``if_absent``.
         """
 
+    def repair(self, key: str, data: bytes) -> bool:
+        """Write a blob, unless the store shows that it holds this very blob already.
+
+        Args:
+            key: the key of the blob.
+            data: the blob.
+
+        Returns:
+            Whether another blob was certainly there, and was replaced.
+        """
+
     def get(self, key: str, span: Span | None = None) -> bytes:
         """Read a blob or a part of it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -10,9 +11,11 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from wrenlite.backoff import Patience, retry
 from wrenlite.errors import NotFound, StoreError
 from wrenlite.storage.base import TEMPORARY_PREFIX, Entry, Span, check_blob, check_key
 
@@ -23,6 +26,12 @@ except ImportError:  # not a POSIX system
 
 _FOLDER_PREFIX = "wrenlite-store-"
 _TMPDIR_HINT = ". TMPDIR chooses another disk"
+_PATIENCE = Patience(total_s=5.0)
+_TRANSIENT_ERRORS = frozenset(
+    {errno.EAGAIN, errno.EBUSY, errno.EDQUOT, errno.EIO, errno.ENFILE, errno.ENOENT, errno.ENOSPC}
+    | {errno.ESTALE, errno.ETIMEDOUT}
+)
+"""Errors that may pass: a full disk, a folder on another machine, a program that cleans /tmp meanwhile."""
 _MINIMUM_AGE_S = 60.0
 """A younger store is never removed by others: its maker may not have locked it yet."""
 
@@ -35,15 +44,17 @@ class LocalStore:
     name exists) and ``os.replace`` otherwise.
     """
 
-    def __init__(self, root: str | os.PathLike[str], hint: str = "") -> None:
+    def __init__(self, root: str | os.PathLike[str], hint: str = "", *, private: bool = False) -> None:
         """Create a store.
 
         Args:
             root: the folder. It is created by the first write.
             hint: what to do when the folder cannot be used; it ends the messages.
+            private: only this user may look into the folder.
         """
         self.root = os.path.abspath(root)
         self._hint = hint
+        self._private = private
 
     def __repr__(self) -> str:
         return f"LocalStore({self.root!r})"
@@ -66,19 +77,44 @@ class LocalStore:
         path = self._path(key)
         if if_absent and os.path.exists(path):
             return False
-        folder = os.path.dirname(path)
-        temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}")
         try:
-            os.makedirs(folder, exist_ok=True)
-            try:
-                with open(temporary, "xb") as file:
-                    file.write(data)
-                return self._move(temporary, path, if_absent)
-            finally:
-                with contextlib.suppress(FileNotFoundError):  # os.replace has moved it
-                    os.unlink(temporary)
+            return retry(lambda: self._write(path, data, if_absent), _is_transient, _PATIENCE)
         except OSError as error:
             raise StoreError(self._message("write", key, error)) from error
+
+    def repair(self, key: str, data: bytes) -> bool:
+        """Write a blob, unless it is there. Return whether another one was there, and was replaced."""
+        try:
+            found = self.get(key)
+        except NotFound:
+            found = None
+        if found != data:
+            self.put(key, data)
+        return found not in (None, data)
+
+    def _make_folder(self, folder: str) -> None:
+        """Make a folder for blobs, and the folders above it."""
+        if self._private:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.root, 0o700)
+        os.makedirs(folder, exist_ok=True)
+
+    def _write(self, path: str, data: bytes, if_absent: bool) -> bool:
+        try:
+            return self._write_file(path, data, if_absent)
+        except FileNotFoundError:  # there is no folder yet
+            self._make_folder(os.path.dirname(path))
+            return self._write_file(path, data, if_absent)
+
+    def _write_file(self, path: str, data: bytes, if_absent: bool) -> bool:
+        temporary = os.path.join(os.path.dirname(path), f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}")
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+            return self._move(temporary, path, if_absent)
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # os.replace has moved it
+                os.unlink(temporary)
 
     def _move(self, temporary: str, path: str, if_absent: bool) -> bool:
         if not if_absent:
@@ -102,12 +138,16 @@ class LocalStore:
             StoreError: the blob cannot be read.
         """
         path = self._path(key)
-        try:
+
+        def read() -> bytes:
             with open(path, "rb") as file:
                 if span is None:
                     return file.read()
                 file.seek(span.start)
                 return file.read(span.length)
+
+        try:
+            return retry(read, lambda error: _is_transient(error) and os.path.exists(path), _PATIENCE)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound(f"no blob {key!r} in {self.root}") from None
         except OSError as error:
@@ -174,7 +214,7 @@ class TemporaryStore(LocalStore):
         """
         try:
             _remove_abandoned_stores(Path(tempfile.gettempdir()))
-            super().__init__(tempfile.mkdtemp(prefix=_FOLDER_PREFIX), _TMPDIR_HINT)
+            super().__init__(tempfile.mkdtemp(prefix=_FOLDER_PREFIX), _TMPDIR_HINT, private=True)
             self._lock = _lock_folder(self.root)
         except OSError as error:
             raise StoreError(
@@ -191,8 +231,13 @@ class TemporaryStore(LocalStore):
         """Remove the folder and its content."""
         _remove(self.root, self._lock, self._owner)
 
-    def __reduce__(self) -> tuple[type[LocalStore], tuple[str, str]]:
-        return LocalStore, (self.root, _TMPDIR_HINT)  # a worker uses the folder but never removes it
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a worker uses the folder but never removes it
+        return partial(LocalStore, private=True), (self.root, _TMPDIR_HINT)
+
+
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in _TRANSIENT_ERRORS
 
 
 def _lock_folder(root: str) -> IO[bytes] | None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from wrenlite.errors import StoreError
-from wrenlite.protocol import code_key, ref_key, values_prefix
+from wrenlite.protocol import Missing, code_key, ref_key, values_prefix
 from wrenlite.storage.base import Store, digest
 from wrenlite.storage.refs import PackedObject
 
@@ -64,21 +64,26 @@ class Uploads:
             self._used[name] = blob
         return name
 
-    def upload_again(self, digests: Iterable[str]) -> None:
-        """Upload blobs that jobs use and that are missing in the store.
+    def upload_again(self, digests: Iterable[str], missing: Missing) -> None:
+        """Upload blobs that jobs use, in place of whatever the store holds.
 
         Args:
             digests: the digests of the blobs.
+            missing: which of them a worker did not find, or found to be another one.
 
         Raises:
             StoreError: a blob cannot be stored.
             BackendError: the store cannot be used.
         """
+        if missing.damaged:
+            self._log_replaced(missing.key)
+        else:
+            _log.info("%s is gone from %r and is put there again", missing.key, self._store)
         for name in digests:
             with self._lock:
                 blob = self._used.get(name)
             if blob is not None:
-                self._store.put(code_key(name), blob, if_absent=True)
+                self._store.put(code_key(name), blob)
 
     def release(self, digests: Iterable[str]) -> None:
         """End the use of blobs by one job. From an own store, large blobs without a job are deleted."""
@@ -90,7 +95,7 @@ class Uploads:
                     self._delete_if_large(name, self._used.pop(name))
 
     def upload_object(self, packed: PackedObject) -> None:
-        """Upload an object that tasks will refer to, unless the store holds it.
+        """Upload an object that tasks will refer to, unless the store holds it unchanged.
 
         Args:
             packed: the pickled object.
@@ -100,8 +105,8 @@ class Uploads:
             BackendError: the store cannot be used.
         """
         key = ref_key(packed.ref.digest)
-        if next(iter(self._store.list(key)), None) is None:
-            self._store.put(key, packed.blob, if_absent=True)
+        if self._store.repair(key, packed.blob):
+            self._log_replaced(key)
 
     def delete_values_after(self, holder: object, job: str) -> None:
         """Mark the stored values of a job for deletion once an object is no longer referenced.
@@ -124,6 +129,14 @@ class Uploads:
                 return
             with contextlib.suppress(StoreError):  # the values are then deleted together with the store
                 self._store.delete([entry.key for entry in self._store.list(values_prefix(job))])
+
+    def _log_replaced(self, key: str) -> None:
+        _log.warning(
+            "%s in %r was changed or damaged, and the right blob is put in its place. Does another program "
+            "write to this store?",
+            key,
+            self._store,
+        )
 
     def _delete_if_large(self, name: str, blob: bytes) -> None:
         if self._own and len(blob) >= _LARGE_BYTES:

@@ -33,7 +33,6 @@ from wrenlite.errors import (
 from wrenlite.protocol import (
     LOCAL_HINTS,
     PROTOCOL,
-    Cause,
     Died,
     Ended,
     Hints,
@@ -42,7 +41,7 @@ from wrenlite.protocol import (
     Request,
     Usage,
 )
-from wrenlite.serialize import framing
+from wrenlite.serialize import framing, replies
 from wrenlite.storage.base import Store
 from wrenlite.texts import printable
 from wrenlite.worker.main import (
@@ -50,13 +49,15 @@ from wrenlite.worker.main import (
     END,
     OUTCOME,
     READY,
+    STORING,
     Hello,
     peak_bytes,
 )
 from wrenlite.worker.output import read_shortened
 
 _START_S = 60.0
-"""Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts."""
+"""Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts, and to
+store a value."""
 _CHECK_INTERVAL_S = 0.5
 """Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP)."""
 _EXIT_S = 1.0
@@ -65,6 +66,7 @@ _EXIT_S = 1.0
 _TIMEOUT_ADVICE = "Set a longer timeout=, or make the task smaller"
 _SLOW_START_ADVICE = "Is this machine overloaded, or is its Python environment on a slow disk?"
 _NOT_READ_ADVICE = "Does a task hold its process in C code, or is the machine overloaded?"
+_NO_REPLY_ADVICE = "Does the task, or a library that it uses, write to file descriptors that it did not open?"
 _NO_START_ADVICE = "Does this Python start from a shell, and can it import cloudpickle?"
 
 _MANY_TASKS = 32
@@ -198,14 +200,20 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker can run another request. False also if it was killed while it was idle."""
+        """Whether the worker can run another request.
+
+        False also if it was killed while it was idle, or if there is something to read while no request runs:
+        a thread that a task left behind has written it.
+        """
         if self._reaped:
             return False
         try:
             self._check_alive()
         except _WorkerEnded:
             return False
-        return True
+        poll = select.poll()
+        poll.register(self._replies, select.POLLIN)
+        return not (self._ready and poll.poll(0))
 
     def wait_until_ready(self) -> None:
         """Wait until the worker has started and prepared its store. ``run`` reports an error of the start."""
@@ -214,7 +222,12 @@ class WorkerProcess:
             self._hello_frame = []
             while not self._ready:
                 self._wait_for_reply(time.monotonic() + _START_S, None)
-                self._decode(self._read())
+                messages = self._read()
+                try:
+                    for _, *content in messages:
+                        self._check_versions(*content)
+                except TypeError:
+                    raise self._not_a_reply(messages[0]) from None
         except _WorkerEnded as ended:
             self._clean_up(ended.error)
 
@@ -248,17 +261,17 @@ class WorkerProcess:
         self.modules = request.modules or self.modules
         try:
             self._send(request)
-            usage, cause = self._receive(request, count)
-        except _WorkerEnded as ended:
-            error = self._clean_up(ended.error)
+            ended = self._receive(request, count)
+        except _WorkerEnded as death:
+            error = self._clean_up(death.error)
             usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
             if isinstance(error, BackendError):
                 return Ended(Refused(error), usage, request.tasks[finished:])
-            if isinstance(ended, _BatchTimeout) and finished:
+            if isinstance(death, _BatchTimeout) and finished:
                 return Ended(None, usage, request.tasks[finished:])
             return Ended(Died(error), usage, request.tasks[finished + 1 :])
         self._cold = False
-        return Ended(cause, usage, request.tasks[finished:])
+        return ended
 
     def kill(self) -> None:
         """Kill the worker and the processes that it started. ``run`` then reports that it died."""
@@ -283,8 +296,8 @@ class WorkerProcess:
         except BrokenPipeError:
             raise _WorkerEnded from None
 
-    def _receive(self, request: Request, emit: Callable[[list[Outcome]], None]) -> tuple[Usage, Cause | None]:
-        """Receive the outcomes of a request, emit them, and return what its end says."""
+    def _receive(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Ended:
+        """Receive the outcomes of a request, emit them, and return its end."""
         timeout_s = request.limits.task_timeout_s
         left = len(request.tasks)
         now = time.monotonic()
@@ -292,11 +305,13 @@ class WorkerProcess:
         while True:
             self._wait_for_reply(deadline, timeout_s)
             messages = self._read()
-            outcomes, end = self._decode(messages)
+            outcomes, end = self._decode(messages, request, len(request.tasks) - left)
             if outcomes:
                 emit(outcomes)
-            if end is not None:
+            if isinstance(end, Ended):
                 return end
+            if end is not None:
+                raise end
             if messages and timeout_s:
                 task_runs = messages[-1][0] in (BEGIN, OUTCOME)
                 deadline = time.monotonic() + (timeout_s if task_runs else _START_S + timeout_s)
@@ -308,20 +323,47 @@ class WorkerProcess:
             if left > _MANY_TASKS:
                 time.sleep(_GATHER_S)
 
-    def _decode(self, messages: list[Any]) -> tuple[list[Outcome], tuple[Usage, Cause | None] | None]:
-        """Return the outcomes in messages of the worker, and the end of the request if it is among them."""
-        outcomes = []
-        end = None
-        for kind, *content in messages:
-            if kind == OUTCOME:
-                task, ok, packed, *rest = content
-                outcomes.append(Outcome(task, ok, framing.from_wire(packed), *rest))
-            elif kind == END:
-                usage, cause = content
-                end = Usage(*usage)._replace(cold=self._cold), cause
-            elif kind == READY:
-                self._check_versions(*content)
+    def _decode(
+        self, messages: list[Any], request: Request, finished: int
+    ) -> tuple[list[Outcome], Ended | _WorkerEnded | None]:
+        """Return the outcomes in messages of the worker, and its end where it is among them.
+
+        Args:
+            messages: the messages.
+            request: the request that the worker runs.
+            finished: the number of its tasks that have an outcome.
+
+        Returns:
+            The outcomes, and the end of the request, or why the worker must be killed.
+        """
+        outcomes: list[Outcome] = []
+        end: Ended | None = None
+        try:
+            for message in messages:
+                if end is not None or isinstance(message, Exception):
+                    raise ValueError(f"{message!r:.200}")
+                kind, *content = message
+                done = finished + len(outcomes)
+                if kind == OUTCOME:
+                    outcomes.append(replies.outcome_from_wire(request, done, content))
+                elif kind == END:
+                    usage, cause = content
+                    end = replies.ended_from_wire(request, done, cause, usage, request.tasks[done:])
+                    end = end._replace(usage=end.usage._replace(cold=self._cold))
+                elif kind == READY and not self._ready:
+                    self._check_versions(*content)
+                elif kind not in (BEGIN, STORING):
+                    raise ValueError(f"a message of the kind {kind!r:.80}")
+        except (ValueError, TypeError) as error:
+            return outcomes, self._not_a_reply(error)
         return outcomes, end
+
+    def _not_a_reply(self, what: object) -> _WorkerEnded:
+        if not self._ready:
+            text = f"a worker could not start: something in its Python writes to stdout: {what}"
+            return _WorkerEnded(WorkerStartError(f"{text}. {_NO_START_ADVICE}"))
+        text = f"its worker sent something that is no reply, and was replaced: {what}. {_NO_REPLY_ADVICE}"
+        return _WorkerEnded(WorkerDied(text))
 
     def _read(self) -> list[Any]:
         try:

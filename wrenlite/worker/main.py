@@ -39,7 +39,7 @@ from wrenlite.storage.base import Store
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.runner import NotRun, Runner
 
-READY, BEGIN, OUTCOME, END = range(4)
+READY, BEGIN, OUTCOME, END, STORING = range(5)
 """The kinds of message that a worker writes."""
 
 
@@ -143,10 +143,14 @@ def _serve(
         if request.limits.task_timeout_s is not None:  # the parent counts the seconds from now on
             os.write(replies, framing.small_frame((BEGIN,)))
 
+    def report_storing() -> None:
+        if request.limits.task_timeout_s is not None:  # the task has ended: its seconds are over
+            os.write(replies, framing.small_frame((STORING,)))
+
     last = request.tasks[-1]
     cause, end = None, b""
     try:
-        for outcome in runner.run(request, report_begin):
+        for outcome in runner.run(request, report_begin, report_storing):
             if os.getpid() != pid:  # a task has forked, and this is the child, which returned from the task
                 os._exit(0)
             end = _end_frame(begun, inherited_bytes) if outcome.task == last else b""

@@ -124,8 +124,8 @@ def _read_no_output() -> str:
     return ""
 
 
-def _ignore_begin() -> None:
-    """Do nothing when the first task starts."""
+def _report_nothing() -> None:
+    """Do nothing when the first task starts, or when a value is stored."""
 
 
 class Runner:
@@ -162,7 +162,12 @@ class Runner:
         self._modules: tuple[str, BundleImporter] | None = None
         self._records: RecordCollector | None = None
 
-    def run(self, request: Request, report_begin: Callable[[], None] = _ignore_begin) -> Iterator[Outcome]:
+    def run(
+        self,
+        request: Request,
+        report_begin: Callable[[], None] = _report_nothing,
+        report_storing: Callable[[], None] = _report_nothing,
+    ) -> Iterator[Outcome]:
         """Run the tasks in order, and yield the outcome of each as soon as it has ended.
 
         The remaining tasks get no outcome once ``limits.stop_after_s`` has passed, and once
@@ -171,6 +176,7 @@ class Runner:
         Args:
             request: the batch.
             report_begin: called once, when the function is loaded and the first task starts.
+            report_storing: called when a task has ended and its value is about to be stored.
 
         Raises:
             NotRun: no task was run.
@@ -195,13 +201,20 @@ class Runner:
                         return
                     outcome = self._run_task(function, task, item)
                     if room is not None or request.limits.store_values:
-                        outcome, room = self._fit_into_reply(outcome, request, function.packer, room)
+                        outcome, room = self._fit_into_reply(
+                            outcome, request, function.packer, room, report_storing
+                        )
                     yield outcome
                     if room is not None and room < RESERVED_BYTES:
                         return
 
     def _fit_into_reply(
-        self, outcome: Outcome, request: Request, packer: Packer, room: int | None
+        self,
+        outcome: Outcome,
+        request: Request,
+        packer: Packer,
+        room: int | None,
+        report_storing: Callable[[], None],
     ) -> tuple[Outcome, int | None]:
         """Store the value of an outcome where it does not fit into the reply, or where the request says so.
 
@@ -210,6 +223,7 @@ class Runner:
             request: the batch.
             packer: the packer for values of the task's function.
             room: the bytes that are left of the reply; None: the reply has no limit.
+            report_storing: called before a value is stored.
 
         Returns:
             The outcome as it is sent, and the bytes that are left of the reply after it.
@@ -222,8 +236,9 @@ class Runner:
             key = result_key(request.job, request.invocation, outcome.task)
             blob = framing.join(framing.frame(framing.to_wire(packed)))
             size = 0
+            report_storing()
             try:
-                self._store.put(key, blob, if_absent=True)
+                self._store.put(key, blob)
                 outcome = outcome._replace(packed=Stored(key, digest(blob), len(blob)))
             except Exception as error:
                 outcome = outcome._replace(ok=False, packed=self._pack_error(error, packer, ()))
@@ -368,7 +383,9 @@ class Runner:
             return get_verified(self._store, key, expected_digest)
         except NotFound:
             raise NotRun(Missing(key)) from None
-        except (IntegrityError, BackendError) as error:
+        except IntegrityError:
+            raise NotRun(Missing(key, damaged=True)) from None
+        except BackendError as error:
             raise NotRun(Refused(error)) from error
         except StoreError as error:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), waits_without_limit=False)) from error

@@ -173,9 +173,10 @@ class LambdaInvoker:
             return self._invoke(request)
         except CredentialsExpired as error:
             return self._wait_for_credentials(request, error)
-        except (BackendError, StoreError) as error:
-            refused = error if isinstance(error, BackendError) else BackendError(str(error))
-            return (), Ended(Refused(refused), Usage(), request.tasks)
+        except BackendError as error:
+            return (), Ended(Refused(error), Usage(), request.tasks)
+        except StoreError as error:  # the items of this request cannot be stored
+            return (), Ended(Refused(error, whole_job=False), Usage(), request.tasks)
         except Exception as error:  # a defect in wrenlite itself: it must not leave the tasks waiting
             _log.exception("internal error while invocation %s ran", request.invocation)
             text = (
@@ -269,9 +270,11 @@ class LambdaInvoker:
         """Return a request's reply from the store; None where it is missing or cannot be read for now."""
         try:
             blob = self._store.get(reply_key(request.job, request.invocation))
-            return payload.decode_body(payload.verify_mac(request, blob))
+            return payload.decode_body(request, payload.verify_mac(request, blob))
         except NotFound:
             return None
+        except ValueError as error:
+            return (), Ended(Refused(responses.malformed(self._target, error)), Usage(), ())
         except CredentialsExpired as error:
             if self._session.renew():
                 _log.warning("%s", error)

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 from wrenlite import __version__
 from wrenlite.errors import IncompatibleRuntime, IntegrityError
-from wrenlite.protocol import PROTOCOL, Ended, Hints, Outcome, Request, Usage
-from wrenlite.serialize import framing
+from wrenlite.protocol import PROTOCOL, Ended, Hints, Outcome, Request
+from wrenlite.serialize import framing, replies
 
 PAYLOAD_BYTES = 6 * 2**20
 """The most bytes of a request that Lambda accepts. A reply may have 100 bytes more."""
@@ -117,29 +117,48 @@ def encode_reply(body: bytes) -> dict[str, Any]:
     return {"body": base64.b64encode(body).decode()}
 
 
-def decode_reply(payload: bytes) -> tuple[list[Outcome], Ended]:
+def decode_reply(request: Request, payload: bytes) -> tuple[list[Outcome], Ended]:
     """Decode a reply of the function.
 
     Args:
+        request: the request that the reply must be for.
         payload: the body of Lambda's response.
 
     Raises:
         IncompatibleRuntime: the function runs other versions.
-        ValueError: this is no reply of wrenlite's.
+        ValueError: this is no reply of wrenlite's to that request.
     """
-    reply = json.loads(payload)
-    if not isinstance(reply, dict) or not {"body", "versions"} & set(reply):
-        raise ValueError("it has neither a body nor versions")
-    if "versions" in reply:
-        raise IncompatibleRuntime(_differences(reply["versions"]))
-    return decode_body(base64.b64decode(reply["body"]))
+    try:
+        reply = json.loads(payload)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+    if not isinstance(reply, dict):
+        raise ValueError("it is no JSON object")
+    if isinstance(theirs := reply.get("versions"), dict) and version_mismatch(theirs):
+        raise IncompatibleRuntime(_differences(theirs))
+    if not isinstance(body := reply.get("body"), str):
+        raise ValueError("it has neither a body nor other versions")
+    return decode_body(request, base64.b64decode(body))
 
 
-def decode_body(body: bytes) -> tuple[list[Outcome], Ended]:
-    """Decode the outcomes and the end of a request from a frame."""
-    sent, cause, usage, not_started = framing.parse(body, writable=True)
-    outcomes = [Outcome(task, ok, framing.from_wire(packed), *rest) for task, ok, packed, *rest in sent]
-    return outcomes, Ended(cause, Usage(*usage), not_started)
+def decode_body(request: Request, body: bytes) -> tuple[list[Outcome], Ended]:
+    """Decode the outcomes and the end of a request from a frame.
+
+    Args:
+        request: the request.
+        body: the frame.
+
+    Raises:
+        ValueError: the frame holds something else than a reply to that request.
+    """
+    try:
+        sent, cause, usage, not_started = framing.parse(body, writable=True)
+    except Exception as error:  # unpickling raises errors of any kind
+        raise ValueError(f"its body is no message: {error}") from error
+    if not isinstance(sent, list):
+        raise ValueError("its body has no outcomes")
+    outcomes = [replies.outcome_from_wire(request, position, each) for position, each in enumerate(sent)]
+    return outcomes, replies.ended_from_wire(request, len(outcomes), cause, usage, not_started)
 
 
 def add_mac(request: Request, body: bytes) -> bytes:

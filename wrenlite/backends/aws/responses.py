@@ -10,7 +10,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wrenlite.backends.aws import errors, payload
 from wrenlite.backends.aws.transport import Response
@@ -50,8 +50,8 @@ _INIT_ERRORS = (
 """Prefixes of the error types which mean that the function cannot start."""
 
 _REPORT = re.compile(
-    r"REPORT RequestId:.*?Billed Duration: ([\d.]+) ms\s+Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB"
-    r"(?:\s+Init Duration: ([\d.]+) ms)?"
+    r"REPORT RequestId:.*?Billed Duration: (\d+(?:\.\d+)?) ms\s+Memory Size: (\d+) MB"
+    r"\s+Max Memory Used: (\d+) MB(?:\s+Init Duration: ([\d.]+) ms)?"
 )
 
 
@@ -95,15 +95,11 @@ def interpret_response(
     try:
         if response.headers.get("X-Amz-Function-Error"):
             return (), Ended(_interpret_function_error(response, target), usage, ())
-        outcomes, ended = payload.decode_reply(response.body)
+        outcomes, ended = payload.decode_reply(request, response.body)
     except BackendError as error:
         return (), Ended(Refused(error), usage, request.tasks)
     except ValueError as error:
-        broken = FunctionBroken(
-            f"the response of the Lambda function {target.function} is no reply of wrenlite's: {error}. "
-            f"{REDEPLOY}"
-        )
-        return (), Ended(Refused(broken), usage, ())
+        return (), Ended(Refused(malformed(target, error)), usage, ())
     # The worker's own figures, completed by those that only Lambda knows.
     complete = ended.usage._replace(
         peak_bytes=ended.usage.peak_bytes or usage.peak_bytes,
@@ -113,6 +109,19 @@ def interpret_response(
         request_id=usage.request_id,
     )
     return outcomes, ended._replace(usage=complete)
+
+
+def malformed(target: Target, error: ValueError) -> FunctionBroken:
+    """Return the error for a reply that wrenlite's handler cannot have made.
+
+    Args:
+        target: the function that it came from.
+        error: what is wrong with it.
+    """
+    return FunctionBroken(
+        f"the response of the Lambda function {target.function} is no reply of wrenlite's: {error}. "
+        f"{REDEPLOY}"
+    )
 
 
 def parse_report(response: Response) -> Report | None:
@@ -166,20 +175,16 @@ def _interpret_function_error(response: Response, target: Target) -> Cause:
 
 
 def _error_type_and_message(response: Response) -> tuple[str, str]:
-    try:
-        body = json.loads(response.body)
-        return str(body.get("errorType", "Unknown")), str(body.get("errorMessage", "without a message"))
-    except (ValueError, AttributeError):
+    body = _json_object(response)
+    if not body:
         return "Unknown", _beginning(response)
+    return str(body.get("errorType", "Unknown")), str(body.get("errorMessage", "without a message"))
 
 
 def _interpret_not_run(response: Response, target: Target) -> Cause:
     """Return the cause of an end where Lambda did not run the function."""
     code = response.headers.get("x-amzn-ErrorType", "").partition(":")[0]
-    try:
-        body = json.loads(response.body)
-    except ValueError:
-        body = {}
+    body = _json_object(response)
     message = str(body.get("message") or body.get("Message") or _beginning(response))
     if response.status == 429:
         reason = str(body.get("Reason") or code or "TooManyRequests")
@@ -194,6 +199,15 @@ def _interpret_not_run(response: Response, target: Target) -> Cause:
     if isinstance(error, CredentialsExpired):
         raise error
     return Refused(error)
+
+
+def _json_object(response: Response) -> dict[str, Any]:
+    """Return the JSON object in the body of a response; an empty one where the body is something else."""
+    try:
+        body = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _beginning(response: Response) -> str:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from wrenlite.backends.aws.errors import access_denied, call_s3, is_access_denied
+from wrenlite.backends.aws.errors import access_denied, call_s3, code_and_message, is_access_denied
 from wrenlite.backends.aws.session import AwsSession
+from wrenlite.backoff import Patience, retry
 from wrenlite.errors import AccessDenied, StoreError
 from wrenlite.storage.base import KEY_BYTES, Entry, Span, check_blob, check_key
 
 _DELETE_BATCH = 1000
 """The most objects that one DeleteObjects request takes."""
-_CONFLICT_ATTEMPTS = 5
-"""Attempts of a conditional put. S3 answers 409 while another put of the same key is under way."""
-_READ_ATTEMPTS = 3
-"""Attempts to read a body whose connection breaks."""
+CLIENT_PATIENCE = Patience(total_s=60.0)
+"""How long a client repeats a request that S3 does not serve for the moment."""
+WORKER_PATIENCE = Patience(total_s=30.0)
+"""The same in a function, whose waiting is paid for. What fails there is tried again by the client."""
+_TRANSIENT_STATUSES = frozenset({409, 429, 500, 502, 503, 504})
+"""409 is the answer to a conditional put while another put of the same key is under way."""
+_TRANSIENT_CODES = frozenset({"RequestTimeout", "SlowDown", "Throttling", "InternalError"})
 CONNECTIONS = 32
 """Requests to S3 at once; further ones wait for a connection."""
 
@@ -41,6 +46,7 @@ class S3Store:
         owner: str | None = None,
         profile: str | None = None,
         requester_pays: bool = False,
+        patience: Patience = CLIENT_PATIENCE,
     ) -> None:
         """Create a store. It sends nothing yet, and does not create the bucket.
 
@@ -54,9 +60,11 @@ class S3Store:
                 somebody else, who created it after ours was deleted, is refused.
             profile: the profile for credentials where there is no session, on machines that have it.
             requester_pays: say in each request that this account pays for it: some buckets require that.
+            patience: how long a request is repeated while S3 fails, asks to slow down or cannot be reached.
         """
         self.bucket = bucket
         self.prefix = prefix
+        self.patience = patience
         self._session = session
         self._region = region
         self._endpoint_url = endpoint_url
@@ -72,7 +80,7 @@ class S3Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = self._region, self._endpoint_url, self._owner, self._profile, self._requester_pays
-        return _rebuild, (self.bucket, self.prefix, *settings)
+        return _rebuild, (self.bucket, self.prefix, *settings, tuple(self.patience))
 
     def open(self) -> None:
         """Import botocore and create the client ahead of the first call, which reports any error."""
@@ -95,24 +103,42 @@ class S3Store:
             AccessDenied: no policy allows it.
             CredentialsError: there are no credentials, or AWS does not accept them.
         """
-        check_blob(key, data)
-        body = data if isinstance(data, bytes | bytearray) else bytes(data)  # all that botocore takes
+        body = _body(key, data)
         condition = {"IfNoneMatch": "*"} if if_absent else {}
-        for _ in range(_CONFLICT_ATTEMPTS):
-            try:
-                self._call("s3:PutObject", "put_object", key, Body=body, **condition)
-            except StoreError as error:
-                status = _http_status(error)
-                if if_absent and status == 412:
-                    return False
-                if if_absent and status == 409:
-                    continue
-                raise
-            return True
-        raise StoreError(
-            f"cannot write s3://{self.bucket}/{self._full(key)}: others were writing it at each of "
-            f"{_CONFLICT_ATTEMPTS} attempts"
-        )
+        try:
+            self._call("s3:PutObject", "put_object", key, Body=body, **condition)
+        except StoreError as error:
+            if if_absent and _http_status(error) == 412:
+                return False
+            raise
+        return True
+
+    def repair(self, key: str, data: bytes) -> bool:
+        """Write a blob, unless its ETag shows that it is there already.
+
+        The ETag is the MD5 of most blobs, and any other text where a bucket encrypts with a key of AWS KMS.
+        There the blob is always written, and nothing is known about the one before.
+
+        Args:
+            key: key of the blob.
+            data: its content.
+
+        Returns:
+            Whether another blob was certainly there, and was replaced.
+
+        Raises:
+            StoreError: S3 cannot be reached, or refuses the blob.
+            AccessDenied: no policy allows it.
+            CredentialsError: there are no credentials, or AWS does not accept them.
+        """
+        body = _body(key, data)
+        page = self._call("s3:ListBucket", "list_objects_v2", None, Prefix=self._full(key), MaxKeys=1)
+        tags = [found["ETag"] for found in page.get("Contents", ()) if found["Key"] == self._full(key)]
+        md5 = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        if tags == [md5]:
+            return False
+        written = self._call("s3:PutObject", "put_object", key, Body=body)
+        return bool(tags) and written["ETag"] == md5
 
     def get(self, key: str, span: Span | None = None) -> bytes:
         """Read a blob, or a part of it.
@@ -128,20 +154,8 @@ class S3Store:
             CredentialsError: there are no credentials, or AWS does not accept them.
         """
         part = {} if span is None else {"Range": f"bytes={span.start}-{span.start + span.length - 1}"}
-        for attempt in range(_READ_ATTEMPTS):
-            response = self._call("s3:GetObject", "get_object", key, **part)
-            try:
-                data: bytes = response["Body"].read()
-                return data
-            except MemoryError:
-                raise
-            except Exception as error:  # botocore has several for a connection that breaks
-                if attempt == _READ_ATTEMPTS - 1:
-                    raise StoreError(
-                        f"cannot read s3://{self.bucket}/{self._full(key)}: the connection broke "
-                        f"{_READ_ATTEMPTS} times: {error}"
-                    ) from error
-        raise AssertionError
+        data: bytes = self._call("s3:GetObject", "get_object", key, **part)["Body"]
+        return data
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """List the blobs under a prefix, in the order of their keys.
@@ -199,13 +213,35 @@ class S3Store:
             parameters["ExpectedBucketOwner"] = self._owner
         if self._requester_pays:
             parameters["RequestPayer"] = "requester"
+
+        def call() -> Any:
+            response = call_s3(action, self.bucket, full, getattr(self._connect(), method), **parameters)
+            return (
+                {**response, "Body": self._read(full, response["Body"])} if "Body" in response else response
+            )
+
         try:
-            return call_s3(action, self.bucket, full, getattr(self._connect(), method), **parameters)
+            return retry(call, _is_transient, self.patience)
+        except StoreError as error:
+            if not _is_transient(error):
+                raise
+            raise StoreError(f"{error}. It was tried for {self.patience.total_s:g} s") from error.__cause__
         except AccessDenied as error:
             if self._owner is None:
                 raise
             doubt = f"; or the bucket does not belong to the account {self._owner} (bucket_owner=)"
             raise AccessDenied(str(error) + doubt) from error.__cause__
+
+    def _read(self, full: str | None, body: Any) -> bytes:
+        try:
+            data: bytes = body.read()
+            return data
+        except MemoryError:
+            raise
+        except Exception as error:  # botocore has several for a connection that breaks
+            raise StoreError(
+                f"cannot read s3://{self.bucket}/{full}: the connection broke: {error}"
+            ) from error
 
     def _connect(self) -> Any:
         """Return the client. It is created at the first use: that takes 0.1 s, after botocore's import."""
@@ -232,11 +268,17 @@ class S3Store:
         return session
 
 
+def _body(key: str, data: bytes) -> bytes | bytearray:
+    """Return a blob as a type that botocore takes."""
+    check_blob(key, data)
+    return data if isinstance(data, bytes | bytearray) else bytes(data)
+
+
 def _client_config(endpoint_url: str | None) -> Any:
     from botocore.config import Config
 
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": 5},
+        retries={"mode": "standard", "total_max_attempts": 1},  # the store itself repeats requests
         max_pool_connections=CONNECTIONS,
         connect_timeout=10,
         read_timeout=60,
@@ -262,6 +304,21 @@ def _http_status(error: StoreError) -> int:
     return int(cause.response["ResponseMetadata"]["HTTPStatusCode"]) if isinstance(cause, ClientError) else 0
 
 
+def _is_transient(error: Exception) -> bool:
+    """Return whether an error of S3 may pass by itself: the service or the network fails for the moment."""
+    from botocore import exceptions
+
+    cause = error.__cause__
+    if not isinstance(error, StoreError) or cause is None:
+        return False
+    if isinstance(cause, exceptions.ClientError):
+        return _http_status(error) in _TRANSIENT_STATUSES or code_and_message(cause)[0] in _TRANSIENT_CODES
+    if isinstance(cause, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
+        return False
+    may_pass = exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError
+    return isinstance(cause, may_pass) or not isinstance(cause, exceptions.BotoCoreError)
+
+
 def _rebuild(
     bucket: str,
     prefix: str,
@@ -270,6 +327,7 @@ def _rebuild(
     owner: str | None,
     profile: str | None,
     requester_pays: bool,
+    patience: tuple[float, float, int],
 ) -> S3Store:
     return S3Store(
         bucket,
@@ -279,4 +337,5 @@ def _rebuild(
         owner=owner,
         profile=profile,
         requester_pays=requester_pays,
+        patience=Patience(*patience),
     )

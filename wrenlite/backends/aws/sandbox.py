@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.payload import LAMBDA_HINTS, StoreLocation
-from wrenlite.backends.aws.s3 import S3Store
+from wrenlite.backends.aws.s3 import WORKER_PATIENCE, S3Store
 from wrenlite.errors import BackendError
 from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
 from wrenlite.worker.handle import WorkerProcess
@@ -100,7 +100,9 @@ class Sandbox:
             if self._worker.alive and location == self._location:
                 return self._worker
             self._worker.close()
-        self._store = S3Store(location.bucket, location.prefix, owner=location.owner)
+        self._store = S3Store(
+            location.bucket, location.prefix, owner=location.owner, patience=WORKER_PATIENCE
+        )
         self._worker = WorkerProcess(
             self._store,
             sys.path,

@@ -1,0 +1,143 @@
+"""Checks of replies: everything that a worker or a function sends is checked here before it is used. Pure.
+
+A reply can have any form: a Lambda function may be another program, and a task can write to the pipe of its
+worker's replies. The scheduler relies on the numbers and types of the records, so a reply in another form
+must not reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wrenlite.errors import BackendError, StoreError, TaskError
+from wrenlite.protocol import (
+    Cause,
+    Died,
+    Ended,
+    Missing,
+    Outcome,
+    Packed,
+    Refused,
+    Request,
+    Stored,
+    Throttled,
+    Usage,
+)
+from wrenlite.serialize import framing
+
+_LARGEST = 1e15
+"""A larger number is no time, no duration and no size."""
+_BUFFERS = frozenset({bytes, bytearray, memoryview})
+_CAUSE_FIELDS: dict[type[Any], tuple[tuple[type, ...], ...]] = {
+    Died: ((TaskError,),),
+    Refused: ((BackendError, StoreError), (bool,)),
+    Throttled: ((BackendError,), (bool,), (bool,)),
+    Missing: ((str,), (bool,)),
+}
+"""The types of the fields of each cause that a worker or a function may report."""
+
+
+def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> Outcome:
+    """Return an outcome that was sent as a plain tuple.
+
+    Args:
+        request: the batch that it must belong to.
+        position: the number of tasks of the batch that have an outcome already: outcomes come in their order.
+        sent: the outcome.
+
+    Raises:
+        ValueError: it has another form, or is not of the task whose turn it is.
+    """
+    try:
+        task, ok, sent_value, started, seconds, cpu_s, output, records = sent
+        packed = framing.from_wire(sent_value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"an outcome has another form: {error}") from error
+    if position >= len(request.tasks):
+        raise ValueError("it has more outcomes than the batch has tasks")
+    expected = request.tasks[position]
+    if type(task) is not int or task != expected:
+        raise ValueError(f"it has an outcome of task {task!r:.80}, and the next one is task {expected}")
+    # In one expression, since this is done for every task. A sum with NaN is not below any number.
+    right_types = (
+        type(ok) is bool
+        and _is_packed(packed)
+        and type(started) is type(seconds) is type(cpu_s) is float
+        and abs(started) + abs(seconds) + abs(cpu_s) < _LARGEST
+        and type(output) is str
+        and type(records) is bytes
+    )
+    if not right_types:
+        raise ValueError(f"the outcome of task {task} has fields of wrong types")
+    if request.limits.store_values and ok and type(packed) is not Stored:
+        raise ValueError(f"the value of task {task} is not stored, although the request says so")
+    return Outcome(task, ok, packed, started, seconds, cpu_s, output, records)
+
+
+def ended_from_wire(request: Request, finished: int, cause: Any, usage: Any, not_started: Any) -> Ended:
+    """Return the end of a request, whose parts were sent.
+
+    Args:
+        request: the request.
+        finished: the number of its tasks that have an outcome.
+        cause: its cause.
+        usage: its usage, as a plain tuple.
+        not_started: tasks that did not start.
+
+    Raises:
+        ValueError: a part has another form, or a request without a cause has no outcome.
+    """
+    try:
+        ended = Ended(cause, Usage(*usage), list(not_started))
+    except TypeError as error:
+        raise ValueError(f"it has no end: {error}") from error
+    if not _is_usage(ended.usage):
+        raise ValueError("its usage has fields of wrong types")
+    if cause is None and not finished:
+        raise ValueError("it has neither an outcome nor a cause")
+    if cause is not None and not _is_cause(cause):
+        raise ValueError(f"{cause!r:.80} is no cause")
+    left = set(request.tasks[finished:])
+    if not all(type(task) is int and task in left for task in ended.not_started):
+        raise ValueError("tasks that it reports as not started are not left of the batch")
+    return ended
+
+
+def _is_packed(packed: Packed | Stored) -> bool:
+    if isinstance(packed, Stored):
+        return isinstance(packed.key, str) and isinstance(packed.digest, str) and _is_count(packed.size)
+    data, buffers = packed
+    return _is_buffer(data) and (buffers == () or (type(buffers) is tuple and all(map(_is_buffer, buffers))))
+
+
+def _is_buffer(value: object) -> bool:
+    return type(value) in _BUFFERS
+
+
+def _is_usage(usage: Usage) -> bool:
+    return (
+        _is_number(usage.busy_s)
+        and _is_count(usage.peak_bytes)
+        and isinstance(usage.worker, str)
+        and type(usage.cold) is bool
+        and _is_count(usage.requests)
+        and _is_number(usage.gb_s)
+        and (usage.request_id is None or isinstance(usage.request_id, str))
+    )
+
+
+def _is_cause(cause: Cause) -> bool:
+    fields = _CAUSE_FIELDS.get(type(cause))
+    if fields is None or not all(map(isinstance, cause, fields)):
+        return False
+    return not (isinstance(cause, Throttled) and cause.waits_without_limit)  # or the job might never end
+
+
+def _is_number(value: object) -> bool:
+    """Return whether a value is a number that can be calculated with: neither NaN nor out of all bounds."""
+    return type(value) in (float, int) and -_LARGEST < value < _LARGEST  # type: ignore[operator]
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < _LARGEST
