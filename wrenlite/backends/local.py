@@ -141,7 +141,9 @@ class ProcessInvoker:
             setting
         ) in _THREAD_SETTINGS:  # otherwise N workers with N threads each would compete for the cores
             env.setdefault(setting, str(max(1, cpu_count() // slots)))
-        folder = os.getcwd()
+        folder = None
+        with contextlib.suppress(FileNotFoundError):  # the folder was removed
+            folder = os.getcwd()
 
         def start_worker() -> WorkerProcess:
             return make_worker(store, worker_path(), memory_limit, env, folder)

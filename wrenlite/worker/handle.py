@@ -45,15 +45,18 @@ from wrenlite.protocol import (
 from wrenlite.serialize import framing
 from wrenlite.storage.base import Store
 from wrenlite.texts import printable
+from wrenlite.worker.launch import open_standard_descriptors, start_error, start_process
 from wrenlite.worker.main import (
     BEGIN,
     END,
+    NO_ROOM,
     OUTCOME,
     READY,
     Hello,
     peak_bytes,
 )
 from wrenlite.worker.output import read_shortened
+from wrenlite.worker.runner import item_too_large
 
 _START_S = 60.0
 """Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts."""
@@ -74,15 +77,6 @@ for ``_GATHER_S`` seconds, rather than read one by one."""
 
 _PIPE_BYTES = 1 << 20
 """Capacity of the pipe of replies. A large value then takes fewer switches between worker and parent."""
-
-_BOOT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import wrenlite.worker.main
-del sys.path[0]
-wrenlite.worker.main.main()
-"""
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(wrenlite.__file__)))
 
 _open_pipe_ends: set[int] = set()
 """The ends of the pipes to all workers in this process. A forked child must close its copies of them;
@@ -110,14 +104,12 @@ class _WorkerEnded(Exception):
         self.error = error
 
 
+class _NoRoom(_WorkerEnded):
+    """The request does not fit into the memory of the worker. None of its tasks has started."""
+
+
 class _BatchTimeout(_WorkerEnded):
     """The worker must be killed because the whole batch took too long."""
-
-
-_MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-"""The values that glibc sets by itself as soon as a process has freed an array of 32 MB. With them, arrays
-below that size reuse freed memory. With glibc's initial values such arrays are mapped and cleared anew each
-time, which takes a tenth of the time of numeric tasks."""
 
 
 class WorkerProcess:
@@ -154,7 +146,9 @@ class WorkerProcess:
         self._reaping = threading.Lock()
         self._peak_bytes = 0
         self._inherited_bytes = 0
+        self._items_bytes = 0
         self._time_limit_s = self._deadline = float("inf")
+        open_standard_descriptors()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # stays open as long as the worker lives
         # Each write goes to the end of the file, also after the worker has truncated it.
         fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
@@ -168,8 +162,7 @@ class WorkerProcess:
         with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
             fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._reader = framing.Reader(self._replies)
-        hello = Hello(list(path), store, memory_limit, life, hints)
-        self._hello_frame = framing.frame(hello)
+        self._hello_frame = framing.frame(Hello(list(path), store, memory_limit, life, hints))
         self._memory_limit = memory_limit
         self._hints = hints
 
@@ -177,22 +170,12 @@ class WorkerProcess:
         """Start the process, and close the worker's end of the life pipe in this one."""
         _open_pipe_ends.add(self._life)
         try:
-            return subprocess.Popen(
-                [sys.executable or "python3", "-P", "-c", _BOOT, _ROOT],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._output,
-                bufsize=0,
-                pass_fds=[life],
-                start_new_session=True,
-                env={**_MALLOC_ENV, **env},
-                cwd=folder,
-            )
+            return start_process(life, self._output, env, folder)
         except OSError as error:
             _open_pipe_ends.discard(self._life)
             os.close(self._life)
             self._output.close()
-            raise WorkerStartError(f"cannot start {sys.executable!r}: {error}") from error
+            raise start_error(error) from error
         finally:
             os.close(life)
 
@@ -256,6 +239,8 @@ class WorkerProcess:
                 return Ended(Refused(error), usage, request.tasks[finished:])
             if isinstance(ended, _BatchTimeout) and finished:
                 return Ended(None, usage, request.tasks[finished:])
+            if isinstance(ended, _NoRoom):  # each task runs again alone, to see whose item is too large
+                return Ended(Died(error), usage, ())
             return Ended(Died(error), usage, request.tasks[finished + 1 :])
         self._cold = False
         return Ended(cause, usage, request.tasks[finished:])
@@ -278,10 +263,9 @@ class WorkerProcess:
         message = request._replace(items=[framing.to_wire(item) for item in request.items])
         parts = [*self._hello_frame, *framing.frame(tuple(message))]
         self._hello_frame = []
-        try:
+        self._items_bytes = sum(item.size for item in request.items)
+        with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)
-        except BrokenPipeError:
-            raise _WorkerEnded from None
 
     def _receive(self, request: Request, emit: Callable[[list[Outcome]], None]) -> tuple[Usage, Cause | None]:
         """Receive the outcomes of a request, emit them, and return what its end says."""
@@ -321,6 +305,9 @@ class WorkerProcess:
                 end = Usage(*usage)._replace(cold=self._cold), cause
             elif kind == READY:
                 self._check_versions(*content)
+            elif kind == NO_ROOM:
+                limit = self._memory_limit or 0
+                raise _NoRoom(OutOfMemory(item_too_large(self._items_bytes, limit, self._hints)))
         return outcomes, end
 
     def _read(self) -> list[Any]:

@@ -39,8 +39,8 @@ from wrenlite.storage.base import Store
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.runner import NotRun, Runner
 
-READY, BEGIN, OUTCOME, END = range(4)
-"""The kinds of message that a worker writes."""
+READY, BEGIN, OUTCOME, END, NO_ROOM = range(5)
+"""The kinds of message that a worker writes. NO_ROOM: a request does not fit into its memory, and it ends."""
 
 
 class Hello(NamedTuple):
@@ -81,6 +81,9 @@ def main() -> None:
         try:
             waiting = reader.read()
         except EOFError:
+            return
+        except MemoryError:
+            os.write(replies, framing.small_frame((NO_ROOM,)))
             return
 
 
@@ -155,6 +158,7 @@ def _serve(
             process_state.restore()
     except NotRun as error:
         cause = error.cause
+    process_state.restore_modules()
     if not end:
         framing.write(replies, [memoryview(_end_frame(begun, inherited_bytes, cause))])
 
@@ -190,25 +194,32 @@ def _reply(replies: int, outcome: Outcome, end: bytes) -> None:
         framing.write(replies, [memoryview(data)[written:]])
 
 
+def _working_folder() -> str | None:
+    """Return the path of the working folder; None where somebody has removed the folder."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
+
+
 class ProcessState:
-    """What is restored of the process after each task: the working folder and the signal handlers."""
+    """What is restored of the process after each task: working folder, signal handlers, own modules."""
 
     def __init__(self) -> None:
         """Record the current state."""
-        self._folder = os.getcwd()
+        self._folder = _working_folder()
         self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self._signals_changed = False
+        own = [name for name in sys.modules if name.partition(".")[0] == "wrenlite"]
+        self._own_modules = {name: sys.modules[name] for name in own}
+        self._modules_count = len(sys.modules)
         # Reading 64 handlers and the alarm after each task would take longer than a short task does.
         for name in ("signal", "alarm", "setitimer"):
             setattr(signal, name, self._recording(getattr(signal, name)))
 
     def restore(self) -> None:
         """Restore the recorded state. Takes a fraction of a microsecond where nothing was changed."""
-        try:
-            changed = os.getcwd() != self._folder
-        except FileNotFoundError:  # the task removed its working folder
-            changed = True
-        if changed:
+        if self._folder is not None and _working_folder() != self._folder:
             with contextlib.suppress(FileNotFoundError):  # the caller removed it
                 os.chdir(self._folder)
         if self._signals_changed:
@@ -217,6 +228,16 @@ class ProcessState:
                     signal.signal(number, handler)
             signal.alarm(0)
             self._signals_changed = False
+        if len(sys.modules) < self._modules_count:
+            self.restore_modules()
+
+    def restore_modules(self) -> None:
+        """Put those modules of wrenlite back into ``sys.modules`` that a task has removed or replaced.
+
+        Otherwise they would be imported once more, with other classes than those of the modules in use.
+        """
+        sys.modules.update(self._own_modules)
+        self._modules_count = len(sys.modules)
 
     def _recording(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a function of ``signal`` so that its calls are noticed."""

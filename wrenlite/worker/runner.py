@@ -20,6 +20,7 @@ from wrenlite.errors import (
     ResultNotPicklable,
     ServiceUnavailable,
     StoreError,
+    TaskError,
     WorkerDied,
 )
 from wrenlite.map_reduce import MapThenReduce
@@ -76,6 +77,11 @@ RESERVED_BYTES = 144 * 1024
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
+_NO_INPUT = "EOF when reading a line"
+"""The text of the error of ``input()`` where the standard input is empty."""
+_TERMINAL_ADVICE = (
+    "Executor.inline() runs tasks in the program's own process, where breakpoint() and input() work"
+)
 _RESULT_ADVICE = "Return what it is made from, or write it to a file or a store and return its name there."
 _IMPORT_ADVICE = "put what only the program itself may do under if __name__ == '__main__':"
 
@@ -270,12 +276,7 @@ class Runner:
 
     def _call(self, call: Call, packer: Packer, task: int, item: Packed) -> Packed:
         """Call the user's function with an item, and pickle the value."""
-        try:
-            argument = pickle.loads(item.data, buffers=item.buffers)
-        except BaseException as error:  # of the item's own code
-            raise_if_interrupting(error)
-            text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
-            raise RemoteError(text) from error
+        argument = self._unpickle_item(task, item)
         kwargs = call.kwargs if call.seed is None else {**call.kwargs, "rng": call.seed.generator(task)}
         try:
             if call.style is Style.ITEM:
@@ -300,23 +301,44 @@ class Runner:
             what = f"the value that {_called_name(call, argument)} returned"
             raise ResultNotPicklable(not_picklable_message(what, value, error, _RESULT_ADVICE)) from error
 
+    def _unpickle_item(self, task: int, item: Packed) -> Any:
+        try:
+            return pickle.loads(item.data, buffers=item.buffers)
+        except BaseException as error:  # of the item's own code
+            raise_if_interrupting(error)
+            if isinstance(error, MemoryError) and self._memory_limit is not None:
+                raise OutOfMemory(item_too_large(item.size, self._memory_limit, self._hints)) from error
+            text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
+            raise RemoteError(text) from error
+
     def _pack_error(self, error: BaseException, packer: Packer, table: Sequence[object]) -> Packed:
         """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
+        error = self._explain_error(error)
+        return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
+
+    def _explain_error(self, error: BaseException) -> BaseException:
+        """Return an exception that says what wrenlite knows about the exception of a task."""
         reason = error.__cause__ if isinstance(error, RemoteError) else error  # of an item: why it failed
         importing = module_being_imported(reason.__traceback__ if reason else None)
         if isinstance(error, SystemExit):
             when = f" while it was imported: {_IMPORT_ADVICE}" if importing else ""
             text = f"{importing or 'the task'} called sys.exit({error.code!r}){when}"
-            error = _replace_error(error, WorkerDied(text))
-        elif isinstance(error, MemoryError) and self._memory_limit is not None:
+            return _replace_error(error, WorkerDied(text))
+        if isinstance(error, MemoryError) and self._memory_limit is not None:
             limit = f"{self._memory_limit / 2**20:,.0f} MB"
             text = f"the task needed more than the {limit} that a worker may hold: {self._hints.memory}"
-            error = _replace_error(error, OutOfMemory(text))
-        elif importing:
+            is_explained = isinstance(error, OutOfMemory)  # its item does not fit
+            return error if is_explained else _replace_error(error, OutOfMemory(text))
+        if importing:
             error.add_note(f"wrenlite: {importing} raised this while it was imported on the worker")
-        return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
+        elif not self._inline and _is_from_debugger(error):
+            text = f"the task called a debugger, and a worker has no terminal. {_TERMINAL_ADVICE}"
+            return _replace_error(error, TaskError(text))
+        elif not self._inline and isinstance(error, EOFError) and str(error) == _NO_INPUT:
+            error.add_note(f"The standard input of a worker is empty. {_TERMINAL_ADVICE}")
+        return error
 
     def _fail_all(self, request: Request, error: BaseException) -> Iterator[Outcome]:
         """Yield the same failure for every task, for as many tasks as fit into a reply."""
@@ -372,6 +394,25 @@ class Runner:
             raise NotRun(Refused(error)) from error
         except StoreError as error:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), waits_without_limit=False)) from error
+
+
+def item_too_large(size: int, memory_limit: int, hints: Hints) -> str:
+    """Return the message for an item that does not fit into the memory of a worker.
+
+    Args:
+        size: bytes of the pickled item.
+        memory_limit: the most bytes that the worker may hold.
+        hints: what to do about it.
+    """
+    megabytes = f"{size / 2**20:,.0f} MB"
+    limit = f"{memory_limit / 2**20:,.0f} MB"
+    return f"its item has {megabytes}, pickled, and does not fit into the {limit} of a worker: {hints.memory}"
+
+
+def _is_from_debugger(error: BaseException) -> bool:
+    """Return whether a debugger ended a task, as it does where its standard input is empty."""
+    debugger = sys.modules.get("bdb")
+    return debugger is not None and isinstance(error, debugger.BdbQuit)
 
 
 def _called_name(call: Call, item: object) -> str:

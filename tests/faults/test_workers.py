@@ -1,0 +1,149 @@
+"""Worker processes: how they start, what they keep, when they are replaced, and how they end."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import wrenlite
+
+
+@pytest.fixture
+def limited():
+    """One worker process that may hold 200 MB."""
+    with wrenlite.Executor.local(1, memory_limit="200MB", progress=False) as made:
+        yield made
+
+
+def failures(job):
+    """Return the exceptions of a job's tasks, and the values of those that have one."""
+    return job.results(return_exceptions=True, timeout=60)
+
+
+# The start
+
+
+def run_python(folder, flags, text, **options):
+    file = folder / "script.py"
+    file.write_text(textwrap.dedent(text))
+    command = [sys.executable, *flags, str(file)]
+    return subprocess.run(command, cwd=folder, timeout=60, capture_output=True, text=True, **options)
+
+
+SHOW_FLAGS = """
+    import wrenlite
+
+    def flags(_):
+        import sys
+
+        found = sys.flags
+        shown = "optimize utf8_mode dev_mode int_max_str_digits no_user_site dont_write_bytecode"
+        options = {name: sys._xoptions.get(name) for name in ("pycache_prefix",)}
+        return [getattr(found, name) for name in shown.split()], sys.warnoptions, options
+
+    print(flags(0) == wrenlite.Executor.local(1, progress=False).submit(flags, 0).result(), flags(0))
+    """
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["-O -s -X utf8 -X int_max_str_digits=5000 -W error", "-X dev -OO -B -bb -X pycache_prefix=cache"],
+)
+def test_workers_have_the_flags_of_the_interpreter(tmp_path, flags):
+    ended = run_python(tmp_path, flags.split(), SHOW_FLAGS)
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("True")
+
+
+@pytest.mark.parametrize("flag", ["-I", "-E"])
+def test_what_the_interpreter_ignores_does_not_run_in_workers(tmp_path, flag):
+    (tmp_path / "hostile").mkdir()
+    (tmp_path / "hostile" / "sitecustomize.py").write_text("open('ran', 'w').close()")
+    text = "import wrenlite; print(wrenlite.Executor.local(1).submit(abs, -1).result())"
+    ended = run_python(tmp_path, [flag], text, env={**os.environ, "PYTHONPATH": str(tmp_path / "hostile")})
+    assert (ended.stdout, ended.stderr) == ("1\n", "")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_program_may_start_without_standard_descriptors(tmp_path):
+    text = """
+        import os
+        import wrenlite
+
+        executor = wrenlite.Executor.local(2, progress=False)
+        job = executor.map(lambda n: print(n), range(3))
+        job.results()
+        os.write(1, b"not into a pipe")
+        os.write(2, b"not into a pipe")
+        with open("seen", "w") as file:
+            file.write(job.logs() + str(executor.submit(abs, -1).result()))
+        """
+    run_python(tmp_path, [], text, preexec_fn=lambda: os.closerange(0, 3))
+    assert (tmp_path / "seen").read_text() == "[task 0]\n0\n[task 1]\n1\n[task 2]\n2\n1"
+
+
+def test_workers_start_where_the_working_folder_was_removed(tmp_path, monkeypatch):
+    folder = tmp_path / "short-lived"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    earlier = wrenlite.Executor.local(1, progress=False)
+    folder.rmdir()
+    with earlier, wrenlite.Executor.local(1, progress=False) as later:
+        for executor in (earlier, later):
+            assert executor.map(lambda n: n, range(4), chunksize=2).results() == [0, 1, 2, 3]
+
+
+# What tasks do to their worker
+
+
+def test_a_task_that_removes_modules_of_wrenlite_does_not_harm_the_next_ones():
+    class Local:
+        pass
+
+    def remove(n):
+        import sys
+
+        if n == 0:
+            for name in [name for name in sys.modules if name.startswith("wrenlite")]:
+                del sys.modules[name]
+        return n
+
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        assert executor.map(remove, range(3), chunksize=3).results() == [0, 1, 2]
+        assert executor.map(remove, [1]).results() == [1]
+        assert isinstance(executor.submit(lambda: Local()).result(), Local)
+
+
+def call_debugger():
+    breakpoint()  # noqa: T100
+
+
+def set_trace():
+    import pdb  # noqa: T100
+
+    pdb.set_trace()  # noqa: T100
+
+
+@pytest.mark.parametrize("function", [call_debugger, set_trace])
+def test_a_task_that_calls_a_debugger_is_told_where_that_works(pool, function):
+    with pytest.raises(wrenlite.TaskError, match=r"debugger, and a worker has no terminal. Executor.inline"):
+        pool.submit(function).result(timeout=60)
+
+
+def test_a_task_that_reads_from_a_person_is_told_where_that_works(pool):
+    error = pool.submit(input).exception(timeout=60)
+    assert type(error) is EOFError
+    assert "Executor.inline()" in error.__notes__[0]
+
+
+def test_an_item_larger_than_the_memory_of_a_worker_is_named_with_its_size(limited):
+    items = [bytes(5), bytes(300 * 2**20), bytes(6)]
+    for executed_before in (False, True):  # the first request of a worker is read before its limit is set
+        job = limited.map(len, items, chunksize=3)
+        values = failures(job)
+        assert isinstance(values[1], wrenlite.OutOfMemory), executed_before
+        assert "300 MB, pickled, and does not fit into the 200 MB" in str(values[1])
+        assert values[::2] == [5, 6]
+        assert [stats.attempts for stats in job.stats()] == [1, 1, 1]

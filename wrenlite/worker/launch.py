@@ -1,0 +1,79 @@
+"""Starts the process of a worker: its command line, its environment and its file descriptors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import IO
+
+import wrenlite
+from wrenlite.errors import WorkerStartError
+
+_BOOT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import wrenlite.worker.main
+del sys.path[0]
+wrenlite.worker.main.main()
+"""
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(wrenlite.__file__)))
+
+_MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""The values that glibc sets by itself as soon as a process has freed an array of 32 MB. With them, arrays
+below that size reuse freed memory. With glibc's initial values such arrays are mapped and cleared anew each
+time, which takes a tenth of the time of numeric tasks."""
+
+
+def start_process(
+    life: int, output: IO[bytes], env: Mapping[str, str], folder: str | None
+) -> subprocess.Popen[bytes]:
+    """Start a worker process, in a session of its own.
+
+    Args:
+        life: the worker's end of the life pipe.
+        output: the file that its stderr is written to.
+        env: its environment variables.
+        folder: its working folder; this process's where it is None, or was removed.
+
+    Raises:
+        OSError: the operating system cannot start it.
+    """
+    return subprocess.Popen(
+        [sys.executable or "python3", *interpreter_flags(), "-P", "-c", _BOOT, _ROOT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=output,
+        bufsize=0,
+        pass_fds=[life],
+        start_new_session=True,
+        env={**_MALLOC_ENV, **env},
+        cwd=folder if folder is not None and os.path.isdir(folder) else None,
+    )
+
+
+def interpreter_flags() -> list[str]:
+    """Return the flags that this interpreter was started with, such as ``-O``, ``-I`` and ``-X utf8``.
+
+    ``multiprocessing`` hands flags on by the same function, which leaves out some of the options of ``-X``.
+    """
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    options = [name if value is True else f"{name}={value}" for name, value in sys._xoptions.items()]
+    return flags + [part for option in options if option not in flags for part in ("-X", option)]
+
+
+def open_standard_descriptors() -> None:
+    """Open the null device where one of the file descriptors 0 to 2 is closed.
+
+    A program that was started without them would otherwise get pipes to workers under these numbers, and
+    whatever writes to its stdout or stderr would write into a pipe.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
+        pass
+    os.close(descriptor)
+
+
+def start_error(error: OSError) -> WorkerStartError:
+    """Return the error for a worker that the operating system cannot start."""
+    return WorkerStartError(f"cannot start {sys.executable!r}: {error}")
