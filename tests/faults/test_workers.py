@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
 import wrenlite
+from wrenlite.backends import local
+from wrenlite.worker.handle import WorkerProcess
 
 
 @pytest.fixture
@@ -147,3 +150,38 @@ def test_an_item_larger_than_the_memory_of_a_worker_is_named_with_its_size(limit
         assert "300 MB, pickled, and does not fit into the 200 MB" in str(values[1])
         assert values[::2] == [5, 6]
         assert [stats.attempts for stats in job.stats()] == [1, 1, 1]
+
+
+# Time
+
+
+def test_a_pause_of_this_process_does_not_count_towards_the_timeout(tmp_path):
+    def wait_for_file(path):
+        import os
+        import time
+
+        open(f"{path}-started", "w").close()
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
+    offset_s, readings = 0.0, 0
+
+    def clock():
+        nonlocal readings
+        readings += 1
+        return time.monotonic() + offset_s
+
+    backend = local.connect(workers=1)
+    backend.invoker._start_worker = lambda: WorkerProcess(
+        backend.store, sys.path, None, os.environ, clock=clock
+    )
+    with wrenlite.Executor(backend, progress=False) as executor:
+        job = executor.map(wait_for_file, [str(tmp_path / "go on")], timeout=60)
+        while not (tmp_path / "go on-started").exists():
+            time.sleep(0.01)
+        offset_s += 1000  # as after SIGSTOP and SIGCONT, or a pause of the container
+        seen = readings
+        while readings < seen + 10 and not job.wait(0):
+            time.sleep(0.01)
+        (tmp_path / "go on").touch()
+        assert job.results(timeout=60) == [None]

@@ -45,6 +45,7 @@ from wrenlite.protocol import (
 from wrenlite.serialize import framing
 from wrenlite.storage.base import Store
 from wrenlite.texts import printable
+from wrenlite.worker.clock import AttentiveClock
 from wrenlite.worker.launch import open_standard_descriptors, start_error, start_process
 from wrenlite.worker.main import (
     BEGIN,
@@ -124,6 +125,7 @@ class WorkerProcess:
         folder: str | None = None,
         *,
         hints: Hints = LOCAL_HINTS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the process.
 
@@ -134,6 +136,7 @@ class WorkerProcess:
             env: its environment variables.
             folder: its working folder.
             hints: what messages advise when memory, time or a package is missing.
+            clock: seconds. They are only compared with each other.
 
         Raises:
             WorkerStartError: the operating system cannot start it.
@@ -147,6 +150,7 @@ class WorkerProcess:
         self._peak_bytes = 0
         self._inherited_bytes = 0
         self._items_bytes = 0
+        self._clock, self._attentive_clock = clock, AttentiveClock(clock)
         self._time_limit_s = self._deadline = float("inf")
         open_standard_descriptors()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # stays open as long as the worker lives
@@ -196,7 +200,7 @@ class WorkerProcess:
             framing.write(self._requests, self._hello_frame, self._wait_for_room)
             self._hello_frame = []
             while not self._ready:
-                self._wait_for_reply(time.monotonic() + _START_S, None)
+                self._wait_for_reply(self._attentive_clock() + _START_S, None)
                 self._decode(self._read())
         except _WorkerEnded as ended:
             self._clean_up(ended.error)
@@ -221,7 +225,7 @@ class WorkerProcess:
         """
         finished = 0
         self._time_limit_s = float("inf") if time_limit_s is None else time_limit_s
-        self._deadline = time.monotonic() + self._time_limit_s
+        self._deadline = self._clock() + self._time_limit_s
 
         def count(outcomes: list[Outcome]) -> None:
             nonlocal finished
@@ -271,7 +275,7 @@ class WorkerProcess:
         """Receive the outcomes of a request, emit them, and return what its end says."""
         timeout_s = request.limits.task_timeout_s
         left = len(request.tasks)
-        now = time.monotonic()
+        now = self._attentive_clock()
         deadline = now + _START_S if not self._ready else now + _START_S + timeout_s if timeout_s else None
         while True:
             self._wait_for_reply(deadline, timeout_s)
@@ -283,9 +287,9 @@ class WorkerProcess:
                 return end
             if messages and timeout_s:
                 task_runs = messages[-1][0] in (BEGIN, OUTCOME)
-                deadline = time.monotonic() + (timeout_s if task_runs else _START_S + timeout_s)
+                deadline = self._attentive_clock() + (timeout_s if task_runs else _START_S + timeout_s)
             elif timeout_s and deadline is not None:  # part of a value has come, so its task has ended
-                deadline = max(deadline, time.monotonic() + timeout_s)
+                deadline = max(deadline, self._attentive_clock() + timeout_s)
             elif self._ready and not timeout_s:
                 deadline = None
             left -= len(outcomes)
@@ -336,14 +340,14 @@ class WorkerProcess:
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
         while True:
-            left = min(_CHECK_INTERVAL_S, self._deadline - time.monotonic())
+            left = min(_CHECK_INTERVAL_S, self._deadline - self._clock())
             if deadline is not None:
-                left = min(left, deadline - time.monotonic())
+                left = min(left, deadline - self._attentive_clock())
             if poll.poll(max(0.0, left * 1000)):
                 return
             self._check_alive()
             self._check_batch_time()
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and self._attentive_clock() >= deadline:
                 if not self._ready:
                     text = f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"
                     raise _WorkerEnded(WorkerStartError(text))
@@ -354,18 +358,18 @@ class WorkerProcess:
         """Wait until the pipe of requests has room."""
         poll = select.poll()
         poll.register(self._requests, select.POLLOUT)
-        end = time.monotonic() + _START_S
+        end = self._attentive_clock() + _START_S
         while not poll.poll(_CHECK_INTERVAL_S * 1000):
             self._check_alive()
             self._check_batch_time()
-            if time.monotonic() >= end:
+            if self._attentive_clock() >= end:
                 kind = WorkerDied if self._ready else WorkerStartError
                 raise _WorkerEnded(
                     kind(f"a worker did not read its request within {_START_S:.0f} s. {_NOT_READ_ADVICE}")
                 )
 
     def _check_batch_time(self) -> None:
-        if time.monotonic() >= self._deadline:
+        if self._clock() >= self._deadline:
             text = f"it was stopped at the time limit of its batch, {self._time_limit_s:.1f} s"
             raise _BatchTimeout(TaskTimeout(f"{text}: {self._hints.time}"))
 
