@@ -10,6 +10,7 @@ import pytest
 
 import wrenlite
 from wrenlite.backends import local
+from wrenlite.worker import handle
 from wrenlite.worker.handle import WorkerProcess
 
 
@@ -96,6 +97,35 @@ def test_workers_start_where_the_working_folder_was_removed(tmp_path, monkeypatc
     with earlier, wrenlite.Executor.local(1, progress=False) as later:
         for executor in (earlier, later):
             assert executor.map(lambda n: n, range(4), chunksize=2).results() == [0, 1, 2, 3]
+
+
+def test_a_program_that_has_no_descriptor_left_is_told_so(tmp_path):
+    text = """
+        import os, resource
+        import wrenlite
+
+        executor = wrenlite.Executor.local(1, progress=False)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        leaked = []
+        try:
+            while True:
+                leaked.append(os.open("/", os.O_RDONLY))
+        except OSError as error:
+            pass
+        try:
+            wrenlite.Executor.local(1)
+        except wrenlite.StoreError as error:
+            print(error)
+        os.close(leaked.pop())
+        try:
+            executor.map(lambda n: n, [1]).results()
+        except wrenlite.WorkerStartError as error:
+            print(error)
+        """
+    ended = run_python(tmp_path, [], text)
+    assert ended.stderr == ""
+    assert ended.stdout.count("as many files and connections open as it may") == 2
+    assert "cannot start a worker: process" in ended.stdout
 
 
 # What tasks do to their worker
@@ -185,3 +215,57 @@ def test_a_pause_of_this_process_does_not_count_towards_the_timeout(tmp_path):
             time.sleep(0.01)
         (tmp_path / "go on").touch()
         assert job.results(timeout=60) == [None]
+
+
+# The end
+
+AT_EXIT = """
+    def register(name):
+        import atexit, multiprocessing.util, os
+
+        def write(kind):
+            with open(f"{name}-{kind}", "w") as file:
+                file.write(str(os.getpid()))
+
+        atexit.register(write, "atexit")
+        multiprocessing.util.Finalize(None, write, ("finalizer",), exitpriority=1)
+
+    """
+
+
+def test_exit_handlers_of_workers_run_when_an_executor_is_shut_down_or_the_program_ends(tmp_path):
+    text = """
+        import wrenlite
+
+        with wrenlite.Executor.local(2, progress=False) as executor:
+            executor.map(register, ["with"]).results()
+        wrenlite.Executor.local(2, progress=False).map(register, ["end"]).results()
+        """
+    ended = run_python(tmp_path, [], textwrap.dedent(AT_EXIT) + textwrap.dedent(text))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    written = {path.name for path in tmp_path.glob("*-*")}
+    assert written == {"with-atexit", "with-finalizer", "end-atexit", "end-finalizer"}
+
+
+def register_and_hang(path):
+    import atexit
+    import threading
+    import time
+
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    atexit.register(time.sleep, 600)
+    atexit.register(lambda: open(path, "w").close())
+
+
+def test_a_worker_ends_though_its_exit_handlers_and_threads_do_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(handle, "_GRACE_S", 0.5)
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        executor.submit(register_and_hang, str(tmp_path / "ran")).result()
+    assert (tmp_path / "ran").exists()
+
+
+def test_exit_handlers_of_an_idle_worker_run(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "IDLE_S", 0.01)
+    pool.submit(lambda path: __import__("atexit").register(open, path, "w"), tmp_path / "ran").result()
+    while not (tmp_path / "ran").exists():
+        time.sleep(0.01)

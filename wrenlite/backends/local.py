@@ -167,7 +167,7 @@ class ProcessInvoker:
         return invocation
 
     def close(self) -> None:
-        """Kill the workers and wait until they are gone."""
+        """End the workers, which run their exit handlers, and wait until they are gone."""
         with self._lock:
             slots, self._all = self._all, []
             self._free = []
@@ -229,16 +229,17 @@ class _Slot:
         self._start_worker = start_worker
         self._release = release
         self._worker: WorkerProcess | None = None
+        self._invocation: _ProcessInvocation | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Kill the worker, and let the thread end."""
+        """Cancel the request that runs, and let the worker and the thread end."""
         self._closing = True
-        worker = self._worker
-        if worker is not None:
-            worker.kill()
+        invocation = self._invocation
+        if invocation is not None:
+            invocation.cancel()
         self.requests.put(None)
 
     def join(self) -> None:
@@ -256,7 +257,11 @@ class _Slot:
             if invocation is None:
                 self._end_worker()
                 return
+            self._invocation = invocation
+            if self._closing:  # close() may have found no invocation to cancel
+                invocation.cancel()
             ended = self._run(invocation)
+            self._invocation = None
             self._release(self)  # before the report: whoever receives it may start the next request
             invocation.emit((), ended)
             del invocation, ended  # they hold the items, and the next request may come much later
@@ -268,7 +273,7 @@ class _Slot:
         except BackendError as error:
             return Ended(Refused(error), Usage(), tasks)
         except Exception as error:  # a defect of wrenlite: the tasks must not wait for ever
-            self._end_worker()
+            self._end_worker(orderly=False)
             text = f"an internal error of wrenlite lost the worker: {error!r}. Please report it"
             return Ended(Died(WorkerDied(text)), Usage(), tasks[1:])
 
@@ -276,20 +281,19 @@ class _Slot:
         """Return the slot's worker: a new one where it is dead or holds other versions of modules."""
         worker = self._worker
         if worker is not None:
-            if worker.alive and (request.modules is None or worker.modules in (None, request.modules)):
+            alive = worker.alive
+            if alive and (request.modules is None or worker.modules in (None, request.modules)):
                 return worker
-            worker.close()
+            worker.close(orderly=alive)
         if self._closing:
             raise BackendError("the executor was shut down")
-        worker = self._worker = self._start_worker()
-        if self._closing:  # close() may have been called before there was a worker
-            worker.kill()
-        return worker
+        self._worker = self._start_worker()
+        return self._worker
 
-    def _end_worker(self) -> None:
+    def _end_worker(self, *, orderly: bool = True) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.close()
+            worker.close(orderly=orderly)
 
 
 class InlineInvoker:

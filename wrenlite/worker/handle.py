@@ -12,7 +12,6 @@ import fcntl
 import os
 import select
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -65,6 +64,8 @@ _CHECK_INTERVAL_S = 0.5
 """Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP)."""
 _EXIT_S = 1.0
 """Seconds that a worker whose pipe has closed gets to exit by itself, so that its exit code is its own."""
+_GRACE_S = 2.0
+"""Seconds that a worker which is not needed any more gets for its exit handlers."""
 
 _TIMEOUT_ADVICE = "Set a longer timeout=, or make the task smaller"
 _SLOW_START_ADVICE = "Is this machine overloaded, or is its Python environment on a slow disk?"
@@ -152,12 +153,7 @@ class WorkerProcess:
         self._items_bytes = 0
         self._clock, self._attentive_clock = clock, AttentiveClock(clock)
         self._time_limit_s = self._deadline = float("inf")
-        open_standard_descriptors()
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # stays open as long as the worker lives
-        # Each write goes to the end of the file, also after the worker has truncated it.
-        fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
-        life, self._life = os.pipe()
-        self._process = self._start(life, env, folder)
+        life = self._start(env, folder)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -170,18 +166,30 @@ class WorkerProcess:
         self._memory_limit = memory_limit
         self._hints = hints
 
-    def _start(self, life: int, env: Mapping[str, str], folder: str | None) -> subprocess.Popen[bytes]:
-        """Start the process, and close the worker's end of the life pipe in this one."""
-        _open_pipe_ends.add(self._life)
-        try:
-            return start_process(life, self._output, env, folder)
-        except OSError as error:
-            _open_pipe_ends.discard(self._life)
-            os.close(self._life)
-            self._output.close()
-            raise start_error(error) from error
-        finally:
-            os.close(life)
+    def _start(self, env: Mapping[str, str], folder: str | None) -> int:
+        """Start the process with its pipes and the file of its output.
+
+        Returns:
+            The worker's own file descriptor of the life pipe.
+        """
+        with contextlib.ExitStack() as if_it_fails:
+            try:
+                open_standard_descriptors()
+                self._output = if_it_fails.enter_context(tempfile.TemporaryFile())
+                # Each write goes to the end of the file, also after the worker has truncated it.
+                fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
+                life, self._life = os.pipe()
+                if_it_fails.callback(os.close, self._life)
+                _open_pipe_ends.add(self._life)
+                if_it_fails.callback(_open_pipe_ends.discard, self._life)
+                try:
+                    self._process = start_process(life, self._output, env, folder)
+                finally:
+                    os.close(life)
+            except OSError as error:
+                raise start_error(error) from error
+            if_it_fails.pop_all()
+        return life
 
     @property
     def alive(self) -> bool:
@@ -256,12 +264,22 @@ class WorkerProcess:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
 
-    def close(self) -> None:
-        """Kill the worker and wait until it has ended."""
-        if not self._reaped:
-            self.kill()
-            self._reap()
-            self._close_files()
+    def close(self, *, orderly: bool = False) -> None:
+        """End the worker, and wait until it has ended.
+
+        Args:
+            orderly: let it run its exit handlers, for ``_GRACE_S`` seconds at most. Otherwise it is killed.
+        """
+        if self._reaped:
+            return
+        if orderly:
+            _open_pipe_ends.discard(self._requests)
+            assert self._process.stdin is not None
+            self._process.stdin.close()  # a worker ends when its pipe of requests does
+            self._wait_for_exit(_GRACE_S)
+        self.kill()
+        self._reap()
+        self._close_files()
 
     def _send(self, request: Request) -> None:
         message = request._replace(items=[framing.to_wire(item) for item in request.items])
@@ -412,8 +430,7 @@ class WorkerProcess:
 
     def _reap(self) -> int | None:
         """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""
-        if hasattr(os, "pidfd_open"):
-            self._wait_for_exit()
+        self._wait_for_exit(_EXIT_S)
         self.kill()
         code = None
         with self._reaping:
@@ -436,16 +453,16 @@ class WorkerProcess:
         self._process.stdout.close()
         self._output.close()
 
-    def _wait_for_exit(self) -> None:
-        """Give the worker ``_EXIT_S`` seconds to exit by itself."""
+    def _wait_for_exit(self, longest_s: float) -> None:
+        """Give the worker some seconds to exit by itself."""
         try:
             pidfd = os.pidfd_open(self._process.pid)
-        except OSError:  # it has been reaped, or the system does not allow this
+        except (OSError, AttributeError):  # it has been reaped, or the system does not know this call
             return
         try:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
-            poll.poll(_EXIT_S * 1000)
+            poll.poll(longest_s * 1000)
         finally:
             os.close(pidfd)
 

@@ -10,6 +10,7 @@ from typing import IO
 
 import wrenlite
 from wrenlite.errors import WorkerStartError
+from wrenlite.storage.local import descriptor_advice
 
 _BOOT = """
 import sys
@@ -76,4 +77,7 @@ def open_standard_descriptors() -> None:
 
 def start_error(error: OSError) -> WorkerStartError:
     """Return the error for a worker that the operating system cannot start."""
+    advice = descriptor_advice(error)
+    if advice is not None:
+        return WorkerStartError(f"cannot start a worker: {advice}")
     return WorkerStartError(f"cannot start {sys.executable!r}: {error}")
