@@ -110,6 +110,28 @@ def test_an_out_of_memory_error_has_the_figures(aws, runs):
     assert runs() == Counter({"0": 1, "1": 1, "2": 1})
 
 
+def test_what_a_job_leaks_in_a_sandbox_does_not_fail_the_job_of_another_executor(connected):
+    def leak(megabytes):
+        import sys
+
+        sys.leaked = [*getattr(sys, "leaked", ()), bytes(megabytes * 2**20)]
+        return os.getpid()
+
+    def need(megabytes):
+        return os.getpid(), len(bytes(megabytes * 2**20))
+
+    one, other = connected(max_concurrency=1), connected(max_concurrency=1)
+    full = one.map(leak, [300, 300], chunksize=2)
+    leaked_in = full.results(return_exceptions=True, timeout=60)
+    assert isinstance(leaked_in[1], wrenlite.OutOfMemory)
+    (pid, _) = other.submit(need, 300).result(timeout=30)
+    assert pid != leaked_in[0], "a worker that ran out of memory is replaced"
+    one.submit(leak, 300).result(timeout=30)
+    job = other.map(need, [300])
+    assert job.results(timeout=30)[0][1] == 300 * 2**20
+    assert job.stats()[0].attempts == 1
+
+
 def test_too_much_shared_memory_kills_the_worker_and_is_reported(aws, runs):
     def share(item):
         import mmap

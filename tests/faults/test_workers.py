@@ -182,6 +182,86 @@ def test_an_item_larger_than_the_memory_of_a_worker_is_named_with_its_size(limit
         assert [stats.attempts for stats in job.stats()] == [1, 1, 1]
 
 
+# When they are replaced
+
+
+def leak_memory(megabytes):
+    import os
+    import sys
+
+    sys.leaked = [*getattr(sys, "leaked", ()), bytes(megabytes * 2**20)]
+    return os.getpid()
+
+
+def leak_descriptors(ending):
+    import os
+    import sys
+
+    sys.leaked = []
+    try:
+        while True:
+            sys.leaked.append(os.open("/", os.O_RDONLY))
+    except OSError:
+        if ending == "fail":
+            raise ConnectionError("not what the operating system said") from None
+    return os.getpid()
+
+
+def need(megabytes):
+    import os
+
+    return os.getpid(), len(bytes(megabytes * 2**20))
+
+
+def test_a_worker_that_ran_out_of_memory_is_replaced_before_the_next_task(limited):
+    job = limited.map(leak_memory, [120, 120, 60], chunksize=3)
+    values = failures(job)
+    assert isinstance(values[1], wrenlite.OutOfMemory)
+    assert values[2] != values[0], "the rest of the batch runs in another worker"
+    assert [stats.attempts for stats in job.stats()] == [1, 1, 1]
+
+
+def test_what_a_job_leaks_does_not_fail_the_next_job(limited):
+    leaky = limited.map(leak_memory, [60, 60], chunksize=1)
+    assert leaky.wait(60)
+    job = limited.map(need, [100, 100], chunksize=2)
+    assert [size for _, size in failures(job)] == [100 * 2**20] * 2
+    assert [stats.attempts for stats in job.stats()] == [1, 1]
+    assert job[0].result()[0] not in failures(leaky)
+
+
+@pytest.mark.parametrize("ending", ["return", "fail"])
+def test_a_worker_without_free_descriptors_is_replaced(ending):
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        leaky = executor.submit(leak_descriptors, ending)
+        assert (leaky.exception(timeout=60) is not None) == (ending == "fail")
+        pid, _ = executor.submit(need, 1).result(timeout=60)
+        assert pid != leaky.stats.worker
+
+
+def break_imports(way):
+    import sys
+
+    (sys.path if way == "path" else sys.meta_path).clear()
+
+
+@pytest.mark.parametrize("way", ["path", "meta_path"])
+def test_a_worker_that_cannot_import_is_replaced(way):
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        executor.submit(break_imports, way).result(timeout=60)
+        assert executor.submit(lambda: __import__("this").__name__).result(timeout=60) == "this"
+
+
+def test_a_worker_may_be_replaced_after_a_number_of_tasks():
+    with wrenlite.Executor.local(1, max_tasks_per_worker=4, progress=False) as executor:
+        for chunksize in (3, 4, 10):
+            job = executor.map(lambda _: __import__("os").getpid(), range(10), chunksize=chunksize)
+            pids = job.results(timeout=60)
+            assert max(map(pids.count, pids)) <= 4
+            assert len(set(pids)) <= 4
+            assert [stats.attempts for stats in job.stats()] == [1] * 10
+
+
 # Time
 
 

@@ -61,12 +61,18 @@ def memory_bytes() -> int:
     return memory
 
 
-def connect(*, workers: int | None = None, memory_limit: int | None = None) -> Backend:
+def connect(
+    *,
+    workers: int | None = None,
+    memory_limit: int | None = None,
+    max_tasks_per_worker: int | None = None,
+) -> Backend:
     """Make the backend of worker processes on this machine. The first job starts them.
 
     Args:
         workers: how many; default: one per core.
         memory_limit: bytes of memory that each worker may hold (enforced on Linux); None: no limit.
+        max_tasks_per_worker: tasks that a worker runs before it is replaced; None: any number.
 
     Raises:
         ConfigError: the number of workers is below 1.
@@ -80,7 +86,7 @@ def connect(*, workers: int | None = None, memory_limit: int | None = None) -> B
     return Backend(
         name=f"{counted(slots, 'local worker')}",
         store=store,
-        invoker=ProcessInvoker(slots, store, memory_limit),
+        invoker=ProcessInvoker(slots, store, memory_limit, max_tasks_per_worker),
         batching=BATCHING,
         memory_bytes=memory,
         shares_files=True,
@@ -117,13 +123,20 @@ def _worker_class() -> type[WorkerProcess]:
 class ProcessInvoker:
     """Runs each request in one of a few worker processes, which stay for the next requests."""
 
-    def __init__(self, slots: int, store: TemporaryStore, memory_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        slots: int,
+        store: TemporaryStore,
+        memory_limit: int | None = None,
+        max_tasks: int | None = None,
+    ) -> None:
         """Make an invoker. The first requests start its workers.
 
         Args:
             slots: worker processes.
             store: where they find code and large values. It is removed when the invoker is closed.
             memory_limit: bytes of memory that each worker may hold; None: no limit.
+            max_tasks: tasks that a worker runs before it is replaced; None: any number.
 
         Raises:
             BackendError: this system cannot run worker processes.
@@ -146,7 +159,7 @@ class ProcessInvoker:
             folder = os.getcwd()
 
         def start_worker() -> WorkerProcess:
-            return make_worker(store, worker_path(), memory_limit, env, folder)
+            return make_worker(store, worker_path(), memory_limit, env, folder, max_tasks=max_tasks)
 
         self._start_worker = start_worker
 
@@ -278,11 +291,12 @@ class _Slot:
             return Ended(Died(WorkerDied(text)), Usage(), tasks[1:])
 
     def _worker_for(self, request: Request) -> WorkerProcess:
-        """Return the slot's worker: a new one where it is dead or holds other versions of modules."""
+        """Return the slot's worker: a new one where it is dead, worn out, or has other modules."""
         worker = self._worker
         if worker is not None:
             alive = worker.alive
-            if alive and (request.modules is None or worker.modules in (None, request.modules)):
+            same_modules = request.modules is None or worker.modules in (None, request.modules)
+            if alive and same_modules and not worker.worn_out:
                 return worker
             worker.close(orderly=alive)
         if self._closing:

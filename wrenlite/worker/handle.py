@@ -125,6 +125,7 @@ class WorkerProcess:
         env: Mapping[str, str],
         folder: str | None = None,
         *,
+        max_tasks: int | None = None,
         hints: Hints = LOCAL_HINTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -136,6 +137,7 @@ class WorkerProcess:
             memory_limit: the most bytes of memory that it may hold (Linux).
             env: its environment variables.
             folder: its working folder.
+            max_tasks: tasks that it runs before it is replaced; None: any number.
             hints: what messages advise when memory, time or a package is missing.
             clock: seconds. They are only compared with each other.
 
@@ -144,6 +146,8 @@ class WorkerProcess:
         """
         self.modules: str | None = None
         """The digest of the local modules that it has installed."""
+        self.worn_out = False
+        """Whether it has reported that it must be replaced before anything else runs."""
         self._ready = False
         self._cold = True
         self._reaped = False
@@ -154,15 +158,8 @@ class WorkerProcess:
         self._clock, self._attentive_clock = clock, AttentiveClock(clock)
         self._time_limit_s = self._deadline = float("inf")
         life = self._start(env, folder)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
-        _open_pipe_ends.update((self._requests, self._replies, self._life))
-        os.set_blocking(self._requests, False)
-        with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
-            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._reader = framing.Reader(self._replies)
-        self._hello_frame = framing.frame(Hello(list(path), store, memory_limit, life, hints))
+        self._hello_frame = framing.frame(Hello(list(path), store, memory_limit, life, max_tasks, hints))
         self._memory_limit = memory_limit
         self._hints = hints
 
@@ -189,6 +186,13 @@ class WorkerProcess:
             except OSError as error:
                 raise start_error(error) from error
             if_it_fails.pop_all()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
+        _open_pipe_ends.update((self._requests, self._replies))
+        os.set_blocking(self._requests, False)
+        with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
+            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return life
 
     @property
@@ -323,7 +327,7 @@ class WorkerProcess:
                 task, ok, packed, *rest = content
                 outcomes.append(Outcome(task, ok, framing.from_wire(packed), *rest))
             elif kind == END:
-                usage, cause = content
+                usage, cause, self.worn_out = content
                 end = Usage(*usage)._replace(cold=self._cold), cause
             elif kind == READY:
                 self._check_versions(*content)

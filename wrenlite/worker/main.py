@@ -37,6 +37,7 @@ from wrenlite.protocol import LOCAL_HINTS, PROTOCOL, Cause, Hints, Outcome, Pack
 from wrenlite.serialize import framing
 from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.storage.base import Store
+from wrenlite.worker.health import Health
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.runner import NotRun, Runner
 
@@ -54,6 +55,8 @@ class Hello(NamedTuple):
     """Bytes; None: no limit."""
     life: int
     """The file descriptor of the life pipe, which closes when the parent process dies."""
+    max_tasks: int | None
+    """Tasks that it runs before it is replaced; None: any number."""
     hints: Hints = LOCAL_HINTS
     """What messages advise when memory, time or a package is missing."""
 
@@ -73,7 +76,12 @@ def main() -> None:
     inherited_bytes = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
     framing.write(replies, framing.frame((READY, PROTOCOL, __version__, inherited_bytes)))
     runner = Runner(
-        hello.store, read_output=output.read_new, memory_limit=hello.memory_limit, hints=hello.hints
+        hello.store,
+        read_output=output.read_new,
+        memory_limit=hello.memory_limit,
+        hints=hello.hints,
+        health=Health(hello.memory_limit),
+        max_tasks=hello.max_tasks,
     )
     while True:
         while waiting:
@@ -163,7 +171,8 @@ def _serve(
         for outcome in runner.run(request, report_begin):
             if os.getpid() != pid:  # a task has forked, and this is the child, which returned from the task
                 os._exit(0)
-            end = _end_frame(begun, inherited_bytes) if outcome.task == last else b""
+            over = outcome.task == last or runner.worn_out
+            end = _end_frame(begun, inherited_bytes, runner.worn_out) if over else b""
             _reply(replies, outcome, end)
             del outcome  # a large value must not stay in memory while the next one is made
             process_state.restore()
@@ -171,7 +180,7 @@ def _serve(
         cause = error.cause
     process_state.restore_modules()
     if not end:
-        framing.write(replies, [memoryview(_end_frame(begun, inherited_bytes, cause))])
+        framing.write(replies, [memoryview(_end_frame(begun, inherited_bytes, runner.worn_out, cause))])
 
 
 def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:
@@ -186,10 +195,10 @@ def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:
     return peak if peak > inherited_bytes else 0
 
 
-def _end_frame(begun: float, inherited_bytes: int, cause: Cause | None = None) -> bytes:
+def _end_frame(begun: float, inherited_bytes: int, worn_out: bool, cause: Cause | None = None) -> bytes:
     peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
     usage = Usage(time.perf_counter() - begun, peak, str(os.getpid()))
-    return framing.small_frame((END, tuple(usage), cause))
+    return framing.small_frame((END, tuple(usage), cause, worn_out))
 
 
 def _reply(replies: int, outcome: Outcome, end: bytes) -> None:

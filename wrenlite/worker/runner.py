@@ -59,6 +59,7 @@ from wrenlite.storage.refs import ObjectCache
 if TYPE_CHECKING:
     from wrenlite.serialize.bundle_importer import BundleImporter
     from wrenlite.task_logging import RecordCollector
+    from wrenlite.worker.health import Health
 
 _CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
 """The modules that call tasks. Their frames are left out of tracebacks."""
@@ -145,6 +146,8 @@ class Runner:
         memory_limit: int | None = None,
         inline: bool = False,
         hints: Hints = LOCAL_HINTS,
+        health: Health | None = None,
+        max_tasks: int | None = None,
     ) -> None:
         """Create a runner.
 
@@ -155,7 +158,14 @@ class Runner:
             inline: this is the caller's own process. It has the local modules already, values must not share
                 memory with what a task keeps, and a KeyboardInterrupt is meant for the caller.
             hints: what messages advise when memory is missing.
+            health: tells whether this process can run further tasks; None: it always can.
+            max_tasks: tasks that it runs at most; None: any number.
         """
+        self.worn_out = False
+        """Whether this process must be replaced before anything else runs."""
+        self._health = health
+        self._burdened = False
+        self._tasks_left = max_tasks or sys.maxsize
         self._store = store
         self._inline = inline
         self._read_output = read_output
@@ -171,8 +181,9 @@ class Runner:
     def run(self, request: Request, report_begin: Callable[[], None] = _ignore_begin) -> Iterator[Outcome]:
         """Run the tasks in order, and yield the outcome of each as soon as it has ended.
 
-        The remaining tasks get no outcome once ``limits.stop_after_s`` has passed, and once
-        ``limits.reply_bytes`` has no room for another outcome.
+        The remaining tasks get no outcome once ``limits.stop_after_s`` has passed, once
+        ``limits.reply_bytes`` has no room for another outcome, and once this process is worn out. A task that
+        failed because of that gets none either where what earlier requests left here may be the reason.
 
         Args:
             request: the batch.
@@ -181,30 +192,49 @@ class Runner:
         Raises:
             NotRun: no task was run.
         """
+        self._burdened = self._health is not None and self._health.is_burdened()
         with _environment(request.env), unpickling_with(objects=self._objects):
             self._collect_records(request.log_levels)
-            try:
-                function = self._load(request)
-                items = self._items(request)
-            except NotRun:
-                raise
-            except BaseException as error:  # the modules of the function may even call sys.exit
-                report_begin()
-                yield from self._fail_all(request, error)
+            for outcome in self._outcomes(request, report_begin):
+                if self.worn_out and self._burdened:
+                    return
+                self._tasks_left -= 1
+                self.worn_out = self.worn_out or not self._tasks_left
+                yield outcome
+                if self.worn_out:
+                    return
+
+    def _outcomes(self, request: Request, report_begin: Callable[[], None]) -> Iterator[Outcome]:
+        try:
+            function = self._load(request)
+            items = self._items(request)
+        except NotRun as error:
+            self._observe(error)
+            if self.worn_out and self._burdened:
                 return
+            raise
+        except BaseException as error:  # the modules of the function may even call sys.exit
             report_begin()
-            stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
-            room = request.limits.reply_bytes
-            with unpickling_with(table=function.call.table):
-                for task, item in zip(request.tasks, items, strict=True):
-                    if time.perf_counter() >= stop_at:
-                        return
-                    outcome = self._run_task(function, task, item)
-                    if room is not None or request.limits.store_values:
-                        outcome, room = self._fit_into_reply(outcome, request, function.packer, room)
-                    yield outcome
-                    if room is not None and room < RESERVED_BYTES:
-                        return
+            yield from self._fail_all(request, error)
+            return
+        report_begin()
+        stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
+        room = request.limits.reply_bytes
+        with unpickling_with(table=function.call.table):
+            for task, item in zip(request.tasks, items, strict=True):
+                if time.perf_counter() >= stop_at:
+                    return
+                outcome = self._run_task(function, task, item)
+                if room is not None or request.limits.store_values:
+                    outcome, room = self._fit_into_reply(outcome, request, function.packer, room)
+                yield outcome
+                if room is not None and room < RESERVED_BYTES:
+                    return
+
+    def _observe(self, error: BaseException) -> None:
+        """Find out whether an error shows that this process is worn out."""
+        if self._health is not None and self._health.is_worn_out(error):
+            self.worn_out = True
 
     def _fit_into_reply(
         self, outcome: Outcome, request: Request, packer: Packer, room: int | None
@@ -315,6 +345,7 @@ class Runner:
         """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
+        self._observe(error)
         error = self._explain_error(error)
         return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
 
