@@ -40,6 +40,7 @@ def test_a_task_that_hangs_is_ended_by_its_own_timeout(aws, runs):
 
         with open(path, "a") as file:
             file.write(f"{item}\n")
+        print("so far", item)
         time.sleep(600 if item == 1 else 0)
         return item
 
@@ -48,6 +49,7 @@ def test_a_task_that_hangs_is_ended_by_its_own_timeout(aws, runs):
     assert isinstance(values[1], wrenlite.TaskTimeout)
     assert [values[0], values[2], values[3]] == [0, 2, 3]
     assert runs() == Counter({"0": 1, "1": 2, "2": 1, "3": 1})
+    assert [job.logs(number) for number in range(4)] == [f"so far {number}\n" for number in range(4)]
 
 
 def test_a_task_that_reaches_the_functions_time_limit_is_reported_before_it(connected, deploy, runs):
@@ -301,14 +303,15 @@ def test_a_reply_one_byte_below_at_and_above_the_size_limit(aws, bed, offset):
     assert bed.counts()["PutObject"] == (2 if offset > 0 else 1)
 
 
-def test_a_reply_full_of_output_still_fits(aws, bed):
+@pytest.mark.parametrize("output", ["ä".encode(), b"\x80"])
+def test_a_reply_full_of_output_still_fits(aws, bed, output):
     def talk(n):
-        print("ä" * 40_000)
+        os.write(1, output * 40_000)
         return b"x" * 100_000
 
     job = aws.map(talk, range(40), chunksize=40)
     assert [len(value) for value in job.results(timeout=60)] == [100_000] * 40
-    assert all("ä" in job.logs(index) for index in range(40))
+    assert all(output.decode(errors="replace") in job.logs(index) for index in range(40))
 
 
 @pytest.mark.parametrize("offset", [-20_000, 20_000])

@@ -262,6 +262,131 @@ def test_a_worker_may_be_replaced_after_a_number_of_tasks():
             assert [stats.attempts for stats in job.stats()] == [1] * 10
 
 
+# Output
+
+
+@pytest.fixture
+def talker(tmp_path):
+    """A function of (number, ending), which writes two lines. Task 1 then ends as it is told, or waits."""
+
+    class Talker:
+        @staticmethod
+        def task(number, ending, folder=str(tmp_path)):
+            import os
+            import time
+
+            print("before", number, flush=True)
+            os.write(2, b"\x80 and from C\n")
+            if number == 1:
+                open(os.path.join(folder, "wrote"), "w").close()
+                if ending == "exit":
+                    os._exit(3)
+                if ending == "wait":
+                    time.sleep(600)
+            return number
+
+        @staticmethod
+        def wait_until_written():
+            while not (tmp_path / "wrote").exists():
+                time.sleep(0.01)
+
+    return Talker
+
+
+def written(number):
+    return f"before {number}\n\ufffd and from C\n"
+
+
+def test_output_so_far_is_seen_while_a_task_runs_and_kept_after_a_cancel(pool, talker):
+    job = pool.map(talker.task, range(3), args=("wait",), chunksize=3)
+    talker.wait_until_written()
+    while job.snapshot().finished < 1:
+        time.sleep(0.01)
+    assert [job.logs(number) for number in range(3)] == [written(0), written(1), ""]
+    assert job.logs() == f"[task 0]\n{written(0)}[task 1]\n{written(1)}"
+    assert job[1].cancel()
+    assert job.logs(1) == written(1)
+    assert job.wait(60)
+    assert [job.logs(number) for number in range(3)] == [written(0), written(1), written(2)]
+
+
+@pytest.mark.parametrize(("ending", "timeout"), [("wait", 0.5), ("exit", None)])
+def test_output_of_a_task_that_was_cut_short_is_kept(pool, talker, ending, timeout):
+    job = pool.map(talker.task, range(3), args=(ending,), chunksize=3, timeout=timeout)
+    values = failures(job)
+    assert isinstance(values[1], wrenlite.TaskError)
+    assert [job.logs(number) for number in range(3)] == [written(0), written(1), written(2)]
+
+
+def test_output_of_a_task_that_a_shutdown_cancelled_is_kept(talker):
+    executor = wrenlite.Executor.local(1, progress=False)
+    job = executor.map(talker.task, [1], args=("wait",))
+    talker.wait_until_written()
+    executor.shutdown(cancel_futures=True)
+    assert job.logs(0) == written(1)
+
+
+def shout_until_the_disk_is_freed():
+    import os
+    import subprocess
+    import time
+
+    print("the beginning")
+    subprocess.run("yes 'a line' | head -c 99999998 >&2", shell=True, check=True)
+    print("the end")
+    while os.fstat(2).st_blocks * 512 > 20_000_000:
+        time.sleep(0.01)
+
+
+def test_output_takes_little_of_the_disk_and_its_beginning_and_end_are_kept(pool):
+    future = pool.submit(shout_until_the_disk_is_freed)
+    future.result(timeout=60)
+    text = future.logs
+    assert text.startswith("the beginning\na line\n")
+    assert text.endswith("a line\nthe end\n")
+    assert "bytes left out" in text
+    assert "\0" not in text
+
+
+def leave_a_writer(path):
+    import subprocess
+
+    subprocess.Popen(f"while ! test -e {path}; do echo late; done; echo done > {path}-left", shell=True)
+    print("mine")
+
+
+def test_what_a_process_writes_after_its_task_belongs_to_no_task(tmp_path):
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        first = executor.submit(leave_a_writer, tmp_path / "stop")
+        first.result()
+        writer = executor.submit(print, "another task")
+        writer.result()
+        (tmp_path / "stop").touch()
+        while not (tmp_path / "stop-left").exists():
+            time.sleep(0.01)
+        last = executor.submit(print, "mine alone")
+        last.result()
+        assert last.job.logs(0) == "mine alone\n"
+
+
+def test_a_process_that_fills_the_disk_after_its_task_ends_with_the_worker(monkeypatch):
+    monkeypatch.setattr(local, "_IDLE_CHECK_S", 0.05)
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        command = "import subprocess as s; pid = s.Popen('yes').pid"
+        pid = executor.submit(lambda: exec(command, made := {}) or made["pid"]).result(timeout=60)
+        while os.path.exists(f"/proc/{pid}") and "Z" not in _state(pid):
+            time.sleep(0.01)
+        assert executor.submit(abs, -1).result(timeout=60) == 1
+
+
+def _state(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(") ")[2][0]
+    except OSError:
+        return "Z"
+
+
 # Time
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 IDLE_S = 60.0
 """Seconds after which a worker without a request ends. The next request starts a new one."""
+_IDLE_CHECK_S = 0.5
+"""Seconds between two looks at an idle worker."""
 
 BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
 
@@ -215,6 +217,11 @@ class _ProcessInvocation:
                 self._worker.kill()
         return True
 
+    def output(self) -> tuple[int, str] | None:
+        """Return the task that runs now, and what it has written so far."""
+        with self._lock:
+            return None if self._worker is None else self._worker.output()
+
     def run(self, worker: WorkerProcess) -> Ended:
         """Run the request, unless it was cancelled before."""
         with self._lock:
@@ -262,11 +269,7 @@ class _Slot:
 
     def _loop(self) -> None:
         while True:
-            try:
-                invocation = self.requests.get(timeout=IDLE_S if self._worker else None)
-            except queue.Empty:
-                self._end_worker()
-                continue
+            invocation = self._next_invocation()
             if invocation is None:
                 self._end_worker()
                 return
@@ -278,6 +281,23 @@ class _Slot:
             self._release(self)  # before the report: whoever receives it may start the next request
             invocation.emit((), ended)
             del invocation, ended  # they hold the items, and the next request may come much later
+
+    def _next_invocation(self) -> _ProcessInvocation | None:
+        """Wait for the next request, and return it; None: the thread is to end.
+
+        Meanwhile the worker ends if it has been idle for long, or if a process that a task has left behind
+        fills the disk with output.
+        """
+        idle_s = 0.0
+        while self._worker is not None:
+            wait_s = min(_IDLE_CHECK_S, IDLE_S)
+            try:
+                return self.requests.get(timeout=wait_s)
+            except queue.Empty:
+                idle_s += wait_s
+                if not self._worker.drop_output() or idle_s >= IDLE_S:
+                    self._end_worker()
+        return self.requests.get()
 
     def _run(self, invocation: _ProcessInvocation) -> Ended:
         tasks = invocation.request.tasks
@@ -354,3 +374,7 @@ class _FinishedInvocation:
     def cancel(self) -> bool:
         """Do nothing: it is too late."""
         return False
+
+    def output(self) -> tuple[int, str] | None:
+        """Return None: no task runs any more."""
+        return None

@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -55,13 +54,18 @@ from wrenlite.worker.main import (
     Hello,
     peak_bytes,
 )
-from wrenlite.worker.output import read_shortened
+from wrenlite.worker.output import OutputFile
 from wrenlite.worker.runner import item_too_large
 
 _START_S = 60.0
 """Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts."""
-_CHECK_INTERVAL_S = 0.5
-"""Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP)."""
+_CHECK_INTERVAL_S = 0.1
+"""Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP), or fill
+the disk with its output."""
+_FLOOD_INTERVAL_S = 0.01
+"""Seconds until the next check where it does fill the disk."""
+_MOST_IDLE_OUTPUT_BYTES = 16 << 20
+"""The most that processes which outlived their tasks may write between two checks of an idle worker."""
 _EXIT_S = 1.0
 """Seconds that a worker whose pipe has closed gets to exit by itself, so that its exit code is its own."""
 _GRACE_S = 2.0
@@ -151,10 +155,12 @@ class WorkerProcess:
         self._ready = False
         self._cold = True
         self._reaped = False
-        self._reaping = threading.Lock()
+        self._lock = threading.Lock()  # held to signal or reap the process, and to use or close its files
         self._peak_bytes = 0
         self._inherited_bytes = 0
         self._items_bytes = 0
+        self._tasks: Sequence[int] = ()
+        self._finished = 0
         self._clock, self._attentive_clock = clock, AttentiveClock(clock)
         self._time_limit_s = self._deadline = float("inf")
         life = self._start(env, folder)
@@ -172,15 +178,14 @@ class WorkerProcess:
         with contextlib.ExitStack() as if_it_fails:
             try:
                 open_standard_descriptors()
-                self._output = if_it_fails.enter_context(tempfile.TemporaryFile())
-                # Each write goes to the end of the file, also after the worker has truncated it.
-                fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
+                self._output = OutputFile()
+                if_it_fails.callback(self._output.close)
                 life, self._life = os.pipe()
                 if_it_fails.callback(os.close, self._life)
                 _open_pipe_ends.add(self._life)
                 if_it_fails.callback(_open_pipe_ends.discard, self._life)
                 try:
-                    self._process = start_process(life, self._output, env, folder)
+                    self._process = start_process(life, self._output.fileno(), env, folder)
                 finally:
                     os.close(life)
             except OSError as error:
@@ -235,13 +240,12 @@ class WorkerProcess:
         Returns:
             How the request ended.
         """
-        finished = 0
+        self._tasks, self._finished = request.tasks, 0
         self._time_limit_s = float("inf") if time_limit_s is None else time_limit_s
         self._deadline = self._clock() + self._time_limit_s
 
         def count(outcomes: list[Outcome]) -> None:
-            nonlocal finished
-            finished += len(outcomes)
+            self._finished += len(outcomes)
             emit(outcomes)
 
         self.modules = request.modules or self.modules
@@ -249,21 +253,50 @@ class WorkerProcess:
             self._send(request)
             usage, cause = self._receive(request, count)
         except _WorkerEnded as ended:
-            error = self._clean_up(ended.error)
-            usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
-            if isinstance(error, BackendError):
-                return Ended(Refused(error), usage, request.tasks[finished:])
-            if isinstance(ended, _BatchTimeout) and finished:
-                return Ended(None, usage, request.tasks[finished:])
-            if isinstance(ended, _NoRoom):  # each task runs again alone, to see whose item is too large
-                return Ended(Died(error), usage, ())
-            return Ended(Died(error), usage, request.tasks[finished + 1 :])
+            return self._end_of_broken(request, ended)
+        finally:
+            self._tasks = ()
         self._cold = False
-        return Ended(cause, usage, request.tasks[finished:])
+        return Ended(cause, usage, request.tasks[self._finished :])
+
+    def _end_of_broken(self, request: Request, ended: _WorkerEnded) -> Ended:
+        """Clean up after the worker, and return the end of a request during which it has ended."""
+        error, output = self._clean_up(ended.error)
+        usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
+        left = request.tasks[self._finished :]
+        if isinstance(error, BackendError):
+            return Ended(Refused(error), usage, left)
+        if isinstance(ended, _BatchTimeout) and self._finished:
+            return Ended(None, usage, left, output)
+        if isinstance(ended, _NoRoom):  # each task runs again alone, to see whose item is too large
+            return Ended(Died(error), usage, ())
+        return Ended(Died(error), usage, left[1:], output)
+
+    def output(self) -> tuple[int, str] | None:
+        """Return the number of the task that runs now, and what it has written so far; None: unknown.
+
+        Any thread may call this. Python writes whole lines, so the beginning of a line is not seen yet.
+        """
+        with self._lock:
+            tasks, finished = self._tasks, self._finished
+            if self._reaped or not self._ready or finished >= len(tasks):
+                return None
+            text = self._output.read()
+            # Where an outcome has come meanwhile, the text is of one of the next tasks.
+            is_current = finished == self._finished and not _is_readable(self._replies)
+            return (tasks[finished], text) if is_current else None
+
+    def drop_output(self) -> bool:
+        """Drop what processes that outlived their tasks have written while no task runs.
+
+        Returns:
+            Whether it was little. Otherwise it would fill the disk.
+        """
+        return self._output.empty() <= _MOST_IDLE_OUTPUT_BYTES
 
     def kill(self) -> None:
         """Kill the worker and the processes that it started. ``run`` then reports that it died."""
-        with self._reaping:
+        with self._lock:
             if not self._reaped:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
@@ -361,12 +394,14 @@ class WorkerProcess:
         """
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
+        interval_s = _CHECK_INTERVAL_S
         while True:
-            left = min(_CHECK_INTERVAL_S, self._deadline - self._clock())
+            left = min(interval_s, self._deadline - self._clock())
             if deadline is not None:
                 left = min(left, deadline - self._attentive_clock())
             if poll.poll(max(0.0, left * 1000)):
                 return
+            interval_s = _FLOOD_INTERVAL_S if self._output.free_disk() else _CHECK_INTERVAL_S
             self._check_alive()
             self._check_batch_time()
             if deadline is not None and self._attentive_clock() >= deadline:
@@ -412,8 +447,10 @@ class WorkerProcess:
             )
         raise _WorkerEnded
 
-    def _clean_up(self, error: TaskError | BackendError | None) -> TaskError | BackendError:
-        """Kill and reap the worker. Return the error for the running task, with the worker's last output.
+    def _clean_up(self, error: TaskError | BackendError | None) -> tuple[TaskError | BackendError, str]:
+        """Kill and reap the worker. Return the error for the running task, and what the task has written.
+
+        The message of the error has the end of that, except where the task was healthy.
 
         Args:
             error: why the worker must be killed; None: it has ended by itself, and its exit status tells why.
@@ -423,21 +460,21 @@ class WorkerProcess:
         code = self._reap()
         if error is None:
             error = self._exit_error(code)
-        size = os.fstat(self._output.fileno()).st_size
-        last_output = printable(read_shortened(self._output.fileno(), size)).strip()
+        output = self._output.read()
         self._close_files()
+        last_output = printable(output).strip()
         if not last_output or isinstance(error, TaskTimeout):
-            return error
+            return error, output
         text = str(error)
         stop = "" if text.endswith("?") else "."
-        return type(error)(f"{text}{stop} Its last output:\n{last_output[-2000:]}")
+        return type(error)(f"{text}{stop} Its last output:\n{last_output[-2000:]}"), output
 
     def _reap(self) -> int | None:
         """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""
         self._wait_for_exit(_EXIT_S)
         self.kill()
         code = None
-        with self._reaping:
+        with self._lock:
             self._reaped = True
             # Other code in this process may have reaped it: by os.wait(), or because SIGCHLD is ignored.
             with contextlib.suppress(ChildProcessError):
@@ -449,13 +486,14 @@ class WorkerProcess:
 
     def _close_files(self) -> None:
         """Close the pipes to the worker and the file of its output."""
+        with self._lock:
+            self._output.close()
         _open_pipe_ends.difference_update((self._requests, self._replies, self._life))
         os.close(self._life)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        self._output.close()
 
     def _wait_for_exit(self, longest_s: float) -> None:
         """Give the worker some seconds to exit by itself."""
@@ -476,6 +514,13 @@ class WorkerProcess:
                 f"a worker could not start: {sys.executable} exited with code {code}. {_NO_START_ADVICE}"
             )
         return worker_exit_error(code, self._peak_bytes, self._memory_limit, self._hints)
+
+
+def _is_readable(fd: int) -> bool:
+    """Return whether there is something to read from a pipe, or it has ended."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 _PARENT_BYTES = 64 * 2**20

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import IO
 
 import wrenlite
 from wrenlite.errors import WorkerStartError
@@ -28,13 +27,13 @@ time, which takes a tenth of the time of numeric tasks."""
 
 
 def start_process(
-    life: int, output: IO[bytes], env: Mapping[str, str], folder: str | None
+    life: int, output: int, env: Mapping[str, str], folder: str | None
 ) -> subprocess.Popen[bytes]:
     """Start a worker process, in a session of its own.
 
     Args:
         life: the worker's end of the life pipe.
-        output: the file that its stderr is written to.
+        output: the file that its stderr goes to.
         env: its environment variables.
         folder: its working folder; this process's where it is None, or was removed.
 

@@ -73,8 +73,9 @@ _OBJECTS_BYTES = 1 << 30
 keeps a quarter of the limit."""
 _KEPT_BLOB_BYTES = 4 << 20
 """The blob of a function is kept after its unpickling only if it is not larger than this."""
-RESERVED_BYTES = 144 * 1024
-"""The most bytes of a reply that one outcome takes beside its value: output, log records, everything else."""
+RESERVED_BYTES = 272 * 1024
+"""The most bytes of a reply that one outcome takes beside its value: output, log records, everything else.
+Each byte of output that is not UTF-8 becomes a replacement character of three bytes."""
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
@@ -193,6 +194,7 @@ class Runner:
             NotRun: no task was run.
         """
         self._burdened = self._health is not None and self._health.is_burdened()
+        self._read_output()  # of processes that outlived their tasks: it is no task's
         with _environment(request.env), unpickling_with(objects=self._objects):
             self._collect_records(request.log_levels)
             for outcome in self._outcomes(request, report_begin):

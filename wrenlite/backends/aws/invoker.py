@@ -326,6 +326,10 @@ class _LambdaInvocation:
             self._cancelled = self._cancelled or not self._sent
             return self._cancelled
 
+    def output(self) -> tuple[int, str] | None:
+        """Return None: what a task writes on Lambda comes with the reply."""
+        return None
+
     def mark_sent(self) -> bool:
         """Record that the request is about to be sent. Return False where it was cancelled before."""
         with self._lock:

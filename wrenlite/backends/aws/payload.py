@@ -109,7 +109,8 @@ def decode_request(event: Mapping[str, Any]) -> tuple[Request, StoreLocation]:
 def encode_body(outcomes: Sequence[Outcome], ended: Ended) -> bytes:
     """Encode the outcomes and the end of a request as a frame."""
     sent = [(*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:]) for outcome in outcomes]
-    return framing.join(framing.frame((sent, ended.cause, tuple(ended.usage), list(ended.not_started))))
+    end = ended.cause, tuple(ended.usage), list(ended.not_started), ended.output
+    return framing.join(framing.frame((sent, *end)))
 
 
 def encode_reply(body: bytes) -> dict[str, Any]:
@@ -137,9 +138,9 @@ def decode_reply(payload: bytes) -> tuple[list[Outcome], Ended]:
 
 def decode_body(body: bytes) -> tuple[list[Outcome], Ended]:
     """Decode the outcomes and the end of a request from a frame."""
-    sent, cause, usage, not_started = framing.parse(body, writable=True)
+    sent, cause, usage, not_started, output = framing.parse(body, writable=True)
     outcomes = [Outcome(task, ok, framing.from_wire(packed), *rest) for task, ok, packed, *rest in sent]
-    return outcomes, Ended(cause, Usage(*usage), not_started)
+    return outcomes, Ended(cause, Usage(*usage), not_started, output)
 
 
 def add_mac(request: Request, body: bytes) -> bytes:
