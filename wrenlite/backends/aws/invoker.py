@@ -50,6 +50,7 @@ from wrenlite.protocol import (
     reply_key,
 )
 from wrenlite.storage.base import Store, digest
+from wrenlite.storage.local import descriptor_advice
 
 _log = logging.getLogger("wrenlite")
 
@@ -213,7 +214,9 @@ class LambdaInvoker:
                 "AWS_CA_BUNDLE to the file with the proxy's own certificates"
             ) from error
         except RequestNotSent as error:
-            text = f"cannot reach Lambda in {region}: {error}. Is this machine online?"
+            cause = error.__cause__
+            advice = descriptor_advice(cause) if isinstance(cause, OSError) else None
+            text = f"cannot reach Lambda in {region}: {advice or f'{error}. Is this machine online?'}"
             return (), Ended(
                 Throttled(ServiceUnavailable(text), waits_without_limit=False), Usage(), request.tasks
             )

@@ -1,5 +1,6 @@
-"""How long a reply is searched whose connection broke: by a clock that nobody sets, and that counts sleep."""
+"""Connections to Lambda that fail: what is said, and how long a lost reply is searched."""
 
+import errno
 import queue
 import time
 
@@ -8,23 +9,25 @@ import pytest
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.invoker import LambdaInvoker, ReplyTimeouts, remote_clock
 from wrenlite.backends.aws.responses import Target
-from wrenlite.backends.aws.transport import ResponseLost
+from wrenlite.backends.aws.transport import RequestNotSent, ResponseLost
 from wrenlite.errors import NotFound
 from wrenlite.protocol import Ended, Limits, Lost, Request, Usage
 
 REQUEST = Request("job", "i", "0" * 64, None, [0], [], {}, Limits())
+LOST = ResponseLost("gone")
 REPLY = payload.add_mac(REQUEST, payload.encode_body([], Ended(None, Usage(), ())))
 
 
 class BrokenTransport:
-    """Loses the response of every request, after something has happened."""
+    """Fails with the same error for every request, after something has happened."""
 
-    def __init__(self, happens):
+    def __init__(self, happens, error):
         self.happens = happens
+        self.error = error
 
     def post(self, *_):
         self.happens()
-        raise ResponseLost("gone")
+        raise self.error from self.error.__cause__
 
     def close(self):
         pass
@@ -44,12 +47,12 @@ class LateStore:
         return REPLY
 
 
-def end_of(store, happens, clock):
-    """Return the end of a request whose response is lost."""
+def end_of(store, happens=lambda: None, clock=remote_clock, error=LOST):
+    """Return the end of a request that fails with an error."""
     target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
     location = payload.StoreLocation("bucket", "wrenlite", None)
     timeouts = ReplyTimeouts(search_s=15.0, search_interval_s=0.001)
-    transport = BrokenTransport(happens)
+    transport = BrokenTransport(happens, error)
     invoker = LambdaInvoker(transport, None, store, location, target, 1, timeouts, clock)
     ends = queue.SimpleQueue()
     invoker.start(REQUEST, lambda outcomes, ended=None: ends.put(ended))
@@ -64,7 +67,7 @@ def test_a_wall_clock_that_is_set_does_not_end_the_search(monkeypatch):
     def set_clock():
         monkeypatch.setattr(time, "time", lambda: wall() + 10_000)
 
-    assert end_of(LateStore(there_at=5), set_clock, remote_clock).cause is None
+    assert end_of(LateStore(there_at=5), set_clock).cause is None
 
 
 def test_after_a_sleep_the_reply_is_searched_until_the_network_is_back():
@@ -87,3 +90,11 @@ def test_after_a_sleep_the_reply_is_searched_until_the_network_is_back():
 def test_the_clock_of_remote_work_counts_sleep():
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     assert before <= remote_clock() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_a_program_without_free_descriptors_is_told_so():
+    error = RequestNotSent("[Errno 24] Too many open files")
+    error.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    cause = end_of(LateStore(there_at=1), error=error).cause
+    assert "has as many files and connections open as it may" in str(cause.error)
+    assert "online" not in str(cause.error)
