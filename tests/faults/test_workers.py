@@ -10,7 +10,7 @@ import pytest
 
 import wrenlite
 from wrenlite.backends import local
-from wrenlite.worker import handle
+from wrenlite.worker import handle, output
 from wrenlite.worker.handle import WorkerProcess
 
 
@@ -239,17 +239,14 @@ def test_a_worker_without_free_descriptors_is_replaced(ending):
         assert pid != leaky.stats.worker
 
 
-def break_imports(way):
-    import sys
-
-    (sys.path if way == "path" else sys.meta_path).clear()
-
-
-@pytest.mark.parametrize("way", ["path", "meta_path"])
-def test_a_worker_that_cannot_import_is_replaced(way):
+def test_a_worker_that_cannot_import_or_open_files_is_replaced():
+    damages = ["sys.path[:] = ['/a']", "sys.meta_path.clear()", "b.open = None", "b.__import__ = None"]
     with wrenlite.Executor.local(1, progress=False) as executor:
-        executor.submit(break_imports, way).result(timeout=60)
-        assert executor.submit(lambda: __import__("this").__name__).result(timeout=60) == "this"
+        for damage in damages:
+            broken = executor.submit(exec, f"import builtins as b, sys; {damage}", {})
+            broken.result(timeout=60)
+            pid = executor.submit(lambda: __import__("this") and __import__("os").getpid()).result(timeout=60)
+            assert str(pid) != broken.stats.worker
 
 
 def test_a_worker_may_be_replaced_after_a_number_of_tasks():
@@ -336,6 +333,13 @@ def shout_until_the_disk_is_freed():
     print("the end")
     while os.fstat(2).st_blocks * 512 > 20_000_000:
         time.sleep(0.01)
+
+
+def test_output_takes_little_of_the_disk_where_files_cannot_have_holes(pool, monkeypatch):
+    monkeypatch.setattr(output, "_punch_hole", lambda *_: False)
+    future = pool.submit(shout_until_the_disk_is_freed)
+    future.result(timeout=60)
+    assert future.logs.startswith("the beginning\na line\n")
 
 
 def test_output_takes_little_of_the_disk_and_its_beginning_and_end_are_kept(pool):

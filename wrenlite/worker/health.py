@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import os
 import resource
@@ -24,6 +25,8 @@ class Health:
             memory_limit: the most bytes that it may hold; None: no limit.
         """
         self._memory_limit = memory_limit
+        library = os.path.dirname(os.__file__)
+        self._library = library if library in sys.path else None
         self._held_when_new = _held_bytes() if memory_limit is not None else 0
 
     def is_burdened(self) -> bool:
@@ -41,7 +44,12 @@ class Health:
             return True
         os.close(lowest_free)
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return lowest_free > _LEFT_SHARE * most or not sys.path or not sys.meta_path
+        return lowest_free > _LEFT_SHARE * most
+
+    def is_damaged(self) -> bool:
+        """Return whether a task has taken away what every other task needs. Takes 0.2 µs."""
+        intact = callable(builtins.open) and callable(builtins.__import__) and sys.meta_path
+        return not intact or (self._library is not None and self._library not in sys.path)
 
     def is_worn_out(self, error: BaseException) -> bool:
         """Return whether this process should run nothing more.
@@ -54,11 +62,9 @@ class Health:
         causes = _chain(error)
         if any(isinstance(cause, MemoryError) for cause in causes):
             return True
-        try:
-            os.close(os.open(os.devnull, os.O_RDONLY))
-            return any(isinstance(cause, ImportError) for cause in causes) and not _can_import()
-        except OSError:
+        if not _can_open():
             return True
+        return any(isinstance(cause, ImportError) for cause in causes) and not _can_import()
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -72,6 +78,15 @@ def _chain(error: BaseException) -> list[BaseException]:
         others = (each.__cause__, each.__context__, *members)
         waiting += [other for other in others if other is not None and other not in found]
     return found
+
+
+def _can_open() -> bool:
+    """Return whether a file can be opened."""
+    try:
+        with open(os.devnull, "rb"):
+            return True
+    except Exception:  # of the system, or of what a task has put in the place of open()
+        return False
 
 
 def _can_import() -> bool:

@@ -48,7 +48,9 @@ class OutputFile:
         return read_shortened(self.fileno(), os.fstat(self.fileno()).st_size)
 
     def free_disk(self) -> bool:
-        """Free the disk below the middle of the file where it is large. Its size stays as it is.
+        """Free the disk below the middle of the file where it is large.
+
+        Its size stays as it is. Where a file cannot have holes, all but its beginning is dropped.
 
         Returns:
             Whether it was large.
@@ -56,7 +58,8 @@ class OutputFile:
         state = os.fstat(self.fileno())
         if state.st_blocks * 512 <= _DISK_BYTES:
             return False
-        _punch_hole(self.fileno(), _KEPT_BYTES, state.st_size - 2 * _KEPT_BYTES)
+        if not _punch_hole(self.fileno(), _KEPT_BYTES, state.st_size - 2 * _KEPT_BYTES):
+            os.ftruncate(self.fileno(), _KEPT_BYTES)
         return True
 
     def empty(self) -> int:
@@ -71,15 +74,15 @@ class OutputFile:
         self._file.close()
 
 
-def _punch_hole(fd: int, start: int, length: int) -> None:
-    """Free the disk below a part of a file, which then reads as zeros. Some file systems cannot do that."""
+def _punch_hole(fd: int, start: int, length: int) -> bool:
+    """Free the disk below a part of a file, which then reads as zeros. Return whether it is free."""
     import ctypes
 
     fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
-    if fallocate is not None:
-        size = ctypes.c_int64
-        fallocate.argtypes = (ctypes.c_int, ctypes.c_int, size, size)
-        fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, start, length)
+    if fallocate is None:  # not Linux
+        return False
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return bool(fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, start, length) == 0)
 
 
 class OutputCapture:

@@ -201,7 +201,8 @@ class Runner:
                 if self.worn_out and self._burdened:
                     return
                 self._tasks_left -= 1
-                self.worn_out = self.worn_out or not self._tasks_left
+                damaged = self._health is not None and self._health.is_damaged()
+                self.worn_out = self.worn_out or damaged or not self._tasks_left
                 yield outcome
                 if self.worn_out:
                     return
