@@ -352,25 +352,35 @@ def test_output_takes_little_of_the_disk_and_its_beginning_and_end_are_kept(pool
     assert "\0" not in text
 
 
-def leave_a_writer(path):
+def leave_a_writer(folder):
+    """Leave a process behind that writes, and counts its lines, until there is a file "stop"."""
     import subprocess
 
-    subprocess.Popen(f"while ! test -e {path}; do echo late; done; echo done > {path}-left", shell=True)
+    loop = "while ! test -e stop; do echo late; echo late >&2; echo 1 >> count; done; touch stopped"
+    subprocess.Popen(loop, shell=True, cwd=folder)
     print("mine")
+
+
+def talk_beside_it(folder):
+    """Print, and return once the process has written while this ran."""
+    import os
+
+    print("mine alone")
+    before = os.path.getsize(f"{folder}/count")
+    while os.path.getsize(f"{folder}/count") < before + 10:
+        pass
 
 
 def test_what_a_process_writes_after_its_task_belongs_to_no_task(tmp_path):
     with wrenlite.Executor.local(1, progress=False) as executor:
-        first = executor.submit(leave_a_writer, tmp_path / "stop")
-        first.result()
-        writer = executor.submit(print, "another task")
-        writer.result()
+        executor.submit(leave_a_writer, str(tmp_path)).result(timeout=60)
+        for _ in range(3):
+            job = executor.map(talk_beside_it, [str(tmp_path)], timeout=60)
+            job.results()
+            assert job.logs(0) == "mine alone\n"
         (tmp_path / "stop").touch()
-        while not (tmp_path / "stop-left").exists():
+        while not (tmp_path / "stopped").exists():
             time.sleep(0.01)
-        last = executor.submit(print, "mine alone")
-        last.result()
-        assert last.job.logs(0) == "mine alone\n"
 
 
 def test_a_process_that_fills_the_disk_after_its_task_ends_with_the_worker(monkeypatch):

@@ -44,7 +44,6 @@ from wrenlite.serialize import framing
 from wrenlite.storage.base import Store
 from wrenlite.texts import printable
 from wrenlite.worker.clock import AttentiveClock
-from wrenlite.worker.launch import open_standard_descriptors, start_error, start_process
 from wrenlite.worker.main import (
     BEGIN,
     END,
@@ -55,6 +54,13 @@ from wrenlite.worker.main import (
     peak_bytes,
 )
 from wrenlite.worker.output import OutputFile
+from wrenlite.worker.process import (
+    exit_error,
+    open_standard_descriptors,
+    signal_name,
+    start_error,
+    start_process,
+)
 from wrenlite.worker.runner import item_too_large
 
 _START_S = 60.0
@@ -62,6 +68,9 @@ _START_S = 60.0
 _CHECK_INTERVAL_S = 0.1
 """Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP), or fill
 the disk with its output."""
+_MOST_OLD_OUTPUTS = 16
+"""The most files for output that are left to processes which outlived their tasks."""
+_HAS_PROC = os.path.isdir("/proc/self/fd")
 _FLOOD_INTERVAL_S = 0.01
 """Seconds until the next check where it does fill the disk."""
 _MOST_IDLE_OUTPUT_BYTES = 16 << 20
@@ -159,6 +168,8 @@ class WorkerProcess:
         self._peak_bytes = 0
         self._inherited_bytes = 0
         self._items_bytes = 0
+        self._old_outputs: list[OutputFile] = []  # processes that outlived their tasks write to them
+        self._leaves_writers = False
         self._tasks: Sequence[int] = ()
         self._finished = 0
         self._clock, self._attentive_clock = clock, AttentiveClock(clock)
@@ -292,7 +303,28 @@ class WorkerProcess:
         Returns:
             Whether it was little. Otherwise it would fill the disk.
         """
-        return self._output.empty() <= _MOST_IDLE_OUTPUT_BYTES
+        dropped = self._output.empty()
+        self._leaves_writers = self._leaves_writers or dropped > 0
+        dropped += sum(file.empty() for file in self._old_outputs)
+        return dropped <= _MOST_IDLE_OUTPUT_BYTES
+
+    def _renew_output(self) -> list[memoryview]:
+        """Use another file for output where processes that outlived their tasks write to the present one.
+
+        Returns:
+            The message to the worker with the new file; nothing where there is none.
+        """
+        if not self._leaves_writers or len(self._old_outputs) >= _MOST_OLD_OUTPUTS or not _HAS_PROC:
+            return []
+        self._leaves_writers = False
+        try:
+            output = OutputFile()
+        except OSError:  # no descriptor is free, or no disk: then output is mixed
+            return []
+        with self._lock:
+            self._old_outputs.append(self._output)
+            self._output = output
+        return framing.frame(f"/proc/{os.getpid()}/fd/{output.fileno()}")
 
     def kill(self) -> None:
         """Kill the worker and the processes that it started. ``run`` then reports that it died."""
@@ -320,7 +352,7 @@ class WorkerProcess:
 
     def _send(self, request: Request) -> None:
         message = request._replace(items=[framing.to_wire(item) for item in request.items])
-        parts = [*self._hello_frame, *framing.frame(tuple(message))]
+        parts = [*self._hello_frame, *self._renew_output(), *framing.frame(tuple(message))]
         self._hello_frame = []
         self._items_bytes = sum(item.size for item in request.items)
         with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
@@ -360,7 +392,7 @@ class WorkerProcess:
                 task, ok, packed, *rest = content
                 outcomes.append(Outcome(task, ok, framing.from_wire(packed), *rest))
             elif kind == END:
-                usage, cause, self.worn_out = content
+                usage, cause, self.worn_out, self._leaves_writers = content
                 end = Usage(*usage)._replace(cold=self._cold), cause
             elif kind == READY:
                 self._check_versions(*content)
@@ -402,6 +434,8 @@ class WorkerProcess:
             if poll.poll(max(0.0, left * 1000)):
                 return
             interval_s = _FLOOD_INTERVAL_S if self._output.free_disk() else _CHECK_INTERVAL_S
+            for file in self._old_outputs:
+                file.empty()
             self._check_alive()
             self._check_batch_time()
             if deadline is not None and self._attentive_clock() >= deadline:
@@ -487,7 +521,8 @@ class WorkerProcess:
     def _close_files(self) -> None:
         """Close the pipes to the worker and the file of its output."""
         with self._lock:
-            self._output.close()
+            for file in (self._output, *self._old_outputs):
+                file.close()
         _open_pipe_ends.difference_update((self._requests, self._replies, self._life))
         os.close(self._life)
         assert self._process.stdin is not None
@@ -513,7 +548,7 @@ class WorkerProcess:
             return WorkerStartError(
                 f"a worker could not start: {sys.executable} exited with code {code}. {_NO_START_ADVICE}"
             )
-        return worker_exit_error(code, self._peak_bytes, self._memory_limit, self._hints)
+        return exit_error(code, self._peak_bytes, self._memory_limit, self._hints)
 
 
 def _is_readable(fd: int) -> bool:
@@ -521,44 +556,3 @@ def _is_readable(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))
-
-
-_PARENT_BYTES = 64 * 2**20
-"""Memory of the parent process where it shares the memory limit with the worker, as in a cloud sandbox."""
-
-
-def worker_exit_error(
-    code: int | None, peak_bytes: int, memory_limit: int | None, hints: Hints = LOCAL_HINTS
-) -> TaskError:
-    """Return the error for the task that was running when its worker ended.
-
-    Args:
-        code: the exit code of the worker, negative for a signal; None if unknown.
-        peak_bytes: the most memory that it has held; 0 if unknown.
-        memory_limit: the most bytes that it may hold.
-        hints: what the message advises when memory is missing.
-    """
-    if code is None:
-        return WorkerDied("its worker ended, and other code in this process took its exit code")
-    if code >= 0:
-        return WorkerDied(
-            f"its worker exited with code {code}: the task, or a library that it uses, ended the process"
-        )
-    name, peak = signal_name(-code), f"{peak_bytes / 2**20:,.0f} MB"
-    if memory_limit and peak_bytes >= min(0.9 * memory_limit, memory_limit - _PARENT_BYTES):
-        limit = f"{memory_limit / 2**20:,.0f} MB"
-        text = f"its worker was killed by {name} holding {peak} of the {limit} that it may hold"
-        return OutOfMemory(f"{text}: {hints.memory}")
-    doubt = ""
-    if code == -signal.SIGKILL:
-        held = f" (it had held up to {peak})" if peak_bytes else ""
-        doubt = f", perhaps by the system because memory ran out{held}. If so: {hints.memory}"
-    return WorkerDied(f"its worker was killed by {name}{doubt}")
-
-
-def signal_name(number: int) -> str:
-    """Return the name of a signal, such as SIGSEGV."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"

@@ -114,6 +114,14 @@ class OutputCapture:
         os.ftruncate(self._file, 0)
         return text
 
+    def move_to(self, path: str) -> None:
+        """Let further output go to another file. Processes that tasks have left behind keep the old one."""
+        self._stream.flush()
+        other = os.open(path, os.O_RDWR | os.O_APPEND)
+        os.dup2(other, self._file, inheritable=False)
+        os.close(other)
+        self._redirect()
+
     def _redirect(self) -> None:
         os.dup2(self._file, 1)
         os.dup2(self._file, 2)

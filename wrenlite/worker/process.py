@@ -1,14 +1,16 @@
-"""Starts the process of a worker: its command line, its environment and its file descriptors."""
+"""The operating system's side of a worker: how its process is started, and what its exit code means."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 
 import wrenlite
-from wrenlite.errors import WorkerStartError
+from wrenlite.errors import OutOfMemory, TaskError, WorkerDied, WorkerStartError
+from wrenlite.protocol import LOCAL_HINTS, Hints
 from wrenlite.storage.local import descriptor_advice
 
 _BOOT = """
@@ -80,3 +82,44 @@ def start_error(error: OSError) -> WorkerStartError:
     if advice is not None:
         return WorkerStartError(f"cannot start a worker: {advice}")
     return WorkerStartError(f"cannot start {sys.executable!r}: {error}")
+
+
+_PARENT_BYTES = 64 * 2**20
+"""Memory of the parent process where it shares the memory limit with the worker, as in a cloud sandbox."""
+
+
+def exit_error(
+    code: int | None, peak_bytes: int, memory_limit: int | None, hints: Hints = LOCAL_HINTS
+) -> TaskError:
+    """Return the error for the task that was running when its worker ended.
+
+    Args:
+        code: the exit code of the worker, negative for a signal; None if unknown.
+        peak_bytes: the most memory that it has held; 0 if unknown.
+        memory_limit: the most bytes that it may hold.
+        hints: what the message advises when memory is missing.
+    """
+    if code is None:
+        return WorkerDied("its worker ended, and other code in this process took its exit code")
+    if code >= 0:
+        return WorkerDied(
+            f"its worker exited with code {code}: the task, or a library that it uses, ended the process"
+        )
+    name, peak = signal_name(-code), f"{peak_bytes / 2**20:,.0f} MB"
+    if memory_limit and peak_bytes >= min(0.9 * memory_limit, memory_limit - _PARENT_BYTES):
+        limit = f"{memory_limit / 2**20:,.0f} MB"
+        text = f"its worker was killed by {name} holding {peak} of the {limit} that it may hold"
+        return OutOfMemory(f"{text}: {hints.memory}")
+    doubt = ""
+    if code == -signal.SIGKILL:
+        held = f" (it had held up to {peak})" if peak_bytes else ""
+        doubt = f", perhaps by the system because memory ran out{held}. If so: {hints.memory}"
+    return WorkerDied(f"its worker was killed by {name}{doubt}")
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as SIGSEGV."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
