@@ -6,6 +6,7 @@ process (``OutputFile``) reads what a task has written so far: while it runs, an
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -116,11 +117,12 @@ class OutputCapture:
 
     def move_to(self, path: str) -> None:
         """Let further output go to another file. Processes that tasks have left behind keep the old one."""
-        self._stream.flush()
-        other = os.open(path, os.O_RDWR | os.O_APPEND)
-        os.dup2(other, self._file, inheritable=False)
-        os.close(other)
-        self._redirect()
+        with contextlib.suppress(OSError, ValueError):  # no descriptor is free: then output is mixed
+            self._stream.flush()
+            other = os.open(path, os.O_RDWR | os.O_APPEND)
+            os.dup2(other, self._file, inheritable=False)
+            os.close(other)
+            self._redirect()
 
     def _redirect(self) -> None:
         os.dup2(self._file, 1)
