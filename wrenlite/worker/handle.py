@@ -68,13 +68,14 @@ _START_S = 60.0
 _CHECK_INTERVAL_S = 0.1
 """Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP), or fill
 the disk with its output."""
-_MOST_OLD_OUTPUTS = 16
-"""The most files for output that are left to processes which outlived their tasks."""
-_HAS_PROC = os.path.isdir("/proc/self/fd")
 _FLOOD_INTERVAL_S = 0.01
 """Seconds until the next check where it does fill the disk."""
 _MOST_IDLE_OUTPUT_BYTES = 16 << 20
 """The most that processes which outlived their tasks may write between two checks of an idle worker."""
+_MOST_OLD_OUTPUTS = 16
+"""The most files for output that are left to processes which outlived their tasks."""
+_HAS_PROC = os.path.isdir("/proc/self/fd")
+"""Whether a worker can open a file of this process that has no name."""
 _EXIT_S = 1.0
 """Seconds that a worker whose pipe has closed gets to exit by itself, so that its exit code is its own."""
 _GRACE_S = 2.0
@@ -397,8 +398,8 @@ class WorkerProcess:
             elif kind == READY:
                 self._check_versions(*content)
             elif kind == NO_ROOM:
-                limit = self._memory_limit or 0
-                raise _NoRoom(OutOfMemory(item_too_large(self._items_bytes, limit, self._hints)))
+                text = item_too_large(self._items_bytes, self._memory_limit, self._hints)
+                raise _NoRoom(OutOfMemory(text))
         return outcomes, end
 
     def _read(self) -> list[Any]:

@@ -430,17 +430,17 @@ class Runner:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), waits_without_limit=False)) from error
 
 
-def item_too_large(size: int, memory_limit: int, hints: Hints) -> str:
+def item_too_large(size: int, memory_limit: int | None, hints: Hints) -> str:
     """Return the message for an item that does not fit into the memory of a worker.
 
     Args:
         size: bytes of the pickled item.
-        memory_limit: the most bytes that the worker may hold.
+        memory_limit: the most bytes that the worker may hold; None: unknown.
         hints: what to do about it.
     """
-    megabytes = f"{size / 2**20:,.0f} MB"
-    limit = f"{memory_limit / 2**20:,.0f} MB"
-    return f"its item has {megabytes}, pickled, and does not fit into the {limit} of a worker: {hints.memory}"
+    room = "memory" if memory_limit is None else f"{memory_limit / 2**20:,.0f} MB"
+    item = f"its item has {size / 2**20:,.0f} MB, pickled"
+    return f"{item}, and does not fit into the {room} of a worker: {hints.memory}"
 
 
 def _is_from_debugger(error: BaseException) -> bool:
