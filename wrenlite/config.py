@@ -35,6 +35,8 @@ class Config:
     """Number of worker processes; None: one per core."""
     memory_limit: int | None = None
     """Bytes of memory that each worker may use, also written as ``2GB``; None: no limit."""
+    max_tasks_per_worker: int | None = None
+    """Tasks that a worker process runs before a new one takes its place; None: any number."""
     profile: str | None = None
     """Profile in AWS's configuration files; None: boto3 finds credentials by its own chain."""
     region: str | None = None
@@ -308,6 +310,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "backend": _backend,
     "workers": _whole_number,
     "memory_limit": parse_size,
+    "max_tasks_per_worker": _whole_number,
     "profile": _text,
     "region": _text,
     "bucket": _bucket,
@@ -324,6 +327,7 @@ _VALID_VALUES = {
     "backend": " or ".join(get_args(BackendName)),
     "workers": "a whole number from 1; without it there is one per core",
     "memory_limit": "a number of bytes, or a size such as 512MB or 2GB",
+    "max_tasks_per_worker": "a whole number from 1",
     "profile": "the name of a profile in AWS's configuration",
     "region": "an AWS region, such as eu-west-1",
     "bucket": "a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens; no IP address",

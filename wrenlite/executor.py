@@ -114,6 +114,7 @@ class Executor:
         workers: int | None = None,
         *,
         memory_limit: int | str | None = None,
+        max_tasks_per_worker: int | None = None,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Executor:
@@ -122,13 +123,20 @@ class Executor:
         Args:
             workers: how many; default: one per core.
             memory_limit: memory that each worker may hold, in bytes or as ``"2GB"`` (enforced on Linux).
+            max_tasks_per_worker: tasks that a worker runs before a new one takes its place, for functions
+                that leak memory; default: any number.
             progress: as for ``Executor``.
             logging: as for ``Executor``.
 
         Raises:
             ConfigError: a setting cannot be used, or this system has no worker processes.
         """
-        config = Config.load(backend="local", workers=workers, memory_limit=memory_limit)
+        config = Config.load(
+            backend="local",
+            workers=workers,
+            memory_limit=memory_limit,
+            max_tasks_per_worker=max_tasks_per_worker,
+        )
         return cls(connect(config), progress=progress, logging=logging)
 
     @classmethod

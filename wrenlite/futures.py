@@ -140,6 +140,9 @@ class Control(Protocol):
     def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
         """Cancel those of these tasks that have not ended; return their number, or 0 without waiting."""
 
+    def read_output(self, job: Job[Any]) -> None:
+        """Record in the job's task table what those of its tasks that run now have written so far."""
+
 
 class Future(concurrent.futures.Future[T], Generic[T]):
     """The promise of one task's value. It works wherever a ``concurrent.futures.Future`` does.
@@ -252,7 +255,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return self.job._tasks.stats(self.index)
 
     def logs(self) -> str:
-        """Return what the task wrote to stdout and stderr, limited in length; empty until it has ended."""
+        """Return what the task wrote to stdout and stderr, limited in length: see ``Job.logs``."""
         return self.job.logs(self.index)
 
     def _settle(self, state: str) -> None:

@@ -401,14 +401,21 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     def logs(self, index: int | None = None) -> str:
         """Return what tasks wrote to stdout and stderr, limited in length.
 
+        Of a task that runs: what it has written so far, in whole lines (on Lambda: nothing yet). Of a task
+        that was cut short, by ``timeout=``, a cancel or the end of its worker: what it had written by then.
+
         Args:
             index: a task; None: all tasks, in input order.
         """
         if index is not None:
-            outcome = self._tasks.outcomes[self._task_number(index)]
-            return outcome.output if outcome else ""
-        texts = ((place, self.logs(place)) for place in range(len(self)))
-        return "".join(f"[task {place}]\n{text.rstrip()}\n" for place, text in texts if text)
+            number = self._task_number(index)
+            if not self._tasks.has_ended(number):
+                self._control.read_output(self)
+            return self._tasks.output(number)
+        if not self._tasks.over:
+            self._control.read_output(self)
+        texts = ((number, self._tasks.output(number)) for number in range(len(self)))
+        return "".join(f"[task {number}]\n{text.rstrip()}\n" for number, text in texts if text)
 
     # Figures of the whole job
 

@@ -214,6 +214,8 @@ class Ended(NamedTuple):
     usage: Usage
     not_started: Sequence[int]
     """Tasks that certainly did not start. They run again elsewhere, without losing an attempt."""
+    output: str = ""
+    """What the first task without an outcome had written when its worker ended, limited in length."""
 
 
 class TaskStats(NamedTuple):

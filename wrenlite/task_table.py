@@ -53,6 +53,7 @@ class TaskTable:
         self._queued_at = self._ended_at = time.time()
         self._dispatched = array("d", bytes(8 * total))
         self._received = array("d", bytes(8 * total))
+        self._unfinished_output: dict[int, str] = {}
         self._usages: list[Usage | None] = [None] * total
         self._any_ended = threading.Condition(self.lock)
         self._all_ended_or_one_failed = threading.Condition(self.lock)
@@ -135,7 +136,18 @@ class TaskTable:
         outcome = CANCELLED if self.outcomes[other] is CANCELLED else Outcome.failed(index)
         self._record([index], [outcome])
 
+    def keep_output(self, index: int, text: str) -> None:
+        """Keep what a task has written in a run that has no outcome: it goes on, or was cut short."""
+        self._unfinished_output[index] = text
+
     # For readers
+
+    def output(self, index: int) -> str:
+        """Return what a task has written in its last run, as far as that is known."""
+        outcome = self.outcomes[index]
+        if outcome is not None and outcome.started:  # a worker has reported it
+            return outcome.output
+        return self._unfinished_output.get(index, "")
 
     def stats(self, index: int) -> TaskStats:
         """Return when and where a task ran."""

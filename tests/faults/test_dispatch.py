@@ -69,6 +69,9 @@ class Invocation:
         self.cancelled = True
         return True
 
+    def output(self):
+        return None
+
     def play(self, move, runs):
         """Make one move, such as the end of a task; return whether the invocation has ended."""
         tasks = self.request.tasks

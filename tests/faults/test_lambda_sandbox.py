@@ -40,6 +40,7 @@ def test_a_task_that_hangs_is_ended_by_its_own_timeout(aws, runs):
 
         with open(path, "a") as file:
             file.write(f"{item}\n")
+        print("so far", item)
         time.sleep(600 if item == 1 else 0)
         return item
 
@@ -48,6 +49,7 @@ def test_a_task_that_hangs_is_ended_by_its_own_timeout(aws, runs):
     assert isinstance(values[1], wrenlite.TaskTimeout)
     assert [values[0], values[2], values[3]] == [0, 2, 3]
     assert runs() == Counter({"0": 1, "1": 2, "2": 1, "3": 1})
+    assert [job.logs(number) for number in range(4)] == [f"so far {number}\n" for number in range(4)]
 
 
 def test_a_task_that_reaches_the_functions_time_limit_is_reported_before_it(connected, deploy, runs):
@@ -108,6 +110,28 @@ def test_an_out_of_memory_error_has_the_figures(aws, runs):
     assert "wrenlite-setup --memory" in str(values[1])
     assert [values[0], values[2]] == [0, 2]
     assert runs() == Counter({"0": 1, "1": 1, "2": 1})
+
+
+def test_what_a_job_leaks_in_a_sandbox_does_not_fail_the_job_of_another_executor(connected):
+    def leak(megabytes):
+        import sys
+
+        sys.leaked = [*getattr(sys, "leaked", ()), bytes(megabytes * 2**20)]
+        return os.getpid()
+
+    def need(megabytes):
+        return os.getpid(), len(bytes(megabytes * 2**20))
+
+    one, other = connected(max_concurrency=1), connected(max_concurrency=1)
+    full = one.map(leak, [300, 300], chunksize=2)
+    leaked_in = full.results(return_exceptions=True, timeout=60)
+    assert isinstance(leaked_in[1], wrenlite.OutOfMemory)
+    (pid, _) = other.submit(need, 300).result(timeout=30)
+    assert pid != leaked_in[0], "a worker that ran out of memory is replaced"
+    one.submit(leak, 300).result(timeout=30)
+    job = other.map(need, [300])
+    assert job.results(timeout=30)[0][1] == 300 * 2**20
+    assert job.stats()[0].attempts == 1
 
 
 def test_too_much_shared_memory_kills_the_worker_and_is_reported(aws, runs):
@@ -279,14 +303,15 @@ def test_a_reply_one_byte_below_at_and_above_the_size_limit(aws, bed, offset):
     assert bed.counts()["PutObject"] == (2 if offset > 0 else 1)
 
 
-def test_a_reply_full_of_output_still_fits(aws, bed):
+@pytest.mark.parametrize("output", ["ä".encode(), b"\x80"])
+def test_a_reply_full_of_output_still_fits(aws, bed, output):
     def talk(n):
-        print("ä" * 40_000)
+        os.write(1, output * 40_000)
         return b"x" * 100_000
 
     job = aws.map(talk, range(40), chunksize=40)
     assert [len(value) for value in job.results(timeout=60)] == [100_000] * 40
-    assert all("ä" in job.logs(index) for index in range(40))
+    assert all(output.decode(errors="replace") in job.logs(index) for index in range(40))
 
 
 @pytest.mark.parametrize("offset", [-20_000, 20_000])

@@ -896,5 +896,5 @@ def test_a_wait_that_takes_too_long_says_for_what(pool, tmp_path):
         next(job.values(timeout=0.1))
     file.touch()
     assert job.results() == [None]
-    with pytest.raises(IndexError, match=rf"there is no task 1: {job.id} has 1 tasks"):
+    with pytest.raises(IndexError, match=rf"there is no task 1: {job.id} has 1 task,"):
         job[1]

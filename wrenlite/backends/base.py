@@ -25,6 +25,13 @@ class Invocation(Protocol):
             Whether the request stops. If so, its end is no task's fault.
         """
 
+    def output(self) -> tuple[int, str] | None:
+        """Return the task that runs now, and what it has written so far. Any thread may call this.
+
+        Returns:
+            The number of the task, and its output, limited in length; None where that is unknown.
+        """
+
 
 class Invoker(Protocol):
     """Runs requests, and reports the end of each of them exactly once."""

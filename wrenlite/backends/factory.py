@@ -28,7 +28,11 @@ def connect(config: Config) -> Backend:
         from wrenlite.backends.aws.connect import connect as connect_aws
 
         return connect_aws(config)
-    return local.connect(workers=config.workers, memory_limit=config.memory_limit)
+    return local.connect(
+        workers=config.workers,
+        memory_limit=config.memory_limit,
+        max_tasks_per_worker=config.max_tasks_per_worker,
+    )
 
 
 def open_store(address: str | os.PathLike[str]) -> Store:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 IDLE_S = 60.0
 """Seconds after which a worker without a request ends. The next request starts a new one."""
+_IDLE_CHECK_S = 0.5
+"""Seconds between two looks at an idle worker."""
 
 BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
 
@@ -61,12 +63,18 @@ def memory_bytes() -> int:
     return memory
 
 
-def connect(*, workers: int | None = None, memory_limit: int | None = None) -> Backend:
+def connect(
+    *,
+    workers: int | None = None,
+    memory_limit: int | None = None,
+    max_tasks_per_worker: int | None = None,
+) -> Backend:
     """Make the backend of worker processes on this machine. The first job starts them.
 
     Args:
         workers: how many; default: one per core.
         memory_limit: bytes of memory that each worker may hold (enforced on Linux); None: no limit.
+        max_tasks_per_worker: tasks that a worker runs before it is replaced; None: any number.
 
     Raises:
         ConfigError: the number of workers is below 1.
@@ -80,7 +88,7 @@ def connect(*, workers: int | None = None, memory_limit: int | None = None) -> B
     return Backend(
         name=f"{counted(slots, 'local worker')}",
         store=store,
-        invoker=ProcessInvoker(slots, store, memory_limit),
+        invoker=ProcessInvoker(slots, store, memory_limit, max_tasks_per_worker),
         batching=BATCHING,
         memory_bytes=memory,
         shares_files=True,
@@ -117,13 +125,20 @@ def _worker_class() -> type[WorkerProcess]:
 class ProcessInvoker:
     """Runs each request in one of a few worker processes, which stay for the next requests."""
 
-    def __init__(self, slots: int, store: TemporaryStore, memory_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        slots: int,
+        store: TemporaryStore,
+        memory_limit: int | None = None,
+        max_tasks: int | None = None,
+    ) -> None:
         """Make an invoker. The first requests start its workers.
 
         Args:
             slots: worker processes.
             store: where they find code and large values. It is removed when the invoker is closed.
             memory_limit: bytes of memory that each worker may hold; None: no limit.
+            max_tasks: tasks that a worker runs before it is replaced; None: any number.
 
         Raises:
             BackendError: this system cannot run worker processes.
@@ -141,10 +156,12 @@ class ProcessInvoker:
             setting
         ) in _THREAD_SETTINGS:  # otherwise N workers with N threads each would compete for the cores
             env.setdefault(setting, str(max(1, cpu_count() // slots)))
-        folder = os.getcwd()
+        folder = None
+        with contextlib.suppress(FileNotFoundError):  # the folder was removed
+            folder = os.getcwd()
 
         def start_worker() -> WorkerProcess:
-            return make_worker(store, worker_path(), memory_limit, env, folder)
+            return make_worker(store, worker_path(), memory_limit, env, folder, max_tasks=max_tasks)
 
         self._start_worker = start_worker
 
@@ -165,7 +182,7 @@ class ProcessInvoker:
         return invocation
 
     def close(self) -> None:
-        """Kill the workers and wait until they are gone."""
+        """End the workers, which run their exit handlers, and wait until they are gone."""
         with self._lock:
             slots, self._all = self._all, []
             self._free = []
@@ -200,6 +217,11 @@ class _ProcessInvocation:
                 self._worker.kill()
         return True
 
+    def output(self) -> tuple[int, str] | None:
+        """Return the task that runs now, and what it has written so far."""
+        with self._lock:
+            return None if self._worker is None else self._worker.output()
+
     def run(self, worker: WorkerProcess) -> Ended:
         """Run the request, unless it was cancelled before."""
         with self._lock:
@@ -227,16 +249,17 @@ class _Slot:
         self._start_worker = start_worker
         self._release = release
         self._worker: WorkerProcess | None = None
+        self._invocation: _ProcessInvocation | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Kill the worker, and let the thread end."""
+        """Cancel the request that runs, and let the worker and the thread end."""
         self._closing = True
-        worker = self._worker
-        if worker is not None:
-            worker.kill()
+        invocation = self._invocation
+        if invocation is not None:
+            invocation.cancel()
         self.requests.put(None)
 
     def join(self) -> None:
@@ -246,18 +269,35 @@ class _Slot:
 
     def _loop(self) -> None:
         while True:
-            try:
-                invocation = self.requests.get(timeout=IDLE_S if self._worker else None)
-            except queue.Empty:
-                self._end_worker()
-                continue
+            invocation = self._next_invocation()
             if invocation is None:
                 self._end_worker()
                 return
+            self._invocation = invocation
+            if self._closing:  # close() may have found no invocation to cancel
+                invocation.cancel()
             ended = self._run(invocation)
+            self._invocation = None
             self._release(self)  # before the report: whoever receives it may start the next request
             invocation.emit((), ended)
             del invocation, ended  # they hold the items, and the next request may come much later
+
+    def _next_invocation(self) -> _ProcessInvocation | None:
+        """Wait for the next request, and return it; None: the thread is to end.
+
+        Meanwhile the worker ends if it has been idle for long, or if a process that a task has left behind
+        fills the disk with output.
+        """
+        idle_s = 0.0
+        while self._worker is not None:
+            wait_s = min(_IDLE_CHECK_S, IDLE_S)
+            try:
+                return self.requests.get(timeout=wait_s)
+            except queue.Empty:
+                idle_s += wait_s
+                if not self._worker.drop_output() or idle_s >= IDLE_S:
+                    self._end_worker()
+        return self.requests.get()
 
     def _run(self, invocation: _ProcessInvocation) -> Ended:
         tasks = invocation.request.tasks
@@ -266,28 +306,28 @@ class _Slot:
         except BackendError as error:
             return Ended(Refused(error), Usage(), tasks)
         except Exception as error:  # a defect of wrenlite: the tasks must not wait for ever
-            self._end_worker()
+            self._end_worker(orderly=False)
             text = f"an internal error of wrenlite lost the worker: {error!r}. Please report it"
             return Ended(Died(WorkerDied(text)), Usage(), tasks[1:])
 
     def _worker_for(self, request: Request) -> WorkerProcess:
-        """Return the slot's worker: a new one where it is dead or holds other versions of modules."""
+        """Return the slot's worker: a new one where it is dead, worn out, or has other modules."""
         worker = self._worker
         if worker is not None:
-            if worker.alive and (request.modules is None or worker.modules in (None, request.modules)):
+            alive = worker.alive
+            same_modules = request.modules is None or worker.modules in (None, request.modules)
+            if alive and same_modules and not worker.worn_out:
                 return worker
-            worker.close()
+            worker.close(orderly=alive)
         if self._closing:
             raise BackendError("the executor was shut down")
-        worker = self._worker = self._start_worker()
-        if self._closing:  # close() may have been called before there was a worker
-            worker.kill()
-        return worker
+        self._worker = self._start_worker()
+        return self._worker
 
-    def _end_worker(self) -> None:
+    def _end_worker(self, *, orderly: bool = True) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.close()
+            worker.close(orderly=orderly)
 
 
 class InlineInvoker:
@@ -334,3 +374,7 @@ class _FinishedInvocation:
     def cancel(self) -> bool:
         """Do nothing: it is too late."""
         return False
+
+    def output(self) -> tuple[int, str] | None:
+        """Return None: no task runs any more."""
+        return None

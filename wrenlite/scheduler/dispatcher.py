@@ -83,11 +83,21 @@ class ListJobs(NamedTuple):
     """Takes the jobs."""
 
 
+class ReadOutput(NamedTuple):
+    """What the running tasks of a job have written is to be recorded."""
+
+    job: Job[Any]
+    reply: queue.SimpleQueue[None]
+    """Takes None when that is done."""
+
+
 class Close(NamedTuple):
     """No more jobs will be submitted."""
 
 
-Event: TypeAlias = JobSubmitted | InvocationReport | CodeRestored | CancelTasks | ListJobs | Close
+Question: TypeAlias = CancelTasks | ListJobs | ReadOutput
+"""An event that is answered."""
+Event: TypeAlias = JobSubmitted | InvocationReport | CodeRestored | Question | Close
 
 
 class Dispatcher:
@@ -165,6 +175,13 @@ class Dispatcher:
         self._ask(event)
         return event.reply.get()
 
+    def read_output(self, job: Job[Any]) -> None:
+        """Record in the job's task table what those of its tasks that run now have written so far."""
+        if os.getpid() == self.owner:  # a forked process has no thread that could answer
+            event = ReadOutput(job, queue.SimpleQueue())
+            self._ask(event)
+            event.reply.get()
+
     def close(self) -> None:
         """Take no more jobs, finish those that were submitted, then release the backend. Does not wait."""
         with self._closing_lock:
@@ -196,7 +213,7 @@ class Dispatcher:
                     return False
         return True
 
-    def _ask(self, event: CancelTasks | ListJobs) -> None:
+    def _ask(self, event: Question) -> None:
         """Have an event answered by the thread that owns the state, or here if there is no such thread."""
         with self._closing_lock:
             elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
@@ -254,7 +271,7 @@ class Dispatcher:
         while not self._inbox.empty():
             if isinstance(event := self._inbox.get(), JobSubmitted):
                 self._scheduler.add(event.pending)
-            elif isinstance(event, CancelTasks | ListJobs):
+            elif isinstance(event, Question):
                 self._handle(event)
         text = (
             f"an internal error of wrenlite ended the job: {error!r}. Please report it, with the traceback "
@@ -270,7 +287,7 @@ class Dispatcher:
             _running.discard(self)
         while not self._inbox.empty():
             event = self._inbox.get()
-            if isinstance(event, CancelTasks | ListJobs):
+            if isinstance(event, Question):
                 self._handle(event)
 
     def _drain_inbox(self) -> None:
@@ -295,6 +312,9 @@ class Dispatcher:
             event.reply.put(self._cancel(event))
         elif isinstance(event, ListJobs):
             event.reply.put(list(self._scheduler.jobs))
+        elif isinstance(event, ReadOutput):
+            self._scheduler.read_output(event.job)
+            event.reply.put(None)
         else:
             self._closing = True
 

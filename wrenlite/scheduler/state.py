@@ -17,7 +17,18 @@ from wrenlite.backends.base import Backend
 from wrenlite.cost import Cost
 from wrenlite.errors import IntegrityError, NotFound, StoreError, WrenliteError
 from wrenlite.job import Job
-from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Refused, Request, Throttled, Usage
+from wrenlite.protocol import (
+    CANCELLED,
+    Died,
+    Ended,
+    Lost,
+    Missing,
+    Outcome,
+    Refused,
+    Request,
+    Throttled,
+    Usage,
+)
 from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.pending import InFlight, PendingJob
@@ -92,6 +103,7 @@ class Scheduler:
         ending = [index for index in dict.fromkeys(indexes) if not table.has_ended(index)]
         pending = self.jobs.get(job)
         if pending is not None:
+            self.read_output(job)
             self._release(pending, ending)
         job._end_cancelled(ending)
         if pending is not None:
@@ -100,6 +112,14 @@ class Scheduler:
                 if in_flight.pending is pending:
                     in_flight.cancel_if_task_ended()
         return len(ending)
+
+    def read_output(self, job: Job[Any]) -> None:
+        """Record in the job's task table what those of its tasks that run now have written so far."""
+        for in_flight in self._in_flight.values():
+            if in_flight.pending.job is job and in_flight.invocation is not None:
+                found = in_flight.invocation.output()
+                if found is not None:
+                    job._tasks.keep_output(*found)
 
     def fail(self, pending: PendingJob, error: WrenliteError) -> None:
         """Fail every task of a job that has not ended."""
@@ -264,6 +284,8 @@ class Scheduler:
 
     def _on_ended(self, in_flight: InFlight, ended: Ended) -> None:
         pending, cause, unfinished = in_flight.pending, ended.cause, in_flight.unfinished
+        if ended.output and unfinished:
+            pending.tasks.keep_output(unfinished[0], ended.output)
         pending.estimate = batching.updated_estimate(
             pending.estimate, ended.usage.busy_s, in_flight.task_seconds
         )
@@ -371,6 +393,10 @@ class Scheduler:
         """Record final outcomes. Those of tasks that have ended already (cancelled meanwhile) are dropped."""
         recorded = pending.tasks.outcomes
         fresh = [outcome for outcome in outcomes if recorded[outcome.task] is None]
+        if len(fresh) < len(outcomes):  # some tasks could not be stopped any more when they were cancelled
+            for outcome in outcomes:
+                if recorded[outcome.task] is CANCELLED and outcome.output:
+                    pending.tasks.keep_output(outcome.task, outcome.output)
         if not fresh:
             return
         self._release(pending, [outcome.task for outcome in fresh])

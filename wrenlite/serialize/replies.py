@@ -75,7 +75,9 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
     return Outcome(task, ok, packed, started, seconds, cpu_s, output, records)
 
 
-def ended_from_wire(request: Request, finished: int, cause: Any, usage: Any, not_started: Any) -> Ended:
+def ended_from_wire(
+    request: Request, finished: int, cause: Any, usage: Any, not_started: Any, output: Any = ""
+) -> Ended:
     """Return the end of a request, whose parts were sent.
 
     Args:
@@ -84,16 +86,19 @@ def ended_from_wire(request: Request, finished: int, cause: Any, usage: Any, not
         cause: its cause.
         usage: its usage, as a plain tuple.
         not_started: tasks that did not start.
+        output: what the task wrote that ran when the worker ended.
 
     Raises:
         ValueError: a part has another form, or a request without a cause has no outcome.
     """
     try:
-        ended = Ended(cause, Usage(*usage), list(not_started))
+        ended = Ended(cause, Usage(*usage), list(not_started), output)
     except TypeError as error:
         raise ValueError(f"it has no end: {error}") from error
     if not _is_usage(ended.usage):
         raise ValueError("its usage has fields of wrong types")
+    if not isinstance(output, str):
+        raise ValueError("its output is no text")
     if cause is None and not finished:
         raise ValueError("it has neither an outcome nor a cause")
     if cause is not None and not _is_cause(cause):

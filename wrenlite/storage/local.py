@@ -36,6 +36,16 @@ _MINIMUM_AGE_S = 60.0
 """A younger store is never removed by others: its maker may not have locked it yet."""
 
 
+def descriptor_advice(error: OSError) -> str | None:
+    """Return what to do where a process has as many files open as it may; None for another error."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    return (
+        f"process {os.getpid()} has as many files and connections open as it may. Close those that it no "
+        "longer needs, or raise the limit with ulimit -n"
+    )
+
+
 class LocalStore:
     """A store in a folder, which several processes may use at once.
 
@@ -192,8 +202,8 @@ class LocalStore:
         return os.path.join(self.root, *key.split("/"))
 
     def _message(self, verb: str, key: str, error: OSError) -> str:
-        reason = error.strerror or str(error)
-        return f"cannot {verb} {key!r} in the store {self.root}: {reason}{self._hint}"
+        reason = descriptor_advice(error) or f"{error.strerror or error}{self._hint}"
+        return f"cannot {verb} {key!r} in the store {self.root}: {reason}"
 
 
 class TemporaryStore(LocalStore):
@@ -217,9 +227,8 @@ class TemporaryStore(LocalStore):
             super().__init__(tempfile.mkdtemp(prefix=_FOLDER_PREFIX), _TMPDIR_HINT, private=True)
             self._lock = _lock_folder(self.root)
         except OSError as error:
-            raise StoreError(
-                f"cannot make a temporary folder: {error}. TMPDIR chooses another place"
-            ) from error
+            reason = descriptor_advice(error) or f"{error}. TMPDIR chooses another place"
+            raise StoreError(f"cannot make a temporary folder: {reason}") from error
         self._owner = os.getpid()
         self._finalizer = weakref.finalize(self, _remove, self.root, self._lock, self._owner)
 

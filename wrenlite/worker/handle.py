@@ -12,9 +12,7 @@ import fcntl
 import os
 import select
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,24 +42,46 @@ from wrenlite.protocol import (
 from wrenlite.serialize import framing, replies
 from wrenlite.storage.base import Store
 from wrenlite.texts import printable
+from wrenlite.worker.clock import AttentiveClock
 from wrenlite.worker.main import (
     BEGIN,
     END,
+    NO_ROOM,
     OUTCOME,
     READY,
     STORING,
     Hello,
     peak_bytes,
 )
-from wrenlite.worker.output import read_shortened
+from wrenlite.worker.output import OutputFile
+from wrenlite.worker.process import (
+    exit_error,
+    is_readable,
+    open_standard_descriptors,
+    signal_name,
+    start_error,
+    start_process,
+)
+from wrenlite.worker.runner import item_too_large
 
 _START_S = 60.0
 """Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts, and to
 store a value."""
-_CHECK_INTERVAL_S = 0.5
-"""Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP)."""
+_CHECK_INTERVAL_S = 0.1
+"""Seconds between checks of a worker from which nothing comes: it may have been stopped (SIGSTOP), or fill
+the disk with its output."""
+_FLOOD_INTERVAL_S = 0.01
+"""Seconds until the next check where it does fill the disk."""
+_MOST_IDLE_OUTPUT_BYTES = 16 << 20
+"""The most that processes which outlived their tasks may write between two checks of an idle worker."""
+_MOST_OLD_OUTPUTS = 16
+"""The most files for output that are left to processes which outlived their tasks."""
+_HAS_PROC = os.path.isdir("/proc/self/fd")
+"""Whether a worker can open a file of this process that has no name."""
 _EXIT_S = 1.0
 """Seconds that a worker whose pipe has closed gets to exit by itself, so that its exit code is its own."""
+_GRACE_S = 2.0
+"""Seconds that a worker which is not needed any more gets for its exit handlers."""
 
 _TIMEOUT_ADVICE = "Set a longer timeout=, or make the task smaller"
 _SLOW_START_ADVICE = "Is this machine overloaded, or is its Python environment on a slow disk?"
@@ -76,15 +96,6 @@ for ``_GATHER_S`` seconds, rather than read one by one."""
 
 _PIPE_BYTES = 1 << 20
 """Capacity of the pipe of replies. A large value then takes fewer switches between worker and parent."""
-
-_BOOT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import wrenlite.worker.main
-del sys.path[0]
-wrenlite.worker.main.main()
-"""
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(wrenlite.__file__)))
 
 _open_pipe_ends: set[int] = set()
 """The ends of the pipes to all workers in this process. A forked child must close its copies of them;
@@ -112,14 +123,12 @@ class _WorkerEnded(Exception):
         self.error = error
 
 
+class _NoRoom(_WorkerEnded):
+    """The request does not fit into the memory of the worker. None of its tasks has started."""
+
+
 class _BatchTimeout(_WorkerEnded):
     """The worker must be killed because the whole batch took too long."""
-
-
-_MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-"""The values that glibc sets by itself as soon as a process has freed an array of 32 MB. With them, arrays
-below that size reuse freed memory. With glibc's initial values such arrays are mapped and cleared anew each
-time, which takes a tenth of the time of numeric tasks."""
 
 
 class WorkerProcess:
@@ -133,7 +142,9 @@ class WorkerProcess:
         env: Mapping[str, str],
         folder: str | None = None,
         *,
+        max_tasks: int | None = None,
         hints: Hints = LOCAL_HINTS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the process.
 
@@ -143,60 +154,66 @@ class WorkerProcess:
             memory_limit: the most bytes of memory that it may hold (Linux).
             env: its environment variables.
             folder: its working folder.
+            max_tasks: tasks that it runs before it is replaced; None: any number.
             hints: what messages advise when memory, time or a package is missing.
+            clock: seconds. They are only compared with each other.
 
         Raises:
             WorkerStartError: the operating system cannot start it.
         """
         self.modules: str | None = None
         """The digest of the local modules that it has installed."""
+        self.worn_out = False
+        """Whether it has reported that it must be replaced before anything else runs."""
         self._ready = False
         self._cold = True
         self._reaped = False
-        self._reaping = threading.Lock()
+        self._lock = threading.Lock()  # held to signal or reap the process, and to use or close its files
         self._peak_bytes = 0
         self._inherited_bytes = 0
+        self._items_bytes = 0
+        self._old_outputs: list[OutputFile] = []  # processes that outlived their tasks write to them
+        self._leaves_writers = False
+        self._tasks: Sequence[int] = ()
+        self._finished = 0
+        self._clock, self._attentive_clock = clock, AttentiveClock(clock)
         self._time_limit_s = self._deadline = float("inf")
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # stays open as long as the worker lives
-        # Each write goes to the end of the file, also after the worker has truncated it.
-        fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
-        life, self._life = os.pipe()
-        self._process = self._start(life, env, folder)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
-        _open_pipe_ends.update((self._requests, self._replies, self._life))
-        os.set_blocking(self._requests, False)
-        with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
-            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        life = self._start(env, folder)
         self._reader = framing.Reader(self._replies)
-        hello = Hello(list(path), store, memory_limit, life, hints)
-        self._hello_frame = framing.frame(hello)
+        self._hello_frame = framing.frame(Hello(list(path), store, memory_limit, life, max_tasks, hints))
         self._memory_limit = memory_limit
         self._hints = hints
 
-    def _start(self, life: int, env: Mapping[str, str], folder: str | None) -> subprocess.Popen[bytes]:
-        """Start the process, and close the worker's end of the life pipe in this one."""
-        _open_pipe_ends.add(self._life)
-        try:
-            return subprocess.Popen(
-                [sys.executable or "python3", "-P", "-c", _BOOT, _ROOT],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._output,
-                bufsize=0,
-                pass_fds=[life],
-                start_new_session=True,
-                env={**_MALLOC_ENV, **env},
-                cwd=folder,
-            )
-        except OSError as error:
-            _open_pipe_ends.discard(self._life)
-            os.close(self._life)
-            self._output.close()
-            raise WorkerStartError(f"cannot start {sys.executable!r}: {error}") from error
-        finally:
-            os.close(life)
+    def _start(self, env: Mapping[str, str], folder: str | None) -> int:
+        """Start the process with its pipes and the file of its output.
+
+        Returns:
+            The worker's own file descriptor of the life pipe.
+        """
+        with contextlib.ExitStack() as if_it_fails:
+            try:
+                open_standard_descriptors()
+                self._output = OutputFile()
+                if_it_fails.callback(self._output.close)
+                life, self._life = os.pipe()
+                if_it_fails.callback(os.close, self._life)
+                _open_pipe_ends.add(self._life)
+                if_it_fails.callback(_open_pipe_ends.discard, self._life)
+                try:
+                    self._process = start_process(life, self._output.fileno(), env, folder)
+                finally:
+                    os.close(life)
+            except OSError as error:
+                raise start_error(error) from error
+            if_it_fails.pop_all()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
+        _open_pipe_ends.update((self._requests, self._replies))
+        os.set_blocking(self._requests, False)
+        with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
+            fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        return life
 
     @property
     def alive(self) -> bool:
@@ -221,7 +238,7 @@ class WorkerProcess:
             framing.write(self._requests, self._hello_frame, self._wait_for_room)
             self._hello_frame = []
             while not self._ready:
-                self._wait_for_reply(time.monotonic() + _START_S, None)
+                self._wait_for_reply(self._attentive_clock() + _START_S, None)
                 messages = self._read()
                 try:
                     for _, *content in messages:
@@ -249,13 +266,12 @@ class WorkerProcess:
         Returns:
             How the request ended.
         """
-        finished = 0
+        self._tasks, self._finished = request.tasks, 0
         self._time_limit_s = float("inf") if time_limit_s is None else time_limit_s
-        self._deadline = time.monotonic() + self._time_limit_s
+        self._deadline = self._clock() + self._time_limit_s
 
         def count(outcomes: list[Outcome]) -> None:
-            nonlocal finished
-            finished += len(outcomes)
+            self._finished += len(outcomes)
             emit(outcomes)
 
         self.modules = request.modules or self.modules
@@ -263,44 +279,105 @@ class WorkerProcess:
             self._send(request)
             ended = self._receive(request, count)
         except _WorkerEnded as death:
-            error = self._clean_up(death.error)
-            usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
-            if isinstance(error, BackendError):
-                return Ended(Refused(error), usage, request.tasks[finished:])
-            if isinstance(death, _BatchTimeout) and finished:
-                return Ended(None, usage, request.tasks[finished:])
-            return Ended(Died(error), usage, request.tasks[finished + 1 :])
+            return self._end_of_broken(request, death)
+        finally:
+            self._tasks = ()
         self._cold = False
         return ended
 
+    def _end_of_broken(self, request: Request, ended: _WorkerEnded) -> Ended:
+        """Clean up after the worker, and return the end of a request during which it has ended."""
+        error, output = self._clean_up(ended.error)
+        usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
+        left = request.tasks[self._finished :]
+        if isinstance(error, BackendError):
+            return Ended(Refused(error), usage, left)
+        if isinstance(ended, _BatchTimeout) and self._finished:
+            return Ended(None, usage, left, output)
+        if isinstance(ended, _NoRoom):  # each task runs again alone, to see whose item is too large
+            return Ended(Died(error), usage, ())
+        return Ended(Died(error), usage, left[1:], output)
+
+    def output(self) -> tuple[int, str] | None:
+        """Return the number of the task that runs now, and what it has written so far; None: unknown.
+
+        Any thread may call this. Python writes whole lines, so the beginning of a line is not seen yet.
+        """
+        with self._lock:
+            tasks, finished = self._tasks, self._finished
+            if self._reaped or not self._ready or finished >= len(tasks):
+                return None
+            text = self._output.read()
+            # Where an outcome has come meanwhile, the text is of one of the next tasks.
+            is_current = finished == self._finished and not is_readable(self._replies)
+            return (tasks[finished], text) if is_current else None
+
+    def drop_output(self) -> bool:
+        """Drop what processes that outlived their tasks have written while no task runs.
+
+        Returns:
+            Whether it was little. Otherwise it would fill the disk.
+        """
+        dropped = self._output.empty()
+        self._leaves_writers = self._leaves_writers or dropped > 0
+        dropped += sum(file.empty() for file in self._old_outputs)
+        return dropped <= _MOST_IDLE_OUTPUT_BYTES
+
+    def _renew_output(self) -> list[memoryview]:
+        """Use another file for output where processes that outlived their tasks write to the present one.
+
+        Returns:
+            The message to the worker with the new file; nothing where there is none.
+        """
+        if not self._leaves_writers or len(self._old_outputs) >= _MOST_OLD_OUTPUTS or not _HAS_PROC:
+            return []
+        self._leaves_writers = False
+        try:
+            output = OutputFile()
+        except OSError:  # no descriptor is free, or no disk: then output is mixed
+            return []
+        with self._lock:
+            self._old_outputs.append(self._output)
+            self._output = output
+        return framing.frame(f"/proc/{os.getpid()}/fd/{output.fileno()}")
+
     def kill(self) -> None:
         """Kill the worker and the processes that it started. ``run`` then reports that it died."""
-        with self._reaping:
+        with self._lock:
             if not self._reaped:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
 
-    def close(self) -> None:
-        """Kill the worker and wait until it has ended."""
-        if not self._reaped:
-            self.kill()
-            self._reap()
-            self._close_files()
+    def close(self, *, orderly: bool = False) -> None:
+        """End the worker, and wait until it has ended.
+
+        Args:
+            orderly: let it run its exit handlers, for ``_GRACE_S`` seconds at most. Otherwise it is killed.
+        """
+        if self._reaped:
+            return
+        if orderly:
+            _open_pipe_ends.discard(self._requests)
+            assert self._process.stdin is not None
+            self._process.stdin.close()  # a worker ends when its pipe of requests does
+            self._wait_for_exit(_GRACE_S)
+        self.kill()
+        self._reap()
+        self._close_files()
 
     def _send(self, request: Request) -> None:
         message = request._replace(items=[framing.to_wire(item) for item in request.items])
-        parts = [*self._hello_frame, *framing.frame(tuple(message))]
+        parts = [*self._hello_frame, *self._renew_output(), *framing.frame(tuple(message))]
         self._hello_frame = []
-        try:
+        self._items_bytes = sum(item.size for item in request.items)
+        with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)
-        except BrokenPipeError:
-            raise _WorkerEnded from None
 
     def _receive(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Ended:
         """Receive the outcomes of a request, emit them, and return its end."""
         timeout_s = request.limits.task_timeout_s
         left = len(request.tasks)
-        now = time.monotonic()
+        now = self._attentive_clock()
         deadline = now + _START_S if not self._ready else now + _START_S + timeout_s if timeout_s else None
         while True:
             self._wait_for_reply(deadline, timeout_s)
@@ -314,9 +391,9 @@ class WorkerProcess:
                 raise end
             if messages and timeout_s:
                 task_runs = messages[-1][0] in (BEGIN, OUTCOME)
-                deadline = time.monotonic() + (timeout_s if task_runs else _START_S + timeout_s)
+                deadline = self._attentive_clock() + (timeout_s if task_runs else _START_S + timeout_s)
             elif timeout_s and deadline is not None:  # part of a value has come, so its task has ended
-                deadline = max(deadline, time.monotonic() + timeout_s)
+                deadline = max(deadline, self._attentive_clock() + timeout_s)
             elif self._ready and not timeout_s:
                 deadline = None
             left -= len(outcomes)
@@ -347,11 +424,15 @@ class WorkerProcess:
                 if kind == OUTCOME:
                     outcomes.append(replies.outcome_from_wire(request, done, content))
                 elif kind == END:
-                    usage, cause = content
+                    usage, cause, worn_out, leaves_writers = content
+                    self.worn_out, self._leaves_writers = bool(worn_out), bool(leaves_writers)
                     end = replies.ended_from_wire(request, done, cause, usage, request.tasks[done:])
                     end = end._replace(usage=end.usage._replace(cold=self._cold))
                 elif kind == READY and not self._ready:
                     self._check_versions(*content)
+                elif kind == NO_ROOM:
+                    text = item_too_large(self._items_bytes, self._memory_limit, self._hints)
+                    return outcomes, _NoRoom(OutOfMemory(text))
                 elif kind not in (BEGIN, STORING):
                     raise ValueError(f"a message of the kind {kind!r:.80}")
         except (ValueError, TypeError) as error:
@@ -390,15 +471,19 @@ class WorkerProcess:
         """
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
+        interval_s = _CHECK_INTERVAL_S
         while True:
-            left = min(_CHECK_INTERVAL_S, self._deadline - time.monotonic())
+            left = min(interval_s, self._deadline - self._clock())
             if deadline is not None:
-                left = min(left, deadline - time.monotonic())
+                left = min(left, deadline - self._attentive_clock())
             if poll.poll(max(0.0, left * 1000)):
                 return
+            interval_s = _FLOOD_INTERVAL_S if self._output.free_disk() else _CHECK_INTERVAL_S
+            for file in self._old_outputs:
+                file.empty()
             self._check_alive()
             self._check_batch_time()
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and self._attentive_clock() >= deadline:
                 if not self._ready:
                     text = f"a worker did not start within {_START_S:.0f} s. {_SLOW_START_ADVICE}"
                     raise _WorkerEnded(WorkerStartError(text))
@@ -409,18 +494,18 @@ class WorkerProcess:
         """Wait until the pipe of requests has room."""
         poll = select.poll()
         poll.register(self._requests, select.POLLOUT)
-        end = time.monotonic() + _START_S
+        end = self._attentive_clock() + _START_S
         while not poll.poll(_CHECK_INTERVAL_S * 1000):
             self._check_alive()
             self._check_batch_time()
-            if time.monotonic() >= end:
+            if self._attentive_clock() >= end:
                 kind = WorkerDied if self._ready else WorkerStartError
                 raise _WorkerEnded(
                     kind(f"a worker did not read its request within {_START_S:.0f} s. {_NOT_READ_ADVICE}")
                 )
 
     def _check_batch_time(self) -> None:
-        if time.monotonic() >= self._deadline:
+        if self._clock() >= self._deadline:
             text = f"it was stopped at the time limit of its batch, {self._time_limit_s:.1f} s"
             raise _BatchTimeout(TaskTimeout(f"{text}: {self._hints.time}"))
 
@@ -441,8 +526,10 @@ class WorkerProcess:
             )
         raise _WorkerEnded
 
-    def _clean_up(self, error: TaskError | BackendError | None) -> TaskError | BackendError:
-        """Kill and reap the worker. Return the error for the running task, with the worker's last output.
+    def _clean_up(self, error: TaskError | BackendError | None) -> tuple[TaskError | BackendError, str]:
+        """Kill and reap the worker. Return the error for the running task, and what the task has written.
+
+        The message of the error has the end of that, except where the task was healthy.
 
         Args:
             error: why the worker must be killed; None: it has ended by itself, and its exit status tells why.
@@ -452,22 +539,21 @@ class WorkerProcess:
         code = self._reap()
         if error is None:
             error = self._exit_error(code)
-        size = os.fstat(self._output.fileno()).st_size
-        last_output = printable(read_shortened(self._output.fileno(), size)).strip()
+        output = self._output.read()
         self._close_files()
+        last_output = printable(output).strip()
         if not last_output or isinstance(error, TaskTimeout):
-            return error
+            return error, output
         text = str(error)
         stop = "" if text.endswith("?") else "."
-        return type(error)(f"{text}{stop} Its last output:\n{last_output[-2000:]}")
+        return type(error)(f"{text}{stop} Its last output:\n{last_output[-2000:]}"), output
 
     def _reap(self) -> int | None:
         """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""
-        if hasattr(os, "pidfd_open"):
-            self._wait_for_exit()
+        self._wait_for_exit(_EXIT_S)
         self.kill()
         code = None
-        with self._reaping:
+        with self._lock:
             self._reaped = True
             # Other code in this process may have reaped it: by os.wait(), or because SIGCHLD is ignored.
             with contextlib.suppress(ChildProcessError):
@@ -479,24 +565,26 @@ class WorkerProcess:
 
     def _close_files(self) -> None:
         """Close the pipes to the worker and the file of its output."""
+        with self._lock:
+            for file in (self._output, *self._old_outputs):
+                file.close()
         _open_pipe_ends.difference_update((self._requests, self._replies, self._life))
         os.close(self._life)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        self._output.close()
 
-    def _wait_for_exit(self) -> None:
-        """Give the worker ``_EXIT_S`` seconds to exit by itself."""
+    def _wait_for_exit(self, longest_s: float) -> None:
+        """Give the worker some seconds to exit by itself."""
         try:
             pidfd = os.pidfd_open(self._process.pid)
-        except OSError:  # it has been reaped, or the system does not allow this
+        except (OSError, AttributeError):  # it has been reaped, or the system does not know this call
             return
         try:
             poll = select.poll()
             poll.register(pidfd, select.POLLIN)
-            poll.poll(_EXIT_S * 1000)
+            poll.poll(longest_s * 1000)
         finally:
             os.close(pidfd)
 
@@ -505,45 +593,4 @@ class WorkerProcess:
             return WorkerStartError(
                 f"a worker could not start: {sys.executable} exited with code {code}. {_NO_START_ADVICE}"
             )
-        return worker_exit_error(code, self._peak_bytes, self._memory_limit, self._hints)
-
-
-_PARENT_BYTES = 64 * 2**20
-"""Memory of the parent process where it shares the memory limit with the worker, as in a cloud sandbox."""
-
-
-def worker_exit_error(
-    code: int | None, peak_bytes: int, memory_limit: int | None, hints: Hints = LOCAL_HINTS
-) -> TaskError:
-    """Return the error for the task that was running when its worker ended.
-
-    Args:
-        code: the exit code of the worker, negative for a signal; None if unknown.
-        peak_bytes: the most memory that it has held; 0 if unknown.
-        memory_limit: the most bytes that it may hold.
-        hints: what the message advises when memory is missing.
-    """
-    if code is None:
-        return WorkerDied("its worker ended, and other code in this process took its exit code")
-    if code >= 0:
-        return WorkerDied(
-            f"its worker exited with code {code}: the task, or a library that it uses, ended the process"
-        )
-    name, peak = signal_name(-code), f"{peak_bytes / 2**20:,.0f} MB"
-    if memory_limit and peak_bytes >= min(0.9 * memory_limit, memory_limit - _PARENT_BYTES):
-        limit = f"{memory_limit / 2**20:,.0f} MB"
-        text = f"its worker was killed by {name} holding {peak} of the {limit} that it may hold"
-        return OutOfMemory(f"{text}: {hints.memory}")
-    doubt = ""
-    if code == -signal.SIGKILL:
-        held = f" (it had held up to {peak})" if peak_bytes else ""
-        doubt = f", perhaps by the system because memory ran out{held}. If so: {hints.memory}"
-    return WorkerDied(f"its worker was killed by {name}{doubt}")
-
-
-def signal_name(number: int) -> str:
-    """Return the name of a signal, such as SIGSEGV."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
+        return exit_error(code, self._peak_bytes, self._memory_limit, self._hints)

@@ -20,6 +20,7 @@ from wrenlite.errors import (
     ResultNotPicklable,
     ServiceUnavailable,
     StoreError,
+    TaskError,
     WorkerDied,
 )
 from wrenlite.map_reduce import MapThenReduce
@@ -58,6 +59,7 @@ from wrenlite.storage.refs import ObjectCache
 if TYPE_CHECKING:
     from wrenlite.serialize.bundle_importer import BundleImporter
     from wrenlite.task_logging import RecordCollector
+    from wrenlite.worker.health import Health
 
 _CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
 """The modules that call tasks. Their frames are left out of tracebacks."""
@@ -71,11 +73,17 @@ _OBJECTS_BYTES = 1 << 30
 keeps a quarter of the limit."""
 _KEPT_BLOB_BYTES = 4 << 20
 """The blob of a function is kept after its unpickling only if it is not larger than this."""
-RESERVED_BYTES = 144 * 1024
-"""The most bytes of a reply that one outcome takes beside its value: output, log records, everything else."""
+RESERVED_BYTES = 272 * 1024
+"""The most bytes of a reply that one outcome takes beside its value: output, log records, everything else.
+Each byte of output that is not UTF-8 becomes a replacement character of three bytes."""
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
+_NO_INPUT = "EOF when reading a line"
+"""The text of the error of ``input()`` where the standard input is empty."""
+_TERMINAL_ADVICE = (
+    "Executor.inline() runs tasks in the program's own process, where breakpoint() and input() work"
+)
 _RESULT_ADVICE = "Return what it is made from, or write it to a file or a store and return its name there."
 _IMPORT_ADVICE = "put what only the program itself may do under if __name__ == '__main__':"
 
@@ -139,6 +147,8 @@ class Runner:
         memory_limit: int | None = None,
         inline: bool = False,
         hints: Hints = LOCAL_HINTS,
+        health: Health | None = None,
+        max_tasks: int | None = None,
     ) -> None:
         """Create a runner.
 
@@ -149,7 +159,14 @@ class Runner:
             inline: this is the caller's own process. It has the local modules already, values must not share
                 memory with what a task keeps, and a KeyboardInterrupt is meant for the caller.
             hints: what messages advise when memory is missing.
+            health: tells whether this process can run further tasks; None: it always can.
+            max_tasks: tasks that it runs at most; None: any number.
         """
+        self.worn_out = False
+        """Whether this process must be replaced before anything else runs."""
+        self._health = health
+        self._burdened = False
+        self._tasks_left = max_tasks or sys.maxsize
         self._store = store
         self._inline = inline
         self._read_output = read_output
@@ -170,8 +187,9 @@ class Runner:
     ) -> Iterator[Outcome]:
         """Run the tasks in order, and yield the outcome of each as soon as it has ended.
 
-        The remaining tasks get no outcome once ``limits.stop_after_s`` has passed, and once
-        ``limits.reply_bytes`` has no room for another outcome.
+        The remaining tasks get no outcome once ``limits.stop_after_s`` has passed, once
+        ``limits.reply_bytes`` has no room for another outcome, and once this process is worn out. A task that
+        failed because of that gets none either where what earlier requests left here may be the reason.
 
         Args:
             request: the batch.
@@ -181,32 +199,59 @@ class Runner:
         Raises:
             NotRun: no task was run.
         """
+        self._burdened = self._health is not None and self._health.is_burdened()
+        self._read_output()  # of processes that outlived their tasks: it is no task's
         with _environment(request.env), unpickling_with(objects=self._objects):
             self._collect_records(request.log_levels)
-            try:
-                function = self._load(request)
-                items = self._items(request)
-            except NotRun:
-                raise
-            except BaseException as error:  # the modules of the function may even call sys.exit
-                report_begin()
-                yield from self._fail_all(request, error)
+            finished = 0
+            for outcome in self._outcomes(request, report_begin, report_storing):
+                if self.worn_out and self._burdened:
+                    break
+                self._tasks_left -= 1
+                damaged = self._health is not None and self._health.is_damaged()
+                self.worn_out = self.worn_out or damaged or not self._tasks_left
+                finished += 1
+                yield outcome
+                if self.worn_out:
+                    return
+            if not finished and self.worn_out:
+                text = "a worker had no memory or file descriptors left, and was replaced"
+                raise NotRun(Throttled(ServiceUnavailable(text), waits_without_limit=False))
+
+    def _outcomes(
+        self, request: Request, report_begin: Callable[[], None], report_storing: Callable[[], None]
+    ) -> Iterator[Outcome]:
+        try:
+            function = self._load(request)
+            items = self._items(request)
+        except NotRun as error:
+            self._observe(error)
+            if self.worn_out and self._burdened:
                 return
+            raise
+        except BaseException as error:  # the modules of the function may even call sys.exit
             report_begin()
-            stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
-            room = request.limits.reply_bytes
-            with unpickling_with(table=function.call.table):
-                for task, item in zip(request.tasks, items, strict=True):
-                    if time.perf_counter() >= stop_at:
-                        return
-                    outcome = self._run_task(function, task, item)
-                    if room is not None or request.limits.store_values:
-                        outcome, room = self._fit_into_reply(
-                            outcome, request, function.packer, room, report_storing
-                        )
-                    yield outcome
-                    if room is not None and room < RESERVED_BYTES:
-                        return
+            yield from self._fail_all(request, error)
+            return
+        report_begin()
+        stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
+        room = request.limits.reply_bytes
+        with unpickling_with(table=function.call.table):
+            for task, item in zip(request.tasks, items, strict=True):
+                if time.perf_counter() >= stop_at:
+                    return
+                outcome = self._run_task(function, task, item)
+                if room is not None or request.limits.store_values:
+                    packer = function.packer
+                    outcome, room = self._fit_into_reply(outcome, request, packer, room, report_storing)
+                yield outcome
+                if room is not None and room < RESERVED_BYTES:
+                    return
+
+    def _observe(self, error: BaseException) -> None:
+        """Find out whether an error shows that this process is worn out."""
+        if self._health is not None and self._health.is_worn_out(error):
+            self.worn_out = True
 
     def _fit_into_reply(
         self,
@@ -285,12 +330,7 @@ class Runner:
 
     def _call(self, call: Call, packer: Packer, task: int, item: Packed) -> Packed:
         """Call the user's function with an item, and pickle the value."""
-        try:
-            argument = pickle.loads(item.data, buffers=item.buffers)
-        except BaseException as error:  # of the item's own code
-            raise_if_interrupting(error)
-            text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
-            raise RemoteError(text) from error
+        argument = self._unpickle_item(task, item)
         kwargs = call.kwargs if call.seed is None else {**call.kwargs, "rng": call.seed.generator(task)}
         try:
             if call.style is Style.ITEM:
@@ -315,23 +355,45 @@ class Runner:
             what = f"the value that {_called_name(call, argument)} returned"
             raise ResultNotPicklable(not_picklable_message(what, value, error, _RESULT_ADVICE)) from error
 
+    def _unpickle_item(self, task: int, item: Packed) -> Any:
+        try:
+            return pickle.loads(item.data, buffers=item.buffers)
+        except BaseException as error:  # of the item's own code
+            raise_if_interrupting(error)
+            if isinstance(error, MemoryError) and self._memory_limit is not None:
+                raise OutOfMemory(item_too_large(item.size, self._memory_limit, self._hints)) from error
+            text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
+            raise RemoteError(text) from error
+
     def _pack_error(self, error: BaseException, packer: Packer, table: Sequence[object]) -> Packed:
         """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
+        self._observe(error)
+        error = self._explain_error(error)
+        return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
+
+    def _explain_error(self, error: BaseException) -> BaseException:
+        """Return an exception that says what wrenlite knows about the exception of a task."""
         reason = error.__cause__ if isinstance(error, RemoteError) else error  # of an item: why it failed
         importing = module_being_imported(reason.__traceback__ if reason else None)
         if isinstance(error, SystemExit):
             when = f" while it was imported: {_IMPORT_ADVICE}" if importing else ""
             text = f"{importing or 'the task'} called sys.exit({error.code!r}){when}"
-            error = _replace_error(error, WorkerDied(text))
-        elif isinstance(error, MemoryError) and self._memory_limit is not None:
+            return _replace_error(error, WorkerDied(text))
+        if isinstance(error, MemoryError) and self._memory_limit is not None:
             limit = f"{self._memory_limit / 2**20:,.0f} MB"
             text = f"the task needed more than the {limit} that a worker may hold: {self._hints.memory}"
-            error = _replace_error(error, OutOfMemory(text))
-        elif importing:
+            is_explained = isinstance(error, OutOfMemory)  # its item does not fit
+            return error if is_explained else _replace_error(error, OutOfMemory(text))
+        if importing:
             error.add_note(f"wrenlite: {importing} raised this while it was imported on the worker")
-        return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
+        elif not self._inline and _is_from_debugger(error):
+            text = f"the task called a debugger, and a worker has no terminal. {_TERMINAL_ADVICE}"
+            return _replace_error(error, TaskError(text))
+        elif not self._inline and isinstance(error, EOFError) and str(error) == _NO_INPUT:
+            error.add_note(f"The standard input of a worker is empty. {_TERMINAL_ADVICE}")
+        return error
 
     def _fail_all(self, request: Request, error: BaseException) -> Iterator[Outcome]:
         """Yield the same failure for every task, for as many tasks as fit into a reply."""
@@ -389,6 +451,25 @@ class Runner:
             raise NotRun(Refused(error)) from error
         except StoreError as error:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), waits_without_limit=False)) from error
+
+
+def item_too_large(size: int, memory_limit: int | None, hints: Hints) -> str:
+    """Return the message for an item that does not fit into the memory of a worker.
+
+    Args:
+        size: bytes of the pickled item.
+        memory_limit: the most bytes that the worker may hold; None: unknown.
+        hints: what to do about it.
+    """
+    room = "memory" if memory_limit is None else f"{memory_limit / 2**20:,.0f} MB"
+    item = f"its item has {size / 2**20:,.0f} MB, pickled"
+    return f"{item}, and does not fit into the {room} of a worker: {hints.memory}"
+
+
+def _is_from_debugger(error: BaseException) -> bool:
+    """Return whether a debugger ended a task, as it does where its standard input is empty."""
+    debugger = sys.modules.get("bdb")
+    return debugger is not None and isinstance(error, debugger.BdbQuit)
 
 
 def _called_name(call: Call, item: object) -> str:

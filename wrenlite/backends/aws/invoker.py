@@ -50,6 +50,7 @@ from wrenlite.protocol import (
     reply_key,
 )
 from wrenlite.storage.base import Store, digest
+from wrenlite.storage.local import descriptor_advice
 
 _log = logging.getLogger("wrenlite")
 
@@ -73,6 +74,17 @@ class ReplyTimeouts(NamedTuple):
 
 REPLY_TIMEOUTS = ReplyTimeouts()
 
+
+def remote_clock() -> float:
+    """Return the time in seconds since this machine started, including the time that it slept.
+
+    Invocations run on while a laptop sleeps. The wall clock counts that time too, but can be set.
+    """
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()  # not Linux
+
+
 Result = tuple[Sequence[Outcome], Ended]
 
 
@@ -88,6 +100,7 @@ class LambdaInvoker:
         target: Target,
         slots: int,
         timeouts: ReplyTimeouts = REPLY_TIMEOUTS,
+        clock: Callable[[], float] = remote_clock,
     ) -> None:
         """Create an invoker. It starts no thread and sends nothing yet.
 
@@ -99,6 +112,7 @@ class LambdaInvoker:
             target: the function.
             slots: the number of invocations at once.
             timeouts: how long to wait for responses and for lost replies.
+            clock: seconds. They are only compared with each other.
         """
         self.slots = slots
         self._transport = transport
@@ -107,6 +121,7 @@ class LambdaInvoker:
         self._location = location
         self._target = target
         self._timeouts = timeouts
+        self._clock = clock
         self._response_timeout_s = target.limit_s + timeouts.response_margin_s
         self._path = f"/2015-03-31/functions/{quote(target.function, safe='')}/invocations"
         self._invocations: queue.SimpleQueue[_LambdaInvocation | None] = queue.SimpleQueue()
@@ -187,7 +202,7 @@ class LambdaInvoker:
             return (), Ended(Died(died), Usage(), ())
 
     def _invoke(self, request: Request) -> Result:
-        started = time.time()
+        started = self._clock()
         body = self._encode(request)
         region = self._target.region
         try:
@@ -200,13 +215,15 @@ class LambdaInvoker:
                 "AWS_CA_BUNDLE to the file with the proxy's own certificates"
             ) from error
         except RequestNotSent as error:
-            text = f"cannot reach Lambda in {region}: {error}. Is this machine online?"
+            cause = error.__cause__
+            advice = descriptor_advice(cause) if isinstance(cause, OSError) else None
+            text = f"cannot reach Lambda in {region}: {advice or f'{error}. Is this machine online?'}"
             return (), Ended(
                 Throttled(ServiceUnavailable(text), waits_without_limit=False), Usage(), request.tasks
             )
         except ResponseLost as error:
             return self._search_reply(request, started, str(error))
-        return responses.interpret_response(response, request, self._target, time.time() - started)
+        return responses.interpret_response(response, request, self._target, self._clock() - started)
 
     def _encode(self, request: Request) -> bytes:
         if sum(item.size for item in request.items) > payload.FRAME_BYTES:
@@ -237,15 +254,16 @@ class LambdaInvoker:
 
         Args:
             request: the request.
-            started: when it was sent, in seconds since the epoch. Times are wall clock times: a laptop that
-                slept has lost its connections, and the function ran on all the same.
+            started: when it was sent. Times include those in which this machine slept: a laptop that slept
+                has lost its connections, and the function ran on all the same.
             reason: why the response was lost.
         """
-        now = time.time()
+        now = self._clock()
         timeouts = self._timeouts
         expected_s = max(request.expected_s or 0.0, now - started)
         search_s = max(timeouts.search_s, timeouts.search_factor * expected_s)
-        deadline = min(now + search_s, started + self._response_timeout_s)
+        # At least search_s: right after a laptop has woken up, the network may be missing still.
+        deadline = max(now + timeouts.search_s, min(now + search_s, started + self._response_timeout_s))
         _log.info(
             "the connection of invocation %s broke (%s): searching its reply in the store",
             request.invocation,
@@ -255,9 +273,9 @@ class LambdaInvoker:
             found = self._fetch_reply(request)
             if found is not None:
                 outcomes, ended = found
-                ran_s = min(time.time() - started, self._target.limit_s)
+                ran_s = min(self._clock() - started, self._target.limit_s)
                 return outcomes, ended._replace(usage=self._charge(ended.usage, ran_s))
-            if time.time() >= deadline or self._closed.wait(timeouts.search_interval_s):
+            if self._clock() >= deadline or self._closed.wait(timeouts.search_interval_s):
                 break
         text = (
             f"the connection to Lambda broke each time that the task ran ({reason}); it may have run to its "
@@ -313,6 +331,10 @@ class _LambdaInvocation:
         with self._lock:
             self._cancelled = self._cancelled or not self._sent
             return self._cancelled
+
+    def output(self) -> tuple[int, str] | None:
+        """Return None: what a task writes on Lambda comes with the reply."""
+        return None
 
     def mark_sent(self) -> bool:
         """Record that the request is about to be sent. Return False where it was cancelled before."""

@@ -95,11 +95,12 @@ class Sandbox:
         return payload.encode_reply(body)
 
     def _worker_for(self, location: StoreLocation) -> WorkerProcess:
-        """Return the worker; a new one where it is gone, or uses another store."""
+        """Return the worker; a new one where it is gone, worn out, or uses another store."""
         if self._worker is not None:
-            if self._worker.alive and location == self._location:
+            alive = self._worker.alive
+            if alive and location == self._location and not self._worker.worn_out:
                 return self._worker
-            self._worker.close()
+            self._worker.close(orderly=alive)
         self._store = S3Store(
             location.bucket, location.prefix, owner=location.owner, patience=WORKER_PATIENCE
         )
