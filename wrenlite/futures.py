@@ -217,7 +217,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             while True:
                 left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
                 try:
-                    super().exception(max(0.0, left))
+                    with contextlib.suppress(concurrent.futures.CancelledError):  # the job's has a message
+                        super().exception(max(0.0, left))
                 except TimeoutError:
                     if end is not None and time.monotonic() >= end:
                         text = f"has not ended within timeout={timeout:g} s; it goes on"

@@ -232,7 +232,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     def values(self, ordered: bool = True, timeout: float | None = None) -> Iterator[T_co]:
         """Iterate over the values. The job frees each value once it is handed out.
 
-        The exception of a failed task is raised when its turn comes.
+        The exception of a failed task is raised when its turn comes. A StopIteration becomes the cause of a
+        RuntimeError, as it does in a generator.
 
         Args:
             ordered: in input order; otherwise in the order in which the tasks end.
@@ -486,8 +487,11 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             return error
 
     def _hand_out_value(self, index: int) -> T_co:
-        with hide_own_frames:
-            value = self.value(index)
+        try:
+            with hide_own_frames:
+                value = self.value(index)
+        except StopIteration as error:  # it would end the iteration, as if there were no more values
+            raise RuntimeError(f"{self._task(index)} raised StopIteration") from error
         self._released.add(index)
         self._values.pop(index, None)
         return value

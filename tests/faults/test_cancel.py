@@ -1,5 +1,6 @@
 """Cancelled tasks and jobs in every state, timeouts of waiting, and shutdowns."""
 
+import asyncio
 import concurrent.futures
 import time
 
@@ -40,6 +41,10 @@ def blocked(tmp_path):
     Blocked.release_file.touch()  # or the tasks of a failed test would never end
 
 
+async def awaited(future):
+    return await future
+
+
 def test_a_queued_task_never_starts(pool, blocked):
     job = pool.map(blocked.task, range(5), chunksize=1)
     blocked.wait_until_running(0, 1)
@@ -49,8 +54,9 @@ def test_a_queued_task_never_starts(pool, blocked):
     blocked.release_file.touch()
     assert job.wait(30)
     assert [future.cancelled() for future in job] == [False] * 4 + [True]
-    with pytest.raises(concurrent.futures.CancelledError):
-        job[4].result()
+    for wait in (lambda: job[4].result(), lambda: job[4].exception(), lambda: asyncio.run(awaited(job[4]))):
+        with pytest.raises(concurrent.futures.CancelledError, match=f"^task 4 of {job.id} was cancelled$"):
+            wait()
     with pytest.raises(concurrent.futures.CancelledError):
         job.results()
     assert job.results(return_exceptions=True)[:4] == [0, 1, 2, 3]

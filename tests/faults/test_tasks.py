@@ -3,6 +3,7 @@
 Each gets a clear error, other tasks are not affected, and attempts are counted exactly.
 """
 
+import asyncio
 import inspect
 import os
 import re
@@ -39,6 +40,40 @@ def test_an_exception_that_cannot_be_pickled_comes_as_text(pool):
         pool.submit(fails, 0).result()
     assert "raise error" in formatted(caught.value)
     assert any("stands for the task's own exception" in note for note in caught.value.__notes__)
+
+
+async def awaited(awaitable):
+    return await awaitable
+
+
+def test_a_stop_iteration_of_a_task_ends_no_iteration_early():
+    def stop_at_1(n):
+        if n == 1:
+            raise StopIteration("enough")
+        return n
+
+    with wrenlite.Executor.inline() as executor:
+        job = executor.map(stop_at_1, range(3))
+        with pytest.raises(StopIteration, match="enough"):
+            job.results()
+        with pytest.raises(StopIteration, match="enough"):
+            job[1].result()
+        with pytest.raises(StopIteration, match="enough"):
+            wrenlite.get_all_results(job)
+        for awaitable in (job, job[1]):  # Python itself converts it in a coroutine
+            with pytest.raises(RuntimeError) as caught:
+                asyncio.run(awaited(awaitable))
+            assert isinstance(caught.value.__cause__, StopIteration)
+        values = job.values(ordered=False)
+        assert next(values) == 0
+        with pytest.raises(RuntimeError, match=f"task 1 of {job.id} raised StopIteration") as caught:
+            next(values)
+        assert caught.value.__cause__ is job[1].exception()
+        assert list(values) == [2], "the iteration goes on"
+        with pytest.raises(RuntimeError, match="task 1 of stop_at_1-"):
+            list(executor.as_concurrent().map(stop_at_1, range(3)))
+        with pytest.raises(StopIteration, match="enough"):
+            executor.map_reduce(stop_at_1, range(3), list).result()
 
 
 def test_an_exception_that_can_be_rebuilt_has_no_note_about_a_remote_error(pool):

@@ -73,4 +73,4 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None = None) -> Itera
 def get_all_results(fs: Iterable[Future[T]]) -> list[T]:
     """Return the values of futures in the order given, under PyWren's name."""
     with hide_own_frames:
-        return list(map(Future.result, fs))
+        return [future.result() for future in fs]  # list(map(…)) would end at a task's StopIteration

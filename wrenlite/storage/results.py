@@ -143,4 +143,12 @@ async def call_without_blocking(call: Callable[[], _T], outcomes: Iterable[Outco
         return call()
     import asyncio
 
-    return await asyncio.to_thread(call)
+    return await asyncio.to_thread(_convert_stop_iteration, call)
+
+
+def _convert_stop_iteration(call: Callable[[], _T]) -> _T:
+    """Call a function. Its StopIteration becomes a RuntimeError: an asyncio future cannot hold one."""
+    try:
+        return call()
+    except StopIteration as error:
+        raise RuntimeError("a task raised StopIteration") from error
