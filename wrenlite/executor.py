@@ -23,7 +23,7 @@ from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import Packed, Style
-from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.dispatcher import AT_EXIT, Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import ClassTable
@@ -43,6 +43,9 @@ V = TypeVar("V")
 
 _log = logging.getLogger("wrenlite")
 _log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
+
+
+_SHUT_DOWN = "this executor was shut down; make a new one"
 
 
 class Executor:
@@ -84,7 +87,8 @@ class Executor:
         self._closed = False
         self._announced = False
         self._module_names: frozenset[str] = frozenset()
-        self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner)
+        # Nobody can submit to an executor that is freed: who sees the message does so while the program ends.
+        self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner, AT_EXIT)
 
     @classmethod
     def local(
@@ -327,7 +331,8 @@ class Executor:
         self._closed = True
         if cancel_futures:
             self._dispatcher.cancel_all()
-        self._finalizer()
+        self._finalizer.detach()
+        _close(self._dispatcher, self._owner, _SHUT_DOWN)
         if wait:
             self._dispatcher.join()
 
@@ -342,7 +347,7 @@ class Executor:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ExecutorClosed("this executor was shut down; make a new one")
+            raise ExecutorClosed(_SHUT_DOWN)
         if os.getpid() != self._owner:
             raise ExecutorClosed(
                 f"this executor belongs to process {self._owner}, which forked this one; make a new one"
@@ -520,6 +525,6 @@ def _draw(job: Job[Any], *, asked: bool) -> Callable[[], object]:
     return panel.watch(job) if panel.in_notebook() else terminal.watch(job, asked)
 
 
-def _close(dispatcher: Dispatcher, owner: int) -> None:
+def _close(dispatcher: Dispatcher, owner: int, because: str) -> None:
     if os.getpid() == owner:
-        dispatcher.close()
+        dispatcher.close(because)

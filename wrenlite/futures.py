@@ -5,14 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-import threading
+import queue
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 from wrenlite.errors import WrenliteError
-from wrenlite.protocol import TaskStats
+from wrenlite.protocol import CANCELLED, TaskStats
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.results import call_without_blocking
 
@@ -25,36 +25,59 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 """What a task returns."""
 
-_log = logging.getLogger("wrenlite")
+_log = logging.getLogger("concurrent.futures")
+"""The standard library reports there what is wrong with a callback."""
 
 HEARTBEAT_S = 0.5
 """Seconds that a thread waits for a lock at most before it looks again: Python may miss a signal that comes
 right before it blocks."""
+_SETTLED_S = 0.1
+"""The longest time in seconds that ``result()`` waits until the standard library knows of the end, too."""
 _LOOP_HEARTBEAT_S = 0.2
 """Seconds between two moments in which an event loop that awaits futures is awake."""
 
 
-def wait_for(
-    changed: threading.Condition, is_reached: Callable[[], bool], timeout: float | None = None
-) -> bool:
-    """Wait until something is true.
+class Changes:
+    """Wakes threads that wait until something is true.
 
-    Args:
-        changed: notified when it may have become true. Its lock is held while ``is_reached`` is called.
-        is_reached: what is waited for.
-        timeout: seconds to wait at most; None: without limit.
-
-    Returns:
-        Whether it became true in time.
+    A thread that waits holds no lock, in contrast to a ``threading.Condition``. So a signal handler that
+    interrupts it may wait for whatever another thread does.
     """
-    end = None if timeout is None else time.monotonic() + timeout
-    with changed:
-        while not is_reached():
-            left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
-            if left <= 0:
-                return False
-            changed.wait(left)
-        return True
+
+    def __init__(self) -> None:
+        """Create changes for which nobody waits."""
+        self._bells: list[queue.SimpleQueue[None]] = []
+
+    def notify(self) -> None:
+        """Let those who wait look again. Any thread may call this, after it has changed something."""
+        for bell in tuple(self._bells):
+            bell.put(None)
+
+    def wait_for(self, is_reached: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until something is true.
+
+        Args:
+            is_reached: what is waited for. It is asked again after each ``notify``.
+            timeout: seconds to wait at most; None: without limit.
+
+        Returns:
+            Whether it became true in time.
+        """
+        if is_reached():
+            return True
+        end = None if timeout is None else time.monotonic() + timeout
+        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._bells.append(bell)
+        try:
+            while not is_reached():
+                left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
+                if left <= 0:
+                    return False
+                with contextlib.suppress(queue.Empty):
+                    bell.get(timeout=left)
+            return True
+        finally:
+            self._bells.remove(bell)
 
 
 def show_as_one_line(error: BaseException, text: str) -> None:
@@ -134,11 +157,17 @@ class Control(Protocol):
     def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
         """Cancel those of these tasks that have not ended; return their number, or 0 without waiting."""
 
+    def settle(self, futures: Sequence[Future[Any]]) -> None:
+        """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
+
 
 class Future(concurrent.futures.Future[T], Generic[T]):
     """The promise of one task's value. It works wherever a ``concurrent.futures.Future`` does.
 
     An interrupt while it is waited for (Ctrl-C, the notebook's stop button) cancels its whole job.
+
+    Done-callbacks run one after the other, in a thread of the executor that does nothing else: they may wait
+    for other tasks, submit, cancel and shut down. What they raise is logged.
     """
 
     def __init__(self, job: Job[T], index: int) -> None:
@@ -151,6 +180,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         super().__init__()
         self.job = job
         self.index = index
+        self._changes = Changes()
+        self._settled = False
 
     def __repr__(self) -> str:
         return f"<Future {self.job.name}[{self.index}] {self.job.state(self.index)}>"
@@ -212,19 +243,19 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return self.job.exception(self.index)
 
     def _wait(self, timeout: float | None) -> None:
-        end = None if timeout is None else time.monotonic() + timeout
         with self.job._interruptible():
-            while True:
-                left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
-                try:
-                    with contextlib.suppress(concurrent.futures.CancelledError):  # the job's has a message
-                        super().exception(max(0.0, left))
-                except TimeoutError:
-                    if end is not None and time.monotonic() >= end:
-                        text = f"has not ended within timeout={timeout:g} s; it goes on"
-                        raise TimeoutError(f"{self.job._task(self.index)} {text}") from None
-                else:
-                    return
+            if not self._changes.wait_for(self.done, timeout):
+                text = f"has not ended within timeout={timeout:g} s; it goes on"
+                raise TimeoutError(f"{self.job._task(self.index)} {text}")
+            self._changes.wait_for(lambda: self._settled, _SETTLED_S)
+
+    def done(self) -> bool:
+        """Return whether the task has ended: with a value, with an exception, or cancelled."""
+        return self.job._tasks.has_ended(self.index)
+
+    def cancelled(self) -> bool:
+        """Return whether the task was cancelled."""
+        return self.job._tasks.outcomes[self.index] is CANCELLED
 
     def cancel(self) -> bool:
         """Cancel the task. A local worker that runs it is killed.
@@ -233,7 +264,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             Whether the task is cancelled; False where it had ended before.
         """
         self.job.cancel_tasks((self.index,))
-        return self.job.state(self.index) == "cancelled"
+        return self.cancelled()
 
     @property
     def stats(self) -> TaskStats:
@@ -245,15 +276,46 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """What the task wrote to stdout and stderr, limited in length; empty while it has not ended."""
         return self.job.logs(self.index)
 
-    def _settle(self, state: str) -> None:
-        """Become done, failed or cancelled, and tell those who wait. Only the job calls this."""
+    def set_result(self, result: T) -> None:
+        """Refuse: only the executor ends a task."""
+        self._refuse("set_result")
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Refuse: only the executor ends a task."""
+        self._refuse("set_exception")
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Refuse: only the executor starts a task."""
+        self._refuse("set_running_or_notify_cancel")
+
+    def _refuse(self, method: str) -> NoReturn:
+        raise concurrent.futures.InvalidStateError(
+            f"{method}() is for executors: the state of {self.job._task(self.index)} is not yours to set. "
+            "cancel() ends the task, and a concurrent.futures.Future of your own takes any result"
+        )
+
+    def _settle(self) -> None:
+        """Let the standard library know of the end, and so those who wait with its functions."""
         try:
-            if state == "cancelled":
+            if self.cancelled():
                 super().cancel()
-                self.set_running_or_notify_cancel()
-            elif state == "failed":  # the job knows the exception; the standard library only asks whether
-                self.set_exception(WrenliteError("see Future.exception()"))
+                super().set_running_or_notify_cancel()
+            elif self.job.state(self.index) == "failed":  # it only asks whether: the job knows the exception
+                super().set_exception(WrenliteError("see Future.exception()"))
             else:
-                self.set_result(None)  # type: ignore[arg-type]  # the job knows the value
-        except SystemExit:  # of a done-callback: it must not end the thread that runs everybody's tasks
-            _log.exception("a done-callback of %r called sys.exit", self)
+                super().set_result(None)  # type: ignore[arg-type]  # the job knows the value
+        except BaseException:  # somebody has changed its state behind its back
+            _log.exception("%r cannot be settled", self)
+        self._settled = True
+        self._changes.notify()
+
+    def _invoke_callbacks(self) -> None:
+        """Leave the callbacks to ``_call_back``: the methods of the standard library call this."""
+
+    def _call_back(self) -> None:
+        """Call the done-callbacks, and log what they raise: it is no fault of other tasks."""
+        for callback in self._done_callbacks:  # type: ignore[attr-defined]  # not in the public interface
+            try:
+                callback(self)
+            except BaseException:
+                _log.exception("exception calling callback for %r", self)

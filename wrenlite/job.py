@@ -119,14 +119,19 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = self._task_number(index)
-        with self._tasks.lock:
-            future = self._futures.get(place)
-            if future is None:
-                future = self._futures[place] = Future(self, place)
-                if self._tasks.has_ended(place):
-                    future._settle(self.state(place))
-                else:
-                    self._awaited[place] = future
+        future = self._futures.get(place)
+        return future if future is not None else self._make_future(place)
+
+    def _make_future(self, index: int) -> Future[T_co]:
+        """Make the future of a task, unless another thread has just made it."""
+        future: Future[T_co] = Future(self, index)
+        if self._tasks.has_ended(index):
+            future._settle()
+        else:
+            future = self._awaited.setdefault(index, future)  # atomic, so no lock is needed
+            if self._tasks.has_ended(index):
+                self._settle_futures([index])
+        self._futures[index] = future
         return future
 
     def _task_number(self, index: int) -> int:
@@ -470,10 +475,11 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """Settle those futures of these tasks that exist. The job no longer keeps them alive."""
         if not self._awaited:
             return
-        with self._tasks.lock:
-            futures = [self._awaited.pop(index) for index in ended if index in self._awaited]
-        for future in futures:
-            future._settle(self.state(future.index))
+        popped = (self._awaited.pop(index, None) for index in ended)
+        if futures := [future for future in popped if future is not None]:
+            for future in futures:
+                future._changes.notify()
+            self._control.settle(futures)
 
     # Unpickling
 

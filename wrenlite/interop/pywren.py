@@ -72,5 +72,8 @@ def as_completed(fs: Iterable[Future[T]], timeout: float | None = None) -> Itera
 
 def get_all_results(fs: Iterable[Future[T]]) -> list[T]:
     """Return the values of futures in the order given, under PyWren's name."""
+    values = []
     with hide_own_frames:
-        return [future.result() for future in fs]  # list(map(…)) would end at a task's StopIteration
+        for future in fs:  # a StopIteration of a task would end list(map(Future.result, fs))
+            values.append(future.result())
+    return values
