@@ -5,8 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-import queue
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, 
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import CANCELLED, TaskStats
 from wrenlite.serialize.traceback_stubs import hide_own_frames
-from wrenlite.storage.results import call_without_blocking
+from wrenlite.storage.results import call_without_blocking, deadline
+from wrenlite.threads import Changes
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -28,56 +27,10 @@ T_co = TypeVar("T_co", covariant=True)
 _log = logging.getLogger("concurrent.futures")
 """The standard library reports there what is wrong with a callback."""
 
-HEARTBEAT_S = 0.5
-"""Seconds that a thread waits for a lock at most before it looks again: Python may miss a signal that comes
-right before it blocks."""
 _SETTLED_S = 0.1
 """The longest time in seconds that ``result()`` waits until the standard library knows of the end, too."""
 _LOOP_HEARTBEAT_S = 0.2
 """Seconds between two moments in which an event loop that awaits futures is awake."""
-
-
-class Changes:
-    """Wakes threads that wait until something is true.
-
-    A thread that waits holds no lock, in contrast to a ``threading.Condition``. So a signal handler that
-    interrupts it may wait for whatever another thread does.
-    """
-
-    def __init__(self) -> None:
-        """Create changes for which nobody waits."""
-        self._bells: list[queue.SimpleQueue[None]] = []
-
-    def notify(self) -> None:
-        """Let those who wait look again. Any thread may call this, after it has changed something."""
-        for bell in tuple(self._bells):
-            bell.put(None)
-
-    def wait_for(self, is_reached: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Wait until something is true.
-
-        Args:
-            is_reached: what is waited for. It is asked again after each ``notify``.
-            timeout: seconds to wait at most; None: without limit.
-
-        Returns:
-            Whether it became true in time.
-        """
-        if is_reached():
-            return True
-        end = None if timeout is None else time.monotonic() + timeout
-        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._bells.append(bell)
-        try:
-            while not is_reached():
-                left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
-                if left <= 0:
-                    return False
-                with contextlib.suppress(queue.Empty):
-                    bell.get(timeout=left)
-            return True
-        finally:
-            self._bells.remove(bell)
 
 
 def show_as_one_line(error: BaseException, text: str) -> None:
@@ -230,17 +183,20 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             timeout: seconds to wait at most; None: without limit.
 
         Raises:
-            TimeoutError: the task has not ended in time.
+            TimeoutError: the task has not ended in time, or its value was not fetched from the store in time.
+                A later call gets it.
             concurrent.futures.CancelledError: it was cancelled.
         """
+        end = deadline(timeout)
         self._wait(timeout)
         with hide_own_frames:
-            return self.job.value(self.index)
+            return self.job._value(self.index, end)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the task and return its exception, or None where it has a value. Raises as ``result``."""
+        end = deadline(timeout)
         self._wait(timeout)
-        return self.job.exception(self.index)
+        return self.job._exception(self.index, end)
 
     def _wait(self, timeout: float | None) -> None:
         with self.job._interruptible():

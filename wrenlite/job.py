@@ -20,6 +20,7 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 
 from wrenlite.backends.base import Backend
@@ -33,16 +34,16 @@ from wrenlite.errors import (
     WrenliteError,
 )
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
-from wrenlite.protocol import CANCELLED, Outcome, TaskStats
+from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
 from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
+    StoredValues,
     call_without_blocking,
-    fetch_value,
-    fetch_values,
-    prefetch_values,
+    deadline,
+    seconds_until,
 )
 from wrenlite.task_table import TaskTable
 
@@ -90,7 +91,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self._tasks = TaskTable(total)
         self._wait_until_drawn: Callable[[], object] = _nothing_is_drawn
         self._prices = backend.prices
-        self._store = backend.store
+        self._stored = StoredValues(backend.store, self._tasks.outcomes, f"task {{}} of {job_id}".format)
         self._class_table = class_table
         self._control = control
         self._owner = os.getpid()
@@ -213,24 +214,25 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             return_exceptions: put the exception of a failed task into the list, in place of its value.
                 Otherwise the exception of the first task that fails is raised as soon as it has failed; the
                 other tasks go on and keep their values.
-            timeout: seconds to wait at most; None: without limit.
+            timeout: seconds to wait at most, also for values that the store holds; None: without limit.
 
         Raises:
-            TimeoutError: the tasks have not ended in time.
+            TimeoutError: the tasks have not ended in time, or their values were not fetched in time.
         """
+        end = deadline(timeout)
         if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
             raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
         with hide_own_frames:
-            return self._results(return_exceptions)
+            return self._results(return_exceptions, end)
 
-    def _results(self, return_exceptions: bool = False) -> list[Any]:
+    def _results(self, return_exceptions: bool = False, end: float | None = None) -> list[Any]:
         if self._tasks.failed and not return_exceptions:
-            self.value(self._tasks.failed[0])
+            self._value(self._tasks.failed[0], end)
         with self._interruptible():
-            self._unpack_values(range(len(self)))
+            self._unpack_values(range(len(self)), end)
             values = self._values
             return [
-                values[index] if index in values else self._result(index, return_exceptions)
+                values[index] if index in values else self._result(index, return_exceptions, end)
                 for index in range(len(self))
             ]
 
@@ -245,9 +247,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             timeout: seconds from now for all of them; None: without limit.
 
         Raises:
-            TimeoutError: the next task has not ended in time.
+            TimeoutError: the next task has not ended in time, or its value was not fetched in time.
         """
-        end = None if timeout is None else time.monotonic() + timeout
+        end = deadline(timeout)
         table = self._tasks
 
         def upcoming(place: int) -> Sequence[int]:
@@ -255,8 +257,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
         order = self._in_input_order(end) if ordered else self._in_order_of_ending(end)
-        ready = prefetch_values(self._store, table.outcomes, order, upcoming, self._task)
-        return map(self._hand_out_value, ready)
+        return map(partial(self._hand_out_value, end=end), self._stored.ahead(order, upcoming, end))
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
         """Iterate over the futures in the order in which they end.
@@ -267,7 +268,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         Raises:
             TimeoutError: the next task has not ended in time.
         """
-        end = None if timeout is None else time.monotonic() + timeout
+        end = deadline(timeout)
         return map(self.__getitem__, self._in_order_of_ending(end))
 
     def __await__(self) -> Generator[Any, None, list[T_co]]:
@@ -313,8 +314,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def _wait_until(self, is_reached: Callable[[], bool], end: float | None) -> None:
         with self._interruptible():
-            timeout = None if end is None else end - time.monotonic()
-            if not self._tasks.wait_until(is_reached, timeout, each=True):
+            if not self._tasks.wait_until(is_reached, seconds_until(end), each=True):
                 raise TimeoutError(
                     f"{self!r}: the next task has not ended in time; the job goes on. Give a longer timeout="
                 )
@@ -351,9 +351,12 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             concurrent.futures.CancelledError: it was cancelled.
             ValueReleased: ``values()`` has handed the value out.
         """
-        index = self._task_number(index)
+        return self._value(self._task_number(index), None)
+
+    def _value(self, index: int, end: float | None) -> T_co:
+        """As ``value``; a TimeoutError says that a value in the store was not fetched until the deadline."""
         if index not in self._values:
-            error = self.exception(index)
+            error = self._exception(index, end)
             if error is not None:
                 raise_task_error(error)
         try:
@@ -370,19 +373,21 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             concurrent.futures.InvalidStateError: the task has not ended.
             concurrent.futures.CancelledError: it was cancelled.
         """
-        index = self._task_number(index)
+        return self._exception(self._task_number(index), None)
+
+    def _exception(self, index: int, end: float | None) -> BaseException | None:
         outcome = self._tasks.outcomes[index]
         if outcome is None:
             raise InvalidStateError(f"{self._task(index)} has not ended")
         if outcome is CANCELLED:
             raise CancelledError(f"{self._task(index)} was cancelled")
         if index in self._tasks.same_error_as:  # a reduction that could not run
-            return self.exception(self._tasks.same_error_as[index])
+            return self._exception(self._tasks.same_error_as[index], end)
         if index not in self._values and index not in self._exceptions and index not in self._released:
             if outcome.ok:
-                self._unpack_values((index,))
+                self._unpack_values((index,), end)
             else:
-                self._unpack_exception(index, outcome)
+                self._unpack_exception(index, end)
         return self._exceptions.get(index)
 
     def errors(self) -> dict[int, BaseException]:
@@ -483,50 +488,53 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     # Unpickling
 
-    def _result(self, index: int, return_exceptions: bool) -> Any:
+    def _result(self, index: int, return_exceptions: bool, end: float | None) -> Any:
         try:
             with hide_own_frames:
-                return self.value(index)
+                return self._value(index, end)
         except (Exception, CancelledError) as error:
             if not return_exceptions:
                 raise
             return error
 
-    def _hand_out_value(self, index: int) -> T_co:
+    def _hand_out_value(self, index: int, end: float | None) -> T_co:
         try:
             with hide_own_frames:
-                value = self.value(index)
+                value = self._value(index, end)
         except StopIteration as error:  # it would end the iteration, as if there were no more values
             raise RuntimeError(f"{self._task(index)} raised StopIteration") from error
         self._released.add(index)
         self._values.pop(index, None)
         return value
 
-    def _unpack_exception(self, index: int, outcome: Outcome) -> None:
-        packed = fetch_value(self._store, outcome.packed, self._task(index))
+    def _unpack_exception(self, index: int, end: float | None) -> None:
+        packed = self._stored.get(index, end)
         error, process = unpack_failure(packed, self._class_table)
         run = self._tasks.describe_run(index, process)
         error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
         self._exceptions.setdefault(index, error)
 
-    def _unpack_values(self, indexes: Iterable[int]) -> None:
+    def _unpack_values(self, indexes: Sequence[int], end: float | None) -> None:
         """Unpickle the values of those of these tasks that have one that was not unpickled before."""
         outcomes = self._tasks.outcomes
         wanted = [
-            (index, outcome)
+            index
             for index in indexes
             if (outcome := outcomes[index]) is not None
             and outcome.ok
             and index not in self._values
             and index not in self._released
         ]
-        packs = [outcome.packed for _, outcome in wanted]
-        fetched = fetch_values(self._store, packs, lambda place: self._task(wanted[place][0]))
-        with unpickling_with(self._class_table), contextlib.closing(fetched):
-            for (index, outcome), packed in zip(wanted, fetched, strict=True):
-                if isinstance(packed, WrenliteError):  # fetching it may succeed the next time
-                    if len(wanted) == 1:
-                        raise packed
+
+        def upcoming(place: int) -> Sequence[int]:
+            return wanted[place + 1 : place + 1 + PREFETCH_VALUES]
+
+        single = len(indexes) == 1
+        ready = wanted if single else self._stored.ahead(wanted, upcoming, end)
+        with unpickling_with(self._class_table):
+            for index in ready:
+                packed = self._stored.get(index, end) if single else self._stored.fetched(index)
+                if packed is None or packed is NOTHING:  # not fetched; or another thread has unpickled it
                     continue
                 try:
                     value = pickle.loads(packed.data, buffers=packed.buffers)
@@ -537,7 +545,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                     self._exceptions.setdefault(index, failure)
                     continue
                 self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
-                outcomes[index] = outcome.without_value()
+                if (outcome := outcomes[index]) is not None:
+                    outcomes[index] = outcome.without_value()
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"

@@ -12,8 +12,9 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 
-from wrenlite.futures import Changes, Snapshot
+from wrenlite.futures import Snapshot
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats, Usage
+from wrenlite.threads import Changes
 
 STATES = ("queued", "done", "dispatched", "cancelled", "failed")
 """The states of a task. If one cell of a drawing stands for several tasks, it shows the state that comes last

@@ -33,12 +33,13 @@ from typing import Any, NamedTuple, TypeAlias
 from wrenlite.backends.base import Backend
 from wrenlite.cost import Cost
 from wrenlite.errors import ExecutorClosed, WrenliteError
-from wrenlite.futures import Changes, Future
+from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Outcome
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.settling import Settler
 from wrenlite.scheduler.state import Scheduler
+from wrenlite.threads import Changes, OneThread
 
 _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
@@ -96,9 +97,8 @@ class Dispatcher:
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._closed_because = ""
         """Why no more jobs are taken; empty while they are."""
-        self._token = threading.Lock()  # taken by the first thread of the loop, and never given back
-        self._thread: threading.Thread | None = None
-        self._started = False
+        self._one = OneThread("wrenlite-dispatcher")
+        self._started = False  # whether the threads have, so that events may be left to them
         self._ended = False
         self._changes = Changes()
         self._settler = Settler(self._changes, at_end=lambda: _running.discard(self))
@@ -127,13 +127,8 @@ class Dispatcher:
             raise ExecutorClosed(self._closed_because)
 
     def _start(self) -> None:
-        """Start the threads.
-
-        Whoever needs them first does, even a signal handler that interrupts this: of several threads with the
-        same loop all but the first end at once.
-        """
         _running.add(self)
-        threading.Thread(target=self._loop, name="wrenlite-dispatcher", daemon=True).start()
+        self._one.start(self._loop)
         self._settler.start()
         self._started = True
 
@@ -206,13 +201,13 @@ class Dispatcher:
             Whether that happened in time.
         """
         here = threading.current_thread()
-        if not self._started or here is self._thread or self._settler.calls_from(here):
+        if not self._started or here is self._one.thread or self._settler.calls_from(here):
             return True
         return self._changes.wait_for(lambda: self._ended and self._settler.over, timeout)
 
     def _ask(self, event: CancelTasks | ListJobs) -> None:
         """Have an event answered by the thread that owns the state, or here if there is no such thread."""
-        if self._started and self._thread is not threading.current_thread():
+        if self._started and self._one.thread is not threading.current_thread():
             self._inbox.put(event)
             if self._ended:
                 self._answer_rest()
@@ -227,9 +222,6 @@ class Dispatcher:
     # For the thread that owns the state
 
     def _loop(self) -> None:
-        if not self._token.acquire(blocking=False):
-            return
-        self._thread = threading.current_thread()
         try:
             while self._scheduler.jobs or not self._closing:
                 with contextlib.suppress(queue.Empty):

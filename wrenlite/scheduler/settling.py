@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wrenlite.futures import Changes, Future
+from wrenlite.futures import Future
+from wrenlite.threads import Changes, OneThread
 
 _HELD_UP_S = 0.2
 """A future's lock is held for microseconds. A thread that waits for it for longer waits for a thread that
@@ -23,11 +24,7 @@ Futures = Sequence[Future[Any]]
 
 
 class Lane:
-    """A thread that takes entries in their order.
-
-    Whoever needs it first starts it, even a signal handler that interrupts the start: of several threads of
-    one lane all but the first end at once. No method holds a lock.
-    """
+    """A thread that takes entries in their order."""
 
     def __init__(self, name: str, take: Callable[[Futures], object], at_end: Callable[[], object]) -> None:
         """Create a lane without a thread.
@@ -39,16 +36,19 @@ class Lane:
         """
         self.ended = False
         """Whether the thread has ended after ``close``."""
-        self.thread: threading.Thread | None = None
-        self._name = name
+        self._one = OneThread(name)
         self._take = take
         self._at_end = at_end
         self._entries: queue.SimpleQueue[Futures | None] = queue.SimpleQueue()
-        self._token = threading.Lock()  # taken by the first thread, and never given back
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread, once it runs."""
+        return self._one.thread
 
     def start(self) -> None:
-        """Start the thread."""
-        threading.Thread(target=self._loop, name=self._name, daemon=True).start()
+        """Start the thread, unless that was done before."""
+        self._one.start(self._loop)
 
     def put(self, futures: Futures) -> None:
         """Leave an entry. It is handled here if the thread has ended."""
@@ -61,11 +61,9 @@ class Lane:
         self._entries.put(None)
 
     def _loop(self) -> None:
-        if not self._token.acquire(blocking=False):
-            return
-        self.thread = threading.current_thread()
         while (futures := self._entries.get()) is not None:
             self._take(futures)
+            del futures  # they hold their job, and the next entry may come much later
         self.ended = True
         self._take_rest()
         self._at_end()
