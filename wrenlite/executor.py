@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -18,7 +19,7 @@ from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
-from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable
+from wrenlite.errors import ConfigError, ExecutorClosed, FunctionNotPicklable, StoreError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
@@ -304,7 +305,8 @@ class Executor:
         """
         self._check_open()
         parcel = refs.pack(obj)
-        self._uploads.upload_object(parcel)
+        with self._open_store():
+            self._uploads.upload_object(parcel)
         self._module_names |= parcel.modules
         return parcel.ref
 
@@ -353,6 +355,16 @@ class Executor:
                 f"this executor belongs to process {self._owner}, which forked this one; make a new one"
             )
 
+    @contextlib.contextmanager
+    def _open_store(self) -> Iterator[None]:
+        """Raise ExecutorClosed where another thread, or a signal handler, has removed the store meanwhile."""
+        self._check_open()
+        try:
+            yield
+        except StoreError:
+            self._check_open()
+            raise
+
     # From a call to a job
 
     def _run(
@@ -399,7 +411,8 @@ class Executor:
         bundle = modules.collect(class_table.modules | self._module_names)
         if bundle is not None:
             self._module_names = bundle.names
-        return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
+        with self._open_store():
+            return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
 
     def _make_job(self, name: str, total: int, class_table: ClassTable) -> Job[Any]:
         word = re.sub(r"\W+", "-", name).strip("-") or "job"
