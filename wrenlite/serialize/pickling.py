@@ -122,15 +122,36 @@ def pack_items(data: Iterable[Any], classes: ClassTable) -> list[Packed]:
 
     Raises:
         ItemNotPicklable: an item cannot be pickled; the message names it.
+        RuntimeError: a function that ``map`` or the like calls for an item has raised StopIteration.
     """
     pack = Packer(classes, snapshot=True).pack
     packed = []
-    for index, item in enumerate(data):
+    for index, item in enumerate(_read(data)):
         try:
             packed.append(pack(item))
         except Exception as error:
             raise ItemNotPicklable(not_picklable_message(f"item {index}", item, error)) from error
     return packed
+
+
+def _read(data: Iterable[Any]) -> Iterator[Any]:
+    """Yield the items of a job.
+
+    Where ``map(f, …)`` is the data, a StopIteration of ``f`` would end it, as if there were no more items. It
+    is converted, as Python does for generators. An iterator of the user's own may end as it likes.
+    """
+    iterator = iter(data)
+    builtin = type(iterator).__module__ in ("builtins", "itertools")
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration as end:
+            inner = end.__traceback__.tb_next if end.__traceback__ else None
+            if builtin and inner is not None and inner.tb_frame.f_code.co_name != "__next__":
+                name = inner.tb_frame.f_code.co_qualname
+                raise RuntimeError(f"the data ended early: {name} raised StopIteration") from end
+            return
+        yield item
 
 
 def pack_object(obj: object) -> tuple[Packed, set[str]]:
