@@ -327,7 +327,7 @@ class Executor:
         """Take no more work, and release the workers once every task has ended.
 
         Args:
-            wait: return only then.
+            wait: return only then, and once all done-callbacks have returned.
             cancel_futures: cancel all tasks that have not ended, including those that run.
         """
         self._closed = True

@@ -119,8 +119,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     An interrupt while it is waited for (Ctrl-C, the notebook's stop button) cancels its whole job.
 
-    Done-callbacks run one after the other, in a thread of the executor that does nothing else: they may wait
-    for other tasks, submit, cancel and shut down. What they raise is logged.
+    Done-callbacks run soon after the end, one after the other, in a thread of the executor that does nothing
+    else: they may wait for other tasks, submit, cancel and shut down. What they raise is logged.
     """
 
     def __init__(self, job: Job[T], index: int) -> None:

@@ -110,7 +110,7 @@ def handlers(executor, job):
 
 
 @pytest.mark.parametrize(
-    "stride", [2203, pytest.param(97, marks=[pytest.mark.full, pytest.mark.timeout(600)])]
+    "stride", [3301, pytest.param(97, marks=[pytest.mark.full, pytest.mark.timeout(600)])]
 )
 def test_a_handler_may_use_the_executor_wherever_it_interrupts(on_signal, stride):
     with wrenlite.Executor.local(1, progress=False) as executor:

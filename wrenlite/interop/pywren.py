@@ -48,13 +48,14 @@ def wait(
     if return_when == ALWAYS:
         timeout, return_when = 0, ALL_COMPLETED
     try:
-        done = concurrent.futures.wait(futures, timeout, return_when).done
+        concurrent.futures.wait(futures, timeout, return_when)
     except KeyboardInterrupt:
         if cancel_on_interrupt:
             for job in {id(future.job): future.job for future in futures}.values():
                 job.cancel()
         raise
-    return [f for f in futures if f in done], [f for f in futures if f not in done]
+    ended = {future for future in futures if future.done()}
+    return [f for f in futures if f in ended], [f for f in futures if f not in ended]
 
 
 def as_completed(fs: Iterable[Future[T]], timeout: float | None = None) -> Iterator[Future[T]]:
