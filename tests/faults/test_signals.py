@@ -54,8 +54,16 @@ def test_a_handler_may_shut_down_the_standard_executor_while_it_submits(pool, on
     assert pool.submit(abs, -1).result(30) == 1
 
 
+def use_inline(executor):
+    """Use what an executor has that runs tasks in the calling thread."""
+    executor.put("text")
+    assert executor.map(abs, range(3), chunksize=1).results() == [0, 1, 2]
+    assert executor.submit(abs, -1).result() == 1
+    assert executor.map_reduce(abs, range(3), list).result() == [0, 1, 2]
+
+
 def use(executor):
-    """Use most of what an executor has."""
+    """Use most of what an executor with workers has."""
     executor.put("text")
     futures = [executor.submit(abs, -1), *executor.map(abs, range(3))]
     futures[0].result(30)
@@ -109,15 +117,24 @@ def handlers(executor, job):
     ]
 
 
+def two_workers():
+    return wrenlite.Executor.local(2, progress=False)
+
+
 @pytest.mark.parametrize(
-    "stride", [3301, pytest.param(97, marks=[pytest.mark.full, pytest.mark.timeout(600)])]
+    ("make", "use", "stride"),
+    [
+        (wrenlite.Executor.inline, use_inline, 1501),
+        (two_workers, use, 3301),
+        pytest.param(two_workers, use, 97, marks=[pytest.mark.full, pytest.mark.timeout(600)]),
+    ],
 )
-def test_a_handler_may_use_the_executor_wherever_it_interrupts(on_signal, stride):
-    with wrenlite.Executor.local(1, progress=False) as executor:
+def test_a_handler_may_use_the_executor_wherever_it_interrupts(on_signal, make, use, stride):
+    with make() as executor:
         use(executor)  # so that nothing is imported later
     step, reached = 1, True
     while reached:
-        with wrenlite.Executor.local(2, progress=False) as executor:
+        with make() as executor:
             acts = handlers(executor, executor.map(abs, range(2)))
             on_signal(acts[step % len(acts)])
             with contextlib.suppress(wrenlite.ExecutorClosed, concurrent.futures.CancelledError):

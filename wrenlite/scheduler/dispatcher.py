@@ -3,7 +3,7 @@
 Everything else puts events into the inbox, so there is no lock, and a KeyboardInterrupt, which only reaches
 the main thread, cannot leave the state half changed. For the same reason a signal handler may do anything,
 whatever it interrupts: map, cancel, wait for a task or shut down. A backend that runs tasks in the caller's
-thread has no thread of its own: there ``submit`` itself handles the events in the inbox, in the thread that
+thread has no thread of its own: there ``submit`` itself handles the events of the job, in the thread that
 calls ``map``.
 
 ::
@@ -27,6 +27,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -104,6 +105,8 @@ class Dispatcher:
         self._settler = Settler(self._changes, at_end=lambda: _running.discard(self))
         self._scheduler = Scheduler(backend, self._report)
         self._closing = False
+        self._runs: list[Dispatcher] = []
+        """The dispatchers of the jobs that run in the threads of their callers."""
 
     # For any thread
 
@@ -117,10 +120,32 @@ class Dispatcher:
         self._backend.invoker.open(pending.tasks.unfinished)
         if not self._started and not self._backend.runs_in_caller:
             self._start()
+        if self._backend.runs_in_caller:
+            self._run_here(pending)
+            return
         self._inbox.put(JobSubmitted(pending))
         self._check_open()  # if it was closed meanwhile, the inbox may have been closed before the job came
-        if self._backend.runs_in_caller:
-            self._drain_inbox()
+
+    def _run_here(self, pending: PendingJob) -> None:
+        """Run a job in this thread, with a dispatcher of its own.
+
+        What calls ``map`` may be a task, another thread, or a signal handler that has interrupted the
+        scheduling of another job.
+        """
+        run = Dispatcher(self._backend)
+        self._runs.append(run)
+        try:
+            self._check_open()  # from now on ``close`` leaves the invoker open
+            run._handle(JobSubmitted(pending))
+            run._drain_inbox()
+            while run._scheduler.jobs and (wait_s := run._scheduler.wait_s) is not None:
+                time.sleep(wait_s)  # the store failed for a moment
+                run._drain_inbox()
+        finally:
+            run._cancel(CancelTasks(None, (), queue.SimpleQueue()))  # the rest of a job that was interrupted
+            self._runs.remove(run)
+            if self._closed_because and not self._runs:
+                self._backend.invoker.close()
 
     def _check_open(self) -> None:
         if self._closed_because:
@@ -185,7 +210,7 @@ class Dispatcher:
         """
         self._closed_because = self._closed_because or because
         self._inbox.put(Close())
-        if not self._started:
+        if not self._started and not self._runs:
             self._backend.invoker.close()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -214,7 +239,9 @@ class Dispatcher:
             return
         self._handle(event)
         if isinstance(event, CancelTasks) and event.job is None:
-            self._inbox.put(event)  # for jobs that were submitted and are still in the inbox
+            # For jobs that were submitted and are still in the inbox, and for those that run here.
+            for each in (self, *self._runs):
+                each._inbox.put(event)
 
     def _report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         self._inbox.put(InvocationReport(invocation, outcomes, ended))
