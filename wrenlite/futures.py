@@ -270,7 +270,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _call_back(self) -> None:
         """Call the done-callbacks, and log what they raise: it is no fault of other tasks."""
-        for callback in self._done_callbacks:  # type: ignore[attr-defined]  # not in the public interface
+        callbacks = tuple(self._done_callbacks)  # type: ignore[attr-defined]  # not in the public interface
+        for callback in callbacks:
             try:
                 callback(self)
             except BaseException:

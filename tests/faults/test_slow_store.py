@@ -1,5 +1,6 @@
 """Timeouts of waiting, with a store that takes its time: they bound the fetching of values, too."""
 
+import asyncio
 import threading
 from dataclasses import replace
 
@@ -82,3 +83,18 @@ def test_the_timeout_of_a_standard_map_bounds_the_fetching(slow):
         next(values)
     slow.slow_store.opened.set()
     assert list(slow.as_concurrent().map(abs, [-1, -2], timeout=60)) == [1, 2]
+
+
+def stop(_):
+    raise StopIteration("enough")
+
+
+def test_awaiting_a_stored_stop_iteration_ends(slow):
+    async def awaited(awaitable):
+        return await awaitable
+
+    slow.slow_store.opened.set()
+    job = slow.map(stop, [1])
+    for awaitable in (job[0], slow.map(stop, [1])):
+        with pytest.raises(RuntimeError, match="a task raised StopIteration"):
+            asyncio.run(awaited(awaitable))

@@ -60,8 +60,8 @@ def test_a_stop_iteration_of_a_task_ends_no_iteration_early():
             job[1].result()
         with pytest.raises(StopIteration, match="enough"):
             wrenlite.get_all_results(job)
-        for awaitable in (job, job[1]):  # Python itself converts it in a coroutine
-            with pytest.raises(RuntimeError) as caught:
+        for awaitable in (job, job[1]):
+            with pytest.raises(RuntimeError, match="a task raised StopIteration") as caught:
                 asyncio.run(awaited(awaitable))
             assert isinstance(caught.value.__cause__, StopIteration)
         values = job.values(ordered=False)
@@ -74,6 +74,31 @@ def test_a_stop_iteration_of_a_task_ends_no_iteration_early():
             list(executor.as_concurrent().map(stop_at_1, range(3)))
         with pytest.raises(StopIteration, match="enough"):
             executor.map_reduce(stop_at_1, range(3), list).result()
+
+
+def test_a_stop_async_iteration_of_a_task_ends_no_asynchronous_iteration():
+    def stop(_):
+        raise StopAsyncIteration
+
+    class Values:
+        def __init__(self, job):
+            self.futures = iter(job)
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            return await next(self.futures)
+
+    async def read(job):
+        return [value async for value in Values(job)]
+
+    with wrenlite.Executor.inline() as executor:
+        job = executor.map(stop, range(2))
+        with pytest.raises(RuntimeError, match="a task raised StopAsyncIteration"):
+            asyncio.run(read(job))
+        with pytest.raises(StopAsyncIteration):
+            list(job.values())
 
 
 def test_an_exception_that_can_be_rebuilt_has_no_note_about_a_remote_error(pool):

@@ -243,15 +243,19 @@ async def call_without_blocking(call: Callable[[], _T], outcomes: Iterable[Outco
         outcomes: the outcomes whose values it unpickles.
     """
     if not any(outcome is not None and isinstance(outcome.packed, Stored) for outcome in outcomes):
-        return call()
+        return _call_converting(call)
     import asyncio
 
-    return await asyncio.to_thread(_convert_stop_iteration, call)
+    return await asyncio.to_thread(_call_converting, call)
 
 
-def _convert_stop_iteration(call: Callable[[], _T]) -> _T:
-    """Call a function. Its StopIteration becomes a RuntimeError: an asyncio future cannot hold one."""
+def _call_converting(call: Callable[[], _T]) -> _T:
+    """Call a function. What would end an iteration becomes the cause of a RuntimeError.
+
+    Python does the same where a StopIteration leaves a coroutine, or a StopAsyncIteration an asynchronous
+    generator; an asyncio future, which brings the value back from a thread, cannot hold a StopIteration.
+    """
     try:
         return call()
-    except StopIteration as error:
-        raise RuntimeError("a task raised StopIteration") from error
+    except (StopIteration, StopAsyncIteration) as error:
+        raise RuntimeError(f"a task raised {type(error).__name__}") from error
