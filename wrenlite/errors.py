@@ -77,7 +77,7 @@ class LocalExtension(WrenliteError, ImportError):
 
 
 class ExecutorClosed(WrenliteError, RuntimeError):
-    """The executor was shut down, or it belongs to the process that this one was forked from."""
+    """The executor was shut down, the program is ending, or this process was forked from the executor's."""
 
 
 class ValueReleased(WrenliteError, LookupError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -19,13 +20,13 @@ from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
-from wrenlite.errors import ConfigError, ExecutorClosed
+from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.protocol import Packed, Style
-from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.dispatcher import AT_EXIT, Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
@@ -52,6 +53,9 @@ _NAME_BYTES = 60
 
 _log = logging.getLogger("wrenlite")
 _log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
+
+
+_SHUT_DOWN = "this executor was shut down; make a new one"
 
 
 class Executor:
@@ -105,7 +109,8 @@ class Executor:
         self._closed = False
         self._announced = False
         self._module_names: frozenset[str] = frozenset()
-        self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner)
+        # Nobody can submit to an executor that is freed: who sees the message does so while the program ends.
+        self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner, AT_EXIT)
 
     @classmethod
     @arguments.explain_wrong_calls
@@ -359,7 +364,8 @@ class Executor:
         """
         self._check_open()
         parcel = refs.pack(obj)
-        self._uploads.upload_object(parcel)
+        with self._open_store():
+            self._uploads.upload_object(parcel)
         self._module_names |= parcel.modules
         return parcel.ref
 
@@ -380,13 +386,15 @@ class Executor:
         """Take no more work, and release the workers once every task has ended.
 
         Args:
-            wait: return only then. Ctrl-C meanwhile cancels all tasks that have not ended.
+            wait: return only then, and once all done-callbacks have returned. Ctrl-C meanwhile cancels all
+                tasks that have not ended.
             cancel_futures: cancel all tasks that have not ended, including those that run.
         """
         self._closed = True
         if cancel_futures:
             self._dispatcher.cancel_all()
-        self._finalizer()
+        self._finalizer.detach()
+        _close(self._dispatcher, self._owner, _SHUT_DOWN)
         if wait:
             with hide_own_frames:
                 try:
@@ -407,11 +415,21 @@ class Executor:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ExecutorClosed("this executor was shut down; make a new one")
+            raise ExecutorClosed(_SHUT_DOWN)
         if os.getpid() != self._owner:
             raise ExecutorClosed(
                 f"this executor belongs to process {self._owner}, which forked this one; make a new one"
             )
+
+    @contextlib.contextmanager
+    def _open_store(self) -> Iterator[None]:
+        """Raise ExecutorClosed where another thread, or a signal handler, has removed the store meanwhile."""
+        self._check_open()
+        try:
+            yield
+        except StoreError:
+            self._check_open()
+            raise
 
     # From a call to a job
 
@@ -465,7 +483,8 @@ class Executor:
             self._module_names = bundle.names
             if bundle.left_out:
                 warn(left_out_message(bundle.left_out))
-        return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
+        with self._open_store():
+            return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
 
     def _make_job(self, name: str, total: int, class_table: ClassTable) -> Job[Any]:
         word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
@@ -549,6 +568,6 @@ def _draw(job: Job[Any], *, asked: bool) -> AbstractContextManager[object]:
     return panel.watch(job) if panel.in_notebook() else terminal.watch(job, asked)
 
 
-def _close(dispatcher: Dispatcher, owner: int) -> None:
+def _close(dispatcher: Dispatcher, owner: int, because: str) -> None:
     if os.getpid() == owner:
-        dispatcher.close()
+        dispatcher.close(because)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-import threading
-import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
 
 from wrenlite import other_names
 from wrenlite.errors import WrenliteError
-from wrenlite.protocol import TaskStats
+from wrenlite.protocol import CANCELLED, TaskStats
 from wrenlite.serialize.traceback_stubs import hide_own_frames
-from wrenlite.storage.results import call_without_blocking
+from wrenlite.storage.results import call_without_blocking, deadline
+from wrenlite.threads import Changes
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -26,36 +25,13 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 """What a task returns."""
 
-_log = logging.getLogger("wrenlite")
+_log = logging.getLogger("concurrent.futures")
+"""The standard library reports there what is wrong with a callback."""
 
-HEARTBEAT_S = 0.5
-"""Seconds that a thread waits for a lock at most before it looks again: Python may miss a signal that comes
-right before it blocks."""
+_SETTLED_S = 0.1
+"""The longest time in seconds that ``result()`` waits until the standard library knows of the end, too."""
 _LOOP_HEARTBEAT_S = 0.2
 """Seconds between two moments in which an event loop that awaits futures is awake."""
-
-
-def wait_for(
-    changed: threading.Condition, is_reached: Callable[[], bool], timeout: float | None = None
-) -> bool:
-    """Wait until something is true.
-
-    Args:
-        changed: notified when it may have become true. Its lock is held while ``is_reached`` is called.
-        is_reached: what is waited for.
-        timeout: seconds to wait at most; None: without limit.
-
-    Returns:
-        Whether it became true in time.
-    """
-    end = None if timeout is None else time.monotonic() + timeout
-    with changed:
-        while not is_reached():
-            left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
-            if left <= 0:
-                return False
-            changed.wait(left)
-        return True
 
 
 def show_as_one_line(error: BaseException, text: str) -> None:
@@ -143,11 +119,17 @@ class Control(Protocol):
     def read_output(self, job: Job[Any]) -> None:
         """Record in the job's task table what those of its tasks that run now have written so far."""
 
+    def settle(self, futures: Sequence[Future[Any]]) -> None:
+        """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
+
 
 class Future(concurrent.futures.Future[T], Generic[T]):
     """The promise of one task's value. It works wherever a ``concurrent.futures.Future`` does.
 
     An interrupt while it is waited for (Ctrl-C, the notebook's stop button) cancels its whole job.
+
+    Done-callbacks run soon after the end, one after the other, in a thread of the executor that does nothing
+    else: they may wait for other tasks, submit, cancel and shut down. What they raise is logged.
     """
 
     def __init__(self, job: Job[T], index: int) -> None:
@@ -160,6 +142,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         super().__init__()
         self.job = job
         self.index = index
+        self._changes = Changes()
+        self._settled = False
 
     def __repr__(self) -> str:
         return f"<Future {self.job.name}[{self.index}] {self.job.state(self.index)}>"
@@ -214,32 +198,36 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             timeout: seconds to wait at most; None: without limit.
 
         Raises:
-            TimeoutError: the task has not ended in time.
+            TimeoutError: the task has not ended in time, or its value was not fetched from the store in time.
+                A later call gets it.
             concurrent.futures.CancelledError: it was cancelled.
         """
+        end = deadline(timeout)
         with hide_own_frames:
             self._wait(timeout)
-            return self.job.value(self.index)
+            return self.job._value(self.index, end)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the task and return its exception, or None where it has a value. Raises as ``result``."""
+        end = deadline(timeout)
         with hide_own_frames:
             self._wait(timeout)
-            return self.job.exception(self.index)
+            return self.job._exception(self.index, end)
 
     def _wait(self, timeout: float | None) -> None:
-        end = None if timeout is None else time.monotonic() + timeout
         with self.job._interruptible():
-            while True:
-                left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
-                try:
-                    super().exception(max(0.0, left))
-                except TimeoutError:
-                    if end is not None and time.monotonic() >= end:
-                        text = f"has not ended within timeout={timeout:g} s; it goes on"
-                        raise TimeoutError(f"{self.job._task(self.index)} {text}") from None
-                else:
-                    return
+            if not self._changes.wait_for(self.done, timeout):
+                text = f"has not ended within timeout={timeout:g} s; it goes on"
+                raise TimeoutError(f"{self.job._task(self.index)} {text}")
+            self._changes.wait_for(lambda: self._settled, _SETTLED_S)
+
+    def done(self) -> bool:
+        """Return whether the task has ended: with a value, with an exception, or cancelled."""
+        return self.job._tasks.has_ended(self.index)
+
+    def cancelled(self) -> bool:
+        """Return whether the task was cancelled."""
+        return self.job._tasks.outcomes[self.index] is CANCELLED
 
     def cancel(self) -> bool:
         """Cancel the task. A local worker that runs it is killed.
@@ -248,7 +236,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             Whether the task is cancelled; False where it had ended before.
         """
         self.job.cancel_tasks((self.index,))
-        return self.job.state(self.index) == "cancelled"
+        return self.cancelled()
 
     def stats(self) -> TaskStats:
         """Return when and where the task ran."""
@@ -258,15 +246,47 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Return what the task wrote to stdout and stderr, limited in length: see ``Job.logs``."""
         return self.job.logs(self.index)
 
-    def _settle(self, state: str) -> None:
-        """Become done, failed or cancelled, and tell those who wait. Only the job calls this."""
+    def set_result(self, result: T) -> None:
+        """Refuse: only the executor ends a task."""
+        self._refuse("set_result")
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Refuse: only the executor ends a task."""
+        self._refuse("set_exception")
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Refuse: only the executor starts a task."""
+        self._refuse("set_running_or_notify_cancel")
+
+    def _refuse(self, method: str) -> NoReturn:
+        raise concurrent.futures.InvalidStateError(
+            f"{method}() is for executors: the state of {self.job._task(self.index)} is not yours to set. "
+            "cancel() ends the task, and a concurrent.futures.Future of your own takes any result"
+        )
+
+    def _settle(self) -> None:
+        """Let the standard library know of the end, and so those who wait with its functions."""
         try:
-            if state == "cancelled":
+            if self.cancelled():
                 super().cancel()
-                self.set_running_or_notify_cancel()
-            elif state == "failed":  # the job knows the exception; the standard library only asks whether
-                self.set_exception(WrenliteError("see Future.exception()"))
+                super().set_running_or_notify_cancel()
+            elif self.job.state(self.index) == "failed":  # it only asks whether: the job knows the exception
+                super().set_exception(WrenliteError("see Future.exception()"))
             else:
-                self.set_result(None)  # type: ignore[arg-type]  # the job knows the value
-        except SystemExit:  # of a done-callback: it must not end the thread that runs everybody's tasks
-            _log.exception("a done-callback of %r called sys.exit", self)
+                super().set_result(None)  # type: ignore[arg-type]  # the job knows the value
+        except BaseException:  # somebody has changed its state behind its back
+            _log.exception("%r cannot be settled", self)
+        self._settled = True
+        self._changes.notify()
+
+    def _invoke_callbacks(self) -> None:
+        """Leave the callbacks to ``_call_back``: the methods of the standard library call this."""
+
+    def _call_back(self) -> None:
+        """Call the done-callbacks, and log what they raise: it is no fault of other tasks."""
+        callbacks = tuple(self._done_callbacks)  # type: ignore[attr-defined]  # not in the public interface
+        for callback in callbacks:
+            try:
+                callback(self)
+            except BaseException:
+                _log.exception("exception calling callback for %r", self)

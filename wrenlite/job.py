@@ -21,6 +21,7 @@ from concurrent.futures import (
     InvalidStateError,
 )
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 
 from wrenlite import other_names
@@ -29,13 +30,12 @@ from wrenlite.cost import FREE, Cost
 from wrenlite.errors import (
     ConfigError,
     ExecutorClosed,
-    PackageMissing,
     RemoteError,
     ValueReleased,
     WrenliteError,
 )
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
-from wrenlite.protocol import CANCELLED, Outcome, TaskStats
+from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -43,10 +43,10 @@ from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
 from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
+    StoredValues,
     call_without_blocking,
-    fetch_value,
-    fetch_values,
-    prefetch_values,
+    deadline,
+    seconds_until,
 )
 from wrenlite.task_table import TaskTable
 from wrenlite.texts import counted
@@ -95,7 +95,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self._tasks = TaskTable(total)
         self._drawn: AbstractContextManager[object] = contextlib.nullcontext()  # all waiting happens in it
         self._prices = backend.prices
-        self._store = backend.store
+        self._stored = StoredValues(backend.store, self._tasks.outcomes, f"task {{}} of {job_id}".format)
         self._class_table = class_table
         self._package_hint = backend.hints.package
         self._control = control
@@ -125,14 +125,19 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = self._task_number(index)
-        with self._tasks.lock:
-            future = self._futures.get(place)
-            if future is None:
-                future = self._futures[place] = Future(self, place)
-                if self._tasks.has_ended(place):
-                    future._settle(self.state(place))
-                else:
-                    self._awaited[place] = future
+        future = self._futures.get(place)
+        return future if future is not None else self._make_future(place)
+
+    def _make_future(self, index: int) -> Future[T_co]:
+        """Make the future of a task, unless another thread has just made it."""
+        future: Future[T_co] = Future(self, index)
+        if self._tasks.has_ended(index):
+            future._settle()
+        else:
+            future = self._awaited.setdefault(index, future)  # atomic, so no lock is needed
+            if self._tasks.has_ended(index):
+                self._settle_futures([index])
+        self._futures[index] = future
         return future
 
     def _task_number(self, index: int) -> int:
@@ -218,42 +223,44 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             return_exceptions: put the exception of a failed task into the list, in place of its value.
                 Otherwise the exception of the first task that fails is raised as soon as it has failed; the
                 other tasks go on and keep their values.
-            timeout: seconds to wait at most; None: without limit.
+            timeout: seconds to wait at most, also for values that the store holds; None: without limit.
 
         Raises:
-            TimeoutError: the tasks have not ended in time.
+            TimeoutError: the tasks have not ended in time, or their values were not fetched in time.
         """
         _check_switch("return_exceptions", return_exceptions)
+        end = deadline(timeout)
         with hide_own_frames:
             if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
                 raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
-            return self._results(return_exceptions)
+            return self._results(return_exceptions, end)
 
-    def _results(self, return_exceptions: bool = False) -> list[Any]:
+    def _results(self, return_exceptions: bool = False, end: float | None = None) -> list[Any]:
         if self._tasks.failed and not return_exceptions:
-            self.value(self._tasks.failed[0])
+            self._value(self._tasks.failed[0], end)
         with self._interruptible():
-            self._unpack_values(range(len(self)))
+            self._unpack_values(range(len(self)), end)
             values = self._values
             return [
-                values[index] if index in values else self._result(index, return_exceptions)
+                values[index] if index in values else self._result(index, return_exceptions, end)
                 for index in range(len(self))
             ]
 
     def values(self, ordered: bool = True, timeout: float | None = None) -> Iterator[T_co]:
         """Iterate over the values. The job frees each value once it is handed out.
 
-        The exception of a failed task is raised when its turn comes.
+        The exception of a failed task is raised when its turn comes. A StopIteration becomes the cause of a
+        RuntimeError, as it does in a generator.
 
         Args:
             ordered: in input order; otherwise in the order in which the tasks end.
             timeout: seconds from now for all of them; None: without limit.
 
         Raises:
-            TimeoutError: the next task has not ended in time.
+            TimeoutError: the next task has not ended in time, or its value was not fetched in time.
         """
         _check_switch("ordered", ordered)
-        end = None if timeout is None else time.monotonic() + timeout
+        end = deadline(timeout)
         table = self._tasks
 
         def upcoming(place: int) -> Sequence[int]:
@@ -261,8 +268,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
         order = self._in_input_order(end) if ordered else self._in_order_of_ending(end)
-        ready = prefetch_values(self._store, table.outcomes, order, upcoming, self._task)
-        return WithoutOwnFrames(map(self._hand_out_value, ready))
+        ready = self._stored.ahead(order, upcoming, end)
+        return WithoutOwnFrames(map(partial(self._hand_out_value, end=end), ready))
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
         """Iterate over the futures in the order in which they end.
@@ -273,7 +280,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         Raises:
             TimeoutError: the next task has not ended in time.
         """
-        end = None if timeout is None else time.monotonic() + timeout
+        end = deadline(timeout)
         return WithoutOwnFrames(map(self.__getitem__, self._in_order_of_ending(end)))
 
     def __await__(self) -> Generator[Any, None, list[T_co]]:
@@ -321,8 +328,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def _wait_until(self, is_reached: Callable[[], bool], end: float | None) -> None:
         with self._interruptible():
-            timeout = None if end is None else end - time.monotonic()
-            if not self._tasks.wait_until(is_reached, timeout, each=True):
+            if not self._tasks.wait_until(is_reached, seconds_until(end), each=True):
                 raise TimeoutError(
                     f"{self!r}: the next task has not ended in time; the job goes on. Give a longer timeout="
                 )
@@ -359,9 +365,12 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             concurrent.futures.CancelledError: it was cancelled.
             ValueReleased: ``values()`` has handed the value out.
         """
-        index = self._task_number(index)
+        return self._value(self._task_number(index), None)
+
+    def _value(self, index: int, end: float | None) -> T_co:
+        """As ``value``; a TimeoutError says that a value in the store was not fetched until the deadline."""
         if index not in self._values:
-            error = self.exception(index)
+            error = self._exception(index, end)
             if error is not None:
                 raise_task_error(error)
         try:
@@ -378,19 +387,21 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             concurrent.futures.InvalidStateError: the task has not ended.
             concurrent.futures.CancelledError: it was cancelled.
         """
-        index = self._task_number(index)
+        return self._exception(self._task_number(index), None)
+
+    def _exception(self, index: int, end: float | None) -> BaseException | None:
         outcome = self._tasks.outcomes[index]
         if outcome is None:
             raise InvalidStateError(f"{self._task(index)} has not ended")
         if outcome is CANCELLED:
             raise CancelledError(f"{self._task(index)} was cancelled")
         if index in self._tasks.same_error_as:  # a reduction that could not run
-            return self.exception(self._tasks.same_error_as[index])
+            return self._exception(self._tasks.same_error_as[index], end)
         if index not in self._values and index not in self._exceptions and index not in self._released:
             if outcome.ok:
-                self._unpack_values((index,))
+                self._unpack_values((index,), end)
             else:
-                self._unpack_exception(index, outcome)
+                self._unpack_exception(index, end)
         return self._exceptions.get(index)
 
     def errors(self) -> dict[int, BaseException]:
@@ -429,7 +440,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         Raises:
             PackageMissing: pandas is not installed.
         """
-        return _data_frame(self.stats())
+        from wrenlite.display.data_frame import data_frame  # upwards, see pyproject.toml
+
+        return data_frame(self.stats())
 
     def plot(self) -> Figure:
         """Draw when each task waited and ran, and how many ran at once.
@@ -490,56 +503,63 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """Settle those futures of these tasks that exist. The job no longer keeps them alive."""
         if not self._awaited:
             return
-        with self._tasks.lock:
-            futures = [self._awaited.pop(index) for index in ended if index in self._awaited]
-        for future in futures:
-            future._settle(self.state(future.index))
+        popped = (self._awaited.pop(index, None) for index in ended)
+        if futures := [future for future in popped if future is not None]:
+            for future in futures:
+                future._changes.notify()
+            self._control.settle(futures)
 
     # Unpickling
 
-    def _result(self, index: int, return_exceptions: bool) -> Any:
+    def _result(self, index: int, return_exceptions: bool, end: float | None) -> Any:
         try:
             with hide_own_frames:
-                return self.value(index)
+                return self._value(index, end)
         except (Exception, CancelledError) as error:
             raise_if_interrupting(error)
             if not return_exceptions:
                 raise
             return error
 
-    def _hand_out_value(self, index: int) -> T_co:
-        with hide_own_frames:
-            value = self.value(index)
+    def _hand_out_value(self, index: int, end: float | None) -> T_co:
+        try:
+            with hide_own_frames:
+                value = self._value(index, end)
+        except StopIteration as error:  # it would end the iteration, as if there were no more values
+            raise RuntimeError(f"{self._task(index)} raised StopIteration") from error
         self._released.add(index)
         self._values.pop(index, None)
         return value
 
-    def _unpack_exception(self, index: int, outcome: Outcome) -> None:
-        packed = fetch_value(self._store, outcome.packed, self._task(index))
+    def _unpack_exception(self, index: int, end: float | None) -> None:
+        packed = self._stored.get(index, end)
         error, process = unpack_failure(packed, self._class_table)
         note_missing_module(error, self._package_hint)
         run = self._tasks.describe_run(index, process)
         error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
         self._exceptions.setdefault(index, error)
 
-    def _unpack_values(self, indexes: Iterable[int]) -> None:
+    def _unpack_values(self, indexes: Sequence[int], end: float | None) -> None:
         """Unpickle the values of those of these tasks that have one that was not unpickled before."""
         outcomes = self._tasks.outcomes
         wanted = [
-            (index, outcome)
+            index
             for index in indexes
             if (outcome := outcomes[index]) is not None
             and outcome.ok
             and index not in self._values
             and index not in self._released
         ]
-        packs = [outcome.packed for _, outcome in wanted]
-        fetched = fetch_values(self._store, packs, lambda place: self._task(wanted[place][0]))
-        with unpickling_with(self._class_table), contextlib.closing(fetched):
-            for (index, outcome), packed in zip(wanted, fetched, strict=True):
-                if isinstance(packed, WrenliteError):  # fetching it may succeed the next time
-                    if len(wanted) == 1:
-                        raise packed
+
+        def upcoming(place: int) -> Sequence[int]:
+            return wanted[place + 1 : place + 1 + PREFETCH_VALUES]
+
+        single = len(indexes) == 1
+        ready = wanted if single else self._stored.ahead(wanted, upcoming, end)
+        with unpickling_with(self._class_table):
+            for index in ready:
+                packed = self._stored.get(index, end) if single else self._stored.fetched(index)
+                if packed is None or packed is NOTHING:  # not fetched; or another thread has unpickled it
                     continue
                 try:
                     value = pickle.loads(packed.data, buffers=packed.buffers)
@@ -551,7 +571,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                     self._exceptions.setdefault(index, failure)
                     continue
                 self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
-                outcomes[index] = outcome.without_value()
+                if (outcome := outcomes[index]) is not None:
+                    outcomes[index] = outcome.without_value()
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"
@@ -565,29 +586,3 @@ def _check_switch(name: str, value: object) -> None:
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ConfigError(f"{name}={value!r}: must be True or False. Seconds are given as timeout={value!r}")
-
-
-_TIMES = ("queued", "dispatched", "started", "finished")
-_COLUMN_TYPES = {
-    "task": "int64",
-    "attempts": "int64",
-    "cold": "bool",
-    "peak_bytes": "Int64",  # pandas' own integer, which knows missing values
-    **dict.fromkeys(("seconds", "cpu_s"), "float64"),
-    **dict.fromkeys(("state", "worker", "request_id"), "string"),
-}
-
-
-def _data_frame(stats: Sequence[TaskStats]) -> DataFrame:
-    """Make a DataFrame of stats: times as ``datetime64[ns, UTC]``, durations in seconds."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise PackageMissing(f"to_pandas() needs {error.name}: pip install pandas") from error
-    table = pandas.DataFrame(stats, columns=list(TaskStats._fields))
-    for name in _TIMES:
-        # Made a float first, since the type cannot be told from an empty column, or from one that is all
-        # None.
-        seconds = table[name].astype("float64")
-        table[name] = pandas.to_datetime(seconds, unit="s", utc=True).astype("datetime64[ns, UTC]")
-    return table.astype(_COLUMN_TYPES)

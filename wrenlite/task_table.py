@@ -1,19 +1,20 @@
 """The state of each task of a job: the only place that records that a task has ended, and how.
 
 The scheduler writes to it, from one thread. Everybody else reads it: the job for values and stats, its
-futures, the scheduler's own queue, and whatever draws the job. One lock guards the writing, with the
-conditions that waiting threads wait for.
+futures, the scheduler's own queue, and whatever draws the job. There is no lock, since a signal handler may
+interrupt a reader and wait for the scheduler: the outcome of a task is written before anything else says that
+it has ended.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 
-from wrenlite.futures import Snapshot, wait_for
+from wrenlite.futures import Snapshot
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats, Usage
+from wrenlite.threads import Changes
 
 STATES = ("queued", "done", "dispatched", "cancelled", "failed")
 """The states of a task. If one cell of a drawing stands for several tasks, it shows the state that comes last
@@ -43,7 +44,6 @@ class TaskTable:
         """The state of each task, as its index in ``STATES``."""
         self.attempts = array("I", bytes(4 * total))
         """Runs of each task that used up an attempt."""
-        self.lock = threading.RLock()
         self.running = 0
         """Batches that have been handed out and have not ended: each of them runs one of its tasks."""
         self.requests = 0
@@ -55,8 +55,8 @@ class TaskTable:
         self._received = array("d", bytes(8 * total))
         self._unfinished_output: dict[int, str] = {}
         self._usages: list[Usage | None] = [None] * total
-        self._any_ended = threading.Condition(self.lock)
-        self._all_ended_or_one_failed = threading.Condition(self.lock)
+        self._any_ended = Changes()
+        self._all_ended_or_one_failed = Changes()
 
     @property
     def over(self) -> bool:
@@ -89,7 +89,7 @@ class TaskTable:
             Whether it became true in time.
         """
         changed = self._any_ended if each else self._all_ended_or_one_failed
-        return is_reached() or wait_for(changed, is_reached, timeout)
+        return changed.wait_for(is_reached, timeout)
 
     # For the scheduler
 
@@ -100,14 +100,12 @@ class TaskTable:
             indexes: the tasks of the batch.
             now: seconds since the epoch.
         """
-        with self.lock:
-            self.running += 1
-            self._mark(indexes, _DISPATCHED, now)
+        self.running += 1
+        self._mark(indexes, _DISPATCHED, now)
 
     def mark_queued(self, indexes: Iterable[int]) -> None:
         """Record that these tasks wait again."""
-        with self.lock:
-            self._mark(indexes, _QUEUED, 0.0)
+        self._mark(indexes, _QUEUED, 0.0)
 
     def count_attempt(self, index: int) -> int:
         """Count a run of this task as an attempt, and return how many it has had."""
@@ -189,19 +187,19 @@ class TaskTable:
             name: name of the job.
             backend: name of what it runs on.
         """
-        with self.lock:
-            return Snapshot(
-                name=name,
-                backend=backend,
-                total=self.total,
-                queued=self.marks.count(_QUEUED),
-                dispatched=self.marks.count(_DISPATCHED),
-                running=0 if self.over else self.running,
-                done=self.marks.count(_DONE),
-                failed=self.marks.count(_FAILED),
-                cancelled=self.marks.count(_CANCELLED),
-                seconds=(self._ended_at if self.over else time.time()) - self._queued_at,
-            )
+        marks = bytes(self.marks)
+        return Snapshot(
+            name=name,
+            backend=backend,
+            total=self.total,
+            queued=marks.count(_QUEUED),
+            dispatched=marks.count(_DISPATCHED),
+            running=0 if self.over else self.running,
+            done=marks.count(_DONE),
+            failed=marks.count(_FAILED),
+            cancelled=marks.count(_CANCELLED),
+            seconds=(self._ended_at if self.over else time.time()) - self._queued_at,
+        )
 
     def _mark(self, indexes: Iterable[int], mark: int, now: float) -> None:
         for index in indexes:
@@ -210,19 +208,17 @@ class TaskTable:
             self._dispatched[index] = now
 
     def _record(self, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
-        now = time.time()
-        with self.lock:
-            for index, outcome in zip(indexes, outcomes, strict=True):
-                self.outcomes[index] = outcome
-                self._received[index] = now
-                if outcome.ok:
-                    self.marks[index] = _DONE
-                else:
-                    self.marks[index] = _CANCELLED if outcome is CANCELLED else _FAILED
-                    self.failed.append(index)
-            self.finished.extend(indexes)
-            self._ended_at = now
-            if indexes:
-                self._any_ended.notify_all()
-                if self.failed or self.over:
-                    self._all_ended_or_one_failed.notify_all()
+        now = self._ended_at = time.time()
+        for index, outcome in zip(indexes, outcomes, strict=True):
+            self.outcomes[index] = outcome
+            self._received[index] = now
+            if outcome.ok:
+                self.marks[index] = _DONE
+            else:
+                self.marks[index] = _CANCELLED if outcome is CANCELLED else _FAILED
+                self.failed.append(index)
+        self.finished.extend(indexes)
+        if indexes:
+            self._any_ended.notify()
+            if self.failed or self.over:
+                self._all_ended_or_one_failed.notify()

@@ -184,7 +184,7 @@ def test_every_task_ends_once_within_its_attempts(
         if invocation.play(move, runs):
             invocations.remove(invocation)
         invocations = running_invocations(invoker, job, invocations)
-    dispatcher.close()
+    dispatcher.close("the test is over")
     dispatcher.join()
 
     assert invoker.closed

@@ -45,7 +45,7 @@ WORKERS_AT_WORK = """
         about_to_wait.wait()
         seen = 0
         while seen < 5:  # in a row, so that it is not just about to wait
-            waits = sys._current_frames()[main].f_code.co_name in ("wait", "join", "_wait_for_tstate_lock")
+            waits = sys._current_frames()[main].f_code.co_name in ("wait", "wait_for")
             seen = seen + 1 if waits else 0
             time.sleep(0.01)
         print("ready")

@@ -3,6 +3,7 @@
 Each gets a clear error, other tasks are not affected, and attempts are counted exactly.
 """
 
+import asyncio
 import dataclasses
 import email.message
 import errno
@@ -123,6 +124,65 @@ def test_an_exception_whose_class_cannot_be_pickled_comes_as_text(pool):
         assert "raise Odd" in formatted(remote)
         assert any("stands for the task's own exception" in note for note in remote.__notes__)
     assert type(group.exceptions[1]) is ValueError
+
+
+async def awaited(awaitable):
+    return await awaitable
+
+
+def test_a_stop_iteration_of_a_task_ends_no_iteration_early():
+    def stop_at_1(n):
+        if n == 1:
+            raise StopIteration("enough")
+        return n
+
+    with wrenlite.Executor.inline() as executor:
+        job = executor.map(stop_at_1, range(3))
+        with pytest.raises(StopIteration, match="enough"):
+            job.results()
+        with pytest.raises(StopIteration, match="enough"):
+            job[1].result()
+        with pytest.raises(StopIteration, match="enough"):
+            wrenlite.get_all_results(job)
+        for awaitable in (job, job[1]):
+            with pytest.raises(RuntimeError, match="a task raised StopIteration") as caught:
+                asyncio.run(awaited(awaitable))
+            assert isinstance(caught.value.__cause__, StopIteration)
+        values = job.values(ordered=False)
+        assert next(values) == 0
+        with pytest.raises(RuntimeError, match=f"task 1 of {job.id} raised StopIteration") as caught:
+            next(values)
+        assert caught.value.__cause__ is job[1].exception()
+        assert list(values) == [2], "the iteration goes on"
+        with pytest.raises(RuntimeError, match="task 1 of stop_at_1-"):
+            list(executor.as_concurrent().map(stop_at_1, range(3)))
+        with pytest.raises(StopIteration, match="enough"):
+            executor.map_reduce(stop_at_1, range(3), list).result()
+
+
+def test_a_stop_async_iteration_of_a_task_ends_no_asynchronous_iteration():
+    def stop(_):
+        raise StopAsyncIteration
+
+    class Values:
+        def __init__(self, job):
+            self.futures = iter(job)
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            return await next(self.futures)
+
+    async def read(job):
+        return [value async for value in Values(job)]
+
+    with wrenlite.Executor.inline() as executor:
+        job = executor.map(stop, range(2))
+        with pytest.raises(RuntimeError, match="a task raised StopAsyncIteration"):
+            asyncio.run(read(job))
+        with pytest.raises(StopAsyncIteration):
+            list(job.values())
 
 
 def test_an_exception_that_can_be_rebuilt_has_no_note_about_a_remote_error(pool):

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from wrenlite.protocol import Died, Emit, Ended, Refused, Request, Usage
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import TemporaryStore
 from wrenlite.texts import counted
+from wrenlite.threads import OneThread
 from wrenlite.worker.runner import NotRun, Runner
 
 if TYPE_CHECKING:
@@ -147,10 +149,7 @@ class ProcessInvoker:
         self.slots = slots
         self._store = store
         store.outlive_exit()
-        self._lock = threading.Lock()
         self._closed = False
-        self._all: list[_Slot] = []
-        self._free: list[_Slot] = []  # the slot that was used last is taken first: its worker runs already
         env = {**os.environ, "WRENLITE_BACKEND": "inline"}  # a map inside a task runs in that task
         for (
             setting
@@ -163,48 +162,42 @@ class ProcessInvoker:
         def start_worker() -> WorkerProcess:
             return make_worker(store, worker_path(), memory_limit, env, folder, max_tasks=max_tasks)
 
-        self._start_worker = start_worker
+        names = [f"wrenlite-slot-{number}" for number in reversed(range(slots))]
+        self._all = [_Slot(name, start_worker) for name in names]
+        # The slot that was used last is taken first: its worker runs already. There is no lock, since a
+        # signal handler may interrupt ``open`` and wait for a task.
+        self._free = [*self._all]
 
     def open(self, tasks: int = 1) -> None:
-        """Make the slots: threads that wait for requests. The first request of a slot starts its worker."""
-        with self._lock:
-            if not self._all and not self._closed:
-                names = [f"wrenlite-slot-{number}" for number in reversed(range(self.slots))]
-                self._all = [_Slot(name, self._start_worker, self._release) for name in names]
-                self._free = [*self._all]
+        """Start the threads of the slots, which wait for requests. The first one starts a slot's worker."""
+        if not self._closed:
+            for slot in self._all:
+                slot.open()
 
     def start(self, request: Request, emit: Emit) -> Invocation:
         """Hand a request to a free slot: the one that was used last, since its worker runs already."""
-        with self._lock:
-            slot = self._free.pop()
-        invocation = _ProcessInvocation(request, emit)
+        slot = self._free.pop()
+        invocation = _ProcessInvocation(request, emit, release=partial(self._free.append, slot))
         slot.requests.put(invocation)
         return invocation
 
     def close(self) -> None:
         """End the workers, which run their exit handlers, and wait until they are gone."""
-        with self._lock:
-            slots, self._all = self._all, []
-            self._free = []
-            self._closed = True
-        for slot in slots:
+        self._closed = True
+        for slot in self._all:
             slot.close()
-        for slot in slots:
+        for slot in self._all:
             slot.join()
         self._store.remove()
-
-    def _release(self, slot: _Slot) -> None:
-        with self._lock:
-            if not self._closed:
-                self._free.append(slot)
 
 
 class _ProcessInvocation:
     """A request in a slot. Its lock makes sure that a cancel never kills the request after it."""
 
-    def __init__(self, request: Request, emit: Emit) -> None:
+    def __init__(self, request: Request, emit: Emit, release: Callable[[], None]) -> None:
         self.request = request
         self.emit = emit
+        self.release = release
         self._lock = threading.Lock()
         self._worker: WorkerProcess | None = None
         self._cancelled = False
@@ -242,17 +235,18 @@ class _ProcessInvocation:
 class _Slot:
     """A thread that holds at most one worker."""
 
-    def __init__(
-        self, name: str, start_worker: Callable[[], WorkerProcess], release: Callable[[_Slot], None]
-    ) -> None:
+    def __init__(self, name: str, start_worker: Callable[[], WorkerProcess]) -> None:
         self.requests: queue.SimpleQueue[_ProcessInvocation | None] = queue.SimpleQueue()
         self._start_worker = start_worker
-        self._release = release
         self._worker: WorkerProcess | None = None
         self._invocation: _ProcessInvocation | None = None
         self._closing = False
-        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
-        self._thread.start()
+        self._one = OneThread(name)
+        self._ended = threading.Event()
+
+    def open(self) -> None:
+        """Start the thread, unless that was done before."""
+        self._one.start(self._loop)
 
     def close(self) -> None:
         """Cancel the request that runs, and let the worker and the thread end."""
@@ -263,11 +257,17 @@ class _Slot:
         self.requests.put(None)
 
     def join(self) -> None:
-        """Wait for the end of the thread."""
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        """Wait for the end of the worker."""
+        if self._one.started:
+            self._ended.wait()
 
     def _loop(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._ended.set()
+
+    def _serve(self) -> None:
         while True:
             invocation = self._next_invocation()
             if invocation is None:
@@ -278,7 +278,7 @@ class _Slot:
                 invocation.cancel()
             ended = self._run(invocation)
             self._invocation = None
-            self._release(self)  # before the report: whoever receives it may start the next request
+            invocation.release()  # before the report: whoever receives it may start the next request
             invocation.emit((), ended)
             del invocation, ended  # they hold the items, and the next request may come much later
 

@@ -10,6 +10,7 @@
 ``spans``            The times of all tasks as arrays, for the timeline
 ``reprs``            Executors, jobs and futures as the last line of a cell
 ``notebook_figure``  matplotlib figures that a notebook shows as they are
+``data_frame``       ``Job.to_pandas()``: stats as a DataFrame
 ``console``          What all commands print: errors, tables, JSON
 ===================  ====================================================================
 """

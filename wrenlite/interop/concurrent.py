@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
@@ -36,9 +35,9 @@ class ConcurrentExecutor(concurrent.futures.Executor):
     def __init__(self, executor: SubmitsJobs) -> None:
         """Create an executor on top of a wrenlite executor."""
         self._executor = executor
-        self._jobs: weakref.WeakSet[Job[Any]] = weakref.WeakSet()
+        # There is no lock, since a signal handler may interrupt ``submit`` and call ``shutdown``.
+        self._jobs: weakref.WeakValueDictionary[int, Job[Any]] = weakref.WeakValueDictionary()
         self._closed = False
-        self._lock = threading.Lock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run ``fn(*args, **kwargs)``.
@@ -46,10 +45,9 @@ class ConcurrentExecutor(concurrent.futures.Executor):
         Raises:
             ExecutorClosed: ``shutdown`` was called. It is a RuntimeError.
         """
-        with self._lock:
-            self._check_open()
-            future = self._executor.submit(fn, *args, **kwargs)
-            self._jobs.add(future.job)
+        self._check_open()
+        future = self._executor.submit(fn, *args, **kwargs)
+        self._add(future.job)
         return future
 
     def map(
@@ -73,10 +71,9 @@ class ConcurrentExecutor(concurrent.futures.Executor):
             ExecutorClosed: ``shutdown`` was called.
             TimeoutError: from the iterator, when the timeout has passed.
         """
-        with self._lock:
-            self._check_open()
-            job = self._executor.starmap(fn, zip(*iterables, strict=False), chunksize=chunksize or None)
-            self._jobs.add(job)
+        self._check_open()
+        job = self._executor.starmap(fn, zip(*iterables, strict=False), chunksize=chunksize or None)
+        self._add(job)
         return _stream_values(job, job.values(timeout=timeout))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -86,14 +83,21 @@ class ConcurrentExecutor(concurrent.futures.Executor):
             wait: return only after all submitted calls have ended.
             cancel_futures: cancel the calls that were not sent to a worker yet.
         """
-        with self._lock:
-            self._closed = True
-        for job in list(self._jobs):
+        self._closed = True
+        jobs = [job for ref in self._jobs.valuerefs() if (job := ref()) is not None]
+        for job in jobs:
             if cancel_futures:
                 job.cancel_tasks(index for index in range(len(job)) if job.state(index) == "queued")
-        for job in list(self._jobs):
+        for job in jobs:
             if wait:
                 job.wait()
+
+    def _add(self, job: Job[Any]) -> None:
+        """Add a job for which ``shutdown`` waits, unless it was called while the job was submitted."""
+        self._jobs[id(job)] = job
+        if self._closed:
+            job.cancel()
+            self._check_open()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -54,13 +54,14 @@ def wait(
         for job in jobs:
             drawn.enter_context(job._drawn)
         try:
-            done = concurrent.futures.wait(futures, timeout, return_when).done
+            concurrent.futures.wait(futures, timeout, return_when)
         except KeyboardInterrupt:
             if cancel_on_interrupt:
                 for job in jobs:
                     job.cancel()
             raise
-    return [f for f in futures if f in done], [f for f in futures if f not in done]
+    ended = {future for future in futures if future.done()}
+    return [f for f in futures if f in ended], [f for f in futures if f not in ended]
 
 
 def as_completed(fs: Iterable[Future[T] | Job[T]], timeout: float | None = None) -> Iterator[Future[T]]:
@@ -79,8 +80,11 @@ def as_completed(fs: Iterable[Future[T] | Job[T]], timeout: float | None = None)
 
 def get_all_results(fs: Iterable[Future[T] | Job[T]]) -> list[T]:
     """Return the values of futures, of a job or of jobs, in the order given, under PyWren's name."""
+    values = []
     with hide_own_frames:
-        return list(map(Future.result, _futures(fs)))  # no frame of wrenlite is between
+        for future in _futures(fs):  # a StopIteration of a task would end list(map(Future.result, fs))
+            values.append(future.result())
+    return values
 
 
 def _futures(fs: Iterable[Future[T] | Job[T]] | Future[T]) -> list[Future[T]]:

@@ -1,9 +1,10 @@
 """The thread that schedules: it takes events from its inbox, and owns all state of the jobs.
 
-Everything else puts events into the inbox, so there is no lock to hold while futures are set and no order of
-locks, and a KeyboardInterrupt, which only reaches the main thread, cannot leave the state half changed. A
-backend that runs tasks in the caller's thread has no such thread: there ``submit`` itself
-handles the events in the inbox, in the thread that calls ``map``.
+Everything else puts events into the inbox, so there is no lock, and a KeyboardInterrupt, which only reaches
+the main thread, cannot leave the state half changed. For the same reason a signal handler may do anything,
+whatever it interrupts: map, cancel, wait for a task or shut down. A backend that runs tasks in the caller's
+thread has no thread of its own: there ``submit`` itself handles the events of the job, in the thread that
+calls ``map``.
 
 ::
 
@@ -14,8 +15,9 @@ handles the events in the inbox, in the thread that calls ``map``.
     emit ─── InvocationReport ──┘                  └─▶ job ─▶ futures        │
                   ▲──────────────────────────────────────────────────────────┘
 
-Two things are read from other threads without the inbox: ``cost`` and ``blocked_reason``, each of which is
-one immutable value that is replaced as a whole.
+Futures are settled, and their callbacks called, in threads of their own (see ``settling``). Two things are
+read from other threads without the inbox: ``cost`` and ``blocked_reason``, each of which is one immutable
+value that is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -33,12 +35,14 @@ from typing import Any, NamedTuple, TypeAlias
 from wrenlite.backends.base import Backend
 from wrenlite.cost import Cost
 from wrenlite.errors import ExecutorClosed, WrenliteError
-from wrenlite.futures import HEARTBEAT_S
+from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Missing, Outcome
 from wrenlite.scheduler.pending import PendingJob
+from wrenlite.scheduler.settling import Settler
 from wrenlite.scheduler.state import Scheduler
 from wrenlite.texts import counted
+from wrenlite.threads import Changes, OneThread
 
 _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
@@ -112,12 +116,17 @@ class Dispatcher:
         self.owner = os.getpid()
         self._backend = backend
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._closing_lock = threading.Lock()  # held to put an event that needs an answer, and to close
-        self._open = True
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._closed_because = ""
+        """Why no more jobs are taken; empty while they are."""
+        self._one = OneThread("wrenlite-dispatcher")
+        self._started = False  # whether the threads have, so that events may be left to them
+        self._ended = False
+        self._changes = Changes()
+        self._settler = Settler(self._changes, at_end=lambda: _running.discard(self))
         self._scheduler = Scheduler(backend, self._report, self._restore)
         self._closing = False
+        self._runs: list[Dispatcher] = []
+        """The dispatchers of the jobs that run in the threads of their callers."""
 
     # For any thread
 
@@ -127,18 +136,46 @@ class Dispatcher:
         Raises:
             ExecutorClosed: ``close`` was called before.
         """
-        with self._closing_lock:
-            if not self._open:
-                raise ExecutorClosed("this executor was shut down; make a new one")
-            self._backend.invoker.open(pending.tasks.unfinished)
-            self._inbox.put(JobSubmitted(pending))
-            if self._thread is None and not self._backend.runs_in_caller:
-                thread = threading.Thread(target=self._loop, name="wrenlite-dispatcher", daemon=True)
-                thread.start()
-                self._thread = thread
-                _running.add(self)
+        self._check_open()
+        self._backend.invoker.open(pending.tasks.unfinished)
+        if not self._started and not self._backend.runs_in_caller:
+            self._start()
         if self._backend.runs_in_caller:
-            self._drain_inbox()
+            self._run_here(pending)
+            return
+        self._inbox.put(JobSubmitted(pending))
+        self._check_open()  # if it was closed meanwhile, the inbox may have been closed before the job came
+
+    def _run_here(self, pending: PendingJob) -> None:
+        """Run a job in this thread, with a dispatcher of its own.
+
+        What calls ``map`` may be a task, another thread, or a signal handler that has interrupted the
+        scheduling of another job.
+        """
+        run = Dispatcher(self._backend)
+        self._runs.append(run)
+        try:
+            self._check_open()  # from now on ``close`` leaves the invoker open
+            run._handle(JobSubmitted(pending))
+            run._drain_inbox()
+            while run._scheduler.jobs and (wait_s := run._scheduler.wait_s) is not None:
+                time.sleep(wait_s)  # the store failed for a moment
+                run._drain_inbox()
+        finally:
+            run._cancel(CancelTasks(None, (), queue.SimpleQueue()))  # the rest of a job that was interrupted
+            self._runs.remove(run)
+            if self._closed_because and not self._runs:
+                self._backend.invoker.close()
+
+    def _check_open(self) -> None:
+        if self._closed_because:
+            raise ExecutorClosed(self._closed_because)
+
+    def _start(self) -> None:
+        _running.add(self)
+        self._one.start(self._loop)
+        self._settler.start()
+        self._started = True
 
     @property
     def cost(self) -> Cost:
@@ -182,18 +219,31 @@ class Dispatcher:
             self._ask(event)
             event.reply.get()
 
-    def close(self) -> None:
-        """Take no more jobs, finish those that were submitted, then release the backend. Does not wait."""
-        with self._closing_lock:
-            self._open = False
-            self._inbox.put(Close())
-            if self._thread is None:
-                self._backend.invoker.close()
+    def settle(self, futures: Sequence[Future[Any]]) -> None:
+        """Settle futures whose tasks have ended, soon, and call their done-callbacks.
+
+        Where the backend runs tasks in the caller's thread, that happens here.
+        """
+        if self._started:
+            self._settler.settle(futures)
+        else:
+            self._settler.settle_here(futures)
+
+    def close(self, because: str) -> None:
+        """Take no more jobs, finish those that were submitted, then release the backend. Does not wait.
+
+        Args:
+            because: the message for who submits a job later.
+        """
+        self._closed_because = self._closed_because or because
+        self._inbox.put(Close())
+        if not self._started and not self._runs:
+            self._backend.invoker.close()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until every job has ended and the backend is released.
+        """Wait until every job has ended, the backend is released, and all done-callbacks have returned.
 
-        It does not join the thread: after an interrupted join Python takes a running thread for a finished
+        It does not join the threads: after an interrupted join Python takes a running thread for a finished
         one.
 
         Args:
@@ -202,27 +252,26 @@ class Dispatcher:
         Returns:
             Whether that happened in time.
         """
-        if self._thread in (None, threading.current_thread()):
+        here = threading.current_thread()
+        if not self._started or here is self._one.thread or self._settler.calls_from(here):
             return True
-        end = time.monotonic() + (float("inf") if timeout is None else timeout)
         with contextlib.ExitStack() as drawn:
             for job in self.unfinished_jobs():
                 drawn.enter_context(job._drawn)
-            while not self._ended.wait(max(0.0, min(HEARTBEAT_S, end - time.monotonic()))):
-                if time.monotonic() >= end:
-                    return False
-        return True
+            return self._changes.wait_for(lambda: self._ended and self._settler.over, timeout)
 
     def _ask(self, event: Question) -> None:
         """Have an event answered by the thread that owns the state, or here if there is no such thread."""
-        with self._closing_lock:
-            elsewhere = self._thread not in (None, threading.current_thread()) and not self._ended.is_set()
-            if elsewhere:
-                self._inbox.put(event)
-        if not elsewhere:
-            self._handle(event)
-            if isinstance(event, CancelTasks) and event.job is None:
-                self._inbox.put(event)  # for jobs that were submitted and are still in the inbox
+        if self._started and self._one.thread is not threading.current_thread():
+            self._inbox.put(event)
+            if self._ended:
+                self._answer_rest()
+            return
+        self._handle(event)
+        if isinstance(event, CancelTasks) and event.job is None:
+            # For jobs that were submitted and are still in the inbox, and for those that run here.
+            for each in (self, *self._runs):
+                each._inbox.put(event)
 
     def _report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         self._inbox.put(InvocationReport(invocation, outcomes, ended))
@@ -263,32 +312,30 @@ class Dispatcher:
         finally:
             self._scheduler.charge_abandoned()
             self._backend.invoker.close()
-            self._end()
+            self._ended = True
+            self._answer_rest()
+            self._settler.close()
+            self._changes.notify()
 
     def _fail_all(self, error: BaseException) -> None:
-        with self._closing_lock:
-            self._open = False
-        while not self._inbox.empty():
-            if isinstance(event := self._inbox.get(), JobSubmitted):
-                self._scheduler.add(event.pending)
-            elif isinstance(event, Question):
-                self._handle(event)
         text = (
             f"an internal error of wrenlite ended the job: {error!r}. Please report it, with the traceback "
             "above"
         )
+        self._closed_because = text.replace("the job", "this executor", 1)
+        while not self._inbox.empty():
+            if not isinstance(event := self._inbox.get(), InvocationReport):
+                self._handle(event)
         for pending in list(self._scheduler.jobs.values()):
             self._scheduler.fail(pending, WrenliteError(text))
+        self._closing = True
 
-    def _end(self) -> None:
-        """Answer the events that arrived too late. No more events will arrive."""
-        with self._closing_lock:
-            self._ended.set()
-            _running.discard(self)
-        while not self._inbox.empty():
-            event = self._inbox.get()
-            if isinstance(event, Question):
-                self._handle(event)
+    def _answer_rest(self) -> None:
+        """Answer the events that arrive after the end, in whichever thread has put them or ends the loop."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if not isinstance(event := self._inbox.get_nowait(), InvocationReport):
+                    self._handle(event)
 
     def _drain_inbox(self) -> None:
         """Handle all events, and hand out batches until none may be sent."""
@@ -305,7 +352,7 @@ class Dispatcher:
         if isinstance(event, InvocationReport):
             self._scheduler.on_report(*event)
         elif isinstance(event, JobSubmitted):
-            self._scheduler.add(event.pending)
+            self._add(event.pending)
         elif isinstance(event, CodeRestored):
             self._scheduler.on_restored(*event)
         elif isinstance(event, CancelTasks):
@@ -318,6 +365,11 @@ class Dispatcher:
         else:
             self._closing = True
 
+    def _add(self, pending: PendingJob) -> None:
+        """Add a job, unless the inbox was closed before it came: then ``submit`` raises an error."""
+        if not self._closing:
+            self._scheduler.add(pending)
+
     def _cancel(self, event: CancelTasks) -> int:
         if event.job is not None:
             return self._scheduler.cancel(event.job, event.indexes)
@@ -325,7 +377,8 @@ class Dispatcher:
 
 
 _running: set[Dispatcher] = set()
-"""The dispatchers that have a thread, from its start to its end."""
+"""The dispatchers that have threads, from their start to their end."""
+AT_EXIT = "the program is ending, and takes no more tasks; submit them before its end"
 
 
 def _finish_all() -> None:
@@ -335,7 +388,7 @@ def _finish_all() -> None:
     nothing.
     """
     for dispatcher in [each for each in list(_running) if each.owner == os.getpid()]:
-        dispatcher.close()
+        dispatcher.close(AT_EXIT)
         try:
             if not dispatcher.join(_HINT_AFTER_S):
                 _explain_waiting(dispatcher)

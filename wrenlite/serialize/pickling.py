@@ -17,7 +17,7 @@ import functools
 import io
 import pickle
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -140,10 +140,11 @@ def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.IT
 
     Raises:
         ItemNotPicklable: an item cannot be pickled; the message names it.
+        RuntimeError: a function that ``map`` or the like calls for an item has raised StopIteration.
     """
     pack = Packer(classes, snapshot=True).pack
     packed = []
-    for index, item in enumerate(data):
+    for index, item in enumerate(_read(data)):
         classes.source = index
         try:
             packed.append(pack(item))
@@ -154,6 +155,26 @@ def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.IT
             classes.end_item()
     classes.source = None
     return packed
+
+
+def _read(data: Iterable[Any]) -> Iterator[Any]:
+    """Yield the items of a job.
+
+    Where ``map(f, …)`` is the data, a StopIteration of ``f`` would end it, as if there were no more items. It
+    is converted, as Python does for generators. An iterator of the user's own may end as it likes.
+    """
+    iterator = iter(data)
+    builtin = type(iterator).__module__ in ("builtins", "itertools")
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration as end:
+            inner = end.__traceback__.tb_next if end.__traceback__ else None
+            if builtin and inner is not None and inner.tb_frame.f_code.co_name != "__next__":
+                name = inner.tb_frame.f_code.co_qualname
+                raise RuntimeError(f"the data ended early: {name} raised StopIteration") from end
+            return
+        yield item
 
 
 def _for_message(item: Any, style: Style) -> object:

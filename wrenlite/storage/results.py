@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequence, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from wrenlite.errors import NotFound, WrenliteError
 from wrenlite.protocol import Outcome, Packed, Stored
 from wrenlite.serialize import framing
 from wrenlite.storage.base import Store, get_verified
+from wrenlite.threads import Changes, OneThread
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -91,43 +93,144 @@ def fetch_values(
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def prefetch_values(
-    store: Store,
-    outcomes: MutableSequence[Outcome | None],
-    order: Iterator[int],
-    upcoming: Callable[[int], Sequence[int]],
-    name: Callable[[int], str],
-) -> Iterator[int]:
-    """Yield tasks once their values are fetched. Meanwhile the values of the next tasks are fetched.
+class StoredValues:
+    """The values of one job, some of which the store holds.
 
-    Args:
-        store: holds the values that did not fit into a reply.
-        outcomes: the outcomes of all tasks, by task number. A fetched value takes its place in its outcome.
-        order: the tasks, in the order in which they are needed; each has ended when it is given.
-        upcoming: returns the tasks that follow a position of ``order``, whether they have ended or not.
-        name: returns the name of a task for messages.
+    Each is fetched by a thread of its own, so that who waits for it may give up: the thread goes on, and who
+    asks next finds what it has fetched.
     """
-    from concurrent.futures import ThreadPoolExecutor
 
-    def fetch(outcome: Outcome) -> None:
-        with contextlib.suppress(WrenliteError):  # whoever needs the value fetches again and gets the error
-            packed = fetch_value(store, outcome.packed, name(outcome.task))
-            outcomes[outcome.task] = outcome._replace(packed=packed)
+    def __init__(
+        self, store: Store, outcomes: MutableSequence[Outcome | None], name: Callable[[int], str]
+    ) -> None:
+        """Create the values of a job.
 
-    threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")  # starts no thread before the first submit
-    started: dict[int, Future[None]] = {}
-    try:
+        Args:
+            store: holds the values that did not fit into a reply.
+            outcomes: the outcomes of all tasks, by task number. A fetched value replaces its place there.
+            name: returns the name of a task for messages.
+        """
+        self._store = store
+        self._outcomes = outcomes
+        self._name = name
+        self._fetches: dict[int, _Fetch] = {}
+
+    def get(self, task: int, end: float | None) -> Packed:
+        """Return the pickled value of a task that has ended, or its pickled exception.
+
+        Args:
+            task: the number of the task.
+            end: the time, by ``deadline``, until which it is waited for; None: without limit.
+
+        Raises:
+            TimeoutError: it was not fetched in time.
+            NotFound: it is not in the store.
+            IntegrityError: it has another digest.
+            StoreError: the store cannot be read.
+        """
+        outcome = self._outcomes[task]
+        assert outcome is not None
+        if isinstance(outcome.packed, Packed):
+            return outcome.packed
+        if end is None and task not in self._fetches:  # nobody will give up, so no thread is needed
+            return fetch_value(self._store, outcome.packed, self._name(task))
+        fetch = self._fetch(task, outcome)
+        self._wait(task, fetch, end)
+        if fetch.error is not None:
+            raise fetch.error
+        assert fetch.packed is not None
+        return fetch.packed
+
+    def fetched(self, task: int) -> Packed | None:
+        """Return the pickled value of a task if the store need not be asked for it; None otherwise."""
+        outcome = self._outcomes[task]
+        return outcome.packed if outcome is not None and isinstance(outcome.packed, Packed) else None
+
+    def ahead(
+        self, order: Iterable[int], upcoming: Callable[[int], Sequence[int]], end: float | None
+    ) -> Iterator[int]:
+        """Yield tasks once their values are fetched. Meanwhile the values of the next tasks are fetched.
+
+        A value that cannot be fetched stays in the store: ``get`` says why.
+
+        Args:
+            order: the tasks, in the order in which they are needed; each has ended when it is given.
+            upcoming: returns the tasks that follow a position of ``order``, whether they have ended or not.
+            end: the time, by ``deadline``, until which values are waited for; None: without limit.
+
+        Raises:
+            TimeoutError: the next value was not fetched in time.
+        """
+        any_stored = False
         for position, task in enumerate(order):
-            outcome = outcomes[task]
-            if task in started or (outcome is not None and isinstance(outcome.packed, Stored)):
-                for near in (task, *upcoming(position)):
-                    outcome = outcomes[near]
-                    if outcome is not None and isinstance(outcome.packed, Stored) and near not in started:
-                        started[near] = threads.submit(fetch, outcome)
-                started[task].result()
+            outcome = self._outcomes[task]
+            stored = outcome is not None and isinstance(outcome.packed, Stored)
+            any_stored = any_stored or stored
+            if any_stored:
+                fetch = self._fetch(task, outcome) if outcome is not None and stored else None
+                self._fetch_some(upcoming(position))
+                if fetch is not None:
+                    self._wait(task, fetch, end)
             yield task
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch_some(self, tasks: Sequence[int]) -> None:
+        """Begin to fetch the values of the first of these tasks, as long as there are threads and memory."""
+        room = _PREFETCH_BYTES
+        for task in tasks:
+            outcome = self._outcomes[task]
+            if outcome is None:
+                continue
+            room -= outcome.packed.size
+            if room < 0 or len(self._fetches) >= _THREADS:
+                return
+            if isinstance(outcome.packed, Stored):
+                self._fetch(task, outcome)
+
+    def _fetch(self, task: int, outcome: Outcome) -> _Fetch:
+        """Return the fetch of a stored value, which begins here unless it goes on already."""
+        fetch = self._fetches.setdefault(task, _Fetch())
+        fetch.thread.start(partial(self._run, task, outcome, fetch))
+        return fetch
+
+    def _run(self, task: int, outcome: Outcome, fetch: _Fetch) -> None:
+        try:
+            fetch.packed = fetch_value(self._store, outcome.packed, self._name(task))
+            if self._outcomes[task] is outcome:
+                self._outcomes[task] = outcome._replace(packed=fetch.packed)
+        except BaseException as error:  # whoever waits for the value gets it
+            fetch.error = error
+        finally:
+            self._fetches.pop(task, None)
+            fetch.ended = True
+            fetch.changes.notify()
+
+    def _wait(self, task: int, fetch: _Fetch, end: float | None) -> None:
+        if not fetch.changes.wait_for(lambda: fetch.ended, seconds_until(end)):
+            raise TimeoutError(
+                f"{self._name(task)} has ended, but what it returned was not fetched from the store in time; "
+                "that goes on. Give a longer timeout="
+            )
+
+
+class _Fetch:
+    """The fetching of one value."""
+
+    def __init__(self) -> None:
+        self.thread = OneThread("wrenlite-fetch")
+        self.changes = Changes()
+        self.ended = False
+        self.packed: Packed | None = None
+        self.error: BaseException | None = None
+
+
+def deadline(timeout: float | None) -> float | None:
+    """Return the time at which a timeout that begins now has passed; None: never."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def seconds_until(end: float | None) -> float | None:
+    """Return the seconds until a ``deadline``; None: without limit."""
+    return None if end is None else end - time.monotonic()
 
 
 async def call_without_blocking(call: Callable[[], _T], outcomes: Iterable[Outcome | None]) -> _T:
@@ -140,7 +243,19 @@ async def call_without_blocking(call: Callable[[], _T], outcomes: Iterable[Outco
         outcomes: the outcomes whose values it unpickles.
     """
     if not any(outcome is not None and isinstance(outcome.packed, Stored) for outcome in outcomes):
-        return call()
+        return _call_converting(call)
     import asyncio
 
-    return await asyncio.to_thread(call)
+    return await asyncio.to_thread(_call_converting, call)
+
+
+def _call_converting(call: Callable[[], _T]) -> _T:
+    """Call a function. What would end an iteration becomes the cause of a RuntimeError.
+
+    Python does the same where a StopIteration leaves a coroutine, or a StopAsyncIteration an asynchronous
+    generator; an asyncio future, which brings the value back from a thread, cannot hold a StopIteration.
+    """
+    try:
+        return call()
+    except (StopIteration, StopAsyncIteration) as error:
+        raise RuntimeError(f"a task raised {type(error).__name__}") from error

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import threading
 import weakref
-from collections import Counter
 from collections.abc import Iterable
 
 from wrenlite.errors import StoreError
@@ -37,9 +35,10 @@ class Uploads:
         """
         self._store = store
         self._own = own
-        self._lock = threading.Lock()
-        self._job_counts: Counter[str] = Counter()
-        self._used: dict[str, bytes] = {}
+        # There is no lock, since a signal handler may interrupt ``acquire`` and wait for a task. Each
+        # operation on one of these is atomic.
+        self._used: dict[str, list[bytes]] = {}
+        """The blobs that open jobs use, by their digests: one reference for each job."""
         self._uploaded: set[str] = set()
         self._unreachable_jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -54,14 +53,15 @@ class Uploads:
             BackendError: the store cannot be used.
         """
         name = digest(blob)
-        with self._lock:
-            uploaded = name in self._uploaded
-        if not uploaded:  # without the lock: it may be slow, and a second upload of the same blob is harmless
-            self._store.put(code_key(name), blob, if_absent=True)
-        with self._lock:
+        used = self._used.setdefault(name, [])
+        used.append((used[:1] or [blob])[0])
+        if name not in self._uploaded:  # a second upload of the same blob is harmless
+            try:
+                self._store.put(code_key(name), blob, if_absent=True)
+            except BaseException:
+                used.pop()
+                raise
             self._uploaded.add(name)
-            self._job_counts[name] += 1
-            self._used[name] = blob
         return name
 
     def upload_again(self, digests: Iterable[str], missing: Missing) -> None:
@@ -80,19 +80,15 @@ class Uploads:
         else:
             _log.info("%s is gone from %r and is put there again", missing.key, self._store)
         for name in digests:
-            with self._lock:
-                blob = self._used.get(name)
-            if blob is not None:
+            for blob in self._used.get(name, ())[:1]:
                 self._store.put(code_key(name), blob)
 
     def release(self, digests: Iterable[str]) -> None:
         """End the use of blobs by one job. From an own store, large blobs without a job are deleted."""
-        with self._lock:
-            for name in digests:
-                self._job_counts[name] -= 1
-                if not self._job_counts[name]:
-                    del self._job_counts[name]
-                    self._delete_if_large(name, self._used.pop(name))
+        for name in digests:
+            blob = self._used[name].pop()
+            if not self._used[name]:
+                self._delete_if_large(name, blob)
 
     def upload_object(self, packed: PackedObject) -> None:
         """Upload an object that tasks will refer to, unless the store holds it unchanged.

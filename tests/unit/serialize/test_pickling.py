@@ -292,6 +292,38 @@ def test_what_only_one_process_has_is_named_and_not_its_parts(make):
     assert f"item 0 cannot be pickled at ['held'] (type {type(held).__name__}): " in str(caught.value)
 
 
+def test_a_stop_iteration_of_a_function_is_not_taken_for_the_end_of_the_data():
+    def stop_at_1(n, *_):
+        if n == 1:
+            raise StopIteration
+        return n
+
+    lazy = map(stop_at_1, range(3)), filter(stop_at_1, range(3)), enumerate(map(stop_at_1, range(3)))
+    for data in lazy:
+        with pytest.raises(RuntimeError, match=r"data ended early: .*stop_at_1 raised StopIter") as caught:
+            pack_items(data, ClassTable(grows=True))
+        assert isinstance(caught.value.__cause__, StopIteration)
+
+
+def test_an_iterator_ends_as_it_likes():
+    class Countdown:
+        def __init__(self):
+            self.left = 3
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.left -= 1
+            return self.left if self.left else self.stop()
+
+        def stop(self):
+            raise StopIteration
+
+    iterables = [Countdown(), enumerate(Countdown()), (n for n in Countdown())]
+    assert [len(pack_items(data, ClassTable(grows=True))) for data in iterables] == [2] * 3
+
+
 def test_modules_that_a_job_needs_are_recorded():
     class_table = ClassTable(grows=True)
 

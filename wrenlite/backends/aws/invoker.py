@@ -125,57 +125,57 @@ class LambdaInvoker:
         self._response_timeout_s = target.limit_s + timeouts.response_margin_s
         self._path = f"/2015-03-31/functions/{quote(target.function, safe='')}/invocations"
         self._invocations: queue.SimpleQueue[_LambdaInvocation | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._threads = 0
-        self._idle = 0  # idle threads; below 0: the number of invocations that wait for a thread
+        # There is no lock, since a signal handler may interrupt ``open`` and wait for a task. Appending to a
+        # list and adding to a set are atomic.
+        self._threads: list[threading.Thread] = []
+        self._busy: set[_LambdaInvocation] = set()
+        """The invocations that a thread runs, or that wait for one."""
         self._closed = threading.Event()
 
     def open(self, tasks: int = 1) -> None:
         """Start the threads that this number of tasks may need."""
-        with self._lock:
-            while self._threads < min(tasks, self.slots, _THREADS_AHEAD) and not self._closed.is_set():
-                if not self._start_thread():
-                    return
+        while len(self._threads) < min(tasks, self.slots, _THREADS_AHEAD) and not self._closed.is_set():
+            if not self._start_thread():
+                return
 
     def start(self, request: Request, emit: Emit) -> Invocation:
         """Hand a request to an idle thread, or to a new one."""
         invocation = _LambdaInvocation(request, emit)
-        with self._lock:
-            if self._idle <= 0 and self._threads < self.slots:
-                self._start_thread()
-            self._idle -= 1
-            self._invocations.put(invocation)
+        self._busy.add(invocation)
+        if len(self._threads) < min(len(self._busy), self.slots):
+            self._start_thread()
+        self._invocations.put(invocation)
         return invocation
 
     def close(self) -> None:
         """Take no more requests. Invocations in flight cannot be stopped, and are not waited for."""
-        with self._lock:
-            if self._closed.is_set():
-                return
-            self._closed.set()
-            for _ in range(self._threads):
-                self._invocations.put(None)
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        for _ in tuple(self._threads):
+            self._invocations.put(None)
         self._transport.close()
 
     def _start_thread(self) -> bool:
         """Start one more thread. Return whether that was possible."""
-        name = f"wrenlite-lambda-{self._threads}"
+        name = f"wrenlite-lambda-{len(self._threads)}"
+        thread = threading.Thread(target=self._run_invocations, name=name, daemon=True)
         try:
-            threading.Thread(target=self._run_invocations, name=name, daemon=True).start()
+            thread.start()
         except RuntimeError as error:
             # The interpreter is ending, or this user has too many threads: the threads so far must suffice.
             if not self._threads:
                 raise BackendError(f"cannot start a thread to invoke Lambda: {error}") from error
             return False
-        self._threads += 1
-        self._idle += 1
+        self._threads.append(thread)
+        if self._closed.is_set():  # meanwhile, by a signal handler
+            self._invocations.put(None)
         return True
 
     def _run_invocations(self) -> None:
         while (invocation := self._invocations.get()) is not None:
             outcomes, ended = self._run(invocation)
-            with self._lock:  # before the report: its receiver may start the next request at once
-                self._idle += 1
+            self._busy.discard(invocation)  # before the report: its receiver may start the next request
             invocation.emit(outcomes, ended)
             # These hold items and values, and the next request may come much later.
             del invocation, outcomes, ended

@@ -71,7 +71,7 @@ class S3Store:
         self._owner = owner
         self._profile = profile
         self._requester_pays = requester_pays
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may interrupt the block that holds it
         self._client: Any = None
         self._client_session: Any = None
 

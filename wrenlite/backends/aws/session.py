@@ -24,7 +24,7 @@ class AwsSession:
             make_session: makes a botocore session, which finds credentials with botocore's own chain.
         """
         self._make_session = make_session
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may interrupt the block that holds it
         self._renewed_at = -float("inf")
         self.botocore_session = make_session()
 
