@@ -228,7 +228,7 @@ def dispatched():
     dispatcher = Dispatcher(backend)
     yield invoker, backend, dispatcher
     dispatcher.cancel_all()
-    dispatcher.close()
+    dispatcher.close("the test has ended")
     assert dispatcher.join(10)
 
 

@@ -421,7 +421,7 @@ def test_a_pause_of_this_process_does_not_count_towards_the_timeout(tmp_path):
         return time.monotonic() + offset_s
 
     backend = local.connect(workers=1)
-    backend.invoker._start_worker = lambda: WorkerProcess(
+    backend.invoker._all[0]._start_worker = lambda: WorkerProcess(
         backend.store, sys.path, None, os.environ, clock=clock
     )
     with wrenlite.Executor(backend, progress=False) as executor:

@@ -11,11 +11,12 @@ from wrenlite.backends.aws.invoker import LambdaInvoker, ReplyTimeouts, remote_c
 from wrenlite.backends.aws.responses import Target
 from wrenlite.backends.aws.transport import RequestNotSent, ResponseLost
 from wrenlite.errors import NotFound
-from wrenlite.protocol import Ended, Limits, Lost, Request, Usage
+from wrenlite.protocol import Ended, Limits, Lost, Outcome, Packed, Request, Usage
 
 REQUEST = Request("job", "i", "0" * 64, None, [0], [], {}, Limits())
 LOST = ResponseLost("gone")
-REPLY = payload.add_mac(REQUEST, payload.encode_body([], Ended(None, Usage(), ())))
+OUTCOME = Outcome(0, True, Packed(b"N."), 0.0, 0.0, 0.0, "")
+REPLY = payload.add_mac(REQUEST, payload.encode_body([OUTCOME], Ended(None, Usage(), ())))
 
 
 class BrokenTransport:
@@ -55,7 +56,7 @@ def end_of(store, happens=lambda: None, clock=remote_clock, error=LOST):
     transport = BrokenTransport(happens, error)
     invoker = LambdaInvoker(transport, None, store, location, target, 1, timeouts, clock)
     ends = queue.SimpleQueue()
-    invoker.start(REQUEST, lambda outcomes, ended=None: ends.put(ended))
+    invoker.start(REQUEST, lambda outcomes, ended=None: ended and ends.put(ended))
     ended = ends.get(timeout=30)
     invoker.close()
     return ended
