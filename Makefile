@@ -32,7 +32,7 @@ demo: $(READY)
 	$(BIN)/wrenlite demo $(ARGS)
 
 test: $(VENV)/done
-	$(BIN)/python -m pytest -m "not full and not aws and not e2e" $(ARGS)
+	$(BIN)/python -m pytest -m "not full and not aws and not e2e" -n 2 --dist loadfile $(ARGS)
 
 e2e: $(VENV)/done
 	$(BIN)/python -m pytest -m "e2e and not full" $(ARGS)

@@ -59,7 +59,11 @@ def test_any_iterable_can_be_mapped(executor):
     assert executor.map(identity, "ab").results() == ["a", "b"]
 
 
-@pytest.mark.parametrize("value", [None, ValueError("a value"), [], float("inf"), lambda: 5], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [None, ValueError("a value"), [], float("inf"), lambda: 5],
+    ids=lambda value: type(value).__name__,
+)
 def test_a_task_may_return_any_value(executor, value):
     (back,) = executor.map(lambda _: value, [0]).results()
     if callable(value):
