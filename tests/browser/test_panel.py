@@ -68,7 +68,9 @@ def test_the_cancel_button_cancels_a_job_of_10_000_tasks_while_the_cell_waits(no
 
 
 def test_the_stop_button_returns_the_prompt_at_once_with_one_line(notebook):
-    opened = notebook(_START, "job = executor.map(work, range(10_000)); job.results()", _STATES)
+    opened = notebook(
+        _START, "job = executor.map(work, range(10_000)); job.results(return_exceptions=True)", _STATES
+    )
     opened.run(0)
     opened.start(1)
     panel(opened, 1)

@@ -118,26 +118,33 @@ class _WidgetPanel(_HtmlPanel):
     """A panel of widgets with a button that cancels the job."""
 
     def __init__(self, job: Job[Any]) -> None:
-        """Display an empty panel."""
-        import ipywidgets
-
-        self._text = ipywidgets.HTML()
-        self._button = ipywidgets.Button(description="Cancel", icon="stop", tooltip=f"Cancel {job.name}")
-        self._button.layout.display = "none"
-        self._button.add_class("wrenlite-cancel")
-        self._button.on_click(lambda _: job.cancel())
-        self._box = ipywidgets.VBox([self._text, self._button])
-        self._box.add_class("wrenlite-panel")
-        for widget in (self._box, self._text, self._button):
-            # ipykernel 7.4 sends the messages of this comm to a thread that the running cell blocks.
-            with contextlib.suppress(AttributeError):
-                del widget.comm._reply_subshell_id
-        self._handle = _display(self._box)
+        """Display an empty panel. The widgets are made when it appears: most jobs end before that."""
+        super().__init__()
+        self._job = job
+        self._box: Any = None
 
     def show(self, bundle: MimeBundle) -> None:
+        if self._box is None:
+            self._make_widgets()
+            self._handle.update(self._box)
         self._text.value = bundle["text/html"]
-        self._button.layout.display = ""
 
     def end(self, bundle: MimeBundle) -> None:
         self._handle.update(bundle, raw=True)
-        self._box.close()
+        if self._box is not None:
+            self._box.close()
+
+    def _make_widgets(self) -> None:
+        import ipywidgets
+
+        job = self._job
+        self._text = ipywidgets.HTML()
+        button = ipywidgets.Button(description="Cancel", icon="stop", tooltip=f"Cancel {job.name}")
+        button.add_class("wrenlite-cancel")
+        button.on_click(lambda _: job.cancel())
+        self._box = ipywidgets.VBox([self._text, button])
+        self._box.add_class("wrenlite-panel")
+        for widget in (self._box, self._text, button):
+            # ipykernel 7.4 sends the messages of this comm to a thread that the running cell blocks.
+            with contextlib.suppress(AttributeError):
+                del widget.comm._reply_subshell_id
