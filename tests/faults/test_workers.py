@@ -1,6 +1,7 @@
 """Worker processes: how they start, what they keep, when they are replaced, and how they end."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -488,3 +489,13 @@ def test_exit_handlers_of_an_idle_worker_run(pool, tmp_path, monkeypatch):
     pool.submit(lambda path: __import__("atexit").register(open, path, "w"), tmp_path / "ran").result()
     while not (tmp_path / "ran").exists():
         time.sleep(0.01)
+
+
+def test_a_worker_that_has_died_is_given_up_while_nothing_runs(monkeypatch):
+    monkeypatch.setattr(local, "_IDLE_CHECK_S", 0.01)
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        for end in (os._exit, lambda code: os.kill(os.getpid(), signal.SIGKILL)):
+            assert isinstance(executor.submit(end, 1).exception(30), wrenlite.WorkerDied)
+            while executor.backend.invoker._all[0]._worker is not None:
+                time.sleep(0.005)
+            assert executor.submit(abs, -1).result(30) == 1

@@ -285,17 +285,17 @@ class _Slot:
     def _next_invocation(self) -> _ProcessInvocation | None:
         """Wait for the next request, and return it; None: the thread is to end.
 
-        Meanwhile the worker ends if it has been idle for long, or if a process that a task has left behind
-        fills the disk with output.
+        Meanwhile the worker is given up if it has died or has been idle for long, or if a process that a task
+        has left behind fills the disk with output.
         """
         idle_s = 0.0
-        while self._worker is not None:
+        while (worker := self._worker) is not None:
             wait_s = min(_IDLE_CHECK_S, IDLE_S)
             try:
                 return self.requests.get(timeout=wait_s)
             except queue.Empty:
                 idle_s += wait_s
-                if not self._worker.drop_output() or idle_s >= IDLE_S:
+                if not worker.alive or not worker.drop_output() or idle_s >= IDLE_S:
                     self._end_worker()
         return self.requests.get()
 
