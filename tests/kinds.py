@@ -588,6 +588,12 @@ class Local(threading.local):
 own_local = Local()
 own_local.y = 6
 
+
+class CheckedModule(types.ModuleType):
+    """A module may have a class of its own: ``sys.modules[__name__].__class__ = ...``."""
+
+
+xml.dom.minidom.__class__ = CheckedModule
 module = types.ModuleType("made_up")
 module.x = 4
 
@@ -715,6 +721,10 @@ KINDS = {
     "thread-local": (local, lambda o: o.x == 5),
     "thread-local class": (own_local, lambda o: o.y == 6 and type(o) is Local),
     "made-up module": (module, lambda o: o.x == 4),
+    "module with its own class": (
+        xml.dom.minidom,
+        lambda o: o.parseString("<a/>").documentElement.tagName == "a",
+    ),
     "module": (itertools, lambda o: o is itertools),
     "several of one class": (
         [a_plain, a_plain, Plain],

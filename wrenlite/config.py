@@ -136,7 +136,7 @@ def read_file(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text("utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"cannot read the settings in {path}: {error}. Correct it, or set WRENLITE_CONFIG to another file"
@@ -158,7 +158,7 @@ def update_file(path: Path, settings: Mapping[str, Any]) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        document = tomlkit.parse(path.read_text() if path.exists() else "")
+        document = tomlkit.parse(path.read_text("utf-8") if path.exists() else "")
         for name, value in settings.items():
             if value is not None:
                 document[name] = value

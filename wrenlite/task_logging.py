@@ -168,4 +168,6 @@ def _errors_printed() -> Iterator[None]:
 def _handle(fields: dict[str, Any]) -> None:
     logger = logging.getLogger(fields["name"])
     if logger.isEnabledFor(fields["levelno"]):
-        logger.handle(logging.makeLogRecord(fields))
+        record = logging.makeLogRecord(fields)
+        record.levelname = logging.getLevelName(record.levelno)  # a level of the caller's own has a name here
+        logger.handle(record)

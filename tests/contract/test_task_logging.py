@@ -184,3 +184,9 @@ def test_tasks_that_configure_logging_lose_no_record_of_the_next_job(pool, recor
         job.results()
         assert "WARNING:root:two\n" in job.logs(0)
     assert [record.getMessage() for record in records] == ["one", "one"]
+
+
+def test_a_level_of_the_caller_keeps_its_name(pool, records, monkeypatch):
+    monkeypatch.setitem(logging._levelToName, 25, "NOTICE")
+    pool.submit(lambda: __import__("logging").getLogger("wl").log(25, "noted")).result(30)
+    assert [(record.levelname, record.getMessage()) for record in records] == [("NOTICE", "noted")]

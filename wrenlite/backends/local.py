@@ -46,7 +46,7 @@ def cpu_count() -> int:
     """Count the cores that this process may use: its affinity, and its container's share (cgroup v2)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("utf-8").split()
         cores = min(cores, max(1, round(int(quota) / int(period))))
     return cores
 
@@ -61,7 +61,7 @@ def memory_bytes() -> int:
         return sys.maxsize
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with contextlib.suppress(OSError, ValueError):  # no container; "max" where it has no limit
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text("utf-8")))
     return memory
 
 

@@ -287,7 +287,9 @@ def _kept_files(folder: Path) -> Iterator[tuple[str, bytes]]:
 def _shortened_records(folder: Path, kept: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """Yield each package's list of files for ``importlib.metadata``: only the kept files, without hashes."""
     for record in folder.glob("*.dist-info/RECORD"):
-        names = [row[0] for row in csv.reader(record.read_text().splitlines()) if row and row[0] in kept]
+        names = [
+            row[0] for row in csv.reader(record.read_text("utf-8").splitlines()) if row and row[0] in kept
+        ]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([name, "", ""] for name in sorted(names))
         yield record.relative_to(folder).as_posix(), text.getvalue().encode()

@@ -70,23 +70,13 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         name = obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None)
         if isinstance(name, str) and not travels_by_value(name):  # builtins, ufuncs: pickled by name
             self._classes.modules.add(name)
+        if isinstance(obj, types.ModuleType):  # also one whose class was replaced
+            return self.dispatch_table[types.ModuleType](obj)
         if isinstance(obj, types.CodeType):
             arguments = self.dispatch_table[types.CodeType](obj)
             return rebuild.code_with_file_name, (obj.co_filename, *arguments)
-        if isinstance(obj, functools.cached_property):
-            # Python 3.11 has a lock in it.
-            state = {name: value for name, value in vars(obj).items() if name != "lock"}
-            return type(obj), (obj.func,), state
-        if isinstance(obj, functools.singledispatchmethod):
-            # Python 3.13 has a cache of weak references in it.
-            return type(obj), (obj.func,), {"dispatcher": obj.dispatcher}
-        if isinstance(obj, enum.Enum):
-            return rebuild.reduce_enum_member(obj)
-        if isinstance(obj, BaseException):
-            return reduce_exception(obj)
-        if isinstance(obj, threading.local):
-            return copyreg.__newobj__, (type(obj),), vars(obj)  # type: ignore[attr-defined]
-        return super().reducer_override(obj)
+        reduction = _reduce_kind(obj)
+        return super().reducer_override(obj) if reduction is None else reduction
 
     def _define(self, obj: Any) -> Any:
         """Return the reduction by name, or None if there is none. Then the object becomes an entry."""
@@ -110,6 +100,24 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         if isinstance(obj, contextvars.ContextVar):
             return rebuild.context_variable, (obj.name, *_values_of(obj))
         return _reduce_typing_object(obj)
+
+
+def _reduce_kind(obj: Any) -> Any:
+    """Return how to pickle an object of a kind that cloudpickle does not do well; None: of another."""
+    if isinstance(obj, functools.cached_property):
+        # Python 3.11 has a lock in it.
+        state = {name: value for name, value in vars(obj).items() if name != "lock"}
+        return type(obj), (obj.func,), state
+    if isinstance(obj, functools.singledispatchmethod):
+        # Python 3.13 has a cache of weak references in it.
+        return type(obj), (obj.func,), {"dispatcher": obj.dispatcher}
+    if isinstance(obj, enum.Enum):
+        return rebuild.reduce_enum_member(obj)
+    if isinstance(obj, BaseException):
+        return reduce_exception(obj)
+    if isinstance(obj, threading.local):
+        return copyreg.__newobj__, (type(obj),), vars(obj)  # type: ignore[attr-defined]
+    return None
 
 
 def _complete(reduction: Any, function: types.FunctionType) -> Any:
