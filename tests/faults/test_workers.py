@@ -242,6 +242,7 @@ def test_a_worker_without_free_descriptors_is_replaced(ending):
 
 def test_a_worker_that_cannot_import_or_open_files_is_replaced():
     damages = ["sys.path[:] = ['/a']", "sys.meta_path.clear()", "b.open = None", "b.__import__ = None"]
+    damages += ["b.__import__ = lambda *_: 1 / 0", "sys.modules.clear()"]
     with wrenlite.Executor.local(1, progress=False) as executor:
         for damage in damages:
             broken = executor.submit(exec, f"import builtins as b, sys; {damage}", {})

@@ -27,6 +27,7 @@ class Health:
         self._memory_limit = memory_limit
         library = os.path.dirname(os.__file__)
         self._library = library if library in sys.path else None
+        self._import = builtins.__import__
         self._held_when_new = _held_bytes() if memory_limit is not None else 0
 
     def is_burdened(self) -> bool:
@@ -48,7 +49,9 @@ class Health:
 
     def is_damaged(self) -> bool:
         """Return whether a task has taken away what every other task needs. Takes 0.2 µs."""
-        intact = callable(builtins.open) and callable(builtins.__import__) and sys.meta_path
+        intact = callable(builtins.open) and sys.meta_path and "os" in sys.modules
+        if builtins.__import__ is not self._import:  # libraries replace it too, with one that works
+            intact = intact and _can_call_import()
         return not intact or (self._library is not None and self._library not in sys.path)
 
     def is_worn_out(self, error: BaseException) -> bool:
@@ -86,6 +89,14 @@ def _can_open() -> bool:
         with open(os.devnull, "rb"):
             return True
     except Exception:  # of the system, or of what a task has put in the place of open()
+        return False
+
+
+def _can_call_import() -> bool:
+    """Return whether what stands in the place of ``__import__`` returns a module."""
+    try:
+        return builtins.__import__("sys") is sys
+    except Exception:  # of what a task has put there
         return False
 
 
