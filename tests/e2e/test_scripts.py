@@ -211,3 +211,20 @@ def test_with_stderr_in_a_file_a_job_prints_one_line_at_its_start_and_one_at_its
 def test_with_progress_off_a_job_prints_nothing(script):
     ended = script(SLOW_JOB.format(progress=", progress=False"), env=dict(os.environ))
     assert (ended.stdout, ended.stderr) == ("", "")
+
+
+def test_stderr_may_be_an_object_that_only_writes(script):
+    ended = script(
+        """
+        import sys
+        import wrenlite
+
+        class Tee:
+            def write(self, text):
+                return len(text)
+
+        sys.stderr = Tee()
+        print(wrenlite.Executor.local(1).map(abs, [-1]).results())
+        """
+    )
+    assert ended.stdout == "[1]\n"

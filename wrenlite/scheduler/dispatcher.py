@@ -402,7 +402,7 @@ def _finish_all() -> None:
 
 def _explain_waiting(dispatcher: Dispatcher) -> None:
     """Tell a person at a terminal why the program does not end."""
-    if sys.stderr is not None and sys.stderr.isatty():
+    if getattr(sys.stderr, "isatty", bool)():
         jobs = dispatcher.unfinished_jobs()
         if jobs:
             print("wrenlite: waiting for", *jobs, "(Ctrl-C cancels)", file=sys.stderr)
