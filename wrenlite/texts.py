@@ -33,3 +33,8 @@ def printable(text: str) -> str:
     """
     text = _TERMINAL_CODE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def is_terminal(stream: object) -> bool:
+    """Return whether a stream is a terminal. What stands in the place of stderr may only have ``write``."""
+    return bool(getattr(stream, "isatty", bool)())

@@ -31,7 +31,7 @@ from wrenlite.display.html import duration
 from wrenlite.display.panel import DrawnByThread, ends_within
 from wrenlite.futures import Snapshot
 from wrenlite.job import Job
-from wrenlite.texts import counted, printable
+from wrenlite.texts import counted, is_terminal, printable
 
 _APPEAR_AFTER_S = 0.5
 """A job that ends before this shows nothing."""
@@ -75,7 +75,7 @@ def watch(job: Job[Any], asked: bool) -> AbstractContextManager[object]:
     """
     if sys.stderr is None:
         return contextlib.nullcontext()
-    if _is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb":
+    if is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb":
         _rows.start()
         return _Waiting(job)
     interval_s = _ASKED_INTERVAL_S if asked else _LINE_INTERVAL_S
@@ -84,11 +84,6 @@ def watch(job: Job[Any], asked: bool) -> AbstractContextManager[object]:
     )
     thread.start()
     return DrawnByThread(job, thread)
-
-
-def _is_terminal(stream: Any) -> bool:
-    """Return whether a stream is a terminal. An object in the place of stderr may only have ``write``."""
-    return bool(getattr(stream, "isatty", bool)())
 
 
 # Lines in a file
@@ -298,7 +293,7 @@ class _Rows:
     def _write(self, text: str) -> None:
         inside_line = self._inside_line
         with contextlib.suppress(OSError, ValueError):  # a terminal that is gone, or closed: nobody looks
-            if sys.stderr is not None and _is_terminal(sys.stderr):
+            if is_terminal(sys.stderr):
                 sys.stderr.write(text)
                 sys.stderr.flush()
         self._inside_line = inside_line

@@ -41,7 +41,7 @@ from wrenlite.protocol import Ended, Missing, Outcome
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.settling import Settler
 from wrenlite.scheduler.state import Scheduler
-from wrenlite.texts import counted
+from wrenlite.texts import counted, is_terminal
 from wrenlite.threads import Changes, OneThread
 
 _HINT_AFTER_S = 1.0
@@ -402,7 +402,7 @@ def _finish_all() -> None:
 
 def _explain_waiting(dispatcher: Dispatcher) -> None:
     """Tell a person at a terminal why the program does not end."""
-    if getattr(sys.stderr, "isatty", bool)():
+    if is_terminal(sys.stderr):
         jobs = dispatcher.unfinished_jobs()
         if jobs:
             print("wrenlite: waiting for", *jobs, "(Ctrl-C cancels)", file=sys.stderr)

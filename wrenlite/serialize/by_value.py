@@ -23,6 +23,7 @@ from wrenlite.serialize.class_table import (
     DEFINITIONS,
     ClassTable,
     LruCacheWrapper,
+    attributes_made_by_slots,
     is_importable,
     is_local_function,
     is_random_generator,
@@ -169,7 +170,7 @@ def _reduce_class(cls: type, reduction: Any) -> Any:
     if isinstance(cls, enum.EnumMeta):
         return _reduce_enum(cls, attributes, fill)
     namespace = {**namespace, "__qualname__": cls.__qualname__}
-    if made_by_slots := _attributes_made_by_slots(cls):
+    if made_by_slots := attributes_made_by_slots(cls):
         namespace["__slots__"] = attributes["__slots__"]
         left_out = {"__slots__", *made_by_slots}
         attributes = {key: value for key, value in attributes.items() if key not in left_out}
@@ -204,11 +205,6 @@ def _holds_instance(value: object, cls: type) -> bool:
     return any(cls in type(each).__mro__ for each in held)
 
 
-def _attributes_made_by_slots(cls: type) -> list[str]:
-    """Return the names of a class's attributes that ``__slots__`` makes."""
-    return [name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType)]
-
-
 def _reduce_cached(function: Any) -> Any:
     # Its dict has what functools.wraps copied, and cache_parameters, which the new one has anyway.
     state = {name: value for name, value in vars(function).items() if name != "cache_parameters"}
@@ -218,7 +214,7 @@ def _reduce_cached(function: Any) -> Any:
 def _reduce_single_dispatch(function: Any) -> Any:
     default = function.__wrapped__
     implementations = [(kind, each) for kind, each in function.registry.items() if kind is not object]
-    return rebuild.single_dispatch, (default,), implementations, None, None, rebuild.register_implementations
+    return functools.singledispatch, (default,), implementations, None, None, rebuild.register_implementations
 
 
 def _reduce_typing_object(obj: Any) -> Any:

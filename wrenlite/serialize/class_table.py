@@ -163,6 +163,11 @@ def is_local_function(obj: Any) -> bool:
     return isinstance(obj, types.FunctionType | LruCacheWrapper) and "<" in _qualified_name(obj)
 
 
+def attributes_made_by_slots(cls: type) -> list[str]:
+    """Return the names of a class's attributes that ``__slots__`` makes."""
+    return [name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType)]
+
+
 def modules_imported_by(code: types.CodeType, package: str | None) -> set[str]:
     """Return the modules that the import statements in a function's body name, inner functions included.
 

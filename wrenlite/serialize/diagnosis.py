@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.class_table import ClassTable, attributes_made_by_slots
 from wrenlite.serialize.functions import closure_of, globals_in
 from wrenlite.serialize.signals import raise_if_interrupting
 
@@ -219,9 +219,6 @@ def _own_attributes(cls: type) -> list[tuple[str, object]]:
 def _attributes(obj: object) -> Iterator[tuple[str, object]]:
     if isinstance(obj, functools.partial):
         yield from ((".func", obj.func), (".args", obj.args), (".keywords", obj.keywords))
-    slots = [
-        name for name, member in vars(type(obj)).items() if isinstance(member, types.MemberDescriptorType)
-    ]
-    for name in (*slots, *getattr(obj, "__dict__", ())):
+    for name in (*attributes_made_by_slots(type(obj)), *getattr(obj, "__dict__", ())):
         if hasattr(obj, name):
             yield f".{name}", getattr(obj, name)

@@ -42,11 +42,6 @@ def cached_function(parameters: Mapping[str, Any], function: Callable[..., Any])
     return functools.lru_cache(**parameters)(function)
 
 
-def single_dispatch(default: Callable[..., Any]) -> Any:
-    """Rebuild a function under ``functools.singledispatch``, with its implementation for ``object`` only."""
-    return functools.singledispatch(default)
-
-
 def register_implementations(
     function: Any, implementations: Iterable[tuple[type, Callable[..., Any]]]
 ) -> None:
