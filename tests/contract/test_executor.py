@@ -7,6 +7,7 @@ import gc
 import operator
 import os
 import threading
+import time
 import traceback
 import weakref
 
@@ -478,6 +479,9 @@ def test_a_job_is_freed_with_its_ended_futures(executor):
         job_ref = weakref.ref(future.job)
         del future
         executor.submit(square, 4).result()  # so that the scheduling thread drops its last references
+        end = time.monotonic() + 30
+        while job_ref() is not None and time.monotonic() < end:  # the thread of callbacks drops its own soon
+            time.sleep(0.005)
         assert job_ref() is None
     finally:
         gc.enable()

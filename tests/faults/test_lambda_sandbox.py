@@ -81,7 +81,7 @@ def test_a_handler_that_does_not_answer_in_time_is_stopped_by_lambda(connected, 
 
 
 def test_a_batch_longer_than_the_time_limit_is_finished_by_several_invocations(connected, deploy, runs):
-    aws = connected(function=deploy("short", timeout=2))
+    aws = connected(function=deploy("short", timeout=3))  # 4 s of work, and time for a cold start
 
     def nap(item, path):
         import time
