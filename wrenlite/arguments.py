@@ -10,7 +10,7 @@ import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from wrenlite.errors import ArgumentError, ConfigError, FunctionNotPicklable
 from wrenlite.map_reduce import MapThenReduce
@@ -18,150 +18,10 @@ from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
 from wrenlite.serialize.pickling import Call, function_name
-
-F = TypeVar("F", bound=Callable[..., Any])
+from wrenlite.wrong_calls import is_iterable, shown, written
 
 _LARGE_CODE_BYTES = 10 << 20
 """The size from which a function is named to its user, who may not know what it closes over."""
-
-_OTHER_OPTIONS = {
-    **dict.fromkeys(("max_workers", "n_workers", "num_workers", "n_jobs", "jobs"), "workers"),
-    **dict.fromkeys(("processes", "nprocs", "num_cpus", "cores", "threads", "concurrency"), "workers"),
-    **dict.fromkeys(("memory", "max_memory", "mem_limit", "memory_mb"), "memory_limit"),
-    **dict.fromkeys(("region_name", "aws_region"), "region"),
-    **dict.fromkeys(("profile_name", "aws_profile"), "profile"),
-    **dict.fromkeys(("function_name", "lambda_function"), "function"),
-    **dict.fromkeys(("func", "f", "function", "map_function", "map_func"), "fn"),
-    **dict.fromkeys(("iterable", "iterables", "iterdata", "map_iterdata", "items", "seq"), "data"),
-    **dict.fromkeys(("reduce_function", "reduce_func", "reducer"), "reduce_fn"),
-    **dict.fromkeys(("chunk_size", "batch_size", "batchsize"), "chunksize"),
-    **dict.fromkeys(("max_retries", "tries", "attempts"), "retries"),
-    **dict.fromkeys(("timeout_s", "time_limit"), "timeout"),
-    **dict.fromkeys(("extra_args", "fixed_args"), "args"),
-    **dict.fromkeys(("kwds", "extra_kwargs"), "kwargs"),
-    **dict.fromkeys(("extra_env", "environ", "environment"), "env"),
-    **dict.fromkeys(("verbose", "show_progress", "progressbar"), "progress"),
-}
-"""Options as other libraries name them, and their names here."""
-
-_OWNERS = {
-    **dict.fromkeys(("workers", "memory_limit"), "Executor.local"),
-    **dict.fromkeys(("profile", "region", "bucket", "prefix", "function", "endpoint_url"), "Executor.aws"),
-    **dict.fromkeys(("bucket_owner", "max_concurrency", "budget"), "Executor.aws"),
-    **dict.fromkeys(("chunksize", "retries", "timeout", "args", "kwargs", "env"), "map"),
-}
-"""The methods that take an option."""
-
-_BACKENDS = {
-    **dict.fromkeys(("local", "process", "processes", "multiprocessing", "threads", "threading"), "local"),
-    **dict.fromkeys(("aws", "lambda", "aws_lambda", "cloud", "remote"), "aws"),
-    **dict.fromkeys(("inline", "debug", "serial", "sequential"), "inline"),
-}
-"""Names of backends, and the methods that make an executor on them."""
-
-_USAGE = {
-    "Executor": "Executor(), Executor.local(4) or Executor.aws()",
-    "Executor.local": "Executor.local(4)",
-    "Executor.aws": "Executor.aws()",
-    "map": "map(function, data)",
-    "starmap": "starmap(function, [(1, 2), (3, 4)])",
-    "map_reduce": "map_reduce(function, data, reduce_function)",
-}
-"""How a method is called."""
-
-
-def explain_wrong_calls(method: F) -> F:
-    """Make a method raise ArgumentError where it is called with arguments that it does not take.
-
-    Args:
-        method: of an executor.
-    """
-
-    @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(*args, **kwargs)
-        except TypeError:
-            text = _why_wrong(method, args, kwargs)
-            if text is None:  # the method itself raised it
-                raise
-        raise ArgumentError(text)
-
-    return cast(F, call)
-
-
-def _why_wrong(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """Return what to write in place of a call; None where the method takes these arguments."""
-    signature = inspect.signature(method)
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        reason = str(error)
-    else:
-        return None
-    first, *names = signature.parameters
-    name = method.__name__
-    if name == "__init__":
-        name = "Executor"
-    elif first == "cls":
-        name = f"Executor.{name}"
-    if first == "self" and not (args and hasattr(type(args[0]), method.__name__)):
-        return f"{name} is a method of executors. Write Executor().{_USAGE[name]}"
-    unknown = [option for option in kwargs if option not in names]
-    if unknown:
-        return _unknown_option(name, names, unknown[0], kwargs[unknown[0]])
-    options = [each for each in names if signature.parameters[each].kind is inspect.Parameter.KEYWORD_ONLY]
-    positional = 1 + len(names) - len(options)
-    more = args[positional:]
-    if more and name in ("map", "starmap") and all(map(_is_iterable, more)):
-        function = _written(args[1])
-        letters = ", ".join("abcdefgh"[: 1 + len(more)])
-        return (
-            f"{name}({function}, …) takes one iterable, and got {1 + len(more)}. Write starmap({function}, "
-            f"zip({letters})) to call the function with one item of each"
-        )
-    if more:
-        shown = ", ".join(map(_shown, args[1:]))
-        return (
-            f"{name}({shown}): options are given by name, as in {name}({options[0]}=…). They are "
-            f"{', '.join(options)}"
-        )
-    return f"{name}: {reason}. Write {_USAGE[name]}"
-
-
-def _unknown_option(name: str, takes: list[str], option: str, value: object) -> str:
-    """Return what to write in place of an option that a method does not take."""
-    import difflib
-
-    meant = _OTHER_OPTIONS.get(option, option)
-    if name.startswith("Executor") and option in _OWNERS:
-        meant = option
-    if (name, meant) == ("Executor.aws", "workers"):
-        meant = "max_concurrency"
-    if meant not in (*takes, *_OWNERS):
-        meant = next(iter(difflib.get_close_matches(option, (*takes, *_OWNERS), 1)), "")
-    text = f"{name} takes no {option}="
-    if meant in takes:
-        return f"{text}. Write {name}({meant}={_shown(value)})"
-    if meant == "workers" and not is_whole_number(value, 1):  # such as joblib's -1
-        return f"{text}. Write Executor.local() for one worker per core, or Executor.local(workers=4)"
-    if meant in _OWNERS:
-        before = "function, data, " if _OWNERS[meant] == "map" else ""
-        return f"{text}. Write {_OWNERS[meant]}({before}{meant}={_shown(value)})"
-    return f"{text}; it takes {', '.join(takes)}"
-
-
-def not_a_backend(value: object) -> str:
-    """Return what to write in place of ``Executor(value)``."""
-    start = f"Executor({value!r:.60}): not a backend"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{start}. Write Executor.local({value if value > 0 else ''})"
-    if isinstance(value, str) and value.lower() in _BACKENDS:
-        return f"{start}. Write Executor.{_BACKENDS[value.lower()]}()"
-    return (
-        f"{start}. Executor.local(4) takes a number of workers, Executor.aws() runs on Lambda, "
-        "Executor.inline() runs in the calling thread, and Executor() runs where the configuration says"
-    )
 
 
 def iterate(data: Iterable[Any]) -> Iterator[Any]:
@@ -193,7 +53,7 @@ def check_fixed_arguments(args: object, kwargs: object) -> None:
         raise ConfigError(
             f"args={args!r:.80}: must be a tuple of positional arguments; kwargs= takes named ones"
         )
-    if not _is_iterable(args):
+    if not is_iterable(args):
         raise ConfigError(f"args={args!r:.80}: must be a tuple of positional arguments: args=({args!r:.80},)")
     named = isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
     if kwargs is not None and not named:
@@ -251,20 +111,35 @@ def check_functions(function: object, style: Style, data: object) -> None:
         if callable(value):
             continue
         if style is Style.CALL:
-            hint = "Write submit(function, argument), not submit(function(argument))"
-        elif callable(data) and name != "reduce_fn":
-            hint = f"The function comes first: map({_written(data)}, data)"
+            hint = _hint_for_submit(value, data)
+        elif callable(data) and name == "reduce_fn":
+            hint = f"The data comes second: map_reduce({written(named['map_fn'])}, data, {written(data)})"
+        elif callable(data):
+            hint = f"The function comes first: map({written(data)}, data)"
         else:
             hint = "Pass the function itself: map(function, data), not map(function(…), data)"
         raise ConfigError(f"{name}={value!r:.80}: must be callable. {hint}")
 
 
+def _hint_for_submit(value: object, data: object) -> str:
+    """Return what to write in place of a ``submit`` of something that is not a function.
+
+    Args:
+        value: what was submitted.
+        data: a list of one pair: the positional and the keyword arguments of the call.
+    """
+    [(args, _)] = cast(list[tuple[tuple[Any, ...], object]], data)
+    if len(args) == 1 and callable(args[0]):
+        return f"The function comes first: submit({written(args[0])}, {shown(value)})"
+    return "Write submit(function, argument), not submit(function(argument))"
+
+
 def check_parameters(call: Call, data: Iterator[Any]) -> None:
-    """Check that a function of ``map`` can be called with an item, where its parameters are certainly known.
+    """Check that a function can be called with an item, where its parameters are certainly known.
 
     Args:
         call: the function with its fixed arguments.
-        data: the items. The first one is taken out of it only where an error is raised.
+        data: the items. The first one is taken out of it only where an error is raised, or for ``submit``.
 
     Raises:
         ArgumentError: every call would fail, or that of the reduction.
@@ -272,7 +147,7 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
     function = call.function
     if isinstance(function, MapThenReduce):
         if _mismatch(function.reducer, (None,)):
-            name = _written(function.reducer)
+            name = written(function.reducer)
             raise ArgumentError(
                 f"reduce_fn={name}: it is called once, as {name}(values), with an iterator of all values. To "
                 f"join them two by two, pass lambda values: functools.reduce({name}, values)"
@@ -282,21 +157,71 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
     reason = _mismatch(function, (None, *call.args), kwargs) if call.style is Style.ITEM else ""
     if not reason:
         return
-    name = _shown(function)
-    written = _written(function)
     for item in data:
-        shown = ", ".join(("item", *("…" for _ in call.args), *(f"{key}=…" for key in kwargs)))
-        text = f"map calls {name}({shown}) for each item, which fails: {reason}"
-        if isinstance(item, tuple | list) and not _mismatch(function, (*item, *call.args), kwargs):
-            starred = "" if call.function is not function else f"starmap({written}, data) or "
-            text += f". Write {starred}lambda item: {written}(*item), which passes the parts of each item"
-        elif isinstance(item, Mapping) and not _mismatch(function, call.args, {**item, **kwargs}):
-            text += f". Write lambda item: {written}(**item)"
-        elif "'rng'" in reason:
-            text += ". seed=42 gives each task a random generator of its own as rng"
-        else:
-            text += ". Further arguments are passed by args= and kwargs="
-        raise ArgumentError(text)
+        each = ", ".join(("item", *("…" for _ in call.args), *(f"{key}=…" for key in kwargs)))
+        text = f"map calls {shown(function)}({each}) for each item, which fails: {reason}"
+        raise ArgumentError(text + _hint_for_map(call, function, item, kwargs, reason))
+
+
+def _hint_for_map(
+    call: Call, function: Callable[..., Any], item: object, kwargs: Mapping[str, Any], reason: str
+) -> str:
+    """Return what to write in place of a ``map`` whose function cannot take an item.
+
+    Args:
+        call: the function with its fixed arguments.
+        function: what is called for each item.
+        item: the first one.
+        kwargs: the keyword arguments of each call.
+        reason: why a call fails.
+    """
+    name = written(function)
+    if isinstance(item, tuple | list) and not _mismatch(function, (*item, *call.args), kwargs):
+        starred = "" if call.function is not function else f"starmap({name}, data) or "
+        return f". Write {starred}lambda item: {name}(*item), which passes the parts of each item"
+    if isinstance(item, Mapping) and not _mismatch(function, call.args, {**item, **kwargs}):
+        return f". Write lambda item: {name}(**item)"
+    if "'rng'" in reason:
+        return ". seed=42 gives each task a random generator of its own as rng"
+    if not _mismatch(function, (), kwargs):
+        return f". It takes no item: write lambda item: {name}()"
+    if (call.args or kwargs) and not _mismatch(function, (None,)):
+        return ". It takes the item alone: leave out args= and kwargs=, which are passed with every item"
+    return ". Further arguments are passed by args= and kwargs="
+
+
+def check_submitted(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Check that a function of ``submit`` can be called, where its parameters are certainly known.
+
+    Raises:
+        ArgumentError: the call would fail.
+    """
+    reason = _mismatch(function, args, kwargs)
+    if not reason:
+        return
+    name, text = (
+        written(function),
+        f"submit calls {shown(function)}({_listed(args, kwargs)}), which fails: {reason}",
+    )
+    options = [
+        option for option in kwargs if option in ("retries", "timeout", "env", "seed", "progress", "logging")
+    ]
+    if len(args) == 1 and isinstance(args[0], tuple | list) and not _mismatch(function, args[0], kwargs):
+        text += f". Write submit({name}, {_listed(args[0], kwargs)})"
+    elif "args" in kwargs or "kwargs" in kwargs:
+        text += f". submit passes all arguments on: submit({name}, 1, b=2) calls {name}(1, b=2)"
+    elif options:
+        text += (
+            f". submit passes all arguments on to the function; {options[0]}= is an option of map: "
+            f"map({name}, [argument], {options[0]}={shown(kwargs[options[0]])})[0]"
+        )
+    raise ArgumentError(text)
+
+
+def _listed(args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:
+    """Return arguments as a person writes them in a call."""
+    named = (f"{key}={shown(value)}" for key, value in kwargs.items())
+    return ", ".join((*map(shown, args), *named))
 
 
 def check_code_size(call: Call, size: int, max_bytes: int | None) -> None:
@@ -344,22 +269,3 @@ def _mismatch(function: object, args: Iterable[Any], kwargs: Mapping[str, Any] |
     except TypeError as error:
         return str(error)
     return ""
-
-
-def _is_iterable(value: object) -> bool:
-    """Return whether something can be iterated over, and is no text."""
-    try:
-        iter(cast(Iterable[Any], value))
-    except TypeError:
-        return False
-    return not isinstance(value, str | bytes)
-
-
-def _shown(value: object) -> str:
-    return function_name(value) if callable(value) else f"{value!r:.60}"
-
-
-def _written(function: object) -> str:
-    """Return how a person writes a function in a program, in place of its name where that is no name."""
-    name = _shown(function)
-    return name if all(part.isidentifier() for part in name.split(".")) else "function"

@@ -38,6 +38,7 @@ from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
+from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 
 if TYPE_CHECKING:
     from wrenlite.interop.concurrent import ConcurrentExecutor
@@ -70,7 +71,7 @@ class Executor:
     A task runs at least once: one whose worker was lost may have run before.
     """
 
-    @arguments.explain_wrong_calls
+    @explain_wrong_calls
     def __init__(
         self,
         backend: Backend | None = None,
@@ -96,7 +97,7 @@ class Executor:
             BackendError: nothing can run there; the message says what to do.
         """
         if backend is not None and not isinstance(backend, Backend):
-            raise ConfigError(arguments.not_a_backend(backend))
+            raise ConfigError(not_a_backend(backend))
         config = Config.load(progress=progress)
         config.log_to_stderr()
         self.backend = backend or connect(config)
@@ -113,7 +114,7 @@ class Executor:
         self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner, AT_EXIT)
 
     @classmethod
-    @arguments.explain_wrong_calls
+    @explain_wrong_calls
     def local(
         cls,
         workers: int | None = None,
@@ -145,6 +146,7 @@ class Executor:
         return cls(connect(config), progress=progress, logging=logging)
 
     @classmethod
+    @explain_wrong_calls
     def inline(cls) -> Executor:
         """Make an executor that runs tasks in the calling thread, for the debugger.
 
@@ -154,7 +156,7 @@ class Executor:
         return cls(local.connect_inline(), progress=False)
 
     @classmethod
-    @arguments.explain_wrong_calls
+    @explain_wrong_calls
     def aws(
         cls,
         *,
@@ -226,7 +228,7 @@ class Executor:
 
     # Running tasks
 
-    @arguments.explain_wrong_calls
+    @explain_wrong_calls
     def map(
         self,
         fn: Callable[..., T],
@@ -273,7 +275,7 @@ class Executor:
         options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.ITEM, data, options)
 
-    @arguments.explain_wrong_calls
+    @explain_wrong_calls
     def starmap(
         self,
         fn: Callable[..., T],
@@ -293,7 +295,7 @@ class Executor:
         options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.STAR, data, options)
 
-    @arguments.explain_wrong_calls
+    @explain_wrong_calls
     def map_reduce(
         self,
         map_fn: Callable[..., V],
@@ -341,8 +343,10 @@ class Executor:
         options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
+    @explain_wrong_calls
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` once. Raises as ``map`` does."""
+        arguments.check_submitted(fn, args, kwargs)
         return self._run(fn, Style.CALL, [(args, kwargs)], _MapOptions())[0]
 
     def call_async(

@@ -8,6 +8,7 @@ that unpickling, which runs the user's code, happens in the user's thread.
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 import pickle
 import time
@@ -28,6 +29,7 @@ from wrenlite import other_names
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import (
+    ArgumentError,
     ConfigError,
     ExecutorClosed,
     RemoteError,
@@ -145,7 +147,15 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
         Raises:
             IndexError: there is no such task.
+            ArgumentError: the index is not a whole number. It is a TypeError, too.
         """
+        try:
+            index = operator.index(index)
+        except TypeError:
+            raise ArgumentError(
+                f"{index!r:.60} is not the number of a task: {self.id} has {counted(len(self), 'task')}, "
+                "numbered from 0, and job[0] is the future of the first"
+            ) from None
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
             raise IndexError(
@@ -579,10 +589,11 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
 
 def _check_switch(name: str, value: object) -> None:
-    """Refuse seconds as the first argument, where ``concurrent.futures`` has a timeout.
+    """Refuse what is neither True nor False, such as seconds, which ``concurrent.futures`` takes first.
 
     Raises:
-        ConfigError: a number is given in place of True or False.
+        ConfigError: it is neither.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ConfigError(f"{name}={value!r}: must be True or False. Seconds are given as timeout={value!r}")
+    if not isinstance(value, bool):
+        hint = f". Seconds are given as timeout={value!r}" if isinstance(value, int | float) else ""
+        raise ConfigError(f"{name}={value!r:.60}: must be True or False{hint}")

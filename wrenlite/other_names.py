@@ -18,6 +18,9 @@ PACKAGE: Mapping[str, str] = {
     **dict.fromkeys(("FunctionExecutor", "Client"), "Executor() runs where the configuration says"),
     **dict.fromkeys(("lambda_executor", "remote_executor", "LambdaExecutor", "LambdaPool", "aws"), _AWS),
     **dict.fromkeys(("get", "get_result", "gather"), "job.results() returns the values of a job"),
+    **dict.fromkeys(("ServerlessExecutor", "FunctionExecutors", "serverless_executor"), _AWS),
+    **dict.fromkeys(("Storage", "CloudObject"), "open_store(address) opens a folder or a bucket for tasks"),
+    "cpu_count": "Executor() has one worker per core",
     "put": "executor.put(object) uploads an object once, for many tasks",
 }
 """For the module ``wrenlite``."""
@@ -26,6 +29,11 @@ _SUBMIT = "submit(function, argument) returns a future, and its result() the val
 _SHUTDOWN = "shutdown() waits for all tasks and releases the workers; cancel_futures=True cancels them"
 
 EXECUTOR: Mapping[str, str] = {
+    **dict.fromkeys(("mapreduce", "reduce"), "map_reduce(function, data, reduce_function) returns a future"),
+    **dict.fromkeys(("star_map", "amap"), "starmap(function, [(1, 2), (3, 4)]) returns a job"),
+    "filter": "map(function, data) returns a job; filter its results()",
+    **dict.fromkeys(("plot", "stats", "to_pandas"), "map returns a job, which has plot() and stats()"),
+    **dict.fromkeys(("clean", "clear"), "shutdown() releases the workers, and what the store holds for them"),
     "imap": "map(function, data).values() iterates over the values in input order",
     "imap_unordered": "map(function, data).values(ordered=False) iterates over values as tasks end",
     "map_async": "map(function, data) returns at once; results() of its job waits",
@@ -53,9 +61,16 @@ JOB: Mapping[str, str] = {
     **dict.fromkeys(("status", "progress"), "snapshot() counts the tasks by state, state(0) is that of one"),
     "cancelled": "snapshot().cancelled counts the cancelled tasks, and job[0].cancelled() is about one",
     "join": "wait() waits for all tasks",
+    **dict.fromkeys(("to_list", "tolist"), _RESULTS),
+    **dict.fromkeys(
+        ("to_df", "to_dataframe", "df"), "to_pandas() returns a row per task, and results() the values"
+    ),
+    **dict.fromkeys(("as_complete", "iter_completed"), "as_completed() iterates over futures as tasks end"),
     "futures": "the job is itself a sequence of futures: job[0], list(job)",
     "add_done_callback": "each of its futures has it: job[0].add_done_callback(function)",
-    **dict.fromkeys(("exceptions", "failed", "traceback"), "errors() returns the exceptions by task"),
+    **dict.fromkeys(
+        ("exceptions", "error", "failed", "traceback"), "errors() returns the exceptions by task"
+    ),
     **dict.fromkeys(
         ("log", "output", "outputs", "stdout", "stderr"), "logs() returns what the tasks printed"
     ),

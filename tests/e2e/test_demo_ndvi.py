@@ -124,7 +124,7 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--start 2023-01-01 --end 2022-01-01", "ends before it starts"),
         ("--cloud 101", "0<=x<=100"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
-        ("--out /nowhere/new", "cannot write to /nowhere/new: there is no folder /nowhere"),
+        ("--out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),
         ("--rows 3 --json", "--rows has no effect with --json"),
         ("--workers 2 --aws", "cannot be combined with --aws"),
     ],

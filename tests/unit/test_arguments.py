@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import wrenlite
-from wrenlite import ArgumentError, ConfigError, Executor, arguments
+from wrenlite import ArgumentError, ConfigError, Executor, wrong_calls
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,13 @@ MAKERS = {
     "Executor.aws(max_workers=2)": "Write Executor.aws(max_concurrency=2)",
     "Executor.aws('eu-west-1')": "Executor.aws('eu-west-1'): options are given by name",
     "Executor.aws(memory_limit=2)": "Write Executor.local(memory_limit=2)",
+    "Executor.local(threads_per_worker=3)": "Each worker is a process that runs one task",
+    "Executor.local(initializer=abs)": "initializer=. What a worker needs once is computed by a cached",
+    "Executor.local(maxtasksperchild=3)": "Write Executor.local(max_tasks_per_worker=3)",
+    "Executor.inline(2)": "Executor.inline",
+    "Executor.inline(workers=2)": "Executor.inline takes no workers=. Write Executor.local(workers=2)",
+    "wrenlite.default_executor(2)": "default_executor takes no arguments. Write Executor(), ",
+    "wrenlite.default_executor(backend='lambda')": "is chosen with the executor: Executor.aws()",
 }
 
 
@@ -75,11 +82,21 @@ CALLS = {
     "map(abs)": "map: missing a required argument: 'data'. Write map(function, data)",
     "map()": "Write map(function, data)",
     "map_reduce(abs, [1])": "'reduce_fn'. Write map_reduce(function, data, reduce_function)",
-    "map(func=abs, iterable=[1])": "map takes no func=. Write map(fn=abs)",
+    "map(func=abs, iterable=[1])": "map takes no func=, iterable=. Write map(fn=abs, data=[1])",
     "map(abs, iterdata=[1])": "map takes no iterdata=. Write map(data=[1])",
     "map(abs, [1], retry=2)": "map takes no retry=. Write map(retries=2)",
     "map(abs, [1], extra_env={})": "map takes no extra_env=. Write map(env={})",
     "map(abs, [1], chunk_size=2)": "map takes no chunk_size=. Write map(chunksize=2)",
+    "map_reduce(map_function=abs, map_iterdata=[1], reduce_function=sum)": (
+        "map_reduce takes no map_function=, map_iterdata=, reduce_function=. Write map_reduce(map_fn=abs, "
+        "data=[1], reduce_fn=sum)"
+    ),
+    "map_reduce(abs, iterdata=[1], reducer=sum)": "Write map_reduce(data=[1], reduce_fn=sum)",
+    "map(abs, [1], backend='threading')": "Where tasks run is chosen with the executor: Executor.local()",
+    "map(abs, [1], backend='k8s')": "the executor: Executor(), Executor.local(4) or Executor.aws()",
+    "map(abs, [1], verbose=3)": "map takes no verbose=. Write map(progress=True)",
+    "map(abs, [1], verbose=0)": "Write map(progress=False)",
+    "map(abs, [1], random_state=3)": "Write map(seed=3)",
     "map(abs, [1], workers=2)": "map takes no workers=. Write Executor.local(workers=2)",
     "starmap(add, [(1, 2)], nonsense=2)": "starmap takes no nonsense=; it takes fn, data, chunksize",
     "map(abs, 5)": "data=5: must be an iterable of items, such as a list: range(5) for 5 tasks, [5] for one",
@@ -91,6 +108,16 @@ CALLS = {
     "map([1, 2], abs)": "fn=[1, 2]: must be callable. The function comes first: map(abs, data)",
     "map(None, [1])": "Pass the function itself: map(function, data), not map(function(…), data)",
     "map_reduce(abs, [1], 0)": "reduce_fn=0: must be callable",
+    "map_reduce(abs, sum, [1])": "The data comes second: map_reduce(abs, data, sum)",
+    "submit([1], abs)": "fn=[1]: must be callable. The function comes first: submit(abs, [1])",
+    "submit()": "submit: missing a required argument: 'fn'. Write submit(function, argument)",
+    "submit(fn=abs)": "was passed as a keyword. Write submit(function, argument)",
+    "submit(add, (1, 2))": (
+        "submit calls add((1, 2)), which fails: missing a required argument: 'b'. Write submit(add, 1, 2)"
+    ),
+    "submit(add, args=(1, 2))": "submit passes all arguments on: submit(add, 1, b=2) calls add(1, b=2)",
+    "submit(add, 1, 2, timeout=3)": "timeout= is an option of map: map(add, [argument], timeout=3)[0]",
+    "submit(add, 1)": "submit calls add(1), which fails: missing a required argument: 'b'",
     "submit(5)": "Write submit(function, argument), not submit(function(argument))",
     "map(abs, [1], args=(2))": "args=2: must be a tuple of positional arguments: args=(2,)",
     "map(abs, [1], args='ab')": "args=('ab',)",
@@ -103,6 +130,10 @@ CALLS = {
     "map(abs, [1], progress=0)": "progress=0: must be True, False, 'auto' or None",
     "map(abs, [1], progress='yes')": "progress='yes': must be True",
     "map(abs, [1]).results(5)": "return_exceptions=5: must be True or False. Seconds are given as timeout=5",
+    "map(abs, [1]).results(return_exceptions='no')": "return_exceptions='no': must be True or False",
+    "map(abs, [1])['a']": "'a' is not the number of a task: ",
+    "map(abs, [1]).logs('x')": "has 1 task, numbered from 0, and job[0] is the future of the first",
+    "map(abs, [1]).state(None)": "None is not the number of a task",
     "map(abs, [1]).values(0.5)": "ordered=0.5: must be True or False. Seconds are given as timeout=0.5",
     "map(abs, [1], timeout=True)": "timeout=True: must be seconds above 0, or None",
 }
@@ -120,8 +151,9 @@ def test_a_method_of_the_class_needs_an_executor():
         ArgumentError, match=r"map is a method of executors. Write Executor\(\)\.map\(function"
     ):
         Executor.map(abs, [1])
-    with pytest.raises(ArgumentError, match="is a method of executors"):
-        Executor.map()
+    for call in (Executor.map, lambda: Executor.submit(abs, 1), lambda: Executor.map_reduce(abs, [1], sum)):
+        with pytest.raises(ArgumentError, match="is a method of executors"):
+            call()
 
 
 def test_waiting_takes_futures_and_jobs(executor):
@@ -145,6 +177,9 @@ class Greeter:
     def greet(self, first, last):
         return first + last
 
+    def hello(self, name):
+        return name
+
 
 MISFITS = {
     "map(add, [(1, 2)])": (
@@ -159,7 +194,8 @@ MISFITS = {
     "map(add, zip([1], [2]))": "Write starmap(add, data)",
     "map(add, [{'a': 1, 'b': 2}])": "Write lambda item: add(**item)",
     "map(add, [1])": "Further arguments are passed by args= and kwargs=",
-    "map(lambda: lock, [1])": "too many positional arguments",
+    "map(lambda: lock, [1])": "arguments. It takes no item: write lambda item: function()",
+    "map(Greeter().hello, [1], args=(2,))": "It takes the item alone: leave out args= and kwargs=, which are",
     "map_reduce(add, [(1, 2)], list)": ". Write lambda item: add(*item), which passes",
     "map_reduce(abs, [1], add)": (
         "reduce_fn=add: it is called once, as add(values), with an iterator of all values. To join them two "
@@ -266,8 +302,8 @@ def test_large_arguments_are_named_too_and_a_ref_is_not_large(executor):
 
 
 def test_the_options_in_hints_exist():
-    for option, owner in arguments._OWNERS.items():
-        method = operator.attrgetter(owner.removeprefix("Executor."))(Executor)
+    for option, owner in wrong_calls._OWNERS.items():
+        method = operator.attrgetter(owner)(wrenlite) if "Executor" in owner else getattr(Executor, owner)
         assert option in inspect.signature(method).parameters, option
 
 

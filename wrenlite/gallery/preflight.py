@@ -46,9 +46,9 @@ def check_folder(folder: str | os.PathLike[str], *, parents: bool = False) -> No
     Raises:
         StoreError: the folder cannot be created, or not be written to.
     """
+    if not parents:
+        _check_exists(Path(folder).parent, folder)
     try:
-        if not parents:
-            _check_exists(Path(folder).parent, folder)
         Path(folder).mkdir(parents=parents, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

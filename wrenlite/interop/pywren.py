@@ -12,6 +12,7 @@ from wrenlite.executor import Executor
 from wrenlite.futures import Future, T
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.wrong_calls import explain_wrong_calls
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
@@ -22,6 +23,7 @@ ALWAYS = "ALWAYS"
 """PyWren's constant for a ``wait`` that returns at once."""
 
 
+@explain_wrong_calls
 def default_executor() -> Executor:
     """Return ``Executor()``, under PyWren's name."""
     return Executor()

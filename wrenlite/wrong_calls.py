@@ -1,0 +1,243 @@
+"""Calls with arguments that a method does not take: the errors say what to write instead. Pure."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+from wrenlite.errors import ArgumentError
+from wrenlite.serialize.pickling import function_name
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FUNCTION = ("fn", "map_fn")
+
+_OTHER_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("max_workers", "n_workers", "num_workers", "n_jobs", "jobs"), ("workers",)),
+    **dict.fromkeys(("processes", "nprocs", "num_cpus", "cores", "threads", "concurrency"), ("workers",)),
+    **dict.fromkeys(("memory", "max_memory", "mem_limit", "memory_mb", "runtime_memory"), ("memory_limit",)),
+    **dict.fromkeys(("maxtasksperchild", "max_tasks_per_child"), ("max_tasks_per_worker",)),
+    **dict.fromkeys(("region_name", "aws_region"), ("region",)),
+    **dict.fromkeys(("profile_name", "aws_profile"), ("profile",)),
+    **dict.fromkeys(("function_name", "lambda_function"), ("function",)),
+    **dict.fromkeys(("func", "f", "function", "map_function", "map_func", "mapper"), _FUNCTION),
+    **dict.fromkeys(("iterable", "iterables", "iterdata", "map_iterdata", "items", "seq"), ("data",)),
+    **dict.fromkeys(("reduce_function", "reduce_func", "reducer"), ("reduce_fn",)),
+    **dict.fromkeys(("chunk_size", "batch_size", "batchsize"), ("chunksize",)),
+    **dict.fromkeys(("retry", "max_retries", "tries", "attempts"), ("retries",)),
+    **dict.fromkeys(("timeout_s", "time_limit"), ("timeout",)),
+    **dict.fromkeys(("extra_args", "fixed_args"), ("args",)),
+    **dict.fromkeys(("kwds", "extra_kwargs"), ("kwargs",)),
+    **dict.fromkeys(("extra_env", "environ", "environment"), ("env",)),
+    **dict.fromkeys(("random_state", "rng"), ("seed",)),
+    **dict.fromkeys(("verbose", "show_progress", "progressbar"), ("progress",)),
+}
+"""Options as other libraries name them, and their names here: the first of them that a method takes."""
+
+_OWNERS = {
+    **dict.fromkeys(("workers", "memory_limit", "max_tasks_per_worker"), "Executor.local"),
+    **dict.fromkeys(("profile", "region", "bucket", "prefix", "function", "endpoint_url"), "Executor.aws"),
+    **dict.fromkeys(("bucket_owner", "max_concurrency", "budget"), "Executor.aws"),
+    **dict.fromkeys(("chunksize", "retries", "timeout", "args", "kwargs", "env", "seed"), "map"),
+    **dict.fromkeys(("progress", "logging"), "Executor"),
+}
+"""The methods that take an option."""
+
+_NOT_HERE = {
+    **dict.fromkeys(
+        ("threads_per_worker", "nthreads", "prefer"), "Each worker is a process that runs one task at a time"
+    ),
+    **dict.fromkeys(
+        ("initializer", "initargs"),
+        "What a worker needs once is computed by a cached function that tasks call",
+    ),
+    "mp_context": "Workers are new processes on every system",
+}
+"""Options of other libraries that have no counterpart here, and why."""
+
+_BACKENDS = {
+    **dict.fromkeys(("local", "process", "processes", "multiprocessing", "threads", "threading"), "local"),
+    **dict.fromkeys(("localhost", "loky"), "local"),
+    **dict.fromkeys(("aws", "lambda", "aws_lambda", "cloud", "remote"), "aws"),
+    **dict.fromkeys(("inline", "debug", "serial", "sequential"), "inline"),
+}
+"""Names of backends, and the methods that make an executor on them."""
+
+_USAGE = {
+    "Executor": "Executor(), Executor.local(4) or Executor.aws()",
+    "Executor.local": "Executor.local(4)",
+    "Executor.inline": "Executor.inline()",
+    "Executor.aws": "Executor.aws()",
+    "default_executor": "Executor(), Executor.local(4) or Executor.aws()",
+    "map": "map(function, data)",
+    "starmap": "starmap(function, [(1, 2), (3, 4)])",
+    "map_reduce": "map_reduce(function, data, reduce_function)",
+    "submit": "submit(function, argument)",
+}
+"""How a method is called."""
+
+
+def explain_wrong_calls(method: F) -> F:
+    """Make a method raise ArgumentError where it is called with arguments that it does not take.
+
+    Args:
+        method: of an executor, or a function that makes one.
+    """
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except (TypeError, AttributeError):
+            text = _why_wrong(method, args, kwargs)
+            if text is None:  # the method itself raised it
+                raise
+        raise ArgumentError(text)
+
+    return cast(F, call)
+
+
+def _why_wrong(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """Return what to write in place of a call; None where the method takes these arguments."""
+    signature = inspect.signature(method)
+    name, names, given = method.__name__, list(signature.parameters), args
+    first = names[0] if names[:1] in (["self"], ["cls"]) else ""
+    if first:
+        names, given = names[1:], args[1:]
+    if name == "__init__":
+        name = "Executor"
+    elif first == "cls":
+        name = f"Executor.{name}"
+    if first == "self" and not (args and hasattr(type(args[0]), method.__name__)):
+        return f"{name} is a method of executors. Write Executor().{_USAGE[name]}"
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        reason = str(error)
+    else:
+        return None
+    unknown = {option: value for option, value in kwargs.items() if option not in names}
+    if unknown and name != "submit":
+        return _unknown_options(name, names, unknown)
+    options = [each for each in names if signature.parameters[each].kind is inspect.Parameter.KEYWORD_ONLY]
+    if len(given) > len(names) - len(options) and name != "submit":
+        return _too_many(name, given, len(names) - len(options), options)
+    return f"{name}: {reason}. Write {_USAGE[name]}"
+
+
+def _too_many(name: str, given: tuple[Any, ...], positional: int, options: list[str]) -> str:
+    """Return what to write in place of a call with too many positional arguments.
+
+    Args:
+        name: of the method.
+        given: the positional arguments.
+        positional: how many of them the method takes.
+        options: the names of its other parameters.
+    """
+    more = given[positional:]
+    if name in ("map", "starmap") and all(map(is_iterable, more)):
+        function, letters = written(given[0]), ", ".join("abcdefgh"[: 1 + len(more)])
+        return (
+            f"{name}({function}, …) takes one iterable, and got {1 + len(more)}. Write starmap({function}, "
+            f"zip({letters})) to call the function with one item of each"
+        )
+    if not options:
+        return f"{name} takes no arguments. Write {_USAGE[name]}"
+    return (
+        f"{name}({', '.join(map(shown, given))}): options are given by name, as in {name}({options[0]}=…). "
+        f"They are {', '.join(options)}"
+    )
+
+
+def _unknown_options(name: str, takes: list[str], unknown: Mapping[str, object]) -> str:
+    """Return what to write in place of options that a method does not take.
+
+    Args:
+        name: of the method.
+        takes: the names of its parameters.
+        unknown: the options that it does not take.
+    """
+    meant = {option: _meant_option(name, takes, option) for option in unknown}
+    if len(meant) > 1 and all(each in takes for each in meant.values()):
+        before = ", ".join(f"{option}=" for option in meant)
+        after = ", ".join(
+            f"{meant[option]}={_value(meant[option], value)}" for option, value in unknown.items()
+        )
+        return f"{name} takes no {before}. Write {name}({after})"
+    option, value = next(iter(unknown.items()))
+    return _unknown_option(name, takes, option, value, meant[option])
+
+
+def _meant_option(name: str, takes: list[str], option: str) -> str:
+    """Return the option that somebody meant, of this method or of another one; empty where it is unknown."""
+    import difflib
+
+    if name.startswith("Executor") and option in _OWNERS:
+        meant = option
+    else:
+        others = _OTHER_OPTIONS.get(option, (option,))
+        meant = next((other for other in others if other in takes), others[0])
+    if (name, meant) == ("Executor.aws", "workers"):
+        return "max_concurrency"
+    if meant in takes or meant in _OWNERS or option in _NOT_HERE or option == "backend":
+        return meant
+    return next(iter(difflib.get_close_matches(option, (*takes, *_OWNERS), 1, 0.7)), "")
+
+
+def _unknown_option(name: str, takes: list[str], option: str, value: object, meant: str) -> str:
+    """Return what to write in place of one option that a method does not take."""
+    text = f"{name} takes no {option}="
+    if option in _NOT_HERE:
+        return f"{text}. {_NOT_HERE[option]}"
+    if option == "backend":
+        chosen = _BACKENDS.get(value.lower(), "") if isinstance(value, str) else ""
+        made = f"Executor.{chosen}()" if chosen else _USAGE["Executor"]
+        return f"{text}. Where tasks run is chosen with the executor: {made}"
+    if meant in takes:
+        return f"{text}. Write {name}({meant}={_value(meant, value)})"
+    if meant == "workers" and (not isinstance(value, int) or value < 1):  # such as joblib's -1
+        return f"{text}. Write Executor.local() for one worker per core, or Executor.local(workers=4)"
+    if meant in _OWNERS:
+        before = "function, data, " if _OWNERS[meant] == "map" else ""
+        return f"{text}. Write {_OWNERS[meant]}({before}{meant}={_value(meant, value)})"
+    return f"{text}; it takes {', '.join(takes) or 'no arguments'}"
+
+
+def _value(option: str, value: object) -> str:
+    """Return the value of an option as a person writes it. A level of verbosity becomes True or False."""
+    return repr(bool(value)) if option == "progress" and value != "auto" else shown(value)
+
+
+def not_a_backend(value: object) -> str:
+    """Return what to write in place of ``Executor(value)``."""
+    start = f"Executor({value!r:.60}): not a backend"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{start}. Write Executor.local({value if value > 0 else ''})"
+    if isinstance(value, str) and value.lower() in _BACKENDS:
+        return f"{start}. Write Executor.{_BACKENDS[value.lower()]}()"
+    return (
+        f"{start}. Executor.local(4) takes a number of workers, Executor.aws() runs on Lambda, "
+        "Executor.inline() runs in the calling thread, and Executor() runs where the configuration says"
+    )
+
+
+def is_iterable(value: object) -> bool:
+    """Return whether something can be iterated over, and is no text."""
+    try:
+        iter(cast(Iterable[Any], value))
+    except TypeError:
+        return False
+    return not isinstance(value, str | bytes)
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: a function by its name, other values by a short repr."""
+    return function_name(value) if callable(value) else f"{value!r:.60}"
+
+
+def written(function: object) -> str:
+    """Return how a person writes a function in a program, in place of its name where that is no name."""
+    name = shown(function)
+    return name if all(part.isidentifier() for part in name.split(".")) else "function"
