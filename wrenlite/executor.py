@@ -25,7 +25,7 @@ from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
-from wrenlite.protocol import Packed, Style
+from wrenlite.protocol import Packed, Plain, Style
 from wrenlite.scheduler.dispatcher import AT_EXIT, Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.seeding import seed_for, shared_generator_message
@@ -496,7 +496,7 @@ class Executor:
         return Job(job_id, name, self.backend, total, class_table.entries, self._dispatcher)
 
     def _submit(
-        self, job: Job[Any], items: list[Packed], options: JobOptions, progress: Progress | None
+        self, job: Job[Any], items: list[Packed | Plain], options: JobOptions, progress: Progress | None
     ) -> None:
         if options.reduces:
             self._uploads.delete_values_after(job, job.id)

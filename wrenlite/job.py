@@ -23,7 +23,7 @@ from concurrent.futures import (
 )
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, cast, overload
 
 from wrenlite import other_names
 from wrenlite.backends.base import Backend
@@ -37,7 +37,7 @@ from wrenlite.errors import (
     WrenliteError,
 )
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
-from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
+from wrenlite.protocol import CANCELLED, NOTHING, Outcome, Packed, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -543,7 +543,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def _unpack_exception(self, index: int, end: float | None) -> None:
         packed = self._stored.get(index, end)
-        error, process = unpack_failure(packed, self._class_table)
+        error, process = unpack_failure(cast(Packed, packed), self._class_table)
         note_missing_module(error, self._package_hint)
         run = self._tasks.describe_run(index, process)
         error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
@@ -570,6 +570,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             for index in ready:
                 packed = self._stored.get(index, end) if single else self._stored.fetched(index)
                 if packed is None or packed is NOTHING:  # not fetched; or another thread has unpickled it
+                    continue
+                if not isinstance(packed, Packed):
+                    self._values.setdefault(index, packed)
                     continue
                 try:
                     value = pickle.loads(packed.data, buffers=packed.buffers)

@@ -12,9 +12,9 @@ from typing import Any
 
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.protocol import Packed, Stored
-from wrenlite.serialize.pickling import function_name
+from wrenlite.serialize.pickling import function_name, unpack
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.unpickling_context import context, unpickling_with
+from wrenlite.serialize.unpickling_context import context
 from wrenlite.storage.base import Store
 from wrenlite.storage.refs import current_store
 from wrenlite.storage.results import fetch_values
@@ -81,8 +81,7 @@ class MappedValues:
             if isinstance(packed, WrenliteError):
                 raise packed
             try:
-                with unpickling_with(table):
-                    value = pickle.loads(packed.data, buffers=packed.buffers)
+                value = unpack(packed, table)
             except BaseException as error:  # of the value's own code
                 raise_if_interrupting(error)
                 text = f"the value of task {task} cannot be unpickled where it is reduced"

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
-PROTOCOL = 5
+PROTOCOL = 6
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -30,6 +30,12 @@ class Packed(NamedTuple):
         return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
 
 
+Plain: TypeAlias = int | float | complex | str | bytes
+"""A small value that is sent as it is, in place of a ``Packed``: immutable, and it refers to nothing else."""
+
+PLAIN_TYPES = frozenset({int, float, bool, complex, str, bytes})
+"""The exact types of ``Plain``."""
+
 NOTHING = Packed(b"")
 """A placeholder for a pickled object that was never made or is not needed any more."""
 
@@ -42,6 +48,13 @@ class Stored(NamedTuple):
     """SHA-256, hexadecimal. Whoever fetches the blob checks it before unpickling."""
     size: int
     """Bytes."""
+
+
+def size_of(value: Packed | Stored | Plain) -> int:
+    """Return the number of bytes that a value takes in a message, about."""
+    if isinstance(value, Packed | Stored):
+        return value.size
+    return len(value) if isinstance(value, str | bytes) else 8
 
 
 class Style(IntEnum):
@@ -83,7 +96,7 @@ class Request(NamedTuple):
     """SHA-256 of the zip of the user's local modules, stored at ``code_key(modules)``; None: no zip."""
     tasks: Sequence[int]
     """Numbers of the tasks in the job."""
-    items: Sequence[Packed]
+    items: Sequence[Packed | Plain]
     """The item of each task, in the same order."""
     env: Mapping[str, str]
     """Environment variables of the tasks."""
@@ -105,7 +118,7 @@ class Outcome(NamedTuple):
     """Number of the task in its job."""
     ok: bool
     """Whether it has a value."""
-    packed: Packed | Stored
+    packed: Packed | Stored | Plain
     """The value, or, where ``ok`` is false, a ``serialize.exceptions.RemoteFailure``."""
     started: float
     """Seconds since the epoch, by the worker's clock."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from wrenlite.backends.base import Backend, BatchingPolicy, Invocation
 from wrenlite.errors import BackendError, ConfigError, WorkerDied
-from wrenlite.protocol import Died, Emit, Ended, Refused, Request, Usage
+from wrenlite.protocol import Died, Emit, Ended, Packed, Refused, Request, Usage
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import TemporaryStore
 from wrenlite.texts import counted
@@ -349,7 +349,10 @@ class InlineInvoker:
 
     def start(self, request: Request, emit: Emit) -> Invocation:
         """Run a request. A KeyboardInterrupt goes through to the caller."""
-        copies = [item._replace(buffers=tuple(map(bytearray, item.buffers))) for item in request.items]
+        copies = [
+            item._replace(buffers=tuple(map(bytearray, item.buffers))) if isinstance(item, Packed) else item
+            for item in request.items
+        ]
         done = 0
         busy_s = 0.0
         cause = None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
 from wrenlite.map_reduce import MappedValues
-from wrenlite.protocol import Missing, Outcome, Packed, Stored, code_key
+from wrenlite.protocol import Missing, Outcome, Packed, Plain, Stored, code_key, size_of
 from wrenlite.scheduler.batching import Estimate
 
 
@@ -65,7 +65,7 @@ class PendingJob:
     def __init__(
         self,
         job: Job[Any],
-        items: list[Packed],
+        items: list[Packed | Plain],
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[Missing], None] = lambda _: None,
@@ -85,7 +85,9 @@ class PendingJob:
         self.options = options
         self.restore = restore
         self._release = release
-        self._items: list[Packed | None] = [*items]  # None once the task has ended: its memory is free
+        self._items: list[Packed | Plain | None] = [
+            *items
+        ]  # None once the task has ended: its memory is free
         self.reduction = Reduction(len(items)) if options.reduces else None
         if options.reduces:
             self._items.append(None)
@@ -122,7 +124,7 @@ class PendingJob:
         """Number of tasks that wait, including those that have been cancelled meanwhile."""
         return self._ready - self._untouched + len(self._again)
 
-    def items_of(self, indexes: Sequence[int]) -> list[Packed]:
+    def items_of(self, indexes: Sequence[int]) -> list[Packed | Plain]:
         """Return the items of these tasks, none of which has ended."""
         return [item for index in indexes if (item := self._items[index]) is not None]
 
@@ -146,7 +148,7 @@ class PendingJob:
         while len(taken) < count and self.queued:
             index = self._again[0] if self._again else self._untouched
             item = self._items[index]
-            size += item.size if item else 0
+            size += 0 if item is None else size_of(item)
             if taken and (size > max_bytes or index in self._alone):
                 break
             if self._again:

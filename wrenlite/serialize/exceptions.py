@@ -89,7 +89,7 @@ def pack_failure(
     printed = traceback.TracebackException.from_exception(error, limit=0, compact=True)
     trace = _trace_record(error, printed, hidden_modules, _CHAIN_LENGTH)
     failure = RemoteFailure(_pack_chain(error, packer, table), trace, os.getpid())
-    return packer.pack(failure)
+    return packer.pickle(failure)
 
 
 def unpack_failure(packed: Packed, table: Sequence[object]) -> tuple[BaseException, int]:
@@ -153,7 +153,7 @@ def _pack_chain(error: BaseException, packer: Packer, table: Sequence[object]) -
         packed = _pack_checked(links, packer, table, looks, [_look(link.exception) for link in links])
     if packed is None:
         alone = (link._replace(exception=_pack_alone(link, packer, table)) for link in links)
-        packed = packer.pack(tuple(alone))
+        packed = packer.pickle(tuple(alone))
     return packed
 
 
@@ -185,7 +185,7 @@ def _pack_checked(
         expected: what ``look`` must return.
     """
     try:
-        packed = packer.pack(obj)
+        packed = packer.pickle(obj)
         if look(unpack(packed, table)) == expected:
             return packed
     except BaseException as error:  # of the object's own code
@@ -198,7 +198,7 @@ def _pack_alone(link: ChainLink, packer: Packer, table: Sequence[object]) -> Pac
     error = link.exception
     assert isinstance(error, BaseException)
     if not isinstance(error, Exception):  # a KeyboardInterrupt would be mistaken for the caller's own
-        return packer.pack(_remote_error(error))
+        return packer.pickle(_remote_error(error))
     state, left_out = _state_to_send(error, packer, table)
 
     def look(copy: object) -> tuple[object, ...]:
@@ -213,7 +213,7 @@ def _pack_alone(link: ChainLink, packer: Packer, table: Sequence[object]) -> Pac
         packed = _pack_checked(error, packer, table, look, look(error))
     if packed is None:
         packed = _pack_checked(state, packer, table, look_at_restored, _kind(error))
-    return packed or packer.pack(_remote_error(error))
+    return packed or packer.pickle(_remote_error(error))
 
 
 def _state_to_send(

@@ -12,9 +12,9 @@ import os
 import pickle
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from wrenlite.protocol import Buffer, Limits, Packed, Request, Stored
+from wrenlite.protocol import PLAIN_TYPES, Buffer, Limits, Packed, Plain, Request, Stored
 from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.texts import counted
 
@@ -26,17 +26,19 @@ _PARTS_PER_CALL = 512
 """Parts of a frame in one system call; Linux takes 1,024."""
 
 
-def to_wire(packed: Packed | Stored) -> Any:
+def to_wire(packed: Packed | Stored | Plain) -> Any:
     """Return a packed object as the part of a message, so that its large buffers stay outside the pickle."""
-    if isinstance(packed, Stored):
-        return tuple(packed)
+    if not isinstance(packed, Packed):
+        return tuple(packed) if isinstance(packed, Stored) else packed
     large = len(packed.data) >= OUT_OF_BAND_BYTES
     data = pickle.PickleBuffer(packed.data) if large else packed.data
     return data, tuple(map(pickle.PickleBuffer, packed.buffers))
 
 
-def from_wire(parts: Sequence[Any]) -> Packed | Stored:
+def from_wire(parts: Any) -> Packed | Stored | Plain:
     """Return the packed object that ``to_wire`` made a part of a message of."""
+    if type(parts) in PLAIN_TYPES:
+        return cast(Plain, parts)
     return Packed(*parts) if len(parts) == 2 else Stored(*parts)
 
 
@@ -44,7 +46,7 @@ def request_from_wire(message: Sequence[Any]) -> Request:
     """Return a request that was sent as plain tuples."""
     request = Request(*message)
     return request._replace(
-        items=[Packed(*item) for item in request.items],
+        items=[Packed(*item) if isinstance(item, tuple) else item for item in request.items],
         args=Stored(*request.args) if request.args else None,
         limits=Limits(*request.limits),
     )

@@ -19,10 +19,10 @@ import pickle
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable, NotPicklable
-from wrenlite.protocol import Buffer, Packed, Style
+from wrenlite.protocol import Buffer, Packed, Plain, Style
 from wrenlite.serialize.class_table import ClassTable, is_random_generator
 from wrenlite.serialize.diagnosis import Parts, is_picklable, not_picklable_message
 from wrenlite.serialize.exception_state import reduce_exception
@@ -39,8 +39,10 @@ OUT_OF_BAND_BYTES = 64 * 1024
 _LARGE_PART_BYTES = 1 << 20
 """What is smaller is no part that a message about a large function names."""
 
-_ATOMIC_TYPES = frozenset({int, float, str, bytes, bool, complex, type(None)})
-"""Instances of these types refer to nothing else, so pickling them needs no class table."""
+_PLAIN_BYTES = 1024
+"""A larger text, and an integer of more bits, is pickled."""
+_FIXED_SIZE = frozenset({float, bool, complex})
+_PACKED_NONE = Packed(pickle.dumps(None, 5))
 
 
 class Call(NamedTuple):
@@ -56,13 +58,15 @@ class Call(NamedTuple):
     """The entries of the job's class table."""
 
 
-def unpack(packed: Packed, table: Sequence[object]) -> Any:
-    """Unpickle an object. Whatever its unpickling raises goes through.
+def unpack(packed: Packed | Plain, table: Sequence[object]) -> Any:
+    """Unpickle an object; a plain one is returned as it is. Whatever its unpickling raises goes through.
 
     Args:
         packed: the pickled object.
         table: the class table that it refers to.
     """
+    if not isinstance(packed, Packed):
+        return packed
     with unpickling_with(table):
         return pickle.loads(packed.data, buffers=packed.buffers)
 
@@ -91,6 +95,14 @@ class _PlainPickler(pickle.Pickler):
         return NotImplemented
 
 
+def is_plain(obj: object) -> bool:
+    """Return whether an object is small and ``Plain``: then it needs no pickling."""
+    kind = type(obj)
+    if kind is int:
+        return cast(int, obj).bit_length() <= _PLAIN_BYTES
+    return kind in _FIXED_SIZE or ((kind is str or kind is bytes) and len(cast(str, obj)) <= _PLAIN_BYTES)
+
+
 class Packer:
     """Pickles the items of one job, or the values of one function."""
 
@@ -105,10 +117,14 @@ class Packer:
         self._classes = classes
         self._snapshot = snapshot
 
-    def pack(self, obj: Any) -> Packed:
+    def pack(self, obj: Any) -> Packed | Plain:
+        """Pickle one object, unless it is small and plain. Whatever the pickling raises goes through."""
+        if is_plain(obj):
+            return cast(Plain, obj)
+        return _PACKED_NONE if obj is None else self.pickle(obj)
+
+    def pickle(self, obj: Any) -> Packed:
         """Pickle one object. Whatever the pickling raises goes through."""
-        if type(obj) in _ATOMIC_TYPES:
-            return Packed(pickle.dumps(obj, 5))
         try:
             packed = self._pack_with(_PlainPickler, obj)
         except Exception as error:  # cloudpickle may succeed; if not, its error is the better one
@@ -130,7 +146,7 @@ class Packer:
         return Packed(file.getvalue(), tuple(buffers))
 
 
-def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.ITEM) -> list[Packed]:
+def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.ITEM) -> list[Packed | Plain]:
     """Pickle every item of a job.
 
     Args:
@@ -143,7 +159,7 @@ def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.IT
         RuntimeError: a function that ``map`` or the like calls for an item has raised StopIteration.
     """
     pack = Packer(classes, snapshot=True).pack
-    packed = []
+    packed: list[Packed | Plain] = []
     for index, item in enumerate(_read(data)):
         classes.source = index
         try:

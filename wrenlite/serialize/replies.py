@@ -8,16 +8,18 @@ must not reach it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from wrenlite.errors import BackendError, StoreError, TaskError
 from wrenlite.protocol import (
+    PLAIN_TYPES,
     Cause,
     Died,
     Ended,
     Missing,
     Outcome,
     Packed,
+    Plain,
     Refused,
     Request,
     Stored,
@@ -63,6 +65,7 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
     right_types = (
         type(ok) is bool
         and _is_packed(packed)
+        and (ok or type(packed) not in PLAIN_TYPES)
         and type(started) is type(seconds) is type(cpu_s) is float
         and abs(started) + abs(seconds) + abs(cpu_s) < _LARGEST
         and type(output) is str
@@ -109,10 +112,12 @@ def ended_from_wire(
     return ended
 
 
-def _is_packed(packed: Packed | Stored) -> bool:
+def _is_packed(packed: Packed | Stored | Plain) -> bool:
+    if type(packed) in PLAIN_TYPES:
+        return True
     if isinstance(packed, Stored):
         return isinstance(packed.key, str) and isinstance(packed.digest, str) and _is_count(packed.size)
-    data, buffers = packed
+    data, buffers = cast(Packed, packed)
     return _is_buffer(data) and (buffers == () or (type(buffers) is tuple and all(map(_is_buffer, buffers))))
 
 

@@ -6,10 +6,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequence, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from wrenlite.errors import NotFound, WrenliteError
-from wrenlite.protocol import Outcome, Packed, Stored
+from wrenlite.protocol import Outcome, Packed, Plain, Stored, size_of
 from wrenlite.serialize import framing
 from wrenlite.storage.base import Store, get_verified
 from wrenlite.threads import Changes, OneThread
@@ -26,7 +26,7 @@ _PREFETCH_BYTES = 64 << 20
 """The most bytes of such values; a single larger one is fetched too."""
 
 
-def fetch_value(store: Store, packed: Packed | Stored, task: str) -> Packed:
+def fetch_value(store: Store, packed: Packed | Stored | Plain, task: str) -> Packed | Plain:
     """Return a pickled value, which is fetched where the store holds it.
 
     Args:
@@ -39,44 +39,43 @@ def fetch_value(store: Store, packed: Packed | Stored, task: str) -> Packed:
         IntegrityError: the stored value has another digest.
         StoreError: the store cannot be read.
     """
-    if isinstance(packed, Packed):
+    if not isinstance(packed, Stored):
         return packed
     try:
         blob = get_verified(store, packed.key, packed.digest)
     except NotFound as error:
         raise NotFound(f"{error}: the value of {task} has expired; run it again") from None
-    data, buffers = framing.parse(blob, writable=True)
-    return Packed(data, buffers)
+    return cast(Packed | Plain, framing.from_wire(framing.parse(blob, writable=True)))
 
 
 def fetch_values(
-    store: Store, values: Sequence[Packed | Stored], name: Callable[[int], str]
-) -> Generator[Packed | WrenliteError, None, None]:
+    store: Store, values: Sequence[Stored], name: Callable[[int], str]
+) -> Generator[Packed | Plain | WrenliteError, None, None]:
     """Yield values in their order. Several are fetched at a time.
 
     Args:
         store: holds the values that did not fit into a reply.
-        values: the values of outcomes.
+        values: the values of outcomes that are stored.
         name: returns the name of the task whose value has this position, for messages.
 
     Yields:
         Each value, or the error of its fetching.
     """
 
-    def fetch(position: int) -> Packed | WrenliteError:
+    def fetch(position: int) -> Packed | Plain | WrenliteError:
         try:
             return fetch_value(store, values[position], name(position))
         except WrenliteError as error:
             return error
 
-    if sum(isinstance(value, Stored) for value in values) < 2:
+    if len(values) < 2:
         yield from map(fetch, range(len(values)))
         return
     from concurrent.futures import ThreadPoolExecutor
 
     threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")
     try:
-        pending: deque[tuple[Future[Packed | WrenliteError], int]] = deque()
+        pending: deque[tuple[Future[Packed | Plain | WrenliteError], int]] = deque()
         pending_bytes = 0
         for position, value in enumerate(values):
             size = value.size
@@ -115,7 +114,7 @@ class StoredValues:
         self._name = name
         self._fetches: dict[int, _Fetch] = {}
 
-    def get(self, task: int, end: float | None) -> Packed:
+    def get(self, task: int, end: float | None) -> Packed | Plain:
         """Return the pickled value of a task that has ended, or its pickled exception.
 
         Args:
@@ -130,7 +129,7 @@ class StoredValues:
         """
         outcome = self._outcomes[task]
         assert outcome is not None
-        if isinstance(outcome.packed, Packed):
+        if not isinstance(outcome.packed, Stored):
             return outcome.packed
         if end is None and task not in self._fetches:  # nobody will give up, so no thread is needed
             return fetch_value(self._store, outcome.packed, self._name(task))
@@ -141,10 +140,10 @@ class StoredValues:
         assert fetch.packed is not None
         return fetch.packed
 
-    def fetched(self, task: int) -> Packed | None:
+    def fetched(self, task: int) -> Packed | Plain | None:
         """Return the pickled value of a task if the store need not be asked for it; None otherwise."""
         outcome = self._outcomes[task]
-        return outcome.packed if outcome is not None and isinstance(outcome.packed, Packed) else None
+        return None if outcome is None or isinstance(outcome.packed, Stored) else outcome.packed
 
     def ahead(
         self, order: Iterable[int], upcoming: Callable[[int], Sequence[int]], end: float | None
@@ -180,7 +179,7 @@ class StoredValues:
             outcome = self._outcomes[task]
             if outcome is None:
                 continue
-            room -= outcome.packed.size
+            room -= size_of(outcome.packed)
             if room < 0 or len(self._fetches) >= _THREADS:
                 return
             if isinstance(outcome.packed, Stored):
@@ -219,7 +218,7 @@ class _Fetch:
         self.thread = OneThread("wrenlite-fetch")
         self.changes = Changes()
         self.ended = False
-        self.packed: Packed | None = None
+        self.packed: Packed | Plain | None = None
         self.error: BaseException | None = None
 
 

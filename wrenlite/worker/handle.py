@@ -38,6 +38,7 @@ from wrenlite.protocol import (
     Refused,
     Request,
     Usage,
+    size_of,
 )
 from wrenlite.serialize import framing, replies
 from wrenlite.storage.base import Store
@@ -369,7 +370,7 @@ class WorkerProcess:
         message = request._replace(items=[framing.to_wire(item) for item in request.items])
         parts = [*self._hello_frame, *self._renew_output(), *framing.frame(tuple(message))]
         self._hello_frame = []
-        self._items_bytes = sum(item.size for item in request.items)
+        self._items_bytes = sum(map(size_of, request.items))
         with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)
 

@@ -215,7 +215,7 @@ def _reply(replies: int, outcome: Outcome, end: bytes) -> None:
         frame = framing.frame((OUTCOME, task, ok, framing.to_wire(packed), *rest))
         framing.write(replies, [*frame, memoryview(end)])
         return
-    data = framing.small_frame((OUTCOME, task, ok, tuple(packed), *rest)) + end
+    data = framing.small_frame((OUTCOME, task, ok, framing.to_wire(packed), *rest)) + end
     written = os.write(replies, data)
     if written < len(data):  # a signal interrupted the write
         framing.write(replies, [memoryview(data)[written:]])

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from wrenlite.errors import (
     BackendError,
@@ -31,6 +31,7 @@ from wrenlite.protocol import (
     Missing,
     Outcome,
     Packed,
+    Plain,
     Refused,
     Request,
     Stored,
@@ -38,6 +39,7 @@ from wrenlite.protocol import (
     Throttled,
     code_key,
     result_key,
+    size_of,
 )
 from wrenlite.serialize import framing
 from wrenlite.serialize.class_table import ClassTable
@@ -274,8 +276,7 @@ class Runner:
             The outcome as it is sent, and the bytes that are left of the reply after it.
         """
         packed = outcome.packed
-        assert isinstance(packed, Packed)
-        size = packed.size
+        size = size_of(packed)
         store_value = outcome.ok and request.limits.store_values
         if store_value or (room is not None and size > room - RESERVED_BYTES):
             key = result_key(request.job, request.invocation, outcome.task)
@@ -306,16 +307,17 @@ class Runner:
         """Drop functions of earlier jobs, because they may refer to objects that must make room."""
         self._functions.clear()
 
-    def _items(self, request: Request) -> Sequence[Packed]:
+    def _items(self, request: Request) -> Sequence[Packed | Plain]:
         if request.args is None:
             return request.items
         blob = self._fetch(request.args.key, request.args.digest)
-        return [Packed(data, buffers) for data, buffers in framing.parse(blob, writable=True)]
+        return [cast(Packed | Plain, framing.from_wire(item)) for item in framing.parse(blob, writable=True)]
 
-    def _run_task(self, function: _LoadedFunction, task: int, item: Packed) -> Outcome:
+    def _run_task(self, function: _LoadedFunction, task: int, item: Packed | Plain) -> Outcome:
         call, packer, main = function
         started, clock, cpu = time.time(), time.perf_counter(), time.thread_time()
         main_before, sys.modules["__main__"] = sys.modules["__main__"], main
+        packed: Packed | Plain
         try:
             packed = self._call(call, packer, task, item)
             ok = True
@@ -328,9 +330,11 @@ class Runner:
         records = self._records.take() if self._records is not None else b""
         return Outcome(task, ok, packed, started, seconds, cpu_s, self._read_output(), records)
 
-    def _call(self, call: Call, packer: Packer, task: int, item: Packed) -> Packed:
+    def _call(self, call: Call, packer: Packer, task: int, item: Packed | Plain) -> Packed | Plain:
         """Call the user's function with an item, and pickle the value."""
-        argument = self._unpickle_item(task, item)
+        argument: Any = item
+        if isinstance(item, Packed):
+            argument = self._unpickle_item(task, item)
         kwargs = call.kwargs if call.seed is None else {**call.kwargs, "rng": call.seed.generator(task)}
         try:
             if call.style is Style.ITEM:

@@ -48,6 +48,7 @@ from wrenlite.protocol import (
     Usage,
     args_key,
     reply_key,
+    size_of,
 )
 from wrenlite.storage.base import Store, digest
 from wrenlite.storage.local import descriptor_advice
@@ -226,7 +227,7 @@ class LambdaInvoker:
         return responses.interpret_response(response, request, self._target, self._clock() - started)
 
     def _encode(self, request: Request) -> bytes:
-        if sum(item.size for item in request.items) > payload.FRAME_BYTES:
+        if sum(map(size_of, request.items)) > payload.FRAME_BYTES:
             return self._encode_with_stored_items(request)
         body = payload.encode_request(request, self._location)
         return body if len(body) <= payload.PAYLOAD_BYTES else self._encode_with_stored_items(request)
