@@ -37,7 +37,7 @@ from wrenlite.errors import (
     WrenliteError,
 )
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
-from wrenlite.protocol import CANCELLED, NOTHING, Outcome, Packed, TaskStats
+from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed, TaskStats
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -109,7 +109,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self._awaited: dict[int, Future[T_co]] = {}
         self._values: dict[int, Any] = {}
         self._exceptions: dict[int, BaseException] = {}
-        self._released: set[int] = set()
+        self._released = bytearray(total)
+        """1 for each task whose value ``values()`` has handed out."""
 
     # A sequence of futures
 
@@ -248,6 +249,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     def _results(self, return_exceptions: bool = False, end: float | None = None) -> list[Any]:
         if self._tasks.failed and not return_exceptions:
             self._value(self._tasks.failed[0], end)
+        plain = [each.packed for each in self._tasks.outcomes if each and _is_plain(each)]
+        if len(plain) == len(self) and not any(self._released):
+            return plain
         with self._interruptible():
             self._unpack_values(range(len(self)), end)
             values = self._values
@@ -380,6 +384,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     def _value(self, index: int, end: float | None) -> T_co:
         """As ``value``; a TimeoutError says that a value in the store was not fetched until the deadline."""
         if index not in self._values:
+            outcome = self._tasks.outcomes[index]
+            if outcome is not None and _is_plain(outcome) and not self._released[index]:
+                return cast(T_co, outcome.packed)
             error = self._exception(index, end)
             if error is not None:
                 raise_task_error(error)
@@ -407,7 +414,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             raise CancelledError(f"{self._task(index)} was cancelled")
         if index in self._tasks.same_error_as:  # a reduction that could not run
             return self._exception(self._tasks.same_error_as[index], end)
-        if index not in self._values and index not in self._exceptions and index not in self._released:
+        known = index in self._values or index in self._exceptions or self._released[index]
+        if not known and not _is_plain(outcome):
             if outcome.ok:
                 self._unpack_values((index,), end)
             else:
@@ -537,7 +545,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 value = self._value(index, end)
         except StopIteration as error:  # it would end the iteration, as if there were no more values
             raise RuntimeError(f"{self._task(index)} raised StopIteration") from error
-        self._released.add(index)
+        self._released[index] = 1
         self._values.pop(index, None)
         return value
 
@@ -557,8 +565,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             for index in indexes
             if (outcome := outcomes[index]) is not None
             and outcome.ok
+            and not _is_plain(outcome)
             and index not in self._values
-            and index not in self._released
+            and not self._released[index]
         ]
 
         def upcoming(place: int) -> Sequence[int]:
@@ -571,7 +580,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 packed = self._stored.get(index, end) if single else self._stored.fetched(index)
                 if packed is None or packed is NOTHING:  # not fetched; or another thread has unpickled it
                     continue
-                if not isinstance(packed, Packed):
+                if not isinstance(packed, Packed):  # one that was fetched
                     self._values.setdefault(index, packed)
                     continue
                 try:
@@ -589,6 +598,11 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    """Return whether an outcome has a value that needs no unpickling."""
+    return outcome.ok and type(outcome.packed) in PLAIN_TYPES
 
 
 def _check_switch(name: str, value: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
@@ -52,9 +52,10 @@ class Stored(NamedTuple):
 
 def size_of(value: Packed | Stored | Plain) -> int:
     """Return the number of bytes that a value takes in a message, about."""
-    if isinstance(value, Packed | Stored):
-        return value.size
-    return len(value) if isinstance(value, str | bytes) else 8
+    kind = type(value)
+    if kind is Packed or kind is Stored:
+        return cast(Packed | Stored, value).size
+    return len(cast(str, value)) if kind is str or kind is bytes else 8
 
 
 class Style(IntEnum):

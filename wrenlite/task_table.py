@@ -8,6 +8,7 @@ it has ended.
 
 from __future__ import annotations
 
+import operator
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,16 @@ STATES = ("queued", "done", "dispatched", "cancelled", "failed")
 """The states of a task. If one cell of a drawing stands for several tasks, it shows the state that comes last
 in this tuple."""
 _QUEUED, _DONE, _DISPATCHED, _CANCELLED, _FAILED = range(5)
+_IS_OK = operator.attrgetter("ok")
+
+
+def _as_slice(indexes: Sequence[int]) -> slice | None:
+    """Return the slice of these tasks; None where they do not follow each other."""
+    if not indexes:
+        return None
+    first, end = indexes[0], indexes[0] + len(indexes)
+    follow = indexes == range(first, end) or list(indexes) == list(range(first, end))
+    return slice(first, end) if follow else None
 
 
 class TaskTable:
@@ -93,7 +104,7 @@ class TaskTable:
 
     # For the scheduler
 
-    def mark_dispatched(self, indexes: Iterable[int], now: float) -> None:
+    def mark_dispatched(self, indexes: Sequence[int], now: float) -> None:
         """Record that a batch of these tasks was handed out.
 
         Args:
@@ -103,20 +114,25 @@ class TaskTable:
         self.running += 1
         self._mark(indexes, _DISPATCHED, now)
 
-    def mark_queued(self, indexes: Iterable[int]) -> None:
+    def mark_queued(self, indexes: Sequence[int]) -> None:
         """Record that these tasks wait again."""
         self._mark(indexes, _QUEUED, 0.0)
 
-    def count_attempt(self, index: int) -> int:
-        """Count a run of this task as an attempt, and return how many it has had."""
-        self.attempts[index] += 1
-        return self.attempts[index]
+    def count_attempts(self, indexes: Iterable[int]) -> None:
+        """Count a run of each of these tasks as an attempt."""
+        attempts = self.attempts
+        for index in indexes:
+            attempts[index] += 1
 
-    def end_batch(self, indexes: Iterable[int], usage: Usage) -> None:
+    def end_batch(self, indexes: Sequence[int], usage: Usage) -> None:
         """Record that a batch of these tasks has ended, and what it used."""
         self.running -= 1
         self.requests += usage.requests
         self.gb_s += usage.gb_s
+        places = _as_slice(indexes)
+        if places is not None:
+            self._usages[places] = [usage] * len(indexes)
+            return
         for index in indexes:
             self._usages[index] = usage
 
@@ -201,7 +217,12 @@ class TaskTable:
             seconds=(self._ended_at if self.over else time.time()) - self._queued_at,
         )
 
-    def _mark(self, indexes: Iterable[int], mark: int, now: float) -> None:
+    def _mark(self, indexes: Sequence[int], mark: int, now: float) -> None:
+        places = _as_slice(indexes)
+        if places is not None and not any(self.outcomes[places]):
+            self.marks[places] = bytes([mark]) * len(indexes)
+            self._dispatched[places] = array("d", [now]) * len(indexes)
+            return
         for index in indexes:
             if self.outcomes[index] is None:
                 self.marks[index] = mark
@@ -209,14 +230,21 @@ class TaskTable:
 
     def _record(self, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         now = self._ended_at = time.time()
-        for index, outcome in zip(indexes, outcomes, strict=True):
-            self.outcomes[index] = outcome
-            self._received[index] = now
-            if outcome.ok:
-                self.marks[index] = _DONE
-            else:
-                self.marks[index] = _CANCELLED if outcome is CANCELLED else _FAILED
-                self.failed.append(index)
+        count = len(indexes)
+        places = _as_slice(indexes)
+        if places is not None and all(map(_IS_OK, outcomes)):  # many tasks at once take no time each
+            self.outcomes[places] = outcomes
+            self._received[places] = array("d", [now]) * count
+            self.marks[places] = bytes([_DONE]) * count
+        else:
+            for index, outcome in zip(indexes, outcomes, strict=True):
+                self.outcomes[index] = outcome
+                self._received[index] = now
+                if outcome.ok:
+                    self.marks[index] = _DONE
+                else:
+                    self.marks[index] = _CANCELLED if outcome is CANCELLED else _FAILED
+                    self.failed.append(index)
         self.finished.extend(indexes)
         if indexes:
             self._any_ended.notify()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +12,7 @@ from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
 from wrenlite.map_reduce import MappedValues
 from wrenlite.protocol import Missing, Outcome, Packed, Plain, Stored, code_key, size_of
-from wrenlite.scheduler.batching import Estimate
+from wrenlite.scheduler.batching import Estimate, runs_again
 
 
 class JobOptions(NamedTuple):
@@ -132,7 +134,11 @@ class PendingJob:
         """Return all tasks that have not ended, in order."""
         return [index for index in range(len(self._items)) if not self.tasks.has_ended(index)]
 
-    def take(self, count: int, max_bytes: int) -> list[int]:
+    def runs_again(self, index: int) -> bool:
+        """Return whether a task that has failed has another attempt."""
+        return runs_again(attempts=self.tasks.attempts[index], retries=self.options.retries)
+
+    def take(self, count: int, max_bytes: int) -> Sequence[int]:
         """Take the next tasks off the queue.
 
         Args:
@@ -142,6 +148,8 @@ class PendingJob:
         Returns:
             The tasks. The list is empty only where no queued task is left that has not ended.
         """
+        if not self._again:
+            return self._take_untouched(count, max_bytes)
         taken: list[int] = []
         recorded = self.tasks.outcomes
         size = 0
@@ -161,6 +169,20 @@ class PendingJob:
                 if index in self._alone:
                     break
         return taken
+
+    def _take_untouched(self, count: int, max_bytes: int) -> Sequence[int]:
+        """Take the next of the tasks that have not been in a batch."""
+        first, recorded = self._untouched, self.tasks.outcomes
+        end = min(self._ready, first + count)
+        sizes = [0 if item is None else size_of(item) for item in self._items[first:end]]
+        if sum(sizes) > max_bytes:
+            totals = list(itertools.accumulate(sizes))
+            end = first + max(1, bisect.bisect_right(totals, max_bytes))
+        self._untouched = end
+        self.taken_bytes = sum(sizes[: end - first])
+        if any(recorded[first:end]):  # cancelled
+            return [index for index in range(first, end) if recorded[index] is None]
+        return range(first, end)
 
     def requeue(self, indexes: Sequence[int], *, alone: bool = False) -> bool:
         """Queue tasks again, before the others, except those that have ended meanwhile.

@@ -266,14 +266,12 @@ class Scheduler:
                 pending.forget_vain_restores()
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
             pending.tasks.end_batch(in_flight.indexes, ended.usage)
-        final = []
-        for outcome in outcomes:
-            attempts = pending.tasks.count_attempt(outcome.task)
-            if outcome.ok or not batching.runs_again(attempts=attempts, retries=pending.options.retries):
-                final.append(outcome)
-            else:
-                self._requeue(pending, [outcome.task])
-        self._end(pending, final)
+        pending.tasks.count_attempts(outcome.task for outcome in outcomes)
+        failed = [outcome.task for outcome in outcomes if not outcome.ok]
+        if again := set(filter(pending.runs_again, failed)):
+            self._requeue(pending, sorted(again))
+            outcomes = [outcome for outcome in outcomes if outcome.task not in again]
+        self._end(pending, outcomes)
         if ended is not None:
             del self._in_flight[invocation]
             pending.in_flight -= 1
@@ -320,8 +318,8 @@ class Scheduler:
         elif pending.count_isolated_deaths(suspects) >= _MAX_ISOLATED_DEATHS:
             self.fail(pending, death.error)
         elif suspects:
-            attempts = pending.tasks.count_attempt(suspects[0])
-            if batching.runs_again(attempts=attempts, retries=pending.options.retries):
+            pending.tasks.count_attempts(suspects)
+            if pending.runs_again(suspects[0]):
                 self._requeue(pending, suspects)
             else:
                 self._end_failed(pending, suspects, death.error)

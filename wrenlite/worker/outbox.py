@@ -1,0 +1,144 @@
+"""The outcomes of short tasks, which a worker gathers in memory that its parent process has mapped too.
+
+Writing an outcome to the pipe, and waking the parent up for it, takes longer than a short task does. So a
+worker puts outcomes here and writes many at once. Whatever happens to the worker, none is lost: the parent
+reads what is left here once the worker is dead, or when nothing has come from it for a while.
+
+::
+
+    number of the first outcome | number of outcomes | a row for each of them | their values
+
+Only the worker writes. An outcome is there once the number of outcomes has been raised, which is done last.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import struct
+from typing import NamedTuple
+
+from wrenlite.protocol import PLAIN_TYPES, Outcome, Packed
+
+_ROWS = 1024
+_ROW = struct.Struct("<4d")
+"""When the task started, its seconds, its processor time, and where its value ends."""
+_HEAD_BYTES = 16
+_VALUES_AT = _HEAD_BYTES + _ROWS * _ROW.size
+_VALUE_BYTES = 256 * 1024
+_BYTES = _VALUES_AT + _VALUE_BYTES
+_LARGEST_BYTES = 4096
+"""A larger value is written to the pipe."""
+
+# Pickle protocol 3 has no frames, so pickles can be joined: one of a list begins and ends like this, and
+# between that are the pickles of its elements without their own first two bytes and their last one.
+_LIST_START, _LIST_END = b"\x80\x03](", b"e."
+_PROTOCOL = 3
+
+
+class Columns(NamedTuple):
+    """Outcomes of tasks that follow each other in a batch, all of them with values and without output."""
+
+    first: int
+    """The position of the first one in the batch."""
+    rows: bytes
+    """``array("d")`` with four numbers for each: started, seconds, cpu_s, and where its value ends."""
+    values: bytes
+    """Their values as they are sent, as one pickled list."""
+
+
+def create_memory() -> int:
+    """Create the memory, and return its file descriptor.
+
+    Raises:
+        OSError: there is no memory, or no descriptor is free.
+    """
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("wrenlite-outbox")
+    else:  # not Linux
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, _BYTES)
+    return fd
+
+
+class Outbox:
+    """The worker's side."""
+
+    def __init__(self, fd: int) -> None:
+        """Map the memory of a descriptor, and close the descriptor."""
+        self._memory = memoryview(mmap.mmap(fd, _BYTES))
+        os.close(fd)
+        self._head = self._memory[:_HEAD_BYTES].cast("Q")
+        self._values = self._memory[_VALUES_AT:]
+        self._count = 0
+        self._end = 0
+
+    def begin(self, first: int) -> None:
+        """Empty the outbox.
+
+        Args:
+            first: the position in the batch of the next outcome that is put into it.
+        """
+        self._head[1] = self._count = self._end = 0
+        self._head[0] = first
+
+    def put(self, outcome: Outcome) -> bool:
+        """Put an outcome into the outbox. Return False where it cannot hold it, or has no room left."""
+        _, ok, packed, started, seconds, cpu_s, output, records = outcome
+        if not ok or output or records:
+            return False
+        if type(packed) in PLAIN_TYPES:
+            value = pickle.dumps(packed, _PROTOCOL)
+        elif type(packed) is Packed and not packed.buffers and len(packed.data) <= _LARGEST_BYTES:
+            value = pickle.dumps(tuple(packed), _PROTOCOL)
+        else:
+            return False
+        start, count = self._end, self._count
+        end = start + len(value) - 3
+        if count == _ROWS or end > _VALUE_BYTES:
+            return False
+        self._values[start:end] = value[2:-1]
+        _ROW.pack_into(self._memory, _HEAD_BYTES + count * _ROW.size, started, seconds, cpu_s, end)
+        self._end = end
+        self._head[1] = self._count = count + 1
+        return True
+
+    def take(self) -> Columns | None:
+        """Return the outcomes, and empty the outbox; None where there is none."""
+        columns = _read(self._memory, self._head[0], self._count)
+        if columns is not None:
+            self.begin(self._head[0] + self._count)
+        return columns
+
+
+class OutboxReader:
+    """The parent's side."""
+
+    def __init__(self, fd: int) -> None:
+        """Map the memory of a descriptor."""
+        self._memory = memoryview(mmap.mmap(fd, _BYTES))
+        self._head = self._memory[:_HEAD_BYTES].cast("Q")
+
+    def finished(self) -> int:
+        """Return the number of tasks of the batch that have ended, as far as the outbox tells."""
+        first, count = self._head
+        return first + count
+
+    def read(self) -> Columns | None:
+        """Return the outcomes that are in it; None where there is none, or the worker is emptying it."""
+        first, count = self._head
+        columns = _read(self._memory, first, count)
+        return columns if self._head[0] == first else None
+
+
+def _read(memory: memoryview, first: int, count: int) -> Columns | None:
+    if not count:
+        return None
+    rows = bytes(memory[_HEAD_BYTES : _HEAD_BYTES + count * _ROW.size])
+    end = int(_ROW.unpack_from(rows, len(rows) - _ROW.size)[3])
+    values = b"".join((_LIST_START, memory[_VALUES_AT : _VALUES_AT + end], _LIST_END))
+    return Columns(first, rows, values)
