@@ -12,7 +12,7 @@ from typing import Any
 
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.protocol import Packed, Stored
-from wrenlite.serialize.pickling import function_name
+from wrenlite.serialize.pickling import JoinedFunctions, function_name
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import context, unpickling_with
 from wrenlite.storage.base import Store
@@ -20,7 +20,7 @@ from wrenlite.storage.refs import current_store
 from wrenlite.storage.results import fetch_values
 
 
-class MapThenReduce:
+class MapThenReduce(JoinedFunctions):
     """The function of a ``map_reduce`` job: the item of its last task is a ``MappedValues``."""
 
     def __init__(self, mapper: Callable[..., Any], reducer: Callable[[Iterator[Any]], Any]) -> None:
@@ -39,6 +39,10 @@ class MapThenReduce:
         if isinstance(item, MappedValues):
             return self.reducer(item.values(current_store(), context.table))
         return self.mapper(item, *args, **kwargs)
+
+    def named(self) -> dict[str, Callable[..., Any]]:
+        """Return the functions by the names of the parameters that take them."""
+        return {"map_fn": self.mapper, "reduce_fn": self.reducer}
 
     def function_for(self, item: Any) -> Callable[..., Any]:
         """Return the one of the two functions that takes this item."""
