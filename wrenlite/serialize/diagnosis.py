@@ -18,6 +18,7 @@ from wrenlite.serialize.parts import (
     NoReductionError,
     Reducer,
     Step,
+    class_name,
     path_text,
 )
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -54,9 +55,9 @@ def not_picklable_message(what: str, obj: object, error: BaseException, advice: 
     """
     raise_if_interrupting(error)
     where, found = _find_unpicklable_part(obj)
-    if isinstance(found, types.GeneratorType | types.AsyncGeneratorType):
+    if issubclass(type(found), types.GeneratorType | types.AsyncGeneratorType):
         advice = _GENERATOR_ADVICE
-    elif isinstance(error, RecursionError):
+    elif isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         advice = _RECURSION_ADVICE
     return f"{what} cannot be pickled{where}: {_error_text(error)}. {advice}"
 
@@ -74,7 +75,7 @@ def _find_unpicklable_part(obj: object) -> tuple[str, object]:
     except BaseException as error:  # of the object's own code
         raise_if_interrupting(error)
         return "", None
-    return f"{' at ' if path else ''}{path} (type {type(found).__qualname__})", found
+    return f"{' at ' if path else ''}{path} (type {class_name(type(found))})", found
 
 
 def _error_text(error: BaseException) -> str:
@@ -85,7 +86,7 @@ def _error_text(error: BaseException) -> str:
         raise_if_interrupting(problem)
         text = "its text cannot be shown, since its __str__ fails"
     text = text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]} …"
-    return f"{type(error).__name__}: {text}".rstrip(".")
+    return f"{class_name(type(error))}: {text}".rstrip(".")
 
 
 class _Search:

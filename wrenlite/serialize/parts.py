@@ -193,6 +193,12 @@ def path_text(steps: Iterable[tuple[object, Step]]) -> str:
     return text if len(text) <= 300 else f"{text[:150]} … {text[-100:]}"
 
 
+def class_name(cls: type) -> str:
+    """Return the name of a class for a message. No code of its metaclass is called."""
+    name: str = type.__dict__["__qualname__"].__get__(cls)
+    return name.rpartition("<locals>.")[2]
+
+
 class _ShortRepr(reprlib.Repr):
     """The repr of an object, cut to a length. Where the object is not plain data it may be its type."""
 
@@ -208,7 +214,7 @@ class _ShortRepr(reprlib.Repr):
         except BaseException as error:  # of the object's own code
             raise_if_interrupting(error)
             text = "<"
-        return f"<{type(x).__qualname__}>" if text.startswith("<") else _cut(text)
+        return f"<{class_name(type(x))}>" if text.startswith("<") else _cut(text)
 
 
 def short_repr(obj: object) -> str:
@@ -217,7 +223,7 @@ def short_repr(obj: object) -> str:
         text = _ShortRepr().repr(obj)
     except BaseException as error:  # of the object's own code
         raise_if_interrupting(error)
-        text = f"<{type(obj).__qualname__}>"
+        text = f"<{class_name(type(obj))}>"
     return _cut(text)
 
 
@@ -272,7 +278,7 @@ def _of_class(cls: type, written: object) -> Iterator[Step]:
             classes.append(each)
     for each in classes:
         role = "metaclass" if each is type(cls) else "base class"
-        yield Step(_write_text, f"{role} {each.__qualname__}", each)
+        yield Step(_write_text, f"{role} {class_name(each)}", each)
     # Methods come last, since they often refer to the class.
     yield from _named("attribute", dict(sorted(attributes.items(), key=lambda each: callable(each[1]))))
 
@@ -341,8 +347,8 @@ def _write_function(obj: object, key: object, part: object) -> str:
     return " the function that rebuilds it"
 
 
-def _write_class(obj: object, key: object, part: object) -> str:
-    return f" class {getattr(part, '__qualname__', '')}"
+def _write_class(obj: object, key: object, part: type) -> str:
+    return f" class {class_name(part)}"
 
 
 def _write_argument(obj: object, key: int, part: object) -> str:

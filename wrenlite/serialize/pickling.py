@@ -26,7 +26,7 @@ from wrenlite.protocol import Buffer, Packed, Style
 from wrenlite.serialize.class_table import ClassTable, is_random_generator
 from wrenlite.serialize.diagnosis import not_picklable_message
 from wrenlite.serialize.exception_state import reduce_exception
-from wrenlite.serialize.parts import Parts
+from wrenlite.serialize.parts import Parts, class_name
 from wrenlite.serialize.rebuild import reduce_enum_member
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.sizes import is_picklable
@@ -226,7 +226,7 @@ def pack_object(obj: object, classes: ClassTable) -> Packed:
         for entry in classes.entries:
             _cloud_pickler()(io.BytesIO(), ClassTable(grows=False), _stays_in_band).dump(entry)
     except BaseException as error:
-        text = not_picklable_message(f"this {type(obj).__name__}", obj, error)
+        text = not_picklable_message(f"this {class_name(type(obj))}", obj, error)
         raise ItemNotPicklable(text) from error
     return Packed(file.getvalue(), tuple(buffers))
 
