@@ -12,6 +12,7 @@ from typing import Any
 
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.protocol import Packed, Stored
+from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.pickling import JoinedFunctions, function_name
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import context, unpickling_with
@@ -90,7 +91,7 @@ class MappedValues:
             except BaseException as error:  # of the value's own code
                 raise_if_interrupting(error)
                 text = f"the value of task {task} cannot be unpickled where it is reduced"
-                raise RemoteError(f"{text}: {type(error).__name__}: {error}") from error
+                raise RemoteError(f"{text}: {error_text(error)}") from error
             del packed
             yield value
             del value

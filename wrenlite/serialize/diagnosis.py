@@ -59,7 +59,7 @@ def not_picklable_message(what: str, obj: object, error: BaseException, advice: 
         advice = _GENERATOR_ADVICE
     elif isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         advice = _RECURSION_ADVICE
-    return f"{what} cannot be pickled{where}: {_error_text(error)}. {advice}"
+    return f"{what} cannot be pickled{where}: {error_text(error)}. {advice}"
 
 
 def _find_unpicklable_part(obj: object) -> tuple[str, object]:
@@ -78,7 +78,7 @@ def _find_unpicklable_part(obj: object) -> tuple[str, object]:
     return f"{' at ' if path else ''}{path} (type {class_name(type(found))})", found
 
 
-def _error_text(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return the type and the text of an exception, also of one that fails to tell it."""
     try:
         text = str(error)
