@@ -38,6 +38,7 @@ from wrenlite.errors import (
 )
 from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats
+from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -575,7 +576,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                     value = pickle.loads(packed.data, buffers=packed.buffers)
                 except BaseException as error:  # of the value's own code
                     raise_if_interrupting(error)
-                    what = f"cannot be unpickled here: {type(error).__name__}: {error}"
+                    what = f"cannot be unpickled here: {error_text(error)}"
                     failure = RemoteError(f"the value of {self._task(index)} {what}")
                     failure.__cause__ = error
                     self._exceptions.setdefault(index, failure)
