@@ -106,7 +106,7 @@ def check_functions(function: object, style: Style, data: object) -> None:
     """
     named: dict[str, object] = {"fn": function}
     if isinstance(function, MapThenReduce):
-        named = {"map_fn": function.mapper, "reduce_fn": function.reducer}
+        named = dict[str, object](function.named())
     for name, value in named.items():
         if callable(value):
             continue

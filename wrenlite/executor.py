@@ -8,7 +8,6 @@ import os
 import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from functools import partial
 from numbers import Real
 from types import TracebackType
@@ -21,7 +20,7 @@ from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
-from wrenlite.futures import Future
+from wrenlite.futures import Drawing, Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
@@ -557,7 +556,7 @@ class _MapOptions(NamedTuple):
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
 
 
-def _draw(job: Job[Any], *, asked: bool) -> AbstractContextManager[object]:
+def _draw(job: Job[Any], *, asked: bool) -> Drawing:
     """Draw a job while it runs: a panel in a notebook, otherwise rows or lines on stderr.
 
     Args:
@@ -565,7 +564,7 @@ def _draw(job: Job[Any], *, asked: bool) -> AbstractContextManager[object]:
         asked: whether the user asked for it. Then there are more lines where stderr is no terminal.
 
     Returns:
-        The context for waiting for the job.
+        What makes the contexts for waiting for the job.
     """
     from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar
 
 from wrenlite import other_names
 from wrenlite.errors import WrenliteError
@@ -60,6 +61,46 @@ async def wait_in_loop(
         cancel()
         show_as_one_line(error, f"{describe()}, cancelled while it was awaited")
         raise
+
+
+Drawing: TypeAlias = Callable[[bool], AbstractContextManager[object]]
+"""Returns the context in which a drawn job is waited for. The argument: whether that is one of several waits
+in a loop, so that what is shown of the end of the job comes after the loop (``end_loop``)."""
+
+
+def undrawn(_: bool) -> AbstractContextManager[object]:
+    """Return the context in which a job that nobody draws is waited for."""
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def waiting_for(jobs: Iterable[Job[Any]], cancel: bool = True, in_loop: bool = False) -> Iterator[None]:
+    """Draw jobs, and let an interrupt cancel them, while this thread waits in the ``with`` block.
+
+    Args:
+        jobs: the jobs.
+        cancel: whether an interrupt cancels them; otherwise it only ends the waiting.
+        in_loop: this is one of several waits in a loop, after which comes ``end_loop``.
+    """
+    with contextlib.ExitStack() as drawn:
+        for job in jobs:
+            drawn.enter_context(job._drawn(in_loop))
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if cancel:
+                for job in jobs:
+                    job.cancel()
+            text = ", ".join(map(repr, jobs))
+            show_as_one_line(error, f"{text}, interrupted{'' if cancel else '; it goes on'}")
+            raise
+
+
+def end_loop(jobs: Iterable[Job[Any]]) -> None:
+    """Show the end of those of these jobs that have ended: a loop that waits for their tasks is over."""
+    for job in jobs:
+        with job._drawn(False):
+            pass
 
 
 _awaiting: dict[AbstractEventLoop, int] = {}
@@ -178,7 +219,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             loop.call_later(_LOOP_HEARTBEAT_S, _keep_awake, loop)
         _awaiting[loop] = _awaiting.get(loop, 0) + 1
         try:
-            with self.job._drawn:
+            with self.job._drawn(False):
                 await woken.wait()
         except asyncio.CancelledError as error:
             self.job.cancel_tasks((self.index,), wait=False)  # thousands of futures may do this in turn
@@ -215,7 +256,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return self.job._exception(self.index, end)
 
     def _wait(self, timeout: float | None) -> None:
-        with self.job._interruptible():
+        with self.job._interruptible(in_loop=True):
             if not self._changes.wait_for(self.done, timeout):
                 text = f"has not ended within timeout={timeout:g} s; it goes on"
                 raise TimeoutError(f"{self.job._task(self.index)} {text}")

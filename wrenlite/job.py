@@ -8,7 +8,6 @@ that unpickling, which runs the user's code, happens in the user's thread.
 from __future__ import annotations
 
 import contextlib
-import operator
 import os
 import pickle
 import time
@@ -21,7 +20,6 @@ from concurrent.futures import (
     CancelledError,
     InvalidStateError,
 )
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, cast, overload
 
@@ -29,15 +27,25 @@ from wrenlite import other_names
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import (
-    ArgumentError,
     ConfigError,
     ExecutorClosed,
     RemoteError,
     ValueReleased,
     WrenliteError,
 )
-from wrenlite.futures import Control, Future, Snapshot, T_co, show_as_one_line, wait_in_loop
+from wrenlite.futures import (
+    Control,
+    Drawing,
+    Future,
+    Snapshot,
+    T_co,
+    end_loop,
+    undrawn,
+    wait_in_loop,
+    waiting_for,
+)
 from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed, TaskStats
+from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -52,6 +60,7 @@ from wrenlite.storage.results import (
 )
 from wrenlite.task_table import TaskTable
 from wrenlite.texts import counted
+from wrenlite.wrong_calls import check_switch, task_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +104,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self.backend = backend.name
         self._secret = os.urandom(32)  # key of the HMAC over replies that are left in the store
         self._tasks = TaskTable(total)
-        self._drawn: AbstractContextManager[object] = contextlib.nullcontext()  # all waiting happens in it
+        self._drawn: Drawing = undrawn  # all waiting happens in it
         self._prices = backend.prices
         self._stored = StoredValues(backend.store, self._tasks.outcomes, f"task {{}} of {job_id}".format)
         self._class_table = class_table
@@ -119,6 +128,12 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def __bool__(self) -> bool:
         return True
+
+    def __iter__(self) -> Iterator[Future[T_co]]:
+        try:
+            yield from map(self.__getitem__, range(len(self)))
+        finally:
+            end_loop((self,))
 
     @overload
     def __getitem__(self, index: int) -> Future[T_co]: ...
@@ -150,13 +165,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             IndexError: there is no such task.
             ArgumentError: the index is not a whole number. It is a TypeError, too.
         """
-        try:
-            index = operator.index(index)
-        except TypeError:
-            raise ArgumentError(
-                f"{index!r:.60} is not the number of a task: {self.id} has {counted(len(self), 'task')}, "
-                "numbered from 0, and job[0] is the future of the first"
-            ) from None
+        index = task_number(index)
         number = index + len(self) if index < 0 else index
         if not 0 <= number < len(self):
             raise IndexError(
@@ -239,7 +248,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         Raises:
             TimeoutError: the tasks have not ended in time, or their values were not fetched in time.
         """
-        _check_switch("return_exceptions", return_exceptions)
+        check_switch("return_exceptions", return_exceptions)
         end = deadline(timeout)
         with hide_own_frames:
             if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
@@ -273,7 +282,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         Raises:
             TimeoutError: the next task has not ended in time, or its value was not fetched in time.
         """
-        _check_switch("ordered", ordered)
+        check_switch("ordered", ordered)
         end = deadline(timeout)
         table = self._tasks
 
@@ -281,8 +290,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             tasks: Sequence[int] = range(len(self)) if ordered else table.finished
             return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
-        order = self._in_input_order(end) if ordered else self._in_order_of_ending(end)
-        ready = self._stored.ahead(order, upcoming, end)
+        ready = self._stored.ahead(self._in_order(end, ordered), upcoming, end)
         return WithoutOwnFrames(map(partial(self._hand_out_value, end=end), ready))
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
@@ -295,23 +303,24 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             TimeoutError: the next task has not ended in time.
         """
         end = deadline(timeout)
-        return WithoutOwnFrames(map(self.__getitem__, self._in_order_of_ending(end)))
+        return WithoutOwnFrames(map(self.__getitem__, self._in_order(end, ordered=False)))
 
     def __await__(self) -> Generator[Any, None, list[T_co]]:
         return self._await().__await__()
 
     async def _await(self) -> list[T_co]:
         with hide_own_frames:
-            with self._drawn:
+            with self._drawn(False):
                 await wait_in_loop(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
             return await call_without_blocking(self._results, self._tasks.outcomes)
 
     @contextlib.contextmanager
-    def _interruptible(self, cancel: bool = True) -> Iterator[None]:
+    def _interruptible(self, cancel: bool = True, in_loop: bool = False) -> Iterator[None]:
         """Let an interrupt cancel the job while this thread waits in the ``with`` block.
 
         Args:
             cancel: whether it does; otherwise it only ends the waiting.
+            in_loop: this is one of several waits in a loop, after which comes ``end_loop``.
 
         Raises:
             ExecutorClosed: this process was forked from the one that runs the job.
@@ -321,27 +330,24 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 f"the job {self.id} runs in process {self._owner}, from which this process was forked: wait "
                 "for it there, or make a new executor here"
             )
-        with self._drawn:
-            try:
-                yield
-            except KeyboardInterrupt as error:
-                if cancel:
-                    self.cancel()
-                show_as_one_line(error, f"{self!r}, interrupted{'' if cancel else '; it goes on'}")
-                raise
+        with waiting_for((self,), cancel, in_loop):
+            yield
 
-    def _in_input_order(self, end: float | None) -> Iterator[int]:
-        for index in range(len(self)):
-            self._wait_until(lambda: self._tasks.has_ended(index), end)  # noqa: B023  # called at once
-            yield index
+    def _in_order(self, end: float | None, ordered: bool) -> Iterator[int]:
+        """Yield the tasks once they have ended: in input order, or in the order in which they end."""
 
-    def _in_order_of_ending(self, end: float | None) -> Iterator[int]:
-        for place in range(len(self)):
-            self._wait_until(lambda: len(self._tasks.finished) > place, end)  # noqa: B023  # called at once
-            yield self._tasks.finished[place]
+        def is_reached() -> bool:
+            return self._tasks.has_ended(place) if ordered else len(self._tasks.finished) > place
+
+        try:
+            for place in range(len(self)):
+                self._wait_until(is_reached, end)
+                yield place if ordered else self._tasks.finished[place]
+        finally:
+            end_loop((self,))
 
     def _wait_until(self, is_reached: Callable[[], bool], end: float | None) -> None:
-        with self._interruptible():
+        with self._interruptible(in_loop=True):
             if not self._tasks.wait_until(is_reached, seconds_until(end), each=True):
                 raise TimeoutError(
                     f"{self!r}: the next task has not ended in time; the job goes on. Give a longer timeout="
@@ -587,7 +593,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                     value = pickle.loads(packed.data, buffers=packed.buffers)
                 except BaseException as error:  # of the value's own code
                     raise_if_interrupting(error)
-                    what = f"cannot be unpickled here: {type(error).__name__}: {error}"
+                    what = f"cannot be unpickled here: {error_text(error)}"
                     failure = RemoteError(f"the value of {self._task(index)} {what}")
                     failure.__cause__ = error
                     self._exceptions.setdefault(index, failure)
@@ -603,14 +609,3 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 def _is_plain(outcome: Outcome) -> bool:
     """Return whether an outcome has a value that needs no unpickling."""
     return outcome.ok and type(outcome.packed) in PLAIN_TYPES
-
-
-def _check_switch(name: str, value: object) -> None:
-    """Refuse what is neither True nor False, such as seconds, which ``concurrent.futures`` takes first.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    if not isinstance(value, bool):
-        hint = f". Seconds are given as timeout={value!r}" if isinstance(value, int | float) else ""
-        raise ConfigError(f"{name}={value!r:.60}: must be True or False{hint}")

@@ -12,7 +12,8 @@ from typing import Any
 
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.protocol import Packed, Stored
-from wrenlite.serialize.pickling import function_name, unpack
+from wrenlite.serialize.diagnosis import error_text
+from wrenlite.serialize.pickling import JoinedFunctions, function_name, unpack
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import context
 from wrenlite.storage.base import Store
@@ -20,7 +21,7 @@ from wrenlite.storage.refs import current_store
 from wrenlite.storage.results import fetch_values
 
 
-class MapThenReduce:
+class MapThenReduce(JoinedFunctions):
     """The function of a ``map_reduce`` job: the item of its last task is a ``MappedValues``."""
 
     def __init__(self, mapper: Callable[..., Any], reducer: Callable[[Iterator[Any]], Any]) -> None:
@@ -39,6 +40,10 @@ class MapThenReduce:
         if isinstance(item, MappedValues):
             return self.reducer(item.values(current_store(), context.table))
         return self.mapper(item, *args, **kwargs)
+
+    def named(self) -> dict[str, Callable[..., Any]]:
+        """Return the functions by the names of the parameters that take them."""
+        return {"map_fn": self.mapper, "reduce_fn": self.reducer}
 
     def function_for(self, item: Any) -> Callable[..., Any]:
         """Return the one of the two functions that takes this item."""
@@ -85,7 +90,7 @@ class MappedValues:
             except BaseException as error:  # of the value's own code
                 raise_if_interrupting(error)
                 text = f"the value of task {task} cannot be unpickled where it is reduced"
-                raise RemoteError(f"{text}: {type(error).__name__}: {error}") from error
+                raise RemoteError(f"{text}: {error_text(error)}") from error
             del packed
             yield value
             del value

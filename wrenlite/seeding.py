@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, SupportsIndex
 from wrenlite.errors import ConfigError
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.serialize.class_table import ClassTable
-from wrenlite.serialize.diagnosis import Parts, find_part
-from wrenlite.serialize.pickling import Call, function_name
+from wrenlite.serialize.diagnosis import find_part
+from wrenlite.serialize.pickling import Call, function_name, parts_of_call
 
 _STANDARD = (random.Random, "random.Random", "Random")
 """What an ``rng`` parameter is annotated with if it takes the standard library's generator."""
@@ -92,10 +92,10 @@ def shared_generator_message(call: Call, classes: ClassTable) -> str:
     """
     in_items = classes.generators_in_items
     in_several = [each for each in in_items if sum(other is each for other in in_items) > 1]
-    parts = Parts({"": call.function, "args": call.args, "kwargs": call.kwargs})
+    parts = parts_of_call(call)
     for generator in classes.generators:
         place = find_part(parts, generator)
-        if not place.startswith("reducer"):  # it runs once
+        if not place.startswith("reduce_fn"):  # it runs once
             return _message(f"the function {function_name(call.function)} uses", place, generator)
     return _message("several items hold", "", in_several[0]) if in_several else ""
 

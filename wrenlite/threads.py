@@ -8,7 +8,6 @@ here holds one.
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable
@@ -23,12 +22,13 @@ class Changes:
 
     def __init__(self) -> None:
         """Create changes for which nobody waits."""
-        self._bells: list[queue.SimpleQueue[None]] = []
+        self._bells: list[threading.Lock] = []  # each is held until it rings
 
     def notify(self) -> None:
         """Let those who wait look again. Any thread may call this, after it has changed something."""
         for bell in tuple(self._bells):
-            bell.put(None)
+            with contextlib.suppress(RuntimeError):  # it rings already
+                bell.release()
 
     def wait_for(self, is_reached: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait until something is true.
@@ -43,15 +43,16 @@ class Changes:
         if is_reached():
             return True
         end = None if timeout is None else time.monotonic() + timeout
-        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        bell = threading.Lock()
+        bell.acquire()
         self._bells.append(bell)
         try:
             while not is_reached():
                 left = HEARTBEAT_S if end is None else min(HEARTBEAT_S, end - time.monotonic())
                 if left <= 0:
                     return False
-                with contextlib.suppress(queue.Empty):
-                    bell.get(timeout=left)
+                # A queue would raise at the timeout, and an interrupt at that moment would show its error.
+                bell.acquire(timeout=left)
             return True
         finally:
             self._bells.remove(bell)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from wrenlite.errors import ArgumentError
+from wrenlite.errors import ArgumentError, ConfigError
 from wrenlite.serialize.pickling import function_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -241,3 +242,27 @@ def written(function: object) -> str:
     """Return how a person writes a function in a program, in place of its name where that is no name."""
     name = shown(function)
     return name if all(part.isidentifier() for part in name.split(".")) else "function"
+
+
+def task_number(index: object) -> int:
+    """Return an index of a job as an integer.
+
+    Raises:
+        ArgumentError: it is no integer.
+    """
+    try:
+        return operator.index(cast(int, index))
+    except TypeError:
+        text = "not the number of a task: tasks are numbered from 0, and job[0] is the future of the first"
+        raise ArgumentError(f"{index!r:.60} is {text}") from None
+
+
+def check_switch(name: str, value: object) -> None:
+    """Refuse what is neither True nor False, such as seconds, which ``concurrent.futures`` takes first.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if not isinstance(value, bool):
+        hint = f". Seconds are given as timeout={value!r}" if isinstance(value, int | float) else ""
+        raise ConfigError(f"{name}={value!r:.60}: must be True or False{hint}")

@@ -1,6 +1,8 @@
 """The progress of jobs on a terminal, as a person sees it between the program's own lines."""
 
+import os
 import re
+import signal
 import sys
 import textwrap
 
@@ -85,11 +87,13 @@ def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, colu
     assert screen.until(shows("two", "1 of 2 done |"))[5:9] == ["result 0", "one", "two", ""]
     let_end(4)
     lines = screen.until(shows("0 of 30 done |"))  # while the interpreter ends
-    assert lines[8].startswith("2 of 2 done | work | ")
-    assert lines[9:13] == ["result 1", "one", "two", ""]
+    assert lines[8:11] == ["result 1", "one", "two"]
+    assert lines[11].startswith("2 of 2 done | work | ")
+    assert lines[12] == ""
     screen.child.sendintr()
     lines = screen.end()
     assert lines[12:] == ["^Cwrenlite: interrupted; cancelled 30 tasks"]
+    assert screen.child.signalstatus == signal.SIGINT
     assert screen.screen.cursor.x == 0  # where the shell's prompt begins
 
 
@@ -120,6 +124,172 @@ def test_at_pythons_prompt_there_is_no_progress_until_somebody_waits(terminal):
         "KeyboardInterrupt",
         ">>>",
     ]
+
+
+ENDS = r"(\d of \d done(?:, 1 failed)?) \| (\w+|<lambda>) \| \d\.\d s(?: \| 2 local workers)?"
+
+
+def without_figures(lines):
+    """Return lines, of last rows only the number of tasks and the name."""
+    return [re.sub(rf"^{ENDS}$", r"\1 | \2", line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    "columns", [30, pytest.param(60, marks=pytest.mark.e2e), pytest.param(120, marks=pytest.mark.e2e)]
+)
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        pytest.param(
+            'for value in job.values(): print(value, end=" ", flush=True)\nprint("end")',
+            ["0 2 3 end", "3 of 3 done | work"],
+            id="a line that is printed piece by piece",
+        ),
+        pytest.param(
+            'print("working ... ", end="", flush=True)\njob.wait()\nprint("ok")\nprint("more")',
+            ["working ... ok", "3 of 3 done | work", "more"],
+            id="a line that ends after the wait",
+        ),
+        pytest.param(
+            'print("working", end="", flush=True)\njob.wait()',
+            ["working", "3 of 3 done | work"],
+            id="a line that does not end",
+        ),
+        pytest.param(
+            "for n in range(3): sys.stderr.write(f'\\r{job[n].result()} |##'), sys.stderr.flush()\nprint()",
+            ["3 |##", "3 of 3 done | work"],
+            id="a bar of the program's own",
+        ),
+        pytest.param(
+            'for future in job.as_completed(): print("\\x1b[31mone"), print("two", file=sys.stderr)',
+            ["one", "two"] * 3 + ["3 of 3 done | work"],
+            id="several lines in a loop",
+        ),
+        pytest.param(
+            "for value in job.values(): print(value)\nfor value in other.values(): print(value)",
+            ["0", "2", "3", "3 of 3 done | work", "5", "6", "2 of 2 done | more"],
+            id="a loop for each of two jobs",
+        ),
+        pytest.param(
+            'for future in job: print(future.result())\nprint("end")',
+            ["0", "2", "3", "3 of 3 done | work", "end"],
+            id="a loop over futures",
+        ),
+        pytest.param(
+            'for future in wrenlite.as_completed([job, other]): pass\nprint("end")',
+            ["3 of 3 done | work", "2 of 2 done | more", "end"],
+            id="one loop for two jobs",
+        ),
+        pytest.param(
+            'job.wait(), other.wait()\nprint("end")',
+            ["3 of 3 done | work", "2 of 2 done | more", "end"],
+            id="two jobs, one after the other",
+        ),
+    ],
+)
+def test_each_job_leaves_one_row_between_whole_lines(terminal, let_end, program, expected, columns):
+    screen = terminal(
+        f"import sys\ndef more(n): return work(n)\nexecutor = wrenlite.Executor.local(2)\n"
+        f"job, other = executor.map(work, [0, 2, 3]), executor.map(more, [5, 6])\n{program}",
+        columns,
+    )
+    long_enough = re.compile(r"0 of 3 done \| work \| (0\.[89]|[1-9])")  # for a row of the second job, too
+    screen.until(lambda lines: any(map(long_enough.match, lines)))
+    for number in (5, 6, 0, 2, 3):
+        let_end(number)
+    lines = without_figures(screen.end())
+    if "other" not in program:
+        lines = [line for line in lines if line != "2 of 2 done | more"]  # at exit, if it still ran
+    assert lines == expected
+
+
+def test_an_error_in_a_loop_is_shown_whole(terminal, let_end):
+    screen = terminal("for value in wrenlite.Executor.local(2).map(work, [0, 1]).values(): print(value)")
+    screen.until(shows("0 of 2 done"))
+    let_end(0), let_end(1)
+    lines = without_figures(screen.end())
+    assert lines[:3] == ["0", "1 of 2 done, 1 failed | work", "Traceback (most recent call last):"]
+
+
+def test_without_stderr_there_is_no_progress(terminal, let_end):
+    screen = terminal(
+        """
+        import sys
+        sys.stderr = None
+        job = wrenlite.Executor.local(2).map(work, [0, 2])
+        print(job.wait(1))
+        """
+    )
+    assert screen.until(shows("False")) == ["False"]
+    os.kill(screen.child.pid, signal.SIGINT)
+    assert screen.end() == ["False"]
+    assert screen.child.signalstatus == signal.SIGINT
+
+
+WAITS = {
+    "wait": "job.wait()",
+    "results": "job.results()",
+    "values": "for _ in job.values(): pass",
+    "as_completed": "for _ in job.as_completed(): pass",
+    "result": "executor.submit(work, 9).result()",
+    "iteration": "for future in job: future.exception()",
+    "wrenlite.wait": "wrenlite.wait([job, other])",
+    "wrenlite.as_completed": "for _ in wrenlite.as_completed([job, other]): pass",
+    "get_all_results": "wrenlite.get_all_results([job])",
+    "shutdown": "executor.shutdown()",
+    "with": "with executor: pass",
+    "map of concurrent.futures": "for _ in executor.as_concurrent().map(work, [7, 8, 9]): pass",
+    "something else": "print('asleep', flush=True), time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_an_interrupt_shows_only_the_line_that_waits(terminal, wait):
+    screen = terminal(
+        "executor = wrenlite.Executor.local(2)\n"
+        f"job, other = executor.map(work, [5, 6]), executor.map(work, [7, 8])\n"
+        f"\n{wait}",
+        200,
+    )
+    screen.until(shows("asleep" if "asleep" in wait else "0 of "))
+    os.kill(screen.child.pid, signal.SIGINT)
+    lines = screen.end()
+    assert screen.child.signalstatus == signal.SIGINT
+    shown = lines[lines.index("Traceback (most recent call last):") + 1 :]
+    frames = [line for line in shown if line.startswith("  File ")]
+    assert re.fullmatch(r'  File ".*/script\.py", line 5, in <module>', frames[0])
+    assert len(frames) == 1
+    assert "KeyboardInterrupt" in shown
+    rest = shown[shown.index("KeyboardInterrupt") + 1 :]
+    assert all(re.fullmatch(r"wrenlite: interrupted; cancelled \d tasks?", line) for line in rest)
+
+
+@pytest.mark.parametrize("columns", [60, pytest.param(120, marks=pytest.mark.e2e)])
+@pytest.mark.parametrize("end", ["", "sys.exit(3)"])
+def test_an_interrupt_while_the_program_waits_at_its_end(terminal, end, columns):
+    screen = terminal(
+        f"import atexit, sys\natexit.register(print, 'the last handler')\n"
+        f"job = wrenlite.Executor.local(2).map(work, range(300))\n{end}",
+        columns,
+    )
+    screen.until(shows("waiting for", "0 of 300 done"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    assert screen.end() == [
+        "wrenlite: waiting for 300 tasks (Ctrl-C cancels)",
+        "wrenlite: interrupted; cancelled 300 tasks",
+        "the last handler",
+    ]
+    assert screen.child.signalstatus == signal.SIGINT
+
+
+def test_rows_follow_the_width_of_the_window(terminal, let_end):
+    screen = terminal("wrenlite.Executor.local(2).map(work, [0, 2]).wait()", 90)
+    screen.until(shows("| 2 local workers"))
+    screen.screen.resize(40, 20)
+    screen.child.setwinsize(40, 20)
+    screen.until(lambda lines: [line[:18] for line in lines] == ["", "0 of 2 done | work"])
+    let_end(0), let_end(2)
+    assert screen.end() == ["2 of 2 done | work"]
 
 
 def test_two_jobs_that_are_awaited_have_a_row_each(terminal, let_end):

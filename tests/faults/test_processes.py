@@ -438,7 +438,7 @@ def test_an_interrupt_while_a_script_waits_at_its_end_prints_one_line(start_scri
         asleep = asleep + 1 if state == "S" else 0
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(10) == -signal.SIGINT
     assert process.stderr.read() == "wrenlite: interrupted; cancelled 5 tasks\n"
 
 

@@ -132,7 +132,7 @@ CALLS = {
     "map(abs, [1]).results(5)": "return_exceptions=5: must be True or False. Seconds are given as timeout=5",
     "map(abs, [1]).results(return_exceptions='no')": "return_exceptions='no': must be True or False",
     "map(abs, [1])['a']": "'a' is not the number of a task: ",
-    "map(abs, [1]).logs('x')": "has 1 task, numbered from 0, and job[0] is the future of the first",
+    "map(abs, [1]).logs('x')": "tasks are numbered from 0, and job[0] is the future of the first",
     "map(abs, [1]).state(None)": "None is not the number of a task",
     "map(abs, [1]).values(0.5)": "ordered=0.5: must be True or False. Seconds are given as timeout=0.5",
     "map(abs, [1], timeout=True)": "timeout=True: must be seconds above 0, or None",

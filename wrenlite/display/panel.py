@@ -47,6 +47,10 @@ class DrawnByThread:
         self._tasks = job._tasks  # not the job, which holds this context and is to be freed without gc
         self._thread = thread
 
+    def __call__(self, _: bool) -> DrawnByThread:
+        """Return the context, which is the same for every wait."""
+        return self
+
     def __enter__(self) -> None:
         pass
 

@@ -1,6 +1,6 @@
 """The progress of jobs on stderr: rows below the cursor of a terminal, and now and then a line in a file.
 
-The terminal belongs to the program, which prints there too. So three rules keep its own lines whole:
+The terminal belongs to the program, which prints there too. So four rules keep its own lines whole:
 
 - A job has a row only while the main thread waits for it. At a prompt, in a debugger, and while the program
   runs commands that write to the terminal, there is none.
@@ -8,7 +8,9 @@ The terminal belongs to the program, which prints there too. So three rules keep
   whatever is written next begins at its own place, and one code (erase to the end of the screen) removes all
   rows, however the terminal has wrapped them.
 - Python erases them before any thread writes to stdout or stderr, since the ``write`` of these two objects is
-  replaced while rows are shown. The objects stay the same, and so does everything else about them.
+  replaced while jobs run. The objects stay the same, and so does everything else about them.
+- The last row of a job, which stays, waits for the end of a line that the program has begun since ``map``,
+  and for the end of a loop over the job.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from functools import partial
 from types import TracebackType
 from typing import Any
 from unicodedata import east_asian_width
 
 from wrenlite.display.html import duration
 from wrenlite.display.panel import DrawnByThread, ends_within
-from wrenlite.futures import Snapshot
+from wrenlite.futures import Drawing, Snapshot, undrawn
 from wrenlite.job import Job
 from wrenlite.texts import counted, is_terminal, printable
 
@@ -44,11 +46,10 @@ _ASKED_INTERVAL_S = 1.0
 """The same where the user asked for progress."""
 _MOST_ROWS = 4
 """Jobs that have a row at the same time."""
-_LONGEST_PRINT_S = 0.02
-"""Seconds that the last row waits while another thread is inside a line. An unbuffered ``print`` writes its
-parts one by one."""
 _USUAL_SIZE = os.terminal_size((80, 24))
 """The size of a terminal that does not tell its own."""
+_TRACEBACK = "Traceback (most recent call last)"
+"""What Python prints line by line, so that a row must not follow its first line."""
 _BETWEEN = " | "
 """Between the parts of a row."""
 _SHORTEST = 8
@@ -63,7 +64,7 @@ _SAVE, _RESTORE = "\x1b7\x1b[0m\x1b[?7l", "\x1b[?7h\x1b8"
 """Save the cursor and its colours, then cut rows that are too long; end cutting, and restore the cursor."""
 
 
-def watch(job: Job[Any], asked: bool) -> AbstractContextManager[object]:
+def watch(job: Job[Any], asked: bool) -> Drawing:
     """Show a job's progress while the job runs.
 
     Args:
@@ -71,13 +72,13 @@ def watch(job: Job[Any], asked: bool) -> AbstractContextManager[object]:
         asked: the user asked for progress: print a line every second where stderr is not a terminal.
 
     Returns:
-        A context that the waiting for the job happens in. It may be entered any number of times.
+        What makes the contexts in which the job is waited for.
     """
     if sys.stderr is None:
-        return contextlib.nullcontext()
+        return undrawn
     if is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb":
-        _rows.start()
-        return _Waiting(job)
+        _rows.watch(job)
+        return partial(_Waiting, weakref.ref(job))  # the job holds this, and is to be freed without gc
     interval_s = _ASKED_INTERVAL_S if asked else _LINE_INTERVAL_S
     thread = threading.Thread(
         target=_print_lines, args=(job, interval_s), name="wrenlite-progress", daemon=True
@@ -165,8 +166,9 @@ def _width(text: str) -> int:
 class _Waiting:
     """The context of waiting for one job: while the main thread is in it, the job has a row."""
 
-    def __init__(self, job: Job[Any]) -> None:
-        self._job = weakref.ref(job)  # the job holds this context, and is to be freed without gc
+    def __init__(self, job: weakref.ref[Job[Any]], in_loop: bool) -> None:
+        self._job = job
+        self._in_loop = in_loop
 
     def __enter__(self) -> None:
         if (job := self._job()) and threading.current_thread() is threading.main_thread():
@@ -176,7 +178,7 @@ class _Waiting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if (job := self._job()) and threading.current_thread() is threading.main_thread():
-            _rows.remove(job)
+            _rows.remove(job, self._in_loop, split=error is not None)
 
 
 class _Rows:
@@ -188,7 +190,10 @@ class _Rows:
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a signal handler may print while its thread draws
         self._waits: dict[Job[Any], int] = {}  # how many waits for a job are inside one another
-        self._had_row: weakref.WeakSet[Job[Any]] = weakref.WeakSet()
+        self._without_last_row: weakref.WeakSet[Job[Any]] = weakref.WeakSet()
+        self._last_rows: list[Snapshot] = []  # which wait for the start of a line
+        self._in_loop = False  # these wait for the end of a loop, too
+        self._at_exit = False
         self._shown: list[str] = []
         self._drawn_in_this_wait = False
         self._inside_line = False  # as far as was written since the streams are guarded
@@ -197,9 +202,16 @@ class _Rows:
         self._thread: threading.Thread | None = None
         self._guarded: list[tuple[io.TextIOWrapper, Callable[[str], int], Any]] = []
 
-    def start(self) -> None:
-        """Start the thread, which sleeps while nobody waits. At exit it could not be started any more."""
+    def watch(self, job: Job[Any]) -> None:
+        """Prepare for the rows of a job. From now on it is known whether the cursor is inside a line.
+
+        The thread sleeps while nobody waits. At exit it could not be started any more.
+        """
         with self._lock:
+            if not self._inside_line:
+                self._write_last_rows()
+            self._without_last_row.add(job)
+            self._guard_streams()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="wrenlite-progress", daemon=True)
                 self._thread.start()
@@ -215,36 +227,44 @@ class _Rows:
             if not self._awake.is_set():
                 self._awake.set()
 
-    def remove(self, job: Job[Any]) -> None:
-        """End one wait for a job. If the job has ended and had a row, its last row stays for good.
+    def remove(self, job: Job[Any], in_loop: bool, *, split: bool) -> None:
+        """End one wait for a job. Of each job that has ended a last row stays for good.
 
-        Of a single task nothing stays: programs submit hundreds.
+        Of a single task nothing stays, since programs submit hundreds, and nothing of a short job.
+
+        Args:
+            job: the job.
+            in_loop: write its last row only after the loop.
+            split: write it at once, even inside a line: a traceback follows.
         """
-        over = job._tasks.over
-        if over and job in self._had_row:
-            self._had_row.discard(job)
-            if len(job) > 1:
-                self._leave_row(job.snapshot())
+        ended = [each for each in (*self._waits, job) if each._tasks.over and each in self._without_last_row]
+        rows = {each: each.snapshot() for each in ended}
         with self._lock:
+            for each, now in rows.items():
+                self._without_last_row.discard(each)
+                if now.total > 1 and now.seconds >= _APPEAR_AFTER_S:
+                    self._last_rows.append(now)
             waits = self._waits.pop(job, 1) - 1
             if waits:
                 self._waits[job] = waits
             self._left_at = time.monotonic()
-            if not self._waits and (over or self._drawn_in_this_wait):
+            if rows or not in_loop:
+                self._in_loop = in_loop
+            if split or self._at_exit or not (in_loop or self._inside_line):
+                self._write_last_rows()
+            if not self._waits and (job._tasks.over or self._drawn_in_this_wait):
                 self.hide()
 
-    def _leave_row(self, now: Snapshot) -> None:
-        """Write a row that stays, at the start of a line, once no other thread is inside a line."""
-        patience_ends = time.monotonic() + _LONGEST_PRINT_S
-        while True:
-            with self._lock:
-                if not self._inside_line or time.monotonic() > patience_ends:
-                    self._erase()
-                    columns = _terminal_size().columns
-                    # As many spaces as columns end in the next row only if the cursor was inside a line.
-                    self._write(f"{' ' * columns}\r{row(now, columns)}\x1b[K\n")
-                    return
-            time.sleep(0.001)
+    def _write_last_rows(self) -> None:
+        """Write the rows that stay, at the start of a line."""
+        if self._last_rows:
+            columns = _terminal_size().columns
+            rows = "".join(f"{row(now, columns)}\x1b[K\n" for now in self._last_rows)
+            self._last_rows = []
+            self._erase()
+            # As many spaces as columns end in the next row only if the cursor was inside a line.
+            self._write(f"{' ' * columns}\r{rows}")
+            self._inside_line = False
 
     def _loop(self) -> None:
         while True:
@@ -260,7 +280,6 @@ class _Rows:
         with self._lock:
             if self._waits:
                 shown = [job for job in rows if job in self._waits]  # the others are not waited for any more
-                self._had_row.update(shown)
                 more = [f"and {counted(len(jobs) - most, 'more job')}"] if len(jobs) > most and shown else []
                 self._draw([*(row(rows[job], size.columns) for job in shown), *more])
                 self._drawn_in_this_wait = True
@@ -280,8 +299,18 @@ class _Rows:
             self._shown = rows
 
     def hide(self) -> None:
-        """Erase the rows, and give the streams back."""
+        """Erase the rows, and give the streams back, unless it must be known when a line ends."""
         with self._lock:
+            self._erase()
+            jobs = list(self._without_last_row)
+            if not self._last_rows and all(job._tasks.over for job in jobs):
+                self.release_streams()
+
+    def end(self) -> None:
+        """At exit, write the last rows, and erase the rows of a short wait, which would stay longer."""
+        with self._lock:
+            self._at_exit = True
+            self._write_last_rows()
             self._erase()
             self.release_streams()
 
@@ -316,8 +345,15 @@ class _Rows:
         def erase_and_write(text: str, /) -> int:
             with self._lock:
                 self._erase()
+                if _TRACEBACK in text and not self._inside_line:
+                    self._write_last_rows()
                 written = write(text)
-                self._inside_line = not text.endswith("\n")
+                if text:
+                    self._inside_line = not text.endswith("\n")
+                if self._last_rows and not self._inside_line and not self._in_loop:
+                    self._write_last_rows()
+                    if not self._waits:
+                        self.hide()
                 return written
 
         return erase_and_write
@@ -346,9 +382,8 @@ _rows = _Rows()
 
 
 @atexit.register
-def _hide_rows() -> None:
-    """At exit, erase the rows of a short wait, which would stay a moment longer."""
-    _rows.hide()
+def _end_rows() -> None:
+    _rows.end()
 
 
 def _forget_rows() -> None:

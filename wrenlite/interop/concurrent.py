@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from wrenlite.errors import ExecutorClosed
-from wrenlite.futures import Future
+from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 
@@ -88,9 +88,10 @@ class ConcurrentExecutor(concurrent.futures.Executor):
         for job in jobs:
             if cancel_futures:
                 job.cancel_tasks(index for index in range(len(job)) if job.state(index) == "queued")
-        for job in jobs:
-            if wait:
-                job.wait()
+        if wait:
+            with hide_own_frames, waiting_for(jobs):
+                for job in jobs:
+                    job.wait()
 
     def _add(self, job: Job[Any]) -> None:
         """Add a job for which ``shutdown`` waits, unless it was called while the job was submitted."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
-from wrenlite.futures import Future, T
+from wrenlite.futures import Future, T, end_loop, waiting_for
 from wrenlite.job import Job
-from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
 from wrenlite.wrong_calls import explain_wrong_calls
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
@@ -51,17 +50,8 @@ def wait(
     futures = _futures(fs)
     if return_when == ALWAYS:
         timeout, return_when = 0, ALL_COMPLETED
-    jobs = {id(future.job): future.job for future in futures}.values()
-    with hide_own_frames, contextlib.ExitStack() as drawn:
-        for job in jobs:
-            drawn.enter_context(job._drawn)
-        try:
-            concurrent.futures.wait(futures, timeout, return_when)
-        except KeyboardInterrupt:
-            if cancel_on_interrupt:
-                for job in jobs:
-                    job.cancel()
-            raise
+    with hide_own_frames, waiting_for(_jobs(futures), cancel_on_interrupt):
+        concurrent.futures.wait(futures, timeout, return_when)
     ended = {future for future in futures if future.done()}
     return [f for f in futures if f in ended], [f for f in futures if f not in ended]
 
@@ -76,8 +66,21 @@ def as_completed(fs: Iterable[Future[T] | Job[T]], timeout: float | None = None)
     Raises:
         TimeoutError: from the iterator, when the timeout has passed.
     """
-    done: Iterator[Any] = concurrent.futures.as_completed(_futures(fs), timeout)
-    return done
+    futures = _futures(fs)
+    return WithoutOwnFrames(_in_order_of_ending(futures, concurrent.futures.as_completed(futures, timeout)))
+
+
+def _in_order_of_ending(futures: list[Future[T]], ended: Iterator[Any]) -> Iterator[Future[T]]:
+    jobs = _jobs(futures)
+    try:
+        while True:
+            with waiting_for(jobs, in_loop=True):
+                future = next(ended, None)
+            if future is None:
+                return
+            yield future
+    finally:
+        end_loop(jobs)
 
 
 def get_all_results(fs: Iterable[Future[T] | Job[T]]) -> list[T]:
@@ -87,6 +90,11 @@ def get_all_results(fs: Iterable[Future[T] | Job[T]]) -> list[T]:
         for future in _futures(fs):  # a StopIteration of a task would end list(map(Future.result, fs))
             values.append(future.result())
     return values
+
+
+def _jobs(futures: list[Future[T]]) -> list[Job[Any]]:
+    """Return the jobs of those of these futures that are wrenlite's."""
+    return list({id(future.job): future.job for future in futures if isinstance(future, Future)}.values())
 
 
 def _futures(fs: Iterable[Future[T] | Job[T]] | Future[T]) -> list[Future[T]]:

@@ -26,10 +26,12 @@ import atexit
 import contextlib
 import os
 import queue
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from wrenlite.backends.base import Backend
@@ -257,7 +259,7 @@ class Dispatcher:
             return True
         with contextlib.ExitStack() as drawn:
             for job in self.unfinished_jobs():
-                drawn.enter_context(job._drawn)
+                drawn.enter_context(job._drawn(False))
             return self._changes.wait_for(lambda: self._ended and self._settler.over, timeout)
 
     def _ask(self, event: Question) -> None:
@@ -382,30 +384,53 @@ AT_EXIT = "the program is ending, and takes no more tasks; submit them before it
 
 
 def _finish_all() -> None:
-    """At exit, wait for the jobs that have not ended, as concurrent.futures does. Ctrl-C cancels them.
+    """At exit, wait for the jobs that have not ended, as concurrent.futures does. An interrupt cancels them.
 
     The interrupt is reported here: an exception from here would be printed with a traceback and change
     nothing.
     """
-    for dispatcher in [each for each in list(_running) if each.owner == os.getpid()]:
-        dispatcher.close(AT_EXIT)
-        try:
-            if not dispatcher.join(_HINT_AFTER_S):
+    dispatchers = [each for each in list(_running) if each.owner == os.getpid()]
+    # The prompt goes on after an interrupt; in a script one that nobody caught has ended the program.
+    interrupted = not hasattr(sys, "ps1") and getattr(sys, "last_type", None) is KeyboardInterrupt
+    try:
+        for dispatcher in dispatchers:
+            dispatcher.close(AT_EXIT)
+            if not interrupted and not dispatcher.join(_HINT_AFTER_S):
                 _explain_waiting(dispatcher)
                 dispatcher.join()
-        except KeyboardInterrupt:
-            cancelled = dispatcher.cancel_all()
-            if sys.stderr is not None:
-                print(f"wrenlite: interrupted; cancelled {counted(cancelled, 'task')}", file=sys.stderr)
+    except KeyboardInterrupt:
+        interrupted = True
+        sys.__dict__["_wrenlite_interrupted"] = _Interrupted()
+    if interrupted:
+        cancelled = sum(dispatcher.cancel_all() for dispatcher in dispatchers)
+        if cancelled and sys.stderr is not None:
+            print(f"wrenlite: interrupted; cancelled {counted(cancelled, 'task')}", file=sys.stderr)
+        for dispatcher in dispatchers:
+            dispatcher.close(AT_EXIT)
             dispatcher.join()
 
 
+class _Interrupted:
+    """Lets the process die by SIGINT at its very end, as after a KeyboardInterrupt that nobody caught.
+
+    So a shell stops its script too. ``sys`` holds it, whose contents Python deletes last: after all exit
+    handlers, and after it has written what files and streams still hold. A second Ctrl-C ends at once.
+    """
+
+    def __init__(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        self._end = partial(os.kill, os.getpid(), signal.SIGINT)
+
+    def __del__(self) -> None:
+        self._end()
+
+
 def _explain_waiting(dispatcher: Dispatcher) -> None:
-    """Tell a person at a terminal why the program does not end."""
+    """Tell a person at a terminal why the program does not end, in a line that fits: the rows have names."""
     if is_terminal(sys.stderr):
-        jobs = dispatcher.unfinished_jobs()
-        if jobs:
-            print("wrenlite: waiting for", *jobs, "(Ctrl-C cancels)", file=sys.stderr)
+        tasks = sum(job._tasks.unfinished for job in dispatcher.unfinished_jobs())
+        if tasks:
+            print(f"wrenlite: waiting for {counted(tasks, 'task')} (Ctrl-C cancels)", file=sys.stderr)
 
 
 atexit.register(_finish_all)

@@ -6,6 +6,9 @@
 ``rebuild``               what unpickling calls to rebuild objects that were pickled by value
 ``class_table``           which classes and functions are pickled by name, by number or by value
 ``unpickling_context``    what unpickling in the current thread refers to
+``diagnosis``             messages about what cannot be pickled, or is large
+``parts``                 the parts of an object, as pickling follows them, and their names in messages
+``sizes``                 whether an object can be pickled, and how many bytes its pickle has
 ``signals``               exceptions that a signal handler of the caller raises meanwhile
 ``exceptions``            a task's exception, with its chain and its tracebacks
 ``traceback_stubs``       traceback objects that are rebuilt on the caller's side

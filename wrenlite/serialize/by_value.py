@@ -146,14 +146,15 @@ def _submodules(package: str, names: frozenset[str]) -> list[types.ModuleType]:
     return [sys.modules[name] for name in inside if names >= set(name.removeprefix(start).split("."))]
 
 
-class _Step:
+class CallStep:
     """A call during unpickling, in its place among what is unpickled."""
 
     def __init__(self, function: Any, *arguments: object) -> None:
-        self._call = function, arguments
+        self.function = function
+        self.arguments = arguments
 
     def __reduce__(self) -> Any:
-        return self._call
+        return self.function, self.arguments
 
 
 def _reduce_class(cls: type, reduction: Any) -> Any:
@@ -180,7 +181,7 @@ def _reduce_class(cls: type, reduction: Any) -> Any:
         return rebuild.empty_class, made_of, (attributes, slots), None, None, fill
     # Instances cannot be made before the class has its methods.
     others = {key: value for key, value in attributes.items() if key not in own}
-    state = (_Step(fill, cls, (others, slots)), own)
+    state = (CallStep(fill, cls, (others, slots)), own)
     return rebuild.empty_class, made_of, state, None, None, rebuild.set_attributes
 
 

@@ -7,33 +7,41 @@ pays for that.
 from __future__ import annotations
 
 import functools
-import io
+import time
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from wrenlite.serialize.class_table import ClassTable, attributes_made_by_slots
 from wrenlite.serialize.functions import closure_of, globals_in
+from wrenlite.serialize.parts import (
+    NoReductionError,
+    Reducer,
+    Step,
+    class_name,
+    path_text,
+)
 from wrenlite.serialize.signals import raise_if_interrupting
+from wrenlite.serialize.sizes import is_picklable, size_of
 
 _ADVICE = "Make it inside the function, or pass what it is made from."
+_GENERATOR_ADVICE = "A generator stays in its process. Use list(...) of it."
+_RECURSION_ADVICE = "It is nested too deeply. Pass it in a flat form, such as one list or table."
 _LARGE_PART_BYTES = 1 << 20
 """A part below this size is not worth naming beside larger ones, nor worth looking into."""
-_SEARCH_DEPTH = 16
+_SEARCH_OBJECTS = 200_000
+_SEARCH_S = 5.0
+"""A search that has seen more objects, or takes longer, finds nothing."""
 _SEARCH_WIDTH = 1_000
-"""Levels, and parts per level, that are searched: enough for any object that a person wrote, but not for the
-elements of all data."""
+"""Parts, of each object and in all, among which a certain part is looked for."""
+_TEXT_CHARACTERS = 1_000
+"""The length to which the text of an exception is cut."""
 
 _OF_ONE_PROCESS = frozenset(
     {"asyncio", "concurrent", "multiprocessing", "queue", "socket", "subprocess", "threading"}
 )
 """Packages whose objects stand for something that only one process has, so that their parts, such as the lock
 of a future, say nothing to a user."""
-
-
-class Parts(dict[str, object]):
-    """Several objects as one, by the text that leads to each in a message."""
 
 
 def not_picklable_message(what: str, obj: object, error: BaseException, advice: str = _ADVICE) -> str:
@@ -46,23 +54,90 @@ def not_picklable_message(what: str, obj: object, error: BaseException, advice: 
         advice: what to do.
     """
     raise_if_interrupting(error)
-    where = find_unpicklable_part(obj)
-    return f"{what} cannot be pickled{where}: {type(error).__name__}: {error}. {advice}"
+    where, found = _find_unpicklable_part(obj)
+    if issubclass(type(found), types.GeneratorType | types.AsyncGeneratorType):
+        advice = _GENERATOR_ADVICE
+    elif isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+        advice = _RECURSION_ADVICE
+    return f"{what} cannot be pickled{where}: {error_text(error)}. {advice}"
 
 
-def find_unpicklable_part(obj: object) -> str:
-    """Return the path to the innermost part that cannot be pickled, as text for a message.
+def _find_unpicklable_part(obj: object) -> tuple[str, object]:
+    """Return the text of the path to the part that cannot be pickled, and the part.
 
-    For example `` at closure variable 'db'.lock (type lock)``; empty where no part is found.
+    The text is for example `` at closure variable 'db'.lock (type lock)``, and empty where nothing is found.
     """
-    path = ""
-    for _ in range(_SEARCH_DEPTH):
-        found = _first_unpicklable(obj)
-        if found is None:
-            break
-        step, obj = found
-        path += step
-    return f" at {path.strip('. ')} (type {type(obj).__qualname__})" if path.strip() else ""
+    try:
+        steps = _Search().run(obj)
+        if steps is None:
+            return "", None
+        path, found = path_text(steps), steps[-1][1].part if steps else obj
+    except BaseException as error:  # of the object's own code
+        raise_if_interrupting(error)
+        return "", None
+    return f"{' at ' if path else ''}{path} (type {class_name(type(found))})", found
+
+
+def error_text(error: BaseException) -> str:
+    """Return the type and the text of an exception, also of one that fails to tell it."""
+    try:
+        text = str(error)
+    except BaseException as problem:  # of its own code
+        raise_if_interrupting(problem)
+        text = "its text cannot be shown, since its __str__ fails"
+    text = text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]} …"
+    return f"{class_name(type(error))}: {text}".rstrip(".")
+
+
+class _Search:
+    """The search for the first part that itself refuses to be pickled."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, object] = {}  # the objects are kept alive, since an id is valid only as long
+        self._deadline = time.monotonic() + _SEARCH_S
+        self._reducer = Reducer(self._deadline)
+
+    def run(self, root: object) -> list[tuple[object, Step]] | None:
+        """Return the steps to that part, each with the object that it starts from; None: nothing is found."""
+        parts = self._parts_of(root)
+        if parts is None:
+            return []
+        path: list[tuple[object, Iterator[Step], Step | None]] = [(root, parts, None)]
+        while path and len(self._seen) < _SEARCH_OBJECTS and time.monotonic() < self._deadline:
+            obj, parts, _ = path[-1]
+            try:
+                step = next(parts, None)
+            except BaseException as error:  # of an iterator in its reduction
+                raise_if_interrupting(error)
+                if not is_picklable(obj):
+                    return _steps(path)
+                step = None
+            if step is None:
+                path.pop()
+                continue
+            inner = self._parts_of(step.part)
+            if inner is None:
+                return [*_steps(path), (obj, step)]
+            path.append((step.part, inner, step))
+        return None
+
+    def _parts_of(self, obj: object) -> Iterator[Step] | None:
+        """Return the parts of an object that were not seen before; None: it refuses to be pickled."""
+        if id(obj) in self._seen:
+            return iter(())
+        self._seen[id(obj)] = obj
+        try:
+            if f"{type(obj).__module__}".partition(".")[0] in _OF_ONE_PROCESS:
+                raise NoReductionError
+            return self._reducer.parts_of(obj)
+        except BaseException as error:  # it has no parts, or of the object's own code
+            raise_if_interrupting(error)
+            return iter(()) if is_picklable(obj) else None
+
+
+def _steps(path: list[tuple[object, Iterator[Step], Step | None]]) -> list[tuple[object, Step]]:
+    """Return the steps of a path to the object that it has reached."""
+    return [(path[place - 1][0], step) for place, (_, _, step) in enumerate(path) if step is not None]
 
 
 def find_part(obj: object, wanted: object) -> str:
@@ -75,33 +150,26 @@ def find_part(obj: object, wanted: object) -> str:
     Returns:
         For example ``global variable 'rng'``; empty where the part is not found.
     """
-    todo, seen = [("", obj)], {id(obj)}
+    reducer = Reducer(time.monotonic() + _SEARCH_S)
+    todo: list[tuple[list[tuple[object, Step]], object]] = [([], obj)]
+    seen = {id(obj): obj}
     for path, each in todo:  # the list grows during the loop
-        for step, part in islice(_parts(each), _SEARCH_WIDTH):
+        for step in _some_parts(reducer, each):
+            steps, part = [*path, (each, step)], step.part
             if part is wanted or getattr(part, "__self__", None) is wanted:
-                return (path + step).strip(". ")
+                return path_text(steps)
             if id(part) not in seen and len(todo) < _SEARCH_WIDTH:
-                seen.add(id(part))
-                todo.append((path + step, part))
+                seen[id(part)] = part
+                todo.append((steps, part))
     return ""
 
 
-def is_picklable(obj: object) -> bool:
-    """Return whether an object can be pickled by value."""
-    return size_of(obj) > 0
-
-
-def size_of(obj: object) -> int:
-    """Return how many bytes the pickle of an object has; 0 where it cannot be pickled."""
-    from wrenlite.serialize.by_value import CloudPickler
-
-    file = io.BytesIO()
+def _some_parts(reducer: Reducer, obj: object) -> list[Step]:
     try:
-        CloudPickler(file, ClassTable(grows=False), lambda _: True).dump(obj)
-    except BaseException as error:  # of the object's own code
+        return list(islice(reducer.parts_of(obj), _SEARCH_WIDTH))
+    except Exception as error:  # it has none, or of the object's own code
         raise_if_interrupting(error)
-        return 0
-    return len(file.getvalue())
+        return []
 
 
 def largest_parts(function: object, args: Iterable[object], kwargs: Mapping[str, object]) -> str:
@@ -158,67 +226,3 @@ def _instance_variables(obj: object) -> dict[str, object]:
 def _globals_of(function: types.FunctionType) -> dict[str, object]:
     names = globals_in(function.__code__)
     return {name: value for name, value in function.__globals__.items() if name in names}
-
-
-def _first_unpicklable(obj: object) -> tuple[str, object] | None:
-    """Return the first part of an object that cannot be pickled, with the text that leads to it."""
-    try:
-        return next((each for each in islice(_parts(obj), _SEARCH_WIDTH) if not is_picklable(each[1])), None)
-    except BaseException as error:  # of the object's own code, such as its __getattr__
-        raise_if_interrupting(error)
-        return None
-
-
-def _parts(obj: Any) -> Iterator[tuple[str, object]]:
-    """Yield the parts of an object, each with the text that leads to it in a path."""
-    if isinstance(obj, Parts):
-        yield from ((f" {name}", value) for name, value in obj.items())
-    elif isinstance(obj, dict):
-        yield from ((f"[{key!r}]", value) for key, value in obj.items())
-        yield from ((f" key {key!r}", key) for key in obj)
-    elif isinstance(obj, list | tuple | set | frozenset):
-        yield from ((f"[{index}]", value) for index, value in enumerate(obj))
-    elif isinstance(obj, types.FunctionType):
-        yield from ((f" closure variable {name!r}", value) for name, value in closure_of(obj).items())
-        yield from ((f" global variable {name!r}", value) for name, value in _globals_of(obj).items())
-        yield from ((f" default argument {place}", each) for place, each in enumerate(obj.__defaults__ or ()))
-        yield from ((f" default of {name}=", each) for name, each in (obj.__kwdefaults__ or {}).items())
-    elif isinstance(obj, types.MethodType):
-        yield " self", obj.__self__
-    elif isinstance(obj, property):
-        yield " getter", obj.fget
-    elif isinstance(obj, type):  # cloudpickle writes a class by its attributes
-        yield from ((f" base class {base.__qualname__}", base) for base in obj.__bases__)
-        yield from ((f" attribute {name!r}", value) for name, value in _own_attributes(obj))
-    elif _refuses_pickling(obj):
-        return
-    if not isinstance(obj, Parts | type | types.MethodType):
-        yield from _attributes(obj)
-        yield f" class {type(obj).__qualname__}", type(obj)
-
-
-def _refuses_pickling(obj: object) -> bool:
-    """Return whether an object itself, rather than a part of it, is the reason that pickling fails."""
-    if type(obj).__module__.partition(".")[0] in _OF_ONE_PROCESS:
-        return True
-    try:
-        obj.__reduce_ex__(5)
-    except BaseException as error:  # of the object's own code
-        raise_if_interrupting(error)
-        return True
-    return False
-
-
-def _own_attributes(cls: type) -> list[tuple[str, object]]:
-    """Return the attributes of a class itself, methods last, since they often refer to the class."""
-    made = types.GetSetDescriptorType | types.MemberDescriptorType  # by Python, for __dict__ and __slots__
-    found = [(name, value) for name, value in vars(cls).items() if not isinstance(value, made)]
-    return sorted(found, key=lambda each: callable(each[1]))
-
-
-def _attributes(obj: object) -> Iterator[tuple[str, object]]:
-    if isinstance(obj, functools.partial):
-        yield from ((".func", obj.func), (".args", obj.args), (".keywords", obj.keywords))
-    for name in (*attributes_made_by_slots(type(obj)), *getattr(obj, "__dict__", ())):
-        if hasattr(obj, name):
-            yield f".{name}", getattr(obj, name)

@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable, NotPicklable
 from wrenlite.protocol import Buffer, Packed, Plain, Style
 from wrenlite.serialize.class_table import ClassTable, is_random_generator
-from wrenlite.serialize.diagnosis import Parts, is_picklable, not_picklable_message
+from wrenlite.serialize.diagnosis import not_picklable_message
 from wrenlite.serialize.exception_state import reduce_exception
+from wrenlite.serialize.parts import Parts, class_name
 from wrenlite.serialize.rebuild import reduce_enum_member
 from wrenlite.serialize.signals import raise_if_interrupting
+from wrenlite.serialize.sizes import is_picklable
 from wrenlite.serialize.unpickling_context import unpickling_with
 
 if TYPE_CHECKING:
@@ -43,6 +45,14 @@ _PLAIN_BYTES = 1024
 """A larger text, and an integer of more bits, is pickled."""
 _FIXED_SIZE = frozenset({float, bool, complex})
 _PACKED_NONE = Packed(pickle.dumps(None, 5))
+
+
+class JoinedFunctions:
+    """A function that is made of several, each of which has a name for messages."""
+
+    def named(self) -> dict[str, Callable[..., Any]]:
+        """Return the functions by their names."""
+        raise NotImplementedError
 
 
 class Call(NamedTuple):
@@ -165,7 +175,8 @@ def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.IT
         try:
             packed.append(pack(item))
         except BaseException as error:
-            text = not_picklable_message(f"item {index}", _for_message(item, style), error)
+            what = _name_of_item(index, style)
+            text = not_picklable_message(what, _for_message(item, style), error)
             raise ItemNotPicklable(text) from error
         if classes.generators:
             classes.end_item()
@@ -194,12 +205,19 @@ def _read(data: Iterable[Any]) -> Iterator[Any]:
 
 
 def _for_message(item: Any, style: Style) -> object:
-    """Return an item as its user gave it: that of ``submit`` as its arguments."""
-    if style is not Style.CALL:
+    """Return an item as its user gave it: those of ``submit`` and ``starmap`` as arguments."""
+    if style is Style.CALL:
+        args, kwargs = item
+    elif style is Style.STAR and type(item) in (tuple, list):
+        args, kwargs = item, {}
+    else:
         return item
-    args, kwargs = item
     numbered = {f"argument {number}": value for number, value in enumerate(args)}
-    return Parts(numbered | {f"argument {name}=": value for name, value in kwargs.items()})
+    return Parts(numbered | {f"argument {name!r}": value for name, value in kwargs.items()})
+
+
+def _name_of_item(index: int, style: Style) -> str:
+    return "the call of submit" if style is Style.CALL else f"item {index}"
 
 
 def pack_object(obj: object, classes: ClassTable) -> Packed:
@@ -220,8 +238,11 @@ def pack_object(obj: object, classes: ClassTable) -> Packed:
     file = io.BytesIO()
     try:
         _cloud_pickler()(file, classes, stays_in_band).dump(obj)
+        # Jobs write these classes and functions later; where that fails, this is the place to say so.
+        for entry in classes.entries:
+            _cloud_pickler()(io.BytesIO(), ClassTable(grows=False), _stays_in_band).dump(entry)
     except BaseException as error:
-        text = not_picklable_message(f"this {type(obj).__name__}", obj, error)
+        text = not_picklable_message(f"this {class_name(type(obj))}", obj, error)
         raise ItemNotPicklable(text) from error
     return Packed(file.getvalue(), tuple(buffers))
 
@@ -291,10 +312,15 @@ def _not_picklable(call: Call, classes: ClassTable, error: BaseException) -> Not
         if item is not None and not is_picklable(entry):
             kind = "class" if isinstance(entry, type) else "function"
             part = Parts({f"{kind} {function_name(entry)}": entry})
-            return ItemNotPicklable(not_picklable_message(f"item {item}", part, error))
+            return ItemNotPicklable(not_picklable_message(_name_of_item(item, call.style), part, error))
     what = f"the function {function_name(call.function)}"
-    parts = Parts({"": call.function, "args": call.args, "kwargs": call.kwargs})
-    return FunctionNotPicklable(not_picklable_message(what, parts, error))
+    return FunctionNotPicklable(not_picklable_message(what, parts_of_call(call), error))
+
+
+def parts_of_call(call: Call) -> Parts:
+    """Return a function and its fixed arguments by their names for a message."""
+    functions = call.function.named() if isinstance(call.function, JoinedFunctions) else {"": call.function}
+    return Parts({**functions, "args": call.args, "kwargs": call.kwargs})
 
 
 def unpack_call(blob: bytes) -> Call:

@@ -43,7 +43,7 @@ from wrenlite.protocol import (
 )
 from wrenlite.serialize import framing
 from wrenlite.serialize.class_table import ClassTable
-from wrenlite.serialize.diagnosis import not_picklable_message
+from wrenlite.serialize.diagnosis import error_text, not_picklable_message
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.modules import module_being_imported
 from wrenlite.serialize.pickling import (
@@ -366,7 +366,7 @@ class Runner:
             raise_if_interrupting(error)
             if isinstance(error, MemoryError) and self._memory_limit is not None:
                 raise OutOfMemory(item_too_large(item.size, self._memory_limit, self._hints)) from error
-            text = f"item {task} cannot be unpickled on the worker: {type(error).__name__}: {error}"
+            text = f"item {task} cannot be unpickled on the worker: {error_text(error)}"
             raise RemoteError(text) from error
 
     def _pack_error(self, error: BaseException, packer: Packer, table: Sequence[object]) -> Packed:

@@ -252,7 +252,7 @@ def class_with(**attributes):
     [
         (class_with(lock=threading.Lock())(), "class Model attribute 'lock' (type lock)"),
         ([class_with(lock=threading.Lock())], "class Model attribute 'lock' (type lock)"),
-        (class_with(price=with_default(threading.Lock()))(), "'price' default argument 0 (type lock)"),
+        (class_with(price=with_default(threading.Lock()))(), "'price' default of parameter 'at' (type lock)"),
         (
             type("Child", (class_with(lock=threading.Lock()),), {})(),
             "base class Model attribute 'lock' (type",
