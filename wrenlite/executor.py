@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
@@ -38,6 +37,7 @@ from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
+from wrenlite.threads import is_seconds
 
 if TYPE_CHECKING:
     from wrenlite.interop.concurrent import ConcurrentExecutor
@@ -541,9 +541,7 @@ class _MapOptions(NamedTuple):
             raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
         if not arguments.is_whole_number(retries, 0):
             raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, Real) or not timeout > 0
-        ):
+        if timeout is not None and not (is_seconds(timeout) and timeout > 0):
             raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
         if self.progress is not None and not isinstance(self.progress, bool) and self.progress != "auto":
             raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")

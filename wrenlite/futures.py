@@ -195,7 +195,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Wait for the task and return its value, or raise its exception.
 
         Args:
-            timeout: seconds to wait at most; None: without limit.
+            timeout: seconds to wait at most, as for ``Job.results``; None: without limit.
 
         Raises:
             TimeoutError: the task has not ended in time, or its value was not fetched from the store in time.

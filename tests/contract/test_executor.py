@@ -282,6 +282,29 @@ def test_any_chunksize_gives_the_same_values(executor, chunksize):
     assert executor.map(square, range(10), chunksize=chunksize).results() == [x * x for x in range(10)]
 
 
+@pytest.mark.parametrize("timeout", ["1", True, [1], float("nan")])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused_everywhere(timeout):
+    with wrenlite.Executor.inline() as executor:
+        job = executor.map(square, [3])
+        standard = executor.as_concurrent()
+        for wait in (
+            job.wait,
+            lambda timeout: job.results(timeout=timeout),
+            lambda timeout: job.values(timeout=timeout),
+            job.as_completed,
+            job[0].result,
+            job[0].exception,
+            lambda timeout: wrenlite.wait(job, timeout),
+            lambda timeout: wrenlite.as_completed(job, timeout),
+            lambda timeout: standard.map(square, [3], timeout=timeout),
+        ):
+            with pytest.raises(wrenlite.ConfigError, match=r"timeout=.*: must be a number of seconds"):
+                wait(timeout)
+            wait(-1)
+            wait(np.float32(60))
+        assert job.results(timeout=float("inf")) == [9]
+
+
 def test_as_completed_gives_each_future_once(executor):
     job = executor.map(square, range(50))
     assert sorted(future.result() for future in job.as_completed()) == [x * x for x in range(50)]

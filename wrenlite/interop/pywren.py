@@ -12,6 +12,7 @@ from wrenlite.executor import Executor
 from wrenlite.futures import Future, T
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.threads import check_timeout
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
@@ -46,6 +47,7 @@ def wait(
     Returns:
         The futures that have ended and the futures that have not, both in the order of ``fs``.
     """
+    check_timeout(timeout)
     futures = _futures(fs)
     if return_when == ALWAYS:
         timeout, return_when = 0, ALL_COMPLETED
@@ -74,6 +76,7 @@ def as_completed(fs: Iterable[Future[T] | Job[T]], timeout: float | None = None)
     Raises:
         TimeoutError: from the iterator, when the timeout has passed.
     """
+    check_timeout(timeout)
     done: Iterator[Any] = concurrent.futures.as_completed(_futures(fs), timeout)
     return done
 
