@@ -88,8 +88,8 @@ class Executor:
             logging: what tasks log is handled by the loggers of this process, at the levels that they have
                 when a job is started; default: if the root logger has a handler. Such records have the
                 attributes ``wrenlite_task`` and ``wrenlite_job``. They come when a task has ended, 64 KB of
-                each task at most, and not from a task whose worker dies. False: they are not sent, and
-                warnings are printed into the task's output.
+                each task at most. False: they are not sent, and warnings are printed into the task's output.
+                Tasks that run in the calling thread log as the rest of the program does, whatever this is.
 
         Raises:
             ConfigError: a setting cannot be used.
@@ -145,13 +145,21 @@ class Executor:
         return cls(connect(config), progress=progress, logging=logging)
 
     @classmethod
-    def inline(cls) -> Executor:
+    @arguments.explain_wrong_calls
+    def inline(cls, *, progress: Progress | None = False, logging: bool | None = None) -> Executor:
         """Make an executor that runs tasks in the calling thread, for the debugger.
 
-        ``map`` returns when all tasks have run. Output goes where the program's output goes, and ``timeout=``
-        cannot be enforced.
+        ``map`` returns when all tasks have run. Output and log records go where the program's go, and
+        ``timeout=`` cannot be enforced.
+
+        Args:
+            progress: as for ``Executor``.
+            logging: has no effect here: tasks log as the rest of the program does.
+
+        Raises:
+            ConfigError: a setting cannot be used.
         """
-        return cls(local.connect_inline(), progress=False)
+        return cls(local.connect_inline(), progress=progress, logging=logging)
 
     @classmethod
     @arguments.explain_wrong_calls
