@@ -81,7 +81,8 @@ class Executor:
         """Create an executor. Its workers start with the first job.
 
         Args:
-            backend: what to run on; default: what the configuration says, else this machine's cores.
+            backend: what to run on; default: what the configuration says, else this machine's cores; within
+                a task: the thread of that task.
             progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal while the main thread
                 waits for them, and as a line every 30 s in a file; True: in a file as a line every second;
                 False: show nothing.
@@ -99,6 +100,8 @@ class Executor:
             raise ConfigError(arguments.not_a_backend(backend))
         config = Config.load(progress=progress)
         config.log_to_stderr()
+        if backend is None and local.in_inline_task():  # as in workers
+            backend = local.connect_inline()
         self.backend = backend or connect(config)
         self._progress = config.progress
         check_logging(logging)
