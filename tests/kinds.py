@@ -11,6 +11,7 @@ import array
 import collections
 import contextvars
 import copy
+import copyreg
 import dataclasses
 import datetime
 import decimal
@@ -138,6 +139,56 @@ class Planet(enum.Enum):
     @property
     def density(self):
         return self.mass / self._radius**3
+
+
+class Length(bytes, enum.Enum):
+    METRE = (0, "m")
+    MILE = (1, "mi")
+
+    def __new__(cls, value, label):
+        made = bytes.__new__(cls, [value])
+        made._value_ = value
+        made.label = label
+        return made
+
+
+class Pause(datetime.timedelta, enum.Enum):
+    SHORT = 1
+    LONG = 60
+
+    def __new__(cls, minutes):
+        made = datetime.timedelta.__new__(cls, minutes=minutes)
+        made._value_ = f"{minutes} min"
+        return made
+
+
+class Days(datetime.timedelta, enum.Enum):
+    WEEK = 7
+
+
+class Mode(enum.IntFlag):
+    READ = 4
+    WRITE = 2
+
+
+class Copied:
+    """What only the function that is registered for it can pickle."""
+
+    def __init__(self, number):
+        self.number = number
+        self.lock = threading.Lock()
+
+
+copyreg.pickle(Copied, lambda obj: (Copied, (obj.number,)))
+
+
+class CopiedError(Exception):
+    def __init__(self, number):
+        super().__init__(f"number {number}")
+        self.lock = threading.Lock()
+
+
+copyreg.pickle(CopiedError, lambda obj: (CopiedError, (int(obj.args[0].split()[1]),)))
 
 
 class Labelled(enum.Enum):
@@ -635,6 +686,21 @@ KINDS = {
     "int enum": (Number.ONE, lambda o: o is Number.UNO and o + 1 == 2),
     "str enum": (Word.A, lambda o: o is Word.A and o.shout() == "A" and o == "a"),
     "enum with __init__": (Planet.EARTH, lambda o: o.mass == 5.97 and round(o.density, 3) == 0.023),
+    "enum of bytes with __new__": (
+        Length.MILE,
+        lambda o: (o.label, bytes(o), o.value) == ("mi", b"\1", 1) and o is Length(1) and o is Length["MILE"],
+    ),
+    "enum of another type with __new__": (
+        Pause.LONG,
+        lambda o: o.total_seconds() == 3600 and o.value == "60 min" and o is Pause("60 min"),
+    ),
+    "enum of another type": (Days.WEEK, lambda o: o.days == 7 and o is Days(datetime.timedelta(7))),
+    "int flag": (Mode.READ, lambda o: (o | Mode.WRITE) == 6 and Mode(6) is Mode.READ | Mode.WRITE),
+    "registered with copyreg": (Copied(3), lambda o: o.number == 3 and not o.lock.locked()),
+    "exception registered with copyreg": (
+        CopiedError(3),
+        lambda o: str(o) == "number 3" and bool(o.lock),
+    ),
     "enum with __new__": (Labelled.A, lambda o: o.label == "first" and o is Labelled(1)),
     "NamedTuple": (Pair(1), lambda o: o == (1, "b") and type(o) is Pair and o.total() == 1),
     "namedtuple": (OldPair(1, 2), lambda o: o._replace(a=2) == OldPair(2, 2)),

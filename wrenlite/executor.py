@@ -9,7 +9,6 @@ import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
@@ -37,6 +36,7 @@ from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
+from wrenlite.threads import is_seconds
 from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 
 if TYPE_CHECKING:
@@ -81,15 +81,16 @@ class Executor:
         """Create an executor. Its workers start with the first job.
 
         Args:
-            backend: what to run on; default: what the configuration says, else this machine's cores.
+            backend: what to run on; default: what the configuration says, else this machine's cores; within
+                a task: the thread of that task.
             progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal while the main thread
                 waits for them, and as a line every 30 s in a file; True: in a file as a line every second;
                 False: show nothing.
             logging: what tasks log is handled by the loggers of this process, at the levels that they have
                 when a job is started; default: if the root logger has a handler. Such records have the
                 attributes ``wrenlite_task`` and ``wrenlite_job``. They come when a task has ended, 64 KB of
-                each task at most, and not from a task whose worker dies. False: they are not sent, and
-                warnings are printed into the task's output.
+                each task at most. False: they are not sent, and warnings are printed into the task's output.
+                Tasks that run in the calling thread log as the rest of the program does, whatever this is.
 
         Raises:
             ConfigError: a setting cannot be used.
@@ -99,6 +100,8 @@ class Executor:
             raise ConfigError(not_a_backend(backend))
         config = Config.load(progress=progress)
         config.log_to_stderr()
+        if backend is None and local.in_inline_task():  # as in workers
+            backend = local.connect_inline()
         self.backend = backend or connect(config)
         self._progress = config.progress
         check_logging(logging)
@@ -146,13 +149,20 @@ class Executor:
 
     @classmethod
     @explain_wrong_calls
-    def inline(cls) -> Executor:
+    def inline(cls, *, progress: Progress | None = False, logging: bool | None = None) -> Executor:
         """Make an executor that runs tasks in the calling thread, for the debugger.
 
-        ``map`` returns when all tasks have run. Output goes where the program's output goes, and ``timeout=``
-        cannot be enforced.
+        ``map`` returns when all tasks have run. Output and log records go where the program's go, and
+        ``timeout=`` cannot be enforced.
+
+        Args:
+            progress: as for ``Executor``.
+            logging: has no effect here: tasks log as the rest of the program does.
+
+        Raises:
+            ConfigError: a setting cannot be used.
         """
-        return cls(local.connect_inline(), progress=False)
+        return cls(local.connect_inline(), progress=progress, logging=logging)
 
     @classmethod
     @explain_wrong_calls
@@ -544,9 +554,7 @@ class _MapOptions(NamedTuple):
             raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
         if not arguments.is_whole_number(retries, 0):
             raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, Real) or not timeout > 0
-        ):
+        if timeout is not None and not (is_seconds(timeout) and timeout > 0):
             raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
         if self.progress is not None and not isinstance(self.progress, bool) and self.progress != "auto":
             raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")

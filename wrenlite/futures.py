@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, 
 from wrenlite import other_names
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import CANCELLED, TaskStats
+from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.results import call_without_blocking, deadline
 from wrenlite.threads import Changes
@@ -236,7 +237,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Wait for the task and return its value, or raise its exception.
 
         Args:
-            timeout: seconds to wait at most; None: without limit.
+            timeout: seconds to wait at most, as for ``Job.results``; None: without limit.
 
         Raises:
             TimeoutError: the task has not ended in time, or its value was not fetched from the store in time.
@@ -315,8 +316,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 super().set_exception(WrenliteError("see Future.exception()"))
             else:
                 super().set_result(None)  # type: ignore[arg-type]  # the job knows the value
-        except BaseException:  # somebody has changed its state behind its back
-            _log.exception("%r cannot be settled", self)
+        except BaseException as error:
+            raise_if_interrupting(error)
+            _log.exception("%r cannot be settled", self)  # somebody has changed its state behind its back
         self._settled = True
         self._changes.notify()
 

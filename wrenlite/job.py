@@ -60,6 +60,7 @@ from wrenlite.storage.results import (
 )
 from wrenlite.task_table import TaskTable
 from wrenlite.texts import counted
+from wrenlite.threads import check_timeout
 from wrenlite.wrong_calls import check_switch, task_number
 
 if TYPE_CHECKING:
@@ -213,12 +214,13 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             Whether that condition was met in time.
 
         Raises:
-            ConfigError: ``return_when`` is none of the three.
+            ConfigError: ``return_when`` is none of the three, or ``timeout`` is no number of seconds.
         """
         if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
             raise ConfigError(
                 f"return_when={return_when!r}: must be ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION"
             )
+        check_timeout(timeout)
         table = self._tasks
 
         def is_reached() -> bool:
@@ -244,6 +246,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 Otherwise the exception of the first task that fails is raised as soon as it has failed; the
                 other tasks go on and keep their values.
             timeout: seconds to wait at most, also for values that the store holds; None: without limit.
+                Unpickling the values is no waiting: it runs code of their classes, which is not cut short.
 
         Raises:
             TimeoutError: the tasks have not ended in time, or their values were not fetched in time.
@@ -277,7 +280,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
         Args:
             ordered: in input order; otherwise in the order in which the tasks end.
-            timeout: seconds from now for all of them; None: without limit.
+            timeout: seconds from now for all of them, as for ``results``; None: without limit.
 
         Raises:
             TimeoutError: the next task has not ended in time, or its value was not fetched in time.

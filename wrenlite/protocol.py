@@ -230,6 +230,8 @@ class Ended(NamedTuple):
     """Tasks that certainly did not start. They run again elsewhere, without losing an attempt."""
     output: str = ""
     """What the first task without an outcome had written when its worker ended, limited in length."""
+    records: bytes = b""
+    """What that task had logged, as in an outcome."""
 
 
 class TaskStats(NamedTuple):

@@ -93,16 +93,25 @@ def shared_generator_message(call: Call, classes: ClassTable) -> str:
     in_items = classes.generators_in_items
     in_several = [each for each in in_items if sum(other is each for other in in_items) > 1]
     parts = parts_of_call(call)
+    inner = {id(_bit_generator(each)) for each in classes.generators}
     for generator in classes.generators:
+        if id(generator) in inner:
+            continue
         place = find_part(parts, generator)
         if not place.startswith("reduce_fn"):  # it runs once
             return _message(f"the function {function_name(call.function)} uses", place, generator)
     return _message("several items hold", "", in_several[0]) if in_several else ""
 
 
+def _bit_generator(generator: object) -> object:
+    """Return what a generator of numpy gets its bits from; None for others."""
+    return getattr(generator, "bit_generator", getattr(generator, "_bit_generator", None))
+
+
 def _message(holder: str, place: str, generator: object) -> str:
     kind = type(generator)
-    name = "random.Random" if kind.__module__ == "random" else f"numpy.random.{kind.__name__}"
+    package = {"random": "random.", "numpy": "numpy.random."}.get(kind.__module__.partition(".")[0], "")
+    name = f"{package}{kind.__name__}"
     where = f"{place}, a {name}" if place else f"a {name}"
     return (
         f"{holder} one random generator ({where}), which is copied in the state that it has now: different "

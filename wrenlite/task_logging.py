@@ -1,8 +1,9 @@
 """Log records of tasks: a worker collects them, and the caller's own loggers handle them.
 
 The caller's levels are applied on the worker, so that no record is sent that nobody wants. The records of a
-task are sent with its outcome, and are handled before its value can be read. Those of a task whose worker
-dies are lost. Arguments are merged into the message, and an exception into its text, on the worker.
+task are sent with its outcome, and are handled before its value can be read. While the task runs they are in
+a file too, which the parent process reads if the worker dies. Arguments are merged into the message, and an
+exception into its text, on the worker.
 """
 
 from __future__ import annotations
@@ -57,9 +58,14 @@ def wanted_levels(*asked: bool | None, unless_set: Mapping[str, int]) -> dict[st
 class RecordCollector(logging.Handler):
     """The handler of a worker's root logger: it keeps the records of the task that runs."""
 
-    def __init__(self) -> None:
-        """Create a collector that collects nothing until ``apply`` is called."""
+    def __init__(self, file: int | None) -> None:
+        """Create a collector that collects nothing until ``apply`` is called.
+
+        Args:
+            file: the file descriptor of the file in which records are until they are taken; None: in none.
+        """
         super().__init__()
+        self._file = file
         self._process = os.getpid()
         self._levels: Mapping[str, int] | None = None
         self._levels_before: dict[str, int] = {}
@@ -102,6 +108,9 @@ class RecordCollector(logging.Handler):
         else:
             self._records.append(line)
             self._bytes += len(line) + 1
+            if self._file is not None:
+                with contextlib.suppress(OSError):  # the disk is full, or a task has closed the file
+                    os.write(self._file, f"{line}\n".encode())
 
     def take(self) -> bytes:
         """Return the records since the last call, for ``handle_records``; empty where there are none."""
@@ -113,6 +122,9 @@ class RecordCollector(logging.Handler):
                 self._records.append(json.dumps(_last_record(self._dropped)))
             records, self._records = self._records, []
             self._bytes = self._dropped = 0
+            if self._file is not None:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, 0)
         finally:
             self.release()
         return f"[{','.join(records)}]".encode()
@@ -125,15 +137,26 @@ def _last_record(dropped: int) -> dict[str, Any]:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the attributes of a record that are sent; those of ``extra=`` too, as text where they must."""
+    """Return the attributes of a record that are sent; those of ``extra=`` too, as text if not plain."""
     fields = {name: value for name, value in record.__dict__.items() if name not in _NOT_SENT}
     if record.exc_info:
         fields["exc_text"] = record.exc_text or logging.Formatter().formatException(record.exc_info)
     for name, value in fields.items():
-        if value is not None and not isinstance(value, str | int | float):
+        if not _is_plain(value):
             fields[name] = str(value)
     fields["msg"] = record.getMessage()
     return fields
+
+
+def _is_plain(value: object, depth: int = 8) -> bool:
+    """Return whether JSON keeps a value as it is: text, a number, None, or lists and dicts of these."""
+    if type(value) is dict:
+        return depth > 0 and all(
+            type(key) is str and _is_plain(each, depth - 1) for key, each in value.items()
+        )
+    if type(value) is list:
+        return depth > 0 and all(_is_plain(each, depth - 1) for each in value)
+    return value is None or isinstance(value, str | int | float)
 
 
 def handle_records(outcomes: Sequence[Outcome], job: str) -> Sequence[Outcome]:
@@ -157,12 +180,13 @@ def handle_records(outcomes: Sequence[Outcome], job: str) -> Sequence[Outcome]:
 
 @contextlib.contextmanager
 def _errors_printed() -> Iterator[None]:
-    """Print what is raised in the ``with`` block: handlers are the user's code, and this thread schedules."""
+    """Print what is raised in the ``with`` block: handlers are the user's code."""
     try:
         yield
     except BaseException:
         if logging.raiseExceptions and sys.stderr is not None:
-            traceback.print_exc()
+            with contextlib.suppress(Exception):  # as logging does: stderr may be closed
+                traceback.print_exc()
 
 
 def _handle(fields: dict[str, Any]) -> None:

@@ -11,10 +11,29 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from numbers import Real
+from typing import TypeGuard
+
+from wrenlite.errors import ConfigError
 
 HEARTBEAT_S = 0.5
 """Seconds that a thread waits at most before it looks again: Python may miss a signal that comes right before
 it blocks."""
+
+
+def is_seconds(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number of seconds, infinitely many among them."""
+    return isinstance(value, Real) and not isinstance(value, bool) and value == value  # not NaN
+
+
+def check_timeout(timeout: object) -> None:
+    """Check for how long somebody wants to wait. As everywhere in Python, 0 or less only looks.
+
+    Raises:
+        ConfigError: it is no number of seconds.
+    """
+    if timeout is not None and not is_seconds(timeout):
+        raise ConfigError(f"timeout={timeout!r:.80}: must be a number of seconds, or None for no limit")
 
 
 class Changes:

@@ -6,6 +6,7 @@ import functools
 import gc
 import operator
 import os
+import shutil
 import threading
 import time
 import traceback
@@ -282,6 +283,29 @@ def test_any_chunksize_gives_the_same_values(executor, chunksize):
     assert executor.map(square, range(10), chunksize=chunksize).results() == [x * x for x in range(10)]
 
 
+@pytest.mark.parametrize("timeout", ["1", True, [1], float("nan")])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused_everywhere(timeout):
+    with wrenlite.Executor.inline() as executor:
+        job = executor.map(square, [3])
+        standard = executor.as_concurrent()
+        for wait in (
+            job.wait,
+            lambda timeout: job.results(timeout=timeout),
+            lambda timeout: job.values(timeout=timeout),
+            job.as_completed,
+            job[0].result,
+            job[0].exception,
+            lambda timeout: wrenlite.wait(job, timeout),
+            lambda timeout: wrenlite.as_completed(job, timeout),
+            lambda timeout: standard.map(square, [3], timeout=timeout),
+        ):
+            with pytest.raises(wrenlite.ConfigError, match=r"timeout=.*: must be a number of seconds"):
+                wait(timeout)
+            wait(-1)
+            wait(np.float32(60))
+        assert job.results(timeout=float("inf")) == [9]
+
+
 def test_as_completed_gives_each_future_once(executor):
     job = executor.map(square, range(50))
     assert sorted(future.result() for future in job.as_completed()) == [x * x for x in range(50)]
@@ -546,3 +570,36 @@ def test_the_representation_of_a_cancelled_job_says_so(executor):
     job.cancel()
     job.wait()
     assert ("cancelled" in repr(job)) == (job.snapshot().cancelled > 0)
+
+
+def test_an_executor_inside_a_task_runs_in_that_task(executor):
+    def nested(_):
+        import os
+
+        with wrenlite.Executor(progress=False) as inner:
+            return inner.backend.name, inner.submit(os.getpid).result() == os.getpid()
+
+    assert executor.submit(nested, 0).result() == ("the calling thread", True)
+    with wrenlite.Executor.inline() as inline:
+        inline.submit(nested, 0).result()
+    with wrenlite.Executor(progress=False) as outer:
+        assert "local worker" in outer.backend.name
+
+
+def test_less_memory_than_a_worker_itself_needs_is_refused():
+    for size in ("1MB", 2):
+        with pytest.raises(
+            wrenlite.ConfigError, match=r"^memory_limit=.*: a worker itself needs up to 32 MB"
+        ):
+            wrenlite.Executor.local(1, memory_limit=size)
+
+
+def test_a_file_in_place_of_the_store_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with wrenlite.Executor.inline() as executor:
+        (store,) = tmp_path.iterdir()
+        shutil.rmtree(store)
+        store.touch()
+        with pytest.raises(wrenlite.StoreError, match="Another program has put a file where") as caught:
+            executor.put([1])
+        assert "TMPDIR" not in str(caught.value)

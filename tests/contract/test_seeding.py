@@ -80,9 +80,16 @@ class Model:
         return self.rng.random()
 
 
+class OwnRandom(random.Random):
+    pass
+
+
 def test_a_generator_that_tasks_share_is_named_once():
     closed_over = np.random.RandomState(3)
+    bits, own = np.random.PCG64(3), OwnRandom(3)
     cases = {
+        "closure variable 'bits', a numpy.random.PCG64": lambda _: bits.random_raw(),
+        "closure variable 'own', a OwnRandom": lambda _: own.random(),
         "closure variable 'closed_over', a numpy.random.RandomState": lambda _: closed_over.rand(),
         "global variable 'GLOBAL_RNG', a numpy.random.Generator": lambda _: GLOBAL_RNG.random(),
         "self.rng, a random.Random": Model().run,

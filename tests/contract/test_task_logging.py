@@ -3,6 +3,9 @@
 import contextlib
 import io
 import logging
+import os
+import tempfile
+import time
 
 import pytest
 
@@ -108,13 +111,68 @@ def test_records_are_sent_if_asked_for_or_where_the_root_logger_has_a_handler(po
     for value in (1, "yes"):
         with pytest.raises(wrenlite.ConfigError, match="must be True, False or None"):
             pool.map(warns, [0], logging=value)
-    with pytest.raises(wrenlite.ConfigError, match="logging=0"):
-        wrenlite.Executor.local(1, logging=0)
+    for make in (wrenlite.Executor.local, wrenlite.Executor.inline):
+        with pytest.raises(wrenlite.ConfigError, match="logging=0"):
+            make(logging=0)
+    for value in (True, False, None):
+        with wrenlite.Executor.inline(logging=value, progress=False) as inline:
+            inline.submit(warns, 0).result()
+    records.clear()
     with wrenlite.Executor.local(1, progress=False, logging=True) as executor:
         logging.getLogger("wl").addHandler(own)
         executor.submit(warns, 0).result()
         logging.getLogger("wl").removeHandler(own)
     assert len(own.records) == 2
+
+
+@pytest.mark.parametrize("end", ["exit", "timeout", "cancel", "exit on lambda"])
+def test_records_of_a_task_that_is_cut_short_come_too(pool, records, tmp_path, request, end):
+    if end == "exit on lambda":
+        request.getfixturevalue("bed")
+        pool = wrenlite.Executor.aws(max_concurrency=2, progress=False)
+
+    def dies(n):
+        import logging
+        import os
+        import time
+
+        logging.warning("begun %d", n)
+        logging.info("at work")
+        if n == 1:
+            (tmp_path / "logged").touch()
+            if end.startswith("exit"):
+                os._exit(3)
+            time.sleep(600)
+
+    job = pool.map(dies, range(3), chunksize=3, timeout=1 if end == "timeout" else None)
+    if end == "cancel":
+        while not (tmp_path / "logged").exists():
+            assert not job.wait(0.01)
+        job[1].cancel()
+    job.wait()
+    pool.shutdown()
+    assert [job.state(n) for n in range(3)] == ["done", "cancelled" if end == "cancel" else "failed", "done"]
+    shown = sorted((record.wrenlite_task, record.getMessage()) for record in records)
+    assert shown == [(n, text) for n in range(3) for text in ("at work", f"begun {n}")]
+
+
+def test_extra_attributes_of_records_are_plain_values_or_text(pool, records):
+    cyclic = []
+    cyclic.append(cyclic)
+    plain = {"a": {"b": [1, 2.5, None, True, "x"]}, "b": [], "c": False}
+    others = {"d": (1, 2), "e": {1: 2}, "f": {"x": {3}}, "g": b"x", "h": cyclic}
+
+    def work():
+        import logging
+
+        logging.info("here", extra={**plain, **others})
+
+    pool.submit(work).result()
+    (record,) = records
+    assert {name: getattr(record, name) for name in plain} == plain
+    assert {name: getattr(record, name) for name in others} == {
+        key: str(each) for key, each in others.items()
+    }
 
 
 def test_a_task_that_logs_without_end_is_cut_short(pool, records):
@@ -168,6 +226,40 @@ def test_a_handler_that_raises_ends_no_job(pool, records, monkeypatch):
         assert job.results() == [0, 1, 2]
     assert "SystemExit: by the handler" in text.getvalue()
     assert pool.submit(abs, -1).result() == 1
+
+
+class Waits(Records):
+    """A handler that waits for a job whenever it gets a record."""
+
+    job = None
+
+    def emit(self, record):
+        super().emit(record)
+        if self.job is not None and record.name.startswith("wl"):
+            self.values = self.job.results(timeout=60)
+
+
+def test_a_handler_may_wait_for_the_executor(monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler := Waits()])
+    with wrenlite.Executor.local(2, progress=False) as pool:
+
+        def waits_for_a_file(n):
+            while not os.path.exists(n):
+                time.sleep(0.01)
+            logging.getLogger("wl").warning("found")
+            return n
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "go")
+            handler.job = job = pool.map(waits_for_a_file, [file] * 3)
+            with open(file, "w"):
+                pass
+            assert job.results(timeout=60) == [file] * 3
+            # The lock of the handler is held by this thread, which waits for tasks that log.
+            handler.job = pool.map(waits_for_a_file, [file] * 3)
+            logging.getLogger("wl").warning("in this process")
+            assert handler.values == [file] * 3
+    assert [record.getMessage() for record in handler.records].count("found") == 6
 
 
 def test_tasks_that_configure_logging_lose_no_record_of_the_next_job(pool, records):

@@ -153,3 +153,28 @@ def test_a_handler_may_use_the_executor_wherever_it_interrupts(on_signal, make, 
             with contextlib.suppress(wrenlite.ExecutorClosed, concurrent.futures.CancelledError):
                 reached = interrupt_at(step, use, executor)
         step += stride
+
+
+class Alarm(Exception):
+    """What the handler of a time limit raises."""
+
+
+# Python itself prints an exception that is raised while it clears a weak reference, and goes on.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_a_handler_raises_while_a_future_is_made_reaches_the_caller(on_signal, caplog):
+    def alarm():
+        raise Alarm
+
+    on_signal(alarm)
+    with wrenlite.Executor.inline() as executor:
+        executor.submit(abs, -1).result()  # so that nothing is imported later
+        step, reached = 1, True
+        while reached:
+            job = executor.map(abs, [-1])
+            with contextlib.suppress(Alarm):
+                reached = interrupt_at(step, job.__getitem__, 0)
+            (future,), _ = concurrent.futures.wait([job[0]], 5)
+            assert future.result() == 1
+            step += 1
+    assert step > 50
+    assert "cannot be settled" not in caplog.text

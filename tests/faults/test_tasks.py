@@ -411,6 +411,20 @@ def test_a_local_module_that_was_imported_by_a_computed_name_is_named(pool, tmp_
     del sys.modules["wl_parts"]
 
 
+def test_a_module_that_is_not_in_the_users_own_package_is_no_reason_to_install(tmp_path, monkeypatch, pool):
+    (tmp_path / "wl_pack").mkdir()
+    (tmp_path / "wl_pack" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def missing(_):
+        import wl_pack.nothing.there  # noqa: F401
+
+    error = pool.submit(missing, 0).exception()
+    note = error.__notes__[0]
+    assert note.startswith("Your own package 'wl_pack' (")
+    assert note.endswith("has no module 'wl_pack.nothing'.")
+
+
 def test_a_warning_names_the_data_files_that_do_not_travel(tmp_path, monkeypatch):
     (tmp_path / "wl_large").mkdir()
     (tmp_path / "wl_large" / "__init__.py").write_text("def double(x):\n    return 2 * x\n")

@@ -359,6 +359,7 @@ def leave_a_writer(folder):
     import subprocess
 
     loop = "while ! test -e stop; do echo late; echo late >&2; echo 1 >> count; done; touch stopped"
+    open(f"{folder}/count", "w").close()  # the shell may start later than the next task
     subprocess.Popen(loop, shell=True, cwd=folder)
     print("mine")
 

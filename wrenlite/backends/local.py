@@ -29,6 +29,9 @@ IDLE_S = 60.0
 _IDLE_CHECK_S = 0.5
 """Seconds between two looks at an idle worker."""
 
+_LEAST_MEMORY_BYTES = 32 << 20
+"""The least memory that workers can be limited to. With less some cannot even import cloudpickle."""
+
 BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
 
 _THREAD_SETTINGS = (
@@ -79,11 +82,14 @@ def connect(
         max_tasks_per_worker: tasks that a worker runs before it is replaced; None: any number.
 
     Raises:
-        ConfigError: the number of workers is below 1.
+        ConfigError: the number of workers is below 1, or the memory too small for any worker.
         BackendError: this system cannot run worker processes.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers={workers}: must be at least 1")
+    if memory_limit is not None and memory_limit < _LEAST_MEMORY_BYTES:
+        least = f"{_LEAST_MEMORY_BYTES >> 20} MB"
+        raise ConfigError(f"memory_limit={memory_limit}, in bytes: a worker itself needs up to {least}")
     slots = workers or cpu_count()
     memory = memory_limit or memory_bytes() // slots
     store = TemporaryStore()
@@ -330,6 +336,21 @@ class _Slot:
             worker.close(orderly=orderly)
 
 
+class _Here(threading.local):
+    """What the current thread does."""
+
+    requests = 0
+    """The requests that it runs, one inside the other."""
+
+
+_here = _Here()
+
+
+def in_inline_task() -> bool:
+    """Return whether this thread runs a task of an inline executor."""
+    return _here.requests > 0
+
+
 class InlineInvoker:
     """Runs each request inside ``start``, in the calling thread."""
 
@@ -356,6 +377,7 @@ class InlineInvoker:
         done = 0
         busy_s = 0.0
         cause = None
+        _here.requests += 1
         try:
             for outcome in self._runner.run(request._replace(items=copies)):
                 done += 1
@@ -363,6 +385,8 @@ class InlineInvoker:
                 emit((outcome,))
         except NotRun as error:
             cause = error.cause
+        finally:
+            _here.requests -= 1
         emit((), Ended(cause, Usage(busy_s=busy_s, worker=str(os.getpid())), request.tasks[done:]))
         return _FinishedInvocation()
 

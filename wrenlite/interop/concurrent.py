@@ -11,6 +11,7 @@ from wrenlite.errors import ExecutorClosed
 from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.threads import check_timeout
 
 
 class SubmitsJobs(Protocol):
@@ -69,9 +70,11 @@ class ConcurrentExecutor(concurrent.futures.Executor):
 
         Raises:
             ExecutorClosed: ``shutdown`` was called.
+            ConfigError: the timeout is no number of seconds.
             TimeoutError: from the iterator, when the timeout has passed.
         """
         self._check_open()
+        check_timeout(timeout)
         job = self._executor.starmap(fn, zip(*iterables, strict=False), chunksize=chunksize or None)
         self._add(job)
         return _stream_values(job, job.values(timeout=timeout))

@@ -11,6 +11,7 @@ from wrenlite.executor import Executor
 from wrenlite.futures import Future, T, end_loop, waiting_for
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
+from wrenlite.threads import check_timeout
 from wrenlite.wrong_calls import explain_wrong_calls
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
@@ -47,6 +48,7 @@ def wait(
     Returns:
         The futures that have ended and the futures that have not, both in the order of ``fs``.
     """
+    check_timeout(timeout)
     futures = _futures(fs)
     if return_when == ALWAYS:
         timeout, return_when = 0, ALL_COMPLETED
@@ -66,6 +68,7 @@ def as_completed(fs: Iterable[Future[T] | Job[T]], timeout: float | None = None)
     Raises:
         TimeoutError: from the iterator, when the timeout has passed.
     """
+    check_timeout(timeout)
     futures = _futures(fs)
     return WithoutOwnFrames(_in_order_of_ending(futures, concurrent.futures.as_completed(futures, timeout)))
 

@@ -15,7 +15,8 @@ calls ``map``.
     emit ─── InvocationReport ──┘                  └─▶ job ─▶ futures        │
                   ▲──────────────────────────────────────────────────────────┘
 
-Futures are settled, and their callbacks called, in threads of their own (see ``settling``). Two things are
+Futures are settled, their callbacks called, and log records of tasks handled, in threads of their own (see
+``settling`` and ``log_records``). Two things are
 read from other threads without the inbox: ``cost`` and ``blocked_reason``, each of which is one immutable
 value that is replaced as a whole.
 """
@@ -40,6 +41,7 @@ from wrenlite.errors import ExecutorClosed, WrenliteError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Missing, Outcome
+from wrenlite.scheduler.log_records import RecordHandling
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.settling import Settler
 from wrenlite.scheduler.state import Scheduler
@@ -125,7 +127,8 @@ class Dispatcher:
         self._ended = False
         self._changes = Changes()
         self._settler = Settler(self._changes, at_end=lambda: _running.discard(self))
-        self._scheduler = Scheduler(backend, self._report, self._restore)
+        self._records = RecordHandling()
+        self._scheduler = Scheduler(backend, self._report, self._restore, handle_records=self._records.handle)
         self._closing = False
         self._runs: list[Dispatcher] = []
         """The dispatchers of the jobs that run in the threads of their callers."""
@@ -255,12 +258,16 @@ class Dispatcher:
             Whether that happened in time.
         """
         here = threading.current_thread()
-        if not self._started or here is self._one.thread or self._settler.calls_from(here):
+        own = here in (self._one.thread, self._records.thread) or self._settler.calls_from(here)
+        if not self._started or own:
             return True
         with contextlib.ExitStack() as drawn:
             for job in self.unfinished_jobs():
                 drawn.enter_context(job._drawn(False))
-            return self._changes.wait_for(lambda: self._ended and self._settler.over, timeout)
+            return self._changes.wait_for(self._is_over, timeout)
+
+    def _is_over(self) -> bool:
+        return self._ended and self._settler.over and self._records.over
 
     def _ask(self, event: Question) -> None:
         """Have an event answered by the thread that owns the state, or here if there is no such thread."""
@@ -317,6 +324,7 @@ class Dispatcher:
             self._ended = True
             self._answer_rest()
             self._settler.close()
+            self._records.close()
             self._changes.notify()
 
     def _fail_all(self, error: BaseException) -> None:

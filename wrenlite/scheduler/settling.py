@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from wrenlite.futures import Future
 from wrenlite.threads import Changes, OneThread
@@ -21,12 +21,14 @@ _HELD_UP_S = 0.2
 was interrupted."""
 
 Futures = Sequence[Future[Any]]
+Entry = TypeVar("Entry")
+"""What a lane takes."""
 
 
-class Lane:
+class Lane(Generic[Entry]):
     """A thread that takes entries in their order."""
 
-    def __init__(self, name: str, take: Callable[[Futures], object], at_end: Callable[[], object]) -> None:
+    def __init__(self, name: str, take: Callable[[Entry], object], at_end: Callable[[], object]) -> None:
         """Create a lane without a thread.
 
         Args:
@@ -39,7 +41,7 @@ class Lane:
         self._one = OneThread(name)
         self._take = take
         self._at_end = at_end
-        self._entries: queue.SimpleQueue[Futures | None] = queue.SimpleQueue()
+        self._entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
 
     @property
     def thread(self) -> threading.Thread | None:
@@ -50,9 +52,9 @@ class Lane:
         """Start the thread, unless that was done before."""
         self._one.start(self._loop)
 
-    def put(self, futures: Futures) -> None:
+    def put(self, entry: Entry) -> None:
         """Leave an entry. It is handled here if the thread has ended."""
-        self._entries.put(futures)
+        self._entries.put(entry)
         if self.ended:
             self._take_rest()
 
@@ -61,9 +63,9 @@ class Lane:
         self._entries.put(None)
 
     def _loop(self) -> None:
-        while (futures := self._entries.get()) is not None:
-            self._take(futures)
-            del futures  # they hold their job, and the next entry may come much later
+        while (entry := self._entries.get()) is not None:
+            self._take(entry)
+            del entry  # futures hold their job, and the next entry may come much later
         self.ended = True
         self._take_rest()
         self._at_end()
@@ -71,11 +73,11 @@ class Lane:
     def _take_rest(self) -> None:
         while not self._entries.empty():
             try:
-                futures = self._entries.get_nowait()
+                entry = self._entries.get_nowait()
             except queue.Empty:  # another thread was faster
                 return
-            if futures is not None:
-                self._take(futures)
+            if entry is not None:
+                self._take(entry)
 
 
 class Settler:

@@ -44,6 +44,7 @@ found there. If they are missing once more, the job fails, or the task."""
 
 Report = Callable[[str, Sequence[Outcome], Ended | None], None]
 Restore = Callable[[PendingJob, Missing], None]
+HandleRecords = Callable[[Sequence[Outcome], str], Sequence[Outcome]]
 
 
 class Scheduler:
@@ -55,6 +56,7 @@ class Scheduler:
         report: Report,
         restore: Restore,
         clock: Callable[[], float] = time.monotonic,
+        handle_records: HandleRecords = handle_records,
     ) -> None:
         """Create a scheduler without jobs.
 
@@ -64,6 +66,8 @@ class Scheduler:
             restore: has the code of a job put into the store again, without waiting for it. ``on_restored``
                 is called when that is done.
             clock: seconds. They are only compared with each other.
+            handle_records: takes outcomes and the id of their job, and returns the outcomes without the log
+                records in them.
         """
         self.jobs: dict[Job[Any], PendingJob] = {}
         """All jobs that have not ended, in the order in which they were submitted."""
@@ -73,6 +77,7 @@ class Scheduler:
         self._report = report
         self._restore = restore
         self._clock = clock
+        self._handle_records = handle_records
         self._queue: deque[PendingJob] = deque()  # the jobs that have queued tasks; they take turns
         self._in_flight: dict[str, InFlight] = {}
         self._admission = Admission(backend, clock)
@@ -261,7 +266,7 @@ class Scheduler:
         in_flight.task_seconds.extend(outcome.seconds for outcome in outcomes)
         if outcomes:
             pending.forget_isolated_deaths()
-            outcomes = handle_records(outcomes, pending.job.id)  # before anybody can read the values
+            outcomes = self._handle_records(outcomes, pending.job.id)  # before anybody can read the values
             if in_flight.restores == pending.restores:
                 pending.forget_vain_restores()
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
@@ -282,8 +287,11 @@ class Scheduler:
 
     def _on_ended(self, in_flight: InFlight, ended: Ended) -> None:
         pending, cause, unfinished = in_flight.pending, ended.cause, in_flight.unfinished
-        if ended.output and unfinished:
+        if unfinished and ended.output:
             pending.tasks.keep_output(unfinished[0], ended.output)
+        if unfinished and ended.records:
+            cut_short = Outcome.failed(unfinished[0])._replace(records=ended.records)
+            self._handle_records([cut_short], pending.job.id)
         pending.estimate = batching.updated_estimate(
             pending.estimate, ended.usage.busy_s, in_flight.task_seconds
         )

@@ -95,7 +95,7 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
                 return _reduce_single_dispatch(obj)
             return _complete(super().reducer_override(obj), obj)
         if isinstance(obj, type):
-            return _reduce_class(obj, super().reducer_override(obj))
+            return _with_registration(obj, _reduce_class(obj, super().reducer_override(obj)))
         if isinstance(obj, LruCacheWrapper):
             return _reduce_cached(obj)
         if isinstance(obj, contextvars.ContextVar):
@@ -112,6 +112,8 @@ def _reduce_kind(obj: Any) -> Any:
     if isinstance(obj, functools.singledispatchmethod):
         # Python 3.13 has a cache of weak references in it.
         return type(obj), (obj.func,), {"dispatcher": obj.dispatcher}
+    if type(obj) in copyreg.dispatch_table:
+        return None
     if isinstance(obj, enum.Enum):
         return rebuild.reduce_enum_member(obj)
     if isinstance(obj, BaseException):
@@ -190,12 +192,42 @@ def _reduce_enum(cls: Any, attributes: dict[str, object], fill: Any) -> Any:
     attributes, which cloudpickle leaves out.
     """
     members = cls.__members__
-    values = {name: member.value for name, member in members.items()}
+    values = {name: (member.value, _arguments_of_new(member)) for name, member in members.items()}
     own = {name: vars(member) for name, member in members.items()}  # what its __init__ has set
     others = {name: value for name, value in attributes.items() if name not in members}
     namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     made_of = type(cls), cls.__name__, cls.__bases__, namespace, values
     return rebuild.empty_enum, made_of, (fill, (others, {}), own), None, None, rebuild.fill_enum
+
+
+def _arguments_of_new(member: Any) -> tuple[object, ...] | None:
+    """Return what ``__new__`` of the type that an enum mixes in takes to make this member.
+
+    The enum's own ``__new__`` may make it from something else than the member's value.
+
+    Returns:
+        The arguments; None: they are what Python itself takes, made from the value.
+    """
+    mixed_in = type(member)._member_type_
+    if mixed_in is object:
+        return None
+    try:
+        reduction: Any = object.__reduce_ex__(member, 2)  # the enum's own names the member
+    except TypeError:
+        return None
+    make, arguments, *_ = reduction
+    if make is copyreg.__newobj__:  # type: ignore[attr-defined]
+        return tuple(arguments[1:]) or None
+    return tuple(arguments) if make is type(member) else None
+
+
+def _with_registration(cls: type, reduction: Any) -> Any:
+    """Add what the user has registered for instances of a class by ``copyreg.pickle`` to its reduction."""
+    reducer = copyreg.dispatch_table.get(cls)
+    if reducer is None or reduction is NotImplemented or len(reduction) == 2:
+        return reduction
+    make, made_of, state, *_, fill = reduction
+    return make, made_of, (fill, state, reducer), None, None, rebuild.fill_and_register
 
 
 def _holds_instance(value: object, cls: type) -> bool:

@@ -57,7 +57,9 @@ def _qualified_name(obj: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-_GENERATORS = frozenset({"Generator", "RandomState", "Random"})
+_GENERATORS = frozenset(
+    {"Generator", "RandomState", "Random", "MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"}
+)
 _GENERATOR_PACKAGES = frozenset({"numpy", "random"})
 _PROCESS_GENERATORS = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
 """The generators behind ``random.random``, ``numpy.random.normal`` and so on, which objects of scipy hold
@@ -66,9 +68,12 @@ _COUNTED_GENERATORS = 64
 
 
 def is_random_generator(obj: object) -> bool:
-    """Return whether an object is a random generator of numpy or of the standard library."""
+    """Return whether an object is a random generator of numpy, of the standard library, or of a subclass."""
     kind = type(obj)
-    return kind.__name__ in _GENERATORS and kind.__module__.partition(".")[0] in _GENERATOR_PACKAGES
+    if kind.__name__ in _GENERATORS and kind.__module__.partition(".")[0] in _GENERATOR_PACKAGES:
+        return True
+    standard = getattr(sys.modules.get("random"), "Random", None)
+    return isinstance(standard, type) and issubclass(kind, standard)
 
 
 def process_generator(module: str, name: str) -> Any:

@@ -248,6 +248,9 @@ def note_missing_module(error: BaseException, install: str) -> None:
         return
     name = missing.name
     spec = _find_spec(name)
+    if spec is None and (package := _own_package(name)):
+        error.add_note(f"Your own package {package} has no module {name!r}.")
+        return
     if spec is None or _is_installed(name, spec):
         error.add_note(f"The worker's Python has no module {name!r}: {install}.")
         return
@@ -257,6 +260,15 @@ def note_missing_module(error: BaseException, install: str) -> None:
         "named in import statements, and not those whose names are computed, as for import_module(). "
         f"Write `import {name}` inside the function, or in a module that it uses."
     )
+
+
+def _own_package(name: str) -> str:
+    """Return the nearest package above a module, and where it is; empty where it is not the user's own."""
+    while name := name.rpartition(".")[0]:
+        if spec := _find_spec(name):
+            place = spec.origin or ", ".join(spec.submodule_search_locations or ())
+            return "" if _is_installed(name, spec) else f"{name!r} ({place})"
+    return ""
 
 
 def worker_path() -> list[str]:

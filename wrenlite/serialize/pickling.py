@@ -13,6 +13,7 @@ that they can be sent and received without being copied into it.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import io
 import pickle
@@ -96,6 +97,8 @@ class _PlainPickler(pickle.Pickler):
             if reduction is None:
                 raise pickle.PicklingError("only cloudpickle writes classes and functions by value")
             return reduction
+        if type(obj) in copyreg.dispatch_table:
+            return NotImplemented
         if isinstance(obj, Enum):
             return reduce_enum_member(obj)
         if isinstance(obj, BaseException):

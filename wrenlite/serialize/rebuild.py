@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import copyreg
 import enum
 import functools
 import types
@@ -83,7 +84,7 @@ def empty_enum(
     name: str,
     bases: tuple[Any, ...],
     namespace: Mapping[str, Any],
-    members: Mapping[str, Any],
+    members: Mapping[str, tuple[Any, tuple[Any, ...] | None]],
 ) -> Any:
     """Make an enum with its members, but without its other attributes.
 
@@ -92,16 +93,35 @@ def empty_enum(
         name: its name.
         bases: its base classes.
         namespace: attributes that must be there when it is made.
-        members: the value of each member.
+        members: the value of each member, and what ``__new__`` of the type that the enum mixes in takes to
+            make it; None: what Python makes from the value.
     """
     base = _importable_base(metaclass)
     attributes = base.__prepare__(name, bases)
-    for member, value in members.items():
+    if any(arguments is not None for _, arguments in members.values()):
+        attributes["__new__"] = _new_member(members.values())
+    for member, (value, _) in members.items():
         attributes[member] = enum.member(value)  # it may be a function
     for attribute, value in namespace.items():
         attributes[attribute] = value
     with _without_hooks(bases):
-        return base.__new__(metaclass, name, bases, attributes)
+        made = base.__new__(metaclass, name, bases, attributes)
+    if "__new__" in attributes:  # further members, such as combinations of flags, are made by the enum's own
+        type.__delattr__(made, "__new_member__")
+    return made
+
+
+def _new_member(members: Iterable[tuple[Any, tuple[Any, ...] | None]]) -> Callable[..., Any]:
+    """Return the ``__new__`` of an enum, which is called for its members in their order."""
+    upcoming = iter(members)
+
+    def __new__(cls: Any, *given: Any) -> Any:
+        value, arguments = next(upcoming)
+        member = cls._member_type_.__new__(cls, *(given if arguments is None else arguments))
+        member._value_ = value
+        return member
+
+    return __new__
 
 
 def _importable_base(metaclass: type) -> Any:
@@ -134,6 +154,20 @@ def set_attributes(cls: type, state: tuple[object, Mapping[str, Any]]) -> None:
     """
     for name, value in state[1].items():
         setattr(cls, name, value)
+
+
+def fill_and_register(
+    cls: type, state: tuple[Callable[[Any, Any], object], object, Callable[[Any], Any]]
+) -> None:
+    """Fill a class, and register how its instances are pickled.
+
+    Args:
+        cls: the class.
+        state: the function that fills it, what that takes, and what ``copyreg.pickle`` takes.
+    """
+    fill, attributes, reducer = state
+    fill(cls, attributes)
+    copyreg.pickle(cls, reducer)
 
 
 def reduce_enum_member(member: enum.Enum) -> Any:

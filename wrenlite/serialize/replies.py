@@ -132,7 +132,13 @@ def _checked_from_wire(sent: Any) -> Packed | Plain:
 
 
 def ended_from_wire(
-    request: Request, finished: int, cause: Any, usage: Any, not_started: Any, output: Any = ""
+    request: Request,
+    finished: int,
+    cause: Any,
+    usage: Any,
+    not_started: Any,
+    output: Any = "",
+    records: Any = b"",
 ) -> Ended:
     """Return the end of a request, whose parts were sent.
 
@@ -143,18 +149,19 @@ def ended_from_wire(
         usage: its usage, as a plain tuple.
         not_started: tasks that did not start.
         output: what the task wrote that ran when the worker ended.
+        records: what it logged.
 
     Raises:
         ValueError: a part has another form, or a request without a cause has no outcome.
     """
     try:
-        ended = Ended(cause, Usage(*usage), list(not_started), output)
+        ended = Ended(cause, Usage(*usage), list(not_started), output, records)
     except TypeError as error:
         raise ValueError(f"it has no end: {error}") from error
     if not _is_usage(ended.usage):
         raise ValueError("its usage has fields of wrong types")
-    if not isinstance(output, str):
-        raise ValueError("its output is no text")
+    if not isinstance(output, str) or type(records) is not bytes:
+        raise ValueError("its output is no text, or its log records are no bytes")
     if cause is None and not finished:
         raise ValueError("it has neither an outcome nor a cause")
     if cause is not None and not _is_cause(cause):

@@ -202,7 +202,10 @@ class LocalStore:
         return os.path.join(self.root, *key.split("/"))
 
     def _message(self, verb: str, key: str, error: OSError) -> str:
-        reason = descriptor_advice(error) or f"{error.strerror or error}{self._hint}"
+        hint = self._hint
+        if isinstance(error, NotADirectoryError | FileExistsError):
+            hint = ". Another program has put a file where this folder, or one in it, has to be"
+        reason = descriptor_advice(error) or f"{error.strerror or error}{hint}"
         return f"cannot {verb} {key!r} in the store {self.root}: {reason}"
 
 

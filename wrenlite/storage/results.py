@@ -12,7 +12,7 @@ from wrenlite.errors import NotFound, WrenliteError
 from wrenlite.protocol import Outcome, Packed, Plain, Stored, size_of
 from wrenlite.serialize import framing
 from wrenlite.storage.base import Store, get_verified
-from wrenlite.threads import Changes, OneThread
+from wrenlite.threads import Changes, OneThread, check_timeout
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -223,7 +223,12 @@ class _Fetch:
 
 
 def deadline(timeout: float | None) -> float | None:
-    """Return the time at which a timeout that begins now has passed; None: never."""
+    """Return the time at which a timeout that begins now has passed; None: never.
+
+    Raises:
+        ConfigError: the timeout is no number of seconds.
+    """
+    check_timeout(timeout)
     return None if timeout is None else time.monotonic() + timeout
 
 

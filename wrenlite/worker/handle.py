@@ -12,7 +12,6 @@ import fcntl
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -54,10 +53,12 @@ from wrenlite.worker.main import (
     Hello,
     peak_bytes,
 )
-from wrenlite.worker.output import OutputFile
+from wrenlite.worker.output import OutputFile, RecordsFile
 from wrenlite.worker.process import (
+    NO_START_ADVICE,
     exit_error,
     is_readable,
+    not_started_error,
     open_standard_descriptors,
     signal_name,
     start_error,
@@ -88,7 +89,6 @@ _TIMEOUT_ADVICE = "Set a longer timeout=, or make the task smaller"
 _SLOW_START_ADVICE = "Is this machine overloaded, or is its Python environment on a slow disk?"
 _NOT_READ_ADVICE = "Does a task hold its process in C code, or is the machine overloaded?"
 _NO_REPLY_ADVICE = "Does the task, or a library that it uses, write to file descriptors that it did not open?"
-_NO_START_ADVICE = "Does this Python start from a shell, and can it import cloudpickle?"
 
 _MANY_TASKS = 32
 _GATHER_S = 0.0005
@@ -181,7 +181,8 @@ class WorkerProcess:
         self._time_limit_s = self._deadline = float("inf")
         life = self._start(env, folder)
         self._reader = framing.Reader(self._replies)
-        self._hello_frame = framing.frame(Hello(list(path), store, memory_limit, life, max_tasks, hints))
+        hello = Hello(list(path), store, memory_limit, life, self._records.fileno(), max_tasks, hints)
+        self._hello_frame = framing.frame(hello)
         self._memory_limit = memory_limit
         self._hints = hints
 
@@ -196,12 +197,15 @@ class WorkerProcess:
                 open_standard_descriptors()
                 self._output = OutputFile()
                 if_it_fails.callback(self._output.close)
+                self._records = RecordsFile()
+                if_it_fails.callback(self._records.close)
                 life, self._life = os.pipe()
                 if_it_fails.callback(os.close, self._life)
                 _open_pipe_ends.add(self._life)
                 if_it_fails.callback(_open_pipe_ends.discard, self._life)
                 try:
-                    self._process = start_process(life, self._output.fileno(), env, folder)
+                    files = self._output.fileno(), self._records.fileno()
+                    self._process = start_process(life, *files, env, folder)
                 finally:
                     os.close(life)
             except OSError as error:
@@ -288,7 +292,7 @@ class WorkerProcess:
 
     def _end_of_broken(self, request: Request, ended: _WorkerEnded) -> Ended:
         """Clean up after the worker, and return the end of a request during which it has ended."""
-        error, output = self._clean_up(ended.error)
+        error, output, records = self._clean_up(ended.error)
         usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
         left = request.tasks[self._finished :]
         if isinstance(error, BackendError):
@@ -297,7 +301,7 @@ class WorkerProcess:
             return Ended(None, usage, left, output)
         if isinstance(ended, _NoRoom):  # each task runs again alone, to see whose item is too large
             return Ended(Died(error), usage, ())
-        return Ended(Died(error), usage, left[1:], output)
+        return Ended(Died(error), usage, left[1:], output, records)
 
     def output(self) -> tuple[int, str] | None:
         """Return the number of the task that runs now, and what it has written so far; None: unknown.
@@ -443,7 +447,7 @@ class WorkerProcess:
     def _not_a_reply(self, what: object) -> _WorkerEnded:
         if not self._ready:
             text = f"a worker could not start: something in its Python writes to stdout: {what}"
-            return _WorkerEnded(WorkerStartError(f"{text}. {_NO_START_ADVICE}"))
+            return _WorkerEnded(WorkerStartError(f"{text}. {NO_START_ADVICE}"))
         text = f"its worker sent something that is no reply, and was replaced: {what}. {_NO_REPLY_ADVICE}"
         return _WorkerEnded(WorkerDied(text))
 
@@ -527,8 +531,10 @@ class WorkerProcess:
             )
         raise _WorkerEnded
 
-    def _clean_up(self, error: TaskError | BackendError | None) -> tuple[TaskError | BackendError, str]:
-        """Kill and reap the worker. Return the error for the running task, and what the task has written.
+    def _clean_up(
+        self, error: TaskError | BackendError | None
+    ) -> tuple[TaskError | BackendError, str, bytes]:
+        """Kill and reap the worker. Return the error for the running task, its output and its log records.
 
         The message of the error has the end of that, except where the task was healthy.
 
@@ -539,15 +545,16 @@ class WorkerProcess:
             self.kill()
         code = self._reap()
         if error is None:
-            error = self._exit_error(code)
-        output = self._output.read()
+            error = exit_error(code, self._peak_bytes, self._memory_limit, self._hints)
+            error = error if self._ready else not_started_error(code)
+        output, records = self._output.read(), self._records.records()
         self._close_files()
         last_output = printable(output).strip()
         if not last_output or isinstance(error, TaskTimeout):
-            return error, output
+            return error, output, records
         text = str(error)
         stop = "" if text.endswith("?") else "."
-        return type(error)(f"{text}{stop} Its last output:\n{last_output[-2000:]}"), output
+        return type(error)(f"{text}{stop} Its last output:\n{last_output[-2000:]}"), output, records
 
     def _reap(self) -> int | None:
         """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""
@@ -567,7 +574,7 @@ class WorkerProcess:
     def _close_files(self) -> None:
         """Close the pipes to the worker and the file of its output."""
         with self._lock:
-            for file in (self._output, *self._old_outputs):
+            for file in (self._output, self._records, *self._old_outputs):
                 file.close()
         _open_pipe_ends.difference_update((self._requests, self._replies, self._life))
         os.close(self._life)
@@ -588,10 +595,3 @@ class WorkerProcess:
             poll.poll(longest_s * 1000)
         finally:
             os.close(pidfd)
-
-    def _exit_error(self, code: int | None) -> TaskError | BackendError:
-        if not self._ready:
-            return WorkerStartError(
-                f"a worker could not start: {sys.executable} exited with code {code}. {_NO_START_ADVICE}"
-            )
-        return exit_error(code, self._peak_bytes, self._memory_limit, self._hints)

@@ -55,6 +55,8 @@ class Hello(NamedTuple):
     """Bytes; None: no limit."""
     life: int
     """The file descriptor of the life pipe, which closes when the parent process dies."""
+    records: int
+    """The file descriptor of the file for log records."""
     max_tasks: int | None
     """Tasks that it runs before it is replaced; None: any number."""
     hints: Hints = LOCAL_HINTS
@@ -78,6 +80,7 @@ def main() -> None:
     runner = Runner(
         hello.store,
         read_output=output.read_new,
+        records_file=hello.records,
         memory_limit=hello.memory_limit,
         hints=hello.hints,
         health=Health(hello.memory_limit),

@@ -30,13 +30,14 @@ time, which takes a tenth of the time of numeric tasks."""
 
 
 def start_process(
-    life: int, output: int, env: Mapping[str, str], folder: str | None
+    life: int, output: int, records: int, env: Mapping[str, str], folder: str | None
 ) -> subprocess.Popen[bytes]:
     """Start a worker process, in a session of its own.
 
     Args:
         life: the worker's end of the life pipe.
         output: the file that its stderr goes to.
+        records: the file of log records.
         env: its environment variables.
         folder: its working folder; this process's where it is None, or was removed.
 
@@ -49,7 +50,7 @@ def start_process(
         stdout=subprocess.PIPE,
         stderr=output,
         bufsize=0,
-        pass_fds=[life],
+        pass_fds=[life, records],
         start_new_session=True,
         env={**_MALLOC_ENV, **env},
         cwd=folder if folder is not None and os.path.isdir(folder) else None,
@@ -83,6 +84,20 @@ def start_error(error: OSError) -> WorkerStartError:
     if advice is not None:
         return WorkerStartError(f"cannot start a worker: {advice}")
     return WorkerStartError(f"cannot start {sys.executable!r}: {error}")
+
+
+NO_START_ADVICE = "Does this Python start from a shell, and can it import cloudpickle?"
+
+
+def not_started_error(code: int | None) -> WorkerStartError:
+    """Return the error for a worker that ended before it could run anything.
+
+    Args:
+        code: its exit code; None if unknown.
+    """
+    return WorkerStartError(
+        f"a worker could not start: {sys.executable} exited with code {code}. {NO_START_ADVICE}"
+    )
 
 
 _PARENT_BYTES = 64 * 2**20

@@ -146,6 +146,7 @@ class Runner:
         store: Store,
         *,
         read_output: Callable[[], str] = _read_no_output,
+        records_file: int | None = None,
         memory_limit: int | None = None,
         inline: bool = False,
         hints: Hints = LOCAL_HINTS,
@@ -157,6 +158,8 @@ class Runner:
         Args:
             store: holds functions, modules, objects and large values.
             read_output: returns what was written to stdout and stderr since its last call.
+            records_file: the file descriptor of the file that has the log records of the task that runs;
+                None: they are only in memory.
             memory_limit: the most bytes that this process may hold, for the message when it gets no more.
             inline: this is the caller's own process. It has the local modules already, values must not share
                 memory with what a task keeps, and a KeyboardInterrupt is meant for the caller.
@@ -172,6 +175,7 @@ class Runner:
         self._store = store
         self._inline = inline
         self._read_output = read_output
+        self._records_file = records_file
         self._memory_limit = memory_limit
         self._hints = hints
         objects_bytes = _OBJECTS_BYTES if memory_limit is None else memory_limit // 4
@@ -299,7 +303,7 @@ class Runner:
         if self._records is None and levels is not None:
             from wrenlite.task_logging import RecordCollector  # imports logging: only where it is needed
 
-            self._records = RecordCollector()
+            self._records = RecordCollector(self._records_file)
         if self._records is not None:
             self._records.apply(levels)
 

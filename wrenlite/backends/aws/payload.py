@@ -109,7 +109,7 @@ def decode_request(event: Mapping[str, Any]) -> tuple[Request, StoreLocation]:
 def encode_body(outcomes: Sequence[Outcome], ended: Ended) -> bytes:
     """Encode the outcomes and the end of a request as a frame."""
     sent = [(*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:]) for outcome in outcomes]
-    end = ended.cause, tuple(ended.usage), list(ended.not_started), ended.output
+    end = ended.cause, tuple(ended.usage), list(ended.not_started), ended.output, ended.records
     return framing.join(framing.frame((sent, *end)))
 
 
@@ -153,13 +153,14 @@ def decode_body(request: Request, body: bytes) -> tuple[list[Outcome], Ended]:
         ValueError: the frame holds something else than a reply to that request.
     """
     try:
-        sent, cause, usage, not_started, output = framing.parse(body, writable=True)
+        sent, cause, usage, not_started, output, records = framing.parse(body, writable=True)
     except Exception as error:  # unpickling raises errors of any kind
         raise ValueError(f"its body is no message: {error}") from error
     if not isinstance(sent, list):
         raise ValueError("its body has no outcomes")
     outcomes = [replies.outcome_from_wire(request, position, each) for position, each in enumerate(sent)]
-    return outcomes, replies.ended_from_wire(request, len(outcomes), cause, usage, not_started, output)
+    end = cause, usage, not_started, output, records
+    return outcomes, replies.ended_from_wire(request, len(outcomes), *end)
 
 
 def add_mac(request: Request, body: bytes) -> bytes:
