@@ -247,14 +247,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         end = deadline(timeout)
         with hide_own_frames:
             self._wait(timeout)
-            return self.job._value(self.index, end)
+            return self.job._outcomes.get(self.index, end)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the task and return its exception, or None where it has a value. Raises as ``result``."""
         end = deadline(timeout)
         with hide_own_frames:
             self._wait(timeout)
-            return self.job._exception(self.index, end)
+            return self.job._outcomes.exception(self.index, end)
 
     def _wait(self, timeout: float | None) -> None:
         with self.job._interruptible(in_loop=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -17,11 +16,9 @@ from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
     FIRST_EXCEPTION,
-    CancelledError,
-    InvalidStateError,
 )
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 
 from wrenlite import other_names
 from wrenlite.backends.base import Backend
@@ -29,8 +26,6 @@ from wrenlite.cost import FREE, Cost
 from wrenlite.errors import (
     ConfigError,
     ExecutorClosed,
-    RemoteError,
-    ValueReleased,
     WrenliteError,
 )
 from wrenlite.futures import (
@@ -44,16 +39,11 @@ from wrenlite.futures import (
     wait_in_loop,
     waiting_for,
 )
-from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed, TaskStats
-from wrenlite.serialize.diagnosis import error_text
-from wrenlite.serialize.exceptions import unpack_failure
-from wrenlite.serialize.modules import note_missing_module
-from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames, raise_task_error
-from wrenlite.serialize.unpickling_context import unpickling_with
+from wrenlite.job_values import JobValues
+from wrenlite.protocol import Outcome, TaskStats
+from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
-    StoredValues,
     call_without_blocking,
     deadline,
     seconds_until,
@@ -107,9 +97,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self._tasks = TaskTable(total)
         self._drawn: Drawing = undrawn  # all waiting happens in it
         self._prices = backend.prices
-        self._stored = StoredValues(backend.store, self._tasks.outcomes, f"task {{}} of {job_id}".format)
-        self._class_table = class_table
-        self._package_hint = backend.hints.package
+        self._outcomes: JobValues[T_co] = JobValues(
+            self._tasks, backend, class_table, f"task {{}} of {job_id}".format
+        )
         self._control = control
         self._owner = os.getpid()
         # Every future that somebody has asked for and still holds: the same task gives the same future.
@@ -117,10 +107,6 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         # Those of them whose tasks have not ended are kept alive, since they may have callbacks. No others:
         # a future holds its job, so that neither could ever be freed.
         self._awaited: dict[int, Future[T_co]] = {}
-        self._values: dict[int, Any] = {}
-        self._exceptions: dict[int, BaseException] = {}
-        self._released = bytearray(total)
-        """1 for each task whose value ``values()`` has handed out."""
 
     # A sequence of futures
 
@@ -260,17 +246,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def _results(self, return_exceptions: bool = False, end: float | None = None) -> list[Any]:
         if self._tasks.failed and not return_exceptions:
-            self._value(self._tasks.failed[0], end)
-        plain = [each.packed for each in self._tasks.outcomes if each and _is_plain(each)]
-        if len(plain) == len(self) and not any(self._released):
-            return plain
+            self._outcomes.get(self._tasks.failed[0], end)
         with self._interruptible():
-            self._unpack_values(range(len(self)), end)
-            values = self._values
-            return [
-                values[index] if index in values else self._result(index, return_exceptions, end)
-                for index in range(len(self))
-            ]
+            return self._outcomes.all(return_exceptions, end)
 
     def values(self, ordered: bool = True, timeout: float | None = None) -> Iterator[T_co]:
         """Iterate over the values. The job frees each value once it is handed out.
@@ -293,8 +271,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             tasks: Sequence[int] = range(len(self)) if ordered else table.finished
             return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
-        ready = self._stored.ahead(self._in_order(end, ordered), upcoming, end)
-        return WithoutOwnFrames(map(partial(self._hand_out_value, end=end), ready))
+        ready = self._outcomes.ahead(self._in_order(end, ordered), upcoming, end)
+        return WithoutOwnFrames(map(partial(self._outcomes.hand_out, end=end), ready))
 
     def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
         """Iterate over the futures in the order in which they end.
@@ -388,23 +366,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             concurrent.futures.CancelledError: it was cancelled.
             ValueReleased: ``values()`` has handed the value out.
         """
-        return self._value(self._task_number(index), None)
-
-    def _value(self, index: int, end: float | None) -> T_co:
-        """As ``value``; a TimeoutError says that a value in the store was not fetched until the deadline."""
-        if index not in self._values:
-            outcome = self._tasks.outcomes[index]
-            if outcome is not None and _is_plain(outcome) and not self._released[index]:
-                return cast(T_co, outcome.packed)
-            error = self._exception(index, end)
-            if error is not None:
-                raise_task_error(error)
-        try:
-            value: T_co = self._values[index]
-        except KeyError:
-            text = f"the value of {self._task(index)} was handed out by values(); results() keeps values"
-            raise ValueReleased(text) from None
-        return value
+        return self._outcomes.get(self._task_number(index))
 
     def exception(self, index: int) -> BaseException | None:
         """Return the exception of a task that has ended; None where it has a value.
@@ -413,23 +375,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             concurrent.futures.InvalidStateError: the task has not ended.
             concurrent.futures.CancelledError: it was cancelled.
         """
-        return self._exception(self._task_number(index), None)
-
-    def _exception(self, index: int, end: float | None) -> BaseException | None:
-        outcome = self._tasks.outcomes[index]
-        if outcome is None:
-            raise InvalidStateError(f"{self._task(index)} has not ended")
-        if outcome is CANCELLED:
-            raise CancelledError(f"{self._task(index)} was cancelled")
-        if index in self._tasks.same_error_as:  # a reduction that could not run
-            return self._exception(self._tasks.same_error_as[index], end)
-        known = index in self._values or index in self._exceptions or self._released[index]
-        if not known and not _is_plain(outcome):
-            if outcome.ok:
-                self._unpack_values((index,), end)
-            else:
-                self._unpack_exception(index, end)
-        return self._exceptions.get(index)
+        return self._outcomes.exception(self._task_number(index))
 
     def errors(self) -> dict[int, BaseException]:
         """Return the exceptions of the tasks that have failed so far, by task; without cancelled tasks."""
@@ -509,7 +455,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """
         for index, error in errors.items():
             if not self._tasks.has_ended(index):
-                self._exceptions[index] = made = type(error)(f"{self._task(index)}: {error}")
+                made = type(error)(f"{self._task(index)}: {error}")
+                self._outcomes.set_error(index, made)
                 if self._tasks.stats(index).request_id:
                     made.add_note(f"wrenlite: {self._tasks.describe_run(index)}")
         ended = [outcome.task for outcome in outcomes]
@@ -536,79 +483,5 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 future._changes.notify()
             self._control.settle(futures)
 
-    # Unpickling
-
-    def _result(self, index: int, return_exceptions: bool, end: float | None) -> Any:
-        try:
-            with hide_own_frames:
-                return self._value(index, end)
-        except (Exception, CancelledError) as error:
-            raise_if_interrupting(error)
-            if not return_exceptions:
-                raise
-            return error
-
-    def _hand_out_value(self, index: int, end: float | None) -> T_co:
-        try:
-            with hide_own_frames:
-                value = self._value(index, end)
-        except StopIteration as error:  # it would end the iteration, as if there were no more values
-            raise RuntimeError(f"{self._task(index)} raised StopIteration") from error
-        self._released[index] = 1
-        self._values.pop(index, None)
-        return value
-
-    def _unpack_exception(self, index: int, end: float | None) -> None:
-        packed = self._stored.get(index, end)
-        error, process = unpack_failure(cast(Packed, packed), self._class_table)
-        note_missing_module(error, self._package_hint)
-        run = self._tasks.describe_run(index, process)
-        error.add_note(f"wrenlite: {self._task(index)}, {run}; its output: job.logs({index})")
-        self._exceptions.setdefault(index, error)
-
-    def _unpack_values(self, indexes: Sequence[int], end: float | None) -> None:
-        """Unpickle the values of those of these tasks that have one that was not unpickled before."""
-        outcomes = self._tasks.outcomes
-        wanted = [
-            index
-            for index in indexes
-            if (outcome := outcomes[index]) is not None
-            and outcome.ok
-            and not _is_plain(outcome)
-            and index not in self._values
-            and not self._released[index]
-        ]
-
-        def upcoming(place: int) -> Sequence[int]:
-            return wanted[place + 1 : place + 1 + PREFETCH_VALUES]
-
-        single = len(indexes) == 1
-        ready = wanted if single else self._stored.ahead(wanted, upcoming, end)
-        with unpickling_with(self._class_table):
-            for index in ready:
-                packed = self._stored.get(index, end) if single else self._stored.fetched(index)
-                if packed is None or packed is NOTHING:  # not fetched; or another thread has unpickled it
-                    continue
-                if not isinstance(packed, Packed):  # one that was fetched
-                    self._values.setdefault(index, packed)
-                    continue
-                try:
-                    value = pickle.loads(packed.data, buffers=packed.buffers)
-                except BaseException as error:  # of the value's own code
-                    raise_if_interrupting(error)
-                    what = f"cannot be unpickled here: {error_text(error)}"
-                    failure = RemoteError(f"the value of {self._task(index)} {what}")
-                    failure.__cause__ = error
-                    self._exceptions.setdefault(index, failure)
-                    continue
-                self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
-                if (outcome := outcomes[index]) is not None:
-                    outcomes[index] = outcome.without_value()
-
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"
-
-
-def _is_plain(outcome: Outcome) -> bool:
-    """Return whether an outcome has a value that needs no unpickling."""
-    return outcome.ok and type(outcome.packed) in PLAIN_TYPES

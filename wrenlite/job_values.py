@@ -1,0 +1,194 @@
+"""The values and exceptions of one job's tasks: fetched and unpickled when somebody asks for them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, InvalidStateError
+from typing import Any, Generic, cast
+
+from wrenlite.backends.base import Backend
+from wrenlite.errors import RemoteError, ValueReleased, WrenliteError
+from wrenlite.futures import T_co
+from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed
+from wrenlite.serialize.diagnosis import error_text
+from wrenlite.serialize.exceptions import unpack_failure
+from wrenlite.serialize.modules import note_missing_module
+from wrenlite.serialize.signals import raise_if_interrupting
+from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
+from wrenlite.serialize.unpickling_context import unpickling_with
+from wrenlite.storage.results import PREFETCH_VALUES, StoredValues
+from wrenlite.task_table import TaskTable
+
+
+class JobValues(Generic[T_co]):
+    """What the tasks of a job have returned or raised.
+
+    A value stays pickled, in the outcome of its task, until it is asked for: unpickling runs the user's code,
+    and does that in the user's thread. A plain value needs none, and stays where it is.
+    """
+
+    def __init__(
+        self, tasks: TaskTable, backend: Backend, class_table: Sequence[object], name: Callable[[int], str]
+    ) -> None:
+        """Create the values of a new job.
+
+        Args:
+            tasks: the table of its tasks.
+            backend: what it runs on.
+            class_table: the classes and functions that its values refer to by number.
+            name: returns the name of a task for messages.
+        """
+        self._tasks = tasks
+        self._stored = StoredValues(backend.store, tasks.outcomes, name)
+        self._class_table = class_table
+        self._package_hint = backend.hints.package
+        self._name = name
+        self._values: dict[int, Any] = {}
+        self._exceptions: dict[int, BaseException] = {}
+        self._released = bytearray(tasks.total)
+        """1 for each task whose value was handed out."""
+
+    def get(self, index: int, end: float | None = None) -> T_co:
+        """Return the value of a task that has ended, or raise its exception.
+
+        Args:
+            index: the task.
+            end: the time, by ``deadline``, until which a stored value is waited for; None: without limit.
+
+        Raises:
+            InvalidStateError: the task has not ended.
+            CancelledError: it was cancelled.
+            ValueReleased: ``hand_out`` has handed the value out.
+            TimeoutError: the value was not fetched from the store in time.
+        """
+        if index not in self._values:
+            outcome = self._tasks.outcomes[index]
+            if outcome is not None and _is_plain(outcome) and not self._released[index]:
+                return cast(T_co, outcome.packed)
+            error = self.exception(index, end)
+            if error is not None:
+                raise_task_error(error)
+        try:
+            value: T_co = self._values[index]
+        except KeyError:
+            text = f"the value of {self._name(index)} was handed out by values(); results() keeps values"
+            raise ValueReleased(text) from None
+        return value
+
+    def exception(self, index: int, end: float | None = None) -> BaseException | None:
+        """Return the exception of a task that has ended; None where it has a value. Raises as ``get``."""
+        outcome = self._tasks.outcomes[index]
+        if outcome is None:
+            raise InvalidStateError(f"{self._name(index)} has not ended")
+        if outcome is CANCELLED:
+            raise CancelledError(f"{self._name(index)} was cancelled")
+        if index in self._tasks.same_error_as:  # a reduction that could not run
+            return self.exception(self._tasks.same_error_as[index], end)
+        known = index in self._values or index in self._exceptions or self._released[index]
+        if not known and not _is_plain(outcome):
+            if outcome.ok:
+                self._unpack((index,), end)
+            else:
+                self._unpack_exception(index, end)
+        return self._exceptions.get(index)
+
+    def all(self, return_exceptions: bool, end: float | None) -> list[Any]:
+        """Return the values of all tasks, each of which has ended, in their order.
+
+        Args:
+            return_exceptions: put the exception of a failed task into the list. Otherwise it is raised.
+            end: as for ``get``.
+        """
+        plain = [outcome.packed for outcome in self._tasks.outcomes if outcome and _is_plain(outcome)]
+        if len(plain) == self._tasks.total and not any(self._released):
+            return plain
+        self._unpack(range(self._tasks.total), end)
+        values = self._values
+        return [
+            values[index] if index in values else self._get(index, return_exceptions, end)
+            for index in range(self._tasks.total)
+        ]
+
+    def _get(self, index: int, return_exceptions: bool, end: float | None) -> Any:
+        try:
+            with hide_own_frames:
+                return self.get(index, end)
+        except (Exception, CancelledError) as error:
+            raise_if_interrupting(error)
+            if not return_exceptions:
+                raise
+            return error
+
+    def ahead(
+        self, order: Iterable[int], upcoming: Callable[[int], Sequence[int]], end: float | None
+    ) -> Iterator[int]:
+        """Yield tasks once their values are fetched: see ``StoredValues.ahead``."""
+        return self._stored.ahead(order, upcoming, end)
+
+    def hand_out(self, index: int, end: float | None) -> T_co:
+        """As ``get``, and forget the value. A StopIteration becomes the cause of a RuntimeError."""
+        try:
+            with hide_own_frames:
+                value = self.get(index, end)
+        except StopIteration as error:  # it would end the iteration, as if there were no more values
+            raise RuntimeError(f"{self._name(index)} raised StopIteration") from error
+        self._released[index] = 1
+        self._values.pop(index, None)
+        return value
+
+    def set_error(self, index: int, error: WrenliteError) -> None:
+        """Record the error of a task for which no worker has reported an exception."""
+        self._exceptions[index] = error
+
+    def _unpack_exception(self, index: int, end: float | None) -> None:
+        packed = cast(Packed, self._stored.get(index, end))
+        error, process = unpack_failure(packed, self._class_table)
+        note_missing_module(error, self._package_hint)
+        run = self._tasks.describe_run(index, process)
+        error.add_note(f"wrenlite: {self._name(index)}, {run}; its output: job.logs({index})")
+        self._exceptions.setdefault(index, error)
+
+    def _unpack(self, indexes: Sequence[int], end: float | None) -> None:
+        """Unpickle the values of those of these tasks that have one that was not unpickled before."""
+        outcomes = self._tasks.outcomes
+        wanted = [
+            index
+            for index in indexes
+            if (outcome := outcomes[index]) is not None
+            and outcome.ok
+            and not _is_plain(outcome)
+            and index not in self._values
+            and not self._released[index]
+        ]
+
+        def upcoming(place: int) -> Sequence[int]:
+            return wanted[place + 1 : place + 1 + PREFETCH_VALUES]
+
+        single = len(indexes) == 1
+        ready = wanted if single else self._stored.ahead(wanted, upcoming, end)
+        with unpickling_with(self._class_table):
+            for index in ready:
+                packed = self._stored.get(index, end) if single else self._stored.fetched(index)
+                if packed is None or packed is NOTHING:  # not fetched; or another thread has unpickled it
+                    continue
+                if not isinstance(packed, Packed):  # one that was fetched
+                    self._values.setdefault(index, packed)
+                    continue
+                try:
+                    value = pickle.loads(packed.data, buffers=packed.buffers)
+                except BaseException as error:  # of the value's own code
+                    raise_if_interrupting(error)
+                    what = f"cannot be unpickled here: {error_text(error)}"
+                    failure = RemoteError(f"the value of {self._name(index)} {what}")
+                    failure.__cause__ = error
+                    self._exceptions.setdefault(index, failure)
+                    continue
+                self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
+                if (outcome := outcomes[index]) is not None:
+                    outcomes[index] = outcome.without_value()
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    """Return whether an outcome has a value that needs no unpickling."""
+    return outcome.ok and type(outcome.packed) in PLAIN_TYPES
