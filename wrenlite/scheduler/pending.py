@@ -87,9 +87,8 @@ class PendingJob:
         self.options = options
         self.restore = restore
         self._release = release
-        self._items: list[Packed | Plain | None] = [
-            *items
-        ]  # None once the task has ended: its memory is free
+        # An item becomes None once its task has ended: its memory is free.
+        self._items: list[Packed | Plain | None] = [*items]
         self.reduction = Reduction(len(items)) if options.reduces else None
         if options.reduces:
             self._items.append(None)

@@ -108,7 +108,9 @@ def outcomes_from_columns(
     end = first + count
     fits = type(sent) is list and len(sent) == count and skipped >= 0 and end <= len(request.tasks)
     if not fits or request.limits.store_values:
-        raise ValueError("outcomes do not fit to the batch")
+        raise ValueError(
+            f"it has outcomes {first} to {end} of a batch of {len(request.tasks)}, of which {position} have ended"
+        )
     if not sum(map(abs, numbers)) < _LARGEST:  # a sum with NaN is not below any number
         raise ValueError("outcomes have numbers that are no times")
     packed = sent[skipped:]

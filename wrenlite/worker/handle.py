@@ -48,17 +48,20 @@ from wrenlite.worker.main import (
     END,
     NO_ROOM,
     OUTCOME,
+    OUTCOMES,
     READY,
     STORING,
     Hello,
     peak_bytes,
 )
+from wrenlite.worker.outbox import GATHER_S, OutboxReader
 from wrenlite.worker.output import OutputFile, RecordsFile
 from wrenlite.worker.process import (
     NO_START_ADVICE,
     exit_error,
     is_readable,
     not_started_error,
+    open_pipe_ends,
     open_standard_descriptors,
     signal_name,
     start_error,
@@ -90,28 +93,8 @@ _SLOW_START_ADVICE = "Is this machine overloaded, or is its Python environment o
 _NOT_READ_ADVICE = "Does a task hold its process in C code, or is the machine overloaded?"
 _NO_REPLY_ADVICE = "Does the task, or a library that it uses, write to file descriptors that it did not open?"
 
-_MANY_TASKS = 32
-_GATHER_S = 0.0005
-"""A batch of which more than ``_MANY_TASKS`` tasks are left has short tasks. So their outcomes are gathered
-for ``_GATHER_S`` seconds, rather than read one by one."""
-
 _PIPE_BYTES = 1 << 20
 """Capacity of the pipe of replies. A large value then takes fewer switches between worker and parent."""
-
-_open_pipe_ends: set[int] = set()
-"""The ends of the pipes to all workers in this process. A forked child must close its copies of them;
-otherwise the workers would outlive this process."""
-
-
-def _close_in_child() -> None:
-    for fd in _open_pipe_ends:
-        with contextlib.suppress(OSError):
-            os.close(fd)
-    _open_pipe_ends.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_in_child)
 
 
 class _WorkerEnded(Exception):
@@ -179,18 +162,17 @@ class WorkerProcess:
         self._finished = 0
         self._clock, self._attentive_clock = clock, AttentiveClock(clock)
         self._time_limit_s = self._deadline = float("inf")
-        life = self._start(env, folder)
+        shared = self._start(env, folder)
         self._reader = framing.Reader(self._replies)
-        hello = Hello(list(path), store, memory_limit, life, self._records.fileno(), max_tasks, hints)
-        self._hello_frame = framing.frame(hello)
+        self._hello_frame = framing.frame(Hello(list(path), store, memory_limit, *shared, max_tasks, hints))
         self._memory_limit = memory_limit
         self._hints = hints
 
-    def _start(self, env: Mapping[str, str], folder: str | None) -> int:
-        """Start the process with its pipes and the file of its output.
+    def _start(self, env: Mapping[str, str], folder: str | None) -> tuple[int, int, int]:
+        """Start the process with its pipes, the file of its output, and what it shares with this process.
 
         Returns:
-            The worker's own file descriptor of the life pipe.
+            The worker's file descriptors of the life pipe, the file of log records, and the outbox.
         """
         with contextlib.ExitStack() as if_it_fails:
             try:
@@ -199,13 +181,15 @@ class WorkerProcess:
                 if_it_fails.callback(self._output.close)
                 self._records = RecordsFile()
                 if_it_fails.callback(self._records.close)
+                self._outbox = OutboxReader()
+                if_it_fails.callback(self._outbox.close)
                 life, self._life = os.pipe()
                 if_it_fails.callback(os.close, self._life)
-                _open_pipe_ends.add(self._life)
-                if_it_fails.callback(_open_pipe_ends.discard, self._life)
+                open_pipe_ends.add(self._life)
+                if_it_fails.callback(open_pipe_ends.discard, self._life)
                 try:
-                    files = self._output.fileno(), self._records.fileno()
-                    self._process = start_process(life, *files, env, folder)
+                    inherited = life, self._records.fileno(), self._outbox.fileno()
+                    self._process = start_process(self._output.fileno(), inherited, env, folder)
                 finally:
                     os.close(life)
             except OSError as error:
@@ -214,11 +198,11 @@ class WorkerProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
-        _open_pipe_ends.update((self._requests, self._replies))
+        open_pipe_ends.update((self._requests, self._replies))
         os.set_blocking(self._requests, False)
         with contextlib.suppress(OSError, AttributeError):  # not Linux, or this user has many such pipes
             fcntl.fcntl(self._replies, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        return life
+        return inherited
 
     @property
     def alive(self) -> bool:
@@ -276,23 +260,28 @@ class WorkerProcess:
         self._deadline = self._clock() + self._time_limit_s
 
         def count(outcomes: list[Outcome]) -> None:
-            self._finished += len(outcomes)
-            emit(outcomes)
+            if outcomes:
+                self._finished += len(outcomes)
+                emit(outcomes)
 
         self.modules = request.modules or self.modules
         try:
             self._send(request)
             ended = self._receive(request, count)
         except _WorkerEnded as death:
-            return self._end_of_broken(request, death)
+            return self._end_of_broken(request, death, count)
         finally:
             self._tasks = ()
         self._cold = False
         return ended
 
-    def _end_of_broken(self, request: Request, ended: _WorkerEnded) -> Ended:
+    def _end_of_broken(
+        self, request: Request, ended: _WorkerEnded, emit: Callable[[list[Outcome]], None]
+    ) -> Ended:
         """Clean up after the worker, and return the end of a request during which it has ended."""
         error, output, records = self._clean_up(ended.error)
+        outcomes, _ = self._decode(self._gathered(), request, self._finished)
+        emit(outcomes)
         usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
         left = request.tasks[self._finished :]
         if isinstance(error, BackendError):
@@ -309,12 +298,13 @@ class WorkerProcess:
         Any thread may call this. Python writes whole lines, so the beginning of a line is not seen yet.
         """
         with self._lock:
-            tasks, finished = self._tasks, self._finished
+            tasks, finished = self._tasks, max(self._finished, self._outbox.finished())
             if self._reaped or not self._ready or finished >= len(tasks):
                 return None
             text = self._output.read()
             # Where an outcome has come meanwhile, the text is of one of the next tasks.
-            is_current = finished == self._finished and not is_readable(self._replies)
+            now_finished = max(self._finished, self._outbox.finished())
+            is_current = finished == now_finished and not is_readable(self._replies)
             return (tasks[finished], text) if is_current else None
 
     def drop_output(self) -> bool:
@@ -362,7 +352,7 @@ class WorkerProcess:
         if self._reaped:
             return
         if orderly:
-            _open_pipe_ends.discard(self._requests)
+            open_pipe_ends.discard(self._requests)
             assert self._process.stdin is not None
             self._process.stdin.close()  # a worker ends when its pipe of requests does
             self._wait_for_exit(_GRACE_S)
@@ -385,25 +375,25 @@ class WorkerProcess:
         now = self._attentive_clock()
         deadline = now + _START_S if not self._ready else now + _START_S + timeout_s if timeout_s else None
         while True:
-            self._wait_for_reply(deadline, timeout_s)
-            messages = self._read()
+            # What a worker gathers it sends soon, unless its next task takes long.
+            messages = self._gathered() if left > 1 and not is_readable(self._replies, GATHER_S) else []
+            if not messages:
+                self._wait_for_reply(deadline, timeout_s)
+                messages = self._read()
             outcomes, end = self._decode(messages, request, len(request.tasks) - left)
-            if outcomes:
-                emit(outcomes)
+            emit(outcomes)
             if isinstance(end, Ended):
                 return end
             if end is not None:
                 raise end
             if messages and timeout_s:
-                task_runs = messages[-1][0] in (BEGIN, OUTCOME)
+                task_runs = messages[-1][0] in (BEGIN, OUTCOME, OUTCOMES)
                 deadline = self._attentive_clock() + (timeout_s if task_runs else _START_S + timeout_s)
             elif timeout_s and deadline is not None:  # part of a value has come, so its task has ended
                 deadline = max(deadline, self._attentive_clock() + timeout_s)
             elif self._ready and not timeout_s:
                 deadline = None
             left -= len(outcomes)
-            if left > _MANY_TASKS:
-                time.sleep(_GATHER_S)
 
     def _decode(
         self, messages: list[Any], request: Request, finished: int
@@ -428,6 +418,8 @@ class WorkerProcess:
                 done = finished + len(outcomes)
                 if kind == OUTCOME:
                     outcomes.append(replies.outcome_from_wire(request, done, content))
+                elif kind == OUTCOMES:
+                    outcomes += replies.outcomes_from_columns(request, done, *content)
                 elif kind == END:
                     usage, cause, worn_out, leaves_writers = content
                     self.worn_out, self._leaves_writers = bool(worn_out), bool(leaves_writers)
@@ -443,6 +435,13 @@ class WorkerProcess:
         except (ValueError, TypeError) as error:
             return outcomes, self._not_a_reply(error)
         return outcomes, end
+
+    def _gathered(self) -> list[Any]:
+        """Return what the worker has gathered as the message that it would send; nothing if that was read."""
+        columns = self._outbox.read() if self._outbox.finished() > self._finished else None
+        if columns is None or columns.first > self._finished:  # those before it are in the pipe meanwhile
+            return []
+        return [(OUTCOMES, *columns)]
 
     def _not_a_reply(self, what: object) -> _WorkerEnded:
         if not self._ready:
@@ -574,9 +573,10 @@ class WorkerProcess:
     def _close_files(self) -> None:
         """Close the pipes to the worker and the file of its output."""
         with self._lock:
+            self._outbox.close()
             for file in (self._output, self._records, *self._old_outputs):
                 file.close()
-        _open_pipe_ends.difference_update((self._requests, self._replies, self._life))
+        open_pipe_ends.difference_update((self._requests, self._replies, self._life))
         os.close(self._life)
         assert self._process.stdin is not None
         assert self._process.stdout is not None

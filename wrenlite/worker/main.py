@@ -38,10 +38,11 @@ from wrenlite.serialize import framing
 from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.storage.base import Store
 from wrenlite.worker.health import Health
+from wrenlite.worker.outbox import GATHER_S, Outbox
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.runner import NotRun, Runner
 
-READY, BEGIN, OUTCOME, END, STORING, NO_ROOM = range(6)
+READY, BEGIN, OUTCOME, OUTCOMES, END, STORING, NO_ROOM = range(7)
 """The kinds of message that a worker writes. NO_ROOM: a request does not fit into its memory, and it ends."""
 
 
@@ -57,6 +58,8 @@ class Hello(NamedTuple):
     """The file descriptor of the life pipe, which closes when the parent process dies."""
     records: int
     """The file descriptor of the file for log records."""
+    outbox: int
+    """The file descriptor of the memory for outcomes of short tasks."""
     max_tasks: int | None
     """Tasks that it runs before it is replaced; None: any number."""
     hints: Hints = LOCAL_HINTS
@@ -86,6 +89,7 @@ def main() -> None:
         health=Health(hello.memory_limit),
         max_tasks=hello.max_tasks,
     )
+    sender = Sender(replies, Outbox(hello.outbox))
     while True:
         while waiting:
             if isinstance(waiting[0], MemoryError):
@@ -95,7 +99,7 @@ def main() -> None:
                 output.move_to(waiting.pop(0))
                 continue
             # No variable holds the request here: its items would stay in memory until the next one comes.
-            _serve(framing.request_from_wire(waiting.pop(0)), runner, replies, process_state, inherited_bytes)
+            _serve(framing.request_from_wire(waiting.pop(0)), runner, sender, process_state, inherited_bytes)
         try:
             waiting = reader.read()
         except EOFError:
@@ -151,14 +155,14 @@ def _end_with_parent(life: int) -> None:
 
 
 def _serve(
-    request: Request, runner: Runner, replies: int, process_state: ProcessState, inherited_bytes: int
+    request: Request, runner: Runner, sender: Sender, process_state: ProcessState, inherited_bytes: int
 ) -> None:
     """Run a request and write its outcomes and its end.
 
     Args:
         request: the batch.
         runner: runs it.
-        replies: the file descriptor to write to.
+        sender: sends the outcomes.
         process_state: is restored after every task.
         inherited_bytes: see ``peak_bytes``.
     """
@@ -175,28 +179,29 @@ def _serve(
         nonlocal begun
         begun = time.perf_counter()
         if request.limits.task_timeout_s is not None:  # the parent counts the seconds from now on
-            os.write(replies, framing.small_frame((BEGIN,)))
+            sender.write(framing.small_frame((BEGIN,)))
 
     def report_storing() -> None:
         if request.limits.task_timeout_s is not None:  # the task has ended: its seconds are over
-            os.write(replies, framing.small_frame((STORING,)))
+            sender.write(framing.small_frame((STORING,)))
 
     last = request.tasks[-1]
     cause, end = None, b""
+    sender.begin()
     try:
         for outcome in runner.run(request, report_begin, report_storing):
             if os.getpid() != pid:  # a task has forked, and this is the child, which returned from the task
                 os._exit(0)
             over = outcome.task == last or runner.worn_out
             end = end_frame() if over else b""
-            _reply(replies, outcome, end)
+            sender.send(outcome, end)
             del outcome  # a large value must not stay in memory while the next one is made
             process_state.restore()
     except NotRun as error:
         cause = error.cause
-    process_state.restore_modules()
+    process_state.restore_all()
     if not end:
-        framing.write(replies, [memoryview(end_frame(cause))])
+        sender.flush(end_frame(cause))
 
 
 def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:
@@ -211,17 +216,62 @@ def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:
     return peak if peak > inherited_bytes else 0
 
 
-def _reply(replies: int, outcome: Outcome, end: bytes) -> None:
-    """Write an outcome, and with the last one the end, so that the parent wakes up once for both."""
-    task, ok, packed, *rest = outcome
-    if isinstance(packed, Packed) and (packed.buffers or len(packed.data) >= OUT_OF_BAND_BYTES):
-        frame = framing.frame((OUTCOME, task, ok, framing.to_wire(packed), *rest))
-        framing.write(replies, [*frame, memoryview(end)])
-        return
-    data = framing.small_frame((OUTCOME, task, ok, framing.to_wire(packed), *rest)) + end
-    written = os.write(replies, data)
-    if written < len(data):  # a signal interrupted the write
-        framing.write(replies, [memoryview(data)[written:]])
+class Sender:
+    """Sends the outcomes of requests: those of short tasks many at a time."""
+
+    def __init__(self, replies: int, outbox: Outbox) -> None:
+        """Create a sender.
+
+        Args:
+            replies: the file descriptor of the pipe.
+            outbox: gathers the outcomes of short tasks.
+        """
+        self._replies = replies
+        self._outbox = outbox
+        self._ended = 0  # tasks of the request
+        self._sent_at = 0.0
+
+    def begin(self) -> None:
+        """Begin with a new request."""
+        self._ended = 0
+        self._outbox.begin(0)
+        self._sent_at = time.perf_counter()
+
+    def send(self, outcome: Outcome, end: bytes) -> None:
+        """Send an outcome now or, if its task and those before it were short, soon.
+
+        Args:
+            outcome: the outcome.
+            end: the frame of the end of the request, to be sent with the last outcome, so that the parent
+                wakes up once for both.
+        """
+        gathered = self._outbox.put(outcome)
+        self._ended += 1
+        if gathered:
+            now = time.perf_counter()
+            if end or now - self._sent_at >= GATHER_S:
+                self.flush(end)
+            return
+        task, ok, packed, *rest = outcome
+        message = OUTCOME, task, ok, framing.to_wire(packed), *rest
+        if isinstance(packed, Packed) and (packed.buffers or len(packed.data) >= OUT_OF_BAND_BYTES):
+            self.flush()
+            framing.write(self._replies, [*framing.frame(message), memoryview(end)])
+        else:
+            self.flush(framing.small_frame(message) + end)
+
+    def flush(self, more: bytes = b"") -> None:
+        """Send the outcomes that are gathered, and after them further frames."""
+        columns = self._outbox.columns()
+        self.write(more if columns is None else framing.small_frame((OUTCOMES, *columns)) + more)
+        self._outbox.begin(self._ended)
+        self._sent_at = time.perf_counter()
+
+    def write(self, data: bytes) -> None:
+        """Write frames to the pipe."""
+        written = os.write(self._replies, data) if data else 0
+        if written < len(data):  # a signal interrupted the write
+            framing.write(self._replies, [memoryview(data)[written:]])
 
 
 def _working_folder() -> str | None:
@@ -239,28 +289,37 @@ class ProcessState:
         """Record the current state."""
         self._folder = _working_folder()
         self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-        self._signals_changed = False
+        self._changed = False
         self._children: set[str] = set()
         own = [name for name in sys.modules if name.partition(".")[0] == "wrenlite"]
         self._own_modules = {name: sys.modules[name] for name in own}
         self._modules_count = len(sys.modules)
-        # Reading 64 handlers and the alarm after each task would take longer than a short task does.
-        for name in ("signal", "alarm", "setitimer"):
-            setattr(signal, name, self._recording(getattr(signal, name)))
+        # Reading 64 handlers, the alarm and the folder after each task would take longer than a short task.
+        for module, names in ((signal, ("signal", "alarm", "setitimer")), (os, ("chdir", "fchdir"))):
+            for name in names:
+                setattr(module, name, self._recording(getattr(module, name)))
 
     def restore(self) -> None:
         """Restore the recorded state. Takes a fraction of a microsecond where nothing was changed."""
-        if self._folder is not None and _working_folder() != self._folder:
-            with contextlib.suppress(FileNotFoundError):  # the caller removed it
-                os.chdir(self._folder)
-        if self._signals_changed:
+        if self._changed:
+            self._restore_folder()
             for number, handler in self._handlers.items():
                 if handler is not None and signal.getsignal(number) is not handler:
                     signal.signal(number, handler)
             signal.alarm(0)
-            self._signals_changed = False
+            self._changed = False
         if len(sys.modules) < self._modules_count:
             self.restore_modules()
+
+    def restore_all(self) -> None:
+        """Restore the recorded state after a batch, also where code that is not Python has changed it."""
+        self._restore_folder()
+        self.restore_modules()
+
+    def _restore_folder(self) -> None:
+        if self._folder is not None and _working_folder() != self._folder:
+            with contextlib.suppress(FileNotFoundError):  # the caller removed it
+                os.chdir(self._folder)
 
     def restore_modules(self) -> None:
         """Put those modules of wrenlite back into ``sys.modules`` that a task has removed or replaced.
@@ -284,11 +343,11 @@ class ProcessState:
         return not self._children <= before
 
     def _recording(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a function of ``signal`` so that its calls are noticed."""
+        """Wrap a function of ``signal`` or ``os`` so that its calls are noticed."""
 
         @functools.wraps(function)
         def recording(*args: Any) -> Any:
-            self._signals_changed = True
+            self._changed = True
             return function(*args)
 
         return recording

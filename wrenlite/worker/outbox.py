@@ -28,6 +28,9 @@ _HEAD_BYTES = 16
 _VALUES_AT = _HEAD_BYTES + _ROWS * _ROW.size
 _VALUE_BYTES = 256 * 1024
 _BYTES = _VALUES_AT + _VALUE_BYTES
+GATHER_S = 0.005
+"""Seconds for which a worker gathers outcomes at most, unless its next task takes longer. So whoever finds an
+outcome here that is older than that must read it here."""
 _LARGEST_BYTES = 4096
 """A larger value is written to the pipe."""
 
@@ -46,23 +49,6 @@ class Columns(NamedTuple):
     """``array("d")`` with four numbers for each: started, seconds, cpu_s, and where its value ends."""
     values: bytes
     """Their values as they are sent, as one pickled list."""
-
-
-def create_memory() -> int:
-    """Create the memory, and return its file descriptor.
-
-    Raises:
-        OSError: there is no memory, or no descriptor is free.
-    """
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("wrenlite-outbox")
-    else:  # not Linux
-        import tempfile
-
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.ftruncate(fd, _BYTES)
-    return fd
 
 
 class Outbox:
@@ -107,26 +93,36 @@ class Outbox:
         self._head[1] = self._count = count + 1
         return True
 
-    def take(self) -> Columns | None:
-        """Return the outcomes, and empty the outbox; None where there is none."""
-        columns = _read(self._memory, self._head[0], self._count)
-        if columns is not None:
-            self.begin(self._head[0] + self._count)
-        return columns
+    def columns(self) -> Columns | None:
+        """Return the outcomes; None where there is none."""
+        return _read(self._memory, self._head[0], self._count)
 
 
 class OutboxReader:
     """The parent's side."""
 
-    def __init__(self, fd: int) -> None:
-        """Map the memory of a descriptor."""
-        self._memory = memoryview(mmap.mmap(fd, _BYTES))
+    def __init__(self) -> None:
+        """Create the memory.
+
+        Raises:
+            OSError: there is no memory, or no descriptor is free.
+        """
+        self._fd = _create_memory()
+        self._memory = memoryview(mmap.mmap(self._fd, _BYTES))
         self._head = self._memory[:_HEAD_BYTES].cast("Q")
 
+    def fileno(self) -> int:
+        """Return the file descriptor of the memory, for the worker to inherit."""
+        return self._fd
+
+    def close(self) -> None:
+        """Close the file descriptor."""
+        os.close(self._fd)
+
     def finished(self) -> int:
-        """Return the number of tasks of the batch that have ended, as far as the outbox tells."""
+        """Return the number of tasks of the batch that have ended; 0 where no outcome is in the outbox."""
         first, count = self._head
-        return first + count
+        return first + count if count else 0
 
     def read(self) -> Columns | None:
         """Return the outcomes that are in it; None where there is none, or the worker is emptying it."""
@@ -142,3 +138,20 @@ def _read(memory: memoryview, first: int, count: int) -> Columns | None:
     end = int(_ROW.unpack_from(rows, len(rows) - _ROW.size)[3])
     values = b"".join((_LIST_START, memory[_VALUES_AT : _VALUES_AT + end], _LIST_END))
     return Columns(first, rows, values)
+
+
+def _create_memory() -> int:
+    """Create the memory, and return its file descriptor.
+
+    Raises:
+        OSError: there is no memory, or no descriptor is free.
+    """
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("wrenlite-outbox")
+    else:  # not Linux
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, _BYTES)
+    return fd

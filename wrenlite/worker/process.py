@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import wrenlite
 from wrenlite.errors import OutOfMemory, TaskError, WorkerDied, WorkerStartError
@@ -30,14 +31,13 @@ time, which takes a tenth of the time of numeric tasks."""
 
 
 def start_process(
-    life: int, output: int, records: int, env: Mapping[str, str], folder: str | None
+    output: int, others: Sequence[int], env: Mapping[str, str], folder: str | None
 ) -> subprocess.Popen[bytes]:
     """Start a worker process, in a session of its own.
 
     Args:
-        life: the worker's end of the life pipe.
         output: the file that its stderr goes to.
-        records: the file of log records.
+        others: further file descriptors that it inherits.
         env: its environment variables.
         folder: its working folder; this process's where it is None, or was removed.
 
@@ -50,7 +50,7 @@ def start_process(
         stdout=subprocess.PIPE,
         stderr=output,
         bufsize=0,
-        pass_fds=[life, records],
+        pass_fds=others,
         start_new_session=True,
         env={**_MALLOC_ENV, **env},
         cwd=folder if folder is not None and os.path.isdir(folder) else None,
@@ -141,8 +141,29 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def is_readable(fd: int) -> bool:
-    """Return whether there is something to read from a pipe, or it has ended."""
+def is_readable(fd: int, timeout_s: float = 0.0) -> bool:
+    """Return whether there is something to read from a pipe, or it has ended.
+
+    Args:
+        fd: the file descriptor.
+        timeout_s: seconds to wait for that.
+    """
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(timeout_s * 1000))
+
+
+open_pipe_ends: set[int] = set()
+"""The ends of the pipes to all workers in this process. A forked child must close its copies of them;
+otherwise the workers would outlive this process."""
+
+
+def _close_in_child() -> None:
+    for fd in open_pipe_ends:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    open_pipe_ends.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
