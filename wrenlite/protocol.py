@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeAlias, cast
+from typing import NamedTuple, Protocol, TypeAlias
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
@@ -53,9 +53,11 @@ class Stored(NamedTuple):
 def size_of(value: Packed | Stored | Plain) -> int:
     """Return the number of bytes that a value takes in a message, about."""
     kind = type(value)
-    if kind is Packed or kind is Stored:
-        return cast(Packed | Stored, value).size
-    return len(cast(str, value)) if kind is str or kind is bytes else 8
+    if kind is int or kind is float:
+        return 8
+    if kind is str or kind is bytes:
+        return len(value)  # type: ignore[arg-type]
+    return value.size if isinstance(value, Packed | Stored) else 16
 
 
 class Style(IntEnum):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from wrenlite.futures import Snapshot
 from wrenlite.protocol import CANCELLED, Outcome, TaskStats, Usage
@@ -118,9 +118,12 @@ class TaskTable:
         """Record that these tasks wait again."""
         self._mark(indexes, _QUEUED, 0.0)
 
-    def count_attempts(self, indexes: Iterable[int]) -> None:
+    def count_attempts(self, indexes: Sequence[int]) -> None:
         """Count a run of each of these tasks as an attempt."""
-        attempts = self.attempts
+        attempts, places = self.attempts, _as_slice(indexes)
+        if places is not None and not any(attempts[places]):
+            attempts[places] = array("I", [1]) * len(indexes)
+            return
         for index in indexes:
             attempts[index] += 1
 

@@ -9,6 +9,7 @@ import email.message
 import errno
 import functools
 import inspect
+import itertools
 import os
 import re
 import signal
@@ -509,6 +510,57 @@ def c_exit(n):
         print("\x1b[31mred\x1b[0m\x07", flush=True)
         os._exit(7)
     return n
+
+
+@pytest.mark.parametrize("value", [lambda n: n, lambda n: (n, "x"), lambda n: None])
+@pytest.mark.parametrize("killed", [0, 1, 99, 700])
+def test_short_tasks_before_the_one_that_dies_keep_their_values_and_attempts(pool, tmp_path, value, killed):
+    def run(n):
+        with open(tmp_path / str(n), "a") as file:
+            file.write("ran\n")
+        if n == killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+        return value(n)
+
+    job = pool.map(run, range(1000), chunksize=1000, retries=1)
+    outcomes = job.results(return_exceptions=True, timeout=60)
+    assert isinstance(outcomes.pop(killed), wrenlite.WorkerDied)
+    assert outcomes == [value(n) for n in range(1000) if n != killed]
+    runs = [len((tmp_path / str(n)).read_text().split()) for n in range(1000)]
+    assert runs == [each.attempts for each in job.stats()] == [1 + (n == killed) for n in range(1000)]
+
+
+def test_an_outcome_comes_at_once_though_the_next_task_takes_long(pool, tmp_path):
+    def run(n):
+        while n == 40 and not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        return n
+
+    job = pool.map(run, range(41), chunksize=41)
+    assert [future.result(timeout=20) for future in job[:40]] == list(range(40))
+    assert job.state(40) == "dispatched"
+    (tmp_path / "go").touch()
+    assert job.results(timeout=20)[40] == 40
+
+
+def test_stats_of_short_tasks_are_those_of_each_task(pool):
+    def run(n):
+        if n % 10 == 0:
+            time.sleep(0.003)
+        if n % 10 == 5:
+            end = time.thread_time() + 0.003
+            while time.thread_time() < end:
+                pass
+        return n
+
+    job = pool.map(run, range(100), chunksize=100)
+    job.results(timeout=60)
+    stats = job.stats()
+    assert all(each.seconds >= 0.003 and each.cpu_s < 0.002 for each in stats[::10])
+    assert all(min(each.seconds, each.cpu_s) >= 0.003 for each in stats[5::10])
+    for before, after in itertools.pairwise(stats):
+        assert before.started + before.seconds <= after.started + 0.001  # two clocks
 
 
 @pytest.mark.parametrize(

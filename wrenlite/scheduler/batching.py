@@ -7,6 +7,7 @@ the tasks of a job are is learned from the first ones.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ def updated_estimate(
     if not task_seconds or not busy_s:
         return before
     mean = busy_s / len(task_seconds)
-    square = sum(seconds * seconds for seconds in task_seconds) / len(task_seconds)
+    square = sum(map(operator.mul, task_seconds, task_seconds)) / len(task_seconds)
     if before is None:
         return Estimate(mean, square)
     return Estimate(

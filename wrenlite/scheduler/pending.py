@@ -171,7 +171,10 @@ class PendingJob:
 
     def _take_untouched(self, count: int, max_bytes: int) -> Sequence[int]:
         """Take the next of the tasks that have not been in a batch."""
-        first, recorded = self._untouched, self.tasks.outcomes
+        recorded = self.tasks.outcomes
+        while self._untouched < self._ready and recorded[self._untouched] is not None:  # cancelled
+            self._untouched += 1
+        first = self._untouched
         end = min(self._ready, first + count)
         sizes = [0 if item is None else size_of(item) for item in self._items[first:end]]
         if sum(sizes) > max_bytes:
@@ -179,7 +182,7 @@ class PendingJob:
             end = first + max(1, bisect.bisect_right(totals, max_bytes))
         self._untouched = end
         self.taken_bytes = sum(sizes[: end - first])
-        if any(recorded[first:end]):  # cancelled
+        if any(recorded[first:end]):
             return [index for index in range(first, end) if recorded[index] is None]
         return range(first, end)
 

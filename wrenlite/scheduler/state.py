@@ -6,6 +6,7 @@ decisions themselves are pure functions in ``batching`` and ``admission``.
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 from collections import deque
@@ -41,6 +42,9 @@ and not the tasks: the job fails."""
 _MAX_RESTORES = 3
 """The most times in a row that a job's code, or the items of a task, are put into the store again and are not
 found there. If they are missing once more, the job fails, or the task."""
+
+_SECONDS = operator.attrgetter("seconds")
+_TASK = operator.attrgetter("task")
 
 Report = Callable[[str, Sequence[Outcome], Ended | None], None]
 Restore = Callable[[PendingJob, Missing], None]
@@ -263,7 +267,8 @@ class Scheduler:
         """
         in_flight = self._in_flight[invocation]
         pending = in_flight.pending
-        in_flight.task_seconds.extend(outcome.seconds for outcome in outcomes)
+        ended_tasks = in_flight.unfinished[: len(outcomes)]
+        in_flight.task_seconds.extend(map(_SECONDS, outcomes))
         if outcomes:
             pending.forget_isolated_deaths()
             outcomes = self._handle_records(outcomes, pending.job.id)  # before anybody can read the values
@@ -271,7 +276,7 @@ class Scheduler:
                 pending.forget_vain_restores()
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
             pending.tasks.end_batch(in_flight.indexes, ended.usage)
-        pending.tasks.count_attempts(outcome.task for outcome in outcomes)
+        pending.tasks.count_attempts(ended_tasks)
         failed = [outcome.task for outcome in outcomes if not outcome.ok]
         if again := set(filter(pending.runs_again, failed)):
             self._requeue(pending, sorted(again))
@@ -405,7 +410,7 @@ class Scheduler:
                     pending.tasks.keep_output(outcome.task, outcome.output)
         if not fresh:
             return
-        self._release(pending, [outcome.task for outcome in fresh])
+        self._release(pending, list(map(_TASK, fresh)))
         if pending.reduction is not None and pending.reduction.waits:
             pending.reduction.observe(fresh)
         pending.job._end(fresh, errors or {})

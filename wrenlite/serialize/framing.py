@@ -42,6 +42,11 @@ def from_wire(parts: Any) -> Packed | Stored | Plain:
     return Packed(*parts) if len(parts) == 2 else Stored(*parts)
 
 
+def items_to_wire(items: Sequence[Packed | Plain]) -> Sequence[Any]:
+    """Return the items of a request as a part of a message."""
+    return items if PLAIN_TYPES.issuperset(map(type, items)) else list(map(to_wire, items))
+
+
 def request_from_wire(message: Sequence[Any]) -> Request:
     """Return a request that was sent as plain tuples."""
     request = Request(*message)

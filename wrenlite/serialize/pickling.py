@@ -20,7 +20,7 @@ import pickle
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable, NotPicklable
 from wrenlite.protocol import Buffer, Packed, Plain, Style
@@ -112,8 +112,10 @@ def is_plain(obj: object) -> bool:
     """Return whether an object is small and ``Plain``: then it needs no pickling."""
     kind = type(obj)
     if kind is int:
-        return cast(int, obj).bit_length() <= _PLAIN_BYTES
-    return kind in _FIXED_SIZE or ((kind is str or kind is bytes) and len(cast(str, obj)) <= _PLAIN_BYTES)
+        return obj.bit_length() <= _PLAIN_BYTES  # type: ignore[attr-defined, no-any-return]
+    if kind is str or kind is bytes:
+        return len(obj) <= _PLAIN_BYTES  # type: ignore[arg-type]
+    return kind in _FIXED_SIZE
 
 
 class Packer:
@@ -133,7 +135,7 @@ class Packer:
     def pack(self, obj: Any) -> Packed | Plain:
         """Pickle one object, unless it is small and plain. Whatever the pickling raises goes through."""
         if is_plain(obj):
-            return cast(Plain, obj)
+            return obj  # type: ignore[no-any-return]
         return _PACKED_NONE if obj is None else self.pickle(obj)
 
     def pickle(self, obj: Any) -> Packed:
@@ -174,6 +176,9 @@ def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.IT
     pack = Packer(classes, snapshot=True).pack
     packed: list[Packed | Plain] = []
     for index, item in enumerate(_read(data)):
+        if is_plain(item):
+            packed.append(item)
+            continue
         classes.source = index
         try:
             packed.append(pack(item))

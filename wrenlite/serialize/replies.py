@@ -109,7 +109,7 @@ def outcomes_from_columns(
     fits = type(sent) is list and len(sent) == count and skipped >= 0 and end <= len(request.tasks)
     if not fits or request.limits.store_values:
         raise ValueError(
-            f"it has outcomes {first} to {end} of a batch of {len(request.tasks)}, of which {position} have ended"
+            f"it has the outcomes {first} to {end} of {len(request.tasks)} tasks, and {position} have ended"
         )
     if not sum(map(abs, numbers)) < _LARGEST:  # a sum with NaN is not below any number
         raise ValueError("outcomes have numbers that are no times")
@@ -127,10 +127,13 @@ _OUTCOME: Any = partial(tuple.__new__, Outcome)
 
 
 def _checked_from_wire(sent: Any) -> Packed | Plain:
-    packed = framing.from_wire(sent)
-    if isinstance(packed, Stored) or not _is_packed(packed):
+    packed = framing.from_wire(sent) if type(sent) in _SENT_TYPES else None
+    if packed is None or isinstance(packed, Stored) or not _is_packed(packed):
         raise ValueError("an outcome has a value of a wrong type")
     return packed
+
+
+_SENT_TYPES = PLAIN_TYPES | {tuple}
 
 
 def ended_from_wire(

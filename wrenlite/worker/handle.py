@@ -107,8 +107,8 @@ class _WorkerEnded(Exception):
         self.error = error
 
 
-class _NoRoom(_WorkerEnded):
-    """The request does not fit into the memory of the worker. None of its tasks has started."""
+class _AnyTask(_WorkerEnded):
+    """Any task that has no outcome may be the reason why the worker has ended: each runs again alone."""
 
 
 class _BatchTimeout(_WorkerEnded):
@@ -155,7 +155,6 @@ class WorkerProcess:
         self._lock = threading.Lock()  # held to signal or reap the process, and to use or close its files
         self._peak_bytes = 0
         self._inherited_bytes = 0
-        self._items_bytes = 0
         self._old_outputs: list[OutputFile] = []  # processes that outlived their tasks write to them
         self._leaves_writers = False
         self._tasks: Sequence[int] = ()
@@ -280,15 +279,16 @@ class WorkerProcess:
     ) -> Ended:
         """Clean up after the worker, and return the end of a request during which it has ended."""
         error, output, records = self._clean_up(ended.error)
-        outcomes, _ = self._decode(self._gathered(), request, self._finished)
-        emit(outcomes)
+        if not isinstance(ended, _AnyTask):
+            outcomes, _ = self._decode(self._gathered(), request, self._finished)
+            emit(outcomes)
         usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
         left = request.tasks[self._finished :]
         if isinstance(error, BackendError):
             return Ended(Refused(error), usage, left)
         if isinstance(ended, _BatchTimeout) and self._finished:
             return Ended(None, usage, left, output)
-        if isinstance(ended, _NoRoom):  # each task runs again alone, to see whose item is too large
+        if isinstance(ended, _AnyTask):
             return Ended(Died(error), usage, ())
         return Ended(Died(error), usage, left[1:], output, records)
 
@@ -361,10 +361,9 @@ class WorkerProcess:
         self._close_files()
 
     def _send(self, request: Request) -> None:
-        message = request._replace(items=[framing.to_wire(item) for item in request.items])
+        message = request._replace(items=framing.items_to_wire(request.items))
         parts = [*self._hello_frame, *self._renew_output(), *framing.frame(tuple(message))]
         self._hello_frame = []
-        self._items_bytes = sum(map(size_of, request.items))
         with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)
 
@@ -428,8 +427,9 @@ class WorkerProcess:
                 elif kind == READY and not self._ready:
                     self._check_versions(*content)
                 elif kind == NO_ROOM:
-                    text = item_too_large(self._items_bytes, self._memory_limit, self._hints)
-                    return outcomes, _NoRoom(OutOfMemory(text))
+                    size = sum(map(size_of, request.items))
+                    text = item_too_large(size, self._memory_limit, self._hints)
+                    return outcomes, _AnyTask(OutOfMemory(text))
                 elif kind not in (BEGIN, STORING):
                     raise ValueError(f"a message of the kind {kind!r:.80}")
         except (ValueError, TypeError) as error:
@@ -448,7 +448,7 @@ class WorkerProcess:
             text = f"a worker could not start: something in its Python writes to stdout: {what}"
             return _WorkerEnded(WorkerStartError(f"{text}. {NO_START_ADVICE}"))
         text = f"its worker sent something that is no reply, and was replaced: {what}. {_NO_REPLY_ADVICE}"
-        return _WorkerEnded(WorkerDied(text))
+        return _AnyTask(WorkerDied(text))
 
     def _read(self) -> list[Any]:
         try:

@@ -42,7 +42,7 @@ from wrenlite.worker.outbox import GATHER_S, Outbox
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.runner import NotRun, Runner
 
-READY, BEGIN, OUTCOME, OUTCOMES, END, STORING, NO_ROOM = range(7)
+READY, BEGIN, OUTCOME, END, STORING, NO_ROOM, OUTCOMES = range(7)
 """The kinds of message that a worker writes. NO_ROOM: a request does not fit into its memory, and it ends."""
 
 
@@ -187,7 +187,7 @@ def _serve(
 
     last = request.tasks[-1]
     cause, end = None, b""
-    sender.begin()
+    sender.begin(len(request.tasks))
     try:
         for outcome in runner.run(request, report_begin, report_storing):
             if os.getpid() != pid:  # a task has forked, and this is the child, which returned from the task
@@ -229,10 +229,16 @@ class Sender:
         self._replies = replies
         self._outbox = outbox
         self._ended = 0  # tasks of the request
+        self._gathers = False
         self._sent_at = 0.0
 
-    def begin(self) -> None:
-        """Begin with a new request."""
+    def begin(self, tasks: int) -> None:
+        """Begin with a new request of so many tasks.
+
+        The outcome of a task that is alone is sent at once: whatever else has come through the pipe, this
+        task has written it.
+        """
+        self._gathers = tasks > 1
         self._ended = 0
         self._outbox.begin(0)
         self._sent_at = time.perf_counter()
@@ -245,7 +251,7 @@ class Sender:
             end: the frame of the end of the request, to be sent with the last outcome, so that the parent
                 wakes up once for both.
         """
-        gathered = self._outbox.put(outcome)
+        gathered = self._gathers and self._outbox.put(outcome)
         self._ended += 1
         if gathered:
             now = time.perf_counter()

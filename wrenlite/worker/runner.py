@@ -50,6 +50,7 @@ from wrenlite.serialize.pickling import (
     Call,
     Packer,
     function_name,
+    is_plain,
     unpack_call,
 )
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -78,6 +79,10 @@ _KEPT_BLOB_BYTES = 4 << 20
 RESERVED_BYTES = 272 * 1024
 """The most bytes of a reply that one outcome takes beside its value: output, log records, everything else.
 Each byte of output that is not UTF-8 becomes a replacement character of three bytes."""
+_GENERATORS = GeneratorType, AsyncGeneratorType
+_SHORT_S = 50e-6
+"""What is done between two tasks takes a few microseconds. They count as processor time of the second one if
+the first one was shorter than this."""
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
@@ -167,6 +172,9 @@ class Runner:
             health: tells whether this process can run further tasks; None: it always can.
             max_tasks: tasks that it runs at most; None: any number.
         """
+        self._cpu_at = 0.0
+        """Processor time at the end of the last task if that was short, for the next one: a call of
+        ``thread_time`` takes a good part of the time of a short task. 0: unknown."""
         self.worn_out = False
         """Whether this process must be replaced before anything else runs."""
         self._health = health
@@ -240,6 +248,7 @@ class Runner:
             yield from self._fail_all(request, error)
             return
         report_begin()
+        self._cpu_at = 0.0
         stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
         room = request.limits.reply_bytes
         with unpickling_with(table=function.call.table):
@@ -319,7 +328,8 @@ class Runner:
 
     def _run_task(self, function: _LoadedFunction, task: int, item: Packed | Plain) -> Outcome:
         call, packer, main = function
-        started, clock, cpu = time.time(), time.perf_counter(), time.thread_time()
+        cpu = self._cpu_at or time.thread_time()
+        started, clock = time.time(), time.perf_counter()
         main_before, sys.modules["__main__"] = sys.modules["__main__"], main
         packed: Packed | Plain
         try:
@@ -330,9 +340,10 @@ class Runner:
             ok = False
         finally:
             sys.modules["__main__"] = main_before
-        seconds, cpu_s = time.perf_counter() - clock, time.thread_time() - cpu
+        seconds, cpu_end = time.perf_counter() - clock, time.thread_time()
+        self._cpu_at = cpu_end if seconds < _SHORT_S else 0.0
         records = self._records.take() if self._records is not None else b""
-        return Outcome(task, ok, packed, started, seconds, cpu_s, self._read_output(), records)
+        return Outcome(task, ok, packed, started, seconds, cpu_end - cpu, self._read_output(), records)
 
     def _call(self, call: Call, packer: Packer, task: int, item: Packed | Plain) -> Packed | Plain:
         """Call the user's function with an item, and pickle the value."""
@@ -350,9 +361,11 @@ class Runner:
         except TypeError as error:
             _explain_call(error, call, argument)
             raise
+        if is_plain(value):
+            return cast(Plain, value)
         if isinstance(value, CoroutineType):
             value = _await(value)
-        if isinstance(value, GeneratorType | AsyncGeneratorType):
+        if isinstance(value, _GENERATORS):
             text = "returned a generator, which cannot be sent to another process. Return list(...) of it"
             raise ResultNotPicklable(f"{_called_name(call, argument)} {text}")
         try:

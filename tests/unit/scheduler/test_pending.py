@@ -24,7 +24,7 @@ def test_what_a_job_holds_is_released_once_with_its_last_task():
 def test_a_task_that_was_requeued_alone_is_taken_alone():
     job = Job("job-1", "job", BACKEND, 6, (), None)
     pending = PendingJob(job, [Packed(b"x")] * 6, OPTIONS)
-    assert pending.take(4, 2**20) == [0, 1, 2, 3]
+    assert list(pending.take(4, 2**20)) == [0, 1, 2, 3]
     pending.requeue([0])
     pending.requeue([1, 2], alone=True)
     assert pending.take(6, 2**20) == [1]
@@ -35,8 +35,8 @@ def test_a_task_that_was_requeued_alone_is_taken_alone():
 def test_a_task_that_has_ended_is_neither_queued_again_nor_taken():
     job = Job("job-1", "job", BACKEND, 3, (), None)
     pending = PendingJob(job, [Packed(b"x")] * 3, OPTIONS)
-    assert pending.take(1, 2**20) == [0]
+    assert list(pending.take(1, 2**20)) == [0]
     job._end_cancelled([0, 1])
     assert not pending.requeue([0])
-    assert pending.take(3, 2**20) == [2]
+    assert list(pending.take(3, 2**20)) == [2]
     assert pending.unfinished() == [2]

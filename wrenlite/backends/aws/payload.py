@@ -79,7 +79,7 @@ def encode_request(request: Request, location: StoreLocation) -> bytes:
         location: where the function finds the blobs that the request refers to.
     """
     message = request._replace(
-        items=[framing.to_wire(item) for item in request.items],
+        items=framing.items_to_wire(request.items),
         tasks=list(request.tasks),
         env=dict(request.env),
         limits=tuple(request.limits),  # type: ignore[arg-type]  # records travel as plain tuples
@@ -90,7 +90,7 @@ def encode_request(request: Request, location: StoreLocation) -> bytes:
 
 def encode_items(request: Request) -> bytes:
     """Encode the items of a request as one blob, for the store."""
-    return framing.join(framing.frame([framing.to_wire(item) for item in request.items]))
+    return framing.join(framing.frame(framing.items_to_wire(request.items)))
 
 
 def version_mismatch(event: Mapping[str, Any]) -> dict[str, Any] | None:
