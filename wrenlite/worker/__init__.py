@@ -7,6 +7,7 @@
 ``main``     The program of a worker process: reads requests, writes outcomes
 ``runner``   Runs the tasks of a request: the only code that calls a user's function
 ``output``   What tasks write to stdout and stderr, and its limits
+``outbox``   The outcomes of short tasks, in memory that both processes have mapped
 ``health``   Whether a worker must be replaced before anything else runs in it
 ===========  =================================================================================
 """

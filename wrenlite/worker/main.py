@@ -1,14 +1,16 @@
 """The worker program: a process that runs batches of tasks, one batch at a time, on every backend.
 
-The worker reads a request from a pipe, lets ``runner`` run it, and writes each outcome back at once. So its
-parent process (``handle.WorkerProcess``) always knows which tasks have ended. Tasks run in order, so when the
-worker dies, the first task without an outcome is the one that was running.
+The worker reads a request from a pipe, lets ``runner`` run it, and writes each outcome back, those of short
+tasks many at a time. Its parent process (``handle.WorkerProcess``) knows which tasks have ended: what is not
+written yet is in the outbox. Tasks run in order, so when the worker dies, the first task without an outcome is
+the one that was running.
 
 ::
 
     parent process                             worker (a process in a session of its own)
     WorkerProcess.run(request) ── requests ──▶ its fd 0, moved to a number that tasks do not use
                                ◀── replies ─── its fd 1, moved likewise
+                               ◀─── outbox ─── memory for outcomes of short tasks
                                ◀─ output file─ fd 1 and 2 of the tasks; both processes read it
                                   life pipe ─▶ closes when the parent dies: the kernel kills the worker
 
