@@ -229,6 +229,10 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("all --out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),
         ("mandelbrot --scaling --aws", "cannot be combined with --aws"),
         ("mandelbrot --workers 2 --aws", "cannot be combined with --aws"),
+        (
+            "fractals --workers 10000000",
+            "workers=10000000: must be at most 1,000, since each worker is a process",
+        ),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
     ],
 )
