@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import threading
+import traceback
 import types
 
 import numpy as np
@@ -355,17 +356,36 @@ class FailsOnArrival:
         raise HasNoText
 
 
+def returns(obj):
+    return lambda item: obj
+
+
+CODE_FAILS = "the function of this job, what it refers to, or args= or kwargs= cannot be unpickled on the wor"
+
+
 @pytest.mark.parametrize(
     ("run", "words"),
     [
         (lambda ex: ex.map(first_of, [FailsOnArrival("there")])[0], "item 0 cannot be unpickled"),
+        (lambda ex: ex.map(first_of, [1], args=(FailsOnArrival("there"),))[0], CODE_FAILS),
+        (lambda ex: ex.map(first_of, [1], kwargs={"y": FailsOnArrival("there")})[0], CODE_FAILS),
+        (lambda ex: ex.map(returns(FailsOnArrival("there")), [1])[0], CODE_FAILS),
+        (lambda ex: ex.map(first_of, [1], args=(ex.put(FailsOnArrival("there")),))[0], CODE_FAILS),
+        (lambda ex: ex.submit(first_of, 1, y=FailsOnArrival("there")), "the arguments of submit cannot be"),
         (lambda ex: ex.map(lambda _: FailsOnArrival("here"), [1])[0], "cannot be unpickled here"),
         (lambda ex: ex.map_reduce(lambda _: FailsOnArrival("there"), [1], list), "value of task 0 cannot be"),
     ],
-    ids=["item", "value", "reduced value"],
+    ids=["item", "args", "kwargs", "closure", "put", "submit", "value", "reduced value"],
 )
 def test_an_object_that_fails_where_it_arrives_is_named(executor, run, words):
     with pytest.raises(wrenlite.RemoteError) as caught:
         run(executor).result()
     assert words in str(caught.value)
     assert f"HasNoText: {NO_STR}" in str(caught.value)
+
+
+def test_the_traceback_of_what_fails_on_arrival_is_the_users(executor):
+    for args in ((FailsOnArrival("there"),), (executor.put(FailsOnArrival("there")),)):
+        cause = executor.map(first_of, [1], args=args)[0].exception().__cause__
+        assert type(cause) is HasNoText
+        assert [frame.name for frame in traceback.extract_tb(cause.__traceback__)] == ["__setstate__"]
