@@ -24,6 +24,10 @@ def add(a, b):
     return a + b
 
 
+def takes(x, y=1, *more, **named):
+    return x
+
+
 def numbers():
     yield 1
 
@@ -59,6 +63,7 @@ MAKERS = {
     "Executor.local(threads_per_worker=3)": "Each worker is a process that runs one task",
     "Executor.local(initializer=abs)": "initializer=. What a worker needs once is computed by a cached",
     "Executor.local(maxtasksperchild=3)": "Write Executor.local(max_tasks_per_worker=3)",
+    "Executor.local(10**7)": "workers=10000000: must be at most 1,000, since each worker is a process",
     "Executor.inline(2)": "Executor.inline",
     "Executor.inline(workers=2)": "Executor.inline takes no workers=. Write Executor.local(workers=2)",
     "wrenlite.default_executor(2)": "default_executor takes no arguments. Write Executor(), ",
@@ -107,6 +112,11 @@ CALLS = {
     "map(5, abs)": "fn=5: must be callable. The function comes first: map(abs, data)",
     "map([1, 2], abs)": "fn=[1, 2]: must be callable. The function comes first: map(abs, data)",
     "map(None, [1])": "Pass the function itself: map(function, data), not map(function(…), data)",
+    "starmap([(1, 2)], add)": "The function comes first: starmap(add, data)",
+    "starmap(None, [(1, 2)])": "starmap(function, data), not starmap(function(…), data)",
+    "map_reduce([1], abs, sum)": "The function comes first: map_reduce(abs, data, sum)",
+    "map_reduce(None, [1], sum)": "map_reduce(function, data, sum), not map_reduce(function(…), data, sum)",
+    "map_reduce(abs, [1], None)": "Pass the function itself: map_reduce(function, data, reduce_function)",
     "map_reduce(abs, [1], 0)": "reduce_fn=0: must be callable",
     "map_reduce(abs, sum, [1])": "The data comes second: map_reduce(abs, data, sum)",
     "submit([1], abs)": "fn=[1]: must be callable. The function comes first: submit(abs, [1])",
@@ -196,6 +206,11 @@ MISFITS = {
     "map(add, [1])": "Further arguments are passed by args= and kwargs=",
     "map(lambda: lock, [1])": "arguments. It takes no item: write lambda item: function()",
     "map(Greeter().hello, [1], args=(2,))": "It takes the item alone: leave out args= and kwargs=, which are",
+    "map(takes, [1], kwargs={'x': 1})": "for argument 'x'. x is the item itself: leave it out of kwargs=",
+    "map(takes, [1], args=(1,), kwargs={'x': 1})": "x is the item itself: leave it out of kwargs=",
+    "map(takes, [1], args=(1,), kwargs={'y': 1})": "args= passes y already: leave it out of kwargs=",
+    "map(lambda *, c: lock, [1], kwargs={'c': 2})": "write lambda item, **kwargs: function(**kwargs)",
+    "map_reduce(add, [1], list)": "map_reduce calls add(item) for each item, which fails",
     "map_reduce(add, [(1, 2)], list)": ". Write lambda item: add(*item), which passes",
     "map_reduce(abs, [1], add)": (
         "reduce_fn=add: it is called once, as add(values), with an iterator of all values. To join them two "
