@@ -18,6 +18,7 @@ from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
 from wrenlite.serialize.pickling import Call, function_name
+from wrenlite.storage.refs import Ref
 from wrenlite.wrong_calls import is_iterable, shown, written
 
 _LARGE_CODE_BYTES = 10 << 20
@@ -34,7 +35,9 @@ def iterate(data: Iterable[Any]) -> Iterator[Any]:
         return iter(data)
     except TypeError as error:
         text = f"data={data!r:.80}: must be an iterable of items, such as a list"
-        if callable(data):
+        if isinstance(data, Ref):
+            text += "; a Ref is one object for many tasks: pass it by args=(ref,), or as an item of a list"
+        elif callable(data):
             text += "; it was not called: pass what it returns"
         elif isinstance(data, int):
             text += f": range({data}) for {data} tasks, [{data}] for one"

@@ -25,6 +25,7 @@ _OTHER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("region_name", "aws_region"), ("region",)),
     **dict.fromkeys(("profile_name", "aws_profile"), ("profile",)),
     **dict.fromkeys(("function_name", "lambda_function"), ("function",)),
+    **dict.fromkeys(("storage_bucket", "s3_bucket", "bucket_name"), ("bucket",)),
     **dict.fromkeys(("func", "f", "function", "map_function", "map_func", "mapper"), _FUNCTION),
     **dict.fromkeys(("iterable", "iterables", "iterdata", "map_iterdata", "items", "seq"), ("data",)),
     **dict.fromkeys(("reduce_function", "reduce_func", "reducer"), ("reduce_fn",)),
@@ -55,6 +56,14 @@ _NOT_HERE = {
     **dict.fromkeys(
         ("initializer", "initargs"),
         "What a worker needs once is computed by a cached function that tasks call",
+    ),
+    **dict.fromkeys(("callback", "error_callback"), "Each future of a job has add_done_callback(function)"),
+    "ordered": "Values come in input order; job.values(ordered=False) gives them as tasks end",
+    "name": "A job has the name of its function",
+    **dict.fromkeys(
+        ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+        "Keys are read from environment variables or AWS's configuration files, where "
+        "Executor.aws(profile='…') chooses a profile",
     ),
     "mp_context": "Workers are new processes on every system",
 }
@@ -161,6 +170,8 @@ def _too_many(name: str, given: tuple[Any, ...], positional: int, options: list[
         )
     if not options:
         return f"{name} takes no arguments. Write {_USAGE[name]}"
+    if name == "Executor.aws" and re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", f"{given[0]}"):
+        return f"{name}({shown(given[0])}): options are given by name. Write {name}(region={given[0]!r})"
     return (
         f"{name}({', '.join(map(shown, given))}): options are given by name, as in {name}({options[0]}=…). "
         f"They are {', '.join(options)}"
