@@ -17,7 +17,7 @@ from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
-from wrenlite.serialize.pickling import Call, function_name
+from wrenlite.serialize.pickling import Call, function_name, method_name
 from wrenlite.storage.refs import Ref
 from wrenlite.wrong_calls import is_iterable, shown, written
 
@@ -113,7 +113,7 @@ def check_functions(function: object, style: Style, data: object) -> None:
     for name, value in named.items():
         if callable(value):
             continue
-        method, last = _method(function, style), ""
+        method, last = method_name(function, style), ""
         if len(named) > 1:
             last = f", {written(named['reduce_fn'])}" if name == "map_fn" else ", reduce_function"
         if style is Style.CALL:
@@ -130,13 +130,6 @@ def check_functions(function: object, style: Style, data: object) -> None:
                 f"data{last})"
             )
         raise ConfigError(f"{name}={value!r:.80}: must be callable. {hint}")
-
-
-def _method(function: object, style: Style) -> str:
-    """Return the name of the method that was called."""
-    if isinstance(function, MapThenReduce):
-        return "map_reduce"
-    return {Style.ITEM: "map", Style.STAR: "starmap", Style.CALL: "submit"}[style]
 
 
 def _hint_for_submit(value: object, data: object) -> str:
@@ -177,7 +170,7 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
         return
     for item in data:
         each = ", ".join(("item", *("…" for _ in call.args), *(f"{key}=…" for key in kwargs)))
-        method = _method(call.function, call.style)
+        method = method_name(call.function, call.style)
         text = f"{method} calls {shown(function)}({each}) for each item, which fails: {reason}"
         raise ArgumentError(text + _hint_for_map(call, function, item, kwargs, reason))
 
