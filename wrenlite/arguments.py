@@ -17,7 +17,8 @@ from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
-from wrenlite.serialize.pickling import Call, function_name
+from wrenlite.serialize.pickling import Call, function_name, method_name
+from wrenlite.storage.refs import Ref
 from wrenlite.wrong_calls import is_iterable, shown, written
 
 _LARGE_CODE_BYTES = 10 << 20
@@ -34,7 +35,9 @@ def iterate(data: Iterable[Any]) -> Iterator[Any]:
         return iter(data)
     except TypeError as error:
         text = f"data={data!r:.80}: must be an iterable of items, such as a list"
-        if callable(data):
+        if isinstance(data, Ref):
+            text += "; a Ref is one object for many tasks: pass it by args=(ref,), or as an item of a list"
+        elif callable(data):
             text += "; it was not called: pass what it returns"
         elif isinstance(data, int):
             text += f": range({data}) for {data} tasks, [{data}] for one"
@@ -110,14 +113,22 @@ def check_functions(function: object, style: Style, data: object) -> None:
     for name, value in named.items():
         if callable(value):
             continue
+        method, last = method_name(function, style), ""
+        if len(named) > 1:
+            last = f", {written(named['reduce_fn'])}" if name == "map_fn" else ", reduce_function"
         if style is Style.CALL:
             hint = _hint_for_submit(value, data)
         elif callable(data) and name == "reduce_fn":
             hint = f"The data comes second: map_reduce({written(named['map_fn'])}, data, {written(data)})"
         elif callable(data):
-            hint = f"The function comes first: map({written(data)}, data)"
+            hint = f"The function comes first: {method}({written(data)}, data{last})"
+        elif name == "reduce_fn":
+            hint = "Pass the function itself: map_reduce(function, data, reduce_function)"
         else:
-            hint = "Pass the function itself: map(function, data), not map(function(…), data)"
+            hint = (
+                f"Pass the function itself: {method}(function, data{last}), not {method}(function(…), "
+                f"data{last})"
+            )
         raise ConfigError(f"{name}={value!r:.80}: must be callable. {hint}")
 
 
@@ -159,7 +170,8 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
         return
     for item in data:
         each = ", ".join(("item", *("…" for _ in call.args), *(f"{key}=…" for key in kwargs)))
-        text = f"map calls {shown(function)}({each}) for each item, which fails: {reason}"
+        method = method_name(call.function, call.style)
+        text = f"{method} calls {shown(function)}({each}) for each item, which fails: {reason}"
         raise ArgumentError(text + _hint_for_map(call, function, item, kwargs, reason))
 
 
@@ -176,6 +188,8 @@ def _hint_for_map(
         reason: why a call fails.
     """
     name = written(function)
+    if "multiple values for argument" in reason:
+        return _hint_for_twice(function, reason)
     if isinstance(item, tuple | list) and not _mismatch(function, (*item, *call.args), kwargs):
         starred = "" if call.function is not function else f"starmap({name}, data) or "
         return f". Write {starred}lambda item: {name}(*item), which passes the parts of each item"
@@ -184,10 +198,20 @@ def _hint_for_map(
     if "'rng'" in reason:
         return ". seed=42 gives each task a random generator of its own as rng"
     if not _mismatch(function, (), kwargs):
-        return f". It takes no item: write lambda item: {name}()"
+        passed = "**kwargs" if kwargs else ""
+        takes = ["item", *(["*args"] if call.args else []), *([passed] if kwargs else [])]
+        return f". It takes no item: write lambda {', '.join(takes)}: {name}({passed})"
     if (call.args or kwargs) and not _mismatch(function, (None,)):
         return ". It takes the item alone: leave out args= and kwargs=, which are passed with every item"
     return ". Further arguments are passed by args= and kwargs="
+
+
+def _hint_for_twice(function: Callable[..., Any], reason: str) -> str:
+    """Return what to write in place of a ``map`` that passes one argument twice."""
+    name = reason.split("'")[1]
+    if "multiple values" in _mismatch(function, (None,), {name: None}):
+        return f". {name} is the item itself: leave it out of kwargs="
+    return f". args= passes {name} already: leave it out of kwargs="
 
 
 def check_submitted(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

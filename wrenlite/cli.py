@@ -11,7 +11,7 @@ import click
 from wrenlite import Executor, __version__
 from wrenlite.deploy import wizard
 from wrenlite.deploy.commands import COMMANDS
-from wrenlite.display.console import errors_in_one_line, json_option, print_report
+from wrenlite.display.console import PlainGroup, errors_in_one_line, json_option, print_report
 from wrenlite.gallery import commands
 
 _PACKAGES = ("cloudpickle", "boto3", "click", "platformdirs", "numpy", "pillow")
@@ -19,6 +19,7 @@ _PACKAGES = ("cloudpickle", "boto3", "click", "platformdirs", "numpy", "pillow")
 
 
 @click.group(
+    cls=PlainGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: wrenlite demo --count 12 --out pictures",
 )

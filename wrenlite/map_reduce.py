@@ -24,6 +24,8 @@ from wrenlite.storage.results import fetch_values
 class MapThenReduce(JoinedFunctions):
     """The function of a ``map_reduce`` job: the item of its last task is a ``MappedValues``."""
 
+    method = "map_reduce"
+
     def __init__(self, mapper: Callable[..., Any], reducer: Callable[[Iterator[Any]], Any]) -> None:
         """Join two functions into one.
 

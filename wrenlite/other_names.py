@@ -20,6 +20,11 @@ PACKAGE: Mapping[str, str] = {
     **dict.fromkeys(("get", "get_result", "gather"), "job.results() returns the values of a job"),
     **dict.fromkeys(("ServerlessExecutor", "FunctionExecutors", "serverless_executor"), _AWS),
     **dict.fromkeys(("Storage", "CloudObject"), "open_store(address) opens a folder or a bucket for tasks"),
+    **dict.fromkeys(("compute", "results"), "job.results() returns the values of a job"),
+    "init": "Executor() needs no other call before it",
+    "shutdown": "executor.shutdown() releases the workers of an executor",
+    "TimeoutError": "result() raises Python's own TimeoutError, and TaskTimeout where a task took too long",
+    "CancelledError": "result() of a cancelled task raises the CancelledError of concurrent.futures",
     "cpu_count": "Executor() has one worker per core",
     "put": "executor.put(object) uploads an object once, for many tasks",
 }
@@ -45,6 +50,13 @@ EXECUTOR: Mapping[str, str] = {
         "map returns a job, and job.results() its values",
     ),
     **dict.fromkeys(("scatter", "upload"), "put(object) uploads an object once, for many tasks"),
+    **dict.fromkeys(
+        ("max_workers", "workers", "n_workers", "n_jobs", "num_workers", "scale"),
+        "local(4) makes an executor with 4 workers, and repr(executor) says how many this one has",
+    ),
+    **dict.fromkeys(
+        ("cancel", "cancel_all", "kill"), "cancel() of a job; shutdown(cancel_futures=True) cancels all jobs"
+    ),
     "wait": "job.wait() waits for a job, and wrenlite.wait(jobs) for several",
     "as_completed": "job.as_completed() iterates over the futures of a job in the order in which they end",
 }
@@ -61,6 +73,7 @@ JOB: Mapping[str, str] = {
     **dict.fromkeys(("status", "progress"), "snapshot() counts the tasks by state, state(0) is that of one"),
     "cancelled": "snapshot().cancelled counts the cancelled tasks, and job[0].cancelled() is about one",
     "join": "wait() waits for all tasks",
+    **dict.fromkeys(("retry", "rerun"), "map(function, data, retries=2) runs tasks that fail again"),
     **dict.fromkeys(("to_list", "tolist"), _RESULTS),
     **dict.fromkeys(
         ("to_df", "to_dataframe", "df"), "to_pandas() returns a row per task, and results() the values"
@@ -72,7 +85,8 @@ JOB: Mapping[str, str] = {
         ("exceptions", "error", "failed", "traceback"), "errors() returns the exceptions by task"
     ),
     **dict.fromkeys(
-        ("log", "output", "outputs", "stdout", "stderr"), "logs() returns what the tasks printed"
+        ("log", "output", "outputs", "stdout", "stderr", "print_logs"),
+        "logs() returns what the tasks printed",
     ),
     **dict.fromkeys(("terminate", "kill", "stop", "abort"), "cancel() cancels every task that has not ended"),
     **dict.fromkeys(("close", "shutdown"), "shutdown() of the executor releases the workers"),
@@ -91,6 +105,13 @@ FUTURE: Mapping[str, str] = {
     **dict.fromkeys(("terminate", "kill", "stop", "abort"), "cancel() cancels the task"),
 }
 """For futures."""
+
+
+REF: Mapping[str, str] = dict.fromkeys(
+    ("get", "result", "value", "values", "results", "get_result", "load", "object", "obj"),
+    "pass it to map(function, data, args=(ref,)) or the like; tasks get the object itself",
+)
+"""For references to objects that ``put`` has uploaded."""
 
 
 def missing_attribute(owner: object, name: str, other_names: Mapping[str, str]) -> AttributeError:

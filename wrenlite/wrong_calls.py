@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
+from wrenlite.config import parse_size
 from wrenlite.errors import ArgumentError, ConfigError
 from wrenlite.serialize.pickling import function_name
 
@@ -23,6 +25,7 @@ _OTHER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("region_name", "aws_region"), ("region",)),
     **dict.fromkeys(("profile_name", "aws_profile"), ("profile",)),
     **dict.fromkeys(("function_name", "lambda_function"), ("function",)),
+    **dict.fromkeys(("storage_bucket", "s3_bucket", "bucket_name"), ("bucket",)),
     **dict.fromkeys(("func", "f", "function", "map_function", "map_func", "mapper"), _FUNCTION),
     **dict.fromkeys(("iterable", "iterables", "iterdata", "map_iterdata", "items", "seq"), ("data",)),
     **dict.fromkeys(("reduce_function", "reduce_func", "reducer"), ("reduce_fn",)),
@@ -54,9 +57,30 @@ _NOT_HERE = {
         ("initializer", "initargs"),
         "What a worker needs once is computed by a cached function that tasks call",
     ),
+    **dict.fromkeys(("callback", "error_callback"), "Each future of a job has add_done_callback(function)"),
+    "ordered": "Values come in input order; job.values(ordered=False) gives them as tasks end",
+    "name": "A job has the name of its function",
+    **dict.fromkeys(
+        ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+        "Keys are read from environment variables or AWS's configuration files, where "
+        "Executor.aws(profile='…') chooses a profile",
+    ),
     "mp_context": "Workers are new processes on every system",
 }
 """Options of other libraries that have no counterpart here, and why."""
+
+_DEFAULTS = {
+    "workers": "one worker per core",
+    "max_concurrency": "as many invocations at once as the account allows",
+    "memory_limit": "workers without a limit",
+    "timeout": "tasks without a time limit",
+    "retries": "no further attempts",
+    "chunksize": "batches whose size is learned while the job runs",
+}
+"""Numbers above 0, and what their defaults are, which other libraries ask for by -1, 0 or True."""
+
+_LEAST_BYTES = 1 << 20
+"""A lower number in place of a size in bytes is one of megabytes, as in Lithops, or of gigabytes."""
 
 _BACKENDS = {
     **dict.fromkeys(("local", "process", "processes", "multiprocessing", "threads", "threading"), "local"),
@@ -146,6 +170,8 @@ def _too_many(name: str, given: tuple[Any, ...], positional: int, options: list[
         )
     if not options:
         return f"{name} takes no arguments. Write {_USAGE[name]}"
+    if name == "Executor.aws" and re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", f"{given[0]}"):
+        return f"{name}({shown(given[0])}): options are given by name. Write {name}(region={given[0]!r})"
     return (
         f"{name}({', '.join(map(shown, given))}): options are given by name, as in {name}({options[0]}=…). "
         f"They are {', '.join(options)}"
@@ -163,10 +189,8 @@ def _unknown_options(name: str, takes: list[str], unknown: Mapping[str, object])
     meant = {option: _meant_option(name, takes, option) for option in unknown}
     if len(meant) > 1 and all(each in takes for each in meant.values()):
         before = ", ".join(f"{option}=" for option in meant)
-        after = ", ".join(
-            f"{meant[option]}={_value(meant[option], value)}" for option, value in unknown.items()
-        )
-        return f"{name} takes no {before}. Write {name}({after})"
+        after = [_option(meant[option], value) for option, value in unknown.items()]
+        return f"{name} takes no {before}. Write {name}({', '.join(filter(None, after))})"
     option, value = next(iter(unknown.items()))
     return _unknown_option(name, takes, option, value, meant[option])
 
@@ -196,19 +220,49 @@ def _unknown_option(name: str, takes: list[str], option: str, value: object, mea
         chosen = _BACKENDS.get(value.lower(), "") if isinstance(value, str) else ""
         made = f"Executor.{chosen}()" if chosen else _USAGE["Executor"]
         return f"{text}. Where tasks run is chosen with the executor: {made}"
-    if meant in takes:
-        return f"{text}. Write {name}({meant}={_value(meant, value)})"
-    if meant == "workers" and (not isinstance(value, int) or value < 1):  # such as joblib's -1
-        return f"{text}. Write Executor.local() for one worker per core, or Executor.local(workers=4)"
-    if meant in _OWNERS:
-        before = "function, data, " if _OWNERS[meant] == "map" else ""
-        return f"{text}. Write {_OWNERS[meant]}({before}{meant}={_value(meant, value)})"
+    if (name, meant) == ("Executor.aws", "memory_limit"):
+        chosen = f"wrenlite-setup --memory {_megabytes(value) or 1769}"
+        return f"{text}. Memory is chosen when the function is deployed: {chosen}"
+    if meant in takes or meant in _OWNERS:
+        called = name if meant in takes else _OWNERS[meant]
+        before = ["function", "data"] if called == "map" and called != name else []
+        written_option = _option(meant, value)
+        instead = f"{called}({', '.join(filter(None, (*before, written_option)))})"
+        return f"{text}. Write {instead}" + ("" if written_option else f" for {_DEFAULTS[meant]}")
     return f"{text}; it takes {', '.join(takes) or 'no arguments'}"
 
 
-def _value(option: str, value: object) -> str:
-    """Return the value of an option as a person writes it. A level of verbosity becomes True or False."""
-    return repr(bool(value)) if option == "progress" and value != "auto" else shown(value)
+def _option(option: str, value: object) -> str:
+    """Return an option as a person writes it; empty where its default is meant, such as by joblib's -1."""
+    if option == "progress" and value != "auto":  # a level of verbosity
+        value = bool(value)
+    if option == "memory_limit" and isinstance(value, int) and 0 < value < _LEAST_BYTES:
+        value = f"{_megabytes(value)}MB"
+    if option == "timeout" and isinstance(value, str):
+        found = re.fullmatch(r"\s*(\d+)\s*(s|m|h|)[a-z]*\s*", value)
+        value = int(found[1]) * {"m": 60, "h": 3600}.get(found[2], 1) if found else 0
+    number = _megabytes(value) if option == "memory_limit" else value
+    is_default = option in _DEFAULTS and not _is_positive(number)
+    return "" if is_default else f"{option}={shown(value)}"
+
+
+def _is_positive(value: object) -> bool:
+    """Return whether a value is a number above 0, of any type, or the text of one."""
+    try:
+        return not isinstance(value, bool) and float(cast(Any, value)) > 0
+    except (ValueError, TypeError, OverflowError):
+        return False
+
+
+def _megabytes(memory: object) -> int:
+    """Return memory in MB, from bytes or a text such as 2GB, or from MB or GB, as small numbers are meant."""
+    try:
+        size = parse_size(memory)
+    except (ValueError, TypeError):
+        return 0
+    if isinstance(memory, int) and size < _LEAST_BYTES:
+        return size if size >= 64 else 1024 * size
+    return size >> 20
 
 
 def not_a_backend(value: object) -> str:

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import threading
+import traceback
 import types
 
 import numpy as np
@@ -153,7 +154,7 @@ ITEMS = {
     "Counter": (lambda: collections.Counter(a=LOCK), "['a'] (type lock)"),
     "default_factory": (
         lambda: collections.defaultdict(closure_in_closure(LOCK)),
-        "attribute default_factory closure variable 'inner' closure variable 'lock' (type lock)",
+        "attribute default_factory → closure variable 'inner' → closure variable 'lock' (type lock)",
     ),
     "dataclass": (lambda: Config("a", {"x": LOCK}), "attribute db['x'] (type lock)"),
     "frozen dataclass": (lambda: Frozen("a", [LOCK]), "attribute db[0] (type lock)"),
@@ -165,7 +166,7 @@ ITEMS = {
         "attribute keywords['y'] (type lock)",
     ),
     "bound method": (lambda: Holds(LOCK).method, "self.lock (type lock)"),
-    "builtin bound method": (lambda: [LOCK.acquire], "[0] self (type lock)"),
+    "builtin bound method": (lambda: [LOCK.acquire], "[0] → self (type lock)"),
     "generator": (lambda: {"a": generate()}, "['a'] (type generator)"),
     "column": (data_frame, "column 'db' row 1 (type lock)"),
     "series": (series, "row 1[0] (type lock)"),
@@ -197,7 +198,7 @@ def function_with_attribute():
 
 FUNCTIONS = {
     "attribute": (function_with_attribute, "attribute 'lock'"),
-    "closure": (lambda: closure_in_closure(LOCK), "closure variable 'inner' closure variable 'lock'"),
+    "closure": (lambda: closure_in_closure(LOCK), "closure variable 'inner' → closure variable 'lock'"),
     "default": (lambda: with_default, "default of parameter 'z'"),
     "default of a keyword": (lambda: with_keyword, "default of parameter 'z'"),
     "method": (lambda: Holds(LOCK).method, "self.lock"),
@@ -226,11 +227,13 @@ def test_the_part_of_a_function_is_named(here, by_value, make, path):
     assert f"cannot be pickled at {path} (type lock): TypeError" in str(caught.value)
 
 
+ARGS = " of map(first_of, …) cannot be pickled"
+
 CALLS = {
-    "args": (lambda ex: ex.map(first_of, [1], args=(1, [LOCK])), "the function first_of", "args[1][0]"),
+    "args": (lambda ex: ex.map(first_of, [1], args=(1, [LOCK])), ARGS, "args[1][0]"),
     "kwargs": (
         lambda ex: ex.map(first_of, [1], kwargs={"y": Config("a", LOCK)}),
-        "the function first_of",
+        ARGS,
         "kwargs['y'].db",
     ),
     "submit": (lambda ex: ex.submit(first_of, 1, [LOCK]), "the call of submit", "argument 1[0]"),
@@ -242,20 +245,20 @@ CALLS = {
     "starmap": (lambda ex: ex.starmap(first_of, [(1,), (2, [LOCK])]), "item 1", "argument 1[0]"),
     "map_fn": (
         lambda ex: ex.map_reduce(closure_in_closure(LOCK), [1], sum),
-        "the function <lambda> → sum",
-        "map_fn closure variable 'inner' closure variable 'lock'",
+        "map_fn=<lambda>",
+        "closure variable 'inner' → closure variable 'lock'",
     ),
     "reduce_fn": (
         lambda ex: ex.map_reduce(first_of, [1], closure_in_closure(LOCK)),
-        "the function first_of → <lambda>",
-        "reduce_fn closure variable 'inner' closure variable 'lock'",
+        "reduce_fn=<lambda>",
+        "closure variable 'inner' → closure variable 'lock'",
     ),
     "item of map_reduce": (lambda ex: ex.map_reduce(first_of, [[LOCK]], sum), "item 0", "[0]"),
     "put": (lambda ex: ex.put({"a": Config("a", LOCK)}), "this dict", "['a'].db"),
     "class of what is put": (
         lambda ex: ex.put([type("Model", (), {"lock": LOCK})()]),
         "this list",
-        "[0] class Model attribute 'lock'",
+        "[0] → class Model → attribute 'lock'",
     ),
 }
 
@@ -264,7 +267,10 @@ CALLS = {
 def test_every_way_to_pass_an_object_names_it(here, call, what, path):
     with pytest.raises(wrenlite.NotPicklable) as caught:
         call(here)
-    assert f"{what} cannot be pickled at {path} (type lock): TypeError" in str(caught.value)
+    begins = (
+        f"{path} (type lock){ARGS}" if what == ARGS else f"{what} cannot be pickled at {path} (type lock)"
+    )
+    assert str(caught.value).startswith(f"{begins}: TypeError: cannot pickle")
 
 
 VALUES = {
@@ -355,17 +361,85 @@ class FailsOnArrival:
         raise HasNoText
 
 
+def returns(obj):
+    return lambda item: obj
+
+
+CODE_FAILS = "the function of this job, what it refers to, or args= or kwargs= cannot be unpickled on the wor"
+
+
 @pytest.mark.parametrize(
     ("run", "words"),
     [
         (lambda ex: ex.map(first_of, [FailsOnArrival("there")])[0], "item 0 cannot be unpickled"),
+        (lambda ex: ex.map(first_of, [1], args=(FailsOnArrival("there"),))[0], CODE_FAILS),
+        (lambda ex: ex.map(first_of, [1], kwargs={"y": FailsOnArrival("there")})[0], CODE_FAILS),
+        (lambda ex: ex.map(returns(FailsOnArrival("there")), [1])[0], CODE_FAILS),
+        (lambda ex: ex.map(first_of, [1], args=(ex.put(FailsOnArrival("there")),))[0], CODE_FAILS),
+        (lambda ex: ex.submit(first_of, 1, y=FailsOnArrival("there")), "the arguments of submit cannot be"),
         (lambda ex: ex.map(lambda _: FailsOnArrival("here"), [1])[0], "cannot be unpickled here"),
         (lambda ex: ex.map_reduce(lambda _: FailsOnArrival("there"), [1], list), "value of task 0 cannot be"),
     ],
-    ids=["item", "value", "reduced value"],
+    ids=["item", "args", "kwargs", "closure", "put", "submit", "value", "reduced value"],
 )
 def test_an_object_that_fails_where_it_arrives_is_named(executor, run, words):
     with pytest.raises(wrenlite.RemoteError) as caught:
         run(executor).result()
     assert words in str(caught.value)
     assert f"HasNoText: {NO_STR}" in str(caught.value)
+
+
+def test_the_traceback_of_what_fails_on_arrival_is_the_users(executor):
+    for args in ((FailsOnArrival("there"),), (executor.put(FailsOnArrival("there")),)):
+        cause = executor.map(first_of, [1], args=args)[0].exception().__cause__
+        assert type(cause) is HasNoText
+        assert [frame.name for frame in traceback.extract_tb(cause.__traceback__)] == ["__setstate__"]
+
+
+class NoCopies:
+    def __reduce__(self):
+        raise RuntimeError("one connection only")
+
+
+class Scene:
+    def __init__(self, db):
+        self.c = db
+
+    def check(self):
+        return LOCK.locked()
+
+
+def test_the_text_is_about_the_part_that_is_named(here, by_value):
+    for held, words in (
+        (
+            Scene(NoCopies()),
+            "args[0].c (type NoCopies) of map(first_of, …) cannot be pickled: RuntimeError: one",
+        ),
+        (Scene(1), "attribute 'check' → global variable 'LOCK' (type lock) of map(first_of, …) cannot be"),
+    ):
+        with pytest.raises(wrenlite.FunctionNotPicklable) as caught:
+            here.map(first_of, [1], args=(held,))
+        assert words in str(caught.value)
+    with pytest.raises(
+        wrenlite.ItemNotPicklable, match=r"at \[0\]\.c \(type NoCopies\): RuntimeError: one con"
+    ):
+        here.map(first_of, [[Scene(NoCopies()), LOCK]])
+
+
+def test_an_iterator_is_named_itself_and_its_list_is_advised(here):
+    for make in (map, filter):
+        with pytest.raises(wrenlite.ItemNotPicklable) as caught:
+            here.map(first_of, [[make(lambda each: LOCK, [1])]])
+        assert f"item 0 cannot be pickled at [0] (type {make.__name__}): TypeError" in str(caught.value)
+        assert str(caught.value).endswith("Use list(...) of this iterator.")
+
+
+def test_an_object_with_advice_of_its_own_gets_no_other(here):
+    future = here.map(first_of, [1])[0]
+    for held, advice in (
+        (future, "pass its result()."),
+        (here, "Executor() inside a task runs in that task."),
+    ):
+        with pytest.raises(wrenlite.FunctionNotPicklable) as caught:
+            here.map(first_of, [1], args=(held,))
+        assert str(caught.value).endswith(advice)

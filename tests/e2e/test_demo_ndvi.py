@@ -122,7 +122,7 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--source /nowhere", "/nowhere"),
         ("--start 2022-02-30", "2022-02-30"),
         ("--start 2023-01-01 --end 2022-01-01", "ends before it starts"),
-        ("--cloud 101", "0<=x<=100"),
+        ("--cloud 101", "must be a number from 0 to 100"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
         ("--out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),
         ("--rows 3 --json", "--rows has no effect with --json"),

@@ -379,6 +379,8 @@ NOWHERE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADA
         (["--reserved-concurrency", "950"], {}, "keeps 100 of those free"),
         (["--package", "no-such-thing"], {}, "these packages cannot be had for Python"),
         (["--memory", "40000"], {}, "--memory: must be 128 to 10,240 MB"),
+        (["--memory", "40000"], NOWHERE, "--memory: must be 128 to 10,240 MB"),
+        (["--timeout", "901", "--reserved-concurrency", "0"], NOWHERE, "--timeout: must be 1 to 900 seconds"),
         (["--bucket", "No_Bucket"], {}, "bucket = 'No_Bucket': must be a bucket's name"),
         (["--function", "arn:aws:lambda:us-east-1:123456789012:function:typed"], {}, "--function: must be"),
         (["--package", "=>2"], {}, "--package '=>2': must be a package's name"),

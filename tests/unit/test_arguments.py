@@ -24,6 +24,10 @@ def add(a, b):
     return a + b
 
 
+def takes(x, y=1, *more, **named):
+    return x
+
+
 def numbers():
     yield 1
 
@@ -54,11 +58,29 @@ MAKERS = {
     "Executor.local(profile='x')": "Write Executor.aws(profile='x')",
     "Executor.aws(workers=2)": "Write Executor.aws(max_concurrency=2)",
     "Executor.aws(max_workers=2)": "Write Executor.aws(max_concurrency=2)",
-    "Executor.aws('eu-west-1')": "Executor.aws('eu-west-1'): options are given by name",
-    "Executor.aws(memory_limit=2)": "Write Executor.local(memory_limit=2)",
+    "Executor.aws('eu-west-1')": "options are given by name. Write Executor.aws(region='eu-west-1')",
+    "Executor.aws('mine')": "options are given by name, as in Executor.aws(profile=…)",
+    "Executor.aws(storage_bucket='mine')": "Write Executor.aws(bucket='mine')",
+    "Executor.aws(aws_access_key_id='AKIA')": "where Executor.aws(profile='…') chooses a profile",
+    "Executor.local(n_jobs=-1)": "takes no n_jobs=. Write Executor.local() for one worker per core",
+    "Executor.local(n_jobs=-1, max_memory=2)": "Write Executor.local(memory_limit='2048MB')",
+    "Executor.local(2, threads=True)": "Write Executor.local() for one worker per core",
+    "Executor.aws(concurrency=0)": "Write Executor.aws() for as many invocations at once as the account",
+    "Executor.local(2, timeout='10s')": "Write map(function, data, timeout=10)",
+    "Executor.local(2, timeout='5 min')": "Write map(function, data, timeout=300)",
+    "Executor.local(2, timeout=-1)": "Write map(function, data) for tasks without a time limit",
+    "Executor.local(retries=-1)": "Write map(function, data) for no further attempts",
+    "Executor.local(runtime_memory=512)": "Write Executor.local(memory_limit='512MB')",
+    "Executor.local(memory=512)": "Write Executor.local(memory_limit='512MB')",
+    "Executor.local(mem_limit=2**30)": "Write Executor.local(memory_limit=1073741824)",
+    "Executor.local(n_jobs=np.int64(3))": "Write Executor.local(workers=",
+    "Executor.local(memory=None)": "Write Executor.local() for workers without a limit",
+    "Executor.aws(memory=1024)": "Memory is chosen when the function is deployed: wrenlite-setup --memory 10",
+    "Executor.aws(memory_limit='2GB')": "is deployed: wrenlite-setup --memory 2048",
     "Executor.local(threads_per_worker=3)": "Each worker is a process that runs one task",
     "Executor.local(initializer=abs)": "initializer=. What a worker needs once is computed by a cached",
     "Executor.local(maxtasksperchild=3)": "Write Executor.local(max_tasks_per_worker=3)",
+    "Executor.local(10**7)": "workers=10000000: must be at most 1,000, since each worker is a process",
     "Executor.inline(2)": "Executor.inline",
     "Executor.inline(workers=2)": "Executor.inline takes no workers=. Write Executor.local(workers=2)",
     "wrenlite.default_executor(2)": "default_executor takes no arguments. Write Executor(), ",
@@ -101,12 +123,21 @@ CALLS = {
     "starmap(add, [(1, 2)], nonsense=2)": "starmap takes no nonsense=; it takes fn, data, chunksize",
     "map(abs, 5)": "data=5: must be an iterable of items, such as a list: range(5) for 5 tasks, [5] for one",
     "map(abs, np.array(5))": "data=array(5): must be an iterable",
+    "map(abs, executor.put([1]))": "pass it by args=(ref,), or as an item of a list",
+    "map(abs, [1], callback=print)": "Each future of a job has add_done_callback(function)",
+    "map(abs, [1], ordered=False)": "Values come in input order; job.values(ordered=False) gives them as",
+    "map(abs, [1], name='mine')": "A job has the name of its function",
     "map(abs, None)": "data=None: must be an iterable",
     "map(abs, numbers)": "it was not called: pass what it returns",
     "map(abs, list)": "data=<class 'list'>: must be an iterable of items",
     "map(5, abs)": "fn=5: must be callable. The function comes first: map(abs, data)",
     "map([1, 2], abs)": "fn=[1, 2]: must be callable. The function comes first: map(abs, data)",
     "map(None, [1])": "Pass the function itself: map(function, data), not map(function(…), data)",
+    "starmap([(1, 2)], add)": "The function comes first: starmap(add, data)",
+    "starmap(None, [(1, 2)])": "starmap(function, data), not starmap(function(…), data)",
+    "map_reduce([1], abs, sum)": "The function comes first: map_reduce(abs, data, sum)",
+    "map_reduce(None, [1], sum)": "map_reduce(function, data, sum), not map_reduce(function(…), data, sum)",
+    "map_reduce(abs, [1], None)": "Pass the function itself: map_reduce(function, data, reduce_function)",
     "map_reduce(abs, [1], 0)": "reduce_fn=0: must be callable",
     "map_reduce(abs, sum, [1])": "The data comes second: map_reduce(abs, data, sum)",
     "submit([1], abs)": "fn=[1]: must be callable. The function comes first: submit(abs, [1])",
@@ -196,6 +227,11 @@ MISFITS = {
     "map(add, [1])": "Further arguments are passed by args= and kwargs=",
     "map(lambda: lock, [1])": "arguments. It takes no item: write lambda item: function()",
     "map(Greeter().hello, [1], args=(2,))": "It takes the item alone: leave out args= and kwargs=, which are",
+    "map(takes, [1], kwargs={'x': 1})": "for argument 'x'. x is the item itself: leave it out of kwargs=",
+    "map(takes, [1], args=(1,), kwargs={'x': 1})": "x is the item itself: leave it out of kwargs=",
+    "map(takes, [1], args=(1,), kwargs={'y': 1})": "args= passes y already: leave it out of kwargs=",
+    "map(lambda *, c: lock, [1], kwargs={'c': 2})": "write lambda item, **kwargs: function(**kwargs)",
+    "map_reduce(add, [1], list)": "map_reduce calls add(item) for each item, which fails",
     "map_reduce(add, [(1, 2)], list)": ". Write lambda item: add(*item), which passes",
     "map_reduce(abs, [1], add)": (
         "reduce_fn=add: it is called once, as add(values), with an iterator of all values. To join them two "

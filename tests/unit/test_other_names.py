@@ -15,13 +15,20 @@ from wrenlite import other_names
 def objects():
     with wrenlite.Executor.inline() as executor:
         job = executor.map(abs, [-1])
-        yield {"executor": executor, "job": job, "future": job[0], "wrenlite": wrenlite}
+        yield {
+            "executor": executor,
+            "job": job,
+            "future": job[0],
+            "ref": executor.put([1]),
+            "wrenlite": wrenlite,
+        }
 
 
 TABLES = {
     "executor": other_names.EXECUTOR,
     "job": other_names.JOB,
     "future": other_names.FUTURE,
+    "ref": other_names.REF,
     "wrenlite": other_names.PACKAGE,
 }
 
@@ -35,7 +42,7 @@ def test_no_name_of_another_library_is_a_name_of_ours(objects):
 
 
 def test_what_a_hint_says_to_write_exists(objects):
-    known = {name for thing in objects.values() for name in dir(thing)} | {"list"}
+    known = {name for thing in objects.values() for name in dir(thing)} | {"list", "repr"}
     for table in TABLES.values():
         for hint in table.values():
             called = set(re.findall(r"(\w+)\(", hint))

@@ -32,6 +32,9 @@ _IDLE_CHECK_S = 0.5
 _LEAST_MEMORY_BYTES = 32 << 20
 """The least memory that workers can be limited to. With less some cannot even import cloudpickle."""
 
+_MOST_WORKERS = 1_000
+"""The most workers that can be asked for. Each is a process with threads, pipes and memory of its own."""
+
 BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
 
 _THREAD_SETTINGS = (
@@ -82,11 +85,17 @@ def connect(
         max_tasks_per_worker: tasks that a worker runs before it is replaced; None: any number.
 
     Raises:
-        ConfigError: the number of workers is below 1, or the memory too small for any worker.
+        ConfigError: the number of workers is below 1 or too large, or the memory too small for any worker.
         BackendError: this system cannot run worker processes.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers={workers}: must be at least 1")
+    if workers is not None and workers > _MOST_WORKERS:
+        raise ConfigError(
+            f"workers={workers}: must be at most {_MOST_WORKERS:,}, since each worker is a process on this "
+            f"machine, which has {counted(cpu_count(), 'core')}. One worker per core is the default, and can "
+            "run any number of tasks; Executor.aws() runs more tasks at the same time"
+        )
     if memory_limit is not None and memory_limit < _LEAST_MEMORY_BYTES:
         least = f"{_LEAST_MEMORY_BYTES >> 20} MB"
         raise ConfigError(f"memory_limit={memory_limit}, in bytes: a worker itself needs up to {least}")

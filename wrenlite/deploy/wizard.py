@@ -329,7 +329,9 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 @click.command(
-    context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: wrenlite-setup --dry-run"
+    cls=console.PlainCommand,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: wrenlite-setup --dry-run",
 )
 @shared_options.PROFILE
 @shared_options.REGION
@@ -401,6 +403,8 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | 
     if local and (dry_run or policy or any(value for name, value in given.items() if name != "config")):
         raise click.UsageError("--local can only be combined with --config, --yes and --json")
     changes = not (dry_run or policy is not None)
+    with console.errors_in_one_line():
+        _check_values(given)
     if changes and not (yes or sys.stdin.isatty()):
         asked = ["config"] if local else ["config", "bucket", "prefix", "backend"]
         missing = ", ".join(f"--{name}" for name in asked if given[name] is None)
@@ -423,6 +427,18 @@ def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | 
                 document = _deploy(given, interactive=interactive)
         if as_json:
             console.print_json(document)
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    """Check the values of options, as far as that is possible without the account.
+
+    Raises:
+        ConfigError: AWS would refuse one of them.
+    """
+    chosen = {name: given[name] for name in ("bucket", "prefix", *ADVANCED) if given[name] is not None}
+    for name in ("role_arn", "reserved"):  # an empty text and 0 mean none
+        chosen[name] = chosen.get(name) or None
+    Settings(**{"account": "0" * 12, "region": "", "bucket": "any", **chosen})
 
 
 def _show_plan(given: Mapping[str, Any]) -> dict[str, Any]:

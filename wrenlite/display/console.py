@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import json
 import re
@@ -16,6 +17,9 @@ import click
 from wrenlite.config import Config
 from wrenlite.errors import WrenliteError
 from wrenlite.texts import printable
+
+_SIMILAR = 0.65
+"""The share of equal letters from which an option that does not exist may mean another one."""
 
 json_option = click.option(
     "--json",
@@ -58,6 +62,61 @@ def _in_words_of_commands(message: str) -> str:
         return variable if name in settings and variable not in message else match[0]
 
     return re.sub(r"\b([a-z_]+)=(?=[\s,.;:)]|$)", typed, message)
+
+
+class PlainCommand(click.Command):
+    """A command whose usage errors are in plain words, also those of the commands within it."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the arguments."""
+        with _plain_usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _plain_usage_errors():
+            return super().invoke(ctx)
+
+
+class PlainGroup(PlainCommand, click.Group):
+    """A group of commands whose usage errors are in plain words."""
+
+
+@contextlib.contextmanager
+def _plain_usage_errors() -> Iterator[None]:
+    """Replace click's texts on wrong values, and suggest only options that are similar."""
+    try:
+        yield
+    except click.NoSuchOption as error:
+        typed = error.option_name.lstrip("-")
+        likely = sorted((_similarity(typed, each), each) for each in error.possibilities or ())
+        similar = [each for share, each in likely[-1:] if share >= _SIMILAR]
+        raise click.NoSuchOption(error.option_name, error.message, similar, error.ctx) from error
+    except click.BadParameter as error:
+        text = _plain_text(error)
+        if text == error.message:
+            raise
+        raise click.BadParameter(text, error.ctx, error.param, error.param_hint) from error
+
+
+def _similarity(typed: str, option: str) -> float:
+    return difflib.SequenceMatcher(None, typed, option.lstrip("-")).ratio()
+
+
+def _plain_text(error: click.BadParameter) -> str:
+    """Return click's message on a value of an option in plain words."""
+    clicks = "is not a valid (?:integer|float)|is not in the range|does not match the format"
+    found = re.match(f"(.+) (?:{clicks})", error.message)
+    if found is None:
+        return error.message
+    kind = error.param.type if error.param else None
+    if isinstance(kind, click.DateTime):
+        return f"{found[1]}: write it as 2021-12-31"
+    least, most = getattr(kind, "min", None), getattr(kind, "max", None)
+    words = ["a whole number" if isinstance(kind, type(click.INT)) else "a number"]
+    words += [f"from {least:,}"] if least is not None else []
+    words += [f"to {most:,}"] if most is not None else []
+    return f"{found[1]}: must be {' '.join(words)}"
 
 
 def print_report(data: Mapping[str, Any], rows: Mapping[str, str], *, as_json: bool) -> None:

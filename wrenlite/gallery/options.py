@@ -30,7 +30,7 @@ seed_option = click.option(
 )
 folder_option = click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default=Path("demo"),
     show_default=True,
     metavar="DIR",

@@ -46,6 +46,12 @@ def check_folder(folder: str | os.PathLike[str], *, parents: bool = False) -> No
     Raises:
         StoreError: the folder cannot be created, or not be written to.
     """
+    for place in (Path(folder), *Path(folder).parents):
+        if os.path.isfile(place):  # Path.is_file() raises where a folder may not be searched
+            raise StoreError(
+                f"cannot write to {os.fspath(folder)}: {place} is a file. Give the name of a folder, which "
+                "may be a new one"
+            )
     if not parents:
         _check_exists(Path(folder).parent, folder)
     try:

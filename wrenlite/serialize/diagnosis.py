@@ -22,10 +22,11 @@ from wrenlite.serialize.parts import (
     path_text,
 )
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.sizes import is_picklable, size_of
+from wrenlite.serialize.sizes import is_picklable, pickling_error, size_of
 
 _ADVICE = "Make it inside the function, or pass what it is made from."
 _GENERATOR_ADVICE = "A generator stays in its process. Use list(...) of it."
+_ITERATOR_ADVICE = "Use list(...) of this iterator."
 _RECURSION_ADVICE = "It is nested too deeply. Pass it in a flat form, such as one list or table."
 _LARGE_PART_BYTES = 1 << 20
 """A part below this size is not worth naming beside larger ones, nor worth looking into."""
@@ -44,7 +45,9 @@ _OF_ONE_PROCESS = frozenset(
 of a future, say nothing to a user."""
 
 
-def not_picklable_message(what: str, obj: object, error: BaseException, advice: str = _ADVICE) -> str:
+def not_picklable_message(
+    what: str, obj: object, error: BaseException, advice: str = _ADVICE, owner: str = ""
+) -> str:
     """Return a message that says why an object cannot be pickled and what to do.
 
     Args:
@@ -52,30 +55,60 @@ def not_picklable_message(what: str, obj: object, error: BaseException, advice: 
         obj: the object.
         error: the exception of its pickling. It is raised again where it has nothing to do with pickling.
         advice: what to do.
+        owner: what the object belongs to. The message then begins with the part and this, in place of
+            ``what``.
     """
     raise_if_interrupting(error)
-    where, found = _find_unpicklable_part(obj)
-    if issubclass(type(found), types.GeneratorType | types.AsyncGeneratorType):
-        advice = _GENERATOR_ADVICE
-    elif isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+    path, found = _find_unpicklable_part(obj)
+    where = f" (type {class_name(type(found[0]))})" if found else ""
+    if owner:
+        what, where = f"{path or what}{where} of {owner}", ""
+    elif path:
+        where = f" at {path}{where}"
+    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         advice = _RECURSION_ADVICE
-    return f"{what} cannot be pickled{where}: {error_text(error)}. {advice}"
+    elif found:
+        # Another part may have failed first: the text must be about the part that is named.
+        error = pickling_error(found[0]) or error
+        advice = _advice_for(found[0], error, advice)
+    return f"{what} cannot be pickled{where}: {error_text(error)}. {advice}".rstrip()
 
 
-def _find_unpicklable_part(obj: object) -> tuple[str, object]:
+def _advice_for(part: object, error: BaseException, advice: str) -> str:
+    """Return what to do about a part that cannot be pickled; empty where its error says that already.
+
+    Args:
+        part: the part.
+        error: the exception of its pickling.
+        advice: what to do with most parts.
+    """
+    if issubclass(type(part), types.GeneratorType | types.AsyncGeneratorType):
+        return _GENERATOR_ADVICE
+    if _is_iterator(part):
+        return _ITERATOR_ADVICE
+    is_own = type(part).__module__.startswith("wrenlite.")
+    return "" if is_own and "cannot be sent to another process" in f"{error}" else advice
+
+
+def _is_iterator(obj: object) -> bool:
+    """Return whether this is an iterator that reads others while it goes on."""
+    return type(obj) in (map, filter, zip, enumerate) or type(obj).__module__ == "itertools"
+
+
+def _find_unpicklable_part(obj: object) -> tuple[str, tuple[object, ...]]:
     """Return the text of the path to the part that cannot be pickled, and the part.
 
-    The text is for example `` at closure variable 'db'.lock (type lock)``, and empty where nothing is found.
+    The text is for example ``closure variable 'db'.lock``, and empty for the object itself. Without a part,
+    nothing was found.
     """
     try:
         steps = _Search().run(obj)
         if steps is None:
-            return "", None
-        path, found = path_text(steps), steps[-1][1].part if steps else obj
+            return "", ()
+        return path_text(steps), (steps[-1][1].part if steps else obj,)
     except BaseException as error:  # of the object's own code
         raise_if_interrupting(error)
-        return "", None
-    return f"{' at ' if path else ''}{path} (type {class_name(type(found))})", found
+        return "", ()
 
 
 def error_text(error: BaseException) -> str:
@@ -127,7 +160,7 @@ class _Search:
             return iter(())
         self._seen[id(obj)] = obj
         try:
-            if f"{type(obj).__module__}".partition(".")[0] in _OF_ONE_PROCESS:
+            if f"{type(obj).__module__}".partition(".")[0] in _OF_ONE_PROCESS or _is_iterator(obj):
                 raise NoReductionError
             return self._reducer.parts_of(obj)
         except BaseException as error:  # it has no parts, or of the object's own code

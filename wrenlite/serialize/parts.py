@@ -187,7 +187,10 @@ def path_text(steps: Iterable[tuple[object, Step]]) -> str:
     Args:
         steps: each with the object that it starts from.
     """
-    text = "".join(step.write(obj, step.key, step.part) for obj, step in steps).strip()
+    words = [step.write(obj, step.key, step.part) for obj, step in steps]
+    words = [word for word in words if word.strip()]
+    # A word such as "[0]" or ".name" continues the one before it; others begin with a space.
+    text = "".join(f" →{word}" if word.startswith(" ") else word for word in words).removeprefix(" → ")
     if text.startswith("."):
         text = f"attribute {text[1:]}"
     return text if len(text) <= 300 else f"{text[:150]} … {text[-100:]}"

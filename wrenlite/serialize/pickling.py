@@ -51,6 +51,9 @@ _PACKED_NONE = Packed(pickle.dumps(None, 5))
 class JoinedFunctions:
     """A function that is made of several, each of which has a name for messages."""
 
+    method = ""
+    """The name of the method that joins them."""
+
     def named(self) -> dict[str, Callable[..., Any]]:
         """Return the functions by their names."""
         raise NotImplementedError
@@ -319,8 +322,19 @@ def _not_picklable(call: Call, classes: ClassTable, error: BaseException) -> Not
     for entry, item in zip(classes.entries, classes.sources, strict=True):
         if item is not None and not is_picklable(entry):
             kind = "class" if isinstance(entry, type) else "function"
-            part = Parts({f"{kind} {function_name(entry)}": entry})
-            return ItemNotPicklable(not_picklable_message(_name_of_item(item, call.style), part, error))
+            what, parts = _name_of_item(item, call.style), Parts({f"{kind} {function_name(entry)}": entry})
+            return ItemNotPicklable(not_picklable_message(what, parts, error))
+    joined = isinstance(call.function, JoinedFunctions)
+    for name, part in parts_of_call(call).items():
+        if is_picklable(part):
+            continue
+        if name in ("args", "kwargs"):
+            owner = f"{method_name(call.function, call.style)}({function_name(call.function)}, …)"
+            text = not_picklable_message(f"{name}=", Parts({name: part}), error, owner=owner)
+        else:
+            what = f"{name}={function_name(part)}" if joined else f"the function {function_name(part)}"
+            text = not_picklable_message(what, part, error)
+        return FunctionNotPicklable(text)
     what = f"the function {function_name(call.function)}"
     return FunctionNotPicklable(not_picklable_message(what, parts_of_call(call), error))
 
@@ -339,6 +353,13 @@ def unpack_call(blob: bytes) -> Call:
     while entries := unpickler.load():
         table.extend(entries)
     return Call(function, args, kwargs, style, seed, table)
+
+
+def method_name(function: object, style: Style) -> str:
+    """Return the name of the method of an executor that takes a function of this style."""
+    if isinstance(function, JoinedFunctions):
+        return function.method
+    return {Style.ITEM: "map", Style.STAR: "starmap", Style.CALL: "submit"}[style]
 
 
 def function_name(function: Any) -> str:

@@ -25,21 +25,31 @@ class _Counter(io.BytesIO):
 
 def is_picklable(obj: object) -> bool:
     """Return whether an object can be pickled by value."""
-    return _pickled_bytes(obj, in_band=False) > 0
+    return pickling_error(obj) is None
+
+
+def pickling_error(obj: object) -> BaseException | None:
+    """Return the exception of pickling an object by value; None where it can be pickled."""
+    try:
+        _pickled_bytes(obj, in_band=False)
+    except BaseException as error:  # of the object's own code
+        raise_if_interrupting(error)
+        return error
+    return None
 
 
 def size_of(obj: object) -> int:
     """Return how many bytes the pickle of an object has; 0 where it cannot be pickled."""
-    return _pickled_bytes(obj, in_band=True)
+    try:
+        return _pickled_bytes(obj, in_band=True)
+    except BaseException as error:  # of the object's own code
+        raise_if_interrupting(error)
+        return 0
 
 
 def _pickled_bytes(obj: object, *, in_band: bool) -> int:
     from wrenlite.serialize.by_value import CloudPickler
 
     file = _Counter()
-    try:
-        CloudPickler(file, ClassTable(grows=False), lambda _: in_band).dump(obj)
-    except BaseException as error:  # of the object's own code
-        raise_if_interrupting(error)
-        return 0
+    CloudPickler(file, ClassTable(grows=False), lambda _: in_band).dump(obj)
     return file.bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from wrenlite.errors import NotFound
 from wrenlite.protocol import ref_key
@@ -49,6 +49,13 @@ class Ref:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _resolve, (self.digest, self.size, self.definitions)
+
+    if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
+
+        def __getattr__(self, name: str) -> NoReturn:
+            from wrenlite import other_names  # not at the start of a worker
+
+            raise other_names.missing_attribute(self, name, other_names.REF)
 
 
 class PackedObject(NamedTuple):

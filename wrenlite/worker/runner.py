@@ -22,6 +22,7 @@ from wrenlite.errors import (
     StoreError,
     TaskError,
     WorkerDied,
+    WrenliteError,
 )
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import (
@@ -66,6 +67,9 @@ if TYPE_CHECKING:
 
 _CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
 """The modules that call tasks. Their frames are left out of tracebacks."""
+
+_HIDDEN_MODULES = _CALLING_MODULES | {unpack_call.__module__, ObjectCache.__module__}
+"""Those, and the modules that unpickle what tasks need."""
 
 KEPT_FUNCTIONS = 8
 """How many functions a worker keeps. Each job has a function of its own, even where two are equal. So the
@@ -349,7 +353,8 @@ class Runner:
         """Call the user's function with an item, and pickle the value."""
         argument: Any = item
         if isinstance(item, Packed):
-            argument = self._unpickle_item(task, item)
+            what = "the arguments of submit" if call.style is Style.CALL else f"item {task}"
+            argument = self._unpickle_item(what, item)
         kwargs = call.kwargs if call.seed is None else {**call.kwargs, "rng": call.seed.generator(task)}
         try:
             if call.style is Style.ITEM:
@@ -376,15 +381,14 @@ class Runner:
             what = f"the value that {_called_name(call, argument)} returned"
             raise ResultNotPicklable(not_picklable_message(what, value, error, _RESULT_ADVICE)) from error
 
-    def _unpickle_item(self, task: int, item: Packed) -> Any:
+    def _unpickle_item(self, what: str, item: Packed) -> Any:
         try:
             return pickle.loads(item.data, buffers=item.buffers)
         except BaseException as error:  # of the item's own code
             raise_if_interrupting(error)
             if isinstance(error, MemoryError) and self._memory_limit is not None:
                 raise OutOfMemory(item_too_large(item.size, self._memory_limit, self._hints)) from error
-            text = f"item {task} cannot be unpickled on the worker: {error_text(error)}"
-            raise RemoteError(text) from error
+            raise RemoteError(f"{what} cannot be unpickled on the worker: {error_text(error)}") from error
 
     def _pack_error(self, error: BaseException, packer: Packer, table: Sequence[object]) -> Packed:
         """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
@@ -392,7 +396,7 @@ class Runner:
             raise error
         self._observe(error)
         error = self._explain_error(error)
-        return pack_failure(error, packer, table, hidden_modules=_CALLING_MODULES)
+        return pack_failure(error, packer, table, hidden_modules=_HIDDEN_MODULES)
 
     def _explain_error(self, error: BaseException) -> BaseException:
         """Return an exception that says what wrenlite knows about the exception of a task."""
@@ -432,7 +436,7 @@ class Runner:
         key = request.job, request.code
         function = self._functions.get(key, None)
         if function is None:
-            call = unpack_call(self._function_blob(request.code))
+            call = _unpickle_call(self._function_blob(request.code))
             packer = Packer(ClassTable(call.table, grows=False), snapshot=self._inline)
             function = _LoadedFunction(call, packer, _MainModule(call))
             self._functions.put(key, function)
@@ -485,6 +489,24 @@ def item_too_large(size: int, memory_limit: int | None, hints: Hints) -> str:
     room = "memory" if memory_limit is None else f"{memory_limit / 2**20:,.0f} MB"
     item = f"its item has {size / 2**20:,.0f} MB, pickled"
     return f"{item}, and does not fit into the {room} of a worker: {hints.memory}"
+
+
+def _unpickle_call(blob: bytes) -> Call:
+    """Unpickle a function with its fixed arguments.
+
+    Raises:
+        RemoteError: the user's own code failed. Other errors, such as that of a missing module, go through:
+            they say what to do as they are.
+    """
+    try:
+        return unpack_call(blob)
+    except Exception as error:
+        raise_if_interrupting(error)
+        clear = isinstance(error, ImportError | MemoryError | WrenliteError)
+        if clear or module_being_imported(error.__traceback__):
+            raise
+        what = "the function of this job, what it refers to, or args= or kwargs="
+        raise RemoteError(f"{what} cannot be unpickled on the worker: {error_text(error)}") from error
 
 
 def _is_from_debugger(error: BaseException) -> bool:

@@ -210,16 +210,20 @@ class Holds:
 @pytest.mark.parametrize(
     ("args", "kwargs", "path"),
     [
-        ((1, threading.Lock()), {}, "args[1] (type lock): TypeError"),
-        ((), {"guard": threading.RLock()}, "kwargs['guard'] (type RLock): TypeError"),
-        ((Refuses(),), {}, "args[0] (type Refuses): TypeError: cannot be sent. Make it inside the function"),
-        ((Holds(),), {}, "args[0].state['db'] (type RLock): TypeError"),
+        ((1, threading.Lock()), {}, "args[1] (type lock) of map(max, …) cannot be pickled: TypeError"),
+        (
+            (),
+            {"guard": threading.RLock()},
+            "kwargs['guard'] (type RLock) of map(max, …) cannot be pickled: TypeError",
+        ),
+        ((Refuses(),), {}, "pickled: TypeError: cannot be sent. Make it inside the function"),
+        ((Holds(),), {}, "args[0].state['db'] (type RLock) of map(max, …) cannot be pickled: TypeError"),
     ],
 )
 def test_the_argument_that_cannot_be_pickled_is_named_with_the_path(args, kwargs, path):
     with pytest.raises(FunctionNotPicklable) as caught:
         pack_call(Call(max, args, kwargs, Style.ITEM), ClassTable(grows=True))
-    assert f"the function max cannot be pickled at {path}" in str(caught.value)
+    assert path in str(caught.value)
 
 
 def test_a_closure_is_named_with_the_path_although_there_are_arguments():
@@ -250,12 +254,15 @@ def class_with(**attributes):
 @pytest.mark.parametrize(
     ("item", "path"),
     [
-        (class_with(lock=threading.Lock())(), "class Model attribute 'lock' (type lock)"),
-        ([class_with(lock=threading.Lock())], "class Model attribute 'lock' (type lock)"),
-        (class_with(price=with_default(threading.Lock()))(), "'price' default of parameter 'at' (type lock)"),
+        (class_with(lock=threading.Lock())(), "class Model → attribute 'lock' (type lock)"),
+        ([class_with(lock=threading.Lock())], "class Model → attribute 'lock' (type lock)"),
+        (
+            class_with(price=with_default(threading.Lock()))(),
+            "'price' → default of parameter 'at' (type lock)",
+        ),
         (
             type("Child", (class_with(lock=threading.Lock()),), {})(),
-            "base class Model attribute 'lock' (type",
+            "base class Model → attribute 'lock' (type",
         ),
     ],
     ids=["attribute", "the class itself", "method", "base class"],
@@ -271,7 +278,7 @@ def test_the_item_whose_class_cannot_be_pickled_is_named_with_the_path(item, pat
 def test_a_class_that_only_the_function_uses_is_named_with_the_path_from_it():
     model, class_table = class_with(lock=threading.Lock()), ClassTable(grows=True)
     pack_items([1], class_table)
-    with pytest.raises(FunctionNotPicklable, match="closure variable 'model' attribute 'lock'"):
+    with pytest.raises(FunctionNotPicklable, match="closure variable 'model' → attribute 'lock'"):
         pack_call(Call(lambda x: model, (), {}, Style.ITEM), class_table)
 
 
@@ -376,8 +383,8 @@ def test_all_code_of_a_function_keeps_the_file_that_its_source_is_in():
 @pytest.mark.parametrize(
     ("call", "path"),
     [
-        (Call(max, (threading.Lock(),), {}, Style.ITEM), "at args[0] (type lock)"),
-        (Call(max, (), {"key": [threading.Lock()]}, Style.ITEM), "at kwargs['key'][0] (type lock)"),
+        (Call(max, (threading.Lock(),), {}, Style.ITEM), "args[0] (type lock)"),
+        (Call(max, (), {"key": [threading.Lock()]}, Style.ITEM), "kwargs['key'][0] (type lock)"),
     ],
 )
 def test_the_argument_that_cannot_be_pickled_is_named_as_the_user_wrote_it(call, path):
@@ -396,6 +403,6 @@ def test_an_object_that_refuses_to_be_pickled_is_named_and_not_its_parts():
 
     with pytest.raises(FunctionNotPicklable) as caught:
         pack_call(Call(max, (Refuses(),), {}, Style.ITEM), ClassTable(grows=True))
-    assert "at args[0] (type " in str(caught.value)
+    assert "args[0] (type " in str(caught.value)
     assert "lock" not in str(caught.value)
     assert "it stays here" in str(caught.value)
