@@ -361,6 +361,7 @@ class WorkerProcess:
         self._close_files()
 
     def _send(self, request: Request) -> None:
+        self._outbox.expect_request()
         message = request._replace(items=framing.items_to_wire(request.items))
         parts = [*self._hello_frame, *self._renew_output(), *framing.frame(tuple(message))]
         self._hello_frame = []

@@ -2,8 +2,8 @@
 
 The worker reads a request from a pipe, lets ``runner`` run it, and writes each outcome back, those of short
 tasks many at a time. Its parent process (``handle.WorkerProcess``) knows which tasks have ended: what is not
-written yet is in the outbox. Tasks run in order, so when the worker dies, the first task without an outcome is
-the one that was running.
+written yet is in the outbox. Tasks run in order, so when the worker dies, the first task without an outcome
+is the one that was running.
 
 ::
 
@@ -242,7 +242,7 @@ class Sender:
         """
         self._gathers = tasks > 1
         self._ended = 0
-        self._outbox.begin(0)
+        self._outbox.begin_request()
         self._sent_at = time.perf_counter()
 
     def send(self, outcome: Outcome, end: bytes) -> None:

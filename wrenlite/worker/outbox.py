@@ -6,9 +6,11 @@ reads what is left here once the worker is dead, or when nothing has come from i
 
 ::
 
-    number of the first outcome | number of outcomes | a row for each of them | their values
+    number of the request | position of the first outcome | number of outcomes | their rows | their values
 
 Only the worker writes. An outcome is there once the number of outcomes has been raised, which is done last.
+Both sides count the requests. So the parent takes nothing that is left of an earlier request: the worker may
+not have begun with the new one.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from wrenlite.protocol import PLAIN_TYPES, Outcome, Packed
 _ROWS = 1024
 _ROW = struct.Struct("<4d")
 """When the task started, its seconds, its processor time, and where its value ends."""
-_HEAD_BYTES = 16
+_HEAD_BYTES = 24
+_REQUEST, _FIRST, _COUNT = range(3)
+"""The fields of the head."""
 _VALUES_AT = _HEAD_BYTES + _ROWS * _ROW.size
 _VALUE_BYTES = 256 * 1024
 _BYTES = _VALUES_AT + _VALUE_BYTES
@@ -63,14 +67,19 @@ class Outbox:
         self._count = 0
         self._end = 0
 
+    def begin_request(self) -> None:
+        """Empty the outbox for a new request."""
+        self.begin(0)
+        self._head[_REQUEST] += 1
+
     def begin(self, first: int) -> None:
         """Empty the outbox.
 
         Args:
             first: the position in the batch of the next outcome that is put into it.
         """
-        self._head[1] = self._count = self._end = 0
-        self._head[0] = first
+        self._head[_COUNT] = self._count = self._end = 0
+        self._head[_FIRST] = first
 
     def put(self, outcome: Outcome) -> bool:
         """Put an outcome into the outbox. Return False where it cannot hold it, or has no room left."""
@@ -90,12 +99,12 @@ class Outbox:
         self._values[start:end] = value[2:-1]
         _ROW.pack_into(self._memory, _HEAD_BYTES + count * _ROW.size, started, seconds, cpu_s, end)
         self._end = end
-        self._head[1] = self._count = count + 1
+        self._head[_COUNT] = self._count = count + 1
         return True
 
     def columns(self) -> Columns | None:
         """Return the outcomes; None where there is none."""
-        return _read(self._memory, self._head[0], self._count)
+        return _read(self._memory, self._head[_FIRST], self._count)
 
 
 class OutboxReader:
@@ -110,6 +119,7 @@ class OutboxReader:
         self._fd = _create_memory()
         self._memory = memoryview(mmap.mmap(self._fd, _BYTES))
         self._head = self._memory[:_HEAD_BYTES].cast("Q")
+        self._request = 0
 
     def fileno(self) -> int:
         """Return the file descriptor of the memory, for the worker to inherit."""
@@ -119,16 +129,21 @@ class OutboxReader:
         """Close the file descriptor."""
         os.close(self._fd)
 
+    def expect_request(self) -> None:
+        """Take no outcomes until the worker has begun with the request that is sent next."""
+        self._request += 1
+
     def finished(self) -> int:
         """Return the number of tasks of the batch that have ended; 0 where no outcome is in the outbox."""
-        first, count = self._head
-        return first + count if count else 0
+        request, first, count = self._head
+        return first + count if count and request == self._request else 0
 
     def read(self) -> Columns | None:
         """Return the outcomes that are in it; None where there is none, or the worker is emptying it."""
-        first, count = self._head
+        request, first, count = self._head
         columns = _read(self._memory, first, count)
-        return columns if self._head[0] == first else None
+        emptied = request != self._request or self._head[_FIRST] != first
+        return None if emptied else columns
 
 
 def _read(memory: memoryview, first: int, count: int) -> Columns | None:

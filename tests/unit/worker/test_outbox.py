@@ -16,7 +16,8 @@ VALUES = [1, -(2**70), 2.5, float("inf"), "", "é\ud800", b"", b"x" * 1000, True
 def sides():
     reader = OutboxReader()
     outbox = Outbox(os.dup(reader.fileno()))
-    outbox.begin(0)
+    reader.expect_request()
+    outbox.begin_request()
     yield outbox, reader
     reader.close()
 
@@ -53,6 +54,17 @@ def test_outcomes_that_were_received_before_are_dropped(sides):
         assert outcomes_from_columns(request(range(8)), received, *reader.read()) == put[received:]
     with pytest.raises(ValueError, match="it has the outcomes 3 to 8 of 8 tasks, and 2 have ended"):
         outcomes_from_columns(request(range(8)), 2, *reader.read())
+
+
+def test_what_is_left_of_an_earlier_request_is_not_taken(sides):
+    outbox, reader = sides
+    outbox.put(outcome(0, "earlier"))
+    reader.expect_request()  # the worker has sent everything, and has not yet emptied its outbox
+    assert (reader.read(), reader.finished()) == (None, 0)
+    outbox.begin_request()
+    assert (reader.read(), reader.finished()) == (None, 0)
+    outbox.put(outcome(0, "later"))
+    assert outcomes_from_columns(request(range(2)), 0, *reader.read()) == [outcome(0, "later")]
 
 
 def test_what_it_cannot_hold_is_refused(sides):
