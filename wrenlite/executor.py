@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -36,6 +37,7 @@ from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
+from wrenlite.texts import is_terminal
 from wrenlite.threads import is_seconds
 from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 
@@ -105,6 +107,8 @@ class Executor:
         self.backend = backend or connect(config)
         self._progress = config.progress
         check_logging(logging)
+        if self._progress is not False and is_terminal(sys.stderr):
+            _follow_lines()
         self._logging = logging
         self._uploads = Uploads(self.backend.store, own=self.backend.own_store)
         self._dispatcher = Dispatcher(self.backend)
@@ -562,6 +566,13 @@ class _MapOptions(NamedTuple):
         if timeout is not None and longest_s is not None and timeout > longest_s:
             stops = f"{backend.name} stops a task after {longest_s:g} s"
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
+
+
+def _follow_lines() -> None:
+    from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
+
+    if not panel.in_notebook():
+        terminal.follow_lines()
 
 
 def _draw(job: Job[Any], *, asked: bool) -> Drawing:

@@ -61,7 +61,7 @@ def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, colu
             future.add_done_callback(lambda future: print("callback", future.index))
         print("before ", end="", flush=True)
         job.wait()
-        print("own write:", "write" in vars(sys.stdout) or "write" in vars(sys.stderr))
+        print("waited")
         job = executor.map(work, [3, 4])
         for future in job.as_completed():
             print("result", future.index)
@@ -80,7 +80,7 @@ def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, colu
     assert lines[:3] == ["before callback 0", "callback 1", ""]
     let_end(2)
     lines = screen.until(shows("callback 2", "0 of 2 done |"))
-    assert set(lines[2:5]) > {"callback 2", "own write: False"}
+    assert set(lines[2:5]) > {"callback 2", "waited"}
     assert re.search(r"^2 of 3 done, 1 failed \| work \| \d\.\d s", "\n".join(lines[2:5]), re.MULTILINE)
     assert lines[5] == ""
     let_end(3)
@@ -151,6 +151,12 @@ def without_figures(lines):
             id="a line that ends after the wait",
         ),
         pytest.param(
+            'print("first ", end="", flush=True)\njob.wait()\nprint("ok")\nprint("second ", end="", flush=True)\n'
+            'executor.map(slow, [0, 2]).wait()\nprint("ok")',
+            ["first ok", "3 of 3 done | work", "second ok", "2 of 2 done | slow"],
+            id="a line that was begun before map",
+        ),
+        pytest.param(
             'print("working", end="", flush=True)\njob.wait()',
             ["working", "3 of 3 done | work"],
             id="a line that does not end",
@@ -189,7 +195,8 @@ def without_figures(lines):
 )
 def test_each_job_leaves_one_row_between_whole_lines(terminal, let_end, program, expected, columns):
     screen = terminal(
-        f"import sys\ndef more(n): return work(n)\nexecutor = wrenlite.Executor.local(2)\n"
+        f"import sys\ndef more(n): return work(n)\ndef slow(n): time.sleep(0.6)\n"
+        f"executor = wrenlite.Executor.local(2)\n"
         f"job, other = executor.map(work, [0, 2, 3]), executor.map(more, [5, 6])\n{program}",
         columns,
     )
@@ -209,6 +216,68 @@ def test_an_error_in_a_loop_is_shown_whole(terminal, let_end):
     let_end(0), let_end(1)
     lines = without_figures(screen.end())
     assert lines[:3] == ["0", "1 of 2 done, 1 failed | work", "Traceback (most recent call last):"]
+
+
+def test_a_line_that_was_begun_before_the_first_map_stays_whole(terminal, let_end):
+    screen = terminal(
+        """
+        executor = wrenlite.Executor.local(2)
+        print("Working... ", end="", flush=True)
+        executor.map(work, [0, 2]).wait()
+        print("ok")
+        """
+    )
+    screen.until(shows("0 of 2 done"))
+    let_end(0), let_end(2)
+    assert without_figures(screen.end()) == ["Working... ok", "2 of 2 done | work"]
+
+
+def test_a_traceback_after_an_unfinished_line_is_shown_whole(terminal, let_end):
+    screen = terminal(
+        """
+        job = wrenlite.Executor.local(2).map(work, [0, 1])
+        print("Checking: ", end="", flush=True)
+        for future in job.as_completed():
+            future.result()
+            print(".", end="", flush=True)
+        """
+    )
+    screen.until(shows("0 of 2 done"))
+    let_end(0)
+    screen.until(shows("Checking: ."))
+    let_end(1)
+    lines = without_figures(screen.end())
+    assert lines[:3] == ["Checking: .", "1 of 2 done, 1 failed | work", "Traceback (most recent call last):"]
+    assert lines[3].startswith("  File ")
+
+
+def test_another_object_in_the_place_of_stderr_gets_plain_lines(terminal, let_end, tmp_path):
+    screen = terminal(
+        """
+        import sys
+        class Both:
+            def __init__(self, stream):
+                self.stream, self.log = stream, open("log.txt", "a")
+            def write(self, text):
+                self.log.write(text)
+                return self.stream.write(text)
+            def flush(self):
+                self.log.flush(), self.stream.flush()
+            def isatty(self):
+                return self.stream.isatty()
+        job = wrenlite.Executor.local(2).map(work, [0, 2])
+        sys.stdout, sys.stderr = Both(sys.stdout), Both(sys.stderr)
+        job.wait(0.7)
+        print("part", end=" ", flush=True)
+        job.wait(0.7)
+        print("of a line")
+        open("go-0", "w"), open("go-2", "w")
+        job.wait()
+        print("end")
+        """
+    )
+    assert without_figures(screen.end()) == ["part of a line", "2 of 2 done | work", "end"]
+    assert "\x1b" not in (tmp_path / "log.txt").read_text()
 
 
 def test_without_stderr_there_is_no_progress(terminal, let_end):
