@@ -38,7 +38,7 @@ from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
 from wrenlite.texts import is_terminal
-from wrenlite.threads import is_seconds
+from wrenlite.threads import is_seconds, no_interrupts
 from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 
 if TYPE_CHECKING:
@@ -366,7 +366,8 @@ class Executor:
         self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
     ) -> Future[T]:
         """Run ``func(data)`` once. This is PyWren's name for it."""
-        return self.map(func, [data], env=extra_env)[0]
+        with hide_own_frames:
+            return self.map(func, [data], env=extra_env)[0]
 
     def put(self, obj: Any) -> Ref:
         """Upload an object once, to be passed to many tasks.
@@ -380,9 +381,10 @@ class Executor:
             StoreError: it could not be stored.
         """
         self._check_open()
-        parcel = refs.pack(obj)
-        with self._open_store():
-            self._uploads.upload_object(parcel)
+        with hide_own_frames:
+            parcel = refs.pack(obj)
+            with self._open_store():
+                self._uploads.upload_object(parcel)
         self._module_names |= parcel.modules
         return parcel.ref
 
@@ -415,9 +417,10 @@ class Executor:
         if wait:
             with hide_own_frames:
                 try:
-                    self._dispatcher.join()
-                except KeyboardInterrupt:
-                    self._dispatcher.cancel_all()
+                    self._dispatcher.join(cancel=True)
+                except (KeyboardInterrupt, SystemExit):
+                    with no_interrupts():  # and the jobs that came meanwhile
+                        self._dispatcher.cancel_all()
                     raise
 
     def __enter__(self) -> Executor:

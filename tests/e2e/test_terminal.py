@@ -151,8 +151,8 @@ def without_figures(lines):
             id="a line that ends after the wait",
         ),
         pytest.param(
-            'print("first ", end="", flush=True)\njob.wait()\nprint("ok")\nprint("second ", end="", flush=True)\n'
-            'executor.map(slow, [0, 2]).wait()\nprint("ok")',
+            'print("first ", end="", flush=True)\njob.wait()\nprint("ok")\n'
+            'print("second ", end="", flush=True)\nexecutor.map(slow, [0, 2]).wait()\nprint("ok")',
             ["first ok", "3 of 3 done | work", "second ok", "2 of 2 done | slow"],
             id="a line that was begun before map",
         ),
@@ -349,6 +349,131 @@ def test_an_interrupt_while_the_program_waits_at_its_end(terminal, end, columns)
         "the last handler",
     ]
     assert screen.child.signalstatus == signal.SIGINT
+
+
+def test_a_second_interrupt_while_the_first_one_cancels(terminal):
+    screen = terminal(
+        """
+        import signal
+        job = wrenlite.Executor.local(2).map(work, [5, 6])
+        cancel = job.cancel
+        job.cancel = lambda: (os.kill(os.getpid(), signal.SIGINT), cancel())
+        job.wait()
+        """,
+        200,
+    )
+    screen.until(shows("0 of 2 done"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    lines = screen.end()
+    assert lines[0].startswith("0 of 2 done, 2 cancelled | work | ")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert re.fullmatch(r'  File ".*/script\.py", line 7, in <module>', lines[2])
+    assert lines[3:] == ["    job.wait()", "KeyboardInterrupt"]
+    assert screen.child.signalstatus == signal.SIGINT
+
+
+@pytest.mark.parametrize("end", ["", "raise KeyboardInterrupt", "threading.Thread(target=job.wait).start()"])
+def test_a_second_interrupt_while_the_first_one_cancels_at_the_end(terminal, end):
+    screen = terminal(
+        f"""
+        import signal, sys, threading
+        class Interrupting:
+            def write(self, text):
+                if "interrupted" in text:
+                    os.kill(os.getpid(), signal.SIGINT)
+                return sys.__stderr__.write(text)
+            def flush(self):
+                sys.__stderr__.flush()
+            def isatty(self):
+                return True
+        sys.stderr = Interrupting()
+        sys.excepthook = lambda *error: None
+        job = wrenlite.Executor.local(2).map(work, [5, 6])
+        print("running", flush=True)
+        {end}
+        """
+    )
+    screen.until(shows("running") if "raise" in end or "Thread" in end else shows("waiting for"))
+    if "raise" not in end:
+        os.kill(screen.child.pid, signal.SIGINT)
+    lines = [line for line in screen.end() if "waiting for" not in line]
+    assert lines == ["running", "wrenlite: interrupted; cancelled 2 tasks"]
+    assert screen.child.signalstatus == signal.SIGINT
+
+
+def test_a_handler_of_the_program_that_ends_it_cancels_what_is_waited_for(terminal):
+    screen = terminal(
+        """
+        import signal, sys
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(5))
+        wrenlite.Executor.local(2).map(work, [5, 6]).wait()
+        """
+    )
+    screen.until(shows("0 of 2 done"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    (line,) = screen.end()
+    assert line.startswith("0 of 2 done, 2 cancelled | work | ")
+    assert screen.child.exitstatus == 5
+
+
+def test_a_handler_that_ends_the_program_at_its_end_cancels(terminal):
+    screen = terminal(
+        """
+        import signal, sys
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(5))
+        job = wrenlite.Executor.local(2).map(work, [5, 6])
+        """
+    )
+    screen.until(shows("waiting for"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    assert screen.end()[1:] == ["wrenlite: interrupted; cancelled 2 tasks"]
+
+
+@pytest.mark.parametrize(
+    ("call", "frames"),
+    [
+        ("executor.map(abs, numbers())", ["<module>", "numbers"]),
+        ("executor.starmap(abs, numbers())", ["<module>", "numbers"]),
+        ("executor.submit(abs, Slow())", ["<module>", "__reduce__"]),
+        ("executor.put(Slow())", ["<module>", "__reduce__"]),
+        ("executor.call_async(abs, Slow())", ["<module>", "__reduce__"]),
+    ],
+)
+def test_an_interrupt_of_pickling_shows_no_frames_of_ours(terminal, call, frames):
+    screen = terminal(
+        f"""
+        executor = wrenlite.Executor.local(2)
+        def numbers():
+            for number in range(3):
+                print("reading", flush=True)
+                time.sleep(60)
+                yield number,
+        class Slow:
+            def __reduce__(self):
+                print("reading", flush=True)
+                time.sleep(60)
+                return Slow, ()
+        {call}
+        """,
+        200,
+    )
+    screen.until(shows("reading"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    lines = screen.end()
+    shown = [line for line in lines if line.startswith("  File ") and "cloudpickle" not in line]
+    assert [line.rpartition(" in ")[2] for line in shown] == frames
+    assert not shows("/wrenlite/")(lines)
+
+
+@pytest.mark.parametrize("wait", ["job.wait()", "executor.shutdown()", "with executor: pass"])
+def test_an_interrupt_leaves_a_row_with_the_cancelled_tasks(terminal, wait):
+    screen = terminal(f"executor = wrenlite.Executor.local(2)\njob = executor.map(work, [5, 6])\n{wait}")
+    screen.until(shows("0 of 2 done"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    lines = screen.end()
+    assert lines[0].startswith("0 of 2 done, 2 cancelled | work | ")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == "KeyboardInterrupt"
 
 
 def test_rows_follow_the_width_of_the_window(terminal, let_end):
