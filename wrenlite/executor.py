@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -36,7 +37,8 @@ from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
-from wrenlite.threads import is_seconds
+from wrenlite.texts import is_terminal
+from wrenlite.threads import is_seconds, no_interrupts
 from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ class Executor:
         self.backend = backend or connect(config)
         self._progress = config.progress
         check_logging(logging)
+        if self._progress is not False and is_terminal(sys.stderr):
+            _follow_lines()
         self._logging = logging
         self._uploads = Uploads(self.backend.store, own=self.backend.own_store)
         self._dispatcher = Dispatcher(self.backend)
@@ -362,7 +366,8 @@ class Executor:
         self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
     ) -> Future[T]:
         """Run ``func(data)`` once. This is PyWren's name for it."""
-        return self.map(func, [data], env=extra_env)[0]
+        with hide_own_frames:
+            return self.map(func, [data], env=extra_env)[0]
 
     def put(self, obj: Any) -> Ref:
         """Upload an object once, to be passed to many tasks.
@@ -376,9 +381,10 @@ class Executor:
             StoreError: it could not be stored.
         """
         self._check_open()
-        parcel = refs.pack(obj)
-        with self._open_store():
-            self._uploads.upload_object(parcel)
+        with hide_own_frames:
+            parcel = refs.pack(obj)
+            with self._open_store():
+                self._uploads.upload_object(parcel)
         self._module_names |= parcel.modules
         return parcel.ref
 
@@ -411,9 +417,10 @@ class Executor:
         if wait:
             with hide_own_frames:
                 try:
-                    self._dispatcher.join()
-                except KeyboardInterrupt:
-                    self._dispatcher.cancel_all()
+                    self._dispatcher.join(cancel=True)
+                except (KeyboardInterrupt, SystemExit):
+                    with no_interrupts():  # and the jobs that came meanwhile
+                        self._dispatcher.cancel_all()
                     raise
 
     def __enter__(self) -> Executor:
@@ -562,6 +569,13 @@ class _MapOptions(NamedTuple):
         if timeout is not None and longest_s is not None and timeout > longest_s:
             stops = f"{backend.name} stops a task after {longest_s:g} s"
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
+
+
+def _follow_lines() -> None:
+    from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
+
+    if not panel.in_notebook():
+        terminal.follow_lines()
 
 
 def _draw(job: Job[Any], *, asked: bool) -> Drawing:

@@ -16,7 +16,7 @@ from wrenlite.protocol import CANCELLED, TaskStats
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.results import call_without_blocking, deadline
-from wrenlite.threads import Changes
+from wrenlite.threads import Changes, no_interrupts
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -83,12 +83,13 @@ def waiting_for(jobs: Iterable[Job[Any]], cancel: bool = True, in_loop: bool = F
         cancel: whether an interrupt cancels them; otherwise it only ends the waiting.
         in_loop: this is one of several waits in a loop, after which comes ``end_loop``.
     """
-    with contextlib.ExitStack() as drawn:
+    with contextlib.ExitStack() as undisturbed, contextlib.ExitStack() as drawn:
         for job in jobs:
             drawn.enter_context(job._drawn(in_loop))
         try:
             yield
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, SystemExit) as error:  # the latter from a signal handler of the program
+            undisturbed.enter_context(no_interrupts())
             if cancel:
                 for job in jobs:
                     job.cancel()

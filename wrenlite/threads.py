@@ -8,9 +8,10 @@ here holds one.
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import TypeGuard
 
@@ -34,6 +35,25 @@ def check_timeout(timeout: object) -> None:
     """
     if timeout is not None and not is_seconds(timeout):
         raise ConfigError(f"timeout={timeout!r:.80}: must be a number of seconds, or None for no limit")
+
+
+@contextlib.contextmanager
+def no_interrupts() -> Iterator[None]:
+    """Let Ctrl-C have no effect in the ``with`` block: an interrupt has come, and is being dealt with."""
+    before = signal.getsignal(signal.SIGINT)
+    here = threading.current_thread() is threading.main_thread()
+    if not here or before is None:  # only the main thread is interrupted; None: no handler of Python's
+        yield
+        return
+    signal.signal(signal.SIGINT, _do_nothing)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _do_nothing(*_: object) -> None:
+    pass
 
 
 class Changes:

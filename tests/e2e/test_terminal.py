@@ -61,7 +61,7 @@ def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, colu
             future.add_done_callback(lambda future: print("callback", future.index))
         print("before ", end="", flush=True)
         job.wait()
-        print("own write:", "write" in vars(sys.stdout) or "write" in vars(sys.stderr))
+        print("waited")
         job = executor.map(work, [3, 4])
         for future in job.as_completed():
             print("result", future.index)
@@ -80,7 +80,7 @@ def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, colu
     assert lines[:3] == ["before callback 0", "callback 1", ""]
     let_end(2)
     lines = screen.until(shows("callback 2", "0 of 2 done |"))
-    assert set(lines[2:5]) > {"callback 2", "own write: False"}
+    assert set(lines[2:5]) > {"callback 2", "waited"}
     assert re.search(r"^2 of 3 done, 1 failed \| work \| \d\.\d s", "\n".join(lines[2:5]), re.MULTILINE)
     assert lines[5] == ""
     let_end(3)
@@ -151,6 +151,12 @@ def without_figures(lines):
             id="a line that ends after the wait",
         ),
         pytest.param(
+            'print("first ", end="", flush=True)\njob.wait()\nprint("ok")\n'
+            'print("second ", end="", flush=True)\nexecutor.map(slow, [0, 2]).wait()\nprint("ok")',
+            ["first ok", "3 of 3 done | work", "second ok", "2 of 2 done | slow"],
+            id="a line that was begun before map",
+        ),
+        pytest.param(
             'print("working", end="", flush=True)\njob.wait()',
             ["working", "3 of 3 done | work"],
             id="a line that does not end",
@@ -189,7 +195,8 @@ def without_figures(lines):
 )
 def test_each_job_leaves_one_row_between_whole_lines(terminal, let_end, program, expected, columns):
     screen = terminal(
-        f"import sys\ndef more(n): return work(n)\nexecutor = wrenlite.Executor.local(2)\n"
+        f"import sys\ndef more(n): return work(n)\ndef slow(n): time.sleep(0.6)\n"
+        f"executor = wrenlite.Executor.local(2)\n"
         f"job, other = executor.map(work, [0, 2, 3]), executor.map(more, [5, 6])\n{program}",
         columns,
     )
@@ -209,6 +216,68 @@ def test_an_error_in_a_loop_is_shown_whole(terminal, let_end):
     let_end(0), let_end(1)
     lines = without_figures(screen.end())
     assert lines[:3] == ["0", "1 of 2 done, 1 failed | work", "Traceback (most recent call last):"]
+
+
+def test_a_line_that_was_begun_before_the_first_map_stays_whole(terminal, let_end):
+    screen = terminal(
+        """
+        executor = wrenlite.Executor.local(2)
+        print("Working... ", end="", flush=True)
+        executor.map(work, [0, 2]).wait()
+        print("ok")
+        """
+    )
+    screen.until(shows("0 of 2 done"))
+    let_end(0), let_end(2)
+    assert without_figures(screen.end()) == ["Working... ok", "2 of 2 done | work"]
+
+
+def test_a_traceback_after_an_unfinished_line_is_shown_whole(terminal, let_end):
+    screen = terminal(
+        """
+        job = wrenlite.Executor.local(2).map(work, [0, 1])
+        print("Checking: ", end="", flush=True)
+        for future in job.as_completed():
+            future.result()
+            print(".", end="", flush=True)
+        """
+    )
+    screen.until(shows("0 of 2 done"))
+    let_end(0)
+    screen.until(shows("Checking: ."))
+    let_end(1)
+    lines = without_figures(screen.end())
+    assert lines[:3] == ["Checking: .", "1 of 2 done, 1 failed | work", "Traceback (most recent call last):"]
+    assert lines[3].startswith("  File ")
+
+
+def test_another_object_in_the_place_of_stderr_gets_plain_lines(terminal, let_end, tmp_path):
+    screen = terminal(
+        """
+        import sys
+        class Both:
+            def __init__(self, stream):
+                self.stream, self.log = stream, open("log.txt", "a")
+            def write(self, text):
+                self.log.write(text)
+                return self.stream.write(text)
+            def flush(self):
+                self.log.flush(), self.stream.flush()
+            def isatty(self):
+                return self.stream.isatty()
+        job = wrenlite.Executor.local(2).map(work, [0, 2])
+        sys.stdout, sys.stderr = Both(sys.stdout), Both(sys.stderr)
+        job.wait(0.7)
+        print("part", end=" ", flush=True)
+        job.wait(0.7)
+        print("of a line")
+        open("go-0", "w"), open("go-2", "w")
+        job.wait()
+        print("end")
+        """
+    )
+    assert without_figures(screen.end()) == ["part of a line", "2 of 2 done | work", "end"]
+    assert "\x1b" not in (tmp_path / "log.txt").read_text()
 
 
 def test_without_stderr_there_is_no_progress(terminal, let_end):
@@ -280,6 +349,131 @@ def test_an_interrupt_while_the_program_waits_at_its_end(terminal, end, columns)
         "the last handler",
     ]
     assert screen.child.signalstatus == signal.SIGINT
+
+
+def test_a_second_interrupt_while_the_first_one_cancels(terminal):
+    screen = terminal(
+        """
+        import signal
+        job = wrenlite.Executor.local(2).map(work, [5, 6])
+        cancel = job.cancel
+        job.cancel = lambda: (os.kill(os.getpid(), signal.SIGINT), cancel())
+        job.wait()
+        """,
+        200,
+    )
+    screen.until(shows("0 of 2 done"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    lines = screen.end()
+    assert lines[0].startswith("0 of 2 done, 2 cancelled | work | ")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert re.fullmatch(r'  File ".*/script\.py", line 7, in <module>', lines[2])
+    assert lines[3:] == ["    job.wait()", "KeyboardInterrupt"]
+    assert screen.child.signalstatus == signal.SIGINT
+
+
+@pytest.mark.parametrize("end", ["", "raise KeyboardInterrupt", "threading.Thread(target=job.wait).start()"])
+def test_a_second_interrupt_while_the_first_one_cancels_at_the_end(terminal, end):
+    screen = terminal(
+        f"""
+        import signal, sys, threading
+        class Interrupting:
+            def write(self, text):
+                if "interrupted" in text:
+                    os.kill(os.getpid(), signal.SIGINT)
+                return sys.__stderr__.write(text)
+            def flush(self):
+                sys.__stderr__.flush()
+            def isatty(self):
+                return True
+        sys.stderr = Interrupting()
+        sys.excepthook = lambda *error: None
+        job = wrenlite.Executor.local(2).map(work, [5, 6])
+        print("running", flush=True)
+        {end}
+        """
+    )
+    screen.until(shows("running") if "raise" in end or "Thread" in end else shows("waiting for"))
+    if "raise" not in end:
+        os.kill(screen.child.pid, signal.SIGINT)
+    lines = [line for line in screen.end() if "waiting for" not in line]
+    assert lines == ["running", "wrenlite: interrupted; cancelled 2 tasks"]
+    assert screen.child.signalstatus == signal.SIGINT
+
+
+def test_a_handler_of_the_program_that_ends_it_cancels_what_is_waited_for(terminal):
+    screen = terminal(
+        """
+        import signal, sys
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(5))
+        wrenlite.Executor.local(2).map(work, [5, 6]).wait()
+        """
+    )
+    screen.until(shows("0 of 2 done"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    (line,) = screen.end()
+    assert line.startswith("0 of 2 done, 2 cancelled | work | ")
+    assert screen.child.exitstatus == 5
+
+
+def test_a_handler_that_ends_the_program_at_its_end_cancels(terminal):
+    screen = terminal(
+        """
+        import signal, sys
+        signal.signal(signal.SIGINT, lambda *_: sys.exit(5))
+        job = wrenlite.Executor.local(2).map(work, [5, 6])
+        """
+    )
+    screen.until(shows("waiting for"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    assert screen.end()[1:] == ["wrenlite: interrupted; cancelled 2 tasks"]
+
+
+@pytest.mark.parametrize(
+    ("call", "frames"),
+    [
+        ("executor.map(abs, numbers())", ["<module>", "numbers"]),
+        ("executor.starmap(abs, numbers())", ["<module>", "numbers"]),
+        ("executor.submit(abs, Slow())", ["<module>", "__reduce__"]),
+        ("executor.put(Slow())", ["<module>", "__reduce__"]),
+        ("executor.call_async(abs, Slow())", ["<module>", "__reduce__"]),
+    ],
+)
+def test_an_interrupt_of_pickling_shows_no_frames_of_ours(terminal, call, frames):
+    screen = terminal(
+        f"""
+        executor = wrenlite.Executor.local(2)
+        def numbers():
+            for number in range(3):
+                print("reading", flush=True)
+                time.sleep(60)
+                yield number,
+        class Slow:
+            def __reduce__(self):
+                print("reading", flush=True)
+                time.sleep(60)
+                return Slow, ()
+        {call}
+        """,
+        200,
+    )
+    screen.until(shows("reading"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    lines = screen.end()
+    shown = [line for line in lines if line.startswith("  File ") and "cloudpickle" not in line]
+    assert [line.rpartition(" in ")[2] for line in shown] == frames
+    assert not shows("/wrenlite/")(lines)
+
+
+@pytest.mark.parametrize("wait", ["job.wait()", "executor.shutdown()", "with executor: pass"])
+def test_an_interrupt_leaves_a_row_with_the_cancelled_tasks(terminal, wait):
+    screen = terminal(f"executor = wrenlite.Executor.local(2)\njob = executor.map(work, [5, 6])\n{wait}")
+    screen.until(shows("0 of 2 done"))
+    os.kill(screen.child.pid, signal.SIGINT)
+    lines = screen.end()
+    assert lines[0].startswith("0 of 2 done, 2 cancelled | work | ")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == "KeyboardInterrupt"
 
 
 def test_rows_follow_the_width_of_the_window(terminal, let_end):

@@ -8,9 +8,11 @@ The terminal belongs to the program, which prints there too. So four rules keep 
   whatever is written next begins at its own place, and one code (erase to the end of the screen) removes all
   rows, however the terminal has wrapped them.
 - Python erases them before any thread writes to stdout or stderr, since the ``write`` of these two objects is
-  replaced while jobs run. The objects stay the same, and so does everything else about them.
-- The last row of a job, which stays, waits for the end of a line that the program has begun since ``map``,
-  and for the end of a loop over the job.
+  replaced once there is an executor. The objects stay the same, and so does everything else about them. While
+  another object is in the place of stderr, there are no rows: it may print their codes, or write them to a
+  file as well.
+- The last row of a job, which stays, waits for the end of a line that the program has begun, and for the end
+  of a loop over the job.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from wrenlite.display.html import duration
 from wrenlite.display.panel import DrawnByThread, ends_within
 from wrenlite.futures import Drawing, Snapshot, undrawn
 from wrenlite.job import Job
+from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.texts import counted, is_terminal, printable
 
 _APPEAR_AFTER_S = 0.5
@@ -64,6 +67,12 @@ _SAVE, _RESTORE = "\x1b7\x1b[0m\x1b[?7l", "\x1b[?7h\x1b8"
 """Save the cursor and its colours, then cut rows that are too long; end cutting, and restore the cursor."""
 
 
+def follow_lines() -> None:
+    """Know from now on whether the cursor is inside a line, if stderr is a terminal."""
+    if _knows_codes():
+        _rows.guard_streams()
+
+
 def watch(job: Job[Any], asked: bool) -> Drawing:
     """Show a job's progress while the job runs.
 
@@ -76,7 +85,7 @@ def watch(job: Job[Any], asked: bool) -> Drawing:
     """
     if sys.stderr is None:
         return undrawn
-    if is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb":
+    if _knows_codes():
         _rows.watch(job)
         return partial(_Waiting, weakref.ref(job))  # the job holds this, and is to be freed without gc
     interval_s = _ASKED_INTERVAL_S if asked else _LINE_INTERVAL_S
@@ -85,6 +94,10 @@ def watch(job: Job[Any], asked: bool) -> Drawing:
     )
     thread.start()
     return DrawnByThread(job, thread)
+
+
+def _knows_codes() -> bool:
+    return is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb"
 
 
 # Lines in a file
@@ -203,7 +216,7 @@ class _Rows:
         self._guarded: list[tuple[io.TextIOWrapper, Callable[[str], int], Any]] = []
 
     def watch(self, job: Job[Any]) -> None:
-        """Prepare for the rows of a job. From now on it is known whether the cursor is inside a line.
+        """Prepare for the rows of a job.
 
         The thread sleeps while nobody waits. At exit it could not be started any more.
         """
@@ -211,7 +224,7 @@ class _Rows:
             if not self._inside_line:
                 self._write_last_rows()
             self._without_last_row.add(job)
-            self._guard_streams()
+            self.guard_streams()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="wrenlite-progress", daemon=True)
                 self._thread.start()
@@ -254,10 +267,13 @@ class _Rows:
                 self._write_last_rows()
             if not self._waits and (job._tasks.over or self._drawn_in_this_wait):
                 self.hide()
+            plain = self._last_rows if _terminal() is None and not (in_loop or self._inside_line) else []
+            self._last_rows = [each for each in self._last_rows if each not in plain]
+        _print_rows(plain)
 
     def _write_last_rows(self) -> None:
-        """Write the rows that stay, at the start of a line."""
-        if self._last_rows:
+        """Write the rows that stay, at the start of a line. Where that is no terminal now, they wait on."""
+        if self._last_rows and _terminal():
             columns = _terminal_size().columns
             rows = "".join(f"{row(now, columns)}\x1b[K\n" for now in self._last_rows)
             self._last_rows = []
@@ -291,19 +307,18 @@ class _Rows:
         if rows == self._shown:
             return
         self._erase()
-        if rows:
-            self._guard_streams()
+        if rows and _terminal():
+            self.guard_streams()
             room = f"{_DOWN * len(rows)}\x1b[{len(rows)}A"  # at the bottom the terminal scrolls
             below = "".join(f"\r\n{text}" for text in rows)
             self._write(f"{room}{_SAVE}{below}{_RESTORE}")
             self._shown = rows
 
     def hide(self) -> None:
-        """Erase the rows, and give the streams back, unless it must be known when a line ends."""
+        """Erase the rows. At exit, give the streams back after that."""
         with self._lock:
             self._erase()
-            jobs = list(self._without_last_row)
-            if not self._last_rows and all(job._tasks.over for job in jobs):
+            if self._at_exit:
                 self.release_streams()
 
     def end(self) -> None:
@@ -313,6 +328,8 @@ class _Rows:
             self._write_last_rows()
             self._erase()
             self.release_streams()
+            plain, self._last_rows = self._last_rows, []
+        _print_rows(plain)
 
     def _erase(self) -> None:
         if self._shown:
@@ -322,30 +339,32 @@ class _Rows:
     def _write(self, text: str) -> None:
         inside_line = self._inside_line
         with contextlib.suppress(OSError, ValueError):  # a terminal that is gone, or closed: nobody looks
-            if is_terminal(sys.stderr):
-                sys.stderr.write(text)
-                sys.stderr.flush()
+            if terminal := _terminal():
+                terminal.write(text)
+                terminal.flush()
         self._inside_line = inside_line
 
-    def _guard_streams(self) -> None:
-        """Erase the rows before anything is written to a stream, until ``release_streams``."""
-        if self._guarded:
-            return
-        self._inside_line = False
-        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-            known = any(stream is guarded for guarded, _, _ in self._guarded)
-            if (
-                isinstance(stream, io.TextIOWrapper) and not known
-            ):  # no others write to the terminal themselves
-                write = self._write_after_erasing(stream.write)
-                self._guarded.append((stream, write, vars(stream).get("write")))
-                stream.write = write  # type: ignore[method-assign]
+    def guard_streams(self) -> None:
+        """Erase the rows before anything is written to a stream, until ``release_streams``.
+
+        What is in the place of a stream is guarded where it is a terminal: a file is not to be kept open.
+        """
+        with self._lock:
+            if not self._guarded:
+                self._inside_line = False
+            for stream in (sys.__stdout__, sys.__stderr__, _terminal(sys.stdout), _terminal()):
+                known = any(stream is guarded for guarded, _, _ in self._guarded)
+                # No others write to the terminal themselves.
+                if isinstance(stream, io.TextIOWrapper) and not known:
+                    write = self._write_after_erasing(stream.write)
+                    self._guarded.append((stream, write, vars(stream).get("write")))
+                    stream.write = write  # type: ignore[method-assign]
 
     def _write_after_erasing(self, write: Callable[[str], int]) -> Callable[[str], int]:
         def erase_and_write(text: str, /) -> int:
-            with self._lock:
+            with hide_own_frames, self._lock:
                 self._erase()
-                if _TRACEBACK in text and not self._inside_line:
+                if _TRACEBACK in text:
                     self._write_last_rows()
                 written = write(text)
                 if text:
@@ -367,6 +386,25 @@ class _Rows:
                     del stream.write
                 else:
                     stream.write = before  # type: ignore[method-assign]
+
+
+def _terminal(stream: object = None) -> io.TextIOWrapper | None:
+    """Return a stream, or what stderr is now, if that itself is a terminal: Python's own kind of stream."""
+    stream = sys.stderr if stream is None else stream
+    with contextlib.suppress(ValueError):  # it is closed
+        return stream if isinstance(stream, io.TextIOWrapper) and is_terminal(stream) else None
+    return None
+
+
+def _print_rows(rows: list[Snapshot]) -> None:
+    """Print rows that stay where something else is in the place of stderr, without codes.
+
+    No lock is held: what is printed to may have one of its own.
+    """
+    if rows and is_terminal(sys.stderr):
+        columns = _terminal_size().columns
+        with contextlib.suppress(OSError, ValueError):
+            print(*(row(now, columns) for now in rows), sep="\n", file=sys.stderr, flush=True)
 
 
 def _terminal_size() -> os.terminal_size:

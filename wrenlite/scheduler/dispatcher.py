@@ -33,12 +33,13 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
+from types import FrameType
 from typing import Any, NamedTuple, TypeAlias
 
 from wrenlite.backends.base import Backend
 from wrenlite.cost import Cost
 from wrenlite.errors import ExecutorClosed, WrenliteError
-from wrenlite.futures import Future
+from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Missing, Outcome
 from wrenlite.scheduler.log_records import RecordHandling
@@ -46,7 +47,7 @@ from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.settling import Settler
 from wrenlite.scheduler.state import Scheduler
 from wrenlite.texts import counted, is_terminal
-from wrenlite.threads import Changes, OneThread
+from wrenlite.threads import Changes, OneThread, no_interrupts
 
 _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
@@ -245,7 +246,7 @@ class Dispatcher:
         if not self._started and not self._runs:
             self._backend.invoker.close()
 
-    def join(self, timeout: float | None = None) -> bool:
+    def join(self, timeout: float | None = None, cancel: bool = False) -> bool:
         """Wait until every job has ended, the backend is released, and all done-callbacks have returned.
 
         It does not join the threads: after an interrupted join Python takes a running thread for a finished
@@ -253,6 +254,7 @@ class Dispatcher:
 
         Args:
             timeout: seconds to wait at most; None: without limit.
+            cancel: whether an interrupt cancels the jobs.
 
         Returns:
             Whether that happened in time.
@@ -261,9 +263,7 @@ class Dispatcher:
         own = here in (self._one.thread, self._records.thread) or self._settler.calls_from(here)
         if not self._started or own:
             return True
-        with contextlib.ExitStack() as drawn:
-            for job in self.unfinished_jobs():
-                drawn.enter_context(job._drawn(False))
+        with waiting_for(self.unfinished_jobs(), cancel):
             return self._changes.wait_for(self._is_over, timeout)
 
     def _is_over(self) -> bool:
@@ -395,27 +395,71 @@ def _finish_all() -> None:
     """At exit, wait for the jobs that have not ended, as concurrent.futures does. An interrupt cancels them.
 
     The interrupt is reported here: an exception from here would be printed with a traceback and change
-    nothing.
+    nothing. So would one that the program's own handler of a signal raises.
     """
-    dispatchers = [each for each in list(_running) if each.owner == os.getpid()]
-    # The prompt goes on after an interrupt; in a script one that nobody caught has ended the program.
-    interrupted = not hasattr(sys, "ps1") and getattr(sys, "last_type", None) is KeyboardInterrupt
     try:
-        for dispatcher in dispatchers:
-            dispatcher.close(AT_EXIT)
-            if not interrupted and not dispatcher.join(_HINT_AFTER_S):
-                _explain_waiting(dispatcher)
-                dispatcher.join()
-    except KeyboardInterrupt:
-        interrupted = True
-        sys.__dict__["_wrenlite_interrupted"] = _Interrupted()
-    if interrupted:
-        cancelled = sum(dispatcher.cancel_all() for dispatcher in dispatchers)
-        if cancelled and sys.stderr is not None:
-            print(f"wrenlite: interrupted; cancelled {counted(cancelled, 'task')}", file=sys.stderr)
-        for dispatcher in dispatchers:
-            dispatcher.close(AT_EXIT)
+        if signal.getsignal(signal.SIGINT) is _cancel_at_interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        # The prompt goes on after an interrupt; in a script one that nobody caught has ended the program.
+        if hasattr(sys, "ps1") or getattr(sys, "last_type", None) is not KeyboardInterrupt:
+            _join_all()
+            return
+        with no_interrupts():
+            _cancel_all()
+    except (KeyboardInterrupt, SystemExit) as error:
+        with no_interrupts():
+            _cancel_all()
+        if isinstance(error, KeyboardInterrupt):
+            _end_by_interrupt()
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):  # one more: do not wait
+        for dispatcher in _own_dispatchers():
             dispatcher.join()
+
+
+def _own_dispatchers() -> list[Dispatcher]:
+    return [each for each in list(_running) if each.owner == os.getpid()]
+
+
+def _join_all() -> None:
+    for dispatcher in _own_dispatchers():
+        dispatcher.close(AT_EXIT)
+        if not dispatcher.join(_HINT_AFTER_S):
+            _explain_waiting(dispatcher)
+            dispatcher.join()
+
+
+def _cancel_all() -> int:
+    """Take no more jobs after an interrupt, cancel all, tell how many tasks that were, and return it."""
+    dispatchers = _own_dispatchers()
+    for dispatcher in dispatchers:
+        dispatcher.close(AT_EXIT)
+    cancelled = sum(dispatcher.cancel_all() for dispatcher in dispatchers)
+    if cancelled and sys.stderr is not None:
+        print(f"wrenlite: interrupted; cancelled {counted(cancelled, 'task')}", file=sys.stderr)
+    return cancelled
+
+
+def _cancel_before_threads_end() -> None:
+    """Let Ctrl-C cancel all tasks while Python waits for the program's threads, at the end of the program.
+
+    They may wait for tasks. A KeyboardInterrupt would be printed there, and would change nothing.
+    """
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if usual and threading.current_thread() is threading.main_thread() and _own_dispatchers():
+        signal.signal(signal.SIGINT, _cancel_at_interrupt)
+
+
+def _cancel_at_interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.default_int_handler)  # the next one has its usual effect
+    with no_interrupts():
+        cancelled = _cancel_all()
+    if not cancelled:
+        signal.default_int_handler(number, frame)
+    _end_by_interrupt()
+
+
+def _end_by_interrupt() -> None:
+    sys.__dict__["_wrenlite_interrupted"] = _Interrupted()
 
 
 class _Interrupted:
@@ -442,3 +486,5 @@ def _explain_waiting(dispatcher: Dispatcher) -> None:
 
 
 atexit.register(_finish_all)
+if hasattr(threading, "_register_atexit"):  # what concurrent.futures uses; without it, only the text is worse
+    threading._register_atexit(_cancel_before_threads_end)
