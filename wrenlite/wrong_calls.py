@@ -139,11 +139,8 @@ def _why_wrong(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
         name = f"Executor.{name}"
     if first == "self" and not (args and hasattr(type(args[0]), method.__name__)):
         return f"{name} is a method of executors. Write Executor().{_USAGE[name]}"
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as error:
-        reason = str(error)
-    else:
+    reason = _mismatch(signature, args, kwargs)
+    if not reason:
         return None
     unknown = {option: value for option, value in kwargs.items() if option not in names}
     if unknown and name != "submit":
@@ -152,6 +149,22 @@ def _why_wrong(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     if len(given) > len(names) - len(options) and name != "submit":
         return _too_many(name, given, len(names) - len(options), options)
     return f"{name}: {reason}. Write {_USAGE[name]}"
+
+
+def _mismatch(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return why a call does not fit to a signature; empty where it fits."""
+    try:
+        given = signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        return str(error)
+    # From Python 3.13 on, bind() takes submit(fn=abs) for a call without fn, and does not say so.
+    required = [
+        name
+        for name, each in signature.parameters.items()
+        if each.kind is each.POSITIONAL_ONLY and each.default is each.empty
+    ]
+    missing = [name for name in required if name not in given]
+    return f"missing a required argument: {missing[0]!r}" if missing else ""
 
 
 def _too_many(name: str, given: tuple[Any, ...], positional: int, options: list[str]) -> str:

@@ -142,7 +142,7 @@ CALLS = {
     "map_reduce(abs, sum, [1])": "The data comes second: map_reduce(abs, data, sum)",
     "submit([1], abs)": "fn=[1]: must be callable. The function comes first: submit(abs, [1])",
     "submit()": "submit: missing a required argument: 'fn'. Write submit(function, argument)",
-    "submit(fn=abs)": "was passed as a keyword. Write submit(function, argument)",
+    "submit(fn=abs)": ". Write submit(function, argument)",
     "submit(add, (1, 2))": (
         "submit calls add((1, 2)), which fails: missing a required argument: 'b'. Write submit(add, 1, 2)"
     ),
