@@ -150,7 +150,7 @@ def check_parameters(call: Call, data: Iterator[Any]) -> None:
 
     Args:
         call: the function with its fixed arguments.
-        data: the items. The first one is taken out of it only where an error is raised, or for ``submit``.
+        data: the items. The first one is taken out of it only where an error is raised.
 
     Raises:
         ArgumentError: every call would fail, or that of the reduction.

@@ -33,13 +33,13 @@ _VALUES_AT = _HEAD_BYTES + _ROWS * _ROW.size
 _VALUE_BYTES = 256 * 1024
 _BYTES = _VALUES_AT + _VALUE_BYTES
 GATHER_S = 0.005
-"""Seconds for which a worker gathers outcomes at most, unless its next task takes longer. So whoever finds an
-outcome here that is older than that must read it here."""
+"""Seconds for which a worker gathers outcomes before it sends them. While a task runs it cannot send: then
+the parent reads them after this time."""
 _LARGEST_BYTES = 4096
 """A larger value is written to the pipe."""
 
-# Pickle protocol 3 has no frames, so pickles can be joined: one of a list begins and ends like this, and
-# between that are the pickles of its elements without their own first two bytes and their last one.
+# Pickle protocol 3 has no frames, so pickles can be joined to the pickle of a list: these bytes stand before
+# and after its elements. Of these the first two bytes (the protocol) and the last one (stop) are left out.
 _LIST_START, _LIST_END = b"\x80\x03](", b"e."
 _PROTOCOL = 3
 
