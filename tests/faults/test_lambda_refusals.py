@@ -133,6 +133,7 @@ def test_an_endpoint_on_which_nothing_listens_fails_the_job(connected, runs):
         job = squares(aws, runs, 3)
         with pytest.raises(wrenlite.ServiceUnavailable, match=r"cannot reach Lambda in us-east-1.*refused"):
             job.results(timeout=30)
+        assert job.wait(30)  # the first failure has been raised, and the others may come a moment later
         assert len(job.errors()) == 3
 
 
