@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         IncompatibleRuntime,
         IntegrityError,
         ItemNotPicklable,
+        JobClosed,
         LocalExtension,
         NotFound,
         NotPicklable,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         wait,
     )
     from wrenlite.job import Job
+    from wrenlite.open_job import OpenJob
     from wrenlite.storage.refs import Ref
 
 __all__ = [
@@ -84,9 +86,11 @@ __all__ = [
     "IntegrityError",
     "ItemNotPicklable",
     "Job",
+    "JobClosed",
     "LocalExtension",
     "NotFound",
     "NotPicklable",
+    "OpenJob",
     "OutOfMemory",
     "PackageMissing",
     "Ref",
@@ -107,7 +111,16 @@ __all__ = [
     "wait",
 ]
 
-_MODULES = ("executor", "errors", "interop.pywren", "job", "futures", "storage.refs", "backends.factory")
+_MODULES = (
+    "executor",
+    "errors",
+    "interop.pywren",
+    "job",
+    "futures",
+    "open_job",
+    "storage.refs",
+    "backends.factory",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,10 @@ import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from wrenlite.backends.base import Backend
+from wrenlite.config import Progress
 from wrenlite.errors import ArgumentError, ConfigError, FunctionNotPicklable
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
@@ -19,10 +21,52 @@ from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
 from wrenlite.serialize.pickling import Call, function_name, method_name
 from wrenlite.storage.refs import Ref
+from wrenlite.task_logging import check_logging
+from wrenlite.threads import is_seconds
 from wrenlite.wrong_calls import is_iterable, shown, written
 
 _LARGE_CODE_BYTES = 10 << 20
 """The size from which a function is named to its user, who may not know what it closes over."""
+
+
+class MapOptions(NamedTuple):
+    """The options that ``map``, ``starmap`` and ``map_reduce`` share, as the user gave them."""
+
+    chunksize: int | None = None
+    retries: int = 0
+    timeout: float | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] | None = None
+    env: Mapping[str, str] | None = None
+    progress: Progress | None = None
+    seed: int | None = None
+    logging: bool | None = None
+
+    def check(self, backend: Backend) -> None:
+        """Check the options before anything is pickled or sent.
+
+        Args:
+            backend: what the tasks will run on.
+
+        Raises:
+            ConfigError: an option cannot be used.
+        """
+        check_fixed_arguments(self.args, self.kwargs)
+        check_env(self.env)
+        check_logging(self.logging)
+        chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
+        if chunksize is not None and not is_whole_number(chunksize, 1):
+            raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
+        if not is_whole_number(retries, 0):
+            raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
+        if timeout is not None and not (is_seconds(timeout) and timeout > 0):
+            raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
+        if self.progress is not None and not isinstance(self.progress, bool) and self.progress != "auto":
+            raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")
+        longest_s = backend.longest_s
+        if timeout is not None and longest_s is not None and timeout > longest_s:
+            stops = f"{backend.name} stops a task after {longest_s:g} s"
+            raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
 
 
 def iterate(data: Iterable[Any]) -> Iterator[Any]:
@@ -214,6 +258,21 @@ def _hint_for_twice(function: Callable[..., Any], reason: str) -> str:
     return f". args= passes {name} already: leave it out of kwargs="
 
 
+_SUBMIT_OPTIONS = frozenset({"retries", "timeout", "env", "seed", "progress", "logging"})
+
+
+def split_options(
+    function: Callable[..., Any], kwargs: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divide the keyword arguments of ``submit`` into the options and what is passed to the function.
+
+    An argument that the function takes, or may take, is passed to it.
+    """
+    named = _SUBMIT_OPTIONS.intersection(kwargs)
+    options = {name: kwargs[name] for name in named if not _takes(function, name)}
+    return options, {name: value for name, value in kwargs.items() if name not in options}
+
+
 def check_submitted(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Check that a function of ``submit`` can be called, where its parameters are certainly known.
 
@@ -227,18 +286,10 @@ def check_submitted(function: Callable[..., Any], args: tuple[Any, ...], kwargs:
         written(function),
         f"submit calls {shown(function)}({_listed(args, kwargs)}), which fails: {reason}",
     )
-    options = [
-        option for option in kwargs if option in ("retries", "timeout", "env", "seed", "progress", "logging")
-    ]
     if len(args) == 1 and isinstance(args[0], tuple | list) and not _mismatch(function, args[0], kwargs):
         text += f". Write submit({name}, {_listed(args[0], kwargs)})"
     elif "args" in kwargs or "kwargs" in kwargs:
         text += f". submit passes all arguments on: submit({name}, 1, b=2) calls {name}(1, b=2)"
-    elif options:
-        text += (
-            f". submit passes all arguments on to the function; {options[0]}= is an option of map: "
-            f"map({name}, [argument], {options[0]}={shown(kwargs[options[0]])})[0]"
-        )
     raise ArgumentError(text)
 
 
@@ -276,20 +327,36 @@ def check_code_size(call: Call, size: int, max_bytes: int | None) -> None:
     warn(text)
 
 
+def _takes(function: object, name: str) -> bool:
+    """Return whether a function takes a keyword argument, or may take it."""
+    signature = _signature(function)
+    if signature is None:
+        return True
+    parameters = signature.parameters
+    named = name in parameters and parameters[name].kind is not inspect.Parameter.POSITIONAL_ONLY
+    return named or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+
+
 def _mismatch(function: object, args: Iterable[Any], kwargs: Mapping[str, Any] | None = None) -> str:
     """Return why a function certainly cannot be called with these arguments; empty where it may be."""
+    signature = _signature(function)
+    try:
+        if signature is not None:
+            signature.bind(*args, **(kwargs or {}))
+    except TypeError as error:
+        return str(error)
+    return ""
+
+
+def _signature(function: object) -> inspect.Signature | None:
+    """Return the signature of a function; None where its parameters are not certainly known."""
     plain: Any = function
     while isinstance(plain, functools.partial):
         plain = plain.func
     plain = plain.__func__ if isinstance(plain, types.MethodType) else plain
     if not isinstance(plain, types.FunctionType) or hasattr(plain, "__signature__"):
-        return ""
+        return None
     try:  # without __wrapped__: a decorator may pass other arguments on than it takes
-        signature = inspect.signature(cast(Callable[..., Any], function), follow_wrapped=False)
+        return inspect.signature(cast(Callable[..., Any], function), follow_wrapped=False)
     except (ValueError, TypeError, NameError):
-        return ""
-    try:
-        signature.bind(*args, **(kwargs or {}))
-    except TypeError as error:
-        return str(error)
-    return ""
+        return None

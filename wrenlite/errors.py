@@ -12,6 +12,7 @@
     ├── PackageMissing (ImportError)        a convenience needs a package that is not installed
     ├── LocalExtension (ImportError)        a compiled module is outside site-packages
     ├── ExecutorClosed (RuntimeError)       an executor is used after shutdown, or in a forked child
+    ├── JobClosed (RuntimeError)            a task is submitted to a job that was closed
     ├── ValueReleased (LookupError)         ``values()`` has handed the value out already
     ├── StoreError (OSError)                the store could not be read or written
     │   ├── NotFound (LookupError)            there is no blob at that key
@@ -78,6 +79,10 @@ class LocalExtension(WrenliteError, ImportError):
 
 class ExecutorClosed(WrenliteError, RuntimeError):
     """The executor was shut down, the program is ending, or this process was forked from the executor's."""
+
+
+class JobClosed(WrenliteError, RuntimeError):
+    """A task is submitted to a job that was closed, or whose executor was shut down."""
 
 
 class ValueReleased(WrenliteError, LookupError):

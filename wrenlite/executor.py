@@ -11,9 +11,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
 from wrenlite import arguments, other_names
+from wrenlite.arguments import MapOptions
 from wrenlite.backends import local
 from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
@@ -24,7 +25,8 @@ from wrenlite.futures import Drawing, Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
-from wrenlite.protocol import Packed, Plain, Style
+from wrenlite.open_job import OpenJob, Prepared, SharedJobs
+from wrenlite.protocol import Style
 from wrenlite.scheduler.dispatcher import AT_EXIT, Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.seeding import seed_for, shared_generator_message
@@ -38,7 +40,7 @@ from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
 from wrenlite.texts import is_terminal
-from wrenlite.threads import is_seconds, no_interrupts
+from wrenlite.threads import no_interrupts
 from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 
 if TYPE_CHECKING:
@@ -112,6 +114,7 @@ class Executor:
         self._logging = logging
         self._uploads = Uploads(self.backend.store, own=self.backend.own_store)
         self._dispatcher = Dispatcher(self.backend)
+        self._shared = SharedJobs()
         self._owner = os.getpid()
         self._closed = False
         self._announced = False
@@ -285,7 +288,7 @@ class Executor:
                 called with an item and ``args``.
             ExecutorClosed: the executor was shut down.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.ITEM, data, options)
 
     @explain_wrong_calls
@@ -305,7 +308,7 @@ class Executor:
         logging: bool | None = None,
     ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.STAR, data, options)
 
     @explain_wrong_calls
@@ -353,14 +356,93 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
     @explain_wrong_calls
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run ``fn(*args, **kwargs)`` once. Raises as ``map`` does."""
+    def stream(
+        self,
+        fn: Callable[..., T],
+        *,
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        logging: bool | None = None,
+    ) -> OpenJob[T]:
+        """Open a job whose tasks are submitted one by one, as they come up.
+
+        ``job.submit(*args, **kwargs)`` runs ``fn`` with these arguments and returns a future. Calls that wait
+        travel in batches, as those of ``map`` do. ``job.close()`` ends the job, as does leaving a ``with``
+        block.
+
+        Args:
+            fn: any callable. It is pickled now, once.
+            chunksize: as for ``map``.
+            retries: as for ``map``.
+            timeout: as for ``map``.
+            env: as for ``map``.
+            seed: as for ``map``.
+            progress: as for ``Executor``.
+            logging: as for ``map``.
+
+        Raises:
+            WrenliteError: as for ``map``.
+        """
+        options = MapOptions(chunksize, retries, timeout, (), None, env, progress, seed, logging)
+        self._check_open()
+        prepared = self._prepare(fn, Style.CALL, (), options)
+        job = self._make_open_job(prepared)
+        self._start(job, prepared, options.progress)
+        return job
+
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # not so
+        self, fn: Callable[..., T], /, *args: Any, retries: int, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # not so
+        self, fn: Callable[..., T], /, *args: Any, timeout: float | None, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # not so
+        self, fn: Callable[..., T], /, *args: Any, env: Mapping[str, str] | None, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # not so
+        self, fn: Callable[..., T], /, *args: Any, seed: int | None, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # not so
+        self, fn: Callable[..., T], /, *args: Any, progress: Progress | None, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # not so
+        self, fn: Callable[..., T], /, *args: Any, logging: bool | None, **kwargs: Any
+    ) -> Future[T]: ...
+    @explain_wrong_calls
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` once.
+
+        It takes the options of ``map`` too: ``retries``, ``timeout``, ``env``, ``seed``, ``progress`` and
+        ``logging``. An argument of such a name that ``fn`` takes itself is passed to ``fn``.
+
+        Calls of the same function that are submitted while others of it wait or run are tasks of one job,
+        with one panel and one cost, and travel together. ``stream`` opens such a job explicitly.
+
+        Raises:
+            WrenliteError: as for ``map``.
+        """
+        given, kwargs = arguments.split_options(fn, kwargs)
         arguments.check_submitted(fn, args, kwargs)
-        return self._run(fn, Style.CALL, [(args, kwargs)], _MapOptions())[0]
+        options = MapOptions(**given)
+        self._check_open()
+        future: Future[T] | None = self._shared.submit(fn, (args, kwargs), options)
+        return future if future is not None else self._submit_anew(fn, (args, kwargs), options)
 
     def call_async(
         self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
@@ -454,11 +536,46 @@ class Executor:
     # From a call to a job
 
     def _run(
-        self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: _MapOptions
+        self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: MapOptions
     ) -> Job[Any]:
         self._check_open()
-        backend = self.backend
         self._uploads.delete_unreachable_values()
+        prepared = self._prepare(function, style, data, options)
+        items, reduces = prepared.items, prepared.options.reduces
+        job = self._make_job(prepared, len(items) + reduces)
+        if len(job):
+            self._start(job, prepared, options.progress)
+        return job
+
+    def _submit_anew(
+        self, function: Callable[..., T], call: tuple[Any, Any], options: MapOptions
+    ) -> Future[T]:
+        """Submit a call as a task of a new job, or of one that runs the same code."""
+        self._uploads.delete_unreachable_values()
+        prepared = self._prepare(function, Style.CALL, [call], options, closes_itself=True)
+        future: Future[T] | None = self._shared.submit_prepared(prepared)
+        if future is not None:
+            self._uploads.release(prepared.options.digests)
+            return future
+        job = self._make_open_job(prepared)
+        future = job._add(prepared.items[0])
+        assert future is not None  # nobody else has the job
+        self._start(job, prepared, options.progress)
+        if options.seed is None:  # the numbers of a task depend on its place in the job
+            self._shared.remember(job, prepared, options)
+        return future
+
+    def _prepare(
+        self,
+        function: Callable[..., Any],
+        style: Style,
+        data: Iterable[Any],
+        options: MapOptions,
+        *,
+        closes_itself: bool = False,
+    ) -> Prepared:
+        """Check a call of ``map`` or the like, pickle items and function, and store the function."""
+        backend = self.backend
         arguments.check_functions(function, style, data)
         options.check(backend)
         data = arguments.iterate(data)
@@ -467,8 +584,8 @@ class Executor:
         arguments.check_parameters(call, data)
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table, style)
-        reduces = isinstance(call.function, MapThenReduce)
-        code, zipped = self._put_code(call, class_table) if items or reduces else ("", None)
+        reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL
+        code, zipped = self._put_code(call, class_table) if items or reduces or is_open else ("", None)
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
         job_options = JobOptions(
@@ -482,11 +599,9 @@ class Executor:
             if backend.runs_in_caller  # there the loggers handle what tasks log as it is
             else wanted_levels(options.logging, self._logging, unless_set=backend.log_levels),
             reduces=reduces,
+            closes_itself=closes_itself,
         )
-        job = self._make_job(function_name(call.function), len(items) + reduces, class_table)
-        if len(job):
-            self._submit(job, items, job_options, options.progress)
-        return job
+        return Prepared(call, items, class_table, job_options)
 
     def _put_code(self, call: Call, class_table: ClassTable) -> tuple[str, str | None]:
         """Store the function and the user's local modules, and return their digests.
@@ -506,23 +621,29 @@ class Executor:
         with self._open_store():
             return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
 
-    def _make_job(self, name: str, total: int, class_table: ClassTable) -> Job[Any]:
-        word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
-        job_id = f"{word}-{os.urandom(3).hex()}"
-        return Job(job_id, name, self.backend, total, class_table.entries, self._dispatcher)
+    def _make_job(self, prepared: Prepared, total: int) -> Job[Any]:
+        name = function_name(prepared.call.function)
+        return Job(_job_id(name), name, self.backend, total, prepared.class_table.entries, self._dispatcher)
 
-    def _submit(
-        self, job: Job[Any], items: list[Packed | Plain], options: JobOptions, progress: Progress | None
-    ) -> None:
+    def _make_open_job(self, prepared: Prepared) -> OpenJob[Any]:
+        name = function_name(prepared.call.function)
+        return OpenJob(_job_id(name), name, self.backend, prepared.class_table, self._dispatcher)
+
+    def _start(self, job: Job[Any], prepared: Prepared, progress: Progress | None) -> None:
+        options, arrivals = prepared.options, job._arrivals if isinstance(job, OpenJob) else None
         if options.reduces:
             self._uploads.delete_values_after(job, job.id)
         if not self._announced:
             self._announced = True
             _log.info("running on %s", self.backend.name)
         try:
-            held = [name for name in (options.code, options.modules) if name]
+            held = options.digests
             release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
-            self._dispatcher.submit(PendingJob(job, items, options, release, restore))
+            items = [] if arrivals is not None else prepared.items
+            pending = PendingJob(job, items, options, release, restore, arrivals)
+            if isinstance(job, OpenJob):
+                job._start(pending)
+            self._dispatcher.submit(pending)
             wanted = self._progress if progress is None else progress
             if wanted is not False:
                 job._drawn = _draw(job, asked=wanted is True)
@@ -531,44 +652,9 @@ class Executor:
             raise
 
 
-class _MapOptions(NamedTuple):
-    """The options that ``map``, ``starmap`` and ``map_reduce`` share, as the user gave them."""
-
-    chunksize: int | None = None
-    retries: int = 0
-    timeout: float | None = None
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] | None = None
-    env: Mapping[str, str] | None = None
-    progress: Progress | None = None
-    seed: int | None = None
-    logging: bool | None = None
-
-    def check(self, backend: Backend) -> None:
-        """Check the options before anything is pickled or sent.
-
-        Args:
-            backend: what the tasks will run on.
-
-        Raises:
-            ConfigError: an option cannot be used.
-        """
-        arguments.check_fixed_arguments(self.args, self.kwargs)
-        arguments.check_env(self.env)
-        check_logging(self.logging)
-        chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
-        if chunksize is not None and not arguments.is_whole_number(chunksize, 1):
-            raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
-        if not arguments.is_whole_number(retries, 0):
-            raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-        if timeout is not None and not (is_seconds(timeout) and timeout > 0):
-            raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
-        if self.progress is not None and not isinstance(self.progress, bool) and self.progress != "auto":
-            raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")
-        longest_s = backend.longest_s
-        if timeout is not None and longest_s is not None and timeout > longest_s:
-            stops = f"{backend.name} stops a task after {longest_s:g} s"
-            raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
+def _job_id(name: str) -> str:
+    word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
+    return f"{word}-{os.urandom(3).hex()}"
 
 
 def _follow_lines() -> None:

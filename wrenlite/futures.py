@@ -270,7 +270,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def cancelled(self) -> bool:
         """Return whether the task was cancelled."""
-        return self.job._tasks.outcomes[self.index] is CANCELLED
+        return self.job._tasks.outcome(self.index) is CANCELLED
 
     def cancel(self) -> bool:
         """Cancel the task. A local worker that runs it is killed.

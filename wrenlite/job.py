@@ -79,6 +79,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         total: int,
         class_table: Sequence[object],
         control: Control,
+        *,
+        open: bool = False,
     ) -> None:
         """Create a job. Executors do this.
 
@@ -89,12 +91,13 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             total: number of its tasks.
             class_table: the classes and functions that its values refer to by number.
             control: cancels its tasks.
+            open: whether more tasks may come.
         """
         self.id = job_id
         self.name = name
         self.backend = backend.name
         self._secret = os.urandom(32)  # key of the HMAC over replies that are left in the store
-        self._tasks = TaskTable(total)
+        self._tasks = TaskTable(total, open=open)
         self._drawn: Drawing = undrawn  # all waiting happens in it
         self._prices = backend.prices
         self._outcomes: JobValues[T_co] = JobValues(
@@ -268,7 +271,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         table = self._tasks
 
         def upcoming(place: int) -> Sequence[int]:
-            tasks: Sequence[int] = range(len(self)) if ordered else table.finished
+            tasks: Sequence[int] = range(table.total) if ordered else table.finished
             return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
         ready = self._outcomes.ahead(self._in_order(end, ordered), upcoming, end)
@@ -316,14 +319,19 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def _in_order(self, end: float | None, ordered: bool) -> Iterator[int]:
         """Yield the tasks once they have ended: in input order, or in the order in which they end."""
+        table = self._tasks
 
         def is_reached() -> bool:
-            return self._tasks.has_ended(place) if ordered else len(self._tasks.finished) > place
+            ended = table.has_ended(place) if ordered else len(table.finished) > place
+            return ended or (not table.open and place >= table.total)
 
         try:
-            for place in range(len(self)):
+            place = 0
+            while table.open or place < table.total:
                 self._wait_until(is_reached, end)
-                yield place if ordered else self._tasks.finished[place]
+                if place < table.total:
+                    yield place if ordered else table.finished[place]
+                place += 1
         finally:
             end_loop((self,))
 

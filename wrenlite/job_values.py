@@ -46,8 +46,6 @@ class JobValues(Generic[T_co]):
         self._name = name
         self._values: dict[int, Any] = {}
         self._exceptions: dict[int, BaseException] = {}
-        self._released = bytearray(tasks.total)
-        """1 for each task whose value was handed out."""
 
     def get(self, index: int, end: float | None = None) -> T_co:
         """Return the value of a task that has ended, or raise its exception.
@@ -63,8 +61,8 @@ class JobValues(Generic[T_co]):
             TimeoutError: the value was not fetched from the store in time.
         """
         if index not in self._values:
-            outcome = self._tasks.outcomes[index]
-            if outcome is not None and _is_plain(outcome) and not self._released[index]:
+            outcome = self._tasks.outcome(index)
+            if outcome is not None and _is_plain(outcome) and not self._tasks.released[index]:
                 return cast(T_co, outcome.packed)
             error = self.exception(index, end)
             if error is not None:
@@ -78,14 +76,14 @@ class JobValues(Generic[T_co]):
 
     def exception(self, index: int, end: float | None = None) -> BaseException | None:
         """Return the exception of a task that has ended; None where it has a value. Raises as ``get``."""
-        outcome = self._tasks.outcomes[index]
+        outcome = self._tasks.outcome(index)
         if outcome is None:
             raise InvalidStateError(f"{self._name(index)} has not ended")
         if outcome is CANCELLED:
             raise CancelledError(f"{self._name(index)} was cancelled")
         if index in self._tasks.same_error_as:  # a reduction that could not run
             return self.exception(self._tasks.same_error_as[index], end)
-        known = index in self._values or index in self._exceptions or self._released[index]
+        known = index in self._values or index in self._exceptions or self._tasks.released[index]
         if not known and not _is_plain(outcome):
             if outcome.ok:
                 self._unpack((index,), end)
@@ -101,7 +99,7 @@ class JobValues(Generic[T_co]):
             end: as for ``get``.
         """
         plain = [outcome.packed for outcome in self._tasks.outcomes if outcome and _is_plain(outcome)]
-        if len(plain) == self._tasks.total and not any(self._released):
+        if len(plain) == self._tasks.total and not any(self._tasks.released):
             return plain
         self._unpack(range(self._tasks.total), end)
         values = self._values
@@ -133,7 +131,7 @@ class JobValues(Generic[T_co]):
                 value = self.get(index, end)
         except StopIteration as error:  # it would end the iteration, as if there were no more values
             raise RuntimeError(f"{self._name(index)} raised StopIteration") from error
-        self._released[index] = 1
+        self._tasks.released[index] = 1
         self._values.pop(index, None)
         return value
 
@@ -159,7 +157,7 @@ class JobValues(Generic[T_co]):
             and outcome.ok
             and not _is_plain(outcome)
             and index not in self._values
-            and not self._released[index]
+            and not self._tasks.released[index]
         ]
 
         def upcoming(place: int) -> Sequence[int]:

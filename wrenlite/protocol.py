@@ -247,19 +247,19 @@ class TaskStats(NamedTuple):
     attempts: int
     """Runs that used up an attempt, including the last one."""
     queued: float
-    dispatched: float | None
+    dispatched: float | None = None
     """When its batch was handed out."""
-    started: float | None
+    started: float | None = None
     """When it began to run, by the worker's clock."""
-    seconds: float | None
+    seconds: float | None = None
     """Wall time on the worker."""
-    cpu_s: float | None
+    cpu_s: float | None = None
     """Processor time of the thread that ran it."""
-    finished: float | None
+    finished: float | None = None
     """When its outcome reached the client."""
-    worker: str | None
+    worker: str | None = None
     """The worker that ran it: its process id, or its Lambda log stream."""
-    cold: bool
+    cold: bool = False
     """Whether its worker was started for its batch."""
     request_id: str | None = None
     """Lambda's id of the request that its batch travelled in."""

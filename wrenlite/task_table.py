@@ -36,13 +36,15 @@ def _as_slice(indexes: Sequence[int]) -> slice | None:
 class TaskTable:
     """The record of a job's tasks. The outcome of a task is written once; later ones are dropped."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, open: bool = False) -> None:
         """Create the table of a new job.
 
         Args:
             total: number of tasks. All of them are queued.
+            open: whether more tasks may come.
         """
-        self.total = total
+        self.open = open
+        """Whether more tasks may come."""
         self.outcomes: list[Outcome | None] = [None] * total
         """The outcome of each task that has ended, by task number."""
         self.finished: list[int] = []
@@ -62,17 +64,25 @@ class TaskTable:
         self.gb_s = 0.0
         """GiB-seconds that are billed."""
         self._queued_at = self._ended_at = time.time()
+        self._submitted = array("d")  # of an open job, the time of each task
         self._dispatched = array("d", bytes(8 * total))
         self._received = array("d", bytes(8 * total))
+        self.released = bytearray(total)
+        """1 for each task whose value was handed out and forgotten."""
         self._unfinished_output: dict[int, str] = {}
         self._usages: list[Usage | None] = [None] * total
         self._any_ended = Changes()
         self._all_ended_or_one_failed = Changes()
 
     @property
+    def total(self) -> int:
+        """Number of tasks so far."""
+        return len(self.outcomes)
+
+    @property
     def over(self) -> bool:
-        """Whether every task has ended."""
-        return len(self.finished) == self.total
+        """Whether every task has ended, and no more may come."""
+        return not self.open and len(self.finished) == len(self.outcomes)
 
     @property
     def unfinished(self) -> int:
@@ -81,11 +91,15 @@ class TaskTable:
 
     def has_ended(self, index: int) -> bool:
         """Return whether this task has its outcome."""
-        return self.outcomes[index] is not None
+        return self.outcome(index) is not None
+
+    def outcome(self, index: int) -> Outcome | None:
+        """Return the outcome of a task; None: it has not ended, or was just submitted and has no row yet."""
+        return self.outcomes[index] if index < len(self.outcomes) else None
 
     def state(self, index: int) -> str:
         """Return the state of a task: queued, dispatched, done, failed or cancelled."""
-        return STATES[self.marks[index]]
+        return STATES[self.marks[index]] if index < len(self.outcomes) else STATES[_QUEUED]
 
     def wait_until(self, is_reached: Callable[[], bool], timeout: float | None, *, each: bool) -> bool:
         """Wait until a condition on this table is true.
@@ -103,6 +117,23 @@ class TaskTable:
         return changed.wait_for(is_reached, timeout)
 
     # For the scheduler
+
+    def grow(self, count: int) -> None:
+        """Add so many queued tasks to an open job."""
+        self._submitted.extend([time.time()] * count)
+        self.marks.extend(bytes(count))
+        self.attempts.extend(array("I", bytes(4 * count)))
+        self._dispatched.extend(array("d", bytes(8 * count)))
+        self._received.extend(array("d", bytes(8 * count)))
+        self._usages.extend([None] * count)
+        self.released.extend(bytes(count))
+        self.outcomes.extend([None] * count)  # last: readers ask for its length
+
+    def close(self) -> None:
+        """Record that no more tasks come."""
+        self.open = False
+        self._any_ended.notify()
+        self._all_ended_or_one_failed.notify()
 
     def mark_dispatched(self, indexes: Sequence[int], now: float) -> None:
         """Record that a batch of these tasks was handed out.
@@ -161,20 +192,22 @@ class TaskTable:
 
     def output(self, index: int) -> str:
         """Return what a task has written in its last run, as far as that is known."""
-        outcome = self.outcomes[index]
+        outcome = self.outcome(index)
         if outcome is not None and outcome.started:  # a worker has reported it
             return outcome.output
         return self._unfinished_output.get(index, "")
 
     def stats(self, index: int) -> TaskStats:
         """Return when and where a task ran."""
+        if index >= len(self.outcomes):
+            return TaskStats(index, STATES[_QUEUED], attempts=0, queued=time.time())
         outcome, usage = self.outcomes[index], self._usages[index]
         ran = outcome if outcome is not None and outcome.started else None
         return TaskStats(
             task=index,
             state=self.state(index),
             attempts=self.attempts[index],
-            queued=self._queued_at,
+            queued=self._submitted[index] if self._submitted else self._queued_at,
             dispatched=self._dispatched[index] or None,
             started=ran.started if ran else None,
             seconds=ran.seconds if ran else None,

@@ -147,7 +147,8 @@ CALLS = {
         "submit calls add((1, 2)), which fails: missing a required argument: 'b'. Write submit(add, 1, 2)"
     ),
     "submit(add, args=(1, 2))": "submit passes all arguments on: submit(add, 1, b=2) calls add(1, b=2)",
-    "submit(add, 1, 2, timeout=3)": "timeout= is an option of map: map(add, [argument], timeout=3)[0]",
+    "submit(add, 1, 2, timeout='3')": "timeout='3': must be seconds above 0, or None",
+    "submit(add, 1, 2, chunksize=3)": "got an unexpected keyword argument 'chunksize'",
     "submit(add, 1)": "submit calls add(1), which fails: missing a required argument: 'b'",
     "submit(5)": "Write submit(function, argument), not submit(function(argument))",
     "map(abs, [1], args=(2))": "args=2: must be a tuple of positional arguments: args=(2,)",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import assert_type
 
 import wrenlite
-from wrenlite import Executor, Future, Job
+from wrenlite import Executor, Future, Job, OpenJob
 
 
 def half(n: int) -> float:
@@ -36,6 +36,10 @@ with Executor() as executor:
     assert_type(executor.starmap(half, [(1,)]), Job[float])
     assert_type(executor.submit(half, 1), Future[float])
     assert_type(executor.submit(half, n=1).result(), float)
+    assert_type(executor.submit(half, 1, retries=2, progress=False), Future[float])
+    with executor.stream(half) as calls:
+        assert_type(calls, OpenJob[float])
+        assert_type(calls.submit(1), Future[float])
     assert_type(executor.map_reduce(half, [1], total), Future[str])
     assert_type(executor.call_async(half, 1), Future[float])
     assert_type(wrenlite.get_all_results([job[0]]), list[float])
@@ -86,6 +90,8 @@ def test_completion_offers_only_what_is_for_users():
                 "snapshot",
             ),
         }
+        with executor.stream(abs) as calls:
+            assert public(calls) == public(job) | {"submit", "close"}
         own = {"job", "index", "stats", "logs"}
         assert public(job[0]) == public(concurrent.futures.Future()) | own
         assert public(executor) == {
@@ -95,6 +101,7 @@ def test_completion_offers_only_what_is_for_users():
                 "starmap",
                 "map_reduce",
                 "submit",
+                "stream",
                 "call_async",
                 "put",
                 "cost",

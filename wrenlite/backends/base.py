@@ -72,6 +72,9 @@ class BatchingPolicy:
     first_wave_wait_s: float = 0.0
     """The longest wait in seconds for a first wave that has not returned. After it, batches of one task are
     sent."""
+    gather_s: float = 0.0
+    """Seconds without a further ``submit`` after which the calls that wait are sent. 0: they are sent at
+    once, and only those travel together that find every slot busy."""
     outage_s: float = 120.0
     """Seconds for which a service answers nothing but errors before the jobs fail."""
     backoff_s: float = 0.1

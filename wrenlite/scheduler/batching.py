@@ -26,6 +26,8 @@ all slots."""
 _STOP_AFTER_TARGETS = 5
 """A batch starts no further task once it has run this many times its target duration: the estimate was
 wrong."""
+_MOST_GATHERING = 10
+"""A task that was submitted is sent after this many times ``gather_s``, even if more tasks still come."""
 MAX_LOST_REPLIES = 3
 """A task is given up after this many lost replies: something about it breaks connections."""
 
@@ -162,6 +164,24 @@ def first_wave_wait_s(
     if has_budget:
         return math.inf
     left = sent_at + longest_s * min(1.0, queued / slots) - now
+    return left if left > 0 else None
+
+
+def gathering_wait_s(gather_s: float, *, first: float, last: float, now: float) -> float | None:
+    """Return how long an open job still waits for more tasks before it sends those that it has.
+
+    It waits until nothing has come for ``gather_s``, and at most ``_MOST_GATHERING`` times as long in all.
+
+    Args:
+        gather_s: the backend's time for gathering, in seconds.
+        first: when the first task came of those that wait.
+        last: when the newest of them came.
+        now: the time.
+
+    Returns:
+        Seconds; None: it need not wait.
+    """
+    left = min(last + gather_s, first + _MOST_GATHERING * gather_s) - now
     return left if left > 0 else None
 
 

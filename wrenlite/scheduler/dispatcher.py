@@ -31,6 +31,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Sequence
 from functools import partial
 from types import FrameType
@@ -42,6 +43,7 @@ from wrenlite.errors import ExecutorClosed, WrenliteError
 from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Missing, Outcome
+from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.log_records import RecordHandling
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.settling import Settler
@@ -55,6 +57,12 @@ _HINT_AFTER_S = 1.0
 
 class JobSubmitted(NamedTuple):
     """A job was submitted."""
+
+    pending: PendingJob
+
+
+class TasksAdded(NamedTuple):
+    """Tasks were submitted to an open job, or it was closed."""
 
     pending: PendingJob
 
@@ -106,7 +114,7 @@ class Close(NamedTuple):
 
 Question: TypeAlias = CancelTasks | ListJobs | ReadOutput
 """An event that is answered."""
-Event: TypeAlias = JobSubmitted | InvocationReport | CodeRestored | Question | Close
+Event: TypeAlias = JobSubmitted | TasksAdded | InvocationReport | CodeRestored | Question | Close
 
 
 class Dispatcher:
@@ -131,6 +139,8 @@ class Dispatcher:
         self._records = RecordHandling()
         self._scheduler = Scheduler(backend, self._report, self._restore, handle_records=self._records.handle)
         self._closing = False
+        self._open_here: weakref.WeakSet[PendingJob] = weakref.WeakSet()
+        """The jobs that run in the threads of their callers, of which some may be open."""
         self._runs: list[Dispatcher] = []
         """The dispatchers of the jobs that run in the threads of their callers."""
 
@@ -147,10 +157,29 @@ class Dispatcher:
         if not self._started and not self._backend.runs_in_caller:
             self._start()
         if self._backend.runs_in_caller:
+            self._open_here.add(pending)
             self._run_here(pending)
             return
         self._inbox.put(JobSubmitted(pending))
         self._check_open()  # if it was closed meanwhile, the inbox may have been closed before the job came
+
+    def tasks_added(self, pending: PendingJob, arrivals: Arrivals[Any]) -> None:
+        """Take the tasks that were submitted to an open job, soon, or note that it was closed.
+
+        Where the backend runs tasks in the caller's thread, they have run when this returns.
+
+        Args:
+            pending: the job, which ``submit`` has taken before.
+            arrivals: its arrivals.
+        """
+        if self._backend.runs_in_caller:
+            if not self._closed_because:
+                self._run_here(pending)
+        elif not arrivals.announced:
+            arrivals.announced = True
+            self._inbox.put(TasksAdded(pending))
+            if self._ended:
+                self._answer_rest()
 
     def _run_here(self, pending: PendingJob) -> None:
         """Run a job in this thread, with a dispatcher of its own.
@@ -243,6 +272,8 @@ class Dispatcher:
         """
         self._closed_because = self._closed_because or because
         self._inbox.put(Close())
+        for pending in list(self._open_here):
+            self._scheduler.refuse(pending)
         if not self._started and not self._runs:
             self._backend.invoker.close()
 
@@ -336,6 +367,7 @@ class Dispatcher:
         while not self._inbox.empty():
             if not isinstance(event := self._inbox.get(), InvocationReport):
                 self._handle(event)
+        self._scheduler.close_open_jobs()
         for pending in list(self._scheduler.jobs.values()):
             self._scheduler.fail(pending, WrenliteError(text))
         self._closing = True
@@ -361,6 +393,8 @@ class Dispatcher:
     def _handle(self, event: Event) -> None:
         if isinstance(event, InvocationReport):
             self._scheduler.on_report(*event)
+        elif isinstance(event, TasksAdded):
+            self._scheduler.grow(event.pending)
         elif isinstance(event, JobSubmitted):
             self._add(event.pending)
         elif isinstance(event, CodeRestored):
@@ -374,11 +408,14 @@ class Dispatcher:
             event.reply.put(None)
         else:
             self._closing = True
+            self._scheduler.close_open_jobs()
 
     def _add(self, pending: PendingJob) -> None:
         """Add a job, unless the inbox was closed before it came: then ``submit`` raises an error."""
         if not self._closing:
             self._scheduler.add(pending)
+        else:
+            self._scheduler.refuse(pending)  # another thread may have added tasks to it already
 
     def _cancel(self, event: CancelTasks) -> int:
         if event.job is not None:

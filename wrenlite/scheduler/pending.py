@@ -12,6 +12,7 @@ from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
 from wrenlite.map_reduce import MappedValues
 from wrenlite.protocol import Missing, Outcome, Packed, Plain, Stored, code_key, size_of
+from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import Estimate, runs_again
 
 
@@ -34,6 +35,13 @@ class JobOptions(NamedTuple):
     """The levels of the caller's loggers, by name; None: log records of tasks are not sent back."""
     reduces: bool = False
     """Whether the job has one more task, which reduces the values of the others."""
+    closes_itself: bool = False
+    """Whether an open job is closed once all its tasks have ended."""
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of what its tasks need from the store."""
+        return [name for name in (self.code, self.modules) if name]
 
 
 class Reduction:
@@ -71,6 +79,7 @@ class PendingJob:
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[Missing], None] = lambda _: None,
+        arrivals: Arrivals[Packed | Plain] | None = None,
     ) -> None:
         """Queue all tasks of a job.
 
@@ -81,11 +90,16 @@ class PendingJob:
             release: called once, when the last task has ended.
             restore: puts the job's code into the store again, once a worker has not found it there. Raises
                 what the store raises.
+            arrivals: further items of an open job; None: there will be none.
         """
         self.job = job
         self.tasks = job._tasks
         self.options = options
         self.restore = restore
+        self.arrivals = arrivals
+        """Further items, of an open job; None: these are all."""
+        self.first_arrival = self.last_arrival = 0.0
+        """When the first and the newest task came of those that wait."""
         self._release = release
         # An item becomes None once its task has ended: its memory is free.
         self._items: list[Packed | Plain | None] = [*items]
@@ -118,7 +132,7 @@ class PendingJob:
     @property
     def code_keys(self) -> set[str]:
         """Where its code is stored."""
-        return {code_key(name) for name in (self.options.code, self.options.modules) if name}
+        return set(map(code_key, self.options.digests))
 
     @property
     def queued(self) -> int:
@@ -136,6 +150,27 @@ class PendingJob:
     def runs_again(self, index: int) -> bool:
         """Return whether a task that has failed has another attempt."""
         return runs_again(attempts=self.tasks.attempts[index], retries=self.options.retries)
+
+    @property
+    def is_closed_empty(self) -> bool:
+        """Whether an open job was closed when all its tasks had ended, which is not recorded yet."""
+        ended = self.arrivals is not None and self.arrivals.ended
+        return ended and self.tasks.open and not self.tasks.unfinished
+
+    def take_arrivals(self) -> int:
+        """Add the tasks that were submitted since the last time, and return their number.
+
+        If the job was closed, this is recorded too.
+        """
+        if self.arrivals is None or self.arrivals.ended:
+            return 0
+        items = self.arrivals.take()
+        self._items.extend(items)
+        self._ready += len(items)
+        self.tasks.grow(len(items))
+        if self.arrivals.ended and self.tasks.unfinished:
+            self.tasks.open = False  # otherwise only once what the job holds is released
+        return len(items)
 
     def take(self, count: int, max_bytes: int) -> Sequence[int]:
         """Take the next tasks off the queue.
@@ -272,10 +307,19 @@ class PendingJob:
             items[index] = None
         if self.reduction is not None and self.reduction.index in ending:
             self.reduction.waits = False
-        over = len(ending) == self.tasks.unfinished
+        over = len(ending) == self.tasks.unfinished and (self.arrivals is None or self.arrivals.ended)
         if over:
             self._release()
         return over
+
+    def closes_after(self, ending: Sequence[int]) -> bool:
+        """Return whether an open job is to be closed, because these are its last tasks for now.
+
+        That is a job of ``submit``, which has no owner who could close it.
+        """
+        if self.arrivals is None or not self.options.closes_itself:
+            return False
+        return len(ending) == self.tasks.unfinished and not self.arrivals.closed
 
 
 class InFlight:

@@ -104,12 +104,46 @@ class Scheduler:
         self.jobs[pending.job] = pending
         if pending.queued:
             self._queue.append(pending)
+        self.grow(pending)
         self._reduce(pending)
+
+    def grow(self, pending: PendingJob) -> None:
+        """Queue the tasks that were submitted to an open job, and end it if it was closed after its last."""
+        had_queued = pending.queued
+        if pending.take_arrivals():
+            pending.last_arrival = self._clock()
+            if not had_queued:
+                pending.first_arrival = pending.last_arrival
+                self._queue.append(pending)
+        elif pending.is_closed_empty and pending.job in self.jobs:
+            del self.jobs[pending.job]
+            pending.release(())
+            pending.tasks.close()
+
+    def close_open_jobs(self) -> None:
+        """Take no more tasks for any job."""
+        for pending in list(self.jobs.values()):
+            if pending.arrivals is not None:
+                pending.arrivals.close()
+                self.grow(pending)
+
+    def refuse(self, pending: PendingJob) -> None:
+        """Close an open job that no thread runs, and cancel the tasks that wait in it."""
+        if pending.arrivals is not None and pending.tasks.open:
+            pending.arrivals.close()
+            pending.take_arrivals()
+            waiting = pending.unfinished()
+            pending.release(waiting)
+            pending.tasks.close()
+            pending.job._end_cancelled(waiting)
 
     def cancel(self, job: Job[Any], indexes: Sequence[int]) -> int:
         """Cancel those of these tasks of a job that have not ended, and return their number."""
+        if (open_job := self.jobs.get(job)) is not None:
+            self.grow(open_job)
         table = job._tasks
-        ending = [index for index in dict.fromkeys(indexes) if not table.has_ended(index)]
+        known = (index for index in dict.fromkeys(indexes) if index < table.total)
+        ending = [index for index in known if not table.has_ended(index)]
         pending = self.jobs.get(job)
         if pending is not None:
             self.read_output(job)
@@ -154,13 +188,25 @@ class Scheduler:
             if pending.restoring:
                 self._queue.append(pending)
                 continue
-            wait_s = self._first_wave_wait_s(pending)
+            wait_s = self._gathering_wait_s(pending) or self._first_wave_wait_s(pending)
             if wait_s is not None:
                 self._queue.append(pending)
                 self.wait_s = min(wait_s, self.wait_s or wait_s, _LONGEST_WAIT_S)
             elif self._start_next(pending):
                 return True
         return False
+
+    def _gathering_wait_s(self, pending: PendingJob) -> float | None:
+        """Return for how many seconds an open job still waits for more tasks; None: it does not wait."""
+        arrivals = pending.arrivals
+        if arrivals is None or arrivals.ended or not self._backend.batching.gather_s:
+            return None
+        return batching.gathering_wait_s(
+            self._backend.batching.gather_s,
+            first=pending.first_arrival,
+            last=pending.last_arrival,
+            now=self._clock(),
+        )
 
     def _first_wave_wait_s(self, pending: PendingJob) -> float | None:
         has_budget = self._backend.budget is not None
@@ -430,7 +476,12 @@ class Scheduler:
 
     def _release(self, pending: PendingJob, ending: Sequence[int]) -> None:
         """Release the items of tasks that are about to end and, with the last task, what the job holds."""
-        if ending and pending.release(ending):
+        if not ending:
+            return
+        if pending.arrivals is not None and pending.closes_after(ending):
+            pending.arrivals.close()
+            self.grow(pending)  # what came at the last moment
+        if pending.release(ending):
             self.jobs.pop(pending.job, None)
 
 

@@ -362,7 +362,7 @@ class Runner:
             elif call.style is Style.STAR:
                 value = call.function(*argument, *call.args, **kwargs)
             else:
-                value = call.function(*argument[0], **argument[1])
+                value = call.function(*argument[0], **{**argument[1], **kwargs})
         except TypeError as error:
             _explain_call(error, call, argument)
             raise

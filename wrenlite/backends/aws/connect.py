@@ -126,6 +126,7 @@ def batching_policy(slots: int, memory_mb: int = _USUAL_MEMORY_MB) -> BatchingPo
         batch_bytes=min(64, memory_mb // 8) * 2**20,  # encoded, decoded and unpickled are in memory together
         flight_bytes=256 * 2**20,
         first_wave=16,
+        gather_s=0.005,  # a fraction of a round trip; a loop submits a call in much less
         first_wave_wait_s=1.0,  # longer than most cold starts take
         backoff_s=0.1,
     )

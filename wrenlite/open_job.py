@@ -1,0 +1,216 @@
+"""Jobs whose tasks arrive over time: an open job, and the jobs that calls of ``submit`` share."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from wrenlite.arguments import MapOptions
+from wrenlite.backends.base import Backend
+from wrenlite.errors import JobClosed
+from wrenlite.futures import Future, T_co
+from wrenlite.job import Job
+from wrenlite.protocol import Packed, Plain, Style
+from wrenlite.scheduler.arrivals import Arrivals
+from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.constant_parts import are_same, constant_parts
+from wrenlite.serialize.pickling import Call, pack_items
+from wrenlite.serialize.traceback_stubs import hide_own_frames
+
+
+class OpenJob(Job[T_co]):
+    """A job that takes more tasks until it is closed. ``Executor.stream`` makes it.
+
+    ::
+
+        with executor.stream(fn) as calls:
+            for path in paths_as_they_come():
+                calls.submit(path)
+            # leaving the block closes the job and waits for it
+
+    It is a job like any other: ``calls[0]`` is the future of the first task. What waits for the whole job,
+    such as ``results()``, waits until it is closed and all tasks have ended. ``values()`` and
+    ``as_completed()`` give what has ended so far, and go on until then. A slice of it, and iterating over it,
+    has the tasks that were submitted before.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        name: str,
+        backend: Backend,
+        class_table: ClassTable,
+        dispatcher: Dispatcher,
+    ) -> None:
+        """Create an open job without tasks. Executors do this.
+
+        Args:
+            job_id: identifies it in messages and in the store.
+            name: of its function.
+            backend: what it runs on.
+            class_table: the classes and functions that its items and values refer to by number.
+            dispatcher: runs its tasks.
+        """
+        super().__init__(job_id, name, backend, 0, class_table.entries, dispatcher, open=True)
+        self._arrivals: Arrivals[Packed | Plain] = Arrivals()
+        self._entries = class_table.entries
+        self._modules = class_table.modules
+        self._dispatcher = dispatcher
+        self._pending: PendingJob | None = None
+
+    def __len__(self) -> int:
+        return len(self._arrivals)
+
+    def submit(self, /, *args: Any, **kwargs: Any) -> Future[T_co]:
+        """Run the function of this job once, with these arguments.
+
+        Raises:
+            ItemNotPicklable: an argument cannot be pickled.
+            JobClosed: the job was closed, or its executor was shut down.
+        """
+        with hide_own_frames:
+            [item] = pack_items([(args, kwargs)], ClassTable(self._entries, grows=False), Style.CALL)
+            future = self._add(item)
+            if future is None:
+                raise JobClosed(f"the job {self.id} was closed, and takes no more tasks; open another one")
+            return future
+
+    def close(self) -> None:
+        """Take no more tasks. Those that were submitted go on."""
+        self._arrivals.close()
+        self._announce()
+
+    def cancel(self) -> int:
+        """Take no more tasks, cancel every task that has not ended, and return the number of these tasks."""
+        self._arrivals.close()
+        cancelled = super().cancel()
+        self._announce()
+        return cancelled
+
+    def __enter__(self) -> OpenJob[T_co]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with hide_own_frames:
+            if error is not None:
+                self.cancel()
+            self.close()
+            self.wait()
+
+    def _has_entries(self, entries: list[object]) -> bool:
+        """Return whether the items of this job may refer to these classes and functions by number."""
+        return are_same(self._entries, entries)
+
+    def _add_call(self, call: tuple[Any, Any]) -> Future[T_co] | None:
+        """Pickle a call and add it; None if it needs a class or module that the job does not have."""
+        table = ClassTable(self._entries, grows=True)
+        [item] = pack_items([call], table, Style.CALL)
+        if len(table.entries) > len(self._entries) or table.modules - self._modules:
+            return None
+        return self._add(item)
+
+    def _start(self, pending: PendingJob) -> None:
+        """Record that the dispatcher has taken the job."""
+        self._pending = pending
+
+    def _add(self, item: Packed | Plain) -> Future[T_co] | None:
+        """Add a task, and return its future; None where the job was closed."""
+        if self._arrivals.closed:
+            return None
+        try:
+            index = self._arrivals.add(item)
+        finally:  # an interrupt may have come after it was added
+            self._announce()
+        return None if index is None else self[index]
+
+    def _announce(self) -> None:
+        if self._pending is not None and not self._arrivals.ended:
+            self._dispatcher.tasks_added(self._pending, self._arrivals)
+
+
+class Prepared(NamedTuple):
+    """What a call of ``map`` or the like has checked, pickled and stored."""
+
+    call: Call
+    items: list[Packed | Plain]
+    class_table: ClassTable
+    options: JobOptions
+
+
+class _Shared(NamedTuple):
+    """A job that may take further calls of its function."""
+
+    job: weakref.ref[OpenJob[Any]]
+    options: object
+    """How its tasks are run. Calls with other options go elsewhere."""
+    function: Callable[..., Any] | None = None
+    parts: list[object] | None = None
+    """What the function was pickled from."""
+
+
+class SharedJobs:
+    """The jobs of ``submit``: calls of one function that come while others of it run are tasks of one job."""
+
+    def __init__(self) -> None:
+        """Create a record of no jobs."""
+        self._shared: dict[object, _Shared] = {}
+
+    def remember(self, job: OpenJob[Any], prepared: Prepared, options: MapOptions) -> None:
+        """Let a job take further calls.
+
+        Args:
+            job: the job.
+            prepared: its function.
+            options: how its tasks are run, as the user gave it.
+        """
+        function = prepared.call.function
+        self._keep(_key(prepared), job, prepared.options)
+        if (parts := constant_parts(function)) is not None:
+            self._keep(id(function), job, options, function, parts)
+
+    def _keep(self, key: object, job: OpenJob[Any], *record: Any) -> None:
+        reference = weakref.ref(job, partial(self._forget, key))
+        self._shared[key] = _Shared(reference, *record)
+
+    def _forget(self, key: object, reference: weakref.ref[OpenJob[Any]]) -> None:
+        if key in self._shared and self._shared[key].job is reference:
+            self._shared.pop(key, None)
+
+    def submit(
+        self, function: Callable[..., Any], call: tuple[Any, Any], options: MapOptions
+    ) -> Future[Any] | None:
+        """Submit a call without pickling its function again.
+
+        Args:
+            function: the function.
+            call: its positional and keyword arguments.
+            options: how the task is run.
+
+        Returns:
+            The future. None where no job takes the call: the function, or what it refers to, is another one
+            or may have changed, or the arguments bring in a class or module that the job does not have.
+        """
+        shared = self._shared.get(id(function))
+        job = shared.job() if shared is not None else None
+        if shared is None or job is None or shared.function is not function or shared.options != options:
+            return None
+        return job._add_call(call) if are_same(shared.parts, constant_parts(function)) else None
+
+    def submit_prepared(self, prepared: Prepared) -> Future[Any] | None:
+        """Submit a call that was prepared, whose function turns out to be that of a job. As ``submit``."""
+        shared = self._shared.get(_key(prepared))
+        job = shared.job() if shared is not None else None
+        if shared is None or job is None or shared.options != prepared.options:
+            return None
+        return job._add(prepared.items[0]) if job._has_entries(prepared.class_table.entries) else None
+
+
+def _key(prepared: Prepared) -> tuple[str, ...]:
+    return tuple(prepared.options.digests)
