@@ -115,6 +115,16 @@ def is_whole_number(value: object, least: int) -> bool:
         return False
 
 
+def check_buffersize(buffersize: object) -> None:
+    """Check the size of the buffer of a ``map`` that reads its data lazily.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    if not is_whole_number(buffersize, 1):
+        raise ConfigError(f"buffersize={buffersize!r}: must be a whole number from 1, or None")
+
+
 def check_env(env: object) -> None:
     """Check the environment variables of a job.
 

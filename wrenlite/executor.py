@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import re
@@ -23,17 +24,18 @@ from wrenlite.cost import Cost
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.futures import Drawing, Future
 from wrenlite.job import Job
+from wrenlite.lazy_map import LazyValues
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.open_job import OpenJob, Prepared, SharedJobs
-from wrenlite.protocol import Style
+from wrenlite.protocol import Packed, Plain, Style
 from wrenlite.scheduler.dispatcher import AT_EXIT, Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
-from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_items
+from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_items, read_items
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
@@ -244,12 +246,13 @@ class Executor:
 
     # Running tasks
 
-    @explain_wrong_calls
+    @overload
     def map(
         self,
         fn: Callable[..., T],
         data: Iterable[Any],
         *,
+        buffersize: None = None,
         chunksize: int | None = None,
         retries: int = 0,
         timeout: float | None = None,
@@ -259,7 +262,41 @@ class Executor:
         seed: int | None = None,
         progress: Progress | None = None,
         logging: bool | None = None,
-    ) -> Job[T]:
+    ) -> Job[T]: ...
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        data: Iterable[Any],
+        *,
+        buffersize: int,
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        logging: bool | None = None,
+    ) -> LazyValues[T]: ...
+    @explain_wrong_calls
+    def map(
+        self,
+        fn: Callable[..., T],
+        data: Iterable[Any],
+        *,
+        buffersize: int | None = None,
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        logging: bool | None = None,
+    ) -> Job[T] | LazyValues[T]:
         """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
 
         Args:
@@ -267,6 +304,10 @@ class Executor:
                 it from 10 MB.
             data: any iterable. It is read to its end and pickled now. A tuple is one argument; ``starmap``
                 passes its parts.
+            buffersize: read the data while the values are read, for data that is endless or does not fit into
+                memory. ``map`` then returns an iterator of the values in input order. At most so many items
+                have been read whose values were not handed out yet, and those that were are forgotten.
+                Closing the iterator cancels the rest.
             chunksize: tasks per batch; default: learned from how long they take.
             retries: further attempts for a task that fails.
             timeout: seconds that one task may take.
@@ -289,14 +330,17 @@ class Executor:
             ExecutorClosed: the executor was shut down.
         """
         options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        if buffersize is not None:
+            return self._run_lazily(fn, Style.ITEM, data, options, buffersize)
         return self._run(fn, Style.ITEM, data, options)
 
-    @explain_wrong_calls
+    @overload
     def starmap(
         self,
         fn: Callable[..., T],
         data: Iterable[Iterable[Any]],
         *,
+        buffersize: None = None,
         chunksize: int | None = None,
         retries: int = 0,
         timeout: float | None = None,
@@ -306,9 +350,45 @@ class Executor:
         seed: int | None = None,
         progress: Progress | None = None,
         logging: bool | None = None,
-    ) -> Job[T]:
+    ) -> Job[T]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., T],
+        data: Iterable[Iterable[Any]],
+        *,
+        buffersize: int,
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        logging: bool | None = None,
+    ) -> LazyValues[T]: ...
+    @explain_wrong_calls
+    def starmap(
+        self,
+        fn: Callable[..., T],
+        data: Iterable[Iterable[Any]],
+        *,
+        buffersize: int | None = None,
+        chunksize: int | None = None,
+        retries: int = 0,
+        timeout: float | None = None,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        logging: bool | None = None,
+    ) -> Job[T] | LazyValues[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
         options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        if buffersize is not None:
+            return self._run_lazily(fn, Style.STAR, data, options, buffersize)
         return self._run(fn, Style.STAR, data, options)
 
     @explain_wrong_calls
@@ -438,7 +518,9 @@ class Executor:
             WrenliteError: as for ``map``.
         """
         given, kwargs = arguments.split_options(fn, kwargs)
-        arguments.check_submitted(fn, args, kwargs)
+        arguments.check_submitted(
+            fn, args, {**kwargs, "rng": None} if given.get("seed") is not None else kwargs
+        )
         options = MapOptions(**given)
         self._check_open()
         future: Future[T] | None = self._shared.submit(fn, (args, kwargs), options)
@@ -547,6 +629,29 @@ class Executor:
             self._start(job, prepared, options.progress)
         return job
 
+    def _run_lazily(
+        self,
+        function: Callable[..., T],
+        style: Style,
+        data: Iterable[Any],
+        options: MapOptions,
+        buffersize: int,
+    ) -> LazyValues[T]:
+        """Run a function for items that are read while the values are."""
+        arguments.check_buffersize(buffersize)
+        self._check_open()
+        items = read_items(arguments.iterate(data))
+        first = list(itertools.islice(items, 1))  # whose class the table then has
+        prepared = self._prepare(function, style, first, options, forgets=True)
+        job = self._make_open_job(prepared)
+        self._start(job, prepared, options.progress)
+
+        def pack(item: Any, number: int) -> Packed | Plain:
+            [packed] = pack_items([item], ClassTable(job._entries, grows=False), style, number)
+            return packed
+
+        return LazyValues(job, itertools.chain(first, items), pack, buffersize)
+
     def _submit_anew(
         self, function: Callable[..., T], call: tuple[Any, Any], options: MapOptions
     ) -> Future[T]:
@@ -572,6 +677,7 @@ class Executor:
         data: Iterable[Any],
         options: MapOptions,
         *,
+        forgets: bool = False,
         closes_itself: bool = False,
     ) -> Prepared:
         """Check a call of ``map`` or the like, pickle items and function, and store the function."""
@@ -580,11 +686,11 @@ class Executor:
         options.check(backend)
         data = arguments.iterate(data)
         args, kwargs = tuple(options.args), dict(options.kwargs or {})
-        call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs))
+        call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs, style))
         arguments.check_parameters(call, data)
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table, style)
-        reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL
+        reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
         code, zipped = self._put_code(call, class_table) if items or reduces or is_open else ("", None)
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
@@ -599,6 +705,7 @@ class Executor:
             if backend.runs_in_caller  # there the loggers handle what tasks log as it is
             else wanted_levels(options.logging, self._logging, unless_set=backend.log_levels),
             reduces=reduces,
+            forgets=forgets,
             closes_itself=closes_itself,
         )
         return Prepared(call, items, class_table, job_options)
@@ -627,7 +734,14 @@ class Executor:
 
     def _make_open_job(self, prepared: Prepared) -> OpenJob[Any]:
         name = function_name(prepared.call.function)
-        return OpenJob(_job_id(name), name, self.backend, prepared.class_table, self._dispatcher)
+        return OpenJob(
+            _job_id(name),
+            name,
+            self.backend,
+            prepared.class_table,
+            self._dispatcher,
+            forgets=prepared.options.forgets,
+        )
 
     def _start(self, job: Job[Any], prepared: Prepared, progress: Progress | None) -> None:
         options, arrivals = prepared.options, job._arrivals if isinstance(job, OpenJob) else None

@@ -81,6 +81,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         control: Control,
         *,
         open: bool = False,
+        forgets: bool = False,
     ) -> None:
         """Create a job. Executors do this.
 
@@ -92,12 +93,13 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             class_table: the classes and functions that its values refer to by number.
             control: cancels its tasks.
             open: whether more tasks may come.
+            forgets: whether tasks are forgotten once their values were handed out in order.
         """
         self.id = job_id
         self.name = name
         self.backend = backend.name
         self._secret = os.urandom(32)  # key of the HMAC over replies that are left in the store
-        self._tasks = TaskTable(total, open=open)
+        self._tasks = TaskTable(total, open=open, forgets=forgets)
         self._drawn: Drawing = undrawn  # all waiting happens in it
         self._prices = backend.prices
         self._outcomes: JobValues[T_co] = JobValues(

@@ -46,6 +46,8 @@ class OpenJob(Job[T_co]):
         backend: Backend,
         class_table: ClassTable,
         dispatcher: Dispatcher,
+        *,
+        forgets: bool = False,
     ) -> None:
         """Create an open job without tasks. Executors do this.
 
@@ -55,13 +57,16 @@ class OpenJob(Job[T_co]):
             backend: what it runs on.
             class_table: the classes and functions that its items and values refer to by number.
             dispatcher: runs its tasks.
+            forgets: whether tasks are forgotten once their values were handed out in order.
         """
-        super().__init__(job_id, name, backend, 0, class_table.entries, dispatcher, open=True)
+        super().__init__(
+            job_id, name, backend, 0, class_table.entries, dispatcher, open=True, forgets=forgets
+        )
         self._arrivals: Arrivals[Packed | Plain] = Arrivals()
         self._entries = class_table.entries
         self._modules = class_table.modules
         self._dispatcher = dispatcher
-        self._pending: PendingJob | None = None
+        self._pending: Callable[[], PendingJob | None] = lambda: None
 
     def __len__(self) -> int:
         return len(self._arrivals)
@@ -116,9 +121,13 @@ class OpenJob(Job[T_co]):
             return None
         return self._add(item)
 
+    def _wait_for(self, index: int) -> None:
+        """Wait until a task has ended."""
+        self._wait_until(partial(self._tasks.has_ended, index), None)
+
     def _start(self, pending: PendingJob) -> None:
         """Record that the dispatcher has taken the job."""
-        self._pending = pending
+        self._pending = weakref.ref(pending)  # which holds the job, and is held while the job is open
 
     def _add(self, item: Packed | Plain) -> Future[T_co] | None:
         """Add a task, and return its future; None where the job was closed."""
@@ -131,8 +140,9 @@ class OpenJob(Job[T_co]):
         return None if index is None else self[index]
 
     def _announce(self) -> None:
-        if self._pending is not None and not self._arrivals.ended:
-            self._dispatcher.tasks_added(self._pending, self._arrivals)
+        pending = self._pending()
+        if pending is not None and not self._arrivals.ended:
+            self._dispatcher.tasks_added(pending, self._arrivals)
 
 
 class Prepared(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, SupportsIndex
 
 from wrenlite.errors import ConfigError
 from wrenlite.map_reduce import MapThenReduce
+from wrenlite.protocol import Style
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.diagnosis import find_part
 from wrenlite.serialize.pickling import Call, function_name, parts_of_call
@@ -43,7 +44,11 @@ class Seed(NamedTuple):
 
 
 def seed_for(
-    function: Callable[..., Any], seed: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    function: Callable[..., Any],
+    seed: object,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    style: Style = Style.ITEM,
 ) -> Seed | None:
     """Return the seed of a job; None where none is asked for.
 
@@ -52,6 +57,7 @@ def seed_for(
         seed: what the user gave as ``seed=``.
         args: the fixed positional arguments, which come after the item.
         kwargs: the fixed keyword arguments.
+        style: how the function is called.
 
     Raises:
         ConfigError: the seed cannot be used, or the function cannot take a generator.
@@ -74,7 +80,7 @@ def seed_for(
         return Seed(index(seed), _has_numpy())
     if rng is None or rng.kind not in (rng.KEYWORD_ONLY, rng.POSITIONAL_OR_KEYWORD):
         raise ConfigError(f"seed={seed}: the function has no parameter rng. {how}")
-    if "rng" in by_position[: 1 + len(args)]:
+    if "rng" in by_position[: len(args) + (style is not Style.CALL)]:
         raise ConfigError(f"seed={seed}: the parameter rng of the function gets another argument. {how}")
     return Seed(index(seed), rng.annotation not in _STANDARD and _has_numpy())
 

@@ -12,15 +12,22 @@ import operator
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, cast
 
 from wrenlite.futures import Snapshot
-from wrenlite.protocol import CANCELLED, Outcome, TaskStats, Usage
+from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats, Usage
 from wrenlite.threads import Changes
+from wrenlite.window import Window
 
 STATES = ("queued", "done", "dispatched", "cancelled", "failed")
 """The states of a task. If one cell of a drawing stands for several tasks, it shows the state that comes last
 in this tuple."""
 _QUEUED, _DONE, _DISPATCHED, _CANCELLED, _FAILED = range(5)
+_FORGOTTEN = Outcome(-1, True, NOTHING, 0.0, 0.0, 0.0, "")
+"""Stands for the outcome of a task that is forgotten."""
+_FORGET_AT_ONCE = 1024
+"""Fewer tasks are not worth it: the rows of the others are copied."""
 _IS_OK = operator.attrgetter("ok")
 
 
@@ -33,29 +40,40 @@ def _as_slice(indexes: Sequence[int]) -> slice | None:
     return slice(first, end) if follow else None
 
 
+def _column(forgets: bool, rows: Any, forgotten: object) -> Any:
+    """Return a column of the table, whose first rows can be forgotten where that is asked for."""
+    return Window(rows, forgotten) if forgets else rows
+
+
 class TaskTable:
     """The record of a job's tasks. The outcome of a task is written once; later ones are dropped."""
 
-    def __init__(self, total: int, *, open: bool = False) -> None:
+    def __init__(self, total: int, *, open: bool = False, forgets: bool = False) -> None:
         """Create the table of a new job.
 
         Args:
             total: number of tasks. All of them are queued.
             open: whether more tasks may come.
+            forgets: whether tasks are forgotten once their values were handed out in order.
         """
+        column = partial(_column, forgets)
         self.open = open
         """Whether more tasks may come."""
-        self.outcomes: list[Outcome | None] = [None] * total
+        self.handed_out = 0
+        """The tasks before this one may be forgotten."""
+        self.forgotten = 0
+        """The tasks before this one are forgotten."""
+        self.outcomes: list[Outcome | None] = column([None] * total, _FORGOTTEN)
         """The outcome of each task that has ended, by task number."""
-        self.finished: list[int] = []
+        self.finished: list[int] = column([], 0)
         """Task numbers in the order in which the tasks ended."""
         self.failed: list[int] = []
         """Those of ``finished`` that failed or were cancelled, in the same order."""
         self.same_error_as: dict[int, int] = {}
         """Maps a task that could not run, because another task failed, to that other task."""
-        self.marks = bytearray(total)
+        self.marks: bytearray = column(bytearray(total), _DONE)
         """The state of each task, as its index in ``STATES``."""
-        self.attempts = array("I", bytes(4 * total))
+        self.attempts: array[int] = column(array("I", bytes(4 * total)), 1)
         """Runs of each task that used up an attempt."""
         self.running = 0
         """Batches that have been handed out and have not ended: each of them runs one of its tasks."""
@@ -64,13 +82,13 @@ class TaskTable:
         self.gb_s = 0.0
         """GiB-seconds that are billed."""
         self._queued_at = self._ended_at = time.time()
-        self._submitted = array("d")  # of an open job, the time of each task
-        self._dispatched = array("d", bytes(8 * total))
-        self._received = array("d", bytes(8 * total))
-        self.released = bytearray(total)
+        self._submitted: array[float] = column(array("d"), 0.0)  # of an open job, the time of each task
+        self._dispatched: array[float] = column(array("d", bytes(8 * total)), 0.0)
+        self._received: array[float] = column(array("d", bytes(8 * total)), 0.0)
+        self.released: bytearray = column(bytearray(total), 1)
         """1 for each task whose value was handed out and forgotten."""
         self._unfinished_output: dict[int, str] = {}
-        self._usages: list[Usage | None] = [None] * total
+        self._usages: list[Usage | None] = column([None] * total, None)
         self._any_ended = Changes()
         self._all_ended_or_one_failed = Changes()
 
@@ -128,6 +146,15 @@ class TaskTable:
         self._usages.extend([None] * count)
         self.released.extend(bytes(count))
         self.outcomes.extend([None] * count)  # last: readers ask for its length
+
+    def forget(self) -> int:
+        """Forget tasks whose values were handed out, if they are many. Return the first one that is left."""
+        if self.handed_out - self.forgotten >= _FORGET_AT_ONCE:
+            self.forgotten = self.handed_out
+            columns = (self.outcomes, self.finished, self.marks, self.attempts, self._submitted)
+            for column in (*columns, self._dispatched, self._received, self.released, self._usages):
+                cast(Window, column).forget_before(self.forgotten)
+        return self.forgotten
 
     def close(self) -> None:
         """Record that no more tasks come."""
@@ -247,7 +274,7 @@ class TaskTable:
             queued=marks.count(_QUEUED),
             dispatched=marks.count(_DISPATCHED),
             running=0 if self.over else self.running,
-            done=marks.count(_DONE),
+            done=marks.count(_DONE) + self.forgotten,
             failed=marks.count(_FAILED),
             cancelled=marks.count(_CANCELLED),
             seconds=(self._ended_at if self.over else time.time()) - self._queued_at,

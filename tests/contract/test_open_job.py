@@ -1,4 +1,4 @@
-"""Jobs whose tasks arrive over time, on every backend: ``stream``, and calls of ``submit`` that share a job."""
+"""Jobs whose tasks arrive over time, on every backend: ``stream``, and the jobs that ``submit`` shares."""
 
 import concurrent.futures
 import dataclasses
@@ -89,9 +89,14 @@ def test_a_failed_call_fails_alone_and_retries_apply(executor):
 
 
 def test_an_exception_in_the_block_cancels_the_rest(executor):
-    with pytest.raises(KeyError), executor.stream(square) as calls:
-        calls.submit(1)
-        raise KeyError
+    def fail(calls):
+        with calls:
+            calls.submit(1)
+            raise KeyError
+
+    calls = executor.stream(square)
+    with pytest.raises(KeyError):
+        fail(calls)
     assert calls.wait(10)
     assert calls.state(0) in ("done", "cancelled")
     with pytest.raises(wrenlite.JobClosed):
@@ -125,8 +130,7 @@ def test_a_seed_gives_each_call_its_numbers(executor):
     assert calls.results() == executor.map(draw, range(3), seed=7).results()
 
 
-def test_shutdown_closes_open_jobs(make_executor):
-    executor = make_executor()
+def test_shutdown_closes_open_jobs(executor):
     calls = executor.stream(square)
     future = calls.submit(3)
     executor.shutdown()
@@ -161,7 +165,7 @@ RATE = 1
 
 
 def test_each_call_sees_the_function_as_it_is_at_that_moment(executor):
-    global RATE  # noqa: PLW0603  # as people do in a notebook
+    global RATE  # as people do in a notebook
     box, functions = [0], []
     for number in range(10):
         functions.append(executor.submit(lambda x, n=number: x + n, 100))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wrenlite.backends.base import Backend, BatchingPolicy, Invocation
 from wrenlite.errors import BackendError, ConfigError, WorkerDied
+from wrenlite.memory import memory_bytes
 from wrenlite.protocol import Died, Emit, Ended, Packed, Refused, Request, Usage
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import TemporaryStore
@@ -55,20 +55,6 @@ def cpu_count() -> int:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("utf-8").split()
         cores = min(cores, max(1, round(int(quota) / int(period))))
     return cores
-
-
-def memory_bytes() -> int:
-    """Return the memory that this process may use: the machine's, or its container's share (cgroup v2).
-
-    Returns:
-        Bytes; the largest number where the system does not tell.
-    """
-    if not hasattr(os, "sysconf"):  # Windows
-        return sys.maxsize
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):  # no container; "max" where it has no limit
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text("utf-8")))
-    return memory
 
 
 def connect(

@@ -31,7 +31,6 @@ import signal
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Iterable, Sequence
 from functools import partial
 from types import FrameType
@@ -139,8 +138,8 @@ class Dispatcher:
         self._records = RecordHandling()
         self._scheduler = Scheduler(backend, self._report, self._restore, handle_records=self._records.handle)
         self._closing = False
-        self._open_here: weakref.WeakSet[PendingJob] = weakref.WeakSet()
-        """The jobs that run in the threads of their callers, of which some may be open."""
+        self._open_here: set[PendingJob] = set()
+        """The open jobs that run in the threads of their callers."""
         self._runs: list[Dispatcher] = []
         """The dispatchers of the jobs that run in the threads of their callers."""
 
@@ -157,7 +156,8 @@ class Dispatcher:
         if not self._started and not self._backend.runs_in_caller:
             self._start()
         if self._backend.runs_in_caller:
-            self._open_here.add(pending)
+            if pending.arrivals is not None:
+                self._open_here.add(pending)
             self._run_here(pending)
             return
         self._inbox.put(JobSubmitted(pending))
@@ -173,8 +173,13 @@ class Dispatcher:
             arrivals: its arrivals.
         """
         if self._backend.runs_in_caller:
-            if not self._closed_because:
-                self._run_here(pending)
+            arrivals.announced = True
+            # One thread at a time runs the job, and takes what others add meanwhile.
+            while arrivals.announced and not self._closed_because and pending.token.acquire(blocking=False):
+                try:
+                    self._run_here(pending)
+                finally:
+                    pending.token.release()
         elif not arrivals.announced:
             arrivals.announced = True
             self._inbox.put(TasksAdded(pending))
@@ -196,8 +201,12 @@ class Dispatcher:
             while run._scheduler.jobs and (wait_s := run._scheduler.wait_s) is not None:
                 time.sleep(wait_s)  # the store failed for a moment
                 run._drain_inbox()
+        except BaseException:  # an interrupt
+            run._cancel(CancelTasks(None, (), queue.SimpleQueue()))
+            raise
         finally:
-            run._cancel(CancelTasks(None, (), queue.SimpleQueue()))  # the rest of a job that was interrupted
+            if pending.tasks.over:
+                self._open_here.discard(pending)
             self._runs.remove(run)
             if self._closed_because and not self._runs:
                 self._backend.invoker.close()

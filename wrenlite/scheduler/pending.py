@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
@@ -14,6 +15,7 @@ from wrenlite.map_reduce import MappedValues
 from wrenlite.protocol import Missing, Outcome, Packed, Plain, Stored, code_key, size_of
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import Estimate, runs_again
+from wrenlite.window import Window
 
 
 class JobOptions(NamedTuple):
@@ -35,6 +37,8 @@ class JobOptions(NamedTuple):
     """The levels of the caller's loggers, by name; None: log records of tasks are not sent back."""
     reduces: bool = False
     """Whether the job has one more task, which reduces the values of the others."""
+    forgets: bool = False
+    """Whether tasks of an open job are forgotten once their values were handed out in order."""
     closes_itself: bool = False
     """Whether an open job is closed once all its tasks have ended."""
 
@@ -98,11 +102,14 @@ class PendingJob:
         self.restore = restore
         self.arrivals = arrivals
         """Further items, of an open job; None: these are all."""
+        self.token = threading.Lock()
+        """Held by the thread that runs the job, where that is the thread of a caller."""
         self.first_arrival = self.last_arrival = 0.0
         """When the first and the newest task came of those that wait."""
         self._release = release
         # An item becomes None once its task has ended: its memory is free.
-        self._items: list[Packed | Plain | None] = [*items]
+        rows: list[Any] = [*items]
+        self._items: list[Packed | Plain | None] = Window(rows, None) if options.forgets else rows  # type: ignore[assignment]
         self.reduction = Reduction(len(items)) if options.reduces else None
         if options.reduces:
             self._items.append(None)
@@ -145,7 +152,11 @@ class PendingJob:
 
     def unfinished(self) -> list[int]:
         """Return all tasks that have not ended, in order."""
-        return [index for index in range(len(self._items)) if not self.tasks.has_ended(index)]
+        return [
+            index
+            for index in range(self.tasks.forgotten, len(self._items))
+            if not self.tasks.has_ended(index)
+        ]
 
     def runs_again(self, index: int) -> bool:
         """Return whether a task that has failed has another attempt."""
@@ -165,6 +176,8 @@ class PendingJob:
         if self.arrivals is None or self.arrivals.ended:
             return 0
         items = self.arrivals.take()
+        if self.options.forgets and (first := self.tasks.forget()):
+            cast(Window, self._items).forget_before(first)
         self._items.extend(items)
         self._ready += len(items)
         self.tasks.grow(len(items))

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wrenlite.errors import FunctionNotPicklable, ItemNotPicklable, NotPicklable
+from wrenlite.errors import ConfigError, FunctionNotPicklable, ItemNotPicklable, NotPicklable
 from wrenlite.protocol import Buffer, Packed, Plain, Style
 from wrenlite.serialize.class_table import ClassTable, is_random_generator
 from wrenlite.serialize.diagnosis import not_picklable_message
@@ -32,6 +32,7 @@ from wrenlite.serialize.rebuild import reduce_enum_member
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.sizes import is_picklable
 from wrenlite.serialize.unpickling_context import unpickling_with
+from wrenlite.texts import counted
 
 if TYPE_CHECKING:
     from wrenlite.seeding import Seed
@@ -44,6 +45,8 @@ _LARGE_PART_BYTES = 1 << 20
 
 _PLAIN_BYTES = 1024
 """A larger text, and an integer of more bits, is pickled."""
+_LOOK_BYTES = 64 << 20
+"""After so many more bytes of items the memory is looked at again."""
 _FIXED_SIZE = frozenset({float, bool, complex})
 _PACKED_NONE = Packed(pickle.dumps(None, 5))
 
@@ -132,6 +135,8 @@ class Packer:
             snapshot: copy large buffers at once. Items are copied, because the caller may change an array as
                 soon as ``map`` has returned. Values are not, because they are sent before the next task runs.
         """
+        self.size = 0
+        """Bytes of what was pickled so far."""
         self._classes = classes
         self._snapshot = snapshot
 
@@ -161,24 +166,31 @@ class Packer:
 
         file = io.BytesIO()
         pickler(file, self._classes, stays_in_band).dump(obj)
-        return Packed(file.getvalue(), tuple(buffers))
+        packed = Packed(file.getvalue(), tuple(buffers))
+        self.size += packed.size
+        return packed
 
 
-def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.ITEM) -> list[Packed | Plain]:
-    """Pickle every item of a job.
+def pack_items(
+    data: Iterable[Any], classes: ClassTable, style: Style = Style.ITEM, first: int = 0
+) -> list[Packed | Plain]:
+    """Pickle items of a job.
 
     Args:
         data: the items.
         classes: the job's class table.
         style: how they become the arguments of the function.
+        first: the number of the first of them.
 
     Raises:
         ItemNotPicklable: an item cannot be pickled; the message names it.
+        ConfigError: they take half of the memory that was available.
         RuntimeError: a function that ``map`` or the like calls for an item has raised StopIteration.
     """
-    pack = Packer(classes, snapshot=True).pack
+    packer = Packer(classes, snapshot=True)
+    pack, looked_at = packer.pack, 0
     packed: list[Packed | Plain] = []
-    for index, item in enumerate(_read(data)):
+    for index, item in enumerate(read_items(data), first):
         if is_plain(item):
             packed.append(item)
             continue
@@ -189,13 +201,36 @@ def pack_items(data: Iterable[Any], classes: ClassTable, style: Style = Style.IT
             what = _name_of_item(index, style)
             text = not_picklable_message(what, _for_message(item, style), error)
             raise ItemNotPicklable(text) from error
+        if packer.size - looked_at >= _LOOK_BYTES:
+            looked_at = packer.size
+            _check_memory(len(packed), packer.size)
         if classes.generators:
             classes.end_item()
     classes.source = None
     return packed
 
 
-def _read(data: Iterable[Any]) -> Iterator[Any]:
+def _check_memory(count: int, size: int) -> None:
+    """Check that the pickled items of a job leave room for more.
+
+    Args:
+        count: how many there are.
+        size: their bytes.
+
+    Raises:
+        ConfigError: they take more than is still available.
+    """
+    from wrenlite.memory import available_bytes  # workers do not need it
+
+    if size > available_bytes():
+        raise ConfigError(
+            f"the first {counted(count, 'item')} of data are {size / 2**30:.1f} GB pickled, which is half of "
+            "the memory that was free. buffersize=100 reads the data while the values are read; or pass "
+            "names of files in place of what is in them"
+        )
+
+
+def read_items(data: Iterable[Any]) -> Iterator[Any]:
     """Yield the items of a job.
 
     Where ``map(f, …)`` is the data, a StopIteration of ``f`` would end it, as if there were no more items. It

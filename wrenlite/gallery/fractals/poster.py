@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wrenlite.backends.local import memory_bytes
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, tiling
@@ -24,6 +23,7 @@ from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
 from wrenlite.gallery.fractals.view import INSIDE, View, iterations
 from wrenlite.gallery.preflight import check_file, check_memory
 from wrenlite.job import Job
+from wrenlite.memory import memory_bytes
 from wrenlite.storage.local import LocalStore
 from wrenlite.texts import counted
 

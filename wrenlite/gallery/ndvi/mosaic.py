@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wrenlite.backends.local import memory_bytes
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import NODATA, SCALE
 from wrenlite.gallery.ndvi.results import TileNdvi
+from wrenlite.memory import memory_bytes
 
 _TOLERANCE = 1e-3
 """Part of a pixel by which a tile's corner may miss the lattice through rounding."""

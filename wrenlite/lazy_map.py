@@ -1,0 +1,160 @@
+"""``map`` with ``buffersize=``: the data is read while the values are."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, Generic
+
+from wrenlite.futures import T_co, end_loop
+from wrenlite.open_job import OpenJob
+from wrenlite.protocol import Packed, Plain
+from wrenlite.serialize.signals import raise_if_interrupting
+from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.storage.results import PREFETCH_VALUES
+
+_FIRST_READING_S = 0.1
+"""The longest time in seconds that ``map`` itself reads data, beyond the item that it reads when this is
+over."""
+_READING_S = 0.002
+"""The same each time that a value is asked for which is there already."""
+_ANNOUNCE_S = 0.001
+"""Seconds of reading after which tasks are sent, so that workers need not wait for the rest."""
+_FORGET_ITEMS = 1024
+
+
+class LazyValues(Iterator[T_co], Generic[T_co]):
+    """The values of a ``map`` with ``buffersize=``, in input order.
+
+    Items are read while values are: at most ``buffersize`` items have been read whose values were not handed
+    out. What was handed out is forgotten. An exception of a task, or of the data, is raised in its turn,
+    after all values that come before it.
+
+    ``close()``, which Python also calls when nobody holds this any more, cancels the tasks that have not
+    ended and reads no further. So does an exception.
+    """
+
+    job: OpenJob[T_co]
+    """The job: its progress, its cost, and the futures of the tasks that are not forgotten."""
+
+    def __init__(
+        self,
+        job: OpenJob[T_co],
+        data: Iterator[Any],
+        pack: Callable[[Any, int], Packed | Plain],
+        buffersize: int,
+    ) -> None:
+        """Begin to read the data of a job.
+
+        Args:
+            job: the job. Nobody else submits to it.
+            data: its items.
+            pack: pickles an item, given its number.
+            buffersize: the most items that have been read and whose values were not handed out.
+        """
+        self.job = job
+        self._values = _Reader(job, data, pack, buffersize).values()
+
+    def __next__(self) -> T_co:
+        with hide_own_frames:
+            return next(self._values)
+
+    def close(self) -> None:
+        """Cancel the tasks that have not ended, and read no further."""
+        self._values.close()
+        if not self.job._tasks.over:
+            self.job.cancel()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Reader(Generic[T_co]):
+    """Reads the data while the values are read."""
+
+    def __init__(
+        self,
+        job: OpenJob[T_co],
+        data: Iterator[Any],
+        pack: Callable[[Any, int], Packed | Plain],
+        buffersize: int,
+    ) -> None:
+        self._job = job
+        self._data = data
+        self._pack = pack
+        self._size = buffersize
+        self._read = 0
+        self._at_end = False
+        self._error: Exception | None = None
+        self._read_on(0, _FIRST_READING_S, even_if_waited_for=True)
+
+    def values(self) -> Generator[T_co, None, None]:
+        """Yield the values. When this is closed, the tasks that have not ended are cancelled."""
+        table, values = self._job._tasks, self._job._outcomes
+
+        def upcoming(place: int) -> Sequence[int]:
+            return range(place + 1, min(table.total, place + 1 + PREFETCH_VALUES))
+
+        try:
+            for place in values.ahead(self._in_order(), upcoming, None):
+                value = values.hand_out(place, None)
+                table.handed_out = place + 1
+                yield value
+                del value
+            if self._error is not None:
+                raise self._error
+        finally:
+            if not table.over:
+                self._job.cancel()
+            end_loop((self._job,))
+
+    def _in_order(self) -> Iterator[int]:
+        """Yield each task once it has ended, and read on."""
+        for place in itertools.count():
+            if self._read - place <= self._size // 2:
+                self._read_on(place, _READING_S)
+            if place == self._read:
+                return
+            self._job._wait_for(place)
+            yield place
+
+    def _read_on(self, place: int, reading_s: float, *, even_if_waited_for: bool = False) -> None:
+        """Read items until the buffer is full, and send them.
+
+        Args:
+            place: the task whose value is handed out next.
+            reading_s: seconds after which it ends, if that value is there already.
+            even_if_waited_for: also if it is not there.
+        """
+        start = announced = time.monotonic()
+        try:
+            while not self._at_end and self._read - place < self._size:
+                self._read_item()
+                now = time.monotonic()
+                if now - start > reading_s and (even_if_waited_for or self._job._tasks.has_ended(place)):
+                    return
+                if now - announced > _ANNOUNCE_S:
+                    announced = now
+                    self._job._announce()
+        finally:
+            self._job._announce()
+
+    def _read_item(self) -> None:
+        """Read an item and submit it. An error is raised later: once the values before it were handed out."""
+        try:
+            item = self._pack(next(self._data), self._read)
+        except StopIteration:
+            self._at_end = True
+        except Exception as error:
+            raise_if_interrupting(error)
+            self._error, self._at_end = error, True
+        else:
+            if self._job._arrivals.add(item) is None:  # it was cancelled, or the executor was shut down
+                self._at_end = True
+                return
+            self._read += 1
+            if self._read % _FORGET_ITEMS == 0:
+                self._job._arrivals.forget_taken()
+        if self._at_end:
+            self._job._arrivals.close()
