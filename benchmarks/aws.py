@@ -103,6 +103,43 @@ def latency(bed: RemoteBed) -> None:
     )
 
 
+def square(n: int) -> int:
+    """Return the square of a number."""
+    return n * n
+
+
+def text(size: int) -> bytes:
+    """Return a value of so many bytes."""
+    return bytes(size)
+
+
+def reductions(bed: RemoteBed) -> None:
+    """Print time and requests of ``map_reduce`` beside those of ``map``, from one run."""
+    print("\nmap_reduce beside map, warm (8 slots; medians of 7)")
+    with wrenlite.Executor.aws(max_concurrency=8, progress=False) as executor:
+        for name, function, data, reduce_fn in (
+            ("2,000 squares", square, range(2000), sum),
+            ("200 values of 4 KB", text, [4 << 10] * 200, len),
+            ("200 values of 16 KB", text, [(16 << 10) - 100] * 200, len),
+            ("200 values of 64 KB", text, [64 << 10] * 200, len),
+        ):
+
+            def reduce(function=function, data=data, reduce_fn=reduce_fn) -> None:
+                executor.map_reduce(function, data, reduce_fn).result()
+
+            def map_only(function=function, data=data) -> None:
+                executor.map(function, data).results()
+
+            times = {}
+            for kind, call in (("map", map_only), ("map_reduce", reduce)):
+                call()
+                times[kind] = median_s(call, 7)
+                bed.reset()
+                call()
+                print(f"  {name:<20} {kind:<11}{times[kind] * 1e3:9.1f} ms   {bed.counts()}", flush=True)
+            print(f"  {'':<20} ratio {times['map_reduce'] / times['map']:14.2f}")
+
+
 def sandbox() -> None:
     """Print the overhead of the worker process in a sandbox: handler and worker run here, without HTTP."""
     from wrenlite.backends.aws import payload
@@ -263,6 +300,7 @@ def main() -> None:
     try:
         requests(bed)
         latency(bed)
+        reductions(bed)
         sandbox()
         if "LITHOPS" in os.environ:
             lithops(bed, os.environ["LITHOPS"])

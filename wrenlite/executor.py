@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
@@ -313,7 +313,7 @@ class Executor:
         self,
         map_fn: Callable[..., V],
         data: Iterable[Any],
-        reduce_fn: Callable[[Iterator[V]], T],
+        reduce_fn: Callable[[Sequence[V]], T],
         *,
         chunksize: int | None = None,
         retries: int = 0,
@@ -327,14 +327,19 @@ class Executor:
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
-        The values go from worker to worker through the store, never through this process: each is one object,
-        written and read. So where values are a few numbers, ``map`` and reducing here is faster and cheaper.
+        Values of up to 16 KB come back to this process, as those of ``map`` do, and go on in the request of
+        the reduction: where values are a few numbers, this costs no more than ``map``. Larger values, and
+        smaller ones where there are many thousands, go from worker to worker through the store, each as one
+        object, and never through this process.
 
         Args:
             map_fn: as ``fn`` of ``map``.
             data: as for ``map``.
-            reduce_fn: takes an iterator of the values in input order, which fetches them as it goes on and
-                holds few at a time. Without items it takes an empty iterator.
+            reduce_fn: takes a sequence of the values in input order: it has a length, indices and slices, and
+                can be iterated over any number of times, in any thread. It holds no value. Each is unpickled,
+                and fetched where it is stored, whenever it is asked for; an iteration fetches a little ahead.
+                So the values may be more than fit into memory: keep in a list of your own what you need
+                several times. A ``reduce_fn`` that returns the sequence itself returns a list of the values.
             chunksize: as for ``map``.
             retries: as for ``map``, and for the reduction too.
             timeout: as for ``map``, and for the reduction too.

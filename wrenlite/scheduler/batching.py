@@ -26,6 +26,8 @@ all slots."""
 _STOP_AFTER_TARGETS = 5
 """A batch starts no further task once it has run this many times its target duration: the estimate was
 wrong."""
+_VALUE_BYTES = 16 << 10
+"""Largest size of a value that travels to a reduction through the client. To store it would cost more."""
 MAX_LOST_REPLIES = 3
 """A task is given up after this many lost replies: something about it breaks connections."""
 
@@ -163,6 +165,18 @@ def first_wave_wait_s(
         return math.inf
     left = sent_at + longest_s * min(1.0, queued / slots) - now
     return left if left > 0 else None
+
+
+def largest_value(policy: BatchingPolicy, tasks: int) -> int:
+    """Return the size of the largest value that travels to a reduction through the client, in its request.
+
+    All of them together fit into one batch, so that neither the client nor the worker holds more than that.
+
+    Args:
+        policy: the backend's policy for batches.
+        tasks: number of the values.
+    """
+    return min(_VALUE_BYTES, policy.batch_bytes // max(1, tasks))
 
 
 def runs_again(*, attempts: int, retries: int) -> bool:
