@@ -79,7 +79,7 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
     if not right_types:
         raise ValueError(f"the outcome of task {task} has fields of wrong types")
     largest = request.limits.value_bytes
-    if largest is not None and ok and _is_too_large(packed, largest):
+    if largest is not None and ok and type(packed) is not Stored and size_of(packed) > largest:
         raise ValueError(f"the value of task {task} should have been stored")
     return Outcome(task, ok, packed, started, seconds, cpu_s, output, records)
 
@@ -119,7 +119,7 @@ def outcomes_from_columns(
     if not PLAIN_TYPES.issuperset(map(type, packed)):
         packed = list(map(_checked_from_wire, packed))
     largest = request.limits.value_bytes
-    if largest is not None and any(_is_too_large(value, largest) for value in packed):
+    if largest is not None and packed and max(map(size_of, packed)) > largest:
         raise ValueError("an outcome has a value that should have been stored")
     started, seconds, cpu = (numbers[column + 4 * skipped :: 4] for column in range(3))
     tasks = request.tasks[position:end]
@@ -189,11 +189,6 @@ def _is_packed(packed: Packed | Stored | Plain) -> bool:
         return isinstance(packed.key, str) and isinstance(packed.digest, str) and _is_count(packed.size)
     data, buffers = cast(Packed, packed)
     return _is_buffer(data) and (buffers == () or (type(buffers) is tuple and all(map(_is_buffer, buffers))))
-
-
-def _is_too_large(packed: Packed | Stored | Plain, largest: int) -> bool:
-    """Return whether a value should have been stored, because it is larger than the request allows."""
-    return type(packed) is not Stored and size_of(packed) > largest
 
 
 def _is_buffer(value: object) -> bool:

@@ -254,13 +254,13 @@ class Runner:
         report_begin()
         self._cpu_at = 0.0
         stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
-        room = request.limits.reply_bytes
+        room, largest = request.limits.reply_bytes, request.limits.value_bytes
         with unpickling_with(table=function.call.table):
             for task, item in zip(request.tasks, items, strict=True):
                 if time.perf_counter() >= stop_at:
                     return
                 outcome = self._run_task(function, task, item)
-                if room is not None or request.limits.value_bytes is not None:
+                if room is not None or (largest is not None and size_of(outcome.packed) > largest):
                     packer = function.packer
                     outcome, room = self._fit_into_reply(outcome, request, packer, room, report_storing)
                 yield outcome
