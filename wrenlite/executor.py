@@ -327,19 +327,16 @@ class Executor:
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
-        Values of up to 16 KB come back to this process, as those of ``map`` do, and go on in the request of
-        the reduction: where values are a few numbers, this costs no more than ``map``. Larger values, and
-        smaller ones where there are many thousands, go from worker to worker through the store, each as one
-        object, and never through this process.
+        Values of up to 16 KB go through this process, so that a few numbers per task cost no more than with
+        ``map``. Larger ones, and smaller ones too where there are many thousands, never do: they go from
+        worker to worker through the store, one object each.
 
         Args:
             map_fn: as ``fn`` of ``map``.
             data: as for ``map``.
-            reduce_fn: takes a sequence of the values in input order: it has a length, indices and slices, and
-                can be iterated over any number of times, in any thread. It holds no value. Each is unpickled,
-                and fetched where it is stored, whenever it is asked for; an iteration fetches a little ahead.
-                So the values may be more than fit into memory: keep in a list of your own what you need
-                several times. A ``reduce_fn`` that returns the sequence itself returns a list of the values.
+            reduce_fn: takes a sequence of the values in input order, which may be more than fit into memory:
+                it keeps none, and fetches and unpickles a value each time that it is asked for. Any thread
+                may use it. Where ``reduce_fn`` returns the sequence, the result is a list of the values.
             chunksize: as for ``map``.
             retries: as for ``map``, and for the reduction too.
             timeout: as for ``map``, and for the reduction too.

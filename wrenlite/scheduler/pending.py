@@ -53,8 +53,7 @@ class Reduction:
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """Keep values, or their places in the store: the job forgets them once they were read."""
         for outcome in outcomes:
-            if outcome.task < self.index:
-                self._values[outcome.task] = outcome.packed
+            self._values[outcome.task] = outcome.packed
 
     def end_wait(self) -> Packed:
         """Return its item: the values of all tasks, or their places, in the order of the tasks."""
