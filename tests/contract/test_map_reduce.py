@@ -110,6 +110,19 @@ def test_the_values_are_a_sequence(executor, size):
     assert executor.map_reduce(padded, numbers(5, size), reduce).result(timeout=60) == (0, 4)
 
 
+def test_small_and_large_values_come_in_the_order_of_the_items(executor):
+    sizes = [LARGE if n in (3, 4, 40, 99) else 8 for n in range(100)]
+
+    def reduce(arrays):
+        return [[int(array[-1]) for array in part] for part in (arrays, reversed(arrays), arrays[3:41:37])]
+
+    forwards, backwards, part = executor.map_reduce(
+        padded, zip(range(100), sizes, strict=True), reduce
+    ).result(60)
+    assert forwards == backwards[::-1] == list(range(100))
+    assert part == [3, 40]
+
+
 def test_functions_that_take_sequences_take_the_values(executor):
     def reduce(values):
         assert 3 in values
