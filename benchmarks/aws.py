@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import wrenlite
+from benchmarks.contest import run
 from tests.aws.bed.remote import RemoteBed
 from tests.simulation import cases, greedy_makespan_s, simulate
 from wrenlite.cost import prices
@@ -101,6 +102,38 @@ def latency(bed: RemoteBed) -> None:
         f"  {LATENCY_S * 1e3:.0f} ms per request          {delayed_s * 1e3:8.2f} ms"
         f"   {delayed_s / LATENCY_S:.2f} round trips"
     )
+
+
+def square(n: int) -> int:
+    """Return the square of a number."""
+    return n * n
+
+
+def joined_size(values: Sequence[bytes]) -> int:
+    """Return the number of bytes of all values."""
+    return sum(map(len, values))
+
+
+def reductions(bed: RemoteBed) -> None:
+    """Print time and requests of ``map_reduce`` beside those of ``map``, from one run."""
+    print("\nmap_reduce beside map, warm (8 slots)", end="")
+    with wrenlite.Executor.aws(max_concurrency=8, progress=False) as executor:
+        for title, function, data, reduce_fn in (
+            ("2,000 squares", square, range(2000), sum),
+            ("200 values of 16 KB", bytes, [16_000] * 200, joined_size),
+            ("200 values of 64 KB", bytes, [64_000] * 200, joined_size),
+        ):
+            contestants = {
+                "map_reduce": lambda f=function, d=data, r=reduce_fn: executor.map_reduce(f, d, r).result(),
+                "map": lambda f=function, d=data: executor.map(f, d).results(),
+            }
+            for call in contestants.values():
+                call()
+            run(title, contestants, 9)
+            for name, call in contestants.items():
+                bed.reset()
+                call()
+                print(f"  requests of {name:<11} {bed.counts()}", flush=True)
 
 
 def sandbox() -> None:
@@ -224,11 +257,11 @@ def schedules() -> None:
     widths = {"ours": 9, "bound": 9, " ratio": 7, "greedy": 11, "ratio": 7, "requests": 10, "throttled": 11}
     print(" " * 48 + "".join(f"{title:>{width}}" for title, width in widths.items()))
     for case in cases():
-        run, greedy_s = simulate(case), greedy_makespan_s(case)
-        bound_s = run.lower_bound_s
+        ours, greedy_s = simulate(case), greedy_makespan_s(case)
+        bound_s = ours.lower_bound_s
         print(
-            f"  {case.name:<46}{run.makespan_s:>9.2f}{bound_s:>9.2f}{run.makespan_s / bound_s:>7.2f}"
-            f"{greedy_s:>11.2f}{run.makespan_s / greedy_s:>7.2f}{run.requests:>10,}{run.throttled:>11,}"
+            f"  {case.name:<46}{ours.makespan_s:>9.2f}{bound_s:>9.2f}{ours.makespan_s / bound_s:>7.2f}"
+            f"{greedy_s:>11.2f}{ours.makespan_s / greedy_s:>7.2f}{ours.requests:>10,}{ours.throttled:>11,}"
         )
 
 
@@ -263,6 +296,7 @@ def main() -> None:
     try:
         requests(bed)
         latency(bed)
+        reductions(bed)
         sandbox()
         if "LITHOPS" in os.environ:
             lithops(bed, os.environ["LITHOPS"])

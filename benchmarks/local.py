@@ -72,6 +72,22 @@ def warm_maps(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.P
         )
 
 
+def reductions(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.Parallel) -> None:
+    """Time sums of tasks' values: ``map_reduce`` on a worker, beside maps whose values are summed up here."""
+    for count, repeats in ((2_000, 15), (100_000, 3)):
+        data = range(-count, 0)
+        run(
+            f"sum of {count:,} values",
+            {
+                "wrenlite map_reduce": lambda data=data: ours.map_reduce(abs, data, sum).result(),
+                "wrenlite map": lambda data=data: sum(ours.map(abs, data).results()),
+                "ProcessPoolExecutor": lambda data=data: sum(pool.map(abs, data)),
+                "joblib": lambda data=data: sum(loky(joblib.delayed(abs)(n) for n in data)),
+            },
+            repeats,
+        )
+
+
 def memory(ours: wrenlite.Executor) -> None:
     """Print the client's memory per task."""
     count = 100_000
@@ -182,6 +198,7 @@ def main() -> None:
         ours.map(abs, range(1_000)).results()
         loky(joblib.delayed(abs)(n) for n in range(10))
         warm_maps(ours, pool, loky)
+        reductions(ours, pool, loky)
         memory(ours)
         dataclasses()
         arrays(ours, pool, loky)

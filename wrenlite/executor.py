@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
@@ -396,7 +396,7 @@ class Executor:
         self,
         map_fn: Callable[..., V],
         data: Iterable[Any],
-        reduce_fn: Callable[[Iterator[V]], T],
+        reduce_fn: Callable[[Sequence[V]], T],
         *,
         chunksize: int | None = None,
         retries: int = 0,
@@ -410,14 +410,16 @@ class Executor:
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
-        The values go from worker to worker through the store, never through this process: each is one object,
-        written and read. So where values are a few numbers, ``map`` and reducing here is faster and cheaper.
+        Values of up to 16 KB go through this process, so that a few numbers per task cost no more than with
+        ``map``. Larger ones, and smaller ones too where there are many thousands, never do: they go from
+        worker to worker through the store, one object each.
 
         Args:
             map_fn: as ``fn`` of ``map``.
             data: as for ``map``.
-            reduce_fn: takes an iterator of the values in input order, which fetches them as it goes on and
-                holds few at a time. Without items it takes an empty iterator.
+            reduce_fn: takes a sequence of the values in input order, which may be more than fit into memory:
+                it keeps none, and fetches and unpickles a value each time that it is asked for. Any thread
+                may use it. Where ``reduce_fn`` returns the sequence, the result is a list of the values.
             chunksize: as for ``map``.
             retries: as for ``map``, and for the reduction too.
             timeout: as for ``map``, and for the reduction too.

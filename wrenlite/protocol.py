@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 
-PROTOCOL = 6
+PROTOCOL = 7
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -82,8 +82,8 @@ class Limits(NamedTuple):
     """Size of the whole reply. A value that does not fit into the rest of it goes into the store."""
     persist_after_s: float | None = None
     """Seconds after which a batch also leaves its reply in the store, for a client that lost it."""
-    store_values: bool = False
-    """Whether all values go into the store, however small: another task will take them."""
+    value_bytes: int | None = None
+    """Size of one value. A larger one goes into the store, from which another task will take it."""
 
 
 class Request(NamedTuple):

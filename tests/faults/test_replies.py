@@ -104,7 +104,8 @@ def test_a_malformed_reply_is_a_broken_function_and_the_executor_goes_on(aws, be
         if not (isinstance(error, wrenlite.FunctionBroken) and "no reply of wrenlite's" in str(error)):
             accepted.append((name, error))
     assert not accepted
-    bed.fault("Invoke", "answer", status=200, body=reply().decode())  # a value that should have been stored
+    unstored = reply([OUTCOME._replace(packed=Packed(pickle.dumps(bytes(20_000))))])
+    bed.fault("Invoke", "answer", status=200, body=unstored.decode())  # a value that should have been stored
     assert isinstance(aws.map_reduce(abs, [-1], sum).exception(30), wrenlite.FunctionBroken)
     assert aws.map(abs, [-1]).results(timeout=30) == [1]
 

@@ -8,7 +8,7 @@ import wrenlite
 
 PROGRAM = """
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import assert_type
 
 import wrenlite
@@ -19,7 +19,7 @@ def half(n: int) -> float:
     return n / 2
 
 
-def total(values: Iterator[float]) -> str:
+def total(values: Sequence[float]) -> str:
     return str(sum(values))
 
 
@@ -41,6 +41,7 @@ with Executor() as executor:
         assert_type(calls, OpenJob[float])
         assert_type(calls.submit(1), Future[float])
     assert_type(executor.map_reduce(half, [1], total), Future[str])
+    assert_type(executor.map_reduce(half, [1], sorted), Future[list[float]])
     assert_type(executor.call_async(half, 1), Future[float])
     assert_type(wrenlite.get_all_results([job[0]]), list[float])
     executor.submit(half, "1")  # error: an argument of another type

@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def connect(
         name=f"{counted(slots, 'local worker')}",
         store=store,
         invoker=ProcessInvoker(slots, store, memory_limit, max_tasks_per_worker),
-        batching=BATCHING,
+        batching=replace(BATCHING, batch_bytes=min(BATCHING.batch_bytes, memory // 8)),
         memory_bytes=memory,
         shares_files=True,
     )

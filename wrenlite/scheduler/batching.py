@@ -28,6 +28,8 @@ _STOP_AFTER_TARGETS = 5
 wrong."""
 _MOST_GATHERING = 10
 """A task that was submitted is sent after this many times ``gather_s``, even if more tasks still come."""
+_VALUE_BYTES = 16 << 10
+"""Largest size of a value that travels to a reduction through the client. To store it would cost more."""
 MAX_LOST_REPLIES = 3
 """A task is given up after this many lost replies: something about it breaks connections."""
 
@@ -183,6 +185,18 @@ def gathering_wait_s(gather_s: float, *, first: float, last: float, now: float) 
     """
     left = min(last + gather_s, first + _MOST_GATHERING * gather_s) - now
     return left if left > 0 else None
+
+
+def largest_value(policy: BatchingPolicy, tasks: int) -> int:
+    """Return the size of the largest value that travels to a reduction through the client, in its request.
+
+    All of them together fit into one batch, so that neither the client nor the worker holds more than that.
+
+    Args:
+        policy: the backend's policy for batches.
+        tasks: number of the values.
+    """
+    return min(_VALUE_BYTES, policy.batch_bytes // max(1, tasks))
 
 
 def runs_again(*, attempts: int, retries: int) -> bool:

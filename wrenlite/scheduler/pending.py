@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
-from wrenlite.map_reduce import MappedValues
-from wrenlite.protocol import Missing, Outcome, Packed, Plain, Stored, code_key, size_of
+from wrenlite.map_reduce import pack_values
+from wrenlite.protocol import NOTHING, Missing, Outcome, Packed, Plain, Stored, code_key, size_of
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import Estimate, runs_again
 from wrenlite.window import Window
@@ -60,17 +60,18 @@ class Reduction:
         self.index = index
         self.waits = True
         """Whether it has neither been queued nor ended."""
-        self._stored: dict[int, Stored] = {}
+        self._values: list[Packed | Stored | Plain] = [NOTHING] * index
 
     def observe(self, outcomes: Sequence[Outcome]) -> None:
-        """Remember where values are stored: the job forgets the place of a value once it was read."""
+        """Keep values, or their places in the store: the job forgets them once they were read."""
         for outcome in outcomes:
-            if isinstance(outcome.packed, Stored):
-                self._stored[outcome.task] = outcome.packed
+            self._values[outcome.task] = outcome.packed
 
-    def item(self) -> Packed:
-        """Pack its item: the places of all values, in the order of their tasks."""
-        return MappedValues([self._stored[task] for task in range(self.index)]).pack()
+    def end_wait(self) -> Packed:
+        """Return its item: the values of all tasks, or their places, in the order of the tasks."""
+        values, self._values = self._values, []
+        self.waits = False
+        return pack_values(values)
 
 
 class PendingJob:
@@ -256,8 +257,7 @@ class PendingJob:
     def queue_reduction(self) -> None:
         """Queue the reduction. Nothing is known of its duration: it is another function than the tasks'."""
         assert self.reduction is not None
-        self._items[self.reduction.index] = self.reduction.item()
-        self.reduction.waits = False
+        self._items[self.reduction.index] = self.reduction.end_wait()
         self._ready += 1
         self.estimate = None
 

@@ -270,7 +270,9 @@ class Scheduler:
         limits = self._backend.limits._replace(
             stop_after_s=stop_after_s,
             task_timeout_s=options.timeout_s,
-            store_values=reduction is not None and reduction.waits,
+            value_bytes=batching.largest_value(self._backend.batching, tasks=reduction.index)
+            if reduction is not None and reduction.waits
+            else None,
         )
         request = Request(
             job=pending.job.id,

@@ -29,6 +29,7 @@ from wrenlite.protocol import (
     Stored,
     Throttled,
     Usage,
+    size_of,
 )
 from wrenlite.serialize import framing
 
@@ -77,8 +78,9 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
     )
     if not right_types:
         raise ValueError(f"the outcome of task {task} has fields of wrong types")
-    if request.limits.store_values and ok and type(packed) is not Stored:
-        raise ValueError(f"the value of task {task} is not stored, although the request says so")
+    largest = request.limits.value_bytes
+    if largest is not None and ok and type(packed) is not Stored and size_of(packed) > largest:
+        raise ValueError(f"the value of task {task} should have been stored")
     return Outcome(task, ok, packed, started, seconds, cpu_s, output, records)
 
 
@@ -107,7 +109,7 @@ def outcomes_from_columns(
     count = len(numbers) // 4
     end = first + count
     fits = type(sent) is list and len(sent) == count and skipped >= 0 and end <= len(request.tasks)
-    if not fits or request.limits.store_values:
+    if not fits:
         raise ValueError(
             f"it has the outcomes {first} to {end} of {len(request.tasks)} tasks, and {position} have ended"
         )
@@ -116,6 +118,9 @@ def outcomes_from_columns(
     packed = sent[skipped:]
     if not PLAIN_TYPES.issuperset(map(type, packed)):
         packed = list(map(_checked_from_wire, packed))
+    largest = request.limits.value_bytes
+    if largest is not None and packed and max(map(size_of, packed)) > largest:
+        raise ValueError("an outcome has a value that should have been stored")
     started, seconds, cpu = (numbers[column + 4 * skipped :: 4] for column in range(3))
     tasks = request.tasks[position:end]
     fields = zip(tasks, repeat(True), packed, started, seconds, cpu, repeat(""), repeat(b""))

@@ -8,14 +8,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequ
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from wrenlite.errors import NotFound, WrenliteError
+from wrenlite.errors import IntegrityError, NotFound, WrenliteError
 from wrenlite.protocol import Outcome, Packed, Plain, Stored, size_of
 from wrenlite.serialize import framing
 from wrenlite.storage.base import Store, get_verified
 from wrenlite.threads import Changes, OneThread, check_timeout
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import ThreadPoolExecutor
 
 _T = TypeVar("_T")
 
@@ -45,51 +45,88 @@ def fetch_value(store: Store, packed: Packed | Stored | Plain, task: str) -> Pac
         blob = get_verified(store, packed.key, packed.digest)
     except NotFound as error:
         raise NotFound(f"{error}: the value of {task} has expired; run it again") from None
+    except IntegrityError as error:
+        raise IntegrityError(f"the value of {task}: {error}") from None
     return cast(Packed | Plain, framing.from_wire(framing.parse(blob, writable=True)))
 
 
 def fetch_values(
-    store: Store, values: Sequence[Stored], name: Callable[[int], str]
+    store: Store, values: Iterable[Packed | Stored | Plain], name: Callable[[int], str]
 ) -> Generator[Packed | Plain | WrenliteError, None, None]:
-    """Yield values in their order. Several are fetched at a time.
+    """Yield pickled values in their order. Several of those that the store holds are fetched at a time.
 
     Args:
         store: holds the values that did not fit into a reply.
-        values: the values of outcomes that are stored.
+        values: the values of outcomes.
         name: returns the name of the task whose value has this position, for messages.
 
     Yields:
         Each value, or the error of its fetching.
     """
+    ahead = _ReadAhead(store)
+    try:
+        for position, value in enumerate(values):
+            size = value.size if isinstance(value, Stored) else 0
+            while not ahead.has_room(size):
+                yield ahead.pop()
+            if isinstance(value, Stored) or ahead.entries:
+                ahead.add(value, size, name(position))
+            else:
+                yield value
+        while ahead.entries:
+            yield ahead.pop()
+    finally:
+        ahead.close()
 
-    def fetch(position: int) -> Packed | Plain | WrenliteError:
+
+class _ReadAhead:
+    """The next values of an iteration, in their order. Those that the store holds are being fetched."""
+
+    def __init__(self, store: Store) -> None:
+        self.entries: deque[tuple[Callable[[], Packed | Plain | WrenliteError], int]] = deque()
+        """For each value, what returns it once it is there, and the bytes that are fetched."""
+        self._store = store
+        self._bytes = 0
+        self._threads: ThreadPoolExecutor | None = None
+        self._has_threads = True
+
+    def has_room(self, size: int) -> bool:
+        """Return whether another value of this size can be added. There is always room for one."""
+        few = len(self.entries) < PREFETCH_VALUES and self._bytes + size <= _PREFETCH_BYTES
+        return few or not self.entries
+
+    def add(self, value: Packed | Stored | Plain, size: int, name: str) -> None:
+        """Add a value, and begin to fetch it if it is stored."""
+        get: Callable[[], Packed | Plain | WrenliteError] = partial(self._fetch, value, name)
+        if isinstance(value, Stored) and self._has_threads:
+            if self._threads is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")
+            try:
+                get = self._threads.submit(get).result
+            except RuntimeError:  # there is no memory for a thread: from now on, ``pop`` fetches
+                self._has_threads = False
+                self._threads.shutdown(wait=False)
+        self.entries.append((get, size))
+        self._bytes += size
+
+    def pop(self) -> Packed | Plain | WrenliteError:
+        """Remove the first value and return it once it is there, or the error of its fetching."""
+        get, size = self.entries.popleft()
+        self._bytes -= size
+        return get()
+
+    def close(self) -> None:
+        """Fetch nothing more."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch(self, value: Packed | Stored | Plain, name: str) -> Packed | Plain | WrenliteError:
         try:
-            return fetch_value(store, values[position], name(position))
+            return fetch_value(self._store, value, name)
         except WrenliteError as error:
             return error
-
-    if len(values) < 2:
-        yield from map(fetch, range(len(values)))
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    threads = ThreadPoolExecutor(_THREADS, "wrenlite-fetch")
-    try:
-        pending: deque[tuple[Future[Packed | Plain | WrenliteError], int]] = deque()
-        pending_bytes = 0
-        for position, value in enumerate(values):
-            size = value.size
-            while pending and (len(pending) >= PREFETCH_VALUES or pending_bytes + size > _PREFETCH_BYTES):
-                future, fetched_bytes = pending.popleft()
-                pending_bytes -= fetched_bytes
-                yield future.result()
-                del future
-            pending.append((threads.submit(fetch, position), size))
-            pending_bytes += size
-        while pending:
-            yield pending.popleft()[0].result()
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
 
 
 class StoredValues:

@@ -254,13 +254,13 @@ class Runner:
         report_begin()
         self._cpu_at = 0.0
         stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
-        room = request.limits.reply_bytes
+        room, largest = request.limits.reply_bytes, request.limits.value_bytes
         with unpickling_with(table=function.call.table):
             for task, item in zip(request.tasks, items, strict=True):
                 if time.perf_counter() >= stop_at:
                     return
                 outcome = self._run_task(function, task, item)
-                if room is not None or request.limits.store_values:
+                if room is not None or (largest is not None and size_of(outcome.packed) > largest):
                     packer = function.packer
                     outcome, room = self._fit_into_reply(outcome, request, packer, room, report_storing)
                 yield outcome
@@ -280,7 +280,7 @@ class Runner:
         room: int | None,
         report_storing: Callable[[], None],
     ) -> tuple[Outcome, int | None]:
-        """Store the value of an outcome where it does not fit into the reply, or where the request says so.
+        """Store the value of an outcome where it does not fit into the reply, or is too large to be sent.
 
         Args:
             outcome: the outcome of a task.
@@ -294,8 +294,9 @@ class Runner:
         """
         packed = outcome.packed
         size = size_of(packed)
-        store_value = outcome.ok and request.limits.store_values
-        if store_value or (room is not None and size > room - RESERVED_BYTES):
+        largest = request.limits.value_bytes
+        too_large = outcome.ok and largest is not None and size > largest
+        if too_large or (room is not None and size > room - RESERVED_BYTES):
             key = result_key(request.job, request.invocation, outcome.task)
             blob = framing.join(framing.frame(framing.to_wire(packed)))
             size = 0

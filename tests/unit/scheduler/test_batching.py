@@ -134,3 +134,14 @@ def test_the_first_wave_is_waited_for_and_then_single_tasks_follow():
     assert wait_s(now=99.0, has_budget=True) == math.inf, "nobody knows yet what would be spent"
     made = batch(REMOTE, queued=10_000, slots=1_000, over=True)
     assert (made.tasks, made.stop_after_s) == (1, 2.0)
+
+
+@given(counts)
+def test_the_values_that_a_reduction_is_sent_fit_into_one_batch(tasks):
+    largest = batching.largest_value(BATCHING, tasks)
+    assert largest <= 16_384
+    assert largest * tasks <= BATCHING.batch_bytes < (largest + 1) * tasks or largest == 16_384
+
+
+def test_a_reduction_of_nothing_has_a_limit_too():
+    assert batching.largest_value(BATCHING, 0) == 16_384

@@ -119,6 +119,8 @@ def test_columns_of_another_form_are_refused(columns, reason):
         outcomes_from_columns(request(range(1)), 0, *columns)
 
 
-def test_columns_are_refused_where_all_values_must_be_stored():
-    with pytest.raises(ValueError, match="it has the outcomes"):
-        outcomes_from_columns(request(range(1), store_values=True), 0, 0, ROW.tobytes(), b"\x80\x03](K\x01e.")
+def test_columns_with_a_value_that_should_have_been_stored_are_refused():
+    columns = 0, 0, ROW.tobytes(), b"\x80\x03](K\x01e."
+    assert len(outcomes_from_columns(request(range(1), value_bytes=8), *columns)) == 1
+    with pytest.raises(ValueError, match="should have been stored"):
+        outcomes_from_columns(request(range(1), value_bytes=7), *columns)

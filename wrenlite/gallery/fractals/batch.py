@@ -70,7 +70,7 @@ def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | No
             save.put(file, png)
         return DrawnFractal(file, fractal.label, png)
 
-    def arrange(pictures: Iterator[DrawnFractal]) -> BatchResult:
+    def arrange(pictures: Sequence[DrawnFractal]) -> BatchResult:
         files = []
 
         def labelled() -> Iterator[tuple[str, bytes]]:
