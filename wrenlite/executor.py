@@ -520,20 +520,14 @@ class Executor:
             WrenliteError: as for ``map``.
         """
         given, kwargs = arguments.split_options(fn, kwargs)
-        arguments.check_submitted(
-            fn, args, {**kwargs, "rng": None} if given.get("seed") is not None else kwargs
-        )
-        options = MapOptions(**given)
-        self._check_open()
-        future: Future[T] | None = self._shared.submit(fn, (args, kwargs), options)
-        return future if future is not None else self._submit_anew(fn, (args, kwargs), options)
+        return self._submit(fn, (args, kwargs), MapOptions(**given))
 
     def call_async(
         self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
     ) -> Future[T]:
-        """Run ``func(data)`` once. This is PyWren's name for it."""
+        """Run ``func(data)`` once, as ``submit`` does. This is PyWren's name for it."""
         with hide_own_frames:
-            return self.map(func, [data], env=extra_env)[0]
+            return self._submit(func, ((data,), {}), MapOptions(env=extra_env))
 
     def put(self, obj: Any) -> Ref:
         """Upload an object once, to be passed to many tasks.
@@ -653,6 +647,15 @@ class Executor:
             return packed
 
         return LazyValues(job, itertools.chain(first, items), pack, buffersize)
+
+    def _submit(
+        self, function: Callable[..., T], call: tuple[tuple[Any, ...], dict[str, Any]], options: MapOptions
+    ) -> Future[T]:
+        args, kwargs = call
+        arguments.check_submitted(function, args, kwargs if options.seed is None else {**kwargs, "rng": None})
+        self._check_open()
+        future: Future[T] | None = self._shared.submit(function, call, options)
+        return future if future is not None else self._submit_anew(function, call, options)
 
     def _submit_anew(
         self, function: Callable[..., T], call: tuple[Any, Any], options: MapOptions

@@ -54,7 +54,12 @@ class LazyValues(Iterator[T_co], Generic[T_co]):
             buffersize: the most items that have been read and whose values were not handed out.
         """
         self.job = job
-        self._values = _Reader(job, data, pack, buffersize).values()
+        self._reader = _Reader(job, data, pack, buffersize)
+        self._values = self._reader.values()
+
+    def _wait_until(self, end: float | None) -> None:
+        """Set the time, by ``deadline``, until which values are waited for."""
+        self._reader.end = end
 
     def __next__(self) -> T_co:
         with hide_own_frames:
@@ -86,6 +91,8 @@ class _Reader(Generic[T_co]):
         self._size = buffersize
         self._read = 0
         self._at_end = False
+        self.end: float | None = None
+        """The time, by ``deadline``, until which values are waited for; None: without limit."""
         self._error: Exception | None = None
         self._read_on(0, _FIRST_READING_S, even_if_waited_for=True)
 
@@ -97,8 +104,8 @@ class _Reader(Generic[T_co]):
             return range(place + 1, min(table.total, place + 1 + PREFETCH_VALUES))
 
         try:
-            for place in values.ahead(self._in_order(), upcoming, None):
-                value = values.hand_out(place, None)
+            for place in values.ahead(self._in_order(), upcoming, self.end):
+                value = values.hand_out(place, self.end)
                 table.handed_out = place + 1
                 yield value
                 del value
@@ -116,7 +123,7 @@ class _Reader(Generic[T_co]):
                 self._read_on(place, _READING_S)
             if place == self._read:
                 return
-            self._job._wait_for(place)
+            self._job._wait_for(place, self.end)
             yield place
 
     def _read_on(self, place: int, reading_s: float, *, even_if_waited_for: bool = False) -> None:

@@ -121,9 +121,9 @@ class OpenJob(Job[T_co]):
             return None
         return self._add(item)
 
-    def _wait_for(self, index: int) -> None:
-        """Wait until a task has ended."""
-        self._wait_until(partial(self._tasks.has_ended, index), None)
+    def _wait_for(self, index: int, end: float | None) -> None:
+        """Wait until a task has ended, at most until a time by ``deadline``."""
+        self._wait_until(partial(self._tasks.has_ended, index), end)
 
     def _start(self, pending: PendingJob) -> None:
         """Record that the dispatcher has taken the job."""

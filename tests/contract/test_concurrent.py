@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import importlib.util
+import itertools
 import threading
 import time
 import unittest
@@ -108,3 +109,25 @@ def test_shutdown_cancels_tasks_that_were_not_sent_to_a_worker(standard, tmp_pat
     closing.join(30)
     assert [future.result() for future in futures[:2]] == ["ran", "ran"]
     assert all(future.cancelled() for future in futures[2:])
+
+
+def test_map_reads_ahead_at_most_buffersize_items(executor):
+    standard = executor.as_concurrent()
+    values = standard.map(pow, itertools.count(1), itertools.repeat(2), buffersize=3, timeout=30)
+    assert list(itertools.islice(values, 4)) == [1, 4, 9, 16]
+    standard.shutdown()
+    rest = list(values)
+    assert rest == [number * number for number in range(5, 5 + len(rest))]
+    assert len(rest) <= 3
+
+
+def test_shutdown_cancels_only_calls_that_were_submitted_through_it(executor):
+    if executor.backend.runs_in_caller:
+        pytest.skip("every call has ended when submit returns")
+    standard = executor.as_concurrent()
+    others = [executor.submit(time.sleep, 0.05) for _ in range(20)]
+    own = [standard.submit(time.sleep, 0.05) for _ in range(20)]
+    standard.shutdown(cancel_futures=True)
+    assert [future.result() for future in others] == [None] * 20
+    assert all(future.done() for future in own)
+    assert any(future.cancelled() for future in own)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import concurrent.futures
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 from wrenlite.errors import ExecutorClosed
 from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
+from wrenlite.lazy_map import LazyValues
+from wrenlite.open_job import OpenJob
 from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.storage.results import deadline
 from wrenlite.threads import check_timeout
+
+T = TypeVar("T")
 
 
 class SubmitsJobs(Protocol):
@@ -20,9 +25,27 @@ class SubmitsJobs(Protocol):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run one call."""
 
+    @overload
     def starmap(
         self, fn: Callable[..., Any], data: Iterable[Iterable[Any]], *, chunksize: int | None = None
-    ) -> Job[Any]:
+    ) -> Job[Any]: ...
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., Any],
+        data: Iterable[Iterable[Any]],
+        *,
+        buffersize: int,
+        chunksize: int | None = None,
+    ) -> LazyValues[Any]: ...
+    def starmap(
+        self,
+        fn: Callable[..., Any],
+        data: Iterable[Iterable[Any]],
+        *,
+        buffersize: int | None = None,
+        chunksize: int | None = None,
+    ) -> Job[Any] | LazyValues[Any]:
         """Run one call for each item."""
 
 
@@ -38,6 +61,8 @@ class ConcurrentExecutor(concurrent.futures.Executor):
         self._executor = executor
         # There is no lock, since a signal handler may interrupt ``submit`` and call ``shutdown``.
         self._jobs: weakref.WeakValueDictionary[int, Job[Any]] = weakref.WeakValueDictionary()
+        self._futures: weakref.WeakValueDictionary[int, Future[Any]] = weakref.WeakValueDictionary()
+        """Those of ``submit``, whose jobs may have tasks of others."""
         self._closed = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -48,7 +73,10 @@ class ConcurrentExecutor(concurrent.futures.Executor):
         """
         self._check_open()
         future = self._executor.submit(fn, *args, **kwargs)
-        self._add(future.job)
+        self._futures[id(future)] = future
+        if self._closed:  # meanwhile
+            future.cancel()
+            self._check_open()
         return future
 
     def map(
@@ -57,6 +85,7 @@ class ConcurrentExecutor(concurrent.futures.Executor):
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 0,
+        buffersize: int | None = None,
     ) -> Iterator[Any]:
         """Return an iterator of the values of ``fn`` over the iterables, in order.
 
@@ -67,6 +96,8 @@ class ConcurrentExecutor(concurrent.futures.Executor):
             iterables: one iterable per argument of the function; the shortest one sets the number of calls.
             timeout: seconds from now for all values together.
             chunksize: tasks per batch; 0: chosen from how long the tasks take.
+            buffersize: the most items that are read ahead of the values, as in Python 3.14; None: the
+                iterables are read to their end now.
 
         Raises:
             ExecutorClosed: ``shutdown`` was called.
@@ -75,7 +106,13 @@ class ConcurrentExecutor(concurrent.futures.Executor):
         """
         self._check_open()
         check_timeout(timeout)
-        job = self._executor.starmap(fn, zip(*iterables, strict=False), chunksize=chunksize or None)
+        items = zip(*iterables, strict=False)
+        if buffersize is not None:
+            values = self._executor.starmap(fn, items, buffersize=buffersize, chunksize=chunksize or None)
+            self._add(values.job)
+            values._wait_until(deadline(timeout))
+            return values
+        job = self._executor.starmap(fn, items, chunksize=chunksize or None)
         self._add(job)
         return _stream_values(job, job.values(timeout=timeout))
 
@@ -87,14 +124,22 @@ class ConcurrentExecutor(concurrent.futures.Executor):
             cancel_futures: cancel the calls that were not sent to a worker yet.
         """
         self._closed = True
-        jobs = [job for ref in self._jobs.valuerefs() if (job := ref()) is not None]
+        jobs = _held(self._jobs)
         for job in jobs:
-            if cancel_futures:
-                job.cancel_tasks(index for index in range(len(job)) if job.state(index) == "queued")
+            if isinstance(job, OpenJob):  # nothing more is read for it
+                job.close()
+        futures = [future for future in _held(self._futures) if not future.done()]
+        if cancel_futures:
+            calls = [(future.job, future.index) for future in futures]
+            calls += [(job, index) for job in jobs for index in range(len(job))]
+            for job, index in calls:
+                if job.state(index) == "queued":
+                    job.cancel_tasks((index,))
         if wait:
-            with hide_own_frames, waiting_for(jobs):
+            with hide_own_frames, waiting_for([*jobs, *{future.job: None for future in futures}]):
                 for job in jobs:
                     job.wait()
+                concurrent.futures.wait(futures)
 
     def _add(self, job: Job[Any]) -> None:
         """Add a job for which ``shutdown`` waits, unless it was called while the job was submitted."""
@@ -106,6 +151,10 @@ class ConcurrentExecutor(concurrent.futures.Executor):
     def _check_open(self) -> None:
         if self._closed:
             raise ExecutorClosed("this executor was shut down; make a new one")
+
+
+def _held(things: weakref.WeakValueDictionary[int, T]) -> list[T]:
+    return [thing for reference in things.valuerefs() if (thing := reference()) is not None]
 
 
 def _stream_values(job: Job[Any], values: Iterator[Any]) -> Iterator[Any]:
