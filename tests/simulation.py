@@ -166,7 +166,7 @@ def simulate(case: Case, seed: int = 1) -> Run:
     scheduler = Scheduler(
         backend,
         lambda *news: scheduler.on_report(*news),
-        lambda pending, _: scheduler.on_restored(pending, None),
+        lambda pending, _: scheduler.on_stored(pending, None),
         lambda: account.now,
     )
     count = len(case.durations_s)

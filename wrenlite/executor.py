@@ -35,7 +35,7 @@ from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_ite
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
-from wrenlite.storage.uploads import Uploads
+from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
 from wrenlite.texts import is_terminal
 from wrenlite.threads import is_seconds, no_interrupts
@@ -205,7 +205,7 @@ class Executor:
 
         Raises:
             ConfigError: a setting is missing or cannot be used.
-            BackendError: nothing can run there. A missing bucket makes the first ``map`` raise StoreError.
+            BackendError: nothing can run there. A missing bucket fails what needs it, with StoreError.
         """
         config = Config.load(
             backend="aws",
@@ -468,12 +468,12 @@ class Executor:
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table, style)
         reduces = isinstance(call.function, MapThenReduce)
-        code, zipped = self._put_code(call, class_table) if items or reduces else ("", None)
+        code = self._put_code(call, class_table) if items or reduces else JobCode("")
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
         job_options = JobOptions(
-            code=code,
-            modules=zipped,
+            code=code.function,
+            modules=code.modules,
             env=dict(options.env or {}),
             chunksize=options.chunksize,
             retries=options.retries,
@@ -485,11 +485,11 @@ class Executor:
         )
         job = self._make_job(function_name(call.function), len(items) + reduces, class_table)
         if len(job):
-            self._submit(job, items, job_options, options.progress)
+            self._submit(job, items, job_options, code, options.progress)
         return job
 
-    def _put_code(self, call: Call, class_table: ClassTable) -> tuple[str, str | None]:
-        """Store the function and the user's local modules, and return their digests.
+    def _put_code(self, call: Call, class_table: ClassTable) -> JobCode:
+        """Begin to store the function and the user's local modules, and return how workers get them.
 
         Raises:
             FunctionNotPicklable: the function cannot be pickled, or is too large to be sent.
@@ -504,7 +504,7 @@ class Executor:
             if bundle.left_out:
                 warn(left_out_message(bundle.left_out))
         with self._open_store():
-            return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
+            return self._uploads.acquire(blob, bundle.blob if bundle else None)
 
     def _make_job(self, name: str, total: int, class_table: ClassTable) -> Job[Any]:
         word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
@@ -512,7 +512,12 @@ class Executor:
         return Job(job_id, name, self.backend, total, class_table.entries, self._dispatcher)
 
     def _submit(
-        self, job: Job[Any], items: list[Packed | Plain], options: JobOptions, progress: Progress | None
+        self,
+        job: Job[Any],
+        items: list[Packed | Plain],
+        options: JobOptions,
+        code: JobCode,
+        progress: Progress | None,
     ) -> None:
         if options.reduces:
             self._uploads.delete_values_after(job, job.id)
@@ -520,9 +525,9 @@ class Executor:
             self._announced = True
             _log.info("running on %s", self.backend.name)
         try:
-            held = [name for name in (options.code, options.modules) if name]
-            release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
-            self._dispatcher.submit(PendingJob(job, items, options, release, restore))
+            release = partial(self._uploads.release, code.digests)
+            restore = partial(self._uploads.upload_again, code.digests)
+            self._dispatcher.submit(PendingJob(job, items, options, release, restore, code))
             wanted = self._progress if progress is None else progress
             if wanted is not False:
                 job._drawn = _draw(job, asked=wanted is True)

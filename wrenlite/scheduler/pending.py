@@ -13,6 +13,7 @@ from wrenlite.job import Job
 from wrenlite.map_reduce import MappedValues
 from wrenlite.protocol import Missing, Outcome, Packed, Plain, Stored, code_key, size_of
 from wrenlite.scheduler.batching import Estimate, runs_again
+from wrenlite.storage.uploads import JobCode
 
 
 class JobOptions(NamedTuple):
@@ -71,6 +72,7 @@ class PendingJob:
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[Missing], None] = lambda _: None,
+        code: JobCode | None = None,
     ) -> None:
         """Queue all tasks of a job.
 
@@ -81,6 +83,7 @@ class PendingJob:
             release: called once, when the last task has ended.
             restore: puts the job's code into the store again, once a worker has not found it there. Raises
                 what the store raises.
+            code: how its code reaches the workers; None: they find it in the store.
         """
         self.job = job
         self.tasks = job._tasks
@@ -107,10 +110,14 @@ class PendingJob:
         """Bytes of the items that ``take`` took last."""
         self.first_wave_sent_at = 0.0
         """When the last batch of the first wave was handed out."""
+        self._code = code or JobCode(options.code, options.modules)
+        self.uploads = self._code.uploads
+        """What puts its code into the store for the first time, beside its first requests."""
+        self.storing = len(self.uploads)
+        """Uploads of its code that have not ended. Only requests that carry the code are sent meanwhile."""
         self.restores = 0
         """How many times its code was put into the store again."""
-        self.restoring = False
-        """Whether its code is being put into the store again: nothing is sent meanwhile."""
+        self._carried_bytes = 0
         self._vain_restores = 0
         self._losses: Counter[tuple[str, int]] = Counter()
         self._isolated_deaths = 0
@@ -229,10 +236,28 @@ class PendingJob:
         Returns:
             How many times it was already put there again since it was last found.
         """
-        self.restoring = True
+        self.storing += 1
         self.restores += 1
         self._vain_restores += 1
         return self._vain_restores - 1
+
+    def needs_store(self, most_bytes: int | None) -> bool:
+        """Return whether a worker may need the store to run the next request.
+
+        Args:
+            most_bytes: the most bytes of code that all requests of a job carry; None: no limit.
+        """
+        return not (self._code.is_complete and self._has_room(most_bytes))
+
+    def take_code(self, most_bytes: int | None) -> tuple[bytes, ...]:
+        """Return the code that the next request carries. It counts towards the most bytes of all requests."""
+        if not self._has_room(most_bytes):
+            return ()
+        self._carried_bytes += self._code.size
+        return self._code.carried
+
+    def _has_room(self, most_bytes: int | None) -> bool:
+        return most_bytes is None or self._carried_bytes + self._code.size <= most_bytes
 
     def forget_vain_restores(self) -> None:
         """Begin to count anew: a request that was sent after the last restore has found the code."""

@@ -69,9 +69,6 @@ class LocalStore:
     def __repr__(self) -> str:
         return f"LocalStore({self.root!r})"
 
-    def open(self) -> None:
-        """Do nothing: a folder needs no preparation."""
-
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write a blob, completely or not at all. Return whether it was written.
 
