@@ -20,7 +20,7 @@ from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
-from wrenlite.futures import Drawing, Future
+from wrenlite.futures import Drawing, Future, undrawn
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
@@ -472,8 +472,7 @@ class Executor:
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
         job_options = JobOptions(
-            code=code.function,
-            modules=code.modules,
+            code=code,
             env=dict(options.env or {}),
             chunksize=options.chunksize,
             retries=options.retries,
@@ -485,7 +484,7 @@ class Executor:
         )
         job = self._make_job(function_name(call.function), len(items) + reduces, class_table)
         if len(job):
-            self._submit(job, items, job_options, code, options.progress)
+            self._submit(job, items, job_options, options.progress)
         return job
 
     def _put_code(self, call: Call, class_table: ClassTable) -> JobCode:
@@ -512,12 +511,7 @@ class Executor:
         return Job(job_id, name, self.backend, total, class_table.entries, self._dispatcher)
 
     def _submit(
-        self,
-        job: Job[Any],
-        items: list[Packed | Plain],
-        options: JobOptions,
-        code: JobCode,
-        progress: Progress | None,
+        self, job: Job[Any], items: list[Packed | Plain], options: JobOptions, progress: Progress | None
     ) -> None:
         if options.reduces:
             self._uploads.delete_values_after(job, job.id)
@@ -525,9 +519,9 @@ class Executor:
             self._announced = True
             _log.info("running on %s", self.backend.name)
         try:
-            release = partial(self._uploads.release, code.digests)
-            restore = partial(self._uploads.upload_again, code.digests)
-            self._dispatcher.submit(PendingJob(job, items, options, release, restore, code))
+            held = options.code.digests
+            release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
+            self._dispatcher.submit(PendingJob(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False:
                 job._drawn = _draw(job, asked=wanted is True)
@@ -593,8 +587,10 @@ def _draw(job: Job[Any], *, asked: bool) -> Drawing:
     Returns:
         What makes the contexts for waiting for the job.
     """
-    from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
-
+    try:
+        from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
+    except ModuleNotFoundError:  # in a task on Lambda, whose zip is without it
+        return undrawn
     return panel.watch(job) if panel.in_notebook() else terminal.watch(job, asked)
 
 

@@ -43,6 +43,7 @@ WHOLE_FAILURES = {
 }
 """The ways in which a request may fail as a whole."""
 PACK = Packer(ClassTable(grows=False), snapshot=False)
+STORED = JobCode("code")
 
 
 FINAL = (
@@ -168,7 +169,7 @@ def test_every_task_ends_once_within_its_attempts(
     for future in job:
         future.add_done_callback(lambda future: settled.update([future.index]))
     items = [Packed(b"x")] * total
-    options = JobOptions("code", None, {}, chunksize, retries, None)
+    options = JobOptions(STORED, {}, chunksize, retries, None)
     dispatcher.submit(PendingJob(job, items, options, restore=restored.append))
 
     runs, step, moves = Counter(), 0, Counter()
@@ -213,11 +214,11 @@ def test_every_task_ends_once_within_its_attempts(
             assert isinstance(job.results(return_exceptions=True)[index], CancelledError)
 
 
-def submitted(dispatcher, backend, total, restore=lambda _: None, code=None):
+def submitted(dispatcher, backend, total, restore=lambda _: None, code=STORED):
     """Submit a job with batches of one task."""
     job = Job("job-1", "job", backend, total, (), dispatcher)
-    options = JobOptions("code", None, {}, 1, 0, None)
-    dispatcher.submit(PendingJob(job, [Packed(b"x")] * total, options, restore=restore, code=code))
+    options = JobOptions(code, {}, 1, 0, None)
+    dispatcher.submit(PendingJob(job, [Packed(b"x")] * total, options, restore=restore))
     return job
 
 

@@ -370,7 +370,7 @@ class Dispatcher:
         """Add a job, unless the inbox was closed before it came: then ``submit`` raises an error."""
         if not self._closing:
             self._scheduler.add(pending)
-            for upload in pending.uploads:
+            for upload in pending.options.code.uploads:
                 self._report_end(upload, pending)
 
     def _cancel(self, event: CancelTasks) -> int:

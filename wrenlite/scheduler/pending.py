@@ -19,10 +19,8 @@ from wrenlite.storage.uploads import JobCode
 class JobOptions(NamedTuple):
     """Job options say how the tasks of a job are run."""
 
-    code: str
-    """SHA-256 of the pickled function, hexadecimal."""
-    modules: str | None
-    """SHA-256 of the zip of the user's local modules; None where there are none."""
+    code: JobCode
+    """The function and the user's local modules, and how they reach the workers."""
     env: Mapping[str, str]
     """Environment variables of the tasks."""
     chunksize: int | None
@@ -72,7 +70,6 @@ class PendingJob:
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[Missing], None] = lambda _: None,
-        code: JobCode | None = None,
     ) -> None:
         """Queue all tasks of a job.
 
@@ -83,7 +80,6 @@ class PendingJob:
             release: called once, when the last task has ended.
             restore: puts the job's code into the store again, once a worker has not found it there. Raises
                 what the store raises.
-            code: how its code reaches the workers; None: they find it in the store.
         """
         self.job = job
         self.tasks = job._tasks
@@ -110,10 +106,7 @@ class PendingJob:
         """Bytes of the items that ``take`` took last."""
         self.first_wave_sent_at = 0.0
         """When the last batch of the first wave was handed out."""
-        self._code = code or JobCode(options.code, options.modules)
-        self.uploads = self._code.uploads
-        """What puts its code into the store for the first time, beside its first requests."""
-        self.storing = len(self.uploads)
+        self.storing = len(options.code.uploads)
         """Uploads of its code that have not ended. Only requests that carry the code are sent meanwhile."""
         self.restores = 0
         """How many times its code was put into the store again."""
@@ -125,7 +118,7 @@ class PendingJob:
     @property
     def code_keys(self) -> set[str]:
         """Where its code is stored."""
-        return {code_key(name) for name in (self.options.code, self.options.modules) if name}
+        return set(map(code_key, self.options.code.digests))
 
     @property
     def queued(self) -> int:
@@ -247,17 +240,17 @@ class PendingJob:
         Args:
             most_bytes: the most bytes of code that all requests of a job carry; None: no limit.
         """
-        return not (self._code.is_complete and self._has_room(most_bytes))
+        return not (self.options.code.is_complete and self._has_room(most_bytes))
 
     def take_code(self, most_bytes: int | None) -> tuple[bytes, ...]:
         """Return the code that the next request carries. It counts towards the most bytes of all requests."""
         if not self._has_room(most_bytes):
             return ()
-        self._carried_bytes += self._code.size
-        return self._code.carried
+        self._carried_bytes += self.options.code.size
+        return self.options.code.carried
 
     def _has_room(self, most_bytes: int | None) -> bool:
-        return most_bytes is None or self._carried_bytes + self._code.size <= most_bytes
+        return most_bytes is None or self._carried_bytes + self.options.code.size <= most_bytes
 
     def forget_vain_restores(self) -> None:
         """Begin to count anew: a request that was sent after the last restore has found the code."""

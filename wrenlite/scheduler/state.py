@@ -216,7 +216,8 @@ class Scheduler:
         It is queued ahead of them if they use other modules and a worker must be replaced for other modules,
         so that workers are replaced less often.
         """
-        same_modules = all(other.options.modules == pending.options.modules for other in self._queue)
+        modules = pending.options.code.modules
+        same_modules = all(other.options.code.modules == modules for other in self._queue)
         if same_modules or not self._backend.worker_keeps_modules:
             self._queue.append(pending)
         else:
@@ -233,8 +234,8 @@ class Scheduler:
         request = Request(
             job=pending.job.id,
             invocation=os.urandom(8).hex(),
-            code=options.code,
-            modules=options.modules,
+            code=options.code.function,
+            modules=options.code.modules,
             tasks=indexes,
             items=pending.items_of(indexes),
             env=options.env,
