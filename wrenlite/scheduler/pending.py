@@ -78,8 +78,7 @@ class PendingJob:
             items: the item of each task.
             options: how the tasks are run.
             release: called once, when the last task has ended.
-            restore: puts the job's code into the store again, once a worker has not found it there. Raises
-                what the store raises.
+            restore: puts the job's code into the store again. Raises what the store raises.
         """
         self.job = job
         self.tasks = job._tasks
@@ -108,9 +107,9 @@ class PendingJob:
         """When the last batch of the first wave was handed out."""
         self.storing = len(options.code.uploads)
         """Uploads of its code that have not ended. Only requests that carry the code are sent meanwhile."""
+        self._carried_bytes = 0
         self.restores = 0
         """How many times its code was put into the store again."""
-        self._carried_bytes = 0
         self._vain_restores = 0
         self._losses: Counter[tuple[str, int]] = Counter()
         self._isolated_deaths = 0
