@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import botocore.session
 import pytest
@@ -73,6 +74,16 @@ def test_a_function_that_does_not_travel_is_stored_before_it_is_needed(aws, bed,
     )
     assert values == [len(LARGE) + n for n in range(4)]
     assert bed.counts()["Invoke"] == 4, "no worker looked for it in vain"
+
+
+def test_many_functions_are_stored_a_few_at_a_time(aws, bed, stored):
+    bed.settings(latency_s=0.05)
+    jobs = [aws.submit(pow, 2, number) for number in range(3)]
+    jobs += [aws.map(partial(pow, number), [2])[0] for number in range(60)]
+    assert [job.result(timeout=60) for job in jobs] == [1, 2, 4, *(number**2 for number in range(60))]
+    aws.shutdown()
+    assert stored() == 61
+    assert bed.counts()["PutObject"] == 61
 
 
 def test_what_is_already_in_the_bucket_is_left_there(aws, bed, connected, stored):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -28,6 +29,10 @@ CARRIED_BYTES = 32 << 10
 """The most bytes of a compressed function or zip that travels inside requests."""
 _COMPRESSED_BYTES = 8 * CARRIED_BYTES
 """A larger blob is not even compressed, to see how small it becomes."""
+
+
+_UPLOADS_AT_ONCE = 16
+"""Each takes a connection, and so a file descriptor."""
 
 
 class Upload:
@@ -132,6 +137,7 @@ class Uploads:
         """The blobs that open jobs use, by their digests: one reference for each job."""
         self._uploaded: set[str] = set()
         self._uploading: dict[str, Upload] = {}
+        self._slots = threading.BoundedSemaphore(_UPLOADS_AT_ONCE)  # only threads of uploads wait for it
         self._unreachable_jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def acquire(self, function: bytes, modules: bytes | None = None) -> JobCode:
@@ -177,7 +183,8 @@ class Uploads:
 
         def put() -> None:
             try:
-                self._store.put(code_key(name), blob, if_absent=True)
+                with self._slots:
+                    self._store.put(code_key(name), blob, if_absent=True)
                 self._uploaded.add(name)
             except WrenliteError as error:
                 if is_carried:
