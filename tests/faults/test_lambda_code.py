@@ -76,7 +76,7 @@ def test_a_function_that_does_not_travel_is_stored_before_it_is_needed(aws, bed,
     assert bed.counts()["Invoke"] == 4, "no worker looked for it in vain"
 
 
-def test_many_functions_are_stored_a_few_at_a_time(aws, bed, stored):
+def test_each_of_many_functions_is_stored_once(aws, bed, stored):
     bed.settings(latency_s=0.05)
     jobs = [aws.submit(pow, 2, number) for number in range(3)]
     jobs += [aws.map(partial(pow, number), [2])[0] for number in range(60)]
