@@ -5,6 +5,7 @@ worker process in a sandbox, and schedules in simulated time. With LITHOPS=PYTHO
 of an environment that has Lithops, Lithops is measured on the same bed, too.
 """
 
+import io
 import json
 import os
 import resource
@@ -13,9 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import wrenlite
 from benchmarks.contest import run
@@ -63,10 +68,13 @@ def dollars(counts: dict[str, int]) -> float:
 def requests(bed: RemoteBed) -> None:
     """Print the requests of one map, by kind."""
     print("\nRequests of one map (moto + awslambdaric, 8 slots)")
+    bed.kill_sandboxes()
+    bed.reset()
     with wrenlite.Executor.aws(max_concurrency=8, progress=False) as executor:
-        bed.kill_sandboxes()
         bed.reset()
         executor.map(nothing, range(100), chunksize=1).results()
+        while not bed.counts().get("PutObject"):  # it travels beside the requests
+            time.sleep(0.01)
         print(f"  new function, 100 tasks, chunksize 1, all sandboxes cold   {bed.counts()}")
         for count in (1, 10, 100, 1000):
             bed.reset()
@@ -74,6 +82,8 @@ def requests(bed: RemoteBed) -> None:
             print(f"  warm, {count:>5} tasks, chunksize 1                           {bed.counts()}")
         bed.reset()
         executor.map(busy, range(1000)).results()  # uploads the new function
+        while not bed.counts().get("PutObject"):
+            time.sleep(0.01)
         bed.reset()
         executor.map(busy, range(1000)).results()
         counts = bed.counts()
@@ -82,6 +92,20 @@ def requests(bed: RemoteBed) -> None:
         bed.reset()
         executor.map(busy, range(1000), chunksize=1).results()
         print(f"  … cost at chunksize 1                                      ${dollars(bed.counts()):.7f}")
+
+
+def delayed_upload(bed: RemoteBed) -> None:
+    """Print how long the first value of a new function takes while its upload takes 5 s."""
+    print("\nFirst value of a new function, warm sandbox, whose upload takes 5 s")
+    with wrenlite.Executor.aws(max_concurrency=8, progress=False) as executor:
+        executor.map(nothing, [0]).results()
+        bed.reset()
+        bed.fault("PutObject", "delay", seconds=5)
+        start = time.perf_counter()
+        executor.submit(sum, (1, 2)).result()
+        first_s = time.perf_counter() - start
+    print(f"  the first value            {first_s * 1e3:8.2f} ms")
+    print(f"  the end of the executor    {(time.perf_counter() - start) * 1e3:8.2f} ms")
 
 
 def latency(bed: RemoteBed) -> None:
@@ -136,10 +160,43 @@ def reductions(bed: RemoteBed) -> None:
                 print(f"  requests of {name:<11} {bed.counts()}", flush=True)
 
 
+def cold_start_s(folder: Path, environ: dict[str, str]) -> list[float]:
+    """Return how long the handler's modules take to be imported in a new process, and the worker to start.
+
+    Args:
+        folder: the function's zip, unpacked.
+        environ: the environment variables of the function.
+    """
+    program = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+start = time.perf_counter()
+import wrenlite.backends.aws.sandbox
+print(time.perf_counter() - start)
+start = time.perf_counter()
+import handler
+print(time.perf_counter() - start)
+handler.sandbox._worker.close()
+"""
+    command = [sys.executable, "-S", "-P", "-c", program, str(folder)]
+    done = subprocess.run(command, env=environ, capture_output=True, check=True)
+    return list(map(float, done.stdout.split()))
+
+
+def sandbox_times_s(make: Any, environ: dict[str, str], events: list[Any], context: Any) -> list[float]:
+    """Return how long a new sandbox takes for its first requests, and for a warm one."""
+    sandbox = make(environ)
+    times = [median_s(partial(sandbox.handle, event, context), 1) for event in events]
+    times.append(median_s(partial(sandbox.handle, events[0], context), 300))
+    sandbox._worker.close()
+    return times
+
+
 def sandbox() -> None:
     """Print the overhead of the worker process in a sandbox: handler and worker run here, without HTTP."""
     from wrenlite.backends.aws import payload
     from wrenlite.backends.aws.sandbox import Sandbox
+    from wrenlite.deploy.code_zip import function_zip
     from wrenlite.protocol import Limits, Request, Style, code_key
     from wrenlite.serialize.class_table import ClassTable
     from wrenlite.serialize.pickling import (
@@ -149,7 +206,6 @@ def sandbox() -> None:
     )
     from wrenlite.storage.base import digest
     from wrenlite.storage.local import LocalStore
-    from wrenlite.worker.handle import WorkerProcess
     from wrenlite.worker.runner import Runner
 
     class Context:
@@ -159,37 +215,32 @@ def sandbox() -> None:
             return 60_000
 
     names = ClassTable(grows=True)
-    items, blob = pack_items([0], names), pack_call(Call(nothing, (), {}, Style.ITEM), names)
+    items = pack_items([0], names)
+    blobs = [pack_call(Call(function, (), {}, Style.ITEM), names) for function in (nothing, busy)]
+    carrying, fetching = (
+        Request("job", "i", digest(blob), None, [0], items, {}, Limits(), carried=carried)
+        for blob, carried in zip(blobs, ([zlib.compress(blobs[0], 1)], []), strict=True)
+    )
+    environ = {**os.environ, "WRENLITE_PREFIX": "wrenlite", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "2048"}
     with tempfile.TemporaryDirectory() as folder:
-        store = LocalStore(folder)
-        store.put(code_key(digest(blob)), blob)
-        request = Request("job", "i", digest(blob), None, [0], items, {}, Limits())
-        runner = Runner(store)
-        list(runner.run(request))
-        in_process_s = median_s(lambda: list(runner.run(request)), 1000)
-        worker = WorkerProcess(store, sys.path, None, dict(os.environ))
-        start = time.perf_counter()
-        worker.wait_until_ready()
-        worker_start_s = time.perf_counter() - start
-        worker.close()
-    os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = "2048"
-    bucket_store = wrenlite.Executor.aws(bucket="wrenlite-bed", prefix="wrenlite").backend.store
-    bucket_store.put(code_key(digest(blob)), blob)
+        runner = Runner(LocalStore(folder))
+        list(runner.run(carrying))
+        in_process_s = median_s(lambda: list(runner.run(carrying)), 1000)
+        with zipfile.ZipFile(io.BytesIO(function_zip())) as archive:
+            archive.extractall(folder)
+        colds = [cold_start_s(Path(folder), environ) for _ in range(11)]
+    wrenlite.Executor.aws().backend.store.put(code_key(fetching.code), blobs[1])
     location = payload.StoreLocation("wrenlite-bed", "wrenlite", None)
-    event = json.loads(payload.encode_request(request, location))
-    start = time.perf_counter()
-    sandbox = Sandbox({**os.environ, "WRENLITE_PREFIX": "wrenlite"})
-    init_s = time.perf_counter() - start
-    start = time.perf_counter()
-    sandbox.handle(event, Context())
-    first_request_s = time.perf_counter() - start
-    warm_s = median_s(lambda: sandbox.handle(event, Context()), 300)
-    decode_s = median_s(lambda: payload.decode_request(event), 300)
-    sandbox._worker.close()
+    events = [json.loads(payload.encode_request(request, location)) for request in (carrying, fetching)]
+    starts = [sandbox_times_s(Sandbox, environ, events, Context()) for _ in range(11)]
+    first_s, get_s, warm_s = map(statistics.median, zip(*starts, strict=True))
+    decode_s = median_s(lambda: payload.decode_request(events[0]), 300)
     print("\nThe worker process in a sandbox (no HTTP, no runtime client)")
-    print(f"  init phase: start of the worker, import of botocore {init_s * 1e3:8.2f} ms")
-    print(f"  start of the same worker without botocore           {worker_start_s * 1e3:8.2f} ms")
-    print(f"  first request, with one GET                         {first_request_s * 1e3:8.2f} ms")
+    handler_s, worker_s = map(statistics.median, zip(*colds, strict=True))
+    print(f"  init phase, from the zip: start of the worker       {worker_s * 1e3:8.2f} ms")
+    print(f"  … and before it, import of the handler              {handler_s * 1e3:8.2f} ms")
+    print(f"  first request, which carries its function           {first_s * 1e3:8.2f} ms")
+    print(f"  first request with one GET, and import of botocore  {get_s * 1e3:8.2f} ms")
     print(f"  warm request, handler and worker                    {warm_s * 1e3:8.2f} ms")
     print(f"  … of which decoding                                 {decode_s * 1e3:8.2f} ms")
     print(f"  the same task in the handler's own process          {in_process_s * 1e3:8.2f} ms")
@@ -295,6 +346,7 @@ def main() -> None:
     os.environ.update({**bed.env, "WRENLITE_CONFIG": ""})
     try:
         requests(bed)
+        delayed_upload(bed)
         latency(bed)
         reductions(bed)
         sandbox()

@@ -16,6 +16,7 @@ from wrenlite.job import Job
 from wrenlite.protocol import Ended, Outcome, Packed, Request, Throttled, Usage
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.scheduler.state import Scheduler
+from wrenlite.storage.uploads import JobCode
 
 ROUND_TRIP_S = 0.075
 COLD_START_S = 0.4
@@ -166,12 +167,12 @@ def simulate(case: Case, seed: int = 1) -> Run:
     scheduler = Scheduler(
         backend,
         lambda *news: scheduler.on_report(*news),
-        lambda pending, _: scheduler.on_restored(pending, None),
+        lambda pending, _: scheduler.on_stored(pending, None),
         lambda: account.now,
     )
     count = len(case.durations_s)
     job = Job("job", "job", backend, count, (), None)  # type: ignore[arg-type]
-    pending = PendingJob(job, [PACKED_NONE] * count, JobOptions("code", None, {}, None, 0, None))
+    pending = PendingJob(job, [PACKED_NONE] * count, JobOptions(JobCode("code"), {}, None, 0, None))
     scheduler.add(pending)
     while scheduler.jobs:
         while scheduler.start_one():

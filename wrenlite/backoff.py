@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -36,6 +35,12 @@ def pause_s(failures: int, first_pause_s: float, jitter: float) -> float:
     return first_pause_s * min(_LONGEST_PAUSE, 2.0 ** min(failures, 20)) * jitter
 
 
+def _random() -> float:
+    import random  # not before: workers start without it
+
+    return random.random()
+
+
 def retry(
     call: Callable[[], _T],
     is_transient: Callable[[Exception], bool],
@@ -43,7 +48,7 @@ def retry(
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-    jitter: Callable[[], float] = random.random,
+    jitter: Callable[[], float] = _random,
 ) -> _T:
     """Call a function, and call it again as long as it fails for a reason that may pass.
 

@@ -22,7 +22,7 @@ from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
-from wrenlite.futures import Drawing, Future
+from wrenlite.futures import Drawing, Future, undrawn
 from wrenlite.job import Job
 from wrenlite.lazy_map import LazyValues
 from wrenlite.map_reduce import MapThenReduce
@@ -39,7 +39,7 @@ from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_ite
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
-from wrenlite.storage.uploads import Uploads
+from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
 from wrenlite.texts import is_terminal
 from wrenlite.threads import no_interrupts
@@ -210,7 +210,7 @@ class Executor:
 
         Raises:
             ConfigError: a setting is missing or cannot be used.
-            BackendError: nothing can run there. A missing bucket makes the first ``map`` raise StoreError.
+            BackendError: nothing can run there. A missing bucket fails what needs it, with StoreError.
         """
         config = Config.load(
             backend="aws",
@@ -665,7 +665,7 @@ class Executor:
         prepared = self._prepare(function, Style.CALL, [call], options, closes_itself=True)
         future: Future[T] | None = self._shared.submit_prepared(prepared)
         if future is not None:
-            self._uploads.release(prepared.options.digests)
+            self._uploads.release(prepared.options.code.digests)
             return future
         job = self._make_open_job(prepared)
         future = job._add(prepared.items[0])
@@ -696,12 +696,11 @@ class Executor:
         class_table = ClassTable(grows=True)
         items = pack_items(data, class_table, style)
         reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
-        code, zipped = self._put_code(call, class_table) if items or reduces or is_open else ("", None)
+        code = self._put_code(call, class_table) if items or reduces or is_open else JobCode("")
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
         job_options = JobOptions(
             code=code,
-            modules=zipped,
             env=dict(options.env or {}),
             chunksize=options.chunksize,
             retries=options.retries,
@@ -715,8 +714,8 @@ class Executor:
         )
         return Prepared(call, items, class_table, job_options)
 
-    def _put_code(self, call: Call, class_table: ClassTable) -> tuple[str, str | None]:
-        """Store the function and the user's local modules, and return their digests.
+    def _put_code(self, call: Call, class_table: ClassTable) -> JobCode:
+        """Begin to store the function and the user's local modules, and return how workers get them.
 
         Raises:
             FunctionNotPicklable: the function cannot be pickled, or is too large to be sent.
@@ -731,7 +730,7 @@ class Executor:
             if bundle.left_out:
                 warn(left_out_message(bundle.left_out))
         with self._open_store():
-            return self._uploads.acquire(blob), self._uploads.acquire(bundle.blob) if bundle else None
+            return self._uploads.acquire(blob, bundle.blob if bundle else None)
 
     def _make_job(self, prepared: Prepared, total: int) -> Job[Any]:
         name = function_name(prepared.call.function)
@@ -756,7 +755,7 @@ class Executor:
             self._announced = True
             _log.info("running on %s", self.backend.name)
         try:
-            held = options.digests
+            held = options.code.digests
             release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
             items = [] if arrivals is not None else prepared.items
             pending = PendingJob(job, items, options, release, restore, arrivals)
@@ -793,8 +792,10 @@ def _draw(job: Job[Any], *, asked: bool) -> Drawing:
     Returns:
         What makes the contexts for waiting for the job.
     """
-    from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
-
+    try:
+        from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
+    except ModuleNotFoundError:  # in a task on Lambda, whose zip is without it
+        return undrawn
     return panel.watch(job) if panel.in_notebook() else terminal.watch(job, asked)
 
 

@@ -21,6 +21,7 @@ from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.constant_parts import are_same, constant_parts
 from wrenlite.serialize.pickling import Call, pack_items
 from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.storage.uploads import JobCode
 
 
 class OpenJob(Job[T_co]):
@@ -181,7 +182,7 @@ class SharedJobs:
             options: how its tasks are run, as the user gave it.
         """
         function = prepared.call.function
-        self._keep(_key(prepared), job, prepared.options)
+        self._keep(prepared.options.code.digests, job, _without_code(prepared.options))
         if (parts := constant_parts(function)) is not None:
             self._keep(id(function), job, options, function, parts)
 
@@ -215,12 +216,12 @@ class SharedJobs:
 
     def submit_prepared(self, prepared: Prepared) -> Future[Any] | None:
         """Submit a call that was prepared, whose function turns out to be that of a job. As ``submit``."""
-        shared = self._shared.get(_key(prepared))
+        shared = self._shared.get(prepared.options.code.digests)
         job = shared.job() if shared is not None else None
-        if shared is None or job is None or shared.options != prepared.options:
+        if shared is None or job is None or shared.options != _without_code(prepared.options):
             return None
         return job._add(prepared.items[0]) if job._has_entries(prepared.class_table.entries) else None
 
 
-def _key(prepared: Prepared) -> tuple[str, ...]:
-    return tuple(prepared.options.digests)
+def _without_code(options: JobOptions) -> JobOptions:
+    return options._replace(code=JobCode(""))

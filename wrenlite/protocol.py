@@ -94,9 +94,9 @@ class Request(NamedTuple):
     invocation: str
     """Id of this request."""
     code: str
-    """SHA-256 of the pickled function, which is stored at ``code_key(code)``."""
+    """SHA-256 of the pickled function, which is in ``carried``, or stored at ``code_key(code)``."""
     modules: str | None
-    """SHA-256 of the zip of the user's local modules, stored at ``code_key(modules)``; None: no zip."""
+    """SHA-256 of the zip of the user's local modules, which is found likewise; None: no zip."""
     tasks: Sequence[int]
     """Numbers of the tasks in the job."""
     items: Sequence[Packed | Plain]
@@ -112,6 +112,8 @@ class Request(NamedTuple):
     """Seconds that the batch is expected to take; None: unknown."""
     log_levels: Mapping[str, int] | None = None
     """The levels of the caller's loggers, by name; None: log records of tasks are not sent back."""
+    carried: Sequence[bytes] = ()
+    """Function and zip where they travel along, compressed. A worker knows them by their digests alone."""
 
 
 class Outcome(NamedTuple):

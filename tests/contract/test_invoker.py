@@ -1,6 +1,7 @@
 """The behaviour of every invoker. A new implementation is added as a parameter of the fixture ``backend``."""
 
 import queue
+import zlib
 
 import numpy as np
 import pytest
@@ -65,6 +66,11 @@ class Invocations:
 
     def run(self, function, items, **options):
         _, emitted = self.start(function, items, **options)
+        return self.collect(emitted)
+
+    def send(self, request):
+        emitted = queue.SimpleQueue()
+        self.backend.invoker.start(request, lambda outcomes, ended=None: emitted.put((outcomes, ended)))
         return self.collect(emitted)
 
     @staticmethod
@@ -181,13 +187,29 @@ def test_code_that_does_not_match_its_digest_is_not_unpickled(backend, invocatio
     assert list(ended.not_started) == [0]
 
 
+def test_code_that_travels_along_is_not_fetched_and_is_kept(backend, invocations):
+    names = ClassTable(grows=True)
+    blobs = [pack_call(Call(function, (), {}, Style.ITEM), names) for function in (max, min)]
+    carried = [zlib.compress(blob) for blob in blobs]
+
+    def request(blob, *carried):
+        items = pack_items([[1, 2]], names)
+        return Request("j", "i", digest(blob), None, [0], items, {}, Limits(), carried=carried)
+
+    outcomes, ended = invocations.send(request(blobs[0], *reversed(carried)))
+    assert [outcome.packed for outcome in outcomes] == [2]
+    assert ended.cause is None
+    outcomes, ended = invocations.send(request(blobs[0])._replace(job="another"))
+    assert [outcome.packed for outcome in outcomes] == [2], "with the code of the request before"
+    outcomes, ended = invocations.send(request(blobs[1], carried[0]))
+    assert ended.cause == Missing(code_key(digest(blobs[1]))), "code with another digest is no code"
+
+
 def test_code_that_is_not_stored_is_reported_missing_and_fails_no_task(backend, invocations):
     request = Request(
         "another", "i", "0" * 64, None, [0], pack_items([[1]], ClassTable(grows=True)), {}, Limits()
     )
-    emitted = queue.SimpleQueue()
-    backend.invoker.start(request, lambda outcomes, ended=None: emitted.put((outcomes, ended)))
-    outcomes, ended = invocations.collect(emitted)
+    outcomes, ended = invocations.send(request)
     assert outcomes == []
     assert ended.cause == Missing(code_key("0" * 64))
 

@@ -67,13 +67,12 @@ def made(bed, index):
 BUCKET = "deployed-123456789012-us-east-1"
 
 
-def value(n):
-    import in_the_layer
-
-    return in_the_layer.VALUE, n
-
-
 def mapped():
+    def value(n):  # travels by value: this module imports what no worker has
+        import in_the_layer
+
+        return in_the_layer.VALUE, n
+
     with wrenlite.Executor.aws(bucket=BUCKET, function="deployed", max_concurrency=2) as executor:
         return executor.map(value, range(3)).results(timeout=30)
 

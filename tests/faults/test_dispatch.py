@@ -6,7 +6,7 @@ import random
 import threading
 from collections import Counter
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +29,7 @@ from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.pickling import Packer
+from wrenlite.storage.uploads import JobCode, Upload
 
 WHOLE_FAILURES = {
     "throttle": Throttled(ServiceUnavailable("too many"), concurrency=True),
@@ -42,6 +43,7 @@ WHOLE_FAILURES = {
 }
 """The ways in which a request may fail as a whole."""
 PACK = Packer(ClassTable(grows=False), snapshot=False)
+STORED = JobCode("code")
 
 
 FINAL = (
@@ -167,7 +169,7 @@ def test_every_task_ends_once_within_its_attempts(
     for future in job:
         future.add_done_callback(lambda future: settled.update([future.index]))
     items = [Packed(b"x")] * total
-    options = JobOptions("code", None, {}, chunksize, retries, None)
+    options = JobOptions(STORED, {}, chunksize, retries, None)
     dispatcher.submit(PendingJob(job, items, options, restore=restored.append))
 
     runs, step, moves = Counter(), 0, Counter()
@@ -212,12 +214,32 @@ def test_every_task_ends_once_within_its_attempts(
             assert isinstance(job.results(return_exceptions=True)[index], CancelledError)
 
 
-def submitted(dispatcher, backend, total, restore=lambda _: None):
+def submitted(dispatcher, backend, total, restore=lambda _: None, code=STORED):
     """Submit a job with batches of one task."""
     job = Job("job-1", "job", backend, total, (), dispatcher)
-    options = JobOptions("code", None, {}, 1, 0, None)
+    options = JobOptions(code, {}, 1, 0, None)
     dispatcher.submit(PendingJob(job, [Packed(b"x")] * total, options, restore=restore))
     return job
+
+
+class HeldUpload:
+    """An upload that ends when the test says so, with an error or without one."""
+
+    def __init__(self, *errors):
+        self.end = threading.Event()
+        self.begun = threading.Event()
+        self._errors = errors
+        self.upload = Upload(self._put)
+        self.upload.start()
+
+    def _put(self):
+        self.begun.set()
+        assert self.end.wait(10)
+        for error in self._errors:
+            raise error
+
+    def code(self, *carried):
+        return JobCode("code", None, carried, (self.upload,))
 
 
 @pytest.fixture
@@ -295,3 +317,66 @@ def test_an_upload_does_not_hold_up_other_jobs_and_its_end_is_known(dispatched):
     go_on.set()
     with pytest.raises(wrenlite.StoreError, match="task 0 of job-1: the disk is full"):
         jobs[1].results(timeout=10)
+
+
+def play_all(invoker, count):
+    for invocation in invoker.take(count):
+        invocation.play("ok", Counter())
+        invocation.play("ok", Counter())
+
+
+@pytest.mark.parametrize("carried", [(), (b"1234567890",)])
+def test_requests_beyond_the_limit_wait_for_the_upload_and_carry_nothing(dispatched, carried):
+    invoker, backend, _ = dispatched
+    limited = replace(backend, carried_bytes=25)
+    dispatcher = Dispatcher(limited)
+    held = HeldUpload()
+    job = submitted(dispatcher, limited, 5, code=held.code(*carried))
+    first = invoker.take(2 if carried else 0)
+    assert [invocation.request.carried for invocation in first] == [carried] * len(first)
+    other = submitted(dispatcher, limited, 1)
+    (invocation,) = invoker.take(1)
+    assert invocation.request.carried == (), "of the other job, which has no upload"
+    assert invoker.started.empty(), "while the upload goes on"
+    held.end.set()
+    rest = invoker.take(5 - len(first))
+    assert {invocation.request.carried for invocation in rest} == {()}
+    for each in (*first, invocation, *rest):
+        each.play("ok", Counter())
+        each.play("ok", Counter())
+    assert job.results(timeout=10) == list(range(5))
+    assert other.results(timeout=10) == [0]
+    dispatcher.close("the test has ended")
+    assert dispatcher.join(10)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_upload_that_fails_fails_only_jobs_that_need_it(dispatched, complete):
+    invoker, backend, dispatcher = dispatched
+    held = HeldUpload(wrenlite.StoreError("the disk is full"))
+    code = held.code(b"12345")
+    job = submitted(dispatcher, backend, 2, code=code if complete else code._replace(modules="zip"))
+    held.end.set()
+    if complete:
+        play_all(invoker, 2)
+        assert job.results(timeout=10) == [0, 1]
+    else:
+        with pytest.raises(wrenlite.StoreError, match="task 0 of job-1: the disk is full"):
+            job.results(timeout=10)
+        assert invoker.started.empty()
+
+
+def test_the_end_waits_for_uploads_of_jobs_that_have_ended(dispatched):
+    invoker, backend, dispatcher = dispatched
+    held = HeldUpload()
+    job = submitted(dispatcher, backend, 1, code=held.code(b"12345"))
+    assert held.begun.wait(10)
+    play_all(invoker, 1)
+    assert job.results(timeout=10) == [0]
+    cancelled = submitted(dispatcher, backend, 1, code=held.code(b"12345"))
+    cancelled.cancel()
+    dispatcher.close("the test is over")
+    assert not dispatcher.join(0.1)
+    held.end.set()
+    assert dispatcher.join(10)
+    assert invoker.closed

@@ -231,6 +231,17 @@ def test_an_executor_for_lambda_is_refused_inside_lambda(aws):
     assert "Executor() runs in this task" in message
 
 
+def test_a_map_inside_a_task_draws_nothing_and_what_only_programs_need_is_named(aws):
+    def drawn(n):
+        with wrenlite.Executor(progress=True) as executor:
+            return executor.map(abs, [-n]).results(), list(executor.as_concurrent().map(abs, [-n]))
+
+    assert aws.map(drawn, [3]).results(timeout=30) == [([3], [3])]
+    with pytest.raises(ModuleNotFoundError) as caught:
+        aws.map(lambda n: wrenlite.Executor().map(abs, [n]).plot(), [3]).results(timeout=30)
+    assert "Workers elsewhere are without wrenlite.display" in caught.value.__notes__[0]
+
+
 # Sizes
 
 
@@ -356,7 +367,7 @@ def test_an_object_is_uploaded_once_and_fetched_once_per_worker(connected, bed):
     assert job.results(timeout=60) == [(n, False) for n in range(10)]
     counts = bed.counts()
     assert counts.pop("ListObjectsV2") == 2
-    assert counts == {"PutObject": 1 + 1, "GetObject": 1 + 1, "Invoke": 5}
+    assert counts == {"PutObject": 1 + 1, "GetObject": 1, "Invoke": 5}, "the function came along"
 
 
 def test_an_environment_too_large_for_a_request_is_refused(aws):

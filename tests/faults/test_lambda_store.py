@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import wrenlite
-from tests.aws.tasks import ONCE, squares
+from tests.aws.tasks import LARGE, ONCE, squares
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backoff import Patience
@@ -25,14 +25,17 @@ def client_and_keys(bed, prefix):
 # The store
 
 
+WEIGHT = {"weight": LARGE}
+
+
 def test_a_function_that_has_expired_in_the_store_is_put_there_again(aws, bed, runs):
-    squares(aws, runs, 1).results(timeout=30)
+    squares(aws, runs, 1, kwargs=WEIGHT).results(timeout=30)
     client, keys = client_and_keys(bed, "code/")
     for key in keys:
         client.delete_object(Bucket="wrenlite-bed", Key=key)
     bed.kill_sandboxes()  # so that no worker has the function any more
     bed.reset()
-    job = squares(aws, runs, 3, chunksize=1)
+    job = squares(aws, runs, 3, chunksize=1, kwargs=WEIGHT)
     assert job.results(timeout=30) == [0, 1, 4]
     assert [stats.attempts for stats in job.stats()] == [1, 1, 1]
     assert runs() == Counter({"0": 2, "1": 1, "2": 1})
@@ -40,13 +43,13 @@ def test_a_function_that_has_expired_in_the_store_is_put_there_again(aws, bed, r
 
 @pytest.mark.parametrize("damage", [b"", b"something else"])
 def test_a_function_that_was_changed_in_the_store_is_replaced(aws, bed, runs, damage, caplog):
-    squares(aws, runs, 1).results(timeout=30)
+    squares(aws, runs, 1, kwargs=WEIGHT).results(timeout=30)
     client, keys = client_and_keys(bed, "code/")
     for key in keys:
         client.put_object(Bucket="wrenlite-bed", Key=key, Body=damage)
     bed.kill_sandboxes()
     bed.reset()
-    job = squares(aws, runs, 2, chunksize=1)
+    job = squares(aws, runs, 2, chunksize=1, kwargs=WEIGHT)
     assert job.results(timeout=30) == [0, 1]
     assert [stats.attempts for stats in job.stats()] == [1, 1]
     assert runs() == Counter({"0": 2, "1": 1})
@@ -60,7 +63,7 @@ def test_a_function_that_is_changed_again_and_again_fails_the_job(aws, bed):
     with pytest.raises(
         wrenlite.IntegrityError, match=r"code/.*damaged.*again after 3 further uploads\. Does"
     ):
-        aws.map(lambda n: (n, "changed"), [1]).results(timeout=30)
+        aws.map(lambda n, _: (n, "changed"), [1], args=(LARGE,)).results(timeout=30)
     bed.reset()
     # Items are the matter of their own tasks only.
     bed.fault("GetObject", "answer", path="/args/", **fault)
@@ -110,7 +113,7 @@ def test_items_that_vanish_from_the_store_or_change_are_put_there_again(aws, bed
 def test_a_store_that_is_down_for_the_worker_costs_no_attempt(connected, bed, code):
     aws = connected(outage_s=60.0)
     bed.error("GetObject", 503, code, path="/code/", count=7)  # botocore alone tries five times
-    job = aws.map(lambda n: (n, code), range(3), chunksize=3)
+    job = aws.map(lambda n, _: (n, code), range(3), chunksize=3, args=(LARGE,))
     assert job.results(timeout=60) == [(n, code) for n in range(3)]
     assert [stats.attempts for stats in job.stats()] == [1] * 3
 
@@ -237,7 +240,7 @@ STATEMENT = r'"Action": "{}", "Resource": "{}'
 def test_a_call_that_is_not_allowed_names_the_statement_that_is_missing(aws, bed, kind, action, resource):
     bed.error(kind, 403, "AccessDeniedException" if kind == "Invoke" else "AccessDenied", count=100)
     with pytest.raises(wrenlite.AccessDenied, match=STATEMENT.format(action, resource)):
-        aws.map(lambda n: (n, kind), [1]).results(timeout=30)
+        aws.map(lambda n, _: (n, kind), [1], args=(LARGE,)).results(timeout=30)
 
 
 def test_a_client_that_may_not_read_the_functions_settings_takes_the_usual_ones(connected, bed):
@@ -273,7 +276,7 @@ def test_a_wrong_clock_is_reported(aws, bed, runs):
     bed.reset()
     bed.error("PutObject", 403, "RequestTimeTooSkewed", count=100)
     with pytest.raises(wrenlite.CredentialsError, match="its clock is wrong"):
-        aws.map(lambda n: n + 17, [1])
+        aws.map(lambda n, _: n + 17, [1], args=(LARGE,)).results(timeout=30)
 
 
 def test_credentials_that_expire_are_renewed_and_nothing_is_lost(aws, bed, runs, monkeypatch):
@@ -368,7 +371,7 @@ def test_a_missing_function_is_named(connected, bed):
 
 def test_a_bucket_that_is_missing_or_in_another_region_is_named(connected, bed):
     with pytest.raises(wrenlite.StoreError, match="no bucket 'not-there': create it"):
-        connected(bucket="not-there").map(abs, [1])
+        connected(bucket="not-there").map(max, [b""], args=(LARGE,)).results(timeout=30)
     bed.fault(
         "PutObject",
         "answer",
@@ -378,7 +381,7 @@ def test_a_bucket_that_is_missing_or_in_another_region_is_named(connected, bed):
         count=100,
     )
     with pytest.raises(wrenlite.StoreError, match="eu-west-1: set region= to the region of the bucket"):
-        connected().map(abs, [1])
+        connected().map(max, [b""], args=(LARGE,)).results(timeout=30)
 
 
 # Versions

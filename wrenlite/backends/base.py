@@ -104,6 +104,8 @@ class Backend:
     """Seconds that one task may take at most; None: no limit."""
     code_bytes: int | None = None
     """Largest size of a pickled function; None: no limit."""
+    carried_bytes: int | None = None
+    """The most bytes of code that all requests of one job carry; None: no limit."""
     worker_keeps_modules: bool = True
     """Whether a worker keeps the modules that it has installed, and must be replaced for a job with
     others.

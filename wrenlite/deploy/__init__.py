@@ -26,6 +26,7 @@
 ``lambda_resources``  The layer and the function
 ``code_zip``          The zip of the function's code
 ``packages``          The zip of the layer: the packages that tasks import
+``bytecode``          Compiles what is in both zips (pure)
 ``smoke_test``        Invokes the deployed function, and imports the packages of its layer
 ``account``           The AWS account: signing in, regions, quotas
 ``clients``           botocore's clients, and AWS's errors as wrenlite's

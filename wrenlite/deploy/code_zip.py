@@ -1,7 +1,7 @@
-"""Make the zip of the Lambda function: this package, cloudpickle, and the handler.
+"""Make the zip of the Lambda function: this package, cloudpickle, and the handler, with their byte code.
 
-The zip is deterministic and not compressed: the same sources give the same bytes, from a checkout and from an
-installed wheel. So the digest alone shows whether the deployed function is this version.
+The zip is deterministic and not compressed: the same sources and the same Python give the same bytes, from a
+checkout and from an installed wheel. So the digest alone shows whether the deployed function is this version.
 """
 
 from __future__ import annotations
@@ -11,16 +11,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import wrenlite
+from wrenlite.deploy.bytecode import compiled
 from wrenlite.errors import BackendError
 from wrenlite.serialize.zips import make_zip
 
 HANDLER = "handler.handler"
 """What Lambda calls: the module and the function in it."""
+_FOLDER = "/var/task"
+"""Where Lambda unpacks the zip."""
+_LEFT_OUT = ("cli.py", "__main__.py", "deploy", "display")
+"""What no task needs. The rest is needed: tasks of the notebooks call the gallery, and a task may use its own
+executor as a standard one or by PyWren's names, which is ``interop``."""
 
 
 def function_zip() -> bytes:
-    """Return the function's code as a zip, for ``CreateFunction`` and ``UpdateFunctionCode``."""
-    return make_zip(dict(_files()), compress=False)
+    """Return the function's code as a zip, for ``CreateFunction`` and ``UpdateFunctionCode``.
+
+    Its byte code is that of this Python, as is the function's runtime: see ``Settings.python``.
+    """
+    files = dict(_files())
+    return make_zip(files | dict(compiled(files, _FOLDER)), compress=False)
 
 
 def _files() -> Iterator[tuple[str, bytes]]:
@@ -28,7 +38,7 @@ def _files() -> Iterator[tuple[str, bytes]]:
     handler = _find_handler(package)
     yield "handler.py", handler.read_bytes()
     for source in package.rglob("*.py"):
-        if source != handler:
+        if source != handler and source.relative_to(package).parts[0] not in _LEFT_OUT:
             yield source.relative_to(package.parent).as_posix(), source.read_bytes()
     yield from _cloudpickle_files()
 

@@ -1,8 +1,9 @@
 """Build the layer: the packages that tasks import, for Lambda's platform, in the versions installed here.
 
 uv resolves and downloads the packages; older versions of pip choose older wheels for a platform other than
-their own. Files that no task needs are left out: tests, type stubs, byte code, static libraries. Libraries
-are never stripped, since that breaks numpy's.
+their own. Files that no task needs are left out: tests, type stubs, static libraries. Libraries are never
+stripped, since that breaks numpy's. Byte code is added where there is room for it: without it every cold
+worker compiles what it imports, as the folder of a layer is read-only.
 
 A layer is identified by its requirements, so that a run with nothing to do downloads nothing. Layers that
 were built are kept in the user's cache.
@@ -30,6 +31,7 @@ from typing import NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from wrenlite.deploy import bytecode
 from wrenlite.errors import ConfigError
 from wrenlite.serialize.zips import make_zip
 
@@ -39,12 +41,14 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """Lambda's Python runtimes on which wrenlite runs, as of November 2026."""
 UNPACKED_BYTES = 250 * 2**20
 """The most that the function and its layers may have together, unpacked."""
-_FUNCTION_BYTES = 2 * 2**20
+_FUNCTION_BYTES = 4 * 2**20
 """Bytes that are kept for the function's own zip, which has fewer."""
-_RECIPE = 1
+_RECIPE = 2
 """Version of the way in which layers are built. Another number gives each layer another digest."""
 _CACHED_LAYERS = 4
 """Layers at most that the cache keeps."""
+_FOLDER = "python"
+"""The folder of a layer that Python imports from, which is in /opt on Lambda."""
 _TEST_FOLDERS = ("tests", "test")
 _IMPORTS_TESTS = re.compile(r"^\s*(from|import)\s+[\w.]*\.tests?\b", re.MULTILINE)
 _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".a", ".c", ".h")
@@ -183,10 +187,16 @@ def build(wanted: Sequence[str], *, python: str, architecture: str) -> BuiltLaye
     sizes = Counter[str]()
     for path, data in files.items():
         sizes[path.split("/")[0].partition("-")[0].removesuffix(".libs")] += len(data)
-    if sizes.total() > UNPACKED_BYTES - _FUNCTION_BYTES:
+    room = UNPACKED_BYTES - _FUNCTION_BYTES - sizes.total()
+    if room < 0:
         raise ConfigError(_size_message(sizes))
-    layer = make_zip({f"python/{path}": data for path, data in files.items()}, compress=True, mode=_mode)
-    return BuiltLayer(layer, sizes.total())
+    files = {f"{_FOLDER}/{path}": data for path, data in files.items()}
+    if bytecode.is_for(python):
+        compiled = dict(bytecode.compiled(files, "/opt"))
+        if sum(map(len, compiled.values())) <= room:
+            files |= compiled
+    layer = make_zip(files, compress=True, mode=_mode)
+    return BuiltLayer(layer, sum(map(len, files.values())))
 
 
 def platform(python: str, architecture: str) -> str:

@@ -1,4 +1,4 @@
-"""Test a deployment with real invocations: the function runs what it is sent, and imports its packages."""
+"""Test a deployment with real invocations: the function runs what it is sent, and finds what it needs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SmokeTestResult(NamedTuple):
 def run_smoke_test(
     config: Config, packages: Sequence[str] = (), *, access_timeout_s: float = 0.0
 ) -> SmokeTestResult:
-    """Run two small functions on Lambda, and one that imports the packages of the layer.
+    """Run two small functions on Lambda, one with an object in the bucket, and one that imports the packages.
 
     Args:
         config: names the function.
@@ -62,11 +62,12 @@ def run_smoke_test(
 
 def _call_functions(executor: Executor, packages: Sequence[str]) -> SmokeTestResult:
     started = time.monotonic()
-    value = executor.submit(lambda: "Hello world").result(timeout=_RESULT_TIMEOUT_S)
+    stored = executor.put("Hello world")  # what travels inside requests proves nothing about the bucket
+    value: str = executor.submit(lambda: stored).result(timeout=_RESULT_TIMEOUT_S)  # type: ignore[assignment]
     first_ended = time.monotonic()
     executor.submit(lambda: "Hello again").result(timeout=_RESULT_TIMEOUT_S)
     second_ended = time.monotonic()
-    broken = executor.submit(find_broken_imports, packages).result(timeout=_RESULT_TIMEOUT_S)
+    broken = _find_broken_imports(executor, packages)
     if broken:
         raise FunctionBroken(
             f"the layer is not as it should be: {'; '.join(broken)}. wrenlite-setup --package NAME==VERSION "
@@ -75,26 +76,31 @@ def _call_functions(executor: Executor, packages: Sequence[str]) -> SmokeTestRes
     return SmokeTestResult(value, first_ended - started, second_ended - first_ended, executor.backend.name)
 
 
-def find_broken_imports(packages: Sequence[str]) -> list[str]:
-    """Import packages, and return what went wrong, in words. This function runs on Lambda.
+def _find_broken_imports(executor: Executor, packages: Sequence[str]) -> list[str]:
+    """Import packages on Lambda, and return what went wrong, in words.
 
     Args:
+        executor: runs it.
         packages: names of the packages, normalised as on the package index.
     """
-    import importlib
-    import importlib.metadata
-    import re
 
-    modules: dict[str, list[str]] = {}
-    for module, names in importlib.metadata.packages_distributions().items():
-        for name in names:
-            modules.setdefault(re.sub(r"[-_.]+", "-", name).lower(), []).append(module)
-    broken = [f"{name} is not installed" for name in packages if name not in modules]
-    for name in set(packages) & set(modules):
-        for module in modules[name]:
-            try:
-                if module.isidentifier() and not module.startswith("_"):
-                    importlib.import_module(module)
-            except Exception as error:  # whatever the package's own code raises
-                broken.append(f"{name}: {type(error).__name__}: {error}")
-    return broken
+    def find() -> list[str]:  # an inner function travels by value: the zip of the function has no deploy
+        import importlib
+        import importlib.metadata
+        import re
+
+        modules: dict[str, list[str]] = {}
+        for module, names in importlib.metadata.packages_distributions().items():
+            for name in names:
+                modules.setdefault(re.sub(r"[-_.]+", "-", name).lower(), []).append(module)
+        broken = [f"{name} is not installed" for name in packages if name not in modules]
+        for name in set(packages) & set(modules):
+            for module in modules[name]:
+                try:
+                    if module.isidentifier() and not module.startswith("_"):
+                        importlib.import_module(module)
+                except Exception as error:  # whatever the package's own code raises
+                    broken.append(f"{name}: {type(error).__name__}: {error}")
+        return broken
+
+    return executor.submit(find).result(timeout=_RESULT_TIMEOUT_S)

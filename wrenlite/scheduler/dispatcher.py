@@ -11,7 +11,7 @@ calls ``map``.
     map ──── JobSubmitted ──────┐                  ┌── batching: how many ──┐
     cancel ─ CancelTasks ───────┼──▶ inbox ──▶ state ────────────────────── ▼
     close ── Close ─────────────┤                  │              invoker.start(request, emit)
-    restored ─ CodeRestored ────┤                  │                         │
+    uploads ── CodeStored ──────┤                  │                         │
     emit ─── InvocationReport ──┘                  └─▶ job ─▶ futures        │
                   ▲──────────────────────────────────────────────────────────┘
 
@@ -47,6 +47,7 @@ from wrenlite.scheduler.log_records import RecordHandling
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.settling import Settler
 from wrenlite.scheduler.state import Scheduler
+from wrenlite.storage.uploads import Upload
 from wrenlite.texts import counted, is_terminal
 from wrenlite.threads import Changes, OneThread, no_interrupts
 
@@ -74,12 +75,12 @@ class InvocationReport(NamedTuple):
     ended: Ended | None
 
 
-class CodeRestored(NamedTuple):
-    """The code of a job was put into the store again."""
+class CodeStored(NamedTuple):
+    """An upload of the code of a job has ended."""
 
     pending: PendingJob
     error: WrenliteError | None
-    """Why that was not possible; None: it was."""
+    """Why the code could not be stored; None: it was."""
 
 
 class CancelTasks(NamedTuple):
@@ -113,7 +114,7 @@ class Close(NamedTuple):
 
 Question: TypeAlias = CancelTasks | ListJobs | ReadOutput
 """An event that is answered."""
-Event: TypeAlias = JobSubmitted | TasksAdded | InvocationReport | CodeRestored | Question | Close
+Event: TypeAlias = JobSubmitted | TasksAdded | InvocationReport | CodeStored | Question | Close
 
 
 class Dispatcher:
@@ -287,7 +288,7 @@ class Dispatcher:
             self._backend.invoker.close()
 
     def join(self, timeout: float | None = None, cancel: bool = False) -> bool:
-        """Wait until every job has ended, the backend is released, and all done-callbacks have returned.
+        """Wait until every job has ended and is stored, and the backend and all done-callbacks are over.
 
         It does not join the threads: after an interrupted join Python takes a running thread for a finished
         one.
@@ -327,31 +328,21 @@ class Dispatcher:
 
     def _restore(self, pending: PendingJob, missing: Missing) -> None:
         """Put the code of a job into the store again, in a thread: it may take long, and other jobs go on."""
-
-        def restore() -> None:
-            error = None
-            try:
-                pending.restore(missing)
-            except WrenliteError as caught:
-                error = caught
-            except Exception as caught:  # a defect of wrenlite: the job must not wait for ever
-                text = f"an internal error of wrenlite kept its code out of the store: {caught!r}"
-                error = WrenliteError(f"{text}. Please report it")
-            self._inbox.put(CodeRestored(pending, error))
-
+        upload = Upload(partial(pending.restore, missing))
         if self._backend.runs_in_caller:
-            restore()
-            return
-        try:
-            threading.Thread(target=restore, name="wrenlite-restore", daemon=True).start()
-        except RuntimeError:  # the interpreter is ending, or this user has too many threads
-            restore()
+            upload.run()
+        else:
+            upload.start()
+        self._report_end(upload, pending)
+
+    def _report_end(self, upload: Upload, pending: PendingJob) -> None:
+        upload.then(lambda error: self._inbox.put(CodeStored(pending, error)))
 
     # For the thread that owns the state
 
     def _loop(self) -> None:
         try:
-            while self._scheduler.jobs or not self._closing:
+            while self._scheduler.jobs or self._scheduler.storing or not self._closing:
                 with contextlib.suppress(queue.Empty):
                     self._handle(self._inbox.get(timeout=self._scheduler.wait_s))
                 self._drain_inbox()
@@ -406,8 +397,8 @@ class Dispatcher:
             self._scheduler.grow(event.pending)
         elif isinstance(event, JobSubmitted):
             self._add(event.pending)
-        elif isinstance(event, CodeRestored):
-            self._scheduler.on_restored(*event)
+        elif isinstance(event, CodeStored):
+            self._scheduler.on_stored(*event)
         elif isinstance(event, CancelTasks):
             event.reply.put(self._cancel(event))
         elif isinstance(event, ListJobs):
@@ -421,10 +412,12 @@ class Dispatcher:
 
     def _add(self, pending: PendingJob) -> None:
         """Add a job, unless the inbox was closed before it came: then ``submit`` raises an error."""
-        if not self._closing:
-            self._scheduler.add(pending)
-        else:
+        if self._closing:
             self._scheduler.refuse(pending)  # another thread may have added tasks to it already
+            return
+        self._scheduler.add(pending)
+        for upload in pending.options.code.uploads:
+            self._report_end(upload, pending)
 
     def _cancel(self, event: CancelTasks) -> int:
         if event.job is not None:

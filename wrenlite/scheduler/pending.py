@@ -15,16 +15,15 @@ from wrenlite.map_reduce import pack_values
 from wrenlite.protocol import NOTHING, Missing, Outcome, Packed, Plain, Stored, code_key, size_of
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import Estimate, runs_again
+from wrenlite.storage.uploads import JobCode
 from wrenlite.window import Window
 
 
 class JobOptions(NamedTuple):
     """Job options say how the tasks of a job are run."""
 
-    code: str
-    """SHA-256 of the pickled function, hexadecimal."""
-    modules: str | None
-    """SHA-256 of the zip of the user's local modules; None where there are none."""
+    code: JobCode
+    """The function and the user's local modules, and how they reach the workers."""
     env: Mapping[str, str]
     """Environment variables of the tasks."""
     chunksize: int | None
@@ -41,11 +40,6 @@ class JobOptions(NamedTuple):
     """Whether tasks of an open job are forgotten once their values were handed out in order."""
     closes_itself: bool = False
     """Whether an open job is closed once all its tasks have ended."""
-
-    @property
-    def digests(self) -> list[str]:
-        """The digests of what its tasks need from the store."""
-        return [name for name in (self.code, self.modules) if name]
 
 
 class Reduction:
@@ -93,8 +87,7 @@ class PendingJob:
             items: the item of each task.
             options: how the tasks are run.
             release: called once, when the last task has ended.
-            restore: puts the job's code into the store again, once a worker has not found it there. Raises
-                what the store raises.
+            restore: puts the job's code into the store again. Raises what the store raises.
             arrivals: further items of an open job; None: there will be none.
         """
         self.job = job
@@ -129,10 +122,11 @@ class PendingJob:
         """Bytes of the items that ``take`` took last."""
         self.first_wave_sent_at = 0.0
         """When the last batch of the first wave was handed out."""
+        self.storing = len(options.code.uploads)
+        """Uploads of its code that have not ended. Only requests that carry the code are sent meanwhile."""
+        self._carried_bytes = 0
         self.restores = 0
         """How many times its code was put into the store again."""
-        self.restoring = False
-        """Whether its code is being put into the store again: nothing is sent meanwhile."""
         self._vain_restores = 0
         self._losses: Counter[tuple[str, int]] = Counter()
         self._isolated_deaths = 0
@@ -140,7 +134,7 @@ class PendingJob:
     @property
     def code_keys(self) -> set[str]:
         """Where its code is stored."""
-        return set(map(code_key, self.options.digests))
+        return set(map(code_key, self.options.code.digests))
 
     @property
     def queued(self) -> int:
@@ -277,10 +271,28 @@ class PendingJob:
         Returns:
             How many times it was already put there again since it was last found.
         """
-        self.restoring = True
+        self.storing += 1
         self.restores += 1
         self._vain_restores += 1
         return self._vain_restores - 1
+
+    def needs_store(self, most_bytes: int | None) -> bool:
+        """Return whether a worker may need the store to run the next request.
+
+        Args:
+            most_bytes: the most bytes of code that all requests of a job carry; None: no limit.
+        """
+        return not (self.options.code.is_complete and self._has_room(most_bytes))
+
+    def take_code(self, most_bytes: int | None) -> tuple[bytes, ...]:
+        """Return the code that the next request carries. It counts towards the most bytes of all requests."""
+        if not self._has_room(most_bytes):
+            return ()
+        self._carried_bytes += self.options.code.size
+        return self.options.code.carried
+
+    def _has_room(self, most_bytes: int | None) -> bool:
+        return most_bytes is None or self._carried_bytes + self.options.code.size <= most_bytes
 
     def forget_vain_restores(self) -> None:
         """Begin to count anew: a request that was sent after the last restore has found the code."""

@@ -67,14 +67,16 @@ class Scheduler:
         Args:
             backend: what requests run on.
             report: takes, from any thread, the id of an invocation, outcomes of its tasks, and how it ended.
-            restore: has the code of a job put into the store again, without waiting for it. ``on_restored``
-                is called when that is done.
+            restore: has the code of a job put into the store again, without waiting for it. ``on_stored`` is
+                called when that is done.
             clock: seconds. They are only compared with each other.
             handle_records: takes outcomes and the id of their job, and returns the outcomes without the log
                 records in them.
         """
         self.jobs: dict[Job[Any], PendingJob] = {}
         """All jobs that have not ended, in the order in which they were submitted."""
+        self.storing: set[PendingJob] = set()
+        """The jobs, ended ones too, whose code is being put into the store."""
         self.wait_s: float | None = None
         """Seconds after which a request may be sent even if no event arrives; None: wait for an event."""
         self._backend = backend
@@ -97,7 +99,9 @@ class Scheduler:
         return self._admission.blocked_reason
 
     def add(self, pending: PendingJob) -> None:
-        """Queue the tasks of a new job."""
+        """Queue the tasks of a new job. ``on_stored`` is called at the end of each upload of its code."""
+        if pending.storing:
+            self.storing.add(pending)
         if pending.tasks.over:  # cancelled before it came here
             pending.release(())
             return
@@ -185,7 +189,7 @@ class Scheduler:
             return False
         for _ in range(len(self._queue)):
             pending = self._queue.popleft()
-            if pending.restoring:
+            if pending.storing and pending.needs_store(self._backend.carried_bytes):
                 self._queue.append(pending)
                 continue
             wait_s = self._gathering_wait_s(pending) or self._first_wave_wait_s(pending)
@@ -258,7 +262,8 @@ class Scheduler:
         It is queued ahead of them if they use other modules and a worker must be replaced for other modules,
         so that workers are replaced less often.
         """
-        same_modules = all(other.options.modules == pending.options.modules for other in self._queue)
+        modules = pending.options.code.modules
+        same_modules = all(other.options.code.modules == modules for other in self._queue)
         if same_modules or not self._backend.worker_keeps_modules:
             self._queue.append(pending)
         else:
@@ -277,8 +282,8 @@ class Scheduler:
         request = Request(
             job=pending.job.id,
             invocation=os.urandom(8).hex(),
-            code=options.code,
-            modules=options.modules,
+            code=options.code.function,
+            modules=options.code.modules,
             tasks=indexes,
             items=pending.items_of(indexes),
             env=options.env,
@@ -286,6 +291,7 @@ class Scheduler:
             secret=pending.job._secret,
             expected_s=in_flight.expected_s or None,
             log_levels=options.log_levels,
+            carried=pending.take_code(self._backend.carried_bytes),
         )
         pending.tasks.mark_dispatched(indexes, time.time())
         self._in_flight[request.invocation] = in_flight
@@ -416,12 +422,15 @@ class Scheduler:
         if pending.begin_restore() >= _MAX_RESTORES:
             self.fail(pending, _lost_again(missing))
         else:
+            self.storing.add(pending)
             self._restore(pending, missing)
 
-    def on_restored(self, pending: PendingJob, error: WrenliteError | None) -> None:
-        """Go on with a job whose code was put into the store again, or fail it with the error of that."""
-        pending.restoring = False
-        if error is not None:
+    def on_stored(self, pending: PendingJob, error: WrenliteError | None) -> None:
+        """Go on with a job whose code was put into the store, or fail it where it cannot run without that."""
+        pending.storing -= 1
+        if not pending.storing:
+            self.storing.discard(pending)
+        if error is not None and pending.needs_store(self._backend.carried_bytes):
             self.fail(pending, error)
 
     def _fail_all_if_down(self, cause: Throttled) -> None:

@@ -247,6 +247,9 @@ def note_missing_module(error: BaseException, install: str) -> None:
     if not isinstance(missing, ModuleNotFoundError) or not missing.name:
         return
     name = missing.name
+    if name.partition(".")[0] == "wrenlite":
+        error.add_note(f"Workers elsewhere are without {name}: only the program itself draws and deploys.")
+        return
     spec = _find_spec(name)
     if spec is None and (package := _own_package(name)):
         error.add_note(f"Your own package {package} has no module {name!r}.")

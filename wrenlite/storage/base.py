@@ -42,9 +42,6 @@ class Entry(NamedTuple):
 class Store(Protocol):
     """Blobs by key. Keys are relative paths with ``/`` between parts."""
 
-    def open(self) -> None:
-        """Do in advance what would make the first call slow. May be called again."""
-
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write a blob, completely or not at all.
 

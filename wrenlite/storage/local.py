@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
-import tempfile
 import time
 import weakref
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import IO, Any
 
 from wrenlite.backoff import Patience, retry
@@ -68,9 +65,6 @@ class LocalStore:
 
     def __repr__(self) -> str:
         return f"LocalStore({self.root!r})"
-
-    def open(self) -> None:
-        """Do nothing: a folder needs no preparation."""
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write a blob, completely or not at all. Return whether it was written.
@@ -225,8 +219,10 @@ class TemporaryStore(LocalStore):
         Raises:
             StoreError: no temporary folder can be made.
         """
+        import tempfile  # not at the start of a worker
+
         try:
-            _remove_abandoned_stores(Path(tempfile.gettempdir()))
+            _remove_abandoned_stores(tempfile.gettempdir())
             super().__init__(tempfile.mkdtemp(prefix=_FOLDER_PREFIX), _TMPDIR_HINT, private=True)
             self._lock = _lock_folder(self.root)
         except OSError as error:
@@ -261,23 +257,31 @@ def _lock_folder(root: str) -> IO[bytes] | None:
     return lock
 
 
-def _remove_abandoned_stores(parent: Path) -> None:
+def _remove_abandoned_stores(parent: str) -> None:
     """Remove the temporary stores of this user in a folder whose locks nobody holds."""
     if fcntl is None:
         return
+    from pathlib import Path
+
     now = time.time()
-    for lock in parent.glob(f"{_FOLDER_PREFIX}*/lock"):
+    for lock in Path(parent).glob(f"{_FOLDER_PREFIX}*/lock"):
         with contextlib.suppress(OSError):  # in use, or another process is removing it
             state = lock.lstat()
             own = state.st_uid == os.getuid() and stat.S_ISREG(state.st_mode) and not state.st_size
             if own and now - state.st_mtime > _MINIMUM_AGE_S:
                 with lock.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(lock.parent, ignore_errors=True)
+                    _remove_folder(lock.parent)
 
 
 def _remove(root: str, lock: IO[bytes] | None, owner: int) -> None:
     if os.getpid() == owner:
-        shutil.rmtree(root, ignore_errors=True)
+        _remove_folder(root)
         if lock is not None:
             lock.close()
+
+
+def _remove_folder(folder: str | os.PathLike[str]) -> None:
+    import shutil  # not at the start of a worker
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -79,7 +79,6 @@ def main() -> None:
     reader = framing.Reader(requests)
     hello, *waiting = _first_messages(reader)
     _prepare(hello)
-    hello.store.open()
     inherited_bytes = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
     framing.write(replies, framing.frame((READY, PROTOCOL, __version__, inherited_bytes)))
     runner = Runner(

@@ -79,7 +79,7 @@ _OBJECTS_BYTES = 1 << 30
 """The most bytes of objects behind refs that a worker without a memory limit keeps. A worker with a limit
 keeps a quarter of the limit."""
 _KEPT_BLOB_BYTES = 4 << 20
-"""The blob of a function is kept after its unpickling only if it is not larger than this."""
+"""The blob of a function or of modules is kept after its use only if it is not larger than this."""
 RESERVED_BYTES = 272 * 1024
 """The most bytes of a reply that one outcome takes beside its value: output, log records, everything else.
 Each byte of output that is not UTF-8 becomes a replacement character of three bytes."""
@@ -192,7 +192,7 @@ class Runner:
         self._hints = hints
         objects_bytes = _OBJECTS_BYTES if memory_limit is None else memory_limit // 4
         self._objects = ObjectCache(store, objects_bytes, self._drop_functions)
-        self._blobs: LruCache[str, bytes] = LruCache(KEPT_FUNCTIONS)
+        self._blobs: LruCache[str, bytes] = LruCache(2 * KEPT_FUNCTIONS)  # with the modules of each
         self._functions: LruCache[tuple[str, str], _LoadedFunction] = LruCache(KEPT_FUNCTIONS)
         self._modules: tuple[str, BundleImporter] | None = None
         self._records: RecordCollector | None = None
@@ -433,17 +433,17 @@ class Runner:
     def _load(self, request: Request) -> _LoadedFunction:
         """Return the function of a request, with its local modules installed."""
         if request.modules is not None and not self._inline:
-            self._install_modules(request.modules)
+            self._install_modules(request.modules, request.carried)
         key = request.job, request.code
         function = self._functions.get(key, None)
         if function is None:
-            call = _unpickle_call(self._function_blob(request.code))
+            call = _unpickle_call(self._code_blob(request.code, request.carried))
             packer = Packer(ClassTable(call.table, grows=False), snapshot=self._inline)
             function = _LoadedFunction(call, packer, _MainModule(call))
             self._functions.put(key, function)
         return function
 
-    def _install_modules(self, wanted: str) -> None:
+    def _install_modules(self, wanted: str, carried: Sequence[bytes]) -> None:
         """Make the modules of the zip with this digest importable, in place of those of another zip."""
         if self._modules is not None:
             installed, importer = self._modules
@@ -453,15 +453,23 @@ class Runner:
             self._functions.clear()  # they refer to the old modules
         from wrenlite.serialize.bundle_importer import BundleImporter  # a worker starts without zipfile
 
-        importer = BundleImporter(self._fetch(code_key(wanted), wanted))
+        importer = BundleImporter(self._code_blob(wanted, carried))
         importer.install()
         self._modules = wanted, importer
 
-    def _function_blob(self, wanted: str) -> bytes:
-        """Return the blob of a function. It is kept because the next job with an equal function needs it."""
+    def _code_blob(self, wanted: str, carried: Sequence[bytes]) -> bytes:
+        """Return the blob of a function or of modules: a kept one, the request's own, or the store's.
+
+        It is kept because the next job with an equal function needs it.
+
+        Args:
+            wanted: its digest.
+            carried: the code in the request.
+        """
         blob = self._blobs.get(wanted, None)
         if blob is None:
-            blob = self._fetch(code_key(wanted), wanted)
+            found = (each for each in map(_decompressed, carried) if digest(each) == wanted)
+            blob = next(found, None) or self._fetch(code_key(wanted), wanted)
             if len(blob) <= _KEPT_BLOB_BYTES:
                 self._blobs.put(wanted, blob)
         return blob
@@ -477,6 +485,12 @@ class Runner:
             raise NotRun(Refused(error)) from error
         except StoreError as error:
             raise NotRun(Throttled(ServiceUnavailable(str(error)), waits_without_limit=False)) from error
+
+
+def _decompressed(carried: bytes) -> bytes:
+    import zlib  # not at the start of a worker
+
+    return zlib.decompress(carried)
 
 
 def item_too_large(size: int, memory_limit: int | None, hints: Hints) -> str:

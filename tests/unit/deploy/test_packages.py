@@ -1,7 +1,9 @@
 """Layers, from an index that is a folder: nothing leaves this machine."""
 
 import io
+import marshal
 import re
+import sys
 import zipfile
 
 import cloudpickle
@@ -19,7 +21,12 @@ def wheels(index):
     wheel(index, "smaller", "2.0", {"__init__.py": "x = 1\n" * 500})
 
 
-def build(*wanted, python="3.12", architecture="arm64"):
+OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
+OTHER = "3.13" if OWN == "3.12" else "3.12"
+"""A Python whose byte code this one cannot make."""
+
+
+def build(*wanted, python=OTHER, architecture="arm64"):
     return packages.build(wanted, python=python, architecture=architecture)
 
 
@@ -48,6 +55,21 @@ def test_a_layer_is_the_same_each_time_and_holds_what_tasks_need():
         f"{name},,"
         for name in ("little-1.0.dist-info/METADATA", "little-1.0.dist-info/WHEEL", "little/__init__.py")
     ]
+
+
+def test_byte_code_for_the_runtime_is_added_where_there_is_room_for_it(index, monkeypatch):
+    wheel(index, "templates", "1.0", {"__init__.py": "x = 1\n", "template.py": "class {name}: pass\n"})
+    one = build("templates", python=OWN)
+    assert build("templates", python=OWN) == one
+    compiled = f"python/templates/__pycache__/__init__.{sys.implementation.cache_tag}.pyc"
+    assert [name for name in names(one) if "__pycache__" in name] == [compiled], "not of what is no Python"
+    with zipfile.ZipFile(io.BytesIO(one.content)) as archive:
+        content = archive.read(compiled)
+        assert sum(entry.file_size for entry in archive.infolist()) == one.unpacked_bytes
+    assert content[4] == 1, "without looking at the source"
+    assert marshal.loads(content[16:]).co_filename == "/opt/python/templates/__init__.py"
+    monkeypatch.setattr(packages, "UNPACKED_BYTES", 4 * 2**20 + one.unpacked_bytes - 1)
+    assert not any(name.endswith(".pyc") for name in names(build("templates", python=OWN)))
 
 
 def test_a_package_that_imports_its_own_tests_keeps_them(index):
@@ -132,13 +154,13 @@ def test_what_cannot_be_is_refused_before_anything_is_fetched(package, python, w
 
 
 def test_what_no_index_has_is_named():
-    words = r"(?s)cannot be had for Python 3\.12 on x86_64: little==7\. uv, .* says: .*little"
+    words = rf"(?s)cannot be had for Python {re.escape(OTHER)} on x86_64: little==7\. uv, .* says: .*little"
     with pytest.raises(wrenlite.ConfigError, match=words):
         build("little==7", architecture="x86_64")
 
 
 def test_too_much_is_refused_with_what_weighs(monkeypatch):
-    monkeypatch.setattr(packages, "UNPACKED_BYTES", 2 * 2**20 + 1000)
+    monkeypatch.setattr(packages, "UNPACKED_BYTES", 4 * 2**20 + 1000)
     with pytest.raises(wrenlite.ConfigError, match=r"(?s)Lambda takes 250 MB.*MB  smaller.*MB  little"):
         build("little")
 

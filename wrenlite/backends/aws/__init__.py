@@ -13,5 +13,5 @@
 ==============  ======================================================================
 
 Inside Lambda, the handler imports ``sandbox``, ``payload`` and ``s3``, and the worker imports ``s3``; ``s3``
-imports ``errors`` and ``session``.
+imports ``errors`` and ``session``. None of them imports botocore before it is needed.
 """

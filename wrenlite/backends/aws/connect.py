@@ -41,6 +41,8 @@ _USUAL_MEMORY_MB = 1769
 _SPARE_DESCRIPTORS = 128
 """File descriptors that are left to the program."""
 _CODE_BYTES = 50 * 2**20
+_CARRIED_BYTES = 2 * 2**20
+"""What is sent beyond this costs more time of a home connection than fetching from S3 costs the workers."""
 _LOG_LEVELS = {"botocore": logging.INFO, "urllib3": logging.INFO}
 """At DEBUG, botocore logs the headers of requests, which hold credentials of the function's role."""
 _PERSIST_AFTER_S = 10.0
@@ -88,6 +90,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         memory_bytes=target.memory_mb * 2**20,
         longest_s=target.limit_s - payload.reply_margin_s(target.limit_s),
         code_bytes=_CODE_BYTES,
+        carried_bytes=_CARRIED_BYTES,
         own_store=False,
         worker_keeps_modules=False,
         hints=payload.LAMBDA_HINTS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import os
@@ -81,11 +80,6 @@ class S3Store:
     def __reduce__(self) -> tuple[Any, ...]:
         settings = self._region, self._endpoint_url, self._owner, self._profile, self._requester_pays
         return _rebuild, (self.bucket, self.prefix, *settings, tuple(self.patience))
-
-    def open(self) -> None:
-        """Import botocore and create the client ahead of the first call, which reports any error."""
-        with contextlib.suppress(Exception):
-            self._connect()
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write a blob.

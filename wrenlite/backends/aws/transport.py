@@ -23,6 +23,8 @@ from urllib.parse import unquote, urlsplit
 from wrenlite.backends.aws.session import AwsSession
 
 _CONNECT_TIMEOUT_S = 10.0
+_ONE_PIECE_BYTES = 1 << 14
+"""The most bytes of a body that are copied behind the head, to be sent in one TLS record or two."""
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds of silence before a connection is probed, seconds between probes, and unanswered probes at most.
 NAT gateways drop connections after 350 s of silence, and a task may be silent for 900 s."""
@@ -69,7 +71,7 @@ class Transport:
         self._url = url.rstrip("/")
         parts = urlsplit(self._url)
         assert parts.hostname is not None
-        self._host, self._port = parts.hostname, parts.port
+        self._netloc, self._host, self._port = parts.netloc, parts.hostname, parts.port
         self._tls: ssl.SSLContext | None = None
         self._proxy: str | None = None
         if parts.scheme == "https":
@@ -100,14 +102,15 @@ class Transport:
             if connection.sock is None:
                 self._connect(connection)
             connection.sock.settimeout(timeout_s)
-            connection.request("POST", path, data, signed)
+            _send(connection.sock, path, signed, data)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             untrusted = isinstance(error, ssl.SSLCertVerificationError)
             kind = UntrustedCertificate if untrusted else RequestNotSent
             raise kind(str(error) or type(error).__name__) from error
         try:
-            response = connection.getresponse()
+            response = http.client.HTTPResponse(connection.sock, method="POST")
+            response.begin()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -130,8 +133,8 @@ class Transport:
         from botocore.awsrequest import AWSRequest
 
         digest = hashlib.sha256(data).hexdigest()
-        fixed = {"Content-Length": str(len(data)), "X-Amz-Content-SHA256": digest, **headers}
-        request = AWSRequest("POST", f"{self._url}{path}", fixed, data)
+        fixed = {"Host": self._netloc, "Content-Length": str(len(data)), "X-Amz-Content-SHA256": digest}
+        request = AWSRequest("POST", f"{self._url}{path}", {**fixed, **headers}, data)
         SigV4Auth(self._session.credentials(), self._service, self._region).add_auth(request)
         return dict(request.headers.items())
 
@@ -158,6 +161,17 @@ class Transport:
         for name, value in _KEEPALIVE.items():
             if hasattr(socket, name):
                 connection.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _send(sock: socket.socket, path: str, headers: Mapping[str, str], data: bytes) -> None:
+    """Send a POST request, a small one in one piece. ``http.client`` takes twice the time, and two writes."""
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    head = "\r\n".join(lines).encode("ascii")
+    if len(data) > _ONE_PIECE_BYTES:
+        sock.sendall(head)
+        sock.sendall(data)
+    else:
+        sock.sendall(head + data)
 
 
 def _is_readable(sock: socket.socket) -> bool:
