@@ -20,7 +20,7 @@ from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
-from wrenlite.futures import Drawing, Future
+from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
@@ -389,6 +389,11 @@ class Executor:
         return parcel.ref
 
     @property
+    def workers(self) -> int:
+        """How many tasks can run at once now: the local workers, or the requests that Lambda takes now."""
+        return self._dispatcher.slots
+
+    @property
     def cost(self) -> Cost:
         """An estimate of what all jobs of this executor cost so far, on AWS. Zero dollars on local cores."""
         return self._dispatcher.cost
@@ -525,7 +530,7 @@ class Executor:
             self._dispatcher.submit(PendingJob(job, items, options, release, restore))
             wanted = self._progress if progress is None else progress
             if wanted is not False:
-                job._drawn = _draw(job, asked=wanted is True)
+                job._draw(asked=wanted is True)
         except BaseException:
             job.cancel()  # nobody else has it
             raise
@@ -576,21 +581,6 @@ def _follow_lines() -> None:
 
     if not panel.in_notebook():
         terminal.follow_lines()
-
-
-def _draw(job: Job[Any], *, asked: bool) -> Drawing:
-    """Draw a job while it runs: a panel in a notebook, otherwise rows or lines on stderr.
-
-    Args:
-        job: the job to draw.
-        asked: whether the user asked for it. Then there are more lines where stderr is no terminal.
-
-    Returns:
-        What makes the contexts for waiting for the job.
-    """
-    from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
-
-    return panel.watch(job) if panel.in_notebook() else terminal.watch(job, asked)
 
 
 def _close(dispatcher: Dispatcher, owner: int, because: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +23,14 @@ class Invocation(Protocol):
 
         Returns:
             Whether the request stops. If so, its end is no task's fault.
+        """
+
+    def running(self) -> Sequence[int]:
+        """Return the tasks that run now, as far as that is known. Any thread may call this.
+
+        Returns:
+            The numbers of tasks: the one that runs, or none before the worker has begun. Where it is unknown
+            which one that is, all tasks of a request that was sent.
         """
 
     def output(self) -> tuple[int, str] | None:

@@ -7,7 +7,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -225,6 +225,11 @@ class _ProcessInvocation:
                 self._worker.kill()
         return True
 
+    def running(self) -> Sequence[int]:
+        """Return the task that runs now; none while the worker starts, or loads the function."""
+        with self._lock:
+            return () if self._worker is None else self._worker.running()
+
     def output(self) -> tuple[int, str] | None:
         """Return the task that runs now, and what it has written so far."""
         with self._lock:
@@ -410,6 +415,10 @@ class _FinishedInvocation:
     def cancel(self) -> bool:
         """Do nothing: it is too late."""
         return False
+
+    def running(self) -> Sequence[int]:
+        """Return no task: none runs any more."""
+        return ()
 
     def output(self) -> tuple[int, str] | None:
         """Return None: no task runs any more."""

@@ -15,7 +15,11 @@ from wrenlite.threads import check_timeout
 
 
 class SubmitsJobs(Protocol):
-    """The methods of an ``Executor`` that a ``ConcurrentExecutor`` calls."""
+    """What a ``ConcurrentExecutor`` needs of an ``Executor``."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks can run at once now."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run one call."""
@@ -39,6 +43,11 @@ class ConcurrentExecutor(concurrent.futures.Executor):
         # There is no lock, since a signal handler may interrupt ``submit`` and call ``shutdown``.
         self._jobs: weakref.WeakValueDictionary[int, Job[Any]] = weakref.WeakValueDictionary()
         self._closed = False
+
+    @property
+    def _max_workers(self) -> int:
+        """How many tasks can run at once now. Libraries such as dask read this attribute of a pool."""
+        return self._executor.workers
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run ``fn(*args, **kwargs)``.

@@ -16,9 +16,9 @@ calls ``map``.
                   ▲──────────────────────────────────────────────────────────┘
 
 Futures are settled, their callbacks called, and log records of tasks handled, in threads of their own (see
-``settling`` and ``log_records``). Two things are
-read from other threads without the inbox: ``cost`` and ``blocked_reason``, each of which is one immutable
-value that is replaced as a whole.
+``settling`` and ``log_records``). Three things are read from other threads without the inbox: ``cost``,
+``slots`` and ``blocked_reason``, each of which is, or comes from, one immutable value that is replaced as a
+whole.
 """
 
 from __future__ import annotations
@@ -92,6 +92,15 @@ class ListJobs(NamedTuple):
     """Takes the jobs."""
 
 
+class AskRunning(NamedTuple):
+    """Whether a task runs now is asked for."""
+
+    job: Job[Any]
+    task: int
+    reply: queue.SimpleQueue[bool]
+    """Takes the answer."""
+
+
 class ReadOutput(NamedTuple):
     """What the running tasks of a job have written is to be recorded."""
 
@@ -104,7 +113,7 @@ class Close(NamedTuple):
     """No more jobs will be submitted."""
 
 
-Question: TypeAlias = CancelTasks | ListJobs | ReadOutput
+Question: TypeAlias = CancelTasks | ListJobs | AskRunning | ReadOutput
 """An event that is answered."""
 Event: TypeAlias = JobSubmitted | InvocationReport | CodeRestored | Question | Close
 
@@ -184,6 +193,11 @@ class Dispatcher:
         self._started = True
 
     @property
+    def slots(self) -> int:
+        """How many requests can run at once, as far as is known now."""
+        return self._scheduler.slots
+
+    @property
     def cost(self) -> Cost:
         """What all jobs cost so far."""
         return self._scheduler.cost
@@ -215,6 +229,14 @@ class Dispatcher:
     def unfinished_jobs(self) -> list[Job[Any]]:
         """Return the jobs that have not ended."""
         event = ListJobs(queue.SimpleQueue())
+        self._ask(event)
+        return event.reply.get()
+
+    def is_running(self, job: Job[Any], index: int) -> bool:
+        """Return whether a task runs now, as far as that is known."""
+        if os.getpid() != self.owner:  # a forked process has no thread that could answer
+            return False
+        event = AskRunning(job, index, queue.SimpleQueue())
         self._ask(event)
         return event.reply.get()
 
@@ -369,6 +391,8 @@ class Dispatcher:
             event.reply.put(self._cancel(event))
         elif isinstance(event, ListJobs):
             event.reply.put(list(self._scheduler.jobs))
+        elif isinstance(event, AskRunning):
+            event.reply.put(self._scheduler.is_running(event.job, event.task))
         elif isinstance(event, ReadOutput):
             self._scheduler.read_output(event.job)
             event.reply.put(None)

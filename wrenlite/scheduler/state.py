@@ -87,6 +87,11 @@ class Scheduler:
         self._admission = Admission(backend, clock)
 
     @property
+    def slots(self) -> int:
+        """How many requests can run at once, as far as is known now."""
+        return self._admission.slots
+
+    @property
     def cost(self) -> Cost:
         """What all jobs cost so far."""
         return self._admission.spent
@@ -121,6 +126,15 @@ class Scheduler:
                 if in_flight.pending is pending:
                     in_flight.cancel_if_task_ended()
         return len(ending)
+
+    def is_running(self, job: Job[Any], index: int) -> bool:
+        """Return whether a task of a job runs now, as far as that is known."""
+        return any(
+            in_flight.pending.job is job
+            and in_flight.invocation is not None
+            and index in in_flight.invocation.running()
+            for in_flight in self._in_flight.values()
+        )
 
     def read_output(self, job: Job[Any]) -> None:
         """Record in the job's task table what those of its tasks that run now have written so far."""

@@ -66,6 +66,7 @@ from wrenlite.worker.process import (
     signal_name,
     start_error,
     start_process,
+    wait_for_exit,
 )
 from wrenlite.worker.runner import item_too_large
 
@@ -254,6 +255,7 @@ class WorkerProcess:
         Returns:
             How the request ended.
         """
+        self._outbox.expect_request()
         self._tasks, self._finished = request.tasks, 0
         self._time_limit_s = float("inf") if time_limit_s is None else time_limit_s
         self._deadline = self._clock() + self._time_limit_s
@@ -292,20 +294,21 @@ class WorkerProcess:
             return Ended(Died(error), usage, ())
         return Ended(Died(error), usage, left[1:], output, records)
 
+    def running(self) -> Sequence[int]:
+        """Return the number of the task that runs now; nothing where none does. Any thread may call this."""
+        position = None if self._reaped else self._outbox.running()
+        return () if position is None else self._tasks[position : position + 1]
+
     def output(self) -> tuple[int, str] | None:
         """Return the number of the task that runs now, and what it has written so far; None: unknown.
 
         Any thread may call this. Python writes whole lines, so the beginning of a line is not seen yet.
         """
         with self._lock:
-            tasks, finished = self._tasks, max(self._finished, self._outbox.finished())
-            if self._reaped or not self._ready or finished >= len(tasks):
-                return None
-            text = self._output.read()
-            # Where an outcome has come meanwhile, the text is of one of the next tasks.
-            now_finished = max(self._finished, self._outbox.finished())
-            is_current = finished == now_finished and not is_readable(self._replies)
-            return (tasks[finished], text) if is_current else None
+            running = self.running()
+            text = self._output.read() if running else ""
+            # Where a task has ended meanwhile, the text is of the next one.
+            return (running[0], text) if running and running == self.running() else None
 
     def drop_output(self) -> bool:
         """Drop what processes that outlived their tasks have written while no task runs.
@@ -355,13 +358,12 @@ class WorkerProcess:
             open_pipe_ends.discard(self._requests)
             assert self._process.stdin is not None
             self._process.stdin.close()  # a worker ends when its pipe of requests does
-            self._wait_for_exit(_GRACE_S)
+            wait_for_exit(self._process.pid, _GRACE_S)
         self.kill()
         self._reap()
         self._close_files()
 
     def _send(self, request: Request) -> None:
-        self._outbox.expect_request()
         message = request._replace(items=framing.items_to_wire(request.items))
         parts = [*self._hello_frame, *self._renew_output(), *framing.frame(tuple(message))]
         self._hello_frame = []
@@ -558,7 +560,7 @@ class WorkerProcess:
 
     def _reap(self) -> int | None:
         """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""
-        self._wait_for_exit(_EXIT_S)
+        wait_for_exit(self._process.pid, _EXIT_S)
         self.kill()
         code = None
         with self._lock:
@@ -583,16 +585,3 @@ class WorkerProcess:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-
-    def _wait_for_exit(self, longest_s: float) -> None:
-        """Give the worker some seconds to exit by itself."""
-        try:
-            pidfd = os.pidfd_open(self._process.pid)
-        except (OSError, AttributeError):  # it has been reaped, or the system does not know this call
-            return
-        try:
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            poll.poll(longest_s * 1000)
-        finally:
-            os.close(pidfd)

@@ -180,6 +180,7 @@ def _serve(
     def report_begin() -> None:
         nonlocal begun
         begun = time.perf_counter()
+        sender.begin_tasks()
         if request.limits.task_timeout_s is not None:  # the parent counts the seconds from now on
             sender.write(framing.small_frame((BEGIN,)))
 
@@ -244,6 +245,10 @@ class Sender:
         self._ended = 0
         self._outbox.begin_request()
         self._sent_at = time.perf_counter()
+
+    def begin_tasks(self) -> None:
+        """Record that the first task of the request begins to run."""
+        self._outbox.begin_tasks()
 
     def send(self, outcome: Outcome, end: bytes) -> None:
         """Send an outcome now or, if its task and those before it were short, soon.

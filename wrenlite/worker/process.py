@@ -153,6 +153,18 @@ def is_readable(fd: int, timeout_s: float = 0.0) -> bool:
     return bool(poll.poll(timeout_s * 1000))
 
 
+def wait_for_exit(pid: int, longest_s: float) -> None:
+    """Give a child process some seconds to exit by itself."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except (OSError, AttributeError):  # it has been reaped, or the system does not know this call
+        return
+    try:
+        is_readable(pidfd, longest_s)
+    finally:
+        os.close(pidfd)
+
+
 open_pipe_ends: set[int] = set()
 """The ends of the pipes to all workers in this process. A forked child must close its copies of them;
 otherwise the workers would outlive this process."""
