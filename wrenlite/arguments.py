@@ -1,6 +1,7 @@
 """Checks of what users pass to an executor, before anything is pickled. Messages say what to write instead.
 
-Pure, but for ``iterate``, which begins to iterate over the data, and the warning of ``check_code_size``.
+Pure, but for ``iterate``, which begins to iterate over the data, the warning of ``check_code_size``, and
+``packed_initializer``, which pickles the user's function.
 """
 
 from __future__ import annotations
@@ -10,19 +11,64 @@ import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from wrenlite.backends.base import Backend
+from wrenlite.config import Progress
 from wrenlite.errors import ArgumentError, ConfigError, FunctionNotPicklable
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
+from wrenlite.serialize.initializers import Initializer, pack_initializer
 from wrenlite.serialize.pickling import Call, function_name, method_name
 from wrenlite.storage.refs import Ref
+from wrenlite.task_logging import check_logging
+from wrenlite.threads import is_seconds
 from wrenlite.wrong_calls import is_iterable, shown, written
 
 _LARGE_CODE_BYTES = 10 << 20
 """The size from which a function is named to its user, who may not know what it closes over."""
+
+
+class MapOptions(NamedTuple):
+    """The options that ``map``, ``starmap`` and ``map_reduce`` share, as the user gave them."""
+
+    chunksize: int | None = None
+    retries: int = 0
+    timeout: float | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] | None = None
+    env: Mapping[str, str] | None = None
+    progress: Progress | None = None
+    seed: int | None = None
+    logging: bool | None = None
+
+    def check(self, backend: Backend) -> None:
+        """Check the options before anything is pickled or sent.
+
+        Args:
+            backend: what the tasks will run on.
+
+        Raises:
+            ConfigError: an option cannot be used.
+        """
+        check_fixed_arguments(self.args, self.kwargs)
+        check_env(self.env)
+        check_logging(self.logging)
+        chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
+        if chunksize is not None and not is_whole_number(chunksize, 1):
+            raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
+        if not is_whole_number(retries, 0):
+            raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
+        if timeout is not None and not (is_seconds(timeout) and timeout > 0):
+            raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
+        if self.progress is not None and not isinstance(self.progress, bool) and self.progress != "auto":
+            raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")
+        longest_s = backend.longest_s
+        if timeout is not None and longest_s is not None and timeout > longest_s:
+            stops = f"{backend.name} stops a task after {longest_s:g} s"
+            raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
 
 
 def iterate(data: Iterable[Any]) -> Iterator[Any]:
@@ -240,6 +286,37 @@ def check_submitted(function: Callable[..., Any], args: tuple[Any, ...], kwargs:
             f"map({name}, [argument], {options[0]}={shown(kwargs[options[0]])})[0]"
         )
     raise ArgumentError(text)
+
+
+def packed_initializer(function: object, args: object) -> Initializer | None:
+    """Check and pickle the initializer of an executor, and return it; None where there is none.
+
+    Args:
+        function: the initializer; None: there is none.
+        args: its arguments.
+
+    Raises:
+        ConfigError: one of them cannot be used. ArgumentError: the call would fail.
+        FunctionNotPicklable: one of them cannot be pickled.
+    """
+    if isinstance(args, Mapping | str | bytes) or not is_iterable(args):
+        raise ConfigError(f"initargs={args!r:.80}: must be a tuple of arguments: initargs=({args!r:.80},)")
+    given = tuple(cast(Iterable[Any], args))
+    if function is None:
+        if given:
+            raise ConfigError(f"initargs={given!r:.80}: give initializer= too, the function that takes them")
+        return None
+    if not callable(function):
+        raise ConfigError(
+            f"initializer={function!r:.80}: must be callable. Pass the function itself, as in "
+            "initializer=function, not initializer=function(…)"
+        )
+    reason = _mismatch(function, given)
+    if reason:
+        name = shown(function)
+        text = f"each worker calls {name}({_listed(given, {})}), which fails: {reason}"
+        raise ArgumentError(f"{text}. initargs= passes the arguments of initializer={name}")
+    return pack_initializer(function, given)
 
 
 def _listed(args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:

@@ -11,9 +11,10 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from wrenlite import arguments, other_names
+from wrenlite.arguments import MapOptions
 from wrenlite.backends import local
 from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
@@ -38,7 +39,7 @@ from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import Uploads
 from wrenlite.task_logging import check_logging, wanted_levels
 from wrenlite.texts import is_terminal
-from wrenlite.threads import is_seconds, no_interrupts
+from wrenlite.threads import no_interrupts
 from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ class Executor:
         *,
         memory_limit: int | str | None = None,
         max_tasks_per_worker: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Executor:
@@ -137,11 +140,18 @@ class Executor:
             memory_limit: memory that each worker may hold, in bytes or as ``"2GB"`` (enforced on Linux).
             max_tasks_per_worker: tasks that a worker runs before a new one takes its place, for functions
                 that leak memory; default: any number.
+            initializer: a function that each worker calls once, before its first task. What it assigns to
+                global variables is there for the functions of ``map`` that belong to the same module or
+                notebook. It is sent as it is now, with the variables that it uses. If it fails, jobs fail
+                with InitializerFailed. What it prints comes with the first task of its worker. Where a job
+                has a ``timeout=``, it may take 60 s longer than that.
+            initargs: the arguments of the initializer.
             progress: as for ``Executor``.
             logging: as for ``Executor``.
 
         Raises:
             ConfigError: a setting cannot be used, or this system has no worker processes.
+            FunctionNotPicklable: the initializer, or one of its arguments, cannot be pickled.
         """
         config = Config.load(
             backend="local",
@@ -149,24 +159,36 @@ class Executor:
             memory_limit=memory_limit,
             max_tasks_per_worker=max_tasks_per_worker,
         )
-        return cls(connect(config), progress=progress, logging=logging)
+        first = arguments.packed_initializer(initializer, initargs)
+        return cls(connect(config, first), progress=progress, logging=logging)
 
     @classmethod
     @explain_wrong_calls
-    def inline(cls, *, progress: Progress | None = False, logging: bool | None = None) -> Executor:
+    def inline(
+        cls,
+        *,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        progress: Progress | None = False,
+        logging: bool | None = None,
+    ) -> Executor:
         """Make an executor that runs tasks in the calling thread, for the debugger.
 
         ``map`` returns when all tasks have run. Output and log records go where the program's go, and
         ``timeout=`` cannot be enforced.
 
         Args:
+            initializer: as for ``Executor.local``: it is called once, before the first task.
+            initargs: the arguments of the initializer.
             progress: as for ``Executor``.
             logging: has no effect here: tasks log as the rest of the program does.
 
         Raises:
             ConfigError: a setting cannot be used.
+            FunctionNotPicklable: as for ``Executor.local``.
         """
-        return cls(local.connect_inline(), progress=progress, logging=logging)
+        first = arguments.packed_initializer(initializer, initargs)
+        return cls(local.connect_inline(first), progress=progress, logging=logging)
 
     @classmethod
     @explain_wrong_calls
@@ -285,7 +307,7 @@ class Executor:
                 called with an item and ``args``.
             ExecutorClosed: the executor was shut down.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.ITEM, data, options)
 
     @explain_wrong_calls
@@ -305,7 +327,7 @@ class Executor:
         logging: bool | None = None,
     ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(fn, Style.STAR, data, options)
 
     @explain_wrong_calls
@@ -353,14 +375,14 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = _MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
         return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
     @explain_wrong_calls
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` once. Raises as ``map`` does."""
         arguments.check_submitted(fn, args, kwargs)
-        return self._run(fn, Style.CALL, [(args, kwargs)], _MapOptions())[0]
+        return self._run(fn, Style.CALL, [(args, kwargs)], MapOptions())[0]
 
     def call_async(
         self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
@@ -459,7 +481,7 @@ class Executor:
     # From a call to a job
 
     def _run(
-        self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: _MapOptions
+        self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: MapOptions
     ) -> Job[Any]:
         self._check_open()
         backend = self.backend
@@ -470,7 +492,7 @@ class Executor:
         args, kwargs = tuple(options.args), dict(options.kwargs or {})
         call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs))
         arguments.check_parameters(call, data)
-        class_table = ClassTable(grows=True)
+        class_table = ClassTable(grows=True, base=backend.class_table)
         items = pack_items(data, class_table, style)
         reduces = isinstance(call.function, MapThenReduce)
         code, zipped = self._put_code(call, class_table) if items or reduces else ("", None)
@@ -534,46 +556,6 @@ class Executor:
         except BaseException:
             job.cancel()  # nobody else has it
             raise
-
-
-class _MapOptions(NamedTuple):
-    """The options that ``map``, ``starmap`` and ``map_reduce`` share, as the user gave them."""
-
-    chunksize: int | None = None
-    retries: int = 0
-    timeout: float | None = None
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] | None = None
-    env: Mapping[str, str] | None = None
-    progress: Progress | None = None
-    seed: int | None = None
-    logging: bool | None = None
-
-    def check(self, backend: Backend) -> None:
-        """Check the options before anything is pickled or sent.
-
-        Args:
-            backend: what the tasks will run on.
-
-        Raises:
-            ConfigError: an option cannot be used.
-        """
-        arguments.check_fixed_arguments(self.args, self.kwargs)
-        arguments.check_env(self.env)
-        check_logging(self.logging)
-        chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
-        if chunksize is not None and not arguments.is_whole_number(chunksize, 1):
-            raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
-        if not arguments.is_whole_number(retries, 0):
-            raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-        if timeout is not None and not (is_seconds(timeout) and timeout > 0):
-            raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
-        if self.progress is not None and not isinstance(self.progress, bool) and self.progress != "auto":
-            raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")
-        longest_s = backend.longest_s
-        if timeout is not None and longest_s is not None and timeout > longest_s:
-            stops = f"{backend.name} stops a task after {longest_s:g} s"
-            raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
 
 
 def _follow_lines() -> None:

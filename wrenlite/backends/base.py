@@ -8,6 +8,7 @@ from typing import Protocol
 
 from wrenlite.cost import Prices
 from wrenlite.protocol import LOCAL_HINTS, Emit, Hints, Limits, Request
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.storage.base import Store
 
 NO_LIMITS = Limits()
@@ -119,5 +120,7 @@ class Backend:
     """Whether nobody else uses the store, so that objects that no open job needs can be deleted."""
     log_levels: Mapping[str, int] = field(default_factory=dict)
     """The levels on workers of loggers to which the caller gave none."""
+    class_table: ClassTable | None = None
+    """The class table of the initializer of the workers; None: they have none."""
     shares_files: bool = False
     """Whether workers find the files of this machine under the same names."""

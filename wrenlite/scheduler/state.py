@@ -20,11 +20,13 @@ from wrenlite.errors import IntegrityError, NotFound, StoreError, WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import (
     CANCELLED,
+    NOTHING,
     Died,
     Ended,
     Lost,
     Missing,
     Outcome,
+    Packed,
     Refused,
     Request,
     Throttled,
@@ -318,7 +320,7 @@ class Scheduler:
             self._requeue(pending, unfinished)
         elif isinstance(cause, Refused):
             failing = pending.unfinished() if cause.whole_job else unfinished
-            self._end_failed(pending, failing, cause.error)
+            self._end_failed(pending, failing, cause.error, cause.failure)
         elif isinstance(cause, Throttled):
             self._requeue(pending, unfinished)
             self._fail_all_if_down(cause)
@@ -406,8 +408,16 @@ class Scheduler:
 
     # Ending tasks
 
-    def _end_failed(self, pending: PendingJob, indexes: Sequence[int], error: WrenliteError) -> None:
-        self._end(pending, [Outcome.failed(index) for index in indexes], dict.fromkeys(indexes, error))
+    def _end_failed(
+        self,
+        pending: PendingJob,
+        indexes: Sequence[int],
+        error: WrenliteError,
+        failure: Packed | None = None,
+    ) -> None:
+        """Fail tasks with an error, or with the failure that a worker has reported."""
+        outcomes = [Outcome.failed(index, failure or NOTHING) for index in indexes]
+        self._end(pending, outcomes, {} if failure else dict.fromkeys(indexes, error))
 
     def _end(
         self,

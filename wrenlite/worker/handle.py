@@ -40,6 +40,7 @@ from wrenlite.protocol import (
     size_of,
 )
 from wrenlite.serialize import framing, replies
+from wrenlite.serialize.initializers import Initializer, as_sent
 from wrenlite.storage.base import Store
 from wrenlite.texts import printable
 from wrenlite.worker.clock import AttentiveClock
@@ -59,6 +60,7 @@ from wrenlite.worker.output import OutputFile, RecordsFile
 from wrenlite.worker.process import (
     NO_START_ADVICE,
     exit_error,
+    initializer_error,
     is_readable,
     not_started_error,
     open_pipe_ends,
@@ -128,6 +130,7 @@ class WorkerProcess:
         folder: str | None = None,
         *,
         max_tasks: int | None = None,
+        initializer: Initializer | None = None,
         hints: Hints = LOCAL_HINTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -140,6 +143,7 @@ class WorkerProcess:
             env: its environment variables.
             folder: its working folder.
             max_tasks: tasks that it runs before it is replaced; None: any number.
+            initializer: what it calls before its first task; None: nothing.
             hints: what messages advise when memory, time or a package is missing.
             clock: seconds. They are only compared with each other.
 
@@ -164,9 +168,9 @@ class WorkerProcess:
         self._time_limit_s = self._deadline = float("inf")
         shared = self._start(env, folder)
         self._reader = framing.Reader(self._replies)
-        self._hello_frame = framing.frame(Hello(list(path), store, memory_limit, *shared, max_tasks, hints))
-        self._memory_limit = memory_limit
-        self._hints = hints
+        hello = Hello(list(path), store, memory_limit, *shared, max_tasks, as_sent(initializer), hints)
+        self._hello_frame = framing.frame(hello)
+        self._memory_limit, self._initializer, self._hints = memory_limit, initializer, hints
 
     def _start(self, env: Mapping[str, str], folder: str | None) -> tuple[int, int, int]:
         """Start the process with its pipes, the file of its output, and what it shares with this process.
@@ -288,6 +292,10 @@ class WorkerProcess:
         left = request.tasks[self._finished :]
         if isinstance(error, BackendError):
             return Ended(Refused(error), usage, left)
+        if self._initializer and not self._outbox.initialized and not isinstance(ended, _AnyTask):
+            return Ended(
+                Refused(initializer_error(self._initializer.name, error)), usage, left, output, records
+            )
         if isinstance(ended, _BatchTimeout) and self._finished:
             return Ended(None, usage, left, output)
         if isinstance(ended, _AnyTask):

@@ -11,7 +11,14 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import wrenlite
-from wrenlite.errors import OutOfMemory, TaskError, WorkerDied, WorkerStartError
+from wrenlite.errors import (
+    InitializerFailed,
+    OutOfMemory,
+    TaskError,
+    TaskTimeout,
+    WorkerDied,
+    WorkerStartError,
+)
 from wrenlite.protocol import LOCAL_HINTS, Hints
 from wrenlite.storage.local import descriptor_advice
 
@@ -131,6 +138,20 @@ def exit_error(
         held = f" (it had held up to {peak})" if peak_bytes else ""
         doubt = f", perhaps by the system because memory ran out{held}. If so: {hints.memory}"
     return WorkerDied(f"its worker was killed by {name}{doubt}")
+
+
+def initializer_error(name: str, error: TaskError) -> InitializerFailed:
+    """Return the error for tasks whose worker ended while it ran its initializer.
+
+    Args:
+        name: of the initializer.
+        error: what it would be if a task had run.
+    """
+    if isinstance(error, TaskTimeout):
+        why = "it may take a minute longer than timeout=. Set a longer timeout=, or find out why it hangs"
+    else:
+        why = str(error).replace("the task", "the initializer", 1)
+    return InitializerFailed(f"the initializer {name} did not return, so no task can run: {why}")
 
 
 def signal_name(number: int) -> str:
