@@ -8,6 +8,7 @@
 ``runner``        Runs the tasks of a request: the only code that calls the function of a job
 ``initializing``  Runs the initializer of a worker, once, before its first task
 ``calling``       What surrounds a call of a user's function
+``authkey``       The key of ``multiprocessing``, by which a task connects to a manager of the caller
 ``output``        What tasks write to stdout and stderr, and its limits
 ``outbox``        The outcomes of short tasks, in memory that both processes have mapped
 ``health``        Whether a worker must be replaced before anything else runs in it

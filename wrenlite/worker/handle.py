@@ -43,6 +43,7 @@ from wrenlite.serialize import framing, replies
 from wrenlite.serialize.initializers import Initializer, as_sent
 from wrenlite.storage.base import Store
 from wrenlite.texts import printable
+from wrenlite.worker.authkey import KeyOnWorker
 from wrenlite.worker.clock import AttentiveClock
 from wrenlite.worker.main import (
     BEGIN,
@@ -161,7 +162,7 @@ class WorkerProcess:
         self._peak_bytes = 0
         self._inherited_bytes = 0
         self._old_outputs: list[OutputFile] = []  # processes that outlived their tasks write to them
-        self._leaves_writers = False
+        self._leaves_writers, self._key = False, KeyOnWorker()
         self._tasks: Sequence[int] = ()
         self._finished = 0
         self._clock, self._attentive_clock = clock, AttentiveClock(clock)
@@ -373,7 +374,8 @@ class WorkerProcess:
 
     def _send(self, request: Request) -> None:
         message = request._replace(items=framing.items_to_wire(request.items))
-        parts = [*self._hello_frame, *self._renew_output(), *framing.frame(tuple(message))]
+        first = *self._hello_frame, *self._renew_output(), *self._key.renew()
+        parts = [*first, *framing.frame(tuple(message))]
         self._hello_frame = []
         with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)

@@ -108,8 +108,8 @@ def main() -> None:
             if isinstance(waiting[0], MemoryError):
                 os.write(replies, framing.small_frame((NO_ROOM,)))
                 return
-            if isinstance(waiting[0], str):
-                output.move_to(waiting.pop(0))
+            if isinstance(waiting[0], str | bytes):
+                _change(waiting.pop(0), output)
                 continue
             # No variable holds the request here: its items would stay in memory until the next one comes.
             _serve(framing.request_from_wire(waiting.pop(0)), runner, sender, process_state, inherited_bytes)
@@ -117,6 +117,21 @@ def main() -> None:
             waiting = reader.read()
         except EOFError:
             _exit()
+
+
+def _change(message: str | bytes, output: OutputCapture) -> None:
+    """Change something of this process before the next request.
+
+    Args:
+        message: the file that output goes to from now on, or the key of ``multiprocessing``.
+        output: what captures the output.
+    """
+    if isinstance(message, str):
+        output.move_to(message)
+        return
+    from wrenlite.worker.authkey import use_key  # most programs need no key
+
+    use_key(message)
 
 
 def _first_messages(reader: framing.Reader) -> list[Any]:
