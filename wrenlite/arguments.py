@@ -21,12 +21,15 @@ from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
 from wrenlite.serialize.initializers import Initializer, pack_initializer
+from wrenlite.serialize.modules import modules_in, why_not_sent
 from wrenlite.serialize.pickling import Call, function_name, method_name
 from wrenlite.storage.refs import Ref
 from wrenlite.task_logging import check_logging
 from wrenlite.threads import is_seconds
 from wrenlite.wrong_calls import is_iterable, shown, written
 
+_OPTIONS_OF_MAP = ("retries", "timeout", "env", "seed", "modules", "progress", "logging")
+"""Options that people pass to ``submit``, which passes them on to the function."""
 _LARGE_CODE_BYTES = 10 << 20
 """The size from which a function is named to its user, who may not know what it closes over."""
 
@@ -43,6 +46,28 @@ class MapOptions(NamedTuple):
     progress: Progress | None = None
     seed: int | None = None
     logging: bool | None = None
+    modules: Iterable[str | types.ModuleType] = ()
+
+    def module_names(self, backend: Backend) -> set[str]:
+        """Return the names of the modules that are to be sent, with all modules of the packages among them.
+
+        Args:
+            backend: what the tasks will run on.
+
+        Raises:
+            ConfigError: one of them is no local module; the message names it.
+        """
+        given = self.modules
+        if isinstance(given, str | types.ModuleType) or not is_iterable(given):
+            raise ConfigError(f"modules={given!r:.80}: must be a list of modules: modules=[{given!r:.80}]")
+        names: set[str] = set()
+        for each in given:
+            name = each.__name__ if isinstance(each, types.ModuleType) else each
+            reason = why_not_sent(name, backend.hints.package)
+            if reason:
+                raise ConfigError(f"modules=[{name!r:.80}]: {reason}")
+            names.update(modules_in(name))
+        return names
 
     def check(self, backend: Backend) -> None:
         """Check the options before anything is pickled or sent.
@@ -273,9 +298,7 @@ def check_submitted(function: Callable[..., Any], args: tuple[Any, ...], kwargs:
         written(function),
         f"submit calls {shown(function)}({_listed(args, kwargs)}), which fails: {reason}",
     )
-    options = [
-        option for option in kwargs if option in ("retries", "timeout", "env", "seed", "progress", "logging")
-    ]
+    options = [option for option in kwargs if option in _OPTIONS_OF_MAP]
     if len(args) == 1 and isinstance(args[0], tuple | list) and not _mismatch(function, args[0], kwargs):
         text += f". Write submit({name}, {_listed(args[0], kwargs)})"
     elif "args" in kwargs or "kwargs" in kwargs:

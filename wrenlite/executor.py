@@ -10,7 +10,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from wrenlite import arguments, other_names
@@ -276,6 +276,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]:
@@ -296,6 +297,9 @@ class Executor:
                 numbers depend on the seed and on the task's number only. It is a ``numpy.random.Generator``,
                 of ``SeedSequence(seed).spawn(n)``; without numpy, or where ``rng`` is annotated so, a
                 ``random.Random``.
+            modules: further local modules that tasks import, by name or as they are, and for a package all of
+                its modules: those that only pickled bytes or computed names mention. Others are found. They
+                are sent with later jobs too.
             progress: as for ``Executor``.
             logging: as for ``Executor``; default: as for this executor.
 
@@ -307,7 +311,7 @@ class Executor:
                 called with an item and ``args``.
             ExecutorClosed: the executor was shut down.
         """
-        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
         return self._run(fn, Style.ITEM, data, options)
 
     @explain_wrong_calls
@@ -323,11 +327,12 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
         return self._run(fn, Style.STAR, data, options)
 
     @explain_wrong_calls
@@ -344,6 +349,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Future[T]:
@@ -364,6 +370,7 @@ class Executor:
             kwargs: keyword arguments of ``map_fn``.
             env: environment variables of all tasks.
             seed: as for ``map``; ``map_fn`` gets the generators.
+            modules: as for ``map``.
             progress: as for ``Executor``.
             logging: as for ``map``.
 
@@ -375,7 +382,7 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
         return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
     @explain_wrong_calls
@@ -493,6 +500,7 @@ class Executor:
         call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs))
         arguments.check_parameters(call, data)
         class_table = ClassTable(grows=True, base=backend.class_table)
+        class_table.modules |= options.module_names(backend)
         items = pack_items(data, class_table, style)
         reduces = isinstance(call.function, MapThenReduce)
         code, zipped = self._put_code(call, class_table) if items or reduces else ("", None)

@@ -37,6 +37,7 @@ _OTHER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("kwds", "extra_kwargs"), ("kwargs",)),
     **dict.fromkeys(("extra_env", "environ", "environment"), ("env",)),
     **dict.fromkeys(("random_state", "rng"), ("seed",)),
+    **dict.fromkeys(("include_modules", "py_modules", "upload_modules"), ("modules",)),
     **dict.fromkeys(("verbose", "show_progress", "progressbar"), ("progress",)),
 }
 """Options as other libraries name them, and their names here: the first of them that a method takes."""
@@ -46,7 +47,7 @@ _OWNERS = {
     **dict.fromkeys(("initializer", "initargs"), "Executor.local"),
     **dict.fromkeys(("profile", "region", "bucket", "prefix", "function", "endpoint_url"), "Executor.aws"),
     **dict.fromkeys(("bucket_owner", "max_concurrency", "budget"), "Executor.aws"),
-    **dict.fromkeys(("chunksize", "retries", "timeout", "args", "kwargs", "env", "seed"), "map"),
+    **dict.fromkeys(("chunksize", "retries", "timeout", "args", "kwargs", "env", "seed", "modules"), "map"),
     **dict.fromkeys(("progress", "logging"), "Executor"),
 }
 """The methods that take an option."""
