@@ -1,6 +1,7 @@
 """Checks of what users pass to an executor, before anything is pickled. Messages say what to write instead.
 
-Pure, but for ``iterate``, which begins to iterate over the data, and the warning of ``check_code_size``.
+Pure, but for ``iterate``, which begins to iterate over the data, the warning of ``check_code_size``, and
+``packed_initializer``, which pickles the user's function.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize.diagnosis import largest_parts
+from wrenlite.serialize.initializers import Initializer, pack_initializer
+from wrenlite.serialize.modules import modules_in, why_not_sent
 from wrenlite.serialize.pickling import Call, function_name, method_name
 from wrenlite.storage.refs import Ref
 from wrenlite.task_logging import check_logging
 from wrenlite.threads import is_seconds
 from wrenlite.wrong_calls import is_iterable, shown, written
 
+_SUBMIT_OPTIONS = frozenset({"retries", "timeout", "env", "seed", "modules", "progress", "logging"})
+"""Options of ``map`` that ``submit`` takes."""
 _LARGE_CODE_BYTES = 10 << 20
 """The size from which a function is named to its user, who may not know what it closes over."""
 
@@ -41,6 +46,28 @@ class MapOptions(NamedTuple):
     progress: Progress | None = None
     seed: int | None = None
     logging: bool | None = None
+    modules: Iterable[str | types.ModuleType] = ()
+
+    def module_names(self, backend: Backend) -> set[str]:
+        """Return the names of the modules that are to be sent, with all modules of the packages among them.
+
+        Args:
+            backend: what the tasks will run on.
+
+        Raises:
+            ConfigError: one of them is no local module; the message names it.
+        """
+        given = self.modules
+        if isinstance(given, str | types.ModuleType) or not is_iterable(given):
+            raise ConfigError(f"modules={given!r:.80}: must be a list of modules: modules=[{given!r:.80}]")
+        names: set[str] = set()
+        for each in given:
+            name = each.__name__ if isinstance(each, types.ModuleType) else each
+            reason = why_not_sent(name, backend.hints.package)
+            if reason:
+                raise ConfigError(f"modules=[{name!r:.80}]: {reason}")
+            names.update(modules_in(name))
+        return names
 
     def check(self, backend: Backend) -> None:
         """Check the options before anything is pickled or sent.
@@ -268,9 +295,6 @@ def _hint_for_twice(function: Callable[..., Any], reason: str) -> str:
     return f". args= passes {name} already: leave it out of kwargs="
 
 
-_SUBMIT_OPTIONS = frozenset({"retries", "timeout", "env", "seed", "progress", "logging"})
-
-
 def split_options(
     function: Callable[..., Any], kwargs: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -301,6 +325,37 @@ def check_submitted(function: Callable[..., Any], args: tuple[Any, ...], kwargs:
     elif "args" in kwargs or "kwargs" in kwargs:
         text += f". submit passes all arguments on: submit({name}, 1, b=2) calls {name}(1, b=2)"
     raise ArgumentError(text)
+
+
+def packed_initializer(function: object, args: object) -> Initializer | None:
+    """Check and pickle the initializer of an executor, and return it; None where there is none.
+
+    Args:
+        function: the initializer; None: there is none.
+        args: its arguments.
+
+    Raises:
+        ConfigError: one of them cannot be used. ArgumentError: the call would fail.
+        FunctionNotPicklable: one of them cannot be pickled.
+    """
+    if isinstance(args, Mapping | str | bytes) or not is_iterable(args):
+        raise ConfigError(f"initargs={args!r:.80}: must be a tuple of arguments: initargs=({args!r:.80},)")
+    given = tuple(cast(Iterable[Any], args))
+    if function is None:
+        if given:
+            raise ConfigError(f"initargs={given!r:.80}: give initializer= too, the function that takes them")
+        return None
+    if not callable(function):
+        raise ConfigError(
+            f"initializer={function!r:.80}: must be callable. Pass the function itself, as in "
+            "initializer=function, not initializer=function(…)"
+        )
+    reason = _mismatch(function, given)
+    if reason:
+        name = shown(function)
+        text = f"each worker calls {name}({_listed(given, {})}), which fails: {reason}"
+        raise ArgumentError(f"{text}. initargs= passes the arguments of initializer={name}")
+    return pack_initializer(function, given)
 
 
 def _listed(args: Iterable[Any], kwargs: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@
     │   └── IntegrityError                    a blob does not have the digest that was announced
     ├── BackendError                        nothing can run there: the whole job fails
     │   ├── WorkerStartError                  a worker process cannot start
+    │   ├── InitializerFailed                 the initializer of a worker raised an exception, or ended it
     │   ├── IncompatibleRuntime               client and worker run different versions
     │   ├── AccessDenied (PermissionError)    AWS forbids a call; the message has the policy statement to add
     │   ├── CredentialsError                  there are no AWS credentials, or AWS rejects them
@@ -107,6 +108,13 @@ class BackendError(WrenliteError):
 
 class WorkerStartError(BackendError):
     """A worker process could not start. The message has the command and what it printed."""
+
+
+class InitializerFailed(BackendError):
+    """The initializer of a worker failed, so no task can run on it.
+
+    An exception that it raised is the cause of this error. Each worker of the next job tries again.
+    """
 
 
 class IncompatibleRuntime(BackendError):

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
-import os
-import re
-import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from types import TracebackType
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
 from wrenlite import arguments, other_names
@@ -21,27 +15,18 @@ from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
-from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
-from wrenlite.futures import Drawing, Future, undrawn
+from wrenlite.errors import ConfigError
+from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.lazy_map import LazyValues
 from wrenlite.map_reduce import MapThenReduce
-from wrenlite.notices import warn
-from wrenlite.open_job import OpenJob, Prepared, SharedJobs
-from wrenlite.protocol import Packed, Plain, Style
-from wrenlite.scheduler.dispatcher import AT_EXIT, Dispatcher
-from wrenlite.scheduler.pending import JobOptions, PendingJob
-from wrenlite.seeding import seed_for, shared_generator_message
-from wrenlite.serialize import modules
-from wrenlite.serialize.class_table import ClassTable
-from wrenlite.serialize.package_data import left_out_message
-from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_items, read_items
+from wrenlite.open_job import OpenJob
+from wrenlite.protocol import Style
+from wrenlite.scheduler.dispatcher import AT_EXIT
 from wrenlite.serialize.traceback_stubs import hide_own_frames
-from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
-from wrenlite.storage.uploads import JobCode, Uploads
-from wrenlite.task_logging import check_logging, wanted_levels
-from wrenlite.texts import is_terminal
+from wrenlite.submission import SHUT_DOWN, Submission
+from wrenlite.task_logging import check_logging
 from wrenlite.threads import no_interrupts
 from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 
@@ -54,14 +39,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 """What a task of a ``map_reduce`` returns, for the reduction to take."""
 
-_NAME_BYTES = 60
-"""The most bytes of a function's name in the id of a job, which is part of file names, keys and messages."""
-
-_log = logging.getLogger("wrenlite")
-_log.addHandler(logging.NullHandler())  # quiet unless the program or WRENLITE_LOGLEVEL says otherwise
-
-
-_SHUT_DOWN = "this executor was shut down; make a new one"
+logging.getLogger("wrenlite").addHandler(logging.NullHandler())  # quiet unless the program says otherwise
 
 
 class Executor:
@@ -109,20 +87,10 @@ class Executor:
         if backend is None and local.in_inline_task():  # as in workers
             backend = local.connect_inline()
         self.backend = backend or connect(config)
-        self._progress = config.progress
         check_logging(logging)
-        if self._progress is not False and is_terminal(sys.stderr):
-            _follow_lines()
-        self._logging = logging
-        self._uploads = Uploads(self.backend.store, own=self.backend.own_store)
-        self._dispatcher = Dispatcher(self.backend)
-        self._shared = SharedJobs()
-        self._owner = os.getpid()
-        self._closed = False
-        self._announced = False
-        self._module_names: frozenset[str] = frozenset()
+        self._submission = Submission(self.backend, config.progress, logging)
         # Nobody can submit to an executor that is freed: who sees the message does so while the program ends.
-        self._finalizer = weakref.finalize(self, _close, self._dispatcher, self._owner, AT_EXIT)
+        self._finalizer = weakref.finalize(self, self._submission.close, AT_EXIT)
 
     @classmethod
     @explain_wrong_calls
@@ -132,6 +100,8 @@ class Executor:
         *,
         memory_limit: int | str | None = None,
         max_tasks_per_worker: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Executor:
@@ -142,11 +112,18 @@ class Executor:
             memory_limit: memory that each worker may hold, in bytes or as ``"2GB"`` (enforced on Linux).
             max_tasks_per_worker: tasks that a worker runs before a new one takes its place, for functions
                 that leak memory; default: any number.
+            initializer: a function that each worker calls once, before its first task. What it assigns to
+                global variables is there for the functions of ``map`` that belong to the same module or
+                notebook. It is sent as it is now, with the variables that it uses. If it fails, jobs fail
+                with InitializerFailed. What it prints comes with the first task of its worker. Where a job
+                has a ``timeout=``, it may take 60 s longer than that.
+            initargs: the arguments of the initializer.
             progress: as for ``Executor``.
             logging: as for ``Executor``.
 
         Raises:
             ConfigError: a setting cannot be used, or this system has no worker processes.
+            FunctionNotPicklable: the initializer, or one of its arguments, cannot be pickled.
         """
         config = Config.load(
             backend="local",
@@ -154,24 +131,36 @@ class Executor:
             memory_limit=memory_limit,
             max_tasks_per_worker=max_tasks_per_worker,
         )
-        return cls(connect(config), progress=progress, logging=logging)
+        first = arguments.packed_initializer(initializer, initargs)
+        return cls(connect(config, first), progress=progress, logging=logging)
 
     @classmethod
     @explain_wrong_calls
-    def inline(cls, *, progress: Progress | None = False, logging: bool | None = None) -> Executor:
+    def inline(
+        cls,
+        *,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        progress: Progress | None = False,
+        logging: bool | None = None,
+    ) -> Executor:
         """Make an executor that runs tasks in the calling thread, for the debugger.
 
         ``map`` returns when all tasks have run. Output and log records go where the program's go, and
         ``timeout=`` cannot be enforced.
 
         Args:
+            initializer: as for ``Executor.local``: it is called once, before the first task.
+            initargs: the arguments of the initializer.
             progress: as for ``Executor``.
             logging: has no effect here: tasks log as the rest of the program does.
 
         Raises:
             ConfigError: a setting cannot be used.
+            FunctionNotPicklable: as for ``Executor.local``.
         """
-        return cls(local.connect_inline(), progress=progress, logging=logging)
+        first = arguments.packed_initializer(initializer, initargs)
+        return cls(local.connect_inline(first), progress=progress, logging=logging)
 
     @classmethod
     @explain_wrong_calls
@@ -227,7 +216,7 @@ class Executor:
         return cls(connect(config), progress=progress, logging=logging)
 
     def __repr__(self) -> str:
-        return f"<Executor on {self.backend.name}{', shut down' if self._closed else ''}>"
+        return f"<Executor on {self.backend.name}{', shut down' if self._submission.is_shut_down else ''}>"
 
     def _repr_html_(self) -> str:
         from wrenlite.display.reprs import executor_html  # upwards, see pyproject.toml
@@ -260,6 +249,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]: ...
@@ -277,6 +267,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> LazyValues[T]: ...
@@ -294,6 +285,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
@@ -318,6 +310,9 @@ class Executor:
                 numbers depend on the seed and on the task's number only. It is a ``numpy.random.Generator``,
                 of ``SeedSequence(seed).spawn(n)``; without numpy, or where ``rng`` is annotated so, a
                 ``random.Random``.
+            modules: further local modules that tasks import, by name or as they are, and for a package all of
+                its modules: those that only pickled bytes or computed names mention. Others are found. They
+                are sent with later jobs too.
             progress: as for ``Executor``.
             logging: as for ``Executor``; default: as for this executor.
 
@@ -329,10 +324,10 @@ class Executor:
                 called with an item and ``args``.
             ExecutorClosed: the executor was shut down.
         """
-        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
         if buffersize is not None:
-            return self._run_lazily(fn, Style.ITEM, data, options, buffersize)
-        return self._run(fn, Style.ITEM, data, options)
+            return self._submission.run_lazily(fn, Style.ITEM, data, options, buffersize)
+        return self._submission.run(fn, Style.ITEM, data, options)
 
     @overload
     def starmap(
@@ -348,6 +343,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]: ...
@@ -365,6 +361,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> LazyValues[T]: ...
@@ -382,14 +379,15 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
         if buffersize is not None:
-            return self._run_lazily(fn, Style.STAR, data, options, buffersize)
-        return self._run(fn, Style.STAR, data, options)
+            return self._submission.run_lazily(fn, Style.STAR, data, options, buffersize)
+        return self._submission.run(fn, Style.STAR, data, options)
 
     @explain_wrong_calls
     def map_reduce(
@@ -405,6 +403,7 @@ class Executor:
         kwargs: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Future[T]:
@@ -427,6 +426,7 @@ class Executor:
             kwargs: keyword arguments of ``map_fn``.
             env: environment variables of all tasks.
             seed: as for ``map``; ``map_fn`` gets the generators.
+            modules: as for ``map``.
             progress: as for ``Executor``.
             logging: as for ``map``.
 
@@ -438,8 +438,8 @@ class Executor:
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging)
-        return self._run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
+        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
+        return self._submission.run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
 
     @explain_wrong_calls
     def stream(
@@ -451,6 +451,7 @@ class Executor:
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
+        modules: Iterable[str | ModuleType] = (),
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> OpenJob[T]:
@@ -467,18 +468,15 @@ class Executor:
             timeout: as for ``map``.
             env: as for ``map``.
             seed: as for ``map``.
+            modules: as for ``map``.
             progress: as for ``Executor``.
             logging: as for ``map``.
 
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = MapOptions(chunksize, retries, timeout, (), None, env, progress, seed, logging)
-        self._check_open()
-        prepared = self._prepare(fn, Style.CALL, (), options)
-        job = self._make_open_job(prepared)
-        self._start(job, prepared, options.progress)
-        return job
+        options = MapOptions(chunksize, retries, timeout, (), None, env, progress, seed, logging, modules)
+        return self._submission.open(fn, options)
 
     @overload
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
@@ -500,6 +498,10 @@ class Executor:
     ) -> Future[T]: ...
     @overload
     def submit(  # type: ignore[overload-cannot-match]  # not so
+        self, fn: Callable[..., T], /, *args: Any, modules: Iterable[str | ModuleType], **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # not so
         self, fn: Callable[..., T], /, *args: Any, progress: Progress | None, **kwargs: Any
     ) -> Future[T]: ...
     @overload
@@ -510,8 +512,8 @@ class Executor:
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` once.
 
-        It takes the options of ``map`` too: ``retries``, ``timeout``, ``env``, ``seed``, ``progress`` and
-        ``logging``. An argument of such a name that ``fn`` takes itself is passed to ``fn``.
+        It takes options of ``map`` too: ``retries``, ``timeout``, ``env``, ``seed``, ``modules``,
+        ``progress`` and ``logging``. An argument of such a name that ``fn`` takes itself is passed to ``fn``.
 
         Calls of the same function that are submitted while others of it wait or run are tasks of one job,
         with one panel and one cost, and travel together. ``stream`` opens such a job explicitly.
@@ -520,14 +522,14 @@ class Executor:
             WrenliteError: as for ``map``.
         """
         given, kwargs = arguments.split_options(fn, kwargs)
-        return self._submit(fn, (args, kwargs), MapOptions(**given))
+        return self._submission.submit(fn, (args, kwargs), MapOptions(**given))
 
     def call_async(
         self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
     ) -> Future[T]:
         """Run ``func(data)`` once, as ``submit`` does. This is PyWren's name for it."""
         with hide_own_frames:
-            return self._submit(func, ((data,), {}), MapOptions(env=extra_env))
+            return self._submission.submit(func, ((data,), {}), MapOptions(env=extra_env))
 
     def put(self, obj: Any) -> Ref:
         """Upload an object once, to be passed to many tasks.
@@ -540,18 +542,18 @@ class Executor:
             ItemNotPicklable: the object cannot be pickled.
             StoreError: it could not be stored.
         """
-        self._check_open()
         with hide_own_frames:
-            parcel = refs.pack(obj)
-            with self._open_store():
-                self._uploads.upload_object(parcel)
-        self._module_names |= parcel.modules
-        return parcel.ref
+            return self._submission.put(obj)
+
+    @property
+    def workers(self) -> int:
+        """How many tasks can run at once now: the local workers, or the requests that Lambda takes now."""
+        return self._submission.dispatcher.slots
 
     @property
     def cost(self) -> Cost:
         """An estimate of what all jobs of this executor cost so far, on AWS. Zero dollars on local cores."""
-        return self._dispatcher.cost
+        return self._submission.dispatcher.cost
 
     def as_concurrent(self) -> ConcurrentExecutor:
         """Return this executor as a ``concurrent.futures.Executor``, for libraries that take one."""
@@ -569,18 +571,19 @@ class Executor:
                 tasks that have not ended.
             cancel_futures: cancel all tasks that have not ended, including those that run.
         """
-        self._closed = True
+        self._submission.is_shut_down = True
+        dispatcher = self._submission.dispatcher
         if cancel_futures:
-            self._dispatcher.cancel_all()
+            dispatcher.cancel_all()
         self._finalizer.detach()
-        _close(self._dispatcher, self._owner, _SHUT_DOWN)
+        self._submission.close(SHUT_DOWN)
         if wait:
             with hide_own_frames:
                 try:
-                    self._dispatcher.join(cancel=True)
+                    dispatcher.join(cancel=True)
                 except (KeyboardInterrupt, SystemExit):
                     with no_interrupts():  # and the jobs that came meanwhile
-                        self._dispatcher.cancel_all()
+                        dispatcher.cancel_all()
                     raise
 
     def __enter__(self) -> Executor:
@@ -592,213 +595,3 @@ class Executor:
         interrupted = kind is not None and not issubclass(kind, Exception)
         with hide_own_frames:
             self.shutdown(cancel_futures=interrupted)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ExecutorClosed(_SHUT_DOWN)
-        if os.getpid() != self._owner:
-            raise ExecutorClosed(
-                f"this executor belongs to process {self._owner}, which forked this one; make a new one"
-            )
-
-    @contextlib.contextmanager
-    def _open_store(self) -> Iterator[None]:
-        """Raise ExecutorClosed where another thread, or a signal handler, has removed the store meanwhile."""
-        self._check_open()
-        try:
-            yield
-        except StoreError:
-            self._check_open()
-            raise
-
-    # From a call to a job
-
-    def _run(
-        self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: MapOptions
-    ) -> Job[Any]:
-        self._check_open()
-        self._uploads.delete_unreachable_values()
-        prepared = self._prepare(function, style, data, options)
-        items, reduces = prepared.items, prepared.options.reduces
-        job = self._make_job(prepared, len(items) + reduces)
-        if len(job):
-            self._start(job, prepared, options.progress)
-        return job
-
-    def _run_lazily(
-        self,
-        function: Callable[..., T],
-        style: Style,
-        data: Iterable[Any],
-        options: MapOptions,
-        buffersize: int,
-    ) -> LazyValues[T]:
-        """Run a function for items that are read while the values are."""
-        arguments.check_buffersize(buffersize)
-        self._check_open()
-        items = read_items(arguments.iterate(data))
-        first = list(itertools.islice(items, 1))  # whose class the table then has
-        prepared = self._prepare(function, style, first, options, forgets=True)
-        job = self._make_open_job(prepared)
-        self._start(job, prepared, options.progress)
-
-        def pack(item: Any, number: int) -> Packed | Plain:
-            [packed] = pack_items([item], ClassTable(job._entries, grows=False), style, number)
-            return packed
-
-        return LazyValues(job, itertools.chain(first, items), pack, buffersize)
-
-    def _submit(
-        self, function: Callable[..., T], call: tuple[tuple[Any, ...], dict[str, Any]], options: MapOptions
-    ) -> Future[T]:
-        args, kwargs = call
-        arguments.check_submitted(function, args, kwargs if options.seed is None else {**kwargs, "rng": None})
-        self._check_open()
-        future: Future[T] | None = self._shared.submit(function, call, options)
-        return future if future is not None else self._submit_anew(function, call, options)
-
-    def _submit_anew(
-        self, function: Callable[..., T], call: tuple[Any, Any], options: MapOptions
-    ) -> Future[T]:
-        """Submit a call as a task of a new job, or of one that runs the same code."""
-        self._uploads.delete_unreachable_values()
-        prepared = self._prepare(function, Style.CALL, [call], options, closes_itself=True)
-        future: Future[T] | None = self._shared.submit_prepared(prepared)
-        if future is not None:
-            self._uploads.release(prepared.options.code.digests)
-            return future
-        job = self._make_open_job(prepared)
-        future = job._add(prepared.items[0])
-        assert future is not None  # nobody else has the job
-        self._start(job, prepared, options.progress)
-        if options.seed is None:  # the numbers of a task depend on its place in the job
-            self._shared.remember(job, prepared, options)
-        return future
-
-    def _prepare(
-        self,
-        function: Callable[..., Any],
-        style: Style,
-        data: Iterable[Any],
-        options: MapOptions,
-        *,
-        forgets: bool = False,
-        closes_itself: bool = False,
-    ) -> Prepared:
-        """Check a call of ``map`` or the like, pickle items and function, and store the function."""
-        backend = self.backend
-        arguments.check_functions(function, style, data)
-        options.check(backend)
-        data = arguments.iterate(data)
-        args, kwargs = tuple(options.args), dict(options.kwargs or {})
-        call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs, style))
-        arguments.check_parameters(call, data)
-        class_table = ClassTable(grows=True)
-        items = pack_items(data, class_table, style)
-        reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
-        code = self._put_code(call, class_table) if items or reduces or is_open else JobCode("")
-        if len(items) > 1 and (text := shared_generator_message(call, class_table)):
-            warn(text)
-        job_options = JobOptions(
-            code=code,
-            env=dict(options.env or {}),
-            chunksize=options.chunksize,
-            retries=options.retries,
-            timeout_s=options.timeout,
-            log_levels=None
-            if backend.runs_in_caller  # there the loggers handle what tasks log as it is
-            else wanted_levels(options.logging, self._logging, unless_set=backend.log_levels),
-            reduces=reduces,
-            forgets=forgets,
-            closes_itself=closes_itself,
-        )
-        return Prepared(call, items, class_table, job_options)
-
-    def _put_code(self, call: Call, class_table: ClassTable) -> JobCode:
-        """Begin to store the function and the user's local modules, and return how workers get them.
-
-        Raises:
-            FunctionNotPicklable: the function cannot be pickled, or is too large to be sent.
-        """
-        blob = pack_call(call, class_table)
-        arguments.check_code_size(call, len(blob), self.backend.code_bytes)
-        # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
-        wanted = class_table.modules | self._module_names
-        bundle = modules.collect(wanted, data=not self.backend.shares_files)
-        if bundle is not None:
-            self._module_names = bundle.names
-            if bundle.left_out:
-                warn(left_out_message(bundle.left_out))
-        with self._open_store():
-            return self._uploads.acquire(blob, bundle.blob if bundle else None)
-
-    def _make_job(self, prepared: Prepared, total: int) -> Job[Any]:
-        name = function_name(prepared.call.function)
-        return Job(_job_id(name), name, self.backend, total, prepared.class_table.entries, self._dispatcher)
-
-    def _make_open_job(self, prepared: Prepared) -> OpenJob[Any]:
-        name = function_name(prepared.call.function)
-        return OpenJob(
-            _job_id(name),
-            name,
-            self.backend,
-            prepared.class_table,
-            self._dispatcher,
-            forgets=prepared.options.forgets,
-        )
-
-    def _start(self, job: Job[Any], prepared: Prepared, progress: Progress | None) -> None:
-        options, arrivals = prepared.options, job._arrivals if isinstance(job, OpenJob) else None
-        if options.reduces:
-            self._uploads.delete_values_after(job, job.id)
-        if not self._announced:
-            self._announced = True
-            _log.info("running on %s", self.backend.name)
-        try:
-            held = options.code.digests
-            release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
-            items = [] if arrivals is not None else prepared.items
-            pending = PendingJob(job, items, options, release, restore, arrivals)
-            if isinstance(job, OpenJob):
-                job._start(pending)
-            self._dispatcher.submit(pending)
-            wanted = self._progress if progress is None else progress
-            if wanted is not False:
-                job._drawn = _draw(job, asked=wanted is True)
-        except BaseException:
-            job.cancel()  # nobody else has it
-            raise
-
-
-def _job_id(name: str) -> str:
-    word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
-    return f"{word}-{os.urandom(3).hex()}"
-
-
-def _follow_lines() -> None:
-    from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
-
-    if not panel.in_notebook():
-        terminal.follow_lines()
-
-
-def _draw(job: Job[Any], *, asked: bool) -> Drawing:
-    """Draw a job while it runs: a panel in a notebook, otherwise rows or lines on stderr.
-
-    Args:
-        job: the job to draw.
-        asked: whether the user asked for it. Then there are more lines where stderr is no terminal.
-
-    Returns:
-        What makes the contexts for waiting for the job.
-    """
-    try:
-        from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
-    except ModuleNotFoundError:  # in a task on Lambda, whose zip is without it
-        return undrawn
-    return panel.watch(job) if panel.in_notebook() else terminal.watch(job, asked)
-
-
-def _close(dispatcher: Dispatcher, owner: int, because: str) -> None:
-    if os.getpid() == owner:
-        dispatcher.close(because)

@@ -159,6 +159,9 @@ class Control(Protocol):
     def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
         """Cancel those of these tasks that have not ended; return their number, or 0 without waiting."""
 
+    def is_running(self, job: Job[Any], index: int) -> bool:
+        """Return whether a task runs now, as far as that is known."""
+
     def read_output(self, job: Job[Any]) -> None:
         """Record in the job's task table what those of its tasks that run now have written so far."""
 
@@ -267,6 +270,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def done(self) -> bool:
         """Return whether the task has ended: with a value, with an exception, or cancelled."""
         return self.job._tasks.has_ended(self.index)
+
+    def running(self) -> bool:
+        """Return whether the task runs now.
+
+        On Lambda: whether a request with it is under way, since only the reply tells which of its tasks have
+        run.
+        """
+        return self.job._is_running(self.index)
 
     def cancelled(self) -> bool:
         """Return whether the task was cancelled."""

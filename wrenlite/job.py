@@ -368,6 +368,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """Return the state of a task: queued, dispatched, done, failed or cancelled."""
         return self._tasks.state(self._task_number(index))
 
+    def _is_running(self, index: int) -> bool:
+        return self.state(index) == "dispatched" and self._control.is_running(self, index)
+
     def value(self, index: int) -> T_co:
         """Return the value of a task that has ended, or raise its exception.
 
@@ -453,6 +456,20 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         return now._replace(
             dollars=self.cost.dollars if self._prices else None, note=self._control.blocked_reason
         )
+
+    # For the executor
+
+    def _draw(self, asked: bool) -> None:
+        """Draw the job while it runs: a panel in a notebook, otherwise rows or lines on stderr.
+
+        Args:
+            asked: whether the user asked for it. Then there are more lines where stderr is no terminal.
+        """
+        try:
+            from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
+        except ModuleNotFoundError:  # in a task on Lambda, whose zip is without it
+            return
+        self._drawn = panel.watch(self) if panel.in_notebook() else terminal.watch(self, asked)
 
     # For the scheduler
 

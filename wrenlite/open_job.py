@@ -24,6 +24,17 @@ from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.uploads import JobCode
 
 
+class Prepared(NamedTuple):
+    """What a call of ``map`` or the like has checked, pickled and stored."""
+
+    call: Call
+    items: list[Packed | Plain]
+    class_table: ClassTable
+    options: JobOptions
+    blob: bytes
+    """The pickled function."""
+
+
 class OpenJob(Job[T_co]):
     """A job that takes more tasks until it is closed. ``Executor.stream`` makes it.
 
@@ -45,10 +56,9 @@ class OpenJob(Job[T_co]):
         job_id: str,
         name: str,
         backend: Backend,
-        class_table: ClassTable,
+        prepared: Prepared,
         dispatcher: Dispatcher,
-        *,
-        forgets: bool = False,
+        more_code: Callable[[set[str]], JobCode],
     ) -> None:
         """Create an open job without tasks. Executors do this.
 
@@ -56,16 +66,18 @@ class OpenJob(Job[T_co]):
             job_id: identifies it in messages and in the store.
             name: of its function.
             backend: what it runs on.
-            class_table: the classes and functions that its items and values refer to by number.
+            prepared: its function and options.
             dispatcher: runs its tasks.
-            forgets: whether tasks are forgotten once their values were handed out in order.
+            more_code: stores the function again, with further modules.
         """
-        super().__init__(
-            job_id, name, backend, 0, class_table.entries, dispatcher, open=True, forgets=forgets
-        )
+        forgets, entries = prepared.options.forgets, prepared.class_table.entries
+        super().__init__(job_id, name, backend, 0, entries, dispatcher, open=True, forgets=forgets)
         self._arrivals: Arrivals[Packed | Plain] = Arrivals()
-        self._entries = class_table.entries
-        self._modules = class_table.modules
+        self._class_table = prepared.class_table
+        self._modules = frozenset(prepared.class_table.modules)
+        """The modules that workers have."""
+        self._more_code = more_code
+        self._held: list[str] = []
         self._dispatcher = dispatcher
         self._pending: Callable[[], PendingJob | None] = lambda: None
 
@@ -80,8 +92,7 @@ class OpenJob(Job[T_co]):
             JobClosed: the job was closed, or its executor was shut down.
         """
         with hide_own_frames:
-            [item] = pack_items([(args, kwargs)], ClassTable(self._entries, grows=False), Style.CALL)
-            future = self._add(item)
+            future = self._add(self._pack((args, kwargs), Style.CALL))
             if future is None:
                 raise JobClosed(f"the job {self.id} was closed, and takes no more tasks; open another one")
             return future
@@ -112,13 +123,14 @@ class OpenJob(Job[T_co]):
 
     def _has_entries(self, entries: list[object]) -> bool:
         """Return whether the items of this job may refer to these classes and functions by number."""
-        return are_same(self._entries, entries)
+        return are_same(self._class_table.entries, entries)
 
     def _add_call(self, call: tuple[Any, Any]) -> Future[T_co] | None:
         """Pickle a call and add it; None if it needs a class or module that the job does not have."""
-        table = ClassTable(self._entries, grows=True)
+        table = ClassTable(self._class_table.entries, grows=True)
+        table.share_globals = self._class_table.share_globals
         [item] = pack_items([call], table, Style.CALL)
-        if len(table.entries) > len(self._entries) or table.modules - self._modules:
+        if len(table.entries) > len(self._class_table.entries) or table.modules - self._modules:
             return None
         return self._add(item)
 
@@ -126,8 +138,32 @@ class OpenJob(Job[T_co]):
         """Wait until a task has ended, at most until a time by ``deadline``."""
         self._wait_until(partial(self._tasks.has_ended, index), end)
 
-    def _start(self, pending: PendingJob) -> None:
-        """Record that the dispatcher has taken the job."""
+    def _pack(self, item: Any, style: Style, number: int = 0) -> Packed | Plain:
+        """Pickle an item. If it needs modules that workers do not have yet, they are stored first.
+
+        Args:
+            item: the item.
+            style: how it becomes the arguments of the function.
+            number: its number, for messages.
+        """
+        table = self._class_table.fixed()
+        [packed] = pack_items([item], table, style, number)
+        pending = self._pending()
+        if pending is not None and table.modules - self._modules:
+            self._modules |= table.modules
+            code = self._more_code(set(self._modules))
+            self._held.extend(code.digests)
+            self._dispatcher.add_code(pending, code)
+        return packed
+
+    def _start(self, pending: PendingJob, held: list[str]) -> None:
+        """Record that the dispatcher is about to take the job.
+
+        Args:
+            pending: the job.
+            held: the digests of what it holds in the store.
+        """
+        self._held = held
         self._pending = weakref.ref(pending)  # which holds the job, and is held while the job is open
 
     def _add(self, item: Packed | Plain) -> Future[T_co] | None:
@@ -144,15 +180,6 @@ class OpenJob(Job[T_co]):
         pending = self._pending()
         if pending is not None and not self._arrivals.ended:
             self._dispatcher.tasks_added(pending, self._arrivals)
-
-
-class Prepared(NamedTuple):
-    """What a call of ``map`` or the like has checked, pickled and stored."""
-
-    call: Call
-    items: list[Packed | Plain]
-    class_table: ClassTable
-    options: JobOptions
 
 
 class _Shared(NamedTuple):

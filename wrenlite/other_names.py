@@ -51,8 +51,8 @@ EXECUTOR: Mapping[str, str] = {
     ),
     **dict.fromkeys(("scatter", "upload"), "put(object) uploads an object once, for many tasks"),
     **dict.fromkeys(
-        ("max_workers", "workers", "n_workers", "n_jobs", "num_workers", "scale"),
-        "local(4) makes an executor with 4 workers, and repr(executor) says how many this one has",
+        ("max_workers", "n_workers", "n_jobs", "num_workers", "scale"),
+        "local(4) makes an executor with 4 workers, and executor.workers is how many tasks run at once now",
     ),
     **dict.fromkeys(
         ("cancel", "cancel_all", "kill"), "cancel() of a job; shutdown(cancel_futures=True) cancels all jobs"

@@ -192,6 +192,8 @@ class Refused(NamedTuple):
     error: BackendError | StoreError
     whole_job: bool = True
     """Otherwise only the tasks of the request fail: it is their items that cannot be stored."""
+    failure: Packed | None = None
+    """The error with its cause, a ``serialize.exceptions.RemoteFailure``, where a worker has reported it."""
 
 
 class Throttled(NamedTuple):

@@ -37,15 +37,17 @@ _OTHER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("kwds", "extra_kwargs"), ("kwargs",)),
     **dict.fromkeys(("extra_env", "environ", "environment"), ("env",)),
     **dict.fromkeys(("random_state", "rng"), ("seed",)),
+    **dict.fromkeys(("include_modules", "py_modules", "upload_modules"), ("modules",)),
     **dict.fromkeys(("verbose", "show_progress", "progressbar"), ("progress",)),
 }
 """Options as other libraries name them, and their names here: the first of them that a method takes."""
 
 _OWNERS = {
     **dict.fromkeys(("workers", "memory_limit", "max_tasks_per_worker"), "Executor.local"),
+    **dict.fromkeys(("initializer", "initargs"), "Executor.local"),
     **dict.fromkeys(("profile", "region", "bucket", "prefix", "function", "endpoint_url"), "Executor.aws"),
     **dict.fromkeys(("bucket_owner", "max_concurrency", "budget"), "Executor.aws"),
-    **dict.fromkeys(("chunksize", "retries", "timeout", "args", "kwargs", "env", "seed"), "map"),
+    **dict.fromkeys(("chunksize", "retries", "timeout", "args", "kwargs", "env", "seed", "modules"), "map"),
     **dict.fromkeys(("progress", "logging"), "Executor"),
 }
 """The methods that take an option."""
@@ -53,10 +55,6 @@ _OWNERS = {
 _NOT_HERE = {
     **dict.fromkeys(
         ("threads_per_worker", "nthreads", "prefer"), "Each worker is a process that runs one task at a time"
-    ),
-    **dict.fromkeys(
-        ("initializer", "initargs"),
-        "What a worker needs once is computed by a cached function that tasks call",
     ),
     **dict.fromkeys(("callback", "error_callback"), "Each future of a job has add_done_callback(function)"),
     "ordered": "Values come in input order; job.values(ordered=False) gives them as tasks end",
@@ -238,6 +236,12 @@ def _unknown_option(name: str, takes: list[str], option: str, value: object, mea
     if (name, meant) == ("Executor.aws", "memory_limit"):
         chosen = f"wrenlite-setup --memory {_megabytes(value) or 1769}"
         return f"{text}. Memory is chosen when the function is deployed: {chosen}"
+    if name == "Executor.aws" and meant in ("initializer", "initargs"):
+        return (
+            f"{text}: Lambda starts and ends its sandboxes by itself. What each needs once is computed by a "
+            "function with @functools.cache that tasks call; in a module beside the program it is kept for "
+            "later jobs too"
+        )
     if meant in takes or meant in _OWNERS:
         called = name if meant in takes else _OWNERS[meant]
         before = ["function", "data"] if called == "map" and called != name else []

@@ -71,6 +71,9 @@ class Invocation:
         self.cancelled = True
         return True
 
+    def running(self):
+        return ()
+
     def output(self):
         return None
 

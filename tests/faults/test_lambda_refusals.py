@@ -47,13 +47,15 @@ def test_long_throttles_are_waited_out_and_reported(connected, bed, runs):
         "Invoke", 429, "TooManyRequestsException", reason=REASONS[0], count=10**6, until=time.time() + 3
     )
     job = squares(aws, runs, 12, chunksize=1)
-    notes = set()
+    notes, workers = set(), set()
     while not job.wait(0.05):
         notes.add(job.snapshot().note)
+        workers.add(aws.workers)
     assert job.results() == [number**2 for number in range(12)]
     assert runs() == ONCE
     assert any(REASONS[0] in note for note in notes)
     assert job.snapshot().note == ""
+    assert min(workers) == 1, "no request is taken, so only one is tried at a time"
 
 
 @pytest.mark.full

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from wrenlite.cost import Prices
 from wrenlite.protocol import LOCAL_HINTS, Emit, Hints, Limits, Request
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.storage.base import Store
 
 NO_LIMITS = Limits()
@@ -23,6 +24,14 @@ class Invocation(Protocol):
 
         Returns:
             Whether the request stops. If so, its end is no task's fault.
+        """
+
+    def running(self) -> Sequence[int]:
+        """Return the tasks that run now, as far as that is known. Any thread may call this.
+
+        Returns:
+            The numbers of tasks: the one that runs, or none before the worker has begun. Where it is unknown
+            which one that is, all tasks of a request that was sent.
         """
 
     def output(self) -> tuple[int, str] | None:
@@ -116,5 +125,7 @@ class Backend:
     """Whether nobody else uses the store, so that objects that no open job needs can be deleted."""
     log_levels: Mapping[str, int] = field(default_factory=dict)
     """The levels on workers of loggers to which the caller gave none."""
+    class_table: ClassTable | None = None
+    """The class table of the initializer of the workers; None: they have none."""
     shares_files: bool = False
     """Whether workers find the files of this machine under the same names."""

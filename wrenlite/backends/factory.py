@@ -8,22 +8,24 @@ from wrenlite.backends import local
 from wrenlite.backends.base import Backend
 from wrenlite.config import Config, is_bucket_name
 from wrenlite.errors import ConfigError
+from wrenlite.serialize.initializers import Initializer
 from wrenlite.storage.base import Store, wrong_key
 from wrenlite.storage.local import LocalStore
 
 
-def connect(config: Config) -> Backend:
+def connect(config: Config, initializer: Initializer | None = None) -> Backend:
     """Make the backend that is configured.
 
     Args:
         config: the settings.
+        initializer: what each local worker calls before its first task; None: nothing.
 
     Raises:
         ConfigError: a setting is missing or cannot be used.
         BackendError: nothing can run there; the message says what to do.
     """
     if config.backend == "inline":
-        return local.connect_inline()
+        return local.connect_inline(initializer)
     if config.backend == "aws":
         from wrenlite.backends.aws.connect import connect as connect_aws
 
@@ -32,6 +34,7 @@ def connect(config: Config) -> Backend:
         workers=config.workers,
         memory_limit=config.memory_limit,
         max_tasks_per_worker=config.max_tasks_per_worker,
+        initializer=initializer,
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,12 @@ from wrenlite.backends.base import Backend, BatchingPolicy, Invocation
 from wrenlite.errors import BackendError, ConfigError, WorkerDied
 from wrenlite.memory import memory_bytes
 from wrenlite.protocol import Died, Emit, Ended, Packed, Refused, Request, Usage
+from wrenlite.serialize.initializers import Initializer
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import TemporaryStore
 from wrenlite.texts import counted
 from wrenlite.threads import OneThread
+from wrenlite.worker.initializing import Initialization
 from wrenlite.worker.runner import NotRun, Runner
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def connect(
     workers: int | None = None,
     memory_limit: int | None = None,
     max_tasks_per_worker: int | None = None,
+    initializer: Initializer | None = None,
 ) -> Backend:
     """Make the backend of worker processes on this machine. The first job starts them.
 
@@ -70,6 +73,7 @@ def connect(
         workers: how many; default: one per core.
         memory_limit: bytes of memory that each worker may hold (enforced on Linux); None: no limit.
         max_tasks_per_worker: tasks that a worker runs before it is replaced; None: any number.
+        initializer: what each worker calls before its first task; None: nothing.
 
     Raises:
         ConfigError: the number of workers is below 1 or too large, or the memory too small for any worker.
@@ -92,21 +96,27 @@ def connect(
     return Backend(
         name=f"{counted(slots, 'local worker')}",
         store=store,
-        invoker=ProcessInvoker(slots, store, memory_limit, max_tasks_per_worker),
+        invoker=ProcessInvoker(slots, store, memory_limit, max_tasks_per_worker, initializer),
         batching=replace(BATCHING, batch_bytes=min(BATCHING.batch_bytes, memory // 8)),
         memory_bytes=memory,
+        class_table=initializer.table if initializer else None,
         shares_files=True,
     )
 
 
-def connect_inline() -> Backend:
-    """Make the backend that runs tasks in the calling thread, for the debugger."""
+def connect_inline(initializer: Initializer | None = None) -> Backend:
+    """Make the backend that runs tasks in the calling thread, for the debugger.
+
+    Args:
+        initializer: what is called before the first task; None: nothing.
+    """
     store = TemporaryStore()
     return Backend(
         name="the calling thread",
         store=store,
-        invoker=InlineInvoker(store),
+        invoker=InlineInvoker(store, initializer),
         batching=BATCHING,
+        class_table=initializer.table if initializer else None,
         runs_in_caller=True,
         memory_bytes=memory_bytes(),
         shares_files=True,
@@ -135,6 +145,7 @@ class ProcessInvoker:
         store: TemporaryStore,
         memory_limit: int | None = None,
         max_tasks: int | None = None,
+        initializer: Initializer | None = None,
     ) -> None:
         """Make an invoker. The first requests start its workers.
 
@@ -143,6 +154,7 @@ class ProcessInvoker:
             store: where they find code and large values. It is removed when the invoker is closed.
             memory_limit: bytes of memory that each worker may hold; None: no limit.
             max_tasks: tasks that a worker runs before it is replaced; None: any number.
+            initializer: what each worker calls before its first task; None: nothing.
 
         Raises:
             BackendError: this system cannot run worker processes.
@@ -162,7 +174,15 @@ class ProcessInvoker:
             folder = os.getcwd()
 
         def start_worker() -> WorkerProcess:
-            return make_worker(store, worker_path(), memory_limit, env, folder, max_tasks=max_tasks)
+            return make_worker(
+                store,
+                worker_path(),
+                memory_limit,
+                env,
+                folder,
+                max_tasks=max_tasks,
+                initializer=initializer,
+            )
 
         names = [f"wrenlite-slot-{number}" for number in reversed(range(slots))]
         self._all = [_Slot(name, start_worker) for name in names]
@@ -211,6 +231,11 @@ class _ProcessInvocation:
             if self._worker is not None:
                 self._worker.kill()
         return True
+
+    def running(self) -> Sequence[int]:
+        """Return the task that runs now; none while the worker starts, or loads the function."""
+        with self._lock:
+            return () if self._worker is None else self._worker.running()
 
     def output(self) -> tuple[int, str] | None:
         """Return the task that runs now, and what it has written so far."""
@@ -352,14 +377,16 @@ class InlineInvoker:
 
     slots = 1
 
-    def __init__(self, store: TemporaryStore) -> None:
+    def __init__(self, store: TemporaryStore, initializer: Initializer | None = None) -> None:
         """Make an invoker.
 
         Args:
             store: where code and large values are. It is removed when the invoker is closed.
+            initializer: what is called before the first task; None: nothing.
         """
         self._store = store
-        self._runner = Runner(store, inline=True)
+        first = Initialization(initializer.name, initializer.blob) if initializer else None
+        self._runner = Runner(store, inline=True, initialization=first)
 
     def open(self, tasks: int = 1) -> None:
         """Do nothing: there is nothing to get ready."""
@@ -397,6 +424,10 @@ class _FinishedInvocation:
     def cancel(self) -> bool:
         """Do nothing: it is too late."""
         return False
+
+    def running(self) -> Sequence[int]:
+        """Return no task: none runs any more."""
+        return ()
 
     def output(self) -> tuple[int, str] | None:
         """Return None: no task runs any more."""

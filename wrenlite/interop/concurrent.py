@@ -20,7 +20,11 @@ T = TypeVar("T")
 
 
 class SubmitsJobs(Protocol):
-    """The methods of an ``Executor`` that a ``ConcurrentExecutor`` calls."""
+    """What a ``ConcurrentExecutor`` needs of an ``Executor``."""
+
+    @property
+    def workers(self) -> int:
+        """How many tasks can run at once now."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run one call."""
@@ -64,6 +68,11 @@ class ConcurrentExecutor(concurrent.futures.Executor):
         self._futures: weakref.WeakValueDictionary[int, Future[Any]] = weakref.WeakValueDictionary()
         """Those of ``submit``, whose jobs may have tasks of others."""
         self._closed = False
+
+    @property
+    def _max_workers(self) -> int:
+        """How many tasks can run at once now. Libraries such as dask read this attribute of a pool."""
+        return self._executor.workers
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run ``fn(*args, **kwargs)``.

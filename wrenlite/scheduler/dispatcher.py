@@ -16,9 +16,9 @@ calls ``map``.
                   ▲──────────────────────────────────────────────────────────┘
 
 Futures are settled, their callbacks called, and log records of tasks handled, in threads of their own (see
-``settling`` and ``log_records``). Two things are
-read from other threads without the inbox: ``cost`` and ``blocked_reason``, each of which is one immutable
-value that is replaced as a whole.
+``settling`` and ``log_records``). Three things are read from other threads without the inbox: ``cost``,
+``slots`` and ``blocked_reason``, each of which is, or comes from, one immutable value that is replaced as a
+whole.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from wrenlite.scheduler.log_records import RecordHandling
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.settling import Settler
 from wrenlite.scheduler.state import Scheduler
-from wrenlite.storage.uploads import Upload
+from wrenlite.storage.uploads import JobCode, Upload
 from wrenlite.texts import counted, is_terminal
 from wrenlite.threads import Changes, OneThread, no_interrupts
 
@@ -65,6 +65,13 @@ class TasksAdded(NamedTuple):
     """Tasks were submitted to an open job, or it was closed."""
 
     pending: PendingJob
+
+
+class CodeAdded(NamedTuple):
+    """The next tasks of an open job need other code: the same function, with more modules."""
+
+    pending: PendingJob
+    code: JobCode
 
 
 class InvocationReport(NamedTuple):
@@ -100,6 +107,15 @@ class ListJobs(NamedTuple):
     """Takes the jobs."""
 
 
+class AskRunning(NamedTuple):
+    """Whether a task runs now is asked for."""
+
+    job: Job[Any]
+    task: int
+    reply: queue.SimpleQueue[bool]
+    """Takes the answer."""
+
+
 class ReadOutput(NamedTuple):
     """What the running tasks of a job have written is to be recorded."""
 
@@ -112,9 +128,9 @@ class Close(NamedTuple):
     """No more jobs will be submitted."""
 
 
-Question: TypeAlias = CancelTasks | ListJobs | ReadOutput
+Question: TypeAlias = CancelTasks | ListJobs | AskRunning | ReadOutput
 """An event that is answered."""
-Event: TypeAlias = JobSubmitted | TasksAdded | InvocationReport | CodeStored | Question | Close
+Event: TypeAlias = JobSubmitted | TasksAdded | CodeAdded | InvocationReport | CodeStored | Question | Close
 
 
 class Dispatcher:
@@ -163,6 +179,14 @@ class Dispatcher:
             return
         self._inbox.put(JobSubmitted(pending))
         self._check_open()  # if it was closed meanwhile, the inbox may have been closed before the job came
+
+    def add_code(self, pending: PendingJob, code: JobCode) -> None:
+        """Change the code of an open job for the tasks that are submitted from now on.
+
+        Where the backend runs tasks in the caller's thread, they import modules as the caller does.
+        """
+        if not self._backend.runs_in_caller:
+            self._inbox.put(CodeAdded(pending, code))
 
     def tasks_added(self, pending: PendingJob, arrivals: Arrivals[Any]) -> None:
         """Take the tasks that were submitted to an open job, soon, or note that it was closed.
@@ -223,6 +247,11 @@ class Dispatcher:
         self._started = True
 
     @property
+    def slots(self) -> int:
+        """How many requests can run at once, as far as is known now."""
+        return self._scheduler.slots
+
+    @property
     def cost(self) -> Cost:
         """What all jobs cost so far."""
         return self._scheduler.cost
@@ -254,6 +283,14 @@ class Dispatcher:
     def unfinished_jobs(self) -> list[Job[Any]]:
         """Return the jobs that have not ended."""
         event = ListJobs(queue.SimpleQueue())
+        self._ask(event)
+        return event.reply.get()
+
+    def is_running(self, job: Job[Any], index: int) -> bool:
+        """Return whether a task runs now, as far as that is known."""
+        if os.getpid() != self.owner:  # a forked process has no thread that could answer
+            return False
+        event = AskRunning(job, index, queue.SimpleQueue())
         self._ask(event)
         return event.reply.get()
 
@@ -395,6 +432,9 @@ class Dispatcher:
             self._scheduler.on_report(*event)
         elif isinstance(event, TasksAdded):
             self._scheduler.grow(event.pending)
+        elif isinstance(event, CodeAdded):
+            self._scheduler.change_code(*event)
+            self._follow_uploads(event.pending, event.code)
         elif isinstance(event, JobSubmitted):
             self._add(event.pending)
         elif isinstance(event, CodeStored):
@@ -403,6 +443,8 @@ class Dispatcher:
             event.reply.put(self._cancel(event))
         elif isinstance(event, ListJobs):
             event.reply.put(list(self._scheduler.jobs))
+        elif isinstance(event, AskRunning):
+            event.reply.put(self._scheduler.is_running(event.job, event.task))
         elif isinstance(event, ReadOutput):
             self._scheduler.read_output(event.job)
             event.reply.put(None)
@@ -416,7 +458,10 @@ class Dispatcher:
             self._scheduler.refuse(pending)  # another thread may have added tasks to it already
             return
         self._scheduler.add(pending)
-        for upload in pending.options.code.uploads:
+        self._follow_uploads(pending, pending.options.code)
+
+    def _follow_uploads(self, pending: PendingJob, code: JobCode) -> None:
+        for upload in code.uploads:
             self._report_end(upload, pending)
 
     def _cancel(self, event: CancelTasks) -> int:

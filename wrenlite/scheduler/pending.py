@@ -122,6 +122,8 @@ class PendingJob:
         """Bytes of the items that ``take`` took last."""
         self.first_wave_sent_at = 0.0
         """When the last batch of the first wave was handed out."""
+        self.earlier_keys: set[str] = set()
+        """Where the code of an open job is stored that earlier requests needed."""
         self.storing = len(options.code.uploads)
         """Uploads of its code that have not ended. Only requests that carry the code are sent meanwhile."""
         self._carried_bytes = 0
@@ -134,7 +136,7 @@ class PendingJob:
     @property
     def code_keys(self) -> set[str]:
         """Where its code is stored."""
-        return set(map(code_key, self.options.code.digests))
+        return self.earlier_keys | set(map(code_key, self.options.code.digests))
 
     @property
     def queued(self) -> int:

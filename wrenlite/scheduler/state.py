@@ -20,11 +20,13 @@ from wrenlite.errors import IntegrityError, NotFound, StoreError, WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import (
     CANCELLED,
+    NOTHING,
     Died,
     Ended,
     Lost,
     Missing,
     Outcome,
+    Packed,
     Refused,
     Request,
     Throttled,
@@ -33,6 +35,7 @@ from wrenlite.protocol import (
 from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.pending import InFlight, PendingJob
+from wrenlite.storage.uploads import JobCode
 from wrenlite.task_logging import handle_records
 
 _LONGEST_WAIT_S = 60.0
@@ -89,6 +92,11 @@ class Scheduler:
         self._admission = Admission(backend, clock)
 
     @property
+    def slots(self) -> int:
+        """How many requests can run at once, as far as is known now."""
+        return self._admission.slots
+
+    @property
     def cost(self) -> Cost:
         """What all jobs cost so far."""
         return self._admission.spent
@@ -123,6 +131,14 @@ class Scheduler:
             del self.jobs[pending.job]
             pending.release(())
             pending.tasks.close()
+
+    def change_code(self, pending: PendingJob, code: JobCode) -> None:
+        """Change the code of an open job for its next requests. ``on_stored`` is called as for ``add``."""
+        pending.earlier_keys = pending.code_keys
+        pending.options = pending.options._replace(code=code)
+        pending.storing += len(code.uploads)
+        if pending.storing:
+            self.storing.add(pending)
 
     def close_open_jobs(self) -> None:
         """Take no more tasks for any job."""
@@ -159,6 +175,15 @@ class Scheduler:
                 if in_flight.pending is pending:
                     in_flight.cancel_if_task_ended()
         return len(ending)
+
+    def is_running(self, job: Job[Any], index: int) -> bool:
+        """Return whether a task of a job runs now, as far as that is known."""
+        return any(
+            in_flight.pending.job is job
+            and in_flight.invocation is not None
+            and index in in_flight.invocation.running()
+            for in_flight in self._in_flight.values()
+        )
 
     def read_output(self, job: Job[Any]) -> None:
         """Record in the job's task table what those of its tasks that run now have written so far."""
@@ -358,7 +383,7 @@ class Scheduler:
             self._requeue(pending, unfinished)
         elif isinstance(cause, Refused):
             failing = pending.unfinished() if cause.whole_job else unfinished
-            self._end_failed(pending, failing, cause.error)
+            self._end_failed(pending, failing, cause.error, cause.failure)
         elif isinstance(cause, Throttled):
             self._requeue(pending, unfinished)
             self._fail_all_if_down(cause)
@@ -449,8 +474,16 @@ class Scheduler:
 
     # Ending tasks
 
-    def _end_failed(self, pending: PendingJob, indexes: Sequence[int], error: WrenliteError) -> None:
-        self._end(pending, [Outcome.failed(index) for index in indexes], dict.fromkeys(indexes, error))
+    def _end_failed(
+        self,
+        pending: PendingJob,
+        indexes: Sequence[int],
+        error: WrenliteError,
+        failure: Packed | None = None,
+    ) -> None:
+        """Fail tasks with an error, or with the failure that a worker has reported."""
+        outcomes = [Outcome.failed(index, failure or NOTHING) for index in indexes]
+        self._end(pending, outcomes, {} if failure else dict.fromkeys(indexes, error))
 
     def _end(
         self,

@@ -3,6 +3,7 @@
 ========================  ==================================================================
 ``pickling``              functions, items and values, with pickle and cloudpickle
 ``by_value``              cloudpickle, extended by the class table and by further kinds of objects
+``initializers``          the initializer of workers, and the global variables that it shares with jobs
 ``rebuild``               what unpickling calls to rebuild objects that were pickled by value
 ``class_table``           which classes and functions are pickled by name, by number or by value
 ``unpickling_context``    what unpickling in the current thread refers to

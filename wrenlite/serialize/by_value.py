@@ -80,8 +80,11 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         return super().reducer_override(obj) if reduction is None else reduction
 
     def _define(self, obj: Any) -> Any:
-        """Return the reduction by name, or None if there is none. Then the object becomes an entry."""
-        if is_importable(obj):
+        """Return the reduction by name or, where the worker has the object already, by its number.
+
+        Otherwise it is None, and the object becomes an entry.
+        """
+        if is_importable(obj) or self._classes.is_inherited(obj):
             return self._classes.reduction_of(obj)
         if not is_local_function(obj):
             self._classes.add(obj)
@@ -93,7 +96,8 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
             self._classes.modules |= modules_imported_by(obj.__code__, package)
             if obj.__code__ is _SINGLE_DISPATCH_CODE:
                 return _reduce_single_dispatch(obj)
-            return _complete(super().reducer_override(obj), obj)
+            reduction, share = _complete(super().reducer_override(obj), obj), self._classes.share_globals
+            return reduction if share is None else share(reduction, obj)
         if isinstance(obj, type):
             return _with_registration(obj, _reduce_class(obj, super().reducer_override(obj)))
         if isinstance(obj, LruCacheWrapper):

@@ -13,7 +13,7 @@ import importlib
 import sys
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from wrenlite.serialize.modules import absolute_name
@@ -99,13 +99,17 @@ class ClassTable:
     function, with the entries that the client sent.
     """
 
-    def __init__(self, entries: Iterable[object] = (), *, grows: bool) -> None:
+    def __init__(
+        self, entries: Iterable[object] = (), *, grows: bool, base: ClassTable | None = None
+    ) -> None:
         """Create a table.
 
         Args:
             entries: the first classes and functions.
             grows: whether a class or function that cannot be imported becomes an entry. Otherwise it is
                 pickled by value.
+            base: the table of the initializer of the workers, with which this one begins; None: there is
+                none.
         """
         self.entries: list[object] = []
         self.sources: list[int | None] = []
@@ -118,11 +122,40 @@ class ClassTable:
         """The random generators in what is pickled. Jobs warn of those of which tasks get equal copies."""
         self.generators_in_items: list[object] = []
         """Those of the first items, each once for every item that it is in."""
+        self.inherited = 0
+        """How many entries come from the base. The worker has them already."""
+        self.share_globals: Callable[[Any, types.FunctionType], Any] | None = None
+        """Changes cloudpickle's reduction of a function so that it shares global variables with the
+        initializer; None: there is no initializer.
+        """
         self._grows = grows
         self._reductions: dict[int, Any] = {}
         self._importable: list[object] = []  # kept alive: an id is a valid key only while its object lives
         for entry in entries:
             self.add(entry)
+        if base is not None:
+            self._begin_with(base)
+
+    def _begin_with(self, base: ClassTable) -> None:
+        """Begin with the entries of another table. Its functions are pickled again: one may be of today."""
+        self.inherited = len(base.entries)
+        self.share_globals = base.share_globals
+        self.modules |= base.modules
+        for entry in base.entries:
+            self.add(entry)
+            if isinstance(entry, types.FunctionType):
+                del self._reductions[id(entry)]
+
+    def is_inherited(self, obj: object) -> bool:
+        """Return whether the worker has a class or another definition from its initializer."""
+        known = self._reductions.get(id(obj))
+        return isinstance(known, tuple) and known[1][0] < self.inherited
+
+    def fixed(self) -> ClassTable:
+        """Return a table that has the entries of this one, and does not grow."""
+        table = ClassTable(self.entries, grows=False)
+        table.share_globals = self.share_globals
+        return table
 
     def reduction_of(self, obj: Any) -> Any:
         """Return how to pickle a definition, in the terms of ``reducer_override``.

@@ -26,6 +26,15 @@ def globals_in(code: types.CodeType) -> frozenset[str]:
     return frozenset(names).union(*inner)
 
 
+def globals_set_in(code: types.CodeType) -> frozenset[str]:
+    """Return the names of global variables that a function assigns, inner functions included."""
+    import dis
+
+    names = {each.argval for each in dis.get_instructions(code) if each.opname == "STORE_GLOBAL"}
+    inner = [globals_set_in(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return frozenset(names).union(*inner)
+
+
 def closure_of(function: types.FunctionType) -> dict[str, object]:
     """Return the variables that a function closes over, except those that are not bound yet."""
     held = {}

@@ -102,6 +102,40 @@ def collect(roots: Iterable[str], *, data: bool = False) -> Bundle | None:
     return Bundle(blob, frozenset(sources), left_out)
 
 
+def why_not_sent(name: object, install: str) -> str:
+    """Return why something is no name of a local module that can be sent; empty where it is one.
+
+    Args:
+        name: the name that a user gave.
+        install: how to get a package that is missing on workers.
+    """
+    if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+        return "must be the name of a module, such as 'package.module', or a module"
+    if name == "__main__":
+        return "what functions and items refer to in __main__ is sent with them; no other code of it is"
+    spec = _find_spec(name)
+    if spec is None:
+        return "there is no such module here. Is its folder in sys.path?"
+    if name.partition(".")[0] in sys.stdlib_module_names | {"wrenlite"}:
+        return "every worker has this module: leave it out"
+    if _is_installed(name, spec):
+        return f"it is installed, and such modules are not sent. Where workers lack it: {install}"
+    return ""
+
+
+def modules_in(name: str) -> Iterator[str]:
+    """Yield the name of a local module and, if it is a package, of all modules in it that have a source."""
+    import pkgutil
+
+    yield name
+    spec = _find_spec(name)
+    places = spec.submodule_search_locations if spec is not None else None
+    for module in pkgutil.iter_modules(places or (), f"{name}."):
+        found = _find_spec(module.name)
+        if found is not None and str(found.origin).endswith(".py"):
+            yield from modules_in(module.name)
+
+
 def _archive_of(folder: str) -> str | None:
     """Return the zip file that a folder of a package is in; None: it is on disk."""
     place = folder
@@ -261,7 +295,7 @@ def note_missing_module(error: BaseException, install: str) -> None:
     error.add_note(
         f"The module {name!r} is your own ({place}), and was not sent: wrenlite sends the modules that are "
         "named in import statements, and not those whose names are computed, as for import_module(). "
-        f"Write `import {name}` inside the function, or in a module that it uses."
+        f"Pass modules=[{name!r}], or write `import {name}` inside the function or in a module that it uses."
     )
 
 

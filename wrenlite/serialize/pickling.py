@@ -341,7 +341,7 @@ def pack_call(call: Call, classes: ClassTable) -> bytes:
     pickler = _cloud_pickler()(file, classes, _stays_in_band, defines_entries=True)
     try:
         pickler.dump(tuple(call[:5]))
-        written = 0
+        written = classes.inherited
         while written < len(classes.entries):  # pickling entries may add further entries
             entries = tuple(classes.entries[written:])
             written += len(entries)
@@ -380,13 +380,19 @@ def parts_of_call(call: Call) -> Parts:
     return Parts({**functions, "args": call.args, "kwargs": call.kwargs})
 
 
-def unpack_call(blob: bytes) -> Call:
-    """Unpickle what ``pack_call`` pickled. Whatever importing and unpickling raise goes through."""
+def unpack_call(blob: Buffer, base: Sequence[object] = ()) -> Call:
+    """Unpickle what ``pack_call`` pickled. Whatever importing and unpickling raise goes through.
+
+    Args:
+        blob: the pickled call.
+        base: the class table of the worker's initializer.
+    """
     unpickler = pickle.Unpickler(io.BytesIO(blob))
-    function, args, kwargs, style, seed = unpickler.load()
-    table: list[object] = []
-    while entries := unpickler.load():
-        table.extend(entries)
+    table = list(base)
+    with unpickling_with(base):
+        function, args, kwargs, style, seed = unpickler.load()
+        while entries := unpickler.load():
+            table.extend(entries)
     return Call(function, args, kwargs, style, seed, table)
 
 

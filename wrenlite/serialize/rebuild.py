@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wrenlite.serialize.class_table import is_importable
+from wrenlite.serialize.unpickling_context import context
 
 
 def code_with_file_name(
@@ -215,6 +216,23 @@ def typing_object(
     with contextlib.suppress(AttributeError):  # that of a TypeAliasType is read-only
         made.__module__ = module
     return made
+
+
+def shared_globals(number: int, base: dict[str, Any]) -> dict[str, Any]:
+    """Return the global variables that unpickled functions begin with.
+
+    Args:
+        number: of the variables that the initializer of the worker shares with all jobs.
+        base: those that each function has, such as ``__name__``.
+
+    Returns:
+        To the initializer ``base`` itself, and to a job a copy with what the initializer has left.
+    """
+    known = context.shared_globals
+    if known is None or number in known:
+        return {**(known or {}).get(number, {}), **base}
+    known[number] = base
+    return base
 
 
 def context_variable(name: str, *values: object) -> contextvars.ContextVar[Any]:

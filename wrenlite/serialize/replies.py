@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
+from types import NoneType
 from typing import Any, cast
 
 from wrenlite.errors import BackendError, StoreError, TaskError
@@ -38,7 +39,7 @@ _LARGEST = 1e15
 _BUFFERS = frozenset({bytes, bytearray, memoryview})
 _CAUSE_FIELDS: dict[type[Any], tuple[tuple[type, ...], ...]] = {
     Died: ((TaskError,),),
-    Refused: ((BackendError, StoreError), (bool,)),
+    Refused: ((BackendError, StoreError), (bool,), (Packed, NoneType)),
     Throttled: ((BackendError,), (bool,), (bool,)),
     Missing: ((str,), (bool,)),
 }
@@ -210,6 +211,8 @@ def _is_usage(usage: Usage) -> bool:
 def _is_cause(cause: Cause) -> bool:
     fields = _CAUSE_FIELDS.get(type(cause))
     if fields is None or not all(map(isinstance, cause, fields)):
+        return False
+    if isinstance(cause, Refused) and cause.failure is not None and not _is_packed(cause.failure):
         return False
     return not (isinstance(cause, Throttled) and cause.waits_without_limit)  # or the job might never end
 

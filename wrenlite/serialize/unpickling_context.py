@@ -1,7 +1,9 @@
-"""What unpickling in the current thread refers to: a class table, and the objects behind refs.
+"""What unpickling in the current thread refers to: a class table, objects behind refs, global variables.
 
-Pickles of items and values hold numbers of a class table and digests of refs. The functions that pickle calls
-to resolve them (``class_table.from_table``, ``storage.refs``) get no other argument, so they look here.
+Pickles of items and values hold numbers of a class table and digests of refs, and functions may begin with
+the global variables that an initializer has left. The functions that pickle calls to resolve them
+(``class_table.from_table``, ``storage.refs``, ``rebuild.shared_globals``) get no other argument, so they look
+here.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ class _Context(threading.local):
     """The class table that numbers refer to."""
     objects: ObjectSource | None = None
     """The objects that refs stand for; None: a ``Ref`` unpickles as a ``Ref``."""
+    shared_globals: dict[int, dict[str, Any]] | None = None
+    """The global variables that the initializer of the worker shares with jobs; None: there is none."""
 
 
 context = _Context()
@@ -40,20 +44,25 @@ context = _Context()
 
 @contextlib.contextmanager
 def unpickling_with(
-    table: Sequence[object] | None = None, objects: ObjectSource | None = None
+    table: Sequence[object] | None = None,
+    objects: ObjectSource | None = None,
+    shared_globals: dict[int, dict[str, Any]] | None = None,
 ) -> Iterator[None]:
     """Set what unpickling in this thread refers to within the ``with`` block.
 
     Args:
         table: the class table; None: the one of the enclosing block.
         objects: the objects behind refs; None: those of the enclosing block.
+        shared_globals: what the initializer shares with jobs; None: as in the enclosing block.
     """
-    before = context.table, context.objects
+    before = context.table, context.objects, context.shared_globals
     if table is not None:
         context.table = table
     if objects is not None:
         context.objects = objects
+    if shared_globals is not None:
+        context.shared_globals = shared_globals
     try:
         yield
     finally:
-        context.table, context.objects = before
+        context.table, context.objects, context.shared_globals = before

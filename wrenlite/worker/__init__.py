@@ -1,13 +1,16 @@
 """Worker processes.
 
-===========  =================================================================================
-``handle``   The parent's side: starts a worker, feeds and times it, kills it, explains its end
-``process``  How the process of a worker is started, and what its exit code means
-``clock``    Time for the limits of tasks: it stands still while this process is stopped
-``main``     The program of a worker process: reads requests, writes outcomes
-``runner``   Runs the tasks of a request: the only code that calls a user's function
-``output``   What tasks write to stdout and stderr, and its limits
-``outbox``   The outcomes of short tasks, in memory that both processes have mapped
-``health``   Whether a worker must be replaced before anything else runs in it
-===========  =================================================================================
+================  =================================================================================
+``handle``        The parent's side: starts a worker, feeds and times it, kills it, explains its end
+``process``       How the process of a worker is started, and what its exit code means
+``clock``         Time for the limits of tasks: it stands still while this process is stopped
+``main``          The program of a worker process: reads requests, writes outcomes
+``runner``        Runs the tasks of a request: the only code that calls the function of a job
+``initializing``  Runs the initializer of a worker, once, before its first task
+``calling``       What surrounds a call of a user's function
+``authkey``       The key of ``multiprocessing``, by which a task connects to a manager of the caller
+``output``        What tasks write to stdout and stderr, and its limits
+``outbox``        The outcomes of short tasks, in memory that both processes have mapped
+``health``        Whether a worker must be replaced before anything else runs in it
+================  =================================================================================
 """

@@ -40,8 +40,10 @@ from wrenlite.protocol import (
     size_of,
 )
 from wrenlite.serialize import framing, replies
+from wrenlite.serialize.initializers import Initializer, as_sent
 from wrenlite.storage.base import Store
 from wrenlite.texts import printable
+from wrenlite.worker.authkey import KeyOnWorker
 from wrenlite.worker.clock import AttentiveClock
 from wrenlite.worker.main import (
     BEGIN,
@@ -59,6 +61,7 @@ from wrenlite.worker.output import OutputFile, RecordsFile
 from wrenlite.worker.process import (
     NO_START_ADVICE,
     exit_error,
+    initializer_error,
     is_readable,
     not_started_error,
     open_pipe_ends,
@@ -66,6 +69,7 @@ from wrenlite.worker.process import (
     signal_name,
     start_error,
     start_process,
+    wait_for_exit,
 )
 from wrenlite.worker.runner import item_too_large
 
@@ -127,6 +131,7 @@ class WorkerProcess:
         folder: str | None = None,
         *,
         max_tasks: int | None = None,
+        initializer: Initializer | None = None,
         hints: Hints = LOCAL_HINTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -139,6 +144,7 @@ class WorkerProcess:
             env: its environment variables.
             folder: its working folder.
             max_tasks: tasks that it runs before it is replaced; None: any number.
+            initializer: what it calls before its first task; None: nothing.
             hints: what messages advise when memory, time or a package is missing.
             clock: seconds. They are only compared with each other.
 
@@ -156,16 +162,16 @@ class WorkerProcess:
         self._peak_bytes = 0
         self._inherited_bytes = 0
         self._old_outputs: list[OutputFile] = []  # processes that outlived their tasks write to them
-        self._leaves_writers = False
+        self._leaves_writers, self._key = False, KeyOnWorker()
         self._tasks: Sequence[int] = ()
         self._finished = 0
         self._clock, self._attentive_clock = clock, AttentiveClock(clock)
         self._time_limit_s = self._deadline = float("inf")
         shared = self._start(env, folder)
         self._reader = framing.Reader(self._replies)
-        self._hello_frame = framing.frame(Hello(list(path), store, memory_limit, *shared, max_tasks, hints))
-        self._memory_limit = memory_limit
-        self._hints = hints
+        hello = Hello(list(path), store, memory_limit, *shared, max_tasks, as_sent(initializer), hints)
+        self._hello_frame = framing.frame(hello)
+        self._memory_limit, self._initializer, self._hints = memory_limit, initializer, hints
 
     def _start(self, env: Mapping[str, str], folder: str | None) -> tuple[int, int, int]:
         """Start the process with its pipes, the file of its output, and what it shares with this process.
@@ -254,6 +260,7 @@ class WorkerProcess:
         Returns:
             How the request ended.
         """
+        self._outbox.expect_request()
         self._tasks, self._finished = request.tasks, 0
         self._time_limit_s = float("inf") if time_limit_s is None else time_limit_s
         self._deadline = self._clock() + self._time_limit_s
@@ -286,11 +293,20 @@ class WorkerProcess:
         left = request.tasks[self._finished :]
         if isinstance(error, BackendError):
             return Ended(Refused(error), usage, left)
+        if self._initializer and not self._outbox.initialized and not isinstance(ended, _AnyTask):
+            return Ended(
+                Refused(initializer_error(self._initializer.name, error)), usage, left, output, records
+            )
         if isinstance(ended, _BatchTimeout) and self._finished:
             return Ended(None, usage, left, output)
         if isinstance(ended, _AnyTask):
             return Ended(Died(error), usage, ())
         return Ended(Died(error), usage, left[1:], output, records)
+
+    def running(self) -> Sequence[int]:
+        """Return the number of the task that runs now; nothing where none does. Any thread may call this."""
+        position = None if self._reaped else self._outbox.running()
+        return () if position is None else self._tasks[position : position + 1]
 
     def output(self) -> tuple[int, str] | None:
         """Return the number of the task that runs now, and what it has written so far; None: unknown.
@@ -298,14 +314,10 @@ class WorkerProcess:
         Any thread may call this. Python writes whole lines, so the beginning of a line is not seen yet.
         """
         with self._lock:
-            tasks, finished = self._tasks, max(self._finished, self._outbox.finished())
-            if self._reaped or not self._ready or finished >= len(tasks):
-                return None
-            text = self._output.read()
-            # Where an outcome has come meanwhile, the text is of one of the next tasks.
-            now_finished = max(self._finished, self._outbox.finished())
-            is_current = finished == now_finished and not is_readable(self._replies)
-            return (tasks[finished], text) if is_current else None
+            running = self.running()
+            text = self._output.read() if running else ""
+            # Where a task has ended meanwhile, the text is of the next one.
+            return (running[0], text) if running and running == self.running() else None
 
     def drop_output(self) -> bool:
         """Drop what processes that outlived their tasks have written while no task runs.
@@ -355,15 +367,15 @@ class WorkerProcess:
             open_pipe_ends.discard(self._requests)
             assert self._process.stdin is not None
             self._process.stdin.close()  # a worker ends when its pipe of requests does
-            self._wait_for_exit(_GRACE_S)
+            wait_for_exit(self._process.pid, _GRACE_S)
         self.kill()
         self._reap()
         self._close_files()
 
     def _send(self, request: Request) -> None:
-        self._outbox.expect_request()
         message = request._replace(items=framing.items_to_wire(request.items))
-        parts = [*self._hello_frame, *self._renew_output(), *framing.frame(tuple(message))]
+        first = *self._hello_frame, *self._renew_output(), *self._key.renew()
+        parts = [*first, *framing.frame(tuple(message))]
         self._hello_frame = []
         with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)
@@ -558,7 +570,7 @@ class WorkerProcess:
 
     def _reap(self) -> int | None:
         """Wait for the end of the worker, and kill it if necessary. Return its exit code; None: unknown."""
-        self._wait_for_exit(_EXIT_S)
+        wait_for_exit(self._process.pid, _EXIT_S)
         self.kill()
         code = None
         with self._lock:
@@ -583,16 +595,3 @@ class WorkerProcess:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-
-    def _wait_for_exit(self, longest_s: float) -> None:
-        """Give the worker some seconds to exit by itself."""
-        try:
-            pidfd = os.pidfd_open(self._process.pid)
-        except (OSError, AttributeError):  # it has been reaped, or the system does not know this call
-            return
-        try:
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            poll.poll(longest_s * 1000)
-        finally:
-            os.close(pidfd)

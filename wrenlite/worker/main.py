@@ -40,6 +40,7 @@ from wrenlite.serialize import framing
 from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.storage.base import Store
 from wrenlite.worker.health import Health
+from wrenlite.worker.initializing import Initialization
 from wrenlite.worker.outbox import GATHER_S, Outbox
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.runner import NotRun, Runner
@@ -64,6 +65,8 @@ class Hello(NamedTuple):
     """The file descriptor of the memory for outcomes of short tasks."""
     max_tasks: int | None
     """Tasks that it runs before it is replaced; None: any number."""
+    initializer: tuple[str, Any] = ("", b"")
+    """The name of the initializer, and its pickle, which is empty where there is none."""
     hints: Hints = LOCAL_HINTS
     """What messages advise when memory, time or a package is missing."""
 
@@ -81,6 +84,12 @@ def main() -> None:
     _prepare(hello)
     inherited_bytes = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
     framing.write(replies, framing.frame((READY, PROTOCOL, __version__, inherited_bytes)))
+    outbox = Outbox(hello.outbox)
+
+    def report_initialized() -> None:
+        outbox.mark_initialized()
+        process_state.keep()
+
     runner = Runner(
         hello.store,
         read_output=output.read_new,
@@ -89,15 +98,17 @@ def main() -> None:
         hints=hello.hints,
         health=Health(hello.memory_limit),
         max_tasks=hello.max_tasks,
+        initialization=Initialization(*hello.initializer, report_end=report_initialized),
     )
-    sender = Sender(replies, Outbox(hello.outbox))
+    sender = Sender(replies, outbox)
+    del hello  # the initializer may have large arguments
     while True:
         while waiting:
             if isinstance(waiting[0], MemoryError):
                 os.write(replies, framing.small_frame((NO_ROOM,)))
                 return
-            if isinstance(waiting[0], str):
-                output.move_to(waiting.pop(0))
+            if isinstance(waiting[0], str | bytes):
+                _change(waiting.pop(0), output)
                 continue
             # No variable holds the request here: its items would stay in memory until the next one comes.
             _serve(framing.request_from_wire(waiting.pop(0)), runner, sender, process_state, inherited_bytes)
@@ -105,6 +116,21 @@ def main() -> None:
             waiting = reader.read()
         except EOFError:
             _exit()
+
+
+def _change(message: str | bytes, output: OutputCapture) -> None:
+    """Change something of this process before the next request.
+
+    Args:
+        message: the file that output goes to from now on, or the key of ``multiprocessing``.
+        output: what captures the output.
+    """
+    if isinstance(message, str):
+        output.move_to(message)
+        return
+    from wrenlite.worker.authkey import use_key  # most programs need no key
+
+    use_key(message)
 
 
 def _first_messages(reader: framing.Reader) -> list[Any]:
@@ -179,6 +205,7 @@ def _serve(
     def report_begin() -> None:
         nonlocal begun
         begun = time.perf_counter()
+        sender.begin_tasks()
         if request.limits.task_timeout_s is not None:  # the parent counts the seconds from now on
             sender.write(framing.small_frame((BEGIN,)))
 
@@ -244,6 +271,10 @@ class Sender:
         self._outbox.begin_request()
         self._sent_at = time.perf_counter()
 
+    def begin_tasks(self) -> None:
+        """Record that the first task of the request begins to run."""
+        self._outbox.begin_tasks()
+
     def send(self, outcome: Outcome, end: bytes) -> None:
         """Send an outcome now or, if its task and those before it were short, soon.
 
@@ -294,9 +325,7 @@ class ProcessState:
 
     def __init__(self) -> None:
         """Record the current state."""
-        self._folder = _working_folder()
-        self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-        self._changed = False
+        self.keep()
         self._children: set[str] = set()
         own = [name for name in sys.modules if name.partition(".")[0] == "wrenlite"]
         self._own_modules = {name: sys.modules[name] for name in own}
@@ -305,6 +334,12 @@ class ProcessState:
         for module, names in ((signal, ("signal", "alarm", "setitimer")), (os, ("chdir", "fchdir"))):
             for name in names:
                 setattr(module, name, self._recording(getattr(module, name)))
+
+    def keep(self) -> None:
+        """Record the working folder and the signal handlers as they are now, as an initializer left them."""
+        self._folder = _working_folder()
+        self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        self._changed = False
 
     def restore(self) -> None:
         """Restore the recorded state. Takes a fraction of a microsecond where nothing was changed."""

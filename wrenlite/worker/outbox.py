@@ -6,7 +6,9 @@ reads what is left here once the worker is dead, or when nothing has come from i
 
 ::
 
-    number of the request | position of the first outcome | number of outcomes | their rows | their values
+    number of the request | position of the first outcome | number of outcomes
+    | number of the request whose tasks have begun to run | whether the initializer has returned
+    | their rows | their values
 
 Only the worker writes. An outcome is there once the number of outcomes has been raised, which is done last.
 Both sides count the requests. So the parent takes nothing that is left of an earlier request: the worker may
@@ -26,8 +28,8 @@ from wrenlite.protocol import PLAIN_TYPES, Outcome, Packed
 _ROWS = 1024
 _ROW = struct.Struct("<4d")
 """When the task started, its seconds, its processor time, and where its value ends."""
-_HEAD_BYTES = 24
-_REQUEST, _FIRST, _COUNT = range(3)
+_HEAD_BYTES = 40
+_REQUEST, _FIRST, _COUNT, _BEGUN, _INITIALIZED = range(5)
 """The fields of the head."""
 _VALUES_AT = _HEAD_BYTES + _ROWS * _ROW.size
 _VALUE_BYTES = 256 * 1024
@@ -71,6 +73,14 @@ class Outbox:
         """Empty the outbox for a new request."""
         self.begin(0)
         self._head[_REQUEST] += 1
+
+    def begin_tasks(self) -> None:
+        """Record that the first task of the request begins to run."""
+        self._head[_BEGUN] = self._head[_REQUEST]
+
+    def mark_initialized(self) -> None:
+        """Record that the initializer of the worker has returned."""
+        self._head[_INITIALIZED] = 1
 
     def begin(self, first: int) -> None:
         """Empty the outbox.
@@ -129,18 +139,31 @@ class OutboxReader:
         """Close the file descriptor."""
         os.close(self._fd)
 
+    @property
+    def initialized(self) -> bool:
+        """Whether the initializer of the worker has returned."""
+        return bool(self._head[_INITIALIZED])
+
     def expect_request(self) -> None:
         """Take no outcomes until the worker has begun with the request that is sent next."""
         self._request += 1
 
     def finished(self) -> int:
         """Return the number of tasks of the batch that have ended; 0 where no outcome is in the outbox."""
-        request, first, count = self._head
+        request, first, count, *_ = self._head
         return first + count if count and request == self._request else 0
+
+    def running(self) -> int | None:
+        """Return the position in the batch of the task that runs now; None before the first one runs.
+
+        When the last task has ended it is the number of tasks.
+        """
+        _, first, count, begun, _ = self._head
+        return first + count if begun == self._request else None
 
     def read(self) -> Columns | None:
         """Return the outcomes that are in it; None where there is none, or the worker is emptying it."""
-        request, first, count = self._head
+        request, first, count, *_ = self._head
         columns = _read(self._memory, first, count)
         emptied = request != self._request or self._head[_FIRST] != first
         return None if emptied else columns

@@ -11,7 +11,14 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import wrenlite
-from wrenlite.errors import OutOfMemory, TaskError, WorkerDied, WorkerStartError
+from wrenlite.errors import (
+    InitializerFailed,
+    OutOfMemory,
+    TaskError,
+    TaskTimeout,
+    WorkerDied,
+    WorkerStartError,
+)
 from wrenlite.protocol import LOCAL_HINTS, Hints
 from wrenlite.storage.local import descriptor_advice
 
@@ -133,6 +140,20 @@ def exit_error(
     return WorkerDied(f"its worker was killed by {name}{doubt}")
 
 
+def initializer_error(name: str, error: TaskError) -> InitializerFailed:
+    """Return the error for tasks whose worker ended while it ran its initializer.
+
+    Args:
+        name: of the initializer.
+        error: what it would be if a task had run.
+    """
+    if isinstance(error, TaskTimeout):
+        why = "it may take a minute longer than timeout=. Set a longer timeout=, or find out why it hangs"
+    else:
+        why = str(error).replace("the task", "the initializer", 1)
+    return InitializerFailed(f"the initializer {name} did not return, so no task can run: {why}")
+
+
 def signal_name(number: int) -> str:
     """Return the name of a signal, such as SIGSEGV."""
     try:
@@ -151,6 +172,18 @@ def is_readable(fd: int, timeout_s: float = 0.0) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(timeout_s * 1000))
+
+
+def wait_for_exit(pid: int, longest_s: float) -> None:
+    """Give a child process some seconds to exit by itself."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except (OSError, AttributeError):  # it has been reaped, or the system does not know this call
+        return
+    try:
+        is_readable(pidfd, longest_s)
+    finally:
+        os.close(pidfd)
 
 
 open_pipe_ends: set[int] = set()

@@ -1,4 +1,4 @@
-"""Runs the tasks of a request in order. On every backend, only this module calls the user's functions."""
+"""Runs the tasks of a request in order. On every backend, only this module calls the functions of jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType, SimpleNamespace
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from wrenlite.errors import (
@@ -59,6 +59,8 @@ from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
+from wrenlite.worker.calling import MainModule, await_coroutine
+from wrenlite.worker.initializing import Initialization
 
 if TYPE_CHECKING:
     from wrenlite.serialize.bundle_importer import BundleImporter
@@ -68,7 +70,11 @@ if TYPE_CHECKING:
 _CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
 """The modules that call tasks. Their frames are left out of tracebacks."""
 
-_HIDDEN_MODULES = _CALLING_MODULES | {unpack_call.__module__, ObjectCache.__module__}
+_HIDDEN_MODULES = _CALLING_MODULES | {
+    unpack_call.__module__,
+    ObjectCache.__module__,
+    Initialization.__module__,
+}
 """Those, and the modules that unpickle what tasks need."""
 
 KEPT_FUNCTIONS = 8
@@ -114,30 +120,6 @@ class _LoadedFunction(NamedTuple):
     """The module ``__main__`` while its tasks run."""
 
 
-class _MainModule(ModuleType):
-    """Stands for the caller's ``__main__``: it has the job's own copies of what the caller defined there.
-
-    So pickle finds the classes and functions of ``__main__`` within a task, as ``shelve``, ``joblib.hash``
-    and ``multiprocessing`` need it.
-    """
-
-    def __init__(self, call: Call) -> None:
-        super().__init__("__main__")
-        for entry in call.table:
-            name = getattr(entry, "__qualname__", "")
-            if name and entry.__module__ == "__main__":
-                self._place(name.split("."), entry)
-
-    def _place(self, path: Sequence[str], entry: object) -> None:
-        *parents, name = path
-        place: Any = self
-        for parent in parents:
-            place = vars(place).setdefault(parent, SimpleNamespace())
-            if isinstance(place, type):  # it has its own attributes
-                return
-        setattr(place, name, entry)
-
-
 def _read_no_output() -> str:
     """Return no output: what an inline task writes goes where the caller's own output goes."""
     return ""
@@ -161,6 +143,7 @@ class Runner:
         hints: Hints = LOCAL_HINTS,
         health: Health | None = None,
         max_tasks: int | None = None,
+        initialization: Initialization | None = None,
     ) -> None:
         """Create a runner.
 
@@ -175,6 +158,7 @@ class Runner:
             hints: what messages advise when memory is missing.
             health: tells whether this process can run further tasks; None: it always can.
             max_tasks: tasks that it runs at most; None: any number.
+            initialization: what runs before the first task; None: nothing.
         """
         self._cpu_at = 0.0
         """Processor time at the end of the last task if that was short, for the next one: a call of
@@ -184,6 +168,7 @@ class Runner:
         self._health = health
         self._burdened = False
         self._tasks_left = max_tasks or sys.maxsize
+        self._initialization = initialization or Initialization()
         self._store = store
         self._inline = inline
         self._read_output = read_output
@@ -219,8 +204,14 @@ class Runner:
         """
         self._burdened = self._health is not None and self._health.is_burdened()
         self._read_output()  # of processes that outlived their tasks: it is no task's
-        with _environment(request.env), unpickling_with(objects=self._objects):
-            self._collect_records(request.log_levels)
+        self._collect_records(request.log_levels)
+        if self._initialization.waits:
+            self._initialize(request)
+        shared_globals = self._initialization.shared_globals
+        with (
+            _environment(request.env),
+            unpickling_with(objects=self._objects, shared_globals=shared_globals),
+        ):
             finished = 0
             for outcome in self._outcomes(request, report_begin, report_storing):
                 if self.worn_out and self._burdened:
@@ -235,6 +226,26 @@ class Runner:
             if not finished and self.worn_out:
                 text = "a worker had no memory or file descriptors left, and was replaced"
                 raise NotRun(Throttled(ServiceUnavailable(text), waits_without_limit=False))
+
+    def _initialize(self, request: Request) -> None:
+        """Run the initializer. What it writes and logs comes with the first task.
+
+        Raises:
+            NotRun: it failed, or its modules cannot be fetched.
+        """
+        if request.modules is not None and not self._inline:
+            self._install_modules(request.modules, request.carried)
+        try:
+            self._initialization.run()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and self._inline:
+                raise
+            self.worn_out = not self._inline
+            failed = self._initialization.failure(self._explain_error(error), self._read_output())
+            table = self._initialization.table
+            packer = Packer(ClassTable(table, grows=False), snapshot=False)
+            packed = pack_failure(failed, packer, table, hidden_modules=_HIDDEN_MODULES)
+            raise NotRun(Refused(failed, failure=packed)) from error
 
     def _outcomes(
         self, request: Request, report_begin: Callable[[], None], report_storing: Callable[[], None]
@@ -370,7 +381,7 @@ class Runner:
         if is_plain(value):
             return cast(Plain, value)
         if isinstance(value, CoroutineType):
-            value = _await(value)
+            value = await_coroutine(value)
         if isinstance(value, _GENERATORS):
             text = "returned a generator, which cannot be sent to another process. Return list(...) of it"
             raise ResultNotPicklable(f"{_called_name(call, argument)} {text}")
@@ -437,9 +448,10 @@ class Runner:
         key = request.job, request.code
         function = self._functions.get(key, None)
         if function is None:
-            call = _unpickle_call(self._code_blob(request.code, request.carried))
+            blob = self._code_blob(request.code, request.carried)
+            call = _unpickle_call(blob, self._initialization.table)
             packer = Packer(ClassTable(call.table, grows=False), snapshot=self._inline)
-            function = _LoadedFunction(call, packer, _MainModule(call))
+            function = _LoadedFunction(call, packer, MainModule(call))
             self._functions.put(key, function)
         return function
 
@@ -506,15 +518,15 @@ def item_too_large(size: int, memory_limit: int | None, hints: Hints) -> str:
     return f"{item}, and does not fit into the {room} of a worker: {hints.memory}"
 
 
-def _unpickle_call(blob: bytes) -> Call:
-    """Unpickle a function with its fixed arguments.
+def _unpickle_call(blob: bytes, base: Sequence[object]) -> Call:
+    """Unpickle a function with its fixed arguments, whose class table begins with that of the initializer.
 
     Raises:
         RemoteError: the user's own code failed. Other errors, such as that of a missing module, go through:
             they say what to do as they are.
     """
     try:
-        return unpack_call(blob)
+        return unpack_call(blob, base)
     except Exception as error:
         raise_if_interrupting(error)
         clear = isinstance(error, ImportError | MemoryError | WrenliteError)
@@ -558,20 +570,6 @@ def _replace_error(cause: BaseException, error: Exception) -> Exception:
     """Return an error to report in place of a task's exception, with the traceback of that exception."""
     error.__cause__ = cause
     return error.with_traceback(cause.__traceback__)
-
-
-def _await(coroutine: CoroutineType[Any, Any, Any]) -> Any:
-    """Run a coroutine to its end, even if this thread has a running event loop (inline, in a notebook)."""
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
 
 
 @contextlib.contextmanager

@@ -333,6 +333,10 @@ class _LambdaInvocation:
             self._cancelled = self._cancelled or not self._sent
             return self._cancelled
 
+    def running(self) -> Sequence[int]:
+        """Return the tasks of the request once it was sent: any of them may run now."""
+        return self.request.tasks if self._sent else ()
+
     def output(self) -> tuple[int, str] | None:
         """Return None: what a task writes on Lambda comes with the reply."""
         return None

@@ -1,0 +1,293 @@
+"""From a call of ``map`` or the like to a job: check, pickle, store, hand over."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+
+from wrenlite import arguments
+from wrenlite.arguments import MapOptions
+from wrenlite.backends.base import Backend
+from wrenlite.config import Progress
+from wrenlite.errors import ExecutorClosed, StoreError
+from wrenlite.futures import Future
+from wrenlite.job import Job
+from wrenlite.lazy_map import LazyValues
+from wrenlite.map_reduce import MapThenReduce
+from wrenlite.notices import warn
+from wrenlite.open_job import OpenJob, Prepared, SharedJobs
+from wrenlite.protocol import Packed, Plain, Style
+from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.seeding import seed_for, shared_generator_message
+from wrenlite.serialize import modules
+from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.package_data import left_out_message
+from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_items, read_items
+from wrenlite.storage import refs
+from wrenlite.storage.refs import Ref
+from wrenlite.storage.uploads import JobCode, Uploads
+from wrenlite.task_logging import wanted_levels
+from wrenlite.texts import is_terminal
+
+T = TypeVar("T")
+"""What a task returns."""
+
+_NAME_BYTES = 60
+"""The most bytes of a function's name in the id of a job, which is part of file names, keys and messages."""
+SHUT_DOWN = "this executor was shut down; make a new one"
+
+_log = logging.getLogger("wrenlite")
+
+
+class Submission:
+    """What an executor has behind its methods: it makes jobs, and hands them to the dispatcher."""
+
+    def __init__(self, backend: Backend, progress: Progress, log: bool | None) -> None:
+        """Prepare for the first job.
+
+        Args:
+            backend: what to run on.
+            progress: as for ``Executor``.
+            log: ``logging`` of ``Executor``.
+        """
+        self.is_shut_down = False
+        """Whether no more jobs are made."""
+        self.dispatcher = Dispatcher(backend)
+        """Runs the jobs."""
+        self._backend = backend
+        self._progress = progress
+        self._logging = log
+        self._uploads = Uploads(backend.store, own=backend.own_store)
+        self._shared = SharedJobs()
+        self._owner = os.getpid()
+        self._announced = False
+        if progress is not False and is_terminal(sys.stderr):
+            _follow_lines()
+        self._module_names: frozenset[str] = frozenset()
+
+    def close(self, because: str) -> None:
+        """Let jobs end, and the backend be released. In a forked process, do nothing.
+
+        Args:
+            because: the message for who submits a job later.
+        """
+        if os.getpid() == self._owner:
+            self.dispatcher.close(because)
+
+    def _check_open(self) -> None:
+        if self.is_shut_down:
+            raise ExecutorClosed(SHUT_DOWN)
+        if os.getpid() != self._owner:
+            raise ExecutorClosed(
+                f"this executor belongs to process {self._owner}, which forked this one; make a new one"
+            )
+
+    @contextlib.contextmanager
+    def _open_store(self) -> Iterator[None]:
+        """Raise ExecutorClosed where another thread, or a signal handler, has removed the store meanwhile."""
+        self._check_open()
+        try:
+            yield
+        except StoreError:
+            self._check_open()
+            raise
+
+    # The ways to run tasks
+
+    def run(
+        self, function: Callable[..., Any], style: Style, data: Iterable[Any], options: MapOptions
+    ) -> Job[Any]:
+        """Run a function once for each item, and once more where it is a ``MapThenReduce``."""
+        self._check_open()
+        self._uploads.delete_unreachable_values()
+        prepared = self._prepare(function, style, data, options)
+        name, total = function_name(prepared.call.function), len(prepared.items) + prepared.options.reduces
+        entries = prepared.class_table.entries
+        job: Job[Any] = Job(_job_id(name), name, self._backend, total, entries, self.dispatcher)
+        if total:
+            self._start(job, prepared, options.progress)
+        return job
+
+    def run_lazily(
+        self,
+        function: Callable[..., T],
+        style: Style,
+        data: Iterable[Any],
+        options: MapOptions,
+        buffersize: int,
+    ) -> LazyValues[T]:
+        """Run a function once for each item, and read the items while the values are read."""
+        arguments.check_buffersize(buffersize)
+        self._check_open()
+        items = read_items(arguments.iterate(data))
+        first = list(itertools.islice(items, 1))  # its class is in the table then
+        prepared = self._prepare(function, style, first, options, forgets=True)
+        job = self._open(prepared, options.progress)
+
+        def pack(item: Any, number: int) -> Packed | Plain:
+            return job._pack(item, style, number)
+
+        return LazyValues(job, itertools.chain(first, items), pack, buffersize)
+
+    def open(self, function: Callable[..., T], options: MapOptions) -> OpenJob[T]:
+        """Open a job whose tasks are submitted one by one."""
+        self._check_open()
+        return self._open(self._prepare(function, Style.CALL, (), options), options.progress)
+
+    def submit(
+        self, function: Callable[..., T], call: tuple[tuple[Any, ...], dict[str, Any]], options: MapOptions
+    ) -> Future[T]:
+        """Run one call as a task of a job that has other calls of the function, or of a new one.
+
+        Args:
+            function: the function.
+            call: its positional and keyword arguments.
+            options: how the task is run.
+        """
+        args, kwargs = call
+        arguments.check_submitted(function, args, kwargs if options.seed is None else {**kwargs, "rng": None})
+        self._check_open()
+        future: Future[T] | None = self._shared.submit(function, call, options)
+        return future if future is not None else self._submit_anew(function, call, options)
+
+    def _submit_anew(
+        self, function: Callable[..., T], call: tuple[Any, Any], options: MapOptions
+    ) -> Future[T]:
+        """Run one call as a task of a new job, or of one whose code turns out to be the same."""
+        self._uploads.delete_unreachable_values()
+        prepared = self._prepare(function, Style.CALL, [call], options, closes_itself=True)
+        future: Future[T] | None = self._shared.submit_prepared(prepared)
+        if future is not None:
+            self._uploads.release(prepared.options.code.digests)
+            return future
+        job = self._make_open_job(prepared)
+        future = job._add(prepared.items[0])
+        assert future is not None  # nobody else has the job
+        self._start(job, prepared, options.progress)
+        if options.seed is None:  # the numbers of a task depend on its place in the job
+            self._shared.remember(job, prepared, options)
+        return future
+
+    def put(self, obj: object) -> Ref:
+        """Upload an object that tasks refer to."""
+        self._check_open()
+        parcel = refs.pack(obj)
+        with self._open_store():
+            self._uploads.upload_object(parcel)
+        self._module_names |= parcel.modules
+        return parcel.ref
+
+    # From a call to a job
+
+    def _prepare(
+        self,
+        function: Callable[..., Any],
+        style: Style,
+        data: Iterable[Any],
+        options: MapOptions,
+        *,
+        forgets: bool = False,
+        closes_itself: bool = False,
+    ) -> Prepared:
+        """Check a call of ``map`` or the like, pickle items and function, and begin to store the function."""
+        backend = self._backend
+        arguments.check_functions(function, style, data)
+        options.check(backend)
+        data = arguments.iterate(data)
+        args, kwargs = tuple(options.args), dict(options.kwargs or {})
+        call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs, style))
+        arguments.check_parameters(call, data)
+        class_table = ClassTable(grows=True, base=backend.class_table)
+        class_table.modules |= options.module_names(backend)
+        items = pack_items(data, class_table, style)
+        reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
+        blob, code = b"", JobCode("")
+        if items or reduces or is_open:
+            blob = pack_call(call, class_table)
+            arguments.check_code_size(call, len(blob), backend.code_bytes)
+            code = self._put_code(blob, class_table.modules)
+        if len(items) > 1 and (text := shared_generator_message(call, class_table)):
+            warn(text)
+        job_options = JobOptions(
+            code=code,
+            env=dict(options.env or {}),
+            chunksize=options.chunksize,
+            retries=options.retries,
+            timeout_s=options.timeout,
+            log_levels=None
+            if backend.runs_in_caller  # there the loggers handle what tasks log as it is
+            else wanted_levels(options.logging, self._logging, unless_set=backend.log_levels),
+            reduces=reduces,
+            forgets=forgets,
+            closes_itself=closes_itself,
+        )
+        return Prepared(call, items, class_table, job_options, blob)
+
+    def _put_code(self, blob: bytes, names: set[str]) -> JobCode:
+        """Begin to store a function and the user's local modules, and return how workers get them.
+
+        Args:
+            blob: the pickled function.
+            names: the modules.
+        """
+        # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
+        bundle = modules.collect(names | self._module_names, data=not self._backend.shares_files)
+        if bundle is not None:
+            self._module_names = bundle.names
+            if bundle.left_out:
+                warn(left_out_message(bundle.left_out))
+        with self._open_store():
+            return self._uploads.acquire(blob, bundle.blob if bundle else None)
+
+    def _open(self, prepared: Prepared, progress: Progress | None) -> OpenJob[Any]:
+        job = self._make_open_job(prepared)
+        self._start(job, prepared, progress)
+        return job
+
+    def _make_open_job(self, prepared: Prepared) -> OpenJob[Any]:
+        name = function_name(prepared.call.function)
+        more_code = partial(self._put_code, prepared.blob)
+        return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, more_code)
+
+    def _start(self, job: Job[Any], prepared: Prepared, progress: Progress | None) -> None:
+        options = prepared.options
+        if options.reduces:
+            self._uploads.delete_values_after(job, job.id)
+        if not self._announced:
+            self._announced = True
+            _log.info("running on %s", self._backend.name)
+        try:
+            held = [*options.code.digests]  # an open job may add to them
+            release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
+            if isinstance(job, OpenJob):
+                pending = PendingJob(job, [], options, release, restore, job._arrivals)
+                job._start(pending, held)
+            else:
+                pending = PendingJob(job, prepared.items, options, release, restore)
+            self.dispatcher.submit(pending)
+            wanted = self._progress if progress is None else progress
+            if wanted is not False:
+                job._draw(asked=wanted is True)
+        except BaseException:
+            job.cancel()  # nobody else has it
+            raise
+
+
+def _job_id(name: str) -> str:
+    word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
+    return f"{word}-{os.urandom(3).hex()}"
+
+
+def _follow_lines() -> None:
+    from wrenlite.display import panel, terminal  # upwards, see pyproject.toml
+
+    if not panel.in_notebook():
+        terminal.follow_lines()
