@@ -407,7 +407,9 @@ def test_a_local_module_that_was_imported_by_a_computed_name_is_named(pool, tmp_
     for name, error in told.items():
         (note,) = [note for note in error.__notes__ if "was not sent" in note]
         assert f"{name.strip()!r} is your own ({tmp_path}" in note
-        assert f"Write `import {name.strip()}` inside the function" in note
+        assert (
+            f"Pass modules=[{name.strip()!r}], or write `import {name.strip()}` inside the function" in note
+        )
         assert not any("install" in note for note in error.__notes__)
     del sys.modules["wl_parts"]
 

@@ -98,6 +98,7 @@ def test_completion_offers_only_what_is_for_users():
         assert public(executor) == {
             *(
                 "backend",
+                "workers",
                 "map",
                 "starmap",
                 "map_reduce",
