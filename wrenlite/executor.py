@@ -296,10 +296,8 @@ class Executor:
                 it from 10 MB.
             data: any iterable. It is read to its end and pickled now. A tuple is one argument; ``starmap``
                 passes its parts.
-            buffersize: read the data while the values are read, for data that is endless or does not fit into
-                memory. ``map`` then returns an iterator of the values in input order. At most so many items
-                have been read whose values were not handed out yet, and those that were are forgotten.
-                Closing the iterator cancels the rest.
+            buffersize: for data that is endless or does not fit into memory: read it while the values are
+                read, at most so many items ahead. ``map`` then returns an iterator of the values.
             chunksize: tasks per batch; default: learned from how long they take.
             retries: further attempts for a task that fails.
             timeout: seconds that one task may take.
@@ -310,9 +308,8 @@ class Executor:
                 numbers depend on the seed and on the task's number only. It is a ``numpy.random.Generator``,
                 of ``SeedSequence(seed).spawn(n)``; without numpy, or where ``rng`` is annotated so, a
                 ``random.Random``.
-            modules: further local modules that tasks import, by name or as they are, and for a package all of
-                its modules: those that only pickled bytes or computed names mention. Others are found. They
-                are sent with later jobs too.
+            modules: local modules, and of a package all, that only pickled bytes or computed names mention.
+                Others are found. They are sent with later jobs too.
             progress: as for ``Executor``.
             logging: as for ``Executor``; default: as for this executor.
 
@@ -320,14 +317,11 @@ class Executor:
             FunctionNotPicklable: the function cannot be pickled; the message names the part that cannot.
             ItemNotPicklable: an item cannot be pickled.
             LocalExtension: the function needs a compiled module that is not installed.
-            ConfigError: an argument cannot be used. ArgumentError, which is a TypeError too: ``fn`` cannot be
-                called with an item and ``args``.
+            ConfigError: an argument cannot be used. ArgumentError: ``fn`` cannot be called with an item.
             ExecutorClosed: the executor was shut down.
         """
         options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
-        if buffersize is not None:
-            return self._submission.run_lazily(fn, Style.ITEM, data, options, buffersize)
-        return self._submission.run(fn, Style.ITEM, data, options)
+        return self._submission.run_or_read(fn, Style.ITEM, data, options, buffersize)
 
     @overload
     def starmap(
@@ -385,9 +379,7 @@ class Executor:
     ) -> Job[T] | LazyValues[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
         options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
-        if buffersize is not None:
-            return self._submission.run_lazily(fn, Style.STAR, data, options, buffersize)
-        return self._submission.run(fn, Style.STAR, data, options)
+        return self._submission.run_or_read(fn, Style.STAR, data, options, buffersize)
 
     @explain_wrong_calls
     def map_reduce(

@@ -116,15 +116,25 @@ class Submission:
             self._start(job, prepared, options.progress)
         return job
 
-    def run_lazily(
+    def run_or_read(
         self,
         function: Callable[..., T],
         style: Style,
         data: Iterable[Any],
         options: MapOptions,
-        buffersize: int,
-    ) -> LazyValues[T]:
-        """Run a function once for each item, and read the items while the values are read."""
+        buffersize: int | None,
+    ) -> Job[T] | LazyValues[T]:
+        """Run a function once for each item.
+
+        Args:
+            function: the function.
+            style: how it is called.
+            data: the items.
+            options: how the tasks are run.
+            buffersize: the most items that are read ahead of the values; None: all of them are read now.
+        """
+        if buffersize is None:
+            return self.run(function, style, data, options)
         arguments.check_buffersize(buffersize)
         self._check_open()
         items = read_items(arguments.iterate(data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -26,6 +27,10 @@ class Arrivals(Generic[Item]):
         """Whether ``take`` has met the end."""
         self.announced = False
         """Whether the scheduler was told to take what there is, and has not done so yet."""
+        self.first_at = self.last_at = 0.0
+        """When the scheduler took the first and the newest of those that wait, by its clock."""
+        self.token = threading.Lock()
+        """Held by the thread that runs the job, where that is the thread of a caller."""
         self._adding = self._taking = _Part(0)
         self._taken = 0
 

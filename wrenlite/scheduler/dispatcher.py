@@ -200,11 +200,11 @@ class Dispatcher:
         if self._backend.runs_in_caller:
             arrivals.announced = True
             # One thread at a time runs the job, and takes what others add meanwhile.
-            while arrivals.announced and not self._closed_because and pending.token.acquire(blocking=False):
+            while arrivals.announced and not self._closed_because and arrivals.token.acquire(blocking=False):
                 try:
                     self._run_here(pending)
                 finally:
-                    pending.token.release()
+                    arrivals.token.release()
         elif not arrivals.announced:
             arrivals.announced = True
             self._inbox.put(TasksAdded(pending))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -68,6 +67,62 @@ class Reduction:
         return pack_values(values)
 
 
+class CodeInUse:
+    """The code of one job: how it reaches the workers, and whether it is in the store."""
+
+    def __init__(self, code: JobCode) -> None:
+        """Begin with the code of a new job."""
+        self.now = code
+        """What the next requests need."""
+        self.keys = set(map(code_key, code.digests))
+        """Where the code of its requests is stored, earlier ones too."""
+        self.storing = len(code.uploads)
+        """Uploads that have not ended. Only requests that carry the code are sent meanwhile."""
+        self.restores = 0
+        """How many times it was put into the store again."""
+        self._vain_restores = 0
+        self._carried_bytes = 0
+
+    def change(self, code: JobCode) -> None:
+        """Change the code for the next requests."""
+        self.now = code
+        self.keys.update(map(code_key, code.digests))
+        self.storing += len(code.uploads)
+
+    def needs_store(self, most_bytes: int | None) -> bool:
+        """Return whether a worker may need the store to run the next request.
+
+        Args:
+            most_bytes: the most bytes of code that all requests of a job carry; None: no limit.
+        """
+        return not (self.now.is_complete and self._has_room(most_bytes))
+
+    def take(self, most_bytes: int | None) -> tuple[bytes, ...]:
+        """Return the code that the next request carries. It counts towards the most bytes of all requests."""
+        if not self._has_room(most_bytes):
+            return ()
+        self._carried_bytes += self.now.size
+        return self.now.carried
+
+    def _has_room(self, most_bytes: int | None) -> bool:
+        return most_bytes is None or self._carried_bytes + self.now.size <= most_bytes
+
+    def begin_restore(self) -> int:
+        """Record that the code is being put into the store again.
+
+        Returns:
+            How many times it was already put there again since it was last found.
+        """
+        self.storing += 1
+        self.restores += 1
+        self._vain_restores += 1
+        return self._vain_restores - 1
+
+    def forget_vain_restores(self) -> None:
+        """Begin to count anew: a request that was sent after the last restore has found the code."""
+        self._vain_restores = 0
+
+
 class PendingJob:
     """The queue of one job. Whether a task has ended is recorded in the job's task table, and only there."""
 
@@ -96,10 +151,6 @@ class PendingJob:
         self.restore = restore
         self.arrivals = arrivals
         """Further items, of an open job; None: these are all."""
-        self.token = threading.Lock()
-        """Held by the thread that runs the job, where that is the thread of a caller."""
-        self.first_arrival = self.last_arrival = 0.0
-        """When the first and the newest task came of those that wait."""
         self._release = release
         # An item becomes None once its task has ended: its memory is free.
         rows: list[Any] = [*items]
@@ -122,21 +173,9 @@ class PendingJob:
         """Bytes of the items that ``take`` took last."""
         self.first_wave_sent_at = 0.0
         """When the last batch of the first wave was handed out."""
-        self.earlier_keys: set[str] = set()
-        """Where the code of an open job is stored that earlier requests needed."""
-        self.storing = len(options.code.uploads)
-        """Uploads of its code that have not ended. Only requests that carry the code are sent meanwhile."""
-        self._carried_bytes = 0
-        self.restores = 0
-        """How many times its code was put into the store again."""
-        self._vain_restores = 0
+        self.code = CodeInUse(options.code)
         self._losses: Counter[tuple[str, int]] = Counter()
         self._isolated_deaths = 0
-
-    @property
-    def code_keys(self) -> set[str]:
-        """Where its code is stored."""
-        return self.earlier_keys | set(map(code_key, self.options.code.digests))
 
     @property
     def queued(self) -> int:
@@ -267,39 +306,6 @@ class PendingJob:
         self._losses[what, index] += 1
         return self._losses[what, index]
 
-    def begin_restore(self) -> int:
-        """Record that the code is being put into the store again.
-
-        Returns:
-            How many times it was already put there again since it was last found.
-        """
-        self.storing += 1
-        self.restores += 1
-        self._vain_restores += 1
-        return self._vain_restores - 1
-
-    def needs_store(self, most_bytes: int | None) -> bool:
-        """Return whether a worker may need the store to run the next request.
-
-        Args:
-            most_bytes: the most bytes of code that all requests of a job carry; None: no limit.
-        """
-        return not (self.options.code.is_complete and self._has_room(most_bytes))
-
-    def take_code(self, most_bytes: int | None) -> tuple[bytes, ...]:
-        """Return the code that the next request carries. It counts towards the most bytes of all requests."""
-        if not self._has_room(most_bytes):
-            return ()
-        self._carried_bytes += self.options.code.size
-        return self.options.code.carried
-
-    def _has_room(self, most_bytes: int | None) -> bool:
-        return most_bytes is None or self._carried_bytes + self.options.code.size <= most_bytes
-
-    def forget_vain_restores(self) -> None:
-        """Begin to count anew: a request that was sent after the last restore has found the code."""
-        self._vain_restores = 0
-
     def count_isolated_deaths(self, suspects: Sequence[int]) -> int:
         """Count a worker's death if it ran one isolated task, which an earlier death had put into a batch of
         its own.
@@ -363,7 +369,7 @@ class InFlight:
         self.pending = pending
         self.indexes = indexes
         self.sent = sent
-        self.restores = pending.restores
+        self.restores = pending.code.restores
         """How many times the code of the job had been put into the store again when this was sent."""
         self.size = pending.taken_bytes
         """Bytes of its items."""

@@ -108,7 +108,7 @@ class Scheduler:
 
     def add(self, pending: PendingJob) -> None:
         """Queue the tasks of a new job. ``on_stored`` is called at the end of each upload of its code."""
-        if pending.storing:
+        if pending.code.storing:
             self.storing.add(pending)
         if pending.tasks.over:  # cancelled before it came here
             pending.release(())
@@ -121,11 +121,11 @@ class Scheduler:
 
     def grow(self, pending: PendingJob) -> None:
         """Queue the tasks that were submitted to an open job, and end it if it was closed after its last."""
-        had_queued = pending.queued
-        if pending.take_arrivals():
-            pending.last_arrival = self._clock()
+        had_queued, arrivals = pending.queued, pending.arrivals
+        if arrivals is not None and pending.take_arrivals():
+            arrivals.last_at = self._clock()
             if not had_queued:
-                pending.first_arrival = pending.last_arrival
+                arrivals.first_at = arrivals.last_at
                 self._queue.append(pending)
         elif pending.is_closed_empty and pending.job in self.jobs:
             del self.jobs[pending.job]
@@ -134,10 +134,8 @@ class Scheduler:
 
     def change_code(self, pending: PendingJob, code: JobCode) -> None:
         """Change the code of an open job for its next requests. ``on_stored`` is called as for ``add``."""
-        pending.earlier_keys = pending.code_keys
-        pending.options = pending.options._replace(code=code)
-        pending.storing += len(code.uploads)
-        if pending.storing:
+        pending.code.change(code)
+        if pending.code.storing:
             self.storing.add(pending)
 
     def close_open_jobs(self) -> None:
@@ -214,7 +212,7 @@ class Scheduler:
             return False
         for _ in range(len(self._queue)):
             pending = self._queue.popleft()
-            if pending.storing and pending.needs_store(self._backend.carried_bytes):
+            if pending.code.storing and pending.code.needs_store(self._backend.carried_bytes):
                 self._queue.append(pending)
                 continue
             wait_s = self._gathering_wait_s(pending) or self._first_wave_wait_s(pending)
@@ -232,8 +230,8 @@ class Scheduler:
             return None
         return batching.gathering_wait_s(
             self._backend.batching.gather_s,
-            first=pending.first_arrival,
-            last=pending.last_arrival,
+            first=arrivals.first_at,
+            last=arrivals.last_at,
             now=self._clock(),
         )
 
@@ -287,8 +285,8 @@ class Scheduler:
         It is queued ahead of them if they use other modules and a worker must be replaced for other modules,
         so that workers are replaced less often.
         """
-        modules = pending.options.code.modules
-        same_modules = all(other.options.code.modules == modules for other in self._queue)
+        modules = pending.code.now.modules
+        same_modules = all(other.code.now.modules == modules for other in self._queue)
         if same_modules or not self._backend.worker_keeps_modules:
             self._queue.append(pending)
         else:
@@ -307,8 +305,8 @@ class Scheduler:
         request = Request(
             job=pending.job.id,
             invocation=os.urandom(8).hex(),
-            code=options.code.function,
-            modules=options.code.modules,
+            code=pending.code.now.function,
+            modules=pending.code.now.modules,
             tasks=indexes,
             items=pending.items_of(indexes),
             env=options.env,
@@ -316,7 +314,7 @@ class Scheduler:
             secret=pending.job._secret,
             expected_s=in_flight.expected_s or None,
             log_levels=options.log_levels,
-            carried=pending.take_code(self._backend.carried_bytes),
+            carried=pending.code.take(self._backend.carried_bytes),
         )
         pending.tasks.mark_dispatched(indexes, time.time())
         self._in_flight[request.invocation] = in_flight
@@ -351,8 +349,8 @@ class Scheduler:
         if outcomes:
             pending.forget_isolated_deaths()
             outcomes = self._handle_records(outcomes, pending.job.id)  # before anybody can read the values
-            if in_flight.restores == pending.restores:
-                pending.forget_vain_restores()
+            if in_flight.restores == pending.code.restores:
+                pending.code.forget_vain_restores()
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
             pending.tasks.end_batch(in_flight.indexes, ended.usage)
         pending.tasks.count_attempts(ended_tasks)
@@ -437,14 +435,14 @@ class Scheduler:
         were sent before it was last put there say nothing new.
         """
         pending = in_flight.pending
-        if missing.key not in pending.code_keys:
+        if missing.key not in pending.code.keys:
             counts = {index: pending.count_loss("items", index) for index in unfinished}
             self._run_again(pending, counts, _MAX_RESTORES + 1, _lost_again(missing))
             return
         self._requeue(pending, unfinished)
-        if in_flight.restores < pending.restores or pending.tasks.over:
+        if in_flight.restores < pending.code.restores or pending.tasks.over:
             return
-        if pending.begin_restore() >= _MAX_RESTORES:
+        if pending.code.begin_restore() >= _MAX_RESTORES:
             self.fail(pending, _lost_again(missing))
         else:
             self.storing.add(pending)
@@ -452,10 +450,10 @@ class Scheduler:
 
     def on_stored(self, pending: PendingJob, error: WrenliteError | None) -> None:
         """Go on with a job whose code was put into the store, or fail it where it cannot run without that."""
-        pending.storing -= 1
-        if not pending.storing:
+        pending.code.storing -= 1
+        if not pending.code.storing:
             self.storing.discard(pending)
-        if error is not None and pending.needs_store(self._backend.carried_bytes):
+        if error is not None and pending.code.needs_store(self._backend.carried_bytes):
             self.fail(pending, error)
 
     def _fail_all_if_down(self, cause: Throttled) -> None:
