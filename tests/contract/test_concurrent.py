@@ -100,15 +100,17 @@ def test_shutdown_cancels_tasks_that_were_not_sent_to_a_worker(standard, tmp_pat
         return "ran"
 
     futures = [standard.submit(wait_for_flag, str(tmp_path / "flag")) for _ in range(10)]
-    while sum(future.job.snapshot().dispatched for future in futures) < 2:
+    while sum(future.running() for future in futures) < 2:
         time.sleep(0.01)
-    closing = threading.Thread(target=standard.shutdown, kwargs={"cancel_futures": True})
+    running = [future for future in futures if future.running()]
+    others = [future for future in futures if future not in running]
+    closing = threading.Thread(target=standard.shutdown, kwargs={"cancel_futures": True}, daemon=True)
     closing.start()
-    assert concurrent.futures.wait(futures[2:], 10).not_done == set()
+    assert concurrent.futures.wait(others, 10).not_done == set()
     (tmp_path / "flag").touch()
     closing.join(30)
-    assert [future.result() for future in futures[:2]] == ["ran", "ran"]
-    assert all(future.cancelled() for future in futures[2:])
+    assert [future.result() for future in running] == ["ran", "ran"]
+    assert all(future.cancelled() for future in others)
 
 
 def test_map_reads_ahead_at_most_buffersize_items(executor):

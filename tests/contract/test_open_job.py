@@ -215,6 +215,6 @@ def test_jobs_of_submit_are_freed(executor):
     job = weakref.ref(future.job)
     future.job.wait()
     del future
-    executor.map(square, [1]).results()  # so that the scheduling thread drops its last references
+    executor.map(square, range(8), chunksize=1).results()  # so that threads drop their last references
     gc.collect()
     assert job() is None

@@ -139,11 +139,11 @@ class ConcurrentExecutor(concurrent.futures.Executor):
                 job.close()
         futures = [future for future in _held(self._futures) if not future.done()]
         if cancel_futures:
-            calls = [(future.job, future.index) for future in futures]
-            calls += [(job, index) for job in jobs for index in range(len(job))]
-            for job, index in calls:
-                if job.state(index) == "queued":
-                    job.cancel_tasks((index,))
+            for future in futures:
+                if not future.running():
+                    future.cancel()
+            for job in jobs:
+                job.cancel_tasks(index for index in range(len(job)) if job.state(index) == "queued")
         if wait:
             with hide_own_frames, waiting_for([*jobs, *{future.job: None for future in futures}]):
                 for job in jobs:
