@@ -78,5 +78,6 @@ def _with_files(archive, files):
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
         for name in old.namelist():
-            new.writestr(name, files.get(name, old.read(name)))
+            if not (files and name.endswith(".pyc")):  # it would be taken in place of the replaced sources
+                new.writestr(name, files.get(name, old.read(name)))
     return out.getvalue()

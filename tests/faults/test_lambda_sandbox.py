@@ -249,6 +249,7 @@ def test_values_that_together_exceed_a_reply_go_through_the_store(aws, bed):
     arrays = aws.map(lambda n: np.full(250_000, n), range(6), chunksize=6).results(timeout=60)
     assert [array.sum() for array in arrays] == [250_000 * n for n in range(6)]
     assert arrays[0].flags.writeable
+    aws.shutdown()  # which waits for the upload of the function
     counts = bed.counts()
     assert counts["Invoke"] == 1
     assert counts["PutObject"] == 1 + 4, "the function, and what did not fit beside the first two"
@@ -311,6 +312,7 @@ def test_a_reply_one_byte_below_at_and_above_the_size_limit(aws, bed, offset):
     overhead = len(__import__("pickle").dumps(b"x" * 2**20, 5)) - 2**20
     size = payload.REPLY_BYTES - RESERVED_BYTES - overhead + offset
     assert len(aws.map(lambda n: b"x" * n, [size]).results(timeout=60)[0]) == size
+    aws.shutdown()
     assert bed.counts()["PutObject"] == (2 if offset > 0 else 1)
 
 
@@ -329,6 +331,7 @@ def test_a_reply_full_of_output_still_fits(aws, bed, output):
 def test_items_just_below_and_just_above_the_size_of_a_request(aws, bed, offset):
     size = payload.FRAME_BYTES + offset
     assert aws.map(len, [b"x" * size]).results(timeout=60) == [size]
+    aws.shutdown()
     assert bed.counts()["PutObject"] == (2 if offset > 0 else 1)
 
 
@@ -337,6 +340,7 @@ def test_items_too_large_for_a_request_are_stored_once_per_batch(aws, bed):
     assert aws.map(lambda a: a.sum(), arrays, chunksize=4).results(timeout=60) == [
         400_000 * n for n in range(4)
     ]
+    aws.shutdown()
     counts = bed.counts()
     assert (counts["Invoke"], counts["PutObject"]) == (1, 2)
 
@@ -354,7 +358,6 @@ def test_the_error_for_a_large_function_names_its_large_variables(aws, bed):
 
 def test_an_object_is_uploaded_once_and_fetched_once_per_worker(connected, bed):
     aws = connected(max_concurrency=1)
-    aws.map(abs, [1]).results(timeout=30)
     bed.reset()
     ref = aws.put({"table": np.arange(1_000_000)})
     assert aws.put({"table": np.arange(1_000_000)}).digest == ref.digest
@@ -365,6 +368,7 @@ def test_an_object_is_uploaded_once_and_fetched_once_per_worker(connected, bed):
 
     job = aws.map(look, [(n, [ref]) for n in range(10)], chunksize=2)
     assert job.results(timeout=60) == [(n, False) for n in range(10)]
+    aws.shutdown()  # which waits for the upload of the function
     counts = bed.counts()
     assert counts.pop("ListObjectsV2") == 2
     assert counts == {"PutObject": 1 + 1, "GetObject": 1, "Invoke": 5}, "the function came along"

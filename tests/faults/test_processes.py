@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import wrenlite
+from tests.aws.tasks import LARGE
 
 
 def alive(pid):
@@ -319,12 +320,12 @@ def test_another_version_of_wrenlite_in_the_worker_is_refused(monkeypatch, pool)
 def test_a_full_disk_is_reported_before_anything_starts(script):
     ended = script(
         """
-        import resource
+        import os, resource
         import wrenlite
 
         executor = wrenlite.Executor.local(2)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-        ballast = "x" * 100_000
+        ballast = os.urandom(100_000)  # what can be compressed travels inside requests
         try:
             executor.map(lambda n: ballast, [1])
         except wrenlite.StoreError as error:
@@ -447,13 +448,13 @@ def test_an_interrupt_while_a_script_waits_at_its_end_prints_one_line(start_scri
 
 @pytest.mark.parametrize("change", ["removed", "damaged"])
 def test_a_local_store_that_was_cleaned_or_damaged_is_filled_again(change, caplog):
-    def add(n, table):
+    def add(n, table, weight):
         return n + table[1]
 
     with wrenlite.Executor.local(1, progress=False) as executor:
         store = executor.backend.store
         ref = executor.put([1, 2])
-        assert executor.map(add, [1], args=(ref,)).results(timeout=30) == [3]
+        assert executor.map(add, [1], args=(ref, LARGE)).results(timeout=30) == [3]
         if change == "removed":
             shutil.rmtree(store.root)  # as a program that cleans /tmp does
         else:
@@ -462,9 +463,9 @@ def test_a_local_store_that_was_cleaned_or_damaged_is_filled_again(change, caplo
         with pytest.raises(wrenlite.WorkerDied):  # the next worker has neither function nor object
             executor.submit(os._exit, 1).result(30)
         with pytest.raises(wrenlite.StoreError, match=r"executor\.put\(\) again"):
-            executor.map(add, [1], args=(ref,)).results(timeout=30)
+            executor.map(add, [1], args=(ref, LARGE)).results(timeout=30)
         executor.put([1, 2])
-        assert executor.map(add, [1], args=(ref,)).results(timeout=30) == [3]
+        assert executor.map(add, [1], args=(ref, LARGE)).results(timeout=30) == [3]
         if change == "removed":
             shutil.rmtree(store.root)
         assert executor.map_reduce(abs, [-1, -2], sum).result(30) == 3
@@ -476,16 +477,16 @@ def test_a_local_store_that_was_cleaned_or_damaged_is_filled_again(change, caplo
 
 def test_a_store_that_cannot_be_read_for_a_moment_costs_no_attempt():
     with wrenlite.Executor.local(1, progress=False) as executor:
-        assert executor.map(abs, [-1]).results(timeout=30) == [1]
+        assert executor.map(max, [b""], args=(LARGE,)).results(timeout=30) == [LARGE]
         with pytest.raises(wrenlite.WorkerDied):  # the next worker reads the function again
             executor.submit(os._exit, 1).result(30)
         code = Path(executor.backend.store.root, "code")
         code.rename(code.with_name("away"))
         code.symlink_to(code)  # which cannot be read, although it exists
-        job = executor.map(abs, [-1])
+        job = executor.map(max, [b""], args=(LARGE,))
         while "Too many levels" not in job.snapshot().note:
             time.sleep(0.005)
         code.unlink()
         code.with_name("away").rename(code)
-        assert job.results(timeout=30) == [1]
+        assert job.results(timeout=30) == [LARGE]
         assert job.stats()[0].attempts == 1

@@ -8,6 +8,7 @@ find it there. A folder of this process alone holds only what does not travel.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import queue
 import threading
@@ -277,6 +278,7 @@ class Uploads:
                 _log.debug("%s", error)
 
 
+@functools.lru_cache(maxsize=16)
 def _compressed(blob: bytes) -> bytes:
     """Return a blob as it travels inside requests; nothing where it is too large for that."""
     if len(blob) > _COMPRESSED_BYTES:
