@@ -241,8 +241,8 @@ class Executor:
         fn: Callable[..., T],
         data: Iterable[Any],
         *,
-        buffersize: None = None,
         chunksize: int | None = None,
+        buffersize: None = None,
         retries: int = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
@@ -259,8 +259,8 @@ class Executor:
         fn: Callable[..., T],
         data: Iterable[Any],
         *,
-        buffersize: int,
         chunksize: int | None = None,
+        buffersize: int,
         retries: int = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
@@ -277,8 +277,8 @@ class Executor:
         fn: Callable[..., T],
         data: Iterable[Any],
         *,
-        buffersize: int | None = None,
         chunksize: int | None = None,
+        buffersize: int | None = None,
         retries: int = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
@@ -296,9 +296,9 @@ class Executor:
                 it from 10 MB.
             data: any iterable. It is read to its end and pickled now. A tuple is one argument; ``starmap``
                 passes its parts.
+            chunksize: tasks per batch; default: learned from how long they take.
             buffersize: for data that is endless or does not fit into memory: read it while the values are
                 read, at most so many items ahead. ``map`` then returns an iterator of the values.
-            chunksize: tasks per batch; default: learned from how long they take.
             retries: further attempts for a task that fails.
             timeout: seconds that one task may take.
             args: further positional arguments of every call.
@@ -329,8 +329,8 @@ class Executor:
         fn: Callable[..., T],
         data: Iterable[Iterable[Any]],
         *,
-        buffersize: None = None,
         chunksize: int | None = None,
+        buffersize: None = None,
         retries: int = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
@@ -347,8 +347,8 @@ class Executor:
         fn: Callable[..., T],
         data: Iterable[Iterable[Any]],
         *,
-        buffersize: int,
         chunksize: int | None = None,
+        buffersize: int,
         retries: int = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
@@ -365,8 +365,8 @@ class Executor:
         fn: Callable[..., T],
         data: Iterable[Iterable[Any]],
         *,
-        buffersize: int | None = None,
         chunksize: int | None = None,
+        buffersize: int | None = None,
         retries: int = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
