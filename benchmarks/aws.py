@@ -94,6 +94,22 @@ def requests(bed: RemoteBed) -> None:
         print(f"  … cost at chunksize 1                                      ${dollars(bed.counts()):.7f}")
 
 
+def submits(bed: RemoteBed) -> None:
+    """Print the requests and the time of calls that are submitted one by one."""
+    print("\n300 submits of one function, warm, 1,000 slots")
+    with wrenlite.Executor.aws(max_concurrency=1000, progress=False) as executor:
+        executor.submit(nothing, 0).result()
+        for _ in range(3):
+            bed.reset()
+            start = time.perf_counter()
+            futures = [executor.submit(nothing, number) for number in range(300)]
+            submitted_s = time.perf_counter() - start
+            for future in futures:
+                future.result()
+            took_s = time.perf_counter() - start
+            print(f"  {submitted_s * 1e3:6.0f} ms to submit, {took_s * 1e3:6.0f} ms in all   {bed.counts()}")
+
+
 def delayed_upload(bed: RemoteBed) -> None:
     """Print how long the first value of a new function takes while its upload takes 5 s."""
     print("\nFirst value of a new function, warm sandbox, whose upload takes 5 s")
@@ -346,6 +362,7 @@ def main() -> None:
     os.environ.update({**bed.env, "WRENLITE_CONFIG": ""})
     try:
         requests(bed)
+        submits(bed)
         delayed_upload(bed)
         latency(bed)
         reductions(bed)

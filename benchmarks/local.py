@@ -1,6 +1,8 @@
 """The local backend beside ``ProcessPoolExecutor(2)`` and ``joblib`` (loky, 2 workers): ``make bench``."""
 
+import itertools
 import multiprocessing
+import resource
 import subprocess
 import sys
 import textwrap
@@ -8,6 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import joblib
 
@@ -47,6 +50,7 @@ def first_map() -> None:
             "ProcessPoolExecutor": script(
                 """
                 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
                 with ProcessPoolExecutor(2) as pool:
                     list(pool.map(abs, [-1]))
                 """
@@ -86,6 +90,37 @@ def reductions(ours: wrenlite.Executor, pool: ProcessPoolExecutor, loky: joblib.
             },
             repeats,
         )
+
+
+def submits(ours: wrenlite.Executor, pool: ProcessPoolExecutor) -> None:
+    """Time calls that are submitted one by one."""
+    run(
+        "2,000 submits of a no-op, and their results",
+        {
+            "wrenlite": lambda: [future.result() for future in [ours.submit(abs, -n) for n in range(2000)]],
+            "ProcessPoolExecutor": lambda: [
+                future.result() for future in [pool.submit(abs, -n) for n in range(2000)]
+            ],
+        },
+        15,
+    )
+
+
+def lazy_input(ours: wrenlite.Executor) -> None:
+    """Print what a map costs that reads its data while its values are read."""
+    start = time.perf_counter()
+    values = ours.map(abs, itertools.count(), buffersize=1000)
+    next(values)
+    first_s = time.perf_counter() - start
+    print(f"\nno-ops of an endless generator, buffersize=1000: first value after {first_s * 1e3:.0f} ms")
+    for end in (100_000, 1_000_000):
+        for _ in itertools.islice(values, end - values.job._tasks.handed_out):
+            pass
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident_mb = pages * resource.getpagesize() / 2**20
+        took_s = time.perf_counter() - start
+        print(f"  {end:>9,} values: {took_s:6.1f} s, {resident_mb:6.1f} MB resident", flush=True)
+    values.close()
 
 
 def memory(ours: wrenlite.Executor) -> None:
@@ -199,6 +234,8 @@ def main() -> None:
         loky(joblib.delayed(abs)(n) for n in range(10))
         warm_maps(ours, pool, loky)
         reductions(ours, pool, loky)
+        submits(ours, pool)
+        lazy_input(ours)
         memory(ours)
         dataclasses()
         arrays(ours, pool, loky)

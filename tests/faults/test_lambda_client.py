@@ -201,3 +201,13 @@ def test_secrets_are_neither_in_representations_nor_in_logs(aws, bed, caplog):
     assert "testing" not in shown
     assert "s3cr3t" not in shown
     assert "testing" not in json.dumps(vars(aws.backend.store), default=repr).replace("wrenlite", "")
+
+
+def test_submitted_calls_travel_together(connected, bed):
+    aws = connected(max_concurrency=1000)
+    assert aws.submit(abs, -2).result() == 2  # a warm sandbox, which has the function
+    bed.reset()
+    futures = [aws.submit(abs, -number) for number in range(300)]
+    assert [future.result() for future in futures] == list(range(300))
+    jobs = {future.job for future in futures}
+    assert sum(job.cost.requests for job in jobs) == bed.counts()["Invoke"] <= 20
