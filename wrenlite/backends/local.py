@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from wrenlite.backends.base import Backend, BatchingPolicy, Invocation
 from wrenlite.errors import BackendError, ConfigError, WorkerDied
 from wrenlite.memory import memory_bytes
-from wrenlite.protocol import Died, Emit, Ended, Packed, Refused, Request, Usage
+from wrenlite.protocol import Died, Emit, Ended, Outcome, Packed, Refused, Request, Usage
 from wrenlite.serialize.initializers import Initializer
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.local import TemporaryStore
@@ -242,11 +242,11 @@ class _ProcessInvocation:
         with self._lock:
             return None if self._worker is None else self._worker.output()
 
-    def run(self, worker: WorkerProcess) -> Ended:
-        """Run the request, unless it was cancelled before."""
+    def run(self, worker: WorkerProcess) -> tuple[list[Outcome], Ended]:
+        """Run the request, unless it was cancelled before. Return the last outcomes and its end."""
         with self._lock:
             if self._cancelled:
-                return Ended(None, Usage(), self.request.tasks)
+                return [], Ended(None, Usage(), self.request.tasks)
             self._worker = worker
         try:
             return worker.run(self.request, self.emit)
@@ -303,11 +303,11 @@ class _Slot:
             self._invocation = invocation
             if self._closing:  # close() may have found no invocation to cancel
                 invocation.cancel()
-            ended = self._run(invocation)
+            last, ended = self._run(invocation)
             self._invocation = None
             invocation.release()  # before the report: whoever receives it may start the next request
-            invocation.emit((), ended)
-            del invocation, ended  # they hold the items, and the next request may come much later
+            invocation.emit(last, ended)
+            del invocation, last, ended  # they hold the items, and the next request may come much later
 
     def _next_invocation(self) -> _ProcessInvocation | None:
         """Wait for the next request, and return it; None: the thread is to end.
@@ -326,16 +326,16 @@ class _Slot:
                     self._end_worker()
         return self.requests.get()
 
-    def _run(self, invocation: _ProcessInvocation) -> Ended:
+    def _run(self, invocation: _ProcessInvocation) -> tuple[list[Outcome], Ended]:
         tasks = invocation.request.tasks
         try:
             return invocation.run(self._worker_for(invocation.request))
         except BackendError as error:
-            return Ended(Refused(error), Usage(), tasks)
+            return [], Ended(Refused(error), Usage(), tasks)
         except Exception as error:  # a defect of wrenlite: the tasks must not wait for ever
             self._end_worker(orderly=False)
             text = f"an internal error of wrenlite lost the worker: {error!r}. Please report it"
-            return Ended(Died(WorkerDied(text)), Usage(), tasks[1:])
+            return [], Ended(Died(WorkerDied(text)), Usage(), tasks[1:])
 
     def _worker_for(self, request: Request) -> WorkerProcess:
         """Return the slot's worker: a new one where it is dead, worn out, or has other modules."""

@@ -244,7 +244,7 @@ class WorkerProcess:
 
     def run(
         self, request: Request, emit: Callable[[list[Outcome]], None], time_limit_s: float | None = None
-    ) -> Ended:
+    ) -> tuple[list[Outcome], Ended]:
         """Run a request, and emit outcomes as they come.
 
         A worker that dies, exceeds a time limit, cannot start or runs another version of wrenlite has ended
@@ -258,7 +258,7 @@ class WorkerProcess:
                 as not started.
 
         Returns:
-            How the request ended.
+            The outcomes that came with the end, which are not emitted, and how the request ended.
         """
         self._outbox.expect_request()
         self._tasks, self._finished = request.tasks, 0
@@ -273,13 +273,13 @@ class WorkerProcess:
         self.modules = request.modules or self.modules
         try:
             self._send(request)
-            ended = self._receive(request, count)
+            last = self._receive(request, count)
         except _WorkerEnded as death:
-            return self._end_of_broken(request, death, count)
+            return [], self._end_of_broken(request, death, count)
         finally:
             self._tasks = ()
         self._cold = False
-        return ended
+        return last
 
     def _end_of_broken(
         self, request: Request, ended: _WorkerEnded, emit: Callable[[list[Outcome]], None]
@@ -380,8 +380,10 @@ class WorkerProcess:
         with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)
 
-    def _receive(self, request: Request, emit: Callable[[list[Outcome]], None]) -> Ended:
-        """Receive the outcomes of a request, emit them, and return its end."""
+    def _receive(
+        self, request: Request, emit: Callable[[list[Outcome]], None]
+    ) -> tuple[list[Outcome], Ended]:
+        """Receive the outcomes of a request, and emit them. Return the last ones together with its end."""
         timeout_s = request.limits.task_timeout_s
         left = len(request.tasks)
         now = self._attentive_clock()
@@ -393,9 +395,9 @@ class WorkerProcess:
                 self._wait_for_reply(deadline, timeout_s)
                 messages = self._read()
             outcomes, end = self._decode(messages, request, len(request.tasks) - left)
-            emit(outcomes)
             if isinstance(end, Ended):
-                return end
+                return outcomes, end
+            emit(outcomes)
             if end is not None:
                 raise end
             if messages and timeout_s:

@@ -79,7 +79,10 @@ class Sandbox:
         remaining_s = context.get_remaining_time_in_millis() / 1000
         try:
             worker = self._worker_for(location)
-            ended = worker.run(request, outcomes.extend, remaining_s - payload.reply_margin_s(remaining_s))
+            last, ended = worker.run(
+                request, outcomes.extend, remaining_s - payload.reply_margin_s(remaining_s)
+            )
+            outcomes += last
         except BackendError as error:
             ended = Ended(Refused(error), Usage(), request.tasks)
         ended = ended._replace(usage=ended.usage._replace(worker=context.log_stream_name))
