@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, InvalidStateError
@@ -98,9 +99,10 @@ class JobValues(Generic[T_co]):
             return_exceptions: put the exception of a failed task into the list. Otherwise it is raised.
             end: as for ``get``.
         """
-        plain = [outcome.packed for outcome in self._tasks.outcomes if outcome and _is_plain(outcome)]
-        if len(plain) == self._tasks.total and not any(self._tasks.released):
-            return plain
+        if not self._tasks.failed and not any(self._tasks.released):
+            plain = list(map(_PACKED, self._tasks.outcomes))
+            if PLAIN_TYPES.issuperset(map(type, plain)):
+                return plain
         self._unpack(range(self._tasks.total), end)
         values = self._values
         return [
@@ -185,6 +187,9 @@ class JobValues(Generic[T_co]):
                 self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
                 if (outcome := outcomes[index]) is not None:
                     outcomes[index] = outcome.without_value()
+
+
+_PACKED = operator.attrgetter("packed")
 
 
 def _is_plain(outcome: Outcome) -> bool:

@@ -11,7 +11,18 @@ from typing import Any, NamedTuple, cast
 from wrenlite.backends.base import Invocation
 from wrenlite.job import Job
 from wrenlite.map_reduce import pack_values
-from wrenlite.protocol import NOTHING, Missing, Outcome, Packed, Plain, Stored, code_key, size_of
+from wrenlite.protocol import (
+    NOTHING,
+    NUMBER_BYTES,
+    NUMBERS,
+    Missing,
+    Outcome,
+    Packed,
+    Plain,
+    Stored,
+    code_key,
+    size_of,
+)
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import Estimate, runs_again
 from wrenlite.storage.uploads import JobCode
@@ -260,12 +271,17 @@ class PendingJob:
             self._untouched += 1
         first = self._untouched
         end = min(self._ready, first + count)
-        sizes = [0 if item is None else size_of(item) for item in self._items[first:end]]
-        if sum(sizes) > max_bytes:
-            totals = list(itertools.accumulate(sizes))
-            end = first + max(1, bisect.bisect_right(totals, max_bytes))
+        items = self._items[first:end]
+        if NUMBERS.issuperset(map(type, items)):  # many tasks at once take no time each
+            end = min(end, first + max(1, max_bytes // NUMBER_BYTES))
+            self.taken_bytes = (end - first) * NUMBER_BYTES
+        else:
+            sizes = [0 if item is None else size_of(item) for item in items]
+            if sum(sizes) > max_bytes:
+                totals = list(itertools.accumulate(sizes))
+                end = first + max(1, bisect.bisect_right(totals, max_bytes))
+            self.taken_bytes = sum(sizes[: end - first])
         self._untouched = end
-        self.taken_bytes = sum(sizes[: end - first])
         if any(recorded[first:end]):
             return [index for index in range(first, end) if recorded[index] is None]
         return range(first, end)

@@ -16,7 +16,9 @@ from __future__ import annotations
 import copyreg
 import functools
 import io
+import itertools
 import pickle
+import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
@@ -47,6 +49,9 @@ _PLAIN_BYTES = 1024
 """A larger text, and an integer of more bits, is pickled."""
 _LOOK_BYTES = 64 << 20
 """After so many more bytes of items the memory is looked at again."""
+_CHUNK = 1024
+"""Items that are looked at together."""
+_CONTAINER_ITERATORS = frozenset({type(iter([])), type(iter(())), type(iter(range(0)))})
 _FIXED_SIZE = frozenset({float, bool, complex})
 _PACKED_NONE = Packed(pickle.dumps(None, 5))
 
@@ -124,6 +129,17 @@ def is_plain(obj: object) -> bool:
     return kind in _FIXED_SIZE
 
 
+def are_plain(objects: list[Any]) -> bool:
+    """Return whether objects are certainly small and ``Plain``, in a fraction of the time of asking each."""
+    kinds = set(map(type, objects))
+    if kinds <= _FIXED_SIZE:
+        return True
+    if kinds == {int}:
+        return bool(max(max(objects), -min(objects)).bit_length() <= _PLAIN_BYTES)
+    longest: int = max(map(len, objects)) if kinds in ({str}, {bytes}) else sys.maxsize
+    return longest <= _PLAIN_BYTES
+
+
 class Packer:
     """Pickles the items of one job, or the values of one function."""
 
@@ -188,17 +204,16 @@ def pack_items(
         RuntimeError: a function that ``map`` or the like calls for an item has raised StopIteration.
     """
     packer = Packer(classes, snapshot=True)
-    pack, looked_at = packer.pack, 0
     packed: list[Packed | Plain] = []
-    for index, item in enumerate(read_items(data), first):
-        if is_plain(item):
-            packed.append(item)
-            continue
-        classes.source = index
+    looked_at = 0
+
+    def add(item: Any) -> None:
+        nonlocal looked_at
+        classes.source = first + len(packed)
         try:
-            packed.append(pack(item))
+            packed.append(packer.pack(item))
         except BaseException as error:
-            what = _name_of_item(index, style)
+            what = _name_of_item(first + len(packed), style)
             text = not_picklable_message(what, _for_message(item, style), error)
             raise ItemNotPicklable(text) from error
         if packer.size - looked_at >= _LOOK_BYTES:
@@ -206,6 +221,20 @@ def pack_items(
             _check_memory(len(packed), packer.size)
         if classes.generators:
             classes.end_item()
+
+    source = iter(data)
+    # Other data may yield one object again and again, changed: each item is pickled before the next is read.
+    while type(source) in _CONTAINER_ITERATORS and (chunk := list(itertools.islice(source, _CHUNK))):
+        if are_plain(chunk):
+            packed += chunk
+        else:
+            for item in chunk:
+                add(item)
+    for item in read_items(source):
+        if is_plain(item):
+            packed.append(item)
+        else:
+            add(item)
     classes.source = None
     return packed
 

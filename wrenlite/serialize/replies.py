@@ -10,7 +10,6 @@ from __future__ import annotations
 import pickle
 from array import array
 from collections.abc import Sequence
-from functools import partial
 from itertools import repeat
 from types import NoneType
 from typing import Any, cast
@@ -30,6 +29,7 @@ from wrenlite.protocol import (
     Stored,
     Throttled,
     Usage,
+    outcome_of,
     size_of,
 )
 from wrenlite.serialize import framing
@@ -125,11 +125,7 @@ def outcomes_from_columns(
     started, seconds, cpu = (numbers[column + 4 * skipped :: 4] for column in range(3))
     tasks = request.tasks[position:end]
     fields = zip(tasks, repeat(True), packed, started, seconds, cpu, repeat(""), repeat(b""))
-    return list(map(_OUTCOME, fields))
-
-
-_OUTCOME: Any = partial(tuple.__new__, Outcome)
-"""Makes an outcome of its fields, three times as fast as ``Outcome._make``."""
+    return list(map(outcome_of, fields))
 
 
 def _checked_from_wire(sent: Any) -> Packed | Plain:

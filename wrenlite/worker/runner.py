@@ -39,6 +39,7 @@ from wrenlite.protocol import (
     Style,
     Throttled,
     code_key,
+    outcome_of,
     result_key,
     size_of,
 )
@@ -359,7 +360,7 @@ class Runner:
         seconds, cpu_end = time.perf_counter() - clock, time.thread_time()
         self._cpu_at = cpu_end if seconds < _SHORT_S else 0.0
         records = self._records.take() if self._records is not None else b""
-        return Outcome(task, ok, packed, started, seconds, cpu_end - cpu, self._read_output(), records)
+        return outcome_of((task, ok, packed, started, seconds, cpu_end - cpu, self._read_output(), records))
 
     def _call(self, call: Call, packer: Packer, task: int, item: Packed | Plain) -> Packed | Plain:
         """Call the user's function with an item, and pickle the value."""
