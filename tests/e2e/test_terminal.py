@@ -58,10 +58,11 @@ def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, colu
         executor = wrenlite.Executor.local(3)
         job = executor.map(work, range(3))
         for future in job:
-            future.add_done_callback(lambda future: print("callback", future.index))
+            # print() writes the end of a line separately, and two threads print here.
+            future.add_done_callback(lambda future: sys.stdout.write(f"callback {future.index}\\n"))
         print("before ", end="", flush=True)
         job.wait()
-        print("waited")
+        sys.stdout.write("waited\\n")
         job = executor.map(work, [3, 4])
         for future in job.as_completed():
             print("result", future.index)

@@ -41,6 +41,8 @@ def descriptor_advice(error: OSError) -> str | None:
         f"process {os.getpid()} has as many files and connections open as it may. Close those that it no "
         "longer needs, or raise the limit with ulimit -n"
     )
+_FOLDER_TRIES = 20
+"""How often a folder is made for one blob, if something else keeps removing it."""
 
 
 class LocalStore:
@@ -104,11 +106,12 @@ class LocalStore:
         os.makedirs(folder, exist_ok=True)
 
     def _write(self, path: str, data: bytes, if_absent: bool) -> bool:
-        try:
-            return self._write_file(path, data, if_absent)
-        except FileNotFoundError:  # there is no folder yet
-            self._make_folder(os.path.dirname(path))
-            return self._write_file(path, data, if_absent)
+        for _ in range(_FOLDER_TRIES):
+            try:
+                return self._write_file(path, data, if_absent)
+            except FileNotFoundError:  # there is no folder yet, or something removes it at this moment
+                self._make_folder(os.path.dirname(path))
+        return self._write_file(path, data, if_absent)
 
     def _write_file(self, path: str, data: bytes, if_absent: bool) -> bool:
         temporary = os.path.join(os.path.dirname(path), f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}")
