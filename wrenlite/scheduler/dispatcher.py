@@ -484,8 +484,7 @@ def _finish_all() -> None:
     try:
         if signal.getsignal(signal.SIGINT) is _cancel_at_interrupt:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        # The prompt goes on after an interrupt; in a script one that nobody caught has ended the program.
-        if hasattr(sys, "ps1") or getattr(sys, "last_type", None) is not KeyboardInterrupt:
+        if not _was_interrupted():
             _join_all()
             return
         with no_interrupts():
@@ -498,6 +497,14 @@ def _finish_all() -> None:
     with contextlib.suppress(KeyboardInterrupt, SystemExit):  # one more: do not wait
         for dispatcher in _own_dispatchers():
             dispatcher.join()
+
+
+def _was_interrupted() -> bool:
+    """Return whether a KeyboardInterrupt that nobody caught has ended the program.
+
+    A prompt goes on after it.
+    """
+    return not hasattr(sys, "ps1") and getattr(sys, "last_type", None) is KeyboardInterrupt
 
 
 def _own_dispatchers() -> list[Dispatcher]:
@@ -526,8 +533,13 @@ def _cancel_all() -> int:
 def _cancel_before_threads_end() -> None:
     """Let Ctrl-C cancel all tasks while Python waits for the program's threads, at the end of the program.
 
-    They may wait for tasks. A KeyboardInterrupt would be printed there, and would change nothing.
+    They may wait for tasks. A KeyboardInterrupt would be printed there, and would change nothing. If one that
+    nobody caught has ended the program, the tasks are cancelled now.
     """
+    if _was_interrupted():
+        with no_interrupts():
+            _cancel_all()
+        return
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if usual and threading.current_thread() is threading.main_thread() and _own_dispatchers():
         signal.signal(signal.SIGINT, _cancel_at_interrupt)

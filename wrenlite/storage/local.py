@@ -41,6 +41,8 @@ def descriptor_advice(error: OSError) -> str | None:
         f"process {os.getpid()} has as many files and connections open as it may. Close those that it no "
         "longer needs, or raise the limit with ulimit -n"
     )
+
+
 _FOLDER_TRIES = 20
 """How often a folder is made for one blob, if something else keeps removing it."""
 
