@@ -172,7 +172,8 @@ class Control(Protocol):
 class Future(concurrent.futures.Future[T], Generic[T]):
     """The promise of one task's value. It works wherever a ``concurrent.futures.Future`` does.
 
-    An interrupt while it is waited for (Ctrl-C, the notebook's stop button) cancels its whole job.
+    An interrupt while it is waited for (Ctrl-C, the notebook's stop button) cancels its whole job; of a call
+    of ``submit``, which may share its job with others, only this task.
 
     Done-callbacks run soon after the end, one after the other, in a thread of the executor that does nothing
     else: they may wait for other tasks, submit, cancel and shut down. What they raise is logged.
@@ -261,7 +262,16 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return self.job._outcomes.exception(self.index, end)
 
     def _wait(self, timeout: float | None) -> None:
-        with self.job._interruptible(in_loop=True):
+        try:
+            self._wait_in_job(timeout)
+        except (KeyboardInterrupt, SystemExit):
+            if self.job._is_shared:
+                with no_interrupts():
+                    self.cancel()
+            raise
+
+    def _wait_in_job(self, timeout: float | None) -> None:
+        with self.job._interruptible(not self.job._is_shared, in_loop=True):
             if not self._changes.wait_for(self.done, timeout):
                 text = f"has not ended within timeout={timeout:g} s; it goes on"
                 raise TimeoutError(f"{self.job._task(self.index)} {text}")

@@ -106,6 +106,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             self._tasks, backend, class_table, f"task {{}} of {job_id}".format
         )
         self._control = control
+        self._is_shared = False  # with calls that know nothing of each other
         self._owner = os.getpid()
         # Every future that somebody has asked for and still holds: the same task gives the same future.
         self._futures: weakref.WeakValueDictionary[int, Future[T_co]] = weakref.WeakValueDictionary()
@@ -417,8 +418,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
     # Figures of the whole job
 
     def stats(self) -> list[TaskStats]:
-        """Return when and where each task ran."""
-        return [self._tasks.stats(index) for index in range(len(self))]
+        """Return when and where each task ran. A ``map`` with ``buffersize=`` forgets tasks after a while."""
+        return [self._tasks.stats(index) for index in range(self._tasks.forgotten, len(self))]
 
     def to_pandas(self) -> DataFrame:
         """Return ``stats()`` as a DataFrame: one row per task, times in UTC.

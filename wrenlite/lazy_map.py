@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Generic
 
+from wrenlite.errors import JobClosed
 from wrenlite.futures import T_co, end_loop
 from wrenlite.open_job import OpenJob
 from wrenlite.protocol import Packed, Plain
@@ -56,6 +57,11 @@ class LazyValues(Iterator[T_co], Generic[T_co]):
         self.job = job
         self._reader = _Reader(job, data, pack, buffersize)
         self._values = self._reader.values()
+        try:
+            self._reader.read_on(0, _FIRST_READING_S, even_if_waited_for=True)
+        except BaseException:  # an interrupt
+            self.close()
+            raise
 
     def _wait_until(self, end: float | None) -> None:
         """Set the time, by ``deadline``, until which values are waited for."""
@@ -94,7 +100,6 @@ class _Reader(Generic[T_co]):
         self.end: float | None = None
         """The time, by ``deadline``, until which values are waited for; None: without limit."""
         self._error: Exception | None = None
-        self._read_on(0, _FIRST_READING_S, even_if_waited_for=True)
 
     def values(self) -> Generator[T_co, None, None]:
         """Yield the values. When this is closed, the tasks that have not ended are cancelled."""
@@ -120,13 +125,13 @@ class _Reader(Generic[T_co]):
         """Yield each task once it has ended, and read on."""
         for place in itertools.count():
             if self._read - place <= self._size // 2:
-                self._read_on(place, _READING_S)
+                self.read_on(place, _READING_S)
             if place == self._read:
                 return
             self._job._wait_for(place, self.end)
             yield place
 
-    def _read_on(self, place: int, reading_s: float, *, even_if_waited_for: bool = False) -> None:
+    def read_on(self, place: int, reading_s: float, *, even_if_waited_for: bool = False) -> None:
         """Read items until the buffer is full, and send them.
 
         Args:
@@ -157,8 +162,9 @@ class _Reader(Generic[T_co]):
             raise_if_interrupting(error)
             self._error, self._at_end = error, True
         else:
-            if self._job._arrivals.add(item) is None:  # it was cancelled, or the executor was shut down
-                self._at_end = True
+            if self._job._arrivals.add(item) is None:
+                text = f"the job {self._job.id} was closed before its data was read to the end"
+                self._error, self._at_end = JobClosed(text), True
                 return
             self._read += 1
             if self._read % _FORGET_ITEMS == 0:

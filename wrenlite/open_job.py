@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from wrenlite.arguments import MapOptions
+from wrenlite.arguments import MapOptions, check_submitted
 from wrenlite.backends.base import Backend
 from wrenlite.errors import JobClosed
 from wrenlite.futures import Future, T_co
@@ -19,7 +20,7 @@ from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.constant_parts import are_same, constant_parts
-from wrenlite.serialize.pickling import Call, pack_items
+from wrenlite.serialize.pickling import Call, PickledCall, pack_items
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.uploads import JobCode
 
@@ -31,7 +32,7 @@ class Prepared(NamedTuple):
     items: list[Packed | Plain]
     class_table: ClassTable
     options: JobOptions
-    blob: bytes
+    pickled: PickledCall | None
     """The pickled function."""
 
 
@@ -58,7 +59,7 @@ class OpenJob(Job[T_co]):
         backend: Backend,
         prepared: Prepared,
         dispatcher: Dispatcher,
-        more_code: Callable[[set[str]], JobCode],
+        more_code: Callable[[bytes, set[str]], JobCode],
     ) -> None:
         """Create an open job without tasks. Executors do this.
 
@@ -68,7 +69,7 @@ class OpenJob(Job[T_co]):
             backend: what it runs on.
             prepared: its function and options.
             dispatcher: runs its tasks.
-            more_code: stores the function again, with further modules.
+            more_code: stores a pickled function and modules.
         """
         forgets, entries = prepared.options.forgets, prepared.class_table.entries
         super().__init__(job_id, name, backend, 0, entries, dispatcher, open=True, forgets=forgets)
@@ -77,6 +78,13 @@ class OpenJob(Job[T_co]):
         self._modules = frozenset(prepared.class_table.modules)
         """The modules that workers have."""
         self._more_code = more_code
+        self._pickled = None if prepared.options.closes_itself else prepared.pickled  # it holds objects
+        self._lacks_code = False
+        self._lock = threading.RLock()
+        self._is_extending = False
+        self._uses_local_modules = prepared.options.code.modules is not None
+        self._is_shared = prepared.options.closes_itself
+        self._function = prepared.call
         self._held: list[str] = []
         self._dispatcher = dispatcher
         self._pending: Callable[[], PendingJob | None] = lambda: None
@@ -92,7 +100,11 @@ class OpenJob(Job[T_co]):
             JobClosed: the job was closed, or its executor was shut down.
         """
         with hide_own_frames:
-            future = self._add(self._pack((args, kwargs), Style.CALL))
+            given = kwargs if self._function.seed is None else {**kwargs, "rng": None}
+            check_submitted(self._function.function, args, given)
+            future = None
+            if not self._arrivals.closed:
+                future = self._add(self._pack((args, kwargs), Style.CALL))
             if future is None:
                 raise JobClosed(f"the job {self.id} was closed, and takes no more tasks; open another one")
             return future
@@ -126,11 +138,15 @@ class OpenJob(Job[T_co]):
         return are_same(self._class_table.entries, entries)
 
     def _add_call(self, call: tuple[Any, Any]) -> Future[T_co] | None:
-        """Pickle a call and add it; None if it needs a class or module that the job does not have."""
-        table = ClassTable(self._class_table.entries, grows=True)
-        table.share_globals = self._class_table.share_globals
+        """Pickle a call and add it.
+
+        Returns:
+            Its future. None if it needs a module that the job does not have, or a class or function that
+            travels by value, and so may be another one than it was.
+        """
+        table = ClassTable(grows=True)
         [item] = pack_items([call], table, Style.CALL)
-        if len(table.entries) > len(self._class_table.entries) or table.modules - self._modules:
+        if table.entries or table.modules - self._modules:
             return None
         return self._add(item)
 
@@ -139,20 +155,48 @@ class OpenJob(Job[T_co]):
         self._wait_until(partial(self._tasks.has_ended, index), end)
 
     def _pack(self, item: Any, style: Style, number: int = 0) -> Packed | Plain:
-        """Pickle an item. If it needs modules that workers do not have yet, they are stored first.
+        """Pickle an item. What workers need for it and do not have, classes or modules, is stored first.
 
         Args:
             item: the item.
             style: how it becomes the arguments of the function.
             number: its number, for messages.
         """
-        table = self._class_table.fixed()
+        table = self._class_table.copy(grows=True)
         [packed] = pack_items([item], table, style, number)
+        if self._has(table) and not self._lacks_code:
+            return packed
+        with self._lock:
+            # In a signal handler that has interrupted this, or after a failure, the item brings its classes.
+            if self._is_extending or self._pickled is None:
+                [packed] = pack_items([item], self._class_table.copy(grows=False), style, number)
+                return packed
+            self._is_extending = True
+            try:
+                return self._pack_extending(self._pickled, item, style, number)
+            finally:
+                self._is_extending = False
+
+    def _has(self, table: ClassTable) -> bool:
+        return len(table.entries) == len(self._class_table.entries) and not table.modules - self._modules
+
+    def _pack_extending(self, pickled: PickledCall, item: Any, style: Style, number: int) -> Packed | Plain:
+        """Pickle an item, and store the function again with the classes and modules that the item needs."""
+        table, known = self._class_table, len(self._class_table.entries)
+        try:
+            [packed] = pack_items([item], table, style, number)
+            blob = pickled.extended(table)
+        except BaseException:  # the pickler has written a part, which later ones would refer to
+            table.truncate(known)
+            self._pickled = None
+            raise
+        self._lacks_code = True  # until it is stored: otherwise the next item tries again
+        modules = self._modules | table.modules
+        code = self._more_code(blob, set(modules))
+        self._modules, self._lacks_code = modules, False
+        self._held.extend(code.digests)
         pending = self._pending()
-        if pending is not None and table.modules - self._modules:
-            self._modules |= table.modules
-            code = self._more_code(set(self._modules))
-            self._held.extend(code.digests)
+        if pending is not None:
             self._dispatcher.add_code(pending, code)
         return packed
 
@@ -210,8 +254,9 @@ class SharedJobs:
         """
         function = prepared.call.function
         self._keep(prepared.options.code.digests, job, _without_code(prepared.options))
-        if (parts := constant_parts(function)) is not None:
-            self._keep(id(function), job, options, function, parts)
+        if (parts := constant_parts(function)) is not None and not options.modules:
+            kept = options._replace(env=dict(options.env or {}))  # the caller may change his own
+            self._keep(id(function), job, (kept, prepared.options.log_levels), function, parts)
 
     def _keep(self, key: object, job: OpenJob[Any], *record: Any) -> None:
         reference = weakref.ref(job, partial(self._forget, key))
@@ -222,7 +267,11 @@ class SharedJobs:
             self._shared.pop(key, None)
 
     def submit(
-        self, function: Callable[..., Any], call: tuple[Any, Any], options: MapOptions
+        self,
+        function: Callable[..., Any],
+        call: tuple[Any, Any],
+        options: MapOptions,
+        log_levels: Mapping[str, int] | None,
     ) -> Future[Any] | None:
         """Submit a call without pickling its function again.
 
@@ -230,6 +279,7 @@ class SharedJobs:
             function: the function.
             call: its positional and keyword arguments.
             options: how the task is run.
+            log_levels: the levels of the caller's loggers, as in ``JobOptions``.
 
         Returns:
             The future. None where no job takes the call: the function, or what it refers to, is another one
@@ -237,7 +287,10 @@ class SharedJobs:
         """
         shared = self._shared.get(id(function))
         job = shared.job() if shared is not None else None
-        if shared is None or job is None or shared.function is not function or shared.options != options:
+        wanted = options._replace(env=dict(options.env or {})), log_levels
+        if shared is None or job is None or shared.function is not function or shared.options != wanted:
+            return None
+        if job._uses_local_modules:  # they may have been edited
             return None
         return job._add_call(call) if are_same(shared.parts, constant_parts(function)) else None
 

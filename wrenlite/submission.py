@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
-from wrenlite.serialize.pickling import Call, function_name, pack_call, pack_items, read_items
+from wrenlite.serialize.pickling import Call, PickledCall, function_name, pack_items, read_items
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import JobCode, Uploads
@@ -165,7 +165,7 @@ class Submission:
         args, kwargs = call
         arguments.check_submitted(function, args, kwargs if options.seed is None else {**kwargs, "rng": None})
         self._check_open()
-        future: Future[T] | None = self._shared.submit(function, call, options)
+        future: Future[T] | None = self._shared.submit(function, call, options, self._log_levels(options))
         return future if future is not None else self._submit_anew(function, call, options)
 
     def _submit_anew(
@@ -219,11 +219,11 @@ class Submission:
         class_table.modules |= options.module_names(backend)
         items = pack_items(data, class_table, style)
         reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
-        blob, code = b"", JobCode("")
+        pickled, code = None, JobCode("")
         if items or reduces or is_open:
-            blob = pack_call(call, class_table)
-            arguments.check_code_size(call, len(blob), backend.code_bytes)
-            code = self._put_code(blob, class_table.modules)
+            pickled = PickledCall(call, class_table)
+            arguments.check_code_size(call, len(pickled.blob), backend.code_bytes)
+            code = self._put_code(pickled.blob, class_table.modules)
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
         job_options = JobOptions(
@@ -232,14 +232,17 @@ class Submission:
             chunksize=options.chunksize,
             retries=options.retries,
             timeout_s=options.timeout,
-            log_levels=None
-            if backend.runs_in_caller  # there the loggers handle what tasks log as it is
-            else wanted_levels(options.logging, self._logging, unless_set=backend.log_levels),
+            log_levels=self._log_levels(options),
             reduces=reduces,
             forgets=forgets,
             closes_itself=closes_itself,
         )
-        return Prepared(call, items, class_table, job_options, blob)
+        return Prepared(call, items, class_table, job_options, pickled)
+
+    def _log_levels(self, options: MapOptions) -> Mapping[str, int] | None:
+        if self._backend.runs_in_caller:  # there the loggers handle what tasks log as it is
+            return None
+        return wanted_levels(options.logging, self._logging, unless_set=self._backend.log_levels)
 
     def _put_code(self, blob: bytes, names: set[str]) -> JobCode:
         """Begin to store a function and the user's local modules, and return how workers get them.
@@ -264,8 +267,7 @@ class Submission:
 
     def _make_open_job(self, prepared: Prepared) -> OpenJob[Any]:
         name = function_name(prepared.call.function)
-        more_code = partial(self._put_code, prepared.blob)
-        return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, more_code)
+        return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, self._put_code)
 
     def _start(self, job: Job[Any], prepared: Prepared, progress: Progress | None) -> None:
         options = prepared.options

@@ -147,14 +147,15 @@ class TaskTable:
         self.released.extend(bytes(count))
         self.outcomes.extend([None] * count)  # last: readers ask for its length
 
-    def forget(self) -> int:
-        """Forget tasks whose values were handed out, if they are many. Return the first one that is left."""
-        if self.handed_out - self.forgotten >= _FORGET_AT_ONCE:
-            self.forgotten = self.handed_out
-            columns = (self.outcomes, self.finished, self.marks, self.attempts, self._submitted)
-            for column in (*columns, self._dispatched, self._received, self.released, self._usages):
-                cast(Window, column).forget_before(self.forgotten)
-        return self.forgotten
+    def forget(self) -> bool:
+        """Forget tasks whose values were handed out, if they are many. Return whether that was done."""
+        if self.handed_out - self.forgotten < _FORGET_AT_ONCE:
+            return False
+        self.forgotten = self.handed_out
+        columns = (self.outcomes, self.finished, self.marks, self.attempts, self._submitted)
+        for column in (*columns, self._dispatched, self._received, self.released, self._usages):
+            cast(Window, column).forget_before(self.forgotten)
+        return True
 
     def close(self) -> None:
         """Record that no more tasks come."""

@@ -118,7 +118,9 @@ def test_map_reads_ahead_at_most_buffersize_items(executor):
     values = standard.map(pow, itertools.count(1), itertools.repeat(2), buffersize=3, timeout=30)
     assert list(itertools.islice(values, 4)) == [1, 4, 9, 16]
     standard.shutdown()
-    rest = list(values)
+    rest = []
+    with pytest.raises(RuntimeError, match="was closed before its data was read to the end"):
+        rest.extend(values)
     assert rest == [number * number for number in range(5, 5 + len(rest))]
     assert len(rest) <= 3
 

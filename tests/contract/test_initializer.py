@@ -419,3 +419,36 @@ def test_what_cannot_be_an_initializer_is_refused_at_once(method):
     for options, kind, text in cases:
         with pytest.raises(kind, match=text):
             method(**options)
+
+
+class Early:
+    tag = "early"
+
+
+class Late:
+    tag = "late"
+
+
+def test_open_jobs_number_classes_as_the_workers_do():
+    def helper():
+        return 1
+
+    def start():
+        helper()
+
+    def read(thing):
+        helper()
+        return thing.tag, Early.tag, Late.tag
+
+    for function in (helper, start, read):
+        function.__module__ = "__main__"
+    Early.__module__ = Late.__module__ = "__main__"
+    with wrenlite.Executor.local(1, initializer=start, progress=False) as executor:
+        with executor.stream(read) as calls:
+            futures = [calls.submit(kind()) for kind in (Late, Early, Late)]
+        assert [future.result()[0] for future in futures] == ["late", "early", "late"]
+        assert executor.submit(read, Late()).result() == ("late", "early", "late")
+        assert list(executor.map(read, [Late(), Early()], buffersize=1)) == [
+            ("late", "early", "late"),
+            ("early", "early", "late"),
+        ]

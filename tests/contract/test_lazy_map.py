@@ -115,7 +115,9 @@ def test_shutdown_finishes_what_was_read(executor):
     values = executor.map(square, itertools.count(), buffersize=5)
     assert next(values) == 0
     executor.shutdown()
-    rest = list(values)
+    rest = []
+    with pytest.raises(wrenlite.JobClosed, match="was closed before its data was read to the end"):
+        rest.extend(values)
     assert rest == [number * number for number in range(1, len(rest) + 1)]
     assert len(rest) <= 6
 
@@ -134,3 +136,30 @@ def test_items_that_do_not_fit_into_memory_are_refused(executor, monkeypatch):
     ):
         executor.map(len, data())
     assert len(read) == 6
+
+
+def test_a_job_that_is_closed_early_does_not_look_complete(executor):
+    values = executor.map(square, range(1000), buffersize=10)
+    assert next(values) == 0
+    values.job.close()
+    with pytest.raises(wrenlite.JobClosed):
+        list(values)
+
+
+def test_an_interrupt_of_the_first_reading_cancels(executor):
+    def data():
+        yield 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        executor.map(square, data(), buffersize=4)
+    assert executor._submission.dispatcher.unfinished_jobs() == []
+
+
+def test_stats_leave_out_tasks_that_are_forgotten(executor):
+    values = executor.map(square, range(3000), buffersize=100)
+    assert sum(1 for _ in values) == 3000
+    stats = values.job.stats()
+    assert 0 < len(stats) < 3000
+    assert stats[-1].task == 2999
+    assert min(each.queued for each in stats) > 1e9

@@ -218,3 +218,85 @@ def test_jobs_of_submit_are_freed(executor):
     executor.map(square, range(8), chunksize=1).results()  # so that threads drop their last references
     gc.collect()
     assert job() is None
+
+
+class Left:
+    side = "left"
+
+
+class Right:
+    side = "right"
+
+
+def test_classes_that_come_later_are_the_callers_own(executor):
+    made = [type(f"Made{number}", (), {"number": number}) for number in range(4)]
+    for each in (*made, Left, Right):
+        each.__module__ = "__main__"
+    with executor.stream(lambda thing: (thing, type(thing).__name__)) as calls:
+        futures = [calls.submit(each()) for each in (*made, Left, Right, *reversed(made))]
+    for future, each in zip(futures, (*made, Left, Right, *reversed(made)), strict=True):
+        value, name = future.result()
+        assert (type(value), name) == (each, each.__name__)
+    values = executor.map(lambda thing: thing, (each() for each in made), buffersize=2)
+    assert [type(value) for value in values] == made
+
+
+def test_a_class_that_cannot_be_pickled_leaves_the_stream_as_it_was(executor):
+    bad = type("Bad", (), {"lock": threading.Lock()})
+    good = type("Good", (), {"number": 3})
+    bad.__module__ = good.__module__ = "__main__"
+    with executor.stream(lambda thing: type(thing).__name__) as calls:
+        assert calls.submit(1).result() == "int"
+        with pytest.raises(wrenlite.ItemNotPicklable):
+            calls.submit(bad())
+        assert calls.submit(2).result() == "int"
+        assert calls.submit(good()).result() == "Good"
+
+
+DEBUG, VERBOSE, FAST = False, True, False
+
+
+def test_a_call_sees_every_change_though_another_one_runs(executor, tmp_path):
+    global FAST, DEBUG
+
+    def until(gate, read, argument):
+        import os
+        import time
+
+        while not os.path.exists(gate):
+            time.sleep(0.01)
+        return read(argument)
+
+    (tmp_path / "open").touch()
+    gate = str(tmp_path / ("open" if executor.backend.runs_in_caller else "gate"))
+    flags = _by_value(lambda _: (DEBUG, VERBOSE, FAST))
+    kind = type("Kind", (), {"x": 1})
+    kind.__module__ = "__main__"
+    read = _by_value(lambda thing: thing.x)
+    env = {"Q": "1"}
+    held = [executor.submit(until, gate, flags, 0), executor.submit(until, gate, read, kind())]
+    variables = [executor.submit(_variable, "Q", env=env)]
+    first = executor.submit(flags, 0)
+    FAST = True
+    second = executor.submit(flags, 0)
+    FAST, DEBUG = False, True
+    third = executor.submit(flags, 0)
+    DEBUG = False
+    kind.x = 2
+    changed = executor.submit(until, gate, read, kind())
+    env["Q"] = "2"
+    variables.append(executor.submit(_variable, "Q", env=env))
+    (tmp_path / "gate").touch()
+    assert [each.result() for each in (first, second, third)] == [
+        (False, True, False),
+        (False, True, True),
+        (True, True, False),
+    ]
+    assert [each.result() for each in (*held, changed)] == [(False, True, False), 1, 2]
+    assert [each.result() for each in variables] == ["1", "2"]
+
+
+def test_a_stream_refuses_wrong_arguments_before_they_are_sent(executor):
+    with executor.stream(square) as calls, pytest.raises(wrenlite.ArgumentError, match=r"square\(1, 2\)"):
+        calls.submit(1, 2)
+    assert len(calls) == 0

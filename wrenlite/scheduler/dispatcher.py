@@ -181,11 +181,10 @@ class Dispatcher:
         self._check_open()  # if it was closed meanwhile, the inbox may have been closed before the job came
 
     def add_code(self, pending: PendingJob, code: JobCode) -> None:
-        """Change the code of an open job for the tasks that are submitted from now on.
-
-        Where the backend runs tasks in the caller's thread, they import modules as the caller does.
-        """
-        if not self._backend.runs_in_caller:
+        """Change the code of an open job for the tasks that are submitted from now on."""
+        if self._backend.runs_in_caller:
+            self._scheduler.change_code(pending, code)
+        else:
             self._inbox.put(CodeAdded(pending, code))
 
     def tasks_added(self, pending: PendingJob, arrivals: Arrivals[Any]) -> None:
@@ -200,14 +199,21 @@ class Dispatcher:
         if self._backend.runs_in_caller:
             arrivals.announced = True
             # One thread at a time runs the job, and takes what others add meanwhile.
-            while arrivals.announced and not self._closed_because and arrivals.token.acquire(blocking=False):
+            while arrivals.announced and arrivals.token.acquire(blocking=False):
                 try:
                     self._run_here(pending)
+                except ExecutorClosed:
+                    self._scheduler.refuse(pending)
                 finally:
                     arrivals.token.release()
         elif not arrivals.announced:
-            arrivals.announced = True
-            self._inbox.put(TasksAdded(pending))
+            event = TasksAdded(pending)
+            try:
+                arrivals.announced = True
+                self._inbox.put(event)
+            except BaseException:  # of a signal handler: a second announcement is harmless
+                arrivals.announced = False
+                raise
             if self._ended:
                 self._answer_rest()
 
@@ -272,6 +278,8 @@ class Dispatcher:
         Returns:
             The number of tasks that had not ended; 0 without waiting.
         """
+        if os.getpid() != self.owner:  # a forked process has no thread that could answer
+            return 0
         event = CancelTasks(job, list(indexes), queue.SimpleQueue())
         self._ask(event)
         return event.reply.get() if wait else 0
@@ -320,7 +328,8 @@ class Dispatcher:
         self._closed_because = self._closed_because or because
         self._inbox.put(Close())
         for pending in list(self._open_here):
-            self._scheduler.refuse(pending)
+            if pending.arrivals is not None:
+                self.tasks_added(pending, pending.arrivals)
         if not self._started and not self._runs:
             self._backend.invoker.close()
 

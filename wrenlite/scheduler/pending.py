@@ -223,8 +223,8 @@ class PendingJob:
         if self.arrivals is None or self.arrivals.ended:
             return 0
         items = self.arrivals.take()
-        if self.options.forgets and (first := self.tasks.forget()):
-            cast(Window, self._items).forget_before(first)
+        if self.options.forgets and self.tasks.forget():
+            cast(Window, self._items).forget_before(self.tasks.forgotten)
         self._items.extend(items)
         self._ready += len(items)
         self.tasks.grow(len(items))

@@ -147,6 +147,8 @@ class Scheduler:
 
     def refuse(self, pending: PendingJob) -> None:
         """Close an open job that no thread runs, and cancel the tasks that wait in it."""
+        if pending.arrivals is not None:
+            pending.arrivals.announced = False
         if pending.arrivals is not None and pending.tasks.open:
             pending.arrivals.close()
             pending.take_arrivals()

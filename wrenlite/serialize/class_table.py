@@ -151,10 +151,18 @@ class ClassTable:
         known = self._reductions.get(id(obj))
         return isinstance(known, tuple) and known[1][0] < self.inherited
 
-    def fixed(self) -> ClassTable:
-        """Return a table that has the entries of this one, and does not grow."""
-        table = ClassTable(self.entries, grows=False)
-        table.share_globals = self.share_globals
+    def truncate(self, count: int) -> None:
+        """Drop all entries but the first ones."""
+        dropped = set(map(id, self.entries[count:]))
+        self._reductions = {key: value for key, value in self._reductions.items() if key not in dropped}
+        del self.entries[count:], self.sources[count:]
+
+    def copy(self, *, grows: bool) -> ClassTable:
+        """Return a table that has the entries of this one, which must live as long."""
+        table = ClassTable(grows=grows)
+        table.entries, table.sources = [*self.entries], [*self.sources]
+        table.inherited, table.share_globals = self.inherited, self.share_globals
+        table._reductions = dict(self._reductions)
         return table
 
     def reduction_of(self, obj: Any) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Iterable
 
-from wrenlite.serialize.class_table import is_importable
+from wrenlite.serialize.class_table import is_importable, travels_by_value
 
 _CONSTANTS = frozenset({int, float, complex, bool, str, bytes, type(None), range, type(Ellipsis)})
 
@@ -32,13 +33,16 @@ def are_same(parts: list[object] | None, others: list[object] | None) -> bool:
 
 def _add(part: object, parts: list[object], seen: set[int]) -> bool:
     """Add a part, and what it consists of. Return whether none of that can be changed in place."""
+    parts.append(part)  # each time, so that every use has its place
     if id(part) in seen:
         return True
     seen.add(id(part))
-    parts.append(part)
     kind = type(part)
-    if kind in _CONSTANTS or kind is types.ModuleType:
+    if kind in _CONSTANTS:
         return True
+    if kind is types.ModuleType:
+        name = part.__name__  # type: ignore[attr-defined]
+        return sys.modules.get(name) is part and name != "__main__" and not travels_by_value(name)
     if kind is tuple:
         return _add_all(part, parts, seen)  # type: ignore[arg-type]
     if kind is types.BuiltinFunctionType:
@@ -64,7 +68,7 @@ def _add_function(function: types.FunctionType, parts: list[object], seen: set[i
         closed_over = [cell.cell_contents for cell in function.__closure__ or ()]
     except ValueError:  # not assigned yet
         return False
-    used = [variables[name] for name in _names(function.__code__) if name in variables]
+    used = [variables.get(name) for name in _names(function.__code__)]
     fixed = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     return _add_all([*closed_over, *used, *fixed], parts, seen)
 

@@ -355,30 +355,49 @@ def _stays_in_band(_: pickle.PickleBuffer) -> bool:
     return True
 
 
+class PickledCall:
+    """A pickled function with what it closes over, followed by the class table of its job."""
+
+    def __init__(self, call: Call, classes: ClassTable) -> None:
+        """Pickle a function.
+
+        Args:
+            call: the function and its fixed arguments.
+            classes: the job's class table.
+
+        Raises:
+            FunctionNotPicklable: it cannot be pickled; the message names the part that is the reason.
+            ItemNotPicklable: the class of an item cannot be pickled; the message names both.
+        """
+        self._call = call
+        self._file = io.BytesIO()
+        self._pickler = _cloud_pickler()(self._file, classes, _stays_in_band, defines_entries=True)
+        self._written = classes.inherited
+        try:
+            self._pickler.dump(tuple(call[:5]))
+        except BaseException as error:
+            raise _not_picklable(call, classes, error) from error
+        self.blob = self.extended(classes)
+        """The function with the entries of the table at the time."""
+
+    def extended(self, classes: ClassTable) -> bytes:
+        """Return the function as it was pickled, with all entries that the table has now. Raises as above."""
+        try:
+            while self._written < len(classes.entries):  # pickling entries may add further entries
+                entries = tuple(classes.entries[self._written :])
+                self._written += len(entries)
+                self._pickler.dump(entries)
+        except BaseException as error:
+            raise _not_picklable(self._call, classes, error) from error
+        return self._file.getvalue() + _END_OF_ENTRIES
+
+
+_END_OF_ENTRIES = pickle.dumps((), 5)
+
+
 def pack_call(call: Call, classes: ClassTable) -> bytes:
-    """Pickle a function with what it closes over, followed by the class table of its job.
-
-    Args:
-        call: the function and its fixed arguments.
-        classes: the job's class table.
-
-    Raises:
-        FunctionNotPicklable: it cannot be pickled; the message names the part that is the reason.
-        ItemNotPicklable: the class of an item cannot be pickled; the message names both.
-    """
-    file = io.BytesIO()
-    pickler = _cloud_pickler()(file, classes, _stays_in_band, defines_entries=True)
-    try:
-        pickler.dump(tuple(call[:5]))
-        written = classes.inherited
-        while written < len(classes.entries):  # pickling entries may add further entries
-            entries = tuple(classes.entries[written:])
-            written += len(entries)
-            pickler.dump(entries)
-        pickler.dump(())
-    except BaseException as error:
-        raise _not_picklable(call, classes, error) from error
-    return file.getvalue()
+    """Pickle a function with what it closes over, followed by the class table of its job: see above."""
+    return PickledCall(call, classes).blob
 
 
 def _not_picklable(call: Call, classes: ClassTable, error: BaseException) -> NotPicklable:
