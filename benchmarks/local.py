@@ -50,7 +50,6 @@ def first_map() -> None:
             "ProcessPoolExecutor": script(
                 """
                 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
                 with ProcessPoolExecutor(2) as pool:
                     list(pool.map(abs, [-1]))
                 """
