@@ -82,8 +82,7 @@ class MapOptions(NamedTuple):
         check_env(self.env)
         check_logging(self.logging)
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
-        if chunksize is not None and not is_whole_number(chunksize, 1):
-            raise ConfigError(f"chunksize={chunksize!r}: must be a whole number from 1, or None")
+        check_size("chunksize", chunksize)
         if not is_whole_number(retries, 0):
             raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
         if timeout is not None and not (is_seconds(timeout) and timeout > 0):
@@ -142,14 +141,14 @@ def is_whole_number(value: object, least: int) -> bool:
         return False
 
 
-def check_buffersize(buffersize: object) -> None:
-    """Check the size of the buffer of a ``map`` that reads its data lazily.
+def check_size(name: str, size: object) -> None:
+    """Check an option that says how many items or tasks there may be; None: the default.
 
     Raises:
         ConfigError: it cannot be used.
     """
-    if not is_whole_number(buffersize, 1):
-        raise ConfigError(f"buffersize={buffersize!r}: must be a whole number from 1, or None")
+    if size is not None and not is_whole_number(size, 1):
+        raise ConfigError(f"{name}={size!r}: must be a whole number from 1, or None")
 
 
 def check_env(env: object) -> None:
@@ -307,12 +306,21 @@ def split_options(
     return options, {name: value for name, value in kwargs.items() if name not in options}
 
 
-def check_submitted(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def check_submitted(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], *, seeded: bool
+) -> None:
     """Check that a function of ``submit`` can be called, where its parameters are certainly known.
+
+    Args:
+        function: the function.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        seeded: whether it gets a random generator too.
 
     Raises:
         ArgumentError: the call would fail.
     """
+    kwargs = {**kwargs, "rng": None} if seeded else kwargs
     reason = _mismatch(function, args, kwargs)
     if not reason:
         return

@@ -473,31 +473,31 @@ class Executor:
     @overload
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
     @overload
-    def submit(  # type: ignore[overload-cannot-match]  # not so
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, retries: int, **kwargs: Any
     ) -> Future[T]: ...
     @overload
-    def submit(  # type: ignore[overload-cannot-match]  # not so
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, timeout: float | None, **kwargs: Any
     ) -> Future[T]: ...
     @overload
-    def submit(  # type: ignore[overload-cannot-match]  # not so
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, env: Mapping[str, str] | None, **kwargs: Any
     ) -> Future[T]: ...
     @overload
-    def submit(  # type: ignore[overload-cannot-match]  # not so
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, seed: int | None, **kwargs: Any
     ) -> Future[T]: ...
     @overload
-    def submit(  # type: ignore[overload-cannot-match]  # not so
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, modules: Iterable[str | ModuleType], **kwargs: Any
     ) -> Future[T]: ...
     @overload
-    def submit(  # type: ignore[overload-cannot-match]  # not so
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, progress: Progress | None, **kwargs: Any
     ) -> Future[T]: ...
     @overload
-    def submit(  # type: ignore[overload-cannot-match]  # not so
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, logging: bool | None, **kwargs: Any
     ) -> Future[T]: ...
     @explain_wrong_calls

@@ -16,13 +16,13 @@ from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.results import PREFETCH_VALUES
 
 _FIRST_READING_S = 0.1
-"""The longest time in seconds that ``map`` itself reads data, beyond the item that it reads when this is
-over."""
+"""Seconds after which ``map`` itself stops to read the data. An item that it waits for then is still read."""
 _READING_S = 0.002
-"""The same each time that a value is asked for which is there already."""
+"""Seconds of reading before a value is handed out that is there already."""
 _ANNOUNCE_S = 0.001
 """Seconds of reading after which tasks are sent, so that workers need not wait for the rest."""
 _FORGET_ITEMS = 1024
+"""Items that are forgotten together, once they were sent."""
 
 
 class LazyValues(Iterator[T_co], Generic[T_co]):
@@ -39,26 +39,17 @@ class LazyValues(Iterator[T_co], Generic[T_co]):
     job: OpenJob[T_co]
     """The job: its progress, its cost, and the futures of the tasks that are not forgotten."""
 
-    def __init__(
-        self,
-        job: OpenJob[T_co],
-        data: Iterator[Any],
-        pack: Callable[[Any, int], Packed | Plain],
-        buffersize: int,
-    ) -> None:
-        """Begin to read the data of a job.
+    def __init__(self, reader: Reader[T_co]) -> None:
+        """Begin to read the data of a job. Executors do this.
 
         Args:
-            job: the job. Nobody else submits to it.
-            data: its items.
-            pack: pickles an item, given its number.
-            buffersize: the most items that have been read and whose values were not handed out.
+            reader: reads it.
         """
-        self.job = job
-        self._reader = _Reader(job, data, pack, buffersize)
-        self._values = self._reader.values()
+        self.job = reader.job
+        self._reader = reader
+        self._values = reader.values()
         try:
-            self._reader.read_on(0, _FIRST_READING_S, even_if_waited_for=True)
+            reader.read_on(0, _FIRST_READING_S, even_if_waited_for=True)
         except BaseException:  # an interrupt
             self.close()
             raise
@@ -81,8 +72,8 @@ class LazyValues(Iterator[T_co], Generic[T_co]):
         self.close()
 
 
-class _Reader(Generic[T_co]):
-    """Reads the data while the values are read."""
+class Reader(Generic[T_co]):
+    """Reads the data of a job while its values are read."""
 
     def __init__(
         self,
@@ -91,7 +82,15 @@ class _Reader(Generic[T_co]):
         pack: Callable[[Any, int], Packed | Plain],
         buffersize: int,
     ) -> None:
-        self._job = job
+        """Create a reader that has read nothing.
+
+        Args:
+            job: the job. Nobody else submits to it.
+            data: its items.
+            pack: pickles an item, given its number.
+            buffersize: the most items that have been read and whose values were not handed out.
+        """
+        self.job = job
         self._data = data
         self._pack = pack
         self._size = buffersize
@@ -103,7 +102,7 @@ class _Reader(Generic[T_co]):
 
     def values(self) -> Generator[T_co, None, None]:
         """Yield the values. When this is closed, the tasks that have not ended are cancelled."""
-        table, values = self._job._tasks, self._job._outcomes
+        table, values = self.job._tasks, self.job._outcomes
 
         def upcoming(place: int) -> Sequence[int]:
             return range(place + 1, min(table.total, place + 1 + PREFETCH_VALUES))
@@ -118,8 +117,8 @@ class _Reader(Generic[T_co]):
                 raise self._error
         finally:
             if not table.over:
-                self._job.cancel()
-            end_loop((self._job,))
+                self.job.cancel()
+            end_loop((self.job,))
 
     def _in_order(self) -> Iterator[int]:
         """Yield each task once it has ended, and read on."""
@@ -128,7 +127,7 @@ class _Reader(Generic[T_co]):
                 self.read_on(place, _READING_S)
             if place == self._read:
                 return
-            self._job._wait_for(place, self.end)
+            self.job._wait_for(place, self.end)
             yield place
 
     def read_on(self, place: int, reading_s: float, *, even_if_waited_for: bool = False) -> None:
@@ -144,13 +143,13 @@ class _Reader(Generic[T_co]):
             while not self._at_end and self._read - place < self._size:
                 self._read_item()
                 now = time.monotonic()
-                if now - start > reading_s and (even_if_waited_for or self._job._tasks.has_ended(place)):
+                if now - start > reading_s and (even_if_waited_for or self.job._tasks.has_ended(place)):
                     return
                 if now - announced > _ANNOUNCE_S:
                     announced = now
-                    self._job._announce()
+                    self.job._announce()
         finally:
-            self._job._announce()
+            self.job._announce()
 
     def _read_item(self) -> None:
         """Read an item and submit it. An error is raised later: once the values before it were handed out."""
@@ -162,12 +161,12 @@ class _Reader(Generic[T_co]):
             raise_if_interrupting(error)
             self._error, self._at_end = error, True
         else:
-            if self._job._arrivals.add(item) is None:
-                text = f"the job {self._job.id} was closed before its data was read to the end"
+            if self.job._arrivals.add(item) is None:
+                text = f"the job {self.job.id} was closed before its data was read to the end"
                 self._error, self._at_end = JobClosed(text), True
                 return
             self._read += 1
             if self._read % _FORGET_ITEMS == 0:
-                self._job._arrivals.forget_taken()
+                self.job._arrivals.forget_taken()
         if self._at_end:
-            self._job._arrivals.close()
+            self.job._arrivals.close()

@@ -21,7 +21,7 @@ def memory_bytes() -> int:
         return sys.maxsize
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with contextlib.suppress(OSError, ValueError):  # no container; "max" where it has no limit
-        memory = min(memory, int((_CONTAINER / "memory.max").read_text("utf-8")))
+        memory = min(memory, _container_bytes("memory.max"))
     return memory
 
 
@@ -35,11 +35,14 @@ def available_bytes() -> int:
     with contextlib.suppress(OSError, ValueError):  # not Linux
         available = _field(Path("/proc/meminfo"), "MemAvailable:") * 1024
     with contextlib.suppress(OSError, ValueError):
-        most = int((_CONTAINER / "memory.max").read_text("utf-8"))
-        used = int((_CONTAINER / "memory.current").read_text("utf-8"))
+        unused = _container_bytes("memory.max") - _container_bytes("memory.current")
         files = _field(_CONTAINER / "memory.stat", "inactive_file")  # the kernel drops these first
-        available = min(available, most - used + files)
+        available = min(available, unused + files)
     return available
+
+
+def _container_bytes(name: str) -> int:
+    return int((_CONTAINER / name).read_text("utf-8"))
 
 
 def _field(path: Path, name: str) -> int:

@@ -84,7 +84,7 @@ class OpenJob(Job[T_co]):
         self._is_extending = False
         self._uses_local_modules = prepared.options.code.modules is not None
         self._is_shared = prepared.options.closes_itself
-        self._function = prepared.call
+        self._call = prepared.call
         self._held: list[str] = []
         self._dispatcher = dispatcher
         self._pending: Callable[[], PendingJob | None] = lambda: None
@@ -100,8 +100,7 @@ class OpenJob(Job[T_co]):
             JobClosed: the job was closed, or its executor was shut down.
         """
         with hide_own_frames:
-            given = kwargs if self._function.seed is None else {**kwargs, "rng": None}
-            check_submitted(self._function.function, args, given)
+            check_submitted(self._call.function, args, kwargs, seeded=self._call.seed is not None)
             future = None
             if not self._arrivals.closed:
                 future = self._add(self._pack((args, kwargs), Style.CALL))

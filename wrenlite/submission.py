@@ -19,7 +19,7 @@ from wrenlite.config import Progress
 from wrenlite.errors import ExecutorClosed, StoreError
 from wrenlite.futures import Future
 from wrenlite.job import Job
-from wrenlite.lazy_map import LazyValues
+from wrenlite.lazy_map import LazyValues, Reader
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.open_job import OpenJob, Prepared, SharedJobs
@@ -135,7 +135,7 @@ class Submission:
         """
         if buffersize is None:
             return self.run(function, style, data, options)
-        arguments.check_buffersize(buffersize)
+        arguments.check_size("buffersize", buffersize)
         self._check_open()
         items = read_items(arguments.iterate(data))
         first = list(itertools.islice(items, 1))  # its class is in the table then
@@ -145,7 +145,7 @@ class Submission:
         def pack(item: Any, number: int) -> Packed | Plain:
             return job._pack(item, style, number)
 
-        return LazyValues(job, itertools.chain(first, items), pack, buffersize)
+        return LazyValues(Reader(job, itertools.chain(first, items), pack, buffersize))
 
     def open(self, function: Callable[..., T], options: MapOptions) -> OpenJob[T]:
         """Open a job whose tasks are submitted one by one."""
@@ -162,8 +162,7 @@ class Submission:
             call: its positional and keyword arguments.
             options: how the task is run.
         """
-        args, kwargs = call
-        arguments.check_submitted(function, args, kwargs if options.seed is None else {**kwargs, "rng": None})
+        arguments.check_submitted(function, *call, seeded=options.seed is not None)
         self._check_open()
         future: Future[T] | None = self._shared.submit(function, call, options, self._log_levels(options))
         return future if future is not None else self._submit_anew(function, call, options)

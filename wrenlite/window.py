@@ -18,10 +18,8 @@ class Window:
             column: the rows.
             forgotten: what is read in place of a row that is forgotten.
         """
-        self._rows: tuple[int, Any] = (
-            0,
-            column,
-        )  # replaced as a whole, so that readers find the two together
+        # The two are replaced together, so that a reader finds what belongs together.
+        self._rows: tuple[int, Any] = (0, column)
         self._forgotten = forgotten
 
     def __len__(self) -> int:

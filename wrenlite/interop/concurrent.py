@@ -5,52 +5,20 @@ from __future__ import annotations
 import concurrent.futures
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wrenlite.errors import ExecutorClosed
 from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
-from wrenlite.lazy_map import LazyValues
 from wrenlite.open_job import OpenJob
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.results import deadline
 from wrenlite.threads import check_timeout
 
+if TYPE_CHECKING:
+    from wrenlite.executor import Executor
+
 T = TypeVar("T")
-
-
-class SubmitsJobs(Protocol):
-    """What a ``ConcurrentExecutor`` needs of an ``Executor``."""
-
-    @property
-    def workers(self) -> int:
-        """How many tasks can run at once now."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run one call."""
-
-    @overload
-    def starmap(
-        self, fn: Callable[..., Any], data: Iterable[Iterable[Any]], *, chunksize: int | None = None
-    ) -> Job[Any]: ...
-    @overload
-    def starmap(
-        self,
-        fn: Callable[..., Any],
-        data: Iterable[Iterable[Any]],
-        *,
-        buffersize: int,
-        chunksize: int | None = None,
-    ) -> LazyValues[Any]: ...
-    def starmap(
-        self,
-        fn: Callable[..., Any],
-        data: Iterable[Iterable[Any]],
-        *,
-        buffersize: int | None = None,
-        chunksize: int | None = None,
-    ) -> Job[Any] | LazyValues[Any]:
-        """Run one call for each item."""
 
 
 class ConcurrentExecutor(concurrent.futures.Executor):
@@ -60,7 +28,7 @@ class ConcurrentExecutor(concurrent.futures.Executor):
     it; the wrenlite executor stays open.
     """
 
-    def __init__(self, executor: SubmitsJobs) -> None:
+    def __init__(self, executor: Executor) -> None:
         """Create an executor on top of a wrenlite executor."""
         self._executor = executor
         # There is no lock, since a signal handler may interrupt ``submit`` and call ``shutdown``.
