@@ -169,6 +169,11 @@ def test_outcomes_and_usage_have_the_times_of_a_task(invocations):
     assert ended.usage.worker
 
 
+def test_no_task_used_the_processor_for_longer_than_it_took(invocations):
+    outcomes, _ = invocations.run(abs, range(1_000))
+    assert all(0 <= each.cpu_s <= each.seconds for each in outcomes)
+
+
 def test_large_arrays_travel_both_ways(invocations):
     outcomes, _ = invocations.run(lambda a: a * 2, [np.ones(1_000_000), np.ones((3, 300_000)).T])
     packed = [fetch_value(invocations.backend.store, outcome.packed, "a task") for outcome in outcomes]

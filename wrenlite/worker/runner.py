@@ -359,8 +359,10 @@ class Runner:
             sys.modules["__main__"] = main_before
         seconds, cpu_end = time.perf_counter() - clock, time.thread_time()
         self._cpu_at = cpu_end if seconds < _SHORT_S else 0.0
+        used = cpu_end - cpu  # the processor's clock is read outside the other one's interval
+        cpu_s = used if used < seconds else seconds
         records = self._records.take() if self._records is not None else b""
-        return outcome_of((task, ok, packed, started, seconds, cpu_end - cpu, self._read_output(), records))
+        return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), records))
 
     def _call(self, call: Call, packer: Packer, task: int, item: Packed | Plain) -> Packed | Plain:
         """Call the user's function with an item, and pickle the value."""
