@@ -26,9 +26,9 @@ from wrenlite.serialize.pickling import Call, function_name, method_name
 from wrenlite.storage.refs import Ref
 from wrenlite.task_logging import check_logging
 from wrenlite.threads import is_seconds
-from wrenlite.wrong_calls import is_iterable, shown, written
+from wrenlite.wrong_calls import check_switch, is_iterable, shown, written
 
-_SUBMIT_OPTIONS = frozenset({"retries", "timeout", "env", "seed", "modules", "progress", "logging"})
+_SUBMIT_OPTIONS = frozenset({"retries", "timeout", "env", "seed", "modules", "keep", "progress", "logging"})
 """Options of ``map`` that ``submit`` takes."""
 _LARGE_CODE_BYTES = 10 << 20
 """The size from which a function is named to its user, who may not know what it closes over."""
@@ -47,6 +47,7 @@ class MapOptions(NamedTuple):
     seed: int | None = None
     logging: bool | None = None
     modules: Iterable[str | types.ModuleType] = ()
+    keep: bool = False
 
     def module_names(self, backend: Backend) -> set[str]:
         """Return the names of the modules that are to be sent, with all modules of the packages among them.
@@ -81,6 +82,7 @@ class MapOptions(NamedTuple):
         check_fixed_arguments(self.args, self.kwargs)
         check_env(self.env)
         check_logging(self.logging)
+        check_switch("keep", self.keep)
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
         check_size("chunksize", chunksize)
         if not is_whole_number(retries, 0):

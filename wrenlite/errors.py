@@ -29,6 +29,7 @@
     │   ├── ServiceUnavailable                Lambda or the store fails, or cannot be reached, for a long time
     │   └── BudgetExceeded                    the next request does not fit into what is left of ``budget=``
     └── TaskError                           one task failed, for a reason that is not its own exception
+        ├── DependencyFailed                  a task whose value it takes has failed or was cancelled
         ├── RemoteError                       an exception, item or value cannot be rebuilt; has the reason
         ├── ConnectionLost                    the reply never came, several times
         ├── WorkerDied                        the process that ran it ended, or it called ``sys.exit``
@@ -166,6 +167,13 @@ class RemoteError(TaskError):
     """An exception, an item or a value of a task cannot be rebuilt in the process that needs it.
 
     The message has the type and text of the reason.
+    """
+
+
+class DependencyFailed(TaskError):
+    """The task did not run, because a task whose value it takes has failed or was cancelled.
+
+    The exception of that task is the cause of this error.
     """
 
 

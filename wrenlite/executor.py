@@ -68,13 +68,12 @@ class Executor:
             backend: what to run on; default: what the configuration says, else this machine's cores; within
                 a task: the thread of that task.
             progress: ``"auto"``: show the progress of jobs in a notebook, on a terminal while the main thread
-                waits for them, and as a line every 30 s in a file; True: in a file as a line every second;
-                False: show nothing.
+                waits for them, and every 30 s in a file; True: in a file every second; False: show nothing.
             logging: what tasks log is handled by the loggers of this process, at the levels that they have
-                when a job is started; default: if the root logger has a handler. Such records have the
-                attributes ``wrenlite_task`` and ``wrenlite_job``. They come when a task has ended, 64 KB of
-                each task at most. False: they are not sent, and warnings are printed into the task's output.
-                Tasks that run in the calling thread log as the rest of the program does, whatever this is.
+                when a job is started; default: if the root logger has a handler. Records have the attributes
+                ``wrenlite_task`` and ``wrenlite_job``, and come when a task has ended, 64 KB of each at most.
+                False: they are not sent, and warnings are printed into the task's output. Tasks that run in
+                the calling thread log as the rest of the program does.
 
         Raises:
             ConfigError: a setting cannot be used.
@@ -113,10 +112,9 @@ class Executor:
             max_tasks_per_worker: tasks that a worker runs before a new one takes its place, for functions
                 that leak memory; default: any number.
             initializer: a function that each worker calls once, before its first task. What it assigns to
-                global variables is there for the functions of ``map`` that belong to the same module or
-                notebook. It is sent as it is now, with the variables that it uses. If it fails, jobs fail
-                with InitializerFailed. What it prints comes with the first task of its worker. Where a job
-                has a ``timeout=``, it may take 60 s longer than that.
+                global variables is there for the functions of ``map`` of the same module or notebook. It is
+                sent as it is now, with the variables that it uses. If it fails, jobs fail with
+                InitializerFailed. It may take 60 s longer than the ``timeout=`` of a job.
             initargs: the arguments of the initializer.
             progress: as for ``Executor``.
             logging: as for ``Executor``.
@@ -191,9 +189,9 @@ class Executor:
             endpoint_url: address of servers that are used in place of AWS.
             max_concurrency: invocations at once; default: as many as the account allows.
             budget: dollars that this executor may spend, an estimate. Once the next request does not fit,
-                nothing more is sent: tasks not sent fail with BudgetExceeded, requests in flight are
-                finished. While the duration of a job's tasks is unknown, at most as many requests (at least
-                one) are in flight as the budget could pay if each ran until the function's time limit.
+                nothing more is sent: tasks not sent fail with BudgetExceeded. While the duration of tasks is
+                unknown, no more requests are in flight than the budget could pay if each ran until the
+                function's time limit.
             progress: as for ``Executor``.
             logging: as for ``Executor``.
 
@@ -250,6 +248,7 @@ class Executor:
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
+        keep: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]: ...
@@ -286,41 +285,41 @@ class Executor:
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
+        keep: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
         """Run ``fn(item, *args, **kwargs)`` for each item of ``data``. Returns at once.
 
+        In an item or an argument, a future or a job of this executor stands for its values. The task runs
+        once they are there, or fails with DependencyFailed if one of their tasks fails.
+
         Args:
-            fn: any callable. It is pickled now, with what it closes over. A warning names what is large in
-                it from 10 MB.
-            data: any iterable. It is read to its end and pickled now. A tuple is one argument; ``starmap``
-                passes its parts.
+            fn: any callable. It is pickled now, with what it closes over.
+            data: any iterable, or a job. It is read and pickled now. ``starmap`` passes the parts of a tuple.
             chunksize: tasks per batch; default: learned from how long they take.
-            buffersize: for data that is endless or does not fit into memory: read it while the values are
-                read, at most so many items ahead. ``map`` then returns an iterator of the values.
+            buffersize: read data while values are read, this many items ahead at most. An iterator of the
+                values is returned. For data that is endless, or does not fit into memory.
             retries: further attempts for a task that fails.
             timeout: seconds that one task may take.
             args: further positional arguments of every call.
             kwargs: keyword arguments of every call.
             env: environment variables of the tasks.
-            seed: give each task a random generator of its own, as the keyword argument ``rng`` of ``fn``. Its
-                numbers depend on the seed and on the task's number only. It is a ``numpy.random.Generator``,
-                of ``SeedSequence(seed).spawn(n)``; without numpy, or where ``rng`` is annotated so, a
-                ``random.Random``.
-            modules: local modules, and of a package all, that only pickled bytes or computed names mention.
-                Others are found. They are sent with later jobs too.
+            seed: give each task a random generator of its own, as ``rng=``: number ``n`` of numpy's
+                ``SeedSequence(seed).spawn``; where ``rng`` is annotated so, or without numpy, a ``Random``.
+            modules: local modules that only pickled bytes or computed names mention. Others are found.
+            keep: leave large values in the store, for further maps: see ``Job.refs``.
             progress: as for ``Executor``.
             logging: as for ``Executor``; default: as for this executor.
 
         Raises:
-            FunctionNotPicklable: the function cannot be pickled; the message names the part that cannot.
-            ItemNotPicklable: an item cannot be pickled.
+            NotPicklable: the function or an item cannot be pickled; the message names the part that cannot.
             LocalExtension: the function needs a compiled module that is not installed.
-            ConfigError: an argument cannot be used. ArgumentError: ``fn`` cannot be called with an item.
-            ExecutorClosed: the executor was shut down.
+            ConfigError: an argument cannot be used. ExecutorClosed: the executor was shut down.
         """
-        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
+        options = MapOptions(
+            chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep
+        )
         return self._submission.run_or_read(fn, Style.ITEM, data, options, buffersize)
 
     @overload
@@ -338,6 +337,7 @@ class Executor:
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
+        keep: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]: ...
@@ -374,11 +374,14 @@ class Executor:
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
+        keep: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
-        options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
+        options = MapOptions(
+            chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep
+        )
         return self._submission.run_or_read(fn, Style.STAR, data, options, buffersize)
 
     @explain_wrong_calls
@@ -401,9 +404,8 @@ class Executor:
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
-        Values of up to 16 KB go through this process, so that a few numbers per task cost no more than with
-        ``map``. Larger ones, and smaller ones too where there are many thousands, never do: they go from
-        worker to worker through the store, one object each.
+        Values of up to 16 KB, or less where there are many thousands, go through this process. Larger ones
+        go from worker to worker through the store, one object each.
 
         Args:
             map_fn: as ``fn`` of ``map``.
@@ -444,6 +446,7 @@ class Executor:
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
+        keep: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> OpenJob[T]:
@@ -461,13 +464,16 @@ class Executor:
             env: as for ``map``.
             seed: as for ``map``.
             modules: as for ``map``.
+            keep: as for ``map``.
             progress: as for ``Executor``.
             logging: as for ``map``.
 
         Raises:
             WrenliteError: as for ``map``.
         """
-        options = MapOptions(chunksize, retries, timeout, (), None, env, progress, seed, logging, modules)
+        options = MapOptions(
+            chunksize, retries, timeout, (), None, env, progress, seed, logging, modules, keep
+        )
         return self._submission.open(fn, options)
 
     @overload
@@ -494,6 +500,10 @@ class Executor:
     ) -> Future[T]: ...
     @overload
     def submit(  # type: ignore[overload-cannot-match]  # the option matches
+        self, fn: Callable[..., T], /, *args: Any, keep: bool, **kwargs: Any
+    ) -> Future[T]: ...
+    @overload
+    def submit(  # type: ignore[overload-cannot-match]  # the option matches
         self, fn: Callable[..., T], /, *args: Any, progress: Progress | None, **kwargs: Any
     ) -> Future[T]: ...
     @overload
@@ -504,8 +514,8 @@ class Executor:
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` once.
 
-        It takes options of ``map`` too: ``retries``, ``timeout``, ``env``, ``seed``, ``modules``,
-        ``progress`` and ``logging``. An argument of such a name that ``fn`` takes itself is passed to ``fn``.
+        It takes the options ``retries``, ``timeout``, ``env``, ``seed``, ``modules``, ``keep``, ``progress``
+        and ``logging`` of ``map`` too. An argument of such a name that ``fn`` takes is passed to ``fn``.
 
         Calls of the same function that are submitted while others of it wait or run are tasks of one job,
         with one panel and one cost, and travel together. ``stream`` opens such a job explicitly.
@@ -573,6 +583,7 @@ class Executor:
             with hide_own_frames:
                 try:
                     dispatcher.join(cancel=True)
+                    self._submission.delete_unreachable_values()
                 except (KeyboardInterrupt, SystemExit):
                     with no_interrupts():  # and the jobs that came meanwhile
                         dispatcher.cancel_all()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, 
 
 from wrenlite import other_names
 from wrenlite.errors import WrenliteError
-from wrenlite.protocol import CANCELLED, TaskStats
+from wrenlite.protocol import CANCELLED, Packed, Plain, Stored, TaskStats
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.results import call_without_blocking, deadline
@@ -169,7 +170,7 @@ class Control(Protocol):
         """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
 
 
-class Future(concurrent.futures.Future[T], Generic[T]):
+class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
     """The promise of one task's value. It works wherever a ``concurrent.futures.Future`` does.
 
     An interrupt while it is waited for (Ctrl-C, the notebook's stop button) cancels its whole job; of a call
@@ -201,7 +202,20 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return future_html(self)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a future cannot be sent to another process; pass its result()")
+        raise TypeError(
+            "a future can be sent to another process only as an argument of a task: as an item of map or in "
+            "one, in args= or in submit(…). A function cannot close over it. Pass its result()"
+        )
+
+    def _refer(self, references: References) -> Any:
+        return self.job._refer_to(self, references)
+
+    @property
+    def _packed(self) -> Packed | Stored | Plain:
+        """The value of the task, which has one, as it came from its worker."""
+        packed = self.job._outcomes.packed(self.index)
+        assert packed is not None
+        return packed
 
     if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
 

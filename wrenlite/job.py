@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 from wrenlite import other_names
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
+from wrenlite.dependencies import itself, value_at
 from wrenlite.errors import (
     ConfigError,
     ExecutorClosed,
@@ -41,7 +42,9 @@ from wrenlite.futures import (
 )
 from wrenlite.job_values import JobValues
 from wrenlite.protocol import Outcome, TaskStats
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
+from wrenlite.storage.refs import Ref
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
     call_without_blocking,
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class Job(Sequence[Future[T_co]], Generic[T_co]):
+class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
     """One ``map`` or ``submit``: a sequence of futures in input order, with conveniences for the whole job.
 
     A job is true even when it is empty. A slice of it is a list of futures.
@@ -82,6 +85,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         *,
         open: bool = False,
         forgets: bool = False,
+        kept: object = None,
     ) -> None:
         """Create a job. Executors do this.
 
@@ -94,6 +98,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             control: cancels its tasks.
             open: whether more tasks may come.
             forgets: whether tasks are forgotten once their values were handed out in order.
+            kept: an object that lives as long as values of the job may be needed; None: they are not kept.
         """
         self.id = job_id
         self.name = name
@@ -105,6 +110,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self._outcomes: JobValues[T_co] = JobValues(
             self._tasks, backend, class_table, f"task {{}} of {job_id}".format
         )
+        self._outcomes.keeps_all = kept is not None
+        self._kept = kept
+        self._stores_values = False  # where other tasks take them
         self._control = control
         self._is_shared = False  # with calls that know nothing of each other
         self._owner = os.getpid()
@@ -177,7 +185,60 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         return job_html(self)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a job cannot be sent to another process; pass its results()")
+        raise TypeError(
+            "a job can be sent to another process only as an argument of a task: as the data of map, in an "
+            "item, in args= or in submit(…). A function cannot close over it. Pass its results()"
+        )
+
+    def _refer(self, references: References) -> Any:
+        return list, (list(self),)
+
+    def _refer_to(self, future: Future[T_co], references: References) -> Any:
+        """Return how to pickle one of its futures inside an item, in the terms of ``reducer_override``.
+
+        Args:
+            future: the future.
+            references: takes what the item refers to.
+        """
+        index = future.index
+        if not references.in_item:
+            future.__reduce__()
+        if references.control is not self._control:
+            text = "is of another executor, which may have another store. Pass its result()"
+            raise ConfigError(f"{self._task(index)} {text}")
+        if references.waits:
+            future._wait(None)
+        packed, outcome = self._outcomes.referred_to(index), self._tasks.outcome(index)
+        if self._tasks.has_released(index) or (packed is None and outcome is not None and outcome.ok):
+            return itself, (self.value(index),)  # as it is now: it was unpickled here
+        references.on_source(self)
+        references.sources.append(future)
+        definitions = None if references.job is self else self._outcomes.definitions()
+        return value_at, (len(references.sources) - 1, definitions, self._task(index))
+
+    def refs(self, timeout: float | None = None) -> list[Ref]:
+        """Wait for all tasks, and return a ``Ref`` of each value, to be passed to further maps.
+
+        A value of more than 16 KB is in the store, and does not go through this process. It is deleted once
+        this job, the refs of its values, and the tasks that take one of them are gone. A smaller one is part
+        of its ``Ref``.
+
+        Args:
+            timeout: seconds to wait at most; None: without limit.
+
+        Raises:
+            ConfigError: the job was made without ``keep=True``.
+            TimeoutError: the tasks have not ended in time.
+        """
+        with hide_own_frames:
+            if self._kept is None:
+                raise ConfigError(f"{self.id} does not keep its values in the store: write map(…, keep=True)")
+            if not self.wait(timeout, FIRST_EXCEPTION):
+                raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
+            if self._tasks.failed:
+                self._outcomes.get(self._tasks.failed[0])
+            definitions = self._outcomes.definitions()
+            return [Ref(future._packed, definitions, self._kept) for future in self]
 
     if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
 
@@ -495,6 +556,11 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """Record that these tasks, which have not ended before, are cancelled."""
         self._tasks.cancel(indexes)
         self._settle_futures(indexes)
+
+    def _end_without(self, index: int, source: Future[Any]) -> None:
+        """Fail a task that cannot run because another one, whose value it takes, has none."""
+        self._outcomes.set_failed_source(index, source)
+        self._end([Outcome.failed(index)], {})
 
     def _end_like(self, index: int, other: int) -> None:
         """End a task that cannot run because another one failed: it ends as that one did."""

@@ -9,9 +9,9 @@ from concurrent.futures import CancelledError, InvalidStateError
 from typing import Any, Generic, cast
 
 from wrenlite.backends.base import Backend
-from wrenlite.errors import RemoteError, ValueReleased, WrenliteError
-from wrenlite.futures import T_co
-from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed
+from wrenlite.errors import DependencyFailed, RemoteError, ValueReleased, WrenliteError
+from wrenlite.futures import Future, T_co
+from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed, Plain, Stored
 from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
@@ -47,6 +47,11 @@ class JobValues(Generic[T_co]):
         self._name = name
         self._values: dict[int, Any] = {}
         self._exceptions: dict[int, BaseException] = {}
+        self._failed_sources: dict[int, Future[Any]] = {}
+        self._wanted: set[int] = set()
+        self._definitions: tuple[object, ...] = ()
+        self.keeps_all = False
+        """Whether all values stay pickled, or in the store, because other tasks may take them."""
 
     def get(self, index: int, end: float | None = None) -> T_co:
         """Return the value of a task that has ended, or raise its exception.
@@ -84,6 +89,8 @@ class JobValues(Generic[T_co]):
             raise CancelledError(f"{self._name(index)} was cancelled")
         if index in self._tasks.same_error_as:  # a reduction that could not run
             return self.exception(self._tasks.same_error_as[index], end)
+        if index in self._failed_sources and index not in self._exceptions:
+            self._exceptions.setdefault(index, self._dependency_failed(index, end))
         known = index in self._values or index in self._exceptions or self._tasks.released[index]
         if not known and not _is_plain(outcome):
             if outcome.ok:
@@ -141,6 +148,50 @@ class JobValues(Generic[T_co]):
         """Record the error of a task for which no worker has reported an exception."""
         self._exceptions[index] = error
 
+    def set_failed_source(self, index: int, source: Future[Any]) -> None:
+        """Record that a task did not run because another one, whose value it takes, has none."""
+        self._failed_sources[index] = source
+
+    def _dependency_failed(self, index: int, end: float | None) -> DependencyFailed:
+        """Return the error of a task that did not run. Its cause is the exception of the first failure."""
+        source = first = self._failed_sources[index]
+        while (earlier := first.job._outcomes._failed_sources.get(first.index)) is not None:
+            first = earlier
+        text = f"{self._name(index)} did not run: it takes the value of {source.job._task(source.index)}"
+        if first is not source:
+            text += f", which did not run, because of {first.job._task(first.index)}"
+        if first.job.state(first.index) != "failed":
+            return DependencyFailed(f"{text}, which was cancelled")
+        cause = first.job._outcomes.exception(first.index, end)
+        assert cause is not None
+        error = DependencyFailed(f"{text}, which failed: {error_text(cause)}")
+        error.__cause__ = cause
+        return error
+
+    def referred_to(self, index: int) -> Packed | Stored | Plain | None:
+        """Keep a value as it came from its worker, because another task takes it, and return it.
+
+        Returns:
+            None where there is none: the task has not ended, or has failed, or its value was unpickled.
+        """
+        self._wanted.add(index)  # first: another thread may be about to unpickle it
+        return self.packed(index)
+
+    def packed(self, index: int) -> Packed | Stored | Plain | None:
+        """Return a value as it came from its worker, or None: as ``referred_to``."""
+        outcome = self._tasks.outcome(index)
+        if outcome is None or not outcome.ok:
+            return None
+        return self._stored.places.get(index) or (None if outcome.packed is NOTHING else outcome.packed)
+
+    def definitions(self) -> tuple[object, ...]:
+        """Return the classes and functions that values refer to by number: the same tuple while there are no
+        further ones.
+        """
+        if len(self._definitions) != len(self._class_table):
+            self._definitions = tuple(self._class_table)
+        return self._definitions
+
     def _unpack_exception(self, index: int, end: float | None) -> None:
         packed = cast(Packed, self._stored.get(index, end))
         error, process = unpack_failure(packed, self._class_table)
@@ -185,8 +236,18 @@ class JobValues(Generic[T_co]):
                     self._exceptions.setdefault(index, failure)
                     continue
                 self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
-                if (outcome := outcomes[index]) is not None:
-                    outcomes[index] = outcome.without_value()
+                self._drop_pickle(index)
+
+    def _drop_pickle(self, index: int) -> None:
+        """Free the pickle of a value that was unpickled. It stays where other tasks may need it."""
+        outcome = self._tasks.outcomes[index]
+        if outcome is None:
+            return
+        if isinstance(outcome.packed, Stored):
+            self._stored.places[index] = outcome.packed
+        elif index not in self._stored.places and (self.keeps_all or index in self._wanted):
+            return
+        self._tasks.outcomes[index] = outcome.without_value()
 
 
 _PACKED = operator.attrgetter("packed")

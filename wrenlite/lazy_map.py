@@ -11,6 +11,7 @@ from wrenlite.errors import JobClosed
 from wrenlite.futures import T_co, end_loop
 from wrenlite.open_job import OpenJob
 from wrenlite.protocol import Packed, Plain
+from wrenlite.serialize.by_reference import Dependent
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import hide_own_frames
 from wrenlite.storage.results import PREFETCH_VALUES
@@ -79,7 +80,7 @@ class Reader(Generic[T_co]):
         self,
         job: OpenJob[T_co],
         data: Iterator[Any],
-        pack: Callable[[Any, int], Packed | Plain],
+        pack: Callable[[Any, int], Packed | Plain | Dependent],
         buffersize: int,
     ) -> None:
         """Create a reader that has read nothing.

@@ -18,6 +18,7 @@ from wrenlite.protocol import Packed, Plain, Style
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.constant_parts import are_same, constant_parts
 from wrenlite.serialize.pickling import Call, PickledCall, pack_items
@@ -29,7 +30,7 @@ class Prepared(NamedTuple):
     """What a call of ``map`` or the like has checked, pickled and stored."""
 
     call: Call
-    items: list[Packed | Plain]
+    items: list[Packed | Plain | Dependent]
     class_table: ClassTable
     options: JobOptions
     pickled: PickledCall | None
@@ -60,6 +61,7 @@ class OpenJob(Job[T_co]):
         prepared: Prepared,
         dispatcher: Dispatcher,
         more_code: Callable[[bytes, set[str]], JobCode],
+        kept: object = None,
     ) -> None:
         """Create an open job without tasks. Executors do this.
 
@@ -70,10 +72,11 @@ class OpenJob(Job[T_co]):
             prepared: its function and options.
             dispatcher: runs its tasks.
             more_code: stores a pickled function and modules.
+            kept: as for ``Job``.
         """
         forgets, entries = prepared.options.forgets, prepared.class_table.entries
-        super().__init__(job_id, name, backend, 0, entries, dispatcher, open=True, forgets=forgets)
-        self._arrivals: Arrivals[Packed | Plain] = Arrivals()
+        super().__init__(job_id, name, backend, 0, entries, dispatcher, open=True, forgets=forgets, kept=kept)
+        self._arrivals: Arrivals[Packed | Plain | Dependent] = Arrivals()
         self._class_table = prepared.class_table
         self._modules = frozenset(prepared.class_table.modules)
         """The modules that workers have."""
@@ -144,6 +147,7 @@ class OpenJob(Job[T_co]):
             travels by value, and so may be another one than it was.
         """
         table = ClassTable(grows=True)
+        table.references = self._references()
         [item] = pack_items([call], table, Style.CALL)
         if table.entries or table.modules - self._modules:
             return None
@@ -153,7 +157,7 @@ class OpenJob(Job[T_co]):
         """Wait until a task has ended, at most until a time by ``deadline``."""
         self._wait_until(partial(self._tasks.has_ended, index), end)
 
-    def _pack(self, item: Any, style: Style, number: int = 0) -> Packed | Plain:
+    def _pack(self, item: Any, style: Style, number: int = 0) -> Packed | Plain | Dependent:
         """Pickle an item. What workers need for it and do not have, classes or modules, is stored first.
 
         Args:
@@ -162,6 +166,7 @@ class OpenJob(Job[T_co]):
             number: its number, for messages.
         """
         table = self._class_table.copy(grows=True)
+        table.references = self._references()
         [packed] = pack_items([item], table, style, number)
         if self._has(table) and not self._lacks_code:
             return packed
@@ -176,10 +181,16 @@ class OpenJob(Job[T_co]):
             finally:
                 self._is_extending = False
 
+    def _references(self) -> References | None:
+        references = self._class_table.references
+        return None if references is None else references.of_job(self)
+
     def _has(self, table: ClassTable) -> bool:
         return len(table.entries) == len(self._class_table.entries) and not table.modules - self._modules
 
-    def _pack_extending(self, pickled: PickledCall, item: Any, style: Style, number: int) -> Packed | Plain:
+    def _pack_extending(
+        self, pickled: PickledCall, item: Any, style: Style, number: int
+    ) -> Packed | Plain | Dependent:
         """Pickle an item, and store the function again with the classes and modules that the item needs."""
         table, known = self._class_table, len(self._class_table.entries)
         try:
@@ -209,7 +220,7 @@ class OpenJob(Job[T_co]):
         self._held = held
         self._pending = weakref.ref(pending)  # which holds the job, and is held while the job is open
 
-    def _add(self, item: Packed | Plain) -> Future[T_co] | None:
+    def _add(self, item: Packed | Plain | Dependent) -> Future[T_co] | None:
         """Add a task, and return its future; None where the job was closed."""
         if self._arrivals.closed:
             return None

@@ -16,7 +16,7 @@ from wrenlite import arguments
 from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend
 from wrenlite.config import Progress
-from wrenlite.errors import ExecutorClosed, StoreError
+from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.lazy_map import LazyValues, Reader
@@ -28,6 +28,7 @@ from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
+from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, PickledCall, function_name, pack_items, read_items
@@ -45,6 +46,10 @@ _NAME_BYTES = 60
 SHUT_DOWN = "this executor was shut down; make a new one"
 
 _log = logging.getLogger("wrenlite")
+
+
+class Kept:
+    """Lives as long as the kept values of a job may be needed: the job, its refs and tasks hold it."""
 
 
 class Submission:
@@ -111,7 +116,8 @@ class Submission:
         prepared = self._prepare(function, style, data, options)
         name, total = function_name(prepared.call.function), len(prepared.items) + prepared.options.reduces
         entries = prepared.class_table.entries
-        job: Job[Any] = Job(_job_id(name), name, self._backend, total, entries, self.dispatcher)
+        kept = Kept() if options.keep else None
+        job: Job[Any] = Job(_job_id(name), name, self._backend, total, entries, self.dispatcher, kept=kept)
         if total:
             self._start(job, prepared, options.progress)
         return job
@@ -136,13 +142,15 @@ class Submission:
         if buffersize is None:
             return self.run(function, style, data, options)
         arguments.check_size("buffersize", buffersize)
+        if options.keep:
+            raise ConfigError("keep=True: a map with buffersize= forgets values once they were read")
         self._check_open()
         items = read_items(arguments.iterate(data))
         first = list(itertools.islice(items, 1))  # its class is in the table then
         prepared = self._prepare(function, style, first, options, forgets=True)
         job = self._open(prepared, options.progress)
 
-        def pack(item: Any, number: int) -> Packed | Plain:
+        def pack(item: Any, number: int) -> Packed | Plain | Dependent:
             return job._pack(item, style, number)
 
         return LazyValues(Reader(job, itertools.chain(first, items), pack, buffersize))
@@ -185,6 +193,10 @@ class Submission:
             self._shared.remember(job, prepared, options)
         return future
 
+    def delete_unreachable_values(self) -> None:
+        """Delete the stored values of jobs that are no longer referenced, and return when that is done."""
+        self._uploads.delete_unreachable_values(wait=True)
+
     def put(self, obj: object) -> Ref:
         """Upload an object that tasks refer to."""
         self._check_open()
@@ -214,7 +226,12 @@ class Submission:
         args, kwargs = tuple(options.args), dict(options.kwargs or {})
         call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs, style))
         arguments.check_parameters(call, data)
+        if not forgets:
+            call, data = _bound(call, data)
         class_table = ClassTable(grows=True, base=backend.class_table)
+        class_table.references = References(
+            self.dispatcher, self._delete_values_after, waits=backend.runs_in_caller
+        )
         class_table.modules |= options.module_names(backend)
         items = pack_items(data, class_table, style)
         reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
@@ -235,8 +252,17 @@ class Submission:
             reduces=reduces,
             forgets=forgets,
             closes_itself=closes_itself,
+            keeps=options.keep,
+            holders=pickled.holders if pickled else (),
         )
         return Prepared(call, items, class_table, job_options, pickled)
+
+    def _delete_values_after(self, job: Job[Any]) -> None:
+        """Have the stored values of a job deleted once nothing can need them any more."""
+        if not job._stores_values:
+            job._stores_values = True
+            holder = job if job._kept is None else job._kept
+            self._uploads.delete_values_after(holder, job.id, always=job._kept is not None)
 
     def _log_levels(self, options: MapOptions) -> Mapping[str, int] | None:
         if self._backend.runs_in_caller:  # there the loggers handle what tasks log as it is
@@ -266,12 +292,13 @@ class Submission:
 
     def _make_open_job(self, prepared: Prepared) -> OpenJob[Any]:
         name = function_name(prepared.call.function)
-        return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, self._put_code)
+        kept = Kept() if prepared.options.keeps else None
+        return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, self._put_code, kept)
 
     def _start(self, job: Job[Any], prepared: Prepared, progress: Progress | None) -> None:
         options = prepared.options
-        if options.reduces:
-            self._uploads.delete_values_after(job, job.id)
+        if options.reduces or options.keeps:
+            self._delete_values_after(job)
         if not self._announced:
             self._announced = True
             _log.info("running on %s", self._backend.name)
@@ -290,6 +317,19 @@ class Submission:
         except BaseException:
             job.cancel()  # nobody else has it
             raise
+
+
+def _bound(call: Call, data: Iterator[Any]) -> tuple[Call, Iterator[Any]]:
+    """Return a call whose items bring the fixed arguments along, where these have values of other tasks.
+
+    Only items can wait for such values.
+    """
+    fixed = (*call.args, *call.kwargs.values())
+    if isinstance(call.function, MapThenReduce) or not any(isinstance(each, Future | Job) for each in fixed):
+        return call, data
+    args, kwargs, is_item = call.args, call.kwargs, call.style is Style.ITEM
+    items = (((item, *args) if is_item else (*item, *args), kwargs) for item in data)
+    return call._replace(args=(), kwargs={}, style=Style.CALL), items
 
 
 def _job_id(name: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import Invocation
+from wrenlite.dependencies import pack_with_values
+from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import pack_values
 from wrenlite.protocol import (
@@ -25,6 +27,7 @@ from wrenlite.protocol import (
 )
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import Estimate, runs_again
+from wrenlite.serialize.by_reference import Dependent
 from wrenlite.storage.uploads import JobCode
 from wrenlite.window import Window
 
@@ -50,6 +53,10 @@ class JobOptions(NamedTuple):
     """Whether tasks of an open job are forgotten once their values were handed out in order."""
     closes_itself: bool = False
     """Whether an open job is closed once all its tasks have ended."""
+    keeps: bool = False
+    """Whether values that are not small stay in the store, for further jobs."""
+    holders: tuple[object, ...] = ()
+    """What must not be freed while the function is needed: see ``Ref``."""
 
 
 class Reduction:
@@ -137,14 +144,23 @@ class CodeInUse:
 class PendingJob:
     """The queue of one job. Whether a task has ended is recorded in the job's task table, and only there."""
 
+    estimate: Estimate | None = None
+    """How long its tasks take; None while nothing is known."""
+    in_flight = 0
+    """Its requests in flight."""
+    taken_bytes = 0
+    """Bytes of the items that ``take`` took last."""
+    first_wave_sent_at = 0.0
+    """When the last batch of the first wave was handed out."""
+
     def __init__(
         self,
         job: Job[Any],
-        items: list[Packed | Plain],
+        items: list[Packed | Plain | Dependent],
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[Missing], None] = lambda _: None,
-        arrivals: Arrivals[Packed | Plain] | None = None,
+        arrivals: Arrivals[Packed | Plain | Dependent] | None = None,
     ) -> None:
         """Queue all tasks of a job.
 
@@ -165,28 +181,28 @@ class PendingJob:
         self._release = release
         # An item becomes None once its task has ended: its memory is free.
         rows: list[Any] = [*items]
-        self._items: list[Packed | Plain | None] = Window(rows, None) if options.forgets else rows  # type: ignore[assignment]
+        self._items: list[Packed | Plain | Dependent | None] = Window(rows, None) if options.forgets else rows  # type: ignore[assignment]
         self.reduction = Reduction(len(items)) if options.reduces else None
         if options.reduces:
             self._items.append(None)
-        self._ready = len(items)
+        self._ready = 0
         """Tasks that may be handed out: those before this number."""
         self._untouched = 0
         """Tasks from this number on have not been in a batch."""
         self._again: deque[int] = deque()
-        """Tasks that have been in a batch and wait again. They come before the untouched ones."""
+        """Tasks that have been in a batch and wait again, or have waited for values of others. They come
+        before the untouched ones."""
+        self.dependents: list[int] = []
+        """New tasks that take values of other tasks. The scheduler finds out which of these have ended."""
+        self._dependencies: dict[int, Dependent] = {}
+        """What tasks need of others, until they have ended."""
+        self.is_source = options.keeps
+        """Whether other tasks take values of this job."""
         self._alone: set[int] = set()
-        self.estimate: Estimate | None = None
-        """How long its tasks take; None while nothing is known."""
-        self.in_flight = 0
-        """Its requests in flight."""
-        self.taken_bytes = 0
-        """Bytes of the items that ``take`` took last."""
-        self.first_wave_sent_at = 0.0
-        """When the last batch of the first wave was handed out."""
         self.code = CodeInUse(options.code)
         self._losses: Counter[tuple[str, int]] = Counter()
         self._isolated_deaths = 0
+        self._queue_new(items)
 
     @property
     def queued(self) -> int:
@@ -194,8 +210,41 @@ class PendingJob:
         return self._ready - self._untouched + len(self._again)
 
     def items_of(self, indexes: Sequence[int]) -> list[Packed | Plain]:
-        """Return the items of these tasks, none of which has ended."""
-        return [item for index in indexes if (item := self._items[index]) is not None]
+        """Return the items of these tasks, none of which has ended, or waits for values."""
+        return [cast(Packed | Plain, item) for index in indexes if (item := self._items[index]) is not None]
+
+    def _queue_new(self, items: Sequence[Packed | Plain | Dependent]) -> None:
+        """Queue the newest tasks, which have these items, except those that need values of other tasks."""
+        first, self._ready = self._ready, self._ready + len(items)
+        if Dependent not in set(map(type, items)):
+            return
+        new = [index for index, item in enumerate(items, first) if isinstance(item, Dependent)]
+        self.dependents += new
+        waiting = set(new)
+        self._again.extend(index for index in range(self._untouched, self._ready) if index not in waiting)
+        self._untouched = self._ready  # the queue is not a range of tasks any more
+
+    def sources(self, index: int) -> Sequence[Future[Any]]:
+        """Return the futures of the tasks whose values a task takes that has not been queued yet."""
+        item = self._items[index]
+        return item.sources if isinstance(item, Dependent) else ()
+
+    def queue_dependent(self, index: int, values: Sequence[Packed | Stored | Plain]) -> bool:
+        """Queue a task whose sources have ended.
+
+        Args:
+            index: the task.
+            values: the values that it takes, or their places in the store.
+
+        Returns:
+            Whether the job had no queued task before.
+        """
+        item, was_empty = self._items[index], not self.queued
+        assert isinstance(item, Dependent)
+        self._dependencies[index] = item
+        self._items[index] = pack_with_values(item.packed, values) if values else item.packed
+        self._again.append(index)
+        return was_empty
 
     def unfinished(self) -> list[int]:
         """Return all tasks that have not ended, in order."""
@@ -226,7 +275,7 @@ class PendingJob:
         if self.options.forgets and self.tasks.forget():
             cast(Window, self._items).forget_before(self.tasks.forgotten)
         self._items.extend(items)
-        self._ready += len(items)
+        self._queue_new(items)
         self.tasks.grow(len(items))
         if self.arrivals.ended and self.tasks.unfinished:
             self.tasks.open = False  # otherwise only once what the job holds is released
@@ -250,7 +299,7 @@ class PendingJob:
         while len(taken) < count and self.queued:
             index = self._again[0] if self._again else self._untouched
             item = self._items[index]
-            size += 0 if item is None else size_of(item)
+            size += 0 if item is None else size_of(cast(Packed | Plain, item))
             if taken and (size > max_bytes or index in self._alone):
                 break
             if self._again:
@@ -276,7 +325,7 @@ class PendingJob:
             end = min(end, first + max(1, max_bytes // NUMBER_BYTES))
             self.taken_bytes = (end - first) * NUMBER_BYTES
         else:
-            sizes = [0 if item is None else size_of(item) for item in items]
+            sizes = [0 if item is None else size_of(cast(Packed | Plain, item)) for item in items]
             if sum(sizes) > max_bytes:
                 totals = list(itertools.accumulate(sizes))
                 end = first + max(1, bisect.bisect_right(totals, max_bytes))
@@ -354,6 +403,8 @@ class PendingJob:
         items = self._items
         for index in ending:
             items[index] = None
+            if self._dependencies:
+                self._dependencies.pop(index, None)
         if self.reduction is not None and self.reduction.index in ending:
             self.reduction.waits = False
         over = len(ending) == self.tasks.unfinished and (self.arrivals is None or self.arrivals.ended)

@@ -10,7 +10,7 @@ import operator
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ from wrenlite.protocol import (
 )
 from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
+from wrenlite.scheduler.dependents import Dependents
 from wrenlite.scheduler.pending import InFlight, PendingJob
 from wrenlite.storage.uploads import JobCode
 from wrenlite.task_logging import handle_records
@@ -89,6 +90,7 @@ class Scheduler:
         self._handle_records = handle_records
         self._queue: deque[PendingJob] = deque()  # the jobs that have queued tasks; they take turns
         self._in_flight: dict[str, InFlight] = {}
+        self._dependents = Dependents()
         self._admission = Admission(backend, clock)
 
     @property
@@ -116,6 +118,7 @@ class Scheduler:
         self.jobs[pending.job] = pending
         if pending.queued:
             self._queue.append(pending)
+        self._wait_for_values(pending)
         self.grow(pending)
         self._reduce(pending)
 
@@ -126,7 +129,9 @@ class Scheduler:
             arrivals.last_at = self._clock()
             if not had_queued:
                 arrivals.first_at = arrivals.last_at
-                self._queue.append(pending)
+                if pending.queued:
+                    self._queue.append(pending)
+            self._wait_for_values(pending)
         elif pending.is_closed_empty and pending.job in self.jobs:
             del self.jobs[pending.job]
             pending.release(())
@@ -156,6 +161,7 @@ class Scheduler:
             pending.release(waiting)
             pending.tasks.close()
             pending.job._end_cancelled(waiting)
+            self._end_wait_for(pending.job, waiting)
 
     def cancel(self, job: Job[Any], indexes: Sequence[int]) -> int:
         """Cancel those of these tasks of a job that have not ended, and return their number."""
@@ -169,6 +175,7 @@ class Scheduler:
             self.read_output(job)
             self._release(pending, ending)
         job._end_cancelled(ending)
+        self._end_wait_for(job, ending)
         if pending is not None:
             self._reduce(pending)
             for in_flight in list(self._in_flight.values()):
@@ -295,14 +302,12 @@ class Scheduler:
             self._queue.appendleft(pending)
 
     def _start(self, pending: PendingJob, indexes: Sequence[int], stop_after_s: float | None) -> None:
-        options, reduction = pending.options, pending.reduction
+        options = pending.options
         in_flight = InFlight(pending, indexes, self._clock())
         limits = self._backend.limits._replace(
             stop_after_s=stop_after_s,
             task_timeout_s=options.timeout_s,
-            value_bytes=batching.largest_value(self._backend.batching, tasks=reduction.index)
-            if reduction is not None and reduction.waits
-            else None,
+            value_bytes=self._largest_value(pending),
         )
         request = Request(
             job=pending.job.id,
@@ -330,6 +335,12 @@ class Scheduler:
         except BaseException:  # inline: the user's interrupt, on its way to the caller of map
             emit((), Ended(None, Usage(), indexes))
             raise
+
+    def _largest_value(self, pending: PendingJob) -> int | None:
+        """Return the size from which the values of a job are stored, so that other tasks find them there."""
+        if pending.reduction is not None and pending.reduction.waits:
+            return batching.largest_value(self._backend.batching, tasks=pending.reduction.index)
+        return batching.largest_value(self._backend.batching, tasks=1) if pending.is_source else None
 
     def _emit(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None = None) -> None:
         self._report(invocation, outcomes, ended)
@@ -504,6 +515,7 @@ class Scheduler:
         if pending.reduction is not None and pending.reduction.waits:
             pending.reduction.observe(fresh)
         pending.job._end(fresh, errors or {})
+        self._end_wait_for(pending.job, map(_TASK, fresh))
         self._reduce(pending)
 
     def _reduce(self, pending: PendingJob) -> None:
@@ -514,9 +526,43 @@ class Scheduler:
         if pending.tasks.failed:
             self._release(pending, [reduction.index])
             pending.job._end_like(reduction.index, pending.tasks.failed[0])
+            self._end_wait_for(pending.job, [reduction.index])
         elif pending.tasks.unfinished == 1:
             pending.queue_reduction()
             self._queue.append(pending)
+
+    # Tasks that take values of others
+
+    def _wait_for_values(self, pending: PendingJob) -> None:
+        """Have the new tasks of a job wait for the values that they take."""
+        new, pending.dependents = pending.dependents, []
+        for index in new:
+            sources = [each for each in pending.sources(index) if not each.done() and each.job in self.jobs]
+            for source in sources:
+                self.jobs[source.job].is_source = True
+            self._dependents.add(pending, index, sources)
+        self._queue_dependents()
+
+    def _end_wait_for(self, job: Job[Any], ended: Iterable[int]) -> None:
+        """Queue the tasks whose last missing value came from one of these tasks, or end them like it."""
+        if self._dependents.any_of(job):
+            self._dependents.on_ended(job, ended)
+            self._queue_dependents()
+
+    def _queue_dependents(self) -> None:
+        for pending, index in self._dependents.take_ready():
+            if pending.tasks.has_ended(index):
+                continue
+            sources = pending.sources(index)
+            failed = next((source for source in sources if source.job.state(source.index) != "done"), None)
+            if failed is None:
+                if pending.queue_dependent(index, [source._packed for source in sources]):
+                    self._queue.append(pending)
+                continue
+            self._release(pending, [index])
+            pending.job._end_without(index, failed)
+            self._dependents.on_ended(pending.job, [index])
+            self._reduce(pending)
 
     def _release(self, pending: PendingJob, ending: Sequence[int]) -> None:
         """Release the items of tasks that are about to end and, with the last task, what the job holds."""

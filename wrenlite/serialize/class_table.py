@@ -16,6 +16,7 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from wrenlite.serialize.by_reference import References
 from wrenlite.serialize.modules import absolute_name
 from wrenlite.serialize.unpickling_context import context
 
@@ -122,6 +123,8 @@ class ClassTable:
         """The random generators in what is pickled. Jobs warn of those of which tasks get equal copies."""
         self.generators_in_items: list[object] = []
         """Those of the first items, each once for every item that it is in."""
+        self.references: References | None = None
+        """Takes what travels by reference. None: nothing does, and futures cannot be pickled."""
         self.inherited = 0
         """How many entries come from the base. The worker has them already."""
         self.share_globals: Callable[[Any, types.FunctionType], Any] | None = None
@@ -163,6 +166,7 @@ class ClassTable:
         table.entries, table.sources = [*self.entries], [*self.sources]
         table.inherited, table.share_globals = self.inherited, self.share_globals
         table._reductions = dict(self._reductions)
+        table.references = self.references
         return table
 
     def reduction_of(self, obj: Any) -> Any:

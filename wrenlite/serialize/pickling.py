@@ -13,6 +13,7 @@ that they can be sent and received without being copied into it.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import functools
 import io
@@ -24,8 +25,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wrenlite.errors import ConfigError, FunctionNotPicklable, ItemNotPicklable, NotPicklable
+from wrenlite.errors import ConfigError, FunctionNotPicklable, ItemNotPicklable, NotPicklable, ValueReleased
 from wrenlite.protocol import Buffer, Packed, Plain, Style
+from wrenlite.serialize.by_reference import ByReference, Dependent, References
 from wrenlite.serialize.class_table import ClassTable, is_random_generator
 from wrenlite.serialize.diagnosis import not_picklable_message
 from wrenlite.serialize.exception_state import reduce_exception
@@ -116,6 +118,8 @@ class _PlainPickler(pickle.Pickler):
             return reduce_exception(obj)
         if is_random_generator(obj):
             return self._classes.reduction_of_generator(obj)
+        if isinstance(obj, ByReference) and self._classes.references is not None:
+            return obj._refer(self._classes.references)
         return NotImplemented
 
 
@@ -162,6 +166,15 @@ class Packer:
             return obj  # type: ignore[no-any-return]
         return _PACKED_NONE if obj is None else self.pickle(obj)
 
+    def pack_item(self, obj: Any) -> Packed | Plain | Dependent:
+        """Pickle an item, which may have values of other tasks in it. Whatever the pickling raises goes
+        through.
+        """
+        packed, references = self.pack(obj), self._classes.references
+        if references is None or not isinstance(packed, Packed):
+            return packed
+        return references.complete(packed)
+
     def pickle(self, obj: Any) -> Packed:
         """Pickle one object. Whatever the pickling raises goes through."""
         try:
@@ -180,6 +193,8 @@ class Packer:
         def stays_in_band(buffer: pickle.PickleBuffer) -> bool:
             return not _take_out_of_band(buffer, buffers, copy=self._snapshot)
 
+        if self._classes.references is not None:
+            self._classes.references.clear()
         file = io.BytesIO()
         pickler(file, self._classes, stays_in_band).dump(obj)
         packed = Packed(file.getvalue(), tuple(buffers))
@@ -189,7 +204,7 @@ class Packer:
 
 def pack_items(
     data: Iterable[Any], classes: ClassTable, style: Style = Style.ITEM, first: int = 0
-) -> list[Packed | Plain]:
+) -> list[Packed | Plain | Dependent]:
     """Pickle items of a job.
 
     Args:
@@ -204,18 +219,13 @@ def pack_items(
         RuntimeError: a function that ``map`` or the like calls for an item has raised StopIteration.
     """
     packer = Packer(classes, snapshot=True)
-    packed: list[Packed | Plain] = []
+    packed: list[Packed | Plain | Dependent] = []
     looked_at = 0
 
     def add(item: Any) -> None:
         nonlocal looked_at
         classes.source = first + len(packed)
-        try:
-            packed.append(packer.pack(item))
-        except BaseException as error:
-            what = _name_of_item(first + len(packed), style)
-            text = not_picklable_message(what, _for_message(item, style), error)
-            raise ItemNotPicklable(text) from error
+        packed.append(_pack_item(packer, item, first + len(packed), style))
         if packer.size - looked_at >= _LOOK_BYTES:
             looked_at = packer.size
             _check_memory(len(packed), packer.size)
@@ -237,6 +247,17 @@ def pack_items(
             add(item)
     classes.source = None
     return packed
+
+
+def _pack_item(packer: Packer, item: Any, number: int, style: Style) -> Packed | Plain | Dependent:
+    try:
+        return packer.pack_item(item)
+    except (ConfigError, ValueReleased):  # of a future that cannot be used here
+        raise
+    except BaseException as error:
+        what = _name_of_item(number, style)
+        text = not_picklable_message(what, _for_message(item, style), error)
+        raise ItemNotPicklable(text) from error
 
 
 def _check_memory(count: int, size: int) -> None:
@@ -373,10 +394,16 @@ class PickledCall:
         self._file = io.BytesIO()
         self._pickler = _cloud_pickler()(self._file, classes, _stays_in_band, defines_entries=True)
         self._written = classes.inherited
+        self.holders: tuple[object, ...] = ()
+        """What must not be freed while the function is needed: see ``Ref``."""
         try:
-            self._pickler.dump(tuple(call[:5]))
+            with _in_function(classes.references):
+                self._pickler.dump(tuple(call[:5]))
         except BaseException as error:
             raise _not_picklable(call, classes, error) from error
+        if classes.references is not None:
+            self.holders = tuple(classes.references.holders)
+            classes.references.clear()
         self.blob = self.extended(classes)
         """The function with the entries of the table at the time."""
 
@@ -393,6 +420,20 @@ class PickledCall:
 
 
 _END_OF_ENTRIES = pickle.dumps((), 5)
+
+
+@contextlib.contextmanager
+def _in_function(references: References | None) -> Iterator[None]:
+    """Record within the ``with`` block that a function is pickled, which has no values of other tasks."""
+    if references is None:
+        yield
+        return
+    references.clear()
+    references.in_item = False
+    try:
+        yield
+    finally:
+        references.in_item = True
 
 
 def pack_call(call: Call, classes: ClassTable) -> bytes:

@@ -1,54 +1,66 @@
-"""Objects that are uploaded once and referred to by many tasks: ``executor.put(obj)`` returns a ``Ref``.
+"""Objects in the store that many tasks refer to: ``executor.put(obj)`` uploads one and returns a ``Ref``.
 
-A ``Ref`` may be part of any argument, at any depth, or be closed over. When a worker unpickles a ``Ref``, it
-fetches the object, once per worker, and the task gets the object itself. In any other process a ``Ref``
-unpickles as a ``Ref``.
+``job.refs()`` returns those of the values that tasks have left in the store. A ``Ref`` may be part of any
+argument, at any depth, or be closed over. When a worker unpickles a ``Ref``, it fetches the object, once per
+worker, and the task gets the object itself. In any other process a ``Ref`` unpickles as a ``Ref``.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 from wrenlite.errors import NotFound
-from wrenlite.protocol import ref_key
+from wrenlite.protocol import Packed, Plain, Stored, ref_key
 from wrenlite.serialize import framing
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.class_table import ClassTable
-from wrenlite.serialize.pickling import pack_object
-from wrenlite.serialize.unpickling_context import context, unpickling_with
+from wrenlite.serialize.pickling import pack_object, unpack
+from wrenlite.serialize.unpickling_context import context
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
 
 
-class Ref:
-    """An object in the store. Pass it in place of the object; tasks get the object.
+class Ref(ByReference):
+    """An object in the store, or a small value of a task. Pass it in place of the object, which tasks get.
 
     The tasks of one worker share one object, so they must not change it: what one task puts into a list or a
     dict, the next tasks find there. Arrays in the object are read-only.
     """
 
-    __slots__ = ("definitions", "digest", "size")
+    __slots__ = ("_holder", "_value", "definitions", "digest", "size")
 
-    def __init__(self, digest: str, size: int, definitions: Sequence[object] = ()) -> None:
-        """Create a reference. ``executor.put`` does this.
+    def __init__(
+        self, value: Packed | Stored | Plain, definitions: Sequence[object] = (), holder: object = None
+    ) -> None:
+        """Create a reference. ``executor.put`` and ``job.refs`` do this.
 
         Args:
-            digest: the SHA-256 digest of the object's pickle.
-            size: the size of that pickle in bytes.
+            value: where the pickled object is stored, or the pickled object itself.
             definitions: the classes and functions that the pickle refers to by number. A ``Ref`` brings them
                 into the class table of each job that it is passed to, so that the object's class is the one
                 that the job's function knows.
+            holder: what must not be freed while the object is needed; None: the object stays where it is.
         """
-        self.digest = digest
-        self.size = size
+        stored = value if isinstance(value, Stored) else place_of(_blob_of(value), "")
+        self._value = value
+        self._holder = holder
+        self.digest = stored.digest
+        """The SHA-256 digest of the object's pickle."""
+        self.size = stored.size
+        """The size of that pickle in bytes."""
         self.definitions = tuple(definitions)
 
     def __repr__(self) -> str:
         return f"<Ref {self.digest[:8]}, {self.size / 2**20:,.1f} MB>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _resolve, (self.digest, self.size, self.definitions)
+        return _resolve, (framing.to_wire(self._value), self.definitions)
+
+    def _refer(self, references: References) -> tuple[Any, ...]:
+        if self._holder is not None:
+            references.holders.append(self._holder)
+        return self.__reduce__()
 
     if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
 
@@ -78,8 +90,18 @@ def pack(obj: object) -> PackedObject:
     """
     classes = ClassTable(grows=True)
     packed = pack_object(obj, classes)
-    blob = framing.join(framing.frame(framing.to_wire(packed)))
-    return PackedObject(Ref(digest(blob), len(blob), classes.entries), blob, frozenset(classes.modules))
+    blob = _blob_of(packed)
+    stored = place_of(blob, ref_key(digest(blob)))
+    return PackedObject(Ref(stored, classes.entries), blob, frozenset(classes.modules))
+
+
+def _blob_of(value: Packed | Plain) -> bytes:
+    return framing.join(framing.frame(framing.to_wire(value)))
+
+
+def place_of(blob: bytes, key: str) -> Stored:
+    """Return where a blob is stored, given its key."""
+    return Stored(key, digest(blob), len(blob))
 
 
 class ObjectCache:
@@ -97,12 +119,11 @@ class ObjectCache:
         self._objects: LruCache[Any, Any] = LruCache(limit_bytes)
         self._on_eviction = on_eviction
 
-    def get(self, digest: str, size: int, definitions: Sequence[object] = ()) -> Any:
+    def get(self, stored: Stored, definitions: Sequence[object] = ()) -> Any:
         """Return an object, which is fetched where it is not in the cache.
 
         Args:
-            digest: the SHA-256 digest of its pickle.
-            size: the size of its pickle in bytes.
+            stored: where its pickle is stored.
             definitions: the classes and functions that its pickle refers to by number. Each job has its own
                 copies of them, and so its own object, but the pickle is fetched once.
 
@@ -110,35 +131,32 @@ class ObjectCache:
             NotFound: the object is not in the store.
             IntegrityError: the stored object has another digest.
         """
-        key = digest, tuple(map(id, definitions))
+        key = stored.digest, tuple(map(id, definitions))
         kept = self._objects.get(key, None)
         if kept is None:
-            data, buffers = self._pickle(digest, size, keep=bool(definitions))
-            with unpickling_with(definitions):
-                obj = pickle.loads(data, buffers=buffers)
+            obj = unpack(self._pickle(stored, keep=bool(definitions)), definitions)
             kept = obj, definitions  # an id is a valid key only while its object lives
-            self._objects.put(key, kept, size)
+            self._objects.put(key, kept, stored.size)
         return kept[0]
 
-    def _pickle(self, digest: str, size: int, *, keep: bool) -> Any:
+    def _pickle(self, stored: Stored, *, keep: bool) -> Packed | Plain:
         """Return the pickle of an object: the stream and its buffers, which arrays in the object share."""
-        parsed = self._objects.get(digest, None)
-        if parsed is None:
-            if self._objects.make_room(size):
+        packed: Packed | Plain | None = self._objects.get(stored.digest, None)
+        if packed is None:
+            if self._objects.make_room(stored.size):
                 self._on_eviction()
-            parsed = framing.parse(self._fetch(digest))
+            packed = cast(Packed | Plain, framing.from_wire(framing.parse(self._fetch(stored))))
             if keep:
-                self._objects.put(digest, parsed, size)
-        return parsed
+                self._objects.put(stored.digest, packed, stored.size)
+        return packed
 
-    def _fetch(self, digest: str) -> bytes:
+    def _fetch(self, stored: Stored) -> bytes:
         try:
-            return get_verified(self.store, ref_key(digest), digest)
+            return get_verified(self.store, stored.key, stored.digest)
         except NotFound as error:
-            raise NotFound(
-                f"{error}: the object of this Ref has expired. Call executor.put() again, and pass the new "
-                "Ref"
-            ) from None
+            is_put = stored.key == ref_key(stored.digest)
+            advice = "Call executor.put() again, and pass the new Ref" if is_put else "Run its job again"
+            raise NotFound(f"{error}: the object of this Ref has expired. {advice}") from None
 
 
 def current_store() -> Store:
@@ -148,7 +166,9 @@ def current_store() -> Store:
     return objects.store
 
 
-def _resolve(digest: str, size: int, definitions: Sequence[object]) -> Any:
+def _resolve(sent: Any, definitions: Sequence[object]) -> Any:
     """Unpickle a ``Ref``: as the object on a worker, otherwise as itself."""
-    objects = context.objects
-    return Ref(digest, size, definitions) if objects is None else objects.get(digest, size, definitions)
+    value, objects = framing.from_wire(sent), context.objects
+    if objects is None:
+        return Ref(value, definitions)
+    return objects.get(value, definitions) if isinstance(value, Stored) else unpack(value, definitions)

@@ -150,6 +150,8 @@ class StoredValues:
         self._outcomes = outcomes
         self._name = name
         self._fetches: dict[int, _Fetch] = {}
+        self.places: dict[int, Stored] = {}
+        """Where values are stored that were fetched."""
 
     def get(self, task: int, end: float | None) -> Packed | Plain:
         """Return the pickled value of a task that has ended, or its pickled exception.
@@ -231,7 +233,8 @@ class StoredValues:
     def _run(self, task: int, outcome: Outcome, fetch: _Fetch) -> None:
         try:
             fetch.packed = fetch_value(self._store, outcome.packed, self._name(task))
-            if self._outcomes[task] is outcome:
+            if self._outcomes[task] is outcome and isinstance(outcome.packed, Stored):
+                self.places[task] = outcome.packed
                 self._outcomes[task] = outcome._replace(packed=fetch.packed)
         except BaseException as error:  # whoever waits for the value gets it
             fetch.error = error

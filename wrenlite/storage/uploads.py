@@ -239,26 +239,38 @@ class Uploads:
         if self._store.repair(key, packed.blob):
             self._log_replaced(key)
 
-    def delete_values_after(self, holder: object, job: str) -> None:
+    def delete_values_after(self, holder: object, job: str, *, always: bool = False) -> None:
         """Mark the stored values of a job for deletion once an object is no longer referenced.
 
         Args:
             holder: the object through which the values can be reached.
             job: the id of the job.
+            always: also in a store that others use, which deletes values itself after a while.
         """
-        if self._own:
+        if self._own or always:
             # The finalizer runs in any thread and at any time, so it only leaves the job's id.
             finalizer = weakref.finalize(holder, self._unreachable_jobs.put, job)
             finalizer.atexit = False
 
-    def delete_unreachable_values(self) -> None:
-        """Delete the stored values of jobs that are no longer referenced."""
+    def delete_unreachable_values(self, *, wait: bool = False) -> None:
+        """Delete the stored values of jobs that are no longer referenced.
+
+        Args:
+            wait: return when that is done. Otherwise a thread does it, where the store is no folder.
+        """
+        if self._own or wait:
+            self._delete_unreachable_values()
+        elif not self._unreachable_jobs.empty():
+            Upload(self._delete_unreachable_values).start()
+
+    def _delete_unreachable_values(self) -> None:
         while True:
             try:
                 job = self._unreachable_jobs.get_nowait()
             except queue.Empty:
                 return
-            with contextlib.suppress(StoreError):  # the values are then deleted together with the store
+            # Values that stay are deleted together with the store, or by the bucket after a while.
+            with contextlib.suppress(WrenliteError):
                 self._store.delete([entry.key for entry in self._store.list(values_prefix(job))])
 
     def _log_replaced(self, key: str) -> None:

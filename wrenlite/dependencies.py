@@ -1,0 +1,69 @@
+"""Values of tasks in items of other tasks: how they are sent, and how a worker puts them in place.
+
+Values come from the client, pickled as they came from the workers of the other tasks, or, where they are
+stored, as places in the store. So none is unpickled on the way.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from wrenlite.protocol import Buffer, Packed, Plain, Stored
+from wrenlite.serialize import framing
+from wrenlite.serialize.pickling import unpack
+from wrenlite.serialize.unpickling_context import context, unpickling_with
+from wrenlite.storage.refs import current_store
+from wrenlite.storage.results import fetch_value
+
+
+class _ItemWithValues:
+    def __init__(self, parts: tuple[Any, list[Any]]) -> None:
+        self._parts = parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpack_item, self._parts
+
+
+def pack_with_values(item: Packed, values: Iterable[Packed | Stored | Plain]) -> Packed:
+    """Return an item that has the values with it that it refers to. No value is copied or unpickled.
+
+    Args:
+        item: the pickled item, which refers to values by their places.
+        values: the value of each place, or where it is stored.
+    """
+    buffers: list[Buffer] = []
+
+    def keep(buffer: pickle.PickleBuffer) -> None:
+        buffers.append(buffer.raw())
+
+    joined = _ItemWithValues((framing.to_wire(item), list(map(framing.to_wire, values))))
+    return Packed(pickle.dumps(joined, 5, buffer_callback=keep), tuple(buffers))
+
+
+def _unpack_item(item: Any, values: Sequence[Any]) -> Any:
+    packed = framing.from_wire(item)
+    assert isinstance(packed, Packed)
+    with unpickling_with(values=values):
+        return pickle.loads(packed.data, buffers=packed.buffers)
+
+
+def value_at(place: int, definitions: Sequence[object] | None, task: str) -> Any:
+    """Return a value that the item refers to. Only unpickling an item calls this, on a worker.
+
+    Args:
+        place: its place among the values of the item.
+        definitions: the classes and functions that its pickle refers to by number; None: those of this job.
+        task: the name of its task, for messages.
+
+    Raises:
+        StoreError: it cannot be fetched, has expired, or was changed.
+    """
+    packed = fetch_value(current_store(), framing.from_wire(context.values[place]), task)
+    return unpack(packed, context.table if definitions is None else definitions)
+
+
+def itself(value: Any) -> Any:
+    """Return a value that was pickled in place of a future. Only unpickling an item calls this."""
+    return value

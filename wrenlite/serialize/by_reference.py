@@ -1,0 +1,74 @@
+"""Futures, jobs and refs inside an item: they travel by reference, and the task gets the values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from wrenlite.protocol import Packed
+
+
+class Dependent(NamedTuple):
+    """An item with values of other tasks in it. It can be sent once these have ended."""
+
+    packed: Packed
+    """The item, in which each of the values is referred to by its place in ``sources``."""
+    sources: tuple[Any, ...]
+    """The futures of the tasks whose values it takes."""
+    holders: tuple[object, ...]
+    """What must not be freed before the task has ended: see ``Ref``."""
+
+
+class References:
+    """What an item that is being pickled refers to."""
+
+    def __init__(
+        self, control: object, on_source: Callable[[Any], object], job: object = None, *, waits: bool = False
+    ) -> None:
+        """Create an empty record.
+
+        Args:
+            control: what runs the job. It must run the tasks too whose values an item takes.
+            on_source: called with each job whose values items take.
+            job: the job that the items are of, where others of its tasks may be referred to; None: it is new.
+            waits: wait for these tasks when they are referred to, because they run in the caller's thread.
+        """
+        self.control = control
+        self.on_source = on_source
+        self.job = job
+        self.waits = waits
+        self.in_item = True
+        """Whether an item is being pickled, and no function."""
+        self.sources: list[Any] = []
+        """The futures so far."""
+        self.holders: list[object] = []
+        """What must not be freed before the task has ended."""
+
+    def of_job(self, job: object) -> References:
+        """Return an empty record for an item of this job."""
+        return References(self.control, self.on_source, job, waits=self.waits)
+
+    def clear(self) -> None:
+        """Begin with another item."""
+        self.sources.clear()
+        self.holders.clear()
+
+    def complete(self, packed: Packed) -> Packed | Dependent:
+        """Return the item that was pickled, with what it refers to, and begin with another one."""
+        if not self.sources and not self.holders:
+            return packed
+        item = Dependent(packed, tuple(self.sources), tuple(self.holders))
+        self.clear()
+        return item
+
+
+class ByReference:
+    """An object that travels by reference where it is in an item, or is one."""
+
+    def _refer(self, references: References) -> Any:
+        """Return how to pickle this object, in the terms of ``reducer_override``, and record what it needs.
+
+        Args:
+            references: takes what the item refers to.
+        """
+        raise NotImplementedError
