@@ -203,8 +203,8 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a future can be sent to another process only as an argument of a task: as an item of map or in "
-            "one, in args= or in submit(…). A function cannot close over it. Pass its result()"
+            "a future cannot be sent to another process, except as an argument: as an item of map or in one, "
+            "in args= or in submit(…); pass its result()"
         )
 
     def _refer(self, references: References) -> Any:

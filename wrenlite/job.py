@@ -186,8 +186,8 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a job can be sent to another process only as an argument of a task: as the data of map, in an "
-            "item, in args= or in submit(…). A function cannot close over it. Pass its results()"
+            "a job cannot be sent to another process, except as an argument: as the data of map, in an item, "
+            "in args= or in submit(…); pass its results()"
         )
 
     def _refer(self, references: References) -> Any:

@@ -90,6 +90,7 @@ def test_completion_offers_only_what_is_for_users():
                 "plot",
                 "cost",
                 "snapshot",
+                "refs",
             ),
         }
         with executor.stream(abs) as calls:
