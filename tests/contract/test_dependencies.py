@@ -27,8 +27,8 @@ class Point:
 def test_a_task_gets_the_values_of_futures_in_its_arguments(executor):
     first = executor.submit(double, 1)
     second = executor.submit(double, first)
-    total = executor.submit(lambda a, *rest, last: (a, rest, last), first, [second, {"x": first}], last=second)
-    assert total.result() == (2, ([4, {"x": 2}],), 4)
+    total = executor.submit(lambda *args, last: (*args, last), first, [second, {"x": first}], last=second)
+    assert total.result() == (2, [4, {"x": 2}], 4)
     assert (first.result(), second.result()) == (2, 4)
 
 
@@ -104,15 +104,16 @@ def test_a_task_whose_source_failed_does_not_run_and_names_the_cause(executor):
     later = executor.map(lambda pair: pair, [(after, 1), 2])
     with pytest.raises(wrenlite.DependencyFailed) as caught:
         after.result()
+    after_name = f"task {after.index} of {after.job.id}"
     assert str(caught.value) == (
-        f"task {after.index} of {after.job.id} did not run: it takes the value of task 0 of {bad.job.id}, which "
-        "failed: ValueError: no value of 1"
+        f"{after_name} did not run: it takes the value of task 0 of {bad.job.id}, which failed: ValueError: "
+        "no value of 1"
     )
     assert caught.value.__cause__ is bad.exception()
     error = later.exception(0) if later.wait() else None
     assert isinstance(error, wrenlite.DependencyFailed)
     assert str(error).endswith(
-        f"task {after.index} of {after.job.id}, which did not run, because of task 0 of {bad.job.id}, which "
+        f"{after_name}, which did not run, because of task 0 of {bad.job.id}, which "
         "failed: ValueError: no value of 1"
     )
     assert error.__cause__ is bad.exception()

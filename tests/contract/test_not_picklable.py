@@ -441,5 +441,5 @@ def test_an_object_with_advice_of_its_own_gets_no_other(here):
         (here, "Executor() inside a task runs in that task."),
     ):
         with pytest.raises(wrenlite.FunctionNotPicklable) as caught:
-            here.map(lambda _: held, [1])
+            here.map(lambda _, held=held: held, [1])
         assert str(caught.value).endswith(advice)
