@@ -1,10 +1,11 @@
-"""What surrounds a call of a user's function: the module ``__main__`` meanwhile, and coroutines."""
+"""What surrounds a call of a user's function: its module ``__main__`` and environment, and coroutines."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import CoroutineType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -44,6 +45,21 @@ def as_main(main: ModuleType) -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = before
+
+
+@contextlib.contextmanager
+def environment(env: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables within the ``with`` block."""
+    before = {name: os.environ.get(name) for name in env}
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def await_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:
