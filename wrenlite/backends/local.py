@@ -176,7 +176,7 @@ class ProcessInvoker:
         def start_worker() -> WorkerProcess:
             return make_worker(
                 store,
-                worker_path(),
+                worker_path,
                 memory_limit,
                 env,
                 folder,

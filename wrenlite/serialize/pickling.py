@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import ConfigError, FunctionNotPicklable, ItemNotPicklable, NotPicklable
 from wrenlite.protocol import Buffer, Packed, Plain, Style
-from wrenlite.serialize.class_table import ClassTable, is_random_generator
+from wrenlite.serialize.class_table import ClassTable, is_importable, is_random_generator
 from wrenlite.serialize.diagnosis import not_picklable_message
 from wrenlite.serialize.exception_state import reduce_exception
 from wrenlite.serialize.parts import Parts, class_name
@@ -371,18 +371,19 @@ class PickledCall:
         """
         self._call = call
         self._file = io.BytesIO()
-        self._pickler = _cloud_pickler()(self._file, classes, _stays_in_band, defines_entries=True)
+        self._pickler: Any = None
         self._written = classes.inherited
-        try:
-            self._pickler.dump(tuple(call[:5]))
-        except BaseException as error:
-            raise _not_picklable(call, classes, error) from error
         self.blob = self.extended(classes)
         """The function with the entries of the table at the time."""
 
     def extended(self, classes: ClassTable) -> bytes:
         """Return the function as it was pickled, with all entries that the table has now. Raises as above."""
+        if self._pickler is None and len(classes.entries) == self._written and self._is_name(classes):
+            return pickle.dumps(tuple(self._call[:5]), 5) + _END_OF_ENTRIES
         try:
+            if self._pickler is None:
+                self._pickler = _cloud_pickler()(self._file, classes, _stays_in_band, defines_entries=True)
+                self._pickler.dump(tuple(self._call[:5]))
             while self._written < len(classes.entries):  # pickling entries may add further entries
                 entries = tuple(classes.entries[self._written :])
                 self._written += len(entries)
@@ -391,8 +392,17 @@ class PickledCall:
             raise _not_picklable(self._call, classes, error) from error
         return self._file.getvalue() + _END_OF_ENTRIES
 
+    def _is_name(self, classes: ClassTable) -> bool:
+        """Return whether this is nothing but a function that workers import: that takes no cloudpickle."""
+        function, args, kwargs, _, seed, _ = self._call
+        if args or kwargs or seed is not None or type(function) not in _NAMED or not is_importable(function):
+            return False
+        classes.modules.add(function.__module__)
+        return True
+
 
 _END_OF_ENTRIES = pickle.dumps((), 5)
+_NAMED = frozenset({types.FunctionType, types.BuiltinFunctionType})
 
 
 def pack_call(call: Call, classes: ClassTable) -> bytes:
