@@ -264,7 +264,7 @@ class Scheduler:
             queued=pending.queued,
             slots=self._admission.slots,
             estimate=estimate,
-            first_wave_sent=policy.first_wave is not None and pending.in_flight >= policy.first_wave,
+            sent=pending.in_flight,
             chunksize=pending.options.chunksize,
         )
         expected_s = estimate.mean_s * batch.tasks if estimate else 0.0
