@@ -103,9 +103,10 @@ def next_batch(
     """Size the next batch of a job.
 
     While the duration of the tasks is unknown, the free slots share a few tasks equally, and batches give
-    back those that they have not started. If the first batches do not return within ``policy.first_wave_wait_s``, the next ones
-    hold one task. Once the duration is known, a batch holds ``policy.target_s`` of work, and less towards the
-    end of the job, so that no slot is idle while another one has a long batch.
+    back those that they have not started. If the first batches do not return within
+    ``policy.first_wave_wait_s``, the next ones hold one task. Once the duration is known, a batch holds
+    ``policy.target_s`` of work, and less towards the end of the job, so that no slot is idle while another
+    one has a long batch.
 
     Args:
         policy: the backend's policy for batches.

@@ -71,7 +71,7 @@ def collect(roots: Iterable[str], *, data: bool = False) -> Bundle | None:
     """
     sources: dict[str, ModuleSource] = {}
     folders: dict[str, list[Folder]] = {}
-    todo = [name for root in roots for name in with_parents(root)]
+    todo = [name for root in roots if root not in _known_installed for name in with_parents(root)]
     seen = {"__main__"}
     while todo:
         name = todo.pop()

@@ -373,9 +373,8 @@ class WorkerProcess:
         self._close_files()
 
     def _send(self, request: Request) -> None:
-        message = request._replace(items=framing.items_to_wire(request.items))
         first = *self._hello_frame, *self._renew_output(), *self._key.renew()
-        parts = [*first, *framing.frame(tuple(message))]
+        parts = [*first, *framing.frame(framing.request_to_wire(request))]
         self._hello_frame = []
         with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from wrenlite.protocol import PLAIN_TYPES, Outcome, Packed
 
-_ROWS = 1024
+_ROWS = 4096
 _ROW = struct.Struct("<4d")
 """When the task started, its seconds, its processor time, and where its value ends."""
 _ROW_BYTES = _ROW.size
