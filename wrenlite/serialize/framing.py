@@ -49,7 +49,7 @@ def items_to_wire(items: Sequence[Packed | Plain]) -> Sequence[Any]:
 
 def request_to_wire(request: Request) -> tuple[Any, ...]:
     """Return a request as plain tuples: pickling them takes a third of the time that records take."""
-    plain = {"items": items_to_wire(request.items), "limits": tuple(request.limits)}
+    plain: dict[str, Any] = {"items": items_to_wire(request.items), "limits": tuple(request.limits)}
     return tuple(request._replace(**plain))
 
 
