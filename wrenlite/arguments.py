@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, cast
 from wrenlite.backends.base import Backend
 from wrenlite.config import Progress
 from wrenlite.errors import ArgumentError, ConfigError, FunctionNotPicklable
+from wrenlite.futures import Future
+from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.protocol import Style
@@ -294,6 +296,43 @@ def _hint_for_twice(function: Callable[..., Any], reason: str) -> str:
     if "multiple values" in _mismatch(function, (None,), {name: None}):
         return f". {name} is the item itself: leave it out of kwargs="
     return f". args= passes {name} already: leave it out of kwargs="
+
+
+def fill_by_items(call: Call, data: Iterator[Any]) -> tuple[Call, Iterator[Any]]:
+    """Return a call whose items bring those fixed arguments along that have values of other tasks.
+
+    Only items can wait for such values.
+
+    Args:
+        call: the function with its fixed arguments.
+        data: the items.
+    """
+    args, kwargs = tuple(map(_known, call.args)), {name: _known(each) for name, each in call.kwargs.items()}
+    places = {place: each for place, each in enumerate(args) if _has_futures(each)}
+    names = {name: each for name, each in kwargs.items() if _has_futures(each)}
+    if isinstance(call.function, MapThenReduce) or not (places or names):
+        return call, data
+    args = tuple(None if place in places else each for place, each in enumerate(args))
+    kwargs = {name: each for name, each in kwargs.items() if name not in names}
+    is_star = call.style is Style.STAR
+    items = ((item, is_star, places, names) for item in data)
+    return call._replace(args=args, kwargs=kwargs, style=Style.FILLED), items
+
+
+def _known(argument: object) -> object:
+    """Return an argument or, in place of a future whose value was unpickled here, the value."""
+    return argument.result() if isinstance(argument, Future) and argument._is_read else argument
+
+
+def _has_futures(argument: object) -> bool:
+    """Return whether an argument is a future or a job, or a list, tuple, set or dict with some in it."""
+    if isinstance(argument, Future | Job):
+        return True
+    if type(argument) is dict:
+        return any(map(_has_futures, argument.values()))
+    return type(argument) in (list, tuple, set, frozenset) and any(
+        map(_has_futures, cast(Iterable[object], argument))
+    )
 
 
 def split_options(

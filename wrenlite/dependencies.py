@@ -10,9 +10,12 @@ import pickle
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from wrenlite.errors import RemoteError
 from wrenlite.protocol import Buffer, Packed, Plain, Stored
 from wrenlite.serialize import framing
+from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.pickling import unpack
+from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import context, unpickling_with
 from wrenlite.storage.refs import current_store
 from wrenlite.storage.results import fetch_value
@@ -59,9 +62,16 @@ def value_at(place: int, definitions: Sequence[object] | None, task: str) -> Any
 
     Raises:
         StoreError: it cannot be fetched, has expired, or was changed.
+        RemoteError: it cannot be unpickled here.
     """
     packed = fetch_value(current_store(), framing.from_wire(context.values[place]), task)
-    return unpack(packed, context.table if definitions is None else definitions)
+    try:
+        return unpack(packed, context.table if definitions is None else definitions)
+    except Exception as error:  # of the value's own code
+        raise_if_interrupting(error)
+        if isinstance(error, MemoryError):
+            raise
+        raise RemoteError(f"the value of {task} cannot be unpickled: {error_text(error)}") from error
 
 
 def itself(value: Any) -> Any:

@@ -204,11 +204,17 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             "a future cannot be sent to another process, except as an argument: as an item of map or in one, "
-            "in args= or in submit(…); pass its result()"
+            "in args= of map (alone, or in a list, tuple or dict) or in submit(…); pass its result()"
         )
 
     def _refer(self, references: References) -> Any:
         return self.job._refer_to(self, references)
+
+    @property
+    def _is_read(self) -> bool:
+        """Whether the task has a value that was unpickled here, and is not kept as it came."""
+        outcome = self.job._tasks.outcome(self.index)
+        return outcome is not None and outcome.ok and self.job._outcomes.packed(self.index) is None
 
     @property
     def _packed(self) -> Packed | Stored | Plain:

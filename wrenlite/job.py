@@ -42,7 +42,7 @@ from wrenlite.futures import (
 )
 from wrenlite.job_values import JobValues
 from wrenlite.protocol import Outcome, TaskStats
-from wrenlite.serialize.by_reference import ByReference, References
+from wrenlite.serialize.by_reference import ByReference, References, Source
 from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.results import (
@@ -187,7 +187,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             "a job cannot be sent to another process, except as an argument: as the data of map, in an item, "
-            "in args= or in submit(…); pass its results()"
+            "in args= of map (alone, or in a list, tuple or dict) or in submit(…); pass its results()"
         )
 
     def _refer(self, references: References) -> Any:
@@ -208,11 +208,11 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
             raise ConfigError(f"{self._task(index)} {text}")
         if references.waits:
             future._wait(None)
-        packed, outcome = self._outcomes.referred_to(index), self._tasks.outcome(index)
-        if self._tasks.has_released(index) or (packed is None and outcome is not None and outcome.ok):
+        packed = self._outcomes.referred_to(index)
+        if packed is None and self.state(index) == "done":
             return itself, (self.value(index),)  # as it is now: it was unpickled here
         references.on_source(self)
-        references.sources.append(future)
+        references.sources.append(Source(future, packed))
         definitions = None if references.job is self else self._outcomes.definitions()
         return value_at, (len(references.sources) - 1, definitions, self._task(index))
 

@@ -154,15 +154,20 @@ class JobValues(Generic[T_co]):
 
     def _dependency_failed(self, index: int, end: float | None) -> DependencyFailed:
         """Return the error of a task that did not run. Its cause is the exception of the first failure."""
-        source = first = self._failed_sources[index]
-        while (earlier := first.job._outcomes._failed_sources.get(first.index)) is not None:
-            first = earlier
+        source = self._failed_sources[index]
+        job, first = source.job, source.index
+        while True:
+            first = job._tasks.same_error_as.get(first, first)  # of a reduction
+            earlier = job._outcomes._failed_sources.get(first)
+            if earlier is None:
+                break
+            job, first = earlier.job, earlier.index
         text = f"{self._name(index)} did not run: it takes the value of {source.job._task(source.index)}"
-        if first is not source:
-            text += f", which did not run, because of {first.job._task(first.index)}"
-        if first.job.state(first.index) != "failed":
+        if (job, first) != (source.job, source.index):
+            text += f", which did not run, because of {job._task(first)}"
+        if job.state(first) != "failed":
             return DependencyFailed(f"{text}, which was cancelled")
-        cause = first.job._outcomes.exception(first.index, end)
+        cause = job._outcomes.exception(first, end)
         assert cause is not None
         error = DependencyFailed(f"{text}, which failed: {error_text(cause)}")
         error.__cause__ = cause

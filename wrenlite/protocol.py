@@ -75,6 +75,8 @@ class Style(IntEnum):
     """``fn(*item, *args, **kwargs)``: starmap."""
     CALL = 2
     """``fn(*item[0], **item[1])``: submit."""
+    FILLED = 3
+    """As ``ITEM`` or ``STAR``, but items bring some of the fixed arguments: ``arguments.fill_by_items``."""
 
 
 class Limits(NamedTuple):

@@ -227,13 +227,13 @@ class Submission:
         call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs, style))
         arguments.check_parameters(call, data)
         if not forgets:
-            call, data = _bound(call, data)
+            call, data = arguments.fill_by_items(call, data)
         class_table = ClassTable(grows=True, base=backend.class_table)
         class_table.references = References(
             self.dispatcher, self._delete_values_after, waits=backend.runs_in_caller
         )
         class_table.modules |= options.module_names(backend)
-        items = pack_items(data, class_table, style)
+        items = pack_items(data, class_table, call.style)
         reduces, is_open = isinstance(call.function, MapThenReduce), style is Style.CALL or forgets
         pickled, code = None, JobCode("")
         if items or reduces or is_open:
@@ -317,19 +317,6 @@ class Submission:
         except BaseException:
             job.cancel()  # nobody else has it
             raise
-
-
-def _bound(call: Call, data: Iterator[Any]) -> tuple[Call, Iterator[Any]]:
-    """Return a call whose items bring the fixed arguments along, where these have values of other tasks.
-
-    Only items can wait for such values.
-    """
-    fixed = (*call.args, *call.kwargs.values())
-    if isinstance(call.function, MapThenReduce) or not any(isinstance(each, Future | Job) for each in fixed):
-        return call, data
-    args, kwargs, is_item = call.args, call.kwargs, call.style is Style.ITEM
-    items = (((item, *args) if is_item else (*item, *args), kwargs) for item in data)
-    return call._replace(args=(), kwargs={}, style=Style.CALL), items
 
 
 def _job_id(name: str) -> str:

@@ -9,7 +9,6 @@ exception into its text, on the worker.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -64,7 +63,10 @@ class RecordCollector(logging.Handler):
         Args:
             file: the file descriptor of the file in which records are until they are taken; None: in none.
         """
+        from json import dumps  # most programs log nothing in tasks
+
         super().__init__()
+        self._as_json = dumps
         self._file = file
         self._process = os.getpid()
         self._levels: Mapping[str, int] | None = None
@@ -99,7 +101,7 @@ class RecordCollector(logging.Handler):
                 logging.lastResort.handle(record)
             return
         try:
-            line = json.dumps(_fields(record))
+            line = self._as_json(_fields(record))
         except Exception:  # such as arguments that do not fit the message
             self.handleError(record)
             return
@@ -119,7 +121,7 @@ class RecordCollector(logging.Handler):
         self.acquire()  # threads of the task may go on logging
         try:
             if self._dropped:
-                self._records.append(json.dumps(_last_record(self._dropped)))
+                self._records.append(self._as_json(_last_record(self._dropped)))
             records, self._records = self._records, []
             self._bytes = self._dropped = 0
             if self._file is not None:
@@ -170,6 +172,8 @@ def handle_records(outcomes: Sequence[Outcome], job: str) -> Sequence[Outcome]:
     """
     if not any(outcome.records for outcome in outcomes):
         return outcomes
+    import json
+
     for outcome in outcomes:
         with _errors_printed():
             for fields in json.loads(outcome.records or b"[]"):

@@ -218,10 +218,6 @@ class TaskTable:
 
     # For readers
 
-    def has_released(self, index: int) -> bool:
-        """Return whether the value of a task was handed out and forgotten."""
-        return index < len(self.released) and bool(self.released[index])
-
     def output(self, index: int) -> str:
         """Return what a task has written in its last run, as far as that is known."""
         outcome = self.outcome(index)

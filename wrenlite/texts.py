@@ -1,16 +1,16 @@
-"""Texts that every room writes: counted things, and foreign text in a message or on a terminal."""
+"""Texts that every room writes: counted things, times, and foreign text in a message or on a terminal."""
 
 from __future__ import annotations
 
 import re
 
-_TERMINAL_CODE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # such as a colour, or a move of the cursor
+# Few programs need these, and every worker imports this module: they are compiled when they are first used.
+_TERMINAL_CODE = (
+    r"(?s:(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # such as a colour, or a move of the cursor
     r"|\x1b[]PX^_].*?(?:\x07|\x1b\\)"  # such as the title of the window
-    r"|\x1b[ -/]*[0-~]",
-    re.DOTALL,
+    r"|\x1b[ -/]*[0-~])"
 )
-_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_INVISIBLE = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 """Control characters other than tab and newline, and those that change the direction of writing."""
 
 
@@ -25,14 +25,22 @@ def counted(number: float, thing: str) -> str:
     return f"{digits} {thing}{'' if digits == '1' else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time span in words, such as ``2 min 5 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def printable(text: str) -> str:
     """Return foreign text so that it can be shown in a message, on a terminal or in HTML.
 
     Codes for terminals, such as colours, are removed. Of other control characters only tab and newline stay:
     a carriage return becomes a newline, and the rest are written as escapes, as Python does.
     """
-    text = _TERMINAL_CODE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
+    text = re.sub(_TERMINAL_CODE, "", text).replace("\r\n", "\n").replace("\r", "\n")
+    return re.sub(_INVISIBLE, lambda match: ascii(match[0])[1:-1], text)
 
 
 def is_terminal(stream: object) -> bool:

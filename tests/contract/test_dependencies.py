@@ -1,6 +1,7 @@
 """Values of tasks as arguments of later maps, on every backend: futures, jobs, slices of jobs, and refs."""
 
 import concurrent.futures
+import copy
 import dataclasses
 import gc
 import threading
@@ -133,8 +134,77 @@ def test_futures_of_another_executor_and_in_closures_are_refused(executor):
     with wrenlite.Executor.inline() as other, pytest.raises(wrenlite.ConfigError) as caught:
         other.map(double, [value])
     assert str(caught.value).startswith(f"task {value.index} of {value.job.id} is of another executor")
-    with pytest.raises(wrenlite.FunctionNotPicklable, match=r"a future cannot be sent .*args= or in submit"):
+    with pytest.raises(wrenlite.FunctionNotPicklable, match=r"a future cannot be sent .*in args= of map"):
         executor.map(lambda _: value, [1])
+
+
+def test_only_fixed_arguments_with_futures_travel_with_items(executor):
+    value, pair = executor.submit(double, 1), executor.submit(lambda: (1, 2))
+
+    def fill(*args, **kwargs):
+        return args, kwargs
+
+    shared = executor.map(fill, [0], args=([1], [value], 3), kwargs={"a": {"b": value}, "c": 4})
+    assert shared.results() == [((0, [1], [2], 3), {"a": {"b": 2}, "c": 4})]
+    starred = executor.starmap(fill, [pair, (3, 4)], args=(value,))
+    assert starred.results() == [((1, 2, 2), {}), ((3, 4, 2), {})]
+    assert value.result() == 2
+    assert executor.map(fill, [0], args=(pair,)).results() == [((0, (1, 2)), {})]
+    seeded = executor.map(lambda n, v, rng: (n, v, rng.random() < 1), [1], args=(value,), seed=1)
+    assert seeded.results() == [(1, 2, True)]
+
+
+def test_what_is_at_fault_in_an_item_is_not_the_future(executor):
+    value = executor.submit(double, 1)
+    with pytest.raises(wrenlite.ItemNotPicklable, match=r"argument 0\[1\] \(type lock\)"):
+        executor.submit(double, [value, threading.Lock()])
+
+
+def test_the_cause_of_a_failed_reduction_is_the_first_failure(executor):
+    bad = executor.submit(fails, 1)
+    last = executor.map_reduce(double, [bad], sum)
+    for _ in range(300):
+        last = executor.map_reduce(double, [last], sum)
+    assert executor.submit(double, last).exception().__cause__ is bad.exception()
+
+
+def test_a_future_in_a_class_or_function_of_an_item_is_refused(executor):
+    value = executor.submit(double, 1)
+
+    class Holds:
+        source = value
+
+    with pytest.raises(wrenlite.ItemNotPicklable, match="a future cannot be sent"):
+        executor.submit(double, Holds())
+
+
+def test_a_value_that_cannot_be_unpickled_names_its_task(executor):
+    class Odd:
+        def __reduce__(self):
+            return int, ("no number",)
+
+    odd = executor.submit(lambda: Odd())
+    error = executor.submit(double, odd).exception()
+    assert isinstance(error, wrenlite.RemoteError)
+    assert f"the value of task {odd.index} of {odd.job.id} cannot be unpickled: ValueError" in str(error)
+
+
+def test_copies_of_a_ref_and_objects_with_refs_keep_the_values(executor):
+    kept = executor.map(lambda n: np.full(20_000, n), [3], keep=True)
+    [ref] = kept.refs()
+    copied, uploaded = copy.deepcopy([ref]), executor.put({"ref": ref})
+    del kept, ref
+    gc.collect()
+    assert executor.map(lambda item: int(item[0][0]), [copied]).results() == [3]
+    del copied
+    gc.collect()
+    assert executor.map(lambda item: int(item["ref"][0]), [uploaded]).results() == [3]
+
+
+def test_kept_values_that_were_handed_out_can_be_passed_on(executor):
+    kept = executor.map(lambda n: [n], range(2), keep=True)
+    assert list(kept.values()) == [[0], [1]]
+    assert executor.map(double, kept).results() == [[0, 0], [1, 1]]
 
 
 def test_streams_and_lazy_maps_take_futures(executor):

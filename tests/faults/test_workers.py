@@ -426,7 +426,7 @@ def test_a_pause_of_this_process_does_not_count_towards_the_timeout(tmp_path):
 
     backend = local.connect(workers=1)
     backend.invoker._all[0]._start_worker = lambda: WorkerProcess(
-        backend.store, sys.path, None, os.environ, clock=clock
+        backend.store, lambda: sys.path, None, os.environ, clock=clock
     )
     with wrenlite.Executor(backend, progress=False) as executor:
         job = executor.map(wait_for_file, [str(tmp_path / "go on")], timeout=60)

@@ -38,7 +38,7 @@ _LEAST_MEMORY_BYTES = 32 << 20
 _MOST_WORKERS = 1_000
 """The most workers that can be asked for. Each is a process with threads, pipes and memory of its own."""
 
-BATCHING = BatchingPolicy(target_s=0.02, least_s=0.001, batch_bytes=64 * 2**20)
+BATCHING = BatchingPolicy(target_s=0.02, least_s=0.002, batch_bytes=64 * 2**20)
 
 _THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
@@ -176,7 +176,7 @@ class ProcessInvoker:
         def start_worker() -> WorkerProcess:
             return make_worker(
                 store,
-                worker_path(),
+                worker_path,
                 memory_limit,
                 env,
                 folder,

@@ -14,7 +14,7 @@ from wrenlite.display import panel_png
 from wrenlite.display.observer import View
 from wrenlite.futures import Snapshot
 from wrenlite.task_table import STATES
-from wrenlite.texts import counted
+from wrenlite.texts import counted, duration
 
 BAR_STATES = ("done", "dispatched", "queued", "failed", "cancelled")
 """The states in the order of the progress bar."""
@@ -54,14 +54,6 @@ def headline(view: View) -> str:
     if now.note and not view.ended:
         facts.append(now.note)
     return " · ".join(facts)
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in words, such as ``2 min 5 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _state(view: View) -> str:

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
-from wrenlite.display import html
 from wrenlite.display.observer import Observer
 from wrenlite.job import Job
 
@@ -79,6 +78,8 @@ def _update(job: Job[Any], panel: _HtmlPanel) -> None:
                 panel.end(_EMPTY)
                 return
             observer.observe()
+        from wrenlite.display import html  # most jobs end before that
+
         while not ends_within(job, _REFRESH_S):
             panel.show(html.panel(observer.observe()))
         panel.end(html.panel(observer.observe()))

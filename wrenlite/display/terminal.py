@@ -31,12 +31,11 @@ from types import TracebackType
 from typing import Any
 from unicodedata import east_asian_width
 
-from wrenlite.display.html import duration
 from wrenlite.display.panel import DrawnByThread, ends_within
 from wrenlite.futures import Drawing, Snapshot, undrawn
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
-from wrenlite.texts import counted, is_terminal, printable
+from wrenlite.texts import counted, duration, is_terminal, printable
 
 _APPEAR_AFTER_S = 0.5
 """A job that ends before this shows nothing."""

@@ -97,23 +97,23 @@ def next_batch(
     queued: int,
     slots: int,
     estimate: Estimate | None,
-    first_wave_sent: bool,
+    sent: int,
     chunksize: int | None,
 ) -> Batch:
     """Size the next batch of a job.
 
-    While the duration of the tasks is unknown, batches hold a few tasks and give back those that they have
-    not started. If the first batches do not return within ``policy.first_wave_wait_s``, the next ones
-    hold one task. Once the duration is known, a batch holds ``policy.target_s`` of work, and less towards the
-    end of the job, so that no slot is idle while another one has a long batch.
+    While the duration of the tasks is unknown, the free slots share a few tasks equally, and batches give
+    back those that they have not started. If the first batches do not return within
+    ``policy.first_wave_wait_s``, the next ones hold one task. Once the duration is known, a batch holds
+    ``policy.target_s`` of work, and less towards the end of the job, so that no slot is idle while another
+    one has a long batch.
 
     Args:
         policy: the backend's policy for batches.
         queued: tasks of the job that wait.
         slots: requests that may be in flight.
         estimate: duration of the tasks; None: unknown.
-        first_wave_sent: the first wave of batches is in flight, and the duration of the tasks is still
-            unknown.
+        sent: batches of the job that are in flight.
         chunksize: tasks per batch that the user asked for; None: the choice is free.
 
     Returns:
@@ -121,13 +121,15 @@ def next_batch(
     """
     if chunksize is not None:
         return Batch(min(queued, chunksize), policy.batch_bytes, None)
-    fair = math.ceil(queued / (slots * _SHARES))
     if estimate is None:
-        size = min(queued, 1) if first_wave_sent else min(fair, _FIRST_TASKS)
+        is_first_wave_sent = policy.first_wave is not None and sent >= policy.first_wave
+        share = math.ceil(queued / max(1, slots - sent))
+        size = min(queued, 1) if is_first_wave_sent else min(share, _FIRST_TASKS)
         return Batch(size, min(policy.batch_bytes, _FIRST_BYTES), policy.target_s)
     full = max(1, round(estimate.tasks_within(policy.target_s)))
-    worthwhile = math.ceil(estimate.tasks_within(policy.least_s))
-    size = min(queued, full, max(fair, worthwhile))
+    fair = math.ceil(queued / (slots * _SHARES))
+    parts = math.ceil(queued / max(1, math.ceil(estimate.tasks_within(policy.least_s))))
+    size = min(queued, full, max(fair, math.ceil(queued / max(1, parts))))
     return Batch(size, policy.batch_bytes, policy.target_s * _STOP_AFTER_TARGETS)
 
 

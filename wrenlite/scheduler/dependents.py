@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ class Dependents:
         self._missing: dict[Task, int] = {}
         """For how many tasks each of them waits."""
         self._ready: deque[Task] = deque()
+        self._is_taking = False
 
     def add(self, pending: PendingJob, index: int, sources: Sequence[Future[Any]]) -> None:
         """Have a task wait.
@@ -60,6 +62,22 @@ class Dependents:
             del self._waiting[job]
 
     def take_ready(self) -> Iterator[Task]:
-        """Yield the tasks that need not wait any more, also those that become ready meanwhile."""
-        while self._ready:
-            yield self._ready.popleft()
+        """Yield the tasks that need not wait any more, also those that become ready meanwhile.
+
+        Nothing is yielded while another iteration goes on, which yields them: a chain of tasks that end each
+        other may be long.
+        """
+        if self._is_taking:
+            return
+        with self.held():
+            while self._ready:
+                yield self._ready.popleft()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Take no ready task within the ``with`` block."""
+        before, self._is_taking = self._is_taking, True
+        try:
+            yield
+        finally:
+            self._is_taking = before

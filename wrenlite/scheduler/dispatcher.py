@@ -476,7 +476,7 @@ class Dispatcher:
     def _cancel(self, event: CancelTasks) -> int:
         if event.job is not None:
             return self._scheduler.cancel(event.job, event.indexes)
-        return sum(self._scheduler.cancel(job, range(len(job))) for job in list(self._scheduler.jobs))
+        return self._scheduler.cancel_all()
 
 
 _running: set[Dispatcher] = set()

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import Invocation
 from wrenlite.dependencies import pack_with_values
-from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import pack_values
 from wrenlite.protocol import (
@@ -27,7 +26,7 @@ from wrenlite.protocol import (
 )
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import Estimate, runs_again
-from wrenlite.serialize.by_reference import Dependent
+from wrenlite.serialize.by_reference import Dependent, Source
 from wrenlite.storage.uploads import JobCode
 from wrenlite.window import Window
 
@@ -224,23 +223,20 @@ class PendingJob:
         self._again.extend(index for index in range(self._untouched, self._ready) if index not in waiting)
         self._untouched = self._ready  # the queue is not a range of tasks any more
 
-    def sources(self, index: int) -> Sequence[Future[Any]]:
-        """Return the futures of the tasks whose values a task takes that has not been queued yet."""
+    def sources(self, index: int) -> Sequence[Source]:
+        """Return the tasks whose values a task takes that has not been queued yet."""
         item = self._items[index]
         return item.sources if isinstance(item, Dependent) else ()
 
-    def queue_dependent(self, index: int, values: Sequence[Packed | Stored | Plain]) -> bool:
-        """Queue a task whose sources have ended.
-
-        Args:
-            index: the task.
-            values: the values that it takes, or their places in the store.
+    def queue_dependent(self, index: int) -> bool:
+        """Queue a task whose sources all have values.
 
         Returns:
             Whether the job had no queued task before.
         """
         item, was_empty = self._items[index], not self.queued
         assert isinstance(item, Dependent)
+        values = [each.future._packed if each.packed is None else each.packed for each in item.sources]
         self._dependencies[index] = item
         self._items[index] = pack_with_values(item.packed, values) if values else item.packed
         self._again.append(index)

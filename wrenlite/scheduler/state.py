@@ -116,6 +116,7 @@ class Scheduler:
             pending.release(())
             return
         self.jobs[pending.job] = pending
+        pending.is_source = pending.is_source or self._dependents.any_of(pending.job)
         if pending.queued:
             self._queue.append(pending)
         self._wait_for_values(pending)
@@ -182,6 +183,13 @@ class Scheduler:
                 if in_flight.pending is pending:
                     in_flight.cancel_if_task_ended()
         return len(ending)
+
+    def cancel_all(self) -> int:
+        """Cancel all tasks that have not ended, and return their number."""
+        with self._dependents.held():  # what waits for one of them is cancelled too, and does not fail
+            cancelled = sum(self.cancel(job, range(len(job))) for job in list(self.jobs))
+        self._queue_dependents()
+        return cancelled
 
     def is_running(self, job: Job[Any], index: int) -> bool:
         """Return whether a task of a job runs now, as far as that is known."""
@@ -271,7 +279,7 @@ class Scheduler:
             queued=pending.queued,
             slots=self._admission.slots,
             estimate=estimate,
-            first_wave_sent=policy.first_wave is not None and pending.in_flight >= policy.first_wave,
+            sent=pending.in_flight,
             chunksize=pending.options.chunksize,
         )
         expected_s = estimate.mean_s * batch.tasks if estimate else 0.0
@@ -537,9 +545,10 @@ class Scheduler:
         """Have the new tasks of a job wait for the values that they take."""
         new, pending.dependents = pending.dependents, []
         for index in new:
-            sources = [each for each in pending.sources(index) if not each.done() and each.job in self.jobs]
+            sources = [each.future for each in pending.sources(index) if not each.future.done()]
             for source in sources:
-                self.jobs[source.job].is_source = True
+                if (job := self.jobs.get(source.job)) is not None:  # otherwise it comes here later
+                    job.is_source = True
             self._dependents.add(pending, index, sources)
         self._queue_dependents()
 
@@ -550,19 +559,18 @@ class Scheduler:
             self._queue_dependents()
 
     def _queue_dependents(self) -> None:
-        for pending, index in self._dependents.take_ready():
+        for pending, index in self._dependents.take_ready():  # nothing, where a caller is in this loop
             if pending.tasks.has_ended(index):
                 continue
-            sources = pending.sources(index)
-            failed = next((source for source in sources if source.job.state(source.index) != "done"), None)
-            if failed is None:
-                if pending.queue_dependent(index, [source._packed for source in sources]):
-                    self._queue.append(pending)
-                continue
-            self._release(pending, [index])
-            pending.job._end_without(index, failed)
-            self._dependents.on_ended(pending.job, [index])
-            self._reduce(pending)
+            sources = [source.future for source in pending.sources(index)]
+            failed = next((each for each in sources if each.job.state(each.index) != "done"), None)
+            if failed is not None:
+                self._release(pending, [index])
+                pending.job._end_without(index, failed)
+                self._dependents.on_ended(pending.job, [index])
+                self._reduce(pending)
+            elif pending.queue_dependent(index):
+                self._queue.append(pending)
 
     def _release(self, pending: PendingJob, ending: Sequence[int]) -> None:
         """Release the items of tasks that are about to end and, with the last task, what the job holds."""

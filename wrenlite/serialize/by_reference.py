@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from wrenlite.protocol import Packed
+from wrenlite.protocol import Packed, Plain, Stored
+
+
+class Source(NamedTuple):
+    """A task whose value an item takes."""
+
+    future: Any
+    """Its future."""
+    packed: Packed | Stored | Plain | None
+    """The value, where it was there when the item was pickled: another thread may unpickle it meanwhile."""
 
 
 class Dependent(NamedTuple):
@@ -13,8 +22,8 @@ class Dependent(NamedTuple):
 
     packed: Packed
     """The item, in which each of the values is referred to by its place in ``sources``."""
-    sources: tuple[Any, ...]
-    """The futures of the tasks whose values it takes."""
+    sources: tuple[Source, ...]
+    """The tasks whose values it takes."""
     holders: tuple[object, ...]
     """What must not be freed before the task has ended: see ``Ref``."""
 
@@ -23,12 +32,18 @@ class References:
     """What an item that is being pickled refers to."""
 
     def __init__(
-        self, control: object, on_source: Callable[[Any], object], job: object = None, *, waits: bool = False
+        self,
+        control: object = None,
+        on_source: Callable[[Any], object] = lambda _: None,
+        job: object = None,
+        *,
+        waits: bool = False,
     ) -> None:
         """Create an empty record.
 
         Args:
-            control: what runs the job. It must run the tasks too whose values an item takes.
+            control: what runs the job. It must run the tasks too whose values an item takes. None: there is
+                no job, and no future can be referred to.
             on_source: called with each job whose values items take.
             job: the job that the items are of, where others of its tasks may be referred to; None: it is new.
             waits: wait for these tasks when they are referred to, because they run in the caller's thread.
@@ -37,10 +52,10 @@ class References:
         self.on_source = on_source
         self.job = job
         self.waits = waits
-        self.in_item = True
+        self.in_item = control is not None
         """Whether an item is being pickled, and no function."""
-        self.sources: list[Any] = []
-        """The futures so far."""
+        self.sources: list[Source] = []
+        """The tasks whose values the item takes, so far."""
         self.holders: list[object] = []
         """What must not be freed before the task has ended."""
 

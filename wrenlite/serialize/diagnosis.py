@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from wrenlite.serialize.by_reference import ByReference
 from wrenlite.serialize.functions import closure_of, globals_in
 from wrenlite.serialize.parts import (
     NoReductionError,
@@ -46,7 +47,13 @@ of a future, say nothing to a user."""
 
 
 def not_picklable_message(
-    what: str, obj: object, error: BaseException, advice: str = _ADVICE, owner: str = ""
+    what: str,
+    obj: object,
+    error: BaseException,
+    advice: str = _ADVICE,
+    owner: str = "",
+    *,
+    in_item: bool = False,
 ) -> str:
     """Return a message that says why an object cannot be pickled and what to do.
 
@@ -57,9 +64,10 @@ def not_picklable_message(
         advice: what to do.
         owner: what the object belongs to. The message then begins with the part and this, in place of
             ``what``.
+        in_item: it is an item, where futures are not at fault.
     """
     raise_if_interrupting(error)
-    path, found = _find_unpicklable_part(obj)
+    path, found = _find_unpicklable_part(obj, in_item)
     where = f" (type {class_name(type(found[0]))})" if found else ""
     if owner:
         what, where = f"{path or what}{where} of {owner}", ""
@@ -95,14 +103,14 @@ def _is_iterator(obj: object) -> bool:
     return type(obj) in (map, filter, zip, enumerate) or type(obj).__module__ == "itertools"
 
 
-def _find_unpicklable_part(obj: object) -> tuple[str, tuple[object, ...]]:
+def _find_unpicklable_part(obj: object, in_item: bool) -> tuple[str, tuple[object, ...]]:
     """Return the text of the path to the part that cannot be pickled, and the part.
 
     The text is for example ``closure variable 'db'.lock``, and empty for the object itself. Without a part,
     nothing was found.
     """
     try:
-        steps = _Search().run(obj)
+        steps = _Search(in_item).run(obj)
         if steps is None:
             return "", ()
         return path_text(steps), (steps[-1][1].part if steps else obj,)
@@ -125,7 +133,8 @@ def error_text(error: BaseException) -> str:
 class _Search:
     """The search for the first part that itself refuses to be pickled."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_item: bool) -> None:
+        self._in_item = in_item
         self._seen: dict[int, object] = {}  # the objects are kept alive, since an id is valid only as long
         self._deadline = time.monotonic() + _SEARCH_S
         self._reducer = Reducer(self._deadline)
@@ -159,6 +168,8 @@ class _Search:
         if id(obj) in self._seen:
             return iter(())
         self._seen[id(obj)] = obj
+        if self._in_item and isinstance(obj, ByReference):
+            return iter(())
         try:
             if f"{type(obj).__module__}".partition(".")[0] in _OF_ONE_PROCESS or _is_iterator(obj):
                 raise NoReductionError

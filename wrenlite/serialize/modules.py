@@ -71,7 +71,7 @@ def collect(roots: Iterable[str], *, data: bool = False) -> Bundle | None:
     """
     sources: dict[str, ModuleSource] = {}
     folders: dict[str, list[Folder]] = {}
-    todo = [name for root in roots for name in with_parents(root)]
+    todo = [name for root in roots if root not in _known_installed for name in with_parents(root)]
     seen = {"__main__"}
     while todo:
         name = todo.pop()
@@ -240,11 +240,14 @@ _STANDARD_ZIP = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
 
 def _names_in(place: str) -> Iterable[str]:
     """Return the names in a folder or at the top of a zip; none where it is neither."""
+    if os.path.isdir(place):
+        try:
+            return os.listdir(place)
+        except OSError:
+            return ()
     import zipfile
 
     try:
-        if os.path.isdir(place):
-            return os.listdir(place)
         with zipfile.ZipFile(place) as archive:
             return {name.partition("/")[0] for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile):

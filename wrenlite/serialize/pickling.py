@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wrenlite.errors import ConfigError, FunctionNotPicklable, ItemNotPicklable, NotPicklable, ValueReleased
 from wrenlite.protocol import Buffer, Packed, Plain, Style
 from wrenlite.serialize.by_reference import ByReference, Dependent, References
-from wrenlite.serialize.class_table import ClassTable, is_random_generator
+from wrenlite.serialize.class_table import ClassTable, is_importable, is_random_generator
 from wrenlite.serialize.diagnosis import not_picklable_message
 from wrenlite.serialize.exception_state import reduce_exception
 from wrenlite.serialize.parts import Parts, class_name
@@ -256,7 +256,7 @@ def _pack_item(packer: Packer, item: Any, number: int, style: Style) -> Packed |
         raise
     except BaseException as error:
         what = _name_of_item(number, style)
-        text = not_picklable_message(what, _for_message(item, style), error)
+        text = not_picklable_message(what, _for_message(item, style), error, in_item=True)
         raise ItemNotPicklable(text) from error
 
 
@@ -302,6 +302,8 @@ def read_items(data: Iterable[Any]) -> Iterator[Any]:
 
 def _for_message(item: Any, style: Style) -> object:
     """Return an item as its user gave it: those of ``submit`` and ``starmap`` as arguments."""
+    if style is Style.FILLED:
+        return item[0]
     if style is Style.CALL:
         args, kwargs = item
     elif style is Style.STAR and type(item) in (tuple, list):
@@ -392,34 +394,47 @@ class PickledCall:
         """
         self._call = call
         self._file = io.BytesIO()
-        self._pickler = _cloud_pickler()(self._file, classes, _stays_in_band, defines_entries=True)
+        self._pickler: Any = None
         self._written = classes.inherited
+        self.blob = self.extended(classes)
+        """The function with the entries of the table at the time."""
         self.holders: tuple[object, ...] = ()
         """What must not be freed while the function is needed: see ``Ref``."""
-        try:
-            with _in_function(classes.references):
-                self._pickler.dump(tuple(call[:5]))
-        except BaseException as error:
-            raise _not_picklable(call, classes, error) from error
         if classes.references is not None:
             self.holders = tuple(classes.references.holders)
             classes.references.clear()
-        self.blob = self.extended(classes)
-        """The function with the entries of the table at the time."""
 
     def extended(self, classes: ClassTable) -> bytes:
         """Return the function as it was pickled, with all entries that the table has now. Raises as above."""
+        if self._pickler is None and len(classes.entries) == self._written and self._is_name(classes):
+            return pickle.dumps(tuple(self._call[:5]), 5) + _END_OF_ENTRIES
         try:
-            while self._written < len(classes.entries):  # pickling entries may add further entries
-                entries = tuple(classes.entries[self._written :])
-                self._written += len(entries)
-                self._pickler.dump(entries)
+            with _in_function(classes.references):
+                self._write(classes)
         except BaseException as error:
             raise _not_picklable(self._call, classes, error) from error
         return self._file.getvalue() + _END_OF_ENTRIES
 
+    def _write(self, classes: ClassTable) -> None:
+        if self._pickler is None:
+            self._pickler = _cloud_pickler()(self._file, classes, _stays_in_band, defines_entries=True)
+            self._pickler.dump(tuple(self._call[:5]))
+        while self._written < len(classes.entries):  # pickling entries may add further entries
+            entries = tuple(classes.entries[self._written :])
+            self._written += len(entries)
+            self._pickler.dump(entries)
+
+    def _is_name(self, classes: ClassTable) -> bool:
+        """Return whether this is nothing but a function that workers import: that takes no cloudpickle."""
+        function, args, kwargs, _, seed, _ = self._call
+        if args or kwargs or seed is not None or type(function) not in _NAMED or not is_importable(function):
+            return False
+        classes.modules.add(function.__module__)
+        return True
+
 
 _END_OF_ENTRIES = pickle.dumps((), 5)
+_NAMED = frozenset({types.FunctionType, types.BuiltinFunctionType})
 
 
 @contextlib.contextmanager
@@ -489,7 +504,7 @@ def method_name(function: object, style: Style) -> str:
     """Return the name of the method of an executor that takes a function of this style."""
     if isinstance(function, JoinedFunctions):
         return function.method
-    return {Style.ITEM: "map", Style.STAR: "starmap", Style.CALL: "submit"}[style]
+    return {Style.STAR: "starmap", Style.CALL: "submit"}.get(style, "map")
 
 
 def function_name(function: Any) -> str:

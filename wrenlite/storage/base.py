@@ -18,7 +18,7 @@ KEY_BYTES = 1024
 """The longest key of S3, encoded as UTF-8."""
 _PART_BYTES = 255
 """The longest file name of most file systems: each part of a key may become one."""
-_UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UNUSABLE = r"[\x00-\x1f\x7f\ud800-\udfff]"
 """Control characters and halves of characters, which no file name or no key in S3 may contain."""
 
 
@@ -141,7 +141,7 @@ def wrong_key(key: object) -> str:
     """Return what a key must be, where it cannot be used in every store; empty where it can."""
     if not isinstance(key, str):
         return f"it must be a str, not {type(key).__name__}"
-    if _UNUSABLE.search(key):
+    if re.search(_UNUSABLE, key):
         return "it must not contain control characters or surrogates (half of a character)"
     parts = key.split("/")
     if not all(parts) or any(part in (".", "..") or part.startswith(TEMPORARY_PREFIX) for part in parts):

@@ -57,6 +57,12 @@ class Ref(ByReference):
     def __reduce__(self) -> tuple[Any, ...]:
         return _resolve, (framing.to_wire(self._value), self.definitions)
 
+    def __copy__(self) -> Ref:
+        return self
+
+    def __deepcopy__(self, _: object) -> Ref:
+        return self
+
     def _refer(self, references: References) -> tuple[Any, ...]:
         if self._holder is not None:
             references.holders.append(self._holder)
@@ -89,10 +95,12 @@ def pack(obj: object) -> PackedObject:
         ItemNotPicklable: it cannot be pickled.
     """
     classes = ClassTable(grows=True)
+    classes.references = References()
     packed = pack_object(obj, classes)
+    holders = tuple(classes.references.holders)
     blob = _blob_of(packed)
     stored = place_of(blob, ref_key(digest(blob)))
-    return PackedObject(Ref(stored, classes.entries), blob, frozenset(classes.modules))
+    return PackedObject(Ref(stored, classes.entries, holders or None), blob, frozenset(classes.modules))
 
 
 def _blob_of(value: Packed | Plain) -> bytes:

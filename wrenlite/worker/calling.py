@@ -1,10 +1,11 @@
-"""What surrounds a call of a user's function: the module ``__main__`` meanwhile, and coroutines."""
+"""What surrounds a call of a user's function: its module ``__main__`` and environment, and coroutines."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import CoroutineType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -44,6 +45,28 @@ def as_main(main: ModuleType) -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = before
+
+
+@contextlib.contextmanager
+def environment(env: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables within the ``with`` block."""
+    before = {name: os.environ.get(name) for name in env}
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def filled(call: Call, argument: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments of a call whose item brings some of the fixed arguments: ``Style.FILLED``."""
+    item, is_star, places, names = argument
+    fixed = [places.get(place, each) for place, each in enumerate(call.args)]
+    return [*(item if is_star else (item,)), *fixed], names
 
 
 def await_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:

@@ -125,7 +125,7 @@ class WorkerProcess:
     def __init__(
         self,
         store: Store,
-        path: Sequence[str],
+        path: Callable[[], Sequence[str]],
         memory_limit: int | None,
         env: Mapping[str, str],
         folder: str | None = None,
@@ -139,7 +139,7 @@ class WorkerProcess:
 
         Args:
             store: holds the code of jobs.
-            path: its ``sys.path``.
+            path: returns its ``sys.path``. It may take a while: it is called while the process starts.
             memory_limit: the most bytes of memory that it may hold (Linux).
             env: its environment variables.
             folder: its working folder.
@@ -169,7 +169,7 @@ class WorkerProcess:
         self._time_limit_s = self._deadline = float("inf")
         shared = self._start(env, folder)
         self._reader = framing.Reader(self._replies)
-        hello = Hello(list(path), store, memory_limit, *shared, max_tasks, as_sent(initializer), hints)
+        hello = Hello(list(path()), store, memory_limit, *shared, max_tasks, as_sent(initializer), hints)
         self._hello_frame = framing.frame(hello)
         self._memory_limit, self._initializer, self._hints = memory_limit, initializer, hints
 
@@ -373,9 +373,8 @@ class WorkerProcess:
         self._close_files()
 
     def _send(self, request: Request) -> None:
-        message = request._replace(items=framing.items_to_wire(request.items))
         first = *self._hello_frame, *self._renew_output(), *self._key.renew()
-        parts = [*first, *framing.frame(tuple(message))]
+        parts = [*first, *framing.frame(framing.request_to_wire(request))]
         self._hello_frame = []
         with contextlib.suppress(BrokenPipeError):  # what the worker wrote before it ended is read next
             framing.write(self._requests, parts, self._wait_for_room)

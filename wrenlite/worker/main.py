@@ -193,12 +193,11 @@ def _serve(
         process_state: is restored after every task.
         inherited_bytes: see ``peak_bytes``.
     """
-    pid = os.getpid()
     begun = time.perf_counter()
 
     def end_frame(cause: Cause | None = None) -> bytes:
         peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
-        usage = Usage(time.perf_counter() - begun, peak, str(pid))
+        usage = Usage(time.perf_counter() - begun, peak, str(os.getpid()))
         left = process_state.has_new_children()
         return framing.small_frame((END, tuple(usage), cause, runner.worn_out, left))
 
@@ -218,7 +217,7 @@ def _serve(
     sender.begin(len(request.tasks))
     try:
         for outcome in runner.run(request, report_begin, report_storing):
-            if os.getpid() != pid:  # a task has forked, and this is the child, which returned from the task
+            if process_state.is_forked:  # this is a child of the task, and has returned from it
                 os._exit(0)
             over = outcome.task == last or runner.worn_out
             end = end_frame() if over else b""
@@ -325,6 +324,9 @@ class ProcessState:
 
     def __init__(self) -> None:
         """Record the current state."""
+        self.is_forked = False
+        """Whether this process is a child that a task has forked."""
+        os.register_at_fork(after_in_child=self._mark_forked)
         self.keep()
         self._children: set[str] = set()
         own = [name for name in sys.modules if name.partition(".")[0] == "wrenlite"]
@@ -334,6 +336,9 @@ class ProcessState:
         for module, names in ((signal, ("signal", "alarm", "setitimer")), (os, ("chdir", "fchdir"))):
             for name in names:
                 setattr(module, name, self._recording(getattr(module, name)))
+
+    def _mark_forked(self) -> None:
+        self.is_forked = True
 
     def keep(self) -> None:
         """Record the working folder and the signal handlers as they are now, as an initializer left them."""

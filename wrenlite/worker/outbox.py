@@ -25,13 +25,15 @@ from typing import NamedTuple
 
 from wrenlite.protocol import PLAIN_TYPES, Outcome, Packed
 
-_ROWS = 1024
+_ROWS = 4096
 _ROW = struct.Struct("<4d")
 """When the task started, its seconds, its processor time, and where its value ends."""
+_ROW_BYTES = _ROW.size
+_pack_row = _ROW.pack_into
 _HEAD_BYTES = 40
 _REQUEST, _FIRST, _COUNT, _BEGUN, _INITIALIZED = range(5)
 """The fields of the head."""
-_VALUES_AT = _HEAD_BYTES + _ROWS * _ROW.size
+_VALUES_AT = _HEAD_BYTES + _ROWS * _ROW_BYTES
 _VALUE_BYTES = 256 * 1024
 _BYTES = _VALUES_AT + _VALUE_BYTES
 GATHER_S = 0.005
@@ -41,7 +43,7 @@ _LARGEST_BYTES = 4096
 """A larger value is written to the pipe."""
 
 # Pickle protocol 3 has no frames, so pickles can be joined to the pickle of a list: these bytes stand before
-# and after its elements. Of these the first two bytes (the protocol) and the last one (stop) are left out.
+# and after its elements. Of these the last byte (stop) is left out.
 _LIST_START, _LIST_END = b"\x80\x03](", b"e."
 _PROTOCOL = 3
 
@@ -103,11 +105,12 @@ class Outbox:
         else:
             return False
         start, count = self._end, self._count
-        end = start + len(value) - 3
+        end = start + len(value)
         if count == _ROWS or end > _VALUE_BYTES:
             return False
-        self._values[start:end] = value[2:-1]
-        _ROW.pack_into(self._memory, _HEAD_BYTES + count * _ROW.size, started, seconds, cpu_s, end)
+        self._values[start:end] = value
+        end -= 1  # the next value is written over the last byte of this one
+        _pack_row(self._memory, _HEAD_BYTES + count * _ROW_BYTES, started, seconds, cpu_s, end)
         self._end = end
         self._head[_COUNT] = self._count = count + 1
         return True
@@ -172,8 +175,8 @@ class OutboxReader:
 def _read(memory: memoryview, first: int, count: int) -> Columns | None:
     if not count:
         return None
-    rows = bytes(memory[_HEAD_BYTES : _HEAD_BYTES + count * _ROW.size])
-    end = int(_ROW.unpack_from(rows, len(rows) - _ROW.size)[3])
+    rows = bytes(memory[_HEAD_BYTES : _HEAD_BYTES + count * _ROW_BYTES])
+    end = int(_ROW.unpack_from(rows, len(rows) - _ROW_BYTES)[3])
     values = b"".join((_LIST_START, memory[_VALUES_AT : _VALUES_AT + end], _LIST_END))
     return Columns(first, rows, values)
 

@@ -23,12 +23,15 @@ from wrenlite.protocol import LOCAL_HINTS, Hints
 from wrenlite.storage.local import descriptor_advice
 
 _BOOT = """
-import sys
+import gc, sys
+gc.disable()
 sys.path.insert(0, sys.argv[1])
 import wrenlite.worker.main
 del sys.path[0]
+gc.enable()
 wrenlite.worker.main.main()
 """
+"""The program of a worker. Imports leave no garbage behind, and looking for it would take 1.5 ms."""
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(wrenlite.__file__)))
 
 _MALLOC_ENV = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}

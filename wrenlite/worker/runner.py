@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import math
 import pickle
 import sys
 import time
@@ -48,19 +47,13 @@ from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.diagnosis import error_text, not_picklable_message
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.modules import module_being_imported
-from wrenlite.serialize.pickling import (
-    Call,
-    Packer,
-    function_name,
-    is_plain,
-    unpack_call,
-)
+from wrenlite.serialize.pickling import Call, Packer, function_name, is_plain, unpack_call
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
-from wrenlite.worker.calling import MainModule, await_coroutine
+from wrenlite.worker.calling import MainModule, await_coroutine, environment, filled
 from wrenlite.worker.initializing import Initialization
 
 if TYPE_CHECKING:
@@ -91,9 +84,11 @@ RESERVED_BYTES = 272 * 1024
 """The most bytes of a reply that one outcome takes beside its value: output, log records, everything else.
 Each byte of output that is not UTF-8 becomes a replacement character of three bytes."""
 _GENERATORS = GeneratorType, AsyncGeneratorType
-_SHORT_S = 50e-6
-"""What is done between two tasks takes a few microseconds. They count as processor time of the second one if
-the first one was shorter than this."""
+_CPU_AGE_S = 20e-6
+"""The processor time at the end of one task is that at the start of the next one, if it is not older. What is
+done between two tasks takes a few microseconds."""
+_CPU_READING_S = 1e-6
+"""The processor time of a shorter task is not read, which takes as long: it had the processor all along."""
 _OUTCOME_BYTES = 300
 """Bytes of a reply that an outcome takes beside value and output."""
 
@@ -119,6 +114,8 @@ class _LoadedFunction(NamedTuple):
     packer: Packer
     main: ModuleType
     """The module ``__main__`` while its tasks run."""
+    takes_item_alone: bool
+    """Whether it is called with the item as it is, and nothing else."""
 
 
 def _read_no_output() -> str:
@@ -161,9 +158,9 @@ class Runner:
             max_tasks: tasks that it runs at most; None: any number.
             initialization: what runs before the first task; None: nothing.
         """
-        self._cpu_at = 0.0
-        """Processor time at the end of the last task if that was short, for the next one: a call of
-        ``thread_time`` takes a good part of the time of a short task. 0: unknown."""
+        self._cpu, self._cpu_read_at = 0.0, -math.inf
+        """The processor time when it was last read, and when that was: reading it takes a good part of the
+        time of a short task."""
         self.worn_out = False
         """Whether this process must be replaced before anything else runs."""
         self._health = health
@@ -210,21 +207,12 @@ class Runner:
             self._initialize(request)
         shared_globals = self._initialization.shared_globals
         with (
-            _environment(request.env),
+            environment(request.env),
             unpickling_with(objects=self._objects, shared_globals=shared_globals),
         ):
-            finished = 0
-            for outcome in self._outcomes(request, report_begin, report_storing):
-                if self.worn_out and self._burdened:
-                    break
-                self._tasks_left -= 1
-                damaged = self._health is not None and self._health.is_damaged()
-                self.worn_out = self.worn_out or damaged or not self._tasks_left
-                finished += 1
-                yield outcome
-                if self.worn_out:
-                    return
-            if not finished and self.worn_out:
+            tasks_left = self._tasks_left
+            yield from self._outcomes(request, report_begin, report_storing)
+            if tasks_left == self._tasks_left and self.worn_out:
                 text = "a worker had no memory or file descriptors left, and was replaced"
                 raise NotRun(Throttled(ServiceUnavailable(text), waits_without_limit=False))
 
@@ -264,20 +252,41 @@ class Runner:
             yield from self._fail_all(request, error)
             return
         report_begin()
-        self._cpu_at = 0.0
-        stop_at = time.perf_counter() + (request.limits.stop_after_s or float("inf"))
-        room, largest = request.limits.reply_bytes, request.limits.value_bytes
+        yield from self._run_all(request, function, items, report_storing)
+
+    def _run_all(
+        self,
+        request: Request,
+        function: _LoadedFunction,
+        items: Sequence[Packed | Plain],
+        report_storing: Callable[[], None],
+    ) -> Iterator[Outcome]:
+        self._cpu_read_at = -math.inf
+        stop_at = time.perf_counter() + (request.limits.stop_after_s or math.inf)
+        room = request.limits.reply_bytes
+        is_limited = room is not None or request.limits.value_bytes is not None
         with unpickling_with(table=function.call.table):
             for task, item in zip(request.tasks, items, strict=True):
                 if time.perf_counter() >= stop_at:
                     return
                 outcome = self._run_task(function, task, item)
-                if room is not None or (largest is not None and size_of(outcome.packed) > largest):
+                if is_limited:
                     packer = function.packer
                     outcome, room = self._fit_into_reply(outcome, request, packer, room, report_storing)
-                yield outcome
-                if room is not None and room < RESERVED_BYTES:
+                if self._gives_back():
                     return
+                yield outcome
+                if self.worn_out or (room is not None and room < RESERVED_BYTES):
+                    return
+
+    def _gives_back(self) -> bool:
+        """Return whether the task that has ended runs again elsewhere. Otherwise it counts."""
+        if self.worn_out and self._burdened:
+            return True
+        self._tasks_left -= 1
+        if not self._tasks_left or (self._health is not None and self._health.is_damaged()):
+            self.worn_out = True
+        return False
 
     def _observe(self, error: BaseException) -> None:
         """Find out whether an error shows that this process is worn out."""
@@ -344,28 +353,35 @@ class Runner:
         return [cast(Packed | Plain, framing.from_wire(item)) for item in framing.parse(blob, writable=True)]
 
     def _run_task(self, function: _LoadedFunction, task: int, item: Packed | Plain) -> Outcome:
-        call, packer, main = function
-        cpu = self._cpu_at or time.thread_time()
         started, clock = time.time(), time.perf_counter()
-        main_before, sys.modules["__main__"] = sys.modules["__main__"], main
+        if clock - self._cpu_read_at > _CPU_AGE_S:
+            self._cpu, self._cpu_read_at = time.thread_time(), clock
+            clock = time.perf_counter()  # the processor's clock is read outside the other one's interval
+        main_before, sys.modules["__main__"] = sys.modules["__main__"], function.main
         packed: Packed | Plain
         try:
-            packed = self._call(call, packer, task, item)
+            if function.takes_item_alone and type(item) is not Packed:
+                packed = value = function.call.function(item)
+                if not is_plain(value):
+                    packed = self._pack(function, item, value)
+            else:
+                packed = self._call(function, task, item)
             ok = True
         except BaseException as error:
-            packed = self._pack_error(error, packer, call.table)
+            packed = self._pack_error(error, function.packer, function.call.table)
             ok = False
         finally:
             sys.modules["__main__"] = main_before
-        seconds, cpu_end = time.perf_counter() - clock, time.thread_time()
-        self._cpu_at = cpu_end if seconds < _SHORT_S else 0.0
-        used = cpu_end - cpu  # the processor's clock is read outside the other one's interval
-        cpu_s = used if used < seconds else seconds
+        cpu_s = seconds = time.perf_counter() - clock
+        if seconds > _CPU_READING_S:
+            cpu_before, self._cpu, self._cpu_read_at = self._cpu, time.thread_time(), time.perf_counter()
+            cpu_s = min(self._cpu - cpu_before, seconds)
         records = self._records.take() if self._records is not None else b""
         return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), records))
 
-    def _call(self, call: Call, packer: Packer, task: int, item: Packed | Plain) -> Packed | Plain:
+    def _call(self, function: _LoadedFunction, task: int, item: Packed | Plain) -> Packed | Plain:
         """Call the user's function with an item, and pickle the value."""
+        call = function.call
         argument: Any = item
         if isinstance(item, Packed):
             what = "the arguments of submit" if call.style is Style.CALL else f"item {task}"
@@ -376,20 +392,26 @@ class Runner:
                 value = call.function(argument, *call.args, **kwargs)
             elif call.style is Style.STAR:
                 value = call.function(*argument, *call.args, **kwargs)
-            else:
+            elif call.style is Style.CALL:
                 value = call.function(*argument[0], **{**argument[1], **kwargs})
+            else:
+                args, named = filled(call, argument)
+                value = call.function(*args, **{**kwargs, **named})
         except TypeError as error:
             _explain_call(error, call, argument)
             raise
-        if is_plain(value):
-            return cast(Plain, value)
+        return self._pack(function, argument, value)
+
+    def _pack(self, function: _LoadedFunction, argument: object, value: Any) -> Packed | Plain:
+        """Pickle the value that the user's function has returned for an argument."""
+        call = function.call
         if isinstance(value, CoroutineType):
             value = await_coroutine(value)
         if isinstance(value, _GENERATORS):
             text = "returned a generator, which cannot be sent to another process. Return list(...) of it"
             raise ResultNotPicklable(f"{_called_name(call, argument)} {text}")
         try:
-            return packer.pack(value)
+            return function.packer.pack(value)
         except MemoryError:
             raise
         except BaseException as error:  # of the value's own code
@@ -442,7 +464,11 @@ class Runner:
         room = request.limits.reply_bytes
         count = len(request.tasks) if room is None else max(1, (room - RESERVED_BYTES) // outcome_bytes)
         for task in request.tasks[:count]:
+            if self._gives_back():
+                return
             yield Outcome.failed(task, packed, started=time.time())
+            if self.worn_out:
+                return
 
     def _load(self, request: Request) -> _LoadedFunction:
         """Return the function of a request, with its local modules installed."""
@@ -454,7 +480,8 @@ class Runner:
             blob = self._code_blob(request.code, request.carried)
             call = _unpickle_call(blob, self._initialization.table)
             packer = Packer(ClassTable(call.table, grows=False), snapshot=self._inline)
-            function = _LoadedFunction(call, packer, MainModule(call))
+            is_alone = call.style is Style.ITEM and not (call.args or call.kwargs or call.seed)
+            function = _LoadedFunction(call, packer, MainModule(call), is_alone)
             self._functions.put(key, function)
         return function
 
@@ -573,18 +600,3 @@ def _replace_error(cause: BaseException, error: Exception) -> Exception:
     """Return an error to report in place of a task's exception, with the traceback of that exception."""
     error.__cause__ = cause
     return error.with_traceback(cause.__traceback__)
-
-
-@contextlib.contextmanager
-def _environment(env: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables within the ``with`` block."""
-    before = {name: os.environ.get(name) for name in env}
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

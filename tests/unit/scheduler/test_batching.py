@@ -25,9 +25,9 @@ def steady(task_s):
     return Estimate(task_s, task_s**2)
 
 
-def batch(policy=BATCHING, *, queued, slots, estimate=None, over=False, chunksize=None):
+def batch(policy=BATCHING, *, queued, slots, estimate=None, sent=0, chunksize=None):
     return batching.next_batch(
-        policy, queued=queued, slots=slots, estimate=estimate, first_wave_sent=over, chunksize=chunksize
+        policy, queued=queued, slots=slots, estimate=estimate, sent=sent, chunksize=chunksize
     )
 
 
@@ -36,19 +36,19 @@ def batch(policy=BATCHING, *, queued, slots, estimate=None, over=False, chunksiz
     counts,
     slots,
     st.none() | estimates,
-    st.booleans(),
+    st.integers(0, 2_000),
     st.none() | st.integers(1, 10_000),
 )
-def test_a_batch_is_never_empty_and_never_more_than_is_queued(policy, queued, slots, known, over, chunksize):
-    made = batch(policy, queued=queued, slots=slots, estimate=known, over=over, chunksize=chunksize)
+def test_a_batch_is_never_empty_and_never_more_than_is_queued(policy, queued, slots, known, sent, chunksize):
+    made = batch(policy, queued=queued, slots=slots, estimate=known, sent=sent, chunksize=chunksize)
     assert 1 <= made.tasks <= queued
     assert 1 <= made.bytes <= policy.batch_bytes
 
 
 def test_nothing_queued_makes_no_batch():
     for known in (None, steady(1.0)):
-        for over in (True, False):
-            assert batch(queued=0, slots=2, estimate=known, over=over).tasks == 0
+        for sent in (0, 20):
+            assert batch(queued=0, slots=2, estimate=known, sent=sent).tasks == 0
 
 
 @given(counts, slots)
@@ -73,6 +73,22 @@ def test_a_batch_of_short_tasks_holds_about_the_target(slots, task_s):
 def test_near_the_end_no_batch_is_larger_than_the_share_of_a_slot(queued, slots, task_s):
     size = batch(queued=queued, slots=slots, estimate=steady(task_s)).tasks
     assert size <= -(-queued // (2 * slots)) or size == 1
+
+
+@pytest.mark.parametrize(
+    ("tasks", "slots", "sizes"), [(10, 2, [5, 5]), (5, 4, [2, 1, 1, 1]), (99, 2, [16, 16])]
+)
+def test_the_slots_share_the_first_tasks_equally(tasks, slots, sizes):
+    queued = tasks
+    for sent, size in enumerate(sizes):
+        assert batch(queued=queued, slots=slots, sent=sent).tasks == size
+        queued -= size
+
+
+def test_small_tasks_are_divided_into_equal_batches():
+    # 900 tasks of 2 µs, where no batch should hold less than 1 ms: two batches rather than 500 and 400 tasks.
+    assert batch(queued=900, slots=2, estimate=steady(2e-6)).tasks == 450
+    assert batch(queued=450, slots=2, estimate=steady(2e-6)).tasks == 450
 
 
 def test_tasks_of_very_different_times_travel_alone_though_their_mean_is_small():
@@ -132,7 +148,7 @@ def test_the_first_wave_is_waited_for_and_then_single_tasks_follow():
     assert wait_s(queued=40) == pytest.approx(0.1), "few tasks open few slots"
     assert wait_s(BATCHING) is None, "a few local workers are all filled at once"
     assert wait_s(now=99.0, has_budget=True) == math.inf, "nobody knows yet what would be spent"
-    made = batch(REMOTE, queued=10_000, slots=1_000, over=True)
+    made = batch(REMOTE, queued=10_000, slots=1_000, sent=16)
     assert (made.tasks, made.stop_after_s) == (1, 2.0)
 
 

@@ -25,6 +25,7 @@ from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import (
     Call,
     Packer,
+    PickledCall,
     function_name,
     pack_call,
     pack_items,
@@ -406,3 +407,17 @@ def test_an_object_that_refuses_to_be_pickled_is_named_and_not_its_parts():
     assert "args[0] (type " in str(caught.value)
     assert "lock" not in str(caught.value)
     assert "it stays here" in str(caught.value)
+
+
+def test_a_function_that_is_pickled_by_name_gets_the_entries_that_come_later():
+    class Point:
+        pass
+
+    classes = ClassTable(grows=True)
+    pickled = PickledCall(Call(math.sqrt, (), {}, Style.ITEM), classes)
+    call = unpack_call(pickled.blob)
+    assert (call.function, call.style, list(call.table)) == (math.sqrt, Style.ITEM, [])
+    assert classes.modules == {"math"}
+    Packer(classes, snapshot=True).pack(Point())
+    call = unpack_call(pickled.extended(classes))
+    assert (call.function, [entry.__name__ for entry in call.table]) == (math.sqrt, ["Point"])

@@ -109,7 +109,7 @@ class Sandbox:
         )
         self._worker = WorkerProcess(
             self._store,
-            sys.path,
+            lambda: sys.path,
             self._memory_bytes,
             self._env,
             "/tmp",  # noqa: S108  # Lambda's

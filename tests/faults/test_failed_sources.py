@@ -74,6 +74,38 @@ def test_cancelling_a_source_ends_what_waits_for_it(pool, tmp_path):
     assert made.cancel() == 1
 
 
+def test_tasks_may_reach_the_scheduler_before_their_sources(pool):
+    with pool.stream(lambda n: n) as calls:
+        taken = []
+        for number in range(300):
+            calls.submit(0)
+            taken.append(calls.submit(pool.map(abs, [-number])[0]))
+    assert [each.result() for each in taken] == list(range(300))
+
+
+def test_cancelling_everything_fails_nothing(tmp_path):
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        made = executor.submit(when, tmp_path / "never", 1)
+        waiting = executor.map(abs, [made] * 3)
+        executor.shutdown(cancel_futures=True)
+        assert made.cancelled()
+        assert [waiting.state(index) for index in range(3)] == ["cancelled"] * 3
+
+
+def test_a_long_chain_of_reductions_fails_as_a_whole(pool, tmp_path):
+    def fails_later(path):
+        when(path, 1)
+        raise OSError("late")
+
+    last = first = pool.submit(fails_later, tmp_path / "go")
+    for _ in range(700):
+        last = pool.map_reduce(abs, [last], sum)
+    (tmp_path / "go").touch()
+    last.exception()
+    assert pool.submit(abs, last).exception().__cause__ is first.exception()
+    assert pool.submit(abs, -1).result() == 1
+
+
 def test_a_task_that_waits_can_be_cancelled(pool, tmp_path):
     made = pool.submit(when, tmp_path / "go", 1)
     first, second = pool.submit(abs, made), pool.submit(abs, made)
