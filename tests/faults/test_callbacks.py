@@ -147,13 +147,13 @@ def test_an_atexit_hook_may_submit_until_wrenlite_has_ended(script):
         def try_it(when):
             for each in (executor, inline):
                 try:
-                    print(when, each.submit(abs, -2).result())
+                    print(f"{when} {each.submit(abs, -2).result()}\\n", end="")  # whole, beside other threads
                 except wrenlite.ExecutorClosed as error:
-                    print(when, error)
+                    print(f"{when} {error}\\n", end="")
 
         executor = wrenlite.Executor.local(1, progress=False)
         inline = wrenlite.Executor.inline()
-        executor.submit(abs, -1).add_done_callback(lambda _: print("called back"))
+        executor.submit(abs, -1).add_done_callback(lambda _: print("called back\\n", end=""))
         atexit.register(lambda: try_it("early"))
         """
     )

@@ -168,7 +168,7 @@ class _Search:
         if id(obj) in self._seen:
             return iter(())
         self._seen[id(obj)] = obj
-        if self._in_item and isinstance(obj, ByReference):
+        if self._in_item and issubclass(type(obj), ByReference):
             return iter(())
         try:
             if f"{type(obj).__module__}".partition(".")[0] in _OF_ONE_PROCESS or _is_iterator(obj):

@@ -392,11 +392,9 @@ class Runner:
                 value = call.function(argument, *call.args, **kwargs)
             elif call.style is Style.STAR:
                 value = call.function(*argument, *call.args, **kwargs)
-            elif call.style is Style.CALL:
-                value = call.function(*argument[0], **{**argument[1], **kwargs})
             else:
-                args, named = filled(call, argument)
-                value = call.function(*args, **{**kwargs, **named})
+                args, named = argument if call.style is Style.CALL else filled(call, argument)
+                value = call.function(*args, **{**named, **kwargs})
         except TypeError as error:
             _explain_call(error, call, argument)
             raise
