@@ -14,7 +14,7 @@ from wrenlite import other_names
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import CANCELLED, TaskStats
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.serialize.traceback_stubs import hide_own_frames, public
 from wrenlite.storage.results import call_without_blocking, deadline
 from wrenlite.threads import Changes, no_interrupts
 
@@ -169,6 +169,7 @@ class Control(Protocol):
         """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
 
 
+@public
 class Future(concurrent.futures.Future[T], Generic[T]):
     """The promise of one task's value. It works wherever a ``concurrent.futures.Future`` does.
 
@@ -250,16 +251,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             concurrent.futures.CancelledError: it was cancelled.
         """
         end = deadline(timeout)
-        with hide_own_frames:
-            self._wait(timeout)
-            return self.job._outcomes.get(self.index, end)
+        self._wait(timeout)
+        return self.job._outcomes.get(self.index, end)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the task and return its exception, or None where it has a value. Raises as ``result``."""
         end = deadline(timeout)
-        with hide_own_frames:
-            self._wait(timeout)
-            return self.job._outcomes.exception(self.index, end)
+        self._wait(timeout)
+        return self.job._outcomes.exception(self.index, end)
 
     def _wait(self, timeout: float | None) -> None:
         try:

@@ -24,6 +24,7 @@ from wrenlite import other_names
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
 from wrenlite.errors import (
+    ArgumentError,
     ConfigError,
     ExecutorClosed,
     WrenliteError,
@@ -41,7 +42,7 @@ from wrenlite.futures import (
 )
 from wrenlite.job_values import JobValues
 from wrenlite.protocol import Outcome, TaskStats
-from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
+from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames, public
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
     call_without_blocking,
@@ -51,13 +52,14 @@ from wrenlite.storage.results import (
 from wrenlite.task_table import TaskTable
 from wrenlite.texts import counted
 from wrenlite.threads import check_timeout
-from wrenlite.wrong_calls import check_switch, task_number
+from wrenlite.wrong_calls import check_switch, is_iterable, task_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
 
+@public
 class Job(Sequence[Future[T_co]], Generic[T_co]):
     """One ``map`` or ``submit``: a sequence of futures in input order, with conveniences for the whole job.
 
@@ -219,7 +221,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             some = {FIRST_COMPLETED: table.finished, FIRST_EXCEPTION: table.failed}
             return table.over or bool(some.get(return_when))
 
-        with hide_own_frames, self._interruptible(cancel_on_interrupt):
+        with self._interruptible(cancel_on_interrupt):
             return table.wait_until(is_reached, timeout, each=return_when == FIRST_COMPLETED)
 
     @overload
@@ -245,10 +247,9 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         """
         check_switch("return_exceptions", return_exceptions)
         end = deadline(timeout)
-        with hide_own_frames:
-            if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
-                raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
-            return self._results(return_exceptions, end)
+        if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
+            raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
+        return self._results(return_exceptions, end)
 
     def _results(self, return_exceptions: bool = False, end: float | None = None) -> list[Any]:
         if self._tasks.failed and not return_exceptions:
@@ -349,19 +350,26 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def cancel(self) -> int:
         """Cancel every task that has not ended, and return the number of these tasks."""
-        return self.cancel_tasks(range(len(self)))
+        return self._control.cancel(self, range(len(self)))
 
     def cancel_tasks(self, indexes: Iterable[int], wait: bool = True) -> int:
         """Cancel those of these tasks that have not ended.
 
         Args:
-            indexes: the tasks.
+            indexes: the numbers of the tasks.
             wait: return once they are cancelled. Otherwise they are cancelled soon.
 
         Returns:
             The number of tasks that had not ended; 0 without waiting.
+
+        Raises:
+            ArgumentError: one of them is no whole number. IndexError: there is no such task.
         """
-        return self._control.cancel(self, indexes, wait)
+        if not is_iterable(indexes):
+            raise ArgumentError(
+                f"indexes={indexes!r:.60}: must be an iterable of numbers of tasks, as in [0]"
+            )
+        return self._control.cancel(self, list(map(self._task_number, indexes)), wait)
 
     # States, values and exceptions of single tasks
 

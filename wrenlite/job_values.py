@@ -16,7 +16,7 @@ from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
+from wrenlite.serialize.traceback_stubs import raise_task_error, task_error
 from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.results import PREFETCH_VALUES, StoredValues
 from wrenlite.task_table import TaskTable
@@ -112,13 +112,12 @@ class JobValues(Generic[T_co]):
 
     def _get(self, index: int, return_exceptions: bool, end: float | None) -> Any:
         try:
-            with hide_own_frames:
-                return self.get(index, end)
+            return self.get(index, end)
         except (Exception, CancelledError) as error:
             raise_if_interrupting(error)
             if not return_exceptions:
                 raise
-            return error
+            return task_error(error)
 
     def ahead(
         self, order: Iterable[int], upcoming: Callable[[int], Sequence[int]], end: float | None
@@ -129,8 +128,7 @@ class JobValues(Generic[T_co]):
     def hand_out(self, index: int, end: float | None) -> T_co:
         """As ``get``, and forget the value. A StopIteration becomes the cause of a RuntimeError."""
         try:
-            with hide_own_frames:
-                value = self.get(index, end)
+            value = self.get(index, end)
         except StopIteration as error:  # it would end the iteration, as if there were no more values
             raise RuntimeError(f"{self._name(index)} raised StopIteration") from error
         self._tasks.released[index] = 1

@@ -12,7 +12,7 @@ from wrenlite.futures import T_co, end_loop
 from wrenlite.open_job import OpenJob
 from wrenlite.protocol import Packed, Plain
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.results import PREFETCH_VALUES
 
 _FIRST_READING_S = 0.1
@@ -25,6 +25,7 @@ _FORGET_ITEMS = 1024
 """Items that are forgotten together, once they were sent."""
 
 
+@public
 class LazyValues(Iterator[T_co], Generic[T_co]):
     """The values of a ``map`` with ``buffersize=``, in input order.
 
@@ -59,8 +60,7 @@ class LazyValues(Iterator[T_co], Generic[T_co]):
         self._reader.end = end
 
     def __next__(self) -> T_co:
-        with hide_own_frames:
-            return next(self._values)
+        return next(self._values)
 
     def close(self) -> None:
         """Cancel the tasks that have not ended, and read no further."""

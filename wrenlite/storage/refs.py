@@ -16,11 +16,13 @@ from wrenlite.protocol import ref_key
 from wrenlite.serialize import framing
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import pack_object
+from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serialize.unpickling_context import context, unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
 
 
+@public
 class Ref:
     """An object in the store. Pass it in place of the object; tasks get the object.
 
