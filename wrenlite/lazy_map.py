@@ -14,6 +14,7 @@ from wrenlite.protocol import Packed, Plain
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.results import PREFETCH_VALUES
+from wrenlite.texts import counted
 
 _FIRST_READING_S = 0.1
 """Seconds after which ``map`` itself stops to read the data. An item that it waits for then is still read."""
@@ -54,6 +55,11 @@ class LazyValues(Iterator[T_co], Generic[T_co]):
         except BaseException:  # an interrupt
             self.close()
             raise
+
+    def __repr__(self) -> str:
+        handed_out = self.job._tasks.handed_out
+        given, read = counted(handed_out, "value"), counted(len(self.job), "item")
+        return f"<LazyValues of {self.job.name}: {given} given, {read} read>"
 
     def _wait_until(self, end: float | None) -> None:
         """Set the time, by ``deadline``, until which values are waited for."""

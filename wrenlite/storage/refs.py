@@ -20,6 +20,7 @@ from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serialize.unpickling_context import context, unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
+from wrenlite.texts import sized
 
 
 @public
@@ -47,7 +48,7 @@ class Ref:
         self.definitions = tuple(definitions)
 
     def __repr__(self) -> str:
-        return f"<Ref {self.digest[:8]}, {self.size / 2**20:,.1f} MB>"
+        return f"<Ref to an object of {sized(self.size)} in the store, {self.digest[:8]}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _resolve, (self.digest, self.size, self.definitions)
