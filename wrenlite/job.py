@@ -33,6 +33,7 @@ from wrenlite.futures import (
     Control,
     Drawing,
     Future,
+    JobIterator,
     Snapshot,
     T_co,
     end_loop,
@@ -42,7 +43,7 @@ from wrenlite.futures import (
 )
 from wrenlite.job_values import JobValues
 from wrenlite.protocol import Outcome, TaskStats
-from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames, public
+from wrenlite.serialize.traceback_stubs import hide_own_frames, public
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
     call_without_blocking,
@@ -257,8 +258,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         with self._interruptible():
             return self._outcomes.all(return_exceptions, end)
 
-    def values(self, ordered: bool = True, timeout: float | None = None) -> Iterator[T_co]:
-        """Iterate over the values. The job frees each value once it is handed out.
+    def values(self, ordered: bool = True, timeout: float | None = None) -> JobIterator[T_co]:
+        """Iterate over the values, by ``for`` or ``async for``. Each is freed once it is handed out.
 
         The exception of a failed task is raised when its turn comes. A StopIteration becomes the cause of a
         RuntimeError, as it does in a generator.
@@ -279,10 +280,11 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
         ready = self._outcomes.ahead(self._in_order(end, ordered), upcoming, end)
-        return WithoutOwnFrames(map(partial(self._outcomes.hand_out, end=end), ready))
+        give = partial(self._outcomes.hand_out, end=end)
+        return JobIterator(self, ready, give, partial(self._ready, end, ordered))
 
-    def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
-        """Iterate over the futures in the order in which they end.
+    def as_completed(self, timeout: float | None = None) -> JobIterator[Future[T_co]]:
+        """Iterate over the futures in the order in which they end, by ``for`` or ``async for``.
 
         Args:
             timeout: seconds from now for all of them; None: without limit.
@@ -291,7 +293,8 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
             TimeoutError: the next task has not ended in time.
         """
         end = deadline(timeout)
-        return WithoutOwnFrames(map(self.__getitem__, self._in_order(end, ordered=False)))
+        tasks = self._in_order(end, ordered=False)
+        return JobIterator(self, tasks, self.__getitem__, partial(self._ready, end, False))
 
     def __await__(self) -> Generator[Any, None, list[T_co]]:
         return self._await().__await__()
@@ -323,14 +326,12 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
 
     def _in_order(self, end: float | None, ordered: bool) -> Iterator[int]:
         """Yield the tasks once they have ended: in input order, or in the order in which they end."""
-        table = self._tasks
+        table, place = self._tasks, 0
 
         def is_reached() -> bool:
-            ended = table.has_ended(place) if ordered else len(table.finished) > place
-            return ended or (not table.open and place >= table.total)
+            return self._ready(None, ordered, place) is not None
 
         try:
-            place = 0
             while table.open or place < table.total:
                 self._wait_until(is_reached, end)
                 if place < table.total:
@@ -338,6 +339,20 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
                 place += 1
         finally:
             end_loop((self,))
+
+    def _ready(self, end: float | None, ordered: bool, place: int) -> Sequence[Outcome | None] | None:
+        """Return the outcome at a place of ``_in_order``; no outcome behind the last one, or once it is late.
+
+        Returns:
+            None while it has to be waited for.
+        """
+        table = self._tasks
+        if ordered and table.has_ended(place):
+            return (table.outcomes[place],)
+        if not ordered and len(table.finished) > place:
+            return (table.outcomes[table.finished[place]],)
+        is_last = not table.open and place >= table.total
+        return () if is_last or (end is not None and time.monotonic() >= end) else None
 
     def _wait_until(self, is_reached: Callable[[], bool], end: float | None) -> None:
         with self._interruptible(in_loop=True):
