@@ -37,8 +37,9 @@ _LOOP_HEARTBEAT_S = 0.2
 
 
 def show_as_one_line(error: BaseException, text: str) -> None:
-    """Make IPython show an error as one line: a person who pressed Stop does not want a traceback."""
-    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's protocol
+    """Make IPython show an error as one line: who pressed Stop or Cancel does not want a traceback."""
+    # IPython's protocol: a function that returns lines, and one that can be pickled.
+    error._render_traceback_ = partial(list, (text,))  # type: ignore[attr-defined]
 
 
 async def wait_in_loop(

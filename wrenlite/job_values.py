@@ -10,7 +10,7 @@ from typing import Any, Generic, cast
 
 from wrenlite.backends.base import Backend
 from wrenlite.errors import RemoteError, ValueReleased, WrenliteError
-from wrenlite.futures import T_co
+from wrenlite.futures import T_co, show_as_one_line
 from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed
 from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.exceptions import unpack_failure
@@ -81,7 +81,9 @@ class JobValues(Generic[T_co]):
         if outcome is None:
             raise InvalidStateError(f"{self._name(index)} has not ended")
         if outcome is CANCELLED:
-            raise CancelledError(f"{self._name(index)} was cancelled")
+            cancelled = CancelledError(f"{self._name(index)} was cancelled")
+            show_as_one_line(cancelled, str(cancelled))
+            raise cancelled
         if index in self._tasks.same_error_as:  # a reduction that could not run
             return self.exception(self._tasks.same_error_as[index], end)
         known = index in self._values or index in self._exceptions or self._tasks.released[index]

@@ -1,9 +1,12 @@
 """What wrenlite refuses: the traceback ends at the caller's line, on every public method."""
 
 import inspect
+import os
 import pickle
+import re
 import threading
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -118,9 +121,6 @@ def test_a_refusal_shows_the_callers_line_alone(what):
 
 
 def test_an_executor_that_was_shut_down_and_a_timeout_show_the_callers_line_alone(pool, tmp_path):
-    import os
-    from pathlib import Path
-
     os.mkfifo(tmp_path / "never")
     job = pool.map(Path.read_text, [tmp_path / "never"])
     for ask in (
@@ -138,6 +138,32 @@ def test_an_executor_that_was_shut_down_and_a_timeout_show_the_callers_line_alon
     with pytest.raises(wrenlite.ExecutorClosed) as closed:
         pool.map(same, [1])
     assert frames(closed.value) == [inspect.currentframe().f_code.co_name]
+
+
+CANCELLED = """\
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance(colors="nocolor")
+for cell in (
+    "import pickle, threading, time, wrenlite; executor = wrenlite.Executor.local(1, progress=False)",
+    "def sleeps(s): time.sleep(s)",
+    "job = executor.map(sleeps, [600, 600])",
+    "threading.Timer(0.2, job.cancel).start(); job.results()",  # as the panel's button does
+    "job[1].result()",
+    "pickle.loads(pickle.dumps(job.results(return_exceptions=True)));",
+    "executor.shutdown()",
+):
+    shell.run_cell(cell, store_history=True)
+"""
+
+
+def test_a_cancelled_job_is_one_line_in_ipython(script, tmp_path):
+    home = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython"), "HOME": str(tmp_path)}
+    ended = script(CANCELLED, env=home)
+    assert ended.returncode == 0, ended.stderr
+    assert re.fullmatch(
+        r"task 0 of sleeps-\w+ was cancelled\ntask 1 of sleeps-\w+ was cancelled\n", ended.stdout
+    )
 
 
 def test_the_users_own_frames_stay(executor):
