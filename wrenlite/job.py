@@ -56,6 +56,8 @@ from wrenlite.threads import check_timeout
 from wrenlite.wrong_calls import check_switch, is_iterable, task_number
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
@@ -463,6 +465,25 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         from wrenlite.display.timeline import timeline  # upwards, see pyproject.toml
 
         return timeline(self.stats(), f"map {self.name} × {len(self):,} on {self.backend}", time.time())
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write one HTML file about the job, which needs no network: a timeline, tables, cost, output.
+
+        The timeline can be zoomed and asked about each task. Tables list the slowest and the failed tasks.
+
+        Args:
+            path: of the file, which is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            PackageMissing: bokeh is not installed.
+            OSError: the file cannot be written.
+        """
+        from wrenlite.display.report import write_report  # upwards, see pyproject.toml
+
+        return write_report(self, path, time.time())
 
     @property
     def cost(self) -> Cost:
