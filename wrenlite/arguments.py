@@ -99,16 +99,20 @@ class MapOptions(NamedTuple):
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
 
 
-def iterate(data: Iterable[Any]) -> Iterator[Any]:
+def iterate(data: Iterable[Any], name: str = "data") -> Iterator[Any]:
     """Begin to iterate over the data of a job.
 
+    Args:
+        data: the items.
+        name: of the argument, for messages.
+
     Raises:
-        ConfigError: it cannot be iterated over.
+        ArgumentError: it cannot be iterated over.
     """
     try:
         return iter(data)
     except TypeError as error:
-        text = f"data={data!r:.80}: must be an iterable of items, such as a list"
+        text = f"{name}={data!r:.80}: must be an iterable of items, such as a list"
         if isinstance(data, Ref):
             text += "; a Ref is one object for many tasks: pass it by args=(ref,), or as an item of a list"
         elif callable(data):
@@ -117,7 +121,8 @@ def iterate(data: Iterable[Any]) -> Iterator[Any]:
             text += f": range({data}) for {data} tasks, [{data}] for one"
         else:
             text += ", and this one cannot be iterated over: [data] is a list of this one item"
-        raise ConfigError(text) from error
+        is_users = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+        raise ArgumentError(text) from (error if is_users else None)
 
 
 def check_fixed_arguments(args: object, kwargs: object) -> None:

@@ -76,6 +76,9 @@ class Cost(NamedTuple):
         dollars = prices.dollars(requests, gb_s) if prices else 0.0
         return Cost(requests=requests, gb_s=gb_s, dollars=dollars)
 
+    def __repr__(self) -> str:
+        return f"<Cost: {self}>" if self.requests else "<Cost: nothing was charged>"
+
     def __str__(self) -> str:
         return f"about ${self.dollars:.6f} ({counted(self.requests, 'request')}, {self.gb_s:,.2f} GB-s)"
 

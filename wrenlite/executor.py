@@ -23,7 +23,7 @@ from wrenlite.map_reduce import MapThenReduce
 from wrenlite.open_job import OpenJob
 from wrenlite.protocol import Style
 from wrenlite.scheduler.dispatcher import AT_EXIT
-from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.refs import Ref
 from wrenlite.submission import SHUT_DOWN, Submission
 from wrenlite.task_logging import check_logging
@@ -42,6 +42,7 @@ V = TypeVar("V")
 logging.getLogger("wrenlite").addHandler(logging.NullHandler())  # quiet unless the program says otherwise
 
 
+@public
 class Executor:
     """Maps functions over data: on this machine's cores, or on AWS Lambda.
 
@@ -530,8 +531,7 @@ class Executor:
         self, func: Callable[[Any], T], data: Any, extra_env: Mapping[str, str] | None = None
     ) -> Future[T]:
         """Run ``func(data)`` once, as ``submit`` does. This is PyWren's name for it."""
-        with hide_own_frames:
-            return self._submission.submit(func, ((data,), {}), MapOptions(env=extra_env))
+        return self._submission.submit(func, ((data,), {}), MapOptions(env=extra_env))
 
     def put(self, obj: Any) -> Ref:
         """Upload an object once, to be passed to many tasks.
@@ -544,8 +544,7 @@ class Executor:
             ItemNotPicklable: the object cannot be pickled.
             StoreError: it could not be stored.
         """
-        with hide_own_frames:
-            return self._submission.put(obj)
+        return self._submission.put(obj)
 
     @property
     def workers(self) -> int:
@@ -580,14 +579,13 @@ class Executor:
         self._finalizer.detach()
         self._submission.close(SHUT_DOWN)
         if wait:
-            with hide_own_frames:
-                try:
-                    dispatcher.join(cancel=True)
-                    self._submission.delete_unreachable_values()
-                except (KeyboardInterrupt, SystemExit):
-                    with no_interrupts():  # and the jobs that came meanwhile
-                        dispatcher.cancel_all()
-                    raise
+            try:
+                dispatcher.join(cancel=True)
+                self._submission.delete_unreachable_values()
+            except (KeyboardInterrupt, SystemExit):
+                with no_interrupts():  # and the jobs that came meanwhile
+                    dispatcher.cancel_all()
+                raise
 
     def __enter__(self) -> Executor:
         return self
@@ -596,5 +594,4 @@ class Executor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
-        with hide_own_frames:
-            self.shutdown(cancel_futures=interrupted)
+        self.shutdown(cancel_futures=interrupted)

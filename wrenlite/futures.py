@@ -5,17 +5,17 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 from wrenlite import other_names
 from wrenlite.errors import WrenliteError
-from wrenlite.protocol import CANCELLED, Packed, Plain, Stored, TaskStats
+from wrenlite.protocol import CANCELLED, Outcome, Packed, Plain, Stored, TaskStats
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.serialize.traceback_stubs import hide_own_frames, public
 from wrenlite.storage.results import call_without_blocking, deadline
 from wrenlite.threads import Changes, no_interrupts
 
@@ -38,8 +38,9 @@ _LOOP_HEARTBEAT_S = 0.2
 
 
 def show_as_one_line(error: BaseException, text: str) -> None:
-    """Make IPython show an error as one line: a person who pressed Stop does not want a traceback."""
-    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's protocol
+    """Make IPython show an error as one line: who pressed Stop or Cancel does not want a traceback."""
+    # IPython's protocol: a function that returns lines, and one that can be pickled.
+    error._render_traceback_ = partial(list, (text,))  # type: ignore[attr-defined]
 
 
 async def wait_in_loop(
@@ -63,6 +64,33 @@ async def wait_in_loop(
         cancel()
         show_as_one_line(error, f"{describe()}, cancelled while it was awaited")
         raise
+
+
+async def next_in_loop(
+    iterator: Iterator[T], job: Job[Any], ready: Callable[[], Sequence[Outcome | None] | None]
+) -> T:
+    """Return the next item of an iterator over a job, without blocking the event loop.
+
+    Args:
+        iterator: gives the item.
+        job: is cancelled when the waiting is.
+        ready: returns the outcome that the item is made of, no outcome where the iterator needs none, and
+            None while the iterator would have to wait.
+
+    Raises:
+        StopAsyncIteration: there are no more items.
+    """
+    import asyncio
+
+    with hide_own_frames:
+        await asyncio.sleep(0)  # a loop over values that are there lets others run, too
+        with job._drawn(True):
+            await wait_in_loop(lambda: ready() is not None, job.cancel, job.__repr__)
+        no_more = object()
+        item = await call_without_blocking(partial(next, iterator, no_more), ready() or ())
+        if item is no_more:
+            raise StopAsyncIteration
+        return cast(T, item)
 
 
 Drawing: TypeAlias = Callable[[bool], AbstractContextManager[object]]
@@ -97,6 +125,49 @@ def waiting_for(jobs: Iterable[Job[Any]], cancel: bool = True, in_loop: bool = F
             text = ", ".join(map(repr, jobs))
             show_as_one_line(error, f"{text}, interrupted{'' if cancel else '; it goes on'}")
             raise
+
+
+@public
+class JobIterator(Iterator[T_co], AsyncIterator[T_co]):
+    """Iterates over the values or futures of a job, by ``for`` or by ``async for``.
+
+    An exception of a task is raised in its turn, and the items behind it come all the same.
+    """
+
+    def __init__(
+        self,
+        job: Job[Any],
+        tasks: Iterator[int],
+        give: Callable[[int], T_co],
+        ready: Callable[[int], Sequence[Outcome | None] | None],
+    ) -> None:
+        """Create an iterator over a job. Jobs do this.
+
+        Args:
+            job: the job.
+            tasks: waits for tasks, and gives each once its item can be made.
+            give: makes the item of a task.
+            ready: the outcome at a position of ``tasks``; None: it has to be waited for, as in
+                ``next_in_loop``.
+        """
+        self._job = job
+        self._tasks = tasks
+        self._give = give
+        self._ready = ready
+        self._place = 0
+        self._is_over = False
+
+    def __next__(self) -> T_co:
+        try:
+            task = next(self._tasks)
+        except BaseException:
+            self._is_over = True
+            raise
+        self._place += 1
+        return self._give(task)
+
+    async def __anext__(self) -> T_co:
+        return await next_in_loop(self, self._job, lambda: () if self._is_over else self._ready(self._place))
 
 
 def end_loop(jobs: Iterable[Job[Any]]) -> None:
@@ -170,6 +241,7 @@ class Control(Protocol):
         """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
 
 
+@public
 class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
     """The promise of one task's value. It works wherever a ``concurrent.futures.Future`` does.
 
@@ -208,7 +280,7 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
         )
 
     def _refer(self, references: References) -> Any:
-        return self.job._refer_to(self, references)
+        return self.job._outcomes.refer_to(self, references)
 
     @property
     def _is_read(self) -> bool:
@@ -270,16 +342,14 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
             concurrent.futures.CancelledError: it was cancelled.
         """
         end = deadline(timeout)
-        with hide_own_frames:
-            self._wait(timeout)
-            return self.job._outcomes.get(self.index, end)
+        self._wait(timeout)
+        return self.job._outcomes.get(self.index, end)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the task and return its exception, or None where it has a value. Raises as ``result``."""
         end = deadline(timeout)
-        with hide_own_frames:
-            self._wait(timeout)
-            return self.job._outcomes.exception(self.index, end)
+        self._wait(timeout)
+        return self.job._outcomes.exception(self.index, end)
 
     def _wait(self, timeout: float | None) -> None:
         try:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 from wrenlite import other_names
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
-from wrenlite.dependencies import itself, value_at
 from wrenlite.errors import (
+    ArgumentError,
     ConfigError,
     ExecutorClosed,
     WrenliteError,
@@ -33,6 +33,7 @@ from wrenlite.futures import (
     Control,
     Drawing,
     Future,
+    JobIterator,
     Snapshot,
     T_co,
     end_loop,
@@ -42,8 +43,8 @@ from wrenlite.futures import (
 )
 from wrenlite.job_values import JobValues
 from wrenlite.protocol import Outcome, TaskStats
-from wrenlite.serialize.by_reference import ByReference, References, Source
-from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
+from wrenlite.serialize.by_reference import ByReference, References
+from wrenlite.serialize.traceback_stubs import hide_own_frames, public
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.results import (
     PREFETCH_VALUES,
@@ -54,13 +55,16 @@ from wrenlite.storage.results import (
 from wrenlite.task_table import TaskTable
 from wrenlite.texts import counted
 from wrenlite.threads import check_timeout
-from wrenlite.wrong_calls import check_switch, task_number
+from wrenlite.wrong_calls import check_switch, is_iterable, task_number
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
 
+@public
 class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
     """One ``map`` or ``submit``: a sequence of futures in input order, with conveniences for the whole job.
 
@@ -193,29 +197,6 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
     def _refer(self, references: References) -> Any:
         return list, (list(self),)
 
-    def _refer_to(self, future: Future[T_co], references: References) -> Any:
-        """Return how to pickle one of its futures inside an item, in the terms of ``reducer_override``.
-
-        Args:
-            future: the future.
-            references: takes what the item refers to.
-        """
-        index = future.index
-        if not references.in_item:
-            future.__reduce__()
-        if references.control is not self._control:
-            text = "is of another executor, which may have another store. Pass its result()"
-            raise ConfigError(f"{self._task(index)} {text}")
-        if references.waits:
-            future._wait(None)
-        packed = self._outcomes.referred_to(index)
-        if packed is None and self.state(index) == "done":
-            return itself, (self.value(index),)  # as it is now: it was unpickled here
-        references.on_source(self)
-        references.sources.append(Source(future, packed))
-        definitions = None if references.job is self else self._outcomes.definitions()
-        return value_at, (len(references.sources) - 1, definitions, self._task(index))
-
     def refs(self, timeout: float | None = None) -> list[Ref]:
         """Wait for all tasks, and return a ``Ref`` of each value, to be passed to further maps.
 
@@ -237,8 +218,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
                 raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
             if self._tasks.failed:
                 self._outcomes.get(self._tasks.failed[0])
-            definitions = self._outcomes.definitions()
-            return [Ref(future._packed, definitions, self._kept) for future in self]
+            return self._outcomes.refs(self._kept)
 
     if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
 
@@ -280,7 +260,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
             some = {FIRST_COMPLETED: table.finished, FIRST_EXCEPTION: table.failed}
             return table.over or bool(some.get(return_when))
 
-        with hide_own_frames, self._interruptible(cancel_on_interrupt):
+        with self._interruptible(cancel_on_interrupt):
             return table.wait_until(is_reached, timeout, each=return_when == FIRST_COMPLETED)
 
     @overload
@@ -306,10 +286,9 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         """
         check_switch("return_exceptions", return_exceptions)
         end = deadline(timeout)
-        with hide_own_frames:
-            if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
-                raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
-            return self._results(return_exceptions, end)
+        if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
+            raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
+        return self._results(return_exceptions, end)
 
     def _results(self, return_exceptions: bool = False, end: float | None = None) -> list[Any]:
         if self._tasks.failed and not return_exceptions:
@@ -317,8 +296,8 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         with self._interruptible():
             return self._outcomes.all(return_exceptions, end)
 
-    def values(self, ordered: bool = True, timeout: float | None = None) -> Iterator[T_co]:
-        """Iterate over the values. The job frees each value once it is handed out.
+    def values(self, ordered: bool = True, timeout: float | None = None) -> JobIterator[T_co]:
+        """Iterate over the values, by ``for`` or ``async for``. Each is freed once it is handed out.
 
         The exception of a failed task is raised when its turn comes. A StopIteration becomes the cause of a
         RuntimeError, as it does in a generator.
@@ -339,10 +318,11 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
             return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
         ready = self._outcomes.ahead(self._in_order(end, ordered), upcoming, end)
-        return WithoutOwnFrames(map(partial(self._outcomes.hand_out, end=end), ready))
+        give = partial(self._outcomes.hand_out, end=end)
+        return JobIterator(self, ready, give, partial(self._ready, end, ordered))
 
-    def as_completed(self, timeout: float | None = None) -> Iterator[Future[T_co]]:
-        """Iterate over the futures in the order in which they end.
+    def as_completed(self, timeout: float | None = None) -> JobIterator[Future[T_co]]:
+        """Iterate over the futures in the order in which they end, by ``for`` or ``async for``.
 
         Args:
             timeout: seconds from now for all of them; None: without limit.
@@ -351,7 +331,8 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
             TimeoutError: the next task has not ended in time.
         """
         end = deadline(timeout)
-        return WithoutOwnFrames(map(self.__getitem__, self._in_order(end, ordered=False)))
+        tasks = self._in_order(end, ordered=False)
+        return JobIterator(self, tasks, self.__getitem__, partial(self._ready, end, False))
 
     def __await__(self) -> Generator[Any, None, list[T_co]]:
         return self._await().__await__()
@@ -383,14 +364,12 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
 
     def _in_order(self, end: float | None, ordered: bool) -> Iterator[int]:
         """Yield the tasks once they have ended: in input order, or in the order in which they end."""
-        table = self._tasks
+        table, place = self._tasks, 0
 
         def is_reached() -> bool:
-            ended = table.has_ended(place) if ordered else len(table.finished) > place
-            return ended or (not table.open and place >= table.total)
+            return self._ready(None, ordered, place) is not None
 
         try:
-            place = 0
             while table.open or place < table.total:
                 self._wait_until(is_reached, end)
                 if place < table.total:
@@ -398,6 +377,20 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
                 place += 1
         finally:
             end_loop((self,))
+
+    def _ready(self, end: float | None, ordered: bool, place: int) -> Sequence[Outcome | None] | None:
+        """Return the outcome at a place of ``_in_order``; no outcome behind the last one, or once it is late.
+
+        Returns:
+            None while it has to be waited for.
+        """
+        table = self._tasks
+        if ordered and table.has_ended(place):
+            return (table.outcomes[place],)
+        if not ordered and len(table.finished) > place:
+            return (table.outcomes[table.finished[place]],)
+        is_last = not table.open and place >= table.total
+        return () if is_last or (end is not None and time.monotonic() >= end) else None
 
     def _wait_until(self, is_reached: Callable[[], bool], end: float | None) -> None:
         with self._interruptible(in_loop=True):
@@ -410,19 +403,26 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
 
     def cancel(self) -> int:
         """Cancel every task that has not ended, and return the number of these tasks."""
-        return self.cancel_tasks(range(len(self)))
+        return self._control.cancel(self, range(len(self)))
 
     def cancel_tasks(self, indexes: Iterable[int], wait: bool = True) -> int:
         """Cancel those of these tasks that have not ended.
 
         Args:
-            indexes: the tasks.
+            indexes: the numbers of the tasks.
             wait: return once they are cancelled. Otherwise they are cancelled soon.
 
         Returns:
             The number of tasks that had not ended; 0 without waiting.
+
+        Raises:
+            ArgumentError: one of them is no whole number. IndexError: there is no such task.
         """
-        return self._control.cancel(self, indexes, wait)
+        if not is_iterable(indexes):
+            raise ArgumentError(
+                f"indexes={indexes!r:.60}: must be an iterable of numbers of tasks, as in [0]"
+            )
+        return self._control.cancel(self, list(map(self._task_number, indexes)), wait)
 
     # States, values and exceptions of single tasks
 
@@ -501,6 +501,25 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         from wrenlite.display.timeline import timeline  # upwards, see pyproject.toml
 
         return timeline(self.stats(), f"map {self.name} × {len(self):,} on {self.backend}", time.time())
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write one HTML file about the job, which needs no network: a timeline, tables, cost, output.
+
+        The timeline can be zoomed and asked about each task. Tables list the slowest and the failed tasks.
+
+        Args:
+            path: of the file, which is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            PackageMissing: bokeh is not installed.
+            OSError: the file cannot be written.
+        """
+        from wrenlite.display.report import write_report  # upwards, see pyproject.toml
+
+        return write_report(self, path, time.time())
 
     @property
     def cost(self) -> Cost:

@@ -9,15 +9,18 @@ from concurrent.futures import CancelledError, InvalidStateError
 from typing import Any, Generic, cast
 
 from wrenlite.backends.base import Backend
-from wrenlite.errors import DependencyFailed, RemoteError, ValueReleased, WrenliteError
-from wrenlite.futures import Future, T_co
+from wrenlite.dependencies import itself, value_at
+from wrenlite.errors import ConfigError, DependencyFailed, RemoteError, ValueReleased, WrenliteError
+from wrenlite.futures import Future, T_co, show_as_one_line
 from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed, Plain, Stored
+from wrenlite.serialize.by_reference import References, Source
 from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.traceback_stubs import hide_own_frames, raise_task_error
+from wrenlite.serialize.traceback_stubs import raise_task_error, task_error
 from wrenlite.serialize.unpickling_context import unpickling_with
+from wrenlite.storage.refs import Ref
 from wrenlite.storage.results import PREFETCH_VALUES, StoredValues
 from wrenlite.task_table import TaskTable
 
@@ -86,7 +89,9 @@ class JobValues(Generic[T_co]):
         if outcome is None:
             raise InvalidStateError(f"{self._name(index)} has not ended")
         if outcome is CANCELLED:
-            raise CancelledError(f"{self._name(index)} was cancelled")
+            cancelled = CancelledError(f"{self._name(index)} was cancelled")
+            show_as_one_line(cancelled, str(cancelled))
+            raise cancelled
         if index in self._tasks.same_error_as:  # a reduction that could not run
             return self.exception(self._tasks.same_error_as[index], end)
         if index in self._failed_sources and index not in self._exceptions:
@@ -119,13 +124,12 @@ class JobValues(Generic[T_co]):
 
     def _get(self, index: int, return_exceptions: bool, end: float | None) -> Any:
         try:
-            with hide_own_frames:
-                return self.get(index, end)
+            return self.get(index, end)
         except (Exception, CancelledError) as error:
             raise_if_interrupting(error)
             if not return_exceptions:
                 raise
-            return error
+            return task_error(error)
 
     def ahead(
         self, order: Iterable[int], upcoming: Callable[[int], Sequence[int]], end: float | None
@@ -136,8 +140,7 @@ class JobValues(Generic[T_co]):
     def hand_out(self, index: int, end: float | None) -> T_co:
         """As ``get``, and forget the value. A StopIteration becomes the cause of a RuntimeError."""
         try:
-            with hide_own_frames:
-                value = self.get(index, end)
+            value = self.get(index, end)
         except StopIteration as error:  # it would end the iteration, as if there were no more values
             raise RuntimeError(f"{self._name(index)} raised StopIteration") from error
         self._tasks.released[index] = 1
@@ -172,6 +175,43 @@ class JobValues(Generic[T_co]):
         error = DependencyFailed(f"{text}, which failed: {error_text(cause)}")
         error.__cause__ = cause
         return error
+
+    def refer_to(self, future: Future[T_co], references: References) -> Any:
+        """Return how to pickle a future of this job inside an item, in the terms of ``reducer_override``.
+
+        Args:
+            future: the future.
+            references: takes what the item refers to.
+
+        Raises:
+            TypeError: no item is being pickled.
+            ConfigError: the item is for another executor.
+            ValueReleased: the value was handed out.
+        """
+        job, index = future.job, future.index
+        if not references.in_item:
+            future.__reduce__()
+        if references.control is not job._control:
+            text = "is of another executor, which may have another store. Pass its result()"
+            raise ConfigError(f"{self._name(index)} {text}")
+        if references.waits:
+            future._wait(None)
+        packed = self.referred_to(index)
+        if packed is None and job.state(index) == "done":
+            return itself, (self.get(index),)  # as it is now: it was unpickled here
+        references.on_source(job)
+        references.sources.append(Source(future, packed))
+        definitions = None if references.job is job else self.definitions()
+        return value_at, (len(references.sources) - 1, definitions, self._name(index))
+
+    def refs(self, holder: object) -> list[Ref]:
+        """Return a ``Ref`` of each value of a job whose tasks all have one.
+
+        Args:
+            holder: what the refs keep alive, so that the values stay.
+        """
+        values = map(self.packed, range(self._tasks.total))
+        return [Ref(value, self.definitions(), holder) for value in values if value is not None]
 
     def referred_to(self, index: int) -> Packed | Stored | Plain | None:
         """Keep a value as it came from its worker, because another task takes it, and return it.

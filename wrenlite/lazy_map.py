@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from typing import Any, Generic
 
 from wrenlite.errors import JobClosed
-from wrenlite.futures import T_co, end_loop
+from wrenlite.futures import T_co, end_loop, next_in_loop
 from wrenlite.open_job import OpenJob
-from wrenlite.protocol import Packed, Plain
+from wrenlite.protocol import Outcome, Packed, Plain
 from wrenlite.serialize.by_reference import Dependent
 from wrenlite.serialize.signals import raise_if_interrupting
-from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.results import PREFETCH_VALUES
+from wrenlite.texts import counted
 
 _FIRST_READING_S = 0.1
 """Seconds after which ``map`` itself stops to read the data. An item that it waits for then is still read."""
@@ -26,12 +28,15 @@ _FORGET_ITEMS = 1024
 """Items that are forgotten together, once they were sent."""
 
 
-class LazyValues(Iterator[T_co], Generic[T_co]):
-    """The values of a ``map`` with ``buffersize=``, in input order.
+@public
+class LazyValues(Iterator[T_co], AsyncIterator[T_co], Generic[T_co]):
+    """The values of a ``map`` with ``buffersize=``, in input order, by ``for`` or ``async for``.
 
     Items are read while values are: at most ``buffersize`` items have been read whose values were not handed
     out. What was handed out is forgotten. An exception of a task, or of the data, is raised in its turn,
     after all values that come before it.
+
+    The data is read in the thread that reads the values; with ``async for``, in that of the event loop.
 
     ``close()``, which Python also calls when nobody holds this any more, cancels the tasks that have not
     ended and reads no further. So does an exception.
@@ -55,13 +60,25 @@ class LazyValues(Iterator[T_co], Generic[T_co]):
             self.close()
             raise
 
+    def __repr__(self) -> str:
+        handed_out = self.job._tasks.handed_out
+        given, read = counted(handed_out, "value"), counted(len(self.job), "item")
+        return f"<LazyValues of {self.job.name}: {given} given, {read} read>"
+
     def _wait_until(self, end: float | None) -> None:
         """Set the time, by ``deadline``, until which values are waited for."""
         self._reader.end = end
 
     def __next__(self) -> T_co:
-        with hide_own_frames:
-            return next(self._values)
+        return next(self._values)
+
+    async def __anext__(self) -> T_co:
+        def ready() -> Sequence[Outcome | None] | None:
+            return (
+                self._reader.ready() if inspect.getgeneratorstate(self._values) != inspect.GEN_CLOSED else ()
+            )
+
+        return await next_in_loop(self._values, self.job, ready)
 
     def close(self) -> None:
         """Cancel the tasks that have not ended, and read no further."""
@@ -96,6 +113,7 @@ class Reader(Generic[T_co]):
         self._pack = pack
         self._size = buffersize
         self._read = 0
+        self._read_on_at: int | None = None
         self._at_end = False
         self.end: float | None = None
         """The time, by ``deadline``, until which values are waited for; None: without limit."""
@@ -124,12 +142,30 @@ class Reader(Generic[T_co]):
     def _in_order(self) -> Iterator[int]:
         """Yield each task once it has ended, and read on."""
         for place in itertools.count():
-            if self._read - place <= self._size // 2:
-                self.read_on(place, _READING_S)
+            if self._read_on_at != place:
+                self._read_some(place, even_if_waited_for=False)
             if place == self._read:
                 return
             self.job._wait_for(place, self.end)
             yield place
+
+    def ready(self) -> Sequence[Outcome | None] | None:
+        """Read on for a short time, and return the outcome whose value comes next.
+
+        Returns:
+            None while it has to be waited for; no outcome behind the last one, or once it is late.
+        """
+        table = self.job._tasks
+        place = table.handed_out
+        self._read_some(place, even_if_waited_for=True)
+        self._read_on_at = place  # ``_in_order``, which may be called in another thread, reads nothing
+        if place < self._read and table.has_ended(place):
+            return (table.outcomes[place],)
+        return () if place == self._read or (self.end is not None and time.monotonic() >= self.end) else None
+
+    def _read_some(self, place: int, *, even_if_waited_for: bool) -> None:
+        if self._read - place <= self._size // 2:
+            self.read_on(place, _READING_S, even_if_waited_for=even_if_waited_for)
 
     def read_on(self, place: int, reading_s: float, *, even_if_waited_for: bool = False) -> None:
         """Read items until the buffer is full, and send them.

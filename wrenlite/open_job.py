@@ -22,7 +22,7 @@ from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.constant_parts import are_same, constant_parts
 from wrenlite.serialize.pickling import Call, PickledCall, pack_items
-from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.uploads import JobCode
 
 
@@ -37,6 +37,7 @@ class Prepared(NamedTuple):
     """The pickled function."""
 
 
+@public
 class OpenJob(Job[T_co]):
     """A job that takes more tasks until it is closed. ``Executor.stream`` makes it.
 
@@ -102,14 +103,13 @@ class OpenJob(Job[T_co]):
             ItemNotPicklable: an argument cannot be pickled.
             JobClosed: the job was closed, or its executor was shut down.
         """
-        with hide_own_frames:
-            check_submitted(self._call.function, args, kwargs, seeded=self._call.seed is not None)
-            future = None
-            if not self._arrivals.closed:
-                future = self._add(self._pack((args, kwargs), Style.CALL))
-            if future is None:
-                raise JobClosed(f"the job {self.id} was closed, and takes no more tasks; open another one")
-            return future
+        check_submitted(self._call.function, args, kwargs, seeded=self._call.seed is not None)
+        future = None
+        if not self._arrivals.closed:
+            future = self._add(self._pack((args, kwargs), Style.CALL))
+        if future is None:
+            raise JobClosed(f"the job {self.id} was closed, and takes no more tasks; open another one")
+        return future
 
     def close(self) -> None:
         """Take no more tasks. Those that were submitted go on."""
@@ -129,11 +129,10 @@ class OpenJob(Job[T_co]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with hide_own_frames:
-            if error is not None:
-                self.cancel()
-            self.close()
-            self.wait()
+        if error is not None:
+            self.cancel()
+        self.close()
+        self.wait()
 
     def _has_entries(self, entries: list[object]) -> bool:
         """Return whether the items of this job may refer to these classes and functions by number."""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import NamedTuple, Protocol, TypeAlias
 
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
+from wrenlite.texts import sized, timed
 
 PROTOCOL = 7
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
@@ -279,6 +280,18 @@ class TaskStats(NamedTuple):
     """Lambda's id of the request that its batch travelled in."""
     peak_bytes: int | None = None
     """The most memory that its worker ever held, up to the end of its batch."""
+
+    def __repr__(self) -> str:
+        facts = [f"task {self.task}: {self.state}"]
+        if self.seconds is not None:
+            facts.append(f"ran for {timed(self.seconds)}")
+        if self.started is None and self.finished is None:
+            facts.append("has not run yet")
+        facts += [f"on worker {self.worker}"] if self.worker is not None else []
+        facts += [f"attempt {self.attempts}"] if self.attempts > 1 else []
+        facts += ["cold start"] if self.cold else []
+        facts += [f"its worker held up to {sized(self.peak_bytes)}"] if self.peak_bytes is not None else []
+        return f"<TaskStats of {', '.join(facts)}>"
 
 
 class Hints(NamedTuple):

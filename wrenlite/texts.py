@@ -14,6 +14,10 @@ _INVISIBLE = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 """Control characters other than tab and newline, and those that change the direction of writing."""
 
 
+_UNITS = (("GB", 30), ("MB", 20), ("KB", 10))
+"""Units of memory, and the powers of two that they stand for."""
+
+
 def counted(number: float, thing: str) -> str:
     """Return a number with the name of what is counted: ``1 task``, ``2,000 tasks``, ``0.5 days``.
 
@@ -31,6 +35,22 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def sized(size_bytes: int) -> str:
+    """Return a size in words: ``24 bytes``, ``1.5 KB``, ``23.5 GB``."""
+    if size_bytes < 1024:
+        return counted(size_bytes, "byte")
+    unit, scale = next((unit, 1 << bits) for unit, bits in _UNITS if size_bytes >= 1 << bits)
+    return f"{size_bytes / scale:,.1f} {unit}"
+
+
+def timed(seconds: float) -> str:
+    """Return a duration in words: ``12 µs``, ``3.4 ms``, ``2.5 s``, ``1,200 s``."""
+    for unit, scale in (("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 999.5 * scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds:.3g} s" if seconds < 99.5 else f"{seconds:,.0f} s"
 
 
 def printable(text: str) -> str:

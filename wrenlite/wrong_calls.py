@@ -12,7 +12,6 @@ from typing import Any, TypeVar, cast
 from wrenlite.config import parse_size
 from wrenlite.errors import ArgumentError, ConfigError
 from wrenlite.serialize.pickling import function_name
-from wrenlite.serialize.traceback_stubs import hide_own_frames
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -113,8 +112,7 @@ def explain_wrong_calls(method: F) -> F:
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            with hide_own_frames:
-                return method(*args, **kwargs)
+            return method(*args, **kwargs)
         except (TypeError, AttributeError):
             text = _why_wrong(method, args, kwargs)
             if text is None:  # the method itself raised it

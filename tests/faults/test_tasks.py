@@ -969,8 +969,21 @@ def test_a_runaway_recursion_is_shown_in_part(pool):
     error = pool.submit(forever, 0).exception()
     assert isinstance(error, RecursionError)
     text = formatted(error)
-    assert "levels left out" in text
-    assert len(text.splitlines()) < 200
+    assert "levels left out of this traceback" in text
+    assert "in forever\n    return forever(n + 1)" in text
+    assert len(text.splitlines()) <= 20
+
+
+def test_each_line_of_a_runaway_recursion_of_two_functions_is_shown_once(executor):
+    def ping(n):
+        return pong(n)
+
+    def pong(n):
+        return ping(n + 1)
+
+    error = executor.map(ping, [0])[0].exception()
+    assert [frame.name for frame in traceback.extract_tb(error.__traceback__)][:2] == ["ping", "pong"]
+    assert len(formatted(error).splitlines()) <= 20
 
 
 def test_workers_run_though_their_working_folder_was_removed(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from wrenlite.cost import Prices
 from wrenlite.protocol import LOCAL_HINTS, Emit, Hints, Limits, Request
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.storage.base import Store
+from wrenlite.texts import sized
 
 NO_LIMITS = Limits()
 
@@ -90,7 +91,7 @@ class BatchingPolicy:
     """Seconds of the first pause after a throttle, before jitter. Pauses double, up to 100 times this one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Backend:
     """A store, an invoker and their limits: what an executor runs on."""
 
@@ -129,3 +130,13 @@ class Backend:
     """The class table of the initializer of the workers; None: they have none."""
     shares_files: bool = False
     """Whether workers find the files of this machine under the same names."""
+
+    def __repr__(self) -> str:
+        facts = [self.name]
+        if self.memory_bytes is not None:
+            facts.append(f"{sized(self.memory_bytes)} of memory per worker")
+        if self.longest_s is not None:
+            facts.append(f"tasks of up to {self.longest_s:,.0f} s")
+        if self.budget is not None:
+            facts.append(f"a budget of ${self.budget:,.2f}")
+        return f"<Backend: {', '.join(facts)}>"

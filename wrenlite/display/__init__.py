@@ -7,6 +7,7 @@
 ``html``             The panel as HTML (pure)
 ``panel_png``        The pictures in the panel: the grid of tasks, the concurrency (pure)
 ``timeline``         ``Job.plot()``: the tasks over time
+``report``           ``Job.report()``: one HTML file with a timeline, tables and output
 ``spans``            The times of all tasks as arrays, for the timeline
 ``reprs``            Executors, jobs and futures as the last line of a cell
 ``notebook_figure``  matplotlib figures that a notebook shows as they are

@@ -128,6 +128,20 @@ def concurrency(spans: Spans) -> tuple[Floats, Ints]:
     return np.concatenate([[0.0], times[order]]), np.concatenate([[0], steps[order].cumsum()])
 
 
+def mean_concurrency(times: Floats, counts: Ints, last_s: float, intervals: int) -> tuple[Floats, Floats]:
+    """Return the ends of equal intervals, and the mean number of running tasks in each of them.
+
+    Args:
+        times: as ``concurrency`` returns them.
+        counts: as ``concurrency`` returns them.
+        last_s: where the last interval ends.
+        intervals: how many there are.
+    """
+    edges = np.linspace(0.0, max(last_s, float(times[-1])), intervals + 1)
+    work = np.concatenate([[0.0], (np.diff(times) * counts[:-1]).cumsum()])
+    return edges, np.diff(np.interp(edges, times, work)) / np.diff(edges)
+
+
 def _number_workers(names: list[str | None], started: Floats) -> Ints:
     """Number the workers of the tasks, in the order in which each worker started its first task."""
     numbers: dict[str | None, int] = {None: -1}

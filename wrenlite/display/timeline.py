@@ -10,21 +10,30 @@ from wrenlite.protocol import TaskStats
 
 try:
     import numpy as np
+    from matplotlib import rcParams
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.collections import PolyCollection
+    from matplotlib.colors import to_hex, to_rgb, to_rgba
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, StepPatch
     from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.typing import ColorType
 except ImportError as error:
     raise PackageMissing(f"a timeline needs {error.name}: pip install 'wrenlite[lab]'") from error
 
 from wrenlite.display.notebook_figure import NotebookFigure
-from wrenlite.display.spans import Flags, Floats, Rows, Spans, assign_rows, concurrency, measure_spans
+from wrenlite.display.spans import (
+    Flags,
+    Floats,
+    Rows,
+    Spans,
+    assign_rows,
+    concurrency,
+    mean_concurrency,
+    measure_spans,
+)
 
-_PAPER, _INK, _FAINT, _GRID, _AXIS = "#ffffff", "#1f2933", "#5f6b7a", "#e9ecf0", "#c3cad3"
-"""Every colour is given here and the background is opaque, so that the figure looks the same on dark and
-light pages, whatever style the user has set for other figures."""
 _WIDTH = 10.0
 """Width of the figure in inches."""
 _ROW, _LEAST_ROWS, _MOST_ROWS, _CURVE = 0.17, 1.1, 5.2, 1.25
@@ -37,8 +46,9 @@ _MOST_SEPARATED_TASKS, _MOST_SEPARATED_ROWS = 100, 60
 """The largest number of tasks per row that lines separate, and of rows that gaps separate."""
 _MOST_NUMBERED = 40
 """The largest number of tasks whose rows have the task's number."""
-_MOST_OUTLINED = 600
-"""The largest number of steps of a curve with an outline; with more, it would hide pauses between tasks."""
+_MOST_STEPS = 80
+"""The largest number of steps of the curve; of more, it shows the mean of so many equal intervals."""
+_RUNNING, _RETURNING, _FAILED = "#2f74b5", "#f0b23c", "#c8342b"
 
 
 class _BarStyle(NamedTuple):
@@ -47,13 +57,38 @@ class _BarStyle(NamedTuple):
     edge: str
 
 
-_WAITING = _BarStyle("waiting", "#dde2e8", "#dde2e8")
-_DISPATCHED = _BarStyle("dispatched", "#a6cbe8", "#a6cbe8")
-_RUNNING = _BarStyle("running", "#2f74b5", "#2f74b5")
-_RETURNING = _BarStyle("outcome in transit", "#f0b23c", "#f0b23c")
-_FAILED = _BarStyle("failed", "#c8342b", "#c8342b")
-_CANCELLED = _BarStyle("cancelled", "#ffffff", "#5f6b7a")
-_CURVE_FILL = "#a9cbea"
+class _Look(NamedTuple):
+    """The colours of a figure: those that the user's matplotlib style gives figures, and mixtures of them."""
+
+    paper: str
+    """Always opaque, so that the text is readable on a page of any colour."""
+    ink: str
+    faint: str
+    grid: str
+    axis: str
+
+    @classmethod
+    def of_style(cls) -> _Look:
+        """Return the look that the user's style has now."""
+        ink = to_hex(rcParams["text.color"])
+        page = "#ffffff" if sum(to_rgb(ink)) < 1.5 else "#000000"
+        red, green, blue, alpha = to_rgba(rcParams["figure.facecolor"])
+        paper = _mixed((red, green, blue), page, alpha)
+        faint, axis, grid = (_mixed(ink, paper, share) for share in (0.7, 0.3, 0.12))
+        return cls(paper, ink, faint, grid, axis)
+
+    def bar(self, label: str, colour: str, share: float = 1.0) -> _BarStyle:
+        """Return the style of bars in a colour that is mixed with that of the paper."""
+        fill = _mixed(colour, self.paper, share)
+        return _BarStyle(label, fill, fill)
+
+
+def _mixed(colour: ColorType, other: ColorType, share: float) -> str:
+    """Return a colour of which this share is the first one."""
+    red, green, blue = share * np.array(to_rgb(colour)) + (1 - share) * np.array(to_rgb(other))
+    return to_hex((red, green, blue))
+
+
 _MARKERS = {"failed": "X", "cancelled": "o", "cold start": "^"}
 """Markers differ by shape, and not by colour alone."""
 
@@ -71,7 +106,8 @@ def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> NotebookFigu
     rows = assign_rows(spans)
     rows_height = min(max(_ROW * rows.total, _LEAST_ROWS), _MOST_ROWS)
     height = _TOP + rows_height + _GAP + _CURVE + _BOTTOM
-    figure = NotebookFigure(figsize=(_WIDTH, height), facecolor=_PAPER)
+    look = _Look.of_style()
+    figure = NotebookFigure(figsize=(_WIDTH, height), facecolor=look.paper)
     upper, lower = figure.subplots(
         2,
         sharex=True,
@@ -85,24 +121,33 @@ def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> NotebookFigu
         },
     )
     for axes in (upper, lower):
-        _style_axes(axes)
-    legend = _draw_tasks(upper, spans, rows)
-    _draw_concurrency(lower, spans)
+        _style_axes(axes, look)
+    legend = _draw_tasks(upper, spans, rows, look)
+    _draw_concurrency(lower, spans, look)
     if spans.in_state("queued", "dispatched").any():
         for axes in (upper, lower):
-            line = axes.axvline(spans.last_s, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), label="now")
+            line = axes.axvline(
+                spans.last_s, color=look.faint, linewidth=1, linestyle=(0, (4, 3)), label="now"
+            )
         legend.append(line)
     upper.set_xlim(0.0, (spans.last_s or 1.0) * 1.015)
-    _add_header(figure, title, _summary(spans), legend)
+    _add_header(figure, title, _summary(spans), legend, look)
     return figure
 
 
-def _add_header(figure: NotebookFigure, title: str, summary: str, legend: list[Artist]) -> None:
+def _add_header(figure: NotebookFigure, title: str, summary: str, legend: list[Artist], look: _Look) -> None:
     x, height = _LEFT / _WIDTH, figure.get_figheight()
     figure.text(
-        x, 1 - 0.3 / height, title, color=_INK, fontsize=13, fontweight="bold", va="center", parse_math=False
+        x,
+        1 - 0.3 / height,
+        title,
+        color=look.ink,
+        fontsize=13,
+        fontweight="bold",
+        va="center",
+        parse_math=False,
     )
-    figure.text(x, 1 - 0.56 / height, summary, color=_FAINT, fontsize=9.5, va="center")
+    figure.text(x, 1 - 0.56 / height, summary, color=look.faint, fontsize=9.5, va="center")
     figure.legend(
         handles=legend,
         loc="center left",
@@ -110,7 +155,7 @@ def _add_header(figure: NotebookFigure, title: str, summary: str, legend: list[A
         ncols=max(1, len(legend)),
         frameon=False,
         fontsize=9,
-        labelcolor=_INK,
+        labelcolor=look.ink,
         borderpad=0,
         borderaxespad=0,
         handlelength=1.4,
@@ -119,20 +164,20 @@ def _add_header(figure: NotebookFigure, title: str, summary: str, legend: list[A
     )
 
 
-def _style_axes(axes: Axes) -> None:
-    axes.set_facecolor(_PAPER)
+def _style_axes(axes: Axes, look: _Look) -> None:
+    axes.set_facecolor(look.paper)
     axes.set_axisbelow(True)
     axes.grid(False, axis="y")
-    axes.grid(True, axis="x", color=_GRID, linewidth=0.8)
-    axes.tick_params(colors=_FAINT, labelcolor=_INK, labelsize=9, length=3)
+    axes.grid(True, axis="x", color=look.grid, linewidth=0.8)
+    axes.tick_params(colors=look.faint, labelcolor=look.ink, labelsize=9, length=3)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(_AXIS)
+        spine.set_color(look.axis)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def _draw_tasks(axes: Axes, spans: Spans, rows: Rows) -> list[Artist]:
+def _draw_tasks(axes: Axes, spans: Spans, rows: Rows, look: _Look) -> list[Artist]:
     """Draw all tasks, as one collection per style however many tasks there are, and return the legend."""
     ran = np.isfinite(spans.started)
     received = np.where(np.isnan(spans.received), spans.last_s, spans.received)
@@ -145,35 +190,40 @@ def _draw_tasks(axes: Axes, spans: Spans, rows: Rows) -> list[Artist]:
     few_rows = rows.total <= _MOST_SEPARATED_ROWS
     few_tasks = len(spans.task) <= _MOST_SEPARATED_TASKS * rows.total
     separated = rows.by_worker and few_rows and few_tasks
-    running = _RUNNING._replace(edge=_PAPER) if separated else _RUNNING
+    waiting, dispatched_style = look.bar("waiting", look.ink, 0.15), look.bar("dispatched", _RUNNING, 0.4)
+    running, returning = look.bar("running", _RUNNING), look.bar("outcome in transit", _RETURNING)
+    if separated:
+        running = running._replace(edge=look.paper)
     bars = {  # on a worker's row bars may cover each other, so those of running tasks are drawn last
-        _WAITING: _waiting_bars(spans, rows, start),
-        _RETURNING: (spans.stopped, received, ran),
-        _DISPATCHED: (spans.dispatched, received, dispatched & others),
-        _CANCELLED: (start, stop, cancelled),
+        waiting: _waiting_bars(spans, rows, start),
+        returning: (spans.stopped, received, ran),
+        dispatched_style: (spans.dispatched, received, dispatched & others),
+        _BarStyle("cancelled", look.paper, look.faint): (start, stop, cancelled),
         running: (start, stop, ran & others),
-        _FAILED: (start, stop, failed),
+        look.bar("failed", _FAILED): (start, stop, failed),
     }
     drawn = {
         style
         for style, (left, right, chosen) in bars.items()
-        if _add_bars(axes, style, left, right, rows, chosen)
+        if _add_bars(axes, style, left, right, rows, chosen, look)
     }
-    in_legend = (_WAITING, _DISPATCHED, running, _RETURNING)
+    in_legend = (waiting, dispatched_style, running, returning)
     legend: list[Artist] = [
         Patch(facecolor=style.fill, edgecolor=style.edge, label=style.label)
         for style in in_legend
         if style in drawn
     ]
     end = stop if rows.by_worker else received
-    legend += _add_markers(axes, "failed", _FAILED.fill, end[failed], rows.row[failed])
-    legend += _add_markers(axes, "cancelled", _CANCELLED.edge, end[cancelled], rows.row[cancelled])
-    legend += _add_markers(axes, "cold start", _INK, spans.started[spans.cold], rows.row[spans.cold])
-    _label_rows(axes, spans, rows)
+    legend += _add_markers(axes, "failed", _FAILED, end[failed], rows.row[failed], look)
+    legend += _add_markers(axes, "cancelled", look.faint, end[cancelled], rows.row[cancelled], look)
+    legend += _add_markers(
+        axes, "cold start", look.ink, spans.started[spans.cold], rows.row[spans.cold], look
+    )
+    _label_rows(axes, spans, rows, look)
     return legend
 
 
-def _label_rows(axes: Axes, spans: Spans, rows: Rows) -> None:
+def _label_rows(axes: Axes, spans: Spans, rows: Rows, look: _Look) -> None:
     axes.set_ylim(max(rows.total, 1) - 0.5, -0.5)
     axes.tick_params(labelbottom=False)
     label = "worker" if rows.by_worker else "tasks, in order of start"
@@ -181,9 +231,9 @@ def _label_rows(axes: Axes, spans: Spans, rows: Rows) -> None:
         label = "task"
         axes.set_yticks(rows.row, labels=[str(task) for task in spans.task], fontsize=8)
         axes.tick_params(axis="y", length=0)
-    axes.set_ylabel(label, color=_INK, fontsize=9.5)
+    axes.set_ylabel(label, color=look.ink, fontsize=9.5)
     if not rows.total:
-        _write_in_centre(axes, "no tasks")
+        _write_in_centre(axes, "no tasks", look)
 
 
 def _waiting_bars(spans: Spans, rows: Rows, start: Floats) -> tuple[Floats, Floats, Flags]:
@@ -202,7 +252,9 @@ def _waiting_bars(spans: Spans, rows: Rows, start: Floats) -> tuple[Floats, Floa
     return np.zeros_like(start), start, chosen
 
 
-def _add_bars(axes: Axes, style: _BarStyle, left: Floats, right: Floats, rows: Rows, chosen: Flags) -> bool:
+def _add_bars(
+    axes: Axes, style: _BarStyle, left: Floats, right: Floats, rows: Rows, chosen: Flags, look: _Look
+) -> bool:
     """Draw the chosen bars as one collection, and return whether there are any."""
     chosen = chosen & (right > left) & np.isfinite(rows.row)
     if not chosen.any():
@@ -211,7 +263,7 @@ def _add_bars(axes: Axes, style: _BarStyle, left: Floats, right: Floats, rows: R
     half = 0.5 if crowded else 0.4
     x0, x1, y = left[chosen], right[chosen], rows.row[chosen]
     corners = np.stack([x0, y - half, x1, y - half, x1, y + half, x0, y + half], axis=1).reshape(-1, 4, 2)
-    outlined = style.fill == _PAPER or not (crowded or rows.by_worker) or style.edge == _PAPER
+    outlined = look.paper in (style.fill, style.edge) or not (crowded or rows.by_worker)
     bars = PolyCollection(
         corners,  # type: ignore[arg-type]  # one array is faster than a list of shapes
         facecolors=style.fill,
@@ -224,7 +276,7 @@ def _add_bars(axes: Axes, style: _BarStyle, left: Floats, right: Floats, rows: R
     return True
 
 
-def _add_markers(axes: Axes, label: str, colour: str, x: Floats, y: Floats) -> Sequence[Artist]:
+def _add_markers(axes: Axes, label: str, colour: str, x: Floats, y: Floats, look: _Look) -> Sequence[Artist]:
     """Draw one marker per task. The legend counts all of them, including tasks without a row."""
     if not len(x):
         return ()
@@ -232,8 +284,8 @@ def _add_markers(axes: Axes, label: str, colour: str, x: Floats, y: Floats) -> S
     style: dict[str, Any] = {
         "linestyle": "none",
         "marker": _MARKERS[label],
-        "markerfacecolor": _PAPER if hollow else colour,
-        "markeredgecolor": colour if hollow else _PAPER,
+        "markerfacecolor": look.paper if hollow else colour,
+        "markeredgecolor": colour if hollow else look.paper,
     }
     size = 6.5 if len(x) <= 60 else 5.0 if len(x) <= 300 else 3.0
     axes.plot(
@@ -250,32 +302,36 @@ def _add_markers(axes: Axes, label: str, colour: str, x: Floats, y: Floats) -> S
     return (Line2D([], [], **style, markersize=6.5, label=f"{label} ({len(x):,})"),)
 
 
-def _draw_concurrency(axes: Axes, spans: Spans) -> None:
+def _draw_concurrency(axes: Axes, spans: Spans, look: _Look) -> None:
     times, counts = concurrency(spans)
     peak = int(counts.max())
+    is_mean = len(times) > _MOST_STEPS
     axes.set_ylim(0, max(peak, 1) * 1.35)
-    axes.set_ylabel("running tasks", color=_INK, fontsize=9.5)
-    axes.set_xlabel("seconds since map", color=_INK, fontsize=9.5)
+    axes.set_ylabel("running tasks,\nmean" if is_mean else "running tasks", color=look.ink, fontsize=9.5)
+    axes.set_xlabel("seconds since map", color=look.ink, fontsize=9.5)
     if not peak:
         waits = spans.in_state("queued", "dispatched").any()
-        _write_in_centre(axes, "no task has run yet" if waits else "no task ran")
+        _write_in_centre(axes, "no task has run yet" if waits else "no task ran", look)
         return
+    heights: Floats = counts[:-1].astype(np.float64)
+    if is_mean:
+        times, heights = mean_concurrency(times, counts, spans.last_s, _MOST_STEPS)
     curve = StepPatch(
-        counts[:-1],
+        heights,
         times,
         fill=True,
-        facecolor=_CURVE_FILL,
-        edgecolor=_RUNNING.fill,
-        linewidth=1.2 if len(times) <= _MOST_OUTLINED else 0.0,
+        facecolor=_mixed(_RUNNING, look.paper, 0.4),
+        edgecolor=_RUNNING,
+        linewidth=1.2,
         label="running tasks",
     )
     axes.add_artist(curve)  # stairs() would also search all steps for the limits, which are set above
-    axes.axhline(peak, color=_FAINT, linewidth=0.8, linestyle=(0, (1, 2)))
+    axes.axhline(peak, color=look.faint, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.text(
         0.008,
         peak,
         f"peak concurrency {peak:,}",
-        color=_INK,
+        color=look.ink,
         fontsize=9,
         ha="left",
         va="bottom",
@@ -283,8 +339,10 @@ def _draw_concurrency(axes: Axes, spans: Spans) -> None:
     )
 
 
-def _write_in_centre(axes: Axes, text: str) -> None:
-    axes.text(0.5, 0.5, text, color=_FAINT, fontsize=10, ha="center", va="center", transform=axes.transAxes)
+def _write_in_centre(axes: Axes, text: str, look: _Look) -> None:
+    axes.text(
+        0.5, 0.5, text, color=look.faint, fontsize=10, ha="center", va="center", transform=axes.transAxes
+    )
 
 
 def _summary(spans: Spans) -> str:

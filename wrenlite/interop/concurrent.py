@@ -7,11 +7,12 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wrenlite.arguments import iterate
 from wrenlite.errors import ExecutorClosed
 from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
 from wrenlite.open_job import OpenJob
-from wrenlite.serialize.traceback_stubs import hide_own_frames
+from wrenlite.serialize.traceback_stubs import hide_own_frames, public
 from wrenlite.storage.results import deadline
 from wrenlite.threads import check_timeout
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@public
 class ConcurrentExecutor(concurrent.futures.Executor):
     """A ``concurrent.futures.Executor`` that runs its calls on a wrenlite executor.
 
@@ -78,12 +80,17 @@ class ConcurrentExecutor(concurrent.futures.Executor):
 
         Raises:
             ExecutorClosed: ``shutdown`` was called.
-            ConfigError: the timeout is no number of seconds.
+            ConfigError: the timeout is no number of seconds. ArgumentError: something cannot be iterated
+                over.
             TimeoutError: from the iterator, when the timeout has passed.
         """
         self._check_open()
         check_timeout(timeout)
-        items = zip(*iterables, strict=False)
+        several = len(iterables) > 1
+        named = (
+            (f"iterables[{place}]" if several else "iterable", each) for place, each in enumerate(iterables)
+        )
+        items = zip(*(iterate(each, name) for name, each in named), strict=False)
         if buffersize is not None:
             values = self._executor.starmap(fn, items, buffersize=buffersize, chunksize=chunksize or None)
             self._add(values.job)
@@ -113,7 +120,7 @@ class ConcurrentExecutor(concurrent.futures.Executor):
             for job in jobs:
                 job.cancel_tasks(index for index in range(len(job)) if job.state(index) == "queued")
         if wait:
-            with hide_own_frames, waiting_for([*jobs, *{future.job: None for future in futures}]):
+            with waiting_for([*jobs, *{future.job: None for future in futures}]):
                 for job in jobs:
                     job.wait()
                 concurrent.futures.wait(futures)

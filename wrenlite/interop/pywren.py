@@ -10,7 +10,7 @@ from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future, T, end_loop, waiting_for
 from wrenlite.job import Job
-from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, hide_own_frames
+from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, without_own_frames
 from wrenlite.threads import check_timeout
 from wrenlite.wrong_calls import explain_wrong_calls
 
@@ -23,12 +23,14 @@ ALWAYS = "ALWAYS"
 """PyWren's constant for a ``wait`` that returns at once."""
 
 
+@without_own_frames
 @explain_wrong_calls
 def default_executor() -> Executor:
     """Return ``Executor()``, under PyWren's name."""
     return Executor()
 
 
+@without_own_frames
 def wait(
     fs: Iterable[Future[Any] | Job[Any]],
     timeout: float | None = None,
@@ -52,12 +54,13 @@ def wait(
     futures = _futures(fs)
     if return_when == ALWAYS:
         timeout, return_when = 0, ALL_COMPLETED
-    with hide_own_frames, waiting_for(_jobs(futures), cancel_on_interrupt):
+    with waiting_for(_jobs(futures), cancel_on_interrupt):
         concurrent.futures.wait(futures, timeout, return_when)
     ended = {future for future in futures if future.done()}
     return [f for f in futures if f in ended], [f for f in futures if f not in ended]
 
 
+@without_own_frames
 def as_completed(fs: Iterable[Future[T] | Job[T]], timeout: float | None = None) -> Iterator[Future[T]]:
     """Return an iterator of the futures in the order in which they end.
 
@@ -86,12 +89,12 @@ def _in_order_of_ending(futures: list[Future[T]], ended: Iterator[Any]) -> Itera
         end_loop(jobs)
 
 
+@without_own_frames
 def get_all_results(fs: Iterable[Future[T] | Job[T]]) -> list[T]:
     """Return the values of futures, of a job or of jobs, in the order given, under PyWren's name."""
     values = []
-    with hide_own_frames:
-        for future in _futures(fs):  # a StopIteration of a task would end list(map(Future.result, fs))
-            values.append(future.result())
+    for future in _futures(fs):  # a StopIteration of a task would end list(map(Future.result, fs))
+        values.append(future.result())
     return values
 
 

@@ -31,6 +31,8 @@ recursion may have."""
 
 _LEVELS = 25
 """The most levels that are sent of either end of a traceback."""
+_GAP = "…"
+"""The file name of a level that stands for levels that were left out."""
 
 _REMOTE_ERROR_NOTE = (
     "wrenlite: this RemoteError stands for the task's own exception, which cannot be rebuilt here: something "
@@ -120,7 +122,10 @@ def _with_traceback(error: BaseException | None, trace: TraceRecord) -> BaseExce
     if error is None:
         members = (line for member in trace.members for line in _printed_lines(member))
         error = RemoteError("".join((trace.summary, *members)).strip())
-    error.__traceback__ = rebuild_traceback(trace.frames)
+    error.__traceback__ = rebuild_traceback([frame for frame in trace.frames if frame.file != _GAP])
+    for gap in trace.frames:
+        if gap.file == _GAP:
+            error.add_note(f"wrenlite: {gap.function}")
     if trace.origin is not None and trace.caused:
         error.__cause__ = _with_traceback(error.__cause__, trace.origin)
     elif trace.origin is not None:
@@ -347,7 +352,7 @@ def _trace_record(
 
 
 def _frames(trace: TracebackType | None, hidden_modules: Container[str]) -> tuple[Frame, ...]:
-    """Return the levels of a traceback; of a very long one only the first and the last."""
+    """Return the levels of a traceback; of a very long one, the first and the last that do not repeat."""
     while trace is not None and trace.tb_frame.f_globals.get("__name__", "") in hidden_modules:
         trace = trace.tb_next
     levels = []
@@ -356,9 +361,11 @@ def _frames(trace: TracebackType | None, hidden_modules: Container[str]) -> tupl
         trace = trace.tb_next
     if len(levels) <= 2 * _LEVELS:
         return tuple(map(_frame, levels))
-    text = f"({counted(len(levels) - 2 * _LEVELS, 'level')} left out)"  # of an endless recursion
-    gap = Frame("…", text, text, 1, 1, 1, -1, -1, "")
-    return (*map(_frame, levels[:_LEVELS]), gap, *map(_frame, levels[-_LEVELS:]))
+    # Of an endless recursion, each line once.
+    shown = list({(level.tb_frame.f_code, level.tb_lineno): level for level in levels}.values())
+    frames = [*map(_frame, shown[:_LEVELS]), *map(_frame, shown[_LEVELS:][-_LEVELS:])]
+    left_out = f"{counted(len(levels) - len(frames), 'level')} left out of this traceback"
+    return (*frames, Frame(_GAP, left_out, left_out, 1, 1, 1, -1, -1, ""))
 
 
 def _frame(trace: TracebackType) -> Frame:
@@ -389,6 +396,9 @@ def _printed_lines(trace: TraceRecord) -> Iterator[str]:
         yield from _printed_lines(trace.origin)
     yield "\nTraceback (most recent call last):\n"
     for frame in trace.frames:
+        if frame.file == _GAP:
+            yield f"  {frame.function}\n"
+            continue
         yield f'  File "{frame.file}", line {frame.line}, in {frame.function}\n'
         if frame.source:
             yield f"    {frame.source.strip()}\n"

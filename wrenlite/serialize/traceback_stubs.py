@@ -8,13 +8,15 @@ this.
 
 from __future__ import annotations
 
+import functools
 import linecache
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from types import CodeType, FunctionType, TracebackType
-from typing import Any, NamedTuple, NoReturn, TypeVar
+import opcode
+from collections.abc import Callable, Container, Iterator, Sequence
+from types import CodeType, FrameType, FunctionType, TracebackType
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Frame(NamedTuple):
@@ -76,7 +78,7 @@ def _stub_generator() -> Iterator[None]:
     yield
 
 
-@lru_cache(512)
+@functools.lru_cache(512)
 def _stub_code(frame: Frame) -> CodeType:
     """Return the code of a generator all of whose instructions are located at the failed expression."""
     return _stub_generator.__code__.replace(
@@ -120,59 +122,133 @@ def raise_task_error(error: BaseException) -> NoReturn:
 
     Frames that were added when the same exception was raised before are removed.
     """
+    try:
+        raise task_error(error)
+    finally:
+        del error  # otherwise the traceback would hold this frame, which would hold the traceback
+
+
+def task_error(error: BaseException) -> BaseException:
+    """Return the exception of a task with a traceback of the task's frames only."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals is not _GLOBALS:
         trace = trace.tb_next
-    try:
-        raise error.with_traceback(trace)
-    finally:
-        del error, trace  # otherwise the traceback would hold this frame, which would hold the traceback
+    return error.with_traceback(trace)
 
 
 class _HideOwnFrames:
-    """A context manager that removes wrenlite's frames from the traceback of a task's exception.
+    """A context manager that removes wrenlite's frames from the traceback of what is raised to the user.
 
-    The same is done with an interrupt, or a cancellation in an event loop, that ends the waiting for a task:
-    where in the waiting it came tells nothing. Frames of other code behind them stay, such as those of the
-    user's code that unpickles a value, or of a signal handler.
-
-    The functions that users call raise such exceptions inside of it. When ``__exit__`` returns, Python raises
-    the exception again, which adds no entry for the function that contains the ``with`` statement. So in the
-    traceback the caller's line is followed by the task's lines.
+    When ``__exit__`` returns, Python raises the exception again, which adds no entry for the function that
+    contains the ``with`` statement. So in the traceback the caller's line is followed by the user's own code
+    or, where wrenlite refuses something, by nothing. An error that nobody foresaw keeps all its frames, for
+    the person who reports it.
     """
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None or trace is None:
+        if error is not None and trace is not None:
+            _hide(error, trace)
+
+
+def _hide(error: BaseException, trace: TracebackType) -> None:
+    """Remove wrenlite's frames from the traceback of an exception that is about to leave wrenlite.
+
+    Args:
+        error: the exception.
+        trace: its traceback, whose first level is a function of wrenlite that is still running.
+    """
+    caller = trace.tb_frame.f_back
+    if caller is not None and _is_own(caller, ("wrenlite",)):  # a function that hides its frames, too
+        return
+    last, users = _split(trace)
+    if users is None and isinstance(error, Exception) and not _is_intended(error, trace, last):
+        return
+    error.__traceback__ = users
+    for _ in range(_LONGEST_CHAIN):
+        origin = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if origin is None:
             return
-        if trace.tb_next is None or trace.tb_next.tb_frame.f_globals is _GLOBALS:  # an inner one did the work
-            error.__traceback__ = trace.tb_next
-            return
-        step: TracebackType | None = trace
-        while step is not None:
-            if step.tb_frame.f_code is raise_task_error.__code__:
-                error.__traceback__ = step.tb_next
-                return
-            step = step.tb_next
-        if not isinstance(error, Exception):
-            step = trace
-            while step is not None and _package(step) in _WAITING:
-                step = step.tb_next
-            error.__traceback__ = step
+        if origin.__traceback__ is not None:
+            origin.__traceback__ = _split(origin.__traceback__)[1]
+        error = origin
 
 
-_WAITING = ("wrenlite", "asyncio", "concurrent", "contextlib", "threading")
-"""The packages whose code runs while a thread waits for a task."""
+def _is_intended(error: BaseException, first: TracebackType, last: TracebackType) -> bool:
+    """Return whether wrenlite has raised an error by intention, so that its frames tell nothing.
+
+    Args:
+        error: the error.
+        first: its traceback.
+        last: the last level of that. It is the first one where the call itself was wrong.
+    """
+    if last is first or last.tb_frame.f_code is raise_task_error.__code__:
+        return True
+    raised = last.tb_frame.f_code.co_code[last.tb_lasti] == opcode.opmap["RAISE_VARARGS"]
+    return raised and not isinstance(error, AssertionError)
 
 
-def _package(step: TracebackType) -> str:
-    return str(step.tb_frame.f_globals.get("__name__")).partition(".")[0]
+def _split(trace: TracebackType) -> tuple[TracebackType, TracebackType | None]:
+    """Return the last of wrenlite's own levels at the beginning of a traceback, and the level behind it."""
+    last: TracebackType = trace
+    step: TracebackType | None = trace
+    while step is not None and _is_own(step.tb_frame, _OWN):
+        last, step = step, step.tb_next
+    return last, step
+
+
+_LONGEST_CHAIN = 50
+"""The most exceptions of a chain whose tracebacks are looked at: a chain may be a circle."""
+
+_OWN = ("wrenlite", "asyncio", "concurrent", "contextlib", "threading", "cloudpickle", "pickle")
+"""Wrenlite, and the packages that it calls to wait and to pickle."""
+
+
+def _is_own(frame: FrameType, packages: Container[str]) -> bool:
+    """Return whether a frame belongs to these packages. The gallery uses wrenlite, and stubs are tasks."""
+    package, _, rest = str(frame.f_globals.get("__name__")).partition(".")
+    return package in packages and not rest.startswith("gallery") and frame.f_globals is not _GLOBALS
 
 
 hide_own_frames = _HideOwnFrames()
 """The only instance: it has no state."""
+
+
+def without_own_frames(function: F) -> F:
+    """Make a function hide wrenlite's frames in what it raises, as ``hide_own_frames`` does."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            if error.__traceback__ is not None:
+                _hide(error, error.__traceback__)
+            raise  # which adds no entry for this function
+
+    return cast(F, call)
+
+
+_SPECIAL_METHODS = frozenset(
+    ("__init__", "__getitem__", "__iter__", "__next__", "__enter__", "__exit__", "__getattr__", "__reduce__")
+)
+"""The special methods that raise errors for users."""
+
+
+def public(owner: type[T]) -> type[T]:
+    """Make all public methods of a class hide wrenlite's frames in what they raise."""
+    for name, member in list(vars(owner).items()):
+        if name.startswith("_") and name not in _SPECIAL_METHODS:
+            continue
+        if isinstance(member, FunctionType):
+            setattr(owner, name, without_own_frames(member))
+        elif isinstance(member, classmethod):
+            setattr(owner, name, classmethod(without_own_frames(member.__func__)))
+        elif isinstance(member, property) and member.fget is not None:
+            setattr(owner, name, property(without_own_frames(member.fget), doc=member.__doc__))
+    return owner
 
 
 class WithoutOwnFrames(Iterator[T]):

@@ -16,11 +16,14 @@ from wrenlite.serialize import framing
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import pack_object, unpack
+from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serialize.unpickling_context import context
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.storage.lru import LruCache
+from wrenlite.texts import sized
 
 
+@public
 class Ref(ByReference):
     """An object in the store, or a small value of a task. Pass it in place of the object, which tasks get.
 
@@ -52,7 +55,7 @@ class Ref(ByReference):
         self.definitions = tuple(definitions)
 
     def __repr__(self) -> str:
-        return f"<Ref {self.digest[:8]}, {self.size / 2**20:,.1f} MB>"
+        return f"<Ref to an object of {sized(self.size)} in the store, {self.digest[:8]}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _resolve, (framing.to_wire(self._value), self.definitions)

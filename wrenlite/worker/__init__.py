@@ -10,6 +10,8 @@
 ``calling``       What surrounds a call of a user's function
 ``authkey``       The key of ``multiprocessing``, by which a task connects to a manager of the caller
 ``output``        What tasks write to stdout and stderr, and its limits
+``pyplot``        Chooses the backend of matplotlib when a task imports it
+``figures``       That backend: it says that a task cannot show a figure
 ``outbox``        The outcomes of short tasks, in memory that both processes have mapped
 ``health``        Whether a worker must be replaced before anything else runs in it
 ================  =================================================================================

@@ -43,6 +43,7 @@ from wrenlite.worker.health import Health
 from wrenlite.worker.initializing import Initialization
 from wrenlite.worker.outbox import GATHER_S, Outbox
 from wrenlite.worker.output import OutputCapture
+from wrenlite.worker.pyplot import PyplotFinder
 from wrenlite.worker.runner import NotRun, Runner
 
 READY, BEGIN, OUTCOME, END, STORING, NO_ROOM, OUTCOMES = range(7)
@@ -152,6 +153,7 @@ def _exit() -> NoReturn:
 def _prepare(hello: Hello) -> None:
     sys.path[:] = hello.path
     sys.argv[:] = ["wrenlite-worker"]
+    sys.meta_path.insert(0, PyplotFinder())
     _end_with_parent(hello.life)
     if hello.memory_limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (hello.memory_limit, hello.memory_limit))

@@ -249,7 +249,45 @@ def test_tasks_whose_worker_is_not_known_yet_have_a_row_below_those_of_the_worke
     assert len(bars(figure, "waiting")) == 5  # one per row, which covers those of all its tasks
 
 
-def test_the_users_matplotlib_style_changes_nothing():
+def test_the_colours_are_those_of_the_users_matplotlib_style():
+    plain = drawn(FOUR)
+    assert plain.get_facecolor() == (1, 1, 1, 1)
+    with matplotlib.style.context("dark_background"):
+        dark = drawn(FOUR)
+    assert dark.get_facecolor() == (0, 0, 0, 1)
+    assert {text.get_color() for text in dark.texts} == {"#ffffff", "#b2b2b2"}
+    assert dark.axes[1].get_facecolor() == (0, 0, 0, 1)
+    assert dark.axes[0].yaxis.label.get_color() == "#ffffff"
+
+
+@pytest.mark.parametrize(("ink", "paper"), [("black", (1, 1, 1, 1)), ("white", (0, 0, 0, 1))])
+def test_a_style_without_a_background_gets_one_on_which_the_text_is_readable(ink, paper):
+    with matplotlib.rc_context({"text.color": ink, "figure.facecolor": "none"}):
+        assert drawn(FOUR).get_facecolor() == paper
+
+
+def test_the_style_of_saved_files_does_not_change_the_size_in_a_notebook():
     plain = drawn(FOUR)._repr_png_()
-    with matplotlib.style.context("dark_background"), matplotlib.rc_context({"savefig.bbox": "tight"}):
+    with matplotlib.rc_context({"savefig.bbox": "tight", "savefig.facecolor": "red"}):
         assert drawn(FOUR)._repr_png_() == plain
+
+
+@pytest.mark.parametrize("count", [200, 500, 10_000])
+def test_the_curve_of_many_short_tasks_shows_the_mean(count):
+    """Tasks of 9 ms with pauses of 1 ms, on two workers: 1.8 run on average."""
+    tasks = [
+        task(n, started=n // 2 / 100, took=0.009, received=n // 2 / 100 + 0.009, worker="ab"[n % 2])
+        for n in range(count)
+    ]
+    figure = drawn(tasks, now=1000)
+    lower = figure.axes[1]
+    (curve,) = (part for part in lower.patches if part.get_label() == "running tasks")
+    counts, times, _ = curve.get_data()
+    assert len(counts) == 80
+    assert np.allclose(np.diff(times), times[-1] / 80)
+    work = 0.009 * count
+    assert np.isclose((counts * np.diff(times)).sum(), work, rtol=1e-6)  # seconds since the epoch are rounded
+    if count >= 2 * 500:  # an interval has many tasks
+        assert np.allclose(counts, 1.8, atol=0.05)
+    assert lower.get_ylabel() == "running tasks,\nmean"
+    assert "peak concurrency 2" in words(figure)
