@@ -14,10 +14,11 @@ from collections.abc import Sequence
 
 MOST_PIXELS = 10_000
 """The largest number of tasks that have a pixel each; with more tasks, several of them share a pixel."""
-COLOURS = ("#9aa0a666", "#2f9e62", "#3b82f6", "#b7791f", "#d6336c", "#00000000")
+COLOURS = ("#8a8f982f", "#33806d", "#4cb9fe", "#eca228", "#c70008", "#00000000")
 """The colour of each state, by its index in ``task_table.STATES``; the last colour is transparent.
 
-They are told apart on light pages and on dark ones.
+They are told apart on light pages and on dark ones, also by people with each kind of colour-blindness: every
+two differ by more than 20 (CIEDE2000).
 """
 _TRANSPARENT = len(COLOURS) - 1
 _DISPATCHED = 2
