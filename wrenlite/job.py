@@ -102,6 +102,7 @@ class Job(Sequence[Future[T_co]], Generic[T_co]):
         self._tasks = TaskTable(total, open=open, forgets=forgets)
         self._drawn: Drawing = undrawn  # all waiting happens in it
         self._prices = backend.prices
+        self._output_hint = backend.hints.output
         self._outcomes: JobValues[T_co] = JobValues(
             self._tasks, backend, class_table, f"task {{}} of {job_id}".format
         )
