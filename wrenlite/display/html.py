@@ -38,7 +38,9 @@ _ANIMATIONS = f"""<style>
 @keyframes wrenlite-show {{ to {{ visibility: visible; font-size: inherit }} }}
 .wrenlite-now {{ display: inline; animation: wrenlite-hide 0s {_OLD_AFTER_S}s forwards }}
 .wrenlite-then {{ visibility: hidden; font-size: 0; animation: wrenlite-show 0s {_OLD_AFTER_S}s forwards }}
+.jp-OutputArea-child:has(.wrenlite-now) ~ .jp-OutputArea-child > .lm-Panel:not(:has(*)) {{ display: none }}
 </style>"""
+"""The last rule hides the words that JupyterLab has for the button of a panel that was saved and reopened."""
 
 
 def panel(views: Sequence[View], at: float, *, settled: bool = True) -> dict[str, str]:
@@ -231,9 +233,9 @@ def _pictures(view: View) -> list[str]:
     return [*_concurrency_html(view), *_task_grid_html(view)] if view.snapshot.total > 1 else []
 
 
-def _picture(address: str, height: int, alt: str) -> str:
+def _picture(address: str, height: int, alt: str, css_height: str = "auto") -> str:
     size = f'width="{panel_png.WIDTH}" height="{height}"'
-    style = "display:block;width:100%;height:auto"
+    style = f"display:block;width:100%;height:{css_height}"
     return f'<img src="{address}" {size} alt="{alt}" title="{alt}" style="{style}"/>'
 
 
@@ -242,7 +244,7 @@ def _concurrency_html(view: View) -> Iterator[str]:
     if peak > 1 and len(view.samples) > 2:
         height = panel_png.CHART_HEIGHT
         alt = f"running tasks during {seconds}, at most {peak:,}"
-        chart = _picture(panel_png.concurrency_chart(view.samples), height, alt)
+        chart = _picture(panel_png.concurrency_chart(view.samples), height, alt, f"{height}px")
         column = f"{_SIDE};{_MUTED};height:{height}px;display:flex;flex-direction:column"
         scale = (
             f'<div style="{column};justify-content:space-between"><span>{peak:,}</span><span>0</span></div>'

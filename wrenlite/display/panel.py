@@ -69,6 +69,7 @@ class _Entry:
     def __init__(self, job: Job[Any]) -> None:
         self.job: Job[Any] | None = job
         self.view: View | None = None
+        self.was_waited_for = False
         self._observer: Observer | None = Observer(job)
 
     def observe(self) -> View | None:
@@ -97,8 +98,9 @@ class Waiting:
 
     def __exit__(self, *_: object) -> None:
         job = self._entry.job
-        if job is not None and job._tasks.over:
-            self._panel.was_waited_for(self._entry)
+        if not self._entry.was_waited_for and (job is None or job._tasks.over):
+            self._entry.was_waited_for = True
+            self._panel.show_end(self._entry)
 
 
 class Panel:
@@ -136,8 +138,8 @@ class Panel:
                 threading.Thread(target=self._draw, name="wrenlite-panel", daemon=True).start()
         return Waiting(self, entry)
 
-    def was_waited_for(self, entry: _Entry) -> None:
-        """Show the end of a job; of a short one, which may be one of many, with the next update."""
+    def show_end(self, entry: _Entry) -> None:
+        """Show the end of a job before this returns; of a short one, which may be one of many, later."""
         with self._painting, _errors_logged():
             view = entry.observe()
             if self._surface is not None and view is not None and view.snapshot.seconds >= _APPEAR_AFTER_S:
@@ -195,14 +197,17 @@ class Panel:
             if not appear and not (running and run_s >= _APPEAR_AFTER_S):
                 return
             self._surface = self._find_surface()
-        bundle = html.panel(views, time.time(), settled=self.over)
+        is_last = not running and not self._surface.takes_more
+        bundle = html.panel(views, time.time(), settled=self.over or is_last)
         if running:
             self._surface.show(bundle)
             if run_s >= _BUTTON_AFTER_S:
                 self._surface.offer(self.cancel)
-        elif bundle != self._shown and not self._surface.end(bundle):
-            self._surface, self._entries, self._samples = None, [], Samples([(0.0, 0)])
+        elif bundle != self._shown:
+            self._surface.end(bundle)
         self._shown = bundle
+        if is_last:
+            self._surface, self._entries, self._samples = None, [], Samples([(0.0, 0)])
 
     def _forget_single_jobs(self, entries: list[_Entry]) -> None:
         """Keep of all jobs that have ended their common state alone."""

@@ -22,22 +22,23 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 class Surface(Protocol):
     """A place in which a panel is shown."""
 
+    takes_more: bool
+    """Whether jobs that come after an end can be shown here, too."""
+
     def show(self, bundle: Bundle) -> None:
         """Show a panel, in place of the one before."""
 
     def offer(self, cancel: Callable[[], object]) -> None:
         """Show the button that cancels the jobs, if that is possible here and it is not shown yet."""
 
-    def end(self, bundle: Bundle) -> bool:
-        """Show a panel of jobs that have all ended, without the button.
-
-        Returns:
-            Whether further jobs can be shown here, too.
-        """
+    def end(self, bundle: Bundle) -> None:
+        """Show a panel of jobs that have all ended, without the button."""
 
 
 class CellOutput:
-    """The outputs of the cell whose code is in ``call``'s context."""
+    """The outputs of a cell."""
+
+    takes_more = True
 
     def __init__(self, call: Callable[..., Any]) -> None:
         """Create a surface on which nothing is shown yet.
@@ -62,13 +63,12 @@ class CellOutput:
             with contextlib.suppress(ImportError):
                 self._button = _CancelButton(cancel, self._call)
 
-    def end(self, bundle: Bundle) -> bool:
+    def end(self, bundle: Bundle) -> None:
         """Show the last panel."""
         if self._button is not None:
             self._button.remove()
             self._button = None
         self.show(bundle)
-        return True
 
 
 class InOutputWidget(CellOutput):
@@ -77,6 +77,8 @@ class InOutputWidget(CellOutput):
     Updates of a display do not reach it (ipywidgets issue 1844). So there the panel is a widget while jobs
     run. At the end it is replaced by a display, where the ``Output`` still captures.
     """
+
+    takes_more = False
 
     def __init__(self, call: Callable[..., Any], output: Any) -> None:
         """Create a surface on which nothing is shown yet.
@@ -99,17 +101,16 @@ class InOutputWidget(CellOutput):
             self._call(_display, _bundle_of(self._html))
         self._html.value = bundle["text/html"]
 
-    def end(self, bundle: Bundle) -> bool:
+    def end(self, bundle: Bundle) -> None:
         """Show the last panel, to which nothing can be added."""
         if self._button is not None:
             self._button.close()
         if self._output.msg_id != self._captured_as:
             self.show(bundle)
-            return False
+            return
         if self._html is not None:
             _close(self._html)
         self._call(_display, bundle)
-        return False
 
 
 def surface_here(call: Callable[..., Any], parent: str) -> Surface:
