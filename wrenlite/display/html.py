@@ -5,8 +5,8 @@ not trusted. Text takes the colours of the page, so that it is readable in light
 information is given by a colour alone.
 
 A panel that is saved while a job runs would say for ever that the job runs. So what is true only now is in
-elements that an animation hides a few seconds after they are drawn, unless an update draws them anew. Where
-styles are removed they are hidden from the start. The time of the last update is shown instead.
+elements that an animation shows for a few seconds after they are drawn, and so until an update draws them
+anew. Otherwise, and where styles are removed, the time of the last update is shown instead.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _SIDE = "flex:0 0 44px;font-size:11px;line-height:1.1"
 """The column at the right of the bar and the pictures, for their figures."""
 _MUTED = "opacity:.75"
 _ANIMATIONS = f"""<style>
-@keyframes wrenlite-hide {{ to {{ visibility: hidden; font-size: 0 }} }}
-@keyframes wrenlite-show {{ to {{ visibility: visible; font-size: inherit }} }}
-.wrenlite-now {{ display: inline; animation: wrenlite-hide 0s {_OLD_AFTER_S}s forwards }}
-.wrenlite-then {{ visibility: hidden; font-size: 0; animation: wrenlite-show 0s {_OLD_AFTER_S}s forwards }}
+@keyframes wrenlite-now {{ from, to {{ visibility: visible; font-size: inherit }} }}
+@keyframes wrenlite-then {{ from, to {{ visibility: hidden; font-size: 0 }} }}
+.wrenlite-now {{ animation: wrenlite-now {_OLD_AFTER_S}s }}
+.wrenlite-then {{ animation: wrenlite-then {_OLD_AFTER_S}s }}
 .jp-OutputArea-child:has(.wrenlite-now) ~ .jp-OutputArea-child > .lm-Panel:not(:has(*)) {{ display: none }}
 </style>"""
 """The last rule hides the words that JupyterLab has for the button of a panel that was saved and reopened."""
@@ -124,7 +124,7 @@ def _state_html(view: View, at: float) -> str:
     live = " · ".join(filter(None, (state, *facts[:1], *left, *facts[1:], now.note)))
     old = f"{_so_far(now)} at the last update, {_clock(at)}"
     return (
-        f'<span class="wrenlite-now" hidden="">{escape(live)}</span>'
+        f'<span class="wrenlite-now" style="visibility:hidden;font-size:0">{escape(live)}</span>'
         f'<span class="wrenlite-then">{escape(old)}</span>'
     )
 

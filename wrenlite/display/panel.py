@@ -37,8 +37,16 @@ _REFRESH_S = 0.25
 
 
 def in_notebook() -> bool:
-    """Return whether this program is a kernel that shows HTML."""
-    return hasattr(_shell(), "kernel")
+    """Return whether this runs in a kernel that shows HTML."""
+    return hasattr(_shell(), "kernel") or _in_marimo()
+
+
+def _in_marimo() -> bool:
+    if "marimo" not in sys.modules:
+        return False
+    from wrenlite.display.marimo_panel import in_marimo  # which imports this module
+
+    return in_marimo()
 
 
 def _shell() -> Any:
@@ -63,10 +71,11 @@ def ends_within(job: Job[Any], timeout_s: float) -> bool:
     return job._tasks.wait_until(lambda: job._tasks.over, timeout_s, each=False)
 
 
-class _Entry:
+class Entry:
     """A job on a panel. The job is let go when it has ended."""
 
     def __init__(self, job: Job[Any]) -> None:
+        """Put a job on a panel."""
         self.job: Job[Any] | None = job
         self.view: View | None = None
         self.was_waited_for = False
@@ -85,7 +94,7 @@ class _Entry:
 class Waiting:
     """The context of waiting for a job: when the waiting is over, the panel shows the end of the job."""
 
-    def __init__(self, panel: Panel, entry: _Entry) -> None:
+    def __init__(self, panel: Panel, entry: Entry) -> None:
         """Create the context of a job on a panel."""
         self._panel, self._entry = panel, entry
 
@@ -94,30 +103,34 @@ class Waiting:
         return self
 
     def __enter__(self) -> None:
-        pass
+        self._panel.begin_wait()
 
     def __exit__(self, *_: object) -> None:
-        job = self._entry.job
-        if not self._entry.was_waited_for and (job is None or job._tasks.over):
-            self._entry.was_waited_for = True
-            self._panel.show_end(self._entry)
+        self._panel.end_wait(self._entry)
 
 
 class Panel:
     """The panel of the jobs that a cell, or other code of a notebook, has started. Any thread may use it."""
 
-    def __init__(self, find_surface: Callable[[], Surface], in_cell: bool) -> None:
+    def __init__(
+        self,
+        find_surface: Callable[[], Surface],
+        in_cell: bool,
+        thread: Callable[..., threading.Thread] = threading.Thread,
+    ) -> None:
         """Create a panel, of which nothing is shown yet.
 
         Args:
             find_surface: finds the place in which it is shown.
             in_cell: whether a cell runs that may start more jobs, and whose end is reported.
+            thread: makes the thread that draws it.
         """
+        self._thread = thread
         self._find_surface = find_surface
         self._in_cell = in_cell
         self._lock = threading.RLock()  # a signal handler may map while its thread holds it
         self._painting = threading.RLock()
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._is_drawn = False
         self._surface: Surface | None = None
         self._samples = Samples([(0.0, 0)])
@@ -130,16 +143,22 @@ class Panel:
 
     def add(self, job: Job[Any]) -> Waiting:
         """Show a job from now on."""
-        entry = _Entry(job)
+        entry = Entry(job)
         with self._lock:
             self._entries.append(entry)
             if not self._is_drawn:
                 self._is_drawn = True
-                threading.Thread(target=self._draw, name="wrenlite-panel", daemon=True).start()
+                self._thread(target=self._draw, name="wrenlite-panel", daemon=True).start()
         return Waiting(self, entry)
 
-    def show_end(self, entry: _Entry) -> None:
-        """Show the end of a job before this returns; of a short one, which may be one of many, later."""
+    def begin_wait(self) -> None:
+        """Note that somebody waits for a job."""
+
+    def end_wait(self, entry: Entry) -> None:
+        """Show the end of a job, before this returns; of a short one, which may be one of many, later."""
+        if entry.was_waited_for or (entry.job is not None and not entry.job._tasks.over):
+            return
+        entry.was_waited_for = True
         with self._painting, _errors_logged():
             view = entry.observe()
             if self._surface is not None and view is not None and view.snapshot.seconds >= _APPEAR_AFTER_S:
@@ -209,7 +228,7 @@ class Panel:
         if is_last:
             self._surface, self._entries, self._samples = None, [], Samples([(0.0, 0)])
 
-    def _forget_single_jobs(self, entries: list[_Entry]) -> None:
+    def _forget_single_jobs(self, entries: list[Entry]) -> None:
         """Keep of all jobs that have ended their common state alone."""
         ended = [entry for entry in entries if entry.job is None and entry.view is not None]
         if len(ended) > 1:
@@ -235,6 +254,8 @@ _panels: dict[str, Panel] = {}
 
 def _panel_here() -> Panel:
     """Return the panel of the code that calls this, or a new one."""
+    if _in_marimo():
+        return _marimo_panel()
     shell = _shell()
     header = getattr(shell.display_pub, "parent_header", None) or {}
     parent = header.get("msg_id", "")
@@ -250,6 +271,17 @@ def _panel_here() -> Panel:
         )
         panel = _panels.setdefault(parent, panel)
     return panel
+
+
+def _marimo_panel() -> Panel:
+    """Return the panel of the cell of marimo that calls this. The end of a cell is not reported there."""
+    from wrenlite.display.marimo_panel import MarimoPanel, running_cell  # which imports this module
+
+    for parent, panel in list(_panels.items()):
+        if panel.over:
+            _panels.pop(parent, None)
+    cell = running_cell()
+    return _panels.get(cell) or _panels.setdefault(cell, MarimoPanel(cell))
 
 
 def _end_cell() -> None:

@@ -63,7 +63,10 @@ def test_the_headline_has_the_state_of_the_job_and_stays_true():
 def test_a_panel_says_that_a_job_runs_only_where_that_vanishes_without_updates():
     running = view()._replace(left_s=(5.0, 9.0))
     text = html.panel([running], AT)["text/html"]
-    assert re.search(r'<span class="wrenlite-now" hidden="">running · 3.3 s · 5 to 9 s left', text)
+    assert re.search(
+        r'<span class="wrenlite-now" style="visibility:hidden;font-size:0">running · 3.3 s · 5 to 9 s left',
+        text,
+    )
     assert "1,220 of 2,000 ended at the last update, 2026-11-29 14:03:12" in text
     assert text.count("running ·") == 1
     waiting = view(queued=2000, dispatched=0, running=0, done=0, failed=0, note="Lambda takes no more")
