@@ -43,6 +43,11 @@ class _Group:
         now = self._progress()
         _write(f"{now.name} on {now.backend}: {counted(now.total, 'task')}")
 
+    @property
+    def is_common(self) -> bool:
+        """Whether it is of several jobs."""
+        return len(self._jobs) + len(self._ended) > 1
+
     def join(self, jobs: list[Job[Any]], interval_s: float) -> None:
         """Add jobs."""
         self._jobs += jobs
@@ -109,15 +114,17 @@ class _Lines:
         """Let jobs that have run for a while have lines: of their own, or in common if they are many."""
         self._fresh = [(job, interval_s) for job, interval_s in self._fresh if not job._tasks.over]
         due = [each for each in self._fresh if time.time() - each[0]._tasks.queued_at >= _APPEAR_AFTER_S]
-        self._fresh = [each for each in self._fresh if each not in due]
-        if len(self._groups) + len(due) <= _MOST_GROUPS:
+        if len(self._groups) + len(self._fresh) <= _MOST_GROUPS:
             self._groups += [_Group([job], interval_s) for job, interval_s in due]
+            self._fresh = [each for each in self._fresh if each not in due]
         elif due:
-            jobs, interval_s = [job for job, _ in due], min(interval_s for _, interval_s in due)
-            if len(self._groups) < _MOST_GROUPS:
-                self._groups.append(_Group(jobs, interval_s))
+            jobs, interval_s = [job for job, _ in self._fresh], min(interval_s for _, interval_s in due)
+            self._fresh = []
+            common = next((group for group in self._groups if group.is_common), None)
+            if common is not None:
+                common.join(jobs, interval_s)
             else:
-                self._groups[-1].join(jobs, interval_s)
+                self._groups.append(_Group(jobs, interval_s))
 
     def _loop(self) -> None:
         while True:
@@ -138,6 +145,7 @@ class Waiting:
     def __init__(self, job: Job[Any]) -> None:
         """Create the context of a job."""
         self._tasks = job._tasks  # not the job, which holds this context and is to be freed without gc
+        self._is_written = False
 
     def __call__(self, _: bool) -> Waiting:
         """Return the context, which is the same for every wait."""
@@ -147,7 +155,8 @@ class Waiting:
         pass
 
     def __exit__(self, *_: object) -> None:
-        if self._tasks.over:
+        if self._tasks.over and not self._is_written:
+            self._is_written = True
             _lines.write_due(_PATIENCE_S)
 
 
