@@ -55,11 +55,12 @@ def test_without_ipywidgets_the_panel_is_the_same_without_a_button(tmp_path, mon
 
 def test_each_job_is_in_the_panel_of_the_cell_that_started_it(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    _, short, started, waited, looped, threaded, lambdas = executed(
+    _, short, not_waited, started, waited, looped, threaded, lambdas = executed(
         tmp_path,
         "import threading, time, wrenlite; executor = wrenlite.Executor.local(2)\n"
         "executor.map(abs, range(3)).results();",
         "executor.map(abs, range(3)).results()",
+        "job = executor.map(abs, range(3))",
         "job = executor.map(time.sleep, [0.3] * 6)",
         "job.wait()",
         "for _ in range(3): executor.map(time.sleep, [0.3] * 2).wait()\nNone",
@@ -69,6 +70,7 @@ def test_each_job_is_in_the_panel_of_the_cell_that_started_it(tmp_path, monkeypa
         "[job.result() for job in jobs]\nNone",
     )
     assert [output.output_type for output in short] == ["execute_result"], "a short job shows nothing"
+    assert [output.get("data") for output in not_waited] in ([], [{}]), "at most a place that stays empty"
     [line] = panels(started)
     assert re.match(r"map sleep × 6 on 2 local workers · done · 0\.9|1\.\d s", line)
     assert panels(waited) == []

@@ -33,6 +33,9 @@ class MarimoOutput:
         """Create a surface on which nothing is shown yet."""
         self._place = -1
 
+    def reserve(self) -> None:
+        """Keep no place: nothing is shown after the end of a cell."""
+
     def show(self, bundle: Bundle) -> None:
         """Show a panel."""
         import marimo
@@ -75,9 +78,9 @@ class MarimoPanel(Panel):
             super().end_wait(entry)
             self._waits -= running_cell() == self._cell
 
-    def _update(self, appear: bool = False) -> None:
+    def _update(self) -> None:
         if self._waits:
-            super()._update(appear)
+            super()._update()
         else:
             for entry in list(self._entries):
                 entry.observe()

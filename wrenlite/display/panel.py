@@ -2,8 +2,8 @@
 
 ``map`` itself shows nothing, because most jobs end before anybody could look. A thread shows the panel when
 jobs have run for a while, and updates it until they have ended. What a thread displays for the first time
-after its cell has ended may appear in another one; so a cell that ends shows the panel of the jobs that it
-leaves running.
+after its cell has ended may appear in another one; so a cell that ends keeps a place for the panel of the
+jobs that it leaves running.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Panel:
         self._lock = threading.RLock()  # a signal handler may map while its thread holds it
         self._painting = threading.RLock()
         self._entries: list[Entry] = []
-        self._is_drawn = False
+        self._is_drawn = self._is_broken = False
         self._surface: Surface | None = None
         self._samples = Samples([(0.0, 0)])
         self._shown: Bundle = {}
@@ -145,7 +145,8 @@ class Panel:
         """Show a job from now on."""
         entry = Entry(job)
         with self._lock:
-            self._entries.append(entry)
+            if not self._is_broken:
+                self._entries.append(entry)
             if not self._is_drawn:
                 self._is_drawn = True
                 self._thread(target=self._draw, name="wrenlite-panel", daemon=True).start()
@@ -161,15 +162,18 @@ class Panel:
         entry.was_waited_for = True
         with self._painting, _errors_logged():
             view = entry.observe()
-            if self._surface is not None and view is not None and view.snapshot.seconds >= _APPEAR_AFTER_S:
+            if self._shown and view is not None and view.snapshot.seconds >= _APPEAR_AFTER_S:
                 self._update()
 
     def end_cell(self) -> None:
-        """Show the panel before another cell runs: jobs that go on, or the end of those that were shown."""
+        """Show the present state, or keep a place for the jobs that go on, before another cell runs."""
         self._in_cell = False
         with self._painting, _errors_logged():
-            if self._surface is not None or self._running_jobs():
-                self._update(appear=True)
+            if self._shown:
+                self._update()
+            elif self._surface is None and self._running_jobs():
+                self._surface = self._find_surface()
+                self._surface.reserve()
 
     def cancel(self) -> None:
         """Cancel all jobs."""
@@ -184,12 +188,12 @@ class Panel:
         """Update the panel until no job runs. A thread does this."""
         with _errors_logged():
             while job := self._job_to_wait_for():
-                ends_within(job, _REFRESH_S if self._surface else _APPEAR_AFTER_S / _EARLY_OBSERVATIONS)
+                ends_within(job, _REFRESH_S if self._shown else _APPEAR_AFTER_S / _EARLY_OBSERVATIONS)
                 del job
                 with self._painting:
                     self._update()
             return
-        self._entries = []  # the jobs go on without the panel, and are to be freed
+        self._is_broken, self._entries = True, []  # the jobs go on, and are to be freed
 
     def _job_to_wait_for(self) -> Job[Any] | None:
         with self._lock:
@@ -197,12 +201,8 @@ class Panel:
             self._is_drawn = bool(jobs)
             return jobs[0] if jobs else None
 
-    def _update(self, appear: bool = False) -> None:
-        """Show the present state.
-
-        Args:
-            appear: even if the panel has not appeared yet, and the jobs are short.
-        """
+    def _update(self) -> None:
+        """Show the present state, once the jobs have run for a while."""
         entries = list(self._entries)
         views = [view for entry in entries if (view := entry.observe()) is not None]
         together = merge(views)
@@ -212,9 +212,9 @@ class Panel:
             views = [together._replace(samples=tuple(self._samples))]
         running = bool(self._running_jobs())
         run_s = sum(view.snapshot.seconds for view in views)
+        if not self._shown and not (running and run_s >= _APPEAR_AFTER_S):
+            return
         if self._surface is None:
-            if not appear and not (running and run_s >= _APPEAR_AFTER_S):
-                return
             self._surface = self._find_surface()
         is_last = not running and not self._surface.takes_more
         bundle = html.panel(views, time.time(), settled=self.over or is_last)
@@ -226,7 +226,7 @@ class Panel:
             self._surface.end(bundle)
         self._shown = bundle
         if is_last:
-            self._surface, self._entries, self._samples = None, [], Samples([(0.0, 0)])
+            self._surface, self._shown, self._entries, self._samples = None, {}, [], Samples([(0.0, 0)])
 
     def _forget_single_jobs(self, entries: list[Entry]) -> None:
         """Keep of all jobs that have ended their common state alone."""

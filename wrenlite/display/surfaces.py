@@ -25,6 +25,9 @@ class Surface(Protocol):
     takes_more: bool
     """Whether jobs that come after an end can be shown here, too."""
 
+    def reserve(self) -> None:
+        """Keep a place for a panel that appears after the end of the cell."""
+
     def show(self, bundle: Bundle) -> None:
         """Show a panel, in place of the one before."""
 
@@ -49,6 +52,10 @@ class CellOutput:
         self._call = call
         self._panel: Any = None
         self._button: _CancelButton | None = None
+
+    def reserve(self) -> None:
+        """Keep a place: what a thread displays for the first time may appear in another cell."""
+        self._panel = self._call(_display, {})
 
     def show(self, bundle: Bundle) -> None:
         """Show a panel."""
@@ -90,6 +97,9 @@ class InOutputWidget(CellOutput):
         super().__init__(call)
         self._output, self._captured_as = output, output.msg_id
         self._html: Any = None
+
+    def reserve(self) -> None:
+        """Keep no place: this cannot be filled later without a widget."""
 
     def show(self, bundle: Bundle) -> None:
         """Show a panel."""
