@@ -243,14 +243,14 @@ def _concurrency_html(view: View) -> Iterator[str]:
     peak, seconds = view.peak_running, duration(view.snapshot.seconds)
     if peak > 1 and len(view.samples) > 2:
         height = panel_png.CHART_HEIGHT
-        alt = f"running tasks during {seconds}, at most {peak:,}"
+        alt = f"tasks at once during {seconds}: at most {peak:,}"
         chart = _picture(panel_png.concurrency_chart(view.samples), height, alt, f"{height}px")
         column = f"{_SIDE};{_MUTED};height:{height}px;display:flex;flex-direction:column"
         scale = (
             f'<div style="{column};justify-content:space-between"><span>{peak:,}</span><span>0</span></div>'
         )
         yield f'<div style="margin-top:6px">{_beside(chart, scale)}</div>'
-        ends = f"<span>0 s</span><span>tasks running at once</span><span>{seconds}</span>"
+        ends = f"<span>0 s</span><span>tasks at once</span><span>{seconds}</span>"
         axis = f"display:flex;justify-content:space-between;font-size:11px;line-height:1.3;{_MUTED}"
         yield _beside(f'<div style="{axis}">{ends}</div>')
 
