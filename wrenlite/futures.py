@@ -215,11 +215,6 @@ class Snapshot(NamedTuple):
         """Tasks that are done, failed or cancelled."""
         return self.done + self.failed + self.cancelled
 
-    @property
-    def remaining_s(self) -> float | None:
-        """Seconds until the job ends, if all tasks take equally long; None before the first task ended."""
-        return None if not self.finished else self.seconds / self.finished * (self.total - self.finished)
-
 
 class Control(Protocol):
     """Whatever runs the tasks of a job, and so can cancel them."""

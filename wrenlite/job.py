@@ -23,12 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 from wrenlite import other_names
 from wrenlite.backends.base import Backend
 from wrenlite.cost import FREE, Cost
-from wrenlite.errors import (
-    ArgumentError,
-    ConfigError,
-    ExecutorClosed,
-    WrenliteError,
-)
+from wrenlite.errors import ArgumentError, ConfigError, ExecutorClosed, WrenliteError
 from wrenlite.futures import (
     Control,
     Drawing,
@@ -111,6 +106,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         self._tasks = TaskTable(total, open=open, forgets=forgets)
         self._drawn: Drawing = undrawn  # all waiting happens in it
         self._prices = backend.prices
+        self._output_hint = backend.hints.output
         self._outcomes: JobValues[T_co] = JobValues(
             self._tasks, backend, class_table, f"task {{}} of {job_id}".format
         )

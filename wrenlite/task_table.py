@@ -201,6 +201,10 @@ class TaskTable:
     def end(self, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         """Record the outcomes of these tasks, which have not ended before."""
         self._record(indexes, outcomes)
+        if self._unfinished_output:
+            for index, outcome in zip(indexes, outcomes, strict=True):
+                if outcome.started:  # it has the whole output
+                    self._unfinished_output.pop(index, None)
 
     def cancel(self, indexes: Sequence[int]) -> None:
         """Record that these tasks, which have not ended before, are cancelled."""
@@ -224,6 +228,37 @@ class TaskTable:
         if outcome is not None and outcome.started:  # a worker has reported it
             return outcome.output
         return self._unfinished_output.get(index, "")
+
+    def unfinished_output(self) -> dict[int, str]:
+        """Return what was last seen of the output of tasks that have not ended, where there is any."""
+        return {
+            index: text
+            for index, text in list(self._unfinished_output.items())
+            if text and not self.has_ended(index)
+        }
+
+    @property
+    def queued_at(self) -> float:
+        """When the job was submitted, in seconds since the epoch."""
+        return self._queued_at
+
+    def ended_times(self, most: int) -> list[tuple[float, float]]:
+        """Return when tasks were dispatched and when they ended, in the order of the ends.
+
+        Args:
+            most: so many tasks at most: the last ones.
+        """
+        tasks = self.finished[max(self.forgotten, len(self.finished) - most) :]
+        times = ((self._dispatched[task], self._received[task]) for task in tasks)
+        return [(dispatched, received) for dispatched, received in times if dispatched]
+
+    def dispatched_times(self, most: int) -> list[float]:
+        """Return when each task in progress was dispatched; nothing where these are more than ``most``."""
+        marks = bytes(self.marks)
+        if not 0 < marks.count(_DISPATCHED) <= most:
+            return []
+        places = (place for place, mark in enumerate(marks, self.forgotten) if mark == _DISPATCHED)
+        return [self._dispatched[place] for place in places]
 
     def stats(self, index: int) -> TaskStats:
         """Return when and where a task ran."""

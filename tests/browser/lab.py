@@ -62,6 +62,10 @@ class Lab:
         """The URL for a browser: a workspace in which nothing is open."""
         return f"http://127.0.0.1:{self._port}/lab?reset&token={self._token}"
 
+    def address_of_notebook(self, name: str) -> str:
+        """The URL of a notebook in Notebook 7, which the same server offers."""
+        return f"http://127.0.0.1:{self._port}/notebooks/{name}?token={self._token}"
+
     def shut_kernels_down(self) -> None:
         """End every session with its kernel, and wait until their processes have ended."""
         for session in self._request("GET", "sessions"):

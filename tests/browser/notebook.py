@@ -32,6 +32,7 @@ _RUN = """cell => {
 _ENDED = "cell => window.ended[cell]"
 _SAVE = """() => { window.jupyterapp.commands.execute("docmanager:save"); }"""
 _SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+_HIDE_FILES = """() => { window.jupyterapp.shell.collapseLeft(); }"""
 _CLOSE = "() => window.jupyterapp.shell.currentWidget.dispose()"
 _THEME = """theme => { window.jupyterapp.commands.execute("apputils:change-theme", { theme }); }"""
 _THEMED = """theme => document.body.dataset.jpThemeName === theme
@@ -50,6 +51,8 @@ class Notebook:
         self, lab: Lab, context: BrowserContext, name: str, sources: Sequence[str], kernel: str = "python3"
     ) -> None:
         self.name = name
+        self.expected_errors: tuple[str, ...] = ()
+        """Errors in the page's console that are not the notebook's fault: parts of their text."""
         self.file = lab.notebooks / f"{name}.ipynb"
         self._lab = lab
         self._context = context
@@ -86,6 +89,10 @@ class Notebook:
         self.page.evaluate(_SAVE)
         self.page.wait_for_function(_SAVED)
 
+    def wait_until_idle(self) -> None:
+        """Wait until the kernel answers."""
+        self.page.wait_for_function(_READY, arg=self.file.name, timeout=60_000)
+
     def close(self) -> None:
         """Close the notebook without saving, and shut its kernel down."""
         self.page.evaluate(_CLOSE)
@@ -96,10 +103,17 @@ class Notebook:
         self.page.close()
         self._lab.shut_kernels_down()
 
-    def reopen(self) -> None:
-        """Close the page, and open the saved notebook with a new kernel."""
-        self.close_page()
-        self._open()
+    def reopen(self, *, same_kernel: bool = False) -> None:
+        """Close the page, and open the saved notebook, with a new kernel unless ``same_kernel``."""
+        if same_kernel:
+            self.page.close()
+        else:
+            self.close_page()
+        self._open(ready=not same_kernel)
+
+    def hide_files(self) -> None:
+        """Close the list of files at the left."""
+        self.page.evaluate(_HIDE_FILES)
 
     def theme(self, name: str) -> None:
         """Switch to ``LIGHT`` or ``DARK``, and wait until JupyterLab's splash screen has disappeared.
@@ -142,16 +156,17 @@ class Notebook:
     def errors(self) -> list[str]:
         """Return the errors in the page's console, and its uncaught exceptions."""
         written = [each for each in self.page.console_messages() if each.type == "error"]
-        return [
+        errors = [
             *(f"{each.text} ({each.location['url']})" for each in written),
             *(str(each) for each in self.page.page_errors()),
         ]
+        return [each for each in errors if not any(part in each for part in self.expected_errors)]
 
     @property
     def _shown(self) -> Locator:
         return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
-    def _open(self) -> None:
+    def _open(self, *, ready: bool = True) -> None:
         if self._context.pages:
             [self.page] = self._context.pages
             self.page.clear_console_messages()
@@ -162,4 +177,5 @@ class Notebook:
             self.page.wait_for_function(_STARTED, timeout=60_000)
         self.theme(LIGHT)
         self.page.evaluate(_OPEN, self.file.name)
-        self.page.wait_for_function(_READY, arg=self.file.name, timeout=60_000)
+        if ready:
+            self.wait_until_idle()

@@ -208,6 +208,27 @@ def test_with_stderr_in_a_file_a_job_prints_one_line_at_its_start_and_one_at_its
     assert ended.stdout == ""
 
 
+def test_with_stderr_in_a_file_many_jobs_have_lines_in_common(script):
+    ended = script(
+        """
+        import time
+        import wrenlite
+
+        with wrenlite.Executor.local(2, progress=True) as executor:
+            jobs = [executor.submit(lambda n=n: time.sleep(0.15)) for n in range(30)]
+            [job.result() for job in jobs]
+        """,
+        env=dict(os.environ),
+    )
+    start, *progress, end = ended.stderr.splitlines()
+    assert re.fullmatch(r"wrenlite: (\d+) jobs on 2 local workers: \1 tasks", start)
+    assert 1 <= len(progress) <= 6
+    assert all(
+        re.match(r"wrenlite: \d+ jobs: \d+ of \d+ ended after \d+ s; [12] running", line) for line in progress
+    )
+    assert re.fullmatch(r"wrenlite: (\d\d) jobs: \1 of \1 done in \d\.\d s", end)
+
+
 def test_with_progress_off_a_job_prints_nothing(script):
     ended = script(SLOW_JOB.format(progress=", progress=False"), env=dict(os.environ))
     assert (ended.stdout, ended.stderr) == ("", "")

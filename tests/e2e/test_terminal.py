@@ -515,3 +515,24 @@ def test_two_jobs_that_are_awaited_have_a_row_each(terminal, let_end):
     lines = screen.end()
     assert [line[:20] for line in lines[:2]] == ["2 of 2 done | work |", "2 of 2 done | other "]
     assert lines[2:] == ["freed without gc: True"]
+
+
+def test_many_jobs_that_are_awaited_have_one_row_in_common(terminal, let_end):
+    screen = terminal(
+        """
+        import asyncio
+        executor = wrenlite.Executor.local(2)
+        async def main():
+            await asyncio.gather(*[executor.map(work, [n, n]) for n in (0, 2, 3, 4, 5, 6)])
+        asyncio.run(main())
+        print("end")
+        """
+    )
+    lines = screen.until(shows("0 of 12 done | 6 jobs |"))
+    assert len(lines) == 2
+    let_end(0)
+    screen.until(shows("2 of 2 done | work |", "0 of 10 done | 5 jobs |"))
+    for number in (2, 3, 4, 5, 6):
+        let_end(number)
+    lines = screen.end()
+    assert [line[:20] for line in lines] == ["2 of 2 done | work |"] * 6 + ["end"]

@@ -6,7 +6,7 @@ import pytest
 
 import wrenlite
 from wrenlite import cost, texts
-from wrenlite.protocol import TaskStats
+from wrenlite.protocol import Stored, TaskStats
 from wrenlite.storage.refs import Ref
 
 
@@ -17,8 +17,12 @@ def test_a_cost():
 
 
 def test_a_ref():
-    assert repr(Ref("c7de3263" * 8, 24)) == "<Ref to an object of 24 bytes in the store, c7de3263>"
-    assert repr(Ref("c7de3263" * 8, 5 << 20)) == "<Ref to an object of 5.0 MB in the store, c7de3263>"
+    def of_size(size):
+        return Ref(Stored("refs/c7de3263", "c7de3263" * 8, size))
+
+    assert repr(of_size(24)) == "<Ref to an object of 24 bytes in the store, c7de3263>"
+    assert repr(of_size(5 << 20)) == "<Ref to an object of 5.0 MB in the store, c7de3263>"
+    assert repr(Ref(7)).startswith("<Ref to an object of 32 bytes, ")
 
 
 def test_stats():

@@ -1,9 +1,13 @@
 """Draw jobs from their snapshots and stats, while they run and after they have ended.
 
 ===================  ====================================================================
-``panel``            The job panel in a notebook: a widget while the job runs, then HTML
-``terminal``         The rows of jobs on a terminal, and lines in a file
-``observer``         What a drawing needs to know of a job, gathered again and again
+``panel``            The job panel in a notebook: one for all jobs of a cell
+``surfaces``         Where a panel is shown: a cell, an ``Output`` widget; the Cancel button
+``marimo_panel``     The job panel in marimo
+``terminal``         The rows of jobs on a terminal
+``lines``            Lines about jobs in a file
+``observer``         What a drawing needs to know of jobs, gathered again and again
+``remaining``        How long a job will still take (pure)
 ``html``             The panel as HTML (pure)
 ``panel_png``        The pictures in the panel: the grid of tasks, the concurrency (pure)
 ``timeline``         ``Job.plot()``: the tasks over time

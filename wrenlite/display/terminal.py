@@ -1,4 +1,4 @@
-"""The progress of jobs on stderr: rows below the cursor of a terminal, and now and then a line in a file.
+"""The progress of jobs on stderr: rows below the cursor of a terminal (``lines``: where it is a file).
 
 The terminal belongs to the program, which prints there too. So four rules keep its own lines whole:
 
@@ -31,23 +31,21 @@ from types import TracebackType
 from typing import Any
 from unicodedata import east_asian_width
 
-from wrenlite.display.panel import DrawnByThread, ends_within
+from wrenlite.display import lines
+from wrenlite.display.observer import left, together
+from wrenlite.display.remaining import Range, in_words
 from wrenlite.futures import Drawing, Snapshot, undrawn
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
-from wrenlite.texts import counted, duration, is_terminal, printable
+from wrenlite.texts import duration, is_terminal, printable
 
 _APPEAR_AFTER_S = 0.5
 """A job that ends before this shows nothing."""
 _REFRESH_S = 0.1
 """Seconds between two updates of the rows. They also stay that long after a short wait, so that they do not
 flicker in a loop over values."""
-_LINE_INTERVAL_S = 30.0
-"""Seconds between two lines in a file."""
-_ASKED_INTERVAL_S = 1.0
-"""The same where the user asked for progress."""
 _MOST_ROWS = 4
-"""Jobs that have a row at the same time."""
+"""Jobs that have a row each; more of them have one in common."""
 _USUAL_SIZE = os.terminal_size((80, 24))
 """The size of a terminal that does not tell its own."""
 _TRACEBACK = "Traceback (most recent call last)"
@@ -87,52 +85,17 @@ def watch(job: Job[Any], asked: bool) -> Drawing:
     if _knows_codes():
         _rows.watch(job)
         return partial(_Waiting, weakref.ref(job))  # the job holds this, and is to be freed without gc
-    interval_s = _ASKED_INTERVAL_S if asked else _LINE_INTERVAL_S
-    thread = threading.Thread(
-        target=_print_lines, args=(job, interval_s), name="wrenlite-progress", daemon=True
-    )
-    thread.start()
-    return DrawnByThread(job, thread)
+    return lines.watch(job, asked)
 
 
 def _knows_codes() -> bool:
     return is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb"
 
 
-# Lines in a file
-
-
-def _print_lines(job: Job[Any], interval_s: float) -> None:
-    if ends_within(job, _APPEAR_AFTER_S):
-        return
-    now = job.snapshot()
-    _print(f"{now.name} on {now.backend}: {counted(now.total, 'task')}")
-    while not ends_within(job, interval_s):
-        now = job.snapshot()
-        _print(f"{now.name}: {now.finished:,} of {now.total:,} ended after {now.seconds:.0f} s", details(now))
-    now = job.snapshot()
-    _print(f"{now.name}: {now.done:,} of {now.total:,} done in {now.seconds:.1f} s", details(now))
-
-
-def _print(*parts: str) -> None:
-    print(printable(f"wrenlite: {'; '.join(filter(None, parts))}"), file=sys.stderr, flush=True)
-
-
-def details(now: Snapshot) -> str:
-    """Return the counts of running, failed and cancelled tasks, the dollars, and why nothing is sent."""
-    counts = {"running": now.running, "failed": now.failed, "cancelled": now.cancelled}
-    texts = [f"{count:,} {state}" for state, count in counts.items() if count]
-    if now.dollars is not None:
-        texts.append(f"${now.dollars:.4f}")
-    if now.note:
-        texts.append(now.note)
-    return ", ".join(texts)
-
-
 # Rows on a terminal
 
 
-def row(now: Snapshot, columns: int) -> str:
+def row(now: Snapshot, columns: int, left_s: Range | None = None) -> str:
     """Return the progress of a job as one row of a terminal.
 
     First comes what is never cut: how many tasks are done, the failures, the dollars, the cancelled tasks.
@@ -142,6 +105,7 @@ def row(now: Snapshot, columns: int) -> str:
     Args:
         now: the progress.
         columns: columns of the terminal. The last one stays empty.
+        left_s: the least and the most seconds that the job will still take; None: not known.
     """
     ended = now.finished == now.total
     facts = [
@@ -151,7 +115,7 @@ def row(now: Snapshot, columns: int) -> str:
         f"{now.cancelled:,} cancelled" if now.cancelled else "",
     ]
     text = ", ".join(filter(None, facts))
-    time_left = f", about {duration(now.remaining_s)} left" if now.remaining_s and not ended else ""
+    time_left = f", {in_words(left_s)}" if left_s else ""
     words = ["" if ended else printable(now.note), _cut(printable(now.name), columns // 3)]
     figures = [f"{duration(now.seconds)}{time_left}", f"{now.running:,} running" if now.running else ""]
     for part in filter(None, (*words, *figures, now.backend)):
@@ -290,13 +254,16 @@ class _Rows:
     def _update(self) -> None:
         size = _terminal_size()
         most = max(1, min(_MOST_ROWS, size.lines - 3))
-        jobs = [job for job in list(self._waits) if not job._tasks.over]
+        waited_for = list(self._waits)
+        jobs = [job for job in waited_for if not job._tasks.over]
         rows = {job: now for job in jobs[:most] if (now := job.snapshot()).seconds >= _APPEAR_AFTER_S}
+        times_left = {job: left(job, now) for job, now in rows.items()}
+        many = together([job.snapshot() for job in waited_for]) if len(jobs) > most and rows else None
         with self._lock:
             if self._waits:
                 shown = [job for job in rows if job in self._waits]  # the others are not waited for any more
-                more = [f"and {counted(len(jobs) - most, 'more job')}"] if len(jobs) > most and shown else []
-                self._draw([*(row(rows[job], size.columns) for job in shown), *more])
+                texts = [row(rows[job], size.columns, times_left[job]) for job in shown]
+                self._draw([row(many, size.columns)] if many and shown else texts)
                 self._drawn_in_this_wait = True
             elif time.monotonic() - self._left_at > _REFRESH_S:
                 self.hide()

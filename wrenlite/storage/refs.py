@@ -55,7 +55,8 @@ class Ref(ByReference):
         self.definitions = tuple(definitions)
 
     def __repr__(self) -> str:
-        return f"<Ref to an object of {sized(self.size)} in the store, {self.digest[:8]}>"
+        place = " in the store" if isinstance(self._value, Stored) else ""
+        return f"<Ref to an object of {sized(self.size)}{place}, {self.digest[:8]}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _resolve, (framing.to_wire(self._value), self.definitions)

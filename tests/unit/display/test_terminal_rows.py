@@ -28,12 +28,12 @@ RUNNING = Snapshot(
         (
             120,
             "3,950 of 20,000 done, 50 failed, $1.2345 | vegetation_index_of_a_whole_scene | "
-            "1 min 15 s, about 5 min 0 s left",
+            "1 min 15 s, 4 to 6 min left",
         ),
     ],
 )
 def test_what_matters_comes_first_and_is_never_cut(columns, shown):
-    assert row(RUNNING, columns) == shown
+    assert row(RUNNING, columns, (240, 360)) == shown
 
 
 def test_a_cancelled_job_says_how_much_is_done():

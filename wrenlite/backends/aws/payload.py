@@ -35,6 +35,7 @@ LAMBDA_HINTS = Hints(
     memory="wrenlite-setup --memory gives the function more memory",
     time="wrenlite-setup --timeout gives the function more time",
     package="wrenlite-setup --package NAME adds it to the function's layer",
+    output="output comes when a request ends",
 )
 """What to do where memory, time or a package is missing on Lambda."""
 

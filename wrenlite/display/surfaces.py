@@ -1,0 +1,184 @@
+"""Where a panel is shown: in the outputs of a cell, in an ``Output`` widget, or in marimo.
+
+A surface takes the panel as a bundle of texts by media type, again and again. The panel is a display that
+is updated, not a widget: what is saved while it is shown, or opened in another tab, is the panel as it was,
+and a converter needs no state of widgets. Only the button that cancels the jobs is a widget, which is removed
+when the jobs have ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+Bundle: TypeAlias = Mapping[str, str]
+"""Content to display, by media type."""
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class Surface(Protocol):
+    """A place in which a panel is shown."""
+
+    takes_more: bool
+    """Whether jobs that come after an end can be shown here, too."""
+
+    def reserve(self) -> None:
+        """Keep a place for a panel that appears after the end of the cell."""
+
+    def show(self, bundle: Bundle) -> None:
+        """Show a panel, in place of the one before."""
+
+    def offer(self, cancel: Callable[[], object]) -> None:
+        """Show the button that cancels the jobs, if that is possible here and it is not shown yet."""
+
+    def end(self, bundle: Bundle) -> None:
+        """Show a panel of jobs that have all ended, without the button."""
+
+
+class CellOutput:
+    """The outputs of a cell."""
+
+    takes_more = True
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        """Create a surface on which nothing is shown yet.
+
+        Args:
+            call: calls a function so that its displays are in the right cell.
+        """
+        self._call = call
+        self._panel: Any = None
+        self._button: _CancelButton | None = None
+
+    def reserve(self) -> None:
+        """Keep a place: what a thread displays for the first time may appear in another cell."""
+        self._panel = self._call(_display, {})
+
+    def show(self, bundle: Bundle) -> None:
+        """Show a panel."""
+        if self._panel is None:
+            self._panel = self._call(_display, bundle)
+        else:
+            self._panel.update(bundle, raw=True)
+
+    def offer(self, cancel: Callable[[], object]) -> None:
+        """Show the button."""
+        if self._button is None:
+            with contextlib.suppress(ImportError):
+                self._button = _CancelButton(cancel, self._call)
+
+    def end(self, bundle: Bundle) -> None:
+        """Show the last panel."""
+        if self._button is not None:
+            self._button.remove()
+            self._button = None
+        self.show(bundle)
+
+
+class InOutputWidget(CellOutput):
+    """An ``Output`` widget that captures what is displayed.
+
+    Updates of a display do not reach it (ipywidgets issue 1844). So there the panel is a widget while jobs
+    run. At the end it is replaced by a display, where the ``Output`` still captures.
+    """
+
+    takes_more = False
+
+    def __init__(self, call: Callable[..., Any], output: Any) -> None:
+        """Create a surface on which nothing is shown yet.
+
+        Args:
+            call: calls a function so that its displays are captured.
+            output: the ``Output``.
+        """
+        super().__init__(call)
+        self._output, self._captured_as = output, output.msg_id
+        self._html: Any = None
+
+    def reserve(self) -> None:
+        """Keep no place: this cannot be filled later without a widget."""
+
+    def show(self, bundle: Bundle) -> None:
+        """Show a panel."""
+        if self._html is None:
+            import ipywidgets
+
+            self._html = ipywidgets.HTML()
+            _mend_messages(self._html)
+            self._call(_display, _bundle_of(self._html))
+        self._html.value = bundle["text/html"]
+
+    def end(self, bundle: Bundle) -> None:
+        """Show the last panel, to which nothing can be added."""
+        if self._button is not None:
+            self._button.close()
+        if self._output.msg_id != self._captured_as:
+            self.show(bundle)
+            return
+        if self._html is not None:
+            _close(self._html)
+        self._call(_display, bundle)
+
+
+def surface_here(call: Callable[..., Any], parent: str) -> Surface:
+    """Return the surface for what is displayed now in the code that a message has started.
+
+    Args:
+        call: calls a function in that code's context.
+        parent: id of the message.
+    """
+    widgets = sys.modules.get("ipywidgets.widgets.widget")
+    if widgets is not None:
+        known = list(getattr(widgets, "_instances", {}).values())
+        capturing = [each for each in known if parent and getattr(each, "msg_id", "") == parent]
+        if capturing:
+            return InOutputWidget(call, capturing[-1])
+    return CellOutput(call)
+
+
+class _CancelButton:
+    """A button on the page, by itself."""
+
+    def __init__(self, cancel: Callable[[], object], call: Callable[..., Any]) -> None:
+        import ipywidgets
+
+        self._button = ipywidgets.Button(description="Cancel", icon="stop", tooltip="Cancel what is running")
+        self._button.add_class("wrenlite-cancel")
+        self._button.on_click(lambda _: cancel())
+        _mend_messages(self._button)
+        self._display = call(_display, _bundle_of(self._button))
+
+    def close(self) -> None:
+        """Close the widgets, which removes the button from the page."""
+        _close(self._button)
+
+    def remove(self) -> None:
+        """Close the widgets, and then remove the reference to them from the outputs of the cell."""
+        self.close()
+        self._display.update({}, raw=True)
+
+
+def _display(bundle: Bundle) -> Any:
+    from IPython.display import display
+
+    return display(bundle, display_id=True, raw=True)
+
+
+def _bundle_of(widget: Any) -> Bundle:
+    """Return what displays a widget, and is nothing where there are no widgets."""
+    return {_WIDGET: widget._repr_mimebundle_()[_WIDGET], "text/plain": ""}
+
+
+def _mend_messages(widget: Any) -> None:
+    """Keep ipykernel 7.4 from sending the messages of a widget to a thread that the running cell blocks."""
+    with contextlib.suppress(AttributeError):
+        del widget.comm._reply_subshell_id
+
+
+def _close(widget: Any) -> None:
+    """Close a widget with its parts."""
+    for each in (widget, widget.style, widget.layout):
+        each.close()
