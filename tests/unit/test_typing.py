@@ -8,7 +8,7 @@ import wrenlite
 
 PROGRAM = """
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import assert_type
 
 import wrenlite
@@ -30,8 +30,8 @@ with Executor() as executor:
     assert_type(job[:2], list[Future[float]])
     assert_type(job.results(), list[float])
     assert_type(job.results(return_exceptions=True), list[float | BaseException])
-    assert_type(job.values(), Iterator[float])
-    assert_type(job.as_completed(), Iterator[Future[float]])
+    assert_type(list(job.values()), list[float])
+    assert_type(list(job.as_completed()), list[Future[float]])
     assert_type(job[0].result(), float)
     assert_type(executor.starmap(half, [(1,)]), Job[float])
     assert_type(executor.submit(half, 1), Future[float])
@@ -51,6 +51,8 @@ with Executor() as executor:
 async def main() -> None:
     assert_type(await executor.map(half, [1]), list[float])
     assert_type(await executor.submit(half, 1), float)
+    assert_type([value async for value in executor.map(half, [1]).values()], list[float])
+    assert_type([value async for value in executor.map(half, [1], buffersize=2)], list[float])
 
 
 asyncio.run(main())
@@ -88,6 +90,7 @@ def test_completion_offers_only_what_is_for_users():
                 "stats",
                 "to_pandas",
                 "plot",
+                "report",
                 "cost",
                 "snapshot",
                 "refs",
