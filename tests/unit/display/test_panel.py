@@ -1,4 +1,4 @@
-"""When a panel appears, what it shows, and that it lets go of jobs. ``tests/browser`` looks at it in notebooks."""
+"""When a panel appears, what it shows, and that it lets go of jobs; ``tests/browser`` has notebooks."""
 
 import gc
 import logging
