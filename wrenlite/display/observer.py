@@ -69,11 +69,13 @@ class View(NamedTuple):
     """The least and the most seconds that the job will still take; None: not known."""
     jobs: int = 1
     """Number of jobs."""
+    open: bool = False
+    """Whether more tasks may come."""
 
     @property
     def ended(self) -> bool:
-        """Whether every task has ended."""
-        return self.snapshot.finished == self.snapshot.total
+        """Whether every task has ended, and no more may come."""
+        return not self.open and self.snapshot.finished == self.snapshot.total
 
     @property
     def peak_running(self) -> int:
@@ -100,7 +102,7 @@ def left(job: Job[Any], now: Snapshot, peak: int = 0) -> Range | None:
         peak: the most batches that have been in progress at a time, as far as is known.
     """
     table = job._tasks
-    if table.over or table.open:
+    if table.over or (table.open and not job._is_shared):  # nobody knows how many tasks will come
         return None
     return time_left(
         Progress(
@@ -131,6 +133,7 @@ class Observer:
     def observe(self) -> View:
         """Return the state of the job now. Fetches nothing from the store."""
         table = self._job._tasks
+        is_open = table.open
         now = self._job.snapshot()
         self._samples.add(now.seconds, now.running)
         self._peak = max(self._peak, now.running)
@@ -147,6 +150,7 @@ class Observer:
             output_tail=self._read_output(),
             output_hint=self._job._output_hint,
             left_s=left(self._job, now, self._peak),
+            open=is_open,
         )
 
     def _read_output(self) -> tuple[str, ...]:
@@ -247,4 +251,5 @@ def merge(views: Sequence[View], samples: Sequence[tuple[float, int]] = ()) -> V
         output_tail=[line for view in views for line in _named(view)][-_OUTPUT_LINES:],
         output_hint=next((view.output_hint for view in views if view.output_hint), ""),
         jobs=jobs,
+        open=any(view.open for view in views),
     )
