@@ -137,12 +137,17 @@ def parse_report(response: Response) -> Report | None:
 
 
 def _usage(response: Response, target: Target, elapsed_s: float) -> Usage:
-    report = parse_report(response)
-    usage = Usage(requests=1, request_id=response.headers.get("x-amzn-requestid"))
+    report, request_id = parse_report(response), response.headers.get("x-amzn-requestid")
     if report is None:  # no log in the response: the invocation took no longer than the response did
-        return usage._replace(gb_s=target.memory_mb / 1024 * min(elapsed_s, target.limit_s))
-    gb_s = report.billed_s * report.memory_mb / 1024
-    return usage._replace(peak_bytes=report.peak_mb * 2**20, cold=report.cold, gb_s=gb_s)
+        gb_s = target.memory_mb / 1024 * min(elapsed_s, target.limit_s)
+        return Usage(requests=1, gb_s=gb_s, request_id=request_id)
+    return Usage(
+        peak_bytes=report.peak_mb * 2**20,
+        cold=report.cold,
+        requests=1,
+        gb_s=report.billed_s * report.memory_mb / 1024,
+        request_id=request_id,
+    )
 
 
 def _interpret_function_error(response: Response, target: Target) -> Cause:
