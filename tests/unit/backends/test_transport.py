@@ -1,4 +1,4 @@
-"""How requests are sent: over TLS, through proxies, on connections that stay open."""
+"""How requests are signed and sent, over TLS and through proxies, and how responses are read."""
 
 import contextlib
 import socket
@@ -6,11 +6,14 @@ import threading
 
 import botocore.session
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
 
 import wrenlite
 from benchmarks.aws import stub
 from wrenlite.backends.aws.session import AwsSession
-from wrenlite.backends.aws.transport import Transport, UntrustedCertificate
+from wrenlite.backends.aws.transport import ResponseLost, Transport, UntrustedCertificate
 
 
 class ConnectProxy:
@@ -80,3 +83,197 @@ def test_an_untrusted_certificate_is_refused(tls, monkeypatch):
     transport = Transport(AwsSession(botocore.session.Session), "lambda", "us-east-1", tls)
     with pytest.raises(UntrustedCertificate, match="CERTIFICATE_VERIFY_FAILED"):
         transport.post("/", b"{}", {}, 5.0)
+
+
+class ScriptedServer:
+    """A server that sends prepared answers, in pieces, and records the requests.
+
+    After an answer that ends with CLOSE, it closes the connection.
+    """
+
+    CLOSE = b"CLOSE"
+    pieces = 20
+
+    def __init__(self):
+        self.answers = []
+        self.requests = []  # the first line, the headers and the body of each
+        self.connections = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self):
+        self._server.close()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.connections += 1
+                threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client):
+        with contextlib.suppress(OSError), client, client.makefile("rb") as reader:
+            while head := list(iter(reader.readline, b"\r\n")):
+                lines = [line.decode().rstrip().partition(": ") for line in head[1:]]
+                headers = {name.lower(): value for name, _, value in lines}
+                body = reader.read(int(headers["content-length"]))
+                self.requests.append((head[0], headers, body))
+                answer = self.answers.pop(0)
+                text = answer.removesuffix(self.CLOSE)
+                size = len(text) // self.pieces + 1
+                for start in range(0, len(text), size):
+                    client.sendall(text[start : start + size])
+                if answer != text:
+                    return
+
+
+@pytest.fixture
+def server():
+    server = ScriptedServer()
+    yield server
+    server.close()
+
+
+CREDENTIALS = ReadOnlyCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
+
+
+def session_with(monkeypatch, credentials):
+    """Return a session that finds these credentials in the environment, and keeps them."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    for name, value in zip(names, credentials, strict=False):
+        monkeypatch.setenv(name, value or "")
+    session = AwsSession(botocore.session.Session)
+    session.credentials()
+    return session
+
+
+@pytest.fixture(scope="module")
+def session():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return session_with(monkeypatch, CREDENTIALS)
+
+
+@pytest.fixture
+def transport(server, session):
+    transport = Transport(session, "lambda", "us-east-1", server.url)
+    yield transport
+    transport.close()
+
+
+DONE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone"
+
+
+def botocore_signature(url, first_line, headers, body, credentials):
+    """Return the header that botocore signs a request with, for the headers that are signed already."""
+    path = first_line.split()[1].decode()
+    listed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    request = AWSRequest("POST", f"{url}{path}", {name: headers[name] for name in listed}, body)
+    request.context["timestamp"] = headers["x-amz-date"]
+    signer = SigV4Auth(credentials, "lambda", "us-east-1")
+    text = signer.string_to_sign(request, signer.canonical_request(request))
+    signer._inject_signature_to_request(request, signer.signature(text, request))
+    return request.headers["Authorization"]
+
+
+@pytest.mark.parametrize("path", ["/", "/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A1%3Afunction%3Af~_.-/x"])
+@pytest.mark.parametrize("body", [b"", b"{}", bytes(range(256)) * 1000])
+def test_requests_are_signed_as_botocore_signs_them(server, transport, path, body):
+    server.answers = [DONE]
+    transport.post(path, body, {"x-amz-log-type": "Tail"}, 5.0)
+    [(first_line, headers, received)] = server.requests
+    assert headers["authorization"] == botocore_signature(server.url, first_line, headers, body, CREDENTIALS)
+    assert received == body
+    assert headers["x-amz-log-type"] == "Tail"
+    assert "x-amz-security-token" not in headers
+
+
+def test_other_credentials_sign_the_next_request(server, transport, monkeypatch):
+    server.answers = [DONE, DONE]
+    transport.post("/", b"{}", {}, 5.0)
+    others = CREDENTIALS._replace(secret_key="another", token="a/token+==")
+    other_transport = Transport(session_with(monkeypatch, others), "lambda", "us-east-1", server.url)
+    other_transport.post("/", b"{}", {}, 5.0)
+    other_transport.close()
+    first_line, headers, body = server.requests[1]
+    assert headers["authorization"] == botocore_signature(server.url, first_line, headers, body, others)
+    assert headers["x-amz-security-token"] == "a/token+=="
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\ndon\r\n01;x=y\r\ne\r\n0\r\n\r\n"
+RESPONSES = {
+    "with a length": (DONE, b"done", True),
+    "without a reason": (DONE.replace(b" OK", b""), b"done", True),
+    "of zero length": (b"HTTP/1.1 200 OK\r\ncontent-length:0\r\n\r\n", b"", True),
+    "large": (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000, b"x" * 100_000, True),
+    "in chunks": (CHUNKED, b"done", True),
+    "in chunks, with a trailer": (CHUNKED[:-2] + b"Expires: 0\r\n\r\n", b"done", True),
+    "after others that announce it": (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 X\r\nA: b\r\n\r\n" + DONE,
+        b"done",
+        True,
+    ),
+    "that ends with its connection": (b"HTTP/1.1 200 OK\r\n\r\ndone" + ScriptedServer.CLOSE, b"done", False),
+    "of HTTP/1.0": (DONE.replace(b"1.1", b"1.0"), b"done", False),
+    "that closes its connection": (DONE.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n"), b"done", False),
+}
+
+
+@pytest.mark.parametrize(("answer", "body", "stays_open"), RESPONSES.values(), ids=RESPONSES)
+def test_a_response(server, transport, answer, body, stays_open):
+    server.answers = [answer, DONE]
+    response = transport.post("/", b"{}", {}, 5.0)
+    assert (response.status, response.body) == (200, body)
+    assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+    assert server.connections == (1 if stays_open else 2)
+
+
+def test_bytes_behind_a_response_are_not_taken_for_the_next_one(server, transport):
+    server.pieces = 1
+    server.answers = [DONE + DONE.replace(b"done", b"evil"), DONE]
+    assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+    assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+    assert server.connections == 2
+
+
+def test_a_response_without_a_body(server, transport):
+    server.answers = [b"HTTP/1.1 204 No Content\r\n\r\n", DONE]
+    assert transport.post("/", b"{}", {}, 5.0)[::2] == (204, b"")
+    assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+    assert server.connections == 1
+
+
+def test_names_of_headers_are_in_lower_case_and_the_first_of_a_name_counts(server, transport):
+    headers = b"X-Amz-Log-Result:  a: b \r\nx-amz-log-result: c\r\nContent-Length: 0\r\n\r\n"
+    server.answers = [b"HTTP/1.1 429 Too Many Requests\r\n" + headers]
+    response = transport.post("/", b"{}", {}, 5.0)
+    assert response.status == 429
+    assert response.headers == {"x-amz-log-result": "a: b", "content-length": "0"}
+
+
+LOST = {
+    "closed at once": (b"", "closed the connection before"),
+    "cut in its head": (DONE[:20], "closed the connection before"),
+    "cut in its body": (DONE[:-1], "closed the connection before"),
+    "cut in its chunks": (CHUNKED[:-2], "closed the connection before"),
+    "of another protocol": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "no response of HTTP/1.1: SSH-2.0"),
+    "with a length that is no number": (DONE.replace(b" 4", b" four"), "is no number: four"),
+    "with a length below zero": (DONE.replace(b" 4", b" -4"), "is no number: -4"),
+    "with chunks without a length": (CHUNKED.replace(b"3\r", b"don\r"), "is no number: don"),
+    "with an endless head": (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 20_000, "does not end"),
+}
+
+
+@pytest.mark.parametrize(("answer", "message"), LOST.values(), ids=LOST)
+def test_a_response_that_is_lost(server, transport, answer, message):
+    server.answers = [answer + ScriptedServer.CLOSE, DONE]
+    with pytest.raises(ResponseLost, match=message):
+        transport.post("/", b"{}", {}, 5.0)
+    assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+
+
+def test_a_response_that_does_not_come_in_time_is_lost(server, transport):
+    server.answers = [b"HTTP/1.1 100 Continue\r\n\r\n", DONE]
+    with pytest.raises(ResponseLost, match="timed out"):
+        transport.post("/", b"{}", {}, 0.1)

@@ -5,6 +5,8 @@
 ``invoker``     ``LambdaInvoker``: runs each batch as one invocation
 ``responses``   interprets the responses of Lambda (pure)
 ``transport``   sends signed HTTP requests over pooled connections
+``signing``     AWS's signature of a request (pure)
+``http1``       sends one request and reads its response, on a connection
 ``payload``     encodes and authenticates requests and replies (pure)
 ``session``     ``AwsSession``: the credentials, and how they are renewed
 ``errors``      translates AWS's errors into wrenlite's

@@ -208,7 +208,7 @@ class LambdaInvoker:
         region = self._target.region
         try:
             response = self._transport.post(
-                self._path, body, {"X-Amz-Log-Type": "Tail"}, self._response_timeout_s
+                self._path, body, {"x-amz-log-type": "Tail"}, self._response_timeout_s
             )
         except UntrustedCertificate as error:
             raise BackendError(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wrenlite.backends.aws import errors, payload
-from wrenlite.backends.aws.transport import Response
+from wrenlite.backends.aws.http1 import Response
 from wrenlite.errors import (
     BackendError,
     CredentialsExpired,
@@ -93,7 +93,7 @@ def interpret_response(
         return (), Ended(_interpret_not_run(response, target), Usage(), request.tasks)
     usage = _usage(response, target, elapsed_s)
     try:
-        if response.headers.get("X-Amz-Function-Error"):
+        if response.headers.get("x-amz-function-error"):
             return (), Ended(_interpret_function_error(response, target), usage, ())
         outcomes, ended = payload.decode_reply(request, response.body)
     except BackendError as error:
@@ -127,7 +127,7 @@ def malformed(target: Target, error: ValueError) -> FunctionBroken:
 def parse_report(response: Response) -> Report | None:
     """Return the figures of the REPORT line in the response's log tail; None where there is no such line."""
     try:
-        log = base64.b64decode(response.headers.get("X-Amz-Log-Result", "")).decode("utf-8", "replace")
+        log = base64.b64decode(response.headers.get("x-amz-log-result", "")).decode("utf-8", "replace")
     except ValueError:
         return None
     found = _REPORT.search(log)
@@ -137,12 +137,17 @@ def parse_report(response: Response) -> Report | None:
 
 
 def _usage(response: Response, target: Target, elapsed_s: float) -> Usage:
-    report = parse_report(response)
-    usage = Usage(requests=1, request_id=response.headers.get("x-amzn-RequestId"))
+    report, request_id = parse_report(response), response.headers.get("x-amzn-requestid")
     if report is None:  # no log in the response: the invocation took no longer than the response did
-        return usage._replace(gb_s=target.memory_mb / 1024 * min(elapsed_s, target.limit_s))
-    gb_s = report.billed_s * report.memory_mb / 1024
-    return usage._replace(peak_bytes=report.peak_mb * 2**20, cold=report.cold, gb_s=gb_s)
+        gb_s = target.memory_mb / 1024 * min(elapsed_s, target.limit_s)
+        return Usage(requests=1, gb_s=gb_s, request_id=request_id)
+    return Usage(
+        peak_bytes=report.peak_mb * 2**20,
+        cold=report.cold,
+        requests=1,
+        gb_s=report.billed_s * report.memory_mb / 1024,
+        request_id=request_id,
+    )
 
 
 def _interpret_function_error(response: Response, target: Target) -> Cause:
@@ -183,7 +188,7 @@ def _error_type_and_message(response: Response) -> tuple[str, str]:
 
 def _interpret_not_run(response: Response, target: Target) -> Cause:
     """Return the cause of an end where Lambda did not run the function."""
-    code = response.headers.get("x-amzn-ErrorType", "").partition(":")[0]
+    code = response.headers.get("x-amzn-errortype", "").partition(":")[0]
     body = _json_object(response)
     message = str(body.get("message") or body.get("Message") or _beginning(response))
     if response.status == 429:

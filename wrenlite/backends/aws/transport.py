@@ -1,42 +1,32 @@
 """``Transport``: signed HTTP requests to one AWS service, over connections that stay open.
 
-It joins botocore's signer with the standard library's HTTP client, and never repeats a request by itself.
-botocore's own client would run a function again after a read timeout. And neither botocore nor urllib3 tells
-apart a request that was not sent completely, which can be sent again, and a request whose response was lost,
-which may have run. Proxies and certificates are the ones that botocore would use.
+It connects with the standard library's HTTP client, and never repeats a request by itself. botocore's own
+client would run a function again after a read timeout. And neither botocore nor urllib3 tells apart a request
+that was not sent completely, which can be sent again, and a request whose response was lost, which may have
+run. Credentials, proxies and certificates are the ones that botocore would use.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import http.client
 import os
 import select
 import socket
 import ssl
+import time
 from collections.abc import Mapping
-from email.message import Message
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from wrenlite.backends.aws.http1 import Response, read_response, send_request
 from wrenlite.backends.aws.session import AwsSession
+from wrenlite.backends.aws.signing import sign
 
 _CONNECT_TIMEOUT_S = 10.0
-_ONE_PIECE_BYTES = 1 << 14
-"""The most bytes of a body that are copied behind the head, to be sent in one TLS record or two."""
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds of silence before a connection is probed, seconds between probes, and unanswered probes at most.
 NAT gateways drop connections after 350 s of silence, and a task may be silent for 900 s."""
-
-
-class Response(NamedTuple):
-    """A response of the service."""
-
-    status: int
-    headers: Message
-    """Headers by name; upper and lower case are the same."""
-    body: bytes
 
 
 class RequestNotSent(Exception):
@@ -68,8 +58,7 @@ class Transport:
         self._session = session
         self._service = service
         self._region = region
-        self._url = url.rstrip("/")
-        parts = urlsplit(self._url)
+        parts = urlsplit(url)
         assert parts.hostname is not None
         self._netloc, self._host, self._port = parts.netloc, parts.hostname, parts.port
         self._tls: ssl.SSLContext | None = None
@@ -77,7 +66,7 @@ class Transport:
         if parts.scheme == "https":
             bundle = session.botocore_session.get_config_variable("ca_bundle")
             self._tls = _tls_context(bundle or os.environ.get("REQUESTS_CA_BUNDLE"))
-            self._proxy = get_environ_proxies(self._url).get("https")
+            self._proxy = get_environ_proxies(url).get("https")
         self._idle: list[http.client.HTTPConnection] = []  # a stack: the last one used is the first one taken
         self._closed = False
 
@@ -87,7 +76,7 @@ class Transport:
         Args:
             path: path of the URL.
             data: the body.
-            headers: headers beside those of the signature.
+            headers: headers beside those of the signature, by name in lower case.
             timeout_s: seconds without a byte after which the connection counts as broken.
 
         Raises:
@@ -96,30 +85,28 @@ class Transport:
             ResponseLost: the connection broke after the request was sent.
             CredentialsError: there are no credentials to sign the request with.
         """
-        signed = self._sign(path, data, headers)
+        signed = self._sign(path, headers, data)
         connection = self._take_connection()
         try:
             if connection.sock is None:
                 self._connect(connection)
             connection.sock.settimeout(timeout_s)
-            _send(connection.sock, path, signed, data)
+            send_request(connection.sock, path, signed, data)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             untrusted = isinstance(error, ssl.SSLCertVerificationError)
             kind = UntrustedCertificate if untrusted else RequestNotSent
             raise kind(str(error) or type(error).__name__) from error
         try:
-            response = http.client.HTTPResponse(connection.sock, method="POST")
-            response.begin()
-            body = response.read()
+            response, stays_open = read_response(connection.sock)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise ResponseLost(str(error) or type(error).__name__) from error
-        if self._closed or response.will_close:
-            connection.close()
-        else:
+        if stays_open and not self._closed:
             self._idle.append(connection)
-        return Response(response.status, response.headers, body)
+        else:
+            connection.close()
+        return response
 
     def close(self) -> None:
         """Close the idle connections; each of the others is closed when its response has been read."""
@@ -127,16 +114,11 @@ class Transport:
         while self._idle:
             self._idle.pop().close()
 
-    def _sign(self, path: str, data: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return all headers of a request, with AWS's signature (version 4)."""
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        digest = hashlib.sha256(data).hexdigest()
-        fixed = {"Host": self._netloc, "Content-Length": str(len(data)), "X-Amz-Content-SHA256": digest}
-        request = AWSRequest("POST", f"{self._url}{path}", {**fixed, **headers}, data)
-        SigV4Auth(self._session.credentials(), self._service, self._region).add_auth(request)
-        return dict(request.headers.items())
+    def _sign(self, path: str, headers: Mapping[str, str], data: bytes) -> dict[str, str]:
+        """Return all headers of a request."""
+        credentials = self._session.credentials()
+        fixed = {"host": self._netloc, "content-length": str(len(data))}
+        return sign(credentials, self._service, self._region, path, {**fixed, **headers}, data, time.time())
 
     def _take_connection(self) -> http.client.HTTPConnection:
         """Return an idle connection that still seems open, or a new one that is not connected yet."""
@@ -161,17 +143,6 @@ class Transport:
         for name, value in _KEEPALIVE.items():
             if hasattr(socket, name):
                 connection.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _send(sock: socket.socket, path: str, headers: Mapping[str, str], data: bytes) -> None:
-    """Send a POST request, a small one in one piece. ``http.client`` takes twice the time, and two writes."""
-    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    head = "\r\n".join(lines).encode("ascii")
-    if len(data) > _ONE_PIECE_BYTES:
-        sock.sendall(head)
-        sock.sendall(data)
-    else:
-        sock.sendall(head + data)
 
 
 def _is_readable(sock: socket.socket) -> bool:
