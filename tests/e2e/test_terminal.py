@@ -208,6 +208,8 @@ def test_each_job_leaves_one_row_between_whole_lines(terminal, let_end, program,
     lines = without_figures(screen.end())
     if "other" not in program:
         lines = [line for line in lines if line != "2 of 2 done | more"]  # at exit, if it still ran
+    if "as_completed" in program:  # the rows come in the order in which the jobs end
+        lines[:2], expected[:2] = sorted(lines[:2]), sorted(expected[:2])
     assert lines == expected
 
 
