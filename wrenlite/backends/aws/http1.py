@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 _ONE_PIECE_BYTES = 1 << 14
 """The most bytes of a body that are copied behind the head, to be sent in one TLS record or two."""
-_RECEIVE_BYTES = 1 << 14
-"""Bytes to receive at a time: a TLS record has no more."""
+_HEAD_BYTES, _BODY_BYTES = 1 << 12, 1 << 14
+"""Bytes to receive at a time: few while a thread waits for the head, since a thousand threads may wait, and
+then those of a TLS record."""
 _LONGEST_HEAD_BYTES = 1 << 16
 _STATUS_LINE = re.compile(r"HTTP/1\.(\d) (\d{3})(?: .*)?", re.ASCII)
 
@@ -82,7 +83,7 @@ class _Incoming:
         while mark not in self.rest:
             if len(self.rest) > _LONGEST_HEAD_BYTES:
                 raise HTTPException("the head of the response does not end")
-            self.rest += self._receive()
+            self.rest += self._receive(_HEAD_BYTES)
         before, _, self.rest = self.rest.partition(mark)
         return before
 
@@ -90,7 +91,7 @@ class _Incoming:
         """Take a number of bytes."""
         parts, missing = [self.rest], count - len(self.rest)
         while missing > 0:
-            parts.append(self._receive())
+            parts.append(self._receive(_BODY_BYTES))
             missing -= len(parts[-1])
         data = b"".join(parts)
         self.rest = data[count:]
@@ -99,13 +100,13 @@ class _Incoming:
     def all(self) -> bytes:
         """Take all bytes until the other side closes the connection."""
         parts = [self.rest]
-        while part := self._sock.recv(_RECEIVE_BYTES):
+        while part := self._sock.recv(_BODY_BYTES):
             parts.append(part)
         self.rest, self.ended = b"", True
         return b"".join(parts)
 
-    def _receive(self) -> bytes:
-        part = self._sock.recv(_RECEIVE_BYTES)
+    def _receive(self, most: int) -> bytes:
+        part = self._sock.recv(most)
         if not part:
             raise HTTPException("the server closed the connection before the end of its response")
         return part

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from wrenlite import __version__
@@ -104,7 +104,8 @@ def encode_request(request: Request, location: StoreLocation) -> bytes:
         limits=tuple(request.limits),  # type: ignore[arg-type]  # records travel as plain tuples
     )
     body = base64.b64encode(framing.join(framing.frame(tuple(message))))
-    return b'%s, "body": "%s"}' % (_beginning(location), body)  # base64 needs no escapes in JSON
+    beginning = json.dumps({**versions(), "place": location}).removesuffix("}").encode()
+    return b'%s, "body": "%s"}' % (beginning, body)  # base64 needs no escapes in JSON
 
 
 def encode_items(request: Request) -> bytes:
@@ -208,12 +209,6 @@ def verify_mac(request: Request, blob: bytes) -> bytes:
 def _mac(request: Request, body: bytes) -> bytes:
     identity = json.dumps([PROTOCOL, request.job, request.invocation, list(request.tasks)]).encode()
     return hmac.new(request.secret, identity + b"\0" + body, hashlib.sha256).digest()
-
-
-@lru_cache(maxsize=1)
-def _beginning(location: StoreLocation) -> bytes:
-    """Return the JSON of a request up to its body."""
-    return json.dumps({**versions(), "place": location}).removesuffix("}").encode()
 
 
 def _differences(theirs: Mapping[str, Any]) -> str:
