@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wrenlite.errors import RemoteError
-from wrenlite.protocol import Buffer, Packed, Plain, Stored
+from wrenlite.protocol import Packed, Plain, Stored
 from wrenlite.serialize import framing
 from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.pickling import unpack
@@ -36,13 +36,9 @@ def pack_with_values(item: Packed, values: Iterable[Packed | Stored | Plain]) ->
         item: the pickled item, which refers to values by their places.
         values: the value of each place, or where it is stored.
     """
-    buffers: list[Buffer] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> None:
-        buffers.append(buffer.raw())
-
-    joined = _ItemWithValues((framing.to_wire(item), list(map(framing.to_wire, values))))
-    return Packed(pickle.dumps(joined, 5, buffer_callback=keep), tuple(buffers))
+    parts = framing.to_wire(item), list(map(framing.to_wire, values))
+    data, buffers = framing.pickled(_ItemWithValues(parts))
+    return Packed(data, tuple(buffers))
 
 
 def _unpack_item(item: Any, values: Sequence[Any]) -> Any:

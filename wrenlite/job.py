@@ -207,14 +207,12 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
             ConfigError: the job was made without ``keep=True``.
             TimeoutError: the tasks have not ended in time.
         """
-        with hide_own_frames:
-            if self._kept is None:
-                raise ConfigError(f"{self.id} does not keep its values in the store: write map(…, keep=True)")
-            if not self.wait(timeout, FIRST_EXCEPTION):
-                raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
-            if self._tasks.failed:
-                self._outcomes.get(self._tasks.failed[0])
-            return self._outcomes.refs(self._kept)
+        if self._kept is None:
+            raise ConfigError(f"{self.id} does not keep its values in the store: write map(…, keep=True)")
+        self._wait_for_end(timeout, FIRST_EXCEPTION)
+        if self._tasks.failed:
+            self._outcomes.get(self._tasks.failed[0])
+        return self._outcomes.refs(self._kept)
 
     if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
 
@@ -282,9 +280,13 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         """
         check_switch("return_exceptions", return_exceptions)
         end = deadline(timeout)
-        if not self.wait(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION):
-            raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
+        self._wait_for_end(timeout, ALL_COMPLETED if return_exceptions else FIRST_EXCEPTION)
         return self._results(return_exceptions, end)
+
+    def _wait_for_end(self, timeout: float | None, return_when: str) -> None:
+        """Wait as ``wait`` does, and raise TimeoutError where that takes longer."""
+        if not self.wait(timeout, return_when):
+            raise TimeoutError(f"{self!r}: not all tasks ended within timeout={timeout:g} s; they go on")
 
     def _results(self, return_exceptions: bool = False, end: float | None = None) -> list[Any]:
         if self._tasks.failed and not return_exceptions:

@@ -197,7 +197,7 @@ class JobValues(Generic[T_co]):
         if references.waits:
             future._wait(None)
         packed = self.referred_to(index)
-        if packed is None and job.state(index) == "done":
+        if future._is_read:
             return itself, (self.get(index),)  # as it is now: it was unpickled here
         references.on_source(job)
         references.sources.append(Source(future, packed))

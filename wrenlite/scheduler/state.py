@@ -543,6 +543,8 @@ class Scheduler:
 
     def _wait_for_values(self, pending: PendingJob) -> None:
         """Have the new tasks of a job wait for the values that they take."""
+        if not pending.dependents:
+            return
         new, pending.dependents = pending.dependents, []
         for index in new:
             sources = [each.future for each in pending.sources(index) if not each.future.done()]
@@ -553,7 +555,7 @@ class Scheduler:
         self._queue_dependents()
 
     def _end_wait_for(self, job: Job[Any], ended: Iterable[int]) -> None:
-        """Queue the tasks whose last missing value came from one of these tasks, or end them like it."""
+        """Queue the tasks that have waited only for these. Fail those that take the value of a failed one."""
         if self._dependents.any_of(job):
             self._dependents.on_ended(job, ended)
             self._queue_dependents()

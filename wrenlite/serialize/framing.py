@@ -42,6 +42,21 @@ def from_wire(parts: Any) -> Packed | Stored | Plain:
     return Packed(*parts) if len(parts) == 2 else Stored(*parts)
 
 
+def blob_of(packed: Packed | Plain) -> bytes:
+    """Return a packed object as a blob for the store."""
+    return join(frame(to_wire(packed)))
+
+
+def from_blob(blob: Buffer, *, writable: bool = False) -> Packed | Plain:
+    """Return the packed object that ``blob_of`` made a blob of. Raises as ``parse``.
+
+    Args:
+        blob: the blob.
+        writable: as for ``parse``.
+    """
+    return cast(Packed | Plain, from_wire(parse(blob, writable=writable)))
+
+
 def items_to_wire(items: Sequence[Packed | Plain]) -> Sequence[Any]:
     """Return the items of a request as a part of a message."""
     return items if PLAIN_TYPES.issuperset(map(type, items)) else list(map(to_wire, items))
@@ -69,14 +84,19 @@ def small_frame(message: object) -> bytes:
     return _HEAD.pack(_MARK, 0, len(data)) + data
 
 
-def frame(message: object) -> list[memoryview]:
-    """Return the parts of a message's frame, to be written one after the other."""
+def pickled(message: object) -> tuple[bytes, list[memoryview]]:
+    """Return the pickle of a message, and the large buffers in it, which stay outside the pickle."""
     buffers: list[memoryview] = []
 
     def keep(buffer: pickle.PickleBuffer) -> None:
         buffers.append(buffer.raw())
 
-    data = pickle.dumps(message, 5, buffer_callback=keep)
+    return pickle.dumps(message, 5, buffer_callback=keep), buffers
+
+
+def frame(message: object) -> list[memoryview]:
+    """Return the parts of a message's frame, to be written one after the other."""
+    data, buffers = pickled(message)
     if not buffers:
         return [memoryview(_HEAD.pack(_MARK, 0, len(data)) + data)]
     lengths = struct.pack(f"<{len(buffers)}Q", *(buffer.nbytes for buffer in buffers))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from wrenlite.errors import IntegrityError, StoreError
-from wrenlite.protocol import Buffer
+from wrenlite.protocol import Buffer, Stored
 
 TEMPORARY_PREFIX = ".put-"
 """The names of files that are still being written begin with this. No part of a key may."""
@@ -86,6 +86,11 @@ class Store(Protocol):
 def digest(blob: Buffer) -> str:
     """Return the SHA-256 digest of a blob, hexadecimal."""
     return hashlib.sha256(blob).hexdigest()
+
+
+def place_of(blob: Buffer, key: str) -> Stored:
+    """Return where a blob is stored, given its key."""
+    return Stored(key, digest(blob), memoryview(blob).nbytes)
 
 
 def get_verified(store: Store, key: str, expected_digest: str) -> bytes:

@@ -8,7 +8,7 @@ worker, and the task gets the object itself. In any other process a ``Ref`` unpi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from wrenlite.errors import NotFound
 from wrenlite.protocol import Packed, Plain, Stored, ref_key
@@ -18,7 +18,7 @@ from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import pack_object, unpack
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serialize.unpickling_context import context
-from wrenlite.storage.base import Store, digest, get_verified
+from wrenlite.storage.base import Store, digest, get_verified, place_of
 from wrenlite.storage.lru import LruCache
 from wrenlite.texts import sized
 
@@ -45,7 +45,7 @@ class Ref(ByReference):
                 that the job's function knows.
             holder: what must not be freed while the object is needed; None: the object stays where it is.
         """
-        stored = value if isinstance(value, Stored) else place_of(_blob_of(value), "")
+        stored = value if isinstance(value, Stored) else place_of(framing.blob_of(value), "")
         self._value = value
         self._holder = holder
         self.digest = stored.digest
@@ -102,18 +102,9 @@ def pack(obj: object) -> PackedObject:
     classes.references = References()
     packed = pack_object(obj, classes)
     holders = tuple(classes.references.holders)
-    blob = _blob_of(packed)
+    blob = framing.blob_of(packed)
     stored = place_of(blob, ref_key(digest(blob)))
     return PackedObject(Ref(stored, classes.entries, holders or None), blob, frozenset(classes.modules))
-
-
-def _blob_of(value: Packed | Plain) -> bytes:
-    return framing.join(framing.frame(framing.to_wire(value)))
-
-
-def place_of(blob: bytes, key: str) -> Stored:
-    """Return where a blob is stored, given its key."""
-    return Stored(key, digest(blob), len(blob))
 
 
 class ObjectCache:
@@ -157,7 +148,7 @@ class ObjectCache:
         if packed is None:
             if self._objects.make_room(stored.size):
                 self._on_eviction()
-            packed = cast(Packed | Plain, framing.from_wire(framing.parse(self._fetch(stored))))
+            packed = framing.from_blob(self._fetch(stored))
             if keep:
                 self._objects.put(stored.digest, packed, stored.size)
         return packed

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, MutableSequence, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from wrenlite.errors import IntegrityError, NotFound, WrenliteError
 from wrenlite.protocol import Outcome, Packed, Plain, Stored, size_of
@@ -47,7 +47,7 @@ def fetch_value(store: Store, packed: Packed | Stored | Plain, task: str) -> Pac
         raise NotFound(f"{error}: the value of {task} has expired; run it again") from None
     except IntegrityError as error:
         raise IntegrityError(f"the value of {task}: {error}") from None
-    return cast(Packed | Plain, framing.from_wire(framing.parse(blob, writable=True)))
+    return framing.from_blob(blob, writable=True)
 
 
 def fetch_values(

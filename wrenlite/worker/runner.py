@@ -34,7 +34,6 @@ from wrenlite.protocol import (
     Plain,
     Refused,
     Request,
-    Stored,
     Style,
     Throttled,
     code_key,
@@ -50,7 +49,7 @@ from wrenlite.serialize.modules import module_being_imported
 from wrenlite.serialize.pickling import Call, Packer, function_name, is_plain, unpack_call
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import unpickling_with
-from wrenlite.storage.base import Store, digest, get_verified
+from wrenlite.storage.base import Store, digest, get_verified, place_of
 from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
 from wrenlite.worker.calling import MainModule, await_coroutine, environment, filled
@@ -319,12 +318,12 @@ class Runner:
         too_large = outcome.ok and largest is not None and size > largest
         if too_large or (room is not None and size > room - RESERVED_BYTES):
             key = result_key(request.job, request.invocation, outcome.task)
-            blob = framing.join(framing.frame(framing.to_wire(packed)))
+            blob = framing.blob_of(cast(Packed | Plain, packed))
             size = 0
             report_storing()
             try:
                 self._store.put(key, blob)
-                outcome = outcome._replace(packed=Stored(key, digest(blob), len(blob)))
+                outcome = outcome._replace(packed=place_of(blob, key))
             except Exception as error:
                 outcome = outcome._replace(ok=False, packed=self._pack_error(error, packer, ()))
         if room is None:

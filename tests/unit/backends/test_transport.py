@@ -16,11 +16,10 @@ from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import ResponseLost, Transport, UntrustedCertificate
 
 
-class ConnectProxy:
-    """An HTTP proxy that tunnels connections, and records the requests for them."""
+class LoopbackServer:
+    """A server on loopback that takes connections one after the other."""
 
     def __init__(self):
-        self.requested = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -31,15 +30,25 @@ class ConnectProxy:
     def _serve(self):
         with contextlib.suppress(OSError):
             while True:
-                client, _ = self._server.accept()
-                head = client.recv(4096)
-                address = head.split()[1].decode()
-                self.requested.append((head.split()[0].decode(), address))
-                host, _, port = address.rpartition(":")
-                target = socket.create_connection((host, int(port)))
-                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                for pair in ((client, target), (target, client)):
-                    threading.Thread(target=self._copy, args=pair, daemon=True).start()
+                self._take(self._server.accept()[0])
+
+
+class ConnectProxy(LoopbackServer):
+    """An HTTP proxy that tunnels connections, and records the requests for them."""
+
+    def __init__(self):
+        self.requested = []
+        super().__init__()
+
+    def _take(self, client):
+        head = client.recv(4096)
+        address = head.split()[1].decode()
+        self.requested.append((head.split()[0].decode(), address))
+        host, _, port = address.rpartition(":")
+        target = socket.create_connection((host, int(port)))
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for pair in ((client, target), (target, client)):
+            threading.Thread(target=self._copy, args=pair, daemon=True).start()
 
     @staticmethod
     def _copy(source, target):
@@ -85,7 +94,7 @@ def test_an_untrusted_certificate_is_refused(tls, monkeypatch):
         transport.post("/", b"{}", {}, 5.0)
 
 
-class ScriptedServer:
+class ScriptedServer(LoopbackServer):
     """A server that sends prepared answers, in pieces, and records the requests.
 
     After an answer that ends with CLOSE, it closes the connection.
@@ -98,20 +107,12 @@ class ScriptedServer:
         self.answers = []
         self.requests = []  # the first line, the headers and the body of each
         self.connections = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__()
 
-    def close(self):
-        self._server.close()
-
-    def _serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self.connections += 1
-                threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+    def _take(self, client):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connections += 1
+        threading.Thread(target=self._answer, args=(client,), daemon=True).start()
 
     def _answer(self, client):
         with contextlib.suppress(OSError), client, client.makefile("rb") as reader:

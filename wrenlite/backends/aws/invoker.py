@@ -43,14 +43,13 @@ from wrenlite.protocol import (
     Outcome,
     Refused,
     Request,
-    Stored,
     Throttled,
     Usage,
     args_key,
     reply_key,
     size_of,
 )
-from wrenlite.storage.base import Store, digest
+from wrenlite.storage.base import Store, place_of
 from wrenlite.storage.local import descriptor_advice
 
 _log = logging.getLogger("wrenlite")
@@ -240,7 +239,7 @@ class LambdaInvoker:
             BackendError: the request is too large even without its items.
         """
         blob = payload.encode_items(request)
-        stored = Stored(args_key(request.job, request.invocation), digest(blob), len(blob))
+        stored = place_of(blob, args_key(request.job, request.invocation))
         self._store.put(stored.key, blob)
         body = payload.encode_request(request._replace(items=(), args=stored), self._location)
         if len(body) > payload.PAYLOAD_BYTES:
