@@ -31,6 +31,21 @@ def test_a_cell_shows_the_sum_of_200_tasks(notebook):
 
 
 @pytest.mark.parametrize("waiting", ["job.results()", "await job"])
+def test_the_cancel_button_ends_the_cell_that_waits_with_one_line(notebook, waiting):
+    opened = notebook(
+        _START, "def work(i): time.sleep(600)", f"job = executor.map(work, range(4))\n{waiting}"
+    )
+    opened.run(0, 1)
+    opened.start(2)
+    opened.wait_for(2, "button:has-text('Cancel')").click()
+    opened.wait_for_end(2, timeout=10)
+    opened.wait_for_text(2, "was cancelled")
+    (line,) = [line for line in opened.text(2).splitlines() if "was cancelled" in line]
+    assert line.startswith("task 0 of work-")
+    assert "Traceback" not in opened.text(2)
+
+
+@pytest.mark.parametrize("waiting", ["job.results()", "await job"])
 def test_the_stop_button_cancels_the_job_and_keeps_finished_values(notebook, kernel, waiting):
     opened = notebook(_START, _LONG_JOB, f"print('waiting')\n{waiting}", _STATES, kernel=kernel)
     opened.run(0, 1)
