@@ -116,7 +116,7 @@ class ScriptedServer(LoopbackServer):
 
     def _answer(self, client):
         with contextlib.suppress(OSError), client, client.makefile("rb") as reader:
-            while head := list(iter(reader.readline, b"\r\n")):
+            while head := self._head(reader):
                 lines = [line.decode().rstrip().partition(": ") for line in head[1:]]
                 headers = {name.lower(): value for name, _, value in lines}
                 body = reader.read(int(headers["content-length"]))
@@ -128,6 +128,16 @@ class ScriptedServer(LoopbackServer):
                     client.sendall(text[start : start + size])
                 if answer != text:
                     return
+
+    @staticmethod
+    def _head(reader):
+        """Return the lines of a request before the empty one; none if the connection ends."""
+        lines = []
+        while (line := reader.readline()) != b"\r\n":
+            if not line:
+                return []
+            lines.append(line)
+        return lines
 
 
 @pytest.fixture
