@@ -43,8 +43,7 @@ full: $(VENV)/done
 # The environment is separate, and new for each run, because the newest versions change.
 test-newest:
 	rm -rf .venv-newest
-	$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS= .venv-newest/done
-	.venv-newest/bin/python -m pytest -m "not full and not aws" $(ARGS)
+	$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS= test e2e
 
 check: $(VENV)/done
 	$(BIN)/ruff check

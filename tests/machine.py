@@ -1,6 +1,7 @@
-"""The machine that tests run on: programs that may be missing, and processes."""
+"""The machine that tests run on: programs that may be missing, processes, and threads of wrenlite."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,10 @@ def children_of(pid: int) -> set[int]:
         if int(fields[1]) == pid:
             found.add(int(folder.name))
     return found
+
+
+def wait_for_uploads() -> None:
+    """Wait for what is put into S3 or deleted there after a job has ended, which no method waits for."""
+    for thread in threading.enumerate():
+        if "upload" in thread.name:
+            thread.join()

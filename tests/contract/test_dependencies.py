@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import wrenlite
+from tests.machine import wait_for_uploads
 
 
 def double(x):
@@ -222,6 +223,7 @@ def test_kept_values_are_in_the_store_until_the_last_holder_is_gone(executor):
 
     def stored(job_id):
         executor.submit(double, 0).result()  # what nobody holds any more is deleted with the next job
+        wait_for_uploads()
         return len(list(store.list(f"results/{job_id}/")))
 
     kept = executor.map(lambda n: np.full(20_000, n), range(3), keep=True)
@@ -239,15 +241,7 @@ def test_kept_values_are_in_the_store_until_the_last_holder_is_gone(executor):
     assert stored(name) == 3
     del refs
     gc.collect()
-    wait_for_no_other_thread()
     assert stored(name) == 0
-
-
-def wait_for_no_other_thread():
-    """Wait for the thread that deletes values in S3, which no method waits for."""
-    for thread in threading.enumerate():
-        if "upload" in thread.name:
-            thread.join()
 
 
 def test_small_kept_values_are_part_of_their_refs(executor):

@@ -306,9 +306,13 @@ def test_an_exception_of_it_fails_the_job_with_its_traceback(make, tmp_path):
     assert [frame.name for frame in traceback.extract_tb(cause.__traceback__)] == ["load_model", "find_model"]
     assert len(job.errors()) == 1000
     assert 1 <= runs(tmp_path) <= 2, "once in each worker"
-    before = runs(tmp_path)
-    assert isinstance(executor.submit(abs, 1).exception(), wrenlite.InitializerFailed)
-    assert runs(tmp_path) == before + 1, "the next job tries again"
+
+
+def test_the_next_job_tries_again(make, tmp_path):
+    executor = make(load_model, ("a.bin", str(tmp_path)), workers=1)
+    for count in (1, 2):
+        assert isinstance(executor.submit(abs, 1).exception(), wrenlite.InitializerFailed)
+        assert runs(tmp_path) == count
 
 
 def test_a_second_try_may_succeed(make, tmp_path):

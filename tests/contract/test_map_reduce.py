@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import wrenlite
+from tests.machine import wait_for_uploads
 from wrenlite.errors import (
     ConfigError,
     FunctionNotPicklable,
@@ -362,6 +363,7 @@ def test_large_values_do_not_pass_through_the_client(bed):
 def test_small_values_go_into_the_request_of_the_reduction(bed):
     with wrenlite.Executor.aws(max_concurrency=4) as aws:
         aws.map_reduce(abs, range(100), sum).result(timeout=60)  # uploads the function
+        wait_for_uploads()
         bed.reset()
         assert aws.map_reduce(abs, range(100), sum).result(timeout=60) == 4950
     assert set(bed.counts()) == {"Invoke"}

@@ -17,6 +17,8 @@ from wrenlite.deploy.deployment import Deployment, deployed_function, resolve_se
 from wrenlite.deploy.plan import Verb
 from wrenlite.deploy.resources import canonical_policy
 
+pytestmark = pytest.mark.e2e
+
 READS = ("Get", "List", "Head", "Describe")
 
 

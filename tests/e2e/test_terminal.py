@@ -10,6 +10,8 @@ import pytest
 
 from tests.terminals import Terminal
 
+pytestmark = pytest.mark.e2e
+
 WORK = """\
 import os, time, wrenlite
 def work(n):
@@ -48,9 +50,7 @@ def shows(*texts):
     return lambda lines: all(any(text in line for line in lines) for text in texts)
 
 
-@pytest.mark.parametrize(
-    "columns", [pytest.param(60, marks=pytest.mark.e2e), 80, pytest.param(120, marks=pytest.mark.e2e)]
-)
+@pytest.mark.parametrize("columns", [60, 80, 120])
 def test_lines_of_the_program_and_its_threads_stay_whole(terminal, let_end, columns):
     screen = terminal(
         """
@@ -135,9 +135,7 @@ def without_figures(lines):
     return [re.sub(rf"^{ENDS}$", r"\1 | \2", line) for line in lines]
 
 
-@pytest.mark.parametrize(
-    "columns", [30, pytest.param(60, marks=pytest.mark.e2e), pytest.param(120, marks=pytest.mark.e2e)]
-)
+@pytest.mark.parametrize("columns", [30, 60, 120])
 @pytest.mark.parametrize(
     ("program", "expected"),
     [
@@ -337,7 +335,7 @@ def test_an_interrupt_shows_only_the_line_that_waits(terminal, wait):
     assert all(re.fullmatch(r"wrenlite: interrupted; cancelled \d tasks?", line) for line in rest)
 
 
-@pytest.mark.parametrize("columns", [60, pytest.param(120, marks=pytest.mark.e2e)])
+@pytest.mark.parametrize("columns", [60, 120])
 @pytest.mark.parametrize("end", ["", "sys.exit(3)"])
 def test_an_interrupt_while_the_program_waits_at_its_end(terminal, end, columns):
     screen = terminal(
