@@ -35,7 +35,7 @@ test: $(VENV)/done
 	$(BIN)/python -m pytest -m "not full and not aws and not e2e" -n 2 --dist loadfile $(ARGS)
 
 e2e: $(VENV)/done
-	$(BIN)/python -m pytest -m "e2e and not full" $(ARGS)
+	$(BIN)/python -m pytest -m "e2e and not full" -n 2 --dist loadfile $(ARGS)
 
 full: $(VENV)/done
 	$(BIN)/python -m pytest -m "not aws" $(ARGS)

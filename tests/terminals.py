@@ -22,9 +22,9 @@ class Terminal:
         """The lines on the screen without trailing spaces, down to the last one that is not empty."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip("\n").split("\n")
 
-    def until(self, reached):
+    def until(self, reached, timeout=30):
         """Follow the program until a condition on the lines is true, and return the lines."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + timeout
         while not reached(self.lines):
             assert time.monotonic() < deadline, "\n".join(["not reached:", *self.lines])
             try:

@@ -543,15 +543,18 @@ def _cancel_before_threads_end() -> None:
     """Let Ctrl-C cancel all tasks while Python waits for the program's threads, at the end of the program.
 
     They may wait for tasks. A KeyboardInterrupt would be printed there, and would change nothing. If one that
-    nobody caught has ended the program, the tasks are cancelled now.
+    nobody caught has ended the program, or comes just now, the tasks are cancelled now.
     """
-    if _was_interrupted():
-        with no_interrupts():
-            _cancel_all()
-        return
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if usual and threading.current_thread() is threading.main_thread() and _own_dispatchers():
-        signal.signal(signal.SIGINT, _cancel_at_interrupt)
+    try:
+        if not _was_interrupted():
+            usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            if usual and threading.current_thread() is threading.main_thread() and _own_dispatchers():
+                signal.signal(signal.SIGINT, _cancel_at_interrupt)
+            return
+    except KeyboardInterrupt:
+        _end_by_interrupt()
+    with no_interrupts():
+        _cancel_all()
 
 
 def _cancel_at_interrupt(number: int, frame: FrameType | None) -> None:
