@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from wrenlite.display import panel_png
+from wrenlite.display.colours import STATE_COLOURS
 from wrenlite.display.observer import View, merge
 from wrenlite.display.remaining import in_words
 from wrenlite.futures import Snapshot
-from wrenlite.task_table import STATES
 from wrenlite.texts import counted, duration
 
 BAR_STATES = ("done", "failed", "cancelled", "dispatched", "queued")
@@ -178,7 +178,7 @@ def progress_bar(now: Snapshot) -> str:
 
 
 def _looks(state: str, of_failed: str = "") -> str:
-    colour = panel_png.COLOURS[STATES.index(state)]
+    colour = STATE_COLOURS[state]
     if state == "failed":
         return f"{of_failed}box-sizing:border-box;border:2px solid {colour}"
     return f"background-color:{colour}"

@@ -13,13 +13,11 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-COLOURS = ("#8a8f982f", "#33806d", "#4cb9fe", "#eca228", "#c70008", "#00000000")
-"""The colour of each state, by its index in ``task_table.STATES``; the last colour is transparent.
+from wrenlite.display.colours import STATE_COLOURS
 
-They are told apart on light pages and on dark ones, also by people with each kind of colour-blindness: every
-two differ by more than 20 (CIEDE2000).
-"""
-_TRANSPARENT = len(COLOURS) - 1
+_COLOURS = (*STATE_COLOURS.values(), "#00000000")
+"""The colour of each state, by its index in ``task_table.STATES``; the last colour is transparent."""
+_TRANSPARENT = len(_COLOURS) - 1
 _QUEUED, _DISPATCHED, _FAILED = 0, 2, 4
 WIDTH = 640
 """Width of every picture in pixels of the page."""
@@ -63,8 +61,8 @@ def _height(states: bytes, side: int) -> int:
 def _draw_with_gaps(rows: Sequence[bytes], size: int) -> list[bytes]:
     """Return lines of pixels for rows of cells of this size. Failed tasks are frames, all others squares."""
     gap, frame = _SCALE, size // (4 * _SCALE) * _SCALE
-    usual = [bytes([state]) * (size - gap) + bytes([_TRANSPARENT]) * gap for state in range(len(COLOURS))]
-    empty = [bytes([_TRANSPARENT]) * size] * len(COLOURS)
+    usual = [bytes([state]) * (size - gap) + bytes([_TRANSPARENT]) * gap for state in range(len(_COLOURS))]
+    empty = [bytes([_TRANSPARENT]) * size] * len(_COLOURS)
     full = bytes([_FAILED]) * size
     hollow = full[:frame] + bytes([_TRANSPARENT]) * (size - 2 * frame) + full[:frame]
     kinds = (
@@ -83,7 +81,7 @@ def _draw_with_gaps(rows: Sequence[bytes], size: int) -> list[bytes]:
 
 def _draw_without_gaps(rows: Sequence[bytes], size: int) -> list[bytes]:
     """Return lines of pixels for rows of cells of this size. A failed task takes half of the next ones."""
-    cells = [bytes([state]) * size for state in range(len(COLOURS))]
+    cells = [bytes([state]) * size for state in range(len(_COLOURS))]
     mark = bytes([_FAILED]) * (size + size // 2)
     lines: list[bytes] = []
     above: list[int] = []
@@ -127,13 +125,13 @@ def _data_uri(lines: Sequence[bytes]) -> str:
 
 
 def _png(lines: Sequence[bytes]) -> bytes:
-    """Return a PNG of indexes in ``COLOURS``, one byte per pixel (PNG specification, colour type 3).
+    """Return a PNG of indexes in ``_COLOURS``, one byte per pixel (PNG specification, colour type 3).
 
     A line that is the same as the one above is written as the difference to it, which is all zeros.
     """
     header = struct.pack(">IIBBBBB", len(lines[0]), len(lines), 8, 3, 0, 0, 0)
-    palette = b"".join(bytes.fromhex(colour[1:7]) for colour in COLOURS)
-    alpha = bytes(int(colour[7:] or "ff", 16) for colour in COLOURS)
+    palette = b"".join(bytes.fromhex(colour[1:7]) for colour in _COLOURS)
+    alpha = bytes(int(colour[7:] or "ff", 16) for colour in _COLOURS)
     same = b"\2" + bytes(len(lines[0]))
     above = [b"", *lines]
     rows = [same if line == before else b"\0" + line for before, line in zip(above, lines, strict=False)]

@@ -23,6 +23,7 @@ try:
 except ImportError as error:
     raise PackageMissing(f"a report needs {error.name}: pip install 'wrenlite[report]'") from error
 
+from wrenlite.display.colours import IN_TRANSIT, STATE_COLOURS
 from wrenlite.display.html import job_title
 from wrenlite.display.spans import (
     Flags,
@@ -44,14 +45,7 @@ _MOST_STEPS = 200
 """The largest number of steps of the concurrency; of more, it shows the mean of so many equal intervals."""
 _INK = "#767f89"
 """Axes and their labels: readable on white and on black."""
-_COLOURS = {
-    "waiting": "#767f89",
-    "in transit": "#f0b23c",
-    "dispatched": "#a6cbe8",
-    "done": "#2f74b5",
-    "failed": "#c8342b",
-    "cancelled": "#8d6fb8",
-}
+_COLOURS = {**STATE_COLOURS, "waiting": _INK, "in transit": IN_TRANSIT}
 _PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -162,7 +156,7 @@ def _timeline(spans: Spans, stats: Sequence[TaskStats]) -> Any:
         right=times[1:],
         bottom=0,
         top=heights,
-        color=_COLOURS["done"],
+        color=STATE_COLOURS["dispatched"],
         alpha=0.5,
         line_color=None,
     )

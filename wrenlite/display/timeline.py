@@ -22,6 +22,7 @@ try:
 except ImportError as error:
     raise PackageMissing(f"a timeline needs {error.name}: pip install 'wrenlite[lab]'") from error
 
+from wrenlite.display.colours import IN_TRANSIT, STATE_COLOURS
 from wrenlite.display.notebook_figure import NotebookFigure
 from wrenlite.display.spans import (
     Flags,
@@ -48,7 +49,7 @@ _MOST_NUMBERED = 40
 """The largest number of tasks whose rows have the task's number."""
 _MOST_STEPS = 80
 """The largest number of steps of the curve; of more, it shows the mean of so many equal intervals."""
-_RUNNING, _RETURNING, _FAILED = "#2f74b5", "#f0b23c", "#c8342b"
+_DONE, _RUNNING, _FAILED = (STATE_COLOURS[state] for state in ("done", "dispatched", "failed"))
 
 
 class _BarStyle(NamedTuple):
@@ -190,8 +191,8 @@ def _draw_tasks(axes: Axes, spans: Spans, rows: Rows, look: _Look) -> list[Artis
     few_rows = rows.total <= _MOST_SEPARATED_ROWS
     few_tasks = len(spans.task) <= _MOST_SEPARATED_TASKS * rows.total
     separated = rows.by_worker and few_rows and few_tasks
-    waiting, dispatched_style = look.bar("waiting", look.ink, 0.15), look.bar("dispatched", _RUNNING, 0.4)
-    running, returning = look.bar("running", _RUNNING), look.bar("outcome in transit", _RETURNING)
+    waiting, dispatched_style = look.bar("waiting", look.ink, 0.15), look.bar("dispatched", _RUNNING)
+    running, returning = look.bar("running", _DONE), look.bar("outcome in transit", IN_TRANSIT)
     if separated:
         running = running._replace(edge=look.paper)
     bars = {  # on a worker's row bars may cover each other, so those of running tasks are drawn last

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tests.colour_vision import SIGHT, ciede2000, on_page, seen
-from wrenlite.display.panel_png import COLOURS
+from wrenlite.display.colours import IN_TRANSIT, STATE_COLOURS
 from wrenlite.task_table import STATES
 
 SHARMA = """
@@ -56,11 +56,16 @@ def test_white_and_red_are_where_they_should_be():
     assert on_page("#00000080", "#ffffff") == pytest.approx([127 / 255] * 3)
 
 
+def test_the_colours_are_in_the_order_of_the_states():
+    assert tuple(STATE_COLOURS) == STATES
+
+
 @pytest.mark.parametrize("sight", SIGHT)
 @pytest.mark.parametrize("page", PAGES)
 def test_every_two_states_differ_for_everybody(page, sight):
-    looks = {state: seen(on_page(COLOURS[at], PAGES[page]), sight) for at, state in enumerate(STATES)}
-    for one, other in itertools.combinations(STATES, 2):
+    colours = {**STATE_COLOURS, "in transit": IN_TRANSIT}
+    looks = {name: seen(on_page(colour, PAGES[page]), sight) for name, colour in colours.items()}
+    for one, other in itertools.combinations(colours, 2):
         difference = ciede2000(looks[one], looks[other])
         print(f"{page}, {sight}: {one} and {other}: {difference:.1f}")
         assert difference >= 20, (one, other)

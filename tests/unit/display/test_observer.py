@@ -11,9 +11,11 @@ from PIL import Image
 
 import wrenlite
 from wrenlite.display import html, panel_png
+from wrenlite.display.colours import STATE_COLOURS
 from wrenlite.display.observer import Failure, Observer, View, merge
 from wrenlite.display.remaining import in_words
 from wrenlite.futures import Snapshot
+from wrenlite.task_table import STATES
 
 AT = time.mktime((2026, 11, 29, 14, 3, 12, 0, 0, -1))
 
@@ -40,7 +42,7 @@ def pixels(address):
 
 
 def colour(state):
-    text = panel_png.COLOURS[state].removeprefix("#").ljust(8, "f")
+    text = STATE_COLOURS[STATES[state]].removeprefix("#").ljust(8, "f")
     return [int(text[at : at + 2], 16) for at in range(0, 8, 2)]
 
 
