@@ -98,7 +98,15 @@ def test_all_tasks_run_though_sandboxes_start_slowly_and_throttle(connected, bed
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(500, "ServiceException"), (502, "EC2ThrottledException"), (503, "")]
+    ("status", "code"),
+    [
+        (400, "ThrottlingException"),
+        (400, "KMSThrottlingException"),
+        (408, ""),
+        (500, "ServiceException"),
+        (502, "EC2ThrottledException"),
+        (503, ""),
+    ],
 )
 def test_requests_are_sent_again_after_errors_of_the_service(aws, bed, runs, status, code):
     bed.error("Invoke", status, code, count=5)
@@ -106,6 +114,31 @@ def test_requests_are_sent_again_after_errors_of_the_service(aws, bed, runs, sta
     assert job.results(timeout=30) == [number**2 for number in range(12)]
     assert runs() == ONCE
     assert bed.counts()["Invoke"] == 12 + 5
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (403, "AccessDeniedException"),
+        (403, "UnrecognizedClientException"),
+        (404, "ResourceNotFoundException"),
+    ],
+)
+def test_refusals_in_the_middle_of_a_job_may_pass(aws, bed, runs, status, code):
+    assert squares(aws, runs, 1).results(timeout=30) == [0]
+    bed.error("Invoke", status, code, count=3)
+    before = bed.counts()["Invoke"]
+    job = squares(aws, runs, 12, chunksize=1)
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+    assert bed.counts()["Invoke"] == before + 12 + 3
+    assert all(stats.attempts == 1 for stats in job.stats())
+
+
+def test_a_permission_that_is_taken_away_for_good_fails_the_job(aws, bed, runs):
+    assert squares(aws, runs, 1).results(timeout=30) == [0]
+    bed.error("Invoke", 403, "AccessDeniedException", "no longer", count=10**6)
+    with pytest.raises(wrenlite.AccessDenied, match="no longer"):
+        squares(aws, runs, 3).results(timeout=30)
 
 
 def test_a_service_that_stays_down_fails_the_job_with_its_error(aws, bed, runs):

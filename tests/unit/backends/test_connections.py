@@ -7,7 +7,7 @@ import time
 import pytest
 
 from wrenlite.backends.aws import payload
-from wrenlite.backends.aws.invoker import LambdaInvoker, ReplyTimeouts, remote_clock
+from wrenlite.backends.aws.invoker import LambdaInvoker, ReplyTimeouts, time_since_boot
 from wrenlite.backends.aws.responses import Target
 from wrenlite.backends.aws.transport import RequestNotSent, ResponseLost
 from wrenlite.errors import NotFound
@@ -48,7 +48,7 @@ class LateStore:
         return REPLY
 
 
-def end_of(store, happens=lambda: None, clock=remote_clock, error=LOST):
+def end_of(store, happens=lambda: None, clock=time_since_boot, error=LOST):
     """Return the end of a request that fails with an error."""
     target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
     location = payload.StoreLocation("bucket", "wrenlite", None)
@@ -90,7 +90,7 @@ def test_after_a_sleep_the_reply_is_searched_until_the_network_is_back():
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux has this clock")
 def test_the_clock_of_remote_work_counts_sleep():
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert before <= remote_clock() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= time_since_boot() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_a_program_without_free_descriptors_is_told_so():

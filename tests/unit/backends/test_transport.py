@@ -1,7 +1,11 @@
 """How requests are signed and sent, over TLS and through proxies, and how responses are read."""
 
 import contextlib
+import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 
 import botocore.session
@@ -12,8 +16,9 @@ from botocore.credentials import ReadOnlyCredentials
 
 import wrenlite
 from benchmarks.aws import stub
+from tests.machine import in_ci, skip_if_missing
 from wrenlite.backends.aws.session import AwsSession
-from wrenlite.backends.aws.transport import ResponseLost, Transport, UntrustedCertificate
+from wrenlite.backends.aws.transport import ConnectionTimeouts, ResponseLost, Transport, UntrustedCertificate
 
 
 class LoopbackServer:
@@ -282,6 +287,51 @@ def test_a_response_that_is_lost(server, transport, answer, message):
     with pytest.raises(ResponseLost, match=message):
         transport.post("/", b"{}", {}, 5.0)
     assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(server, session):
+    transport = Transport(session, "lambda", "us-east-1", server.url, ConnectionTimeouts(idle_s=0.0))
+    server.answers = [DONE, DONE]
+    for _ in range(2):
+        assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+    transport.close()
+    assert server.connections == 2
+
+
+NETWORK_THAT_IS_GONE = """
+import fcntl, socket, struct, time
+import botocore.session
+from tests.unit.backends.test_transport import DONE, ScriptedServer
+from wrenlite.backends.aws.session import AwsSession
+from wrenlite.backends.aws.transport import ConnectionTimeouts, ResponseLost, Transport
+
+def switch(on):
+    with socket.socket() as anything:  # netdevice(7)
+        fcntl.ioctl(anything, 0x8914, struct.pack("16sh14x", b"lo", 1 if on else 0))
+
+switch(True)
+server = ScriptedServer()
+server.answers = [DONE]
+timeouts = ConnectionTimeouts(unacknowledged_s=1.0)
+transport = Transport(AwsSession(botocore.session.Session), "lambda", "us-east-1", server.url, timeouts)
+assert transport.post("/", b"{}", {}, 60.0).body == b"done"
+switch(False)
+start = time.monotonic()
+try:
+    transport.post("/", b"{}", {}, 60.0)
+except ResponseLost as error:
+    print("lost", error, time.monotonic() - start < 30.0)
+"""
+
+
+def test_a_network_that_no_longer_answers_is_noticed():
+    skip_if_missing([name for name in ("unshare",) if not shutil.which(name)])
+    command = ["unshare", "--net", "--map-root-user", sys.executable, "-c", NETWORK_THAT_IS_GONE]
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, **keys})
+    if "unshare" in ran.stderr and not in_ci():
+        pytest.skip("this user may not make a network of their own")
+    assert ran.stdout.split() == ["lost", "[Errno", "110]", "Connection", "timed", "out", "True"], ran.stderr
 
 
 def test_a_response_that_does_not_come_in_time_is_lost(server, transport):

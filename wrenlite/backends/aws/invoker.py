@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
 from wrenlite.backends.aws import payload, responses
+from wrenlite.backends.aws.http1 import Response
 from wrenlite.backends.aws.payload import StoreLocation
 from wrenlite.backends.aws.responses import Target
 from wrenlite.backends.aws.session import AwsSession
@@ -24,6 +24,7 @@ from wrenlite.backends.aws.transport import (
     ResponseLost,
     Transport,
     UntrustedCertificate,
+    time_since_boot,
 )
 from wrenlite.backends.base import Invocation
 from wrenlite.errors import (
@@ -70,19 +71,12 @@ class ReplyTimeouts(NamedTuple):
     """A lost reply is also searched for this many times the batch's expected time."""
     search_interval_s: float = 1.0
     """Seconds between two requests for a lost reply."""
+    propagation_s: float = 5.0
+    """Seconds for which refusals are waited out once requests were taken: changed policies, credentials and
+    functions reach all of AWS's servers only after a while."""
 
 
 REPLY_TIMEOUTS = ReplyTimeouts()
-
-
-def remote_clock() -> float:
-    """Return the time in seconds since this machine started, including the time that it slept.
-
-    Invocations run on while a laptop sleeps. The wall clock counts that time too, but can be set.
-    """
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()  # not Linux
 
 
 Result = tuple[Sequence[Outcome], Ended]
@@ -100,7 +94,7 @@ class LambdaInvoker:
         target: Target,
         slots: int,
         timeouts: ReplyTimeouts = REPLY_TIMEOUTS,
-        clock: Callable[[], float] = remote_clock,
+        clock: Callable[[], float] = time_since_boot,
     ) -> None:
         """Create an invoker. It starts no thread and sends nothing yet.
 
@@ -131,6 +125,8 @@ class LambdaInvoker:
         self._busy: set[_LambdaInvocation] = set()
         """The invocations that a thread runs, or that wait for one."""
         self._closed = threading.Event()
+        self._was_taken = False  # whether Lambda has run a request
+        self._refused_since: float | None = None
 
     def open(self, tasks: int = 1) -> None:
         """Start the threads that this number of tasks may need."""
@@ -223,7 +219,21 @@ class LambdaInvoker:
             )
         except ResponseLost as error:
             return self._search_reply(request, started, str(error))
-        return responses.interpret_response(response, request, self._target, self._clock() - started)
+        now = self._clock()
+        outcomes, ended = responses.interpret_response(response, request, self._target, now - started)
+        return outcomes, self._with_patience(response, ended, now)
+
+    def _with_patience(self, response: Response, ended: Ended, now: float) -> Ended:
+        """Let the first refusals after a success be waited out."""
+        if response.status == 200:
+            self._was_taken, self._refused_since = True, None
+        elif self._was_taken and response.status in (403, 404) and isinstance(ended.cause, Refused):
+            if self._refused_since is None:
+                self._refused_since = now
+            error = ended.cause.error
+            if now - self._refused_since < self._timeouts.propagation_s and isinstance(error, BackendError):
+                return ended._replace(cause=Throttled(error, waits_without_limit=False))
+        return ended
 
     def _encode(self, request: Request) -> bytes:
         if sum(map(size_of, request.items)) > payload.FRAME_BYTES:

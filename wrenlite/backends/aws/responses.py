@@ -195,7 +195,7 @@ def _interpret_not_run(response: Response, target: Target) -> Cause:
         reason = str(body.get("Reason") or code or "TooManyRequests")
         text = f"Lambda takes no more requests for {target.function} at the moment ({reason})"
         return Throttled(ServiceUnavailable(text), concurrency=reason not in _RATE_REASONS)
-    if response.status >= 500 or response.status == 409:
+    if response.status >= 500 or response.status in (408, 409) or "Throttl" in code:
         text = f"Lambda does not run {target.function} at the moment: {response.status} {code}: {message}"
         return Throttled(ServiceUnavailable(text), waits_without_limit=False)
     error = errors.translate_error(

@@ -16,17 +16,44 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from wrenlite.backends.aws.http1 import Response, read_response, send_request
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.signing import sign
 
-_CONNECT_TIMEOUT_S = 10.0
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds of silence before a connection is probed, seconds between probes, and unanswered probes at most.
 NAT gateways drop connections after 350 s of silence, and a task may be silent for 900 s."""
+
+
+class ConnectionTimeouts(NamedTuple):
+    """How long a connection may do nothing."""
+
+    connect_s: float = 10.0
+    """Seconds that connecting may take."""
+    unacknowledged_s: float = 60.0
+    """Seconds after which a connection is broken whose other end does not acknowledge what was sent.
+
+    Linux itself goes on for about 15 minutes, and does not probe meanwhile. After a sleep or a change of the
+    network this is what happens to each open connection.
+    """
+    idle_s: float = 60.0
+    """Seconds after which an idle connection is not used again, since it may be broken without a sign."""
+
+
+CONNECTION_TIMEOUTS = ConnectionTimeouts()
+
+
+def time_since_boot() -> float:
+    """Return the time in seconds since this machine started, including the time that it slept.
+
+    Invocations run on while a laptop sleeps. The wall clock counts that time too, but can be set.
+    """
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()  # not Linux
 
 
 class RequestNotSent(Exception):
@@ -44,7 +71,14 @@ class ResponseLost(Exception):
 class Transport:
     """Sends requests to one service in one region, from any thread."""
 
-    def __init__(self, session: AwsSession, service: str, region: str, url: str) -> None:
+    def __init__(
+        self,
+        session: AwsSession,
+        service: str,
+        region: str,
+        url: str,
+        timeouts: ConnectionTimeouts = CONNECTION_TIMEOUTS,
+    ) -> None:
         """Create a transport. It connects when the first request is sent.
 
         Args:
@@ -52,6 +86,7 @@ class Transport:
             service: name of the service in the signature, such as ``lambda``.
             region: region of the service.
             url: the service's endpoint, without a path.
+            timeouts: how long a connection may do nothing.
         """
         from botocore.utils import get_environ_proxies
 
@@ -67,7 +102,9 @@ class Transport:
             bundle = session.botocore_session.get_config_variable("ca_bundle")
             self._tls = _tls_context(bundle or os.environ.get("REQUESTS_CA_BUNDLE"))
             self._proxy = get_environ_proxies(url).get("https")
-        self._idle: list[http.client.HTTPConnection] = []  # a stack: the last one used is the first one taken
+        self._timeouts = timeouts
+        # A stack, with the time since when each is idle: the last one used is the first one taken.
+        self._idle: list[tuple[float, http.client.HTTPConnection]] = []
         self._closed = False
 
     def post(self, path: str, data: bytes, headers: Mapping[str, str], timeout_s: float) -> Response:
@@ -103,7 +140,7 @@ class Transport:
             connection.close()
             raise ResponseLost(str(error) or type(error).__name__) from error
         if stays_open and not self._closed:
-            self._idle.append(connection)
+            self._idle.append((time_since_boot(), connection))
         else:
             connection.close()
         return response
@@ -112,7 +149,7 @@ class Transport:
         """Close the idle connections; each of the others is closed when its response has been read."""
         self._closed = True
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[1].close()
 
     def _sign(self, path: str, headers: Mapping[str, str], data: bytes) -> dict[str, str]:
         """Return all headers of a request."""
@@ -124,16 +161,17 @@ class Transport:
         """Return an idle connection that still seems open, or a new one that is not connected yet."""
         while True:
             try:
-                connection = self._idle.pop()
+                since, connection = self._idle.pop()
             except IndexError:
                 break
-            if not _is_readable(connection.sock):
+            is_fresh = time_since_boot() - since <= self._timeouts.idle_s
+            if is_fresh and not _is_readable(connection.sock):
                 return connection
             connection.close()  # an idle connection is readable only when the server has closed it
         host, port = (self._host, self._port) if self._proxy is None else _proxy_address(self._proxy)
         if self._tls is None:
-            return http.client.HTTPConnection(host, port, timeout=_CONNECT_TIMEOUT_S)
-        return http.client.HTTPSConnection(host, port, timeout=_CONNECT_TIMEOUT_S, context=self._tls)
+            return http.client.HTTPConnection(host, port, timeout=self._timeouts.connect_s)
+        return http.client.HTTPSConnection(host, port, timeout=self._timeouts.connect_s, context=self._tls)
 
     def _connect(self, connection: http.client.HTTPConnection) -> None:
         if self._proxy is not None:
@@ -143,6 +181,9 @@ class Transport:
         for name, value in _KEEPALIVE.items():
             if hasattr(socket, name):
                 connection.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            unacknowledged_ms = round(1000 * self._timeouts.unacknowledged_s)
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)
 
 
 def _is_readable(sock: socket.socket) -> bool:
