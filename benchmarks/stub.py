@@ -13,6 +13,7 @@ import ssl
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from wrenlite.backends.aws import payload
 from wrenlite.protocol import Ended, Outcome, Packed, Request, Usage
@@ -22,35 +23,46 @@ SETTINGS = {"Timeout": 60, "MemorySize": 512, "AccountLimit": {"ConcurrentExecut
 
 
 def make_certificate(folder: Path) -> ssl.SSLContext:
-    """Write a self-signed certificate for 127.0.0.1, valid for a day, and return a context with it."""
+    """Write the certificate of an authority, and return a context for 127.0.0.1 with one that it has signed.
+
+    They are valid for a day. Neither has a key identifier, which RFC 5280 asks for: so it is with many proxies.
+    """
     from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stub")])
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority = _signed(
+        "authority", authority_key, x509.BasicConstraints(ca=True, path_length=0), authority_key
+    )
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    pem = serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "ca.pem").write_bytes(authority.public_bytes(pem))
+    (folder / "stub.pem").write_bytes(_signed("stub", key, address, authority_key).public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, *plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "stub.pem", folder / "key.pem")
+    return context
+
+
+def _signed(name: str, key: Any, extension: Any, authority_key: Any) -> Any:
+    """Return a certificate of a key with one extension."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
+    return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "authority")]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
+        .add_extension(extension, critical=True)
+        .sign(authority_key, hashes.SHA256())
     )
-    pem = serialization.Encoding.PEM
-    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "ca.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, *plain))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
-    return context
 
 
 def reply(request: Request) -> bytes:

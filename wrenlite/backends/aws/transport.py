@@ -202,7 +202,10 @@ def _tls_context(bundle: str | None) -> ssl.SSLContext:
     """
     from botocore.httpsession import get_cert_path
 
-    return ssl.create_default_context(cafile=get_cert_path(bundle or True))
+    context = ssl.create_default_context(cafile=get_cert_path(bundle or True))
+    # From Python 3.13 on this is set, and refuses certificates of many proxies. botocore does not set it.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def _proxy_address(proxy: str) -> tuple[str, int]:
