@@ -25,7 +25,7 @@ SETTINGS = {"Timeout": 60, "MemorySize": 512, "AccountLimit": {"ConcurrentExecut
 def make_certificate(folder: Path) -> ssl.SSLContext:
     """Write the certificate of an authority, and return a context for 127.0.0.1 with one that it has signed.
 
-    They are valid for a day. Neither has a key identifier, which RFC 5280 asks for: so it is with many proxies.
+    They are valid for a day. Neither has a key identifier, which RFC 5280 asks for, as with many proxies.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
