@@ -172,12 +172,18 @@ def test_setup_and_destroy_print_one_json_document(typed, tmp_path):
     assert [step["kind"] for step in planned["steps"]] == list(reversed(KINDS))
     assert {step["action"] for step in planned["steps"]} == {"delete"}
     assert planned["bucket_content"]["permanent_objects"] == 1
+    assert planned["bucket_content"]["permanent_keys"] == ["wrenlite/outputs/mine"]
     assert planned["applied"] is False
     assert "delete  function" in typed("destroy", "--dry-run").stdout
     assert len(left()) == len(KINDS), "nothing was deleted"
     assert (tmp_path / "config.toml").exists()
 
-    gone = typed("destroy", "--yes", "--json")
+    refused = typed("destroy", "--yes")
+    assert refused.returncode == 2
+    assert "data of yours, such as wrenlite/outputs/mine; nothing was deleted" in refused.stderr
+    assert len(left()) == len(KINDS)
+
+    gone = typed("destroy", "--yes", "--with-outputs", "--json")
     assert json.loads(gone.stdout) == planned | {"applied": True}
     assert re.search(r"delete +function +typed", gone.stderr)
     assert left() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -125,21 +125,28 @@ def test(config: Config, *, as_json: bool) -> None:
 @click.command(epilog="Example: wrenlite destroy --dry-run")
 @deployment_options
 @click.option("--keep-bucket", is_flag=True, help="Keep the bucket with all its objects.")
+@click.option("--with-outputs", is_flag=True, help="Also delete outputs of tasks and other data of yours.")
 @DRY_RUN
 @YES
 @console.json_option
-def destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
+def destroy(
+    config: Config, *, keep_bucket: bool, with_outputs: bool, dry_run: bool, yes: bool, as_json: bool
+) -> None:
     """Delete the resources that wrenlite-setup has created.
 
-    Only resources with wrenlite's tag are deleted.
+    Only resources with wrenlite's tag are deleted. A bucket with data of yours is deleted only if you say so.
     """
     with messages_on_stderr(as_json):
-        document = _destroy(config, keep_bucket=keep_bucket, dry_run=dry_run, yes=yes)
+        document = _destroy(
+            config, keep_bucket=keep_bucket, with_outputs=with_outputs, dry_run=dry_run, yes=yes
+        )
     if as_json:
         console.print_json(document)
 
 
-def _destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool) -> dict[str, Any]:
+def _destroy(
+    config: Config, *, keep_bucket: bool, with_outputs: bool, dry_run: bool, yes: bool
+) -> dict[str, Any]:
     """Delete a deployment, and return what was done as a JSON object."""
     clients, account, settings = locate_deployment(config, prefer_deployed_bucket=True)
     deployment = Deployment(clients, settings)
@@ -163,6 +170,7 @@ def _destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool) -> 
             f"There is nothing to delete: no resource of wrenlite belongs to the function "
             f"{settings.function} in {account.region}."
         )
+    usage = None
     for step in steps:
         content = ""
         if isinstance(step.resource, Bucket):
@@ -172,6 +180,8 @@ def _destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool) -> 
         click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{content}")
     if dry_run:
         return document
+    if usage is not None and not with_outputs:
+        _refuse_data_of_the_user(usage)
     if steps:
         question = f"Type the function's name ({settings.function}) to delete all of this"
         _confirm_by_name(question, settings.function, yes)
@@ -189,6 +199,14 @@ def _destroy(config: Config, *, keep_bucket: bool, dry_run: bool, yes: bool) -> 
     return document
 
 
+def _refuse_data_of_the_user(usage: _BucketUsage) -> None:
+    if usage.permanent_objects:
+        raise click.UsageError(
+            f"the bucket has data of yours, such as {', '.join(usage.permanent_keys)}; nothing was deleted. "
+            "--with-outputs deletes it too, --keep-bucket keeps the bucket with all its objects"
+        )
+
+
 def _confirm_by_name(question: str, name: str, yes: bool) -> None:
     """Ask for a name, unless ``yes`` is true; exit where the answer is another one."""
     if yes:
@@ -200,6 +218,10 @@ def _confirm_by_name(question: str, name: str, yes: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+_MOST_KEYS = 5
+"""The most objects of the user's that are named before a bucket is deleted."""
+
+
 class _BucketUsage(NamedTuple):
     """How much is stored in a bucket."""
 
@@ -207,6 +229,8 @@ class _BucketUsage(NamedTuple):
     bytes: int
     permanent_objects: int
     """Number of objects that wrenlite does not treat as temporary: outputs of tasks, and the user's own."""
+    permanent_keys: Sequence[str]
+    """The keys of the first of these."""
 
     def __str__(self) -> str:
         if not self.objects:
@@ -218,6 +242,7 @@ class _BucketUsage(NamedTuple):
 
 def _bucket_usage(clients: Clients, settings: Settings) -> _BucketUsage:
     objects = size_bytes = permanent = 0
+    keys: list[str] = []
     with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
         pages = (
             clients["s3"]
@@ -227,8 +252,10 @@ def _bucket_usage(clients: Clients, settings: Settings) -> _BucketUsage:
         for entry in (entry for page in pages for entry in page.get("Contents", ())):
             objects, size_bytes = objects + 1, size_bytes + entry["Size"]
             part = entry["Key"].removeprefix(f"{settings.prefix}/").partition("/")[0]
-            permanent += part not in (*TEMPORARY_PREFIXES, "layers")
-    return _BucketUsage(objects=objects, bytes=size_bytes, permanent_objects=permanent)
+            if part not in (*TEMPORARY_PREFIXES, "layers"):
+                permanent += 1
+                keys += [entry["Key"]][: _MOST_KEYS - len(keys)]
+    return _BucketUsage(objects, size_bytes, permanent, keys)
 
 
 def _remove_from_config(settings: Settings) -> None:
