@@ -220,7 +220,7 @@ def test_two_deployments_are_independent(typed, bed, tmp_path):
     assert f"delete  bucket     {BUCKET}" in gone.stdout
     assert "no longer refers" not in gone.stdout, "the settings refer to the other function"
     assert typed("test", "--function", "typed2").returncode == 0
-    gone = typed("destroy", "--yes", "--function", "typed2")
+    gone = typed("destroy", "--yes", "--with-outputs", "--function", "typed2")
     assert "no longer refers to the function typed2" in gone.stdout
     assert "with 1 objects" not in gone.stdout
     assert "1 of them outputs" in gone.stdout

@@ -25,7 +25,7 @@ from wrenlite.deploy.deployment import (
     deployed_function,
     locate_deployment,
 )
-from wrenlite.deploy.plan import Verb
+from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     TEMPORARY_PREFIXES,
     Bucket,
@@ -159,7 +159,6 @@ def _destroy(
         "function": settings.function,
         "bucket": settings.bucket,
         "prefix": settings.prefix,
-        "bucket_content": None,
         "steps": report.step_documents(steps),
         "applied": not dry_run,
     }
@@ -170,14 +169,8 @@ def _destroy(
             f"There is nothing to delete: no resource of wrenlite belongs to the function "
             f"{settings.function} in {account.region}."
         )
-    usage = None
-    for step in steps:
-        content = ""
-        if isinstance(step.resource, Bucket):
-            usage = _bucket_usage(clients, settings)
-            document["bucket_content"] = usage._asdict()
-            content = f", {usage}"
-        click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{content}")
+    usage = _print_deletions(clients, settings, steps)
+    document["bucket_content"] = usage and usage._asdict()
     if dry_run:
         return document
     if usage is not None and not with_outputs:
@@ -197,6 +190,18 @@ def _destroy(
         )
     _remove_from_config(settings)
     return document
+
+
+def _print_deletions(clients: Clients, settings: Settings, steps: Sequence[Action]) -> _BucketUsage | None:
+    """Print what is deleted, and return what the bucket holds; None where that stays."""
+    usage = None
+    for step in steps:
+        content = ""
+        if isinstance(step.resource, Bucket):
+            usage = _bucket_usage(clients, settings)
+            content = f", {usage}"
+        click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{content}")
+    return usage
 
 
 def _refuse_data_of_the_user(usage: _BucketUsage) -> None:
