@@ -248,6 +248,7 @@ def true_colour(
     """
     rows = -(-len(pictures) // columns)
     figure = _new_figure(0.6 + rows * (0.75 + (_WIDTH - 1.4) / columns), _MAP_DPI)
+    figure.set_layout_engine("constrained", hspace=0.05)  # between a picture's label and the next title
     every_axes = figure.subplots(rows, columns, squeeze=False)
     for axes in every_axes.flat[len(pictures) :]:
         axes.set_axis_off()

@@ -1,4 +1,7 @@
-"""The land of the world as a matplotlib patch, from a file in this package: nothing is downloaded."""
+"""The land of the world as a matplotlib patch, from ``land.json``: nothing is downloaded.
+
+The packages that draw coastlines download them when they are first used, or bring tens of megabytes.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from matplotlib.colors import to_hex, to_rgb
 from wrenlite.gallery.ndvi.figures import COLOUR_MAP, HIGH, LOW
 from wrenlite.gallery.ndvi.results import PointNdvi
 
-_FAINT = "color:var(--jp-ui-font-color2,#757575)"
+_FAINT = "color:var(--jp-ui-font-color2, gray)"
 
 
 @dataclass(frozen=True)
