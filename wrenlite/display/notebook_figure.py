@@ -23,6 +23,8 @@ class NotebookFigure(Figure):
     """A figure with a PNG for notebooks; a plain ``Figure`` is shown only after pyplot was set up."""
 
     notebook_dpi = _DPI
+    few_colours = False
+    """Whether the picture is reduced to 256 colours, which makes that of a map less than half as large."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         png = io.BytesIO()
@@ -35,4 +37,17 @@ class NotebookFigure(Figure):
             bbox_inches=self.bbox_inches,
         )
         width, height = (round(inches * _DPI / 2) for inches in self.get_size_inches())
-        return png.getvalue(), {"width": width, "height": height}
+        content = _with_few_colours(png) if self.few_colours else png.getvalue()
+        return content, {"width": width, "height": height}
+
+
+def _with_few_colours(png: io.BytesIO) -> bytes:
+    """Return a picture with the 256 colours that suit it best, without dithering, which would be noise."""
+    from PIL import Image
+
+    reduced = io.BytesIO()
+    picture = Image.open(png).convert("RGB")
+    picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        reduced, "PNG", optimize=True
+    )
+    return reduced.getvalue()

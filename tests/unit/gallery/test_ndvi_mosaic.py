@@ -1,6 +1,7 @@
-"""Mosaics of tiles, and their files."""
+"""Mosaics of tiles, their files, and composites of several days."""
 
 import dataclasses
+import warnings
 from datetime import date
 
 import numpy as np
@@ -12,8 +13,9 @@ from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat import tasks
 from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.ndvi import indices
-from wrenlite.gallery.ndvi.mosaic import mosaic
-from wrenlite.gallery.ndvi.results import TileNdvi, Timing
+from wrenlite.gallery.ndvi.grid import Grid
+from wrenlite.gallery.ndvi.mosaic import composite, mosaic
+from wrenlite.gallery.ndvi.results import AreaNdvi, TileNdvi, Timing
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.places import PLACES
 
@@ -110,3 +112,45 @@ def test_tiles_too_far_apart_make_no_mosaic():
         ConfigError, match=r"1,000,008 x 800,008 pixels and take 4,470\.4 GB of memory, but this machine has"
     ):
         mosaic([here, far])
+
+
+def area(values, grid, product="p"):
+    values = np.asarray(values, np.float32)
+    return AreaNdvi(
+        product=product,
+        date=date(2022, 1, 1),
+        values=values,
+        grid=grid,
+        masked=0.0,
+        fill=0.0,
+        cloud=None,
+        timing=Timing(open_s=0, read_s=0, compute_s=0),
+    )
+
+
+def test_a_composite_is_the_median_of_the_clear_days_of_each_pixel():
+    rng = np.random.default_rng(3)
+    days = rng.uniform(-0.3, 0.9, (7, 20, 30)).astype(np.float32)
+    days[rng.random(days.shape) < 0.6] = np.nan
+    days[:, 4, 5] = np.nan
+    days[:, 6, 7] = np.linspace(0, 0.6, 7)
+    grid = Grid(epsg=32610, west=15, north=15, pixel=(30.0, 30.0), width=30, height=20)
+    found = composite(area(day, grid) for day in days)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, for pixels that are always hidden
+        expected = np.nanmedian(days, axis=0)
+    np.testing.assert_allclose(found.values, expected, atol=1e-7)  # the rounding of one float32
+    assert np.isnan(found.values[4, 5])
+    assert (found.used == (~np.isnan(days)).sum(axis=0)).all()
+    assert (found.grid, found.values.dtype) == (grid, np.float32)
+
+
+def test_a_composite_takes_areas_on_one_grid():
+    grid = Grid(epsg=32610, west=15, north=15, pixel=(30.0, 30.0), width=2, height=1)
+    other = dataclasses.replace(grid, west=45)
+    with pytest.raises(
+        ConfigError, match=r"NDVI of second is on .*west=45.* and that of first on .*one UTM zone"
+    ):
+        composite([area([[0.1, 0.2]], grid, "first"), area([[0.1, 0.2]], other, "second")])
+    with pytest.raises(ConfigError, match="at least one area"):
+        composite([])

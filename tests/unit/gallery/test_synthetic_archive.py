@@ -8,9 +8,10 @@ import pytest
 import rasterio
 from PIL import Image
 
-from tests.landsat import scenes_of
+from tests.landsat import clearest, scenes_of
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat import metadata, quality, tasks
+from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.places import PLACES
@@ -106,6 +107,31 @@ def test_a_place_that_does_not_exist():
         ConfigError, match=r"no synthetic place is called 'atlantis': there are coffee-triangle"
     ):
         archive.truth("atlantis", date(2022, 1, 1))
+
+
+def test_a_scene_of_the_archive_is_drawn_again_in_true_colour(landsat_archive, scenes):
+    scene = clearest(scenes, PLACES["napa"])
+    drawn = archive.draw_scene(scene)
+    with rasterio.open(scene.red) as file:
+        fill = file.read(1) == 0
+    assert drawn.grid == tasks.grid_of(scene)
+    assert (drawn.values.shape, drawn.values.dtype) == ((272, 272, 3), np.uint8)
+    assert ((drawn.values == 0).all(axis=2) == fill).all()
+    with Image.open(
+        landsat_archive / scene.product.key / scene.product.file("thumb_small.jpeg")
+    ) as thumbnail:
+        small = Image.fromarray(drawn.values).resize(thumbnail.size)
+        difference = np.abs(np.asarray(thumbnail, float) - np.asarray(small, float))
+    assert difference.mean() < 5, "of 255: the loss of JPEG"
+
+
+def test_only_scenes_of_the_archive_can_be_drawn():
+    for product in (
+        "LC08_L2SP_218074_20190114_20200829_02_T1",
+        "LC08_L2SP_045033_20210416_20210416_02_SY",  # no pass on this day
+    ):
+        with pytest.raises(ConfigError, match=f"{product} is no scene of the synthetic archive"):
+            archive.draw_scene(Scene.at("folder", product))
 
 
 def test_a_whole_scene_on_demand(tmp_path):

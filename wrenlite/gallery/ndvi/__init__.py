@@ -8,9 +8,11 @@
 ``bands``        the interface between tasks and readers
 ``reader``       rasters through GDAL, from disk, S3 and web servers: the only module that imports rasterio
 ``gdal_errors``  GDAL's errors translated into wrenlite's, with the fix (pure)
-``mosaic``       tiles joined into one cloud-optimised GeoTIFF
+``mosaic``       tiles joined into one cloud-optimised GeoTIFF, and the median of several days
 ``series``       a place's values over the years: table and smoothing spline
-``figures``      a season's curve, maps of NDVI, places on the globe
+``figures``      seasons, scenes in true colour, maps of NDVI, places on the globe
+``land``         the land of the world, for the globe
+``month_table``  the table of a year, by place and month
 ===============  ====================================================================================
 
 Workers need numpy and rasterio; pandas, scipy and matplotlib are imported only where the client uses them.

@@ -1,4 +1,4 @@
-"""Join tiles of NDVI into one picture on the lattice that their scenes share, and write it as a GeoTIFF."""
+"""Join NDVI of tiles into one picture, or of several days into one: a mosaic, or a composite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import NODATA, SCALE
-from wrenlite.gallery.ndvi.results import TileNdvi
+from wrenlite.gallery.ndvi.results import AreaNdvi, TileNdvi
 from wrenlite.memory import memory_bytes
 
 _TOLERANCE = 1e-3
@@ -90,6 +90,43 @@ def mosaic(tiles: Iterable[TileNdvi]) -> Mosaic:
         products=tuple(dict.fromkeys(tile.product for tile in tiles)),
         synthetic=any(tile.synthetic for tile in tiles),
     )
+
+
+@dataclass(frozen=True)
+class Composite:
+    """NDVI of one area from several scenes."""
+
+    values: NDArray[np.float32]
+    """Median of the usable values of each pixel, of shape (height, width); NaN where there are none."""
+    used: NDArray[np.int64]
+    """Number of usable values of each pixel."""
+    grid: Grid
+
+
+def composite(areas: Iterable[AreaNdvi]) -> Composite:
+    """Return the median of each pixel over several scenes; days on which the pixel is hidden do not count.
+
+    Args:
+        areas: NDVI of the same box in scenes of one UTM zone, as ``ndvi_area`` returns it.
+
+    Raises:
+        ConfigError: there are no areas, or they are not on the same grid.
+    """
+    areas = list(areas)
+    if not areas:
+        raise ConfigError("a composite needs at least one area, and there are no areas")
+    grid = areas[0].grid
+    for area in areas:
+        if area.grid != grid:
+            raise ConfigError(
+                f"NDVI of {area.product} is on {area.grid}, and that of {areas[0].product} on {grid}: a"
+                " composite takes the same box in scenes of one UTM zone"
+            )
+    ordered = np.sort(np.stack([area.values for area in areas]), axis=0)  # NaN is sorted to the end
+    used = np.count_nonzero(~np.isnan(ordered), axis=0)
+    middle = (np.maximum(used - 1, 0) // 2, np.minimum(used // 2, np.maximum(used - 1, 0)))
+    lower, upper = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in middle)
+    return Composite(values=(lower + upper) / np.float32(2), used=used, grid=grid)
 
 
 def _check_size(height: int, width: int) -> None:

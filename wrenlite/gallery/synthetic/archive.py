@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, StoreError
 from wrenlite.gallery.landsat.catalog import ITEMS
@@ -226,6 +227,38 @@ def whole_scene(folder: str | Path, name: str = "napa", side: int = 2048, day: d
     return Scene.at(str(folder), satellite_pass.product, cloud=item["properties"]["eo:cloud_cover"])
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A scene in the colours that an eye would see. It is generated, and not observed."""
+
+    scene: Scene
+    values: NDArray[np.uint8]
+    """Red, green and blue, of shape (height, width, 3); all are 0 where the scene has no data."""
+    grid: Grid
+
+
+def draw_scene(scene: Scene) -> Picture:
+    """Return a scene of the archive in true colour.
+
+    The archive's files have only the bands that NDVI needs, so the scene is generated again, in 0.1 s.
+
+    Args:
+        scene: a scene of the synthetic archive.
+
+    Raises:
+        ConfigError: the scene is not one of the synthetic archive.
+    """
+    product = scene.product
+    for place in PLACES.values():
+        satellite_pass = Pass(place=place.name, day=product.acquired)
+        if satellite_pass.product == product and product.acquired in place.dates:
+            generated = _generate(satellite_pass)
+            return Picture(scene=scene, values=generated.picture, grid=generated.grid)
+    raise ConfigError(
+        f"{product.id} is no scene of the synthetic archive, so it cannot be drawn in true colour"
+    )
+
+
 def write_scene(folder: str, satellite_pass: Pass) -> dict[str, Any]:
     """Write the files of one scene, and return its STAC item.
 
@@ -291,8 +324,8 @@ class _Generated:
     grid: Grid
     cloud: float
     """Percent of the scene under cloud."""
-    picture: Any
-    """Picture in true colours, for the thumbnail."""
+    picture: NDArray[np.uint8]
+    """Picture in true colours, thinned to about 512 pixels."""
 
 
 @lru_cache(maxsize=1)
