@@ -11,7 +11,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN
 # development (done). If the large one exists already, the demo and JupyterLab use it.
 READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
 
-.PHONY: help demo test test-newest e2e full check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab clean
+.PHONY: help demo test test-newest e2e full check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab notebooks clean
 help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-fractals  measure the fractal kernels, how evenly a poster's work is divided, and a deep frame"
 	@echo "make bench-landsat   measure NDVI of a whole scene beside rio-tiler, odc-stac and stackstac, and requests over S3"
 	@echo "make lab             open JupyterLab on the notebooks"
+	@echo "make notebooks       run the notebooks, and save them with their outputs"
 	@echo "make clean           remove .venv and all files that the other targets create"
 
 demo: $(READY)
@@ -74,8 +75,12 @@ aws-bed: $(VENV)/done
 	@$(BIN)/python -m tests.aws.bed $(ARGS)
 
 lab: $(READY)
-	$(INSTALL) --editable '.[lab,landsat]'
+	$(INSTALL) --editable '.[lab,landsat,report]'
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+
+notebooks: ARGS = notebooks/*.ipynb
+notebooks: $(VENV)/done
+	$(BIN)/python .ci/run_notebooks.py $(ARGS)
 
 $(VENV)/ready: EXTRA = gallery
 $(VENV)/done: EXTRA = dev

@@ -29,12 +29,13 @@ def test_the_palette_chooser_and_the_julia_slider_change_their_pictures(notebook
     chooser, slider = cell_with(code, "Dropdown("), cell_with(code, "IntSlider(")
     opened = notebook(*code)
     opened.run(timeout=120)
-    picture = opened.wait_for(chooser, "img.widget-image")
+    picture = opened.wait_for(chooser, "> img")
     before = picture.get_attribute("src")
     opened.outputs(chooser, "select").select_option("Vivid")
     expect(picture).not_to_have_attribute("src", before)
+    assert opened.outputs(chooser, "> img").count() == 1
     opened.screenshot("palette")
-    picture = opened.wait_for(slider, "img.widget-image")
+    picture = opened.outputs(slider, "> img").last
     before = picture.get_attribute("src")
     opened.outputs(slider, ".noUi-handle").press("ArrowRight")
     expect(picture).not_to_have_attribute("src", before)

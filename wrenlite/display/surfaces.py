@@ -17,6 +17,8 @@ Bundle: TypeAlias = Mapping[str, str]
 """Content to display, by media type."""
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_NOTHING: Bundle = {"text/html": "", "text/plain": ""}
+"""An output that takes no room. nbconvert warns of one without any type."""
 
 
 class Surface(Protocol):
@@ -55,7 +57,7 @@ class CellOutput:
 
     def reserve(self) -> None:
         """Keep a place: what a thread displays for the first time may appear in another cell."""
-        self._panel = self._call(_display, {})
+        self._panel = self._call(_display, _NOTHING)
 
     def show(self, bundle: Bundle) -> None:
         """Show a panel."""
@@ -158,7 +160,7 @@ class _CancelButton:
     def remove(self) -> None:
         """Close the widgets, and then remove the reference to them from the outputs of the cell."""
         self.close()
-        self._display.update({}, raw=True)
+        self._display.update(_NOTHING, raw=True)
 
 
 def _display(bundle: Bundle) -> Any:
