@@ -208,9 +208,14 @@ class PendingJob:
         """Number of tasks that wait, including those that have been cancelled meanwhile."""
         return self._ready - self._untouched + len(self._again)
 
-    def items_of(self, indexes: Sequence[int]) -> list[Packed | Plain]:
-        """Return the items of these tasks, none of which has ended, or waits for values."""
-        return [cast(Packed | Plain, item) for index in indexes if (item := self._items[index]) is not None]
+    def items_of(self, indexes: Sequence[int]) -> tuple[Sequence[int], list[Packed | Plain]]:
+        """Return those of these tasks that have not ended, and their items; none of them waits for values.
+
+        Tasks that run in the caller's thread may have ended just now: a signal handler has cancelled them.
+        """
+        pairs = [(index, item) for index in indexes if (item := self._items[index]) is not None]
+        items = [cast(Packed | Plain, item) for _, item in pairs]
+        return (indexes if len(items) == len(indexes) else [index for index, _ in pairs]), items
 
     def _queue_new(self, items: Sequence[Packed | Plain | Dependent]) -> None:
         """Queue the newest tasks, which have these items, except those that need values of other tasks."""

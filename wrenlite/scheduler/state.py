@@ -311,6 +311,9 @@ class Scheduler:
 
     def _start(self, pending: PendingJob, indexes: Sequence[int], stop_after_s: float | None) -> None:
         options = pending.options
+        indexes, items = pending.items_of(indexes)
+        if not indexes:
+            return
         in_flight = InFlight(pending, indexes, self._clock())
         limits = self._backend.limits._replace(
             stop_after_s=stop_after_s,
@@ -323,7 +326,7 @@ class Scheduler:
             code=pending.code.now.function,
             modules=pending.code.now.modules,
             tasks=indexes,
-            items=pending.items_of(indexes),
+            items=items,
             env=options.env,
             limits=limits,
             secret=pending.job._secret,
