@@ -259,7 +259,8 @@ def _bucket_usage(clients: Clients, settings: Settings) -> _BucketUsage:
             part = entry["Key"].removeprefix(f"{settings.prefix}/").partition("/")[0]
             if part not in (*TEMPORARY_PREFIXES, "layers"):
                 permanent += 1
-                keys += [entry["Key"]][: _MOST_KEYS - len(keys)]
+                if permanent <= _MOST_KEYS:
+                    keys.append(entry["Key"])
     return _BucketUsage(objects, size_bytes, permanent, keys)
 
 

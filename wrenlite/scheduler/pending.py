@@ -213,9 +213,10 @@ class PendingJob:
 
         Tasks that run in the caller's thread may have ended just now: a signal handler has cancelled them.
         """
-        pairs = [(index, item) for index in indexes if (item := self._items[index]) is not None]
-        items = [cast(Packed | Plain, item) for _, item in pairs]
-        return (indexes if len(items) == len(indexes) else [index for index, _ in pairs]), items
+        items = [cast(Packed | Plain, item) for index in indexes if (item := self._items[index]) is not None]
+        if len(items) == len(indexes):
+            return indexes, items
+        return self.items_of([index for index in indexes if self._items[index] is not None])
 
     def _queue_new(self, items: Sequence[Packed | Plain | Dependent]) -> None:
         """Queue the newest tasks, which have these items, except those that need values of other tasks."""

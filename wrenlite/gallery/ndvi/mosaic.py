@@ -124,7 +124,7 @@ def composite(areas: Iterable[AreaNdvi]) -> Composite:
             )
     ordered = np.sort(np.stack([area.values for area in areas]), axis=0)  # NaN is sorted to the end
     used = np.count_nonzero(~np.isnan(ordered), axis=0)
-    middle = (np.maximum(used - 1, 0) // 2, np.minimum(used // 2, np.maximum(used - 1, 0)))
+    middle = (np.maximum(used - 1, 0) // 2, used // 2)
     lower, upper = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in middle)
     return Composite(values=(lower + upper) / np.float32(2), used=used, grid=grid)
 
