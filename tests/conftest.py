@@ -23,11 +23,12 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def _no_user_settings(monkeypatch):
+def _no_user_settings(monkeypatch, tmp_path_factory):
     for name in list(os.environ):
         if name.startswith("WRENLITE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("WRENLITE_CONFIG", "")
+    monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path_factory.getbasetemp() / "journal"))
 
 
 _servers: set[int] = set()

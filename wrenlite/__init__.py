@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from wrenlite.backends.factory import open_store
+    from wrenlite.durable.records import JobRecord, jobs
     from wrenlite.errors import (
         AccessDenied,
         ArgumentError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         IntegrityError,
         ItemNotPicklable,
         JobClosed,
+        JobNotFound,
         LocalExtension,
         NotFound,
         NotPicklable,
@@ -91,6 +93,8 @@ __all__ = [
     "ItemNotPicklable",
     "Job",
     "JobClosed",
+    "JobNotFound",
+    "JobRecord",
     "LocalExtension",
     "NotFound",
     "NotPicklable",
@@ -111,6 +115,7 @@ __all__ = [
     "as_completed",
     "default_executor",
     "get_all_results",
+    "jobs",
     "open_store",
     "wait",
 ]
@@ -124,6 +129,7 @@ _MODULES = (
     "open_job",
     "storage.refs",
     "backends.factory",
+    "durable.records",
 )
 
 

@@ -60,6 +60,8 @@ class Config:
     in a file; True: in a file as a line every second.
     """
 
+    journal: str | None = None
+    """Folder of the journal of jobs; ``off``: no journal; None: the user's state folder."""
     loglevel: str | None = None
     """Log to stderr from this level on: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``; None: do not log."""
 
@@ -321,6 +323,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "max_concurrency": _whole_number,
     "budget": _dollars,
     "progress": _progress,
+    "journal": _text,
     "loglevel": _loglevel,
 }
 _VALID_VALUES = {
@@ -338,5 +341,6 @@ _VALID_VALUES = {
     "max_concurrency": "a whole number from 1",
     "budget": "a number of dollars above 0",
     "progress": "auto, true or false",
+    "journal": "a folder, or off",
     "loglevel": "DEBUG, INFO, WARNING or ERROR",
 }

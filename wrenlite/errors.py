@@ -13,6 +13,7 @@
     ├── LocalExtension (ImportError)        a compiled module is outside site-packages
     ├── ExecutorClosed (RuntimeError)       an executor is used after shutdown, or in a forked child
     ├── JobClosed (RuntimeError)            a task is submitted to a job that was closed
+    ├── JobNotFound (LookupError)           the journal has no such job
     ├── ValueReleased (LookupError)         ``values()`` has handed the value out already
     ├── StoreError (OSError)                the store could not be read or written
     │   ├── NotFound (LookupError)            there is no blob at that key
@@ -85,6 +86,10 @@ class ExecutorClosed(WrenliteError, RuntimeError):
 
 class JobClosed(WrenliteError, RuntimeError):
     """A task is submitted to a job that was closed, or whose executor was shut down."""
+
+
+class JobNotFound(WrenliteError, LookupError):
+    """The journal has no such job, or cannot be read."""
 
 
 class ValueReleased(WrenliteError, LookupError):

@@ -88,7 +88,7 @@ class Executor:
             backend = local.connect_inline()
         self.backend = backend or connect(config)
         check_logging(logging)
-        self._submission = Submission(self.backend, config.progress, logging)
+        self._submission = Submission(self.backend, config, logging)
         # Nobody can submit to an executor that is freed: who sees the message does so while the program ends.
         self._finalizer = weakref.finalize(self, self._submission.close, AT_EXIT)
 

@@ -151,6 +151,10 @@ class JobValues(Generic[T_co]):
         """Record the error of a task for which no worker has reported an exception."""
         self._exceptions[index] = error
 
+    def made_error(self, index: int) -> WrenliteError | None:
+        """Return the error of a task for which no worker has reported an exception."""
+        return self._exceptions.get(index)
+
     def set_failed_source(self, index: int, source: Future[Any]) -> None:
         """Record that a task did not run because another one, whose value it takes, has none."""
         self._failed_sources[index] = source

@@ -9,13 +9,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wrenlite import arguments
 from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend
-from wrenlite.config import Progress
+from wrenlite.config import Config, Progress
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.futures import Future
 from wrenlite.job import Job
@@ -38,6 +39,9 @@ from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import wanted_levels
 from wrenlite.texts import is_terminal
 
+if TYPE_CHECKING:
+    from wrenlite.durable.journal import JournalInvoker
+
 T = TypeVar("T")
 """What a task returns."""
 
@@ -55,26 +59,28 @@ class Kept:
 class Submission:
     """What an executor has behind its methods: it makes jobs, and hands them to the dispatcher."""
 
-    def __init__(self, backend: Backend, progress: Progress, log: bool | None) -> None:
+    def __init__(self, backend: Backend, config: Config, log: bool | None) -> None:
         """Prepare for the first job.
 
         Args:
             backend: what to run on.
-            progress: as for ``Executor``.
+            config: the settings.
             log: ``logging`` of ``Executor``.
         """
         self.is_shut_down = False
         """Whether no more jobs are made."""
-        self.dispatcher = Dispatcher(backend)
+        self._journal = _journal_before(backend, config.journal)
+        invoker = self._journal or backend.invoker
+        self.dispatcher = Dispatcher(replace(backend, invoker=invoker))
         """Runs the jobs."""
         self._backend = backend
-        self._progress = progress
+        self._progress = config.progress
         self._logging = log
         self._uploads = Uploads(backend.store, own=backend.own_store)
         self._shared = SharedJobs()
         self._owner = os.getpid()
         self._announced = False
-        if progress is not False and is_terminal(sys.stderr):
+        if config.progress is not False and is_terminal(sys.stderr):
             _follow_lines()
         self._module_names: frozenset[str] = frozenset()
 
@@ -305,6 +311,8 @@ class Submission:
         try:
             held = [*options.code.digests]  # an open job may add to them
             release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
+            if self._journal is not None:
+                release = partial(_call_both, release, self._journal.add(job))
             if isinstance(job, OpenJob):
                 pending = PendingJob(job, [], options, release, restore, job._arrivals)
                 job._start(pending, held)
@@ -322,6 +330,19 @@ class Submission:
 def _job_id(name: str) -> str:
     word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
     return f"{word}-{os.urandom(3).hex()}"
+
+
+def _call_both(first: Callable[[], object], second: Callable[[], object]) -> None:
+    first()
+    second()
+
+
+def _journal_before(backend: Backend, setting: str | None) -> JournalInvoker | None:
+    """Return the invoker of a backend with a journal before it; None where none is kept."""
+    from wrenlite.durable import journal, places  # upwards, see pyproject.toml
+
+    folder = places.journal_folder(setting)
+    return None if folder is None else journal.journal_at(folder).follow(backend.invoker)
 
 
 def _follow_lines() -> None:

@@ -46,8 +46,9 @@ class Invocation(Protocol):
 class Invoker(Protocol):
     """Runs requests, and reports the end of each of them exactly once."""
 
-    slots: int
-    """Requests that can run at once."""
+    @property
+    def slots(self) -> int:
+        """Requests that can run at once."""
 
     def open(self, tasks: int = 1) -> None:
         """Get ready to run tasks, in the thread of the caller of ``map``. May be called again.

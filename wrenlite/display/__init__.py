@@ -16,6 +16,7 @@
 ``reprs``            Executors, jobs and futures as the last line of a cell
 ``notebook_figure``  matplotlib figures that a notebook shows as they are
 ``data_frame``       ``Job.to_pandas()``: stats as a DataFrame
+``job_commands``     The commands that show the jobs in the journal
 ``console``          What all commands print: errors, tables, JSON
 ===================  ====================================================================
 """

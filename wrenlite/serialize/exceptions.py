@@ -117,6 +117,16 @@ def unpack_failure(packed: Packed, table: Sequence[object]) -> tuple[BaseExcepti
     return restored, failure.process
 
 
+def failure_summary(packed: Packed) -> str:
+    """Return the type, message and notes of a task's exception, without unpickling the exception itself.
+
+    Args:
+        packed: what ``pack_failure`` returned.
+    """
+    failure: RemoteFailure = unpack(packed, ())
+    return failure.trace.summary.strip()
+
+
 def _with_traceback(error: BaseException | None, trace: TraceRecord) -> BaseException:
     """Give an exception and those of its chain their tracebacks; where there is none, make a RemoteError."""
     if error is None:

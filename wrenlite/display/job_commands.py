@@ -1,0 +1,114 @@
+"""The commands that show the jobs in the journal."""
+
+from __future__ import annotations
+
+import click
+
+from wrenlite.display import console
+from wrenlite.durable.records import Event, JobRecord, find_job, in_words, jobs
+from wrenlite.texts import duration, printable
+
+_MOST_ERRORS = 20
+"""Errors of tasks that ``show`` prints; with ``--json`` all of them."""
+
+
+def _document(job: JobRecord) -> dict[str, object]:
+    """Return what is known of a job, for programs."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "backend": job.backend,
+        "submitted": job.submitted,
+        "state": job.state,
+        **job.counts._asdict(),
+        "seconds": round(job.seconds, 6),
+        "dollars": job.dollars,
+    }
+
+
+@click.command("jobs", short_help="List the jobs of this user.", epilog="Example: wrenlite jobs --last 10")
+@click.option(
+    "--last", type=click.IntRange(1), default=20, show_default=True, help="The most jobs that are listed."
+)
+@console.json_option
+def list_jobs(last: int, *, as_json: bool) -> None:
+    """List the jobs of this user on this machine, the newest first: those that run, and those that ended."""
+    with console.errors_in_one_line():
+        found = jobs(last)
+        if as_json:
+            console.print_json({"jobs": [_document(job) for job in found]})
+        else:
+            click.echo(repr(found))
+
+
+@click.command(
+    short_help="Show one job: its state, cost and errors.", epilog="Example: wrenlite show f-6f3791"
+)
+@click.argument("job")
+@console.json_option
+def show(job: str, *, as_json: bool) -> None:
+    """Show what is known of a job. JOB is its id, or the beginning of it."""
+    with console.errors_in_one_line():
+        found = find_job(job)
+        errors = found.errors()
+    if as_json:
+        texts = {str(task): text for task, text in errors.items()}
+        console.print_json({**_document(found), "errors": texts})
+        return
+    rows = {
+        "job": found.id,
+        "backend": found.backend,
+        "state": found.state,
+        "tasks": in_words(found.counts),
+        "time": duration(found.seconds),
+        "files": str(found.path),
+    }
+    rows |= {} if found.dollars is None else {"cost": f"${found.dollars:.4f}"}
+    console.print_table({name: printable(text) for name, text in rows.items()})
+    for task, text in list(errors.items())[:_MOST_ERRORS]:
+        click.echo(f"task {task}: {printable(text)}")
+    if len(errors) > _MOST_ERRORS:
+        click.echo(f"and {len(errors) - _MOST_ERRORS:,} more failed tasks; --json shows all")
+
+
+@click.command(
+    short_help="Show what happened in a job, and when.", epilog="Example: wrenlite events f-6f3791 --unified"
+)
+@click.argument("job")
+@click.option("--unified", is_flag=True, help="Print all events in the order of time, not worker by worker.")
+@console.json_option
+def events(job: str, *, unified: bool, as_json: bool) -> None:
+    """Print what happened in a job, in seconds from its start: for each worker, or in one list.
+
+    JOB is its id, or the beginning of it.
+    """
+    with console.errors_in_one_line():
+        found = find_job(job)
+        happened = found.events()
+    if as_json:
+        console.print_json({"job": found.id, "events": [event._asdict() for event in happened]})
+        return
+    names = {worker: f"worker {number}" for number, worker in enumerate(_workers(happened))}
+    if unified:
+        for event in happened:
+            click.echo(printable(_with_worker(event, names)))
+        return
+    for worker in ("", *names):
+        own = [event for event in happened if event.worker == worker]
+        if own:
+            click.echo(f"{names[worker]} ({printable(worker)})" if worker else "job")
+            click.echo("\n".join(printable(str(event)) for event in own))
+
+
+def _workers(happened: list[Event]) -> list[str]:
+    """Return the workers in the order in which they were first used."""
+    return list(dict.fromkeys(event.worker for event in happened if event.worker))
+
+
+def _with_worker(event: Event, names: dict[str, str]) -> str:
+    width = max(map(len, names.values()), default=0)
+    time, rest = str(event)[:10], str(event)[10:]
+    return f"{time}  {names.get(event.worker, ''):<{width}}{rest}"
+
+
+COMMANDS = (list_jobs, show, events)

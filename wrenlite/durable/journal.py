@@ -1,0 +1,406 @@
+"""The journal: what happens to each job, in a file of its own, as it happens.
+
+It stands between the scheduler and the invoker: it sees each request that is sent, and each report that comes
+back. So nothing of the scheduler knows of it. What it sees goes to a thread, which writes one JSON object per
+line::
+
+    {"kind": "submitted", "at": 1764.0, "id": …, "name": …, "backend": …, "tasks": 40, "program": …}
+    {"kind": "sent", "at": 1764.1, "invocation": "9f…", "tasks": [[0, 16]]}
+    {"kind": "ran", "at": 1764.3, "invocation": "9f…", "tasks": [[0, 16]], "started": […], "seconds": […]}
+    {"kind": "ended", "at": 1764.3, "invocation": "9f…", "worker": "4711", "cold": true}
+    {"kind": "over", "at": 1764.9, "tasks": 40, "done": 39, "failed": 1, "cancelled": 0, "dollars": 0.0}
+
+There are no arguments, no values and no credentials in it. Of reports with many tasks only what is common to
+them is written, so that a batch of any size costs about the same. A journal that cannot be written ends with
+one warning in the log, and jobs go on without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import operator
+import os
+import platform
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from wrenlite import __version__
+from wrenlite.backends.base import Invocation, Invoker
+from wrenlite.durable import places
+from wrenlite.job import Job
+from wrenlite.protocol import NOTHING, Emit, Ended, Outcome, Packed, Request
+from wrenlite.serialize.exceptions import failure_summary
+from wrenlite.threads import OneThread
+
+_DETAILED_TASKS = 64
+"""The most tasks of one report whose times are written one by one."""
+_EVENTS_BYTES = 16 << 20
+"""Bytes of a job's events. What comes later is not written, except the end."""
+_OUTPUT_BYTES = 4 << 20
+"""Bytes of what the tasks of a job printed."""
+_OUTPUT_TAIL = 4096
+"""Characters of it that are kept of one task: the last ones."""
+_SUMMARY_LENGTH = 500
+"""Characters of an error that are kept."""
+_MOST_ERRORS = 1_000
+"""The most failed tasks that the end of a job names."""
+_PRUNE_EVERY, _WEIGH_EVERY = 100, 1_000
+"""Jobs of one program after which old jobs are looked for again, and their files weighed."""
+
+_LONGEST_FLUSH_S = 2.0
+_GATHER_S = 0.05
+"""Seconds for which events are gathered before they are written."""
+
+_HOST, _PYTHON = platform.node(), platform.python_version()
+_TASK, _IS_OK, _OUTPUT = map(operator.attrgetter, ("task", "ok", "output"))
+_log = logging.getLogger("wrenlite")
+_Entry = Callable[[], "JobLog"]
+
+
+def ranges(tasks: Sequence[int]) -> list[tuple[int, int]]:
+    """Return task numbers as pairs: the first of a row of numbers, and the one behind its last."""
+    if isinstance(tasks, range) and tasks.step == 1:
+        return [(tasks.start, tasks.stop)] if tasks else []
+    found: list[tuple[int, int]] = []
+    for task in tasks:
+        if found and found[-1][1] == task:
+            found[-1] = (found[-1][0], task + 1)
+        else:
+            found.append((task, task + 1))
+    return found
+
+
+class Journal:
+    """The journal of this process, and the thread that writes it.
+
+    What happens is gathered in memory and written a moment later, so that a short job does not wait for a
+    disk, nor compete with the writing for the processor.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Create it without its thread, which starts with the first job.
+
+        Args:
+            folder: of the journal.
+        """
+        self._folder = folder
+        self._one = OneThread("wrenlite-journal")
+        self._entries: deque[_Entry] = deque()
+        self._changed: dict[JobLog, None] = {}
+        self._awake = threading.Event()
+        self._lock = threading.RLock()  # a signal handler may shut an executor down while its thread writes
+        self._program: places.Program | None = None
+        self._jobs = 0
+        self._broken = False
+
+    def follow(self, invoker: Invoker) -> JournalInvoker:
+        """Return an invoker that does the same as another one, and writes what happens to its requests."""
+        return JournalInvoker(invoker, self)
+
+    def put(self, entry: _Entry) -> None:
+        """Have something written, soon."""
+        if self._broken:
+            return
+        self._entries.append(entry)
+        if not self._awake.is_set():
+            self._awake.set()
+            with contextlib.suppress(RuntimeError):  # too many threads: ``flush`` writes
+                self._one.start(self._loop)
+
+    def flush(self) -> None:
+        """Write what was put so far, unless a disk keeps the thread that writes from it."""
+        if self._lock.acquire(timeout=_LONGEST_FLUSH_S):
+            try:
+                self._write()
+            finally:
+                self._lock.release()
+
+    def open(self, job: str, at: float) -> tuple[Path, str]:
+        """Make the folder of a new job. Return its path, and the id of this program.
+
+        Args:
+            job: its id.
+            at: when it was submitted.
+        """
+        if self._jobs % _PRUNE_EVERY == 0:
+            places.prune(self._folder, time.time(), weigh=self._jobs % _WEIGH_EVERY == 0)
+        self._jobs += 1
+        if self._program is None:
+            self._program = places.Program(self._folder)
+        return places.new_job_folder(self._folder, job, at), self._program.id
+
+    def forget(self) -> None:
+        """Leave the journal to the parent, in a forked process."""
+        if self._program is not None:
+            self._program.forget()
+
+    def _loop(self) -> None:
+        while True:
+            self._awake.wait()
+            time.sleep(_GATHER_S)
+            with self._lock:
+                self._write()
+
+    def _write(self) -> None:
+        self._awake.clear()
+        try:
+            while self._entries:
+                log = self._entries.popleft()()
+                self._changed[log] = None
+            for log in self._changed:
+                log.save()
+        except Exception as error:  # a full disk, or a defect of wrenlite: jobs do not depend on it
+            self._broken = True
+            _log.warning(
+                "the journal of jobs in %s cannot be written, and ends here: %s. WRENLITE_JOURNAL names "
+                "another folder",
+                self._folder,
+                getattr(error, "strerror", None) or repr(error),
+            )
+        self._changed.clear()
+
+
+class JobLog:
+    """What is written about one job. Its public methods may be called in any thread, and never wait."""
+
+    def __init__(self, journal: Journal, job: Job[Any]) -> None:
+        """Write that a job was submitted.
+
+        Args:
+            journal: the journal.
+            job: the job, which has not been handed to the scheduler yet.
+        """
+        self._journal = journal
+        self._job: Job[Any] | None = job
+        self._path: Path | None = None
+        self._lines: list[bytes] = []
+        self._output: list[bytes] = []
+        self._bytes = self._output_bytes = 0
+        self._put(partial(self._open, len(job)))
+
+    # For any thread
+
+    def sent(self, invocation: str, tasks: Sequence[int]) -> None:
+        """Write that a batch was handed out."""
+        self._put(partial(self._add, "sent", time.time(), {"invocation": invocation, "tasks": tasks}))
+
+    def reported(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
+        """Write what an invoker reports about a request."""
+        now = time.time()
+        if outcomes:
+            self._put(partial(self._add_outcomes, now, invocation, _digest(outcomes)))
+        if ended is not None:
+            self._put(partial(self._add_end_of_request, now, invocation, ended))
+
+    def over(self) -> None:
+        """Write how the job has ended, which is about to be recorded in its task table."""
+        self._put(self._add_end)
+
+    # For the thread that writes
+
+    def save(self) -> None:
+        """Write what was gathered.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._path is not None:
+            for name, lines in ((places.EVENTS, self._lines), (places.OUTPUT, self._output)):
+                if lines:
+                    with open(self._path / name, "ab", buffering=0) as file:
+                        file.write(b"".join(lines))
+                    lines.clear()
+
+    def _put(self, entry: Callable[[], object]) -> None:
+        self._journal.put(partial(self._take, entry))
+
+    def _take(self, entry: Callable[[], object]) -> JobLog:
+        if self._job is not None:  # otherwise this is what a cancelled request reports after the end
+            entry()
+        return self
+
+    def _open(self, tasks: int) -> None:
+        assert self._job is not None
+        job, at = self._job, self._job._tasks.queued_at
+        self._path, program = self._journal.open(job.id, at)
+        header = {"id": job.id, "name": job.name, "backend": job.backend, "tasks": tasks, "program": program}
+        self._add("submitted", at, {**header, "host": _HOST, "python": _PYTHON, "wrenlite": __version__})
+
+    def _add(self, kind: str, at: float, facts: dict[str, Any], *, always: bool = False) -> None:
+        if "tasks" in facts and not isinstance(facts["tasks"], int):
+            facts["tasks"] = ranges(facts["tasks"])
+        text = _line({"kind": kind, "at": round(at, 6), **facts})
+        if always or self._bytes + len(text) <= _EVENTS_BYTES:
+            self._bytes += len(text)
+            self._lines.append(text)
+
+    def _add_outcomes(self, at: float, invocation: str, digest: _Digest) -> None:
+        failed = {outcome.task: _summary(outcome) for outcome in digest.failed}
+        facts = {"invocation": invocation, "tasks": digest.tasks, **digest.times}
+        self._add("ran", at, {**facts, "failed": failed} if failed else facts)
+        for task, text in digest.outputs:
+            self._add_output(task, text)
+
+    def _add_output(self, task: int, text: str) -> None:
+        line = _line({"task": task, "text": text[-_OUTPUT_TAIL:]})
+        if self._output_bytes + len(line) <= _OUTPUT_BYTES:
+            self._output_bytes += len(line)
+            self._output.append(line)
+
+    def _add_end_of_request(self, at: float, invocation: str, ended: Ended) -> None:
+        usage, cause = ended.usage, ended.cause
+        facts = {"invocation": invocation, "worker": usage.worker, "cold": usage.cold}
+        facts |= {"request": usage.request_id, "requests": usage.requests, "gb_s": usage.gb_s}
+        if cause is not None:
+            error = getattr(cause, "error", None)
+            facts |= {"cause": type(cause).__name__.lower(), "error": _short(str(error)) if error else ""}
+        self._add("ended", at, {key: fact for key, fact in facts.items() if fact})
+
+    def _add_end(self) -> None:
+        assert self._job is not None
+        job, table = self._job, self._job._tasks
+        self._job = None
+        table.wait_until(lambda: table.over, 1.0, each=False)  # it is recorded at this moment
+        now = job.snapshot()
+        at = table.queued_at + now.seconds
+        errors = ((task, job._outcomes.made_error(task)) for task in table.failed[:_MOST_ERRORS])
+        texts = {task: _short(f"{type(error).__name__}: {error}") for task, error in errors if error}
+        cancelled = sorted(task for task in table.failed if table.state(task) == "cancelled")
+        if texts:
+            self._add("failed", at, {"errors": texts})
+        if cancelled:
+            self._add("cancelled", at, {"tasks": cancelled})
+        for task in table.failed[:_MOST_ERRORS]:
+            if not table.outcomes[task].started and (text := table.output(task)):
+                self._add_output(task, text)
+        counts = {"tasks": now.total, "done": now.done, "failed": now.failed, "cancelled": now.cancelled}
+        cost = {"dollars": now.dollars} if now.dollars is not None else {}
+        self._add("over", at, {**counts, **cost}, always=True)
+
+
+class _Digest(NamedTuple):
+    """What is written about the outcomes of a report. It holds no values."""
+
+    tasks: Sequence[int]
+    times: Mapping[str, Any]
+    failed: Sequence[Outcome]
+    outputs: Sequence[tuple[int, str]]
+
+
+def _digest(outcomes: Sequence[Outcome]) -> _Digest:
+    first, last = outcomes[0], outcomes[-1]
+    times: dict[str, Any]
+    if len(outcomes) <= _DETAILED_TASKS:
+        starts = [round(outcome.started, 6) for outcome in outcomes]
+        times = {"started": starts, "seconds": [round(outcome.seconds, 6) for outcome in outcomes]}
+    else:
+        times = {"first": round(first.started, 6), "last": round(last.started + last.seconds, 6)}
+    failed = [] if all(map(_IS_OK, outcomes)) else [outcome for outcome in outcomes if not outcome.ok]
+    wrote = any(map(_OUTPUT, outcomes))
+    outputs = [(outcome.task, outcome.output) for outcome in outcomes if outcome.output] if wrote else []
+    return _Digest(list(map(_TASK, outcomes)), times, failed[:_DETAILED_TASKS], outputs)
+
+
+class JournalInvoker:
+    """An invoker that runs requests on another one, and writes to the journal what happens to them."""
+
+    def __init__(self, invoker: Invoker, journal: Journal) -> None:
+        """Stand before an invoker.
+
+        Args:
+            invoker: what runs the requests.
+            journal: where they are written down.
+        """
+        self._invoker = invoker
+        self._journal = journal
+        self._logs: dict[str, JobLog] = {}
+
+    @property
+    def slots(self) -> int:
+        """Requests that can run at once."""
+        return self._invoker.slots
+
+    def add(self, job: Job[Any]) -> Callable[[], None]:
+        """Write down what happens to a job, whose requests come next.
+
+        Returns:
+            What is to be called when the job is over.
+        """
+        log = self._logs[job.id] = JobLog(self._journal, job)
+
+        def over() -> None:
+            log.over()
+            self._logs.pop(job.id, None)
+
+        return over
+
+    def open(self, tasks: int = 1) -> None:
+        """Get ready, as ``Invoker.open``."""
+        self._invoker.open(tasks)
+
+    def start(self, request: Request, emit: Emit) -> Invocation:
+        """Hand a request out, as ``Invoker.start``."""
+        log = self._logs.get(request.job)
+        if log is None:
+            return self._invoker.start(request, emit)
+        log.sent(request.invocation, request.tasks)
+        return self._invoker.start(request, partial(_report, log, request.invocation, emit))
+
+    def close(self) -> None:
+        """Stop what runs, as ``Invoker.close``. What happened until then is written."""
+        self._invoker.close()
+        self._journal.flush()
+
+
+def _report(
+    log: JobLog, invocation: str, emit: Emit, outcomes: Sequence[Outcome], ended: Ended | None = None
+) -> None:
+    log.reported(invocation, outcomes, ended)
+    emit(outcomes, ended)
+
+
+def _summary(outcome: Outcome) -> str:
+    """Return the type and the message of a task's exception."""
+    if outcome.packed is NOTHING or not isinstance(outcome.packed, Packed):
+        return ""
+    try:
+        return _short(failure_summary(outcome.packed))
+    except Exception:  # whoever asks for the exception is told why
+        return ""
+
+
+def _short(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= _SUMMARY_LENGTH else f"{text[: _SUMMARY_LENGTH - 3]}..."
+
+
+def _line(event: Mapping[str, Any]) -> bytes:
+    """Return an event as one line of a file: JSON in ASCII."""
+    return json.dumps(event, separators=(",", ":")).encode() + b"\n"
+
+
+_journals: dict[Path, Journal] = {}
+"""The journals of this process, by folder."""
+
+
+def journal_at(folder: Path) -> Journal:
+    """Return the journal in a folder. A process writes all its jobs with one thread."""
+    return _journals.setdefault(folder, Journal(folder))
+
+
+def _forget_journals() -> None:
+    """After a fork, leave the journals to the parent: the child lacks their threads."""
+    for journal in _journals.values():
+        journal.forget()
+    _journals.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_journals)

@@ -1,0 +1,335 @@
+"""The jobs of this user, as the journal has them: also of programs that have ended, or that run now.
+
+A program that was killed leaves lines without an end, and a last line that may be cut short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import operator
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from wrenlite.config import Config
+from wrenlite.durable import places
+from wrenlite.errors import JobNotFound
+from wrenlite.texts import counted, duration, printable
+
+_TAIL_BYTES = 4096
+"""The last line of a job that is over is shorter."""
+_SHOWN_JOBS = 50
+"""The most jobs in a table; the others are counted."""
+
+_CAUSES = {"throttled": "refused", "missing": "refused"}
+"""Words for the causes of the end of a request."""
+_HEADS = ("job", "submitted", "state", "tasks", "time", "backend")
+
+Line = dict[str, Any]
+_SECONDS = operator.attrgetter("seconds")
+
+
+class Event(NamedTuple):
+    """Something that happened to tasks of a job."""
+
+    seconds: float
+    """When, from the submission of the job. What happened on a worker is told by the worker's clock."""
+    kind: str
+    """``queued``, ``sent``, ``retried`` (sent again), ``started``, ``finished``, ``failed``, ``received``,
+    ``refused``, ``lost``, ``died``, ``cancelled`` or ``over``."""
+    tasks: tuple[tuple[int, int], ...]
+    """Which tasks: ranges, each with its first task and the one behind its last."""
+    worker: str
+    """The worker: its process id, or its Lambda log stream. Empty where it has none, or it is unknown."""
+    text: str = ""
+    """What else is known, such as an error."""
+
+    def __str__(self) -> str:
+        parts = [f"{self.seconds:10.3f}  {self.kind:<9}", named(self.tasks), self.text]
+        return "  ".join(filter(None, parts)).rstrip()
+
+
+def named(tasks: Iterable[Sequence[int]]) -> str:
+    """Return ranges of tasks in words: ``tasks 0-15, 20``."""
+    ranges = list(tasks)
+    total = sum(end - first for first, end in ranges)
+    words = ", ".join(f"{first}" if end == first + 1 else f"{first}-{end - 1}" for first, end in ranges[:8])
+    more = ", …" if len(ranges) > 8 else ""
+    return "" if not total else f"task{'s' if total > 1 else ''} {words}{more}"
+
+
+def events_of(lines: Sequence[Line]) -> list[Event]:
+    """Return what the lines of a job's file say, in the order of time."""
+    if not lines:
+        return []
+    start = lines[0]["at"]
+    workers = {line["invocation"]: line["worker"] for line in lines if line.get("worker")}
+    sent: set[int] = set()
+    events = []
+    for line in lines:
+        events += _events_of_line(line, workers.get(line.get("invocation", ""), ""), sent)
+    return sorted((event._replace(seconds=event.seconds - start) for event in events), key=_SECONDS)
+
+
+def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
+    """Return what one line says, with times in seconds since the epoch.
+
+    Args:
+        line: the line.
+        worker: the worker of its invocation.
+        sent: the tasks that were sent before; this adds to them.
+    """
+    kind, at = line["kind"], line["at"]
+    tasks = tuple((first, end) for first, end in line["tasks"]) if isinstance(line.get("tasks"), list) else ()
+    if kind == "submitted":
+        return [Event(at, "queued", ((0, line["tasks"]),), "")] if line["tasks"] else []
+    if kind == "sent":
+        numbers = {number for first, end in tasks for number in range(first, end)}
+        again = numbers & sent
+        sent |= numbers
+        return [Event(at, "retried" if again else "sent", tasks, worker)]
+    if kind == "ran":
+        return [*_runs(line, tasks, worker), Event(at, "received", tasks, worker)]
+    if kind == "ended" and "cause" in line:
+        return [Event(at, _CAUSES.get(line["cause"], line["cause"]), (), worker, line.get("error", ""))]
+    if kind == "failed":
+        return [Event(at, "failed", _one(task), "", text) for task, text in line["errors"].items()]
+    if kind == "cancelled":
+        return [Event(at, "cancelled", tasks, "")]
+    if kind == "over":
+        return [Event(at, "over", (), "", in_words(_counts(line)))]
+    return []
+
+
+def _one(task: str | int) -> tuple[tuple[int, int]]:
+    return ((int(task), int(task) + 1),)
+
+
+def _runs(line: Line, tasks: tuple[tuple[int, int], ...], worker: str) -> Iterator[Event]:
+    """Yield when tasks started and ended: each of them, or all together where a report has many."""
+    failed = line.get("failed", {})
+    if "started" not in line:
+        yield Event(line["first"], "started", tasks, worker)
+        yield Event(line["last"], "finished", tasks, worker)
+        for task, text in failed.items():
+            yield Event(line["last"], "failed", _one(task), worker, text)
+        return
+    numbers = [number for first, end in tasks for number in range(first, end)]
+    for task, started, seconds in zip(numbers, line["started"], line["seconds"], strict=True):
+        error = failed.get(str(task))
+        yield Event(started, "started", _one(task), worker)
+        yield Event(
+            started + seconds, "finished" if error is None else "failed", _one(task), worker, error or ""
+        )
+
+
+class Counts(NamedTuple):
+    """How many tasks of a job are in which state."""
+
+    tasks: int
+    done: int
+    failed: int
+    cancelled: int
+
+
+def in_words(counts: Counts) -> str:
+    """Return how many tasks are in which state: ``38 of 40 done, 2 failed``."""
+    parts = [f"{counts.done:,} of {counts.tasks:,} done"]
+    parts += [f"{counts.failed:,} failed"] if counts.failed else []
+    parts += [f"{counts.cancelled:,} cancelled"] if counts.cancelled else []
+    return ", ".join(parts)
+
+
+def _counts(end: Line) -> Counts:
+    """Return the counts in the last line of a job that is over."""
+    return Counts(end["tasks"], end["done"], end["failed"], end["cancelled"])
+
+
+def _counted(lines: Sequence[Line]) -> Counts:
+    """Count the tasks of a job that has no end yet."""
+    total, ok = int(lines[0]["tasks"]), {}
+    for line in lines:
+        if line["kind"] == "sent":
+            total = max(total, *(end for _, end in line["tasks"]))
+        elif line["kind"] == "ran":
+            failed = line.get("failed", {})
+            for first, end in line["tasks"]:
+                ok.update((task, str(task) not in failed) for task in range(first, end))
+    done = sum(ok.values())
+    return Counts(total, done, len(ok) - done, 0)
+
+
+class JobRecord:
+    """One job in the journal, as it is at this moment."""
+
+    def __init__(self, folder: Path, path: Path) -> None:
+        """Read the beginning and the end of its file.
+
+        Args:
+            folder: the folder of the journal.
+            path: the folder of the job.
+
+        Raises:
+            JobNotFound: the job was deleted meanwhile, or its file is damaged.
+        """
+        self.path = path
+        """The folder with its files."""
+        try:
+            header, end = _ends(path / places.EVENTS)
+            self.id: str = header["id"]
+            """The id of the job."""
+            self.name: str = header["name"]
+            """The name of its function."""
+            self.backend: str = header["backend"]
+            """What it runs on."""
+            self.submitted: float = header["at"]
+            """When it was submitted, in seconds since the epoch."""
+            self.counts = _counted(self._lines()) if end is None else _counts(end)
+            """The number of its tasks, and of those that are done, failed and cancelled."""
+            self.seconds: float = (end or self._lines()[-1])["at"] - self.submitted
+            """Its duration, as far as something of it is known."""
+            self.dollars: float | None = (end or {}).get("dollars")
+            """What it cost; None: nothing, or that is not known yet."""
+            runs = end is None and places.is_running(folder, header["program"])
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise JobNotFound(f"the journal has no readable events of a job in {path}: {error!r}") from error
+        self.state = "running" if runs else self._end_state(end is not None)
+        """``running``, ``done``, ``failed``, ``cancelled``, or ``lost``: its program ended before it did."""
+
+    def _end_state(self, is_over: bool) -> str:
+        if not is_over:
+            return "lost"
+        if self.counts.cancelled:
+            return "cancelled"
+        return "failed" if self.counts.failed else "done"
+
+    def __repr__(self) -> str:
+        facts = f"{self.state}, {in_words(self.counts)}, {duration(self.seconds)}"
+        return f"<JobRecord of {self.id} on {self.backend}: {facts}>"
+
+    def _lines(self) -> list[Line]:
+        """Return the lines of its file that are whole."""
+        found = []
+        for line in (self.path / places.EVENTS).read_bytes().splitlines():
+            with contextlib.suppress(ValueError):  # the last one of a program that was killed
+                found.append(json.loads(line))
+        return found
+
+    def events(self) -> list[Event]:
+        """Return what happened, in the order of time."""
+        return events_of(self._lines())
+
+    def errors(self) -> dict[int, str]:
+        """Return the type and the message of the exceptions of its failed tasks, as far as they were kept."""
+        found: dict[int, str] = {}
+        for line in self._lines():
+            if line["kind"] == "ran":
+                for first, end in line["tasks"]:
+                    for task in [task for task in found if first <= task < end]:  # it ran again
+                        del found[task]
+            texts = line.get("failed") if line["kind"] == "ran" else line.get("errors")
+            found |= {int(task): text for task, text in (texts or {}).items()}
+        return dict(sorted(found.items()))
+
+    def logs(self, task: int | None = None) -> str:
+        """Return the last lines that tasks wrote to stdout and stderr, as far as they were kept.
+
+        Args:
+            task: a task; None: all tasks, in the order in which they ended.
+        """
+        try:
+            written = (self.path / places.OUTPUT).read_bytes().splitlines()
+        except OSError:
+            return ""
+        texts = []
+        for line in written:
+            with contextlib.suppress(ValueError):
+                entry = json.loads(line)
+                if task is None:
+                    texts.append(f"[task {entry['task']}]\n{entry['text'].rstrip()}\n")
+                elif entry["task"] == task:
+                    texts = [entry["text"]]  # its last run
+        return printable("".join(texts))
+
+
+def _ends(path: Path) -> tuple[Line, Line | None]:
+    """Return the first line of a job's file, and the last one where the job is over."""
+    with open(path, "rb") as file:
+        header: Line = json.loads(file.readline())
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+        last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    with contextlib.suppress(ValueError):
+        line: Line = json.loads(last)
+        return header, line if line.get("kind") == "over" else None
+    return header, None
+
+
+class JobRecords(list[JobRecord]):
+    """Jobs, the newest first."""
+
+    def __repr__(self) -> str:
+        rows = [_HEADS, *(_row(job) for job in self[:_SHOWN_JOBS])]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows
+        ]
+        if len(self) > _SHOWN_JOBS:
+            lines.append(f"and {counted(len(self) - _SHOWN_JOBS, 'older job')}")
+        return "\n".join(line.rstrip() for line in lines) if self else "no jobs"
+
+    def _repr_html_(self) -> str:
+        heads = "".join(f"<th style='text-align:left'>{escape(head)}</th>" for head in _HEADS)
+        rows = [
+            "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in _row(job))
+            for job in self[:_SHOWN_JOBS]
+        ]
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        more = len(self) - _SHOWN_JOBS
+        rest = f"<p>and {counted(more, 'older job')}</p>" if more > 0 else ""
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{rest}"
+
+
+def _row(job: JobRecord) -> tuple[str, ...]:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.submitted))
+    cells = (job.id, when, job.state, in_words(job.counts), duration(job.seconds), job.backend)
+    return tuple(printable(cell) for cell in cells)
+
+
+def jobs(last: int | None = None) -> JobRecords:
+    """Return the jobs of this user that are in the journal, the newest first: of all programs.
+
+    The journal keeps the last 1,000 jobs of 90 days.
+
+    Args:
+        last: the most jobs to return; None: all of them.
+    """
+    found = JobRecords()
+    folder = places.journal_folder(Config.load().journal)
+    for path in reversed(places.job_folders(folder) if folder else []):
+        if last is not None and len(found) >= last:
+            break
+        with contextlib.suppress(JobNotFound):  # another program deletes old ones
+            found.append(JobRecord(folder, path))
+    return found
+
+
+def find_job(name: str) -> JobRecord:
+    """Return the newest job whose id is, or begins with, a text.
+
+    Raises:
+        JobNotFound: there is none.
+    """
+    folder = places.journal_folder(Config.load().journal)
+    paths = places.job_folders(folder) if folder else []
+    ids = {path: path.name.partition("-")[2] for path in reversed(paths)}
+    for fits in (str.__eq__, str.startswith):
+        for path, job in ids.items():
+            if name and fits(job, name):
+                return JobRecord(folder, path)
+    if folder is None:
+        raise JobNotFound(f"no job {name!r}: no journal is kept, since WRENLITE_JOURNAL is {places.OFF!r}")
+    raise JobNotFound(f"no job {name!r} among the {len(ids):,} in {folder}; wrenlite.jobs() lists them")
