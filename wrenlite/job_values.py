@@ -151,8 +151,8 @@ class JobValues(Generic[T_co]):
         """Record the error of a task for which no worker has reported an exception."""
         self._exceptions[index] = error
 
-    def made_error(self, index: int) -> WrenliteError | None:
-        """Return the error of a task for which no worker has reported an exception."""
+    def made_error(self, index: int) -> BaseException | None:
+        """Return the exception of a task where nothing has to be unpickled for it."""
         return self._exceptions.get(index)
 
     def set_failed_source(self, index: int, source: Future[Any]) -> None:

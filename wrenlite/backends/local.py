@@ -164,8 +164,7 @@ class ProcessInvoker:
         self._store = store
         store.outlive_exit()
         self._closed = False
-        # A map inside a task runs in that task, whose job is in the journal.
-        env = {**os.environ, "WRENLITE_BACKEND": "inline", "WRENLITE_JOURNAL": "off"}
+        env = {**os.environ, "WRENLITE_BACKEND": "inline", "WRENLITE_JOURNAL": "off"}  # for a map in a task
         for (
             setting
         ) in _THREAD_SETTINGS:  # otherwise N workers with N threads each would compete for the cores

@@ -218,6 +218,19 @@ class JobLog:
                         file.write(b"".join(lines))
                     lines.clear()
 
+    def _add_failures(self, job: Job[Any], at: float) -> None:
+        """Write of tasks that have failed without a report of a worker: their errors, and what they wrote."""
+        table, texts = job._tasks, {}
+        for task in table.failed[:_MOST_ERRORS]:
+            if table.stats(task).started:
+                continue
+            if error := job._outcomes.made_error(task):
+                texts[task] = _short(f"{type(error).__name__}: {error}")
+            if output := table.output(task):
+                self._add_output(task, output)
+        if texts:
+            self._add("failed", at, {"errors": texts})
+
     def _put(self, entry: Callable[[], object]) -> None:
         self._journal.put(partial(self._take, entry))
 
@@ -270,16 +283,10 @@ class JobLog:
         table.wait_until(lambda: table.over, 1.0, each=False)  # it is recorded at this moment
         now = job.snapshot()
         at = table.queued_at + now.seconds
-        errors = ((task, job._outcomes.made_error(task)) for task in table.failed[:_MOST_ERRORS])
-        texts = {task: _short(f"{type(error).__name__}: {error}") for task, error in errors if error}
         cancelled = sorted(task for task in table.failed if table.state(task) == "cancelled")
-        if texts:
-            self._add("failed", at, {"errors": texts})
         if cancelled:
             self._add("cancelled", at, {"tasks": cancelled})
-        for task in table.failed[:_MOST_ERRORS]:
-            if not table.outcomes[task].started and (text := table.output(task)):
-                self._add_output(task, text)
+        self._add_failures(job, at)
         counts = {"tasks": now.total, "done": now.done, "failed": now.failed, "cancelled": now.cancelled}
         cost = {"dollars": now.dollars} if now.dollars is not None else {}
         self._add("over", at, {**counts, **cost}, always=True)

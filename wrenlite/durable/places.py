@@ -60,10 +60,16 @@ def new_job_folder(folder: Path, job: str, now: float) -> Path:
     with contextlib.suppress(FileNotFoundError):
         made.mkdir(0o700)
         return made
-    for parent in (folder, folder / "jobs"):
-        parent.mkdir(0o700, parents=True, exist_ok=True)
+    _make_private(folder, "jobs")
     made.mkdir(0o700)
     return made
+
+
+def _make_private(folder: Path, name: str) -> Path:
+    """Make a folder in the journal, and the journal itself, which only this user can read."""
+    for each in (folder, folder / name):
+        each.mkdir(0o700, parents=True, exist_ok=True)
+    return folder / name
 
 
 def _time_name(at: float) -> str:
@@ -92,9 +98,7 @@ class Program:
         """Its name in the journal: a process id alone may be used again."""
         self._lock: IO[bytes] | None = None
         if fcntl is not None:
-            programs = folder / "programs"
-            programs.mkdir(0o700, parents=True, exist_ok=True)
-            self._lock = open(programs / self.id, "wb")  # noqa: SIM115  # open as long as the program runs
+            self._lock = open(_make_private(folder, "programs") / self.id, "wb")  # noqa: SIM115  # open as long as the program runs
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def forget(self) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wrenlite.config import Config
-from wrenlite.durable import places
+from wrenlite.durable import journal, places
 from wrenlite.errors import JobNotFound
 from wrenlite.texts import counted, duration, printable
 
@@ -95,7 +95,8 @@ def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
     if kind == "ran":
         return [*_runs(line, tasks, worker), Event(at, "received", tasks, worker)]
     if kind == "ended" and "cause" in line:
-        return [Event(at, _CAUSES.get(line["cause"], line["cause"]), (), worker, line.get("error", ""))]
+        cause = str(line["cause"])
+        return [Event(at, _CAUSES.get(cause, cause), (), worker, line.get("error", ""))]
     if kind == "failed":
         return [Event(at, "failed", _one(task), "", text) for task, text in line["errors"].items()]
     if kind == "cancelled":
@@ -122,9 +123,8 @@ def _runs(line: Line, tasks: tuple[tuple[int, int], ...], worker: str) -> Iterat
     for task, started, seconds in zip(numbers, line["started"], line["seconds"], strict=True):
         error = failed.get(str(task))
         yield Event(started, "started", _one(task), worker)
-        yield Event(
-            started + seconds, "finished" if error is None else "failed", _one(task), worker, error or ""
-        )
+        kind, text = ("finished", "") if error is None else ("failed", str(error))
+        yield Event(started + seconds, kind, _one(task), worker, text)
 
 
 class Counts(NamedTuple):
@@ -151,7 +151,8 @@ def _counts(end: Line) -> Counts:
 
 def _counted(lines: Sequence[Line]) -> Counts:
     """Count the tasks of a job that has no end yet."""
-    total, ok = int(lines[0]["tasks"]), {}
+    total = int(lines[0]["tasks"])
+    ok: dict[int, bool] = {}
     for line in lines:
         if line["kind"] == "sent":
             total = max(total, *(end for _, end in line["tasks"]))
@@ -166,11 +167,10 @@ def _counted(lines: Sequence[Line]) -> Counts:
 class JobRecord:
     """One job in the journal, as it is at this moment."""
 
-    def __init__(self, folder: Path, path: Path) -> None:
+    def __init__(self, path: Path) -> None:
         """Read the beginning and the end of its file.
 
         Args:
-            folder: the folder of the journal.
             path: the folder of the job.
 
         Raises:
@@ -194,7 +194,7 @@ class JobRecord:
             """Its duration, as far as something of it is known."""
             self.dollars: float | None = (end or {}).get("dollars")
             """What it cost; None: nothing, or that is not known yet."""
-            runs = end is None and places.is_running(folder, header["program"])
+            runs = end is None and places.is_running(path.parent.parent, header["program"])
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise JobNotFound(f"the journal has no readable events of a job in {path}: {error!r}") from error
         self.state = "running" if runs else self._end_state(end is not None)
@@ -308,12 +308,11 @@ def jobs(last: int | None = None) -> JobRecords:
         last: the most jobs to return; None: all of them.
     """
     found = JobRecords()
-    folder = places.journal_folder(Config.load().journal)
-    for path in reversed(places.job_folders(folder) if folder else []):
+    for path in reversed(_folders()):
         if last is not None and len(found) >= last:
             break
         with contextlib.suppress(JobNotFound):  # another program deletes old ones
-            found.append(JobRecord(folder, path))
+            found.append(JobRecord(path))
     return found
 
 
@@ -323,13 +322,22 @@ def find_job(name: str) -> JobRecord:
     Raises:
         JobNotFound: there is none.
     """
-    folder = places.journal_folder(Config.load().journal)
-    paths = places.job_folders(folder) if folder else []
-    ids = {path: path.name.partition("-")[2] for path in reversed(paths)}
+    ids = {path: path.name.partition("-")[2] for path in reversed(_folders())}
     for fits in (str.__eq__, str.startswith):
         for path, job in ids.items():
             if name and fits(job, name):
-                return JobRecord(folder, path)
+                return JobRecord(path)
+    raise JobNotFound(f"no job {name!r} among the {len(ids):,} in the journal; wrenlite.jobs() lists them")
+
+
+def _folders() -> list[Path]:
+    """Return the folders of all jobs, the oldest first.
+
+    Raises:
+        JobNotFound: no journal is kept.
+    """
+    folder = places.journal_folder(Config.load().journal)
     if folder is None:
-        raise JobNotFound(f"no job {name!r}: no journal is kept, since WRENLITE_JOURNAL is {places.OFF!r}")
-    raise JobNotFound(f"no job {name!r} among the {len(ids):,} in {folder}; wrenlite.jobs() lists them")
+        raise JobNotFound(f"no journal is kept: the setting journal, or WRENLITE_JOURNAL, is {places.OFF!r}")
+    journal.journal_at(folder).flush()
+    return places.job_folders(folder)
