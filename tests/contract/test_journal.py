@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 
 import pytest
@@ -199,3 +201,82 @@ def test_many_bytes_are_deleted_too(journal):
         os.truncate(made / places.EVENTS, places.MOST_BYTES // 2)
     assert places.prune(journal, now) == 1
     assert [path.name.partition("-")[2] for path in places.job_folders(journal)] == ["f-1", "f-2"]
+
+
+def command(*words):
+    result = subprocess.run(
+        [sys.executable, "-m", "wrenlite", *words], capture_output=True, text=True, check=False
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_the_commands_list_and_show_jobs_their_events_and_output(pool):
+    job = pool.map(some_fail, range(3), chunksize=1)
+    job.wait()
+    assert wrenlite.jobs()[0].state == "failed"  # all is written
+    code, listed, _ = command("jobs")
+    assert code == 0
+    assert f"{job.id}  " in listed
+    assert "2 of 3 done, 1 failed" in listed
+    (entry,) = json.loads(command("jobs", "--json")[1])["jobs"]
+    assert (entry["id"], entry["state"], entry["done"]) == (job.id, "failed", 2)
+    shown = command("show", job.id)[1]
+    assert "task 2: ValueError: two" in shown
+    by_worker, in_order = command("events", job.id[:9])[1], command("events", job.id, "--unified")[1]
+    assert by_worker.startswith("job\n     0.000  queued     tasks 0-2\n")
+    assert "\nworker 0 (" in by_worker
+    assert in_order.splitlines()[0].split() == ["0.000", "queued", "tasks", "0-2"]
+    times = [float(line.split()[0]) for line in in_order.splitlines()]
+    assert times == sorted(times)
+    assert len(json.loads(command("events", job.id, "--json")[1])["events"]) == len(times)
+    assert command("logs", job.id, "--task", "1") == (0, "line of 1\n", "")
+    assert "[task 2]\nline of 2\n" in command("logs", job.id)[1]
+
+
+def test_output_is_followed_until_the_job_is_over(start_script, tmp_path):
+    process = start_script(
+        f"""
+        import os, time, wrenlite
+        def work(n):
+            while n and not os.path.exists({str(tmp_path / "go")!r}):
+                time.sleep(0.01)
+            print("line of", n)
+        job = wrenlite.Executor.local(2, progress=False).map(work, [0, 1], chunksize=1)
+        job[0].result()
+        print(job.id, flush=True)
+        """
+    )
+    job = process.stdout.readline().strip()
+    while find_job(job).output() == []:
+        time.sleep(0.01)
+    words = [sys.executable, "-m", "wrenlite", "logs", job, "--follow"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as follower:
+        assert [follower.stdout.readline() for _ in range(2)] == ["[task 0]\n", "line of 0\n"]
+        (tmp_path / "go").touch()
+        assert follower.stdout.read() == "[task 1]\nline of 1\n"
+    assert find_job(job).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("show", "nothing"), "no job 'nothing' among the 0 in the journal; wrenlite.jobs() lists them"),
+        (("logs", "nothing"), "no job 'nothing'"),
+        (("logs", "--task", "1"), "--task is a task of a job: give JOB"),
+        (("logs", "nothing", "--cloudwatch"), "give JOB and --task"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(words, message):
+    code, out, errors = command(*words)
+    assert (code != 0, out) == (True, "")
+    assert message in errors.splitlines()[-1]
+
+
+def test_the_functions_log_of_one_task(bed):
+    with wrenlite.Executor.aws(max_concurrency=2, progress=False) as executor:
+        job = executor.map(some_fail, range(2), chunksize=1)
+        job.wait()
+    code, log, errors = command("logs", job.id, "--task", "0", "--cloudwatch")
+    assert (code, errors) == (0, "")
+    assert job.stats()[0].request_id in log
+    assert job.stats()[1].request_id not in log

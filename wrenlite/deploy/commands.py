@@ -40,6 +40,8 @@ from wrenlite.deploy.shared_options import (
 )
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
+from wrenlite.display.job_commands import print_output
+from wrenlite.durable.records import find_job
 from wrenlite.errors import WrenliteError
 from wrenlite.texts import counted
 
@@ -279,29 +281,70 @@ def _remove_from_config(settings: Settings) -> None:
         click.echo(f"{path} no longer refers to the function {settings.function}{local}.")
 
 
-@click.command(epilog="Example: wrenlite logs --since 30m --follow")
+@click.command(
+    short_help="Show what tasks have printed, or the log of the function.",
+    epilog="Example: wrenlite logs f-6f3791 --task 3 --follow",
+)
+@click.argument("job", required=False)
 @deployment_options
+@click.option("--task", type=click.IntRange(0), help="Show only this task of JOB.")
+@click.option("--cloudwatch", is_flag=True, help="Show the function's log of the requests of this task.")
 @click.option("--since", type=Duration(), default="1h", show_default=True, help="How far to look back.")
 @click.option("--grep", metavar="TEXT", help="Show only events with this text, such as a request id.")
-@click.option("--follow", "-f", is_flag=True, help="Continue with new events until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Continue with what comes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event and line.")
-def logs(config: Config, *, since: float, grep: str | None, follow: bool, as_json: bool) -> None:
-    """Show the function's log.
+def logs(
+    config: Config,
+    *,
+    job: str | None,
+    task: int | None,
+    cloudwatch: bool,
+    since: float,
+    grep: str | None,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Show what the tasks of JOB have printed; without JOB, the log of the deployed function.
 
-    It does not contain what tasks print: that is returned with their values, and job.logs() shows it.
+    JOB is the id of a job, or its beginning: wrenlite jobs lists them. The function's log does not contain
+    what tasks print: that is returned with their values.
     """
+    texts = [grep] if grep is not None else [None]
+    if cloudwatch:
+        if job is None or task is None:
+            raise click.UsageError("--cloudwatch shows the log of one task: give JOB and --task")
+        found = find_job(job)
+        texts = [*found.requests(task)]
+        since = max(since, time.time() - found.submitted)
+        if not texts:
+            raise click.ClickException(
+                f"task {task} of {found.id} has no request on AWS Lambda that has ended"
+            )
+    elif job is not None:
+        print_output(job, task, follow=follow, as_json=as_json)
+        return
+    elif task is not None:
+        raise click.UsageError("--task is a task of a job: give JOB")
+    _print_log(config, texts, since, follow=follow, as_json=as_json)
+
+
+def _print_log(
+    config: Config, texts: Sequence[str | None], since: float, *, follow: bool, as_json: bool
+) -> None:
+    """Print the events of the function's log that have one of these texts."""
     clients, _, settings = locate_deployment(config, allow_denied=True, prefer_deployed_bucket=True)
-    query: dict[str, Any] = {"logGroupName": settings.log_group}
-    if grep is not None:
-        query["filterPattern"] = f'"{grep}"'
-    begin_ms, seen = int((time.time() - since) * 1000), set[str]()
+    begin_ms, seen, newest_ms = int((time.time() - since) * 1000), set[str](), 0
     while True:
-        for event in _log_events(clients, settings, query, begin_ms):
-            if event["eventId"] in seen:
-                continue
-            _print_event(event, as_json=as_json)
-            seen.add(event["eventId"])
-            begin_ms = max(begin_ms, event["timestamp"] - _LATE_MS)
+        for text in texts:
+            query: dict[str, Any] = {"logGroupName": settings.log_group}
+            if text is not None:
+                query["filterPattern"] = f'"{text}"'
+            for event in _log_events(clients, settings, query, begin_ms):
+                if event["eventId"] not in seen:
+                    _print_event(event, as_json=as_json)
+                    seen.add(event["eventId"])
+                    newest_ms = max(newest_ms, event["timestamp"])
+        begin_ms = max(begin_ms, newest_ms - _LATE_MS)
         if not follow:
             break
         try:

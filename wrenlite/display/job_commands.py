@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import click
 
 from wrenlite.display import console
 from wrenlite.durable.records import Event, JobRecord, find_job, in_words, jobs
 from wrenlite.texts import duration, printable
 
+_POLL_S = 0.5
+"""Seconds between two looks at a job that is followed."""
 _MOST_ERRORS = 20
 """Errors of tasks that ``show`` prints; with ``--json`` all of them."""
 
@@ -98,6 +103,36 @@ def events(job: str, *, unified: bool, as_json: bool) -> None:
         if own:
             click.echo(f"{names[worker]} ({printable(worker)})" if worker else "job")
             click.echo("\n".join(printable(str(event)) for event in own))
+
+
+def print_output(name: str, task: int | None, *, follow: bool, as_json: bool) -> None:
+    """Print what the tasks of a job have written, as far as the journal has kept it.
+
+    Args:
+        name: the id of the job, or its beginning.
+        task: a task; None: all.
+        follow: go on until the job is over, or Ctrl-C.
+        as_json: print one JSON object per task and line.
+    """
+    printed = 0
+    while True:
+        job = find_job(name)  # its state before its output, so that nothing is missed
+        entries = job.output(task)
+        for number, text in entries[printed:]:
+            if as_json:
+                click.echo(json.dumps({"task": number, "text": text}))
+            else:
+                click.echo(printable(text if task is not None else f"[task {number}]\n{text}").rstrip("\n"))
+        printed = len(entries)
+        if not follow or job.state != "running":
+            break
+        try:
+            time.sleep(_POLL_S)
+        except KeyboardInterrupt:
+            return
+    if not printed:
+        what = f"task {task} of {job.id}" if task is not None else job.id
+        click.echo(f"{what} has written nothing that the journal has kept.", err=True)
 
 
 def _workers(happened: list[Event]) -> list[str]:

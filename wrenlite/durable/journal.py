@@ -59,7 +59,8 @@ _GATHER_S = 0.05
 """Seconds for which events are gathered before they are written."""
 
 _HOST, _PYTHON = platform.node(), platform.python_version()
-_TASK, _IS_OK, _OUTPUT = map(operator.attrgetter, ("task", "ok", "output"))
+_TASK, _IS_OK, _STARTED = map(operator.attrgetter, ("task", "ok", "started"))
+_SECONDS, _OUTPUT = map(operator.attrgetter, ("seconds", "output"))
 _log = logging.getLogger("wrenlite")
 _Entry = Callable[[], "JobLog"]
 
@@ -256,7 +257,9 @@ class JobLog:
 
     def _add_outcomes(self, at: float, invocation: str, digest: _Digest) -> None:
         failed = {outcome.task: _summary(outcome) for outcome in digest.failed}
-        facts = {"invocation": invocation, "tasks": digest.tasks, **digest.times}
+        facts: dict[str, Any] = {"invocation": invocation, "tasks": digest.tasks}
+        facts["started"] = [round(each, 6) for each in digest.started]
+        facts["seconds"] = [round(each, 6) for each in digest.seconds]
         self._add("ran", at, {**facts, "failed": failed} if failed else facts)
         for task, text in digest.outputs:
             self._add_output(task, text)
@@ -296,23 +299,24 @@ class _Digest(NamedTuple):
     """What is written about the outcomes of a report. It holds no values."""
 
     tasks: Sequence[int]
-    times: Mapping[str, Any]
+    started: Sequence[float]
+    """When the tasks started: of many tasks, only when the first one did."""
+    seconds: Sequence[float]
+    """How long each of them took; of many tasks, the time until the end of the last one."""
     failed: Sequence[Outcome]
     outputs: Sequence[tuple[int, str]]
 
 
 def _digest(outcomes: Sequence[Outcome]) -> _Digest:
-    first, last = outcomes[0], outcomes[-1]
-    times: dict[str, Any]
     if len(outcomes) <= _DETAILED_TASKS:
-        starts = [round(outcome.started, 6) for outcome in outcomes]
-        times = {"started": starts, "seconds": [round(outcome.seconds, 6) for outcome in outcomes]}
+        started, seconds = list(map(_STARTED, outcomes)), list(map(_SECONDS, outcomes))
     else:
-        times = {"first": round(first.started, 6), "last": round(last.started + last.seconds, 6)}
+        first, last = outcomes[0], outcomes[-1]
+        started, seconds = [first.started], [last.started + last.seconds - first.started]
     failed = [] if all(map(_IS_OK, outcomes)) else [outcome for outcome in outcomes if not outcome.ok]
     wrote = any(map(_OUTPUT, outcomes))
     outputs = [(outcome.task, outcome.output) for outcome in outcomes if outcome.output] if wrote else []
-    return _Digest(list(map(_TASK, outcomes)), times, failed[:_DETAILED_TASKS], outputs)
+    return _Digest(list(map(_TASK, outcomes)), started, seconds, failed[:_DETAILED_TASKS], outputs)
 
 
 class JournalInvoker:

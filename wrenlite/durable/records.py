@@ -113,13 +113,14 @@ def _one(task: str | int) -> tuple[tuple[int, int]]:
 def _runs(line: Line, tasks: tuple[tuple[int, int], ...], worker: str) -> Iterator[Event]:
     """Yield when tasks started and ended: each of them, or all together where a report has many."""
     failed = line.get("failed", {})
-    if "started" not in line:
-        yield Event(line["first"], "started", tasks, worker)
-        yield Event(line["last"], "finished", tasks, worker)
-        for task, text in failed.items():
-            yield Event(line["last"], "failed", _one(task), worker, text)
-        return
     numbers = [number for first, end in tasks for number in range(first, end)]
+    if len(line["started"]) < len(numbers):
+        start, end = line["started"][0], line["started"][0] + line["seconds"][0]
+        yield Event(start, "started", tasks, worker)
+        yield Event(end, "finished", tasks, worker)
+        for task, text in failed.items():
+            yield Event(end, "failed", _one(task), worker, text)
+        return
     for task, started, seconds in zip(numbers, line["started"], line["seconds"], strict=True):
         error = failed.get(str(task))
         yield Event(started, "started", _one(task), worker)
@@ -235,25 +236,45 @@ class JobRecord:
             found |= {int(task): text for task, text in (texts or {}).items()}
         return dict(sorted(found.items()))
 
-    def logs(self, task: int | None = None) -> str:
-        """Return the last lines that tasks wrote to stdout and stderr, as far as they were kept.
+    def requests(self, task: int) -> list[str]:
+        """Return Lambda's ids of the requests that a task travelled in, as far as their ends are known."""
+        lines = self._lines()
+        ids = {line["invocation"]: line["request"] for line in lines if line.get("request")}
+        sent = [line for line in lines if line["kind"] == "sent"]
+        return [
+            ids[line["invocation"]]
+            for line in sent
+            if line["invocation"] in ids and any(first <= task < end for first, end in line["tasks"])
+        ]
+
+    def output(self, task: int | None = None) -> list[tuple[int, str]]:
+        """Return tasks and the last 4,096 characters that they wrote, in the order of their ends.
 
         Args:
-            task: a task; None: all tasks, in the order in which they ended.
+            task: a task; None: all tasks.
         """
         try:
             written = (self.path / places.OUTPUT).read_bytes().splitlines()
         except OSError:
-            return ""
-        texts = []
+            return []
+        found = []
         for line in written:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError):  # the last one of a program that was killed
                 entry = json.loads(line)
-                if task is None:
-                    texts.append(f"[task {entry['task']}]\n{entry['text'].rstrip()}\n")
-                elif entry["task"] == task:
-                    texts = [entry["text"]]  # its last run
-        return printable("".join(texts))
+                if task is None or entry["task"] == task:
+                    found.append((entry["task"], entry["text"]))
+        return found
+
+    def logs(self, task: int | None = None) -> str:
+        """Return what tasks wrote to stdout and stderr in their last run, as far as it was kept.
+
+        Args:
+            task: a task; None: all tasks, in input order.
+        """
+        texts = dict(self.output(task))
+        if task is not None:
+            return texts.get(task, "")
+        return "".join(f"[task {number}]\n{text.rstrip()}\n" for number, text in sorted(texts.items()))
 
 
 def _ends(path: Path) -> tuple[Line, Line | None]:
