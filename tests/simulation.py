@@ -36,6 +36,8 @@ class Case(NamedTuple):
     """Sandboxes that may be started at once."""
     ramp_per_s: float = 100.0
     """Sandboxes that may be started per second after the burst (AWS: 1,000 per 10 s and function)."""
+    step_s: float = 0.0
+    """Seconds between two additions of sandboxes to those that may be started; 0: they come one by one."""
     client_slots: int | None = None
     """The concurrency that the client assumes. None: it knows the real one."""
 
@@ -49,6 +51,8 @@ class Run(NamedTuple):
     """No schedule is shorter than this: see ``lower_bound_s``."""
     requests: int
     throttled: int
+    full_s: float
+    """When as many invocations ran at once as ever did."""
 
 
 class SimulatedLambda:
@@ -62,7 +66,8 @@ class SimulatedLambda:
         """
         self.slots = case.client_slots or case.concurrency
         self.now = 0.0
-        self.requests = self.throttled = 0
+        self.requests = self.throttled = self.most_running = 0
+        self.full_s = 0.0
         self._case = case
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._event_numbers = itertools.count()
@@ -110,6 +115,8 @@ class SimulatedLambda:
             self._schedule(self.now + ROUND_TRIP_S / 2, lambda: emit((), ended))
             return
         self._running += 1
+        if self._running > self.most_running:
+            self.most_running, self.full_s = self._running, self.now
         if not cold:
             self._warm -= 1
         outcomes, busy_s = [], 0.0
@@ -141,10 +148,11 @@ class SimulatedLambda:
     def _may_start(self) -> bool:
         """Return whether a sandbox may be started now; a token bucket limits the rate."""
         case = self._case
+        until = self.now // case.step_s * case.step_s if case.step_s else self.now
         self._start_tokens = min(
-            case.burst, self._start_tokens + (self.now - self._refilled_at) * case.ramp_per_s
+            case.burst, self._start_tokens + (until - self._refilled_at) * case.ramp_per_s
         )
-        self._refilled_at = self.now
+        self._refilled_at = until
         if self._start_tokens < 1:
             return False
         self._start_tokens -= 1
@@ -179,7 +187,7 @@ def simulate(case: Case, seed: int = 1) -> Run:
             pass
         if not account.step(scheduler.wait_s) and scheduler.jobs:
             raise AssertionError(f"{case.name}: the job has not ended, and there are no more events")
-    return Run(account.now, lower_bound_s(case), account.requests, account.throttled)
+    return Run(account.now, lower_bound_s(case), account.requests, account.throttled, account.full_s)
 
 
 def lower_bound_s(case: Case) -> float:
@@ -201,16 +209,21 @@ def lower_bound_s(case: Case) -> float:
     return max(work_s, longest) + ROUND_TRIP_S + COLD_START_S
 
 
-def greedy_makespan_s(case: Case) -> float:
-    """Return the makespan of greedy list scheduling without any cost of requests.
+def best_makespan_s(case: Case) -> float:
+    """Return the makespan of greedy list scheduling, without any cost of requests, that knows the ramp.
 
-    Whenever a slot is free, it takes the next task. This is the standard for a scheduler that does not know
-    the durations in advance.
+    Whenever a slot is free, or new, it takes the next task. This is the standard for a scheduler that does
+    not know the durations in advance.
     """
-    free_at = [0.0] * case.concurrency
-    for duration_s in case.durations_s:
-        heapq.heapreplace(free_at, free_at[0] + duration_s)
-    return max(free_at) + ROUND_TRIP_S + COLD_START_S
+    extra = range(1, case.concurrency - case.burst + 1)
+    waits = [number / case.ramp_per_s for number in extra]
+    if case.step_s:
+        waits = [math.ceil(wait_s / case.step_s) * case.step_s for wait_s in waits]
+    free_at = [0.0] * min(case.burst, case.concurrency) + waits
+    ends = [
+        heapq.heapreplace(free_at, free_at[0] + duration_s) + duration_s for duration_s in case.durations_s
+    ]
+    return max(ends) + ROUND_TRIP_S + COLD_START_S
 
 
 def cases() -> list[Case]:
@@ -227,4 +240,8 @@ def cases() -> list[Case]:
         Case("10,000: 1 % of 60 s, the rest 1 ms, on 10", few_long, 10),
         Case("10,000 x 1 ms", [0.001] * 10_000, 1000),
         Case("100 x 5 min", [300.0] * 100, 1000),
+        Case("5,000 x 15 min, ramp from 1,000", [900.0] * 5_000, 5_000),
+        Case("5,000 x 15 min, steps of 1,000", [900.0] * 5_000, 5_000, step_s=10.0),
+        Case("50,000 x 10 s, ramp from 1,000", [10.0] * 50_000, 5_000),
+        Case("50,000 x 10 s, steps of 1,000", [10.0] * 50_000, 5_000, step_s=10.0),
     ]

@@ -20,20 +20,35 @@ from wrenlite.errors import BudgetExceeded
 from wrenlite.protocol import Ended, Lost, Missing, Refused, Throttled, Usage
 from wrenlite.scheduler.pending import InFlight
 
-_PROBE = 0.2
-"""How fast the limit grows again after a throttle: by this share of itself per generation. A generation is as
-many successes as the limit. The share doubles with each generation without a throttle."""
-_TRY_AFTER_S = 1.0
-"""Seconds after a throttle after which one more request is tried, if no request has ended in them."""
+_RAMP = 100.0
+"""Requests per second by which the limit grows after the first throttle. AWS lets a function have 1,000 more
+sandboxes every 10 s (Lambda's documentation, "scaling behavior")."""
+_SHARE_OF_RAMP = 0.95
+"""The growth after a further throttle, as a share of the requests per second that were taken before it."""
+_SLOWEST_RAMP = 1.0
+"""The least growth, in requests per second."""
+_SLOW_RAMP, _FASTER_IF_SLOW, _FASTER = 10.0, 4.0, 1.15
+"""The growth gets faster by a factor every second: by a large one where it began slowly, since nothing is
+known then, and otherwise by a small one, so that few requests are refused."""
+_LONGEST_GROWTH_S = 100.0
+"""Seconds after which the growth does not get faster any more: the limit is out of sight then."""
 
 
 class ConcurrencyLimit(NamedTuple):
-    """The limit is how many requests a backend takes at once, learned from its answers."""
+    """The limit is how many requests a backend takes at once, learned from its answers.
+
+    After a throttle it grows with time, so long as no request is throttled again, and not with successes:
+    requests may run for minutes before one of them succeeds.
+    """
 
     limit: float
-    """Largest number of requests in flight."""
-    generations: float = math.inf
-    """Successes since requests were last throttled as too many at once, divided by the limit."""
+    """Largest number of requests in flight, without what it has grown by since the last throttle."""
+    ramp: float = _RAMP
+    """Requests per second by which it grows since the last throttle, at first."""
+    taken: float = 0.0
+    """Requests that were in flight after the last throttle: so many were taken."""
+    was_too_many: bool = False
+    """Whether the last throttle was for too many requests at once."""
     resumes_at: float = -math.inf
     """When requests may be sent again."""
     last_throttle_at: float = -math.inf
@@ -43,9 +58,37 @@ class ConcurrencyLimit(NamedTuple):
     down_since: float = math.inf
     """Since when the service has answered nothing but errors, or not at all."""
 
+    @property
+    def grows_since(self) -> float:
+        """When the limit began to grow with time; infinity: it does not."""
+        if self.last_throttle_at == -math.inf:
+            return math.inf
+        return max(self.last_throttle_at, self.resumes_at)
+
+    def at(self, now: float) -> float:
+        """Return the largest number of requests in flight at a time."""
+        return self.limit + grown(self.ramp, max(0.0, now - self.grows_since))
+
+
+def grown(ramp: float, seconds: float) -> float:
+    """Return by how many requests a limit has grown.
+
+    Args:
+        ramp: requests per second at first.
+        seconds: since the growth began.
+    """
+    faster = _FASTER_IF_SLOW if ramp < _SLOW_RAMP else _FASTER
+    return ramp * (faster ** min(seconds, _LONGEST_GROWTH_S) - 1) / math.log(faster)
+
+
+def seconds_to_grow(ramp: float, requests: float) -> float:
+    """Return the seconds in which a limit grows by a number of requests: the inverse of ``grown``."""
+    faster = _FASTER_IF_SLOW if ramp < _SLOW_RAMP else _FASTER
+    return math.log(1 + requests * math.log(faster) / ramp, faster)
+
 
 def after_success(state: ConcurrencyLimit, slots: int) -> ConcurrencyLimit:
-    """Update the limit when a request was answered: more may be in flight, with care near the last throttle.
+    """Update the limit when a request was answered: the service works, and may be sent more.
 
     Args:
         state: what was known.
@@ -53,11 +96,9 @@ def after_success(state: ConcurrencyLimit, slots: int) -> ConcurrencyLimit:
     """
     if state.limit >= slots and not state.throttles_in_a_row and state.down_since == math.inf:
         return state
-    # A slot that has become free may be used at once.
-    step = min(1.0, max(1 / state.limit, _PROBE * 2.0 ** min(state.generations, 30)))
+    # Where too many requests ran at once, only time adds to the limit: successes say nothing of it.
     return state._replace(
-        limit=min(float(slots), state.limit + step),
-        generations=state.generations + 1 / state.limit,
+        limit=state.limit if state.was_too_many else min(float(slots), state.limit + 1.0),
         resumes_at=-math.inf,
         throttles_in_a_row=0,
         down_since=math.inf,
@@ -90,24 +131,30 @@ def after_throttle(
         jitter: a random number from 0 to 1, for the pause.
     """
     # Once all requests in flight have ended, one is sent to see whether requests are taken again.
-    state = state._replace(limit=min(state.limit, float(max(1, in_flight))))
-    if concurrency:
-        state = state._replace(generations=0.0)
+    in_flight = max(1, in_flight)
+    state = state._replace(was_too_many=concurrency)
     if sent <= state.last_throttle_at:
-        return state
+        least = min(state.limit, float(in_flight))
+        return state._replace(limit=least, taken=least)
+    limit = min(state.at(now), float(in_flight))
+    ramp, row = _RAMP if concurrency else _SLOWEST_RAMP, state.throttles_in_a_row
+    if state.last_throttle_at > -math.inf:
+        per_second = (limit - state.taken) / max(now - state.last_throttle_at, 1e-3)
+        ramp = max(_SLOWEST_RAMP, _SHARE_OF_RAMP * per_second)
+        row = 0 if ramp > _SLOWEST_RAMP else row
     return state._replace(
-        resumes_at=now + pause_s(state.throttles_in_a_row, backoff_s, jitter),
+        limit=limit,
+        ramp=ramp,
+        taken=limit,
+        resumes_at=now + pause_s(row, backoff_s, jitter),
         last_throttle_at=now,
-        throttles_in_a_row=state.throttles_in_a_row + 1,
+        throttles_in_a_row=row + 1,
         down_since=math.inf if waits_without_limit else min(state.down_since, now),
     )
 
 
 def opens_at(state: ConcurrencyLimit, in_flight: int) -> float:
     """Return when another request may be sent.
-
-    After throttles, as long as no request ends, one more than the limit is tried now and then: requests in
-    flight may run for minutes, while what caused the throttles may be gone in a second.
 
     Args:
         state: what is known.
@@ -116,11 +163,10 @@ def opens_at(state: ConcurrencyLimit, in_flight: int) -> float:
     Returns:
         A time; infinity: when a request in flight has ended.
     """
-    if in_flight < int(state.limit):
+    missing = in_flight + 1 - state.limit
+    if missing <= 0:
         return state.resumes_at
-    if state.throttles_in_a_row and in_flight == int(state.limit):
-        return max(state.resumes_at, state.last_throttle_at + _TRY_AFTER_S)
-    return math.inf
+    return state.grows_since + seconds_to_grow(state.ramp, missing)
 
 
 class Admission:
@@ -153,7 +199,7 @@ class Admission:
     @property
     def slots(self) -> int:
         """Requests that may be in flight, as far as is known."""
-        return max(1, int(min(self._limit.limit, self._backend.invoker.slots)))
+        return max(1, int(min(self._limit.at(self._clock()), self._backend.invoker.slots)))
 
     @property
     def outage_is_long(self) -> bool:

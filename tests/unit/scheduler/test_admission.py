@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wrenlite.scheduler.admission import ConcurrencyLimit, after_success, after_throttle, opens_at
+from wrenlite.scheduler.admission import (
+    ConcurrencyLimit,
+    after_success,
+    after_throttle,
+    grown,
+    opens_at,
+    seconds_to_grow,
+)
 
 
 def throttled(state, **given):
@@ -28,19 +35,28 @@ def test_a_limit_of_ten_is_learnt_from_one_round_trip_of_a_thousand_requests():
     assert (state.limit, state.throttles_in_a_row) == (10.0, 1)
 
 
-def test_after_throttles_the_limit_grows_slowly_and_then_fast():
-    state = throttled(ConcurrencyLimit(1000.0), in_flight=100)
-    assert state.limit == 100.0, "what was taken is not given up"
-    generations = []
-    for _ in range(6):
-        for _ in range(int(state.limit)):
-            state = after_success(state, 1000)
-        generations.append(state.limit)
-    assert generations[0] == pytest.approx(130, abs=10)
-    assert generations[-1] == 1000.0
-    assert throttled(state, in_flight=700, sent=3.0, now=4.0).limit == 700.0
-    small = after_success(throttled(ConcurrencyLimit(10.0), in_flight=2), 10)
-    assert small.limit == 2.5, "a small limit grows by one in a generation at least"
+def test_after_a_throttle_the_limit_grows_by_what_aws_adds():
+    state = throttled(ConcurrencyLimit(5000.0), in_flight=1000, now=0.0)
+    assert state.at(0.0) == 1000.0, "what was taken is not given up"
+    assert state.at(state.resumes_at + 1) == pytest.approx(1107, abs=1)
+    assert after_success(state, 5000).limit == 1000.0, "successes say nothing of the limit"
+
+
+def test_the_growth_is_learnt_from_what_was_taken():
+    state = throttled(ConcurrencyLimit(5000.0), in_flight=1000, now=0.0)
+    state = throttled(state, in_flight=1040, sent=1.9, now=2.0)
+    assert state.ramp == pytest.approx(0.95 * 40 / 2)
+    for trip in range(3):  # nothing more is taken
+        state = throttled(state, in_flight=1040, sent=9.9 + trip, now=10.0 + trip)
+    assert (state.limit, state.ramp, state.throttles_in_a_row) == (1040.0, 1.0, 4)
+    since = state.resumes_at
+    assert opens_at(state, 1040) == pytest.approx(since + 0.63, abs=0.01), "one is tried"
+    assert state.at(since + 6) == pytest.approx(1040 + 2954, abs=1), "and if these are taken, many more"
+
+
+@given(st.floats(1, 1000), st.floats(0, 100))
+def test_a_limit_grows_by_one_request_at_the_time_that_is_told(ramp, requests):
+    assert grown(ramp, seconds_to_grow(ramp, requests)) == pytest.approx(requests)
 
 
 def test_throttles_for_the_request_rate_leave_one_request_at_a_time():
@@ -83,12 +99,10 @@ def test_the_start_of_an_outage_is_recorded_and_one_success_ends_it():
     assert (state.down_since, state.throttles_in_a_row, state.resumes_at) == (math.inf, 0, -math.inf)
 
 
-def test_one_more_request_is_tried_while_one_in_flight_takes_long():
+def test_more_requests_are_tried_while_one_in_flight_takes_long():
     state = throttled(
         ConcurrencyLimit(8.0), concurrency=False, waits_without_limit=False, in_flight=1, sent=1.0, now=2.0
     )
     assert opens_at(state, 0) == state.resumes_at
-    assert opens_at(state, 1) == 3.0
-    assert opens_at(state, 2) == math.inf
-    assert opens_at(after_success(state, 8), 2) == math.inf
+    assert state.resumes_at < opens_at(state, 1) < opens_at(state, 2) < state.resumes_at + 2
     assert opens_at(after_success(state, 8), 1) == -math.inf

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation import Case, cases, greedy_makespan_s, simulate
+from tests.simulation import Case, best_makespan_s, cases, simulate
 
 CASES = {case.name: case for case in cases()}
 
@@ -16,7 +16,24 @@ def test_equal_tasks_take_little_longer_than_the_best_schedule():
 @pytest.mark.parametrize("concurrency", [100, 1000])
 def test_uneven_tasks_take_little_longer_than_a_schedule_without_known_times(concurrency):
     case = CASES["10,000 x 1 ms to 60 s, log-uniform"]._replace(concurrency=concurrency)
-    assert simulate(case).makespan_s <= 1.25 * greedy_makespan_s(case)
+    assert simulate(case).makespan_s <= 1.25 * best_makespan_s(case)
+
+
+@pytest.mark.parametrize(
+    ("name", "most_refused"),
+    [
+        ("10,000 x 1 s, ramp from 100", 1_000),
+        ("5,000 x 15 min, ramp from 1,000", 4_500),  # 4,000 of them at once: nothing is known yet
+        ("5,000 x 15 min, steps of 1,000", 5_000),
+        pytest.param("50,000 x 10 s, ramp from 1,000", 4_500, marks=pytest.mark.full),
+        pytest.param("50,000 x 10 s, steps of 1,000", 7_000, marks=pytest.mark.full),
+    ],
+)
+def test_a_ramp_is_followed_also_while_no_request_ends(name, most_refused):
+    run = simulate(CASES[name])
+    assert run.makespan_s <= 1.1 * best_makespan_s(CASES[name])
+    assert run.full_s <= 60
+    assert run.throttled <= most_refused
 
 
 def test_an_unknown_concurrency_limit_of_ten_is_fully_used():
