@@ -58,6 +58,52 @@ def test_long_throttles_are_waited_out_and_reported(connected, bed, runs):
     assert min(workers) == 1, "no request is taken, so only one is tried at a time"
 
 
+@pytest.fixture
+def reserve(bed):
+    """A function that reserves concurrency for a Lambda function, or takes it away."""
+    client = botocore.session.Session().create_client("lambda")
+    reserved = []
+
+    def change(number, function="wrenlite"):
+        reserved.append(function)
+        client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=number)
+
+    yield change
+    for function in set(reserved):
+        client.delete_function_concurrency(FunctionName=function)
+
+
+def test_a_map_leaves_a_tenth_of_what_the_account_has_free(bed, deploy, reserve, caplog):
+    bed.settings(concurrency=1000)
+    with caplog.at_level("INFO", "wrenlite"):
+        assert wrenlite.Executor.aws().backend.invoker.slots == 900
+    assert "900 invocations run at once: of the 1000 that the account has left, 100 stay free" in caplog.text
+    reserve(300, deploy("beside"))
+    assert wrenlite.Executor.aws().backend.invoker.slots == 630
+    assert wrenlite.Executor.aws(max_concurrency=800).backend.invoker.slots == 800
+
+
+def test_what_is_reserved_for_the_function_is_what_it_uses(bed, reserve):
+    reserve(7)
+    assert wrenlite.Executor.aws().backend.invoker.slots == 7
+    bed.error("GetFunctionConcurrency", 403, "AccessDeniedException")  # of a policy of an earlier version
+    assert wrenlite.Executor.aws().backend.invoker.slots == 993 - 99
+    reserve(0)
+    with pytest.raises(wrenlite.FunctionBroken, match="its reserved concurrency is 0"):
+        wrenlite.Executor.aws()
+
+
+def test_a_reservation_that_becomes_0_is_named_and_waited_out(connected, bed, runs, reserve):
+    aws = connected(backoff_s=0.02)
+    squares(aws, runs, 2).results(timeout=30)
+    reserve(0)
+    job = squares(aws, runs, 12, chunksize=1)
+    while "its reserved concurrency is in use, or is 0" not in job.snapshot().note:
+        assert not job.wait(0.02)
+    reserve(5)
+    assert job.results(timeout=30) == [number**2 for number in range(12)]
+
+
 @pytest.mark.full
 def test_throttles_of_half_a_minute_are_waited_out(connected, bed, runs):
     aws = connected(backoff_s=0.1)

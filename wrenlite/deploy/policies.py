@@ -48,7 +48,7 @@ def of_user(settings: Settings) -> Policy:
     """Return the policy for people who run maps: invoke the one function, and use the bucket's prefixes."""
     return _policy(
         [
-            _allow(["lambda:InvokeFunction", "lambda:GetFunctionConfiguration"], [settings.function_arn]),
+            _allow(_actions("lambda", _USED_ACTIONS), [settings.function_arn]),
             # The account's concurrency limit belongs to no resource.
             _allow(["lambda:GetAccountSettings"], ["*"]),
             *_user_statements(settings),
@@ -100,10 +100,11 @@ def of_deployer(settings: Settings) -> Policy:
     return _policy([*statements, {**pass_role, "Condition": condition}])
 
 
+_USED_ACTIONS = ("GetFunctionConcurrency", "GetFunctionConfiguration", "InvokeFunction")
 _FUNCTION_ACTIONS = (
     *("CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"),
-    *("GetFunctionConfiguration", "InvokeFunction", "ListTags", "PutFunctionConcurrency"),
-    *("TagResource", "UpdateFunctionCode", "UpdateFunctionConfiguration"),
+    *("ListTags", "PutFunctionConcurrency", "TagResource", "UpdateFunctionCode"),
+    *("UpdateFunctionConfiguration", *_USED_ACTIONS),
 )
 _LOG_ACTIONS = (
     *("CreateLogGroup", "DeleteLogGroup", "FilterLogEvents", "ListTagsForResource"),

@@ -189,6 +189,12 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
             "deletes them"
         )
     hint = quota_hint(account)
+    if not hint and settings.reserved is None and account.unreserved:
+        found.append(
+            f"one map runs up to nine tenths of the {account.unreserved:,} invocations at once that this "
+            "account has free. --reserved-concurrency N sets a number for this function alone, and caps what "
+            "it can spend"
+        )
     if hint:
         found.append(
             f"this account can run only {account.concurrency} invocations at once, as is usual for a new "

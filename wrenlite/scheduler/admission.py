@@ -78,7 +78,8 @@ def grown(ramp: float, seconds: float) -> float:
         seconds: since the growth began.
     """
     faster = _FASTER_IF_SLOW if ramp < _SLOW_RAMP else _FASTER
-    return ramp * (faster ** min(seconds, _LONGEST_GROWTH_S) - 1) / math.log(faster)
+    grown_by: float = ramp * (faster ** min(seconds, _LONGEST_GROWTH_S) - 1) / math.log(faster)
+    return grown_by
 
 
 def seconds_to_grow(ramp: float, requests: float) -> float:

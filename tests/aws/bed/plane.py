@@ -85,7 +85,8 @@ class Plane:
         if refusal is not None:
             return refusal
         if not self._acquire_slot(function, wait=False):
-            return throttled("ConcurrentInvocationLimitExceeded")
+            kind = "" if function.reserved_concurrency is None else "ReservedFunction"
+            return throttled(f"{kind}ConcurrentInvocationLimitExceeded")
         try:
             return self._run(function, region, payload, str(uuid.uuid4()), tail=tail)
         finally:
@@ -117,6 +118,11 @@ class Plane:
         self.closing = True
         self.kill_sandboxes()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def unreserved(self, region: str) -> int:
+        """Return the account's concurrency without what functions have reserved."""
+        functions = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region].list_functions()
+        return self.concurrency - sum(int(each.reserved_concurrency or 0) for each in functions)
 
     def _find(self, name: str, region: str, payload: bytes, max_bytes: int) -> tuple[Any, Reply | None]:
         """Return the function and None, or None and the reply that refuses the request."""

@@ -10,6 +10,9 @@ from typing import Any
 _ROOT = Path(__file__).parents[3]
 
 
+_LAMBDA_KINDS = ("Invoke", "GetFunctionConfiguration", "GetFunctionConcurrency", "GetAccountSettings")
+
+
 class RemoteBed:
     """A bed that runs until ``close``, or until this process ends."""
 
@@ -66,7 +69,7 @@ class RemoteBed:
     def error(self, kind: str, status: int, code: str, message: str = "said the bed", **more: Any) -> None:
         """Answer the next request of a kind with an error in the format of its service."""
         reason = {"Reason": more.pop("reason")} if "reason" in more else {}
-        if "Lambda" in kind or kind in ("Invoke", "GetFunctionConfiguration", "GetAccountSettings"):
+        if "Lambda" in kind or kind in _LAMBDA_KINDS:
             body = json.dumps({"message": message, **reason})
             headers = {"x-amzn-ErrorType": code, "Content-Type": "application/json"}
         else:

@@ -92,8 +92,8 @@ class Bed:
         The data plane knows the account settings. moto answers the rest; the tags of a new bucket are added.
         """
         if request.path.startswith("/2016-08-19/account-settings"):
-            limit = self.plane.concurrency
-            body = {"AccountLimit": {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": limit}}
+            limit, free = self.plane.concurrency, self.plane.unreserved(_credential_scope(request)[2])
+            body = {"AccountLimit": {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": free}}
             return Response(json.dumps(body), content_type="application/json")
         if kind == "PutBucket" and b"<Tags>" in (body := _body(request)):
             answer = Response.from_app(self._moto, request.environ)
@@ -199,6 +199,8 @@ def _operation(request: Request) -> str:
         return "GetFunctionConfiguration"
     if "account-settings" in request.path:
         return "GetAccountSettings"
+    if request.path.endswith("/concurrency") and request.method == "GET":
+        return "GetFunctionConcurrency"
     return _other_operation(request)
 
 

@@ -27,13 +27,22 @@ from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import Transport
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.config import PREFIX, Config
-from wrenlite.errors import AccessDenied, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
+from wrenlite.errors import (
+    AccessDenied,
+    ConfigError,
+    FunctionBroken,
+    IncompatibleRuntime,
+    ServiceUnavailable,
+    StoreError,
+)
 from wrenlite.protocol import Limits
 
 _log = logging.getLogger("wrenlite")
 
 _USUAL_CONCURRENCY = 1000
 """Invocations at once that AWS allows most accounts; taken where the account's own limit cannot be read."""
+_SHARE_LEFT = 10
+"""One map leaves this part of the account's free concurrency, a tenth, to the functions beside it."""
 _LONGEST_LIMIT_S = 900.0
 """The longest time limit of a function; taken where the function's own cannot be read."""
 _USUAL_MEMORY_MB = 1769
@@ -261,15 +270,41 @@ def _account(arn: str) -> str | None:
 
 
 def _concurrency(config: Config, client: Any) -> int:
-    """Return the number of invocations at once: as configured, else as the account allows."""
+    """Return the number of invocations at once: as configured or reserved, else a share of the account's.
+
+    Raises:
+        FunctionBroken: the reservation is 0, so that nothing can run.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
     if config.max_concurrency is not None:
         return config.max_concurrency
+    with contextlib.suppress(ClientError, BotoCoreError):  # a policy without it: the next number is too small
+        found = client.get_function_concurrency(FunctionName=_unqualified(config.function))
+        if (reserved := found.get("ReservedConcurrentExecutions")) is not None:
+            if not reserved:
+                raise FunctionBroken(responses.nothing_reserved(config.function))
+            return int(reserved)
     with contextlib.suppress(ClientError, BotoCoreError):  # Lambda itself refuses what is too many
         limit: Mapping[str, int] = client.get_account_settings()["AccountLimit"]
-        return max(1, limit.get("UnreservedConcurrentExecutions") or limit["ConcurrentExecutions"])
+        free = max(1, limit.get("UnreservedConcurrentExecutions") or limit["ConcurrentExecutions"])
+        used = free - free // _SHARE_LEFT
+        if used < free:
+            _log.info(
+                "%d invocations run at once: of the %d that the account has left, %d stay free for its other "
+                "functions. max_concurrency=, or wrenlite-setup --reserved-concurrency, sets another number",
+                used,
+                free,
+                free - used,
+            )
+        return used
     return _USUAL_CONCURRENCY
+
+
+def _unqualified(function: str) -> str:
+    """Return the name or ARN of a function without its version or alias, to which no reservation belongs."""
+    parts = function.split(":")
+    return ":".join(parts[: 7 if len(parts) > 2 else 1])
 
 
 def _limit_to_descriptors(slots: int) -> int:

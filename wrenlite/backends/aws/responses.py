@@ -37,6 +37,9 @@ _RATE_REASONS = frozenset(
 )
 """Reasons of a response 429 that mean too many requests per second. All others mean too many at once."""
 
+_RESERVATION_USED = "ReservedFunctionConcurrentInvocationLimitExceeded"
+_RESERVE_MORE = "wrenlite-setup --reserved-concurrency N reserves more"
+
 _INIT_ERRORS = (
     "Runtime.ImportModuleError",
     "Runtime.HandlerNotFound",
@@ -194,6 +197,8 @@ def _interpret_not_run(response: Response, target: Target) -> Cause:
     if response.status == 429:
         reason = str(body.get("Reason") or code or "TooManyRequests")
         text = f"Lambda takes no more requests for {target.function} at the moment ({reason})"
+        if reason == _RESERVATION_USED:
+            text += f": its reserved concurrency is in use, or is 0. {_RESERVE_MORE}"
         return Throttled(ServiceUnavailable(text), concurrency=reason not in _RATE_REASONS)
     if response.status >= 500 or response.status in (408, 409) or "Throttl" in code:
         text = f"Lambda does not run {target.function} at the moment: {response.status} {code}: {message}"
@@ -204,6 +209,11 @@ def _interpret_not_run(response: Response, target: Target) -> Cause:
     if isinstance(error, CredentialsExpired):
         raise error
     return Refused(error)
+
+
+def nothing_reserved(function: str) -> str:
+    """Return the message for a function whose reserved concurrency is 0."""
+    return f"nothing can run on {function}, since its reserved concurrency is 0. {_RESERVE_MORE}"
 
 
 def _json_object(response: Response) -> dict[str, Any]:
