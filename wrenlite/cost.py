@@ -45,7 +45,7 @@ class Prices(NamedTuple):
     memory_gb: float
     """Memory of the function in GiB."""
     limit_s: float
-    """Time limit of the function, which is charged where the true duration is unknown."""
+    """Time limit of the function: nothing runs longer, or is charged for more."""
 
     def dollars(self, requests: int, gb_s: float) -> float:
         """Return the price of a number of requests that are billed for ``gb_s`` GiB-seconds in total."""
@@ -57,30 +57,67 @@ class Prices(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """The cost of a job or an executor so far. The dollars are an estimate."""
+    """The cost of a job or an executor so far. The dollars are an estimate.
+
+    A request that has no answer may have run or not. What it may have cost is not part of ``gb_s`` and
+    ``dollars``, but of ``uncertain_dollars``.
+    """
 
     requests: int
+    """All requests, with those that have no answer."""
     gb_s: float
-    """Billed GiB-seconds."""
+    """Billed GiB-seconds, as far as they are known."""
     dollars: float
+    unanswered: int = 0
+    """Requests that have no answer: the connection broke, or they were cancelled and not waited for."""
+    uncertain_gb_s: float = 0.0
+    """GiB-seconds that those may be billed for, at most."""
+    uncertain_dollars: float = 0.0
+    """Dollars that may be charged in addition, at most."""
 
-    def plus(self, requests: int, gb_s: float, prices: Prices | None) -> Cost:
+    @property
+    def most_dollars(self) -> float:
+        """The dollars that were spent at most: with what is uncertain."""
+        return self.dollars + self.uncertain_dollars
+
+    def plus(
+        self,
+        requests: int,
+        gb_s: float,
+        prices: Prices | None,
+        *,
+        unanswered: int = 0,
+        uncertain_gb_s: float = 0.0,
+    ) -> Cost:
         """Return the cost with more requests added.
 
         Args:
             requests: number of further requests.
-            gb_s: GiB-seconds that they are billed for in total.
+            gb_s: GiB-seconds that they are billed for in total, as far as that is known.
             prices: the function's prices; None: requests are free.
+            unanswered: those of them that have no answer.
+            uncertain_gb_s: GiB-seconds that those may be billed for, at most.
         """
         requests, gb_s = self.requests + requests, self.gb_s + gb_s
-        dollars = prices.dollars(requests, gb_s) if prices else 0.0
-        return Cost(requests=requests, gb_s=gb_s, dollars=dollars)
+        uncertain_gb_s += self.uncertain_gb_s
+        return Cost(
+            requests=requests,
+            gb_s=gb_s,
+            dollars=prices.dollars(requests, gb_s) if prices else 0.0,
+            unanswered=self.unanswered + unanswered,
+            uncertain_gb_s=uncertain_gb_s,
+            uncertain_dollars=prices.dollars(0, uncertain_gb_s) if prices else 0.0,
+        )
 
     def __repr__(self) -> str:
         return f"<Cost: {self}>" if self.requests else "<Cost: nothing was charged>"
 
     def __str__(self) -> str:
-        return f"about ${self.dollars:.6f} ({counted(self.requests, 'request')}, {self.gb_s:,.2f} GB-s)"
+        known = f"about ${self.dollars:.6f} ({counted(self.requests, 'request')}, {self.gb_s:,.2f} GB-s)"
+        if not self.unanswered:
+            return known
+        requests = counted(self.unanswered, "request")
+        return f"{known}, and up to ${self.uncertain_dollars:.6f} more for {requests} without an answer"
 
 
 FREE = Cost(requests=0, gb_s=0.0, dollars=0.0)

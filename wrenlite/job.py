@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, overload
 
 from wrenlite import other_names
 from wrenlite.backends.base import Backend
-from wrenlite.cost import FREE, Cost
+from wrenlite.cost import Cost
 from wrenlite.errors import ArgumentError, ConfigError, ExecutorClosed, WrenliteError
 from wrenlite.futures import (
     Control,
@@ -523,11 +523,10 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
     def cost(self) -> Cost:
         """An estimate of what the job cost so far, on AWS. Zero dollars on local cores.
 
-        Requests in flight are not included yet. A request whose reply was lost is charged at the function's
-        time limit. So is one that was cancelled in flight, once the executor is shut down: then its duration
-        stays unknown.
+        Requests in flight are not included yet. What a request without an answer may have cost is apart, in
+        ``uncertain_dollars``: its reply was lost, or it was cancelled in flight and the executor shut down.
         """
-        return FREE.plus(self._tasks.requests, self._tasks.gb_s, self._prices)
+        return self._tasks.cost(self._prices)
 
     def snapshot(self) -> Snapshot:
         """Return the progress of the job."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 from wrenlite.texts import sized, timed
 
-PROTOCOL = 7
+PROTOCOL = 8
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -185,6 +185,10 @@ class Usage(NamedTuple):
     """Billed memory times billed time, in GiB-seconds."""
     request_id: str | None = None
     """Lambda's id of the request, by which it is found in Lambda's log."""
+    unanswered: int = 0
+    """Those of the requests that have no answer: it is unknown whether and how long they ran."""
+    uncertain_gb_s: float = 0.0
+    """GiB-seconds that those may be billed for, at most."""
 
 
 class Died(NamedTuple):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
+from wrenlite.cost import FREE, Cost, Prices
 from wrenlite.futures import Snapshot
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats, Usage
 from wrenlite.threads import Changes
@@ -81,6 +82,10 @@ class TaskTable:
         """Requests that are paid for."""
         self.gb_s = 0.0
         """GiB-seconds that are billed."""
+        self.unanswered = 0
+        """Those of the requests that have no answer."""
+        self.uncertain_gb_s = 0.0
+        """GiB-seconds that those may be billed for, at most."""
         self._queued_at = self._ended_at = time.time()
         self._submitted: array[float] = column(array("d"), 0.0)  # of an open job, the time of each task
         self._dispatched: array[float] = column(array("d", bytes(8 * total)), 0.0)
@@ -191,6 +196,8 @@ class TaskTable:
         self.running -= 1
         self.requests += usage.requests
         self.gb_s += usage.gb_s
+        self.unanswered += usage.unanswered
+        self.uncertain_gb_s += usage.uncertain_gb_s
         places = _as_slice(indexes)
         if places is not None:
             self._usages[places] = [usage] * len(indexes)
@@ -280,6 +287,20 @@ class TaskTable:
             cold=bool(usage and usage.cold),
             request_id=usage.request_id if usage else None,
             peak_bytes=(usage.peak_bytes or None) if usage else None,
+        )
+
+    def cost(self, prices: Prices | None) -> Cost:
+        """Return what the requests so far cost.
+
+        Args:
+            prices: of the function; None: requests are free.
+        """
+        return FREE.plus(
+            self.requests,
+            self.gb_s,
+            prices,
+            unanswered=self.unanswered,
+            uncertain_gb_s=self.uncertain_gb_s,
         )
 
     def describe_run(self, index: int, process: int | None = None) -> str:

@@ -248,7 +248,9 @@ def test_a_connection_lost_after_the_function_ran_runs_again(aws, bed, runs):
     assert sum(runs().values()) == 12 + 2
     assert max(runs().values()) == 2
     assert bed.counts()["Invoke"] == 12 + 2
-    assert job.cost.gb_s >= 2 * 20 * 0.5, "what was lost is charged at the time limit"
+    assert job.cost.unanswered == 2
+    assert job.cost.uncertain_gb_s == 2 * 20 * 0.5, "what was lost may have run until the time limit"
+    assert job.cost.gb_s < 12 * 0.5
 
 
 def test_a_task_whose_replies_are_always_lost_is_given_up(aws, bed, runs):

@@ -14,6 +14,10 @@ def test_a_cost():
     prices = cost.prices("eu-west-1", "arm64", memory_mb=1769, limit_s=900)
     assert repr(cost.FREE.plus(12, 340.5, prices)) == "<Cost: about $0.004542 (12 requests, 340.50 GB-s)>"
     assert repr(cost.FREE) == "<Cost: nothing was charged>"
+    lost = cost.FREE.plus(2, 0.0, prices, unanswered=2, uncertain_gb_s=100.0)
+    assert str(lost.plus(1, 50.0, prices)) == (
+        "about $0.000667 (3 requests, 50.00 GB-s), and up to $0.001333 more for 2 requests without an answer"
+    )
 
 
 def test_a_ref():

@@ -239,10 +239,8 @@ class Admission:
         running = [max(each.expected_s, now - each.sent) for each in in_flight]
         # For a task of unknown duration the longest one in flight is the best guess.
         expected = seconds or max(running, default=0.0)
-        return (
-            self.spent.dollars + sum(map(prices.request_dollars, running)) + prices.request_dollars(expected)
-            <= budget
-        )
+        in_flight_dollars = sum(map(prices.request_dollars, running))
+        return self.spent.most_dollars + in_flight_dollars + prices.request_dollars(expected) <= budget
 
     def budget_error(self, seconds: float) -> BudgetExceeded:
         """Return the error for tasks that the budget does not allow.
@@ -253,8 +251,8 @@ class Admission:
         prices, budget = self._backend.prices, self._backend.budget or 0.0
         needed = prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
-            f"about ${self.spent.dollars:.2g} of budget=${budget:g} was spent, and the next request, for "
-            f"about ${needed:.2g}, does not fit: this task did not run. Set a larger budget= and map the "
+            f"about ${self.spent.most_dollars:.2g} of budget=${budget:g} was spent, and the next request, "
+            f"for about ${needed:.2g}, does not fit: this task did not run. Set a larger budget= and map the "
             "tasks that failed again"
         )
 
@@ -270,7 +268,8 @@ class Admission:
         prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.batching.first_wave
         if prices is None or budget is None or wave is None:
             return wave
-        return max(1, min(wave, int((budget - self.spent.dollars) / prices.request_dollars(prices.limit_s))))
+        affordable = int((budget - self.spent.most_dollars) / prices.request_dollars(prices.limit_s))
+        return max(1, min(wave, affordable))
 
     def on_sent(self, in_flight: InFlight) -> None:
         """Count a request that was sent."""
@@ -300,11 +299,17 @@ class Admission:
 
     def charge(self, usage: Usage) -> None:
         """Add what a request used to what was spent."""
-        self.spent = self.spent.plus(usage.requests, usage.gb_s, self._backend.prices)
+        self.spent = self.spent.plus(
+            usage.requests,
+            usage.gb_s,
+            self._backend.prices,
+            unanswered=usage.unanswered,
+            uncertain_gb_s=usage.uncertain_gb_s,
+        )
 
     def worst_case_usage(self) -> Usage:
-        """Return the usage to charge for a request of unknown duration: that of one that ran until the time
-        limit.
-        """
+        """Return the usage of a request of unknown duration: it may have run until the time limit."""
         prices = self._backend.prices
-        return Usage(requests=1, gb_s=prices.memory_gb * prices.limit_s) if prices else Usage()
+        if prices is None:
+            return Usage()
+        return Usage(requests=1, unanswered=1, uncertain_gb_s=prices.memory_gb * prices.limit_s)

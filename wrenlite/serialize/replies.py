@@ -201,6 +201,8 @@ def _is_usage(usage: Usage) -> bool:
         and _is_count(usage.requests)
         and _is_number(usage.gb_s)
         and (usage.request_id is None or isinstance(usage.request_id, str))
+        and _is_count(usage.unanswered)
+        and _is_number(usage.uncertain_gb_s)
     )
 
 

@@ -284,15 +284,16 @@ class LambdaInvoker:
             if found is not None:
                 outcomes, ended = found
                 ran_s = min(self._clock() - started, self._target.limit_s)
-                return outcomes, ended._replace(usage=self._charge(ended.usage, ran_s))
+                usage = ended.usage._replace(requests=1, gb_s=self._gb_s(ran_s))
+                return outcomes, ended._replace(usage=usage)
             if self._clock() >= deadline or self._closed.wait(timeouts.search_interval_s):
                 break
         text = (
             f"the connection to Lambda broke each time that the task ran ({reason}); it may have run to its "
             "end each time. Check the network, and whether the task can run twice before you try again"
         )
-        # How long it ran is unknown, so the whole time limit is charged.
-        return (), Ended(Lost(ConnectionLost(text)), self._charge(Usage(), self._target.limit_s), ())
+        usage = Usage(requests=1, unanswered=1, uncertain_gb_s=self._gb_s(self._target.limit_s))
+        return (), Ended(Lost(ConnectionLost(text)), usage, ())
 
     def _fetch_reply(self, request: Request) -> Result | None:
         """Return a request's reply from the store; None where it is missing or cannot be read for now."""
@@ -310,8 +311,8 @@ class LambdaInvoker:
             _log.warning("%s", error)
         return None
 
-    def _charge(self, usage: Usage, ran_s: float) -> Usage:
-        return usage._replace(requests=1, gb_s=self._target.memory_mb / 1024 * ran_s)
+    def _gb_s(self, seconds: float) -> float:
+        return self._target.memory_mb / 1024 * seconds
 
     def _wait_for_credentials(self, request: Request, error: CredentialsExpired) -> Result:
         """Give the tasks back to the queue, and look for new credentials."""
