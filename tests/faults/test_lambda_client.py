@@ -154,8 +154,51 @@ def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):
     job = aws.map(nap, range(100), chunksize=1)
     values = job.results(return_exceptions=True, timeout=60)
     assert sum(isinstance(value, int) for value in values) <= 20
-    assert job.cost.dollars <= 6e-5, "the first sixteen were sent before anything was known"
+    assert job.cost.dollars <= 1.4e-5
     assert aws.cost == job.cost
+
+
+@pytest.mark.parametrize("chunksize", [None, 1])
+def test_a_large_budget_holds_nothing_back(connected, bed, chunksize):
+    def nap(item):
+        import time
+
+        time.sleep(3)
+        return item
+
+    aws = connected(budget=100, max_concurrency=24)
+    job = aws.map(nap, range(24), chunksize=chunksize)
+    assert job.results(timeout=60) == list(range(24))
+    assert bed.peak_concurrency() == 24, "the first results are not waited for"
+
+
+def test_a_budget_of_six_worst_cases_lets_six_unknown_tasks_run_at_once(connected, bed):
+    def nap(item):
+        import time
+
+        time.sleep(1.5)
+        return item
+
+    worst = wrenlite.Executor.aws().backend.prices
+    aws = connected(budget=6.5 * worst.request_dollars(worst.limit_s), max_concurrency=20)
+    job = aws.map(nap, range(20), chunksize=1)
+    while aws.cost.requests == 0:
+        assert bed.peak_concurrency() <= 6
+        job.wait(0.05)
+    assert job.results(timeout=60) == list(range(20)), "with what they really took, all of them fit"
+
+
+def test_a_lost_request_is_held_until_its_time_limit_and_nothing_fails_meanwhile(connected, bed, deploy):
+    limit_s = 5
+    function = deploy("brief", timeout=limit_s)
+    probe = connected(function=function, max_concurrency=1)
+    probe.map(abs, [1]).results(timeout=30)
+    price = probe.backend.prices.request_dollars(limit_s)
+    aws = connected(function=function, budget=1.5 * price, max_concurrency=1)
+    bed.fault("Invoke", "reset-before")
+    started = time.monotonic()
+    assert aws.map(abs, [-1], chunksize=1).results(timeout=60) == [1]
+    assert time.monotonic() - started > limit_s - 1, "it may have run until then"
 
 
 def test_a_spent_budget_ends_tasks_that_would_run_again_alone(connected, bed):

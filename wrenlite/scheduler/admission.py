@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from wrenlite.backends.base import Backend
@@ -170,6 +170,13 @@ def opens_at(state: ConcurrencyLimit, in_flight: int) -> float:
     return state.grows_since + seconds_to_grow(state.ramp, missing)
 
 
+class _Held(NamedTuple):
+    """Dollars that a lost request may cost beyond what was charged for it, while it may still run."""
+
+    until: float
+    dollars: float
+
+
 class Admission:
     """Admission decides for one executor whether its backend may get another request."""
 
@@ -192,6 +199,7 @@ class Admission:
         self._limit = ConcurrencyLimit(float(backend.invoker.slots))
         self._bytes = 0
         self._in_flight = 0
+        self._held: list[_Held] = []
         self.spent = FREE
         """What all requests so far have cost."""
         self.blocked_reason = ""
@@ -225,22 +233,33 @@ class Admission:
             return math.inf
         return max(0.0, opens_at(self._limit, self._in_flight) - self._clock())
 
-    def affords(self, seconds: float, in_flight: Iterable[InFlight]) -> bool:
-        """Return whether another request fits into the budget, beside the requests in flight.
+    def budget_wait_s(self, seconds: float, in_flight: Collection[InFlight]) -> float | None:
+        """Return how long the budget lets the next request wait.
+
+        A request of unknown duration may run until the function's time limit, and so may a lost one, until
+        that has passed. The first request is sent even if that does not fit: nothing would ever be known.
 
         Args:
-            seconds: its expected duration; 0: unknown.
+            seconds: the expected duration of the request; 0: unknown.
             in_flight: all requests in flight.
+
+        Returns:
+            Seconds; 0: it fits; infinity: until a request in flight has ended; None: it will never fit.
         """
         prices, budget = self._backend.prices, self._backend.budget
         if prices is None or budget is None:
-            return True
+            return 0.0
         now = self._clock()
-        running = [max(each.expected_s, now - each.sent) for each in in_flight]
-        # For a task of unknown duration the longest one in flight is the best guess.
-        expected = seconds or max(running, default=0.0)
-        in_flight_dollars = sum(map(prices.request_dollars, running))
-        return self.spent.most_dollars + in_flight_dollars + prices.request_dollars(expected) <= budget
+        self._held = [held for held in self._held if held.until > now]
+        running = [each.most_s(now, prices.limit_s) for each in in_flight]
+        reserved = sum(map(prices.request_dollars, running)) + sum(held.dollars for held in self._held)
+        first = not seconds and not running and not self._held
+        expected_s = seconds or (0.0 if first else prices.limit_s)
+        if self.spent.most_dollars + reserved + prices.request_dollars(expected_s) <= budget:
+            return 0.0
+        if running:  # they may cost less
+            return math.inf
+        return min(held.until for held in self._held) - now if self._held else None
 
     def budget_error(self, seconds: float) -> BudgetExceeded:
         """Return the error for tasks that the budget does not allow.
@@ -256,21 +275,6 @@ class Admission:
             "tasks that failed again"
         )
 
-    def first_wave(self) -> int | None:
-        """Return how many batches of a job may be in flight while nothing is known of its tasks.
-
-        With a budget: at most as many as the budget can pay if each runs until the function's time limit, but
-        at least one.
-
-        Returns:
-            The number of batches; None: any number.
-        """
-        prices, budget, wave = self._backend.prices, self._backend.budget, self._backend.batching.first_wave
-        if prices is None or budget is None or wave is None:
-            return wave
-        affordable = int((budget - self.spent.most_dollars) / prices.request_dollars(prices.limit_s))
-        return max(1, min(wave, affordable))
-
     def on_sent(self, in_flight: InFlight) -> None:
         """Count a request that was sent."""
         self._in_flight += 1
@@ -281,6 +285,9 @@ class Admission:
         self._in_flight -= 1
         self._bytes -= in_flight.size
         self.charge(ended.usage)
+        if isinstance(ended.cause, Lost) and (prices := self._backend.prices) is not None:
+            most = prices.dollars(0, prices.memory_gb * prices.limit_s - ended.usage.uncertain_gb_s)
+            self._held.append(_Held(in_flight.sent + prices.limit_s, max(0.0, most)))
         if isinstance(ended.cause, Throttled):
             self.blocked_reason = str(ended.cause.error)
             self._limit = after_throttle(

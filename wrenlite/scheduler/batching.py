@@ -142,7 +142,6 @@ def first_wave_wait_s(
     sent: int,
     sent_at: float,
     now: float,
-    has_budget: bool,
 ) -> float | None:
     """Return how long a job whose tasks' duration is unknown still waits for its first batches.
 
@@ -157,16 +156,12 @@ def first_wave_wait_s(
         sent: batches of the job that are in flight.
         sent_at: when the last batch of the first wave was handed out.
         now: the time.
-        has_budget: there is a budget. Then nothing more is sent before the first batches show what tasks
-            cost.
 
     Returns:
         Seconds; None: it need not wait.
     """
     if first_wave is None or sent < first_wave:
         return None
-    if has_budget:
-        return math.inf
     left = sent_at + longest_s * min(1.0, queued / slots) - now
     return left if left > 0 else None
 

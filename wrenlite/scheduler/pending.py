@@ -455,6 +455,16 @@ class InFlight:
         """The tasks of the batch that have no outcome yet."""
         return self.indexes[len(self.task_seconds) :]
 
+    def most_s(self, now: float, limit_s: float) -> float:
+        """Return how many seconds it may take: as expected, or longer if it already does.
+
+        Args:
+            now: the time, by the scheduler's clock.
+            limit_s: the time limit, which it may take while nothing is known of the tasks of its job.
+        """
+        estimate = self.pending.estimate
+        return max(estimate.mean_s * len(self.indexes), now - self.sent) if estimate else limit_s
+
     def cancel_if_task_ended(self) -> None:
         """Cancel the request where the task that it runs now has ended, because it was cancelled.
 

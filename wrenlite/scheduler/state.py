@@ -47,8 +47,7 @@ _MAX_RESTORES = 3
 """The most times in a row that a job's code, or the items of a task, are put into the store again and are not
 found there. If they are missing once more, the job fails, or the task."""
 
-_SECONDS = operator.attrgetter("seconds")
-_TASK = operator.attrgetter("task")
+_SECONDS, _TASK = map(operator.attrgetter, ("seconds", "task"))
 
 Report = Callable[[str, Sequence[Outcome], Ended | None], None]
 Restore = Callable[[PendingJob, Missing], None]
@@ -234,11 +233,14 @@ class Scheduler:
                 continue
             wait_s = self._gathering_wait_s(pending) or self._first_wave_wait_s(pending)
             if wait_s is not None:
-                self._queue.append(pending)
-                self.wait_s = min(wait_s, self.wait_s or wait_s, _LONGEST_WAIT_S)
+                self._put_back(pending, wait_s)
             elif self._start_next(pending):
                 return True
         return False
+
+    def _put_back(self, pending: PendingJob, wait_s: float) -> None:
+        self._queue.append(pending)
+        self.wait_s = min(wait_s, self.wait_s or wait_s, _LONGEST_WAIT_S)
 
     def _gathering_wait_s(self, pending: PendingJob) -> float | None:
         """Return for how many seconds an open job still waits for more tasks; None: it does not wait."""
@@ -253,18 +255,16 @@ class Scheduler:
         )
 
     def _first_wave_wait_s(self, pending: PendingJob) -> float | None:
-        has_budget = self._backend.budget is not None
-        if pending.estimate is not None or (pending.options.chunksize is not None and not has_budget):
+        if pending.estimate is not None or pending.options.chunksize is not None:
             return None
         return batching.first_wave_wait_s(
-            self._admission.first_wave(),
+            self._backend.batching.first_wave,
             longest_s=self._backend.batching.first_wave_wait_s,
             queued=pending.queued,
             slots=self._admission.slots,
             sent=pending.in_flight,
             sent_at=pending.first_wave_sent_at,
             now=self._clock(),
-            has_budget=has_budget,
         )
 
     def _start_next(self, pending: PendingJob) -> bool:
@@ -283,11 +283,12 @@ class Scheduler:
             chunksize=pending.options.chunksize,
         )
         expected_s = estimate.mean_s * batch.tasks if estimate else 0.0
-        if not self._admission.affords(expected_s, self._in_flight.values()):
-            if self._in_flight:  # they may cost less than expected
-                self._queue.append(pending)
-            else:
-                self.fail(pending, self._admission.budget_error(expected_s))
+        wait_s = self._admission.budget_wait_s(expected_s, self._in_flight.values())
+        if wait_s:
+            self._put_back(pending, wait_s)
+        elif wait_s is None:
+            self.fail(pending, self._admission.budget_error(expected_s))
+        if wait_s != 0.0:
             return False
         indexes = pending.take(batch.tasks, batch.bytes)
         if pending.queued:
@@ -302,8 +303,7 @@ class Scheduler:
         It is queued ahead of them if they use other modules and a worker must be replaced for other modules,
         so that workers are replaced less often.
         """
-        modules = pending.code.now.modules
-        same_modules = all(other.code.now.modules == modules for other in self._queue)
+        same_modules = all(each.code.now.modules == pending.code.now.modules for each in self._queue)
         if same_modules or not self._backend.worker_keeps_modules:
             self._queue.append(pending)
         else:

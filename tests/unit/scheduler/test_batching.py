@@ -1,6 +1,5 @@
 """The size of the next batch, and the estimate of task times that it depends on."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -135,7 +134,6 @@ def wait_s(policy=REMOTE, **given):
         "sent": 16,
         "sent_at": 10.0,
         "now": 10.1,
-        "has_budget": False,
         **given,
     }
     return batching.first_wave_wait_s(policy.first_wave, longest_s=policy.first_wave_wait_s, **given)
@@ -147,7 +145,6 @@ def test_the_first_wave_is_waited_for_and_then_single_tasks_follow():
     assert wait_s(now=10.5) is None
     assert wait_s(queued=40) == pytest.approx(0.1), "few tasks open few slots"
     assert wait_s(BATCHING) is None, "a few local workers are all filled at once"
-    assert wait_s(now=99.0, has_budget=True) == math.inf, "nobody knows yet what would be spent"
     made = batch(REMOTE, queued=10_000, slots=1_000, sent=16)
     assert (made.tasks, made.stop_after_s) == (1, 2.0)
 
