@@ -71,13 +71,15 @@ class Deployment:
         """Return the resources as they should be, in the order in which they can be created."""
         settings, digest = self.settings, base64.b64encode(hashlib.sha256(self._code()).digest()).decode()
         packages = self.packages
-        layer = Layer(
-            name=settings.function,
-            digest=packages.digest,
-            runtime=f"python{settings.python}",
-            architecture=settings.architecture,
-            requirements=packages.requirements,
-        )
+        layer = None
+        if packages.requirements:
+            layer = Layer(
+                name=settings.function,
+                digest=packages.digest,
+                runtime=f"python{settings.python}",
+                architecture=settings.architecture,
+                requirements=packages.requirements,
+            )
         return desired(settings, digest, layer)
 
     def observe(self, kind: str) -> Found | None:

@@ -49,8 +49,8 @@ class Settings:
     """Other buckets that tasks may read."""
     write: tuple[str, ...] = ()
     """Other buckets that tasks may read and write."""
-    packages: tuple[str, ...] = ()
-    """Requirements in addition to the layer's default packages."""
+    packages: tuple[str, ...] = packages.DEFAULT_PACKAGES
+    """Requirements that the layer is made of. Empty: there is no layer."""
     partition: str = "aws"
     """Partition of AWS, which is part of every ARN."""
 
@@ -153,7 +153,7 @@ def recorded_settings(function: Function, managed_role_arn: str) -> dict[str, An
         "architecture": function.architecture,
         "ephemeral_mb": function.ephemeral_mb,
         "reserved": function.reserved,
-        **{name: tuple(lists.get(name, ())) for name in ("packages", "read", "write")},
+        **{name: tuple(lists[name]) for name in ("packages", "read", "write") if name in lists},
     }
 
 
