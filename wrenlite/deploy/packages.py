@@ -5,12 +5,14 @@ their own. Files that no task needs are left out: tests, type stubs, static libr
 stripped, since that breaks numpy's. Byte code is added where there is room for it: without it every cold
 worker compiles what it imports, as the folder of a layer is read-only.
 
-A layer is identified by its requirements, so that a run with nothing to do downloads nothing. Layers that
-were built are kept in the user's cache.
+Requirements are resolved before anything is shown, to exact versions of the packages and of all that these
+need. The function records them beside the digest of the request, so that a run with nothing to do asks no
+package index. Layers that were built are kept in the user's cache, by the digests of the wheels in them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import hashlib
@@ -61,6 +63,7 @@ _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".a", ".c", ".h")
 _LEFT_OUT_NAMES = (".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 """Files that record how, where and when a package was installed: they differ between two equal layers."""
 _UV_TIMEOUT_S = 600.0
+_COMPILE_OPTIONS = ("--no-header", "--no-annotate", "--generate-hashes")
 
 _OLD_PLATFORM = "Lambda's Python 3.11 is on Amazon Linux 2 (glibc 2.26)"
 
@@ -89,26 +92,60 @@ class Packages:
     @property
     def digest(self) -> str:
         """SHA-256 of the request, in hexadecimal."""
-        request = [_RECIPE, self.requirements, self.python, self.architecture]
-        return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+        return _digest(self.requirements, self.python, self.architecture)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Normalised names of the packages."""
         return tuple(_normalised_name(parse(requirement)) for requirement in self.requirements)
 
+    def layer_digest(self, versions: Sequence[str]) -> str:
+        """Return the digest by which a layer with these exact versions is known."""
+        return _digest(versions, self.python, self.architecture)
+
+    def resolve(self, versions: Sequence[str] | None = None) -> Lock:
+        """Ask the package index for the exact versions, and for the digests of their wheels.
+
+        Args:
+            versions: exact versions that were resolved before; None: the newest that fit together.
+
+        Raises:
+            ConfigError: a package has no wheel for Lambda, or the index cannot be reached.
+        """
+        wanted = self.requirements if versions is None else versions
+        return Lock(self, _uv("compile", wanted, self.python, self.architecture, _COMPILE_OPTIONS))
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The packages of a layer with all that they need, as the package index resolved them."""
+
+    packages: Packages
+    text: str
+    """A file of requirements: exact versions, and digests of the wheels."""
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Requirements with exact versions, such as ``numpy==2.2.6``, sorted."""
+        return tuple(sorted(_without_digests(self.text)))
+
+    @property
+    def _key(self) -> str:
+        return _digest([self.text], self.packages.python, self.packages.architecture)
+
     def cached(self, folder: Path) -> BuiltLayer | None:
-        """Return the layer from a cache; None where it was not built before.
+        """Return the layer from a cache; None where it was not built before, or its file is damaged.
 
         Args:
             folder: the cache.
         """
-        try:
-            content = (folder / f"{self.digest}.zip").read_bytes()
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                return BuiltLayer(content, sum(entry.file_size for entry in archive.infolist()))
-        except (OSError, zipfile.BadZipFile):
-            return None
+        for path in folder.glob(f"{self._key}.*.zip"):
+            with contextlib.suppress(OSError, zipfile.BadZipFile):
+                content = path.read_bytes()
+                if hashlib.sha256(content).hexdigest() == path.name.split(".")[1]:
+                    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                        return BuiltLayer(content, sum(entry.file_size for entry in archive.infolist()))
+        return None
 
     def layer(self, folder: Path) -> BuiltLayer:
         """Return the layer from a cache; build it and put it there where it is missing.
@@ -117,13 +154,19 @@ class Packages:
             folder: the cache.
 
         Raises:
-            ConfigError: a package has no wheel for Lambda, the layer is too large, or the disk is full.
+            ConfigError: a package cannot be fetched, the layer is too large, or the disk is full.
         """
         layer = self.cached(folder)
         if layer is None:
+            packages = self.packages
             try:
-                layer = build(self.requirements, python=self.python, architecture=self.architecture)
-                _write_to_cache(folder, self.digest, layer.content)
+                layer = build(
+                    packages.requirements,
+                    python=packages.python,
+                    architecture=packages.architecture,
+                    locked=self.text,
+                )
+                _write_to_cache(folder, self._key, layer.content)
             except OSError as error:
                 raise _write_error(folder, error) from error
         return layer
@@ -220,20 +263,21 @@ def parse(text: str) -> Requirement:
     return requirement
 
 
-def build(wanted: Sequence[str], *, python: str, architecture: str) -> BuiltLayer:
+def build(wanted: Sequence[str], *, python: str, architecture: str, locked: str = "") -> BuiltLayer:
     """Download packages with their dependencies, and zip them as a layer.
 
     Args:
         wanted: requirements, such as ``numpy==2.2.6``.
         python: minor version of the function's Python, such as ``3.12``.
         architecture: ``x86_64`` or ``arm64``.
+        locked: the text of their ``Lock``; empty: they are resolved now.
 
     Raises:
         ConfigError: a package has no wheel for Lambda, or the layer is too large.
     """
     with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as name:
         folder = Path(name)
-        _download(wanted, python, architecture, folder)
+        _download([locked] if locked else wanted, python, architecture, folder)
         files = _kept_files(folder)
         files |= dict(_shortened_records(folder, files))
         size_bytes = sum(map(len, files.values()))
@@ -285,14 +329,26 @@ def _pin(requirement: Requirement, operator: str) -> str:
         return str(requirement)
 
 
-def _write_to_cache(folder: Path, digest: str, content: bytes) -> None:
+def _without_digests(text: str) -> Iterator[str]:
+    """Yield the requirements in a file of requirements without the digests of their wheels."""
+    for line in text.splitlines():
+        if line[:1].isalnum():  # digests are in lines that are indented
+            yield line.removesuffix("\\").strip()
+
+
+def _digest(requirements: Sequence[str], python: str, architecture: str) -> str:
+    request = [_RECIPE, list(requirements), python, architecture]
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+
+
+def _write_to_cache(folder: Path, key: str, content: bytes) -> None:
     """Write a layer to the cache, and remove the oldest layers there."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
         try:
             file.write(content)
             file.close()
-            os.replace(file.name, folder / f"{digest}.zip")
+            os.replace(file.name, folder / f"{key}.{hashlib.sha256(content).hexdigest()}.zip")
         except BaseException:
             os.unlink(file.name)
             raise
@@ -314,26 +370,56 @@ def _write_error(folder: Path, error: OSError) -> ConfigError:
 
 def _download(wanted: Sequence[str], python: str, architecture: str, folder: Path) -> None:
     """Install packages for Lambda's platform into a folder."""
+    options = ["--no-compile-bytecode", "--target", str(folder)]
+    _uv("install", wanted, python, architecture, options)
+
+
+def _uv(command: str, wanted: Sequence[str], python: str, architecture: str, options: Sequence[str]) -> str:
+    """Let uv install packages, or resolve ("compile") their versions, for Lambda's platform.
+
+    Args:
+        command: of ``uv pip``.
+        wanted: requirements.
+        python: minor version of the function's Python.
+        architecture: ``x86_64`` or ``arm64``.
+        options: further options of the command.
+
+    Returns:
+        What uv prints.
+
+    Raises:
+        ConfigError: a package cannot be had for this platform, or uv takes too long.
+    """
     from uv import find_uv_bin
 
-    options = ["--quiet", "--only-binary", ":all:", "--no-compile-bytecode", "--target", str(folder)]
     target = ["--python-version", python, "--python-platform", platform(python, architecture)]
-    command = [find_uv_bin(), "pip", "install", *options, *target, *wanted]
-    try:
-        # In the root folder: the settings of a project around the working folder must not choose packages.
-        ended = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_UV_TIMEOUT_S, cwd=folder.anchor
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ConfigError(
-            f"uv did not download the packages of the layer within {_UV_TIMEOUT_S:.0f} s. Is the package "
-            "index reachable?"
-        ) from error
+    common = ["--quiet", "--only-binary", ":all:", *target]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", prefix="wrenlite-", encoding="utf-8") as file:
+        file.write("\n".join(wanted))
+        file.flush()
+        given = [file.name] if command == "compile" else ["--requirement", file.name]
+        try:
+            # In the root folder: settings of a project around the working folder must not choose packages.
+            ended = subprocess.run(
+                [find_uv_bin(), "pip", command, *common, *options, *given],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_UV_TIMEOUT_S,
+                cwd=Path(file.name).anchor,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ConfigError(
+                f"uv did not fetch the packages of the layer within {_UV_TIMEOUT_S:.0f} s. Is the package "
+                "index reachable?"
+            ) from error
     if ended.returncode:
+        names = ", ".join(name for text in wanted for name in _without_digests(text))
         raise ConfigError(
-            f"these packages cannot be had for Python {python} on {architecture}: {', '.join(wanted)}. "
+            f"these packages cannot be had for Python {python} on {architecture}: {names}. "
             f"uv, which reads UV_DEFAULT_INDEX and not pip's settings, says: {ended.stderr.strip()[-1500:]}"
         )
+    return ended.stdout
 
 
 def _kept_files(folder: Path) -> dict[str, bytes]:

@@ -7,13 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.config import parse_setting
 from wrenlite.deploy import packages
 from wrenlite.deploy.resources import Function
 from wrenlite.errors import ConfigError
 
-RECORDED_VARIABLE = "WRENLITE_SETUP"
-"""Environment variable of the function that holds ``Settings.recorded`` as JSON."""
 _RESERVED_BUCKET = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
 """Bucket names that AWS reserves: nobody can create one, and some of them are access points."""
 _RECORDED_CHARACTERS = 1500

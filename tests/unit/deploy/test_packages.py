@@ -134,25 +134,41 @@ def test_a_layer_is_known_by_what_was_asked_for_and_built_once(tmp_path, monkeyp
         asked("little==1.0", architecture="x86_64"),
     ]
     assert len({one.digest, *(other.digest for other in others)}) == 4
-    assert one.cached(cache) is None
-    built = one.layer(cache)
+    lock = one.resolve()
+    assert lock.versions == ("little==1.0", "smaller==2.0")
+    assert lock.cached(cache) is None
+    built = lock.layer(cache)
     monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "there-is-none"))
-    assert one.layer(cache) == built
-    (cache / f"{one.digest}.zip").write_bytes(b"cut sho")
-    with pytest.raises(wrenlite.ConfigError, match="cannot be had"):
-        one.layer(cache)
+    assert lock.layer(cache) == built
+    (cached,) = cache.iterdir()
+    cached.write_bytes(cached.read_bytes()[:-1] + b"!")
+    with pytest.raises(wrenlite.ConfigError, match=r"cannot be had for .*: little==1\.0, smaller==2\.0\."):
+        lock.layer(cache)
+
+
+def test_another_wheel_of_the_same_version_is_another_layer(index, tmp_path):
+    one = asked("smaller").resolve()
+    built = one.layer(tmp_path / "cache")
+    wheel(index, "smaller", "2.0", {"__init__.py": "x = 2\n"})
+    assert one.versions == ("smaller==2.0",)
+    other = asked("smaller").resolve(one.versions)
+    assert other.cached(tmp_path / "cache") is None
+    assert other.layer(tmp_path / "cache") != built
+    wheel(index, "smaller", "3.0", {"__init__.py": ""})
+    assert asked("smaller").resolve().versions == ("smaller==3.0",)
+    assert asked("smaller").resolve(one.versions).versions == one.versions, "as it was deployed"
 
 
 def test_the_cache_keeps_the_newest_layers(tmp_path):
     for number in range(6):
-        asked("smaller", python=f"3.{number + 10}").layer(tmp_path / "cache")
+        asked("smaller", python=f"3.{number + 10}").resolve().layer(tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 4
 
 
 def test_a_cache_that_cannot_be_written_to_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(wrenlite.ConfigError, match=r"cannot build the layer: .*XDG_CACHE_HOME"):
-        asked("smaller").layer(tmp_path / "file" / "cache")
+        asked("smaller").resolve().layer(tmp_path / "file" / "cache")
 
 
 def test_versions_are_those_that_are_installed_here():
