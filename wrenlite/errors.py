@@ -9,7 +9,7 @@
     │   ├── FunctionNotPicklable              the function, or something that it closes over
     │   ├── ItemNotPicklable                  one item of the data
     │   └── ResultNotPicklable                the value that a task returned
-    ├── PackageMissing (ImportError)        a convenience needs a package that is not installed
+    ├── PackageMissing (ImportError)        a package is not installed where it is needed, here or for tasks
     ├── LocalExtension (ImportError)        a compiled module is outside site-packages
     ├── ExecutorClosed (RuntimeError)       an executor is used after shutdown, or in a forked child
     ├── JobClosed (RuntimeError)            a task is submitted to a job that was closed
@@ -73,7 +73,7 @@ class ResultNotPicklable(NotPicklable):
 
 
 class PackageMissing(WrenliteError, ImportError):
-    """A convenience needs a package that is not installed. The message says how to install it."""
+    """A package is not installed where it is needed: here, or where tasks run. The message has a command."""
 
 
 class LocalExtension(WrenliteError, ImportError):

@@ -47,6 +47,7 @@ class JobValues(Generic[T_co]):
         self._stored = StoredValues(backend.store, tasks.outcomes, name)
         self._class_table = class_table
         self._package_hint = backend.hints.package
+        self._packages = backend.packages
         self._name = name
         self._values: dict[int, Any] = {}
         self._exceptions: dict[int, BaseException] = {}
@@ -245,6 +246,7 @@ class JobValues(Generic[T_co]):
         packed = cast(Packed, self._stored.get(index, end))
         error, process = unpack_failure(packed, self._class_table)
         note_missing_module(error, self._package_hint)
+        self._note_versions(error)
         run = self._tasks.describe_run(index, process)
         error.add_note(f"wrenlite: {self._name(index)}, {run}; its output: job.logs({index})")
         self._exceptions.setdefault(index, error)
@@ -282,10 +284,20 @@ class JobValues(Generic[T_co]):
                     what = f"cannot be unpickled here: {error_text(error)}"
                     failure = RemoteError(f"the value of {self._name(index)} {what}")
                     failure.__cause__ = error
+                    self._note_versions(failure)
                     self._exceptions.setdefault(index, failure)
                     continue
                 self._values.setdefault(index, value)  # atomic: every thread gets the one that was first
                 self._drop_pickle(index)
+
+    def _note_versions(self, error: BaseException) -> None:
+        """Add the packages whose versions differ to an error that such a difference may explain."""
+        reasons = (error, error.__cause__)
+        if self._packages is None or not any(isinstance(each, RemoteError | ImportError) for each in reasons):
+            return
+        missing = [each.name or "" for each in reasons if isinstance(each, ImportError)]
+        if differences := [*self._packages.differences(), *self._packages.only_here(missing)]:
+            error.add_note(f"Packages differ between here and there: {'; '.join(differences)}.")
 
     def _drop_pickle(self, index: int) -> None:
         """Free the pickle of a value that was unpickled. It stays where other tasks may need it."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wrenlite import arguments
+from wrenlite import arguments, needed_packages
 from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend
 from wrenlite.config import Config, Progress
@@ -245,7 +245,9 @@ class Submission:
         if items or reduces or is_open:
             pickled = PickledCall(call, class_table)
             arguments.check_code_size(call, len(pickled.blob), backend.code_bytes)
-            code = self._put_code(pickled.blob, class_table.modules)
+            code = self._put_code(
+                pickled.blob, class_table.modules, partial(self._check_packages, call, class_table)
+            )
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
         job_options = JobOptions(
@@ -275,15 +277,23 @@ class Submission:
             return None
         return wanted_levels(options.logging, self._logging, unless_set=self._backend.log_levels)
 
-    def _put_code(self, blob: bytes, names: set[str]) -> JobCode:
+    def _check_packages(self, call: Call, class_table: ClassTable, local: frozenset[str]) -> None:
+        if self._backend.packages is not None:
+            needed_packages.check(self._backend.packages, call.function, class_table, local)
+
+    def _put_code(
+        self, blob: bytes, names: set[str], check: Callable[[frozenset[str]], None] = lambda local: None
+    ) -> JobCode:
         """Begin to store a function and the user's local modules, and return how workers get them.
 
         Args:
             blob: the pickled function.
             names: the modules.
+            check: takes the names of the local modules before anything is stored; may refuse the job.
         """
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
         bundle = modules.collect(names | self._module_names, data=not self._backend.shares_files)
+        check(bundle.names if bundle is not None else frozenset())
         if bundle is not None:
             self._module_names = bundle.names
             if bundle.left_out:

@@ -112,6 +112,7 @@ def test_create_change_shrink_and_maps_between(made, bed):
     assert len(versions) == 1, "old versions are removed"
 
     made.settings = {"packages": (), "read": ()}
+    assert made.steps()["layer"].verb is Verb.DELETE
     made.run()
     assert made.deployment().settings.memory_mb == 512
     assert made.steps() == {}

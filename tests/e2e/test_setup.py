@@ -195,6 +195,12 @@ def test_a_dry_run_changes_nothing(typed, bed, tmp_path):
     assert [(step["action"], step["kind"]) for step in plan["steps"]] == [("create", kind) for kind in KINDS]
     assert "polars" in plan["packages"]
     assert "create  function" in setup(typed, "--dry-run").stdout
+    kinds = [step["kind"] for step in plan_of(typed, "--package", "none")["steps"]]
+    assert kinds == [kind for kind in KINDS if kind != "layer"]
+    names = [name.partition("==")[0] for name in plan_of(typed, "--without", "Rasterio")["packages"]]
+    assert names == ["numpy", "pillow"]
+    refused = setup(typed, "--dry-run", "--without", "rastrio")
+    assert "--without rastrio: the packages that were asked for are numpy, pillow, rasterio" in refused.stderr
     for whose, action in [
         ("deployer", "iam:PassRole"),
         ("user", "lambda:InvokeFunction"),
@@ -205,6 +211,10 @@ def test_a_dry_run_changes_nothing(typed, bed, tmp_path):
     assert {kind for kind in bed.counts() if not kind.startswith(READS)} == set()
     assert not (tmp_path / "config.toml").exists()
     assert left() == []
+
+
+def plan_of(typed, *options):
+    return json.loads(setup(typed, "--dry-run", "--json", *options).stdout)
 
 
 def test_two_deployments_are_independent(typed, bed, tmp_path):
@@ -529,9 +539,9 @@ def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
     terminal.answer("Reserved concurrency", "few")
     terminal.sees("'few' is not a whole number")
     terminal.answer("Reserved concurrency", "3")
-    terminal.answer("Packages beside the default ones", "numpy=>2")
+    terminal.answer("Packages that tasks import", "numpy=>2")
     terminal.sees("--package 'numpy=>2': must be a package's name")
-    terminal.answer("Packages beside the default ones", "in-the-layer==1.0")
+    terminal.answer("Packages that tasks import", "in-the-layer==1.0")
     terminal.answer("Other buckets that tasks may read, or none", "usgs-landsat")
     terminal.answer("Other buckets that tasks may read and write", "none")
     terminal.sees("in-the-layer==1.0")

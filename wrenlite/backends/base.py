@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wrenlite.backends.packages import RemotePackages
 from wrenlite.cost import Prices
 from wrenlite.protocol import LOCAL_HINTS, Emit, Hints, Limits, Request
 from wrenlite.serialize.class_table import ClassTable
@@ -129,6 +130,8 @@ class Backend:
     """The levels on workers of loggers to which the caller gave none."""
     class_table: ClassTable | None = None
     """The class table of the initializer of the workers; None: they have none."""
+    packages: RemotePackages | None = None
+    """The packages that tasks find; None: those that are installed here, or unknown ones."""
     shares_files: bool = False
     """Whether workers find the files of this machine under the same names."""
 

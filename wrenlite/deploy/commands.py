@@ -73,7 +73,7 @@ def status(config: Config, *, as_json: bool) -> None:
             "bucket": f"s3://{settings.bucket}/{settings.prefix}/{users_own}",
             "function": described,
             "role": settings.role,
-            "packages": ", ".join(deployment.packages.requirements),
+            "packages": ", ".join(deployment.versions) or "none",
             "log": f"{settings.log_group} (wrenlite logs shows it)",
         }
     )

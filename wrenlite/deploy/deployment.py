@@ -13,13 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wrenlite.backends.aws.deployed import recorded_layer, versions_by_name
+from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import Config
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
 from wrenlite.deploy.buckets import is_users_bucket
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
-from wrenlite.deploy.packages import BuiltLayer, Packages, choose
+from wrenlite.deploy.packages import BuiltLayer, Lock, Packages, choose
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.resources import (
@@ -49,7 +51,7 @@ class Deployment:
         self._clients = clients
         self._cache = _cache_folder() if cache is None else cache
         self._code = functools.cache(function_zip)
-        self._layer = functools.cache(lambda: self.packages.layer(self._cache))
+        self._layer = functools.cache(lambda: self._lock.layer(self._cache))
         self._provider = Provider(clients, settings, lambda: self._layer().content, self._code)
 
     @functools.cached_property
@@ -62,22 +64,65 @@ class Deployment:
         settings = self.settings
         return choose(settings.packages, python=settings.python, architecture=settings.architecture)
 
+    @functools.cached_property
+    def versions(self) -> tuple[str, ...]:
+        """The packages of the layer and all that they need, with exact versions, such as ``numpy==2.2.6``.
+
+        They are those of the deployed layer as long as the same packages are wanted, and otherwise those that
+        the package index resolves now.
+
+        Raises:
+            ConfigError: a package has no wheel for Lambda, or the index cannot be reached.
+        """
+        if not self.packages.requirements:
+            return ()
+        return self._deployed_versions or self._lock.versions
+
+    def major_differences(self) -> list[str]:
+        """Return a phrase for each package that was named whose major version there is another than here."""
+        remote = RemotePackages(versions_by_name(self.versions), frozenset(), "")
+        return list(remote.differences(names=self.packages.names, parts=1))
+
+    @functools.cached_property
+    def _deployed_versions(self) -> tuple[str, ...] | None:
+        """The versions in the deployed layer; None where other packages are wanted, or it is not known."""
+        try:
+            found = self.observe("function")
+        except AccessDenied:
+            return None
+        if found is None or not found.managed or not isinstance(found.resource, Function):
+            return None
+        recorded = recorded_layer(dict(found.resource.environment))
+        if recorded is None or recorded.request != self.packages.digest:
+            return None
+        return recorded.versions
+
+    @functools.cached_property
+    def _lock(self) -> Lock:
+        return self.packages.resolve(self._deployed_versions)
+
     @property
     def cached_layer(self) -> BuiltLayer | None:
-        """The layer if it has been built before; None otherwise."""
-        return self.packages.cached(self._cache)
+        """The layer if it has been built before; None otherwise, or if its wheels are not known."""
+        return self._lock.cached(self._cache) if "_lock" in vars(self) else None
 
     def desired_resources(self) -> tuple[Resource, ...]:
-        """Return the resources as they should be, in the order in which they can be created."""
+        """Return the resources as they should be, in the order in which they can be created.
+
+        Raises:
+            ConfigError: a package has no wheel for Lambda, or the package index cannot be reached.
+        """
         settings, digest = self.settings, base64.b64encode(hashlib.sha256(self._code()).digest()).decode()
-        packages = self.packages
-        layer = Layer(
-            name=settings.function,
-            digest=packages.digest,
-            runtime=f"python{settings.python}",
-            architecture=settings.architecture,
-            requirements=packages.requirements,
-        )
+        packages, layer = self.packages, None
+        if packages.requirements:
+            layer = Layer(
+                name=settings.function,
+                digest=packages.layer_digest(self.versions),
+                runtime=f"python{settings.python}",
+                architecture=settings.architecture,
+                versions=self.versions,
+                request=packages.digest,
+            )
         return desired(settings, digest, layer)
 
     def observe(self, kind: str) -> Found | None:

@@ -18,6 +18,8 @@ from wrenlite.texts import counted
 _MAX_SKEW_S = 240.0
 """Largest accepted error of the clock. AWS refuses requests whose time is off by more than 5 minutes."""
 _SETUP = "run wrenlite-setup"
+_CONDITIONAL_PUTS = "1.35.2"
+"""The version of botocore (20 August 2024) with which ``PutObject`` takes ``IfNoneMatch``."""
 
 
 class Check(NamedTuple):
@@ -56,7 +58,7 @@ def run_checks(config: Config) -> Iterator[Check]:
     deployment = Deployment(clients, settings)
     function = yield from _check_resources(deployment)
     if function is None or function.managed:  # somebody else's function must not be invoked
-        yield _check_round_trip(config, deployment)
+        yield from _check_round_trip(config, deployment)
     yield _check_quota(account)
 
 
@@ -92,6 +94,7 @@ def _check_resources(deployment: Deployment) -> Generator[Check, None, Found | N
         if isinstance(resource, Function):
             function = found
             yield _check_versions(resource, found)
+            yield from _check_packages(deployment)
     return function
 
 
@@ -133,14 +136,32 @@ def _check_versions(want: Function, found: Found | None) -> Check:
     return Check(name="versions", ok=True, detail=detail)
 
 
-def _check_round_trip(config: Config, deployment: Deployment) -> Check:
-    """Invoke the function, and let it import the packages of its layer."""
+def _check_packages(deployment: Deployment) -> Iterator[Check]:
+    """Compare the versions of the packages in the layer with those here."""
+    if differences := deployment.major_differences():
+        fix = report.DIFFERENT_VERSIONS
+        yield Check(name="packages", ok=None, detail="; ".join(differences), fix=fix)
+    elif deployment.versions:
+        detail = f"the major versions are the same on both sides: {report.describe_packages(deployment)}"
+        yield Check(name="packages", ok=True, detail=detail)
+
+
+def _check_round_trip(config: Config, deployment: Deployment) -> Iterator[Check]:
+    """Invoke the function, let it import the packages of its layer, and look at botocore there."""
     try:
         packages = deployment.packages.names
         answer = run_smoke_test(client_config(config, deployment.settings), packages)
     except WrenliteError as error:
-        return Check(name="round trip", ok=False, detail=str(error))
-    return Check(name="round trip", ok=True, detail=report.smoke_test_text(answer))
+        yield Check(name="round trip", ok=False, detail=str(error))
+        return
+    yield Check(name="round trip", ok=True, detail=report.smoke_test_text(answer))
+    detail = f"botocore {answer.botocore} on Lambda"
+    if answer.has_conditional_puts:
+        yield Check(name="botocore", ok=True, detail=f"{detail} has conditional puts")
+    else:
+        fix = "wrenlite-setup --package botocore puts the version that is installed here into the layer"
+        detail = f"{detail} is older than {_CONDITIONAL_PUTS}, and has no conditional puts"
+        yield Check(name="botocore", ok=False, detail=detail, fix=fix)
 
 
 def _check_quota(account: Account) -> Check:

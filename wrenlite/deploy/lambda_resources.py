@@ -6,6 +6,8 @@ growing pauses.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -73,7 +75,7 @@ class Layers:
         if len(zipped) > _DIRECT_BYTES:
             self._clients["s3"].put_object(**place, Body=zipped)
             content = {"S3Bucket": place["Bucket"], "S3Key": place["Key"]}
-        self._clients["lambda"].publish_layer_version(
+        published = self._clients["lambda"].publish_layer_version(
             LayerName=want.name,
             Description=layer_description(want.digest),
             Content=content,
@@ -82,6 +84,26 @@ class Layers:
         )
         if "S3Key" in content:
             self._clients["s3"].delete_object(**place)
+        self._check_published(published, base64.b64encode(hashlib.sha256(zipped).digest()).decode())
+
+    def _check_published(self, version: dict[str, Any], sent: str) -> None:
+        """Check that a published version is what was sent; delete it if it is not.
+
+        Args:
+            version: what Lambda says about it.
+            sent: SHA-256 of the zip in base64.
+
+        Raises:
+            BackendError: it is something else.
+        """
+        found = version["Content"]["CodeSha256"]
+        if found != sent:
+            self._delete([version])
+            raise BackendError(
+                f"Lambda published another layer than the one that was sent: its SHA-256 is {found}, and not "
+                f"{sent}. That version was deleted. Run wrenlite-setup again. If that fails too, somebody "
+                f"else may write to {self._settings.prefix}/layers/ in the bucket {self._settings.bucket}"
+            )
 
     def update(self, want: Layer) -> None:
         """Publish the wanted version where it is missing, and delete the others.

@@ -5,12 +5,14 @@ their own. Files that no task needs are left out: tests, type stubs, static libr
 stripped, since that breaks numpy's. Byte code is added where there is room for it: without it every cold
 worker compiles what it imports, as the folder of a layer is read-only.
 
-A layer is identified by its requirements, so that a run with nothing to do downloads nothing. Layers that
-were built are kept in the user's cache.
+Requirements are resolved before anything is shown, to exact versions of the packages and of all that these
+need. The function records them beside the digest of the request, so that a run with nothing to do asks no
+package index. Layers that were built are kept in the user's cache, by the digests of the wheels in them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import hashlib
@@ -22,39 +24,46 @@ import re
 import subprocess
 import tempfile
 import zipfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from wrenlite.deploy import bytecode
+from wrenlite.deploy.layer_sizes import saved_bytes, too_large_message
 from wrenlite.errors import ConfigError
 from wrenlite.serialize.zips import make_zip
 
-DEFAULT_PACKAGES = ("cloudpickle", "numpy", "pillow", "rasterio")
-"""The packages that the showcase notebooks import, and that most users need."""
+BASE_PACKAGES = ("numpy", "pillow")
+"""Packages that are in a layer beside those that the user names: ``wrenlite demo`` imports them. They are
+small. cloudpickle is in the function's own zip."""
+DEFAULT_PACKAGES = (*BASE_PACKAGES, "rasterio")
+"""The packages where the user names none: those that the notebooks import."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 """Lambda's Python runtimes on which wrenlite runs, as of November 2026."""
 UNPACKED_BYTES = 250 * 2**20
 """The most that the function and its layers may have together, unpacked."""
 _FUNCTION_BYTES = 4 * 2**20
 """Bytes that are kept for the function's own zip, which has fewer."""
-_RECIPE = 2
+_RECIPE = 3
 """Version of the way in which layers are built. Another number gives each layer another digest."""
 _CACHED_LAYERS = 4
 """Layers at most that the cache keeps."""
 _FOLDER = "python"
 """The folder of a layer that Python imports from, which is in /opt on Lambda."""
 _TEST_FOLDERS = ("tests", "test")
-_IMPORTS_TESTS = re.compile(r"^\s*(from|import)\s+[\w.]*\.tests?\b", re.MULTILINE)
+_IMPORTS_TESTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(\.*)((?:\w+\.)*?)(tests?)\b", re.MULTILINE)
+_CREDENTIALS = re.compile(r"//\S*@")
+_TEST_FILE = re.compile(r"test_.*\.py|.*_test\.py")
 _LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".a", ".c", ".h")
 _LEFT_OUT_NAMES = (".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 """Files that record how, where and when a package was installed: they differ between two equal layers."""
 _UV_TIMEOUT_S = 600.0
+_COMPILE_OPTIONS = ("--no-header", "--no-annotate", "--generate-hashes")
 
 _OLD_PLATFORM = "Lambda's Python 3.11 is on Amazon Linux 2 (glibc 2.26)"
 
@@ -83,26 +92,60 @@ class Packages:
     @property
     def digest(self) -> str:
         """SHA-256 of the request, in hexadecimal."""
-        request = [_RECIPE, self.requirements, self.python, self.architecture]
-        return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+        return _digest(self.requirements, self.python, self.architecture)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Normalised names of the packages."""
         return tuple(_normalised_name(parse(requirement)) for requirement in self.requirements)
 
+    def layer_digest(self, versions: Sequence[str]) -> str:
+        """Return the digest by which a layer with these exact versions is known."""
+        return _digest(versions, self.python, self.architecture)
+
+    def resolve(self, versions: Sequence[str] | None = None) -> Lock:
+        """Ask the package index for the exact versions, and for the digests of their wheels.
+
+        Args:
+            versions: exact versions that were resolved before; None: the newest that fit together.
+
+        Raises:
+            ConfigError: a package has no wheel for Lambda, or the index cannot be reached.
+        """
+        wanted = self.requirements if versions is None else versions
+        return Lock(self, _uv("compile", wanted, self.python, self.architecture, _COMPILE_OPTIONS))
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The packages of a layer with all that they need, as the package index resolved them."""
+
+    packages: Packages
+    text: str
+    """A file of requirements: exact versions, and digests of the wheels."""
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Requirements with exact versions, such as ``numpy==2.2.6``, sorted."""
+        return tuple(sorted(_without_digests(self.text)))
+
+    @property
+    def _key(self) -> str:
+        return _digest([self.text], self.packages.python, self.packages.architecture)
+
     def cached(self, folder: Path) -> BuiltLayer | None:
-        """Return the layer from a cache; None where it was not built before.
+        """Return the layer from a cache; None where it was not built before, or its file is damaged.
 
         Args:
             folder: the cache.
         """
-        try:
-            content = (folder / f"{self.digest}.zip").read_bytes()
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                return BuiltLayer(content, sum(entry.file_size for entry in archive.infolist()))
-        except (OSError, zipfile.BadZipFile):
-            return None
+        for path in folder.glob(f"{self._key}.*.zip"):
+            with contextlib.suppress(OSError, zipfile.BadZipFile):
+                content = path.read_bytes()
+                if hashlib.sha256(content).hexdigest() == path.name.split(".")[1]:
+                    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                        return BuiltLayer(content, sum(entry.file_size for entry in archive.infolist()))
+        return None
 
     def layer(self, folder: Path) -> BuiltLayer:
         """Return the layer from a cache; build it and put it there where it is missing.
@@ -111,23 +154,63 @@ class Packages:
             folder: the cache.
 
         Raises:
-            ConfigError: a package has no wheel for Lambda, the layer is too large, or the disk is full.
+            ConfigError: a package cannot be fetched, the layer is too large, or the disk is full.
         """
         layer = self.cached(folder)
         if layer is None:
+            packages = self.packages
             try:
-                layer = build(self.requirements, python=self.python, architecture=self.architecture)
-                _write_to_cache(folder, self.digest, layer.content)
+                layer = build(
+                    packages.requirements,
+                    python=packages.python,
+                    architecture=packages.architecture,
+                    locked=self.text,
+                )
+                _write_to_cache(folder, self._key, layer.content)
             except OSError as error:
                 raise _write_error(folder, error) from error
         return layer
 
 
-def choose(extra: Sequence[str], *, python: str, architecture: str) -> Packages:
-    """Return the default packages and further ones, in the versions that are installed here.
+def name_packages(named: Sequence[str]) -> tuple[str, ...]:
+    """Return the packages of a layer for which a user has named some: those, and the base packages.
 
     Args:
-        extra: further requirements; a requirement for a default package replaces it.
+        named: requirements; one for a base package replaces it. None at all: the layer has no packages.
+
+    Raises:
+        ConfigError: a text is not a requirement.
+    """
+    chosen = {name: name for name in BASE_PACKAGES if named}
+    return tuple((chosen | {_normalised_name(parse(text)): text for text in named}).values())
+
+
+def leave_out(wanted: Sequence[str], left_out: Sequence[str]) -> tuple[str, ...]:
+    """Return packages without some of them. A default package may be left out where it is not there.
+
+    Args:
+        wanted: requirements.
+        left_out: names.
+
+    Raises:
+        ConfigError: a name is not among the packages.
+    """
+    unwanted = {canonicalize_name(name): name for name in left_out}
+    kept = {_normalised_name(parse(text)): text for text in wanted}
+    for normalised, name in unwanted.items():
+        if normalised not in kept and normalised not in DEFAULT_PACKAGES:
+            raise ConfigError(
+                f"--without {name}: the packages that were asked for are {', '.join(kept) or 'none'}. What "
+                "these need themselves cannot be left out"
+            )
+    return tuple(text for normalised, text in kept.items() if normalised not in unwanted)
+
+
+def choose(wanted: Sequence[str], *, python: str, architecture: str) -> Packages:
+    """Return packages in the versions that are installed here.
+
+    Args:
+        wanted: requirements.
         python: minor version of the function's Python.
         architecture: ``x86_64`` or ``arm64``.
 
@@ -139,15 +222,14 @@ def choose(extra: Sequence[str], *, python: str, architecture: str) -> Packages:
             f"Lambda runs Python {', '.join(PYTHONS)}, and this is {python}: functions cannot be pickled for "
             "another Python. Run wrenlite and wrenlite-setup in an environment with one of them"
         )
-    chosen = {name: Requirement(name) for name in DEFAULT_PACKAGES}
-    chosen |= {_normalised_name(requirement): requirement for requirement in map(parse, extra)}
+    chosen = {_normalised_name(requirement): requirement for requirement in map(parse, wanted)}
     notices = []
     if python == "3.11":
         notices.append(
             f"{_OLD_PLATFORM}: packages are in the newest versions that run there, not in the versions "
             "installed here"
         )
-        if architecture == "arm64" and not chosen["rasterio"].specifier:
+        if architecture == "arm64" and "rasterio" in chosen and not chosen["rasterio"].specifier:
             del chosen["rasterio"]
             notices.append(
                 f"no rasterio: {_OLD_PLATFORM}, and rasterio has no wheel for that on arm64. It has one for "
@@ -159,37 +241,50 @@ def choose(extra: Sequence[str], *, python: str, architecture: str) -> Packages:
 
 
 def parse(text: str) -> Requirement:
-    """Return a requirement from its text. Raises ConfigError where the text is not a requirement."""
+    """Return a requirement from its text.
+
+    Raises:
+        ConfigError: the text is not a requirement, or has a user and a password in its address.
+    """
+    shown = _CREDENTIALS.sub("//…@", text)
     try:
-        return Requirement(text)
+        requirement = Requirement(text)
     except InvalidRequirement as error:
         raise ConfigError(
-            f"--package {text!r}: must be a package's name, perhaps with a version: scipy, or scipy==1.17.0"
-        ) from error
+            f"--package {shown!r}: must be a package's name, perhaps with a version: scipy, or scipy==1.17.0"
+        ) from (error if shown == text else None)
+    address = urlsplit(requirement.url or "")
+    if address.password or (address.username and address.scheme.endswith(("http", "https"))):
+        raise ConfigError(
+            f"--package {shown!r}: the address has a user or a password, which everybody who may read the "
+            "function's settings would see. Give the address without them, and put them into the file "
+            "~/.netrc, which uv reads"
+        )
+    return requirement
 
 
-def build(wanted: Sequence[str], *, python: str, architecture: str) -> BuiltLayer:
+def build(wanted: Sequence[str], *, python: str, architecture: str, locked: str = "") -> BuiltLayer:
     """Download packages with their dependencies, and zip them as a layer.
 
     Args:
         wanted: requirements, such as ``numpy==2.2.6``.
         python: minor version of the function's Python, such as ``3.12``.
         architecture: ``x86_64`` or ``arm64``.
+        locked: the text of their ``Lock``; empty: they are resolved now.
 
     Raises:
         ConfigError: a package has no wheel for Lambda, or the layer is too large.
     """
     with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as name:
         folder = Path(name)
-        _download(wanted, python, architecture, folder)
-        files = dict(_kept_files(folder))
+        _download([locked] if locked else wanted, python, architecture, folder)
+        files = _kept_files(folder)
         files |= dict(_shortened_records(folder, files))
-    sizes = Counter[str]()
-    for path, data in files.items():
-        sizes[path.split("/")[0].partition("-")[0].removesuffix(".libs")] += len(data)
-    room = UNPACKED_BYTES - _FUNCTION_BYTES - sizes.total()
-    if room < 0:
-        raise ConfigError(_size_message(sizes))
+        size_bytes = sum(map(len, files.values()))
+        room = UNPACKED_BYTES - _FUNCTION_BYTES - size_bytes
+        if room < 0:
+            saved = saved_bytes(folder, {path: len(data) for path, data in files.items()}, wanted, python)
+            raise ConfigError(too_large_message(size_bytes, UNPACKED_BYTES, saved))
     files = {f"{_FOLDER}/{path}": data for path, data in files.items()}
     if bytecode.is_for(python):
         compiled = dict(bytecode.compiled(files, "/opt"))
@@ -234,14 +329,26 @@ def _pin(requirement: Requirement, operator: str) -> str:
         return str(requirement)
 
 
-def _write_to_cache(folder: Path, digest: str, content: bytes) -> None:
+def _without_digests(text: str) -> Iterator[str]:
+    """Yield the requirements in a file of requirements without the digests of their wheels."""
+    for line in text.splitlines():
+        if line[:1].isalnum():  # digests are in lines that are indented
+            yield line.removesuffix("\\").strip()
+
+
+def _digest(requirements: Sequence[str], python: str, architecture: str) -> str:
+    request = [_RECIPE, list(requirements), python, architecture]
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+
+
+def _write_to_cache(folder: Path, key: str, content: bytes) -> None:
     """Write a layer to the cache, and remove the oldest layers there."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
         try:
             file.write(content)
             file.close()
-            os.replace(file.name, folder / f"{digest}.zip")
+            os.replace(file.name, folder / f"{key}.{hashlib.sha256(content).hexdigest()}.zip")
         except BaseException:
             os.unlink(file.name)
             raise
@@ -263,35 +370,76 @@ def _write_error(folder: Path, error: OSError) -> ConfigError:
 
 def _download(wanted: Sequence[str], python: str, architecture: str, folder: Path) -> None:
     """Install packages for Lambda's platform into a folder."""
+    options = ["--no-compile-bytecode", "--target", str(folder)]
+    _uv("install", wanted, python, architecture, options)
+
+
+def _uv(command: str, wanted: Sequence[str], python: str, architecture: str, options: Sequence[str]) -> str:
+    """Let uv install packages, or resolve ("compile") their versions, for Lambda's platform.
+
+    Args:
+        command: of ``uv pip``.
+        wanted: requirements.
+        python: minor version of the function's Python.
+        architecture: ``x86_64`` or ``arm64``.
+        options: further options of the command.
+
+    Returns:
+        What uv prints.
+
+    Raises:
+        ConfigError: a package cannot be had for this platform, or uv takes too long.
+    """
     from uv import find_uv_bin
 
-    options = ["--quiet", "--only-binary", ":all:", "--no-compile-bytecode", "--target", str(folder)]
     target = ["--python-version", python, "--python-platform", platform(python, architecture)]
-    command = [find_uv_bin(), "pip", "install", *options, *target, *wanted]
-    try:
-        # In the root folder: the settings of a project around the working folder must not choose packages.
-        ended = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_UV_TIMEOUT_S, cwd=folder.anchor
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ConfigError(
-            f"uv did not download the packages of the layer within {_UV_TIMEOUT_S:.0f} s. Is the package "
-            "index reachable?"
-        ) from error
+    common = ["--quiet", "--only-binary", ":all:", *target]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", prefix="wrenlite-", encoding="utf-8") as file:
+        file.write("\n".join(wanted))
+        file.flush()
+        given = [file.name] if command == "compile" else ["--requirement", file.name]
+        try:
+            # In the root folder: settings of a project around the working folder must not choose packages.
+            ended = subprocess.run(
+                [find_uv_bin(), "pip", command, *common, *options, *given],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_UV_TIMEOUT_S,
+                cwd=Path(file.name).anchor,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ConfigError(
+                f"uv did not fetch the packages of the layer within {_UV_TIMEOUT_S:.0f} s. Is the package "
+                "index reachable?"
+            ) from error
     if ended.returncode:
+        names = ", ".join(name for text in wanted for name in _without_digests(text))
         raise ConfigError(
-            f"these packages cannot be had for Python {python} on {architecture}: {', '.join(wanted)}. "
+            f"these packages cannot be had for Python {python} on {architecture}: {names}. "
             f"uv, which reads UV_DEFAULT_INDEX and not pip's settings, says: {ended.stderr.strip()[-1500:]}"
         )
+    return ended.stdout
 
 
-def _kept_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each file that a layer keeps of a folder of packages."""
-    with_tests = _packages_that_import_their_tests(folder)
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder)
-        if path.is_file() and not _is_left_out(name, with_tests):
-            yield name.as_posix(), path.read_bytes()
+def _kept_files(folder: Path) -> dict[str, bytes]:
+    """Return the name and content of each file that a layer keeps of a folder of packages."""
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not _is_left_out(path.relative_to(folder))
+    }
+    tests = {name: place for name in files if (place := _test_folder(name))}
+    needed = _imported_tests(files, tests)
+    with_tests = {place for name, place in tests.items() if _TEST_FILE.match(name.rpartition("/")[2])}
+    # A folder "test" without a test in it is code that others import, such as django.test.
+    unneeded = {
+        name
+        for name, place in tests.items()
+        if place not in needed and (place.endswith("tests") or place in with_tests)
+    }
+    unneeded |= _unneeded_copies(files)
+    return {name: content for name, content in files.items() if name not in unneeded}
 
 
 def _shortened_records(folder: Path, kept: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
@@ -305,26 +453,52 @@ def _shortened_records(folder: Path, kept: Mapping[str, bytes]) -> Iterator[tupl
         yield record.relative_to(folder).as_posix(), text.getvalue().encode()
 
 
-def _is_left_out(name: Path, with_tests: set[str]) -> bool:
-    in_tests = name.parts[0] not in with_tests and any(part in _TEST_FOLDERS for part in name.parts[:-1])
+def _is_left_out(name: Path) -> bool:
     is_unused = "__pycache__" in name.parts or name.parts[0] == "bin"
-    return in_tests or is_unused or name.suffix in _LEFT_OUT_SUFFIXES or name.name in _LEFT_OUT_NAMES
+    return is_unused or name.suffix in _LEFT_OUT_SUFFIXES or name.name in _LEFT_OUT_NAMES
 
 
-def _packages_that_import_their_tests(folder: Path) -> set[str]:
-    """Return the packages whose ``__init__`` imports from their tests, such as astropy: they keep them."""
-    inits = folder.glob("*/__init__.py")
-    return {path.parent.name for path in inits if _IMPORTS_TESTS.search(path.read_text(errors="replace"))}
+def _test_folder(name: str) -> str:
+    """Return the outermost folder of tests that a file is in; empty where it is in none."""
+    parts = name.split("/")[:-1]
+    depth = next((depth for depth, part in enumerate(parts, 1) if part in _TEST_FOLDERS), 0)
+    return "/".join(parts[:depth])
+
+
+def _imported_tests(files: Mapping[str, bytes], tests: Mapping[str, str]) -> set[str]:
+    """Return the folders of tests that other code imports from, as that of astropy and of xarray does.
+
+    Args:
+        files: contents by name.
+        tests: the folder of each file that is in one.
+    """
+    found = set()
+    for name, content in files.items():
+        if not name.endswith(".py") or name in tests:
+            continue
+        for dots, parents, last in _IMPORTS_TESTS.findall(content):
+            package = name.split("/")[: -len(dots)] if dots else []
+            found.add("/".join([*package, *parents.decode().split(".")[:-1], last.decode()]))
+    return found
+
+
+def _unneeded_copies(files: Mapping[str, bytes]) -> set[str]:
+    """Return copies of shared libraries that nothing loads.
+
+    A wheel has no links, so libarrow.so, libarrow.so.26 and libarrow.so.26.0.1 are three equal files. The
+    loader opens the one whose name is in the file itself, between zero bytes (its SONAME).
+    """
+    copies: dict[tuple[str, bytes], list[str]] = {}
+    for name, content in files.items():
+        if ".so" in name.rpartition("/")[2]:
+            place = name.rpartition("/")[0], hashlib.sha256(content).digest()
+            copies.setdefault(place, []).append(name)
+    unneeded = set()
+    for names in copies.values():
+        loaded = {name for name in names if b"\0%b\0" % name.rpartition("/")[2].encode() in files[name]}
+        unneeded |= set(names) - loaded if loaded else set()
+    return unneeded
 
 
 def _mode(name: str) -> int:
     return 0o755 if ".so" in name else 0o644
-
-
-def _size_message(sizes: Counter[str]) -> str:
-    listed = "\n".join(f"  {size / 2**20:8.1f} MB  {name}" for name, size in sizes.most_common(12))
-    total = f"{sizes.total() / 2**20:,.0f} MB"
-    return (
-        f"the packages of the layer are {total} unpacked; together with the function Lambda takes 250 MB. "
-        f"The largest:\n{listed}"
-    )

@@ -20,13 +20,13 @@ from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
 
+from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.deploy.resources import (
     Function,
     Layer,
     Resource,
     Role,
 )
-from wrenlite.deploy.settings import RECORDED_VARIABLE
 from wrenlite.errors import ConfigError
 
 
@@ -161,8 +161,8 @@ def _environment_changes(want: dict[str, str], have: dict[str, str]) -> list[str
     changes = [name for name in sorted(names) if want.get(name) != have.get(name)]
     wanted = json.loads(want.get(RECORDED_VARIABLE, "{}"))
     found = _parse_recorded(have.get(RECORDED_VARIABLE, "{}"))
-    for name in wanted:
-        before, after = set(found.get(name, ())), set(wanted[name])
+    for name in sorted({*wanted, *found} - {"request"}, key=[*wanted, *found].index):
+        before, after = set(found.get(name, ())), set(wanted.get(name, ()))
         if before != after:
             changes.append(f"{name} {' '.join(_set_changes(before, after))}")
     return changes or ["environment differs"]

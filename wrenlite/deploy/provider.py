@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.deploy import policies
 from wrenlite.deploy.buckets import Buckets
 from wrenlite.deploy.clients import Clients
@@ -27,7 +28,11 @@ from wrenlite.deploy.resources import (
     canonical_rules,
 )
 from wrenlite.deploy.roles import Roles
-from wrenlite.deploy.settings import RECORDED_VARIABLE, Settings
+from wrenlite.deploy.settings import Settings
+from wrenlite.errors import ConfigError
+
+_ENVIRONMENT_BYTES = 4096
+"""The most that Lambda takes as a function's environment."""
 
 
 def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:
@@ -37,6 +42,9 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         settings: settings of the deployment.
         code_digest: SHA-256 of the function's zip, in base64.
         layer: the layer with the packages; None: no packages beside those in the function's zip.
+
+    Raises:
+        ConfigError: the packages are too many.
     """
     resources: list[Resource] = []
     if settings.managed_bucket:
@@ -52,8 +60,13 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         "WRENLITE_BUCKET": settings.bucket,
         "WRENLITE_PREFIX": settings.prefix,
         "WRENLITE_BUCKET_OWNER": settings.account,
-        RECORDED_VARIABLE: json.dumps({**settings.recorded, "layer": layer.requirements if layer else ()}),
+        RECORDED_VARIABLE: json.dumps({**settings.recorded, **(_recorded(layer) if layer else {})}),
     }
+    if len(json.dumps(environment)) > _ENVIRONMENT_BYTES:
+        raise ConfigError(
+            "the names of the packages, and of all that they need, do not fit into the 4 KB of the "
+            "function's environment: leave packages out, or divide them over two functions (--function NAME)"
+        )
     resources.append(
         Function(
             name=settings.function,
@@ -71,6 +84,10 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         )
     )
     return tuple(resources)
+
+
+def _recorded(layer: Layer) -> dict[str, Any]:
+    return {"layer": layer.versions, "request": layer.request}
 
 
 class Provider:

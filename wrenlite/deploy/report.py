@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from wrenlite import cost
+from wrenlite.backends.aws.deployed import versions_by_name
 from wrenlite.deploy import policies
 from wrenlite.deploy.account import RAISE_QUOTA, Account
 from wrenlite.deploy.deployment import Deployment
@@ -41,6 +42,11 @@ _POLICY_TITLES = {
 POLICIES = tuple(_POLICY_MAKERS)
 """Names of the policies that can be printed."""
 
+DIFFERENT_VERSIONS = (
+    "Another major version may not read the other's objects: install the same version here, or use a Python "
+    "for which Lambda has yours"
+)
+"""What a difference of a major version means, and what to do about it."""
 _SMALL_QUOTA = 100
 """Concurrent invocations below which an account has the quota of a new one."""
 
@@ -152,13 +158,21 @@ def describe(deployment: Deployment, resource: Resource) -> str:
             layer, size = deployment.cached_layer, ""
             if layer is not None:
                 size = f" ({_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked)"
-            return ", ".join(deployment.packages.requirements) + size
+            return describe_packages(deployment) + size
         case Function():
             reserved = "" if resource.reserved is None else f", at most {resource.reserved} at once"
             return (
                 f"{resource.runtime}, {resource.architecture}, {resource.memory_mb:,} MB, "
                 f"{resource.timeout_s} s{reserved}"
             )
+
+
+def describe_packages(deployment: Deployment) -> str:
+    """Return the packages that were named, in their exact versions, and how many more these need."""
+    names = set(deployment.packages.names)
+    named = [text for text in deployment.versions if versions_by_name([text]).keys() <= names]
+    more = len(deployment.versions) - len(named)
+    return ", ".join(named) + (f", and {counted(more, 'package')} that they need" if more else "")
 
 
 def _mb(size_bytes: int) -> str:
@@ -181,6 +195,8 @@ def cost_lines(settings: Settings) -> tuple[str, ...]:
 def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
     """Return what a user should know before agreeing to a plan."""
     settings, found = deployment.settings, [*deployment.packages.notices]
+    if differences := deployment.major_differences():
+        found.append(f"{'; '.join(differences)}. {DIFFERENT_VERSIONS}")
     if settings.role_arn is not None:
         found.append("your role needs at least the permissions of wrenlite-setup --print-policy function")
     if not settings.managed_bucket:
@@ -221,7 +237,7 @@ def plan_document(account: Account, deployment: Deployment, actions: Sequence[Ac
         "bucket": settings.bucket,
         "prefix": settings.prefix,
         "settings": {**asdict(settings), "role": settings.role},
-        "packages": list(deployment.packages.requirements),
+        "packages": list(deployment.versions),
         "costs": list(cost_lines(settings)),
         "notices": list(notices(account, deployment)),
         "steps": step_documents(actions),

@@ -71,11 +71,13 @@ class Layer:
     kind: ClassVar[str] = "layer"
     name: str
     digest: str
-    """Digest of the request: requirements, Python and architecture."""
+    """Digest of the exact versions of the packages, Python and architecture."""
     runtime: str
     architecture: str
-    requirements: tuple[str, ...] = field(default=(), compare=False)
-    """Requirements that the layer was built from."""
+    versions: tuple[str, ...] = field(default=(), compare=False)
+    """The packages with exact versions, such as ``numpy==2.2.6``."""
+    request: str = field(default="", compare=False)
+    """Digest of the request that the versions were resolved from."""
     arn: str = field(default="", compare=False)
     """ARN of the version that was found or published."""
     older: int = 0

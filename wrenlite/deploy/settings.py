@@ -7,13 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.config import parse_setting
 from wrenlite.deploy import packages
 from wrenlite.deploy.resources import Function
 from wrenlite.errors import ConfigError
 
-RECORDED_VARIABLE = "WRENLITE_SETUP"
-"""Environment variable of the function that holds ``Settings.recorded`` as JSON."""
 _RESERVED_BUCKET = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
 """Bucket names that AWS reserves: nobody can create one, and some of them are access points."""
 _RECORDED_CHARACTERS = 1500
@@ -49,8 +48,8 @@ class Settings:
     """Other buckets that tasks may read."""
     write: tuple[str, ...] = ()
     """Other buckets that tasks may read and write."""
-    packages: tuple[str, ...] = ()
-    """Requirements in addition to the layer's default packages."""
+    packages: tuple[str, ...] = packages.DEFAULT_PACKAGES
+    """Requirements that the layer is made of. Empty: there is no layer."""
     partition: str = "aws"
     """Partition of AWS, which is part of every ARN."""
 
@@ -153,7 +152,7 @@ def recorded_settings(function: Function, managed_role_arn: str) -> dict[str, An
         "architecture": function.architecture,
         "ephemeral_mb": function.ephemeral_mb,
         "reserved": function.reserved,
-        **{name: tuple(lists.get(name, ())) for name in ("packages", "read", "write")},
+        **{name: tuple(lists[name]) for name in ("packages", "read", "write") if name in lists},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wrenlite.backends.aws.connect import connect
@@ -26,6 +26,10 @@ class SmokeTestResult(NamedTuple):
     """Seconds until the second value was here."""
     backend: str
     """Name of the backend."""
+    botocore: str
+    """Version of botocore where tasks run."""
+    has_conditional_puts: bool
+    """Whether that botocore can store an object on the condition that there is none under its key yet."""
 
 
 def run_smoke_test(
@@ -73,7 +77,30 @@ def _call_functions(executor: Executor, packages: Sequence[str]) -> SmokeTestRes
             f"the layer is not as it should be: {'; '.join(broken)}. wrenlite-setup --package NAME==VERSION "
             "takes another version of a package"
         )
-    return SmokeTestResult(value, first_ended - started, second_ended - first_ended, executor.backend.name)
+    version, conditional = executor.submit(_botocore_test()).result(timeout=_RESULT_TIMEOUT_S)
+    return SmokeTestResult(
+        value=value,
+        first_s=first_ended - started,
+        again_s=second_ended - first_ended,
+        backend=executor.backend.name,
+        botocore=version,
+        has_conditional_puts=conditional,
+    )
+
+
+def _botocore_test() -> Callable[[], tuple[str, bool]]:
+    """Return a function that returns the version of botocore, and whether it has conditional puts.
+
+    An inner function travels by value: the zip of the function has no ``deploy``.
+    """
+
+    def look() -> tuple[str, bool]:
+        import botocore.session
+
+        puts = botocore.session.get_session().get_service_model("s3").operation_model("PutObject")
+        return botocore.__version__, "IfNoneMatch" in puts.input_shape.members
+
+    return look
 
 
 def _find_broken_imports(executor: Executor, packages: Sequence[str]) -> list[str]:

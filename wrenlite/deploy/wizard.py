@@ -32,6 +32,7 @@ from wrenlite.deploy.deployment import (
     resolve_settings,
     with_bucket_ownership,
 )
+from wrenlite.deploy.packages import leave_out, name_packages
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     Role,
@@ -72,7 +73,7 @@ ADVANCED: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ephemeral_mb": ("Ephemeral storage in MB, 512 to 10240", _parse_number),
     "reserved": ("Reserved concurrency, which limits spending; 0 for no reservation", _parse_number),
     "packages": (
-        "Packages beside the default ones, such as scipy pandas==2.3.3, or none",
+        "Packages that tasks import, such as scipy pandas==2.3.3, or none",
         _parse_list,
     ),
     "read": ("Other buckets that tasks may read, or none", _parse_list),
@@ -106,6 +107,9 @@ class Wizard:
             **{name: given[name] for name in ("profile", "region", "function")},
         )
         self._chosen: dict[str, Any] = {name: given[name] for name in ("bucket", "prefix", *ADVANCED)}
+        if given["packages"] is not None:
+            self._chosen["packages"] = name_packages(given["packages"])
+        self._left_out: Sequence[str] = given["without"] or ()
         self._function = self._config.function
         self._session = new_session(self._choose_profile())
         self._clients, self.account = self._sign_in()
@@ -185,6 +189,7 @@ class Wizard:
             chosen |= {name: value for name, value in configured.items() if chosen[name] is None}
         existing = deployed_function(self._clients, self.account, self._function)
         settings = resolve_settings(self.account, self._function, existing, **chosen)
+        settings = replace(settings, packages=leave_out(settings.packages, self._left_out))
         self.account.check(settings, existing.reserved if existing else None)
         check_role(self._clients, settings)
         return with_bucket_ownership(self._clients, settings)
@@ -212,6 +217,7 @@ class Wizard:
             "Name of the function", default=self._function, value_proc=_ask_again(_check_function_name)
         )
         settings = self._settings()
+        self._left_out = ()  # the answers below have all packages
         for name, (question, parse) in ADVANCED.items():
             now = getattr(settings, name)
             default = " ".join(now) if isinstance(now, tuple) else now
@@ -366,7 +372,14 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     metavar="NAME[==VERSION]",
     multiple=True,
     callback=shared_options.parse_list,
-    help="Package beside cloudpickle, numpy, pillow and rasterio; repeat for more; none: no others.",
+    help="Package that tasks import, beside numpy and pillow; repeat for more; none: no packages at all.  "
+    "[default: rasterio]",
+)
+@click.option(
+    "--without",
+    metavar="NAME",
+    multiple=True,
+    help="Leave a package out, such as numpy, pillow or rasterio; repeat for more.",
 )
 @click.option(
     "--read",
@@ -438,7 +451,9 @@ def _check_values(given: Mapping[str, Any]) -> None:
     chosen = {name: given[name] for name in ("bucket", "prefix", *ADVANCED) if given[name] is not None}
     for name in ("role_arn", "reserved"):  # an empty text and 0 mean none
         chosen[name] = chosen.get(name) or None
-    Settings(**{"account": "0" * 12, "region": "", "bucket": "any", **chosen})
+    settings = Settings(**{"account": "0" * 12, "region": "", "bucket": "any", **chosen})
+    if given["packages"] is not None:
+        leave_out(name_packages(settings.packages), given["without"])
 
 
 def _show_plan(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
         if isinstance(name, str) and not travels_by_value(name):  # builtins, ufuncs: pickled by name
             self._classes.modules.add(name)
         if isinstance(obj, types.ModuleType):  # also one whose class was replaced
+            if not travels_by_value(obj.__name__):
+                self._classes.required.add(obj.__name__)
             return self.dispatch_table[types.ModuleType](obj)
         if isinstance(obj, types.CodeType):
             arguments = self.dispatch_table[types.CodeType](obj)

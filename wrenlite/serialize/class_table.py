@@ -119,6 +119,8 @@ class ClassTable:
         """The item that is being pickled."""
         self.modules: set[str] = set()
         """Names of the modules that unpickling, or the code that was pickled, imports."""
+        self.required: set[str] = set()
+        """Names of the modules that unpickling imports, whatever the code that was pickled does."""
         self.generators: list[object] = []
         """The random generators in what is pickled. Jobs warn of those of which tasks get equal copies."""
         self.generators_in_items: list[object] = []
@@ -144,6 +146,7 @@ class ClassTable:
         self.inherited = len(base.entries)
         self.share_globals = base.share_globals
         self.modules |= base.modules
+        self.required |= base.required
         for entry in base.entries:
             self.add(entry)
             if isinstance(entry, types.FunctionType):
@@ -178,12 +181,17 @@ class ClassTable:
         reduction = self._reductions.get(id(obj))
         if reduction is None:
             if is_importable(obj):
-                self.modules.add(obj.__module__)
+                self.require(obj.__module__)
                 self._importable.append(obj)
                 reduction = self._reductions[id(obj)] = NotImplemented
             elif self._grows and not is_local_function(obj):
                 reduction = self.add(obj)
         return reduction
+
+    def require(self, module: str) -> None:
+        """Record that unpickling imports a module."""
+        self.modules.add(module)
+        self.required.add(module)
 
     def add(self, obj: object) -> Any:
         """Make a class or function an entry, unless it is one already. Return its reduce tuple."""
@@ -216,6 +224,32 @@ def is_local_function(obj: Any) -> bool:
 def attributes_made_by_slots(cls: type) -> list[str]:
     """Return the names of a class's attributes that ``__slots__`` makes."""
     return [name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType)]
+
+
+def modules_surely_imported_by(code: types.CodeType, package: str | None) -> set[str]:
+    """Return the modules that a function imports whenever it is called.
+
+    These are the import statements before its first branch, and outside of ``try`` and ``with``.
+
+    Args:
+        code: the code object of the function.
+        package: the package of the function's module, to resolve relative imports.
+    """
+    import dis
+
+    names: set[str] = set()
+    bytecode = dis.Bytecode(code)
+    guarded = [(entry.start, entry.end) for entry in bytecode.exception_entries]  # type: ignore[attr-defined]
+    constants: list[Any] = []
+    for instruction in bytecode:
+        if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs:
+            break
+        if instruction.opname == "IMPORT_NAME":
+            if not any(start <= instruction.offset < end for start, end in guarded):
+                names.add(absolute_name(instruction.argval, constants[-2], package or ""))
+        elif instruction.opname.startswith("LOAD_"):
+            constants.append(instruction.argval)
+    return names - {""}
 
 
 def modules_imported_by(code: types.CodeType, package: str | None) -> set[str]:

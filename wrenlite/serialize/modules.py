@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -100,6 +100,45 @@ def collect(roots: Iterable[str], *, data: bool = False) -> Bundle | None:
     places = tuple((name, tuple(packages[name])) for name in sorted(packages))
     blob = _zip(tuple(sources[name] for name in sorted(sources)), places, tuple(files.items()))
     return Bundle(blob, frozenset(sources), left_out)
+
+
+def surely_imported(roots: Iterable[str], local: Container[str]) -> set[str]:
+    """Return the modules that are certainly imported with some modules: those and, of local ones, those that
+    statements at their top level import, but not in ``try``, ``if``, ``with``, or functions.
+
+    Args:
+        roots: names of modules.
+        local: names of the local modules.
+    """
+    import ast
+
+    found: set[str] = set()
+    todo = {name for root in roots for name in with_parents(root)}
+    while todo:
+        name = todo.pop()
+        found.add(name)
+        spec = _find_spec(name) if name in local else None
+        if spec is None or spec.origin is None:
+            continue
+        package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+        try:
+            body = ast.parse(_read_module(name, spec)[0]).body
+        except (SyntaxError, ValueError):  # importing it reports the error
+            continue
+        statements = (node for node in body if isinstance(node, ast.Import | ast.ImportFrom))
+        todo |= {each for node in statements for each in _surely_named(node, package)} - found
+    return found
+
+
+def _surely_named(node: Any, package: str) -> Iterator[str]:
+    """Yield the modules that an import statement names; what it takes from a module may be no module."""
+    import ast
+
+    if isinstance(node, ast.ImportFrom):
+        yield from with_parents(absolute_name(node.module or "", node.level, package))
+        return
+    for alias in node.names:
+        yield from with_parents(alias.name)
 
 
 def why_not_sent(name: object, install: str) -> str:

@@ -429,7 +429,7 @@ class PickledCall:
         function, args, kwargs, _, seed, _ = self._call
         if args or kwargs or seed is not None or type(function) not in _NAMED or not is_importable(function):
             return False
-        classes.modules.add(function.__module__)
+        classes.require(function.__module__)
         return True
 
 

@@ -4,6 +4,7 @@ import io
 import marshal
 import re
 import sys
+import traceback
 import zipfile
 
 import cloudpickle
@@ -72,10 +73,42 @@ def test_byte_code_for_the_runtime_is_added_where_there_is_room_for_it(index, mo
     assert not any(name.endswith(".pyc") for name in names(build("templates", python=OWN)))
 
 
-def test_a_package_that_imports_its_own_tests_keeps_them(index):
-    text = "from needy.tests.runner import TestRunner\n"
-    wheel(index, "needy", "1.0", {"__init__.py": text, "tests/__init__.py": "", "tests/runner.py": ""})
-    assert "python/needy/tests/runner.py" in names(build("needy"))
+def test_tests_are_left_out_unless_other_code_imports_them(index):
+    files = {
+        "__init__.py": "from needy.tests.runner import TestRunner\n",
+        "tests/__init__.py": "",
+        "tests/runner.py": "",
+        "part/tests/test_part.py": "",
+        "part/deep/helpers.py": "def f():\n    from ..tests2 import x\n    from ...other.tests import y\n",
+        "other/tests/__init__.py": "",
+        "other/latest/tests/test_it.py": "import needy.latests\n",
+        "testing/__init__.py": "",
+        "test/__init__.py": "",
+        "test/client.py": "",
+        "unit/test/test_it.py": "",
+    }
+    wheel(index, "needy", "1.0", files)
+    kept = {name.removeprefix("python/needy/") for name in names(build("needy")) if "/needy/" in name}
+    assert kept == {
+        "__init__.py",
+        "tests/__init__.py",
+        "tests/runner.py",
+        "part/deep/helpers.py",
+        "other/tests/__init__.py",
+        "testing/__init__.py",
+        "test/__init__.py",
+        "test/client.py",
+    }
+
+
+def test_of_equal_shared_libraries_the_one_that_is_loaded_is_kept(index):
+    library, other = "ELF\0libone.so.2\0", "ELF\0libtwo\0"
+    copies = dict.fromkeys(("libone.so", "libone.so.2", "libone.so.2.1"), library)
+    others = dict.fromkeys(("libtwo.so", "libtwo.so.1"), other)
+    more = {"more/libone.so": library, "libno.a": "", "no.pyi": ""}
+    wheel(index, "native", "1.0", {**copies, **others, **more})
+    kept = [name.removeprefix("python/native/") for name in names(build("native")) if "/native/" in name]
+    assert kept == ["libone.so.2", "libtwo.so", "libtwo.so.1", "more/libone.so"]
 
 
 def test_settings_around_the_working_folder_decide_nothing(index, tmp_path, monkeypatch):
@@ -101,42 +134,80 @@ def test_a_layer_is_known_by_what_was_asked_for_and_built_once(tmp_path, monkeyp
         asked("little==1.0", architecture="x86_64"),
     ]
     assert len({one.digest, *(other.digest for other in others)}) == 4
-    assert one.cached(cache) is None
-    built = one.layer(cache)
+    lock = one.resolve()
+    assert lock.versions == ("little==1.0", "smaller==2.0")
+    assert lock.cached(cache) is None
+    built = lock.layer(cache)
     monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "there-is-none"))
-    assert one.layer(cache) == built
-    (cache / f"{one.digest}.zip").write_bytes(b"cut sho")
-    with pytest.raises(wrenlite.ConfigError, match="cannot be had"):
-        one.layer(cache)
+    assert lock.layer(cache) == built
+    (cached,) = cache.iterdir()
+    cached.write_bytes(cached.read_bytes()[:-1] + b"!")
+    with pytest.raises(wrenlite.ConfigError, match=r"cannot be had for .*: little==1\.0, smaller==2\.0\."):
+        lock.layer(cache)
+
+
+def test_another_wheel_of_the_same_version_is_another_layer(index, tmp_path):
+    one = asked("smaller").resolve()
+    built = one.layer(tmp_path / "cache")
+    wheel(index, "smaller", "2.0", {"__init__.py": "x = 2\n"})
+    assert one.versions == ("smaller==2.0",)
+    other = asked("smaller").resolve(one.versions)
+    assert other.cached(tmp_path / "cache") is None
+    assert other.layer(tmp_path / "cache") != built
+    wheel(index, "smaller", "3.0", {"__init__.py": ""})
+    assert asked("smaller").resolve().versions == ("smaller==3.0",)
+    assert asked("smaller").resolve(one.versions).versions == one.versions, "as it was deployed"
 
 
 def test_the_cache_keeps_the_newest_layers(tmp_path):
     for number in range(6):
-        asked("smaller", python=f"3.{number + 10}").layer(tmp_path / "cache")
+        asked("smaller", python=f"3.{number + 10}").resolve().layer(tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 4
 
 
 def test_a_cache_that_cannot_be_written_to_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(wrenlite.ConfigError, match=r"cannot build the layer: .*XDG_CACHE_HOME"):
-        asked("smaller").layer(tmp_path / "file" / "cache")
+        asked("smaller").resolve().layer(tmp_path / "file" / "cache")
 
 
 def test_versions_are_those_that_are_installed_here():
-    chosen = packages.choose(["not-installed-here", "NumPy==2.1"], python="3.12", architecture="x86_64")
-    assert f"cloudpickle=={cloudpickle.__version__}" in chosen.requirements
-    assert "not-installed-here" in chosen.requirements
-    assert [name for name in chosen.requirements if "numpy" in name.lower()] == ["NumPy==2.1"]
+    wanted = ["not-installed-here", "NumPy==2.1", "cloudpickle"]
+    chosen = packages.choose(wanted, python="3.12", architecture="x86_64")
+    installed = f"cloudpickle=={cloudpickle.__version__}"
+    assert chosen.requirements == ("NumPy==2.1", installed, "not-installed-here")
     assert chosen.notices == ()
 
 
+def test_who_names_packages_gets_them_and_what_the_demo_needs():
+    assert packages.name_packages(["scipy", "NumPy==2.1"]) == ("NumPy==2.1", "pillow", "scipy")
+    assert packages.name_packages([]) == ()
+    left = packages.leave_out(["numpy", "Pillow>9", "scipy"], ["pillow", "rasterio"])
+    assert left == ("numpy", "scipy"), "rasterio was not there, as was wanted"
+    with pytest.raises(wrenlite.ConfigError, match=r"--without scpy: the packages .* are numpy, scipy"):
+        packages.leave_out(left, ["scpy"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mine @ https://me:secret@host/mine.whl",
+        "mine @ git+https://secret@host/mine",
+        "https://me:secret@h/m",
+    ],
+)
+def test_credentials_in_an_address_are_refused_and_not_repeated(text):
+    with pytest.raises(wrenlite.ConfigError, match=r"//…@h") as caught:
+        packages.parse(text)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_what_python_3_11_has_on_lambda_is_said_in_words():
-    chosen = packages.choose(["numpy==2.2.6"], python="3.11", architecture="x86_64")
-    assert f"cloudpickle<={cloudpickle.__version__}" in chosen.requirements
-    assert "numpy==2.2.6" in chosen.requirements
+    chosen = packages.choose(["cloudpickle", "numpy==2.2.6"], python="3.11", architecture="x86_64")
+    assert chosen.requirements == (f"cloudpickle<={cloudpickle.__version__}", "numpy==2.2.6")
     (notice,) = chosen.notices
     assert re.search(r"glibc 2\.26.*the newest versions that run there", notice)
-    chosen = packages.choose([], python="3.11", architecture="arm64")
+    chosen = packages.choose(packages.DEFAULT_PACKAGES, python="3.11", architecture="arm64")
     assert not any(requirement.startswith("rasterio") for requirement in chosen.requirements)
     assert chosen.notices[1].startswith("no rasterio: ")
 
@@ -159,10 +230,18 @@ def test_what_no_index_has_is_named():
         build("little==7", architecture="x86_64")
 
 
-def test_too_much_is_refused_with_what_weighs(monkeypatch):
-    monkeypatch.setattr(packages, "UNPACKED_BYTES", 4 * 2**20 + 1000)
-    with pytest.raises(wrenlite.ConfigError, match=r"(?s)Lambda takes 250 MB.*MB  smaller.*MB  little"):
-        build("little")
+def test_too_much_is_refused_with_what_leaving_out_saves(index, monkeypatch):
+    wheel(index, "large", "1.0", {"__init__.py": "y = 1\n" * 100_000}, needs="smaller")
+    wheel(index, "extra", "1.0", {"__init__.py": "z = 1\n" * 400_000}, needs='smaller; extra == "all"')
+    monkeypatch.setattr(packages, "UNPACKED_BYTES", 5 * 2**20)
+    with pytest.raises(wrenlite.ConfigError, match=r"are 2\.9 MB unpacked, .* Lambda takes 5 MB") as caught:
+        build("large", "extra", "little", "smaller")
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.split() for line in lines] == [
+        ["--without", "extra", "saves", "2.3", "MB"],
+        ["--without", "large", "saves", "0.6", "MB"],
+        ["--without", "little", "saves", "0.0", "MB"],
+    ], "what others need saves nothing"
 
 
 @pytest.mark.parametrize(

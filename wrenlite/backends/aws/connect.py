@@ -15,6 +15,7 @@ from wrenlite.backends.aws import (
     payload,
     responses,
 )
+from wrenlite.backends.aws.deployed import remote_packages
 from wrenlite.backends.aws.invoker import (
     REPLY_TIMEOUTS,
     LambdaInvoker,
@@ -26,6 +27,7 @@ from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import Transport
 from wrenlite.backends.base import Backend, BatchingPolicy
+from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import PREFIX, Config
 from wrenlite.errors import (
     AccessDenied,
@@ -35,7 +37,7 @@ from wrenlite.errors import (
     ServiceUnavailable,
     StoreError,
 )
-from wrenlite.protocol import Limits
+from wrenlite.protocol import Hints, Limits
 
 _log = logging.getLogger("wrenlite")
 
@@ -78,6 +80,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
     function = _read_function(config, client, region)
     target, architecture = _target(config, function, region)
     location = _store_location(config, function, target)
+    packages = remote_packages(config.function, _environment(function))
     slots = _limit_to_descriptors(_concurrency(config, client))
     store = S3Store(
         location.bucket,
@@ -102,7 +105,8 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         carried_bytes=_CARRIED_BYTES,
         own_store=False,
         worker_keeps_modules=False,
-        hints=payload.LAMBDA_HINTS,
+        hints=_hints(packages),
+        packages=packages,
         log_levels=_LOG_LEVELS,
     )
 
@@ -250,9 +254,22 @@ def _function_arn(config: Config, region: str) -> str:
     return f"arn:aws:lambda:{region}:*:function:{config.function}"
 
 
+def _environment(function: Mapping[str, Any]) -> Mapping[str, str]:
+    variables: Mapping[str, str] = function.get("Environment", {}).get("Variables", {})
+    return variables
+
+
+def _hints(packages: RemotePackages | None) -> Hints:
+    """Return the advice for messages, with a command that keeps the packages that are there."""
+    if packages is None:
+        return payload.LAMBDA_HINTS
+    command = packages.with_packages(["NAME"])
+    return payload.LAMBDA_HINTS._replace(package=f"{command} adds a package to the function's layer")
+
+
 def _store_location(config: Config, function: Mapping[str, Any], target: Target) -> StoreLocation:
     """Return where blobs are stored: as configured, else as the function itself was deployed with."""
-    deployed = function.get("Environment", {}).get("Variables", {})
+    deployed = _environment(function)
     bucket = config.bucket or deployed.get("WRENLITE_BUCKET")
     if bucket is None:
         raise ConfigError(

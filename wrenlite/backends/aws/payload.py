@@ -34,7 +34,8 @@ started."""
 LAMBDA_HINTS = Hints(
     memory="wrenlite-setup --memory gives the function more memory",
     time="wrenlite-setup --timeout gives the function more time",
-    package="wrenlite-setup --package NAME adds it to the function's layer",
+    package="wrenlite-setup --package NAME, with all others that tasks import, puts it into the function's "
+    "layer",
     output="output comes when a request ends",
 )
 """What to do where memory, time or a package is missing on Lambda."""

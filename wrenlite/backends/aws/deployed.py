@@ -1,0 +1,83 @@
+"""What a deployment records in the environment of its function, and what a client reads there of packages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from wrenlite.backends.packages import RemotePackages, normalised
+
+RECORDED_VARIABLE = "WRENLITE_SETUP"
+"""Environment variable of the function that holds, as JSON, what cannot be read from the function itself."""
+_OF_THE_RUNTIME = frozenset(
+    {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "simplejson", "six", "urllib3"}
+)
+"""Packages that Lambda's own runtime for Python has."""
+_OF_THE_FUNCTION = frozenset({"cloudpickle", "wrenlite"})
+"""Packages in the zip of the function."""
+_NAMED_BY_ITSELF = ("numpy", "pillow")
+"""Packages that wrenlite-setup --package adds."""
+
+
+class RecordedLayer(NamedTuple):
+    """The layer of a deployment, as its function records it."""
+
+    named: tuple[str, ...]
+    """The packages as the user named them."""
+    versions: tuple[str, ...]
+    """The packages and all that they need, with exact versions, such as ``numpy==2.2.6``."""
+    request: str
+    """Digest of the request that the versions were resolved from."""
+
+
+def recorded_layer(environment: Mapping[str, str]) -> RecordedLayer | None:
+    """Return the layer that a function records; None where it records none that wrenlite knows.
+
+    Args:
+        environment: the variables of the function.
+    """
+    try:
+        record = dict(json.loads(environment.get(RECORDED_VARIABLE, "{}")))
+        named = tuple(record["packages"])
+        # A function without a list of versions has an unknown layer, unless it is known to have none.
+        versions = record["layer"] if named else ()
+    except (ValueError, TypeError, KeyError):  # somebody has edited the variable
+        return None
+    return RecordedLayer(named, tuple(versions), record.get("request", ""))
+
+
+def remote_packages(function: str, environment: Mapping[str, str]) -> RemotePackages | None:
+    """Return the packages that tasks find on Lambda; None where that is not known.
+
+    Args:
+        function: name of the function.
+        environment: its variables.
+    """
+    layer = recorded_layer(environment)
+    if layer is None:
+        return None
+    named = {_split(text)[0]: text for text in layer.named}
+    command = "wrenlite-setup" if function == "wrenlite" else f"wrenlite-setup --function {function}"
+    left_out = [name for name in _NAMED_BY_ITSELF if name not in named]
+    options = [f"--package {_quoted(text)}" for text in layer.named if text not in _NAMED_BY_ITSELF]
+    options += [f"--without {name}" for name in left_out]
+    always = _OF_THE_RUNTIME | _OF_THE_FUNCTION
+    return RemotePackages(versions_by_name(layer.versions), always, " ".join([command, *options]))
+
+
+def versions_by_name(requirements: Iterable[str]) -> dict[str, str]:
+    """Return the exact versions in requirements by normalised name; an empty text where there is none."""
+    return dict(map(_split, requirements))
+
+
+def _split(requirement: str) -> tuple[str, str]:
+    """Return the normalised name and the version, or what stands for it, of a requirement."""
+    end = next((at for at, sign in enumerate(requirement) if sign in " <>=!~;@["), len(requirement))
+    return normalised(requirement[:end]), requirement.rpartition("==")[2] if "==" in requirement else ""
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
