@@ -389,7 +389,8 @@ def test_a_bucket_that_is_missing_or_in_another_region_is_named(connected, bed):
 
 def test_a_function_of_another_python_is_refused_before_anything_is_sent(connected, deploy, bed):
     with pytest.raises(
-        wrenlite.IncompatibleRuntime, match=r"runs python3\.14 and this process python3.*wrenlite-setup"
+        wrenlite.IncompatibleRuntime,
+        match=r"runs Python 3\.14 and this process Python 3.*Use Python 3\.14 here, or run wrenlite-setup",
     ):
         connected(function=deploy("older", runtime="python3.14"))
     assert bed.counts().get("Invoke", 0) == 0

@@ -31,14 +31,13 @@ from typing import NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from wrenlite.backends.aws.payload import LAMBDA_PYTHONS
 from wrenlite.deploy import bytecode
 from wrenlite.errors import ConfigError
 from wrenlite.serialize.zips import make_zip
 
 DEFAULT_PACKAGES = ("cloudpickle", "numpy", "pillow", "rasterio")
 """The packages that the showcase notebooks import, and that most users need."""
-PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-"""Lambda's Python runtimes on which wrenlite runs, as of November 2026."""
 UNPACKED_BYTES = 250 * 2**20
 """The most that the function and its layers may have together, unpacked."""
 _FUNCTION_BYTES = 4 * 2**20
@@ -134,10 +133,10 @@ def choose(extra: Sequence[str], *, python: str, architecture: str) -> Packages:
     Raises:
         ConfigError: Lambda has no such Python, or a text is not a requirement.
     """
-    if python not in PYTHONS:
+    if python not in LAMBDA_PYTHONS:
         raise ConfigError(
-            f"Lambda runs Python {', '.join(PYTHONS)}, and this is {python}: functions cannot be pickled for "
-            "another Python. Run wrenlite and wrenlite-setup in an environment with one of them"
+            f"Lambda runs Python {', '.join(LAMBDA_PYTHONS)}, and this is {python}: functions cannot be "
+            "pickled for another Python. Run wrenlite and wrenlite-setup in an environment with one of them"
         )
     chosen = {name: Requirement(name) for name in DEFAULT_PACKAGES}
     chosen |= {_normalised_name(requirement): requirement for requirement in map(parse, extra)}
