@@ -176,8 +176,8 @@ class Sandbox:
 
         The maximum is that of all invocations of the sandbox, as on Lambda.
         """
-        before_mb = max((each.peak_mb - each.own_mb - each.shared_mb for each in processes), default=0)
-        self._peak_mb = max(self._peak_mb, held_mb(processes) + max(0, before_mb))
+        before_mb = max((each.peak_mb - each.own_mb - each.shared_mb for each in processes), default=0.0)
+        self._peak_mb = max(self._peak_mb, held_mb(processes) + math.ceil(max(0.0, before_mb)))
 
     def _kill_largest(self, processes: "list[Memory]") -> None:
         """Kill the process that holds the most memory, as the kernel does."""
