@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -59,10 +61,22 @@ _LAYER_PACKAGES = (
 
 
 @pytest.fixture(scope="session")
-def _bed():
+def _shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture
+def shared_path(_shared):
+    """A folder for this test that tasks see on every backend. On the bed they see no other one of ours."""
+    return Path(tempfile.mkdtemp(dir=_shared))
+
+
+@pytest.fixture(scope="session")
+def _bed(_shared):
     from tests.aws.bed.remote import RemoteBed
 
-    made = RemoteBed("--timeout", "20", "--memory", "512", "--with", _LAYER_PACKAGES, "--bytecode")
+    options = "--timeout", "20", "--memory", "512", "--with", _LAYER_PACKAGES, "--share", str(_shared)
+    made = RemoteBed(*options)
     _servers.add(made.pid)
     yield made
     made.close()
@@ -89,12 +103,12 @@ def radosgw(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def landsat_archive(tmp_path_factory):
+def landsat_archive(_shared):
     """The whole synthetic archive of Landsat scenes."""
     from wrenlite.gallery.ndvi_survey import make_archive
 
     with pytest.MonkeyPatch.context() as patch, wrenlite.Executor.local(2, progress=False) as executor:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", tempfile.mkdtemp(dir=_shared))
         return make_archive(executor)
 
 

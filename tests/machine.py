@@ -1,6 +1,9 @@
 """The machine that tests run on: programs that may be missing, processes, and threads of wrenlite."""
 
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -40,3 +43,16 @@ def wait_for_uploads() -> None:
     for thread in threading.enumerate():
         if "upload" in thread.name:
             thread.join()
+
+
+def other_python() -> str | None:
+    """Return the path of an installed Python of another version than this one, or None."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for minor in range(11, 15):
+        if minor == sys.version_info[1]:
+            continue
+        name = f"python3.{minor}"
+        for found in (shutil.which(name), *map(str, pyenv.glob(f"versions/3.{minor}.*/bin/{name}"))):
+            if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
+                return found
+    return None

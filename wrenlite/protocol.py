@@ -310,6 +310,8 @@ class Hints(NamedTuple):
     """How to get more time."""
     package: str = "install it in the Python environment that your program runs in"
     """How to get a package that is missing where tasks run."""
+    no_shared_memory: str = "this machine has no /dev/shm that can be written to"
+    """What to say where there is no shared memory."""
     output: str = ""
     """When the output of a running task is seen; empty where that is at once."""
 

@@ -169,7 +169,7 @@ def test_a_chain_of_exceptions_survives(executor):
     assert "direct cause" in "".join(traceback.format_exception(error))
 
 
-def test_retries_are_counted(executor, tmp_path):
+def test_retries_are_counted(executor, shared_path):
     def fails_twice(folder):
         import os
 
@@ -180,22 +180,22 @@ def test_retries_are_counted(executor, tmp_path):
             raise OSError("not yet")
         return runs
 
-    job = executor.map(fails_twice, [str(tmp_path)], retries=2)
+    job = executor.map(fails_twice, [str(shared_path)], retries=2)
     assert job.results() == [2]
     assert job.stats()[0].attempts == 3
-    assert len(os.listdir(tmp_path)) == 3
+    assert len(os.listdir(shared_path)) == 3
 
 
-def test_retries_run_out(executor, tmp_path):
+def test_retries_run_out(executor, shared_path):
     def fails(file):
         with open(file, "a") as stream:
             stream.write("x")
         raise OSError("never")
 
-    job = executor.map(fails, [str(tmp_path / "runs")], retries=3)
+    job = executor.map(fails, [str(shared_path / "runs")], retries=3)
     with pytest.raises(OSError, match="never"):
         job.results()
-    assert (tmp_path / "runs").read_text() == "xxxx"
+    assert (shared_path / "runs").read_text() == "xxxx"
     assert job.stats()[0].attempts == 4
 
 

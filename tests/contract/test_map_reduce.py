@@ -235,9 +235,9 @@ def test_a_task_that_fails_fails_the_reduction_with_its_own_exception(executor):
 
 
 @pytest.mark.parametrize("access", ["result", "values", "as_completed", "await"])
-def test_values_may_be_read_before_the_reduction_takes_them(executor, tmp_path, access):
+def test_values_may_be_read_before_the_reduction_takes_them(executor, shared_path, access):
     def waits(n):
-        while n == 3 and access != "none" and not (tmp_path / "go").exists() and not alone:
+        while n == 3 and access != "none" and not (shared_path / "go").exists() and not alone:
             time.sleep(0.01)
         return n
 
@@ -253,7 +253,7 @@ def test_values_may_be_read_before_the_reduction_takes_them(executor, tmp_path, 
         "await": lambda: asyncio.run(awaited(future.job[1])),
     }
     accesses[access]()
-    (tmp_path / "go").touch()
+    (shared_path / "go").touch()
     assert future.result(timeout=60) == [0, 1, 2, 3]
 
 
@@ -313,11 +313,11 @@ def test_a_failed_reduction_raises_its_exception(executor):
     assert future.job[0].result() == 1
 
 
-def test_a_retried_reduction_takes_all_values_again(executor, tmp_path):
+def test_a_retried_reduction_takes_all_values_again(executor, shared_path):
     def flaky(values):
         found = list(values)
-        if not (tmp_path / "been here").exists():
-            (tmp_path / "been here").touch()
+        if not (shared_path / "been here").exists():
+            (shared_path / "been here").touch()
             raise OSError("the first time")
         return found
 
@@ -326,12 +326,12 @@ def test_a_retried_reduction_takes_all_values_again(executor, tmp_path):
     assert [stats.attempts for stats in future.job.stats()] == [1, 1, 2]
 
 
-def test_a_cancelled_task_cancels_the_reduction(executor, tmp_path):
+def test_a_cancelled_task_cancels_the_reduction(executor, shared_path):
     if executor.backend.runs_in_caller:
         pytest.skip("every task has run when map_reduce returns")
 
     def wait_for_go(n):
-        while n and not (tmp_path / "go").exists():
+        while n and not (shared_path / "go").exists():
             time.sleep(0.01)
         return n
 
@@ -418,7 +418,7 @@ def test_on_local_cores_the_values_are_removed_after_the_job():
     ],
     ids=["expired", "changed"],
 )
-def test_a_stored_value_that_is_gone_or_changed_is_named(executor, tmp_path, spoil, error, words):
+def test_a_stored_value_that_is_gone_or_changed_is_named(executor, shared_path, spoil, error, words):
     root = getattr(executor.backend.store, "root", None)
     alone = executor.backend.runs_in_caller
 
@@ -429,7 +429,7 @@ def test_a_stored_value_that_is_gone_or_changed_is_named(executor, tmp_path, spo
     def value(n):
         if n == 3 and alone:
             spoil_one(wrenlite.open_store(root))
-        while n == 3 and not alone and not (tmp_path / "go").exists():
+        while n == 3 and not alone and not (shared_path / "go").exists():
             time.sleep(0.01)
         return bytes(LARGE)
 
@@ -448,7 +448,7 @@ def test_a_stored_value_that_is_gone_or_changed_is_named(executor, tmp_path, spo
     if not alone:
         concurrent.futures.wait(list(future.job)[:3], timeout=60)
         spoil_one(executor.backend.store)
-        (tmp_path / "go").touch()
+        (shared_path / "go").touch()
     with pytest.raises(error, match=words):
         future.result(timeout=60)
 

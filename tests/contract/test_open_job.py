@@ -256,7 +256,7 @@ def test_a_class_that_cannot_be_pickled_leaves_the_stream_as_it_was(executor):
 DEBUG, VERBOSE, FAST = False, True, False
 
 
-def test_a_call_sees_every_change_though_another_one_runs(executor, tmp_path):
+def test_a_call_sees_every_change_though_another_one_runs(executor, shared_path):
     global FAST, DEBUG
 
     def until(gate, read, argument):
@@ -267,8 +267,8 @@ def test_a_call_sees_every_change_though_another_one_runs(executor, tmp_path):
             time.sleep(0.01)
         return read(argument)
 
-    (tmp_path / "open").touch()
-    gate = str(tmp_path / ("open" if executor.backend.runs_in_caller else "gate"))
+    (shared_path / "open").touch()
+    gate = str(shared_path / ("open" if executor.backend.runs_in_caller else "gate"))
     flags = _by_value(lambda _: (DEBUG, VERBOSE, FAST))
     kind = type("Kind", (), {"x": 1})
     kind.__module__ = "__main__"
@@ -286,7 +286,7 @@ def test_a_call_sees_every_change_though_another_one_runs(executor, tmp_path):
     changed = executor.submit(until, gate, read, kind())
     env["Q"] = "2"
     variables.append(executor.submit(_variable, "Q", env=env))
-    (tmp_path / "gate").touch()
+    (shared_path / "gate").touch()
     assert [each.result() for each in (first, second, third)] == [
         (False, True, False),
         (False, True, True),

@@ -43,9 +43,9 @@ def aws(connected):
 
 
 @pytest.fixture
-def runs(tmp_path):
+def runs(shared_path):
     """A counter of the runs of each task. Tasks write to the file ``runs.path``."""
-    return Runs(tmp_path / "runs")
+    return Runs(shared_path / "runs")
 
 
 @pytest.fixture

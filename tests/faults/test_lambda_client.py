@@ -16,8 +16,10 @@ from tests.aws.tasks import nap
 # The end of the client, and cancellations
 
 
-def test_a_client_that_is_killed_leaves_nothing_running_that_was_not_dispatched(start_script, bed, tmp_path):
-    file = tmp_path / "ran"
+def test_a_client_that_is_killed_leaves_nothing_running_that_was_not_dispatched(
+    start_script, bed, shared_path
+):
+    file = shared_path / "ran"
     process = start_script(
         f"""
         import time, wrenlite
@@ -63,8 +65,8 @@ def test_shutdown_does_not_wait_for_cancelled_invocations(connected, bed, runs):
     assert job.cost.uncertain_gb_s == pytest.approx(2 * 20 * 0.5), "nobody knows how long they ran"
 
 
-def test_a_cancelled_task_does_not_stop_the_other_tasks_of_its_batch(aws, runs, tmp_path):
-    flag = tmp_path / "flag"
+def test_a_cancelled_task_does_not_stop_the_other_tasks_of_its_batch(aws, runs, shared_path):
+    flag = shared_path / "flag"
 
     def wait_for_flag(item, path, flag):
         import os
@@ -85,8 +87,8 @@ def test_a_cancelled_task_does_not_stop_the_other_tasks_of_its_batch(aws, runs, 
     assert runs() == Counter({"0": 1, "1": 1, "2": 1})
 
 
-def test_a_crash_after_a_cancel_in_the_same_batch_fails_only_the_crashed_task(aws, runs, tmp_path):
-    flag = tmp_path / "flag"
+def test_a_crash_after_a_cancel_in_the_same_batch_fails_only_the_crashed_task(aws, runs, shared_path):
+    flag = shared_path / "flag"
 
     def crash(item, path, flag):
         import os

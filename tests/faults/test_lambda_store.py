@@ -389,7 +389,8 @@ def test_a_bucket_that_is_missing_or_in_another_region_is_named(connected, bed):
 
 def test_a_function_of_another_python_is_refused_before_anything_is_sent(connected, deploy, bed):
     with pytest.raises(
-        wrenlite.IncompatibleRuntime, match=r"runs python3\.14 and this process python3.*wrenlite-setup"
+        wrenlite.IncompatibleRuntime,
+        match=r"runs Python 3\.14 and this process Python 3.*Use Python 3\.14 here, or run wrenlite-setup",
     ):
         connected(function=deploy("older", runtime="python3.14"))
     assert bed.counts().get("Invoke", 0) == 0
@@ -399,8 +400,7 @@ def test_a_function_of_another_python_is_refused_before_anything_is_sent(connect
 def test_a_runner_of_another_version_is_refused_with_both_versions_and_the_fix(aws, bed, monkeypatch, what):
     own = payload.versions()
     monkeypatch.setattr(payload, "versions", lambda: {**own, what: "0.9"})
-    with pytest.raises(
-        wrenlite.IncompatibleRuntime, match=rf"{own[what]} there and 0\.9 here.*wrenlite-setup deploys"
-    ):
+    fix = rf"Use Python {own[what]} here: Lambda has no Python 0\.9" if what == "python" else "wrenlite-setup"
+    with pytest.raises(wrenlite.IncompatibleRuntime, match=rf"{own[what]} there and 0\.9 here\. {fix}"):
         aws.map(abs, range(10)).results(timeout=30)
     assert bed.counts()["Invoke"] <= 4

@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from wrenlite.backends.aws.payload import LAMBDA_PYTHONS
 from wrenlite.deploy import bytecode
 from wrenlite.deploy.layer_sizes import saved_bytes, too_large_message
 from wrenlite.errors import ConfigError
@@ -43,8 +44,6 @@ BASE_PACKAGES = ("numpy", "pillow")
 small. cloudpickle is in the function's own zip."""
 DEFAULT_PACKAGES = (*BASE_PACKAGES, "rasterio")
 """The packages where the user names none: those that the notebooks import."""
-PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-"""Lambda's Python runtimes on which wrenlite runs, as of November 2026."""
 UNPACKED_BYTES = 250 * 2**20
 """The most that the function and its layers may have together, unpacked."""
 _FUNCTION_BYTES = 4 * 2**20
@@ -217,10 +216,10 @@ def choose(wanted: Sequence[str], *, python: str, architecture: str) -> Packages
     Raises:
         ConfigError: Lambda has no such Python, or a text is not a requirement.
     """
-    if python not in PYTHONS:
+    if python not in LAMBDA_PYTHONS:
         raise ConfigError(
-            f"Lambda runs Python {', '.join(PYTHONS)}, and this is {python}: functions cannot be pickled for "
-            "another Python. Run wrenlite and wrenlite-setup in an environment with one of them"
+            f"Lambda runs Python {', '.join(LAMBDA_PYTHONS)}, and this is {python}: functions cannot be "
+            "pickled for another Python. Run wrenlite and wrenlite-setup in an environment with one of them"
         )
     chosen = {_normalised_name(requirement): requirement for requirement in map(parse, wanted)}
     notices = []

@@ -8,11 +8,13 @@
 ``runner``        Runs the tasks of a request: the only code that calls the function of a job
 ``initializing``  Runs the initializer of a worker, once, before its first task
 ``calling``       What surrounds a call of a user's function
+``notes``         What is added to exceptions of tasks: why they failed
 ``authkey``       The key of ``multiprocessing``, by which a task connects to a manager of the caller
 ``output``        What tasks write to stdout and stderr, and its limits
 ``pyplot``        Chooses the backend of matplotlib when a task imports it
 ``figures``       That backend: it says that a task cannot show a figure
 ``outbox``        The outcomes of short tasks, in memory that both processes have mapped
+``memory_limit``  The limit on the memory of a worker, with room for the stacks of threads
 ``health``        Whether a worker must be replaced before anything else runs in it
 ================  =================================================================================
 """

@@ -41,6 +41,7 @@ from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.storage.base import Store
 from wrenlite.worker.health import Health
 from wrenlite.worker.initializing import Initialization
+from wrenlite.worker.memory_limit import MemoryLimit
 from wrenlite.worker.outbox import GATHER_S, Outbox
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.pyplot import PyplotFinder
@@ -83,6 +84,8 @@ def main() -> None:
     reader = framing.Reader(requests)
     hello, *waiting = _first_messages(reader)
     _prepare(hello)
+    if hello.memory_limit is not None:
+        process_state.limit_memory(hello.memory_limit)
     inherited_bytes = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
     framing.write(replies, framing.frame((READY, PROTOCOL, __version__, inherited_bytes)))
     outbox = Outbox(hello.outbox)
@@ -155,8 +158,6 @@ def _prepare(hello: Hello) -> None:
     sys.argv[:] = ["wrenlite-worker"]
     sys.meta_path.insert(0, PyplotFinder())
     _end_with_parent(hello.life)
-    if hello.memory_limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (hello.memory_limit, hello.memory_limit))
     import faulthandler
 
     faulthandler.enable()  # after a crash the output says where it happened
@@ -322,7 +323,7 @@ def _working_folder() -> str | None:
 
 
 class ProcessState:
-    """What is restored of the process after each task: working folder, signal handlers, own modules."""
+    """What is restored of the process after each task: folder, signal handlers, memory limit, own modules."""
 
     def __init__(self) -> None:
         """Record the current state."""
@@ -330,6 +331,7 @@ class ProcessState:
         """Whether this process is a child that a task has forked."""
         os.register_at_fork(after_in_child=self._mark_forked)
         self.keep()
+        self._memory: MemoryLimit | None = None
         self._children: set[str] = set()
         own = [name for name in sys.modules if name.partition(".")[0] == "wrenlite"]
         self._own_modules = {name: sys.modules[name] for name in own}
@@ -341,6 +343,10 @@ class ProcessState:
 
     def _mark_forked(self) -> None:
         self.is_forked = True
+
+    def limit_memory(self, limit: int) -> None:
+        """Limit the memory that this process may hold, in bytes."""
+        self._memory = MemoryLimit(limit)
 
     def keep(self) -> None:
         """Record the working folder and the signal handlers as they are now, as an initializer left them."""
@@ -357,6 +363,8 @@ class ProcessState:
                     signal.signal(number, handler)
             signal.alarm(0)
             self._changed = False
+        if self._memory is not None:
+            self._memory.restore()
         if len(sys.modules) < self._modules_count:
             self.restore_modules()
 

@@ -54,6 +54,7 @@ from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
 from wrenlite.worker.calling import MainModule, await_coroutine, environment, filled
 from wrenlite.worker.initializing import Initialization
+from wrenlite.worker.notes import explain_call, explain_shared_memory
 
 if TYPE_CHECKING:
     from wrenlite.serialize.bundle_importer import BundleImporter
@@ -395,7 +396,7 @@ class Runner:
                 args, named = argument if call.style is Style.CALL else filled(call, argument)
                 value = call.function(*args, **{**named, **kwargs})
         except TypeError as error:
-            _explain_call(error, call, argument)
+            explain_call(error, call, argument, _CALLING_MODULES)
             raise
         return self._pack(function, argument, value)
 
@@ -452,6 +453,8 @@ class Runner:
             return _replace_error(error, TaskError(text))
         elif not self._inline and isinstance(error, EOFError) and str(error) == _NO_INPUT:
             error.add_note(f"The standard input of a worker is empty. {_TERMINAL_ADVICE}")
+        elif isinstance(error, OSError):
+            explain_shared_memory(error, self._hints)
         return error
 
     def _fail_all(self, request: Request, error: BaseException) -> Iterator[Outcome]:
@@ -573,24 +576,6 @@ def _called_name(call: Call, item: object) -> str:
     """Return the name of the function that got this item."""
     function = call.function
     return function_name(function.function_for(item) if isinstance(function, MapThenReduce) else function)
-
-
-def _explain_call(error: TypeError, call: Call, item: object) -> None:
-    """Add a note on how the item became arguments, where the call itself failed and no code of the user."""
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_globals.get("__name__") not in _CALLING_MODULES:
-            return
-        trace = trace.tb_next
-    if call.style is Style.ITEM and isinstance(item, tuple | list):
-        kind = type(item).__name__
-        error.add_note(
-            f"wrenlite: map passes the item, a {kind}, as one argument; starmap passes its parts as several"
-        )
-    elif call.style is Style.STAR and not isinstance(item, tuple | list):
-        error.add_note(
-            "wrenlite: starmap passes the parts of an item as arguments; map passes the item itself"
-        )
 
 
 def _replace_error(cause: BaseException, error: Exception) -> Exception:

@@ -11,7 +11,11 @@ concurrency. The server counts requests by kind, and adds faults and latency whe
 ``plane``   ``Invoke``: limits, warm sandboxes, log tails
 ``corrections`` corrections of moto where it differs from AWS
 ``sandbox`` one process under the runtime client, and its Runtime API
-``runtime`` the program that such a process runs first
+``pythons`` the Pythons that functions run on, and their packages
+``disk``    the disk that a function sees
+``enter``   the program that makes such a disk
+``bootstrap`` the program that a sandbox runs first
+``runtime_client`` the runtime client for a Python that has none
 ==========  ============================================================
 
 ``make aws-bed`` starts a bed by hand.

@@ -1,7 +1,7 @@
 """Start a bed, deploy the function, print the environment to set, and serve until it is interrupted.
 
 Usage: python -m tests.aws.bed [--json] [--port N] [--timeout S] [--memory MB] [--concurrency N]
-                               [--with PACKAGE,...] [--empty] [--bytecode]
+                               [--with PACKAGE,...] [--python PATH] [--share FOLDER] [--empty]
 """
 
 import argparse
@@ -16,10 +16,11 @@ import warnings
 
 import botocore.session
 
+from tests.aws.bed.plane import Plane
+from tests.aws.bed.pythons import examine
 from tests.aws.bed.server import serve
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.code_zip import function_zip
-from wrenlite.deploy.deployment import current_python
 from wrenlite.deploy.plan import plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.settings import Settings
@@ -40,13 +41,24 @@ def main() -> None:
     )
     parser.add_argument("--empty", action="store_true", help="serve an empty account, for wrenlite-setup")
     parser.add_argument(
-        "--bytecode",
-        action="store_true",
-        help="keep compiled bytecode, so that sandboxes start faster than Lambda's",
+        "--python",
+        default=sys.executable,
+        help="the Python that functions run on, such as python3.12; default: this one",
+    )
+    parser.add_argument(
+        "--share",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="a folder of this machine that functions see, and may write to",
     )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    server, plane = serve(options.port, tuple(filter(None, options.extra.split(","))), options.bytecode)
+    extra = tuple(filter(None, options.extra.split(",")))
+    plane = Plane(extra, (options.python,), tuple(map(os.path.abspath, options.share)))
+    if plane.disks.refusal:
+        print(f"# Functions see this machine's disk: {plane.disks.refusal}", file=sys.stderr)
+    server = serve(options.port, plane)
     plane.concurrency = options.concurrency
     threading.Thread(target=server.serve_forever, daemon=True).start()
     env = {
@@ -59,7 +71,7 @@ def main() -> None:
         env["WRENLITE_BUCKET"] = "wrenlite-bed"
     os.environ.update(env)
     if not options.empty:
-        deploy(options.timeout, options.memory)
+        deploy(options.timeout, options.memory, examine(options.python, ()).version)
     stopped = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stopped.set())
@@ -75,7 +87,7 @@ def main() -> None:
     plane.close()
 
 
-def deploy(timeout_s: int, memory_mb: int) -> None:
+def deploy(timeout_s: int, memory_mb: int, python: str) -> None:
     """Create the bucket, role, log group and function as wrenlite-setup does, but without a layer."""
     region = os.environ["AWS_DEFAULT_REGION"]
     settings = Settings(
@@ -84,7 +96,7 @@ def deploy(timeout_s: int, memory_mb: int) -> None:
         bucket="wrenlite-bed",
         memory_mb=memory_mb,
         timeout_s=timeout_s,
-        python=current_python(),
+        python=python,
     )
     code = function_zip()
     wanted = desired(settings, base64.b64encode(hashlib.sha256(code).digest()).decode(), None)

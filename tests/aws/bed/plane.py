@@ -1,18 +1,18 @@
 """Lambda's data plane: answers ``Invoke`` by running the deployed zip and layers."""
 
 import base64
-import contextlib
+import hashlib
 import io
 import json
 import math
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
 import uuid
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,22 +20,9 @@ from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 
 from tests.aws.bed.corrections import write_log
-from tests.aws.bed.sandbox import InitError, Invocation, Sandbox
-
-_RUNTIME_MODULES = (
-    "awslambdaric",
-    "runtime_client",
-    "simplejson",
-    "snapshot_restore_py",
-    "boto3",
-    "botocore",
-    "s3transfer",
-    "jmespath",
-    "dateutil",
-    "urllib3",
-    "six",
-)
-"""The packages that AWS's own runtime for Python contains."""
+from tests.aws.bed.disk import Disks
+from tests.aws.bed.pythons import BOOTSTRAP, RUNTIME_MODULES, Links, Python, examine, runtime_packages
+from tests.aws.bed.sandbox import Invocation, Sandbox
 
 
 class Reply(NamedTuple):
@@ -49,21 +36,18 @@ class Reply(NamedTuple):
 class Plane:
     """The sandboxes of all functions, and the limits on them."""
 
-    def __init__(self, extra: tuple[str, ...] = (), bytecode: bool = False) -> None:
+    def __init__(
+        self, extra: tuple[str, ...] = (), pythons: tuple[str, ...] = (), shared: tuple[str, ...] = ()
+    ) -> None:
         """Create a data plane without sandboxes.
 
         Args:
             extra: installed packages that every function can import, as if they were in its layer.
-            bytecode: whether sandboxes keep compiled bytecode. Lambda's cannot, and start slower.
+            pythons: interpreters for functions of other versions than this Python's.
+            shared: folders of this machine that functions see, and may write to.
         """
-        self._bytecode = bytecode
         self.url = ""
-        self.concurrency = 1000
-        self.burst = math.inf
-        """The number of sandboxes that may be started at once."""
-        self.ramp = math.inf
-        """The number of sandboxes that may be started per second after ``burst``."""
-        self.closing = False
+        self.closing = threading.Event()
         # Few starts at once, so that each stays within the time limit of the init phase.
         self._starting = threading.Semaphore(2 * (os.cpu_count() or 1))
         self._folder = Path(tempfile.mkdtemp(prefix="wl-bed-"))
@@ -72,12 +56,41 @@ class Plane:
         self._idle: dict[str, list[Sandbox]] = {}
         self._all: list[Sandbox] = []
         self._running = 0
+        self._pythons: dict[str, Python] = {}
+        for executable in (*pythons, sys.executable):
+            python = examine(executable, (*RUNTIME_MODULES, *extra))
+            self._pythons[python.version] = own = python
+        self.disks = Disks(self._folder, own, shared)
+        self._links = Links(self._folder, isolated=not self.disks.refusal)
+        for version, python in self._pythons.items():
+            self._links.make(f"runtime-{version}", runtime_packages(python, own))
+            layer = [place for name in extra for place in python.packages.get(name, ())]
+            self._links.make(f"layer-{version}", layer)
+        self._logs = self._folder / "logs"
+        self._logs.mkdir()
+        self.reset()
+
+    def reset(self) -> None:
+        """Set the limits to those of a new account."""
+        self.concurrency = 1000
+        self.burst: float = 1000
+        """The number of sandboxes of one function that may be started at once."""
+        self.ramp: float = 100
+        """The number of sandboxes of one function that may be started per second after ``burst``."""
+        self.init_limit_s: float = 10
+        """The most seconds that the init phase may take."""
+        self.event_pause_s: float = 60
+        """The pause before the first retry of an asynchronous invocation; the second one is twice as long."""
         self.peak_concurrency = 0
-        self._start_tokens = math.inf
-        self._refilled = time.monotonic()
-        self._link_packages(_RUNTIME_MODULES, "runtime")
-        self._link_packages(extra, "layer")
-        (self._folder / "logs").mkdir()
+        self.set_limits()
+
+    def set_limits(self, **limits: float) -> None:
+        """Set some of the limits. Each function may start ``burst`` sandboxes at once again."""
+        for name, limit in limits.items():
+            getattr(self, name)
+            setattr(self, name, limit)
+        with self._lock:
+            self._start_tokens: dict[str, tuple[float, float]] = {}
 
     def invoke(self, name: str, region: str, payload: bytes, *, tail: bool) -> Reply:
         """Run one synchronous invocation."""
@@ -95,7 +108,7 @@ class Plane:
     def invoke_async(self, name: str, region: str, payload: bytes) -> Reply:
         """Queue one asynchronous invocation, which runs as soon as the limits allow it.
 
-        Its value or error is dropped. Unlike Lambda, the bed does not run it again after an error.
+        Its value or error is dropped. After an error of the function it runs again, twice at most.
         """
         function, refusal = self._find(name, region, payload, 2**20)
         if refusal is not None:
@@ -115,7 +128,7 @@ class Plane:
 
     def close(self) -> None:
         """Kill all sandboxes, and remove the unpacked code."""
-        self.closing = True
+        self.closing.set()
         self.kill_sandboxes()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -155,12 +168,23 @@ class Plane:
             self._slot_freed.notify_all()
 
     def _run_async(self, function, region: str, payload: bytes, request_id: str) -> None:
-        self._acquire_slot(function, wait=True)
-        try:
-            while self._run(function, region, payload, request_id, tail=False).status == 429:
-                time.sleep(1.0)  # no sandbox may be started yet; Lambda tries again later, too
-        finally:
-            self._release_slot()
+        configured = function.event_invoke_config
+        retries = configured[-1].get("MaximumRetryAttempts", 2) if configured else 2
+        pauses = [self.event_pause_s, 2 * self.event_pause_s][:retries]
+        throttled_s = 1.0
+        while not self.closing.is_set():
+            self._acquire_slot(function, wait=True)
+            try:
+                reply = self._run(function, region, payload, request_id, tail=False)
+            finally:
+                self._release_slot()
+            if reply.status == 429:  # no sandbox may be started yet
+                self.closing.wait(throttled_s)
+                throttled_s = min(2 * throttled_s, 300)
+            elif "X-Amz-Function-Error" in reply.headers and pauses:
+                self.closing.wait(pauses.pop(0))
+            else:
+                return
 
     def _run(self, function, region: str, payload: bytes, request_id: str, *, tail: bool) -> Reply:
         key = json.dumps(
@@ -171,13 +195,14 @@ class Plane:
             sandbox = idle.pop() if idle else None
         init_s = None
         if sandbox is None:
-            if not self._take_start_token():
-                return throttled("ConcurrentInvocationLimitExceeded")
-            try:
-                sandbox = self._start(function, region)
-            except InitError as failure:
-                body = json.dumps({"errorType": failure.kind, "errorMessage": str(failure)}).encode()
+            python = self._pythons.get(function.run_time.removeprefix("python"))
+            if python is None:
+                text = f"this bed has no {function.run_time}: start it with --python and its path"
+                body = json.dumps({"errorType": "Runtime.InvalidRuntime", "errorMessage": text}).encode()
                 return Reply(200, body, {"X-Amz-Function-Error": "Unhandled"})
+            if not self._take_start_token(function.function_name):
+                return throttled("ConcurrentInvocationLimitExceeded")
+            sandbox = self._start(function, region, python)
             init_s = sandbox.init_s
         deadline = time.time() + int(function.timeout)
         result = sandbox.invoke(Invocation(request_id, payload, deadline, function.function_arn))
@@ -185,7 +210,8 @@ class Plane:
         if result.error is not None:
             headers["X-Amz-Function-Error"] = "Unhandled"
         billed = math.ceil((result.duration_s + (init_s or 0)) * 1000)
-        init = f"Init Duration: {init_s * 1000:.2f} ms\t" if init_s is not None else ""
+        failed_init = sandbox.init_report if init_s is not None else ""
+        init = f"Init Duration: {init_s * 1000:.2f} ms\t" if init_s is not None and not failed_init else ""
         report = (
             f"REPORT RequestId: {request_id}\tDuration: {result.duration_s * 1000:.2f} ms\t"
             f"Billed Duration: {billed} ms\tMemory Size: {function.memory_size} MB\t"
@@ -193,6 +219,7 @@ class Plane:
         )
         log = sandbox.tail()[-3000:] + report.encode()
         lines = [
+            *filter(None, [failed_init]),
             f"START RequestId: {request_id} Version: $LATEST",
             *log.decode(errors="replace").splitlines(),
         ]
@@ -204,24 +231,27 @@ class Plane:
                 self._idle.setdefault(key, []).append(sandbox)
         return Reply(200, result.payload, headers)
 
-    def _take_start_token(self) -> bool:
+    def _take_start_token(self, function: str) -> bool:
         with self._lock:
             now = time.monotonic()
-            self._start_tokens = min(self.burst, self._start_tokens + (now - self._refilled) * self.ramp)
-            self._refilled = now
-            if self._start_tokens < 1:
-                return False
-            self._start_tokens -= 1
-            return True
+            tokens, since = self._start_tokens.get(function, (self.burst, now))
+            tokens = min(self.burst, tokens + (now - since) * self.ramp)
+            allowed = tokens >= 1
+            self._start_tokens[function] = tokens - allowed, now
+            return allowed
 
-    def _start(self, function, region: str) -> Sandbox:
-        task = self._unpack(function.code_bytes, function.code_sha_256)
-        layers = [
-            str(self._unpack(layer.code_bytes, layer.code_sha_256) / "python")
-            for layer in self._layers(function, region)
-        ]
+    def _start(self, function, region: str, python: Python) -> Sandbox:
+        task = self._unpack([(function.code_bytes, function.code_sha_256)])
+        layers = self._layers(function, region)
+        folders = {
+            "/var/task": task,
+            **({"/opt": self._unpack(layers)} if layers else {}),
+            "/var/bed-layer": self._folder / f"layer-{python.version}",
+            "/var/runtime": self._folder / f"runtime-{python.version}",
+        }
+        seen = {place: self.disks.seen(place, folder) for place, folder in folders.items()}
         env = {
-            "PATH": os.environ["PATH"],
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             "AWS_REGION": region,
@@ -237,42 +267,36 @@ class Plane:
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.function_name}",
             "AWS_LAMBDA_LOG_STREAM_NAME": f"2026/01/01/[$LATEST]{uuid.uuid4().hex}",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "LAMBDA_TASK_ROOT": str(task),
-            **({} if self._bytecode else {"PYTHONDONTWRITEBYTECODE": "1"}),
-            "WL_BED_LOGS": str(self._folder / "logs"),
+            "LAMBDA_TASK_ROOT": seen["/var/task"],
+            "PYTHONDONTWRITEBYTECODE": "1",  # only matters where functions see this machine's disk
             **function.environment_vars,
         }
-        folders = [str(task), str(self._folder / "layer"), *layers, str(self._folder / "runtime")]
+        path = [f"{folder}/python" if place == "/opt" else folder for place, folder in seen.items()]
+        first = f"{seen['/var/runtime']}/{BOOTSTRAP}"
+        program = [python.executable, "-S", "-P", first, function.handler, *path]
+        visible = {**{place: str(folder) for place, folder in folders.items()}, **self._links.places}
+        command = self.disks.command(visible, python, function.ephemeral_storage, program)
         with self._starting:
-            sandbox = Sandbox(folders, function.handler, env, int(function.memory_size))
+            sandbox = Sandbox(command, env, self._logs, int(function.memory_size), self.init_limit_s)
         with self._lock:
             self._all.append(sandbox)
         return sandbox
 
-    def _layers(self, function, region: str) -> list:
+    def _layers(self, function, region: str) -> list[tuple[bytes, str]]:
         backend = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region]
-        return [backend.layers_versions_by_arn(layer["Arn"]) for layer in function.layers]
+        found = [backend.layers_versions_by_arn(layer["Arn"]) for layer in function.layers]
+        return [(layer.code_bytes, layer.code_sha_256) for layer in found]
 
-    def _unpack(self, code: bytes, digest: str) -> Path:
-        folder = self._folder / digest.replace("/", "_").replace("=", "")
+    def _unpack(self, zips: list[tuple[bytes, str]]) -> Path:
+        """Unpack zips into one folder, a later one over those before it."""
+        digests = "".join(digest for _, digest in zips)
+        folder = self._folder / hashlib.sha256(digests.encode()).hexdigest()
         with self._lock:
             if not folder.exists():
-                with zipfile.ZipFile(io.BytesIO(code)) as archive:
-                    archive.extractall(folder)
+                for code, _ in zips:
+                    with zipfile.ZipFile(io.BytesIO(code)) as archive:
+                        archive.extractall(folder)
         return folder
-
-    def _link_packages(self, modules: tuple[str, ...], folder: str) -> None:
-        destination = self._folder / folder
-        destination.mkdir()
-        for name in modules:
-            spec = find_spec(name)
-            assert spec is not None, name
-            assert spec.origin is not None, name
-            source = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
-            (destination / source.name).symlink_to(source)
-            for shared_libraries in source.parent.glob(f"{name}.libs"):  # shared libraries of a wheel
-                with contextlib.suppress(FileExistsError):
-                    (destination / shared_libraries.name).symlink_to(shared_libraries)
 
 
 def error(status: int, kind: str, message: str, **more: str) -> Reply:

@@ -58,6 +58,10 @@ class RemoteBed:
         """Return the largest number of invocations that ran at once."""
         return self._control("peak_concurrency")
 
+    def refusal(self) -> str:
+        """Return why functions see this machine's disk; an empty text where they have disks of their own."""
+        return self._control("refusal")
+
     def fault(self, kind: str, action: str, **more: Any) -> None:
         """Add a fault to the next ``count`` requests of a kind, by default one, after ``skip`` others.
 
@@ -80,7 +84,7 @@ class RemoteBed:
         self.fault(kind, "answer", status=status, body=body, headers=headers, **more)
 
     def settings(self, **settings: float) -> None:
-        """Set ``latency_s`` of every request, or ``concurrency``, ``burst`` and ``ramp`` of sandboxes."""
+        """Set ``latency_s`` of every request, or limits of Lambda: see ``Plane.reset``."""
         self._control("settings", settings)
 
     def _control(self, verb: str, argument: Any = None) -> Any:

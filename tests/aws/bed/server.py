@@ -57,7 +57,7 @@ class Bed:
                 self._application_for(request, kind)(environ, self._with_counted_bytes(start_response)) or ()
             )
         reply = self._invoke(unquote(invoke[1]), request)
-        if self.plane.closing:  # the bed killed the sandbox, so its end is not the task's failure
+        if self.plane.closing.is_set():  # the bed killed the sandbox, so its end is not the task's failure
             _reset(environ)
         if fault is not None and fault["action"] == "twice":
             reply = self._invoke(unquote(invoke[1]), request)
@@ -150,22 +150,17 @@ class Bed:
                 self._bytes_sent = 0
                 self._faults.clear()
                 self._latency_s = 0.0
-                self.plane.concurrency = 1000
-                self.plane.burst = self.plane.ramp = self.plane._start_tokens = float("inf")
-                self.plane.peak_concurrency = 0
+                self.plane.reset()
             elif verb == "fault":
                 self._faults.append(argument)
             elif verb == "settings":
-                self._latency_s = argument.get("latency_s", self._latency_s)
-                for name in ("concurrency", "burst", "ramp"):
-                    setattr(self.plane, name, argument.get(name, getattr(self.plane, name)))
-                if "burst" in argument:
-                    self.plane._start_tokens = argument["burst"]
+                self._latency_s = argument.pop("latency_s", self._latency_s)
+                self.plane.set_limits(**argument)
             elif verb == "peak_concurrency":
                 return self.plane.peak_concurrency
         if verb == "kill_sandboxes":
             self.plane.kill_sandboxes()
-        return None
+        return self.plane.disks.refusal if verb == "refusal" else None
 
 
 def _reset(environ: dict[str, Any]) -> None:
@@ -236,17 +231,15 @@ class _Handler(MotoRequestHandler):
         pass
 
 
-def serve(port: int = 0, extra: tuple[str, ...] = (), bytecode: bool = False) -> tuple[Any, Plane]:
-    """Return a server, ready for ``serve_forever``, and its data plane.
+def serve(port: int, plane: Plane) -> Any:
+    """Return a server, ready for ``serve_forever``.
 
     Args:
         port: port to listen on; 0 for a free one.
-        extra: installed packages that every function can import.
-        bytecode: whether sandboxes keep compiled bytecode.
+        plane: its data plane.
     """
     ignore_policy_conditions()
-    plane = Plane(extra, bytecode)
     server = make_server("127.0.0.1", port, Bed(plane), threaded=True, request_handler=_Handler)
     server.daemon_threads = True
     plane.url = f"http://127.0.0.1:{server.server_port}"
-    return server, plane
+    return server

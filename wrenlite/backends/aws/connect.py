@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,6 @@ from wrenlite import cost
 from wrenlite.backends.aws import (
     errors,
     payload,
-    responses,
 )
 from wrenlite.backends.aws.deployed import remote_packages
 from wrenlite.backends.aws.invoker import (
@@ -230,12 +228,12 @@ def _target(config: Config, function: Mapping[str, Any], region: str) -> tuple[T
     Raises:
         IncompatibleRuntime: the function runs another Python.
     """
-    own = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    runtime = function.get("Runtime", own)
-    if runtime != own:
+    own = str(payload.versions()["python"])
+    python = function.get("Runtime", own).removeprefix("python")
+    if python != own:
         raise IncompatibleRuntime(
-            f"the Lambda function {config.function} runs {runtime} and this process {own}: functions cannot "
-            f"be pickled for another Python. {responses.REDEPLOY} for this one"
+            f"the Lambda function {config.function} runs Python {python} and this process Python {own}: "
+            f"functions cannot be pickled for another Python. {payload.python_advice(python, own)}"
         )
     target = Target(
         function=config.function,

@@ -36,9 +36,13 @@ LAMBDA_HINTS = Hints(
     time="wrenlite-setup --timeout gives the function more time",
     package="wrenlite-setup --package NAME, with all others that tasks import, puts it into the function's "
     "layer",
+    no_shared_memory="Lambda has no /dev/shm",
     output="output comes when a request ends",
 )
 """What to do where memory, time or a package is missing on Lambda."""
+
+LAMBDA_PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+"""Lambda's Python runtimes on which wrenlite runs, as of November 2026."""
 
 _LONGEST_MARGIN_S = 2.0
 _MARGIN_SHARE = 0.1
@@ -220,7 +224,25 @@ def _differences(theirs: Mapping[str, Any]) -> str:
         for name in own
         if theirs.get(name) != own[name]
     ]
+    python = str(theirs.get("python"))
+    fix = (
+        "wrenlite-setup deploys the function again with the versions of this process"
+        if python == own["python"]
+        else python_advice(python, own["python"])
+    )
+    return f"the Lambda function and this process differ: {', '.join(differing)}. {fix}"
+
+
+def python_advice(theirs: str, own: str) -> str:
+    """Return what to do where the function runs another Python than this process.
+
+    Args:
+        theirs: the minor version of the function's Python, such as ``3.11``.
+        own: that of this process.
+    """
+    if own not in LAMBDA_PYTHONS:
+        return f"Use Python {theirs} here: Lambda has no Python {own} ({', '.join(LAMBDA_PYTHONS)})"
     return (
-        f"the Lambda function and this process differ: {', '.join(differing)}. wrenlite-setup deploys the "
-        "function again with the versions of this process"
+        f"Use Python {theirs} here, or run wrenlite-setup with this Python: it deploys the function again "
+        f"with Python {own}, which all its users then need"
     )

@@ -1,0 +1,277 @@
+"""The bed is as strict as Lambda: what works there by accident and fails on Lambda would hide mistakes."""
+
+import base64
+import json
+import os
+import re
+import time
+
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+
+import wrenlite
+from tests.aws.bed.remote import RemoteBed
+from tests.machine import other_python, skip_if_missing
+
+
+@pytest.fixture
+def own_disk(bed):
+    """Skip the test where functions see this machine's disk."""
+    skip_if_missing([f"disks of functions ({refusal})"] if (refusal := bed.refusal()) else [])
+
+
+@pytest.fixture
+def client(bed):
+    """Lambda's own client."""
+    return botocore.session.Session().create_client("lambda")
+
+
+def report_of(response):
+    """Return the REPORT line of an invocation, once it has succeeded."""
+    assert "FunctionError" not in response, response["Payload"].read()
+    log = base64.b64decode(response["LogResult"]).decode()
+    return dict(re.findall(r"([A-Z][A-Za-z ]+): ([\d.]+) (?:ms|MB)", log))
+
+
+# The disk
+
+
+def test_tasks_see_neither_this_machines_files_nor_its_modules(aws, own_disk, tmp_path, shared_path):
+    (tmp_path / "secret_module.py").write_text("x = 1\n")
+
+    def look(places):
+        import os
+
+        return [os.path.exists(place) for place in places], sorted(os.listdir("/tmp"))
+
+    places = [str(tmp_path), __file__, os.getcwd(), "/var/task/handler.py"]
+    seen, temporary = aws.map(look, [places]).results(timeout=30)[0]
+    assert seen == [False, False, False, True]
+    assert not set(temporary) - set(shared_path.parts), "what the bed shares, and no more"
+
+
+def test_only_tmp_can_be_written_to_and_each_sandbox_has_its_own(aws, bed, own_disk):
+    def write(path):
+        with open(path, "x") as file:
+            file.write("x")
+
+    for path in ("/var/task/new", "/opt/new", "/new", "/usr/new"):
+        with pytest.raises(OSError, match=r"Read-only file system|No such file"):
+            aws.map(write, [path]).results(timeout=30)
+    aws.map(write, ["/tmp/new"]).results(timeout=30)
+    bed.kill_sandboxes()
+    aws.map(write, ["/tmp/new"]).results(timeout=30)
+
+
+@pytest.mark.parametrize("what", ["Lock", "Queue", "Pool"])
+def test_what_needs_shared_memory_fails_with_what_to_use_instead(aws, own_disk, what):
+    def make(name):
+        import multiprocessing
+
+        return str(getattr(multiprocessing, name)())
+
+    error = aws.map(make, [what])[0].exception(timeout=30)
+    assert isinstance(error, OSError)
+    note = error.__notes__[0]
+    assert re.search(r"Lambda has no /dev/shm.*task of its own.*ThreadPoolExecutor.*Pipe", note)
+
+
+def test_another_oserror_has_no_such_note(aws):
+    error = aws.map(open, ["/no/such/file"])[0].exception(timeout=30)
+    assert not any("/dev/shm" in note for note in error.__notes__)
+
+
+# Memory
+
+
+def test_forty_threads_with_numpy_and_a_reduction_work_in_128_mb(connected, deploy):
+    aws = connected(function=deploy("small", memory=128))
+
+    def multiply(n):
+        import threading
+
+        import numpy as np
+
+        matrix, totals, all_started = np.full((50, 50), n), [], threading.Barrier(41, timeout=60)
+
+        def one():
+            totals.append((matrix @ matrix).sum())
+            all_started.wait()
+
+        threads = [threading.Thread(target=one) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        all_started.wait()
+        for thread in threads:
+            thread.join()
+        return int(sum(totals))
+
+    job = aws.map_reduce(multiply, range(3), sum)
+    assert job.result(timeout=60) == 40 * 50**3 * (1 + 4)
+
+
+@pytest.mark.parametrize("threads", [0, 40])
+def test_a_task_that_holds_too_much_runs_out_of_memory_also_after_threads(connected, deploy, threads):
+    aws = connected(function=deploy("small", memory=128), max_concurrency=1)
+
+    def hold(megabytes, count):
+        import threading
+
+        started = [threading.Thread(target=str) for _ in range(count)]
+        for thread in started:
+            thread.start()
+        for thread in started:
+            thread.join()
+        return len(b"x" * (megabytes * 2**20))
+
+    job = aws.starmap(hold, [(1, threads), (200, 0), (2, 0)], chunksize=3)
+    values = job.results(return_exceptions=True, timeout=60)
+    assert [values[0], values[2]] == [2**20, 2**21]
+    assert isinstance(values[1], wrenlite.OutOfMemory)
+    assert "128 MB" in str(values[1])
+    assert "wrenlite-setup --memory" in str(values[1])
+
+
+def test_the_report_has_the_most_memory_that_a_sandbox_ever_held(client, deploy):
+    handler = "def handler(event, context):\n    return len(b'x' * (event * 2**20))\n"
+    name = deploy("grows", files={"handler.py": handler})
+
+    def used_mb(megabytes):
+        response = client.invoke(FunctionName=name, Payload=json.dumps(megabytes), LogType="Tail")
+        return int(report_of(response)["Max Memory Used"])
+
+    base = used_mb(0)
+    assert 5 < base < 60
+    assert base + 195 <= used_mb(200) <= base + 230
+    assert base + 195 <= used_mb(0), "the next invocation in this sandbox reports it too"
+
+
+# Starts
+
+
+def test_an_init_phase_over_the_limit_runs_again_within_the_first_invocation(
+    client, bed, deploy, shared_path
+):
+    bed.settings(init_limit_s=0.4)
+    source = f"""
+        import time
+        open({str(shared_path / "starts")!r}, "a").write("x")
+        time.sleep(0.8)
+        def handler(event, context):
+            return event
+        """
+    files = {"handler.py": "\n".join(line[8:] for line in source.splitlines())}
+    slow, too_slow = deploy("slow", files=files), deploy("too-slow", files=files, timeout=1)
+    report = report_of(client.invoke(FunctionName=slow, Payload="1", LogType="Tail"))
+    assert (shared_path / "starts").read_text() == "xx"
+    assert float(report["Duration"]) > 800
+    assert float(report["Billed Duration"]) > 1200, "both starts are billed"
+    assert "Init Duration" not in report
+    warm = report_of(client.invoke(FunctionName=slow, Payload="2", LogType="Tail"))
+    assert float(warm["Duration"]) < 800
+    source = files["handler.py"].replace("0.8", "5")
+    client.update_function_code(FunctionName=too_slow, ZipFile=zip_of({"handler.py": source}))
+    failed = client.invoke(FunctionName=too_slow, Payload="1")
+    assert json.loads(failed["Payload"].read())["errorType"] == "Sandbox.Timedout"
+
+
+def zip_of(files):
+    from wrenlite.serialize.zips import make_zip
+
+    return make_zip({name: text.encode() for name, text in files.items()}, compress=False)
+
+
+def test_each_function_starts_so_many_sandboxes_per_second_and_no_more(client, bed, deploy):
+    bed.settings(burst=1, ramp=0)
+    handler = {"handler.py": "def handler(event, context):\n    return event\n"}
+    one, other = deploy("one", files=handler), deploy("other", files=handler)
+    client.invoke(FunctionName=one, Payload="1")
+    client.invoke(FunctionName=one, Payload="1")  # warm
+    bed.kill_sandboxes()
+    once = botocore.session.Session().create_client(
+        "lambda", config=botocore.config.Config(retries={"total_max_attempts": 1})
+    )
+    with pytest.raises(ClientError) as refused:
+        once.invoke(FunctionName=one, Payload="1")
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    client.invoke(FunctionName=other, Payload="1")
+    bed.settings(burst=1, ramp=1000)
+    client.invoke(FunctionName=one, Payload="1")
+
+
+# Asynchronous invocations
+
+
+@pytest.mark.parametrize(("failures", "runs"), [(0, 1), (1, 2), (5, 3)])
+def test_an_event_that_fails_runs_again_twice_at_most(client, bed, deploy, shared_path, failures, runs):
+    bed.settings(event_pause_s=0.05)
+    handler = """
+def handler(event, context):
+    with open(event["path"], "a+") as file:
+        file.write(context.aws_request_id + "\\n")
+        file.seek(0)
+        if len(file.readlines()) <= event["failures"]:
+            raise ValueError("again")
+"""
+    name = deploy("event", files={"handler.py": handler})
+    file = shared_path / "runs"
+    event = json.dumps({"path": str(file), "failures": failures})
+    answer = client.invoke(FunctionName=name, Payload=event, InvocationType="Event")
+    assert (answer["StatusCode"], answer["Payload"].read()) == (202, b"")
+    wait_until(lambda: file.exists() and len(file.read_text().split()) == runs)
+    client.invoke(FunctionName=name, Payload=event.replace(str(failures), "0"))
+    ids = file.read_text().split()
+    assert len(ids) == runs + 1, "no event was left: this one ran after the last of them"
+    assert len(set(ids[:-1])) == 1
+
+
+def test_an_event_may_have_1_mb(client, bed, deploy):
+    name = deploy("event", files={"handler.py": "def handler(event, context):\n    pass\n"})
+    largest = json.dumps("x" * (2**20 - 2))
+    assert client.invoke(FunctionName=name, Payload=largest, InvocationType="Event")["StatusCode"] == 202
+    with pytest.raises(ClientError, match="too large"):
+        client.invoke(FunctionName=name, Payload=largest + " ", InvocationType="Event")
+
+
+def wait_until(happened):
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+# Python
+
+
+@pytest.fixture
+def other_bed(monkeypatch, servers):
+    """A bed whose functions run on another Python; gives its version."""
+    python = other_python()
+    if python is None:
+        pytest.skip("no other Python is installed")
+    made = RemoteBed("--python", python)
+    servers.add(made.pid)
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
+    yield re.search(r"3\.\d+", os.path.basename(python))[0]
+    made.close()
+
+
+def test_a_function_of_another_python_is_refused_with_both_versions_and_what_to_do(other_bed):
+    from wrenlite.backends.aws.payload import versions
+
+    own = versions()["python"]
+    with pytest.raises(
+        wrenlite.IncompatibleRuntime,
+        match=rf"runs Python {other_bed} and this process Python {own}: .*Use Python {other_bed} here, or "
+        rf"run wrenlite-setup with this Python: .*with Python {own}",
+    ):
+        wrenlite.Executor.aws()
+
+
+def test_a_function_of_another_python_answers_with_its_versions(other_bed):
+    client = botocore.session.Session().create_client("lambda")
+    answer = client.invoke(FunctionName="wrenlite", Payload="{}")
+    assert json.loads(answer["Payload"].read())["versions"]["python"] == other_bed
