@@ -3,7 +3,7 @@
 The kernel limits the memory that a process has reserved for data (RLIMIT_DATA), whether it has written to it
 or not. Nearly all that a program reserves it soon holds, so a task that needs too much fails at the line that
 asks for it. Stacks of threads are the exception: each reserves 8 MB and holds a few KB. So the limit of the
-kernel has room for them. See docs/decisions/0020-room-for-stacks.md.
+kernel has room for them. See docs/decisions/0021-room-for-stacks.md.
 """
 
 from __future__ import annotations

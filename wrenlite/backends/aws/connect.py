@@ -20,7 +20,7 @@ from wrenlite.backends.aws.invoker import (
     ReplyTimeouts,
 )
 from wrenlite.backends.aws.payload import StoreLocation
-from wrenlite.backends.aws.responses import Target
+from wrenlite.backends.aws.responses import Target, nothing_reserved
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import Transport
@@ -298,7 +298,7 @@ def _concurrency(config: Config, client: Any) -> int:
         found = client.get_function_concurrency(FunctionName=_unqualified(config.function))
         if (reserved := found.get("ReservedConcurrentExecutions")) is not None:
             if not reserved:
-                raise FunctionBroken(responses.nothing_reserved(config.function))
+                raise FunctionBroken(nothing_reserved(config.function))
             return int(reserved)
     with contextlib.suppress(ClientError, BotoCoreError):  # Lambda itself refuses what is too many
         limit: Mapping[str, int] = client.get_account_settings()["AccountLimit"]
