@@ -138,6 +138,7 @@ def _check_round_trip(config: Config, deployment: Deployment) -> Check:
     try:
         packages = deployment.packages.names
         answer = run_smoke_test(client_config(config, deployment.settings), packages)
+        answer.check_packages()
     except WrenliteError as error:
         return Check(name="round trip", ok=False, detail=str(error))
     return Check(name="round trip", ok=True, detail=report.smoke_test_text(answer))

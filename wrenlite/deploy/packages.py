@@ -104,6 +104,15 @@ class Packages:
         except (OSError, zipfile.BadZipFile):
             return None
 
+    def resolve(self) -> None:
+        """Check that versions of all packages exist for Lambda. Only their metadata is downloaded.
+
+        Raises:
+            ConfigError: a package cannot be had.
+        """
+        with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as name:
+            _install(self.requirements, self.python, self.architecture, Path(name), "--dry-run")
+
     def layer(self, folder: Path) -> BuiltLayer:
         """Return the layer from a cache; build it and put it there where it is missing.
 
@@ -181,7 +190,7 @@ def build(wanted: Sequence[str], *, python: str, architecture: str) -> BuiltLaye
     """
     with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as name:
         folder = Path(name)
-        _download(wanted, python, architecture, folder)
+        _install(wanted, python, architecture, folder)
         files = dict(_kept_files(folder))
         files |= dict(_shortened_records(folder, files))
     sizes = Counter[str]()
@@ -261,11 +270,19 @@ def _write_error(folder: Path, error: OSError) -> ConfigError:
     )
 
 
-def _download(wanted: Sequence[str], python: str, architecture: str, folder: Path) -> None:
-    """Install packages for Lambda's platform into a folder."""
+def _install(wanted: Sequence[str], python: str, architecture: str, folder: Path, *more: str) -> None:
+    """Install packages for Lambda's platform into a folder.
+
+    Args:
+        wanted: requirements.
+        python: minor version of the function's Python.
+        architecture: ``x86_64`` or ``arm64``.
+        folder: the folder.
+        *more: further options of uv.
+    """
     from uv import find_uv_bin
 
-    options = ["--quiet", "--only-binary", ":all:", "--no-compile-bytecode", "--target", str(folder)]
+    options = ["--quiet", "--only-binary", ":all:", "--no-compile-bytecode", "--target", str(folder), *more]
     target = ["--python-version", python, "--python-platform", platform(python, architecture)]
     command = [find_uv_bin(), "pip", "install", *options, *target, *wanted]
     try:

@@ -28,6 +28,12 @@ from wrenlite.deploy.resources import (
 )
 from wrenlite.deploy.roles import Roles
 from wrenlite.deploy.settings import RECORDED_VARIABLE, Settings
+from wrenlite.errors import ConfigError
+
+_POLICY_CHARACTERS = 10_240
+"""The most that all inline policies of a role may have together, without white space."""
+_ENVIRONMENT_BYTES = 4096
+"""The most that the names and values of a function's environment may have together."""
 
 
 def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:
@@ -37,6 +43,9 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         settings: settings of the deployment.
         code_digest: SHA-256 of the function's zip, in base64.
         layer: the layer with the packages; None: no packages beside those in the function's zip.
+
+    Raises:
+        ConfigError: lists of packages or buckets are longer than AWS takes.
     """
     resources: list[Resource] = []
     if settings.managed_bucket:
@@ -44,6 +53,7 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         resources.append(Bucket(settings.bucket, canonical_policy(policies.of_bucket(settings)), rules))
     if settings.role_arn is None:
         policy = canonical_policy(policies.of_function(settings))
+        _check_size(len(policy), _POLICY_CHARACTERS, "a role's policy, which lists each --read and --write")
         resources.append(Role(settings.role_name, canonical_policy(policies.trust()), policy))
     resources.append(LogGroup(settings.log_group))
     if layer is not None:
@@ -54,6 +64,8 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         "WRENLITE_BUCKET_OWNER": settings.account,
         RECORDED_VARIABLE: json.dumps({**settings.recorded, "layer": layer.requirements if layer else ()}),
     }
+    size = sum(len(name) + len(value) for name, value in environment.items())
+    _check_size(size, _ENVIRONMENT_BYTES, "a function's environment, which lists each --package")
     resources.append(
         Function(
             name=settings.function,
@@ -71,6 +83,12 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         )
     )
     return tuple(resources)
+
+
+def _check_size(size: int, most: int, what: str) -> None:
+    """Raise ConfigError where AWS would refuse a text because of its size."""
+    if size > most:
+        raise ConfigError(f"{size:,} characters are too many for {what}: AWS takes {most:,}. Name fewer")
 
 
 class Provider:

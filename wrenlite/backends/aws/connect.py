@@ -28,6 +28,7 @@ from wrenlite.backends.aws.transport import Transport
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.config import PREFIX, Config
 from wrenlite.errors import AccessDenied, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
+from wrenlite.notices import warn
 from wrenlite.protocol import Limits
 
 _log = logging.getLogger("wrenlite")
@@ -67,7 +68,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
     region = _region(config, session.botocore_session)
     client = _lambda_client(config, session.botocore_session, region)
     function = _read_function(config, client, region)
-    target, architecture = _target(config, function, region)
+    target, architecture = _target(config, function, region, client.meta.partition)
     location = _store_location(config, function, target)
     slots = _limit_to_descriptors(_concurrency(config, client))
     store = S3Store(
@@ -78,6 +79,8 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         endpoint_url=config.endpoint_url,
         owner=location.owner,
     )
+    if unknown := cost.unknown_prices(region):
+        warn(unknown)
     transport = Transport(session, "lambda", region, client.meta.endpoint_url)
     return Backend(
         name=f"AWS Lambda ({config.function} in {region})",
@@ -189,7 +192,7 @@ def _read_function(config: Config, client: Any, region: str) -> Mapping[str, Any
         translated = errors.translate_client_error(
             error,
             action="lambda:GetFunctionConfiguration",
-            resource=_function_arn(config, region),
+            resource=_function_arn(config, region, client.meta.partition),
             profile=config.profile,
         )
         if not isinstance(translated, AccessDenied):
@@ -206,13 +209,14 @@ def _read_function(config: Config, client: Any, region: str) -> Mapping[str, Any
     return found
 
 
-def _target(config: Config, function: Mapping[str, Any], region: str) -> tuple[Target, str]:
+def _target(config: Config, function: Mapping[str, Any], region: str, partition: str) -> tuple[Target, str]:
     """Return the function as a target for requests, and its architecture.
 
     Args:
         config: the settings.
         function: Lambda's settings of the function. Usual values stand for those that are missing.
         region: region of the function.
+        partition: partition of that region.
 
     Raises:
         IncompatibleRuntime: the function runs another Python.
@@ -227,18 +231,18 @@ def _target(config: Config, function: Mapping[str, Any], region: str) -> tuple[T
     target = Target(
         function=config.function,
         region=region,
-        arn=function.get("FunctionArn", _function_arn(config, region)),
+        arn=function.get("FunctionArn", _function_arn(config, region, partition)),
         memory_mb=function.get("MemorySize", _USUAL_MEMORY_MB),
         limit_s=float(function.get("Timeout", _LONGEST_LIMIT_S)),
     )
     return target, function.get("Architectures", ["x86_64"])[0]
 
 
-def _function_arn(config: Config, region: str) -> str:
+def _function_arn(config: Config, region: str, partition: str) -> str:
     """Return the ARN of the function, with a star for the account, which is not known yet."""
     if config.function.startswith("arn:"):
         return config.function
-    return f"arn:aws:lambda:{region}:*:function:{config.function}"
+    return f"arn:{partition}:lambda:{region}:*:function:{config.function}"
 
 
 def _store_location(config: Config, function: Mapping[str, Any], target: Target) -> StoreLocation:
