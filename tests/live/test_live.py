@@ -4,6 +4,7 @@
 """
 
 import os
+import time
 
 import pytest
 
@@ -71,6 +72,25 @@ def test_code_that_has_expired_is_put_again(live):
     live.backend.store.delete([newest.key, code_key("0" * 64)])
     jobs = live.map(lambda n: (n, marker), range(200), chunksize=1)  # some tasks run in new sandboxes
     assert jobs.results(timeout=120) == [(n, marker) for n in range(200)]
+
+
+def test_what_is_cancelled_ends_soon_and_is_billed_to_then(live):
+    """For the function's role: a key that is missing is 404, and one that the client writes can be read."""
+
+    def begin(n):
+        import time
+
+        time.sleep(120)
+
+    job = live.map(begin, range(3), chunksize=1)
+    assert not job.wait(timeout=20)
+    job.cancel()
+    deadline = time.monotonic() + 60
+    while job.cost.requests < 3 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert job.cost.requests == 3
+    memory_gb = live.backend.memory_bytes / 2**30
+    assert job.cost.gb_s < 3 * memory_gb * (20 + 15 + 10), "a cold start takes part of it"
 
 
 def test_a_conditional_put_keeps_an_existing_blob(live):

@@ -15,6 +15,7 @@ from wrenlite.backends.aws import (
     payload,
     responses,
 )
+from wrenlite.backends.aws.cancelling import CANCEL_INTERVAL_S
 from wrenlite.backends.aws.invoker import (
     REPLY_TIMEOUTS,
     LambdaInvoker,
@@ -46,7 +47,7 @@ _CARRIED_BYTES = 2 * 2**20
 """What is sent beyond this costs more time of a home connection than fetching from S3 costs the workers."""
 _LOG_LEVELS = {"botocore": logging.INFO, "urllib3": logging.INFO}
 """At DEBUG, botocore logs the headers of requests, which hold credentials of the function's role."""
-_PERSIST_AFTER_S = 10.0
+_LIMITS = Limits(reply_bytes=payload.REPLY_BYTES, persist_after_s=10.0, cancel_interval_s=CANCEL_INTERVAL_S)
 
 
 def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend:
@@ -79,16 +80,14 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         endpoint_url=config.endpoint_url,
         owner=location.owner,
     )
-    if unknown := cost.unknown_prices(region):
-        warn(unknown)
     transport = Transport(session, "lambda", region, client.meta.endpoint_url)
     return Backend(
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,
         invoker=LambdaInvoker(transport, session, store, location, target, slots, timeouts),
         batching=batching_policy(slots, target.memory_mb),
-        limits=Limits(reply_bytes=payload.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
-        prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
+        limits=_LIMITS,
+        prices=_prices(target, architecture),
         budget=config.budget,
         memory_bytes=target.memory_mb * 2**20,
         longest_s=target.limit_s - payload.reply_margin_s(target.limit_s),
@@ -236,6 +235,13 @@ def _target(config: Config, function: Mapping[str, Any], region: str, partition:
         limit_s=float(function.get("Timeout", _LONGEST_LIMIT_S)),
     )
     return target, function.get("Architectures", ["x86_64"])[0]
+
+
+def _prices(target: Target, architecture: str) -> cost.Prices:
+    """Return the prices of the function. A warning says where they are another region's."""
+    if unknown := cost.unknown_prices(target.region):
+        warn(unknown)
+    return cost.prices(target.region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s)
 
 
 def _function_arn(config: Config, region: str, partition: str) -> str:
