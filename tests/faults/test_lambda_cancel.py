@@ -61,7 +61,7 @@ def cancelled(bed):
 
 def test_a_cancelled_job_ends_on_lambda_and_is_billed_to_then(connected, deploy, bed, runs, cancelled):
     aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=60), max_concurrency=3)
-    job = aws.map(begin, range(3), args=(runs.path, [LONG_S] * 3), chunksize=1)
+    job = aws.map(begin, range(3), args=(runs.path, [LONG_S] * 3), chunksize=1, retries=2)
     wait_until(lambda: len(runs()) == 3)
     bed.reset()
     assert job.cancel() == 3
@@ -78,7 +78,7 @@ def test_a_cancelled_future_ends_while_it_runs_and_the_rest_of_its_batch_runs_el
     connected, deploy, runs, cancelled
 ):
     aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=60), max_concurrency=1)
-    job = aws.map(begin, range(4), args=(runs.path, [0, LONG_S, 0, 0]), chunksize=4)
+    job = aws.map(begin, range(4), args=(runs.path, [0, LONG_S, 0, 0]), chunksize=4, retries=2)
     wait_until(lambda: "1" in runs())
     assert job[1].cancel()
     assert [job[task].result(timeout=20) for task in (0, 2, 3)] == [0, 2, 3]

@@ -6,9 +6,12 @@
 import os
 import time
 
+import botocore.session
 import pytest
 
 import wrenlite
+from wrenlite.deploy.buckets import BucketAccess, bucket_access
+from wrenlite.deploy.clients import Clients
 from wrenlite.protocol import code_key
 
 pytestmark = pytest.mark.aws
@@ -100,3 +103,11 @@ def test_a_conditional_put_keeps_an_existing_blob(live):
         assert not store.put("refs/live-test", b"two", if_absent=True)
     finally:
         store.delete(["refs/live-test"])
+
+
+def test_a_bucket_that_does_not_exist_is_told_from_one_that_may_not_be_looked_at(live):
+    """HeadBucket answers 404 for the one and 403 for the other, also where the requester pays."""
+    clients = Clients(botocore.session.Session(), "us-east-1")
+    missing = f"wrenlite-{os.urandom(12).hex()}"
+    assert bucket_access(clients, missing) is BucketAccess.MISSING
+    assert bucket_access(clients, "usgs-landsat") is not BucketAccess.MISSING
