@@ -7,6 +7,7 @@ storage in the bucket. It leaves out S3 requests, too: one GET per cold worker (
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from wrenlite.texts import counted
@@ -28,6 +29,10 @@ _REGION_DOLLARS = {
     "me-south-1": (0.0000206667, 0.0000165334),
 }
 """Dollars per GB-second on x86_64 and on arm64, in the regions whose prices differ from the usual ones."""
+
+_OTHER_PARTITIONS = re.compile(r"cn-|us-gov-|us-iso|eu-iso|eusc-")
+"""How regions begin that belong to other partitions of AWS, with prices of their own: China, GovCloud, the
+sovereign clouds."""
 
 STORAGE_DOLLARS_PER_GB_MONTH = 0.023
 """Dollars per GB and month in S3: standard storage, us-east-1."""
@@ -122,6 +127,20 @@ class Cost(NamedTuple):
 
 FREE = Cost(requests=0, gb_s=0.0, dollars=0.0)
 """The cost of nothing, to which requests are added."""
+
+
+def unknown_prices(region: str) -> str:
+    """Return a sentence where the prices of a region are unknown and those of us-east-1 are taken, else "".
+
+    Args:
+        region: AWS region, such as ``eu-west-1``.
+    """
+    if not _OTHER_PARTITIONS.match(region):
+        return ""
+    return (
+        f"AWS's prices in {region} are not known here: dollars, also those of a budget, are counted with the "
+        "prices of us-east-1. The bill will differ (in China it is in CNY)"
+    )
 
 
 def prices(region: str, architecture: str, *, memory_mb: int, limit_s: float) -> Prices:

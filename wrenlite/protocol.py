@@ -93,6 +93,8 @@ class Limits(NamedTuple):
     """Seconds after which a batch also leaves its reply in the store, for a client that lost it."""
     value_bytes: int | None = None
     """Size of one value. A larger one goes into the store, from which another task will take it."""
+    cancel_interval_s: float | None = None
+    """Seconds between two looks into the store whether the batch is cancelled; None: it never looks."""
 
 
 class Request(NamedTuple):
@@ -116,7 +118,7 @@ class Request(NamedTuple):
     args: Stored | None = None
     """Where the items are stored, in order, if they do not fit into a request. Then ``items`` is empty."""
     secret: bytes = b""
-    """Key of the HMAC over a reply that is left in the store. Each job has its own."""
+    """Key of the HMAC over a reply that is left in the store, and over a cancel. Each job has its own."""
     expected_s: float | None = None
     """Seconds that the batch is expected to take; None: unknown."""
     log_levels: Mapping[str, int] | None = None
@@ -339,6 +341,11 @@ def code_key(digest: str) -> str:
 def args_key(job: str, invocation: str) -> str:
     """Return the key of the items of an invocation that do not fit into it."""
     return f"args/{job}/{invocation}"
+
+
+def cancel_key(job: str) -> str:
+    """Return the key of the object that says which invocations of a job are cancelled."""
+    return f"args/{job}/cancel"
 
 
 def result_key(job: str, invocation: str, task: int) -> str:

@@ -1,6 +1,7 @@
 """``wrenlite-setup`` and the commands around it, as a user types them, on an empty AWS account."""
 
 import functools
+import importlib.metadata
 import json
 import os
 import re
@@ -70,6 +71,15 @@ def setup(typed, *arguments, **env):
 
 
 def test_a_deployment_from_setup_to_destroy(typed, bed, tmp_path):
+    nothing = typed("status", WRENLITE_CONFIG="")
+    assert nothing.returncode == 1
+    assert nothing.stdout == (
+        "There is no deployment: no resource of wrenlite belongs to the function typed in us-east-1, account "
+        "123456789012. wrenlite-setup creates one; wrenlite-setup --dry-run shows it before.\n"
+    )
+    document = typed("status", "--json", WRENLITE_CONFIG="")
+    assert document.returncode == 1
+    assert json.loads(document.stdout)["deployed"] is False
     first = setup(typed, "--yes", "--timeout", "20")
     assert first.returncode == 0, first.stderr
     assert re.findall(
@@ -95,8 +105,18 @@ def test_a_deployment_from_setup_to_destroy(typed, bed, tmp_path):
     reports_about_a_deployment(typed)
     cleanup_deletes_temporary_objects(typed)
 
+    both = typed("destroy", "--yes", "--keep-bucket", "--with-outputs")
+    assert both.returncode == 2
+    assert "give one" in both.stderr
     kept = typed("destroy", "--yes", "--keep-bucket")
     assert kept.returncode == 0, kept.stderr
+    part = typed("status")
+    assert part.returncode == 1
+    found = re.findall(r"^(bucket|function|role|packages|log) +(.+)$", part.stdout, re.MULTILINE)
+    assert dict(found) == {
+        "bucket": f"s3://{BUCKET}/wrenlite/",
+        **dict.fromkeys(("function", "role", "packages", "log"), "does not exist"),
+    }
     assert f"The objects in s3://{BUCKET}/wrenlite/ stay" in kept.stdout
     assert left() == [BUCKET]
     assert tomllib.loads((tmp_path / "config.toml").read_text()) == {}
@@ -132,12 +152,17 @@ def reports_about_a_deployment(typed):
     }
     assert wanted <= {check["name"] for check in checks}
 
-    assert typed("test").stdout.startswith("function returned: Hello world")
+    shown = typed("test").stdout
+    assert shown.startswith("function returned: Hello world")
+    assert f"  ✓ numpy {importlib.metadata.version('numpy')}\n" in shown
     tested = json.loads(typed("test", "--json").stdout)
     assert (tested["function"], tested["value"]) == ("typed", "Hello world")
-    assert "numpy" in tested["packages"]
+    numpy = {"name": "numpy", "version": importlib.metadata.version("numpy"), "error": ""}
+    assert numpy in tested["packages"]
     assert "Everything is up to date" in typed("status").stdout
-    assert json.loads(typed("status", "--json").stdout)["steps"][0]["action"] == "keep"
+    document = json.loads(typed("status", "--json").stdout)
+    assert document["steps"][0]["action"] == "keep"
+    assert document["deployed"] is True
     assert re.search(r"^\d{4}-\d\d-\d\d .* REPORT RequestId: ", typed("logs").stdout, re.MULTILINE)
     events = [json.loads(line) for line in typed("logs", "--json").stdout.splitlines()]
     assert {tuple(event) for event in events} == {("time", "stream", "message")}
@@ -167,12 +192,18 @@ def test_setup_and_destroy_print_one_json_document(typed, tmp_path):
     assert document["config"] == str(tmp_path / "config.toml")
     assert re.search(r"create +function +typed", deployed.stderr), "messages go to stderr"
     client("s3", None).put_object(Bucket=BUCKET, Key="wrenlite/outputs/mine", Body=b"precious")
+    versioned = {"Status": "Enabled"}
+    client("s3", None).put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=versioned)
+    for key in ("results/of-mine", "deleted"):  # not below wrenlite's prefix, and not gone
+        client("s3", None).put_object(Bucket=BUCKET, Key=key, Body=b"precious")
+    client("s3", None).delete_object(Bucket=BUCKET, Key="deleted")
 
     planned = json.loads(typed("destroy", "--dry-run", "--json").stdout)
     assert [step["kind"] for step in planned["steps"]] == list(reversed(KINDS))
     assert {step["action"] for step in planned["steps"]} == {"delete"}
-    assert planned["bucket_content"]["permanent_objects"] == 1
-    assert planned["bucket_content"]["permanent_keys"] == ["wrenlite/outputs/mine"]
+    assert planned["bucket_content"]["permanent_objects"] == 3
+    mine = ["deleted", "results/of-mine", "wrenlite/outputs/mine"]
+    assert sorted(planned["bucket_content"]["permanent_keys"]) == mine
     assert planned["applied"] is False
     assert "delete  function" in typed("destroy", "--dry-run").stdout
     assert len(left()) == len(KINDS), "nothing was deleted"
@@ -180,7 +211,8 @@ def test_setup_and_destroy_print_one_json_document(typed, tmp_path):
 
     refused = typed("destroy", "--yes")
     assert refused.returncode == 2
-    assert "data of yours, such as wrenlite/outputs/mine; nothing was deleted" in refused.stderr
+    assert f"    yours  s3://{BUCKET}/wrenlite/outputs/mine" in refused.stdout
+    assert "the bucket has 3 objects of yours, listed above; nothing was deleted" in refused.stderr
     assert len(left()) == len(KINDS)
 
     gone = typed("destroy", "--yes", "--with-outputs", "--json")
@@ -189,7 +221,8 @@ def test_setup_and_destroy_print_one_json_document(typed, tmp_path):
     assert left() == []
 
 
-def test_a_dry_run_changes_nothing(typed, bed, tmp_path):
+def test_a_dry_run_changes_nothing(typed, bed, index, tmp_path):
+    wheel(index, "polars", "1.0", {"__init__.py": ""})
     bed.reset()
     plan = json.loads(setup(typed, "--dry-run", "--json", "--package", "polars").stdout)
     assert [(step["action"], step["kind"]) for step in plan["steps"]] == [("create", kind) for kind in KINDS]
@@ -206,8 +239,10 @@ def test_a_dry_run_changes_nothing(typed, bed, tmp_path):
         ("user", "lambda:InvokeFunction"),
         ("function", "s3:GetObject"),
     ]:
-        policy = json.loads(setup(typed, "--print-policy", whose).stdout)
+        printed = setup(typed, "--print-policy", whose)
+        policy = json.loads(printed.stdout)
         assert any(action in statement["Action"] for statement in policy["Statement"])
+        assert ("trusts everyone else who may" in printed.stderr) == (whose == "user")
     assert {kind for kind in bed.counts() if not kind.startswith(READS)} == set()
     assert not (tmp_path / "config.toml").exists()
     assert left() == []
@@ -236,7 +271,22 @@ def test_two_deployments_are_independent(typed, bed, tmp_path):
     assert "1 of them outputs" in gone.stdout
 
 
-def test_a_plan_lists_changes_item_by_item(typed, tmp_path):
+@pytest.fixture
+def other_bucket(bed):
+    """A function that creates a bucket of the user's, which is deleted at the end."""
+    made = []
+
+    def make(name):
+        client("s3", None).create_bucket(Bucket=name)
+        made.append(name)
+
+    yield make
+    for name in made:
+        client("s3", None).delete_bucket(Bucket=name)
+
+
+def test_a_plan_lists_changes_item_by_item(typed, other_bucket, tmp_path):
+    other_bucket("mine-to-read")
     setup(typed, "--yes")
     plan = setup(
         typed,
@@ -264,7 +314,7 @@ def test_a_broken_layer_is_reported(typed, index):
     wheel(index, "broken_here", "1.0", {"__init__.py": "raise ImportError('no such library')"})
     ended = setup(typed, "--yes", "--package", "broken-here")
     assert ended.returncode == 1
-    assert "the layer is not as it should be: broken-here: ImportError: no such library" in ended.stderr
+    assert "the layer is not as it should be: broken-here 1.0: ImportError: no such library" in ended.stderr
     assert typed("doctor").returncode == 1
 
 
@@ -396,8 +446,8 @@ NOWHERE = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADA
         (["--package", "no-such-thing"], {}, "these packages cannot be had for Python"),
         (["--memory", "40000"], {}, "--memory: must be 128 to 10,240 MB"),
         (["--memory", "40000"], NOWHERE, "--memory: must be 128 to 10,240 MB"),
-        (["--timeout", "901", "--reserved-concurrency", "0"], NOWHERE, "--timeout: must be 1 to 900 seconds"),
-        (["--bucket", "No_Bucket"], {}, "bucket = 'No_Bucket': must be a bucket's name"),
+        (["--timeout", "901", "--reserved-concurrency", "none"], NOWHERE, "--timeout: must be 1 to 900"),
+        (["--bucket", "No_Bucket"], {}, "--bucket 'No_Bucket': must be a bucket's name"),
         (["--function", "arn:aws:lambda:us-east-1:123456789012:function:typed"], {}, "--function: must be"),
         (["--package", "=>2"], {}, "--package '=>2': must be a package's name"),
         (
@@ -509,7 +559,8 @@ def profiles(typed, tmp_path, monkeypatch):
         yield
 
 
-def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
+def test_every_prompt_in_a_terminal(typed, terminals, other_bucket, profiles, tmp_path):
+    other_bucket("usgs-landsat")
     (tmp_path / "config.toml").write_text("workers = 2 # here\n")
     terminal = terminals()
     terminal.answer("AWS profile (default, mine) [default]:", "mine")
@@ -536,8 +587,8 @@ def test_every_prompt_in_a_terminal(typed, terminals, profiles, tmp_path):
     terminal.answer("Timeout in seconds, 1 to 900 [900]:", "20")
     terminal.answer("Architecture, x86_64 or arm64 [x86_64]:")
     terminal.answer("Ephemeral storage in MB, 512 to 10240 [512]:", "1024")
-    terminal.answer("Reserved concurrency", "few")
-    terminal.sees("'few' is not a whole number")
+    terminal.answer("Reserved concurrency, which limits spending, or none [none]:", "0")
+    terminal.sees("With 0 nothing could ever run")
     terminal.answer("Reserved concurrency", "3")
     terminal.answer("Packages that tasks import", "numpy=>2")
     terminal.sees("--package 'numpy=>2': must be a package's name")
@@ -604,3 +655,83 @@ def test_the_wizard_from_a_checkout(typed):
     )
     assert "create  function" in ended.stdout
     assert "create  function" in typed("setup", "--dry-run").stdout
+
+
+REFUSED = [
+    (["--profile", "nobody"], "AWS's configuration has no profile 'nobody'"),
+    (["--region", "mars-1"], "knows no region 'mars-1'"),
+    (
+        ["--region", "cn-north-1"],
+        "cn-north-1 is in the partition aws-cn of AWS, which has accounts of its own",
+    ),
+    (["--config", f"{__file__}/config.toml"], "test_setup.py is not a folder"),
+    (["--bucket", "s3://mine"], "--bucket 's3://mine': must be a bucket's name"),
+    (["--bucket", "mine--x-s3"], "S3 reserves names of this form"),
+    (["--prefix", "a//b"], "--prefix 'a//b': must be letters"),
+    (["--prefix", "p" * 129], "--prefix: must be 128 characters at most"),
+    (["--function", "no name"], "function"),
+    (["--function", "f" * 60], "--function: must be 54 characters at most"),
+    (["--role-arn", ""], "must not be empty"),
+    (["--role-arn", "mine"], "--role-arn: must be a role's ARN"),
+    (
+        ["--role-arn", "arn:aws-cn:iam::123456789012:role/mine"],
+        "belongs to another account than 123456789012",
+    ),
+    (["--role-arn", "arn:aws:iam::123456789012:role/for-ec2"], "Lambda may not assume the role"),
+    (["--memory", "127"], "--memory: must be 128 to 10,240 MB"),
+    (["--timeout", "0"], "--timeout: must be 1 to 900 seconds"),
+    (["--architecture", "riscv"], "riscv"),
+    (["--ephemeral-storage", "511"], "--ephemeral-storage: must be 512 to 10,240 MB"),
+    (["--reserved-concurrency", "0"], "With 0 nothing could ever run"),
+    (["--reserved-concurrency", "-1"], "must be a whole number from 1, or none"),
+    (["--reserved-concurrency", "901"], "900 at most can be reserved"),
+    (["--package", "numpy==99"], "there is no version of numpy==99"),
+    (["--package", "no-such-thing"], "no-such-thing was not found"),
+    (["--package", "none", "--package", "scipy"], "none cannot be combined with others"),
+    ([word for n in range(280) for word in ("--package", f"p{n}")], "1,500 characters at most, all together"),
+    (["--read", "no-such-bucket"], "--read no-such-bucket: there is no such bucket in S3"),
+    (["--write", "no-such-bucket"], "--write no-such-bucket: there is no such bucket in S3"),
+    (["--read", "s3://mine/data"], "--read 's3://mine/data': must be a bucket's name"),
+    (["--backend", "mars"], "mars"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), REFUSED, ids=[" ".join(case[0])[:50] for case in REFUSED])
+def test_a_dry_run_refuses_what_cannot_be_deployed(typed, bed, arguments, words):
+    if "cn-north-1" in arguments:
+        bed.error("GetCallerIdentity", 403, "InvalidClientTokenId")
+    if arguments[-1].endswith("for-ec2"):
+        trust = {"Statement": [{"Principal": {"Service": "ec2.amazonaws.com"}}]}
+        iam = client("iam", None)
+        iam.create_role(RoleName="for-ec2", AssumeRolePolicyDocument=json.dumps(trust))
+    ended = setup(typed, "--dry-run", *arguments)
+    assert ended.returncode in (1, 2)
+    assert words in ended.stderr
+    assert "create" not in ended.stdout, "no plan is shown"
+    if arguments[-1].endswith("for-ec2"):
+        iam.delete_role(RoleName="for-ec2")
+
+
+def test_a_plan_names_buckets_that_these_credentials_may_not_look_at(typed, bed, other_bucket):
+    other_bucket("of-somebody-else")
+    bed.error("HeadBucket", 403, "", count=100, path="of-somebody-else")
+    shown = setup(typed, "--dry-run", "--read", "of-somebody-else").stdout
+    assert "Note: these credentials may not look at of-somebody-else (s3:ListBucket)" in shown
+    policy = json.loads(
+        setup(typed, "--dry-run", "--read", "of-somebody-else", "--print-policy", "deployer").stdout
+    )
+    looks = [one for one in policy["Statement"] if one["Resource"] == ["arn:aws:s3:::of-somebody-else"]]
+    assert [one["Action"] for one in looks] == [["s3:ListBucket"]]
+
+
+def test_a_package_that_fails_is_named_with_its_reason_and_the_others_are_imported(typed, index):
+    wheel(index, "broken_here", "1.0", {"__init__.py": "raise ImportError('no such library')"})
+    wheel(index, "kills", "2.0", {"__init__.py": "import os; os._exit(3)"})
+    ended = setup(typed, "--yes", "--package", "broken-here", "--package", "kills", "--timeout", "20")
+    assert ended.returncode == 1
+    tested = typed("test")
+    assert tested.returncode == 1
+    assert "  ✗ broken-here 1.0: ImportError: no such library\n" in tested.stdout
+    assert re.search(r"^  ✗ kills: .*exit", tested.stdout, re.MULTILINE)
+    assert re.search(r"^  ✓ rasterio \S+$", tested.stdout, re.MULTILINE)
+    assert "the layer is not as it should be: broken-here 1.0: ImportError" in tested.stderr

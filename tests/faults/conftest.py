@@ -21,14 +21,22 @@ def connected(bed):
     """A function that makes executors on the bed with short pauses."""
     made = []
 
-    def make(search_s=0.3, response_margin_s=30.0, backoff_s=0.002, outage_s=1.0, **settings):
+    def make(
+        search_s=0.3,
+        response_margin_s=30.0,
+        backoff_s=0.002,
+        outage_s=1.0,
+        cancel_interval_s=10.0,
+        **settings,
+    ):
         settings = {"backend": "aws", "max_concurrency": 4, **settings}
         timeouts = ReplyTimeouts(
             search_s=search_s, response_margin_s=response_margin_s, search_interval_s=0.05
         )
         backend = connect(Config.load(**settings), timeouts)
         batching = replace(backend.batching, backoff_s=backoff_s, outage_s=outage_s)
-        executor = wrenlite.Executor(replace(backend, batching=batching))
+        limits = backend.limits._replace(cancel_interval_s=cancel_interval_s)
+        executor = wrenlite.Executor(replace(backend, batching=batching, limits=limits))
         made.append(executor)
         return executor
 

@@ -71,6 +71,9 @@ class Invocation:
         self.cancelled = True
         return True
 
+    def abandon(self, tasks):
+        pass
+
     def running(self):
         return ()
 

@@ -4,10 +4,14 @@
 """
 
 import os
+import time
 
+import botocore.session
 import pytest
 
 import wrenlite
+from wrenlite.deploy.buckets import BucketAccess, bucket_access
+from wrenlite.deploy.clients import Clients
 from wrenlite.protocol import code_key
 
 pytestmark = pytest.mark.aws
@@ -73,6 +77,25 @@ def test_code_that_has_expired_is_put_again(live):
     assert jobs.results(timeout=120) == [(n, marker) for n in range(200)]
 
 
+def test_what_is_cancelled_ends_soon_and_is_billed_to_then(live):
+    """For the function's role: a key that is missing is 404, and one that the client writes can be read."""
+
+    def begin(n):
+        import time
+
+        time.sleep(120)
+
+    job = live.map(begin, range(3), chunksize=1)
+    assert not job.wait(timeout=20)
+    job.cancel()
+    deadline = time.monotonic() + 60
+    while job.cost.requests < 3 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert job.cost.requests == 3
+    memory_gb = live.backend.memory_bytes / 2**30
+    assert job.cost.gb_s < 3 * memory_gb * (20 + 15 + 10), "a cold start takes part of it"
+
+
 def test_a_conditional_put_keeps_an_existing_blob(live):
     store = live.backend.store
     assert store.put("refs/live-test", b"one", if_absent=True)
@@ -80,3 +103,11 @@ def test_a_conditional_put_keeps_an_existing_blob(live):
         assert not store.put("refs/live-test", b"two", if_absent=True)
     finally:
         store.delete(["refs/live-test"])
+
+
+def test_a_bucket_that_does_not_exist_is_told_from_one_that_may_not_be_looked_at(live):
+    """HeadBucket answers 404 for the one and 403 for the other, also where the requester pays."""
+    clients = Clients(botocore.session.Session(), "us-east-1")
+    missing = f"wrenlite-{os.urandom(12).hex()}"
+    assert bucket_access(clients, missing) is BucketAccess.MISSING
+    assert bucket_access(clients, "usgs-landsat") is not BucketAccess.MISSING

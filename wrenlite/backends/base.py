@@ -28,6 +28,13 @@ class Invocation(Protocol):
             Whether the request stops. If so, its end is no task's fault.
         """
 
+    def abandon(self, tasks: frozenset[int]) -> None:
+        """Learn that the outcomes of these tasks, of which some may be in the request, are not wanted.
+
+        Where ``cancel`` cannot stop a request, this stops it some time after it has begun one of them. The
+        tasks that did not start are reported as such.
+        """
+
     def running(self) -> Sequence[int]:
         """Return the tasks that run now, as far as that is known. Any thread may call this.
 

@@ -232,6 +232,9 @@ class _ProcessInvocation:
                 self._worker.kill()
         return True
 
+    def abandon(self, tasks: frozenset[int]) -> None:
+        """Do nothing: ``cancel`` stops the request at once."""
+
     def running(self) -> Sequence[int]:
         """Return the task that runs now; none while the worker starts, or loads the function."""
         with self._lock:
@@ -424,6 +427,9 @@ class _FinishedInvocation:
     def cancel(self) -> bool:
         """Do nothing: it is too late."""
         return False
+
+    def abandon(self, tasks: frozenset[int]) -> None:
+        """Do nothing: it is too late."""
 
     def running(self) -> Sequence[int]:
         """Return no task: none runs any more."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wrenlite.backends.aws import errors
+from wrenlite.backends.aws.session import partition_of
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.settings import Settings
 from wrenlite.errors import ConfigError, CredentialsError
@@ -116,13 +117,7 @@ def check_region(session: Any, region: str) -> str:
     Raises:
         ConfigError: botocore knows no such region; the message has names that are spelled alike.
     """
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        partition = session.get_partition_for_region(region)
-    except BotoCoreError:
-        partition = "aws"
-    known = sorted(session.get_available_regions("lambda", partition))
+    known = sorted(session.get_available_regions("lambda", partition_of(session, region)))
     if region not in known:
         alike = ", ".join(difflib.get_close_matches(region, known, 3) or known)
         raise ConfigError(
@@ -152,6 +147,13 @@ def sign_in(session: Any, region: str, endpoint_url: str | None = None) -> tuple
         except Exception as error:
             if not _is_valid_elsewhere(session, region, error):
                 raise
+            partition = partition_of(session, region)
+            if partition != "aws":
+                raise ConfigError(
+                    f"the region {region} is in the partition {partition} of AWS, which has accounts of its "
+                    "own, and these credentials are for the partition aws: choose a --profile for an account "
+                    "there, or another --region"
+                ) from error
             raise ConfigError(
                 f"the region {region} is not enabled in this account: aws account enable-region "
                 f"--region-name {region}, or choose another --region"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import Enum
 from typing import Any
 
 from wrenlite.backends.aws.errors import code_and_message
@@ -20,6 +21,25 @@ from wrenlite.errors import ConfigError, StoreError
 
 _CONSISTENT_S = 30.0
 """Seconds that S3 may take until a change can be seen, and until a deleted bucket is gone."""
+
+
+class BucketAccess(Enum):
+    """What HeadBucket says about a bucket."""
+
+    OPEN = "open"
+    DENIED = "denied"
+    """It exists, and these credentials may not look at it. The function's role is another identity."""
+    MISSING = "missing"
+
+
+def bucket_access(clients: Clients, name: str) -> BucketAccess:
+    """Return whether a bucket of anybody's exists, and whether these credentials may look at it."""
+    with suppress_codes("403"):
+        with suppress_codes("404", "NoSuchBucket"):
+            clients["s3"].head_bucket(Bucket=name)
+            return BucketAccess.OPEN
+        return BucketAccess.MISSING
+    return BucketAccess.DENIED
 
 
 def is_users_bucket(clients: Clients, name: str, *, account: str, region: str, function: str) -> bool:

@@ -17,6 +17,7 @@ from wrenlite.backends.aws.session import AwsSession
 from wrenlite.config import Config
 from wrenlite.deploy import doctor as checker
 from wrenlite.deploy import report
+from wrenlite.deploy.account import Account
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.deployment import (
     LOCATION_SETTINGS,
@@ -29,6 +30,7 @@ from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     TEMPORARY_PREFIXES,
     Bucket,
+    Function,
 )
 from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.shared_options import (
@@ -43,7 +45,7 @@ from wrenlite.display import console
 from wrenlite.display.job_commands import print_output
 from wrenlite.durable.records import find_job
 from wrenlite.errors import WrenliteError
-from wrenlite.texts import counted
+from wrenlite.texts import counted, printable
 
 _POLL_S = 2.0
 """Seconds between two requests for a log that is followed."""
@@ -55,26 +57,59 @@ _LATE_MS = 60_000
 @deployment_options
 @console.json_option
 def status(config: Config, *, as_json: bool) -> None:
-    """Show what is deployed, and what wrenlite-setup would change."""
+    """Show what is deployed, and what wrenlite-setup would change.
+
+    The exit code is 1 if there is no function.
+    """
     clients, account, settings = locate_deployment(config)
     deployment = Deployment(clients, settings)
     actions = deployment.plan()
-    if as_json:
-        console.print_json(report.plan_document(account, deployment, actions))
-        return
     function = deployed_function(clients, account, settings.function)
-    described = f"{settings.function} ({report.describe(deployment, function)})" if function else "none"
+    if as_json:
+        document = report.plan_document(account, deployment, actions)
+        console.print_json({**document, "deployed": function is not None})
+    elif all(action.verb is Verb.CREATE for action in actions):
+        click.echo(
+            f"There is no deployment: no resource of wrenlite belongs to the function {settings.function} in "
+            f"{account.region}, account {account.id}. wrenlite-setup creates one; wrenlite-setup --dry-run "
+            "shows it before."
+        )
+    else:
+        _print_status(config, account, deployment, function, actions)
+    if function is None:
+        raise click.exceptions.Exit(1)
+
+
+def _print_status(
+    config: Config,
+    account: Account,
+    deployment: Deployment,
+    function: Function | None,
+    actions: Sequence[Action],
+) -> None:
+    """Print what exists, and what wrenlite-setup would change."""
+    settings = deployment.settings
+    missing = {action.resource.kind for action in actions if action.verb is Verb.CREATE}
+    described = f"{settings.function} ({report.describe(deployment, function)})" if function else ""
     users_own = "" if settings.managed_bucket else " (yours)"
+    texts = {
+        "bucket": f"s3://{settings.bucket}/{settings.prefix}/{users_own}",
+        "function": described,
+        "role": settings.role,
+        "layer": ", ".join(deployment.versions) or "none",
+        "log group": f"{settings.log_group} (wrenlite logs shows it)",
+    }
+    existing = {kind: "does not exist" if kind in missing else text for kind, text in texts.items()}
     console.print_table(
         {
             "Executor()": f"runs on {'AWS Lambda' if config.backend == 'aws' else 'this machine'}",
             "account": f"{account.id} ({account.identity})",
             "region": settings.region,
-            "bucket": f"s3://{settings.bucket}/{settings.prefix}/{users_own}",
-            "function": described,
-            "role": settings.role,
-            "packages": ", ".join(deployment.versions) or "none",
-            "log": f"{settings.log_group} (wrenlite logs shows it)",
+            "bucket": existing["bucket"],
+            "function": existing["function"],
+            "role": existing["role"],
+            "packages": existing["layer"],
+            "log": existing["log group"],
         }
     )
     changes = [action for action in actions if action.verb is not Verb.KEEP]
@@ -114,14 +149,20 @@ def doctor(config: Config, *, as_json: bool) -> None:
 @deployment_options
 @console.json_option
 def test(config: Config, *, as_json: bool) -> None:
-    """Run a function on Lambda, and import the packages of its layer there."""
+    """Run a function on Lambda, and import each package of its layer there.
+
+    The exit code is 1 if a package cannot be imported.
+    """
     clients, _, settings = locate_deployment(config, allow_denied=True)
     packages = Deployment(clients, settings).packages.names
     answer = run_smoke_test(client_config(config, settings), packages)
     if as_json:
-        console.print_json(report.smoke_test_document(answer, settings, packages))
+        console.print_json(report.smoke_test_document(answer, settings))
     else:
         click.echo(report.smoke_test_text(answer))
+        for package in answer.packages:
+            click.echo(f"  {'✗' if package.error else '✓'} {printable(str(package))}")
+    answer.check_packages()
 
 
 @click.command(epilog="Example: wrenlite destroy --dry-run")
@@ -138,6 +179,8 @@ def destroy(
 
     Only resources with wrenlite's tag are deleted. A bucket with data of yours is deleted only if you say so.
     """
+    if keep_bucket and with_outputs:
+        raise click.UsageError("--keep-bucket keeps all objects, and --with-outputs deletes them: give one")
     with messages_on_stderr(as_json):
         document = _destroy(
             config, keep_bucket=keep_bucket, with_outputs=with_outputs, dry_run=dry_run, yes=yes
@@ -203,14 +246,21 @@ def _print_deletions(clients: Clients, settings: Settings, steps: Sequence[Actio
             usage = _bucket_usage(clients, settings)
             content = f", {usage}"
         click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{content}")
+    if usage is not None:
+        for key in usage.permanent_keys:
+            click.echo(f"    yours  s3://{settings.bucket}/{printable(key)}")
+        more = usage.permanent_objects - len(usage.permanent_keys)
+        if more:
+            click.echo(f"    yours  {more:,} more")
     return usage
 
 
 def _refuse_data_of_the_user(usage: _BucketUsage) -> None:
     if usage.permanent_objects:
+        objects = f"{counted(usage.permanent_objects, 'object')} of yours"
         raise click.UsageError(
-            f"the bucket has data of yours, such as {', '.join(usage.permanent_keys)}; nothing was deleted. "
-            "--with-outputs deletes it too, --keep-bucket keeps the bucket with all its objects"
+            f"the bucket has {objects}, listed above; nothing was deleted. --with-outputs deletes them too, "
+            "--keep-bucket keeps the bucket with all its objects"
         )
 
 
@@ -225,12 +275,12 @@ def _confirm_by_name(question: str, name: str, yes: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-_MOST_KEYS = 5
+_MOST_KEYS = 20
 """The most objects of the user's that are named before a bucket is deleted."""
 
 
 class _BucketUsage(NamedTuple):
-    """How much is stored in a bucket."""
+    """How much is stored in a bucket. Each version of an object counts, also where it was deleted."""
 
     objects: int
     bytes: int
@@ -250,16 +300,16 @@ class _BucketUsage(NamedTuple):
 def _bucket_usage(clients: Clients, settings: Settings) -> _BucketUsage:
     objects = size_bytes = permanent = 0
     keys: list[str] = []
+    temporary = tuple(f"{settings.prefix}/{part}/" for part in (*TEMPORARY_PREFIXES, "layers"))
     with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
         pages = (
             clients["s3"]
-            .get_paginator("list_objects_v2")
+            .get_paginator("list_object_versions")
             .paginate(Bucket=settings.bucket, ExpectedBucketOwner=settings.account)
         )
-        for entry in (entry for page in pages for entry in page.get("Contents", ())):
+        for entry in (entry for page in pages for entry in page.get("Versions", ())):
             objects, size_bytes = objects + 1, size_bytes + entry["Size"]
-            part = entry["Key"].removeprefix(f"{settings.prefix}/").partition("/")[0]
-            if part not in (*TEMPORARY_PREFIXES, "layers"):
+            if not entry["Key"].startswith(temporary):
                 permanent += 1
                 if permanent <= _MOST_KEYS:
                     keys.append(entry["Key"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import json
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 from wrenlite.backends.aws.deployed import recorded_layer, versions_by_name
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import Config
+from wrenlite.deploy import policies
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
-from wrenlite.deploy.buckets import is_users_bucket
+from wrenlite.deploy.buckets import BucketAccess, bucket_access, is_users_bucket
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
@@ -100,6 +102,14 @@ class Deployment:
     @functools.cached_property
     def _lock(self) -> Lock:
         return self.packages.resolve(self._deployed_versions)
+
+    @functools.cached_property
+    def unreadable_buckets(self) -> tuple[str, ...]:
+        """The other buckets for tasks that these credentials may not look at."""
+        names = sorted({*self.settings.read, *self.settings.write})
+        with self._clients.translate_errors(f"the buckets {', '.join(names)}"):
+            access = {name: bucket_access(self._clients, name) for name in names}
+        return tuple(name for name in names if access[name] is BucketAccess.DENIED)
 
     @property
     def cached_layer(self) -> BuiltLayer | None:
@@ -246,17 +256,43 @@ def check_role(clients: Clients, settings: Settings) -> None:
     """
     if settings.role_arn is None:
         return
-    if settings.role_arn.split(":")[4] != settings.account:
+    _, partition, _, _, account, _ = settings.role_arn.split(":", 5)
+    if (partition, account) != (settings.partition, settings.account):
         raise ConfigError(
-            f"--role-arn: the role {settings.role_arn} belongs to another account than {settings.account}"
+            f"--role-arn: the role {settings.role_arn} belongs to another account than {settings.account} in "
+            f"the partition {settings.partition}"
         )
     try:
         with clients.translate_errors(settings.role_arn), suppress_codes("NoSuchEntity"):
-            clients["iam"].get_role(RoleName=settings.role_arn.rpartition("/")[2])
+            role = clients["iam"].get_role(RoleName=settings.role_arn.rpartition("/")[2])["Role"]
+            if policies.LAMBDA_SERVICE not in json.dumps(role["AssumeRolePolicyDocument"]):
+                trust = json.dumps(policies.trust()["Statement"][0])
+                raise ConfigError(
+                    f"--role-arn: Lambda may not assume the role {settings.role_arn}. A trust policy that "
+                    f"allows it has the statement {trust}"
+                )
             return
     except AccessDenied:
         return
     raise ConfigError(f"--role-arn: the role {settings.role_arn} does not exist")
+
+
+def check_buckets_exist(clients: Clients, names: Mapping[str, Sequence[str]]) -> None:
+    """Check that the buckets exist that tasks shall use beside the deployment's own.
+
+    Args:
+        clients: clients of AWS.
+        names: names of the buckets, by the option that names them.
+
+    Raises:
+        ConfigError: there is no such bucket.
+    """
+    for option, buckets in names.items():
+        for bucket in buckets:
+            with clients.translate_errors(f"the bucket {bucket}"):
+                access = bucket_access(clients, bucket)
+            if access is BucketAccess.MISSING:
+                raise ConfigError(f"{option} {bucket}: there is no such bucket in S3")
 
 
 def _default_settings(account: Account, function: str, bucket: str) -> Settings:

@@ -151,6 +151,7 @@ def _check_round_trip(config: Config, deployment: Deployment) -> Iterator[Check]
     try:
         packages = deployment.packages.names
         answer = run_smoke_test(client_config(config, deployment.settings), packages)
+        answer.check_packages()
     except WrenliteError as error:
         yield Check(name="round trip", ok=False, detail=str(error))
         return

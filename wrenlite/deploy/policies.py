@@ -16,12 +16,14 @@ from wrenlite.deploy.settings import Settings
 
 Policy = dict[str, Any]
 """A policy document, as JSON has it."""
+LAMBDA_SERVICE = "lambda.amazonaws.com"
+"""The principal that is the Lambda service, in every partition."""
 
 
 def trust() -> Policy:
     """Return the trust policy of the function's role: the Lambda service may assume it."""
     return _policy(
-        [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+        [{"Effect": "Allow", "Principal": {"Service": LAMBDA_SERVICE}, "Action": "sts:AssumeRole"}]
     )
 
 
@@ -45,7 +47,10 @@ def of_function(settings: Settings) -> Policy:
 
 
 def of_user(settings: Settings) -> Policy:
-    """Return the policy for people who run maps: invoke the one function, and use the bucket's prefixes."""
+    """Return the policy for people who run maps: invoke the one function, and use the bucket's prefixes.
+
+    Whoever may invoke a function trusts everyone else who may: see ``docs/trust.md``.
+    """
     return _policy(
         [
             _allow(_actions("lambda", _USED_ACTIONS), [settings.function_arn]),
@@ -91,12 +96,15 @@ def of_deployer(settings: Settings) -> Policy:
         _allow(["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], [layer_zips]),
         *_user_statements(settings),
     ]
+    others = [f"arn:{settings.partition}:s3:::{name}" for name in sorted({*settings.read, *settings.write})]
+    if others:  # wrenlite-setup looks whether they exist
+        statements.append(_allow(["s3:ListBucket"], others))
     if settings.managed_bucket:  # destroy empties it
         statements.append(_allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*"]))
     role_actions = _ROLE_ACTIONS if settings.role_arn is None else ("GetRole",)
     statements.append(_allow(_actions("iam", role_actions), [settings.role]))
     pass_role = _allow(["iam:PassRole"], [settings.role])
-    condition = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+    condition = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
     return _policy([*statements, {**pass_role, "Condition": condition}])
 
 

@@ -31,8 +31,10 @@ from wrenlite.deploy.roles import Roles
 from wrenlite.deploy.settings import Settings
 from wrenlite.errors import ConfigError
 
+_POLICY_CHARACTERS = 10_240
+"""The most that all inline policies of a role may have together, without white space."""
 _ENVIRONMENT_BYTES = 4096
-"""The most that Lambda takes as a function's environment."""
+"""The most that the names and values of a function's environment may have together."""
 
 
 def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:
@@ -44,7 +46,7 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         layer: the layer with the packages; None: no packages beside those in the function's zip.
 
     Raises:
-        ConfigError: the packages are too many.
+        ConfigError: lists of packages or buckets are longer than AWS takes.
     """
     resources: list[Resource] = []
     if settings.managed_bucket:
@@ -52,6 +54,7 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         resources.append(Bucket(settings.bucket, canonical_policy(policies.of_bucket(settings)), rules))
     if settings.role_arn is None:
         policy = canonical_policy(policies.of_function(settings))
+        _check_size(len(policy), _POLICY_CHARACTERS, "a role's policy, which lists each --read and --write")
         resources.append(Role(settings.role_name, canonical_policy(policies.trust()), policy))
     resources.append(LogGroup(settings.log_group))
     if layer is not None:
@@ -62,11 +65,8 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         "WRENLITE_BUCKET_OWNER": settings.account,
         RECORDED_VARIABLE: json.dumps({**settings.recorded, **(_recorded(layer) if layer else {})}),
     }
-    if len(json.dumps(environment)) > _ENVIRONMENT_BYTES:
-        raise ConfigError(
-            "the names of the packages, and of all that they need, do not fit into the 4 KB of the "
-            "function's environment: leave packages out, or divide them over two functions (--function NAME)"
-        )
+    size = sum(len(name) + len(value) for name, value in environment.items())
+    _check_size(size, _ENVIRONMENT_BYTES, "a function's environment, which lists all that is in the layer")
     resources.append(
         Function(
             name=settings.function,
@@ -88,6 +88,15 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
 
 def _recorded(layer: Layer) -> dict[str, Any]:
     return {"layer": layer.versions, "request": layer.request}
+
+
+def _check_size(size: int, most: int, what: str) -> None:
+    """Raise ConfigError where AWS would refuse a text because of its size."""
+    if size > most:
+        raise ConfigError(
+            f"{size:,} characters are too many for {what}: AWS takes {most:,}. Name fewer, or divide them "
+            "over two functions (--function NAME)"
+        )
 
 
 class Provider:

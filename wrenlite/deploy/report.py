@@ -39,6 +39,18 @@ _POLICY_TITLES = {
     "user": "Policy for people who run maps",
     "function": "Policy of the function's role",
 }
+_POLICY_NOTES = {
+    "deployer": (
+        "Whoever has the deployer's policy can give the function's role any permission: it is for "
+        "administrators."
+    ),
+    "user": (
+        "Whoever may invoke a function can run any code in it, and so trusts everyone else who may: one "
+        "sandbox serves all of them in turn. wrenlite-setup --function NAME gives a team a deployment of its "
+        "own (docs/trust.md)."
+    ),
+}
+"""What to know before giving a policy to somebody. It is printed to stderr: JSON has no comments."""
 POLICIES = tuple(_POLICY_MAKERS)
 """Names of the policies that can be printed."""
 
@@ -87,15 +99,15 @@ def _begin_line(verb: str, kind: str, name: str) -> None:
 
 def smoke_test_text(answer: SmokeTestResult) -> str:
     """Return a line about a smoke test."""
+    good = sum(not package.error for package in answer.packages)
+    packages = f"; {counted(good, 'package')} imported" if answer.packages else ""
     return (
         f"function returned: {answer.value} (first call {answer.first_s:.2f} s, "
-        f"second call {answer.again_s * 1000:.0f} ms)"
+        f"second call {answer.again_s * 1000:.0f} ms){packages}"
     )
 
 
-def smoke_test_document(
-    answer: SmokeTestResult, settings: Settings, packages: Sequence[str]
-) -> dict[str, Any]:
+def smoke_test_document(answer: SmokeTestResult, settings: Settings) -> dict[str, Any]:
     """Return a smoke test as a JSON object."""
     return {
         "region": settings.region,
@@ -103,7 +115,7 @@ def smoke_test_document(
         "value": answer.value,
         "first_s": round(answer.first_s, 3),
         "second_s": round(answer.again_s, 3),
-        "packages": list(packages),
+        "packages": [package._asdict() for package in answer.packages],
     }
 
 
@@ -113,12 +125,8 @@ def print_policies(settings: Settings, names: Sequence[str]) -> None:
         if len(names) > 1:
             click.echo(f"\n{_POLICY_TITLES[name]}:")
         click.echo(json.dumps(_POLICY_MAKERS[name](settings), indent=2))
-        if name == "deployer":
-            click.echo(
-                "Whoever has the deployer's policy can give the function's role any permission: it is for "
-                "administrators.",
-                err=True,
-            )
+        if name in _POLICY_NOTES:
+            click.echo(_POLICY_NOTES[name], err=True)
 
 
 def plan_lines(deployment: Deployment, actions: Sequence[Action]) -> Iterator[str]:
@@ -184,11 +192,12 @@ def cost_lines(settings: Settings) -> tuple[str, ...]:
     prices = cost.prices(
         settings.region, settings.architecture, memory_mb=settings.memory_mb, limit_s=settings.timeout_s
     )
+    where = "us-east-1, " if cost.unknown_prices(settings.region) else ""
     return (
         f"At rest: $0.00 a month; objects in the bucket cost ${cost.STORAGE_DOLLARS_PER_GB_MONTH} per GB and "
-        "month.",
-        f"At work: ${prices.request_dollars(3600):.3f} per hour of one running task, "
-        f"${cost.LOG_DOLLARS_PER_GB:.2f} per GB of log (prices of {cost.PRICES_DATE}).",
+        "month (us-east-1).",
+        f"At work: ${prices.request_dollars(3600):.3f} per hour of one running task (prices of "
+        f"{where}{cost.PRICES_DATE}), ${cost.LOG_DOLLARS_PER_GB:.2f} per GB of log (us-east-1).",
     )
 
 
@@ -203,6 +212,13 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
         found.append(
             "temporary objects stay in your bucket until wrenlite cleanup, or a lifecycle rule of yours, "
             "deletes them"
+        )
+    if unknown := cost.unknown_prices(settings.region):
+        found.append(unknown)
+    if deployment.unreadable_buckets:
+        found.append(
+            f"these credentials may not look at {', '.join(deployment.unreadable_buckets)} (s3:ListBucket): "
+            f"tasks can read there only if that bucket's own policy allows it to {settings.role}"
         )
     hint = quota_hint(account)
     if not hint and settings.reserved is None and account.unreserved:

@@ -15,6 +15,8 @@ from wrenlite.errors import ConfigError
 
 _RESERVED_BUCKET = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
 """Bucket names that AWS reserves: nobody can create one, and some of them are access points."""
+_PREFIX_CHARACTERS = 128
+"""A key of S3 has 1,024 bytes at most, and the role's policy names the prefix ten times."""
 _RECORDED_CHARACTERS = 1500
 """A function's environment has room for 4 KB, and holds the packages twice, once with versions."""
 
@@ -59,14 +61,18 @@ class Settings:
         Raises:
             ConfigError: AWS would refuse a setting.
         """
-        for bucket in (self.bucket, *self.read, *self.write):
-            parse_setting("bucket", bucket)
-            _require(
-                f"bucket {bucket!r}",
-                not _RESERVED_BUCKET.search(bucket),
-                "another name: S3 reserves names of this form",
-            )
-        parse_setting("prefix", self.prefix)
+        for option, buckets in (("bucket", (self.bucket,)), ("read", self.read), ("write", self.write)):
+            for bucket in buckets:
+                parse_setting("bucket", bucket, f"--{option} {bucket!r}")
+                _require(
+                    f"--{option} {bucket!r}",
+                    not _RESERVED_BUCKET.search(bucket),
+                    "another name: S3 reserves names of this form",
+                )
+        parse_setting("prefix", self.prefix, f"--prefix {self.prefix!r:.80}")
+        _require(
+            "--prefix", len(self.prefix) <= _PREFIX_CHARACTERS, f"{_PREFIX_CHARACTERS} characters at most"
+        )
         _require(
             "--function",
             re.fullmatch(r"[\w-]{1,64}", self.function, re.ASCII),
@@ -83,7 +89,7 @@ class Settings:
         _require(
             "--reserved-concurrency",
             self.reserved is None or self.reserved >= 1,
-            "a whole number from 1, or 0 for no reservation",
+            "a whole number from 1, or none for no reservation",
         )
         _require("account", re.fullmatch(r"\d{12}", self.account), "12 digits")
         arn = self.role_arn is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", self.role_arn)

@@ -36,11 +36,39 @@ class Duration(click.ParamType[float]):
 
 def parse_list(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Any:
     """Return the values of an option; an empty tuple for ``none``, and None where it was not given."""
+    if "none" in value and len(value) > 1:
+        raise click.BadParameter("none cannot be combined with others", context, parameter)
     return None if not value else () if value == ("none",) else value
+
+
+def parse_reservation(text: str) -> int:
+    """Return a number of reserved invocations; 0 for ``none``.
+
+    Raises:
+        ConfigError: the text is neither ``none`` nor a number above 0.
+    """
+    if text.strip() == "none":
+        return 0
+    if not re.fullmatch(r"0*[1-9]\d*", text.strip(), re.ASCII):
+        raise ConfigError(
+            f"--reserved-concurrency {text!r}: must be a whole number from 1, or none for no reservation. "
+            "With 0 nothing could ever run"
+        )
+    return int(text)
+
+
+def parse_reservation_option(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> int | None:
+    """Return the value of the option of that name; None where it was not given."""
+    with console.errors_in_one_line():
+        return None if value is None else parse_reservation(value)
 
 
 def parse_optional(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Return the value of an option; an empty text for ``none``, and None where it was not given."""
+    if value == "":
+        raise click.BadParameter("must not be empty; none means none", context, parameter)
     return "" if value == "none" else value
 
 

@@ -9,11 +9,33 @@ from typing import NamedTuple
 from wrenlite.backends.aws.connect import connect
 from wrenlite.config import Config
 from wrenlite.deploy.clients import retry
-from wrenlite.errors import AccessDenied, FunctionBroken, ServiceUnavailable, WrenliteError
+from wrenlite.errors import (
+    AccessDenied,
+    BackendError,
+    FunctionBroken,
+    ServiceUnavailable,
+    StoreError,
+    WrenliteError,
+)
 from wrenlite.executor import Executor
 
 _RESULT_TIMEOUT_S = 180.0
 """Seconds that a result may take. A cold start with a large layer takes a few."""
+
+
+class ImportedPackage(NamedTuple):
+    """What happened when the function imported a package of its layer."""
+
+    name: str
+    """Name of the package, normalised as on the package index."""
+    version: str
+    """The version that the function has; empty where it has none."""
+    error: str = ""
+    """Why it cannot be imported there; empty where it can be."""
+
+    def __str__(self) -> str:
+        version = f" {self.version}" if self.version else ""
+        return f"{self.name}{version}" + (f": {self.error}" if self.error else "")
 
 
 class SmokeTestResult(NamedTuple):
@@ -30,21 +52,32 @@ class SmokeTestResult(NamedTuple):
     """Version of botocore where tasks run."""
     has_conditional_puts: bool
     """Whether that botocore can store an object on the condition that there is none under its key yet."""
+    packages: tuple[ImportedPackage, ...] = ()
+    """The packages that were imported there."""
+
+    def check_packages(self) -> None:
+        """Raise FunctionBroken where a package cannot be imported."""
+        broken = [str(package) for package in self.packages if package.error]
+        if broken:
+            raise FunctionBroken(
+                f"the layer is not as it should be: {'; '.join(broken)}. wrenlite-setup --package "
+                "NAME==VERSION takes another version of a package"
+            )
 
 
 def run_smoke_test(
     config: Config, packages: Sequence[str] = (), *, access_timeout_s: float = 0.0
 ) -> SmokeTestResult:
-    """Run two small functions on Lambda, one with an object in the bucket, and one that imports the packages.
+    """Run two small functions on Lambda, the first with an object in the bucket, and import packages there.
 
     Args:
         config: names the function.
-        packages: names of the packages that must be there.
+        packages: names of the packages to import, normalised as on the package index.
         access_timeout_s: seconds in which the test is repeated after AccessDenied: a role that was just made
             does not hold everywhere yet.
 
     Raises:
-        BackendError: the function cannot be invoked, does not answer, or cannot import a package.
+        BackendError: the function cannot be invoked, or does not answer.
         StoreError: the bucket cannot be used.
     """
     with Executor(connect(config), progress=False) as executor:
@@ -71,12 +104,7 @@ def _call_functions(executor: Executor, packages: Sequence[str]) -> SmokeTestRes
     first_ended = time.monotonic()
     executor.submit(lambda: "Hello again").result(timeout=_RESULT_TIMEOUT_S)
     second_ended = time.monotonic()
-    broken = _find_broken_imports(executor, packages)
-    if broken:
-        raise FunctionBroken(
-            f"the layer is not as it should be: {'; '.join(broken)}. wrenlite-setup --package NAME==VERSION "
-            "takes another version of a package"
-        )
+    imported = _import_packages(executor, packages)
     version, conditional = executor.submit(_botocore_test()).result(timeout=_RESULT_TIMEOUT_S)
     return SmokeTestResult(
         value=value,
@@ -85,6 +113,7 @@ def _call_functions(executor: Executor, packages: Sequence[str]) -> SmokeTestRes
         backend=executor.backend.name,
         botocore=version,
         has_conditional_puts=conditional,
+        packages=imported,
     )
 
 
@@ -103,31 +132,40 @@ def _botocore_test() -> Callable[[], tuple[str, bool]]:
     return look
 
 
-def _find_broken_imports(executor: Executor, packages: Sequence[str]) -> list[str]:
-    """Import packages on Lambda, and return what went wrong, in words.
+def _import_packages(executor: Executor, packages: Sequence[str]) -> tuple[ImportedPackage, ...]:
+    """Import packages on Lambda, each in a task of its own: one that kills its worker hides no other.
 
     Args:
         executor: runs it.
         packages: names of the packages, normalised as on the package index.
     """
 
-    def find() -> list[str]:  # an inner function travels by value: the zip of the function has no deploy
+    def import_package(name: str) -> tuple[str, str]:  # travels by value: the function's zip has no deploy
         import importlib
         import importlib.metadata
-        import re
+        import inspect
 
-        modules: dict[str, list[str]] = {}
-        for module, names in importlib.metadata.packages_distributions().items():
-            for name in names:
-                modules.setdefault(re.sub(r"[-_.]+", "-", name).lower(), []).append(module)
-        broken = [f"{name} is not installed" for name in packages if name not in modules]
-        for name in set(packages) & set(modules):
-            for module in modules[name]:
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            return "", "it is not installed"
+        files = distribution.files or ()
+        modules = {file.parts[0] if file.parts[1:] else inspect.getmodulename(file.name) for file in files}
+        for module in sorted(module for module in modules if module):
+            if module.isidentifier() and not module.startswith("_"):
                 try:
-                    if module.isidentifier() and not module.startswith("_"):
-                        importlib.import_module(module)
-                except Exception as error:  # whatever the package's own code raises
-                    broken.append(f"{name}: {type(error).__name__}: {error}")
-        return broken
+                    importlib.import_module(module)
+                except (Exception, SystemExit) as error:  # whatever the package's own code raises
+                    return distribution.version, f"{type(error).__name__}: {error}"
+        return distribution.version, ""
 
-    return executor.submit(find).result(timeout=_RESULT_TIMEOUT_S)
+    job = executor.map(import_package, packages, chunksize=max(1, len(packages)))
+    job.wait(timeout=_RESULT_TIMEOUT_S)
+    imported = []
+    for name, future in zip(packages, job, strict=True):
+        failure = future.exception(timeout=0)
+        if isinstance(failure, BackendError | StoreError):  # not the package's fault
+            raise failure
+        version, error = ("", str(failure)) if failure else future.result()
+        imported.append(ImportedPackage(name, version, error))
+    return tuple(imported)

@@ -25,6 +25,7 @@ from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
     LOCATION_SETTINGS,
     Deployment,
+    check_buckets_exist,
     check_role,
     client_config,
     configured_bucket,
@@ -71,7 +72,10 @@ ADVANCED: dict[str, tuple[str, Callable[[str], Any]]] = {
     "timeout_s": ("Timeout in seconds, 1 to 900", _parse_number),
     "architecture": ("Architecture, x86_64 or arm64", str),
     "ephemeral_mb": ("Ephemeral storage in MB, 512 to 10240", _parse_number),
-    "reserved": ("Reserved concurrency, which limits spending; 0 for no reservation", _parse_number),
+    "reserved": (
+        "Reserved concurrency, which limits spending, or none",
+        shared_options.parse_reservation,
+    ),
     "packages": (
         "Packages that tasks import, such as scipy pandas==2.3.3, or none",
         _parse_list,
@@ -192,6 +196,8 @@ class Wizard:
         settings = replace(settings, packages=leave_out(settings.packages, self._left_out))
         self.account.check(settings, existing.reserved if existing else None)
         check_role(self._clients, settings)
+        others = {f"--{name}": chosen[name] or () for name in ("read", "write")}
+        check_buckets_exist(self._clients, others)
         return with_bucket_ownership(self._clients, settings)
 
     def choose_bucket(self) -> None:
@@ -221,7 +227,7 @@ class Wizard:
         for name, (question, parse) in ADVANCED.items():
             now = getattr(settings, name)
             default = " ".join(now) if isinstance(now, tuple) else now
-            default = default or (0 if name == "reserved" else "none")
+            default = default or "none"
             check = _ask_again(self._check(name, parse))
             self._chosen[name] = click.prompt(question, default=str(default), value_proc=check)
         self.deployment = Deployment(self._clients, self._settings())
@@ -280,8 +286,9 @@ class Wizard:
         answer = run_smoke_test(
             self._client_config(), packages, access_timeout_s=_ROLE_S if new_role else 0.0
         )
+        answer.check_packages()
         click.echo(report.smoke_test_text(answer))
-        return report.smoke_test_document(answer, self.deployment.settings, packages)
+        return report.smoke_test_document(answer, self.deployment.settings)
 
     def choose_backend(self, path: Path) -> None:
         """Ask where Executor() runs from now on, save that, and print the next steps."""
@@ -316,8 +323,14 @@ def _check_writable(text: str) -> Path:
     """Return the path of a file that can be written. Raises ConfigError for any other."""
     path = Path(text).expanduser()
     existing = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if path.is_dir() or not os.access(existing, os.W_OK):
-        reason = "it is a folder" if path.is_dir() else f"no permission to write to {existing}"
+    reason = None
+    if path.is_dir():
+        reason = "it is a folder"
+    elif existing != path and not existing.is_dir():
+        reason = f"{existing} is not a folder"
+    elif not os.access(existing, os.W_OK):
+        reason = f"no permission to write to {existing}"
+    if reason is not None:
         raise ConfigError(f"cannot write {path}: {reason}")
     return path
 
@@ -362,9 +375,9 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @click.option(
     "--reserved-concurrency",
     "reserved",
-    type=int,
     metavar="N",
-    help="The most invocations at once, reserved from the account's quota; 0: no reservation.",
+    callback=shared_options.parse_reservation_option,
+    help="The most invocations at once, reserved from the account's quota; none: no reservation.",
 )
 @click.option(
     "--package",
@@ -449,7 +462,7 @@ def _check_values(given: Mapping[str, Any]) -> None:
         ConfigError: AWS would refuse one of them.
     """
     chosen = {name: given[name] for name in ("bucket", "prefix", *ADVANCED) if given[name] is not None}
-    for name in ("role_arn", "reserved"):  # an empty text and 0 mean none
+    for name in ("role_arn", "reserved"):  # an empty text and 0 stand for none
         chosen[name] = chosen.get(name) or None
     settings = Settings(**{"account": "0" * 12, "region": "", "bucket": "any", **chosen})
     if given["packages"] is not None:
@@ -460,6 +473,7 @@ def _show_plan(given: Mapping[str, Any]) -> dict[str, Any]:
     """Print the plan, and return it as a JSON object."""
     wizard = Wizard(given, interactive=False)
     wizard.choose_bucket()
+    _check_writable(str(given["config"] or _default_config_path()))
     actions = wizard.deployment.plan()
     report.print_plan(wizard.account, wizard.deployment, actions)
     return {**report.plan_document(wizard.account, wizard.deployment, actions), "applied": False}

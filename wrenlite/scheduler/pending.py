@@ -465,6 +465,12 @@ class InFlight:
         estimate = self.pending.estimate
         return max(estimate.mean_s * len(self.indexes), now - self.sent) if estimate else limit_s
 
+    def on_cancel(self, tasks: frozenset[int]) -> None:
+        """Stop the request where it runs one of these tasks, which were cancelled just now."""
+        self.cancel_if_task_ended()
+        if self.invocation is not None and not self.cancelled:
+            self.invocation.abandon(tasks)
+
     def cancel_if_task_ended(self) -> None:
         """Cancel the request where the task that it runs now has ended, because it was cancelled.
 

@@ -168,8 +168,7 @@ class Scheduler:
         if (open_job := self.jobs.get(job)) is not None:
             self.grow(open_job)
         table = job._tasks
-        known = (index for index in dict.fromkeys(indexes) if index < table.total)
-        ending = [index for index in known if not table.has_ended(index)]
+        ending = [i for i in dict.fromkeys(indexes) if i < table.total and not table.has_ended(i)]
         pending = self.jobs.get(job)
         if pending is not None:
             self.read_output(job)
@@ -178,9 +177,10 @@ class Scheduler:
         self._end_wait_for(job, ending)
         if pending is not None:
             self._reduce(pending)
+            unwanted = frozenset(ending)
             for in_flight in list(self._in_flight.values()):
                 if in_flight.pending is pending:
-                    in_flight.cancel_if_task_ended()
+                    in_flight.on_cancel(unwanted)
         return len(ending)
 
     def cancel_all(self) -> int:

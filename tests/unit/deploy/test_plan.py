@@ -6,6 +6,7 @@ import pytest
 import wrenlite
 from wrenlite.deploy import policies
 from wrenlite.deploy.plan import Found, Verb, plan
+from wrenlite.deploy.provider import desired
 from wrenlite.deploy.resources import (
     Bucket,
     Function,
@@ -107,6 +108,24 @@ def test_unmanaged_resources_are_neither_changed_nor_deleted():
 def test_settings_that_aws_would_refuse_are_errors(setting, value, option):
     with pytest.raises(wrenlite.ConfigError, match=f"{option}.*: must be"):
         dataclasses.replace(SETTINGS, **{setting: value})
+
+
+def layer_of(*requirements):
+    return dataclasses.replace(LAYER, requirements=requirements)
+
+
+def test_lists_that_aws_has_no_room_for_are_errors():
+    many = dataclasses.replace(SETTINGS, write=tuple(f"{n:03}" for n in range(190)))
+    with pytest.raises(wrenlite.ConfigError, match="characters are too many for a role's policy"):
+        desired(many, "code", None)
+    packages = tuple(f"a{n}" for n in range(190))
+    with pytest.raises(wrenlite.ConfigError, match="characters are too many for a function's environment"):
+        desired(
+            dataclasses.replace(SETTINGS, packages=packages),
+            "code",
+            layer_of(*(f"{name}==1.10.100" for name in packages)),
+        )
+    assert desired(SETTINGS, "code", layer_of("numpy==2.2.6"))
 
 
 def statements(policy):

@@ -3,6 +3,7 @@
 ==============  ======================================================================
 ``connect``     makes the backend from a configuration
 ``invoker``     ``LambdaInvoker``: runs each batch as one invocation
+``cancelling``  stops what runs on Lambda: the client's side and the sandbox's
 ``responses``   interprets the responses of Lambda (pure)
 ``transport``   sends signed HTTP requests over pooled connections
 ``signing``     AWS's signature of a request (pure)
@@ -14,6 +15,6 @@
 ``sandbox``     ``Sandbox``: runs inside Lambda and supervises one worker
 ==============  ======================================================================
 
-Inside Lambda, the handler imports ``sandbox``, ``payload`` and ``s3``, and the worker imports ``s3``; ``s3``
-imports ``errors`` and ``session``. None of them imports botocore before it is needed.
+Inside Lambda, the handler imports ``sandbox``, ``cancelling``, ``payload`` and ``s3``, and the worker imports
+``s3``; ``s3`` imports ``errors`` and ``session``. None of them imports botocore before it is needed.
 """

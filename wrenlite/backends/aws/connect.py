@@ -13,6 +13,7 @@ from wrenlite.backends.aws import (
     errors,
     payload,
 )
+from wrenlite.backends.aws.cancelling import CANCEL_INTERVAL_S
 from wrenlite.backends.aws.deployed import remote_packages
 from wrenlite.backends.aws.invoker import (
     REPLY_TIMEOUTS,
@@ -35,6 +36,7 @@ from wrenlite.errors import (
     ServiceUnavailable,
     StoreError,
 )
+from wrenlite.notices import warn
 from wrenlite.protocol import Hints, Limits
 
 _log = logging.getLogger("wrenlite")
@@ -54,7 +56,7 @@ _CARRIED_BYTES = 2 * 2**20
 """What is sent beyond this costs more time of a home connection than fetching from S3 costs the workers."""
 _LOG_LEVELS = {"botocore": logging.INFO, "urllib3": logging.INFO}
 """At DEBUG, botocore logs the headers of requests, which hold credentials of the function's role."""
-_PERSIST_AFTER_S = 10.0
+_LIMITS = Limits(reply_bytes=payload.REPLY_BYTES, persist_after_s=10.0, cancel_interval_s=CANCEL_INTERVAL_S)
 
 
 def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend:
@@ -76,7 +78,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
     region = _region(config, session.botocore_session)
     client = _lambda_client(config, session.botocore_session, region)
     function = _read_function(config, client, region)
-    target, architecture = _target(config, function, region)
+    target, architecture = _target(config, function, region, client.meta.partition)
     location = _store_location(config, function, target)
     packages = remote_packages(config.function, _environment(function))
     slots = _limit_to_descriptors(_concurrency(config, client))
@@ -94,8 +96,8 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         store=store,
         invoker=LambdaInvoker(transport, session, store, location, target, slots, timeouts),
         batching=batching_policy(slots, target.memory_mb),
-        limits=Limits(reply_bytes=payload.REPLY_BYTES, persist_after_s=_PERSIST_AFTER_S),
-        prices=cost.prices(region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s),
+        limits=_LIMITS,
+        prices=_prices(target, architecture),
         budget=config.budget,
         memory_bytes=target.memory_mb * 2**20,
         longest_s=target.limit_s - payload.reply_margin_s(target.limit_s),
@@ -200,7 +202,7 @@ def _read_function(config: Config, client: Any, region: str) -> Mapping[str, Any
         translated = errors.translate_client_error(
             error,
             action="lambda:GetFunctionConfiguration",
-            resource=_function_arn(config, region),
+            resource=_function_arn(config, region, client.meta.partition),
             profile=config.profile,
         )
         if not isinstance(translated, AccessDenied):
@@ -217,13 +219,14 @@ def _read_function(config: Config, client: Any, region: str) -> Mapping[str, Any
     return found
 
 
-def _target(config: Config, function: Mapping[str, Any], region: str) -> tuple[Target, str]:
+def _target(config: Config, function: Mapping[str, Any], region: str, partition: str) -> tuple[Target, str]:
     """Return the function as a target for requests, and its architecture.
 
     Args:
         config: the settings.
         function: Lambda's settings of the function. Usual values stand for those that are missing.
         region: region of the function.
+        partition: partition of that region.
 
     Raises:
         IncompatibleRuntime: the function runs another Python.
@@ -238,18 +241,25 @@ def _target(config: Config, function: Mapping[str, Any], region: str) -> tuple[T
     target = Target(
         function=config.function,
         region=region,
-        arn=function.get("FunctionArn", _function_arn(config, region)),
+        arn=function.get("FunctionArn", _function_arn(config, region, partition)),
         memory_mb=function.get("MemorySize", _USUAL_MEMORY_MB),
         limit_s=float(function.get("Timeout", _LONGEST_LIMIT_S)),
     )
     return target, function.get("Architectures", ["x86_64"])[0]
 
 
-def _function_arn(config: Config, region: str) -> str:
+def _prices(target: Target, architecture: str) -> cost.Prices:
+    """Return the prices of the function. A warning says where they are another region's."""
+    if unknown := cost.unknown_prices(target.region):
+        warn(unknown)
+    return cost.prices(target.region, architecture, memory_mb=target.memory_mb, limit_s=target.limit_s)
+
+
+def _function_arn(config: Config, region: str, partition: str) -> str:
     """Return the ARN of the function, with a star for the account, which is not known yet."""
     if config.function.startswith("arn:"):
         return config.function
-    return f"arn:aws:lambda:{region}:*:function:{config.function}"
+    return f"arn:{partition}:lambda:{region}:*:function:{config.function}"
 
 
 def _environment(function: Mapping[str, Any]) -> Mapping[str, str]:

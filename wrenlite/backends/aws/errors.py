@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 from wrenlite.errors import (
@@ -199,14 +198,15 @@ def connection_error(
     return StoreError(f"cannot reach {service}: {error}. Is this machine online, and is endpoint_url right?")
 
 
-def call_s3(action: str, bucket: str, key: str | None, call: Callable[..., Any], **parameters: Any) -> Any:
+def call_s3(action: str, bucket: str, key: str | None, client: Any, method: str, **parameters: Any) -> Any:
     """Call a method of an S3 client, and translate its errors.
 
     Args:
         action: the IAM action that the call needs, such as ``s3:GetObject``.
         bucket: name of the bucket.
         key: key of the object; None where the call is about the whole bucket.
-        call: the method of the client.
+        client: an S3 client.
+        method: name of its method.
         **parameters: further arguments of the method.
 
     Raises:
@@ -218,9 +218,9 @@ def call_s3(action: str, bucket: str, key: str | None, call: Callable[..., Any],
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return call(Bucket=bucket, **parameters)
+        return getattr(client, method)(Bucket=bucket, **parameters)
     except ClientError as error:
-        arn = f"arn:aws:s3:::{bucket}" if key is None else f"arn:aws:s3:::{bucket}/{key}"
+        arn = f"arn:{client.meta.partition}:s3:::{bucket}" + ("" if key is None else f"/{key}")
         raise translate_client_error(error, action=action, resource=arn) from error
     except BotoCoreError as error:
         raise connection_error(f"s3://{bucket}", error) from error

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from wrenlite.backends.aws import payload, responses
+from wrenlite.backends.aws.cancelling import Canceller, Unwanted
 from wrenlite.backends.aws.http1 import Response
 from wrenlite.backends.aws.payload import StoreLocation
 from wrenlite.backends.aws.responses import Target
@@ -125,18 +126,20 @@ class LambdaInvoker:
         self._busy: set[_LambdaInvocation] = set()
         """The invocations that a thread runs, or that wait for one."""
         self._closed = threading.Event()
+        self._canceller = Canceller(store, self._unwanted)
         self._was_taken = False  # whether Lambda has run a request
         self._refused_since: float | None = None
 
     def open(self, tasks: int = 1) -> None:
         """Start the threads that this number of tasks may need."""
+        self._canceller.open()
         while len(self._threads) < min(tasks, self.slots, _THREADS_AHEAD) and not self._closed.is_set():
             if not self._start_thread():
                 return
 
     def start(self, request: Request, emit: Emit) -> Invocation:
         """Hand a request to an idle thread, or to a new one."""
-        invocation = _LambdaInvocation(request, emit)
+        invocation = _LambdaInvocation(request, emit, self._canceller)
         self._busy.add(invocation)
         if len(self._threads) < min(len(self._busy), self.slots):
             self._start_thread()
@@ -144,13 +147,22 @@ class LambdaInvoker:
         return invocation
 
     def close(self) -> None:
-        """Take no more requests. Invocations in flight cannot be stopped, and are not waited for."""
+        """Take no more requests. Invocations in flight are not waited for.
+
+        Those that are cancelled end by themselves, once their sandboxes have read that.
+        """
         if self._closed.is_set():
             return
         self._closed.set()
         for _ in tuple(self._threads):
             self._invocations.put(None)
         self._transport.close()
+        self._canceller.close()
+
+    def _unwanted(self, job: str) -> Unwanted:
+        """Return the tasks that are cancelled of each invocation of a job in flight."""
+        in_flight = [each for each in tuple(self._busy) if each.unwanted and each.request.job == job]
+        return {each.request.invocation: sorted(each.unwanted) for each in in_flight}
 
     def _start_thread(self) -> bool:
         """Start one more thread. Return whether that was possible."""
@@ -324,8 +336,11 @@ class LambdaInvoker:
 class _LambdaInvocation:
     """A request that a thread sends, or that waits for a thread."""
 
-    def __init__(self, request: Request, emit: Emit) -> None:
+    def __init__(self, request: Request, emit: Emit, canceller: Canceller) -> None:
         self.request = request
+        self.unwanted: frozenset[int] = frozenset()
+        """The tasks of the request that were cancelled although all of it is sent."""
+        self._canceller = canceller
         self.emit: Callable[[Sequence[Outcome], Ended | None], None] = emit
         self._sent = False
         self._cancelled = False
@@ -334,7 +349,7 @@ class _LambdaInvocation:
     def cancel(self) -> bool:
         """Do not send the request, where that is still possible.
 
-        A request that was sent cannot be stopped, and its response is waited for.
+        A request that was sent cannot be stopped so, and its response is waited for.
 
         Returns:
             Whether the request will not be sent.
@@ -342,6 +357,13 @@ class _LambdaInvocation:
         with self._lock:
             self._cancelled = self._cancelled or not self._sent
             return self._cancelled
+
+    def abandon(self, tasks: frozenset[int]) -> None:
+        """Have the sandbox stop, soon, when it runs one of these tasks."""
+        unwanted = self.unwanted.union(tasks.intersection(self.request.tasks))
+        if unwanted != self.unwanted:
+            self.unwanted = unwanted
+            self._canceller.cancel(self.request)
 
     def running(self) -> Sequence[int]:
         """Return the tasks of the request once it was sent: any of them may run now."""

@@ -211,6 +211,40 @@ def verify_mac(request: Request, blob: bytes) -> bytes:
     return body
 
 
+def encode_cancel(secret: bytes, job: str, unwanted: Mapping[str, Sequence[int]]) -> bytes:
+    """Encode a cancel, for the store: JSON, with its HMAC-SHA256 before it.
+
+    Args:
+        secret: the key of the job.
+        job: id of the job.
+        unwanted: for each invocation, the tasks whose outcomes are not wanted any more.
+    """
+    body = json.dumps({invocation: list(tasks) for invocation, tasks in unwanted.items()}).encode()
+    return _cancel_mac(secret, job, body) + body
+
+
+def decode_cancel(request: Request, blob: bytes) -> Sequence[int]:
+    """Return the tasks of a request that are cancelled.
+
+    Args:
+        request: the request.
+        blob: what ``encode_cancel`` returned.
+
+    Raises:
+        IntegrityError: the sender of the request has not written it.
+    """
+    mac, body = blob[:32], blob[32:]
+    if not hmac.compare_digest(mac, _cancel_mac(request.secret, request.job, body)):
+        raise IntegrityError(f"the cancel of job {request.job} was not made by its client: it is ignored")
+    tasks: Sequence[int] = json.loads(body).get(request.invocation, ())
+    return tasks
+
+
+def _cancel_mac(secret: bytes, job: str, body: bytes) -> bytes:
+    identity = json.dumps(["cancel", PROTOCOL, job]).encode()
+    return hmac.new(secret, identity + b"\0" + body, hashlib.sha256).digest()
+
+
 def _mac(request: Request, body: bytes) -> bytes:
     identity = json.dumps([PROTOCOL, request.job, request.invocation, list(request.tasks)]).encode()
     return hmac.new(request.secret, identity + b"\0" + body, hashlib.sha256).digest()

@@ -177,7 +177,8 @@ class S3Store:
             )
             for error in response.get("Errors", ()):
                 if is_access_denied(error["Code"]):
-                    raise access_denied("s3:DeleteObject", f"arn:aws:s3:::{self.bucket}/{error['Key']}")
+                    arn = f"arn:{self._connect().meta.partition}:s3:::{self.bucket}/{error['Key']}"
+                    raise access_denied("s3:DeleteObject", arn)
                 raise StoreError(f"cannot delete s3://{self.bucket}/{error['Key']}: {error['Code']}")
 
     def _full(self, key: str) -> str:
@@ -209,7 +210,7 @@ class S3Store:
             parameters["RequestPayer"] = "requester"
 
         def call() -> Any:
-            response = call_s3(action, self.bucket, full, getattr(self._connect(), method), **parameters)
+            response = call_s3(action, self.bucket, full, self._connect(), method, **parameters)
             return (
                 {**response, "Body": self._read(full, response["Body"])} if "Body" in response else response
             )

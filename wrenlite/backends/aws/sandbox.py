@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.cancelling import CancelWatch
 from wrenlite.backends.aws.payload import LAMBDA_HINTS, StoreLocation
 from wrenlite.backends.aws.s3 import WORKER_PATIENCE, S3Store
 from wrenlite.errors import BackendError
-from wrenlite.protocol import Ended, Outcome, Refused, Request, Usage, reply_key
+from wrenlite.protocol import Died, Ended, Outcome, Refused, Request, Usage, reply_key
 from wrenlite.worker.handle import WorkerProcess
 
 _PERSIST_TIMEOUT_S = 5.0
@@ -76,16 +77,11 @@ class Sandbox:
         if mismatch is not None:
             return mismatch
         request, location = payload.decode_request(event)
-        outcomes: list[Outcome] = []
         remaining_s = context.get_remaining_time_in_millis() / 1000
         try:
-            worker = self._worker_for(location)
-            last, ended = worker.run(
-                request, outcomes.extend, remaining_s - payload.reply_margin_s(remaining_s)
-            )
-            outcomes += last
+            outcomes, ended = self._run(request, location, remaining_s - payload.reply_margin_s(remaining_s))
         except BackendError as error:
-            ended = Ended(Refused(error), Usage(), request.tasks)
+            outcomes, ended = [], Ended(Refused(error), Usage(), request.tasks)
         ended = ended._replace(usage=ended.usage._replace(worker=context.log_stream_name))
         body = payload.encode_body(outcomes, ended)
         persist_after_s = request.limits.persist_after_s
@@ -97,6 +93,32 @@ class Sandbox:
             thread.start()
             thread.join(max(0.0, timeout_s))
         return payload.encode_reply(body)
+
+    def _run(
+        self, request: Request, location: StoreLocation, time_limit_s: float
+    ) -> tuple[list[Outcome], Ended]:
+        """Run a batch on the worker, until it ends or is cancelled. Return its outcomes and its end."""
+        outcomes: list[Outcome] = []
+        started, started_at = time.monotonic(), time.time()
+        worker = self._worker_for(location)
+        assert self._store is not None
+        watch = CancelWatch(request, self._store, worker.running, worker.kill)
+        try:
+            last, ended = worker.run(request, outcomes.extend, time_limit_s)
+        finally:
+            watch.close()
+        outcomes += last
+        left = request.tasks[len(outcomes) :]
+        if not watch.unwanted or not left or not isinstance(ended.cause, Died):
+            return outcomes, ended
+        if left[0] in watch.unwanted:
+            # Nobody waits for this outcome. It says which task was stopped, and how long it ran at least.
+            before_s = sum(outcome.seconds for outcome in outcomes)
+            stopped = Outcome.failed(left[0], started=started_at + before_s)
+            seconds = max(0.0, time.monotonic() - started - before_s)
+            outcomes.append(stopped._replace(seconds=seconds, output=ended.output, records=ended.records))
+            left = left[1:]
+        return outcomes, Ended(None, ended.usage, left)
 
     def _worker_for(self, location: StoreLocation) -> WorkerProcess:
         """Return the worker; a new one where it is gone, worn out, or uses another store."""

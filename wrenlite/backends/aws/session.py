@@ -14,6 +14,21 @@ _RENEW_INTERVAL_S = 5.0
 """Seconds between two attempts to find new credentials."""
 
 
+def partition_of(session: Any, region: str) -> str:
+    """Return the partition of a region, which is part of every ARN: ``aws``, ``aws-cn`` or ``aws-us-gov``.
+
+    Args:
+        session: a botocore session.
+        region: name of the region; one that botocore does not know counts as one of ``aws``.
+    """
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return str(session.get_partition_for_region(region))
+    except BotoCoreError:
+        return "aws"
+
+
 class AwsSession:
     """A botocore session that many threads use, and that can be replaced while they do."""
 

@@ -1,0 +1,246 @@
+"""What is cancelled on Lambda ends soon, and is billed to then."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import botocore.session
+import pytest
+
+import wrenlite
+from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.cancelling import Canceller
+from wrenlite.errors import IntegrityError
+from wrenlite.protocol import Limits, Request, cancel_key
+
+LONG_S = 600.0
+
+
+def begin(item, path, seconds):
+    """Say that the task has begun, in a line with its process, and take a while."""
+    import os
+    import time
+
+    with open(path, "a") as file:
+        file.write(f"{item}\n")
+    with open(f"{path}.pids", "a") as file:
+        file.write(f"{os.getpid()}\n")
+    time.sleep(seconds[item])
+    return item
+
+
+def wait_until(holds, timeout_s=20.0):
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def cancelled(bed):
+    """A function that returns the keys of the objects by which jobs of this test were cancelled."""
+    client = botocore.session.Session().create_client("s3")
+
+    def keys():
+        listed = client.list_objects_v2(Bucket=bed.env["WRENLITE_BUCKET"]).get("Contents", ())
+        return {one["Key"] for one in listed if one["Key"].endswith("/cancel")}
+
+    before = keys()
+    return lambda: keys() - before
+
+
+def test_a_cancelled_job_ends_on_lambda_and_is_billed_to_then(connected, deploy, bed, runs, cancelled):
+    aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=60), max_concurrency=3)
+    job = aws.map(begin, range(3), args=(runs.path, [LONG_S] * 3), chunksize=1, retries=2)
+    wait_until(lambda: len(runs()) == 3)
+    bed.reset()
+    assert job.cancel() == 3
+    # There are three slots, which cancelled invocations hold until they end.
+    assert aws.map(abs, [1, 2, 3], chunksize=1).results(timeout=20) == [1, 2, 3]
+    assert job.cost.requests == 3
+    assert job.cost.gb_s < 3 * 0.5 * 20, "a third of their time limit at most"
+    assert bed.counts()["PutObject"] <= 3, "a few objects for the whole job, and the code of the second one"
+    assert runs() == {"0": 1, "1": 1, "2": 1}
+    assert len(cancelled()) == 1
+
+
+def test_a_cancelled_future_ends_while_it_runs_and_the_rest_of_its_batch_runs_elsewhere(
+    connected, deploy, runs, cancelled
+):
+    aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=60), max_concurrency=1)
+    job = aws.map(begin, range(4), args=(runs.path, [0, LONG_S, 0, 0]), chunksize=4, retries=2)
+    wait_until(lambda: "1" in runs())
+    assert job[1].cancel()
+    assert [job[task].result(timeout=20) for task in (0, 2, 3)] == [0, 2, 3]
+    assert job[1].cancelled()
+    assert runs() == {"0": 1, "1": 1, "2": 1, "3": 1}
+    assert [one.attempts for one in job.stats()] == [1, 1, 1, 1]
+
+
+def test_a_future_that_is_cancelled_before_it_begins_ends_when_it_does(connected, deploy, runs):
+    aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=60), max_concurrency=1)
+    job = aws.map(begin, range(3), args=(runs.path, [3, LONG_S, 0]), chunksize=3)
+    wait_until(lambda: "0" in runs())
+    assert job[1].cancel()
+    assert [job[task].result(timeout=30) for task in (0, 2)] == [0, 2]
+    assert runs()["0"] == 1, "the task that runs is not stopped"
+
+
+def test_a_short_batch_asks_for_nothing_and_a_long_one_every_ten_seconds(connected, deploy, bed, runs):
+    function = deploy("long", timeout=60)
+    assert connected(function=function).map(abs, range(3)).results(timeout=20) == [0, 1, 2]
+    assert "GetObject" not in bed.counts()
+    aws = connected(cancel_interval_s=1.0, function=function, max_concurrency=1)
+    assert aws.map(begin, [0], args=(runs.path, [3.5])).results(timeout=30) == [0]
+    assert 2 <= bed.counts()["GetObject"] <= 4
+    assert connected(function=function).backend.limits.cancel_interval_s == 10.0
+
+
+def test_a_look_that_fails_is_followed_by_the_next_one(connected, deploy, bed, runs):
+    aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=60), max_concurrency=1)
+    job = aws.map(begin, [0], args=(runs.path, [LONG_S]))
+    wait_until(lambda: runs())
+    bed.error("GetObject", 403, "AccessDenied", count=2)
+    job.cancel()
+    assert aws.map(abs, [1]).results(timeout=30) == [1]
+
+
+def test_a_cancel_that_cannot_be_stored_is_said(connected, deploy, bed, runs, caplog):
+    aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=4), max_concurrency=1)
+    job = aws.map(begin, [0], args=(runs.path, [LONG_S]))
+    wait_until(lambda: runs())
+    bed.error("PutObject", 403, "AccessDenied", path="/cancel")
+    job.cancel()
+    wait_until(lambda: "cannot cancel what job" in caplog.text)
+    assert f"job {job.id} runs on Lambda, which goes on to its end and is billed" in caplog.text
+
+
+class Recording:
+    """An invoker that records the requests which another one sends."""
+
+    def __init__(self, invoker):
+        self.invoker = invoker
+        self.slots = invoker.slots
+        self.requests = []
+        self.open, self.close = invoker.open, invoker.close
+
+    def start(self, request, emit):
+        self.requests.append(request)
+        return self.invoker.start(request, emit)
+
+
+def test_only_the_client_of_a_job_can_cancel_it(connected, deploy, bed, runs, cancelled):
+    aws = connected(cancel_interval_s=0.3, function=deploy("long", timeout=60), max_concurrency=1)
+    recording = Recording(aws.backend.invoker)
+    with wrenlite.Executor(replace(aws.backend, invoker=recording)) as executor:
+        job = executor.map(begin, [0], args=(runs.path, [4]))
+        wait_until(lambda: runs())
+        (request,) = recording.requests
+        named = {request.invocation: [0]}
+        genuine = payload.encode_cancel(request.secret, job.id, named)
+        for forged in (
+            b"",
+            b"no cancel",
+            genuine[32:],
+            payload.encode_cancel(b"another key", job.id, named),
+            payload.encode_cancel(request.secret, "another-job", named),
+            genuine[:-3] + b"9]}",
+        ):
+            bed.reset()
+            executor.backend.store.put(cancel_key(job.id), forged)
+            wait_until(lambda: bed.counts().get("GetObject"))
+        assert job.results(timeout=20) == [0]
+    assert runs() == {"0": 1}
+    assert len(cancelled()) == 1
+
+
+class Puts:
+    """A store that keeps what is put into it."""
+
+    def __init__(self):
+        self.blobs = []
+
+    def put(self, key, data):
+        self.blobs.append((key, data))
+
+
+def test_the_cancel_of_a_thousand_invocations_is_one_object():
+    requests = [
+        Request("job", f"{n:016x}", "", None, [n], [], {}, Limits(), secret=b"key") for n in range(1000)
+    ]
+    store, unwanted = Puts(), {}
+    canceller = Canceller(store, lambda job: dict(unwanted))
+    for n, request in enumerate(requests):  # as they are cancelled, one after the other
+        unwanted[request.invocation] = [n]
+        canceller.cancel(request)
+    canceller.close()
+    assert {key for key, _ in store.blobs} == {"args/job/cancel"}
+    assert len(store.blobs) < 100, "some of them may go ahead"
+    last = store.blobs[-1][1]
+    assert [payload.decode_cancel(request, last) for request in requests] == [[n] for n in range(1000)]
+    assert len(last) < 50_000
+
+
+def test_a_cancel_is_checked_before_it_is_read():
+    request = Request("job", "one", "", None, [3, 4], [], {}, Limits(), secret=b"key")
+    blob = payload.encode_cancel(b"key", "job", {"one": [4], "other": [7]})
+    assert payload.decode_cancel(request, blob) == [4]
+    assert payload.decode_cancel(request._replace(invocation="third"), blob) == ()
+    for other in (request._replace(secret=b"no"), request._replace(job="another")):
+        with pytest.raises(IntegrityError, match="not made by its client"):
+            payload.decode_cancel(other, blob)
+    for place in range(len(blob)):
+        changed = bytearray(blob)
+        changed[place] ^= 1
+        with pytest.raises(IntegrityError):
+            payload.decode_cancel(request, bytes(changed))
+
+
+def test_an_interrupted_program_leaves_nothing_running_for_more_than_fifteen_seconds(
+    deploy, bed, start_script, tmp_path, cancelled
+):
+    function, path = deploy("long", timeout=60), tmp_path / "begun"
+    program = start_script(
+        f"""
+import wrenlite
+from wrenlite import Executor
+
+def begin(item):
+    import os, time
+    with open({str(path)!r}, "a") as file:
+        file.write(f"{{os.getpid()}}\\n")
+    time.sleep(600)
+
+executor = Executor.aws(function={function!r}, max_concurrency=2, progress=False)
+executor.map(begin, range(2), chunksize=1).results()
+"""
+    )
+    wait_until(lambda: path.exists() and path.read_text().count("\n") == 2)
+    pids = [int(line) for line in path.read_text().split()]
+    interrupted = time.monotonic()
+    os.kill(program.pid, signal.SIGINT)
+    _, stderr = program.communicate(timeout=20)
+    assert program.returncode == -signal.SIGINT, stderr
+    assert time.monotonic() - interrupted < 5, "the program itself does not wait for them"
+    wait_until(lambda: not any(map(is_alive, pids)), timeout_s=15 - (time.monotonic() - interrupted))
+    assert len(cancelled()) == 1
+
+
+def test_a_job_that_is_cancelled_at_shutdown_ends_on_lambda(connected, deploy, bed, runs, cancelled):
+    aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=60), max_concurrency=2)
+    aws.map(begin, range(2), args=(runs.path, [LONG_S] * 2), chunksize=1)
+    wait_until(lambda: len(runs()) == 2)
+    aws.shutdown(cancel_futures=True)
+    pids = [int(line) for line in Path(f"{runs.path}.pids").read_text().split()]
+    wait_until(lambda: not any(map(is_alive, pids)))
+    assert len(cancelled()) == 1
