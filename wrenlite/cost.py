@@ -12,23 +12,35 @@ from typing import NamedTuple
 
 from wrenlite.texts import counted
 
-PRICES_DATE = "2025-10"
-"""Month of the prices below, from AWS's public price list for Lambda: first tier, on demand."""
+PRICES_DATE = "2026-09"
+"""Month of the prices below: those of AWS's public price list for Lambda (offer ``AWSLambda``, published on
+2026-09-19) on demand, in the first tier. A test fails when they are more than a year old."""
 
 _REQUEST_DOLLARS = 0.20 / 1e6
-"""Dollars per request, in every region of the table."""
+"""Dollars per request in most regions (usage type ``Request``)."""
 _X86_DOLLARS = 0.0000166667
-"""Dollars per GB-second on x86_64, in all regions that are not in the table below."""
+"""Dollars per GB-second on x86_64 in most regions (usage type ``Lambda-GB-Second``)."""
 _ARM_SHARE = 0.0000133334 / 0.0000166667
-"""Price of arm64 as a share of the price of x86_64, in those regions."""
-_REGION_DOLLARS = {
-    "af-south-1": (0.0000221, 0.00001768),
-    "ap-east-1": (0.00002292, 0.0000183),
-    "eu-south-1": (0.0000195172, 0.0000156138),
-    "me-central-1": (0.0000206667, 0.0000165334),
-    "me-south-1": (0.0000206667, 0.0000165334),
+"""Price of arm64 as a share of the price of x86_64, in those regions (``Lambda-GB-Second-ARM``)."""
+
+
+class _Region(NamedTuple):
+    x86: float
+    arm: float
+    request: float
+
+
+_REGIONS = {
+    "af-south-1": _Region(0.0000221, 0.00001768, 0.27 / 1e6),
+    "ap-east-1": _Region(0.00002292, 0.0000183, 0.28 / 1e6),
+    "eu-central-2": _Region(0.0000183334, 0.0000183334 * _ARM_SHARE, 0.22 / 1e6),
+    "eu-south-1": _Region(0.0000195172, 0.0000156138, 0.23 / 1e6),
+    "il-central-1": _Region(0.0000175, 0.0000175 * _ARM_SHARE, 0.21 / 1e6),
+    "me-central-1": _Region(0.0000206667, 0.0000165334, 0.25 / 1e6),
+    "me-south-1": _Region(0.0000206667, 0.0000165334, 0.25 / 1e6),
 }
-"""Dollars per GB-second on x86_64 and on arm64, in the regions whose prices differ from the usual ones."""
+"""Regions with other prices, by the same three usage types. The list of 2026-09-19 was seen for af-south-1,
+ap-east-1, eu-south-1 and me-south-1 on x86_64, and an older one for the rest."""
 
 _OTHER_PARTITIONS = re.compile(r"cn-|us-gov-|us-iso|eu-iso|eusc-")
 """How regions begin that belong to other partitions of AWS, with prices of their own: China, GovCloud, the
@@ -152,10 +164,11 @@ def prices(region: str, architecture: str, *, memory_mb: int, limit_s: float) ->
         memory_mb: memory of the function in MiB.
         limit_s: time limit of the function.
     """
-    x86, arm = _REGION_DOLLARS.get(region, (_X86_DOLLARS, _X86_DOLLARS * _ARM_SHARE))
+    usual = _Region(_X86_DOLLARS, _X86_DOLLARS * _ARM_SHARE, _REQUEST_DOLLARS)
+    found = _REGIONS.get(region, usual)
     return Prices(
-        gb_s=arm if architecture == "arm64" else x86,
-        request=_REQUEST_DOLLARS,
+        gb_s=found.arm if architecture == "arm64" else found.x86,
+        request=found.request,
         memory_gb=memory_mb / 1024,
         limit_s=limit_s,
     )
