@@ -80,3 +80,30 @@ def test_a_conditional_put_keeps_an_existing_blob(live):
         assert not store.put("refs/live-test", b"two", if_absent=True)
     finally:
         store.delete(["refs/live-test"])
+
+
+def test_botocore_of_the_runtime_can_store_on_a_condition(live):
+    """Settles whether the runtime's botocore is at least 1.35.2, which ``wrenlite doctor`` looks at."""
+
+    def members(n):
+        import botocore.session
+
+        puts = botocore.session.get_session().get_service_model("s3").operation_model("PutObject")
+        return botocore.__version__, "IfNoneMatch" in puts.input_shape.members
+
+    version, conditional = live.map(members, [1]).results(timeout=60)[0]
+    assert conditional, version
+
+
+def test_the_packages_that_the_function_records_are_those_that_tasks_find(live):
+    """Settles whether the layer comes before the packages of the runtime, such as botocore's urllib3."""
+    packages = live.backend.packages
+    assert packages is not None, "wrenlite-setup has deployed this function"
+
+    def versions(name):
+        import importlib.metadata
+
+        return name, importlib.metadata.version(name)
+
+    known = {name: version for name, version in packages.versions.items() if version}
+    assert dict(live.map(versions, sorted(known)).results(timeout=120)) == known
