@@ -120,6 +120,53 @@ def test_create_change_shrink_and_maps_between(made, bed):
         mapped()
 
 
+def test_versions_are_kept_until_others_are_wanted(made, index, monkeypatch):
+    made.settings["packages"] = ("in-the-layer<2", "needs-more")
+    wheel(index, "needs_more", "1.0", {"__init__.py": ""}, needs="more")
+    wheel(index, "more", "1.0", {"__init__.py": ""})
+    made.run()
+    versions = ("in-the-layer==1.0", "more==1.0", "needs-more==1.0")
+    assert made.deployment().versions == versions
+    wheel(index, "more", "2.0", {"__init__.py": ""})
+    made.settings = {}
+    with monkeypatch.context() as patch:
+        patch.setenv("UV_CONFIG_FILE", str(index / "there-is-none"))
+        assert made.steps() == {}, "the package index is not asked"
+    made.settings = {"packages": ("in-the-layer<2", "needs-more>=1")}
+    assert made.steps()["function"].reason == (
+        "packages -needs-more +needs-more>=1, layer -more==1.0 +more==2.0, layer differs"
+    )
+
+    def lacks(n):
+        import pandas
+
+        return pandas, n
+
+    bed_function = wrenlite.Executor.aws(bucket=BUCKET, function="deployed", max_concurrency=1)
+    with bed_function as executor, pytest.raises(wrenlite.PackageMissing) as caught:
+        executor.map(lacks, [1])
+    assert str(caught.value).splitlines()[-1].strip() == (
+        "wrenlite-setup --function deployed --package 'in-the-layer<2' --package needs-more --without numpy "
+        "--without pillow --package pandas"
+    )
+
+
+def test_another_major_version_is_said_before_consent(made, index):
+    wheel(index, "pytest", "2.0", {"__init__.py": ""})
+    made.settings["packages"] = ("pytest==2.0",)
+    assert made.deployment().major_differences() == [f"pytest is 2.0 there and {pytest.__version__} here"]
+
+
+def test_a_layer_that_is_not_what_was_sent_is_deleted(made, bed):
+    version = {"Version": 7, "Description": f"wrenlite {'0' * 64}", "Content": {"CodeSha256": "another"}}
+    bed.fault("PostLambdaLayers", "answer", status=201, body=json.dumps(version))
+    with pytest.raises(wrenlite.BackendError, match=r"its SHA-256 is another, .*That version was deleted"):
+        made.run()
+    assert made.requests[-1][0] == "DeleteLayerVersion"
+    made.run()
+    assert made.steps() == {}
+
+
 @pytest.mark.parametrize("done", range(1, 5))
 def test_a_run_that_was_cut_short_between_steps_is_completed_by_the_next_one(made, done):
     made.run(done)

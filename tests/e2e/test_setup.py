@@ -224,9 +224,11 @@ def test_setup_and_destroy_print_one_json_document(typed, tmp_path):
 def test_a_dry_run_changes_nothing(typed, bed, index, tmp_path):
     wheel(index, "polars", "1.0", {"__init__.py": ""})
     bed.reset()
-    plan = json.loads(setup(typed, "--dry-run", "--json", "--package", "polars").stdout)
+    plan = plan_of(typed, "--package", "in-the-layer<2")
     assert [(step["action"], step["kind"]) for step in plan["steps"]] == [("create", kind) for kind in KINDS]
-    assert "polars" in plan["packages"]
+    assert "in-the-layer==1.0" in plan["packages"], "the exact version"
+    refused = setup(typed, "--dry-run", "--package", "in-the-layer==99")
+    assert "these packages cannot be had" in refused.stderr
     assert "create  function" in setup(typed, "--dry-run").stdout
     kinds = [step["kind"] for step in plan_of(typed, "--package", "none")["steps"]]
     assert kinds == [kind for kind in KINDS if kind != "layer"]
@@ -298,7 +300,7 @@ def test_a_plan_lists_changes_item_by_item(typed, other_bucket, tmp_path):
         "--architecture",
         "arm64",
     ).stdout
-    assert "packages +in-the-layer==1.0" in plan
+    assert "packages -rasterio +in-the-layer==1.0" in plan
     assert "read +mine-to-read" in plan
     assert "+s3:GetObject(mine-to-read/*)" in plan
     assert "architecture: x86_64 → arm64: a new version" in plan

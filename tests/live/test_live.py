@@ -111,3 +111,30 @@ def test_a_bucket_that_does_not_exist_is_told_from_one_that_may_not_be_looked_at
     missing = f"wrenlite-{os.urandom(12).hex()}"
     assert bucket_access(clients, missing) is BucketAccess.MISSING
     assert bucket_access(clients, "usgs-landsat") is not BucketAccess.MISSING
+
+
+def test_botocore_of_the_runtime_can_store_on_a_condition(live):
+    """Settles whether the runtime's botocore is at least 1.35.2, which ``wrenlite doctor`` looks at."""
+
+    def members(n):
+        import botocore.session
+
+        puts = botocore.session.get_session().get_service_model("s3").operation_model("PutObject")
+        return botocore.__version__, "IfNoneMatch" in puts.input_shape.members
+
+    version, conditional = live.map(members, [1]).results(timeout=60)[0]
+    assert conditional, version
+
+
+def test_the_packages_that_the_function_records_are_those_that_tasks_find(live):
+    """Settles whether the layer comes before the packages of the runtime, such as botocore's urllib3."""
+    packages = live.backend.packages
+    assert packages is not None, "wrenlite-setup has deployed this function"
+
+    def versions(name):
+        import importlib.metadata
+
+        return name, importlib.metadata.version(name)
+
+    known = {name: version for name, version in packages.versions.items() if version}
+    assert dict(live.map(versions, sorted(known)).results(timeout=120)) == known

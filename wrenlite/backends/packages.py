@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,6 +72,8 @@ def normalised(name: str) -> str:
 
 def installed_version(name: str) -> str:
     """Return the version of a package here; an empty text where it is not installed."""
+    import importlib.metadata  # a local map starts without it
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -82,4 +83,6 @@ def installed_version(name: str) -> str:
 @functools.cache
 def _packages_by_module() -> Mapping[str, Sequence[str]]:
     """Return the names of the packages that have each module. Reading them takes about 0.1 s."""
+    import importlib.metadata
+
     return importlib.metadata.packages_distributions()
