@@ -66,6 +66,28 @@ def test_the_end_of_the_whole_sandbox_is_reported(live):
         live.map(end, [1]).results(timeout=120)
 
 
+def test_locks_of_multiprocessing_fail_with_a_note(live):
+    """Lambda must have no ``/dev/shm``, and the error must come from ``multiprocessing`` itself."""
+
+    def lock(n):
+        import multiprocessing
+
+        multiprocessing.Lock()
+
+    error = live.map(lock, [1])[0].exception(timeout=120)
+    assert isinstance(error, OSError)
+    assert "Lambda has no /dev/shm" in error.__notes__[0]
+
+
+def test_only_tmp_can_be_written_to(live):
+    """The bed makes disks like this one."""
+
+    def look(n):
+        return [os.access(place, os.W_OK) for place in ("/", "/var/task", "/opt", "/tmp")]
+
+    assert live.map(look, [1]).results(timeout=120) == [[False, False, False, True]]
+
+
 def test_code_that_has_expired_is_put_again(live):
     """For a missing key, S3 must answer 404 and not 403 to the function's role, too."""
     marker = os.urandom(40_000)  # too large to travel inside requests

@@ -12,6 +12,7 @@ import functools
 import os
 import resource
 import threading
+import weakref
 
 _USUAL_STACK_BYTES = 2 << 20
 """The stack of a thread where the system does not limit stacks: what glibc takes on most processors."""
@@ -30,46 +31,44 @@ class MemoryLimit:
         """
         self._limit = limit
         self._has_room = False
+        # The stack of a thread that has ended may stay until the thread is joined or forgotten.
+        self._started: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         start = threading.Thread.start
 
         @functools.wraps(start)
         def start_with_room(thread: threading.Thread) -> None:
             self._has_room = True
-            self._set(_stacks_bytes(1) + _KEPT_STACKS_BYTES)
+            self._started.add(thread)
+            self._set(_KEPT_STACKS_BYTES)
             start(thread)
 
         threading.Thread.start = start_with_room  # type: ignore[assignment, method-assign]
-        self._set(_stacks_bytes())
+        self._set(0)
 
     def restore(self) -> None:
         """Take back the room for stacks of threads that have ended. Takes 30 ns where none was started."""
         if self._has_room:
-            self._has_room = False
-            self._set(_stacks_bytes() + _KEPT_STACKS_BYTES)
+            self._has_room = len(self._started) > 0
+            self._set(_KEPT_STACKS_BYTES)
 
-    def _set(self, room: int) -> None:
+    def _set(self, kept: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        soft = self._limit + room
+        soft = self._limit + (len(self._started) + _other_threads()) * _stack_bytes() + kept
         resource.setrlimit(
             resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard)
         )
 
 
-def _stacks_bytes(more: int = 0) -> int:
-    """Return the bytes that stacks reserve: of the threads of this process, and of those of libraries.
-
-    Args:
-        more: threads that start now.
-    """
+def _stack_bytes() -> int:
+    """Return the bytes that a thread reserves for its stack."""
     soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
-    usual = _USUAL_STACK_BYTES if soft == resource.RLIM_INFINITY else soft
-    blas = os.cpu_count() or 1  # a library such as BLAS starts one thread per processor by itself
-    return (_count_threads() + blas + more) * (threading.stack_size() or usual)
+    return threading.stack_size() or (_USUAL_STACK_BYTES if soft == resource.RLIM_INFINITY else soft)
 
 
-def _count_threads() -> int:
-    """Return the threads of this process, those of libraries too. Takes 20 µs."""
+def _other_threads() -> int:
+    """Return the threads that Python has not started, and those that a library may start. Takes 20 µs."""
+    blas = os.cpu_count() or 1  # a library such as BLAS starts one per processor by itself
     try:
-        return len(os.listdir("/proc/self/task"))
+        return blas + max(1, len(os.listdir("/proc/self/task")) - threading.active_count() + 1)
     except OSError:  # not Linux
-        return threading.active_count()
+        return blas + 1
