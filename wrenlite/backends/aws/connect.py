@@ -15,11 +15,8 @@ from wrenlite.backends.aws import (
     payload,
     responses,
 )
-from wrenlite.backends.aws.invoker import (
-    REPLY_TIMEOUTS,
-    LambdaInvoker,
-    ReplyTimeouts,
-)
+from wrenlite.backends.aws.invoker import LambdaInvoker
+from wrenlite.backends.aws.lost_reply import REPLY_TIMEOUTS, ReplyTimeouts
 from wrenlite.backends.aws.payload import StoreLocation
 from wrenlite.backends.aws.responses import Target
 from wrenlite.backends.aws.s3 import S3Store
