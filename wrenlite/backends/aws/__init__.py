@@ -6,6 +6,7 @@
 ``lost_reply``  how long a reply is searched in the store (pure)
 ``responses``   interprets the responses of Lambda (pure)
 ``transport``   sends signed HTTP requests over pooled connections
+``addresses``   connects by name, with few look-ups
 ``signing``     AWS's signature of a request (pure)
 ``http1``       sends one request and reads its response, on a connection
 ``payload``     encodes and authenticates requests and replies (pure)
