@@ -24,7 +24,14 @@ from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import Transport
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.config import PREFIX, Config
-from wrenlite.errors import AccessDenied, ConfigError, IncompatibleRuntime, ServiceUnavailable, StoreError
+from wrenlite.errors import (
+    AccessDenied,
+    ConfigError,
+    CredentialsError,
+    IncompatibleRuntime,
+    ServiceUnavailable,
+    StoreError,
+)
 from wrenlite.protocol import Limits
 
 _log = logging.getLogger("wrenlite")
@@ -160,7 +167,7 @@ def _region(config: Config, session: Any) -> str:
 
 def _lambda_client(config: Config, session: Any, region: str) -> Any:
     from botocore.config import Config as ClientConfig
-    from botocore.exceptions import BotoCoreError, ProfileNotFound
+    from botocore.exceptions import BotoCoreError
 
     retries = ClientConfig(
         retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=15
@@ -169,9 +176,10 @@ def _lambda_client(config: Config, session: Any, region: str) -> Any:
         return session.create_client(
             "lambda", region_name=region, endpoint_url=config.endpoint_url, config=retries
         )
-    except ProfileNotFound as error:
-        raise errors.connection_error("AWS", error) from error
     except (BotoCoreError, ValueError) as error:
+        translated = errors.connection_error("AWS", error, config.profile)
+        if isinstance(translated, CredentialsError):  # creating a client finds them
+            raise translated from error
         raise ConfigError(f"region={region!r}: {error}") from error
 
 
