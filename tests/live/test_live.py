@@ -4,10 +4,14 @@
 """
 
 import os
+import socket
+import threading
+import time
 
 import pytest
 
 import wrenlite
+from wrenlite.backends.aws import transport
 from wrenlite.protocol import code_key
 
 pytestmark = pytest.mark.aws
@@ -80,3 +84,21 @@ def test_a_conditional_put_keeps_an_existing_blob(live):
         assert not store.put("refs/live-test", b"two", if_absent=True)
     finally:
         store.delete(["refs/live-test"])
+
+
+def test_a_task_whose_connection_breaks_goes_on_and_begins_once(live, monkeypatch):
+    """Lambda must not stop a function whose client is gone, and the function may write what it leaves."""
+    live.map(abs, [1]).results(timeout=60)
+    connections, send = [], transport.send_request
+
+    def record(sock, *request):
+        connections.append(sock)
+        send(sock, *request)
+
+    monkeypatch.setattr(transport, "send_request", record)
+    job = live.map(time.sleep, [21])
+    cut = threading.Timer(3.0, lambda: connections[-1].shutdown(socket.SHUT_RDWR))
+    cut.start()
+    assert job.results(timeout=120) == [None]
+    assert (job.cost.requests, job.cost.unanswered) == (1, 0)
+    assert len(connections) == 1, "no request was sent again"

@@ -173,8 +173,10 @@ class Transport:
             return read_response(connection.sock)
         except (OSError, http.client.HTTPException) as error:
             closed = isinstance(error, ConnectionError | http.client.HTTPException)
-            arrived = not (closed and _unacknowledged_bytes(connection.sock))
-            raise (ResponseLost if arrived else RequestNotSent)(str(error) or type(error).__name__) from error
+            # Of less than the whole request, the rest may be what TLS and TCP send at the end.
+            nothing_arrived = closed and _unacknowledged_bytes(connection.sock) >= max(1, len(data))
+            text = str(error) or type(error).__name__
+            raise (RequestNotSent if nothing_arrived else ResponseLost)(text) from error
 
     def close(self) -> None:
         """Close the idle connections; each of the others is closed when its response has been read."""
