@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 from wrenlite.texts import sized, timed
 
-PROTOCOL = 8
+PROTOCOL = 9
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -90,7 +90,8 @@ class Limits(NamedTuple):
     reply_bytes: int | None = None
     """Size of the whole reply. A value that does not fit into the rest of it goes into the store."""
     persist_after_s: float | None = None
-    """Seconds after which a batch also leaves its reply in the store, for a client that lost it."""
+    """Seconds after which a batch says in the store that it runs, and later leaves its reply there, for a
+    client that lost it."""
     value_bytes: int | None = None
     """Size of one value. A larger one goes into the store, from which another task will take it."""
     cancel_interval_s: float | None = None
@@ -119,8 +120,6 @@ class Request(NamedTuple):
     """Where the items are stored, in order, if they do not fit into a request. Then ``items`` is empty."""
     secret: bytes = b""
     """Key of the HMAC over a reply that is left in the store, and over a cancel. Each job has its own."""
-    expected_s: float | None = None
-    """Seconds that the batch is expected to take; None: unknown."""
     log_levels: Mapping[str, int] | None = None
     """The levels of the caller's loggers, by name; None: log records of tasks are not sent back."""
     carried: Sequence[bytes] = ()

@@ -11,7 +11,7 @@ import wrenlite
 from tests.aws.tasks import Runs
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.connect import connect
-from wrenlite.backends.aws.invoker import ReplyTimeouts
+from wrenlite.backends.aws.lost_reply import ReplyTimeouts
 from wrenlite.config import Config
 from wrenlite.deploy.code_zip import HANDLER, function_zip
 
@@ -22,7 +22,7 @@ def connected(bed):
     made = []
 
     def make(
-        search_s=0.3,
+        begun_s=0.3,
         response_margin_s=30.0,
         backoff_s=0.002,
         outage_s=1.0,
@@ -31,7 +31,7 @@ def connected(bed):
     ):
         settings = {"backend": "aws", "max_concurrency": 4, **settings}
         timeouts = ReplyTimeouts(
-            search_s=search_s, response_margin_s=response_margin_s, search_interval_s=0.05
+            begun_s=begun_s, response_margin_s=response_margin_s, network_s=0.3, first_pause_s=0.05
         )
         backend = connect(Config.load(**settings), timeouts)
         batching = replace(backend.batching, backoff_s=backoff_s, outage_s=outage_s)

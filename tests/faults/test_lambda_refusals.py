@@ -219,7 +219,7 @@ def test_an_endpoint_on_which_nothing_listens_fails_the_job(connected, runs):
 
 
 def test_a_partly_sent_request_is_sent_again_at_once(connected, bed, runs):
-    aws = connected(search_s=600)  # so that a search for the reply would exceed the test's timeout
+    aws = connected(begun_s=600)  # so that a search for the reply would exceed the test's timeout
     bed.fault("Invoke", "reset-before", count=3)
     large = [np.ones(500_000) + number for number in range(3)]  # 4 MB each: too much for a socket's buffers
 
@@ -249,7 +249,7 @@ def test_a_connection_lost_after_the_function_ran_runs_again(aws, bed, runs):
     assert max(runs().values()) == 2
     assert bed.counts()["Invoke"] == 12 + 2
     assert job.cost.unanswered == 2
-    assert job.cost.uncertain_gb_s == 2 * 20 * 0.5, "what was lost may have run until the time limit"
+    assert job.cost.uncertain_gb_s == pytest.approx(2 * 0.3 * 0.5), "a batch that runs for longer says so"
     assert job.cost.gb_s < 12 * 0.5
 
 
@@ -263,7 +263,7 @@ def test_a_task_whose_replies_are_always_lost_is_given_up(aws, bed, runs):
 
 
 def test_a_lost_reply_of_a_long_batch_is_found_in_the_store(connected, bed, runs, caplog):
-    aws = connected(search_s=20)
+    aws = connected(begun_s=20)
     aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.2)))
 
     def slow(item, path):
@@ -285,6 +285,28 @@ def test_a_lost_reply_of_a_long_batch_is_found_in_the_store(connected, bed, runs
         assert aws.map(slow, [1], args=(runs.path,)).results(timeout=30) == [1]
         assert runs() == Counter({"0": 1, "1": 1})
         assert "not made for this request" in caplog.text
+
+
+def test_a_long_task_whose_connection_breaks_early_begins_once(connected, bed, runs):
+    aws = connected(max_concurrency=2)
+    aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.2)))
+
+    def slow(seconds, path):
+        import time
+
+        with open(path, "a") as file:
+            file.write(f"{seconds}\n")
+        time.sleep(seconds)
+        return seconds
+
+    with aws:
+        aws.map(slow, [0.5, 0.5], args=(runs.path,), chunksize=1).results(timeout=60)  # warm sandboxes
+        bed.fault("Invoke", "reset-early", seconds=2.0, count=2)
+        job = aws.map(slow, [5.0, 6.0], args=(runs.path,), chunksize=1)
+        assert job.results(timeout=60) == [5.0, 6.0]
+    assert runs() == Counter({"0.5": 2, "5.0": 1, "6.0": 1})
+    assert (job.cost.requests, job.cost.unanswered) == (2, 0)
+    assert 11.0 * 0.5 <= job.cost.gb_s < 2 * 20 * 0.5, "what the function itself measured"
 
 
 def test_a_connection_without_a_response_is_given_up(connected, deploy, bed, runs):

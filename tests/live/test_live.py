@@ -4,12 +4,15 @@
 """
 
 import os
+import socket
+import threading
 import time
 
 import botocore.session
 import pytest
 
 import wrenlite
+from wrenlite.backends.aws import transport
 from wrenlite.deploy.buckets import BucketAccess, bucket_access
 from wrenlite.deploy.clients import Clients
 from wrenlite.protocol import code_key
@@ -160,3 +163,21 @@ def test_the_packages_that_the_function_records_are_those_that_tasks_find(live):
 
     known = {name: version for name, version in packages.versions.items() if version}
     assert dict(live.map(versions, sorted(known)).results(timeout=120)) == known
+
+
+def test_a_task_whose_connection_breaks_goes_on_and_begins_once(live, monkeypatch):
+    """Lambda must not stop a function whose client is gone, and the function may write what it leaves."""
+    live.map(abs, [1]).results(timeout=60)
+    connections, send = [], transport.send_request
+
+    def record(sock, *request):
+        connections.append(sock)
+        send(sock, *request)
+
+    monkeypatch.setattr(transport, "send_request", record)
+    job = live.map(time.sleep, [21])
+    cut = threading.Timer(3.0, lambda: connections[-1].shutdown(socket.SHUT_RDWR))
+    cut.start()
+    assert job.results(timeout=120) == [None]
+    assert (job.cost.requests, job.cost.unanswered) == (1, 0)
+    assert len(connections) == 1, "no request was sent again"

@@ -330,7 +330,6 @@ class Scheduler:
             env=options.env,
             limits=limits,
             secret=pending.job._secret,
-            expected_s=in_flight.expected_s or None,
             log_levels=options.log_levels,
             carried=pending.code.take(self._backend.carried_bytes),
         )

@@ -66,7 +66,7 @@ class RemoteBed:
         """Add a fault to the next ``count`` requests of a kind, by default one, after ``skip`` others.
 
         Actions: answer (status, body, headers), delay (seconds), reset-before, reset-after, hang,
-        run-and-hang, twice, drop-log.
+        reset-early, twice, drop-log.
         """
         self._control("fault", {"kind": kind, "action": action, **more})
 

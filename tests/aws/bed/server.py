@@ -131,11 +131,12 @@ class Bed:
             _reset(environ)
         if action == "delay":
             time.sleep(fault["seconds"])
-        if action == "run-and-hang":
+        if action == "reset-early":  # the function runs on
             name = _INVOKE.match(request.path)
             assert name is not None
-            self._invoke(unquote(name[1]), request)
-            time.sleep(fault.get("seconds", 3600))
+            request.get_data()
+            threading.Thread(target=self._invoke, args=(unquote(name[1]), request), daemon=True).start()
+            time.sleep(fault["seconds"])
             _reset(environ)
         return None
 

@@ -1,5 +1,6 @@
 """The one function that says which error of ours stands for one of AWS's."""
 
+import botocore.credentials
 import pytest
 
 import wrenlite
@@ -11,6 +12,31 @@ FUNCTION = "arn:aws:lambda:eu-west-1:*:function:mine:live"
 
 def translate(code, message="said AWS", status=None, action="s3:GetObject", resource=OBJECT, **more):
     return translate_error(code, message, status, action=action, resource=resource, **more)
+
+
+@pytest.fixture
+def login_profile(monkeypatch, tmp_path):
+    """A profile that signs in with ``aws login``, and no other credentials."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "config"
+    file.write_text("[profile me]\nregion = eu-west-1\nlogin_session = arn:aws:iam::123456789012:user/me\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_LOGIN_CACHE_DIRECTORY", str(tmp_path))
+    return "me"
+
+
+def test_a_login_profile_says_which_package_it_needs(login_profile, monkeypatch):
+    monkeypatch.setattr(botocore.credentials, "EC", None)  # as it is without the package
+    with pytest.raises(wrenlite.CredentialsError, match=r"'me' signs in with aws login.*'botocore\[crt\]'$"):
+        wrenlite.Executor.aws(profile=login_profile)
+
+
+def test_a_login_that_has_ended_says_how_to_sign_in_again(login_profile, monkeypatch):
+    monkeypatch.setattr(botocore.credentials, "EC", object())  # as if the package was there
+    with pytest.raises(wrenlite.CredentialsExpired, match=r"Sign in again: aws login --profile me$"):
+        wrenlite.Executor.aws(profile=login_profile)
 
 
 @pytest.mark.parametrize(

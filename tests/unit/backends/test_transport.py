@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import queue
 import shutil
 import socket
 import subprocess
@@ -18,7 +19,13 @@ import wrenlite
 from benchmarks.aws import stub
 from tests.machine import in_ci, skip_if_missing
 from wrenlite.backends.aws.session import AwsSession
-from wrenlite.backends.aws.transport import ConnectionTimeouts, ResponseLost, Transport, UntrustedCertificate
+from wrenlite.backends.aws.transport import (
+    ConnectionTimeouts,
+    RequestNotSent,
+    ResponseLost,
+    Transport,
+    UntrustedCertificate,
+)
 
 
 class LoopbackServer:
@@ -109,6 +116,7 @@ class ScriptedServer(LoopbackServer):
     pieces = 20
 
     def __init__(self):
+        self.clients = queue.SimpleQueue()
         self.answers = []
         self.requests = []  # the first line, the headers and the body of each
         self.connections = 0
@@ -117,6 +125,7 @@ class ScriptedServer(LoopbackServer):
     def _take(self, client):
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connections += 1
+        self.clients.put(client)
         threading.Thread(target=self._answer, args=(client,), daemon=True).start()
 
     def _answer(self, client):
@@ -287,6 +296,63 @@ def test_a_response_that_is_lost(server, transport, answer, message):
     with pytest.raises(ResponseLost, match=message):
         transport.post("/", b"{}", {}, 5.0)
     assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+
+
+class Closing(bytes):
+    """The body of a request. Just before it is sent for the first time, the server closes its connection."""
+
+    server = None
+
+    def __radd__(self, head):
+        if self.server is not None:
+            self.server.clients.get(timeout=5).shutdown(socket.SHUT_RDWR)
+            self.server = None
+        return head + bytes(self)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say what arrived")
+def test_a_request_that_meets_a_closed_connection_is_sent_again_at_once(server, transport):
+    server.answers = [DONE, DONE]
+    assert transport.post("/", b"first", {}, 5.0).body == b"done"
+    body = Closing(b"second")
+    body.server = server
+    assert transport.post("/", body, {}, 5.0).body == b"done"
+    assert [received for _, _, received in server.requests] == [b"first", b"second"]
+    assert server.connections == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say what arrived")
+def test_a_request_that_meets_a_server_that_closes_each_connection_is_known_not_to_have_arrived(
+    server, transport
+):
+    body = Closing(b"{}")
+    body.server = server
+    with pytest.raises(RequestNotSent):
+        transport.post("/", body, {}, 5.0)
+    assert server.requests == []
+
+
+def test_a_name_is_looked_up_once_and_its_addresses_take_turns(server, session):
+    other = ScriptedServer()
+    servers = (server, other)
+    asked = []
+
+    def resolve(host, port, *_):
+        asked.append((host, port))
+        places = [("127.0.0.1", int(each.url.rpartition(":")[2])) for each in servers]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
+
+    timeouts = ConnectionTimeouts(idle_s=-1.0)  # each request has a connection of its own
+    transport = Transport(session, "lambda", "us-east-1", "http://lambda.example:1", timeouts, resolve)
+    for each in servers:
+        each.answers = [DONE] * 2
+    for _ in range(4):
+        assert transport.post("/", b"{}", {}, 5.0).body == b"done"
+    transport.close()
+    other.close()
+    assert asked == [("lambda.example", 1)]
+    assert [each.connections for each in servers] == [2, 2]
+    assert {headers["host"] for _, headers, _ in server.requests} == {"lambda.example:1"}
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used_again(server, session):

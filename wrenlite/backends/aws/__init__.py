@@ -4,8 +4,10 @@
 ``connect``     makes the backend from a configuration
 ``invoker``     ``LambdaInvoker``: runs each batch as one invocation
 ``cancelling``  stops what runs on Lambda: the client's side and the sandbox's
+``lost_reply``  how long a reply is searched in the store (pure)
 ``responses``   interprets the responses of Lambda (pure)
 ``transport``   sends signed HTTP requests over pooled connections
+``addresses``   connects by name, with few look-ups
 ``signing``     AWS's signature of a request (pure)
 ``http1``       sends one request and reads its response, on a connection
 ``payload``     encodes and authenticates requests and replies (pure)
@@ -13,8 +15,10 @@
 ``errors``      translates AWS's errors into wrenlite's
 ``s3``          ``S3Store``: blobs in a bucket
 ``sandbox``     ``Sandbox``: runs inside Lambda and supervises one worker
+``reply_copy``  ``ReplyCopy``: what a long batch leaves in the store
 ==============  ======================================================================
 
-Inside Lambda, the handler imports ``sandbox``, ``cancelling``, ``payload`` and ``s3``, and the worker imports
-``s3``; ``s3`` imports ``errors`` and ``session``. None of them imports botocore before it is needed.
+Inside Lambda, the handler imports ``sandbox``, ``cancelling``, ``payload``, ``reply_copy`` and ``s3``, and the
+worker imports ``s3``; ``s3`` imports ``errors`` and ``session``. None of them imports botocore before it is
+needed.
 """

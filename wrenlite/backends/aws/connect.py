@@ -15,11 +15,8 @@ from wrenlite.backends.aws import (
 )
 from wrenlite.backends.aws.cancelling import CANCEL_INTERVAL_S
 from wrenlite.backends.aws.deployed import remote_packages
-from wrenlite.backends.aws.invoker import (
-    REPLY_TIMEOUTS,
-    LambdaInvoker,
-    ReplyTimeouts,
-)
+from wrenlite.backends.aws.invoker import LambdaInvoker
+from wrenlite.backends.aws.lost_reply import REPLY_TIMEOUTS, ReplyTimeouts
 from wrenlite.backends.aws.payload import StoreLocation
 from wrenlite.backends.aws.responses import Target, nothing_reserved
 from wrenlite.backends.aws.s3 import S3Store
@@ -31,6 +28,7 @@ from wrenlite.config import PREFIX, Config
 from wrenlite.errors import (
     AccessDenied,
     ConfigError,
+    CredentialsError,
     FunctionBroken,
     IncompatibleRuntime,
     ServiceUnavailable,
@@ -176,7 +174,7 @@ def _region(config: Config, session: Any) -> str:
 
 def _lambda_client(config: Config, session: Any, region: str) -> Any:
     from botocore.config import Config as ClientConfig
-    from botocore.exceptions import BotoCoreError, ProfileNotFound
+    from botocore.exceptions import BotoCoreError
 
     retries = ClientConfig(
         retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=15
@@ -185,9 +183,10 @@ def _lambda_client(config: Config, session: Any, region: str) -> Any:
         return session.create_client(
             "lambda", region_name=region, endpoint_url=config.endpoint_url, config=retries
         )
-    except ProfileNotFound as error:
-        raise errors.connection_error("AWS", error) from error
     except (BotoCoreError, ValueError) as error:
+        translated = errors.connection_error("AWS", error, config.profile)
+        if isinstance(translated, CredentialsError):  # creating a client finds them
+            raise translated from error
         raise ConfigError(f"region={region!r}: {error}") from error
 
 

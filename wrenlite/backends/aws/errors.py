@@ -191,6 +191,14 @@ def connection_error(
         return CredentialsError(
             f"no AWS credentials: {error}. Create some with aws configure, or sign in with aws sso login"
         )
+    if isinstance(error, exceptions.MissingDependencyException) and "login" in str(error):
+        return CredentialsError(
+            f"the profile {profile or 'default'!r} signs in with aws login (login_session), for which "
+            "botocore needs another package: pip install 'botocore[crt]'"
+        )
+    if isinstance(error, exceptions.LoginError):
+        option = f" --profile {profile}" if profile else ""
+        return CredentialsExpired(f"{error} Sign in again: aws login{option}")
     if isinstance(
         error, exceptions.CredentialRetrievalError | exceptions.TokenRetrievalError | exceptions.SSOError
     ):

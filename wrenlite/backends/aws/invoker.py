@@ -11,13 +11,21 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 from urllib.parse import quote
 
 from wrenlite.backends.aws import payload, responses
 from wrenlite.backends.aws.cancelling import Canceller, Unwanted
 from wrenlite.backends.aws.http1 import Response
+from wrenlite.backends.aws.lost_reply import (
+    REPLY_TIMEOUTS,
+    ReplyTimeouts,
+    Seen,
+    first_look_s,
+    longest_run_s,
+    next_look_s,
+)
 from wrenlite.backends.aws.payload import StoreLocation
+from wrenlite.backends.aws.reply_copy import RUNS
 from wrenlite.backends.aws.responses import Target
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import (
@@ -29,6 +37,7 @@ from wrenlite.backends.aws.transport import (
 )
 from wrenlite.backends.base import Invocation
 from wrenlite.errors import (
+    AccessDenied,
     BackendError,
     ConnectionLost,
     CredentialsExpired,
@@ -59,25 +68,6 @@ _log = logging.getLogger("wrenlite")
 _THREADS_AHEAD = 256
 """The most threads that are started in advance. They must exist before the interpreter ends, because Python
 3.12 starts none after that."""
-
-
-class ReplyTimeouts(NamedTuple):
-    """How long the invoker waits for responses and for replies in the store."""
-
-    response_margin_s: float = 30.0
-    """Seconds after the function's time limit at which no response can come any more."""
-    search_s: float = 15.0
-    """Seconds for which a lost reply is searched in the store, at least."""
-    search_factor: float = 3.0
-    """A lost reply is also searched for this many times the batch's expected time."""
-    search_interval_s: float = 1.0
-    """Seconds between two requests for a lost reply."""
-    propagation_s: float = 5.0
-    """Seconds for which refusals are waited out once requests were taken: changed policies, credentials and
-    functions reach all of AWS's servers only after a while."""
-
-
-REPLY_TIMEOUTS = ReplyTimeouts()
 
 
 Result = tuple[Sequence[Outcome], Ended]
@@ -280,51 +270,50 @@ class LambdaInvoker:
                 has lost its connections, and the function ran on all the same.
             reason: why the response was lost.
         """
-        now = self._clock()
-        timeouts = self._timeouts
-        expected_s = max(request.expected_s or 0.0, now - started)
-        search_s = max(timeouts.search_s, timeouts.search_factor * expected_s)
-        # At least search_s: right after a laptop has woken up, the network may be missing still.
-        deadline = max(now + timeouts.search_s, min(now + search_s, started + self._response_timeout_s))
         _log.info(
             "the connection of invocation %s broke (%s): searching its reply in the store",
             request.invocation,
             reason,
         )
-        while True:
-            found = self._fetch_reply(request)
-            if found is not None:
-                outcomes, ended = found
-                ran_s = min(self._clock() - started, self._target.limit_s)
-                usage = ended.usage._replace(requests=1, gb_s=self._gb_s(ran_s))
-                return outcomes, ended._replace(usage=usage)
-            if self._clock() >= deadline or self._closed.wait(timeouts.search_interval_s):
-                break
+        limit_s, timeouts, seen = self._target.limit_s, self._timeouts, Seen.UNKNOWN
+        lost_s = self._clock() - started
+        wait_s: float | None = first_look_s(lost_s, request.limits.persist_after_s or 0.0, timeouts)
+        while wait_s is not None and not self._closed.wait(wait_s):
+            found = self._look(request)
+            if not isinstance(found, Seen):
+                return found
+            seen = found
+            wait_s = next_look_s(seen, self._clock() - started, lost_s, limit_s, timeouts)
         text = (
             f"the connection to Lambda broke each time that the task ran ({reason}); it may have run to its "
             "end each time. Check the network, and whether the task can run twice before you try again"
         )
-        usage = Usage(requests=1, unanswered=1, uncertain_gb_s=self._gb_s(self._target.limit_s))
+        longest_s = longest_run_s(seen, limit_s, timeouts)
+        usage = Usage(requests=1, unanswered=1, uncertain_gb_s=self._target.memory_mb / 1024 * longest_s)
         return (), Ended(Lost(ConnectionLost(text)), usage, ())
 
-    def _fetch_reply(self, request: Request) -> Result | None:
-        """Return a request's reply from the store; None where it is missing or cannot be read for now."""
+    def _look(self, request: Request) -> Result | Seen:
+        """Return a request's reply from the store, or what is there in its place."""
         try:
             blob = self._store.get(reply_key(request.job, request.invocation))
-            return payload.decode_body(request, payload.verify_mac(request, blob))
+            body = payload.verify_mac(request, blob)
+            if body == RUNS:
+                return Seen.RUNS
+            outcomes, ended = payload.decode_body(request, body)
+            return outcomes, ended._replace(usage=ended.usage._replace(requests=1))
         except NotFound:
-            return None
+            return Seen.NOTHING
         except ValueError as error:
             return (), Ended(Refused(responses.malformed(self._target, error)), Usage(), ())
         except CredentialsExpired as error:
             if self._session.renew():
                 _log.warning("%s", error)
+        except AccessDenied as error:
+            _log.warning("%s", error)
+            return Seen.NOTHING
         except (StoreError, BackendError) as error:  # perhaps only for the moment: the network just failed
             _log.warning("%s", error)
-        return None
-
-    def _gb_s(self, seconds: float) -> float:
-        return self._target.memory_mb / 1024 * seconds
+        return Seen.UNKNOWN
 
     def _wait_for_credentials(self, request: Request, error: CredentialsExpired) -> Result:
         """Give the tasks back to the queue, and look for new credentials."""

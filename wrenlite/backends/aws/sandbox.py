@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -16,12 +15,13 @@ from typing import Any, Protocol
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.cancelling import CancelWatch
 from wrenlite.backends.aws.payload import LAMBDA_HINTS, StoreLocation
+from wrenlite.backends.aws.reply_copy import ReplyCopy
 from wrenlite.backends.aws.s3 import WORKER_PATIENCE, S3Store
 from wrenlite.errors import BackendError
-from wrenlite.protocol import Died, Ended, Outcome, Refused, Request, Usage, reply_key
+from wrenlite.protocol import Died, Ended, Outcome, Refused, Request, Usage
 from wrenlite.worker.handle import WorkerProcess
 
-_PERSIST_TIMEOUT_S = 5.0
+_COPY_TIMEOUT_S = 5.0
 """Seconds at most that a reply waits until its copy is in the store."""
 
 
@@ -77,30 +77,31 @@ class Sandbox:
         if mismatch is not None:
             return mismatch
         request, location = payload.decode_request(event)
+        copy: ReplyCopy | None = None
         remaining_s = context.get_remaining_time_in_millis() / 1000
         try:
-            outcomes, ended = self._run(request, location, remaining_s - payload.reply_margin_s(remaining_s))
+            worker = self._worker_for(location)
+            copy = self._begin_copy(request)
+            outcomes, ended = self._run(request, worker, remaining_s - payload.reply_margin_s(remaining_s))
         except BackendError as error:
             outcomes, ended = [], Ended(Refused(error), Usage(), request.tasks)
-        ended = ended._replace(usage=ended.usage._replace(worker=context.log_stream_name))
-        body = payload.encode_body(outcomes, ended)
-        persist_after_s = request.limits.persist_after_s
-        if persist_after_s is not None and time.monotonic() - started > persist_after_s:
-            # In a thread, since the reply must not wait too long: perhaps there is only time for the reply.
+        memory_gb = (self._memory_bytes or 0) / 2**30
+        usage = ended.usage._replace(
+            worker=context.log_stream_name, gb_s=memory_gb * (time.monotonic() - started)
+        )
+        body = payload.encode_body(outcomes, ended._replace(usage=usage))
+        if copy is not None:
+            # The reply must not wait too long: perhaps there is only time for the reply.
             remaining_s = context.get_remaining_time_in_millis() / 1000
-            timeout_s = min(_PERSIST_TIMEOUT_S, remaining_s - 0.1 * payload.reply_margin_s(remaining_s))
-            thread = threading.Thread(target=self._persist, args=(request, body), daemon=True)
-            thread.start()
-            thread.join(max(0.0, timeout_s))
+            copy.finish(body, min(_COPY_TIMEOUT_S, remaining_s - 0.1 * payload.reply_margin_s(remaining_s)))
         return payload.encode_reply(body)
 
     def _run(
-        self, request: Request, location: StoreLocation, time_limit_s: float
+        self, request: Request, worker: WorkerProcess, time_limit_s: float
     ) -> tuple[list[Outcome], Ended]:
         """Run a batch on the worker, until it ends or is cancelled. Return its outcomes and its end."""
         outcomes: list[Outcome] = []
         started, started_at = time.monotonic(), time.time()
-        worker = self._worker_for(location)
         assert self._store is not None
         watch = CancelWatch(request, self._store, worker.running, worker.kill)
         try:
@@ -141,13 +142,13 @@ class Sandbox:
         self._location = location
         return self._worker
 
-    def _persist(self, request: Request, body: bytes) -> None:
-        """Put the reply into the store, where a client whose connection broke finds it."""
+    def _begin_copy(self, request: Request) -> ReplyCopy | None:
+        """Return the copy of the request's reply for the store; None where none is wanted."""
+        after_s = request.limits.persist_after_s
+        if after_s is None:
+            return None
         assert self._store is not None
-        try:
-            self._store.put(reply_key(request.job, request.invocation), payload.add_mac(request, body))
-        except Exception as error:  # no failure: the reply itself is still returned
-            print(f"wrenlite: cannot put the reply of {request.invocation} into the store: {error}")
+        return ReplyCopy(self._store, request, after_s)
 
 
 def from_environment() -> Sandbox:

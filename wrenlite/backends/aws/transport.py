@@ -1,9 +1,9 @@
 """``Transport``: signed HTTP requests to one AWS service, over connections that stay open.
 
-It connects with the standard library's HTTP client, and never repeats a request by itself. botocore's own
-client would run a function again after a read timeout. And neither botocore nor urllib3 tells apart a request
-that was not sent completely, which can be sent again, and a request whose response was lost, which may have
-run. Credentials, proxies and certificates are the ones that botocore would use.
+It connects with the standard library's HTTP client, and never repeats a request that may have arrived.
+botocore's own client would run a function again after a read timeout. And neither botocore nor urllib3 tells
+apart a request that did not arrive, which can be sent again, and a request whose response was lost, which may
+have run. Credentials, proxies and certificates are the ones that botocore would use.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import os
 import select
 import socket
 import ssl
+import struct
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from wrenlite.backends.aws.addresses import Addresses
 from wrenlite.backends.aws.http1 import Response, read_response, send_request
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.signing import sign
@@ -57,7 +60,7 @@ def time_since_boot() -> float:
 
 
 class RequestNotSent(Exception):
-    """The request did not reach the service completely: it can be sent again."""
+    """The request did not reach the service, or not completely: it can be sent again."""
 
 
 class UntrustedCertificate(RequestNotSent):
@@ -78,6 +81,7 @@ class Transport:
         region: str,
         url: str,
         timeouts: ConnectionTimeouts = CONNECTION_TIMEOUTS,
+        resolve: Callable[..., Any] = socket.getaddrinfo,
     ) -> None:
         """Create a transport. It connects when the first request is sent.
 
@@ -87,6 +91,7 @@ class Transport:
             region: region of the service.
             url: the service's endpoint, without a path.
             timeouts: how long a connection may do nothing.
+            resolve: looks a name up, as ``socket.getaddrinfo`` does.
         """
         from botocore.utils import get_environ_proxies
 
@@ -103,12 +108,16 @@ class Transport:
             self._tls = _tls_context(bundle or os.environ.get("REQUESTS_CA_BUNDLE"))
             self._proxy = get_environ_proxies(url).get("https")
         self._timeouts = timeouts
+        self._addresses = Addresses(time_since_boot, resolve)
         # A stack, with the time since when each is idle: the last one used is the first one taken.
         self._idle: list[tuple[float, http.client.HTTPConnection]] = []
         self._closed = False
 
     def post(self, path: str, data: bytes, headers: Mapping[str, str], timeout_s: float) -> Response:
         """Send one POST request and wait for its response.
+
+        A request that did not arrive over a connection that was idle, and has broken meanwhile, is sent again
+        at once over another one.
 
         Args:
             path: path of the URL.
@@ -118,32 +127,56 @@ class Transport:
 
         Raises:
             UntrustedCertificate: the server has no certificate that this machine trusts.
-            RequestNotSent: the request did not reach the service completely.
+            RequestNotSent: the request did not reach the service, or not completely.
             ResponseLost: the connection broke after the request was sent.
             CredentialsError: there are no credentials to sign the request with.
         """
         signed = self._sign(path, headers, data)
-        connection = self._take_connection()
-        try:
-            if connection.sock is None:
-                self._connect(connection)
-            connection.sock.settimeout(timeout_s)
-            send_request(connection.sock, path, signed, data)
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            untrusted = isinstance(error, ssl.SSLCertVerificationError)
-            kind = UntrustedCertificate if untrusted else RequestNotSent
-            raise kind(str(error) or type(error).__name__) from error
-        try:
-            response, stays_open = read_response(connection.sock)
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise ResponseLost(str(error) or type(error).__name__) from error
+        while True:
+            connection = self._take_connection()
+            is_new = connection.sock is None
+            try:
+                response, stays_open = self._exchange(connection, path, signed, data, timeout_s)
+                break
+            except RequestNotSent:
+                connection.close()
+                if is_new:
+                    raise
+            except ResponseLost:
+                connection.close()
+                raise
         if stays_open and not self._closed:
             self._idle.append((time_since_boot(), connection))
         else:
             connection.close()
         return response
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        path: str,
+        headers: Mapping[str, str],
+        data: bytes,
+        timeout_s: float,
+    ) -> tuple[Response, bool]:
+        """Return the response to one request, and whether the connection can be used for another one."""
+        try:
+            if connection.sock is None:
+                self._connect(connection)
+            connection.sock.settimeout(timeout_s)
+            send_request(connection.sock, path, headers, data)
+        except (OSError, http.client.HTTPException) as error:
+            untrusted = isinstance(error, ssl.SSLCertVerificationError)
+            kind = UntrustedCertificate if untrusted else RequestNotSent
+            raise kind(str(error) or type(error).__name__) from error
+        try:
+            return read_response(connection.sock)
+        except (OSError, http.client.HTTPException) as error:
+            closed = isinstance(error, ConnectionError | http.client.HTTPException)
+            # Of less than the whole request, the rest may be what TLS and TCP send at the end.
+            nothing_arrived = closed and _unacknowledged_bytes(connection.sock) >= max(1, len(data))
+            text = str(error) or type(error).__name__
+            raise (RequestNotSent if nothing_arrived else ResponseLost)(text) from error
 
     def close(self) -> None:
         """Close the idle connections; each of the others is closed when its response has been read."""
@@ -176,6 +209,7 @@ class Transport:
     def _connect(self, connection: http.client.HTTPConnection) -> None:
         if self._proxy is not None:
             connection.set_tunnel(self._host, self._port or 443, _proxy_headers(self._proxy))
+        connection._create_connection = self._addresses.connect  # type: ignore[attr-defined]
         connection.connect()  # sets TCP_NODELAY, without which a request takes about 47 ms
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE.items():
@@ -193,6 +227,24 @@ def _is_readable(sock: socket.socket) -> bool:
     poll = select.poll()  # select() takes no descriptor above 1,023
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _unacknowledged_bytes(sock: socket.socket) -> int:
+    """Return how many bytes were sent that the other side has not acknowledged; 0 where that is unknown.
+
+    Of a connection that the other side has closed, these bytes did not arrive: it acknowledges in 40 ms what
+    does. A connection without an answer is another matter, since acknowledgements may be lost.
+    """
+    if sys.platform != "linux":
+        return 0
+    import fcntl
+    import termios
+
+    try:
+        answer = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))  # the same as SIOCOUTQ: tcp(7)
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])
 
 
 def _tls_context(bundle: str | None) -> ssl.SSLContext:
