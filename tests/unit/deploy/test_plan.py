@@ -110,8 +110,8 @@ def test_settings_that_aws_would_refuse_are_errors(setting, value, option):
         dataclasses.replace(SETTINGS, **{setting: value})
 
 
-def layer_of(*requirements):
-    return dataclasses.replace(LAYER, requirements=requirements)
+def layer_of(*versions):
+    return dataclasses.replace(LAYER, versions=versions)
 
 
 def test_lists_that_aws_has_no_room_for_are_errors():

@@ -18,7 +18,7 @@
 ``reply_copy``  ``ReplyCopy``: what a long batch leaves in the store
 ==============  ======================================================================
 
-Inside Lambda, the handler imports ``sandbox``, ``cancelling``, ``payload``, ``reply_copy`` and ``s3``, and the
-worker imports ``s3``; ``s3`` imports ``errors`` and ``session``. None of them imports botocore before it is
-needed.
+Inside Lambda, the handler imports ``sandbox``, ``cancelling``, ``payload``, ``reply_copy`` and ``s3``, and
+the worker imports ``s3``; ``s3`` imports ``errors`` and ``session``. None of them imports botocore before it
+is needed.
 """

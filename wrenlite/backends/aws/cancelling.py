@@ -14,7 +14,6 @@ Lambda itself cannot stop an invocation: without this it goes on to its end, and
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +22,6 @@ from wrenlite.backends.aws import payload
 from wrenlite.errors import NotFound
 from wrenlite.protocol import Request, cancel_key
 from wrenlite.storage.base import Store
-
-_log = logging.getLogger("wrenlite")
 
 CANCEL_INTERVAL_S = 10.0
 """Seconds between two looks of a sandbox. The first comes after as long: shorter batches cost nothing."""
@@ -86,7 +83,9 @@ class Canceller:
         try:
             self._store.put(cancel_key(job), payload.encode_cancel(secret, job, unwanted))
         except Exception as error:  # of the store, the network or the credentials
-            _log.warning(
+            import logging  # not in the sandbox, which starts without it
+
+            logging.getLogger("wrenlite").warning(
                 "cannot cancel what job %s runs on Lambda, which goes on to its end and is billed: %s",
                 job,
                 error,
