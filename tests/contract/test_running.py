@@ -38,8 +38,8 @@ class Steps:
 
 
 @pytest.fixture
-def steps(tmp_path):
-    return Steps(tmp_path)
+def steps(shared_path):
+    return Steps(shared_path)
 
 
 def running(futures):
@@ -93,8 +93,8 @@ def test_no_task_runs_while_its_worker_loads_the_function(steps, tmp_path, monke
     steps.end("import")
     import wl_slow_module
 
-    (tmp_path / "end import").unlink()
-    (tmp_path / "started import").unlink()
+    (steps.folder / "end import").unlink()
+    (steps.folder / "started import").unlink()
     with wrenlite.Executor.local(1, progress=False) as executor:
         future = executor.submit(wl_slow_module.slow, 1)
         steps.wait_for("import")

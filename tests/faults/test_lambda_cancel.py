@@ -207,9 +207,9 @@ def test_a_cancel_is_checked_before_it_is_read():
 
 
 def test_an_interrupted_program_leaves_nothing_running_for_more_than_fifteen_seconds(
-    deploy, bed, start_script, tmp_path, cancelled
+    deploy, bed, start_script, shared_path, cancelled
 ):
-    function, path = deploy("long", timeout=60), tmp_path / "begun"
+    function, path = deploy("long", timeout=60), shared_path / "begun"
     program = start_script(
         f"""
 import wrenlite

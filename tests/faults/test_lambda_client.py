@@ -156,7 +156,7 @@ def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):
     job = aws.map(nap, range(100), chunksize=1)
     values = job.results(return_exceptions=True, timeout=60)
     assert sum(isinstance(value, int) for value in values) <= 20
-    assert job.cost.dollars <= 1.4e-5
+    assert job.cost.dollars <= 6e-5, "the start of a sandbox costs more than a task"
     assert aws.cost == job.cost
 
 
