@@ -284,6 +284,7 @@ IMPLIED = {
     "s3:GetObject",  # of a layer, by PublishLayerVersion; and by maps, as the next three
     "lambda:InvokeFunction",
     "lambda:GetFunctionConfiguration",
+    "lambda:GetFunctionConcurrency",  # by maps, too
     "s3:ListBucket",
     "logs:FilterLogEvents",  # by wrenlite logs
 }
