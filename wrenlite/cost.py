@@ -2,7 +2,8 @@
 
 The estimate leaves out the free tier, taxes, savings plans, ephemeral storage above 512 MB, data transfer and
 storage in the bucket. It leaves out S3 requests, too: one GET per cold worker ($0.0000004), and one PUT
-($0.000005) for each function, each object, and each batch, value or reply that has to be stored.
+($0.000005) for each function, each object, and each batch, value or reply that has to be stored. A batch of
+more than 10 s also stores that it runs, and looks every 10 s whether it is cancelled.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ FREE = Cost(requests=0, gb_s=0.0, dollars=0.0)
 
 
 def unknown_prices(region: str) -> str:
-    """Return a sentence where the prices of a region are unknown and those of us-east-1 are taken, else "".
+    """Return a warning if the prices of a region are unknown; otherwise an empty text.
 
     Args:
         region: AWS region, such as ``eu-west-1``.

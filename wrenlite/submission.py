@@ -352,7 +352,7 @@ def _journal_before(backend: Backend, setting: str | None) -> JournalInvoker | N
     from wrenlite.durable import journal, places  # upwards, see pyproject.toml
 
     folder = places.journal_folder(setting)
-    return None if folder is None else journal.journal_at(folder).follow(backend.invoker)
+    return None if folder is None else journal.JournalInvoker(backend.invoker, journal.journal_at(folder))
 
 
 def _follow_lines() -> None:

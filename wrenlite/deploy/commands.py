@@ -367,9 +367,7 @@ def logs(
         texts = [*found.requests(task)]
         since = max(since, time.time() - found.submitted)
         if not texts:
-            raise click.ClickException(
-                f"task {task} of {found.id} has no request on AWS Lambda that has ended"
-            )
+            raise click.ClickException(f"no request of task {task} of {found.id} has ended on AWS Lambda")
     elif job is not None:
         print_output(job, task, follow=follow, as_json=as_json)
         return

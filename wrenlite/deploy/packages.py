@@ -33,15 +33,13 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from wrenlite.backends.aws.deployed import BASE_PACKAGES
 from wrenlite.backends.aws.payload import LAMBDA_PYTHONS
 from wrenlite.deploy import bytecode
 from wrenlite.deploy.layer_sizes import saved_bytes, too_large_message
 from wrenlite.errors import ConfigError
 from wrenlite.serialize.zips import make_zip
 
-BASE_PACKAGES = ("numpy", "pillow")
-"""Packages that are in a layer beside those that the user names: ``wrenlite demo`` imports them. They are
-small. cloudpickle is in the function's own zip."""
 DEFAULT_PACKAGES = (*BASE_PACKAGES, "rasterio")
 """The packages where the user names none: those that the notebooks import."""
 UNPACKED_BYTES = 250 * 2**20

@@ -114,9 +114,8 @@ def print_output(name: str, task: int | None, *, follow: bool, as_json: bool) ->
         follow: go on until the job is over, or Ctrl-C.
         as_json: print one JSON object per task and line.
     """
-    printed = 0
+    job, printed = find_job(name), 0
     while True:
-        job = find_job(name)  # its state before its output, so that nothing is missed
         entries = job.output(task)
         for number, text in entries[printed:]:
             if as_json:
@@ -130,6 +129,7 @@ def print_output(name: str, task: int | None, *, follow: bool, as_json: bool) ->
             time.sleep(_POLL_S)
         except KeyboardInterrupt:
             return
+        job = JobRecord(job.path)  # its state before its output, so that nothing is missed
     if not printed:
         what = f"task {task} of {job.id}" if task is not None else job.id
         click.echo(f"{what} has written nothing that the journal has kept.", err=True)

@@ -101,10 +101,6 @@ class Journal:
         self._jobs = 0
         self._broken = False
 
-    def follow(self, invoker: Invoker) -> JournalInvoker:
-        """Return an invoker that does the same as another one, and writes what happens to its requests."""
-        return JournalInvoker(invoker, self)
-
     def put(self, entry: _Entry) -> None:
         """Have something written, soon."""
         if self._broken:
@@ -196,7 +192,7 @@ class JobLog:
         """Write what an invoker reports about a request."""
         now = time.time()
         if outcomes:
-            self._put(partial(self._add_outcomes, now, invocation, _digest(outcomes)))
+            self._put(partial(self._add_outcomes, now, invocation, _facts(outcomes)))
         if ended is not None:
             self._put(partial(self._add_end_of_request, now, invocation, ended))
 
@@ -255,13 +251,13 @@ class JobLog:
             self._bytes += len(text)
             self._lines.append(text)
 
-    def _add_outcomes(self, at: float, invocation: str, digest: _Digest) -> None:
-        failed = {outcome.task: _summary(outcome) for outcome in digest.failed}
-        facts: dict[str, Any] = {"invocation": invocation, "tasks": digest.tasks}
-        facts["started"] = [round(each, 6) for each in digest.started]
-        facts["seconds"] = [round(each, 6) for each in digest.seconds]
+    def _add_outcomes(self, at: float, invocation: str, seen: _Facts) -> None:
+        failed = {outcome.task: _summary(outcome) for outcome in seen.failed}
+        facts: dict[str, Any] = {"invocation": invocation, "tasks": seen.tasks}
+        facts["started"] = [round(each, 6) for each in seen.started]
+        facts["seconds"] = [round(each, 6) for each in seen.seconds]
         self._add("ran", at, {**facts, "failed": failed} if failed else facts)
-        for task, text in digest.outputs:
+        for task, text in seen.outputs:
             self._add_output(task, text)
 
     def _add_output(self, task: int, text: str) -> None:
@@ -295,7 +291,7 @@ class JobLog:
         self._add("over", at, {**counts, **cost}, always=True)
 
 
-class _Digest(NamedTuple):
+class _Facts(NamedTuple):
     """What is written about the outcomes of a report. It holds no values."""
 
     tasks: Sequence[int]
@@ -307,7 +303,7 @@ class _Digest(NamedTuple):
     outputs: Sequence[tuple[int, str]]
 
 
-def _digest(outcomes: Sequence[Outcome]) -> _Digest:
+def _facts(outcomes: Sequence[Outcome]) -> _Facts:
     if len(outcomes) <= _DETAILED_TASKS:
         started, seconds = list(map(_STARTED, outcomes)), list(map(_SECONDS, outcomes))
     else:
@@ -316,7 +312,7 @@ def _digest(outcomes: Sequence[Outcome]) -> _Digest:
     failed = [] if all(map(_IS_OK, outcomes)) else [outcome for outcome in outcomes if not outcome.ok]
     wrote = any(map(_OUTPUT, outcomes))
     outputs = [(outcome.task, outcome.output) for outcome in outcomes if outcome.output] if wrote else []
-    return _Digest(list(map(_TASK, outcomes)), started, seconds, failed[:_DETAILED_TASKS], outputs)
+    return _Facts(list(map(_TASK, outcomes)), started, seconds, failed[:_DETAILED_TASKS], outputs)
 
 
 class JournalInvoker:

@@ -10,12 +10,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 try:
     import fcntl
@@ -149,13 +150,23 @@ def prune(folder: Path, now: float, *, weigh: bool = True) -> int:
     return deleted
 
 
-def _is_open(folder: Path, job: Path) -> bool:
-    import json
+def read_header(job: Path) -> dict[str, Any]:
+    """Return the first event of a job.
 
+    Args:
+        job: the folder of the job.
+
+    Raises:
+        OSError: there is no file of events. ValueError: the line is damaged.
+    """
+    with open(job / EVENTS, "rb") as file:
+        header: dict[str, Any] = json.loads(file.readline())
+    return header
+
+
+def _is_open(folder: Path, job: Path) -> bool:
     try:
-        with open(job / EVENTS, "rb") as file:
-            header = json.loads(file.readline())
-        return is_running(folder, str(header["program"]))
+        return is_running(folder, str(read_header(job)["program"]))
     except (OSError, ValueError, KeyError, TypeError):  # nothing can be read there
         return False
 

@@ -180,7 +180,8 @@ class JobRecord:
         self.path = path
         """The folder with its files."""
         try:
-            header, end = _ends(path / places.EVENTS)
+            header, end = places.read_header(path), _read_end(path / places.EVENTS)
+            lines = self._lines() if end is None else [end]
             self.id: str = header["id"]
             """The id of the job."""
             self.name: str = header["name"]
@@ -189,9 +190,9 @@ class JobRecord:
             """What it runs on."""
             self.submitted: float = header["at"]
             """When it was submitted, in seconds since the epoch."""
-            self.counts = _counted(self._lines()) if end is None else _counts(end)
+            self.counts = _counted(lines) if end is None else _counts(end)
             """The number of its tasks, and of those that are done, failed and cancelled."""
-            self.seconds: float = (end or self._lines()[-1])["at"] - self.submitted
+            self.seconds: float = lines[-1]["at"] - self.submitted
             """Its duration, as far as something of it is known."""
             self.dollars: float | None = (end or {}).get("dollars")
             """What it cost; None: nothing, or that is not known yet."""
@@ -277,16 +278,15 @@ class JobRecord:
         return "".join(f"[task {number}]\n{text.rstrip()}\n" for number, text in sorted(texts.items()))
 
 
-def _ends(path: Path) -> tuple[Line, Line | None]:
-    """Return the first line of a job's file, and the last one where the job is over."""
+def _read_end(path: Path) -> Line | None:
+    """Return the last line of a job's file where the job is over."""
     with open(path, "rb") as file:
-        header: Line = json.loads(file.readline())
         file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
         last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
     with contextlib.suppress(ValueError):
         line: Line = json.loads(last)
-        return header, line if line.get("kind") == "over" else None
-    return header, None
+        return line if line.get("kind") == "over" else None
+    return None
 
 
 class JobRecords(list[JobRecord]):

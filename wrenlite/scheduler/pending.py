@@ -442,8 +442,6 @@ class InFlight:
         """How many times the code of the job had been put into the store again when this was sent."""
         self.size = pending.taken_bytes
         """Bytes of its items."""
-        estimate = pending.estimate
-        self.expected_s = estimate.mean_s * len(indexes) if estimate else 0.0
         self.task_seconds: list[float] = []
         """Seconds that each task took that has an outcome, in the order of the batch."""
         self.invocation: Invocation | None = None

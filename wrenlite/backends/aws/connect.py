@@ -9,10 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wrenlite import cost
-from wrenlite.backends.aws import (
-    errors,
-    payload,
-)
+from wrenlite.backends.aws import errors, payload
 from wrenlite.backends.aws.cancelling import CANCEL_INTERVAL_S
 from wrenlite.backends.aws.deployed import remote_packages
 from wrenlite.backends.aws.invoker import LambdaInvoker

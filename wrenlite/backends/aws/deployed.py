@@ -16,8 +16,9 @@ _OF_THE_RUNTIME = frozenset(
 """Packages that Lambda's own runtime for Python has."""
 _OF_THE_FUNCTION = frozenset({"cloudpickle", "wrenlite"})
 """Packages in the zip of the function."""
-_NAMED_BY_ITSELF = ("numpy", "pillow")
-"""Packages that wrenlite-setup --package adds."""
+BASE_PACKAGES = ("numpy", "pillow")
+"""Packages that are in a layer beside those that the user names: ``wrenlite demo`` imports them. They are
+small. cloudpickle is in the function's own zip."""
 
 
 class RecordedLayer(NamedTuple):
@@ -59,8 +60,8 @@ def remote_packages(function: str, environment: Mapping[str, str]) -> RemotePack
         return None
     named = {_split(text)[0]: text for text in layer.named}
     command = "wrenlite-setup" if function == "wrenlite" else f"wrenlite-setup --function {function}"
-    left_out = [name for name in _NAMED_BY_ITSELF if name not in named]
-    options = [f"--package {_quoted(text)}" for text in layer.named if text not in _NAMED_BY_ITSELF]
+    left_out = [name for name in BASE_PACKAGES if name not in named]
+    options = [f"--package {_quoted(text)}" for text in layer.named if text not in BASE_PACKAGES]
     options += [f"--without {name}" for name in left_out]
     always = _OF_THE_RUNTIME | _OF_THE_FUNCTION
     return RemotePackages(versions_by_name(layer.versions), always, " ".join([command, *options]))
