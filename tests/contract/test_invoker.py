@@ -142,6 +142,13 @@ def test_no_task_starts_after_stop_after_s(invocations):
     assert ended.cause is None
 
 
+def test_the_first_task_runs_however_late_it_begins(invocations):
+    outcomes, ended = invocations.run(lambda n: n, range(3), limits=Limits(stop_after_s=1e-9))
+    assert [(outcome.task, outcome.ok) for outcome in outcomes] == [(0, True)]
+    assert list(ended.not_started) == [1, 2]
+    assert ended.cause is None
+
+
 def test_the_environment_is_set_before_unpickling_and_restored(invocations):
     class Reads:
         def __reduce__(self):

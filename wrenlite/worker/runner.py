@@ -188,7 +188,7 @@ class Runner:
     ) -> Iterator[Outcome]:
         """Run the tasks in order, and yield the outcome of each as soon as it has ended.
 
-        The remaining tasks get no outcome once ``limits.stop_after_s`` has passed, once
+        The first task always runs. The others get no outcome once ``limits.stop_after_s`` has passed, once
         ``limits.reply_bytes`` has no room for another outcome, and once this process is worn out. A task that
         failed because of that gets none either where what earlier requests left here may be the reason.
 
@@ -267,8 +267,6 @@ class Runner:
         is_limited = room is not None or request.limits.value_bytes is not None
         with unpickling_with(table=function.call.table):
             for task, item in zip(request.tasks, items, strict=True):
-                if time.perf_counter() >= stop_at:
-                    return
                 outcome = self._run_task(function, task, item)
                 if is_limited:
                     packer = function.packer
@@ -276,7 +274,9 @@ class Runner:
                 if self._gives_back():
                     return
                 yield outcome
-                if self.worn_out or (room is not None and room < RESERVED_BYTES):
+                is_full = room is not None and room < RESERVED_BYTES
+                # After a task, not before: a busy machine may hold this process up before the first one.
+                if self.worn_out or is_full or time.perf_counter() >= stop_at:
                     return
 
     def _gives_back(self) -> bool:
