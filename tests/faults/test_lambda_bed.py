@@ -1,10 +1,12 @@
 """The bed is as strict as Lambda: what works there by accident and fails on Lambda would hide mistakes."""
 
 import base64
+import io
 import json
 import os
 import re
 import time
+import zipfile
 
 import botocore.session
 import pytest
@@ -157,6 +159,7 @@ def test_an_init_phase_over_the_limit_runs_again_within_the_first_invocation(
     starts = shared_path / "starts"
     source = f"""
 import time
+import zipfile
 with open({str(starts)!r}, "a+") as file:
     file.write("x")
     file.seek(0)
@@ -274,3 +277,72 @@ def test_a_function_of_another_python_answers_with_its_versions(other_bed):
     client = botocore.session.Session().create_client("lambda")
     answer = client.invoke(FunctionName="wrenlite", Payload="{}")
     assert json.loads(answer["Payload"].read())["versions"]["python"] == other_bed
+
+
+# Versions
+
+
+def source(value):
+    """Return a handler that returns a value, its version and what a layer holds, if there is one."""
+    return f"""
+import os
+def handler(event, context):
+    try:
+        from in_the_layer import LAYER
+    except ImportError:
+        LAYER = None
+    return {value!r}, os.environ["AWS_LAMBDA_FUNCTION_VERSION"], os.environ.get("MINE"), LAYER
+"""
+
+
+def zip_of(**files):
+    with io.BytesIO() as content, zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("__", "/") + ".py", text)
+        archive.close()
+        return content.getvalue()
+
+
+def test_a_published_version_keeps_its_code_settings_and_layer(client, deploy):
+    name = deploy("published", files={"handler.py": source("old")})
+    layer = {"ZipFile": zip_of(python__in_the_layer="LAYER = 'old layer'")}
+    published = client.publish_layer_version(LayerName="published", Content=layer)
+    arn, variables = published["LayerVersionArn"], {"Variables": {"MINE": "old"}}
+    client.update_function_configuration(FunctionName=name, Layers=[arn], Environment=variables)
+    assert client.publish_version(FunctionName=name)["Version"] == "1"
+    assert client.publish_version(FunctionName=name)["Version"] == "1", "nothing has changed"
+    client.create_alias(FunctionName=name, Name="here", FunctionVersion="1")
+    client.update_function_code(FunctionName=name, ZipFile=zip_of(handler=source("new")))
+    client.update_function_configuration(FunctionName=name, Layers=[], Environment={"Variables": {}})
+    client.delete_layer_version(LayerName="published", VersionNumber=published["Version"])
+
+    def invoke(qualified, **more):
+        answer = client.invoke(FunctionName=qualified, Payload="1", **more)
+        return json.loads(answer["Payload"].read()), answer["ExecutedVersion"]
+
+    old = ["old", "1", "old", "old layer"], "1"
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
+    for qualified in (f"{name}:1", f"{name}:here", f"{arn}:1"):
+        assert invoke(qualified) == old
+    assert invoke(name, Qualifier="here") == old
+    assert invoke(name) == (["new", "$LATEST", None, None], "$LATEST")
+    found = client.get_function_configuration(FunctionName=name, Qualifier="here")
+    assert (found["Version"], found["Environment"]) == ("1", variables)
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        client.invoke(FunctionName=f"{name}:2", Payload="1")
+
+
+def test_versions_have_the_rules_of_lambda(client, deploy):
+    name = deploy("ruled", files={"handler.py": source("")})
+    revision = client.get_function(FunctionName=name)["Configuration"]["RevisionId"]
+    client.update_function_configuration(FunctionName=name, MemorySize=256)
+    with pytest.raises(ClientError, match="PreconditionFailedException"):
+        client.publish_version(FunctionName=name, RevisionId=revision)
+    client.publish_version(FunctionName=name)
+    client.create_alias(FunctionName=name, Name="here", FunctionVersion="1")
+    with pytest.raises(ClientError, match="ResourceConflictException"):
+        client.delete_function(FunctionName=name, Qualifier="1")
+    client.delete_alias(FunctionName=name, Name="here")
+    client.delete_function(FunctionName=name, Qualifier="1")
+    client.update_function_configuration(FunctionName=name, MemorySize=128)
+    assert client.publish_version(FunctionName=name)["Version"] == "2", "no number is used again"

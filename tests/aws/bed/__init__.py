@@ -10,6 +10,7 @@ concurrency. The server counts requests by kind, and adds faults and latency whe
 ``server``  the HTTP server: counts, faults, latency, moto
 ``plane``   ``Invoke``: limits, warm sandboxes, log tails
 ``corrections`` corrections of moto where it differs from AWS
+``versions`` the same for published versions of functions and layers
 ``sandbox`` one process under the runtime client, and its Runtime API
 ``pythons`` the Pythons that functions run on, and their packages
 ``disk``    the disk that a function sees

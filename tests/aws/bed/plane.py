@@ -23,6 +23,7 @@ from tests.aws.bed.corrections import write_log
 from tests.aws.bed.disk import Disks
 from tests.aws.bed.pythons import BOOTSTRAP, RUNTIME_MODULES, Links, Python, examine, runtime_packages
 from tests.aws.bed.sandbox import Invocation, Sandbox
+from tests.aws.bed.versions import layer_version
 
 
 class Reply(NamedTuple):
@@ -93,12 +94,12 @@ class Plane:
             self._start_tokens: dict[str, tuple[float, float]] = {}
 
     def invoke(self, name: str, region: str, payload: bytes, *, tail: bool) -> Reply:
-        """Run one synchronous invocation."""
+        """Run one synchronous invocation of a function, or of the version or alias that follows its name."""
         function, refusal = self._find(name, region, payload, 6 * 2**20)
         if refusal is not None:
             return refusal
         if not self._acquire_slot(function, wait=False):
-            kind = "" if function.reserved_concurrency is None else "ReservedFunction"
+            kind = "" if _reserved(function) is None else "ReservedFunction"
             return throttled(f"{kind}ConcurrentInvocationLimitExceeded")
         try:
             return self._run(function, region, payload, str(uuid.uuid4()), tail=tail)
@@ -152,8 +153,8 @@ class Plane:
     def _acquire_slot(self, function, *, wait: bool) -> bool:
         """Take a slot for one more invocation; return False if none is free and ``wait`` is false."""
         with self._slot_freed:
-            reserved = function.reserved_concurrency
-            reserved_limit = int(reserved) if reserved is not None else 10**9
+            reserved = _reserved(function)
+            reserved_limit = 10**9 if reserved is None else reserved
             while self._running >= min(self.concurrency, reserved_limit):
                 if not wait:
                     return False
@@ -206,7 +207,7 @@ class Plane:
             init_s = sandbox.init_s
         deadline = time.time() + int(function.timeout)
         result = sandbox.invoke(Invocation(request_id, payload, deadline, function.function_arn))
-        headers = {"X-Amz-Executed-Version": "$LATEST", "x-amzn-RequestId": request_id}
+        headers = {"X-Amz-Executed-Version": str(function.version), "x-amzn-RequestId": request_id}
         if result.error is not None:
             headers["X-Amz-Function-Error"] = "Unhandled"
         billed = math.ceil((result.duration_s + (init_s or 0)) * 1000)
@@ -220,7 +221,7 @@ class Plane:
         log = sandbox.tail()[-3000:] + report.encode()
         lines = [
             *filter(None, [failed_init]),
-            f"START RequestId: {request_id} Version: $LATEST",
+            f"START RequestId: {request_id} Version: {function.version}",
             *log.decode(errors="replace").splitlines(),
         ]
         write_log(f"/aws/lambda/{function.function_name}", region, "bed", lines, int(time.time() * 1000))
@@ -263,9 +264,9 @@ class Plane:
             "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.run_time}",
             "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.function_name}",
-            "AWS_LAMBDA_LOG_STREAM_NAME": f"2026/01/01/[$LATEST]{uuid.uuid4().hex}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": f"2026/01/01/[{function.version}]{uuid.uuid4().hex}",
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "LAMBDA_TASK_ROOT": seen["/var/task"],
             "PYTHONDONTWRITEBYTECODE": "1",  # only matters where functions see this machine's disk
@@ -283,8 +284,7 @@ class Plane:
         return sandbox
 
     def _layers(self, function, region: str) -> list[tuple[bytes, str]]:
-        backend = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region]
-        found = [backend.layers_versions_by_arn(layer["Arn"]) for layer in function.layers]
+        found = [layer_version(layer["Arn"], region) for layer in function.layers]
         return [(layer.code_bytes, layer.code_sha_256) for layer in found]
 
     def _unpack(self, zips: list[tuple[bytes, str]]) -> Path:
@@ -297,6 +297,13 @@ class Plane:
                     with zipfile.ZipFile(io.BytesIO(code)) as archive:
                         archive.extractall(folder)
         return folder
+
+
+def _reserved(function) -> int | None:
+    """Return the concurrency that is reserved for all versions of a function together; None for none."""
+    backend = get_backend("lambda")[DEFAULT_ACCOUNT_ID][function.region]
+    reserved = backend.get_function(function.function_name).reserved_concurrency
+    return None if reserved is None else int(reserved)
 
 
 def error(status: int, kind: str, message: str, **more: str) -> Reply:

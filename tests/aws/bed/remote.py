@@ -10,7 +10,10 @@ from typing import Any
 _ROOT = Path(__file__).parents[3]
 
 
-_LAMBDA_KINDS = ("Invoke", "GetFunctionConfiguration", "GetFunctionConcurrency", "GetAccountSettings")
+_LAMBDA_KINDS = (
+    *("Invoke", "GetFunctionConfiguration", "GetFunctionConcurrency", "GetAccountSettings", "PublishVersion"),
+    *("CreateAlias", "UpdateAlias", "ListAliases", "DeleteAlias", "ListVersionsByFunction"),
+)
 
 
 class RemoteBed:

@@ -17,9 +17,19 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from tests.aws.bed.corrections import ignore_policy_conditions, tag_bucket
-from tests.aws.bed.plane import Plane, Reply
+from tests.aws.bed.plane import Plane, Reply, error
+from tests.aws.bed.versions import check_revision, correct_versions
 
 _INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
+_VERSIONS = re.compile(r"^/2015-03-31/functions/[^/]+/(aliases|versions)")
+_VERSION_KINDS = {
+    ("aliases", "GET"): "ListAliases",
+    ("aliases", "POST"): "CreateAlias",
+    ("aliases", "PUT"): "UpdateAlias",
+    ("aliases", "DELETE"): "DeleteAlias",
+    ("versions", "GET"): "ListVersionsByFunction",
+    ("versions", "POST"): "PublishVersion",
+}
 _S3_KINDS = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
 
 
@@ -80,7 +90,9 @@ class Bed:
         return start
 
     def _invoke(self, name: str, request: Request) -> Reply:
-        name, region = name.rpartition(":")[2], _credential_scope(request)[2]
+        region = _credential_scope(request)[2]
+        if "Qualifier" in request.args:
+            name = f"{name}:{request.args['Qualifier']}"
         if request.headers.get("X-Amz-Invocation-Type") == "Event":
             return self.plane.invoke_async(name, region, request.get_data())
         tail = request.headers.get("X-Amz-Log-Type") == "Tail"
@@ -89,12 +101,19 @@ class Bed:
     def _application_for(self, request: Request, kind: str) -> Any:
         """Return the application that answers a request other than ``Invoke``.
 
-        The data plane knows the account settings. moto answers the rest; the tags of a new bucket are added.
+        The data plane knows the account settings. moto answers the rest; the tags of a new bucket are added,
+        and the revision is compared of what is published.
         """
         if request.path.startswith("/2016-08-19/account-settings"):
             limit, free = self.plane.concurrency, self.plane.unreserved(_credential_scope(request)[2])
             body = {"AccountLimit": {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": free}}
             return Response(json.dumps(body), content_type="application/json")
+        if kind == "PublishVersion":
+            expected = json.loads(_body(request) or b"{}").get("RevisionId")
+            name = unquote(request.path.split("/")[-2])
+            if refusal := check_revision(name, _credential_scope(request)[2], expected):
+                reply = error(412, "PreconditionFailedException", refusal)
+                return Response(reply.body, reply.status, reply.headers)
         if kind == "PutBucket" and b"<Tags>" in (body := _body(request)):
             answer = Response.from_app(self._moto, request.environ)
             if answer.status_code == 200:
@@ -197,6 +216,8 @@ def _operation(request: Request) -> str:
         return "GetAccountSettings"
     if request.path.endswith("/concurrency") and request.method == "GET":
         return "GetFunctionConcurrency"
+    if versions := _VERSIONS.match(request.path):
+        return _VERSION_KINDS[versions[1], request.method]
     return _other_operation(request)
 
 
@@ -240,6 +261,7 @@ def serve(port: int, plane: Plane) -> Any:
         plane: its data plane.
     """
     ignore_policy_conditions()
+    correct_versions()
     server = make_server("127.0.0.1", port, Bed(plane), threaded=True, request_handler=_Handler)
     server.daemon_threads = True
     plane.url = f"http://127.0.0.1:{server.server_port}"
