@@ -1,9 +1,9 @@
 """Estimate what AWS charges, with pure functions over a dated table of prices.
 
 The estimate leaves out the free tier, taxes, savings plans, ephemeral storage above 512 MB, data transfer and
-storage in the bucket. It leaves out S3 requests, too: one GET per cold worker ($0.0000004), and one PUT
-($0.000005) for each function, each object, and each batch, value or reply that has to be stored. A batch of
-more than 10 s also stores that it runs, and looks every 10 s whether it is cancelled.
+storage in the bucket. Requests to S3 are counted where a job needs them: for its code, for items and values
+that do not fit into a request or a reply, and for what batches of more than 10 s leave and look for there.
+Those of the user's own code, of ``executor.put``, of a cancel and of deleting are left out.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from wrenlite.protocol import Usage
 from wrenlite.texts import counted
 
 PRICES_DATE = "2026-09"
@@ -47,6 +48,10 @@ _OTHER_PARTITIONS = re.compile(r"cn-|us-gov-|us-iso|eu-iso|eusc-")
 """How regions begin that belong to other partitions of AWS, with prices of their own: China, GovCloud, the
 sovereign clouds."""
 
+STORE_PUT_DOLLARS = 0.005 / 1000
+"""Dollars per PUT or LIST in S3: standard storage, us-east-1 (usage type ``Requests-Tier1``)."""
+STORE_GET_DOLLARS = 0.0004 / 1000
+"""Dollars per GET in S3: standard storage, us-east-1 (usage type ``Requests-Tier2``)."""
 STORAGE_DOLLARS_PER_GB_MONTH = 0.023
 """Dollars per GB and month in S3: standard storage, us-east-1."""
 LOG_DOLLARS_PER_GB = 0.50
@@ -92,46 +97,52 @@ class Cost(NamedTuple):
     """GiB-seconds that those may be billed for, at most."""
     uncertain_dollars: float = 0.0
     """Dollars that may be charged in addition, at most."""
+    store_puts: int = 0
+    """Requests to S3 that wrote or listed."""
+    store_gets: int = 0
+    """Requests to S3 that read."""
 
     @property
     def most_dollars(self) -> float:
         """The dollars that were spent at most: with what is uncertain."""
         return self.dollars + self.uncertain_dollars
 
-    def plus(
-        self,
-        requests: int,
-        gb_s: float,
-        prices: Prices | None,
-        *,
-        unanswered: int = 0,
-        uncertain_gb_s: float = 0.0,
-    ) -> Cost:
-        """Return the cost with more requests added.
+    @property
+    def store_dollars(self) -> float:
+        """The part of ``dollars`` that is for requests to S3."""
+        return self.store_puts * STORE_PUT_DOLLARS + self.store_gets * STORE_GET_DOLLARS
+
+    def plus(self, usage: Usage, prices: Prices | None) -> Cost:
+        """Return the cost with the usage of a request, or of several, added.
 
         Args:
-            requests: number of further requests.
-            gb_s: GiB-seconds that they are billed for in total, as far as that is known.
-            prices: the function's prices; None: requests are free.
-            unanswered: those of them that have no answer.
-            uncertain_gb_s: GiB-seconds that those may be billed for, at most.
+            usage: what they used.
+            prices: the function's prices; None: all is free.
         """
-        requests, gb_s = self.requests + requests, self.gb_s + gb_s
-        uncertain_gb_s += self.uncertain_gb_s
-        return Cost(
-            requests=requests,
-            gb_s=gb_s,
-            dollars=prices.dollars(requests, gb_s) if prices else 0.0,
-            unanswered=self.unanswered + unanswered,
-            uncertain_gb_s=uncertain_gb_s,
-            uncertain_dollars=prices.dollars(0, uncertain_gb_s) if prices else 0.0,
+        cost = Cost(
+            requests=self.requests + usage.requests,
+            gb_s=self.gb_s + usage.gb_s,
+            dollars=0.0,
+            unanswered=self.unanswered + usage.unanswered,
+            uncertain_gb_s=self.uncertain_gb_s + usage.uncertain_gb_s,
+            store_puts=self.store_puts + usage.store_puts,
+            store_gets=self.store_gets + usage.store_gets,
+        )
+        return cost if prices is None else cost._priced(prices)
+
+    def _priced(self, prices: Prices) -> Cost:
+        return self._replace(
+            dollars=prices.dollars(self.requests, self.gb_s) + self.store_dollars,
+            uncertain_dollars=prices.dollars(0, self.uncertain_gb_s),
         )
 
     def __repr__(self) -> str:
-        return f"<Cost: {self}>" if self.requests else "<Cost: nothing was charged>"
+        return f"<Cost: {self}>" if self.requests or self.dollars else "<Cost: nothing was charged>"
 
     def __str__(self) -> str:
-        known = f"about ${self.dollars:.6f} ({counted(self.requests, 'request')}, {self.gb_s:,.2f} GB-s)"
+        store = f", {self.store_puts:,} PUT and {self.store_gets:,} GET to S3" if self.store_dollars else ""
+        requests = counted(self.requests, "request")
+        known = f"about ${self.dollars:.6f} ({requests}, {self.gb_s:,.2f} GB-s{store})"
         if not self.unanswered:
             return known
         requests = counted(self.unanswered, "request")

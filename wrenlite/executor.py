@@ -549,12 +549,12 @@ class Executor:
     @property
     def workers(self) -> int:
         """How many tasks can run at once now: the local workers, or the requests that Lambda takes now."""
-        return self._submission.dispatcher.slots
+        return self._submission.dispatcher.admission.slots
 
     @property
     def cost(self) -> Cost:
         """An estimate of what all jobs of this executor cost so far, on AWS. Zero dollars on local cores."""
-        return self._submission.dispatcher.cost
+        return self._submission.dispatcher.admission.spent
 
     def as_concurrent(self) -> ConcurrentExecutor:
         """Return this executor as a ``concurrent.futures.Executor``, for libraries that take one."""

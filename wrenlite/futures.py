@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Protocol, 
 
 from wrenlite import other_names
 from wrenlite.errors import WrenliteError
-from wrenlite.protocol import CANCELLED, Outcome, Packed, Plain, Stored, TaskStats
+from wrenlite.protocol import CANCELLED, Outcome, Packed, Plain, Stored, TaskStats, Usage
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import hide_own_frames, public
@@ -231,6 +231,9 @@ class Control(Protocol):
 
     def read_output(self, job: Job[Any]) -> None:
         """Record in the job's task table what those of its tasks that run now have written so far."""
+
+    def charge(self, usage: Usage) -> None:
+        """Add requests of this process to the cost of all jobs, in any thread."""
 
     def settle(self, futures: Sequence[Future[Any]]) -> None:
         """Settle futures whose tasks have ended, soon, and call their done-callbacks."""

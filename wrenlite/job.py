@@ -103,12 +103,12 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         self.name = name
         self.backend = backend.name
         self._secret = os.urandom(32)  # key of the HMAC over replies that are left in the store
-        self._tasks = TaskTable(total, open=open, forgets=forgets)
+        self._tasks = TaskTable(total, backend.prices, open=open, forgets=forgets)
         self._drawn: Drawing = undrawn  # all waiting happens in it
         self._prices = backend.prices
         self._output_hint = backend.hints.output
         self._outcomes: JobValues[T_co] = JobValues(
-            self._tasks, backend, class_table, f"task {{}} of {job_id}".format
+            self._tasks, backend, class_table, f"task {{}} of {job_id}".format, control
         )
         self._outcomes.keeps_all = kept is not None
         self._kept = kept
@@ -526,7 +526,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         Requests in flight are not included yet. What a request without an answer may have cost is apart, in
         ``uncertain_dollars``: its reply was lost, or it was cancelled in flight and the executor shut down.
         """
-        return self._tasks.cost(self._prices)
+        return self._tasks.cost
 
     def snapshot(self) -> Snapshot:
         """Return the progress of the job."""

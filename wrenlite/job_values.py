@@ -11,8 +11,8 @@ from typing import Any, Generic, cast
 from wrenlite.backends.base import Backend
 from wrenlite.dependencies import itself, value_at
 from wrenlite.errors import ConfigError, DependencyFailed, RemoteError, ValueReleased, WrenliteError
-from wrenlite.futures import Future, T_co, show_as_one_line
-from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed, Plain, Stored
+from wrenlite.futures import Control, Future, T_co, show_as_one_line
+from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed, Plain, Stored, Usage
 from wrenlite.serialize.by_reference import References, Source
 from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.exceptions import unpack_failure
@@ -33,7 +33,12 @@ class JobValues(Generic[T_co]):
     """
 
     def __init__(
-        self, tasks: TaskTable, backend: Backend, class_table: Sequence[object], name: Callable[[int], str]
+        self,
+        tasks: TaskTable,
+        backend: Backend,
+        class_table: Sequence[object],
+        name: Callable[[int], str],
+        control: Control,
     ) -> None:
         """Create the values of a new job.
 
@@ -42,9 +47,11 @@ class JobValues(Generic[T_co]):
             backend: what it runs on.
             class_table: the classes and functions that its values refer to by number.
             name: returns the name of a task for messages.
+            control: what runs the tasks.
         """
         self._tasks = tasks
-        self._stored = StoredValues(backend.store, tasks.outcomes, name)
+        self._control = control
+        self._stored = StoredValues(backend.store, tasks.outcomes, name, self._charge_get)
         self._class_table = class_table
         self._package_hint = backend.hints.package
         self._packages = backend.packages
@@ -56,6 +63,11 @@ class JobValues(Generic[T_co]):
         self._definitions: tuple[object, ...] = ()
         self.keeps_all = False
         """Whether all values stay pickled, or in the store, because other tasks may take them."""
+
+    def _charge_get(self) -> None:
+        usage = Usage(store_gets=1)
+        self._tasks.charge(usage)
+        self._control.charge(usage)
 
     def get(self, index: int, end: float | None = None) -> T_co:
         """Return the value of a task that has ended, or raise its exception.

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 from wrenlite.texts import sized, timed
 
-PROTOCOL = 9
+PROTOCOL = 10
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -190,6 +190,11 @@ class Usage(NamedTuple):
     """Those of the requests that have no answer: it is unknown whether and how long they ran."""
     uncertain_gb_s: float = 0.0
     """GiB-seconds that those may be billed for, at most."""
+    store_puts: int = 0
+    """Requests to the store that wrote or listed, which cost about ten times as much as those that read.
+    Those of a worker that died are unknown, and not counted."""
+    store_gets: int = 0
+    """Requests to the store that read."""
 
 
 class Died(NamedTuple):

@@ -9,13 +9,14 @@ it has ended.
 from __future__ import annotations
 
 import operator
+import threading
 import time
 from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-from wrenlite.cost import FREE, Cost, Prices
+from wrenlite.cost import FREE, Prices
 from wrenlite.futures import Snapshot
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats, Usage
 from wrenlite.threads import Changes
@@ -49,11 +50,14 @@ def _column(forgets: bool, rows: Any, forgotten: object) -> Any:
 class TaskTable:
     """The record of a job's tasks. The outcome of a task is written once; later ones are dropped."""
 
-    def __init__(self, total: int, *, open: bool = False, forgets: bool = False) -> None:
+    def __init__(
+        self, total: int, prices: Prices | None = None, *, open: bool = False, forgets: bool = False
+    ) -> None:
         """Create the table of a new job.
 
         Args:
             total: number of tasks. All of them are queued.
+            prices: of what they run on; None: it is free.
             open: whether more tasks may come.
             forgets: whether tasks are forgotten once their values were handed out in order.
         """
@@ -78,14 +82,10 @@ class TaskTable:
         """Runs of each task that used up an attempt."""
         self.running = 0
         """Batches that have been handed out and have not ended: each of them runs one of its tasks."""
-        self.requests = 0
-        """Requests that are paid for."""
-        self.gb_s = 0.0
-        """GiB-seconds that are billed."""
-        self.unanswered = 0
-        """Those of the requests that have no answer."""
-        self.uncertain_gb_s = 0.0
-        """GiB-seconds that those may be billed for, at most."""
+        self.cost = FREE
+        """What the requests so far cost."""
+        self._prices = prices
+        self._charging = threading.RLock()  # a signal handler may interrupt the block that holds it
         self._queued_at = self._ended_at = time.time()
         self._submitted: array[float] = column(array("d"), 0.0)  # of an open job, the time of each task
         self._dispatched: array[float] = column(array("d", bytes(8 * total)), 0.0)
@@ -194,16 +194,19 @@ class TaskTable:
     def end_batch(self, indexes: Sequence[int], usage: Usage) -> None:
         """Record that a batch of these tasks has ended, and what it used."""
         self.running -= 1
-        self.requests += usage.requests
-        self.gb_s += usage.gb_s
-        self.unanswered += usage.unanswered
-        self.uncertain_gb_s += usage.uncertain_gb_s
+        self.charge(usage)
         places = _as_slice(indexes)
         if places is not None:
             self._usages[places] = [usage] * len(indexes)
             return
         for index in indexes:
             self._usages[index] = usage
+
+    def charge(self, usage: Usage) -> None:
+        """Add what a request used to the cost, in any thread."""
+        if self._prices is not None:
+            with self._charging:
+                self.cost = self.cost.plus(usage, self._prices)
 
     def end(self, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         """Record the outcomes of these tasks, which have not ended before."""
@@ -287,20 +290,6 @@ class TaskTable:
             cold=bool(usage and usage.cold),
             request_id=usage.request_id if usage else None,
             peak_bytes=(usage.peak_bytes or None) if usage else None,
-        )
-
-    def cost(self, prices: Prices | None) -> Cost:
-        """Return what the requests so far cost.
-
-        Args:
-            prices: of the function; None: requests are free.
-        """
-        return FREE.plus(
-            self.requests,
-            self.gb_s,
-            prices,
-            unanswered=self.unanswered,
-            uncertain_gb_s=self.uncertain_gb_s,
         )
 
     def describe_run(self, index: int, process: int | None = None) -> str:

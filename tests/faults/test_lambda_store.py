@@ -102,6 +102,31 @@ def test_a_value_that_is_missing_or_changed_in_the_store_is_refused(aws, bed, da
     assert job[2].result() == b"\3" * 3_000_000
 
 
+def test_requests_to_the_store_are_part_of_the_cost(connected, bed):
+    aws = connected(cancel_interval_s=0.2)
+    job = aws.map(lambda blob, _: time.sleep(0.5) or blob, [b"x" * 6_000_000] * 2, chunksize=1, args=(LARGE,))
+    assert job.wait(60)
+    cost = job.cost
+    assert (cost.store_puts, cost.store_gets) == tuple(map(bed.counts().get, ["PutObject", "GetObject"]))
+    assert cost.store_puts >= 1 + 2 + 2, "function, items, values"
+    assert cost.store_gets >= 2 + 4, "items, looks for a cancel"
+    assert cost.store_dollars == pytest.approx(cost.store_puts * 5e-6 + cost.store_gets * 4e-7)
+    assert cost.dollars > cost.store_dollars
+    job.results()
+    assert job.cost.store_gets == cost.store_gets + 2 == bed.counts()["GetObject"]
+    assert aws.cost == job.cost
+    assert " PUT and " in str(job.cost)
+
+
+def test_a_budget_expects_of_the_next_request_what_the_store_has_cost(connected, bed):
+    aws = connected(budget=40e-6, max_concurrency=1)
+    job = aws.map(lambda n: bytes([n]) * 3_000_000, range(20), chunksize=2)
+    assert job.wait(60)
+    assert 0 < job.snapshot().done < 20
+    assert aws.cost.dollars <= 40e-6
+    assert isinstance(job.exception(19), wrenlite.BudgetExceeded)
+
+
 @pytest.mark.parametrize("status", [404, 200])
 def test_items_that_vanish_from_the_store_or_change_are_put_there_again(aws, bed, status):
     bed.error("GetObject", status, "NoSuchKey", path="/args/", count=1)

@@ -6,18 +6,21 @@ import pytest
 
 import wrenlite
 from wrenlite import cost, texts
-from wrenlite.protocol import Stored, TaskStats
+from wrenlite.protocol import Stored, TaskStats, Usage
 from wrenlite.storage.refs import Ref
 
 
 def test_a_cost():
     prices = cost.prices("eu-west-1", "arm64", memory_mb=1769, limit_s=900)
-    assert repr(cost.FREE.plus(12, 340.5, prices)) == "<Cost: about $0.004542 (12 requests, 340.50 GB-s)>"
+    known = cost.FREE.plus(Usage(requests=12, gb_s=340.5), prices)
+    assert repr(known) == "<Cost: about $0.004542 (12 requests, 340.50 GB-s)>"
     assert repr(cost.FREE) == "<Cost: nothing was charged>"
-    lost = cost.FREE.plus(2, 0.0, prices, unanswered=2, uncertain_gb_s=100.0)
-    assert str(lost.plus(1, 50.0, prices)) == (
+    lost = cost.FREE.plus(Usage(requests=2, unanswered=2, uncertain_gb_s=100.0), prices)
+    assert str(lost.plus(Usage(requests=1, gb_s=50.0), prices)) == (
         "about $0.000667 (3 requests, 50.00 GB-s), and up to $0.001333 more for 2 requests without an answer"
     )
+    stored = cost.FREE.plus(Usage(requests=1, store_puts=1000, store_gets=3), prices)
+    assert str(stored) == "about $0.005001 (1 request, 0.00 GB-s, 1,000 PUT and 3 GET to S3)"
 
 
 def test_a_ref():

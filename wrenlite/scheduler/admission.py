@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -200,6 +201,8 @@ class Admission:
         self._bytes = 0
         self._in_flight = 0
         self._held: list[_Held] = []
+        self._charging = threading.RLock()  # a signal handler may interrupt the block that holds it
+        self._answered = FREE
         self.spent = FREE
         """What all requests so far have cost."""
         self.blocked_reason = ""
@@ -238,6 +241,7 @@ class Admission:
 
         A request of unknown duration may run until the function's time limit, and so may a lost one, until
         that has passed. The first request is sent even if that does not fit: nothing would ever be known.
+        What a request costs at the store is expected to be what those before it have cost there.
 
         Args:
             seconds: the expected duration of the request; 0: unknown.
@@ -252,10 +256,12 @@ class Admission:
         now = self._clock()
         self._held = [held for held in self._held if held.until > now]
         running = [each.most_s(now, prices.limit_s) for each in in_flight]
-        reserved = sum(map(prices.request_dollars, running)) + sum(held.dollars for held in self._held)
+        store = self._store_dollars()
+        reserved = sum(store + prices.request_dollars(most_s) for most_s in running)
+        reserved += sum(held.dollars for held in self._held)
         first = not seconds and not running and not self._held
         expected_s = seconds or (0.0 if first else prices.limit_s)
-        if self.spent.most_dollars + reserved + prices.request_dollars(expected_s) <= budget:
+        if self.spent.most_dollars + reserved + store + prices.request_dollars(expected_s) <= budget:
             return 0.0
         if running:  # they may cost less
             return math.inf
@@ -268,12 +274,16 @@ class Admission:
             seconds: the expected duration of the request; 0: unknown.
         """
         prices, budget = self._backend.prices, self._backend.budget or 0.0
-        needed = prices.request_dollars(seconds) if prices else 0.0
+        needed = self._store_dollars() + prices.request_dollars(seconds) if prices else 0.0
         return BudgetExceeded(
             f"about ${self.spent.most_dollars:.2g} of budget=${budget:g} was spent, and the next request, "
             f"for about ${needed:.2g}, does not fit: this task did not run. Set a larger budget= and map the "
             "tasks that failed again"
         )
+
+    def _store_dollars(self) -> float:
+        """Return what a request has cost at the store so far, on average, without code that all of them use."""
+        return self._answered.store_dollars / max(1, self._answered.requests)
 
     def on_sent(self, in_flight: InFlight) -> None:
         """Count a request that was sent."""
@@ -285,6 +295,7 @@ class Admission:
         self._in_flight -= 1
         self._bytes -= in_flight.size
         self.charge(ended.usage)
+        self._answered = self._answered.plus(ended.usage, None)
         if isinstance(ended.cause, Lost) and (prices := self._backend.prices) is not None:
             most = prices.dollars(0, prices.memory_gb * prices.limit_s - ended.usage.uncertain_gb_s)
             self._held.append(_Held(in_flight.sent + prices.limit_s, max(0.0, most)))
@@ -305,14 +316,10 @@ class Admission:
             self._limit = after_success(self._limit, self._backend.invoker.slots)
 
     def charge(self, usage: Usage) -> None:
-        """Add what a request used to what was spent."""
-        self.spent = self.spent.plus(
-            usage.requests,
-            usage.gb_s,
-            self._backend.prices,
-            unanswered=usage.unanswered,
-            uncertain_gb_s=usage.uncertain_gb_s,
-        )
+        """Add what a request used to what was spent, in any thread."""
+        if self._backend.prices is not None:
+            with self._charging:
+                self.spent = self.spent.plus(usage, self._backend.prices)
 
     def worst_case_usage(self) -> Usage:
         """Return the usage of a request of unknown duration: it may have run until the time limit."""

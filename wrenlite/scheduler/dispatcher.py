@@ -16,9 +16,9 @@ calls ``map``.
                   ▲──────────────────────────────────────────────────────────┘
 
 Futures are settled, their callbacks called, and log records of tasks handled, in threads of their own (see
-``settling`` and ``log_records``). Three things are read from other threads without the inbox: ``cost``,
-``slots`` and ``blocked_reason``, each of which is, or comes from, one immutable value that is replaced as a
-whole.
+``settling`` and ``log_records``). Three things of ``admission`` are read from other threads without the
+inbox: ``spent``, ``slots`` and ``blocked_reason``, each of which is, or comes from, one immutable value that
+is replaced as a whole. What other threads spend is added to ``spent`` under a lock.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from types import FrameType
 from typing import Any, NamedTuple, TypeAlias
 
 from wrenlite.backends.base import Backend
-from wrenlite.cost import Cost
 from wrenlite.errors import ExecutorClosed, WrenliteError
 from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
-from wrenlite.protocol import Ended, Missing, Outcome
+from wrenlite.protocol import Ended, Missing, Outcome, Usage
+from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.log_records import RecordHandling
 from wrenlite.scheduler.pending import PendingJob
@@ -253,19 +253,18 @@ class Dispatcher:
         self._started = True
 
     @property
-    def slots(self) -> int:
-        """How many requests can run at once, as far as is known now."""
-        return self._scheduler.slots
-
-    @property
-    def cost(self) -> Cost:
-        """What all jobs cost so far."""
-        return self._scheduler.cost
+    def admission(self) -> Admission:
+        """How many requests can run at once, as far as is known now, and what all jobs cost so far."""
+        return self._scheduler.admission
 
     @property
     def blocked_reason(self) -> str:
         """Why nothing is sent at the moment; empty where requests are sent."""
-        return self._scheduler.blocked_reason
+        return self._scheduler.admission.blocked_reason
+
+    def charge(self, usage: Usage) -> None:
+        """Add requests of this process to the cost of all jobs, in any thread."""
+        self._scheduler.admission.charge(usage)
 
     def cancel(self, job: Job[Any] | None, indexes: Iterable[int], wait: bool = True) -> int:
         """Cancel tasks that have not ended.

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 from wrenlite.backends.base import Backend
-from wrenlite.cost import Cost
 from wrenlite.errors import IntegrityError, NotFound, StoreError, WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import (
@@ -90,22 +89,8 @@ class Scheduler:
         self._queue: deque[PendingJob] = deque()  # the jobs that have queued tasks; they take turns
         self._in_flight: dict[str, InFlight] = {}
         self._dependents = Dependents()
-        self._admission = Admission(backend, clock)
-
-    @property
-    def slots(self) -> int:
-        """How many requests can run at once, as far as is known now."""
-        return self._admission.slots
-
-    @property
-    def cost(self) -> Cost:
-        """What all jobs cost so far."""
-        return self._admission.spent
-
-    @property
-    def blocked_reason(self) -> str:
-        """Why nothing is sent at the moment; empty where requests are sent."""
-        return self._admission.blocked_reason
+        self.admission = Admission(backend, clock)
+        """Decides whether another request may be sent, and knows what was spent."""
 
     def add(self, pending: PendingJob) -> None:
         """Queue the tasks of a new job. ``on_stored`` is called at the end of each upload of its code."""
@@ -214,16 +199,21 @@ class Scheduler:
     def charge_abandoned(self) -> None:
         """Charge for the requests in flight that were cancelled, and whose end is not waited for."""
         for in_flight in self._in_flight.values():
-            usage = self._admission.worst_case_usage()
+            usage = self.admission.worst_case_usage()
             in_flight.pending.tasks.end_batch(in_flight.indexes, usage)
-            self._admission.charge(usage)
+            self.admission.charge(usage)
+
+    def charge(self, pending: PendingJob, usage: Usage) -> None:
+        """Charge for something that is done for a job beside its batches."""
+        pending.tasks.charge(usage)
+        self.admission.charge(usage)
 
     # Sending
 
     def start_one(self) -> bool:
         """Hand out one batch. Return False where no request may be sent now, or no task is queued."""
         self.wait_s = None
-        if self._queue and (closed_s := self._admission.closed_for_s()):
+        if self._queue and (closed_s := self.admission.closed_for_s()):
             self.wait_s = closed_s if closed_s < float("inf") else None
             return False
         for _ in range(len(self._queue)):
@@ -261,7 +251,7 @@ class Scheduler:
             self._backend.batching.first_wave,
             longest_s=self._backend.batching.first_wave_wait_s,
             queued=pending.queued,
-            slots=self._admission.slots,
+            slots=self.admission.slots,
             sent=pending.in_flight,
             sent_at=pending.first_wave_sent_at,
             now=self._clock(),
@@ -277,17 +267,17 @@ class Scheduler:
         batch = batching.next_batch(
             policy,
             queued=pending.queued,
-            slots=self._admission.slots,
+            slots=self.admission.slots,
             estimate=estimate,
             sent=pending.in_flight,
             chunksize=pending.options.chunksize,
         )
         expected_s = estimate.mean_s * batch.tasks if estimate else 0.0
-        wait_s = self._admission.budget_wait_s(expected_s, self._in_flight.values())
+        wait_s = self.admission.budget_wait_s(expected_s, self._in_flight.values())
         if wait_s:
             self._put_back(pending, wait_s)
         elif wait_s is None:
-            self.fail(pending, self._admission.budget_error(expected_s))
+            self.fail(pending, self.admission.budget_error(expected_s))
         if wait_s != 0.0:
             return False
         indexes = pending.take(batch.tasks, batch.bytes)
@@ -335,7 +325,7 @@ class Scheduler:
         )
         pending.tasks.mark_dispatched(indexes, time.time())
         self._in_flight[request.invocation] = in_flight
-        self._admission.on_sent(in_flight)
+        self.admission.on_sent(in_flight)
         pending.in_flight += 1
         if pending.in_flight == self._backend.batching.first_wave:
             pending.first_wave_sent_at = in_flight.sent
@@ -385,7 +375,7 @@ class Scheduler:
         if ended is not None:
             del self._in_flight[invocation]
             pending.in_flight -= 1
-            self._admission.on_ended(in_flight, ended)
+            self.admission.on_ended(in_flight, ended)
             self._on_ended(in_flight, ended)
         else:
             in_flight.cancel_if_task_ended()
@@ -474,6 +464,7 @@ class Scheduler:
     def on_stored(self, pending: PendingJob, error: WrenliteError | None) -> None:
         """Go on with a job whose code was put into the store, or fail it where it cannot run without that."""
         pending.code.storing -= 1
+        self.charge(pending, Usage(store_puts=1))
         if not pending.code.storing:
             self.storing.discard(pending)
         if error is not None and pending.code.needs_store(self._backend.carried_bytes):
@@ -481,9 +472,9 @@ class Scheduler:
 
     def _fail_all_if_down(self, cause: Throttled) -> None:
         """Fail all tasks that wait, where the service has been down for too long; those in flight go on."""
-        if not self._admission.outage_is_long:
+        if not self.admission.outage_is_long:
             return
-        self._admission.reset()
+        self.admission.reset()
         in_flight = {(each.pending, index) for each in self._in_flight.values() for index in each.indexes}
         for pending in list(self.jobs.values()):
             waiting = [index for index in pending.unfinished() if (pending, index) not in in_flight]

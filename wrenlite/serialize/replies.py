@@ -203,6 +203,8 @@ def _is_usage(usage: Usage) -> bool:
         and (usage.request_id is None or isinstance(usage.request_id, str))
         and _is_count(usage.unanswered)
         and _is_number(usage.uncertain_gb_s)
+        and _is_count(usage.store_puts)
+        and _is_count(usage.store_gets)
     )
 
 

@@ -39,8 +39,25 @@ class Entry(NamedTuple):
     """Seconds since the epoch."""
 
 
+class StoreRequests(NamedTuple):
+    """How many requests a store has sent, of those that are paid for."""
+
+    puts: int = 0
+    """Those that wrote or listed."""
+    gets: int = 0
+    """Those that read."""
+
+    def since(self, before: StoreRequests) -> StoreRequests:
+        """Return how many were sent since there were ``before``."""
+        return StoreRequests(self.puts - before.puts, self.gets - before.gets)
+
+
 class Store(Protocol):
     """Blobs by key. Keys are relative paths with ``/`` between parts."""
+
+    @property
+    def requests(self) -> StoreRequests:
+        """The requests that this object has sent so far; none where they are free."""
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Write a blob, completely or not at all.

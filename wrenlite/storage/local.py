@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from wrenlite.backoff import Patience, retry
 from wrenlite.errors import NotFound, StoreError
-from wrenlite.storage.base import TEMPORARY_PREFIX, Entry, Span, check_blob, check_key
+from wrenlite.storage.base import TEMPORARY_PREFIX, Entry, Span, StoreRequests, check_blob, check_key
 
 try:
     import fcntl
@@ -54,6 +54,9 @@ class LocalStore:
     that no reader ever sees an incomplete blob. The call is ``os.link`` for ``if_absent`` (it fails where the
     name exists) and ``os.replace`` otherwise.
     """
+
+    requests = StoreRequests()
+    """A folder sends none."""
 
     def __init__(self, root: str | os.PathLike[str], hint: str = "", *, private: bool = False) -> None:
         """Create a store.

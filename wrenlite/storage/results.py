@@ -137,7 +137,11 @@ class StoredValues:
     """
 
     def __init__(
-        self, store: Store, outcomes: MutableSequence[Outcome | None], name: Callable[[int], str]
+        self,
+        store: Store,
+        outcomes: MutableSequence[Outcome | None],
+        name: Callable[[int], str],
+        on_get: Callable[[], None],
     ) -> None:
         """Create the values of a job.
 
@@ -145,10 +149,12 @@ class StoredValues:
             store: holds the values that did not fit into a reply.
             outcomes: the outcomes of all tasks, by task number. A fetched value replaces its place there.
             name: returns the name of a task for messages.
+            on_get: called, in any thread, before each request to the store.
         """
         self._store = store
         self._outcomes = outcomes
         self._name = name
+        self._on_get = on_get
         self._fetches: dict[int, _Fetch] = {}
         self.places: dict[int, Stored] = {}
         """Where values are stored that were fetched."""
@@ -171,7 +177,7 @@ class StoredValues:
         if not isinstance(outcome.packed, Stored):
             return outcome.packed
         if end is None and task not in self._fetches:  # nobody will give up, so no thread is needed
-            return fetch_value(self._store, outcome.packed, self._name(task))
+            return self._fetch_now(task, outcome)
         fetch = self._fetch(task, outcome)
         self._wait(task, fetch, end)
         if fetch.error is not None:
@@ -230,9 +236,13 @@ class StoredValues:
         fetch.thread.start(partial(self._run, task, outcome, fetch))
         return fetch
 
+    def _fetch_now(self, task: int, outcome: Outcome) -> Packed | Plain:
+        self._on_get()
+        return fetch_value(self._store, outcome.packed, self._name(task))
+
     def _run(self, task: int, outcome: Outcome, fetch: _Fetch) -> None:
         try:
-            fetch.packed = fetch_value(self._store, outcome.packed, self._name(task))
+            fetch.packed = self._fetch_now(task, outcome)
             if self._outcomes[task] is outcome and isinstance(outcome.packed, Stored):
                 self.places[task] = outcome.packed
                 self._outcomes[task] = outcome._replace(packed=fetch.packed)

@@ -196,11 +196,13 @@ def _serve(
         process_state: is restored after every task.
         inherited_bytes: see ``peak_bytes``.
     """
-    begun = time.perf_counter()
+    begun, requests = time.perf_counter(), runner.store.requests
 
     def end_frame(cause: Cause | None = None) -> bytes:
         peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
-        usage = Usage(time.perf_counter() - begun, peak, str(os.getpid()))
+        puts, gets = runner.store.requests.since(requests)
+        busy_s, worker = time.perf_counter() - begun, str(os.getpid())
+        usage = Usage(busy_s, peak, worker, store_puts=puts, store_gets=gets)
         left = process_state.has_new_children()
         return framing.small_frame((END, tuple(usage), cause, runner.worn_out, left))
 

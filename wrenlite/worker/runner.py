@@ -167,7 +167,8 @@ class Runner:
         self._burdened = False
         self._tasks_left = max_tasks or sys.maxsize
         self._initialization = initialization or Initialization()
-        self._store = store
+        self.store = store
+        """Counts its requests."""
         self._inline = inline
         self._read_output = read_output
         self._records_file = records_file
@@ -323,7 +324,7 @@ class Runner:
             size = 0
             report_storing()
             try:
-                self._store.put(key, blob)
+                self.store.put(key, blob)
                 outcome = outcome._replace(packed=place_of(blob, key))
             except Exception as error:
                 outcome = outcome._replace(ok=False, packed=self._pack_error(error, packer, ()))
@@ -518,7 +519,7 @@ class Runner:
 
     def _fetch(self, key: str, expected_digest: str) -> bytes:
         try:
-            return get_verified(self._store, key, expected_digest)
+            return get_verified(self.store, key, expected_digest)
         except NotFound:
             raise NotRun(Missing(key)) from None
         except IntegrityError:

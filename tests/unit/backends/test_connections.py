@@ -112,7 +112,7 @@ def test_a_batch_that_left_nothing_in_the_store_runs_again_soon():
     ended = end_of(store, clock=ticking())
     assert isinstance(ended.cause, Lost)
     assert store.looks == 29
-    assert ended.usage == Usage(requests=1, unanswered=1, uncertain_gb_s=0.5 * 20.0)
+    assert ended.usage == Usage(requests=1, unanswered=1, uncertain_gb_s=0.5 * 20.0, store_gets=29)
 
 
 def test_a_batch_that_runs_is_searched_until_its_time_limit_has_passed():

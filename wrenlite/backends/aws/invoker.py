@@ -200,8 +200,13 @@ class LambdaInvoker:
             return (), Ended(Died(died), Usage(), ())
 
     def _invoke(self, request: Request) -> Result:
+        body, puts = self._encode(request)
+        outcomes, ended = self._send(request, body)
+        usage = ended.usage
+        return outcomes, ended._replace(usage=usage._replace(store_puts=usage.store_puts + puts))
+
+    def _send(self, request: Request, body: bytes) -> Result:
         started = self._clock()
-        body = self._encode(request)
         region = self._target.region
         try:
             response = self._transport.post(
@@ -237,11 +242,14 @@ class LambdaInvoker:
                 return ended._replace(cause=Throttled(error, waits_without_limit=False))
         return ended
 
-    def _encode(self, request: Request) -> bytes:
+    def _encode(self, request: Request) -> tuple[bytes, int]:
+        """Encode a request. Return it, and the number of blobs that were put into the store for it."""
         if sum(map(size_of, request.items)) > payload.FRAME_BYTES:
-            return self._encode_with_stored_items(request)
+            return self._encode_with_stored_items(request), 1
         body = payload.encode_request(request, self._location)
-        return body if len(body) <= payload.PAYLOAD_BYTES else self._encode_with_stored_items(request)
+        if len(body) <= payload.PAYLOAD_BYTES:
+            return body, 0
+        return self._encode_with_stored_items(request), 1
 
     def _encode_with_stored_items(self, request: Request) -> bytes:
         """Put the items into the store, and encode a request that refers to them.
@@ -275,13 +283,15 @@ class LambdaInvoker:
             request.invocation,
             reason,
         )
-        limit_s, timeouts, seen = self._target.limit_s, self._timeouts, Seen.UNKNOWN
+        limit_s, timeouts, seen, looks = self._target.limit_s, self._timeouts, Seen.UNKNOWN, 0
         lost_s = self._clock() - started
         wait_s: float | None = first_look_s(lost_s, request.limits.persist_after_s or 0.0, timeouts)
         while wait_s is not None and not self._closed.wait(wait_s):
-            found = self._look(request)
+            found, looks = self._look(request), looks + 1
             if not isinstance(found, Seen):
-                return found
+                outcomes, ended = found
+                usage = ended.usage
+                return outcomes, ended._replace(usage=usage._replace(store_gets=usage.store_gets + looks))
             seen = found
             wait_s = next_look_s(seen, self._clock() - started, lost_s, limit_s, timeouts)
         text = (
@@ -289,7 +299,8 @@ class LambdaInvoker:
             "end each time. Check the network, and whether the task can run twice before you try again"
         )
         longest_s = longest_run_s(seen, limit_s, timeouts)
-        usage = Usage(requests=1, unanswered=1, uncertain_gb_s=self._target.memory_mb / 1024 * longest_s)
+        gb_s = self._target.memory_mb / 1024 * longest_s
+        usage = Usage(requests=1, unanswered=1, uncertain_gb_s=gb_s, store_gets=looks)
         return (), Ended(Lost(ConnectionLost(text)), usage, ())
 
     def _look(self, request: Request) -> Result | Seen:

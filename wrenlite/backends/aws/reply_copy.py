@@ -28,6 +28,8 @@ class ReplyCopy:
             request: the batch.
             after_s: seconds after which the batch counts as long.
         """
+        self.is_long = False
+        """Whether the batch counts as long, so that the reply will be put into the store."""
         self._store = store
         self._request = request
         self._after_s = after_s
@@ -49,6 +51,7 @@ class ReplyCopy:
         try:
             self._reply.get(timeout=self._after_s)
         except queue.Empty:
+            self.is_long = True
             self._put(RUNS)
             self._put(self._reply.get())
 

@@ -13,7 +13,7 @@ from wrenlite.backends.aws.errors import access_denied, call_s3, code_and_messag
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backoff import Patience, retry
 from wrenlite.errors import AccessDenied, StoreError
-from wrenlite.storage.base import KEY_BYTES, Entry, Span, check_blob, check_key
+from wrenlite.storage.base import KEY_BYTES, Entry, Span, StoreRequests, check_blob, check_key
 
 _DELETE_BATCH = 1000
 """The most objects that one DeleteObjects request takes."""
@@ -70,6 +70,8 @@ class S3Store:
         self._owner = owner
         self._profile = profile
         self._requester_pays = requester_pays
+        self.requests = StoreRequests()
+        """The requests so far that S3 charges for; deleting is free."""
         self._lock = threading.RLock()  # a signal handler may interrupt the block that holds it
         self._client: Any = None
         self._client_session: Any = None
@@ -210,6 +212,7 @@ class S3Store:
             parameters["RequestPayer"] = "requester"
 
         def call() -> Any:
+            self._count(method)
             response = call_s3(action, self.bucket, full, self._connect(), method, **parameters)
             return (
                 {**response, "Body": self._read(full, response["Body"])} if "Body" in response else response
@@ -226,6 +229,14 @@ class S3Store:
                 raise
             doubt = f"; or the bucket does not belong to the account {self._owner} (bucket_owner=)"
             raise AccessDenied(str(error) + doubt) from error.__cause__
+
+    def _count(self, method: str) -> None:
+        with self._lock:
+            puts, gets = self.requests
+            if method == "get_object":
+                self.requests = StoreRequests(puts, gets + 1)
+            elif method != "delete_objects":
+                self.requests = StoreRequests(puts + 1, gets)
 
     def _read(self, full: str | None, body: Any) -> bytes:
         try:

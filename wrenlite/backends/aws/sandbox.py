@@ -19,6 +19,7 @@ from wrenlite.backends.aws.reply_copy import ReplyCopy
 from wrenlite.backends.aws.s3 import WORKER_PATIENCE, S3Store
 from wrenlite.errors import BackendError
 from wrenlite.protocol import Died, Ended, Outcome, Refused, Request, Usage
+from wrenlite.storage.base import StoreRequests
 from wrenlite.worker.handle import WorkerProcess
 
 _COPY_TIMEOUT_S = 5.0
@@ -79,15 +80,21 @@ class Sandbox:
         request, location = payload.decode_request(event)
         copy: ReplyCopy | None = None
         remaining_s = context.get_remaining_time_in_millis() / 1000
+        before = StoreRequests()
         try:
             worker = self._worker_for(location)
+            before = self._requests()
             copy = self._begin_copy(request)
             outcomes, ended = self._run(request, worker, remaining_s - payload.reply_margin_s(remaining_s))
         except BackendError as error:
             outcomes, ended = [], Ended(Refused(error), Usage(), request.tasks)
         memory_gb = (self._memory_bytes or 0) / 2**30
+        own = self._requests().since(before)
         usage = ended.usage._replace(
-            worker=context.log_stream_name, gb_s=memory_gb * (time.monotonic() - started)
+            worker=context.log_stream_name,
+            gb_s=memory_gb * (time.monotonic() - started),
+            store_puts=ended.usage.store_puts + own.puts + (copy is not None and copy.is_long),
+            store_gets=ended.usage.store_gets + own.gets,
         )
         body = payload.encode_body(outcomes, ended._replace(usage=usage))
         if copy is not None:
@@ -120,6 +127,10 @@ class Sandbox:
             outcomes.append(stopped._replace(seconds=seconds, output=ended.output, records=ended.records))
             left = left[1:]
         return outcomes, Ended(None, ended.usage, left)
+
+    def _requests(self) -> StoreRequests:
+        """Return the requests to the store of this process; those of the worker come with its usage."""
+        return StoreRequests() if self._store is None else self._store.requests
 
     def _worker_for(self, location: StoreLocation) -> WorkerProcess:
         """Return the worker; a new one where it is gone, worn out, or uses another store."""
