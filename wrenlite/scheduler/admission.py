@@ -282,7 +282,7 @@ class Admission:
         )
 
     def _store_dollars(self) -> float:
-        """Return what a request has cost at the store so far, on average, without code that all of them use."""
+        """Return what a request has cost at the store so far, on average. Code is not part of it."""
         return self._answered.store_dollars / max(1, self._answered.requests)
 
     def on_sent(self, in_flight: InFlight) -> None:
