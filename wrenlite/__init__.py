@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         WorkerStartError,
         WrenliteError,
     )
+    from wrenlite.estimate import Estimate
     from wrenlite.executor import Executor
     from wrenlite.futures import Future
     from wrenlite.interop.pywren import (
@@ -81,6 +82,7 @@ __all__ = [
     "CredentialsError",
     "CredentialsExpired",
     "DependencyFailed",
+    "Estimate",
     "Executor",
     "ExecutorClosed",
     "FunctionBroken",

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 from wrenlite.backends.base import Backend
 from wrenlite.config import Progress
 from wrenlite.errors import ArgumentError, ConfigError, FunctionNotPicklable
+from wrenlite.estimate import LEAST_SAMPLE
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
@@ -158,6 +159,19 @@ def check_size(name: str, size: object) -> None:
     """
     if size is not None and not is_whole_number(size, 1):
         raise ConfigError(f"{name}={size!r}: must be a whole number from 1, or None")
+
+
+def check_sample(sample: object) -> None:
+    """Check how many tasks an estimate runs.
+
+    Raises:
+        ConfigError: the number cannot be used.
+    """
+    if not is_whole_number(sample, LEAST_SAMPLE):
+        raise ConfigError(
+            f"sample={sample!r}: must be a whole number from {LEAST_SAMPLE}: fewer tasks do not show how "
+            "much they differ"
+        )
 
 
 def check_env(env: object) -> None:

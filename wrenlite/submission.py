@@ -13,11 +13,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wrenlite import arguments, needed_packages
+from wrenlite import arguments, estimate, needed_packages
 from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend
 from wrenlite.config import Config, Progress
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
+from wrenlite.estimate import Estimate
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.lazy_map import LazyValues, Reader
@@ -198,6 +199,30 @@ class Submission:
         if options.seed is None:  # the numbers of a task depend on its place in the job
             self._shared.remember(job, prepared, options)
         return future
+
+    def estimate(
+        self, function: Callable[..., Any], data: Iterable[Any], sample: int, options: MapOptions
+    ) -> Estimate:
+        """Run a function for some of the items, and estimate what all of them would take."""
+        arguments.check_sample(sample)
+        arguments.check_functions(function, Style.ITEM, data)
+        self._check_open()
+        items = list(read_items(arguments.iterate(data)))
+        if not items:
+            raise ConfigError("data is empty: there is nothing to estimate")
+        packed = pack_items(items, ClassTable(grows=True, base=self._backend.class_table))
+        amounts = list(map(estimate.amount_of, packed))
+        places = estimate.choose(amounts, sample)
+        job = self.run(function, Style.ITEM, [items[place] for place in places], options)
+        try:
+            job.results()
+        except Exception as error:
+            for failed in job._tasks.failed[:1]:
+                error.add_note(f"wrenlite: its item is data[{places[failed]}] of estimate")
+            raise
+        seconds = [each.seconds or 0.0 for each in job.stats()]
+        work = estimate.judge(amounts, places, seconds)
+        return Estimate(len(items), job, places, work, self._backend, self.dispatcher.admission.slots)
 
     def delete_unreachable_values(self) -> None:
         """Delete the stored values of jobs that are no longer referenced, and return when that is done."""

@@ -198,6 +198,7 @@ def cost_lines(settings: Settings) -> tuple[str, ...]:
         "month (us-east-1).",
         f"At work: ${prices.request_dollars(3600):.3f} per hour of one running task (prices of "
         f"{where}{cost.PRICES_DATE}), ${cost.LOG_DOLLARS_PER_GB:.2f} per GB of log (us-east-1).",
+        "         Executor().estimate(function, data) says what a map of yours would take and cost.",
     )
 
 
