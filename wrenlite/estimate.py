@@ -77,7 +77,7 @@ class Work(NamedTuple):
     def makespan_s(self, at_once: int) -> Interval:
         """Return the seconds until all tasks have run, so many at once.
 
-        The upper end holds for tasks in any order (Graham, *Bounds on multiprocessing timing anomalies*, 1969).
+        The upper end holds for any order (Graham, *Bounds on multiprocessing timing anomalies*, 1969).
         """
         total, longest = self.total_s, self.longest_s
         return Interval(

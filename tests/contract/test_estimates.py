@@ -46,7 +46,7 @@ def test_what_cannot_be_estimated_is_refused_before_anything_runs(executor):
         executor.estimate(nap, [])
     with pytest.raises(wrenlite.ItemNotPicklable, match="item 17"):
         executor.estimate(nap, itertools.chain(range(17), [(each for each in ())]))
-    with pytest.raises(wrenlite.ConfigError, match="chunksize|unexpected"):
+    with pytest.raises(wrenlite.ConfigError, match=r"chunksize"):
         executor.estimate(nap, [1], chunksize=3)
 
 
