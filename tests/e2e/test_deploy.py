@@ -6,67 +6,16 @@ import json
 import random
 import zipfile
 
-import botocore.session
 import pytest
 
 import wrenlite
+from tests.aws.deployments import BUCKET
 from tests.aws.wheels import wheel
 from wrenlite.deploy import policies
-from wrenlite.deploy.account import sign_in
-from wrenlite.deploy.deployment import Deployment, deployed_function, resolve_settings, with_bucket_ownership
 from wrenlite.deploy.plan import Verb
 from wrenlite.deploy.resources import canonical_policy
 
 pytestmark = pytest.mark.e2e
-
-READS = ("Get", "List", "Head", "Describe")
-
-
-class Made:
-    """A deployment whose settings a test changes."""
-
-    def __init__(self, **settings):
-        self.settings = {"timeout_s": 20, **settings}
-        self.requests = []
-        self.operations = set()
-        session = botocore.session.Session()
-        session.register("before-call", self._sent)
-        self.clients, self.account = sign_in(session, "us-east-1")
-
-    def _sent(self, model, params, **_):
-        self.operations.add((model.service_model.service_name, model.name))
-        if not model.name.startswith(READS):
-            self.requests.append((model.name, params["body"]))
-
-    def deployment(self):
-        """As a run of its own would see it."""
-        before = deployed_function(self.clients, self.account, "deployed")
-        settings = resolve_settings(self.account, "deployed", before, **self.settings)
-        self.account.check(settings, before.reserved if before else None)
-        return Deployment(self.clients, with_bucket_ownership(self.clients, settings))
-
-    def steps(self):
-        return {step.resource.kind: step for step in self.deployment().plan() if step.verb is not Verb.KEEP}
-
-    def run(self, most=None):
-        deployment = self.deployment()
-        deployment.apply(deployment.plan()[:most], lambda *_: None)
-
-    def destroy(self):
-        deployment = self.deployment()
-        deployment.apply(deployment.plan_destroy(), lambda *_: None)
-
-
-@pytest.fixture
-def made(bed, index):
-    one = Made()
-    yield one
-    one.settings = {}
-    one.destroy()
-    assert one.deployment().existing_resources() == []
-
-
-BUCKET = "deployed-123456789012-us-east-1"
 
 
 def mapped():
@@ -95,7 +44,7 @@ def test_create_change_shrink_and_maps_between(made, bed):
     steps = made.steps()
     assert steps["function"].reason == "memory in MB: 1769 → 512, read +usgs-landsat"
     assert steps["role"].reason == "policy +s3:GetObject(usgs-landsat/*) +s3:ListBucket(usgs-landsat)"
-    assert set(steps) == {"function", "role"}
+    assert set(steps) == {"function", "role", "alias"}
     made.run()
     assert made.steps() == {}
 
@@ -167,10 +116,10 @@ def test_a_layer_that_is_not_what_was_sent_is_deleted(made, bed):
     assert made.steps() == {}
 
 
-@pytest.mark.parametrize("done", range(1, 5))
+@pytest.mark.parametrize("done", range(1, 6))
 def test_a_run_that_was_cut_short_between_steps_is_completed_by_the_next_one(made, done):
     made.run(done)
-    assert [step.verb for step in made.steps().values()] == [Verb.CREATE] * (5 - done)
+    assert [step.verb for step in made.steps().values()] == [Verb.CREATE] * (6 - done)
     made.run()
     assert made.steps() == {}
 
@@ -377,7 +326,7 @@ def test_a_bucket_and_a_role_of_the_users_own_are_used_as_they_are_and_never_del
     s3.create_bucket(Bucket="mine-deployed")
     iam.create_role(RoleName="mine", AssumeRolePolicyDocument="{}")
     made.settings |= {"bucket": "mine-deployed", "role_arn": "arn:aws:iam::123456789012:role/mine"}
-    assert list(made.steps()) == ["log group", "layer", "function"]
+    assert list(made.steps()) == ["log group", "layer", "function", "alias"]
     made.run()
     made.settings = {}
     assert made.steps() == {}, "the next run knows the bucket and the role"

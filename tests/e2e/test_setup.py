@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 BIN = Path(sys.executable).parent
 BUCKET = "typed-123456789012-us-east-1"
 READS = ("Get", "List", "Head", "Describe", "Filter")
-KINDS = ("bucket", "role", "log group", "layer", "function")
+KINDS = ("bucket", "role", "log group", "layer", "function", "alias")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_deployment_from_setup_to_destroy(typed, bed, tmp_path):
     first = setup(typed, "--yes", "--timeout", "20")
     assert first.returncode == 0, first.stderr
     assert re.findall(
-        r"^  create +(bucket|role|log group|layer|function) +\S+ … \d", first.stdout, re.MULTILINE
+        r"^  create +(bucket|role|log group|layer|function|alias) +\S+ … \d", first.stdout, re.MULTILINE
     ) == [*KINDS]
     assert "At rest: $0.00 a month" in first.stdout
     assert "function returned: Hello world" in first.stdout
@@ -112,10 +112,10 @@ def test_a_deployment_from_setup_to_destroy(typed, bed, tmp_path):
     assert kept.returncode == 0, kept.stderr
     part = typed("status")
     assert part.returncode == 1
-    found = re.findall(r"^(bucket|function|role|packages|log) +(.+)$", part.stdout, re.MULTILINE)
+    found = re.findall(r"^(bucket|function|versions|role|packages|log) +(.+)$", part.stdout, re.MULTILINE)
     assert dict(found) == {
         "bucket": f"s3://{BUCKET}/wrenlite/",
-        **dict.fromkeys(("function", "role", "packages", "log"), "does not exist"),
+        **dict.fromkeys(("function", "versions", "role", "packages", "log"), "does not exist"),
     }
     assert f"The objects in s3://{BUCKET}/wrenlite/ stay" in kept.stdout
     assert left() == [BUCKET]
@@ -163,6 +163,10 @@ def reports_about_a_deployment(typed):
     document = json.loads(typed("status", "--json").stdout)
     assert document["steps"][0]["action"] == "keep"
     assert document["deployed"] is True
+    (version,) = document["versions"]
+    assert (version["number"], version["current"], version["timeout_s"]) == (1, True, 20)
+    line = re.search(r"^versions +(.+)$", typed("status").stdout, re.MULTILINE)[1]
+    assert re.fullmatch(r"d-\w{12} \(number 1 of \d{4}-.*1,769 MB, 20 s\): new executors use it", line)
     assert re.search(r"^\d{4}-\d\d-\d\d .* REPORT RequestId: ", typed("logs").stdout, re.MULTILINE)
     events = [json.loads(line) for line in typed("logs", "--json").stdout.splitlines()]
     assert {tuple(event) for event in events} == {("time", "stream", "message")}
@@ -206,14 +210,14 @@ def test_setup_and_destroy_print_one_json_document(typed, tmp_path):
     assert sorted(planned["bucket_content"]["permanent_keys"]) == mine
     assert planned["applied"] is False
     assert "delete  function" in typed("destroy", "--dry-run").stdout
-    assert len(left()) == len(KINDS), "nothing was deleted"
+    assert len(left()) == len(KINDS) - 1, "nothing was deleted"
     assert (tmp_path / "config.toml").exists()
 
     refused = typed("destroy", "--yes")
     assert refused.returncode == 2
     assert f"    yours  s3://{BUCKET}/wrenlite/outputs/mine" in refused.stdout
     assert "the bucket has 3 objects of yours, listed above; nothing was deleted" in refused.stderr
-    assert len(left()) == len(KINDS)
+    assert len(left()) == len(KINDS) - 1
 
     gone = typed("destroy", "--yes", "--with-outputs", "--json")
     assert json.loads(gone.stdout) == planned | {"applied": True}
@@ -355,6 +359,7 @@ def test_settings_for_local_cores_keep_the_rest_of_the_file(typed, tmp_path):
                 *("PutBucket", "PutBucketPublicaccessblock", "PutBucketPolicy", "PutRolePolicy"),
                 *("CreateLogGroup", "PutRetentionPolicy", "PostLambdaLayers"),
                 *("PostLambdaFunctions", "DeleteLambdaFunctions"),
+                *("PublishVersion", "CreateAlias", "UpdateAlias"),
             )
         ),
     ],

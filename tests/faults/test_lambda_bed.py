@@ -39,7 +39,8 @@ def report_of(response):
 # The disk
 
 
-def test_tasks_see_neither_this_machines_files_nor_its_modules(aws, own_disk, tmp_path, shared_path):
+def test_tasks_see_neither_this_machines_files_nor_its_modules(aws, bed, own_disk, tmp_path, shared_path):
+    bed.kill_sandboxes()  # one of an earlier test may have files of packages in /tmp
     (tmp_path / "secret_module.py").write_text("x = 1\n")
 
     def look(places):

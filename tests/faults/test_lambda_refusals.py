@@ -206,7 +206,7 @@ def test_an_endpoint_on_which_nothing_listens_fails_the_job(connected, runs):
     backend = connected().backend
     session = AwsSession(botocore.session.Session)
     unreachable = Transport(session, "lambda", "us-east-1", "http://127.0.0.1:9")  # discard
-    target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
+    target = Target("wrenlite", "wrenlite:1", "us-east-1", "arn", 512, 20.0)
     location = payload.StoreLocation("wrenlite-bed", "wrenlite", None)
     invoker = LambdaInvoker(unreachable, session, backend.store, location, target, 4)
     batching = replace(backend.batching, backoff_s=0.002, outage_s=0.5)

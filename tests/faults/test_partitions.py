@@ -16,7 +16,7 @@ REGIONS = [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
 def test_messages_about_a_function_name_its_partition_and_prices_are_said_to_be_others(
     bed, region, partition
 ):
-    bed.error("GetFunctionConfiguration", 403, "AccessDeniedException")
+    bed.error("GetFunctionConfiguration", 403, "AccessDeniedException", count=2)
     bed.error("Invoke", 403, "AccessDeniedException")
     with (
         pytest.warns(UserWarning, match=f"prices in {region} are not known here"),

@@ -24,6 +24,7 @@
 ``roles``             The function's IAM role
 ``log_groups``        The function's log group
 ``lambda_resources``  The layer and the function
+``aliases``           The published versions of the function, and the alias that new executors use
 ``code_zip``          The zip of the function's code
 ``packages``          The zip of the layer: the packages that tasks import
 ``bytecode``          Compiles what is in both zips (pure)

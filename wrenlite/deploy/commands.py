@@ -29,6 +29,7 @@ from wrenlite.deploy.deployment import (
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     TEMPORARY_PREFIXES,
+    Alias,
     Bucket,
     Function,
 )
@@ -65,9 +66,12 @@ def status(config: Config, *, as_json: bool) -> None:
     deployment = Deployment(clients, settings)
     actions = deployment.plan()
     function = deployed_function(clients, account, settings.function)
+    found = deployment.observe("alias")
+    alias = found.resource if found and isinstance(found.resource, Alias) else None
     if as_json:
         document = report.plan_document(account, deployment, actions)
-        console.print_json({**document, "deployed": function is not None})
+        versions = report.version_documents(alias)
+        console.print_json({**document, "deployed": function is not None, "versions": versions})
     elif all(action.verb is Verb.CREATE for action in actions):
         click.echo(
             f"There is no deployment: no resource of wrenlite belongs to the function {settings.function} in "
@@ -75,7 +79,7 @@ def status(config: Config, *, as_json: bool) -> None:
             "shows it before."
         )
     else:
-        _print_status(config, account, deployment, function, actions)
+        _print_status(config, account, deployment, function, alias, actions)
     if function is None:
         raise click.exceptions.Exit(1)
 
@@ -85,6 +89,7 @@ def _print_status(
     account: Account,
     deployment: Deployment,
     function: Function | None,
+    alias: Alias | None,
     actions: Sequence[Action],
 ) -> None:
     """Print what exists, and what wrenlite-setup would change."""
@@ -95,6 +100,7 @@ def _print_status(
     texts = {
         "bucket": f"s3://{settings.bucket}/{settings.prefix}/{users_own}",
         "function": described,
+        "alias": "\n".join(report.version_lines(alias)),
         "role": settings.role,
         "layer": ", ".join(deployment.versions) or "none",
         "log group": f"{settings.log_group} (wrenlite logs shows it)",
@@ -107,6 +113,7 @@ def _print_status(
             "region": settings.region,
             "bucket": existing["bucket"],
             "function": existing["function"],
+            "versions": existing["alias"],
             "role": existing["role"],
             "packages": existing["layer"],
             "log": existing["log group"],

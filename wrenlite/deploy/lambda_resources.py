@@ -185,6 +185,7 @@ class Functions:
                 role=found["Role"],
                 layer=self._layer_digest(layers[0]) if layers else "",
                 state=_state(found),
+                revision=found.get("RevisionId", ""),
             )
             return Found(function, is_ours(tags, name))
         return None

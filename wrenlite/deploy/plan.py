@@ -15,13 +15,14 @@ reverse order. ``plan((), have)`` destroys a deployment.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
 
 from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.deploy.resources import (
+    Alias,
     Function,
     Layer,
     Resource,
@@ -60,7 +61,7 @@ class Action(NamedTuple):
         return f"{self.verb.value:<8}{self.resource.kind:<10}{self.resource.name}  ({self.reason})"
 
 
-_CREATION_ORDER = ("bucket", "role", "log group", "layer", "function")
+_CREATION_ORDER = ("bucket", "role", "log group", "layer", "function", "alias")
 _DELETE_COMMANDS = {"log group": ": aws logs delete-log-group --log-group-name {}"}
 """How to delete a resource that Lambda may have created without being asked, by kind."""
 _FIELD_NAMES = {
@@ -90,11 +91,7 @@ def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
     steps: list[Action] = []
     for resource in want:
         step = _step(resource, existing.pop((resource.kind, resource.name), None))
-        new_role = any(isinstance(one.resource, Role) and one.verb is Verb.CREATE for one in steps)
-        if new_role and isinstance(resource, Function) and step.verb is not Verb.CREATE:
-            # Lambda binds its grants to the old role itself, not to the role's name.
-            step = Action(verb=Verb.REPLACE, resource=resource, reason="its role is created again")
-        steps.append(step)
+        steps.append(_adapt(step, {(one.resource.kind, one.verb) for one in steps}))
     unwanted = sorted(existing.values(), key=lambda found: -_CREATION_ORDER.index(found.resource.kind))
     deletions = (
         Action(verb=Verb.DELETE, resource=found.resource, reason="no longer needed")
@@ -125,7 +122,25 @@ def _step(want: Resource, found: Found | None) -> Action:
         return Action(verb=Verb.KEEP, resource=want, reason="up to date")
     if isinstance(want, Layer) and isinstance(found.resource, Layer):
         return _layer_step(want, found.resource, changes)
+    if isinstance(want, Alias) and isinstance(found.resource, Alias):
+        return _alias_step(want, found.resource)
     return Action(verb=Verb.UPDATE, resource=want, reason=", ".join(changes))
+
+
+def _adapt(step: Action, before: Set[tuple[str, Verb]]) -> Action:
+    """Return a step as the steps before it require it.
+
+    Args:
+        step: the step as it is without them.
+        before: the kinds of their resources, and what they do.
+    """
+    kind, resource = step.resource.kind, step.resource
+    if kind == "function" and step.verb is not Verb.CREATE and ("role", Verb.CREATE) in before:
+        # Lambda binds its grants to the old role itself, not to the role's name.
+        return Action(verb=Verb.REPLACE, resource=resource, reason="its role is created again")
+    if kind == "alias" and ("function", Verb.REPLACE) in before:
+        return Action(verb=Verb.CREATE, resource=resource, reason="its function is created again")
+    return step
 
 
 def _layer_step(want: Layer, have: Layer, changes: Sequence[str]) -> Action:
@@ -135,6 +150,15 @@ def _layer_step(want: Layer, have: Layer, changes: Sequence[str]) -> Action:
     shown = [change for change in changes if "differs" not in change] or ["its packages differ"]
     reason = f"{', '.join(shown)}: a new version is published, and the old one is deleted"
     return Action(verb=Verb.REPLACE, resource=want, reason=reason)
+
+
+def _alias_step(want: Alias, have: Alias) -> Action:
+    """Return the step for the alias that new executors use."""
+    reason = "older versions of the function are deleted"
+    if want.target != have.target:
+        stay = f"; those that exist stay with {have.target}" if have.target else ""
+        reason = f"{have.target or 'another version'} → {want.target}: new executors use it{stay}"
+    return Action(verb=Verb.UPDATE, resource=want, reason=reason)
 
 
 def _changes(want: Resource, have: Resource) -> list[str]:

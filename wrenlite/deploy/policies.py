@@ -53,7 +53,7 @@ def of_user(settings: Settings) -> Policy:
     """
     return _policy(
         [
-            _allow(_actions("lambda", _USED_ACTIONS), [settings.function_arn]),
+            _allow(_actions("lambda", _USED_ACTIONS), _function_arns(settings)),
             # The account's concurrency limit belongs to no resource.
             _allow(["lambda:GetAccountSettings"], ["*"]),
             *_user_statements(settings),
@@ -82,7 +82,7 @@ def of_deployer(settings: Settings) -> Policy:
     log, bucket = _log_group_arn(settings), f"arn:{settings.partition}:s3:::{settings.bucket}"
     layer_zips = f"{bucket}/{settings.prefix}/layers/*"
     statements = [
-        _allow(_actions("lambda", _FUNCTION_ACTIONS), [settings.function_arn]),
+        _allow(_actions("lambda", _FUNCTION_ACTIONS), _function_arns(settings)),
         _allow(_actions("lambda", ["ListLayerVersions", "PublishLayerVersion"]), [layer]),
         _allow(_actions("lambda", ["DeleteLayerVersion", "GetLayerVersion"]), [f"{layer}:*"]),
         # The account's concurrency limit belongs to no resource.
@@ -112,6 +112,7 @@ _USED_ACTIONS = ("GetFunctionConcurrency", "GetFunctionConfiguration", "InvokeFu
 _FUNCTION_ACTIONS = (
     *("CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"),
     *("ListTags", "PutFunctionConcurrency", "TagResource", "UpdateFunctionCode"),
+    *("CreateAlias", "DeleteAlias", "ListAliases", "UpdateAlias", "ListVersionsByFunction", "PublishVersion"),
     *("UpdateFunctionConfiguration", *_USED_ACTIONS),
 )
 _LOG_ACTIONS = (
@@ -168,6 +169,11 @@ def lifecycle_rules(settings: Settings) -> list[dict[str, Any]]:
         }
     )
     return rules
+
+
+def _function_arns(settings: Settings) -> list[str]:
+    """Return the ARN of the function, and that of its versions and aliases, which need one of their own."""
+    return [settings.function_arn, f"{settings.function_arn}:*"]
 
 
 def _log_group_arn(settings: Settings) -> str:

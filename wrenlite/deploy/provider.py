@@ -11,6 +11,7 @@ from typing import Any
 
 from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.deploy import policies
+from wrenlite.deploy.aliases import Aliases, desired_alias
 from wrenlite.deploy.buckets import Buckets
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.code_zip import HANDLER
@@ -67,23 +68,21 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
     }
     size = sum(len(name) + len(value) for name, value in environment.items())
     _check_size(size, _ENVIRONMENT_BYTES, "a function's environment, which lists all that is in the layer")
-    resources.append(
-        Function(
-            name=settings.function,
-            digest=code_digest,
-            runtime=f"python{settings.python}",
-            architecture=settings.architecture,
-            handler=HANDLER,
-            memory_mb=settings.memory_mb,
-            timeout_s=settings.timeout_s,
-            ephemeral_mb=settings.ephemeral_mb,
-            reserved=settings.reserved,
-            environment=tuple(sorted(environment.items())),
-            role=settings.role,
-            layer=layer.digest if layer else "",
-        )
+    function = Function(
+        name=settings.function,
+        digest=code_digest,
+        runtime=f"python{settings.python}",
+        architecture=settings.architecture,
+        handler=HANDLER,
+        memory_mb=settings.memory_mb,
+        timeout_s=settings.timeout_s,
+        ephemeral_mb=settings.ephemeral_mb,
+        reserved=settings.reserved,
+        environment=tuple(sorted(environment.items())),
+        role=settings.role,
+        layer=layer.digest if layer else "",
     )
-    return tuple(resources)
+    return (*resources, function, desired_alias(function))
 
 
 def _recorded(layer: Layer) -> dict[str, Any]:
@@ -113,12 +112,14 @@ class Provider:
             layer: returns the layer's zip, when it has to be uploaded.
             code: returns the function's zip.
         """
+        functions = Functions(clients, settings, code)
         self._kinds: dict[str, Any] = {
             "bucket": Buckets(clients, settings),
             "role": Roles(clients, settings),
             "log group": LogGroups(clients, settings),
             "layer": Layers(clients, settings, layer),
-            "function": Functions(clients, settings, code),
+            "function": functions,
+            "alias": Aliases(clients, settings, functions.observe),
         }
 
     @property

@@ -18,6 +18,7 @@ from wrenlite.deploy.deployment import Deployment
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     EXPIRE_DAYS,
+    Alias,
     Bucket,
     Function,
     Layer,
@@ -173,6 +174,8 @@ def describe(deployment: Deployment, resource: Resource) -> str:
                 f"{resource.runtime}, {resource.architecture}, {resource.memory_mb:,} MB, "
                 f"{resource.timeout_s} s{reserved}"
             )
+        case Alias():
+            return f"{resource.target}, a version that is published once and never changes"
 
 
 def describe_packages(deployment: Deployment) -> str:
@@ -181,6 +184,30 @@ def describe_packages(deployment: Deployment) -> str:
     named = [text for text in deployment.versions if versions_by_name([text]).keys() <= names]
     more = len(deployment.versions) - len(named)
     return ", ".join(named) + (f", and {counted(more, 'package')} that they need" if more else "")
+
+
+def version_documents(alias: Alias | None) -> list[dict[str, Any]]:
+    """Return the published versions of the function as JSON objects, the newest first.
+
+    Args:
+        alias: the alias that new executors use; None where there are no versions.
+    """
+    published = alias.published if alias else ()
+    return [{**each._asdict(), "current": each.alias == getattr(alias, "target", "")} for each in published]
+
+
+def version_lines(alias: Alias | None) -> Iterator[str]:
+    """Return a line about each published version of the function.
+
+    Args:
+        alias: the alias that new executors use; None where there are no versions.
+    """
+    for version in version_documents(alias):
+        use = "new executors use it" if version["current"] else "executors that were made before may use it"
+        yield (
+            f"{version['alias'] or 'unnamed'} (number {version['number']} of {version['modified'][:10]}: "
+            f"{version['runtime']}, {version['memory_mb']:,} MB, {version['timeout_s']} s): {use}"
+        )
 
 
 def _mb(size_bytes: int) -> str:

@@ -1,9 +1,9 @@
 """Describe the AWS resources of a deployment, as desired and as found.
 
 Every resource that wrenlite creates is marked with the tag ``wrenlite``, whose value is the function's name.
-A version of a layer cannot carry tags: its description marks it (see ``tags``). A resource without this mark
-is never changed or deleted. Names are computed from the ``settings``, so that there is no state file that
-could be lost.
+Versions and aliases cannot carry tags: their descriptions mark them (see ``tags``). A resource without this
+mark is never changed or deleted. Names are computed from the ``settings``, so that there is no state file
+that could be lost.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 TAG = "wrenlite"
 """Key of the tag that marks a resource as wrenlite's, and first word of a layer version's description."""
@@ -107,9 +107,43 @@ class Function:
     """Digest of the layer; empty where the function has none."""
     state: str = "ready"
     """``ready``, ``update failed``, or ``failed``: then the function must be created again."""
+    revision: str = field(default="", compare=False)
+    """Lambda's name for this state of the function."""
 
 
-Resource: TypeAlias = Bucket | Role | LogGroup | Layer | Function
+OF_ALL_VERSIONS = ("reserved", "state", "revision")
+"""Fields of a function that are no part of a published version of it."""
+
+
+class Published(NamedTuple):
+    """A published version of the function, which never changes."""
+
+    alias: str
+    """The alias that is named after the digest of code and settings; empty where a stopped run made none."""
+    number: int
+    modified: str
+    """When it was published, in ISO format."""
+    runtime: str
+    memory_mb: int
+    timeout_s: int
+
+
+@dataclass(frozen=True)
+class Alias:
+    """The alias of the published version that new executors use."""
+
+    kind: ClassVar[str] = "alias"
+    name: str
+    """Name of the function and of the alias, such as ``wrenlite:current``."""
+    target: str
+    """The version's own alias, named after its digest; empty where it is no version of wrenlite's."""
+    outdated: int = 0
+    """Number of versions that are to be deleted."""
+    published: tuple[Published, ...] = field(default=(), compare=False)
+    """All versions, the newest first."""
+
+
+Resource: TypeAlias = Bucket | Role | LogGroup | Layer | Function | Alias
 
 
 def canonical_policy(policy: Any) -> str:

@@ -1,7 +1,8 @@
 """The tags by which wrenlite knows its own resources. Pure.
 
 Everything that wrenlite makes carries a tag whose key is ``TAG`` and whose value is the function's name. A
-version of a layer cannot carry tags: its description holds the same key, and the digest of its packages.
+version of a layer cannot carry tags: its description holds the same key, and the digest of its packages. So
+do the descriptions of the function's versions and aliases, with the alias that is named after a digest.
 """
 
 from __future__ import annotations
@@ -53,3 +54,21 @@ def layer_digest(version: Mapping[str, str]) -> str:
     """
     words = version.get("Description", "").split()
     return words[1] if len(words) == 2 and words[0] == TAG else ""
+
+
+def version_description(alias: str) -> str:
+    """Return the description of a version of the function, and of the aliases that name it.
+
+    Args:
+        alias: the alias that is named after the version's digest.
+    """
+    return f"{TAG} {alias}"
+
+
+def is_described_as_ours(described: Mapping[str, str]) -> bool:
+    """Return whether wrenlite has made a version of the function, or an alias.
+
+    Args:
+        described: Lambda's description of it.
+    """
+    return described.get("Description", "").startswith(f"{TAG} ")

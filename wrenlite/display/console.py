@@ -143,7 +143,8 @@ def print_json(data: Mapping[str, Any]) -> None:
 
 
 def print_table(rows: Mapping[str, str]) -> None:
-    """Print names and texts in two columns."""
+    """Print names and texts, which may have several lines, in two columns."""
     width = max(map(len, rows))
     for name, value in rows.items():
-        click.echo(f"{name:<{width}}  {value}")
+        lines = value.replace("\n", f"\n{'':<{width}}  ")
+        click.echo(f"{name:<{width}}  {lines}")

@@ -3,6 +3,7 @@
 import json
 import re
 
+from moto.awslambda.models import LambdaFunction
 from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import FakeBucket
@@ -29,6 +30,23 @@ def ignore_policy_conditions() -> None:
             self.policy = whole_policy
 
     FakeBucket.get_permission = without_conditions
+
+
+def keep_storage_and_architecture() -> None:
+    """Make moto keep two settings of a function that it ignores in changes."""
+
+    def update_configuration(self, changes):
+        self.ephemeral_storage = changes.get("EphemeralStorage", {}).get("Size", self.ephemeral_storage)
+        return original_settings(self, changes)
+
+    def update_code(self, changes):
+        self.architectures = changes.get("Architectures", self.architectures)
+        return original_code(self, changes)
+
+    original_settings = LambdaFunction.update_configuration
+    original_code = LambdaFunction.update_function_code
+    LambdaFunction.update_configuration = update_configuration
+    LambdaFunction.update_function_code = update_code
 
 
 def tag_bucket(name: str, creation: bytes) -> None:

@@ -16,7 +16,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from tests.aws.bed.corrections import ignore_policy_conditions, tag_bucket
+from tests.aws.bed.corrections import (
+    ignore_policy_conditions,
+    keep_storage_and_architecture,
+    tag_bucket,
+)
 from tests.aws.bed.plane import Plane, Reply, error
 from tests.aws.bed.versions import check_revision, correct_versions
 
@@ -261,6 +265,7 @@ def serve(port: int, plane: Plane) -> Any:
         plane: its data plane.
     """
     ignore_policy_conditions()
+    keep_storage_and_architecture()
     correct_versions()
     server = make_server("127.0.0.1", port, Bed(plane), threaded=True, request_handler=_Handler)
     server.daemon_threads = True

@@ -47,9 +47,19 @@ def test_a_login_that_has_ended_says_how_to_sign_in_again(login_profile, monkeyp
         ({"code": "404"}, wrenlite.NotFound, "no blob s3://pictures/of/mine.png"),
         ({"code": "", "status": 404}, wrenlite.NotFound, "no blob s3://pictures/of/mine.png"),
         (
+            {"code": "ResourceNotFoundException", "resource": FUNCTION.removesuffix(":live")},
+            wrenlite.FunctionMissing,
+            "there is no Lambda function 'mine' in eu-west-1: wrenlite-setup",
+        ),
+        (
             {"code": "ResourceNotFoundException", "resource": FUNCTION},
             wrenlite.FunctionMissing,
-            "there is no Lambda function 'mine:live' in eu-west-1: wrenlite-setup",
+            "there is no version 'live' of the Lambda function 'mine' in eu-west-1: .* A new Executor uses",
+        ),
+        (
+            {"code": "AccessDeniedException", "resource": FUNCTION, "action": "lambda:InvokeFunction"},
+            wrenlite.AccessDenied,
+            r'"Action": "lambda:InvokeFunction", "Resource": "arn:aws:lambda:eu-west-1:\*:function:mine:\*"',
         ),
         (
             {"code": "ResourceNotFoundException", "resource": "layer mine", "action": "lambda:GetLayer"},

@@ -57,7 +57,7 @@ class LateStore:
 
 def end_of(store, happens=lambda: None, clock=time_since_boot, error=LOST):
     """Return the end of a request that fails with an error."""
-    target = Target("wrenlite", "us-east-1", "arn", 512, 20.0)
+    target = Target("wrenlite", "wrenlite:1", "us-east-1", "arn", 512, 20.0)
     location = payload.StoreLocation("bucket", "wrenlite", None)
     timeouts = ReplyTimeouts(first_pause_s=0.001, longest_pause_s=0.001)
     transport = BrokenTransport(happens, error)

@@ -1,13 +1,16 @@
 import dataclasses
 import json
+import re
 
 import pytest
 
 import wrenlite
 from wrenlite.deploy import policies
+from wrenlite.deploy.aliases import alias_of, desired_alias, outdated, published_versions
 from wrenlite.deploy.plan import Found, Verb, plan
 from wrenlite.deploy.provider import desired
 from wrenlite.deploy.resources import (
+    Alias,
     Bucket,
     Function,
     Layer,
@@ -26,7 +29,8 @@ LAYER = Layer("wrenlite", "abc", "python3.12", "x86_64")
 FUNCTION = Function(
     "wrenlite", "code", "python3.12", "x86_64", "handler.handler", 1769, 900, 512, None, (), ROLE.name, "abc"
 )
-WANT = (BUCKET, ROLE, LOG, LAYER, FUNCTION)
+ALIAS = Alias("wrenlite:current", "d-new")
+WANT = (BUCKET, ROLE, LOG, LAYER, FUNCTION, ALIAS)
 
 
 def managed(*resources):
@@ -54,12 +58,13 @@ def test_an_interrupted_run_is_completed():
         (Verb.CREATE, "log group"),
         (Verb.CREATE, "layer"),
         (Verb.CREATE, "function"),
+        (Verb.CREATE, "alias"),
     ]
 
 
 def test_a_difference_is_updated_with_its_reason():
-    have = managed(*WANT[:-1], dataclasses.replace(FUNCTION, memory_mb=512, digest="old"))
-    action = plan(WANT, have)[-1]
+    have = managed(*WANT[:-2], dataclasses.replace(FUNCTION, memory_mb=512, digest="old"), ALIAS)
+    action = plan(WANT, have)[-2]
     assert action.verb is Verb.UPDATE
     assert action.reason == "code differs, memory in MB: 512 → 1769"
     assert str(action).startswith("update  function  wrenlite  (code")
@@ -68,13 +73,15 @@ def test_a_difference_is_updated_with_its_reason():
 
 
 def test_other_packages_need_another_layer():
-    action = plan(WANT, managed(*WANT[:3], dataclasses.replace(LAYER, digest="old", arn="arn"), FUNCTION))[3]
+    have = managed(*WANT[:3], dataclasses.replace(LAYER, digest="old", arn="arn"), *WANT[4:])
+    action = plan(WANT, have)[3]
     assert action.verb is Verb.REPLACE
     assert plan([LAYER], managed(dataclasses.replace(LAYER, arn="arn")))[0].verb is Verb.KEEP
 
 
 def test_resources_are_deleted_in_the_reverse_order_of_creation():
     assert [kind for _, kind in verbs(plan((), managed(*WANT)))] == [
+        "alias",
         "function",
         "layer",
         "log group",
@@ -163,6 +170,7 @@ def test_the_function_may_use_other_buckets_only_when_they_are_named():
 def test_a_user_may_invoke_one_function_and_not_read_code():
     granted = statements(policies.of_user(SETTINGS))
     assert ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:123456789012:function:wrenlite") in granted
+    assert ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:123456789012:function:wrenlite:*") in granted
     assert {action for action, resource in granted if resource == "*"} == {"lambda:GetAccountSettings"}
     assert not any(action == "s3:GetObject" and "/code/" in resource for action, resource in granted)
 
@@ -194,11 +202,85 @@ def test_lifecycle_rules_are_equal_in_every_form_that_s3_returns():
     assert canonical_rules(sent[1:]) != canonical_rules(sent)
 
 
-def test_a_function_that_failed_or_lost_its_role_is_created_again():
+def test_a_function_that_failed_or_lost_its_role_is_created_again_with_its_versions():
+    def last(*have):
+        return [(each.verb, each.reason) for each in plan(WANT, managed(*have))[-2:]]
+
+    again = (Verb.CREATE, "its function is created again")
     failed = dataclasses.replace(FUNCTION, state="failed")
-    action = plan(WANT, managed(*WANT[:-1], failed))[-1]
-    assert (action.verb, action.reason) == (Verb.REPLACE, "it has failed and must be created again")
-    action = plan(WANT, managed(*WANT[:-1], dataclasses.replace(FUNCTION, state="update failed")))[-1]
-    assert (action.verb, action.reason) == (Verb.UPDATE, "state: update failed → ready")
-    action = plan(WANT, managed(BUCKET, LOG, LAYER, FUNCTION))[-1]
-    assert (action.verb, action.reason) == (Verb.REPLACE, "its role is created again")
+    assert last(*WANT[:-2], failed, ALIAS) == [
+        (Verb.REPLACE, "it has failed and must be created again"),
+        again,
+    ]
+    update_failed = dataclasses.replace(FUNCTION, state="update failed")
+    assert last(*WANT[:-2], update_failed, ALIAS) == [
+        (Verb.UPDATE, "state: update failed → ready"),
+        (Verb.KEEP, "up to date"),
+    ]
+    assert last(BUCKET, LOG, LAYER, FUNCTION, ALIAS) == [
+        (Verb.REPLACE, "its role is created again"),
+        again,
+    ]
+
+
+# Versions
+
+
+def test_a_change_moves_the_alias_for_new_executors():
+    (step,) = plan([ALIAS], managed(dataclasses.replace(ALIAS, target="d-old")))
+    assert step.verb is Verb.UPDATE
+    assert step.reason == "d-old → d-new: new executors use it; those that exist stay with d-old"
+    (step,) = plan([ALIAS], managed(dataclasses.replace(ALIAS, target="")))
+    assert step.reason == "another version → d-new: new executors use it"
+    (step,) = plan([ALIAS], managed(dataclasses.replace(ALIAS, outdated=1)))
+    assert (step.verb, step.reason) == (Verb.UPDATE, "older versions of the function are deleted")
+
+
+@pytest.mark.parametrize("field", [each.name for each in dataclasses.fields(Function)])
+def test_the_alias_of_a_version_follows_from_all_that_a_version_has_of_its_own(field):
+    changed = dataclasses.replace(FUNCTION, **{field: "another"})
+    shared = field in ("reserved", "state", "revision")
+    assert (alias_of(changed) == alias_of(FUNCTION)) == shared
+
+
+def test_the_name_of_an_alias_is_one_that_lambda_takes():
+    want = desired_alias(FUNCTION)
+    assert want.name == "wrenlite:current"
+    assert re.fullmatch(r"d-[0-9a-f]{12}", want.target)
+    assert want.target == alias_of(dataclasses.replace(FUNCTION)), "the same for equal functions"
+
+
+def listed(*names, ours="wrenlite d-x"):
+    """Return versions 1, 2 and so on, and aliases of them; an empty name: a version without an alias."""
+    versions = [
+        {"Version": str(n), "Description": ours, "LastModified": "", "MemorySize": 128, "Timeout": 1}
+        for n in range(1, len(names) + 1)
+    ]
+    versions.append({**versions[0], "Version": "$LATEST", "Description": ""})
+    numbered = [(name, str(n)) for n, name in enumerate(names, 1) if name]
+    aliases = [
+        {"Name": name, "FunctionVersion": n, "Description": ours if name.startswith("d-") else "theirs"}
+        for name, n in numbered
+    ]
+    return published_versions(aliases, versions)
+
+
+@pytest.mark.parametrize(
+    ("names", "targets", "gone"),
+    [
+        (("d-a",), ("d-a",), []),
+        (("d-a", "d-b"), ("d-b",), []),
+        (("d-a", "d-b", "d-c"), ("d-c", "d-b"), [1]),
+        (("d-a", "d-b", "d-c"), ("d-a", "d-b"), [3]),  # going back to settings of before
+        (("d-a", "d-b", "d-c"), ("d-a", "d-a"), [2]),
+        (("d-a", "", "d-c"), ("d-c",), [2]),  # a run was stopped before it made the alias
+        (("d-a", "", "d-c", ""), ("d-c", ""), [4, 2]),
+    ],
+)
+def test_the_current_version_and_one_more_stay(names, targets, gone):
+    assert [version.number for version in outdated(listed(*names), *targets)] == gone
+
+
+def test_versions_of_somebody_else_are_not_counted():
+    assert [version.number for version in listed("d-a", "prod", "d-c")] == [3, 1]
+    assert listed("prod", "", ours="theirs") == ()

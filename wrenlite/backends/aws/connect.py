@@ -11,7 +11,7 @@ from typing import Any
 from wrenlite import cost
 from wrenlite.backends.aws import errors, payload
 from wrenlite.backends.aws.cancelling import CANCEL_INTERVAL_S
-from wrenlite.backends.aws.deployed import remote_packages
+from wrenlite.backends.aws.deployed import CURRENT_ALIAS, remote_packages
 from wrenlite.backends.aws.invoker import LambdaInvoker
 from wrenlite.backends.aws.lost_reply import REPLY_TIMEOUTS, ReplyTimeouts
 from wrenlite.backends.aws.payload import StoreLocation
@@ -27,6 +27,7 @@ from wrenlite.errors import (
     ConfigError,
     CredentialsError,
     FunctionBroken,
+    FunctionMissing,
     IncompatibleRuntime,
     ServiceUnavailable,
     StoreError,
@@ -188,25 +189,60 @@ def _lambda_client(config: Config, session: Any, region: str) -> Any:
 
 
 def _read_function(config: Config, client: Any, region: str) -> Mapping[str, Any]:
-    """Return Lambda's settings of the function; no settings where this client may not read them."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """Return Lambda's settings of the version that new executors use.
 
-    found: Mapping[str, Any] = {}
+    One request finds the version and its settings, so that they belong together even if the function is being
+    deployed at this moment. A function has no such version if something other than wrenlite-setup made it, or
+    an older one. Then, and where a policy does not cover versions, the settings are those of the function.
+    There are none where this client may read neither.
+    """
+    denied = False
+    if _unqualified(config.function) == config.function:  # else the user has chosen a version
+        try:
+            return _read_settings(config, client, region, Qualifier=CURRENT_ALIAS)
+        except FunctionMissing:
+            _log.info("the Lambda function %s has no version for new executors", config.function)
+        except AccessDenied:
+            denied = True
     try:
-        found = client.get_function_configuration(FunctionName=config.function)
-    except ClientError as error:
-        translated = errors.translate_client_error(
-            error,
-            action="lambda:GetFunctionConfiguration",
-            resource=_function_arn(config, region, client.meta.partition),
-            profile=config.profile,
-        )
-        if not isinstance(translated, AccessDenied):
-            raise translated from error
+        found = _read_settings(config, client, region)
+    except AccessDenied:
         _log.info(
             "this client may not read the settings of the Lambda function %s: the usual ones are assumed",
             config.function,
         )
+        return {}
+    if denied:
+        warn(
+            f"the policy of this client covers the Lambda function {config.function}, and not its versions: "
+            "whoever runs wrenlite-setup changes jobs that run. wrenlite-setup --print-policy user prints a "
+            "policy that covers both"
+        )
+    return found
+
+
+def _read_settings(config: Config, client: Any, region: str, **qualifier: str) -> Mapping[str, Any]:
+    """Return Lambda's settings of the function, or of a version of it.
+
+    Raises:
+        AccessDenied: this client may not read them.
+        FunctionMissing: there is no such function, or no such version.
+        CredentialsError: there are no credentials, or AWS does not accept them.
+        ServiceUnavailable: Lambda cannot be reached.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        found: Mapping[str, Any] = client.get_function_configuration(
+            FunctionName=config.function, **qualifier
+        )
+    except ClientError as error:
+        raise errors.translate_client_error(
+            error,
+            action="lambda:GetFunctionConfiguration",
+            resource=_function_arn(config, region, client.meta.partition),
+            profile=config.profile,
+        ) from error
     except BotoCoreError as error:
         unreachable = errors.connection_error(f"Lambda in {region}", error, config.profile)
         if isinstance(unreachable, StoreError):
@@ -234,10 +270,15 @@ def _target(config: Config, function: Mapping[str, Any], region: str, partition:
             f"the Lambda function {config.function} runs Python {python} and this process Python {own}: "
             f"functions cannot be pickled for another Python. {payload.python_advice(python, own)}"
         )
+    version = function.get("Version", "")
+    name, arn = config.function, function.get("FunctionArn", _function_arn(config, region, partition))
+    if version.isdigit():  # published, and so the same as long as the executor exists
+        name, arn = (f"{_unqualified(text)}:{version}" for text in (name, arn))
     target = Target(
         function=config.function,
+        qualified=name,
         region=region,
-        arn=function.get("FunctionArn", _function_arn(config, region, partition)),
+        arn=arn,
         memory_mb=function.get("MemorySize", _USUAL_MEMORY_MB),
         limit_s=float(function.get("Timeout", _LONGEST_LIMIT_S)),
     )

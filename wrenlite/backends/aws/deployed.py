@@ -1,4 +1,4 @@
-"""What a deployment records in the environment of its function, and what a client reads there of packages."""
+"""What a client reads of a deployment: the alias that it uses, and the packages that its function records."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from wrenlite.backends.packages import RemotePackages, normalised
 
+CURRENT_ALIAS = "current"
+"""Alias of the published version of the function that new executors use."""
 RECORDED_VARIABLE = "WRENLITE_SETUP"
 """Environment variable of the function that holds, as JSON, what cannot be read from the function itself."""
 _OF_THE_RUNTIME = frozenset(

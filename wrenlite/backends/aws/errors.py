@@ -41,6 +41,7 @@ _SIGN_IN_OPERATIONS = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", "C
 
 _S3_ARN = re.compile(r"arn:[\w-]+:s3:::([^/]+)(?:/(.*))?", re.DOTALL)
 _FUNCTION_ARN = re.compile(r"arn:[\w-]+:lambda:([\w-]+):[^:]*:function:(.+)")
+_VERSION_ARN = re.compile(r"(arn:[\w-]+:lambda:[^:]*:[^:]*:function:[^:]+):[\w$-]+")
 _NAMED_IN_MESSAGE = re.compile(r'perform: (\S+)(?: on resource: "?([^"\s]+))?')
 """The action and the resource, as most of AWS's own messages about a missing permission name them."""
 
@@ -142,6 +143,8 @@ def access_denied(action: str, resource: str, message: str = "") -> AccessDenied
         resource: ARN of the resource, or words for it.
         message: AWS's own message; empty where there is none.
     """
+    if version := _VERSION_ARN.fullmatch(resource):
+        resource = f"{version[1]}:*"  # the next version has another number
     statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
     detail = f" ({message})" if message else ""
     return AccessDenied(
@@ -246,6 +249,13 @@ def _missing_error(code: str, status: int | None, resource: str) -> StoreError |
         return NotFound(f"no blob {_s3_url(s3)}")
     function = _FUNCTION_ARN.fullmatch(resource)
     if function is not None and (code == "ResourceNotFoundException" or status == 404):
+        name, _, version = function[2].partition(":")
+        if version:
+            return FunctionMissing(
+                f"there is no version {version!r} of the Lambda function {name!r} in {function[1]}: "
+                "wrenlite-setup keeps the newest two. A new Executor uses the current one; wrenlite status "
+                "lists them"
+            )
         return FunctionMissing(
             f"there is no Lambda function {function[2]!r} in {function[1]}: wrenlite-setup creates it; "
             "function= and region= name another one"

@@ -108,7 +108,7 @@ class LambdaInvoker:
         self._timeouts = timeouts
         self._clock = clock
         self._response_timeout_s = target.limit_s + timeouts.response_margin_s
-        self._path = f"/2015-03-31/functions/{quote(target.function, safe='')}/invocations"
+        self._path = f"/2015-03-31/functions/{quote(target.qualified, safe='')}/invocations"
         self._invocations: queue.SimpleQueue[_LambdaInvocation | None] = queue.SimpleQueue()
         # There is no lock, since a signal handler may interrupt ``open`` and wait for a task. Appending to a
         # list and adding to a set are atomic.

@@ -71,6 +71,9 @@ class Target(NamedTuple):
     """The Lambda function that requests are sent to."""
 
     function: str
+    """Its name or ARN, as configured."""
+    qualified: str
+    """Its name or ARN, with the published version that runs the requests, if there is one."""
     region: str
     arn: str
     memory_mb: int

@@ -1,0 +1,45 @@
+"""Deployments on the test bed, as runs of ``wrenlite-setup`` make and change them, without its questions."""
+
+import botocore.session
+
+from wrenlite.deploy.account import sign_in
+from wrenlite.deploy.deployment import Deployment, deployed_function, resolve_settings, with_bucket_ownership
+from wrenlite.deploy.plan import Verb
+
+BUCKET = "deployed-123456789012-us-east-1"
+_READS = ("Get", "List", "Head", "Describe")
+
+
+class Made:
+    """A deployment whose settings a test changes."""
+
+    def __init__(self, **settings):
+        self.settings = {"timeout_s": 20, **settings}
+        self.requests = []
+        self.operations = set()
+        session = botocore.session.Session()
+        session.register("before-call", self._sent)
+        self.clients, self.account = sign_in(session, "us-east-1")
+
+    def _sent(self, model, params, **_):
+        self.operations.add((model.service_model.service_name, model.name))
+        if not model.name.startswith(_READS):
+            self.requests.append((model.name, params["body"]))
+
+    def deployment(self):
+        """As a run of its own would see it."""
+        before = deployed_function(self.clients, self.account, "deployed")
+        settings = resolve_settings(self.account, "deployed", before, **self.settings)
+        self.account.check(settings, before.reserved if before else None)
+        return Deployment(self.clients, with_bucket_ownership(self.clients, settings))
+
+    def steps(self):
+        return {step.resource.kind: step for step in self.deployment().plan() if step.verb is not Verb.KEEP}
+
+    def run(self, most=None):
+        deployment = self.deployment()
+        deployment.apply(deployment.plan()[:most], lambda *_: None)
+
+    def destroy(self):
+        deployment = self.deployment()
+        deployment.apply(deployment.plan_destroy(), lambda *_: None)
