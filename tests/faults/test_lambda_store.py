@@ -107,13 +107,15 @@ def test_requests_to_the_store_are_part_of_the_cost(connected, bed):
     job = aws.map(lambda blob, _: time.sleep(0.5) or blob, [b"x" * 6_000_000] * 2, chunksize=1, args=(LARGE,))
     assert job.wait(60)
     cost = job.cost
-    assert (cost.store_puts, cost.store_gets) == tuple(map(bed.counts().get, ["PutObject", "GetObject"]))
+    assert cost.store_puts == bed.counts()["PutObject"]
+    read = bed.counts()["GetObject"]
+    assert read - 2 <= cost.store_gets <= read, "a look may be under way when its batch ends"
     assert cost.store_puts >= 1 + 2 + 2, "function, items, values"
     assert cost.store_gets >= 2 + 4, "items, looks for a cancel"
     assert cost.store_dollars == pytest.approx(cost.store_puts * 5e-6 + cost.store_gets * 4e-7)
     assert cost.dollars > cost.store_dollars
     job.results()
-    assert job.cost.store_gets == cost.store_gets + 2 == bed.counts()["GetObject"]
+    assert job.cost.store_gets - cost.store_gets == bed.counts()["GetObject"] - read == 2
     assert aws.cost == job.cost
     assert " PUT and " in str(job.cost)
 

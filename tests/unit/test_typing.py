@@ -107,6 +107,7 @@ def test_completion_offers_only_what_is_for_users():
                 "map",
                 "starmap",
                 "map_reduce",
+                "estimate",
                 "submit",
                 "stream",
                 "call_async",

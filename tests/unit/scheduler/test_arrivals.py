@@ -49,7 +49,9 @@ def test_whatever_was_added_before_the_end_is_taken_and_nothing_else():
 
         def add(arrivals=arrivals, numbers=numbers, start=start):
             start.wait()
-            while (number := arrivals.add(threading.get_ident())) is not None:
+            for _ in range(5_000):  # or else threads that have the processor add millions
+                if (number := arrivals.add(threading.get_ident())) is None:
+                    return
                 numbers.append((number, threading.get_ident()))
 
         threads = [threading.Thread(target=add) for _ in range(4)]
