@@ -181,6 +181,7 @@ def test_a_value_is_made_anew_whenever_it_is_asked_for(executor, size):
     assert executor.map_reduce(padded, numbers(2, size), reduce).result(timeout=60) == (0, 0)
 
 
+@pytest.mark.e2e
 def test_values_may_be_larger_than_the_memory_of_a_worker():
     def reduce(values):
         total = sum(int(value[0]) for value in values)

@@ -206,6 +206,7 @@ def test_a_cancel_is_checked_before_it_is_read():
             payload.decode_cancel(request, bytes(changed))
 
 
+@pytest.mark.e2e
 def test_an_interrupted_program_leaves_nothing_running_for_more_than_fifteen_seconds(
     deploy, bed, start_script, shared_path, cancelled
 ):

@@ -192,6 +192,7 @@ def test_a_budget_of_six_worst_cases_lets_six_unknown_tasks_run_at_once(connecte
     assert job.results(timeout=60) == list(range(20)), "with what they really took, all of them fit"
 
 
+@pytest.mark.e2e
 def test_a_lost_request_is_held_until_its_time_limit_and_nothing_fails_meanwhile(connected, bed, deploy):
     limit_s = 5
     function = deploy("brief", timeout=limit_s)

@@ -287,6 +287,7 @@ def test_a_lost_reply_of_a_long_batch_is_found_in_the_store(connected, bed, runs
         assert "not made for this request" in caplog.text
 
 
+@pytest.mark.e2e
 def test_a_long_task_whose_connection_breaks_early_begins_once(connected, bed, runs):
     aws = connected(max_concurrency=2)
     aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.2)))
@@ -331,6 +332,7 @@ def test_a_duplicate_delivery_with_another_large_value_gives_the_value_of_the_re
     assert len(aws.map(os.urandom, [6_000_000]).results(timeout=30)[0]) == 6_000_000
 
 
+@pytest.mark.e2e
 def test_a_slow_copy_to_the_store_does_not_delay_the_reply(connected, bed, runs):
     aws = connected()
     aws = wrenlite.Executor(replace(aws.backend, limits=aws.backend.limits._replace(persist_after_s=0.1)))
@@ -347,6 +349,7 @@ def test_a_slow_copy_to_the_store_does_not_delay_the_reply(connected, bed, runs)
     assert bed.counts()["Invoke"] == 1
 
 
+@pytest.mark.e2e
 def test_one_refusal_while_a_long_task_runs_does_not_delay_other_tasks(connected, bed, tmp_path):
     aws = connected()
     flag = tmp_path / "flag"

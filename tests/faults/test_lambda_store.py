@@ -233,6 +233,7 @@ def test_an_expired_object_can_be_put_again(aws, bed):
     assert aws.map(lambda n, table: table[n], [1], args=(ref,)).results(timeout=30) == [1]
 
 
+@pytest.mark.e2e
 def test_a_worker_drops_large_objects_to_make_room_for_others(connected, bed):
     aws = connected(max_concurrency=1)
     for number in range(5):  # 60 MB each; a worker of 512 MB keeps at most 128 MB of such objects

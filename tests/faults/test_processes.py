@@ -390,6 +390,7 @@ def test_threads_may_share_an_executor(pool):
         assert list(threads.map(use, range(20))) == [[n * by for n in range(50)] for by in range(20)]
 
 
+@pytest.mark.e2e
 def test_twenty_processes_work_at_once(tmp_path):
     program = "import wrenlite; print(sum(wrenlite.Executor.local(2).map(abs, range(-100, 0)).results()))"
     command = [sys.executable, "-c", program]
