@@ -13,13 +13,14 @@ _READS = ("Get", "List", "Head", "Describe")
 class Made:
     """A deployment whose settings a test changes."""
 
-    def __init__(self, **settings):
+    def __init__(self, function="deployed", region="us-east-1", **settings):
+        self.function = function
         self.settings = {"timeout_s": 20, **settings}
         self.requests = []
         self.operations = set()
         session = botocore.session.Session()
         session.register("before-call", self._sent)
-        self.clients, self.account = sign_in(session, "us-east-1")
+        self.clients, self.account = sign_in(session, region)
 
     def _sent(self, model, params, **_):
         self.operations.add((model.service_model.service_name, model.name))
@@ -28,8 +29,8 @@ class Made:
 
     def deployment(self):
         """As a run of its own would see it."""
-        before = deployed_function(self.clients, self.account, "deployed")
-        settings = resolve_settings(self.account, "deployed", before, **self.settings)
+        before = deployed_function(self.clients, self.account, self.function)
+        settings = resolve_settings(self.account, self.function, before, **self.settings)
         self.account.check(settings, before.reserved if before else None)
         return Deployment(self.clients, with_bucket_ownership(self.clients, settings))
 

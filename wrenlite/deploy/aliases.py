@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from wrenlite.backends.aws.deployed import CURRENT_ALIAS
 from wrenlite.backends.aws.errors import code_and_message
 from wrenlite.deploy.clients import Clients, retry, suppress_codes
-from wrenlite.deploy.plan import Found
+from wrenlite.deploy.plan import Found, outdated
 from wrenlite.deploy.resources import OF_ALL_VERSIONS, Alias, Function, Published
 from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.tags import is_described_as_ours, version_description
@@ -29,8 +29,6 @@ from wrenlite.errors import BackendError
 _PREFIX = "d-"
 """How the aliases begin that are named after a digest."""
 _DIGITS = 12
-_KEPT = 2
-"""The number of versions that stay: the current one, and the one before it, for executors that use it."""
 _PUBLISH_TIMEOUT_S = 60.0
 """Seconds for which Lambda may still change the revision of a function that has just been updated."""
 
@@ -84,23 +82,12 @@ def published_versions(
             runtime=version.get("Runtime", ""),
             memory_mb=version["MemorySize"],
             timeout_s=version["Timeout"],
+            role=version["Role"],
         )
         for version in versions
         if is_ours(version)
     )
     return tuple(sorted(found, key=lambda version: -version.number))
-
-
-def outdated(published: Sequence[Published], *targets: str) -> list[Published]:
-    """Return the versions that do not stay: all but two, and those that a stopped run left without an alias.
-
-    Args:
-        published: the versions, the newest first.
-        *targets: the aliases of versions that stay before all others.
-    """
-    newest = (version.alias for version in published)
-    kept = list(dict.fromkeys(alias for alias in (*targets, *newest) if alias))[:_KEPT]
-    return [version for version in published if version.alias not in kept]
 
 
 class Aliases:

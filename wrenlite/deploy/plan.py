@@ -25,6 +25,7 @@ from wrenlite.deploy.resources import (
     Alias,
     Function,
     Layer,
+    Published,
     Resource,
     Role,
 )
@@ -62,6 +63,8 @@ class Action(NamedTuple):
 
 
 _CREATION_ORDER = ("bucket", "role", "log group", "layer", "function", "alias")
+_KEPT = 2
+"""The number of versions that stay: the current one, and the one before it, for executors that use it."""
 _DELETE_COMMANDS = {"log group": ": aws logs delete-log-group --log-group-name {}"}
 """How to delete a resource that Lambda may have created without being asked, by kind."""
 _FIELD_NAMES = {
@@ -93,12 +96,43 @@ def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
         step = _step(resource, existing.pop((resource.kind, resource.name), None))
         steps.append(_adapt(step, {(one.resource.kind, one.verb) for one in steps}))
     unwanted = sorted(existing.values(), key=lambda found: -_CREATION_ORDER.index(found.resource.kind))
-    deletions = (
-        Action(verb=Verb.DELETE, resource=found.resource, reason="no longer needed")
-        for found in unwanted
-        if found.managed
-    )
-    return (*steps, *deletions)
+    used = _roles_in_use(want, have)
+    return (*steps, *(_removal(found.resource, used) for found in unwanted if found.managed))
+
+
+def _removal(resource: Resource, used: Set[str]) -> Action:
+    """Return the step for a resource that is not wanted.
+
+    Args:
+        resource: the resource.
+        used: names of the roles that versions of the function go on using.
+    """
+    if isinstance(resource, Role) and resource.name in used:
+        reason = "executors that were made before use it"
+        return Action(verb=Verb.KEEP, resource=resource, reason=reason)
+    return Action(verb=Verb.DELETE, resource=resource, reason="no longer needed")
+
+
+def _roles_in_use(want: Sequence[Resource], have: Sequence[Found]) -> Set[str]:
+    """Return the names of the roles of those versions of the function that stay."""
+    wanted = next((resource for resource in want if isinstance(resource, Alias)), None)
+    found = next((one.resource for one in have if isinstance(one.resource, Alias)), None)
+    if wanted is None or found is None:
+        return frozenset()
+    gone = outdated(found.published, wanted.target, found.target)
+    return {version.role.rpartition("/")[2] for version in found.published if version not in gone}
+
+
+def outdated(published: Sequence[Published], *targets: str) -> list[Published]:
+    """Return the versions that do not stay: all but two, and those that a stopped run left without an alias.
+
+    Args:
+        published: the versions, the newest first.
+        *targets: the aliases of versions that stay before all others.
+    """
+    newest = (version.alias for version in published)
+    kept = list(dict.fromkeys(alias for alias in (*targets, *newest) if alias))[:_KEPT]
+    return [version for version in published if version.alias not in kept]
 
 
 def _step(want: Resource, found: Found | None) -> Action:

@@ -175,7 +175,7 @@ def describe(deployment: Deployment, resource: Resource) -> str:
                 f"{resource.timeout_s} s{reserved}"
             )
         case Alias():
-            return f"{resource.target}, a version that is published once and never changes"
+            return f"the published version {resource.target}, which never changes"
 
 
 def describe_packages(deployment: Deployment) -> str:

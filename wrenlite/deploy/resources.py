@@ -126,6 +126,8 @@ class Published(NamedTuple):
     runtime: str
     memory_mb: int
     timeout_s: int
+    role: str
+    """ARN of its role."""
 
 
 @dataclass(frozen=True)

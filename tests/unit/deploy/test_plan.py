@@ -6,8 +6,8 @@ import pytest
 
 import wrenlite
 from wrenlite.deploy import policies
-from wrenlite.deploy.aliases import alias_of, desired_alias, outdated, published_versions
-from wrenlite.deploy.plan import Found, Verb, plan
+from wrenlite.deploy.aliases import alias_of, desired_alias, published_versions
+from wrenlite.deploy.plan import Found, Verb, outdated, plan
 from wrenlite.deploy.provider import desired
 from wrenlite.deploy.resources import (
     Alias,
@@ -250,11 +250,13 @@ def test_the_name_of_an_alias_is_one_that_lambda_takes():
     assert want.target == alias_of(dataclasses.replace(FUNCTION)), "the same for equal functions"
 
 
+_FACTS = ("LastModified", "MemorySize", "Timeout", "Role")
+
+
 def listed(*names, ours="wrenlite d-x"):
     """Return versions 1, 2 and so on, and aliases of them; an empty name: a version without an alias."""
     versions = [
-        {"Version": str(n), "Description": ours, "LastModified": "", "MemorySize": 128, "Timeout": 1}
-        for n in range(1, len(names) + 1)
+        {"Version": str(n), "Description": ours, **dict.fromkeys(_FACTS, n)} for n in range(1, len(names) + 1)
     ]
     versions.append({**versions[0], "Version": "$LATEST", "Description": ""})
     numbered = [(name, str(n)) for n, name in enumerate(names, 1) if name]

@@ -76,7 +76,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
     function = _read_function(config, client, region)
     target, architecture = _target(config, function, region, client.meta.partition)
     location = _store_location(config, function, target)
-    packages = remote_packages(config.function, _environment(function))
+    packages = remote_packages(_name(config.function), _environment(function))
     slots = _limit_to_descriptors(_concurrency(config, client))
     store = S3Store(
         location.bucket,
@@ -367,6 +367,11 @@ def _unqualified(function: str) -> str:
     """Return the name or ARN of a function without its version or alias, to which no reservation belongs."""
     parts = function.split(":")
     return ":".join(parts[: 7 if len(parts) > 2 else 1])
+
+
+def _name(function: str) -> str:
+    """Return the name in the name or ARN of a function, as wrenlite-setup takes it."""
+    return _unqualified(function).rpartition(":")[2]
 
 
 def _limit_to_descriptors(slots: int) -> int:
