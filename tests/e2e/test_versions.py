@@ -1,5 +1,6 @@
 """Upgrades while jobs run: each executor stays with the version of the function that it was made with."""
 
+import os
 import time
 
 import pytest
@@ -214,11 +215,14 @@ def test_versions_and_aliases_of_the_users_own_stay(made):
     assert aliases["mine"] == "1"
 
 
-def test_an_executor_reads_its_version_and_the_settings_in_one_request(made, executors, bed):
+@pytest.mark.parametrize("before", ["", "arn:aws:lambda:us-east-1:123456789012:function:"])
+def test_an_executor_reads_its_version_and_the_settings_in_one_request(made, executors, bed, before):
     made.run()
     bed.reset()
-    executors()
+    executor = executors(f"{before}deployed")
     assert bed.counts() == {"GetFunctionConfiguration": 1}
+    version = executor.map(lambda name: os.environ[name], ["AWS_LAMBDA_FUNCTION_VERSION"])
+    assert version.results(timeout=60) == ["1"]
 
 
 def test_a_function_of_an_older_wrenlite_runs_as_it_is_until_the_next_setup(made, executors):

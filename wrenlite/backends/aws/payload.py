@@ -260,7 +260,8 @@ def _differences(theirs: Mapping[str, Any]) -> str:
     ]
     python = str(theirs.get("python"))
     fix = (
-        "wrenlite-setup deploys the function again with the versions of this process"
+        "wrenlite-setup deploys the function again with the versions of this process, for all new executors; "
+        "wrenlite status lists the version from before, which function='NAME:d-…' chooses"
         if python == own["python"]
         else python_advice(python, own["python"])
     )
