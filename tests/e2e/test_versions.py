@@ -215,6 +215,18 @@ def test_versions_and_aliases_of_the_users_own_stay(made):
     assert aliases["mine"] == "1"
 
 
+def test_an_alias_of_the_users_own_with_this_name_is_not_moved(made):
+    made.run(5)  # without the alias
+    client = made.clients["lambda"]
+    client.publish_version(FunctionName="deployed")
+    client.create_alias(FunctionName="deployed", Name="current", FunctionVersion="1")
+    with pytest.raises(wrenlite.ConfigError, match="alias 'deployed:current' already exists and was not"):
+        made.steps()
+    client.delete_alias(FunctionName="deployed", Name="current")
+    made.run()
+    assert made.steps() == {}
+
+
 @pytest.mark.parametrize("before", ["", "arn:aws:lambda:us-east-1:123456789012:function:"])
 def test_an_executor_reads_its_version_and_the_settings_in_one_request(made, executors, bed, before):
     made.run()
