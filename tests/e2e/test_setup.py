@@ -700,6 +700,12 @@ REFUSED = [
     (["--write", "no-such-bucket"], "--write no-such-bucket: there is no such bucket in S3"),
     (["--read", "s3://mine/data"], "--read 's3://mine/data': must be a bucket's name"),
     (["--backend", "mars"], "mars"),
+    (["--tag", "team"], "--tag 'team': must be KEY=VALUE"),
+    (["--role-path", "teams"], "--role-path 'teams': must begin and end with /"),
+    (
+        ["--permissions-boundary", "arn:aws:iam::123456789012:policy/missing"],
+        "the policy arn:aws:iam::123456789012:policy/missing does not exist",
+    ),
 ]
 
 
@@ -729,6 +735,35 @@ def test_a_plan_names_buckets_that_these_credentials_may_not_look_at(typed, bed,
     )
     looks = [one for one in policy["Statement"] if one["Resource"] == ["arn:aws:s3:::of-somebody-else"]]
     assert [one["Action"] for one in looks] == [["s3:ListBucket"]]
+
+
+def test_a_plan_and_the_status_show_the_options_of_an_account(typed, bed):
+    allow = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}
+    iam = client("iam", None)
+    made = iam.create_policy(PolicyName="limits", PolicyDocument=json.dumps(allow))
+    boundary = made["Policy"]["Arn"]
+    options = (
+        "--tag",
+        "team=geo",
+        "--tag",
+        "for=maps",
+        "--role-path",
+        "/geo/",
+        "--permissions-boundary",
+        boundary,
+    )
+    shown = setup(typed, "--yes", "--package", "none", *options).stdout
+    assert "Note: the tags team=geo, for=maps are set on all that wrenlite creates, except the layer" in shown
+    assert f"; permissions boundary {boundary}" in shown
+    status = typed("status").stdout
+    assert re.search(r"^role +arn:aws:iam::123456789012:role/geo/typed-us-east-1$", status, re.MULTILINE)
+    assert re.search(r"^tags +team=geo, for=maps$", status, re.MULTILINE)
+    checked = typed("doctor").stdout
+    assert f"permissions boundary {boundary}" in checked
+    iam.untag_role(RoleName="typed-us-east-1", TagKeys=["team"])
+    assert re.search(r"^✗ role +typed-us-east-1: tags \+team=geo$", typed("doctor").stdout, re.MULTILINE)
+    typed("destroy", "--yes")
+    iam.delete_policy(PolicyArn=boundary)
 
 
 def test_a_package_that_fails_is_named_with_its_reason_and_the_others_are_imported(typed, index):

@@ -15,6 +15,8 @@
 ``report``            What the commands print, as text and as JSON
 ``deployment``        A deployment as a whole: its settings, its plan, and applying the plan
 ``plan``              The steps from the existing resources to the desired ones (pure)
+``setup_options``     Options of ``wrenlite-setup`` that it does not ask for
+``setting_forms``     The forms of tags, ARNs and paths among the settings (pure)
 ``settings``          The settings of a deployment, and reading them back from its function
 ``resources``         Records of each kind of resource
 ``policies``          IAM policies, the bucket's policy and its lifecycle rules

@@ -16,7 +16,7 @@ from wrenlite.deploy.resources import (
     canonical_rules,
 )
 from wrenlite.deploy.settings import Settings
-from wrenlite.deploy.tags import from_tag_list, is_ours, tag_list, tags_of
+from wrenlite.deploy.tags import chosen_tags, dropped_tags, from_tag_list, is_ours, tag_list
 from wrenlite.errors import ConfigError, StoreError
 
 _CONSISTENT_S = 30.0
@@ -127,14 +127,16 @@ class Buckets:
             with suppress_codes("ServerSideEncryptionConfigurationNotFoundError"):
                 s3.get_bucket_encryption(Bucket=name, **owner)
                 is_encrypted = True
-            bucket = Bucket(name, policy, rules, is_blocked, is_owned, is_encrypted)
+            bucket = Bucket(
+                name, policy, rules, is_blocked, is_owned, is_encrypted, chosen_tags(tags, self._settings)
+            )
             return Found(bucket, is_ours(tags, self._settings.function))
         return None
 
     def create(self, want: Bucket) -> None:
         """Create the bucket together with its tag, so that it never exists without it; then secure it."""
         s3, region = self._clients["s3"], self._settings.region
-        configuration: dict[str, Any] = {"Tags": tag_list(tags_of(self._settings.function))}
+        configuration: dict[str, Any] = {"Tags": tag_list(dict(want.tags))}
         if region != "us-east-1":
             configuration["LocationConstraint"] = region
         retry(
@@ -172,6 +174,17 @@ class Buckets:
             encryption = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
             s3.put_bucket_encryption(ServerSideEncryptionConfiguration=encryption, **bucket)
         s3.put_bucket_policy(Policy=want.policy, **bucket)
+        self._set_tags(want)
+
+    def _set_tags(self, want: Bucket) -> None:
+        """Set the tags that differ. S3 replaces all tags at once, so those of others are sent back to it."""
+        s3, owner = self._clients["s3"], self._settings.account
+        found = _read_tags(s3, want.name, owner)
+        dropped = dropped_tags(self._settings)
+        tags = {key: value for key, value in found.items() if key not in dropped} | dict(want.tags)
+        if tags != found:
+            tagging = {"TagSet": tag_list(tags)}
+            s3.put_bucket_tagging(Bucket=want.name, Tagging=tagging, ExpectedBucketOwner=owner)
 
     def delete(self, have: Bucket) -> None:
         """Delete all objects in the bucket, in all their versions, and the bucket."""

@@ -117,6 +117,7 @@ def _print_status(
             "role": existing["role"],
             "packages": existing["layer"],
             "log": existing["log group"],
+            **({"tags": ", ".join(settings.tags)} if settings.tags else {}),
         }
     )
     changes = [action for action in actions if action.verb is not Verb.KEEP]

@@ -219,13 +219,15 @@ def resolve_settings(account: Account, function: str, existing: Function | None,
         function: name of the function.
         existing: the function as it was found; None: there is none.
         **given: fields of ``Settings``; None: not given. ``role_arn=""`` means a role that wrenlite creates,
-            ``reserved=0`` means no reserved concurrency.
+            ``reserved=0`` means no reserved concurrency, ``boundary=""`` means no permissions boundary.
 
     Raises:
         ConfigError: AWS would refuse a setting.
     """
     base = _default_settings(account, function, bucket=default_bucket_name(account, function))
-    known: dict[str, Any] = {} if existing is None else recorded_settings(existing, base.role)
+    known: dict[str, Any] = {} if existing is None else recorded_settings(existing, base)
+    if given.get("role_arn"):  # the role that wrenlite made is removed, and with it what was chosen for it
+        known |= {"role_path": None, "boundary": None}
     known |= {name: value for name, value in given.items() if value is not None}
     known |= {name: None for name in ("role_arn", "reserved") if not known.get(name)}
     return replace(base, **{name: value for name, value in known.items() if value is not None})
@@ -275,6 +277,23 @@ def check_role(clients: Clients, settings: Settings) -> None:
     except AccessDenied:
         return
     raise ConfigError(f"--role-arn: the role {settings.role_arn} does not exist")
+
+
+def check_boundary_exists(clients: Clients, settings: Settings) -> None:
+    """Check that the permissions boundary exists, if the credentials allow to see that.
+
+    Raises:
+        ConfigError: there is no such policy.
+    """
+    if not settings.boundary:
+        return
+    try:
+        with clients.translate_errors(settings.boundary), suppress_codes("NoSuchEntity"):
+            clients["iam"].get_policy(PolicyArn=settings.boundary)
+            return
+    except AccessDenied:
+        return
+    raise ConfigError(f"--permissions-boundary: the policy {settings.boundary} does not exist")
 
 
 def check_buckets_exist(clients: Clients, names: Mapping[str, Sequence[str]]) -> None:

@@ -20,7 +20,7 @@ from wrenlite.deploy.resources import (
     Layer,
 )
 from wrenlite.deploy.settings import Settings
-from wrenlite.deploy.tags import is_ours, layer_description, layer_digest, tags_of
+from wrenlite.deploy.tags import chosen_tags, dropped_tags, is_ours, layer_description, layer_digest
 from wrenlite.errors import BackendError
 
 _ROLE_TIMEOUT_S = 120.0
@@ -186,6 +186,7 @@ class Functions:
                 layer=self._layer_digest(layers[0]) if layers else "",
                 state=_state(found),
                 revision=found.get("RevisionId", ""),
+                tags=chosen_tags(tags, self._settings),
             )
             return Found(function, is_ours(tags, name))
         return None
@@ -199,7 +200,7 @@ class Functions:
                 **self._configuration(want),
                 Code={"ZipFile": self._code()},
                 Architectures=[want.architecture],
-                Tags=tags_of(want.name),
+                Tags=dict(want.tags),
             )
 
         retry(create_function, timeout_s=_ROLE_TIMEOUT_S, is_transient=_is_new_role)
@@ -207,9 +208,13 @@ class Functions:
         self._set_reserved_concurrency(want)
 
     def update(self, want: Function) -> None:
-        """Change code and configuration, one after the other, and wait for each change to take effect."""
+        """Change tags, code and configuration, in this order, and wait for each change to take effect.
+
+        The configuration is last: it records the settings, and with them the tags of this deployment.
+        """
         client = self._clients["lambda"]
         found = self._wait_until_settled()
+        self._set_tags(want)
         if found["CodeSha256"] != want.digest or found.get("Architectures", ["x86_64"]) != [
             want.architecture
         ]:
@@ -223,6 +228,12 @@ class Functions:
         )
         client.get_waiter("function_updated_v2").wait(FunctionName=want.name)
         self._set_reserved_concurrency(want)
+
+    def _set_tags(self, want: Function) -> None:
+        client, arn = self._clients["lambda"], self._settings.function_arn
+        client.tag_resource(Resource=arn, Tags=dict(want.tags))
+        if dropped := dropped_tags(self._settings):
+            client.untag_resource(Resource=arn, TagKeys=dropped)
 
     def replace(self, want: Function) -> None:
         """Delete the function and create it again. Nothing is lost: a function holds no data."""

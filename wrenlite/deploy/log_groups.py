@@ -8,7 +8,7 @@ from wrenlite.deploy.resources import (
     LogGroup,
 )
 from wrenlite.deploy.settings import Settings
-from wrenlite.deploy.tags import is_ours, tags_of
+from wrenlite.deploy.tags import chosen_tags, dropped_tags, is_ours
 
 
 class LogGroups:
@@ -32,18 +32,25 @@ class LogGroups:
             if group["logGroupName"] == name:
                 arn = group["arn"].removesuffix(":*")
                 tags = logs.list_tags_for_resource(resourceArn=arn)["tags"]
-                found = LogGroup(name, group.get("retentionInDays", 0))
+                days = group.get("retentionInDays", 0)
+                found = LogGroup(name, days, chosen_tags(tags, self._settings))
                 return Found(found, is_ours(tags, self._settings.function))
         return None
 
     def create(self, want: LogGroup) -> None:
         """Create the log group."""
-        tags = tags_of(self._settings.function)
-        self._clients["logs"].create_log_group(logGroupName=want.name, tags=tags)
-        self.update(want)
+        self._clients["logs"].create_log_group(logGroupName=want.name, tags=dict(want.tags))
+        self._set_retention(want)
 
     def update(self, want: LogGroup) -> None:
-        """Set the number of days after which log events are deleted."""
+        """Set the number of days after which log events are deleted, and the tags."""
+        logs, arn = self._clients["logs"], self._settings.log_group_arn
+        self._set_retention(want)
+        logs.tag_resource(resourceArn=arn, tags=dict(want.tags))
+        if dropped := dropped_tags(self._settings):
+            logs.untag_resource(resourceArn=arn, tagKeys=dropped)
+
+    def _set_retention(self, want: LogGroup) -> None:
         self._clients["logs"].put_retention_policy(logGroupName=want.name, retentionInDays=want.days)
 
     def delete(self, have: LogGroup) -> None:

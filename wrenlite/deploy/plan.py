@@ -74,6 +74,7 @@ _FIELD_NAMES = {
     "ephemeral_mb": "ephemeral storage in MB",
     "reserved": "reserved concurrency",
     "days": "days of retention",
+    "boundary": "permissions boundary",
 }
 """Names of fields in reasons, where they differ from those in the code."""
 _LONG_FIELDS = ("policy", "trust", "lifecycle", "digest", "layer")
@@ -158,6 +159,9 @@ def _step(want: Resource, found: Found | None) -> Action:
         return _layer_step(want, found.resource, changes)
     if isinstance(want, Alias) and isinstance(found.resource, Alias):
         return _alias_step(want, found.resource)
+    if isinstance(want, Role) and isinstance(found.resource, Role) and want.path != found.resource.path:
+        reason = f"{', '.join(changes)}: IAM cannot move it, so it is deleted and created again"
+        return Action(verb=Verb.REPLACE, resource=want, reason=reason)
     return Action(verb=Verb.UPDATE, resource=want, reason=", ".join(changes))
 
 
@@ -169,7 +173,8 @@ def _adapt(step: Action, before: Set[tuple[str, Verb]]) -> Action:
         before: the kinds of their resources, and what they do.
     """
     kind, resource = step.resource.kind, step.resource
-    if kind == "function" and step.verb is not Verb.CREATE and ("role", Verb.CREATE) in before:
+    new_role = not before.isdisjoint({("role", Verb.CREATE), ("role", Verb.REPLACE)})
+    if kind == "function" and step.verb is not Verb.CREATE and new_role:
         # Lambda binds its grants to the old role itself, not to the role's name.
         return Action(verb=Verb.REPLACE, resource=resource, reason="its role is created again")
     if kind == "alias" and ("function", Verb.REPLACE) in before:
@@ -197,20 +202,27 @@ def _alias_step(want: Alias, have: Alias) -> Action:
 
 def _changes(want: Resource, have: Resource) -> list[str]:
     """Return a phrase for each difference between two resources."""
-    changes = []
+    changes: list[str] = []
+    different = False
     for field in fields(want):
         wanted, found = getattr(want, field.name), getattr(have, field.name)
         if not field.compare or wanted == found:
             continue
+        different = True
         if field.name == "environment":
             changes += _environment_changes(dict(wanted), dict(found))
             continue
         if field.name == "policy" and isinstance(want, Role):
             changes += _policy_changes(wanted, found)
             continue
+        if field.name == "tags":
+            pairs = (set(map("=".join, tags)) for tags in (found, wanted))
+            changes.append(f"tags {' '.join(_set_changes(*pairs))}")
+            continue
         name = _FIELD_NAMES.get(field.name, field.name.replace("_", " "))
-        changes.append(f"{name} differs" if field.name in _LONG_FIELDS else f"{name}: {found} → {wanted}")
-    return changes
+        long = field.name in _LONG_FIELDS
+        changes.append(f"{name} differs" if long else f"{name}: {found or 'none'} → {wanted or 'none'}")
+    return changes or ["environment differs"] * different
 
 
 def _environment_changes(want: dict[str, str], have: dict[str, str]) -> list[str]:
@@ -219,11 +231,12 @@ def _environment_changes(want: dict[str, str], have: dict[str, str]) -> list[str
     changes = [name for name in sorted(names) if want.get(name) != have.get(name)]
     wanted = json.loads(want.get(RECORDED_VARIABLE, "{}"))
     found = _parse_recorded(have.get(RECORDED_VARIABLE, "{}"))
-    for name in sorted({*wanted, *found} - {"request"}, key=[*wanted, *found].index):
+    # Tags are compared as a field of their own.
+    for name in sorted({*wanted, *found} - {"request", "tags"}, key=[*wanted, *found].index):
         before, after = set(found.get(name, ())), set(wanted.get(name, ()))
         if before != after:
             changes.append(f"{name} {' '.join(_set_changes(before, after))}")
-    return changes or ["environment differs"]
+    return changes
 
 
 def _parse_recorded(text: str) -> dict[str, list[str]]:

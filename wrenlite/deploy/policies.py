@@ -30,7 +30,7 @@ def trust() -> Policy:
 def of_function(settings: Settings) -> Policy:
     """Return the policy of the function's role: write its log, read what clients upload, write values."""
     statements = [
-        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{_log_group_arn(settings)}:*"]),
+        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{settings.log_group_arn}:*"]),
         _allow(["s3:GetObject"], _object_arns(settings, TEMPORARY_PREFIXES)),
         _allow(["s3:PutObject"], _object_arns(settings, ["results", "outputs"])),
         _allow_listing(settings, TEMPORARY_PREFIXES),
@@ -76,10 +76,10 @@ def of_deployer(settings: Settings) -> Policy:
 
     It names the resources one by one. Signing in (``sts:GetCallerIdentity``) needs no permission. Whoever may
     write a role's policy and pass the role to a function can do whatever roles can do: this is an
-    administrator's policy, however short it is.
+    administrator's policy, however short it is. A permissions boundary limits what the role can do.
     """
     layer = f"arn:{settings.partition}:lambda:{settings.region}:{settings.account}:layer:{settings.function}"
-    log, bucket = _log_group_arn(settings), f"arn:{settings.partition}:s3:::{settings.bucket}"
+    log, bucket = settings.log_group_arn, f"arn:{settings.partition}:s3:::{settings.bucket}"
     layer_zips = f"{bucket}/{settings.prefix}/layers/*"
     statements = [
         _allow(_actions("lambda", _FUNCTION_ACTIONS), _function_arns(settings)),
@@ -101,38 +101,61 @@ def of_deployer(settings: Settings) -> Policy:
         statements.append(_allow(["s3:ListBucket"], others))
     if settings.managed_bucket:  # destroy empties it
         statements.append(_allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*"]))
-    role_actions = _ROLE_ACTIONS if settings.role_arn is None else ("GetRole",)
-    statements.append(_allow(_actions("iam", role_actions), [settings.role]))
+    statements += _role_statements(settings)
     pass_role = _allow(["iam:PassRole"], [settings.role])
     condition = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
     return _policy([*statements, {**pass_role, "Condition": condition}])
 
 
+def _role_statements(settings: Settings) -> list[dict[str, Any]]:
+    """Return the statements about the function's role.
+
+    Where the role has a permissions boundary, its policies may be changed only as long as it has that one.
+    """
+    if settings.role_arn is not None:
+        return [_allow(["iam:GetRole"], [settings.role])]
+    role, boundary = [settings.role], settings.boundary
+    if boundary is None:
+        return [_allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS)), role)]
+    if not boundary:
+        removal = "DeleteRolePermissionsBoundary"
+        return [_allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS, removal)), role)]
+    bounded = _allow(_actions("iam", (*_BOUNDED_ACTIONS, "PutRolePermissionsBoundary")), role)
+    condition = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
+    return [
+        _allow(_actions("iam", _ROLE_ACTIONS), role),
+        {**bounded, "Condition": condition},
+        _allow(["iam:GetPolicy"], [boundary]),
+    ]
+
+
 _USED_ACTIONS = ("GetFunctionConcurrency", "GetFunctionConfiguration", "InvokeFunction")
 _FUNCTION_ACTIONS = (
     *("CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"),
-    *("ListTags", "PutFunctionConcurrency", "TagResource", "UpdateFunctionCode"),
+    *("ListTags", "PutFunctionConcurrency", "TagResource", "UntagResource", "UpdateFunctionCode"),
     *("CreateAlias", "DeleteAlias", "ListAliases", "UpdateAlias", "ListVersionsByFunction", "PublishVersion"),
     *("UpdateFunctionConfiguration", *_USED_ACTIONS),
 )
 _LOG_ACTIONS = (
     *("CreateLogGroup", "DeleteLogGroup", "FilterLogEvents", "ListTagsForResource"),
-    *("PutRetentionPolicy", "TagResource"),
+    *("PutRetentionPolicy", "TagResource", "UntagResource"),
 )
 _USERS_BUCKET_ACTIONS = ("GetBucketTagging", "ListBucket")
 """Actions on a bucket that wrenlite uses and does not manage."""
 _BUCKET_ACTIONS = (
     *("CreateBucket", "DeleteBucket", "TagResource", "ListBucketVersions", *_USERS_BUCKET_ACTIONS),
-    *("GetBucketPolicy", "PutBucketPolicy", "GetLifecycleConfiguration", "PutLifecycleConfiguration"),
+    *("PutBucketTagging", "GetBucketPolicy", "PutBucketPolicy"),
+    *("GetLifecycleConfiguration", "PutLifecycleConfiguration"),
     *("GetBucketPublicAccessBlock", "PutBucketPublicAccessBlock"),
     *("GetBucketOwnershipControls", "PutBucketOwnershipControls"),
     *("GetEncryptionConfiguration", "PutEncryptionConfiguration"),
 )
 _ROLE_ACTIONS = (
-    *("CreateRole", "DeleteRole", "GetRole", "TagRole", "UpdateAssumeRolePolicy"),
-    *("DeleteRolePolicy", "DetachRolePolicy", "GetRolePolicy", "ListAttachedRolePolicies"),
-    *("ListRolePolicies", "PutRolePolicy"),
+    *("DeleteRole", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies"),
+    *("TagRole", "UntagRole", "UpdateAssumeRolePolicy"),
 )
+_BOUNDED_ACTIONS = ("CreateRole", "DeleteRolePolicy", "DetachRolePolicy", "PutRolePolicy")
+"""Actions on the role for which IAM looks at its permissions boundary."""
 
 
 def of_bucket(settings: Settings) -> Policy:
@@ -174,11 +197,6 @@ def lifecycle_rules(settings: Settings) -> list[dict[str, Any]]:
 def _function_arns(settings: Settings) -> list[str]:
     """Return the ARN of the function, and that of its versions and aliases, which need one of their own."""
     return [settings.function_arn, f"{settings.function_arn}:*"]
-
-
-def _log_group_arn(settings: Settings) -> str:
-    logs = f"arn:{settings.partition}:logs:{settings.region}:{settings.account}"
-    return f"{logs}:log-group:{settings.log_group}"
 
 
 def _actions(service: str, names: Iterable[str]) -> list[str]:

@@ -30,6 +30,7 @@ from wrenlite.deploy.resources import (
 )
 from wrenlite.deploy.roles import Roles
 from wrenlite.deploy.settings import Settings
+from wrenlite.deploy.tags import tags_of
 from wrenlite.errors import ConfigError
 
 _POLICY_CHARACTERS = 10_240
@@ -49,25 +50,27 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
     Raises:
         ConfigError: lists of packages or buckets are longer than AWS takes.
     """
-    resources: list[Resource] = []
+    resources, tags = list[Resource](), tags_of(settings)
     if settings.managed_bucket:
         rules = canonical_rules(policies.lifecycle_rules(settings))
-        resources.append(Bucket(settings.bucket, canonical_policy(policies.of_bucket(settings)), rules))
+        policy = canonical_policy(policies.of_bucket(settings))
+        resources.append(Bucket(settings.bucket, policy, rules, tags=tags))
     if settings.role_arn is None:
         policy = canonical_policy(policies.of_function(settings))
         _check_size(len(policy), _POLICY_CHARACTERS, "a role's policy, which lists each --read and --write")
-        resources.append(Role(settings.role_name, canonical_policy(policies.trust()), policy))
-    resources.append(LogGroup(settings.log_group))
+        resources.append(
+            Role(
+                name=settings.role_name,
+                trust=canonical_policy(policies.trust()),
+                policy=policy,
+                path=settings.role_path,
+                boundary=settings.boundary,
+                tags=tags,
+            )
+        )
+    resources.append(LogGroup(settings.log_group, tags=tags))
     if layer is not None:
         resources.append(layer)
-    environment = {
-        "WRENLITE_BUCKET": settings.bucket,
-        "WRENLITE_PREFIX": settings.prefix,
-        "WRENLITE_BUCKET_OWNER": settings.account,
-        RECORDED_VARIABLE: json.dumps({**settings.recorded, **(_recorded(layer) if layer else {})}),
-    }
-    size = sum(len(name) + len(value) for name, value in environment.items())
-    _check_size(size, _ENVIRONMENT_BYTES, "a function's environment, which lists all that is in the layer")
     function = Function(
         name=settings.function,
         digest=code_digest,
@@ -78,15 +81,30 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         timeout_s=settings.timeout_s,
         ephemeral_mb=settings.ephemeral_mb,
         reserved=settings.reserved,
-        environment=tuple(sorted(environment.items())),
+        environment=_environment(settings, layer),
         role=settings.role,
         layer=layer.digest if layer else "",
+        tags=tags,
     )
     return (*resources, function, desired_alias(function))
 
 
-def _recorded(layer: Layer) -> dict[str, Any]:
-    return {"layer": layer.versions, "request": layer.request}
+def _environment(settings: Settings, layer: Layer | None) -> tuple[tuple[str, str], ...]:
+    """Return the environment of the function, sorted.
+
+    Raises:
+        ConfigError: it is larger than Lambda takes.
+    """
+    of_layer = {"layer": layer.versions, "request": layer.request} if layer else {}
+    environment = {
+        "WRENLITE_BUCKET": settings.bucket,
+        "WRENLITE_PREFIX": settings.prefix,
+        "WRENLITE_BUCKET_OWNER": settings.account,
+        RECORDED_VARIABLE: json.dumps({**settings.recorded, **of_layer}),
+    }
+    size = sum(len(name) + len(value) for name, value in environment.items())
+    _check_size(size, _ENVIRONMENT_BYTES, "a function's environment, which lists all that is in the layer")
+    return tuple(sorted(environment.items()))
 
 
 def _check_size(size: int, most: int, what: str) -> None:

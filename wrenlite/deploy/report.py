@@ -42,8 +42,8 @@ _POLICY_TITLES = {
 }
 _POLICY_NOTES = {
     "deployer": (
-        "Whoever has the deployer's policy can give the function's role any permission: it is for "
-        "administrators."
+        "Whoever has the deployer's policy can give the function's role any permission, unless "
+        "--permissions-boundary limits it: it is for administrators."
     ),
     "user": (
         "Whoever may invoke a function can run any code in it, and so trusts everyone else who may: one "
@@ -160,7 +160,8 @@ def describe(deployment: Deployment, resource: Resource) -> str:
             settings, more = deployment.settings, ""
             for verb, buckets in (("read", settings.read), ("read and write", settings.write)):
                 more += f"; may {verb} {', '.join(buckets)}" if buckets else ""
-            return f"may write its log, read temporary objects, and write values and outputs{more}"
+            bounded = f"; permissions boundary {resource.boundary}" if resource.boundary else ""
+            return f"may write its log, read temporary objects, and write values and outputs{more}{bounded}"
         case LogGroup():
             return f"log events are kept for {counted(resource.days, 'day')}"
         case Layer():
@@ -234,6 +235,11 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
     settings, found = deployment.settings, [*deployment.packages.notices]
     if differences := deployment.major_differences():
         found.append(f"{'; '.join(differences)}. {DIFFERENT_VERSIONS}")
+    if settings.tags:
+        found.append(
+            f"the tags {', '.join(settings.tags)} are set on all that wrenlite creates, except the layer: "
+            "AWS has no tags for layers"
+        )
     if settings.role_arn is not None:
         found.append("your role needs at least the permissions of wrenlite-setup --print-policy function")
     if not settings.managed_bucket:

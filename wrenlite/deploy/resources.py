@@ -22,6 +22,9 @@ EXPIRE_DAYS = 7
 LOG_DAYS = 14
 """Days for which log events are kept."""
 
+Tags: TypeAlias = tuple[tuple[str, str], ...]
+"""Keys and values of tags, sorted."""
+
 
 @dataclass(frozen=True)
 class Bucket:
@@ -37,6 +40,7 @@ class Bucket:
     owner_enforced: bool = True
     """Whether the bucket's owner owns all objects, and ACLs are disabled."""
     encrypted: bool = True
+    tags: Tags = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class Role:
     """Canonical JSON of the trust policy."""
     policy: str
     """Canonical JSON of the permissions."""
+    path: str = "/"
+    boundary: str | None = None
+    """ARN of the permissions boundary; empty: there is none; None: whichever it is."""
+    tags: Tags = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class LogGroup:
     name: str
     days: int = LOG_DAYS
     """Days for which log events are kept."""
+    tags: Tags = ()
 
 
 @dataclass(frozen=True)
@@ -109,9 +118,10 @@ class Function:
     """``ready``, ``update failed``, or ``failed``: then the function must be created again."""
     revision: str = field(default="", compare=False)
     """Lambda's name for this state of the function."""
+    tags: Tags = ()
 
 
-OF_ALL_VERSIONS = ("reserved", "state", "revision")
+OF_ALL_VERSIONS = ("reserved", "state", "revision", "tags")
 """Fields of a function that are no part of a published version of it."""
 
 

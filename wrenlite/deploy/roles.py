@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.plan import Found
 from wrenlite.deploy.resources import (
@@ -9,7 +11,7 @@ from wrenlite.deploy.resources import (
     canonical_policy,
 )
 from wrenlite.deploy.settings import Settings
-from wrenlite.deploy.tags import from_tag_list, is_ours, tag_list, tags_of
+from wrenlite.deploy.tags import chosen_tags, dropped_tags, from_tag_list, is_ours, tag_list
 
 _POLICY_NAME = "wrenlite"
 """Name of the role's inline policy."""
@@ -42,22 +44,54 @@ class Roles:
                 response = iam.get_role_policy(RoleName=name, PolicyName=_POLICY_NAME)
                 policy = canonical_policy(response["PolicyDocument"])
             trust = canonical_policy(role["AssumeRolePolicyDocument"])
-            return Found(Role(name, trust, policy), is_ours(tags, self._settings.function))
+            found = Role(
+                name=name,
+                trust=trust,
+                policy=policy,
+                path=role["Path"],
+                boundary=self._boundary(role),
+                tags=chosen_tags(tags, self._settings),
+            )
+            return Found(found, is_ours(tags, self._settings.function))
         return None
+
+    def _boundary(self, role: dict[str, Any]) -> str | None:
+        """Return the permissions boundary of a role; None where the settings say nothing about it."""
+        if self._settings.boundary is None:
+            return None
+        return str(role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
 
     def create(self, want: Role) -> None:
         """Create the role with its one inline policy."""
         iam = self._clients["iam"]
-        tags = tag_list(tags_of(self._settings.function))
-        iam.create_role(RoleName=want.name, AssumeRolePolicyDocument=want.trust, Tags=tags)
+        boundary = {"PermissionsBoundary": want.boundary} if want.boundary else {}
+        iam.create_role(
+            RoleName=want.name,
+            Path=want.path,
+            AssumeRolePolicyDocument=want.trust,
+            Tags=tag_list(dict(want.tags)),
+            **boundary,
+        )
         iam.get_waiter("role_exists").wait(RoleName=want.name)
         iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY_NAME, PolicyDocument=want.policy)
 
     def update(self, want: Role) -> None:
-        """Set which service may assume the role, and what the role may do."""
+        """Set which service may assume the role, what it may do at most and what it may do, and its tags."""
         iam = self._clients["iam"]
+        if want.boundary:  # first: a deployer may be allowed to change policies only below the boundary
+            iam.put_role_permissions_boundary(RoleName=want.name, PermissionsBoundary=want.boundary)
+        elif want.boundary == "":
+            iam.delete_role_permissions_boundary(RoleName=want.name)
         iam.update_assume_role_policy(RoleName=want.name, PolicyDocument=want.trust)
         iam.put_role_policy(RoleName=want.name, PolicyName=_POLICY_NAME, PolicyDocument=want.policy)
+        iam.tag_role(RoleName=want.name, Tags=tag_list(dict(want.tags)))
+        if dropped := dropped_tags(self._settings):
+            iam.untag_role(RoleName=want.name, TagKeys=dropped)
+
+    def replace(self, want: Role) -> None:
+        """Delete the role and create it again, since IAM cannot move a role to another path."""
+        self.delete(want)
+        self.create(want)
 
     def delete(self, have: Role) -> None:
         """Delete the role with all its policies, also those that somebody else has given to it."""

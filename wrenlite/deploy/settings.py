@@ -11,6 +11,7 @@ from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.config import parse_setting
 from wrenlite.deploy import packages
 from wrenlite.deploy.resources import Function
+from wrenlite.deploy.setting_forms import check_boundary, check_role_path, check_tags
 from wrenlite.errors import ConfigError
 
 _RESERVED_BUCKET = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
@@ -37,6 +38,10 @@ class Settings:
     """Whether wrenlite creates, changes and deletes the bucket. Otherwise it is the user's own."""
     role_arn: str | None = None
     """ARN of a role that the user has created, used as it is; None: wrenlite creates a role."""
+    role_path: str = "/"
+    """Path of the role that wrenlite creates, which is part of its ARN."""
+    boundary: str | None = None
+    """ARN of the permissions boundary of that role; empty: it has none; None: whichever it has, stays."""
     memory_mb: int = 1769
     timeout_s: int = 900
     architecture: str = "x86_64"
@@ -52,6 +57,10 @@ class Settings:
     """Other buckets that tasks may read and write."""
     packages: tuple[str, ...] = packages.DEFAULT_PACKAGES
     """Requirements that the layer is made of. Empty: there is no layer."""
+    tags: tuple[str, ...] = ()
+    """Tags for every resource that can have tags, such as ``team=geo``."""
+    earlier_tags: tuple[str, ...] = ()
+    """Tags that the deployment has until now."""
     partition: str = "aws"
     """Partition of AWS, which is part of every ARN."""
 
@@ -94,13 +103,23 @@ class Settings:
         _require("account", re.fullmatch(r"\d{12}", self.account), "12 digits")
         arn = self.role_arn is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", self.role_arn)
         _require("--role-arn", arn, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
+        self._check_created_role()
+        check_tags(self.tags)
         for package in self.packages:
             packages.parse(package)
         _require(
-            "--package, --read and --write",
+            "--package, --read, --write and --tag",
             len(json.dumps(self.recorded)) <= _RECORDED_CHARACTERS,
             f"{_RECORDED_CHARACTERS:,} characters at most, all together",
         )
+
+    def _check_created_role(self) -> None:
+        check_role_path(self.role_path)
+        check_boundary(self.boundary, self.account)
+        chosen = {"--role-path": self.role_path != "/", "--permissions-boundary": self.boundary}
+        for option, is_chosen in chosen.items():
+            given = self.role_arn and is_chosen
+            _require(option, not given, "left out: with --role-arn, wrenlite creates no role")
 
     @property
     def role_name(self) -> str:
@@ -110,7 +129,11 @@ class Settings:
     @property
     def role(self) -> str:
         """ARN of the function's role."""
-        return self.role_arn or f"arn:{self.partition}:iam::{self.account}:role/{self.role_name}"
+        return self.role_arn or f"{self._roles}{self.role_path}{self.role_name}"
+
+    @property
+    def _roles(self) -> str:
+        return f"arn:{self.partition}:iam::{self.account}:role"
 
     @property
     def log_group(self) -> str:
@@ -118,9 +141,27 @@ class Settings:
         return f"/aws/lambda/{self.function}"
 
     @property
+    def log_group_arn(self) -> str:
+        """ARN of the log group of the function."""
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{self.log_group}"
+
+    @property
     def recorded(self) -> dict[str, tuple[str, ...]]:
         """Settings that no resource shows: the function's environment records them for the next run."""
-        return {"packages": self.packages, "read": self.read, "write": self.write}
+        boundary = (self.boundary,) if self.boundary else ()
+        lists = {"packages": self.packages, "read": self.read, "write": self.write}
+        return {**lists, "tags": self.tags, "boundary": boundary}
+
+    def path_of(self, role_arn: str) -> str | None:
+        """Return the path of the role that wrenlite creates; None where the ARN is that of another role.
+
+        Names of roles are unique in an account, whatever their paths.
+
+        Args:
+            role_arn: ARN of a role.
+        """
+        path = role_arn.removeprefix(self._roles).removesuffix(self.role_name)
+        return path if f"{self._roles}{path}{self.role_name}" == role_arn and path.endswith("/") else None
 
     @property
     def function_arn(self) -> str:
@@ -128,12 +169,12 @@ class Settings:
         return f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.function}"
 
 
-def recorded_settings(function: Function, managed_role_arn: str) -> dict[str, Any]:
+def recorded_settings(function: Function, defaults: Settings) -> dict[str, Any]:
     """Return the settings that a function was deployed with, from which the next run starts.
 
     Args:
         function: the function as it was found.
-        managed_role_arn: ARN of the role that wrenlite creates for it; another one is the user's own.
+        defaults: settings that know the name of the role that wrenlite creates for it.
 
     Returns:
         Fields of ``Settings`` by name.
@@ -149,16 +190,21 @@ def recorded_settings(function: Function, managed_role_arn: str) -> dict[str, An
             f"the environment variable {RECORDED_VARIABLE} of the function {function.name} is not valid "
             f"JSON: {error}. Delete that variable; wrenlite-setup sets it again"
         ) from error
+    role_path = defaults.path_of(function.role)
+    known = {name: tuple(lists[name]) for name in ("packages", "read", "write", "tags") if name in lists}
     return {
         "bucket": environment.get("WRENLITE_BUCKET"),
         "prefix": environment.get("WRENLITE_PREFIX"),
-        "role_arn": None if function.role == managed_role_arn else function.role,
+        "role_arn": function.role if role_path is None else None,
+        "role_path": role_path,
+        "boundary": next(iter(lists.get("boundary", ())), None),
+        "earlier_tags": known.get("tags"),
         "memory_mb": function.memory_mb,
         "timeout_s": function.timeout_s,
         "architecture": function.architecture,
         "ephemeral_mb": function.ephemeral_mb,
         "reserved": function.reserved,
-        **{name: tuple(lists[name]) for name in ("packages", "read", "write") if name in lists},
+        **known,
     }
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from wrenlite.deploy.resources import TAG
+from wrenlite.deploy.resources import TAG, Tags
+from wrenlite.deploy.setting_forms import split_tag
+from wrenlite.deploy.settings import Settings
 
 
 def is_ours(tags: Mapping[str, str], function: str) -> bool:
@@ -22,9 +24,27 @@ def is_ours(tags: Mapping[str, str], function: str) -> bool:
     return tags.get(TAG) == function
 
 
-def tags_of(function: str) -> dict[str, str]:
-    """Return the tags of a function's resources, as Lambda and CloudWatch Logs take them."""
-    return {TAG: function}
+def tags_of(settings: Settings) -> Tags:
+    """Return the tags of all resources of a deployment: wrenlite's own, and those that the user chose."""
+    return tuple(sorted({**dict(map(split_tag, settings.tags)), TAG: settings.function}.items()))
+
+
+def chosen_tags(found: Mapping[str, str], settings: Settings) -> Tags:
+    """Return the tags of a resource that the deployment sets, or has set until now.
+
+    Tags that somebody else has given to it are not wrenlite's to change.
+
+    Args:
+        found: the tags of the resource.
+        settings: settings of the deployment.
+    """
+    keys = {*dict(tags_of(settings)), *dict(map(split_tag, settings.earlier_tags))}
+    return tuple(sorted((key, value) for key, value in found.items() if key in keys))
+
+
+def dropped_tags(settings: Settings) -> list[str]:
+    """Return the keys of tags that a deployment has until now, and shall not have any more."""
+    return sorted({key for key, _ in map(split_tag, settings.earlier_tags)} - dict(tags_of(settings)).keys())
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -25,6 +25,7 @@ from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
     LOCATION_SETTINGS,
     Deployment,
+    check_boundary_exists,
     check_buckets_exist,
     check_role,
     client_config,
@@ -38,7 +39,9 @@ from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     Role,
 )
+from wrenlite.deploy.setting_forms import UNKNOWN_ACCOUNT
 from wrenlite.deploy.settings import Settings
+from wrenlite.deploy.setup_options import UNASKED, unasked_options
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.errors import ConfigError, WrenliteError
@@ -85,6 +88,9 @@ ADVANCED: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 """Settings that most people leave as they are: for each its question, and the parser of the answer."""
 
+_CHOSEN = ("bucket", "prefix", *ADVANCED, *UNASKED)
+"""Names of all settings that options set."""
+
 
 class Wizard:
     """One run of the wizard.
@@ -110,7 +116,7 @@ class Wizard:
             may_be_new=True,
             **{name: given[name] for name in ("profile", "region", "function")},
         )
-        self._chosen: dict[str, Any] = {name: given[name] for name in ("bucket", "prefix", *ADVANCED)}
+        self._chosen: dict[str, Any] = {name: given[name] for name in _CHOSEN}
         if given["packages"] is not None:
             self._chosen["packages"] = name_packages(given["packages"])
         self._left_out: Sequence[str] = given["without"] or ()
@@ -196,6 +202,7 @@ class Wizard:
         settings = replace(settings, packages=leave_out(settings.packages, self._left_out))
         self.account.check(settings, existing.reserved if existing else None)
         check_role(self._clients, settings)
+        check_boundary_exists(self._clients, settings)
         others = {f"--{name}": chosen[name] or () for name in ("read", "write")}
         check_buckets_exist(self._clients, others)
         return with_bucket_ownership(self._clients, settings)
@@ -408,6 +415,7 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     callback=shared_options.parse_list,
     help="Other bucket that tasks may read and write; repeat for more; none: no others.",
 )
+@unasked_options
 @click.option("--backend", type=click.Choice(["local", "aws"]), help="Where Executor() runs from now on.")
 @click.option("--local", is_flag=True, help="Only save settings for this machine's cores.")
 @shared_options.YES
@@ -461,10 +469,10 @@ def _check_values(given: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: AWS would refuse one of them.
     """
-    chosen = {name: given[name] for name in ("bucket", "prefix", *ADVANCED) if given[name] is not None}
+    chosen = {name: given[name] for name in _CHOSEN if given[name] is not None}
     for name in ("role_arn", "reserved"):  # an empty text and 0 stand for none
         chosen[name] = chosen.get(name) or None
-    settings = Settings(**{"account": "0" * 12, "region": "", "bucket": "any", **chosen})
+    settings = Settings(**{"account": UNKNOWN_ACCOUNT, "region": "", "bucket": "any", **chosen})
     if given["packages"] is not None:
         leave_out(name_packages(settings.packages), given["without"])
 

@@ -1,0 +1,103 @@
+"""The forms of settings that name things of AWS: tags, ARNs and paths. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from wrenlite.deploy.resources import TAG
+from wrenlite.errors import ConfigError
+
+_MOST_TAGS = 49
+"""Tags at most: AWS takes 50 for a resource, and one of them is wrenlite's own."""
+_KEY_CHARACTERS = 128
+_VALUE_CHARACTERS = 256
+_TAG_SIGNS = "_.:/=+-@"
+_PATH_CHARACTERS = 512
+_BOUNDARY = re.compile(r"arn:aws[\w-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
+_PATH = re.compile(r"/([\w+=,.@-]+/)*", re.ASCII)
+UNKNOWN_ACCOUNT = "0" * 12
+"""An account id that stands for one that is not known yet."""
+
+
+def split_tag(text: str) -> tuple[str, str]:
+    """Return the key and the value of a tag from its text, such as ``team=geo``."""
+    key, _, value = text.partition("=")
+    return key, value
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Check tags that a user has chosen.
+
+    Args:
+        tags: texts such as ``team=geo``.
+
+    Raises:
+        ConfigError: AWS would refuse one of them, or it is wrenlite's own.
+    """
+    if len(tags) > _MOST_TAGS:
+        raise ConfigError(
+            f"--tag: must be {_MOST_TAGS} tags at most, beside wrenlite's own; {len(tags)} are given"
+        )
+    for tag in tags:
+        if problem := _tag_problem(tag):
+            raise ConfigError(f"--tag {tag!r:.200}: must be KEY=VALUE, such as team=geo: {problem}")
+    keys = [split_tag(tag)[0].casefold() for tag in tags]  # IAM does not tell team and Team apart
+    for tag, key in zip(tags, keys, strict=True):
+        if keys.count(key) > 1:
+            raise ConfigError(f"--tag {tag!r}: this key is given twice. Give each key once")
+
+
+def _tag_problem(tag: str) -> str:
+    """Return what is wrong with a tag; an empty text where it is valid."""
+    key, value = split_tag(tag)
+    wrong = sorted({sign for sign in tag if not _may_be_in_tag(sign)})
+    if "=" not in tag or not key.strip():
+        return "the key or the sign = is missing"
+    if key.casefold().startswith("aws:"):
+        return "AWS keeps keys that begin with aws: to itself"
+    if key.casefold() == TAG:
+        return f"the key {TAG} is wrenlite's own, which marks what belongs to a function"
+    if len(key) > _KEY_CHARACTERS or len(value) > _VALUE_CHARACTERS:
+        return f"a key has {_KEY_CHARACTERS} characters at most, and a value {_VALUE_CHARACTERS}"
+    return f"AWS takes letters, digits, spaces and {_TAG_SIGNS}, and not {' '.join(wrong)}" if wrong else ""
+
+
+def _may_be_in_tag(sign: str) -> bool:
+    return sign in _TAG_SIGNS or unicodedata.category(sign)[0] in "LNZ"
+
+
+def check_role_path(path: str) -> None:
+    """Check the path of a role.
+
+    Raises:
+        ConfigError: IAM or Lambda would refuse it.
+    """
+    if not _PATH.fullmatch(path) or len(path) > _PATH_CHARACTERS:
+        raise ConfigError(
+            f"--role-path {path!r:.200}: must begin and end with /, such as /teams/geo/, with letters, "
+            f"digits and +=,.@-_ between; {_PATH_CHARACTERS} characters at most"
+        )
+
+
+def check_boundary(arn: str | None, account: str) -> None:
+    """Check the ARN of a permissions boundary.
+
+    Args:
+        arn: the ARN; empty or None: there is nothing to check.
+        account: id of the account that deploys.
+
+    Raises:
+        ConfigError: it is not the ARN of a policy, or that policy belongs to another account.
+    """
+    found = _BOUNDARY.fullmatch(arn) if arn else None
+    if arn and found is None:
+        raise ConfigError(
+            f"--permissions-boundary {arn!r:.200}: must be a policy's ARN, such as "
+            f"arn:aws:iam::123456789012:policy/boundary"
+        )
+    if found and account != UNKNOWN_ACCOUNT and found[1] not in ("aws", account):
+        raise ConfigError(
+            f"--permissions-boundary: the policy {arn} belongs to another account than {account}"
+        )
