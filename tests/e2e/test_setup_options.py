@@ -165,7 +165,7 @@ def test_going_over_to_a_role_of_the_users_own_forgets_the_path_and_the_boundary
     iam = made.clients["iam"]
     iam.create_role(RoleName="mine", Path="/teams/geo/", AssumeRolePolicyDocument="{}")
     made.settings = {"role_arn": "arn:aws:iam::123456789012:role/teams/geo/mine"}
-    assert made.steps()["function"].reason.startswith("role: ")
+    assert "→ arn:aws:iam::123456789012:role/teams/geo/mine" in made.steps()["function"].reason
     made.run()
     made.settings = {}
     assert made.steps() == {}
