@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from wrenlite.backends.factory import open_store
+    from wrenlite.durable.attach import attach
     from wrenlite.durable.records import JobRecord, jobs
     from wrenlite.errors import (
         AccessDenied,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         ItemNotPicklable,
         JobClosed,
         JobNotFound,
+        KeeperDied,
         LocalExtension,
         NotFound,
         NotPicklable,
@@ -97,6 +99,7 @@ __all__ = [
     "JobClosed",
     "JobNotFound",
     "JobRecord",
+    "KeeperDied",
     "LocalExtension",
     "NotFound",
     "NotPicklable",
@@ -115,6 +118,7 @@ __all__ = [
     "WorkerStartError",
     "WrenliteError",
     "as_completed",
+    "attach",
     "default_executor",
     "get_all_results",
     "jobs",
@@ -131,6 +135,7 @@ _MODULES = (
     "open_job",
     "storage.refs",
     "backends.factory",
+    "durable.attach",
     "durable.records",
 )
 

@@ -51,6 +51,7 @@ class MapOptions(NamedTuple):
     logging: bool | None = None
     modules: Iterable[str | types.ModuleType] = ()
     keep: bool = False
+    detach: bool = False
 
     def module_names(self, backend: Backend) -> set[str]:
         """Return the names of the modules that are to be sent, with all modules of the packages among them.
@@ -86,6 +87,9 @@ class MapOptions(NamedTuple):
         check_env(self.env)
         check_logging(self.logging)
         check_switch("keep", self.keep)
+        check_switch("detach", self.detach)
+        if self.detach:
+            self._check_detachable(backend)
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
         check_size("chunksize", chunksize)
         if not is_whole_number(retries, 0):
@@ -98,6 +102,18 @@ class MapOptions(NamedTuple):
         if timeout is not None and longest_s is not None and timeout > longest_s:
             stops = f"{backend.name} stops a task after {longest_s:g} s"
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
+
+    def _check_detachable(self, backend: Backend) -> None:
+        if backend.made_from is None:
+            where = (
+                "run in this process" if backend.runs_in_caller else "run on a backend that was made by hand"
+            )
+            raise ConfigError(
+                f"detach=True: tasks of this executor {where}, which no other process can take over. Use "
+                "Executor(), Executor.local() or Executor.aws()"
+            )
+        if self.keep:
+            raise ConfigError("detach=True: a detached job does not keep values for other maps (keep=True)")
 
 
 def iterate(data: Iterable[Any], name: str = "data") -> Iterator[Any]:

@@ -18,6 +18,7 @@
     ├── StoreError (OSError)                the store could not be read or written
     │   ├── NotFound (LookupError)            there is no blob at that key
     │   └── IntegrityError                    a blob does not have the digest that was announced
+    ├── KeeperDied                          the process that kept a detached job ended before the job did
     ├── BackendError                        nothing can run there: the whole job fails
     │   ├── WorkerStartError                  a worker process cannot start
     │   ├── InitializerFailed                 the initializer of a worker raised an exception, or ended it
@@ -90,6 +91,10 @@ class JobClosed(WrenliteError, RuntimeError):
 
 class JobNotFound(WrenliteError, LookupError):
     """The journal has no such job, or cannot be read."""
+
+
+class KeeperDied(WrenliteError):
+    """The process that kept a detached job ended before the job did. The message says how to run the rest."""
 
 
 class ValueReleased(WrenliteError, LookupError):

@@ -84,6 +84,7 @@ class Executor(Lifetime):
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
         keep: bool = False,
+        detach: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]: ...
@@ -121,6 +122,7 @@ class Executor(Lifetime):
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
         keep: bool = False,
+        detach: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
@@ -133,8 +135,7 @@ class Executor(Lifetime):
             fn: any callable. It is pickled now, with what it closes over.
             data: any iterable, or a job. It is read and pickled now. ``starmap`` passes the parts of a tuple.
             chunksize: tasks per batch; default: learned from how long they take.
-            buffersize: read data while values are read, this many items ahead at most. An iterator of the
-                values is returned. For data that is endless, or does not fit into memory.
+            buffersize: read endless data, so many items ahead at most. Returns an iterator of the values.
             retries: further attempts for a task that fails.
             timeout: seconds that one task may take.
             args: further positional arguments of every call.
@@ -144,16 +145,16 @@ class Executor(Lifetime):
                 ``SeedSequence(seed).spawn``; where ``rng`` is annotated so, or without numpy, a ``Random``.
             modules: local modules that only pickled bytes or computed names mention. Others are found.
             keep: leave large values in the store, for further maps: see ``Job.refs``.
+            detach: the job goes on when this program ends. ``wrenlite.attach(job.id)`` returns it anywhere.
             progress: as for ``Executor``.
             logging: as for ``Executor``; default: as for this executor.
 
         Raises:
-            NotPicklable: the function or an item cannot be pickled; the message names the part that cannot.
-            LocalExtension: the function needs a compiled module that is not installed.
+            NotPicklable: something cannot be pickled. LocalExtension: a compiled module is not installed.
             ConfigError: an argument cannot be used. ExecutorClosed: the executor was shut down.
         """
         options = MapOptions(
-            chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep
+            chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep, detach
         )
         return self._submission.run_or_read(fn, Style.ITEM, data, options, buffersize)
 
@@ -173,6 +174,7 @@ class Executor(Lifetime):
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
         keep: bool = False,
+        detach: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T]: ...
@@ -210,12 +212,13 @@ class Executor(Lifetime):
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
         keep: bool = False,
+        detach: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
         """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
         options = MapOptions(
-            chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep
+            chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep, detach
         )
         return self._submission.run_or_read(fn, Style.STAR, data, options, buffersize)
 
@@ -234,20 +237,20 @@ class Executor(Lifetime):
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
         modules: Iterable[str | ModuleType] = (),
+        detach: bool = False,
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Future[T]:
         """Run ``map_fn`` as ``map`` does, and then ``reduce_fn(values)`` once, on a worker.
 
-        Values of up to 16 KB, or less where there are many thousands, go through this process. Larger ones
-        go from worker to worker through the store, one object each.
+        Values of more than 16 KB go from worker to worker through the store, one object each.
 
         Args:
             map_fn: as ``fn`` of ``map``.
             data: as for ``map``.
             reduce_fn: takes a sequence of the values in input order, which may be more than fit into memory:
-                it keeps none, and fetches and unpickles a value each time that it is asked for. Any thread
-                may use it. Where ``reduce_fn`` returns the sequence, the result is a list of the values.
+                it keeps none, and fetches and unpickles a value each time that it is asked for. Where
+                ``reduce_fn`` returns the sequence, the result is a list of the values.
             chunksize: as for ``map``.
             retries: as for ``map``, and for the reduction too.
             timeout: as for ``map``, and for the reduction too.
@@ -256,19 +259,20 @@ class Executor(Lifetime):
             env: environment variables of all tasks.
             seed: as for ``map``; ``map_fn`` gets the generators.
             modules: as for ``map``.
+            detach: as for ``map``.
             progress: as for ``Executor``.
             logging: as for ``map``.
 
         Returns:
-            The future of the reduction, which is the last task of one job, ``future.job``. Once a task has
-            failed the future has its exception; the other tasks go on and keep their values. Cancelling the
-            future leaves the tasks running; ``future.job.cancel()`` cancels all of them.
+            The future of the reduction, the last task of one job, ``future.job``. Once a task has failed it
+            has its exception; the other tasks go on. ``future.job.cancel()`` cancels all of them.
 
         Raises:
             WrenliteError: as for ``map``.
         """
         options = MapOptions(chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules)
-        return self._submission.run(MapThenReduce(map_fn, reduce_fn), Style.ITEM, data, options)[-1]
+        function, options = MapThenReduce(map_fn, reduce_fn), options._replace(detach=detach)
+        return self._submission.run(function, Style.ITEM, data, options)[-1]
 
     @explain_wrong_calls
     def estimate(

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -32,6 +33,7 @@ from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
 from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.modules import worker_path
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, PickledCall, function_name, pack_items, read_items
 from wrenlite.storage import refs
@@ -123,10 +125,47 @@ class Submission:
         prepared = self._prepare(function, style, data, options)
         name, total = function_name(prepared.call.function), len(prepared.items) + prepared.options.reduces
         entries = prepared.class_table.entries
+        if options.detach and total:
+            return self._detach(name, prepared, options.progress)
         kept = Kept() if options.keep else None
         job: Job[Any] = Job(_job_id(name), name, self._backend, total, entries, self.dispatcher, kept=kept)
         if total:
             self._start(job, prepared, options.progress)
+        return job
+
+    def _detach(self, name: str, prepared: Prepared, progress: Progress | None) -> Job[Any]:
+        """Have a keeper run a job, in a process of its own."""
+        from wrenlite.durable import attach, manifest  # upwards, see pyproject.toml
+
+        backend, options = self._backend, prepared.options
+        assert backend.made_from is not None
+        config, first = backend.made_from
+        if any(isinstance(item, Dependent) for item in prepared.items):
+            raise ConfigError("detach=True: an item holds a future or a job, which ends with this program")
+        function, modules = self._uploads.blobs(options.code)
+        kept = manifest.Manifest(
+            id=_job_id(name),
+            name=name,
+            submitted=time.time(),
+            items=prepared.items,  # type: ignore[arg-type]  # no Dependent
+            function=function,
+            modules=modules,
+            options=options._replace(code=JobCode(""), log_levels=None, holders=()),
+            config=config,
+            initializer=(first.name, first.blob) if first else None,
+            backend=backend.name,
+            prices=backend.prices,
+            hints=backend.hints,
+            store=backend.store,
+            path=worker_path(),
+        )
+        try:
+            job = attach.detach(backend, kept, prepared.class_table.entries)
+        finally:
+            self._uploads.release(options.code.digests)
+        wanted = self._progress if progress is None else progress
+        if wanted is not False:
+            job._draw(asked=wanted is True)
         return job
 
     def run_or_read(
@@ -149,8 +188,9 @@ class Submission:
         if buffersize is None:
             return self.run(function, style, data, options)
         arguments.check_size("buffersize", buffersize)
-        if options.keep:
-            raise ConfigError("keep=True: a map with buffersize= forgets values once they were read")
+        for name in ("keep", "detach"):
+            if getattr(options, name):
+                raise ConfigError(f"{name}=True: a map with buffersize= forgets values once they were read")
         self._check_open()
         items = read_items(arguments.iterate(data))
         first = list(itertools.islice(items, 1))  # its class is in the table then

@@ -86,7 +86,10 @@ class TaskTable:
         """What the requests so far cost."""
         self._prices = prices
         self._charging = threading.RLock()  # a signal handler may interrupt the block that holds it
-        self._queued_at = self._ended_at = time.time()
+        self.now: Callable[[], float] = time.time
+        """Tells when a task has ended."""
+        self.queued_at = self._ended_at = time.time()
+        """When the job was submitted, in seconds since the epoch."""
         self._submitted: array[float] = column(array("d"), 0.0)  # of an open job, the time of each task
         self._dispatched: array[float] = column(array("d", bytes(8 * total)), 0.0)
         self._received: array[float] = column(array("d", bytes(8 * total)), 0.0)
@@ -247,11 +250,6 @@ class TaskTable:
             if text and not self.has_ended(index)
         }
 
-    @property
-    def queued_at(self) -> float:
-        """When the job was submitted, in seconds since the epoch."""
-        return self._queued_at
-
     def ended_times(self, most: int) -> list[tuple[float, float]]:
         """Return when tasks were dispatched and when they ended, in the order of the ends.
 
@@ -280,7 +278,7 @@ class TaskTable:
             task=index,
             state=self.state(index),
             attempts=self.attempts[index],
-            queued=self._submitted[index] if self._submitted else self._queued_at,
+            queued=self._submitted[index] if self._submitted else self.queued_at,
             dispatched=self._dispatched[index] or None,
             started=ran.started if ran else None,
             seconds=ran.seconds if ran else None,
@@ -323,7 +321,7 @@ class TaskTable:
             done=marks.count(_DONE) + self.forgotten,
             failed=marks.count(_FAILED),
             cancelled=marks.count(_CANCELLED),
-            seconds=(self._ended_at if self.over else time.time()) - self._queued_at,
+            seconds=(self._ended_at if self.over else time.time()) - self.queued_at,
         )
 
     def _mark(self, indexes: Sequence[int], mark: int, now: float) -> None:
@@ -338,7 +336,7 @@ class TaskTable:
             self._dispatched[index] = now
 
     def _record(self, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
-        now = self._ended_at = time.time()
+        now = self._ended_at = self.now()
         count = len(indexes)
         places = _as_slice(indexes)
         if places is not None and all(map(_IS_OK, outcomes)):  # many tasks at once take no time each

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wrenlite.backends.packages import RemotePackages
+from wrenlite.config import Config
 from wrenlite.cost import Prices
 from wrenlite.protocol import LOCAL_HINTS, Emit, Hints, Limits, Request
 from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.initializers import Initializer
 from wrenlite.storage.base import Store
 from wrenlite.texts import sized
 
@@ -141,6 +143,8 @@ class Backend:
     """The packages that tasks find; None: those that are installed here, or unknown ones."""
     shares_files: bool = False
     """Whether workers find the files of this machine under the same names."""
+    made_from: tuple[Config, Initializer | None] | None = None
+    """The settings from which another process can make it, too; None: none can."""
 
     def __repr__(self) -> str:
         facts = [self.name]

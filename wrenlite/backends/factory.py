@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from wrenlite.backends import local
 from wrenlite.backends.base import Backend
@@ -13,12 +14,15 @@ from wrenlite.storage.base import Store, wrong_key
 from wrenlite.storage.local import LocalStore
 
 
-def connect(config: Config, initializer: Initializer | None = None) -> Backend:
+def connect(
+    config: Config, initializer: Initializer | None = None, store: LocalStore | None = None
+) -> Backend:
     """Make the backend that is configured.
 
     Args:
         config: the settings.
         initializer: what each local worker calls before its first task; None: nothing.
+        store: of local workers; None: a temporary folder.
 
     Raises:
         ConfigError: a setting is missing or cannot be used.
@@ -29,13 +33,15 @@ def connect(config: Config, initializer: Initializer | None = None) -> Backend:
     if config.backend == "aws":
         from wrenlite.backends.aws.connect import connect as connect_aws
 
-        return connect_aws(config)
-    return local.connect(
+        return replace(connect_aws(config), made_from=(config, None))
+    backend = local.connect(
         workers=config.workers,
         memory_limit=config.memory_limit,
         max_tasks_per_worker=config.max_tasks_per_worker,
         initializer=initializer,
+        store=store,
     )
+    return replace(backend, made_from=(config, initializer))
 
 
 def open_store(address: str | os.PathLike[str]) -> Store:

@@ -18,7 +18,7 @@ from wrenlite.memory import memory_bytes
 from wrenlite.protocol import Died, Emit, Ended, Outcome, Packed, Refused, Request, Usage
 from wrenlite.serialize.initializers import Initializer
 from wrenlite.serialize.modules import worker_path
-from wrenlite.storage.local import TemporaryStore
+from wrenlite.storage.local import LocalStore, TemporaryStore
 from wrenlite.texts import counted
 from wrenlite.threads import OneThread
 from wrenlite.worker.initializing import Initialization
@@ -66,6 +66,7 @@ def connect(
     memory_limit: int | None = None,
     max_tasks_per_worker: int | None = None,
     initializer: Initializer | None = None,
+    store: LocalStore | None = None,
 ) -> Backend:
     """Make the backend of worker processes on this machine. The first job starts them.
 
@@ -74,6 +75,7 @@ def connect(
         memory_limit: bytes of memory that each worker may hold (enforced on Linux); None: no limit.
         max_tasks_per_worker: tasks that a worker runs before it is replaced; None: any number.
         initializer: what each worker calls before its first task; None: nothing.
+        store: of large values; None: a temporary folder.
 
     Raises:
         ConfigError: the number of workers is below 1 or too large, or the memory too small for any worker.
@@ -92,7 +94,7 @@ def connect(
         raise ConfigError(f"memory_limit={memory_limit}, in bytes: a worker itself needs up to {least}")
     slots = workers or cpu_count()
     memory = memory_limit or memory_bytes() // slots
-    store = TemporaryStore()
+    store = store or TemporaryStore()
     return Backend(
         name=f"{counted(slots, 'local worker')}",
         store=store,
@@ -142,7 +144,7 @@ class ProcessInvoker:
     def __init__(
         self,
         slots: int,
-        store: TemporaryStore,
+        store: LocalStore,
         memory_limit: int | None = None,
         max_tasks: int | None = None,
         initializer: Initializer | None = None,

@@ -59,7 +59,7 @@ def new_job_folder(folder: Path, job: str, now: float) -> Path:
     """
     made = folder / "jobs" / f"{_time_name(now)}-{job}"
     with contextlib.suppress(FileNotFoundError):
-        made.mkdir(0o700)
+        made.mkdir(0o700, exist_ok=True)  # the next keeper of a job goes on with its events
         return made
     _make_private(folder, "jobs")
     made.mkdir(0o700)
@@ -110,10 +110,15 @@ class Program:
 
 def is_running(folder: Path, program: str) -> bool:
     """Return whether a program still runs, as far as this machine knows."""
+    return is_locked(folder / "programs" / program)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process that runs has locked a file."""
     if fcntl is None:
         return False
     try:
-        with open(folder / "programs" / program, "rb") as file:
+        with open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

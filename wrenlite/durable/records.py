@@ -196,7 +196,8 @@ class JobRecord:
             """Its duration, as far as something of it is known."""
             self.dollars: float | None = (end or {}).get("dollars")
             """What it cost; None: nothing, or that is not known yet."""
-            runs = end is None and places.is_running(path.parent.parent, header["program"])
+            programs = [line["program"] for line in lines if line["kind"] == "submitted"]  # of each keeper
+            runs = end is None and places.is_running(path.parent.parent, programs[-1])
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise JobNotFound(f"the journal has no readable events of a job in {path}: {error!r}") from error
         self.state = "running" if runs else self._end_state(end is not None)

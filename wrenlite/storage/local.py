@@ -210,6 +210,12 @@ class LocalStore:
         reason = descriptor_advice(error) or f"{error.strerror or error}{hint}"
         return f"cannot {verb} {key!r} in the store {self.root}: {reason}"
 
+    def outlive_exit(self) -> None:
+        """Do nothing: the folder stays anyhow."""
+
+    def remove(self) -> None:
+        """Do nothing: the folder is somebody else's."""
+
 
 class TemporaryStore(LocalStore):
     """A store in a new temporary folder, which is removed together with this object, or at exit.

@@ -198,6 +198,10 @@ class Uploads:
         upload.start()
         return upload
 
+    def blobs(self, code: JobCode) -> tuple[bytes, bytes | None]:
+        """Return the function and the zip of modules of a job that uses them now."""
+        return self._used[code.function][0], self._used[code.modules][0] if code.modules else None
+
     def upload_again(self, digests: Iterable[str], missing: Missing) -> None:
         """Upload blobs that jobs use, in place of whatever the store holds.
 

@@ -1,0 +1,274 @@
+"""Detach a job from its program, and attach to one: in another process, or later."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+from wrenlite.backends.base import Backend, BatchingPolicy
+from wrenlite.durable import manifest
+from wrenlite.durable.manifest import Manifest
+from wrenlite.durable.recorded import Follower, repeat
+from wrenlite.errors import BackendError, ConfigError, KeeperDied
+from wrenlite.futures import Future
+from wrenlite.job import Job
+from wrenlite.protocol import Outcome, Usage
+from wrenlite.scheduler.settling import Settler
+from wrenlite.serialize.pickling import unpack_call
+from wrenlite.serialize.traceback_stubs import public
+from wrenlite.threads import Changes
+
+_POLL_S, _LONGEST_POLL_S = 0.02, 0.5
+"""Seconds between two looks at the file: after news, and after a while without any."""
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from wrenlite.durable.keeper import main; main()"
+_CANCEL_S = 30.0
+"""Seconds that a cancel is waited for at most."""
+
+
+@public
+class DetachedJob(Job[Any]):
+    """A job that a keeper runs. It goes on when this program ends; ``wrenlite.attach(id)`` finds it again.
+
+    Ctrl-C while it is waited for only ends the waiting; ``cancel()`` cancels it.
+    """
+
+    def _interruptible(self, cancel: bool = True, in_loop: bool = False) -> Any:
+        return super()._interruptible(cancel=False, in_loop=in_loop)
+
+
+class Definitions(Sequence[object]):
+    """The classes and functions that values refer to by number, unpickled when a value needs them."""
+
+    def __init__(self, job: Manifest) -> None:
+        """Unpickle nothing yet.
+
+        Args:
+            job: the manifest of the job.
+        """
+        self._job = job
+        self._table: Sequence[object] | None = None
+
+    def _loaded(self) -> Sequence[object]:
+        if self._table is None:
+            first = self._job.initializer
+            base = unpack_call(first[1]).table if first else ()
+            self._table = unpack_call(self._job.function, base).table
+        return self._table
+
+    def __len__(self) -> int:
+        return len(self._loaded())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._loaded()[index]
+
+
+class Following:
+    """Follows the keeper of a job, in a thread, and passes on what is cancelled: the job's ``Control``."""
+
+    blocked_reason = ""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin when ``follow`` is called.
+
+        Args:
+            folder: of the job.
+        """
+        self._folder = folder
+        self._settler = Settler(Changes(), at_end=lambda: None)
+
+    def follow(self, job: Job[Any]) -> None:
+        """Repeat on a job what happens to it. What has happened so far is repeated before this returns."""
+        self._settler.start()
+        follower = Follower(self._folder)
+        for call in follower.calls():
+            repeat(job, call)
+        if not job._tasks.over:
+            arguments = weakref.ref(job), follower
+            name = f"wrenlite-attached-{job.id}"
+            threading.Thread(target=self._follow, args=arguments, name=name, daemon=True).start()
+
+    def _follow(self, reference: weakref.ref[Job[Any]], follower: Follower) -> None:
+        pause_s = _POLL_S
+        while True:
+            kept = manifest.is_kept(self._folder)
+            news = 0
+            for call in follower.calls():
+                job = reference()
+                if job is None:  # nobody is interested any more
+                    return follower.close()
+                repeat(job, call)
+                news += 1
+            job = reference()
+            if job is None or job._tasks.over:
+                return follower.close()
+            if not kept and not news:
+                self._fail(job)
+                return follower.close()
+            del job
+            pause_s = _POLL_S if news else min(_LONGEST_POLL_S, 1.5 * pause_s)
+            time.sleep(pause_s)
+
+    def _fail(self, job: Job[Any]) -> None:
+        """End what has not ended: nobody runs it."""
+        left = [task for task in range(len(job)) if not job._tasks.has_ended(task)]
+        error = KeeperDied(
+            f"the keeper of this job ended before it did ({self._folder / manifest.LOG} may say why). "
+            f"wrenlite.attach({job.id!r}, resume=True) runs what is missing"
+        )
+        Job._end(job, [Outcome.failed(task) for task in left], dict.fromkeys(left, error))
+
+    def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
+        """Have the keeper cancel those of these tasks that have not ended; return their number."""
+        table = job._tasks
+        left = [task for task in indexes if not table.has_ended(task)]
+        if left and manifest.is_kept(self._folder):
+            with open(self._folder / manifest.CANCEL, "ab", buffering=0) as file:
+                file.write(json.dumps(left).encode() + b"\n")
+            if wait:
+                table.wait_until(lambda: all(map(table.has_ended, left)), _CANCEL_S, each=True)
+        return len(left)
+
+    def is_running(self, job: Job[Any], index: int) -> bool:
+        """Return whether a task runs now, as far as that is known."""
+        return job.state(index) == "dispatched"
+
+    def read_output(self, job: Job[Any]) -> None:
+        """Do nothing: what running tasks have written is not known here."""
+
+    def charge(self, usage: Usage) -> None:
+        """Do nothing: only the job itself counts what this process reads."""
+
+    def settle(self, futures: Sequence[Future[Any]]) -> None:
+        """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
+        self._settler.settle(futures)
+
+
+def detach(backend: Backend, job: Manifest, definitions: Sequence[object]) -> DetachedJob:
+    """Have a keeper run a job.
+
+    Args:
+        backend: what the job was prepared for.
+        job: the job; its store is chosen here.
+        definitions: the classes and functions that its values refer to by number.
+
+    Raises:
+        ConfigError: no journal is kept, or a job cannot be detached there.
+        StoreError: the disk is full.
+        BackendError: the keeper cannot be started.
+    """
+    folder = manifest.new_folder(job.id)
+    if backend.own_store:
+        from wrenlite.storage.local import LocalStore
+
+        store = LocalStore(folder / manifest.STORE, private=True)
+        for entry in backend.store.list("refs/"):
+            store.put(entry.key, backend.store.get(entry.key))
+        job = job._replace(store=store)
+    manifest.write(folder, job)
+    _start_keeper(folder)
+    return _attached(folder, job, definitions)
+
+
+def attach(job: str, *, resume: bool = False) -> DetachedJob:
+    """Return a job that was detached, in any process of this user on this machine.
+
+    Args:
+        job: its id, or the beginning of it.
+        resume: where nobody runs the job any more, since its keeper was killed or the machine was restarted:
+            run the tasks that have not ended. Otherwise they have failed, with KeeperDied.
+
+    Raises:
+        JobNotFound: there is no such job, or its values are deleted.
+        BackendError: the keeper cannot be started.
+    """
+    folder = manifest.find(job)
+    found = manifest.read(folder)
+    if resume and not manifest.is_kept(folder):
+        probe = _attached(folder, found, (), follow=False)
+        if not probe._tasks.over:
+            _start_keeper(folder)
+    return _attached(folder, found, Definitions(found))
+
+
+def _attached(
+    folder: Path, job: Manifest, definitions: Sequence[object], *, follow: bool = True
+) -> DetachedJob:
+    backend = Backend(
+        name=job.backend,
+        store=job.store,
+        invoker=None,  # type: ignore[arg-type]  # the keeper has it
+        batching=BatchingPolicy(target_s=1.0, least_s=1.0, batch_bytes=1),
+        prices=job.prices,
+        hints=job.hints,
+    )
+    following = Following(folder)
+    made = DetachedJob(job.id, job.name, backend, job.tasks, definitions, following)
+    made._tasks.queued_at = job.submitted
+    if follow:
+        following.follow(made)
+    else:
+        follower = Follower(folder)
+        for call in follower.calls():
+            repeat(made, call)
+        follower.close()
+    return made
+
+
+def _start_keeper(folder: Path) -> None:
+    """Start the keeper of a job, unless one runs.
+
+    The lock is taken here and handed on, so that it is held from before the keeper begins until it ends.
+
+    Raises:
+        BackendError: no process can be started.
+    """
+    with _locked(folder) as lock:
+        if lock is None:
+            return
+        root = str(Path(__file__).parents[2])
+        command = [sys.executable, "-P", "-c", _PROGRAM, root, str(folder), str(lock)]
+        try:
+            with open(folder / manifest.LOG, "ab") as log:
+                keeper = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(lock,),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise BackendError(f"cannot start a process that keeps the job: {error}") from error
+    # Somebody must ask for its exit status, or else it stays as a zombie as long as this program runs.
+    threading.Thread(target=keeper.wait, name="wrenlite-keeper", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[int | None]:
+    """Give the descriptor of the locked file of a job's keeper; None: a keeper holds the lock."""
+    if fcntl is None:
+        raise ConfigError("jobs can be detached on Linux and macOS; on Windows, in WSL")
+    fd = os.open(folder / manifest.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,130 @@
+"""The keeper: a process that runs one detached job, by the same dispatcher as any program.
+
+It is a session of its own, so that neither the end of the program that has started it nor the closing of a
+terminal ends it. It ends when the job is over. Nothing of the user's is unpickled in it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wrenlite.backends.base import Backend
+from wrenlite.backends.factory import connect
+from wrenlite.config import Config
+from wrenlite.durable import journal, manifest, places
+from wrenlite.durable.manifest import Manifest
+from wrenlite.durable.recorded import Follower, RecordedJob, Writer, repeat
+from wrenlite.protocol import Outcome
+from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.pending import PendingJob
+from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.initializers import Initializer
+from wrenlite.storage.local import LocalStore
+from wrenlite.storage.uploads import Uploads
+
+_POLL_S = 0.2
+"""Seconds between two looks whether somebody has cancelled tasks."""
+
+
+def main() -> None:
+    """Run the job in the folder that the command line names, until it is over."""
+    folder, lock = Path(sys.argv[1]), int(sys.argv[2])
+    os.set_inheritable(lock, False)  # workers must not hold it
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    job = manifest.read(folder)
+    sys.path.extend(folder for folder in job.path if folder not in sys.path)
+    Keeper(folder, job).run()
+
+
+class Keeper:
+    """Runs one job, or the rest of it."""
+
+    def __init__(self, folder: Path, job: Manifest) -> None:
+        """Prepare to run a job, or the rest of it.
+
+        Args:
+            folder: of the job.
+            job: its manifest.
+        """
+        self._folder = folder
+        self._manifest = job
+        initializer = job.initializer and Initializer(*job.initializer, ClassTable(grows=False))
+        self._backend = connect(job.config, initializer, LocalStore(folder / manifest.STORE, private=True))
+        self._journal = _journal_before(self._backend)
+        self._cancelled = 0
+        """Bytes of the file of cancels that were read."""
+
+    def run(self) -> None:
+        """Run what has not ended. Return when the job is over."""
+        kept, backend = self._manifest, self._backend
+        if self._journal is not None:
+            backend = replace(backend, invoker=self._journal)
+        dispatcher = Dispatcher(backend)
+        job = RecordedJob(kept.id, kept.name, backend, kept.tasks, (), dispatcher)
+        job._tasks.queued_at = kept.submitted
+        ended = self._repeat(job)
+        uploads = Uploads(backend.store, own=backend.own_store)
+        code = uploads.acquire(kept.function, kept.modules)
+        over = self._journal.add(job) if self._journal is not None else None
+
+        def release() -> None:
+            uploads.release(code.digests)
+            if over is not None:
+                over()
+
+        options = kept.options._replace(code=code)
+        restore = partial(uploads.upload_again, code.digests)
+        pending = PendingJob(job, list(kept.items), options, release, restore)
+        if pending.reduction is not None:
+            pending.reduction.observe([outcome for outcome in ended if outcome.ok])
+        dispatcher.submit(pending)
+        while not job.wait(_POLL_S):
+            if tasks := self._newly_cancelled(kept.tasks):
+                dispatcher.cancel(job, tasks)
+        dispatcher.close("the job of this keeper is over")
+        dispatcher.join(cancel=False)
+
+    def _repeat(self, job: RecordedJob) -> list[Outcome]:
+        """Bring a job to where an earlier keeper has left it, and return the outcomes of its tasks."""
+        follower = Follower(self._folder)
+        keeps = self._manifest.options.reduces
+        ended: list[Outcome] = []
+        for call in follower.calls():
+            ended += repeat(job, call, keeps_values=False)[: None if keeps else 0]
+        follower.close()
+        job.record(Writer(self._folder))
+        return ended
+
+    def _newly_cancelled(self, tasks: int) -> list[int]:
+        try:
+            with open(self._folder / manifest.CANCEL, "rb") as file:
+                file.seek(self._cancelled)
+                lines = file.readlines()
+        except FileNotFoundError:
+            return []
+        found: set[int] = set()
+        for line in lines:
+            if line.endswith(b"\n"):  # otherwise it is still being written
+                self._cancelled += len(line)
+                wanted = json.loads(line)
+                found.update(range(tasks) if wanted is None else wanted)
+        return sorted(found)
+
+
+def _journal_before(backend: Backend) -> Any:
+    folder = places.journal_folder(Config.load().journal)
+    return None if folder is None else journal.JournalInvoker(backend.invoker, journal.journal_at(folder))
+
+
+if __name__ == "__main__":
+    main()

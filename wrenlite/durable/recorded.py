@@ -1,0 +1,197 @@
+"""``RecordedJob``: a job whose task table is written to a file as it changes; and jobs that follow the file.
+
+The scheduler changes a task table by a few methods. Here each call of one of them is a message in the file,
+so that another process has the same table once it has read the file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wrenlite import errors as wrenlite_errors
+from wrenlite.errors import WrenliteError
+from wrenlite.job import Job
+from wrenlite.protocol import Outcome, Usage
+from wrenlite.serialize import framing
+from wrenlite.task_table import TaskTable
+
+_TABLE = "table-{}"
+
+
+class Writer:
+    """Writes what happens to the tasks of one job."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin a new file: a keeper that was killed may have left an incomplete line in the last one.
+
+        Args:
+            folder: of the job.
+        """
+        number = sum(1 for _ in folder.glob(_TABLE.format("*")))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._fd = os.open(folder / _TABLE.format(number), flags, 0o600)
+
+    def write(self, name: str, *arguments: object) -> None:
+        """Write one call.
+
+        Args:
+            name: of the method.
+            arguments: its arguments.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        framing.write(self._fd, framing.frame((name, time.time(), *arguments)))
+
+
+class Follower:
+    """Reads what happens to the tasks of one job, and repeats it on a table."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin at the first line.
+
+        Args:
+            folder: of the job.
+        """
+        self._folder = folder
+        self._number = 0
+        self._reader: framing.Reader | None = None
+        self._fd = -1
+
+    def calls(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the calls that have been written since the last time: their names, times and arguments."""
+        while self._reader is not None or self._open():
+            assert self._reader is not None
+            try:
+                yield from self._reader.read()
+            except EOFError:
+                if not (self._folder / _TABLE.format(self._number + 1)).exists():
+                    return
+                self.close()
+                self._number += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._reader is not None:
+            os.close(self._fd)
+            self._reader = None
+
+    def _open(self) -> bool:
+        try:
+            self._fd = os.open(self._folder / _TABLE.format(self._number), os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        self._reader = framing.Reader(self._fd)
+        return True
+
+
+class RecordedTable(TaskTable):
+    """A task table that writes down how it changes."""
+
+    writer: Writer
+
+    def mark_dispatched(self, indexes: Sequence[int], now: float) -> None:
+        """Write that, and do it."""
+        self.writer.write("mark_dispatched", indexes, now)
+        super().mark_dispatched(indexes, now)
+
+    def mark_queued(self, indexes: Sequence[int]) -> None:
+        """Write that, and do it."""
+        self.writer.write("mark_queued", indexes)
+        super().mark_queued(indexes)
+
+    def count_attempts(self, indexes: Sequence[int]) -> None:
+        """Write that, and do it."""
+        self.writer.write("count_attempts", indexes)
+        super().count_attempts(indexes)
+
+    def end_batch(self, indexes: Sequence[int], usage: Usage) -> None:
+        """Write that, and do it."""
+        self.writer.write("end_batch", indexes, tuple(usage))
+        super().end_batch(indexes, usage)
+
+    def keep_output(self, index: int, text: str) -> None:
+        """Write that, and do it."""
+        self.writer.write("keep_output", index, text)
+        super().keep_output(index, text)
+
+
+class RecordedJob(Job[Any]):
+    """A job that writes down what happens to its tasks, and keeps no values in memory."""
+
+    table_type = RecordedTable
+
+    def record(self, writer: Writer) -> None:
+        """Write from now on. What an earlier keeper had handed out is queued again."""
+        table = self._tasks
+        assert isinstance(table, RecordedTable)
+        table.writer = self._writer = writer
+        writer.write("resumed")
+        _forget_running(table)
+        table.now = time.time
+
+    def _end(self, outcomes: Sequence[Outcome], errors: Mapping[int, WrenliteError]) -> None:
+        texts = {task: (type(error).__name__, str(error)) for task, error in errors.items()}
+        wire = [(*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:]) for outcome in outcomes]
+        self._writer.write("end", wire, texts)
+        super()._end([outcome.without_value() for outcome in outcomes], errors)
+
+    def _end_cancelled(self, indexes: Sequence[int]) -> None:
+        self._writer.write("cancel", indexes)
+        super()._end_cancelled(indexes)
+
+    def _end_like(self, index: int, other: int) -> None:
+        self._writer.write("end_like", index, other)
+        super()._end_like(index, other)
+
+
+def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -> Sequence[Outcome]:
+    """Repeat on a job what was written of another one.
+
+    Args:
+        job: the job.
+        call: what ``Follower.calls`` gave.
+        keeps_values: whether the job has the values afterwards.
+
+    Returns:
+        The outcomes that tasks ended with.
+    """
+    name, at, *arguments = call
+    table = job._tasks
+    table.now = lambda: at
+    if name == "end":
+        wire, texts = arguments
+        outcomes = [Outcome(task, ok, framing.from_wire(packed), *rest) for task, ok, packed, *rest in wire]
+        fresh = [outcome for outcome in outcomes if not table.has_ended(outcome.task)]
+        kept = fresh if keeps_values else [outcome.without_value() for outcome in fresh]
+        Job._end(job, kept, {task: _error(*text) for task, text in texts.items()})
+        return fresh
+    if name == "cancel":
+        Job._end_cancelled(job, [task for task in arguments[0] if not table.has_ended(task)])
+    elif name == "end_like":
+        if not table.has_ended(arguments[0]):
+            Job._end_like(job, *arguments)
+    elif name == "end_batch":
+        TaskTable.end_batch(table, arguments[0], Usage(*arguments[1]))
+    elif name == "resumed":
+        _forget_running(table)
+    else:
+        getattr(TaskTable, name)(table, *arguments)
+    return ()
+
+
+def _forget_running(table: TaskTable) -> None:
+    """Queue again what a keeper had handed out that has ended."""
+    running = [task for task in range(table.total) if table.state(task) == "dispatched"]
+    TaskTable.mark_queued(table, running)
+    table.running = 0
+
+
+def _error(kind: str, text: str) -> WrenliteError:
+    made = getattr(wrenlite_errors, kind, WrenliteError)
+    error: WrenliteError = made(text)
+    return error
