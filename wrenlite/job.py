@@ -72,7 +72,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
     """Name of the function."""
     backend: str
     """Name of what it runs on."""
-    table_type: ClassVar[type[TaskTable]] = TaskTable
+    _table_type: ClassVar[type[TaskTable]] = TaskTable
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         self.name = name
         self.backend = backend.name
         self._secret = os.urandom(32)  # key of the HMAC over replies that are left in the store
-        self._tasks = self.table_type(total, backend.prices, open=open, forgets=forgets)
+        self._tasks = self._table_type(total, backend.prices, open=open, forgets=forgets)
         self._drawn: Drawing = undrawn  # all waiting happens in it
         self._prices = backend.prices
         self._output_hint = backend.hints.output

@@ -8,8 +8,9 @@ import time
 import click
 
 from wrenlite.display import console
-from wrenlite.durable.records import Event, JobRecord, find_job, in_words, jobs
-from wrenlite.texts import duration, printable
+from wrenlite.durable.attach import attach
+from wrenlite.durable.records import Counts, Event, JobRecord, find_job, in_words, jobs
+from wrenlite.texts import counted, duration, printable
 
 _POLL_S = 0.5
 """Seconds between two looks at a job that is followed."""
@@ -146,4 +147,47 @@ def _with_worker(event: Event, names: dict[str, str]) -> str:
     return f"{time}  {names.get(event.worker, ''):<{width}}{rest}"
 
 
-COMMANDS = (list_jobs, show, events)
+@click.command(
+    "attach", short_help="Follow a detached job until it is over.", epilog="Example: wrenlite attach f-6f3791"
+)
+@click.argument("job")
+@click.option("--resume", is_flag=True, help="Where nobody runs the job any more, run what has not ended.")
+@console.json_option
+def attach_to(job: str, *, resume: bool, as_json: bool) -> None:
+    """Follow a job that was started with detach=True until it is over. Ctrl-C leaves it running.
+
+    JOB is its id, or the beginning of it. The exit code is 1 if tasks failed.
+    """
+    with console.errors_in_one_line():
+        found = attach(job, resume=resume)
+    if not as_json:
+        found._draw(asked=True)
+    try:
+        found.wait()
+    except KeyboardInterrupt:
+        click.echo(f"{found.id} goes on; wrenlite attach {found.id} follows it again.", err=True)
+        raise SystemExit(130) from None
+    now = found.snapshot()
+    counts = Counts(now.total, now.done, now.failed, now.cancelled)
+    if as_json:
+        console.print_json({"id": found.id, "name": found.name, **counts._asdict(), "dollars": now.dollars})
+    else:
+        click.echo(f"{found.id}: {in_words(counts)}. In Python: wrenlite.attach({found.id!r}).results()")
+    raise SystemExit(1 if now.failed else 0)
+
+
+@click.command(short_help="Cancel a detached job.", epilog="Example: wrenlite cancel f-6f3791")
+@click.argument("job")
+@console.json_option
+def cancel(job: str, *, as_json: bool) -> None:
+    """Cancel the tasks of a detached job that have not ended. JOB is its id, or the beginning of it."""
+    with console.errors_in_one_line():
+        found = attach(job)
+        cancelled = found.cancel()
+    if as_json:
+        console.print_json({"id": found.id, "cancelled": cancelled})
+    else:
+        click.echo(f"{found.id}: {counted(cancelled, 'task')} cancelled.")
+
+
+COMMANDS = (list_jobs, show, events, attach_to, cancel)

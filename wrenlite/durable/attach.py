@@ -30,11 +30,14 @@ from wrenlite.protocol import Outcome, Usage
 from wrenlite.scheduler.settling import Settler
 from wrenlite.serialize.pickling import unpack_call
 from wrenlite.serialize.traceback_stubs import public
+from wrenlite.storage.base import digest
 from wrenlite.threads import Changes
 
 _POLL_S, _LONGEST_POLL_S = 0.02, 0.5
 """Seconds between two looks at the file: after news, and after a while without any."""
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from wrenlite.durable.keeper import main; main()"
+_added: set[str] = set()
+"""Digests of the zips whose modules can be imported."""
 _CANCEL_S = 30.0
 """Seconds that a cancel is waited for at most."""
 
@@ -201,7 +204,19 @@ def attach(job: str, *, resume: bool = False) -> DetachedJob:
         probe = _attached(folder, found, (), follow=False)
         if not probe._tasks.over:
             _start_keeper(folder)
+    if found.modules is not None:
+        _add_modules(found.modules)
     return _attached(folder, found, Definitions(found))
+
+
+def _add_modules(blob: bytes) -> None:
+    """Have local modules of a job imported from its zip where this process does not find them elsewhere."""
+    from wrenlite.serialize.bundle_importer import BundleImporter
+
+    name = digest(blob)
+    if name not in _added:
+        _added.add(name)
+        sys.meta_path.append(BundleImporter(blob))
 
 
 def _attached(

@@ -123,7 +123,7 @@ class RecordedTable(TaskTable):
 class RecordedJob(Job[Any]):
     """A job that writes down what happens to its tasks, and keeps no values in memory."""
 
-    table_type = RecordedTable
+    _table_type = RecordedTable
 
     def record(self, writer: Writer) -> None:
         """Write from now on. What an earlier keeper had handed out is queued again."""

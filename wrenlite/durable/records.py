@@ -39,8 +39,8 @@ class Event(NamedTuple):
     seconds: float
     """When, from the submission of the job. What happened on a worker is told by the worker's clock."""
     kind: str
-    """``queued``, ``sent``, ``retried`` (sent again), ``started``, ``finished``, ``failed``, ``received``,
-    ``refused``, ``lost``, ``died``, ``cancelled`` or ``over``."""
+    """``queued``, ``resumed`` (by another keeper), ``sent``, ``retried`` (sent again), ``started``,
+    ``finished``, ``failed``, ``received``, ``refused``, ``lost``, ``died``, ``cancelled`` or ``over``."""
     tasks: tuple[tuple[int, int], ...]
     """Which tasks: ranges, each with its first task and the one behind its last."""
     worker: str
@@ -86,7 +86,8 @@ def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
     kind, at = line["kind"], line["at"]
     tasks = tuple((first, end) for first, end in line["tasks"]) if isinstance(line.get("tasks"), list) else ()
     if kind == "submitted":
-        return [Event(at, "queued", ((0, line["tasks"]),), "")] if line["tasks"] else []
+        word = "resumed" if sent else "queued"  # by another keeper
+        return [Event(at, word, ((0, line["tasks"]),), "")] if line["tasks"] else []
     if kind == "sent":
         numbers = {number for first, end in tasks for number in range(first, end)}
         again = numbers & sent

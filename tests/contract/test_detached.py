@@ -1,0 +1,269 @@
+"""Detached jobs: they go on without their program, and other processes attach to them."""
+
+import concurrent.futures
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import wrenlite
+from tests.aws.tasks import Runs
+from wrenlite.durable import manifest
+
+
+@pytest.fixture(autouse=True)
+def journal(tmp_path, monkeypatch):
+    """A journal of this test's own; gives its folder. At the end no keeper runs."""
+    monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path / "journal"))
+    yield tmp_path / "journal"
+    for folder in (tmp_path / "journal").glob("detached/*"):
+        kill_keeper(folder.name)
+
+
+@pytest.fixture(params=["process", "aws"])
+def executor(request):
+    """An executor on each backend whose jobs can be detached."""
+    if request.param == "aws":
+        request.getfixturevalue("bed")
+        with wrenlite.Executor.aws(max_concurrency=4, progress=False) as made:
+            yield made
+    else:
+        with wrenlite.Executor.local(2, progress=False) as made:
+            yield made
+
+
+@pytest.fixture
+def runs(shared_path):
+    return Runs(shared_path / "runs")
+
+
+def keeper_of(job):
+    """Return the process id of the keeper of a job; None where none runs."""
+    found = subprocess.run(
+        ["pgrep", "-f", f"durable.keeper import main.*/{job}"], capture_output=True, text=True, check=False
+    )
+    return int(found.stdout.split()[0]) if found.stdout else None
+
+
+def kill_keeper(job):
+    """Kill the keeper of a job, if one runs, and wait until it is gone."""
+    if (pid := keeper_of(job)) is not None:
+        os.kill(pid, signal.SIGKILL)
+    while manifest.is_kept(manifest.find(job)):
+        time.sleep(0.01)
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+
+def work(n, path, wait_s=0.0):
+    with open(path, "a") as file:
+        file.write(f"{n}\n")
+    time.sleep(wait_s)
+    print(f"line of {n}")
+    if n == 3:
+        raise ValueError("three")
+    return Point(n), np.arange(n)
+
+
+def test_a_detached_job_is_a_job_like_any_other(executor, runs):
+    job = executor.map(work, range(6), args=(runs.path,), detach=True)
+    values = job.results(return_exceptions=True, timeout=60)
+    assert [value[0].x for value in values if not isinstance(value, Exception)] == [0, 1, 2, 4, 5]
+    assert type(values[0][0]) is Point
+    assert isinstance(values[3], ValueError)
+    assert job.logs(2) == "line of 2\n"
+    assert [stats.state for stats in job.stats()] == ["done"] * 3 + ["failed"] + ["done"] * 2
+    assert all(stats.seconds is not None and stats.worker for stats in job.stats())
+    assert (job.cost.dollars > 0) == (executor.backend.prices is not None)
+    assert len(list(job.as_completed())) == 6
+    done, _ = concurrent.futures.wait(list(job), timeout=10)
+    assert len(done) == 6
+    while (record := wrenlite.jobs()[0]).state == "running":  # its keeper ends a moment later
+        time.sleep(0.01)
+    assert (record.id, record.state, record.counts) == (job.id, "failed", (6, 5, 1, 0))
+
+
+def test_reductions_retries_and_large_values(executor):
+    def concatenated(values):
+        return np.concatenate(list(values))
+
+    reduced = executor.map_reduce(lambda n: np.full(20_000, n), range(4), concatenated, detach=True)
+    assert reduced.result(timeout=60).sum() == 20_000 * 6
+    again = wrenlite.attach(reduced.job.id)
+    assert again[-1].result().shape == (80_000,)
+    assert again[2].result().shape == (20_000,)
+
+
+def test_another_process_attaches_while_the_job_runs_and_afterwards(executor, runs, shared_path, script):
+    job = executor.map(work, range(8), args=(runs.path, 0.1), chunksize=1, detach=True)
+    text = f"""
+        import wrenlite
+        job = wrenlite.attach({job.id[:-2]!r})
+        values = job.results(return_exceptions=True)
+        print([value[0].x for value in values if not isinstance(value, Exception)], job.logs(2))
+        try:
+            job[3].result()
+        except ValueError as error:
+            import traceback
+            print(traceback.format_exc())
+    """
+    for _ in range(2):
+        ended = script(text)
+        assert "[0, 1, 2, 4, 5, 6, 7] line of 2" in ended.stdout, ended.stderr
+        assert 'raise ValueError("three")' in ended.stdout
+    assert runs() == Counter(map(str, range(8)))
+
+
+def test_a_program_that_is_killed_leaves_its_job_running(executor, runs, start_script):
+    which = "aws(max_concurrency=4)" if "Lambda" in executor.backend.name else "local(2)"
+    program = start_script(f"""
+        import os, signal, time
+        import wrenlite
+
+        def work(n):
+            with open({str(runs.path)!r}, "a") as file:
+                file.write(f"{{n}}\\n")
+            time.sleep(0.05)
+            return n * n
+
+        job = wrenlite.Executor.{which}.map(work, range(30), chunksize=1, detach=True)
+        print(job.id, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    job = wrenlite.attach(program.stdout.readline().strip())
+    program.wait(30)
+    assert job.results(timeout=60) == [n * n for n in range(30)]
+    assert runs() == Counter(map(str, range(30)))
+
+
+def test_a_job_whose_keeper_was_killed_is_resumed_and_nothing_that_finished_runs_again(executor, runs):
+    job = executor.map(work, range(20), args=(runs.path, 0.05), chunksize=1, detach=True)
+    finished = [next(iter(job.as_completed())).index]
+    job.wait(0.2)
+    kill_keeper(job.id)
+    failed = job.results(return_exceptions=True, timeout=30)
+    finished += [task for task in range(20) if not isinstance(failed[task], wrenlite.KeeperDied)]
+    assert len(set(finished)) < 20
+    assert "resume=True" in str(next(each for each in failed if isinstance(each, wrenlite.KeeperDied)))
+    resumed = wrenlite.attach(job.id, resume=True)
+    values = resumed.results(return_exceptions=True, timeout=60)
+    assert [n if isinstance(value, ValueError) else value[0].x for n, value in enumerate(values)] == list(
+        range(20)
+    )
+    counts = runs()
+    assert all(counts[str(task)] == 1 for task in finished)
+    assert all(counts[str(task)] <= 2 for task in range(20))
+    while (record := wrenlite.jobs()[0]).state == "running":  # its keeper ends a moment later
+        time.sleep(0.01)
+    assert record.state == "failed"
+    assert any(event.kind == "resumed" for event in record.events())
+
+
+def test_a_reduction_is_resumed(pool, runs):
+    def double(n):
+        work(n + 10, runs.path, 0.05)
+        return np.full(10_000, 2 * n)
+
+    job = pool.map_reduce(
+        double, range(12), lambda values: sum(int(each[0]) for each in values), detach=True
+    ).job
+    next(iter(job.as_completed()))
+    kill_keeper(job.id)
+    assert wrenlite.attach(job.id, resume=True)[-1].result(timeout=60) == 132
+
+
+def test_only_one_keeper_runs_a_job(pool, runs):
+    job = pool.map(work, range(10), args=(runs.path, 0.1), chunksize=1, detach=True)
+    first = keeper_of(job.id)
+    resumed = [wrenlite.attach(job.id, resume=True) for _ in range(3)]
+    assert keeper_of(job.id) == first
+    for each in resumed:
+        each.wait(60)
+    assert runs() == Counter(map(str, range(10)))
+
+
+def test_a_detached_job_is_cancelled_from_anywhere(executor):
+    job = executor.map(time.sleep, [0.0, 30, 30, 30, 30, 30], chunksize=1, detach=True)
+    job[0].result(timeout=60)
+    assert wrenlite.attach(job.id).cancel() == 5
+    assert job.wait(30)
+    assert [stats.state for stats in job.stats()] == ["done"] + ["cancelled"] * 5
+
+
+def test_the_commands_follow_and_cancel(pool):
+    def wrenlite_(*arguments):
+        command = [sys.executable, "-m", "wrenlite", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    job = pool.map(abs, range(-3, 0), detach=True)
+    followed = wrenlite_("attach", job.id)
+    assert followed.returncode == 0, followed.stderr
+    assert f"{job.id}: 3 of 3 done. In Python: wrenlite.attach('{job.id}').results()" in followed.stdout
+    waiting = pool.map(time.sleep, [30, 30], detach=True)
+    assert wrenlite_("cancel", waiting.id).stdout == f"{waiting.id}: 2 tasks cancelled.\n"
+    report = json.loads(wrenlite_("attach", waiting.id, "--json").stdout)
+    assert (report["id"], report["cancelled"]) == (waiting.id, 2)
+    missing = wrenlite_("attach", "no-such-job")
+    assert missing.returncode == 1
+    assert "was detached on this machine" in missing.stderr
+
+
+def test_objects_that_were_put_go_along(executor):
+    table = executor.put(list(range(1000)))
+    job = executor.map(lambda n, table: table[n], range(5), args=(table,), detach=True)
+    executor.shutdown()
+    assert job.results(timeout=60) == list(range(5))
+
+
+def test_what_cannot_be_detached_is_refused(pool, monkeypatch):
+    with (
+        pytest.raises(wrenlite.ConfigError, match="run in this process"),
+        wrenlite.Executor.inline() as inline,
+    ):
+        inline.map(abs, [1], detach=True)
+    with pytest.raises(wrenlite.ConfigError, match="holds a future"):
+        pool.map(abs, pool.map(abs, [-1]), detach=True)
+    with pytest.raises(wrenlite.ConfigError, match="keep=True"):
+        pool.map(abs, [1], keep=True, detach=True)
+    with pytest.raises(wrenlite.ConfigError, match="buffersize"):
+        pool.map(abs, [1], buffersize=2, detach=True)
+    with pytest.raises(wrenlite.ConfigError, match="detach='yes'"):
+        pool.map(abs, [1], detach="yes")
+    monkeypatch.setenv("WRENLITE_JOURNAL", "off")
+    with pytest.raises(wrenlite.ConfigError, match="WRENLITE_JOURNAL"):
+        pool.map(abs, [1], detach=True)
+
+
+def test_only_this_user_can_read_what_is_kept(pool, journal):
+    job = pool.map(abs, [1], detach=True)
+    job.results(timeout=60)
+    folder = journal / "detached" / job.id
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder.parent.stat().st_mode & 0o777) == 0o700
+
+
+def test_old_jobs_are_deleted_but_not_those_that_run(pool, journal):
+    old = pool.map(abs, [1], detach=True)
+    old.results(timeout=60)
+    running = pool.map(time.sleep, [30], detach=True)
+    while keeper_of(old.id):
+        time.sleep(0.01)
+    past = time.time() - manifest.KEPT_S - 100
+    for job in (old, running):
+        folder = journal / "detached" / job.id
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (past, past))
+    pool.map(abs, [1], detach=True).results(timeout=60)
+    left = {path.name for path in (journal / "detached").iterdir()}
+    assert old.id not in left
+    assert running.id in left
+    running.cancel()
