@@ -64,10 +64,12 @@ class Point:
         self.x = x
 
 
-def work(n, path, wait_s=0.0):
+def work(n, path, wait_s=0.0, gate=None):
     with open(path, "a") as file:
         file.write(f"{n}\n")
     time.sleep(wait_s)
+    while gate is not None and n >= 10 and not os.path.exists(gate):
+        time.sleep(0.01)
     print(f"line of {n}")
     if n == 3:
         raise ValueError("three")
@@ -146,13 +148,15 @@ def test_a_program_that_is_killed_leaves_its_job_running(executor, runs, start_s
 
 
 def test_a_job_whose_keeper_was_killed_is_resumed_and_nothing_that_finished_runs_again(executor, runs):
-    job = executor.map(work, range(20), args=(runs.path, 0.05), chunksize=1, detach=True)
-    finished = [next(iter(job.as_completed())).index]
-    job.wait(0.2)
+    gate = f"{runs.path}.gate"
+    job = executor.map(work, range(20), args=(runs.path, 0.05, gate), chunksize=1, detach=True)
+    for task in range(10):
+        job[task].exception(timeout=60)
     kill_keeper(job.id)
+    open(gate, "w").close()
     failed = job.results(return_exceptions=True, timeout=30)
-    finished += [task for task in range(20) if not isinstance(failed[task], wrenlite.KeeperDied)]
-    assert len(set(finished)) < 20
+    finished = [task for task in range(20) if not isinstance(failed[task], wrenlite.KeeperDied)]
+    assert set(range(10)) <= set(finished) < set(range(20))
     assert "resume=True" in str(next(each for each in failed if isinstance(each, wrenlite.KeeperDied)))
     resumed = wrenlite.attach(job.id, resume=True)
     values = resumed.results(return_exceptions=True, timeout=60)
