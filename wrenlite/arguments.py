@@ -89,7 +89,9 @@ class MapOptions(NamedTuple):
         check_switch("keep", self.keep)
         check_switch("detach", self.detach)
         if self.detach:
-            self._check_detachable(backend)
+            check_detachable(backend)
+            if self.keep:
+                raise ConfigError("detach=True: a detached job keeps no values for other maps (keep=True)")
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
         check_size("chunksize", chunksize)
         if not is_whole_number(retries, 0):
@@ -103,17 +105,20 @@ class MapOptions(NamedTuple):
             stops = f"{backend.name} stops a task after {longest_s:g} s"
             raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
 
-    def _check_detachable(self, backend: Backend) -> None:
-        if backend.made_from is None:
-            where = (
-                "run in this process" if backend.runs_in_caller else "run on a backend that was made by hand"
-            )
-            raise ConfigError(
-                f"detach=True: tasks of this executor {where}, which no other process can take over. Use "
-                "Executor(), Executor.local() or Executor.aws()"
-            )
-        if self.keep:
-            raise ConfigError("detach=True: a detached job does not keep values for other maps (keep=True)")
+
+def check_detachable(backend: Backend) -> None:
+    """Check that another process can run jobs of an executor.
+
+    Raises:
+        ConfigError: none can.
+    """
+    if backend.made_from is None:
+        by_hand = "run on a backend that was made by hand"
+        where = "run in this process" if backend.runs_in_caller else by_hand
+        raise ConfigError(
+            f"tasks of this executor {where}, so no other process can take over a job. Detach jobs of "
+            "Executor(), Executor.local() or Executor.aws()"
+        )
 
 
 def iterate(data: Iterable[Any], name: str = "data") -> Iterator[Any]:

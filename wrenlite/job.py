@@ -36,8 +36,9 @@ from wrenlite.futures import (
     wait_in_loop,
     waiting_for,
 )
+from wrenlite.job_figures import JobFigures
 from wrenlite.job_values import JobValues
-from wrenlite.protocol import Outcome, TaskStats
+from wrenlite.protocol import Outcome
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import hide_own_frames, public
 from wrenlite.storage.refs import Ref
@@ -52,15 +53,9 @@ from wrenlite.texts import counted
 from wrenlite.threads import check_timeout
 from wrenlite.wrong_calls import check_switch, is_iterable, task_number
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from matplotlib.figure import Figure
-    from pandas import DataFrame
-
 
 @public
-class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
+class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
     """One ``map`` or ``submit``: a sequence of futures in input order, with conveniences for the whole job.
 
     A job is true even when it is empty. A slice of it is a list of futures.
@@ -115,6 +110,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         self._kept = kept
         self._stores_values = False  # where other tasks take them
         self._control = control
+        self._is_detached = False
         self._is_shared = False  # with calls that know nothing of each other
         self._owner = os.getpid()
         # Every future that somebody has asked for and still holds: the same task gives the same future.
@@ -358,7 +354,7 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
                 f"the job {self.id} runs in process {self._owner}, from which this process was forked: wait "
                 "for it there, or make a new executor here"
             )
-        with waiting_for((self,), cancel, in_loop):
+        with waiting_for((self,), cancel and not self._is_detached, in_loop):
             yield
 
     def _in_order(self, end: float | None, ordered: bool) -> Iterator[int]:
@@ -477,49 +473,6 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
 
     # Figures of the whole job
 
-    def stats(self) -> list[TaskStats]:
-        """Return when and where each task ran. A ``map`` with ``buffersize=`` forgets tasks after a while."""
-        return [self._tasks.stats(index) for index in range(self._tasks.forgotten, len(self))]
-
-    def to_pandas(self) -> DataFrame:
-        """Return ``stats()`` as a DataFrame: one row per task, times in UTC.
-
-        Raises:
-            PackageMissing: pandas is not installed.
-        """
-        from wrenlite.display.data_frame import data_frame  # upwards, see pyproject.toml
-
-        return data_frame(self.stats())
-
-    def plot(self) -> Figure:
-        """Draw when each task waited and ran, and how many ran at once.
-
-        Raises:
-            PackageMissing: matplotlib is not installed.
-        """
-        from wrenlite.display.timeline import timeline  # upwards, see pyproject.toml
-
-        return timeline(self.stats(), f"map {self.name} × {len(self):,} on {self.backend}", time.time())
-
-    def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write one HTML file about the job, which needs no network: a timeline, tables, cost, output.
-
-        The timeline can be zoomed and asked about each task. Tables list the slowest and the failed tasks.
-
-        Args:
-            path: of the file, which is replaced.
-
-        Returns:
-            The path.
-
-        Raises:
-            PackageMissing: bokeh is not installed.
-            OSError: the file cannot be written.
-        """
-        from wrenlite.display.report import write_report  # upwards, see pyproject.toml
-
-        return write_report(self, path, time.time())
-
     @property
     def cost(self) -> Cost:
         """An estimate of what the job cost so far, on AWS. Zero dollars on local cores.
@@ -535,6 +488,21 @@ class Job(Sequence[Future[T_co]], ByReference, Generic[T_co]):
         return now._replace(
             dollars=self.cost.dollars if self._prices else None, note=self._control.blocked_reason
         )
+
+    def detach(self) -> None:
+        """Hand the job over to a process of its own, so that it goes on when this program ends.
+
+        It returns once the tasks that run have ended, and the others are run there. ``wrenlite.attach(id)``
+        returns the job in any other process. From now on Ctrl-C ends only the waiting.
+
+        Raises:
+            ConfigError: it cannot be: it takes more tasks, or values of other jobs, or keeps values for them.
+            StoreError: the disk is full; the job goes on here.
+            BackendError: no process can be started; the job goes on here.
+        """
+        from wrenlite.durable.hand_over import hand_over  # upwards, see pyproject.toml
+
+        hand_over(self)
 
     # For the executor
 

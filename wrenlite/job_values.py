@@ -14,9 +14,11 @@ from wrenlite.errors import ConfigError, DependencyFailed, RemoteError, ValueRel
 from wrenlite.futures import Control, Future, T_co, show_as_one_line
 from wrenlite.protocol import CANCELLED, NOTHING, PLAIN_TYPES, Outcome, Packed, Plain, Stored, Usage
 from wrenlite.serialize.by_reference import References, Source
+from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.exceptions import unpack_failure
 from wrenlite.serialize.modules import note_missing_module
+from wrenlite.serialize.pickling import Packer
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.traceback_stubs import raise_task_error, task_error
 from wrenlite.serialize.unpickling_context import unpickling_with
@@ -167,6 +169,15 @@ class JobValues(Generic[T_co]):
     def made_error(self, index: int) -> BaseException | None:
         """Return the exception of a task where nothing has to be unpickled for it."""
         return self._exceptions.get(index)
+
+    def as_sent(self, index: int) -> Outcome:
+        """Return the outcome of a task as its worker has sent it: with its value, even if that was read."""
+        outcome = self._tasks.outcomes[index]
+        assert outcome is not None
+        if outcome.ok and outcome.packed is NOTHING and index in self._values:
+            packer = Packer(ClassTable(self._class_table, grows=False), snapshot=False)
+            return outcome._replace(packed=packer.pack(self._values[index]))
+        return outcome
 
     def set_failed_source(self, index: int, source: Future[Any]) -> None:
         """Record that a task did not run because another one, whose value it takes, has none."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from wrenlite import arguments, estimate, needed_packages
 from wrenlite.arguments import MapOptions
@@ -33,7 +33,6 @@ from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
 from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable
-from wrenlite.serialize.modules import worker_path
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, PickledCall, function_name, pack_items, read_items
 from wrenlite.storage import refs
@@ -138,27 +137,11 @@ class Submission:
         from wrenlite.durable import attach, manifest  # upwards, see pyproject.toml
 
         backend, options = self._backend, prepared.options
-        assert backend.made_from is not None
-        config, first = backend.made_from
         if any(isinstance(item, Dependent) for item in prepared.items):
             raise ConfigError("detach=True: an item holds a future or a job, which ends with this program")
-        function, modules = self._uploads.blobs(options.code)
-        kept = manifest.Manifest(
-            id=_job_id(name),
-            name=name,
-            submitted=time.time(),
-            items=prepared.items,  # type: ignore[arg-type]  # no Dependent
-            function=function,
-            modules=modules,
-            options=options._replace(code=JobCode(""), log_levels=None, holders=()),
-            config=config,
-            initializer=(first.name, first.blob) if first else None,
-            backend=backend.name,
-            prices=backend.prices,
-            hints=backend.hints,
-            store=backend.store,
-            path=worker_path(),
-        )
+        items = cast(list[Packed | Plain], prepared.items)
+        named, code = (_job_id(name), name, time.time()), self._uploads.blobs(options.code)
+        kept = manifest.of_job(backend, named, items, options, code)
         try:
             job = attach.detach(backend, kept, prepared.class_table.entries)
         finally:
@@ -392,7 +375,8 @@ class Submission:
                 pending = PendingJob(job, [], options, release, restore, job._arrivals)
                 job._start(pending, held)
             else:
-                pending = PendingJob(job, prepared.items, options, release, restore)
+                blobs = partial(self._uploads.blobs, options.code)
+                pending = PendingJob(job, prepared.items, options, release, restore, blobs=blobs)
             self.dispatcher.submit(pending)
             wanted = self._progress if progress is None else progress
             if wanted is not False:

@@ -12,11 +12,11 @@ import operator
 import threading
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
-from wrenlite.cost import FREE, Prices
+from wrenlite.cost import FREE, Cost, Prices
 from wrenlite.futures import Snapshot
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats, Usage
 from wrenlite.threads import Changes
@@ -232,6 +232,30 @@ class TaskTable:
     def keep_output(self, index: int, text: str) -> None:
         """Keep what a task has written in a run that has no outcome: it goes on, or was cut short."""
         self._unfinished_output[index] = text
+
+    def columns(self) -> dict[str, Any]:
+        """Return what ``restore`` needs, beside the outcomes."""
+        return {
+            "attempts": self.attempts,
+            "dispatched": self._dispatched,
+            "received": self._received,
+            "released": self.released,
+            "usages": [usage and tuple(usage) for usage in self._usages],
+            "cost": tuple(self.cost),
+        }
+
+    def restore(self, columns: Mapping[str, Any]) -> None:
+        """Take over what the table of another process has recorded, beside the outcomes.
+
+        Args:
+            columns: what ``columns`` returned there.
+        """
+        self.attempts[:] = columns["attempts"]
+        self._dispatched[:] = columns["dispatched"]
+        self._received[:] = columns["received"]
+        self.released[:] = columns["released"]
+        self._usages[:] = [usage and Usage(*usage) for usage in columns["usages"]]
+        self.cost = Cost(*columns["cost"])
 
     # For readers
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -183,6 +184,75 @@ def test_a_reduction_is_resumed(pool, runs):
     next(iter(job.as_completed()))
     kill_keeper(job.id)
     assert wrenlite.attach(job.id, resume=True)[-1].result(timeout=60) == 132
+
+
+def test_a_job_that_runs_is_handed_over_and_goes_on_elsewhere(executor, runs):
+    gate = f"{runs.path}.gate"
+    job = executor.map(work, range(20), args=(runs.path, 0.05, gate), chunksize=2)
+    assert job[4].result(timeout=60)[0].x == 4
+    assert job[19].cancel()
+    future = job[18]
+    threading.Timer(0.2, lambda: open(gate, "w").close()).start()  # what runs is waited for
+    job.detach()
+    assert not job._tasks.running
+    executor.shutdown()
+    values = job.results(return_exceptions=True, timeout=60)
+    assert [value[0].x for value in values if isinstance(value, tuple)] == [0, 1, 2, *range(4, 19)]
+    assert isinstance(values[3], ValueError)
+    assert isinstance(values[19], concurrent.futures.CancelledError)
+    assert future.result(timeout=10)[0].x == 18
+    assert runs() == Counter(map(str, range(19)))
+    again = wrenlite.attach(job.id)
+    assert again[4].result()[0].x == 4, "its value was read here before"
+    assert [stats.attempts for stats in again.stats()] == [1] * 19 + [0]
+    assert again.cost == job.cost
+    assert len(wrenlite.jobs()) == 1
+
+
+def test_a_reduction_is_handed_over(executor, runs):
+    gate = f"{runs.path}.gate"
+
+    def double(n):
+        work(n + 6, runs.path, gate=gate)  # from the fourth on they wait
+        return np.full(10_000, n)
+
+    future = executor.map_reduce(double, range(8), lambda values: sum(v[0] for v in values), chunksize=2)
+    future.job[0].result(timeout=60)
+    threading.Timer(0.2, lambda: open(gate, "w").close()).start()
+    future.job.detach()
+    assert future.result(timeout=60) == 28
+    assert runs() == Counter(map(str, range(6, 14)))
+
+
+def test_a_job_that_ends_while_it_is_handed_over(executor, runs):
+    gate = f"{runs.path}.gate"
+
+    def total(values):
+        work(10, runs.path, gate=gate)
+        return sum(values)
+
+    future = executor.map_reduce(abs, range(-4, 0), total)
+    while not runs():
+        time.sleep(0.01)
+    threading.Timer(0.2, lambda: open(gate, "w").close()).start()
+    future.job.detach()
+    assert future.result(timeout=60) == 10
+    assert wrenlite.attach(future.job.id).results(timeout=60) == [4, 3, 2, 1, 10]
+    assert runs() == Counter({"10": 1})
+
+
+def test_what_cannot_be_handed_over_goes_on_here(pool, monkeypatch, runs):
+    gate = f"{runs.path}.gate"
+    job = pool.map(work, range(11), args=(runs.path, 0.0, gate), chunksize=1)
+    monkeypatch.setenv("WRENLITE_JOURNAL", "off")
+    threading.Timer(0.2, lambda: open(gate, "w").close()).start()
+    with pytest.raises(wrenlite.ConfigError, match="WRENLITE_JOURNAL"):
+        job.detach()
+    assert len(job.results(return_exceptions=True, timeout=60)) == 11
+    with pytest.raises(wrenlite.ConfigError, match="is over"):
+        job.detach()
+    with pool.stream(abs) as calls, pytest.raises(wrenlite.ConfigError, match="takes more tasks"):
+        calls.detach()
 
 
 def test_only_one_keeper_runs_a_job(pool, runs):

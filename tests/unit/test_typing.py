@@ -94,6 +94,7 @@ def test_completion_offers_only_what_is_for_users():
                 "cost",
                 "snapshot",
                 "refs",
+                "detach",
             ),
         }
         with executor.stream(abs) as calls:

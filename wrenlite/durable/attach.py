@@ -22,14 +22,13 @@ except ImportError:  # not a POSIX system
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.durable import manifest
 from wrenlite.durable.manifest import Manifest
-from wrenlite.durable.recorded import Follower, repeat
+from wrenlite.durable.recorded import Follower, Writer, export, repeat
 from wrenlite.errors import BackendError, ConfigError, KeeperDied
 from wrenlite.futures import Future
 from wrenlite.job import Job
-from wrenlite.protocol import Outcome, Usage
+from wrenlite.protocol import Outcome, Usage, values_prefix
 from wrenlite.scheduler.settling import Settler
 from wrenlite.serialize.pickling import unpack_call
-from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.base import digest
 from wrenlite.threads import Changes
 
@@ -40,17 +39,6 @@ _added: set[str] = set()
 """Digests of the zips whose modules can be imported."""
 _CANCEL_S = 30.0
 """Seconds that a cancel is waited for at most."""
-
-
-@public
-class DetachedJob(Job[Any]):
-    """A job that a keeper runs. It goes on when this program ends; ``wrenlite.attach(id)`` finds it again.
-
-    Ctrl-C while it is waited for only ends the waiting; ``cancel()`` cancels it.
-    """
-
-    def _interruptible(self, cancel: bool = True, in_loop: bool = False) -> Any:
-        return super()._interruptible(cancel=False, in_loop=in_loop)
 
 
 class Definitions(Sequence[object]):
@@ -160,13 +148,27 @@ class Following:
         self._settler.settle(futures)
 
 
-def detach(backend: Backend, job: Manifest, definitions: Sequence[object]) -> DetachedJob:
+def detach(backend: Backend, job: Manifest, definitions: Sequence[object]) -> Job[Any]:
+    """Have a keeper run a job, and follow it. Raises as ``start``.
+
+    Args:
+        backend: what the job was prepared for.
+        job: the job.
+        definitions: the classes and functions that its values refer to by number.
+    """
+    return _attached(*start(backend, job), definitions)
+
+
+def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tuple[Path, Manifest]:
     """Have a keeper run a job.
 
     Args:
         backend: what the job was prepared for.
         job: the job; its store is chosen here.
-        definitions: the classes and functions that its values refer to by number.
+        before: the job as far as it ran here; None: it has not begun.
+
+    Returns:
+        The folder of the job, and its manifest with the store.
 
     Raises:
         ConfigError: no journal is kept, or a job cannot be detached there.
@@ -178,15 +180,18 @@ def detach(backend: Backend, job: Manifest, definitions: Sequence[object]) -> De
         from wrenlite.storage.local import LocalStore
 
         store = LocalStore(folder / manifest.STORE, private=True)
-        for entry in backend.store.list("refs/"):
-            store.put(entry.key, backend.store.get(entry.key))
+        for prefix in ("refs/", values_prefix(job.id)):
+            for entry in backend.store.list(prefix):
+                store.put(entry.key, backend.store.get(entry.key))
         job = job._replace(store=store)
     manifest.write(folder, job)
+    if before is not None:
+        export(before, Writer(folder))
     _start_keeper(folder)
-    return _attached(folder, job, definitions)
+    return folder, job
 
 
-def attach(job: str, *, resume: bool = False) -> DetachedJob:
+def attach(job: str, *, resume: bool = False) -> Job[Any]:
     """Return a job that was detached, in any process of this user on this machine.
 
     Args:
@@ -219,9 +224,7 @@ def _add_modules(blob: bytes) -> None:
         sys.meta_path.append(BundleImporter(blob))
 
 
-def _attached(
-    folder: Path, job: Manifest, definitions: Sequence[object], *, follow: bool = True
-) -> DetachedJob:
+def _attached(folder: Path, job: Manifest, definitions: Sequence[object], *, follow: bool = True) -> Job[Any]:
     backend = Backend(
         name=job.backend,
         store=job.store,
@@ -231,7 +234,8 @@ def _attached(
         hints=job.hints,
     )
     following = Following(folder)
-    made = DetachedJob(job.id, job.name, backend, job.tasks, definitions, following)
+    made: Job[Any] = Job(job.id, job.name, backend, job.tasks, definitions, following)
+    made._is_detached = True
     made._tasks.queued_at = job.submitted
     if follow:
         following.follow(made)

@@ -343,7 +343,8 @@ class JournalInvoker:
         log = self._logs[job.id] = JobLog(self._journal, job)
 
         def over() -> None:
-            log.over()
+            if not job._is_detached:  # else its keeper goes on with the events
+                log.over()
             self._logs.pop(job.id, None)
 
         return over

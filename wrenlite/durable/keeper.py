@@ -86,7 +86,8 @@ class Keeper:
         restore = partial(uploads.upload_again, code.digests)
         pending = PendingJob(job, list(kept.items), options, release, restore)
         if pending.reduction is not None:
-            pending.reduction.observe([outcome for outcome in ended if outcome.ok])
+            mapped = [each for each in ended if each.ok and each.task != pending.reduction.index]
+            pending.reduction.observe(mapped)
         dispatcher.submit(pending)
         while not job.wait(_POLL_S):
             if tasks := self._newly_cancelled(kept.tasks):

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wrenlite.backends.base import Backend
 from wrenlite.config import Config
 from wrenlite.cost import Prices
 from wrenlite.durable import places
@@ -29,7 +30,9 @@ from wrenlite.errors import ConfigError, JobNotFound, StoreError
 from wrenlite.protocol import Hints, Packed, Plain
 from wrenlite.scheduler.pending import JobOptions
 from wrenlite.serialize import framing
+from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.base import Store
+from wrenlite.storage.uploads import JobCode
 
 MANIFEST, STORE, LOCK, LOG, CANCEL = "manifest", "store", "keeper.lock", "keeper.log", "cancel"
 """Names in the folder of a job."""
@@ -69,6 +72,42 @@ class Manifest(NamedTuple):
     def tasks(self) -> int:
         """Number of its tasks."""
         return len(self.items) + self.options.reduces
+
+
+def of_job(
+    backend: Backend,
+    named: tuple[str, str, float],
+    items: Sequence[Packed | Plain],
+    options: JobOptions,
+    code: tuple[bytes, bytes | None],
+) -> Manifest:
+    """Return the manifest of a job.
+
+    Args:
+        backend: what it was prepared for, which another process can make, too.
+        named: its id, the name of its function, and when it was submitted.
+        items: of its tasks; None in place of those that have ended.
+        options: how its tasks are run.
+        code: the pickled function, and a zip of the user's local modules.
+    """
+    assert backend.made_from is not None
+    (config, first), (job, name, submitted), (function, modules) = backend.made_from, named, code
+    return Manifest(
+        id=job,
+        name=name,
+        submitted=submitted,
+        items=items,
+        function=function,
+        modules=modules,
+        options=options._replace(code=JobCode(""), log_levels=None, holders=()),
+        config=config,
+        initializer=(first.name, first.blob) if first else None,
+        backend=backend.name,
+        prices=backend.prices,
+        hints=backend.hints,
+        store=backend.store,
+        path=worker_path(),
+    )
 
 
 def write(folder: Path, manifest: Manifest) -> None:

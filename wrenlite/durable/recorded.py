@@ -15,11 +15,13 @@ from typing import Any
 from wrenlite import errors as wrenlite_errors
 from wrenlite.errors import WrenliteError
 from wrenlite.job import Job
-from wrenlite.protocol import Outcome, Usage
+from wrenlite.protocol import NOTHING, Outcome, Usage
 from wrenlite.serialize import framing
 from wrenlite.task_table import TaskTable
 
 _TABLE = "table-{}"
+_EXPORTED_AT_ONCE = 256
+"""Outcomes in one message of those that were there before a keeper."""
 
 
 class Writer:
@@ -136,8 +138,7 @@ class RecordedJob(Job[Any]):
 
     def _end(self, outcomes: Sequence[Outcome], errors: Mapping[int, WrenliteError]) -> None:
         texts = {task: (type(error).__name__, str(error)) for task, error in errors.items()}
-        wire = [(*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:]) for outcome in outcomes]
-        self._writer.write("end", wire, texts)
+        self._writer.write("end", list(map(_to_wire, outcomes)), texts)
         super()._end([outcome.without_value() for outcome in outcomes], errors)
 
     def _end_cancelled(self, indexes: Sequence[int]) -> None:
@@ -147,6 +148,38 @@ class RecordedJob(Job[Any]):
     def _end_like(self, index: int, other: int) -> None:
         self._writer.write("end_like", index, other)
         super()._end_like(index, other)
+
+
+def export(job: Job[Any], writer: Writer) -> None:
+    """Write what has happened to the tasks of a job of this process.
+
+    Args:
+        job: the job, of which no task runs.
+        writer: writes it.
+    """
+    table, own = job._tasks, job._tasks.same_error_as
+    ended = [task for task in table.finished if task not in own]
+    cancelled = [task for task in ended if table.state(task) == "cancelled"]
+    reported = sorted(set(ended) - set(cancelled))
+    for first in range(0, len(reported), _EXPORTED_AT_ONCE):
+        outcomes = [job._outcomes.as_sent(task) for task in reported[first : first + _EXPORTED_AT_ONCE]]
+        unreported = [each.task for each in outcomes if not each.ok and each.packed is NOTHING]
+        errors = {task: job._outcomes.made_error(task) for task in unreported}
+        texts = {task: (type(error).__name__, _bare(job, task, error)) for task, error in errors.items()}
+        writer.write("end", list(map(_to_wire, outcomes)), texts)
+    writer.write("cancel", cancelled)
+    for task, other in own.items():
+        writer.write("end_like", task, other)
+    writer.write("restore", table.columns())
+
+
+def _bare(job: Job[Any], task: int, error: BaseException | None) -> str:
+    """Return the text of an error without the name of the task, which ``Job._end`` writes before it."""
+    return str(error).removeprefix(f"{job._task(task)}: ")
+
+
+def _to_wire(outcome: Outcome) -> tuple[Any, ...]:
+    return (*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:])
 
 
 def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -> Sequence[Outcome]:
@@ -177,6 +210,8 @@ def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -
             Job._end_like(job, *arguments)
     elif name == "end_batch":
         TaskTable.end_batch(table, arguments[0], Usage(*arguments[1]))
+    elif name == "restore":
+        table.restore(arguments[0])
     elif name == "resumed":
         _forget_running(table)
     else:

@@ -34,7 +34,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from wrenlite.backends.base import Backend
 from wrenlite.errors import ExecutorClosed, WrenliteError
@@ -43,6 +43,22 @@ from wrenlite.job import Job
 from wrenlite.protocol import Ended, Missing, Outcome, Usage
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.arrivals import Arrivals
+from wrenlite.scheduler.events import (
+    AskRunning,
+    CancelTasks,
+    Close,
+    CodeAdded,
+    CodeStored,
+    Event,
+    Hold,
+    HoldJob,
+    InvocationReport,
+    JobSubmitted,
+    ListJobs,
+    Question,
+    ReadOutput,
+    TasksAdded,
+)
 from wrenlite.scheduler.log_records import RecordHandling
 from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.settling import Settler
@@ -55,84 +71,6 @@ _HINT_AFTER_S = 1.0
 """Seconds after which a program that does not end says why."""
 
 
-class JobSubmitted(NamedTuple):
-    """A job was submitted."""
-
-    pending: PendingJob
-
-
-class TasksAdded(NamedTuple):
-    """Tasks were submitted to an open job, or it was closed."""
-
-    pending: PendingJob
-
-
-class CodeAdded(NamedTuple):
-    """The next tasks of an open job need other code: the same function, with more modules."""
-
-    pending: PendingJob
-    code: JobCode
-
-
-class InvocationReport(NamedTuple):
-    """An invoker reports outcomes of a request, or its end."""
-
-    invocation: str
-    outcomes: Sequence[Outcome]
-    ended: Ended | None
-
-
-class CodeStored(NamedTuple):
-    """An upload of the code of a job has ended."""
-
-    pending: PendingJob
-    error: WrenliteError | None
-    """Why the code could not be stored; None: it was."""
-
-
-class CancelTasks(NamedTuple):
-    """Tasks are to be cancelled."""
-
-    job: Job[Any] | None
-    """Their job; None: every job."""
-    indexes: Sequence[int]
-    reply: queue.SimpleQueue[int]
-    """Takes the number of tasks that had not ended."""
-
-
-class ListJobs(NamedTuple):
-    """The jobs that have not ended are asked for."""
-
-    reply: queue.SimpleQueue[list[Job[Any]]]
-    """Takes the jobs."""
-
-
-class AskRunning(NamedTuple):
-    """Whether a task runs now is asked for."""
-
-    job: Job[Any]
-    task: int
-    reply: queue.SimpleQueue[bool]
-    """Takes the answer."""
-
-
-class ReadOutput(NamedTuple):
-    """What the running tasks of a job have written is to be recorded."""
-
-    job: Job[Any]
-    reply: queue.SimpleQueue[None]
-    """Takes None when that is done."""
-
-
-class Close(NamedTuple):
-    """No more jobs will be submitted."""
-
-
-Question: TypeAlias = CancelTasks | ListJobs | AskRunning | ReadOutput
-"""An event that is answered."""
-Event: TypeAlias = JobSubmitted | TasksAdded | CodeAdded | InvocationReport | CodeStored | Question | Close
-
-
 class Dispatcher:
     """Runs jobs on a backend until it is closed and every job has ended."""
 
@@ -143,7 +81,8 @@ class Dispatcher:
             backend: what to run on.
         """
         self.owner = os.getpid()
-        self._backend = backend
+        self.backend = backend
+        """What it runs on."""
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._closed_because = ""
         """Why no more jobs are taken; empty while they are."""
@@ -169,10 +108,10 @@ class Dispatcher:
             ExecutorClosed: ``close`` was called before.
         """
         self._check_open()
-        self._backend.invoker.open(pending.tasks.unfinished)
-        if not self._started and not self._backend.runs_in_caller:
+        self.backend.invoker.open(pending.tasks.unfinished)
+        if not self._started and not self.backend.runs_in_caller:
             self._start()
-        if self._backend.runs_in_caller:
+        if self.backend.runs_in_caller:
             if pending.arrivals is not None:
                 self._open_here.add(pending)
             self._run_here(pending)
@@ -182,7 +121,7 @@ class Dispatcher:
 
     def add_code(self, pending: PendingJob, code: JobCode) -> None:
         """Change the code of an open job for the tasks that are submitted from now on."""
-        if self._backend.runs_in_caller:
+        if self.backend.runs_in_caller:
             self._scheduler.change_code(pending, code)
         else:
             self._inbox.put(CodeAdded(pending, code))
@@ -196,7 +135,7 @@ class Dispatcher:
             pending: the job, which ``submit`` has taken before.
             arrivals: its arrivals.
         """
-        if self._backend.runs_in_caller:
+        if self.backend.runs_in_caller:
             arrivals.announced = True
             # One thread at a time runs the job, and takes what others add meanwhile.
             while arrivals.announced and arrivals.token.acquire(blocking=False):
@@ -223,7 +162,7 @@ class Dispatcher:
         What calls ``map`` may be a task, another thread, or a signal handler that has interrupted the
         scheduling of another job.
         """
-        run = Dispatcher(self._backend)
+        run = Dispatcher(self.backend)
         self._runs.append(run)
         try:
             self._check_open()  # from now on ``close`` leaves the invoker open
@@ -240,7 +179,7 @@ class Dispatcher:
                 self._open_here.discard(pending)
             self._runs.remove(run)
             if self._closed_because and not self._runs:
-                self._backend.invoker.close()
+                self.backend.invoker.close()
 
     def _check_open(self) -> None:
         if self._closed_because:
@@ -282,6 +221,12 @@ class Dispatcher:
         event = CancelTasks(job, list(indexes), queue.SimpleQueue())
         self._ask(event)
         return event.reply.get() if wait else 0
+
+    def hold(self, job: Job[Any], how: Hold) -> PendingJob | None:
+        """Change whether tasks of a job are handed out. Return its queue; None: it has ended."""
+        event = HoldJob(job, how, queue.SimpleQueue())
+        self._ask(event)
+        return event.reply.get()
 
     def cancel_all(self) -> int:
         """Cancel every job that has not ended; return the number of tasks that were cancelled."""
@@ -330,7 +275,7 @@ class Dispatcher:
             if pending.arrivals is not None:
                 self.tasks_added(pending, pending.arrivals)
         if not self._started and not self._runs:
-            self._backend.invoker.close()
+            self.backend.invoker.close()
 
     def join(self, timeout: float | None = None, cancel: bool = False) -> bool:
         """Wait until every job has ended and is stored, and the backend and all done-callbacks are over.
@@ -374,7 +319,7 @@ class Dispatcher:
     def _restore(self, pending: PendingJob, missing: Missing) -> None:
         """Put the code of a job into the store again, in a thread: it may take long, and other jobs go on."""
         upload = Upload(partial(pending.restore, missing))
-        if self._backend.runs_in_caller:
+        if self.backend.runs_in_caller:
             upload.run()
         else:
             upload.start()
@@ -396,7 +341,7 @@ class Dispatcher:
             raise
         finally:
             self._scheduler.charge_abandoned()
-            self._backend.invoker.close()
+            self.backend.invoker.close()
             self._ended = True
             self._answer_rest()
             self._settler.close()
@@ -447,7 +392,15 @@ class Dispatcher:
             self._add(event.pending)
         elif isinstance(event, CodeStored):
             self._scheduler.on_stored(*event)
-        elif isinstance(event, CancelTasks):
+        elif isinstance(event, Close):
+            self._closing = True
+            self._scheduler.close_open_jobs()
+
+        else:
+            self._answer(event)
+
+    def _answer(self, event: Question) -> None:
+        if isinstance(event, CancelTasks):
             event.reply.put(self._cancel(event))
         elif isinstance(event, ListJobs):
             event.reply.put(list(self._scheduler.jobs))
@@ -457,8 +410,7 @@ class Dispatcher:
             self._scheduler.read_output(event.job)
             event.reply.put(None)
         else:
-            self._closing = True
-            self._scheduler.close_open_jobs()
+            event.reply.put(self._scheduler.hold(event.job, event.how))
 
     def _add(self, pending: PendingJob) -> None:
         """Add a job, unless the inbox was closed before it came: then ``submit`` raises an error."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import Invocation
 from wrenlite.dependencies import pack_with_values
+from wrenlite.errors import ConfigError
 from wrenlite.job import Job
 from wrenlite.map_reduce import pack_values
 from wrenlite.protocol import (
@@ -147,6 +148,9 @@ class PendingJob:
     """How long its tasks take; None while nothing is known."""
     in_flight = 0
     """Its requests in flight."""
+    _isolated_deaths = 0
+    is_held = False
+    """Whether no more of its tasks are handed out, since another process will run them."""
     taken_bytes = 0
     """Bytes of the items that ``take`` took last."""
     first_wave_sent_at = 0.0
@@ -160,6 +164,7 @@ class PendingJob:
         release: Callable[[], None] = lambda: None,
         restore: Callable[[Missing], None] = lambda _: None,
         arrivals: Arrivals[Packed | Plain | Dependent] | None = None,
+        blobs: Callable[[], tuple[bytes, bytes | None]] | None = None,
     ) -> None:
         """Queue all tasks of a job.
 
@@ -168,18 +173,19 @@ class PendingJob:
             items: the item of each task.
             options: how the tasks are run.
             release: called once, when the last task has ended.
-            restore: puts the job's code into the store again. Raises what the store raises.
+            restore: puts the job's code into the store again.
             arrivals: further items of an open job; None: there will be none.
+            blobs: returns the pickled function and the zip of local modules; None: nobody asks for them.
         """
         self.job = job
         self.tasks = job._tasks
         self.options = options
         self.restore = restore
+        self.blobs = blobs
         self.arrivals = arrivals
         """Further items, of an open job; None: these are all."""
         self._release = release
-        # An item becomes None once its task has ended: its memory is free.
-        rows: list[Any] = [*items]
+        rows: list[Any] = [*items]  # an item becomes None once its task has ended: its memory is free
         self._items: list[Packed | Plain | Dependent | None] = Window(rows, None) if options.forgets else rows  # type: ignore[assignment]
         self.reduction = Reduction(len(items)) if options.reduces else None
         if options.reduces:
@@ -189,8 +195,7 @@ class PendingJob:
         self._untouched = 0
         """Tasks from this number on have not been in a batch."""
         self._again: deque[int] = deque()
-        """Tasks that have been in a batch and wait again, or have waited for values of others. They come
-        before the untouched ones."""
+        """Tasks that wait again, or have waited for values of others. They come before the untouched ones."""
         self.dependents: list[int] = []
         """New tasks that take values of other tasks. The scheduler finds out which of these have ended."""
         self._dependencies: dict[int, Dependent] = {}
@@ -200,7 +205,6 @@ class PendingJob:
         self._alone: set[int] = set()
         self.code = CodeInUse(options.code)
         self._losses: Counter[tuple[str, int]] = Counter()
-        self._isolated_deaths = 0
         self._queue_new(items)
 
     @property
@@ -413,6 +417,24 @@ class PendingJob:
         if over:
             self._release()
         return over
+
+    def remaining_items(self) -> list[Packed | Plain]:
+        """Return the items of all tasks but a reduction; None in place of those that have ended.
+
+        Raises:
+            ConfigError: a task waits for values of other jobs.
+        """
+        items = self._items[: self.reduction.index] if self.reduction is not None else self._items
+        if any(isinstance(item, Dependent) for item in items):
+            raise ConfigError(
+                f"{self.job.id} cannot be detached: a task waits for values of other jobs, which end with "
+                "this program"
+            )
+        return cast(list[Packed | Plain], list(items))
+
+    def let_go(self) -> None:
+        """Release what the job holds here: another process runs the rest of it."""
+        self._release()
 
     def closes_after(self, ending: Sequence[int]) -> bool:
         """Return whether an open job is to be closed, because these are its last tasks for now.

@@ -34,6 +34,7 @@ from wrenlite.protocol import (
 from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.dependents import Dependents
+from wrenlite.scheduler.events import Hold
 from wrenlite.scheduler.pending import InFlight, PendingJob
 from wrenlite.storage.uploads import JobCode
 from wrenlite.task_logging import handle_records
@@ -135,6 +136,15 @@ class Scheduler:
                 pending.arrivals.close()
                 self.grow(pending)
 
+    def hold(self, job: Job[Any], how: Hold) -> PendingJob | None:
+        """Change whether tasks of a job are handed out. Return its queue; None: it has ended."""
+        pending = self.jobs.pop(job, None) if how is Hold.FORGET else self.jobs.get(job)
+        if pending is not None:
+            pending.is_held = how is not Hold.GO_ON
+            if how is Hold.GO_ON and pending.queued:
+                self._queue.append(pending)
+        return pending
+
     def refuse(self, pending: PendingJob) -> None:
         """Close an open job that no thread runs, and cancel the tasks that wait in it."""
         if pending.arrivals is not None:
@@ -203,11 +213,6 @@ class Scheduler:
             in_flight.pending.tasks.end_batch(in_flight.indexes, usage)
             self.admission.charge(usage)
 
-    def charge(self, pending: PendingJob, usage: Usage) -> None:
-        """Charge for something that is done for a job beside its batches."""
-        pending.tasks.charge(usage)
-        self.admission.charge(usage)
-
     # Sending
 
     def start_one(self) -> bool:
@@ -218,6 +223,8 @@ class Scheduler:
             return False
         for _ in range(len(self._queue)):
             pending = self._queue.popleft()
+            if pending.is_held:
+                continue
             if pending.code.storing and pending.code.needs_store(self._backend.carried_bytes):
                 self._queue.append(pending)
                 continue
@@ -464,7 +471,8 @@ class Scheduler:
     def on_stored(self, pending: PendingJob, error: WrenliteError | None) -> None:
         """Go on with a job whose code was put into the store, or fail it where it cannot run without that."""
         pending.code.storing -= 1
-        self.charge(pending, Usage(store_puts=1))
+        pending.tasks.charge(Usage(store_puts=1))
+        self.admission.charge(Usage(store_puts=1))
         if not pending.code.storing:
             self.storing.discard(pending)
         if error is not None and pending.code.needs_store(self._backend.carried_bytes):

@@ -1,0 +1,47 @@
+"""Hand a job that runs in this process over to a keeper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wrenlite.arguments import check_detachable
+from wrenlite.durable import attach, manifest
+from wrenlite.errors import ConfigError
+from wrenlite.job import Job
+from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.events import Hold
+
+_LOOK_S = 0.05
+"""Seconds between two looks whether the last batch that runs here has ended."""
+
+
+def hand_over(job: Job[Any]) -> None:
+    """Have a keeper run what has not ended of a job. See ``Job.detach``."""
+    dispatcher = job._control
+    if job._is_detached:
+        return
+    if not isinstance(dispatcher, Dispatcher) or job._tasks.open or job._is_shared:
+        raise ConfigError(f"{job.id} takes more tasks, so only this program can run it: detach jobs of map")
+    if job._kept is not None:
+        raise ConfigError(f"{job.id} keeps values for other maps (keep=True), which end with this program")
+    check_detachable(dispatcher.backend)
+    pending = dispatcher.hold(job, Hold.HOLD)
+    if pending is None:
+        raise ConfigError(f"{job.id} is over: there is nothing to detach")
+    try:
+        assert pending.blobs is not None  # all jobs of map have them
+        items, code, table = pending.remaining_items(), pending.blobs(), job._tasks
+        while table.running:
+            table.wait_until(lambda: not table.running, _LOOK_S, each=True)
+        named = job.id, job.name, table.queued_at
+        kept = manifest.of_job(dispatcher.backend, named, items, pending.options, code)
+        folder, _ = attach.start(dispatcher.backend, kept, job)
+    except BaseException:
+        dispatcher.hold(job, Hold.GO_ON)
+        raise
+    job._is_detached = True
+    if dispatcher.hold(job, Hold.FORGET) is not None:  # else its last task has ended here meanwhile
+        pending.let_go()
+    following = attach.Following(folder)
+    job._control = following
+    following.follow(job)
