@@ -1,6 +1,7 @@
 """Detached jobs: they go on without their program, and other processes attach to them."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
@@ -55,7 +56,8 @@ def keeper_of(job):
 def kill_keeper(job):
     """Kill the keeper of a job, if one runs, and wait until it is gone."""
     if (pid := keeper_of(job)) is not None:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGKILL)
     while manifest.is_kept(manifest.find(job)):
         time.sleep(0.01)
 

@@ -1,5 +1,6 @@
 """Clients and keepers of detached jobs that are killed at any moment: all is computed, and nothing twice."""
 
+import contextlib
 import os
 import random
 import signal
@@ -62,7 +63,8 @@ def kill_keeper(job):
     """Kill the keeper of a job, if one runs, and wait until it is gone."""
     command = ["pgrep", "-f", f"durable.keeper import main.*/{job}"]
     for pid in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(int(pid), signal.SIGKILL)
     while manifest.is_kept(manifest.find(job)):
         time.sleep(0.01)
 
