@@ -272,6 +272,7 @@ def iam_action(service, operation):
     """As the service authorization reference names it."""
     names = {
         "HeadBucket": "ListBucket",
+        "ListObjectsV2": "ListBucket",
         "ListObjectVersions": "ListBucketVersions",
         "DeleteObjects": "DeleteObjectVersion",
         "GetPublicAccessBlock": "GetBucketPublicAccessBlock",

@@ -23,12 +23,14 @@
 ``tags``              The tags that mark wrenlite's own resources (pure)
 ``provider``          Observes and changes resources, with one class per kind of resource
 ``buckets``           The bucket
+``bucket_archives``   The archives in the bucket: packages that do not fit into the layer
 ``roles``             The function's IAM role
 ``log_groups``        The function's log group
 ``lambda_resources``  The layer and the function
 ``aliases``           The published versions of the function, and the alias that new executors use
 ``code_zip``          The zip of the function's code
 ``packages``          The zip of the layer: the packages that tasks import
+``archives``          Which packages do not fit into the layer, and an archive of each
 ``bytecode``          Compiles what is in both zips (pure)
 ``smoke_test``        Invokes the deployed function, and imports the packages of its layer
 ``account``           The AWS account: signing in, regions, quotas

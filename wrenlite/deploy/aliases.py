@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from wrenlite.backends.aws.deployed import CURRENT_ALIAS
+from wrenlite.backends.aws.deployed import CURRENT_ALIAS, recorded_archives
 from wrenlite.backends.aws.errors import code_and_message
 from wrenlite.deploy.clients import Clients, retry, suppress_codes
 from wrenlite.deploy.plan import Found, outdated
@@ -83,6 +83,7 @@ def published_versions(
             memory_mb=version["MemorySize"],
             timeout_s=version["Timeout"],
             role=version["Role"],
+            archives=recorded_archives(version.get("Environment", {}).get("Variables", {})),
         )
         for version in versions
         if is_ours(version)

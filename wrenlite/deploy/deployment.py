@@ -14,19 +14,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wrenlite.backends.aws.deployed import recorded_layer, versions_by_name
+from wrenlite.backends.aws.deployed import RecordedLayer, recorded_layer, versions_by_name
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import Config
 from wrenlite.deploy import policies
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
+from wrenlite.deploy.archives import does_not_fit, unpacked_mb
 from wrenlite.deploy.buckets import BucketAccess, bucket_access, is_users_bucket
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
-from wrenlite.deploy.packages import BuiltLayer, Lock, Packages, choose
+from wrenlite.deploy.packages import BuiltLayer, Lock, Packages, archives_folder, choose
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
 from wrenlite.deploy.resources import (
+    Archives,
     Function,
     Layer,
     Resource,
@@ -53,8 +55,13 @@ class Deployment:
         self._clients = clients
         self._cache = _cache_folder() if cache is None else cache
         self._code = functools.cache(function_zip)
-        self._layer = functools.cache(lambda: self._lock.layer(self._cache))
-        self._provider = Provider(clients, settings, lambda: self._layer().content, self._code)
+        self._provider = Provider(
+            clients,
+            settings,
+            layer=lambda: self.built.content,
+            archives=lambda: archives_folder(self._cache),
+            code=self._code,
+        )
 
     @functools.cached_property
     def packages(self) -> Packages:
@@ -78,7 +85,7 @@ class Deployment:
         """
         if not self.packages.requirements:
             return ()
-        return self._deployed_versions or self._lock.versions
+        return self._deployed.versions if self._deployed else self._lock.versions
 
     def major_differences(self) -> list[str]:
         """Return a phrase for each package that was named whose major version there is another than here."""
@@ -86,8 +93,8 @@ class Deployment:
         return list(remote.differences(names=self.packages.names, parts=1))
 
     @functools.cached_property
-    def _deployed_versions(self) -> tuple[str, ...] | None:
-        """The versions in the deployed layer; None where other packages are wanted, or it is not known."""
+    def _deployed(self) -> RecordedLayer | None:
+        """The deployed layer; None where other packages are wanted, or it is not known."""
         try:
             found = self.observe("function")
         except AccessDenied:
@@ -97,11 +104,46 @@ class Deployment:
         recorded = recorded_layer(dict(found.resource.environment))
         if recorded is None or recorded.request != self.packages.digest:
             return None
-        return recorded.versions
+        return recorded
 
     @functools.cached_property
     def _lock(self) -> Lock:
-        return self.packages.resolve(self._deployed_versions)
+        return self.packages.resolve(self._deployed.versions if self._deployed else None)
+
+    @functools.cached_property
+    def built(self) -> BuiltLayer:
+        """The layer, and the archives of what does not fit into it: from the cache, or built and put there.
+
+        Raises:
+            ConfigError: a package cannot be fetched, or Lambda or the disk here has no room for all of them.
+        """
+        built = self._lock.layer(self._cache)
+        if refusal := does_not_fit(self.settings.ephemeral_mb, built.archives):
+            raise ConfigError(refusal)
+        return built
+
+    @property
+    def is_built(self) -> bool:
+        """Whether this run has built the layer, or found it in the cache."""
+        return "built" in vars(self)
+
+    @property
+    def must_be_built(self) -> bool:
+        """Whether the plan is known only when the layer is built, because other packages are wanted."""
+        return bool(self.packages.requirements) and self._deployed is None and not self.is_built
+
+    @property
+    def archives(self) -> Archives | None:
+        """The packages that do not fit into the layer; None where all do, or nothing was built yet."""
+        digests, unpacked, size_bytes = tuple[str, ...](), 0, 0
+        if self.is_built:
+            digests = tuple(sorted(archive.digest for archive in self.built.archives))
+            unpacked = unpacked_mb(self.built.archives)
+            size_bytes = sum(archive.size_bytes for archive in self.built.archives)
+        elif self._deployed:
+            digests, unpacked = self._deployed.archives, self._deployed.unpacked_mb
+        name = self.settings.archives_name
+        return Archives(name, digests, unpacked_mb=unpacked, size_bytes=size_bytes) if digests else None
 
     @functools.cached_property
     def unreadable_buckets(self) -> tuple[str, ...]:
@@ -111,11 +153,6 @@ class Deployment:
             access = {name: bucket_access(self._clients, name) for name in names}
         return tuple(name for name in names if access[name] is BucketAccess.DENIED)
 
-    @property
-    def cached_layer(self) -> BuiltLayer | None:
-        """The layer if it has been built before; None otherwise, or if its wheels are not known."""
-        return self._lock.cached(self._cache) if "_lock" in vars(self) else None
-
     def desired_resources(self) -> tuple[Resource, ...]:
         """Return the resources as they should be, in the order in which they can be created.
 
@@ -123,17 +160,18 @@ class Deployment:
             ConfigError: a package has no wheel for Lambda, or the package index cannot be reached.
         """
         settings, digest = self.settings, base64.b64encode(hashlib.sha256(self._code()).digest()).decode()
-        packages, layer = self.packages, None
+        packages, layer, archives = self.packages, None, self.archives
         if packages.requirements:
+            content = [*self.versions, *(archives.digests if archives else ())]
             layer = Layer(
                 name=settings.function,
-                digest=packages.layer_digest(self.versions),
+                digest=packages.layer_digest(content),
                 runtime=f"python{settings.python}",
                 architecture=settings.architecture,
                 versions=self.versions,
                 request=packages.digest,
             )
-        return desired(settings, digest, layer)
+        return desired(settings, digest, layer, archives if layer else None)
 
     def observe(self, kind: str) -> Found | None:
         """Return the existing resource of a kind; None where there is none."""
@@ -145,11 +183,19 @@ class Deployment:
         return [found for kind in self._provider.kinds if (found := self.observe(kind)) is not None]
 
     def plan(self) -> tuple[Action, ...]:
-        """Return the steps to the desired resources.
+        """Return the steps to the desired resources. The layer is built, where other packages are wanted.
 
         Raises:
-            ConfigError: a resource of the same name exists and is not managed by wrenlite.
+            ConfigError: a resource of the same name exists and is not managed by wrenlite, or the layer
+                cannot be built.
         """
+        if self.must_be_built:
+            self.build()
+        actions = plan(self.desired_resources(), self.existing_resources())
+        if self.is_built or not self.uploads_packages(actions):
+            return actions
+        # Somebody has deleted them. Another zlib makes other archives of the same packages.
+        self.build()
         return plan(self.desired_resources(), self.existing_resources())
 
     def plan_destroy(self) -> tuple[Action, ...]:
@@ -164,17 +210,21 @@ class Deployment:
         bucket = dict(found.resource.environment).get("WRENLITE_BUCKET")
         return None if bucket == self.settings.bucket else bucket
 
-    def uploads_layer(self, actions: Sequence[Action]) -> bool:
-        """Return whether these steps upload the layer."""
-        return any(isinstance(action.resource, Layer) and action.verb in _UPLOADS for action in actions)
+    def uploads_packages(self, actions: Sequence[Action]) -> bool:
+        """Return whether these steps upload the layer or archives."""
+        return any(
+            (isinstance(action.resource, Layer) and action.verb in (Verb.CREATE, Verb.REPLACE))
+            or (isinstance(action.resource, Archives) and action.verb in (Verb.CREATE, Verb.UPDATE))
+            for action in actions
+        )
 
-    def build_layer(self) -> BuiltLayer:
-        """Return the layer, from the cache, or built and added to the cache.
+    def build(self) -> BuiltLayer:
+        """Build the layer and its archives, or find them in the cache.
 
         Raises:
-            ConfigError: a package cannot be fetched, the layer is too large, or the disk is full.
+            ConfigError: a package cannot be fetched, there are too many, or the disk is full.
         """
-        return self._layer()
+        return self.built
 
     def apply(self, actions: Sequence[Action], on_step: StepObserver) -> None:
         """Carry out the steps of a plan. A run that was interrupted is completed by the next plan's steps.
@@ -188,8 +238,8 @@ class Deployment:
         Raises:
             WrenliteError: the layer cannot be built, or AWS refused a step.
         """
-        if self.uploads_layer(actions):
-            self.build_layer()
+        if self.uploads_packages(actions):
+            self.build()
         for action in actions:
             if action.verb is not Verb.KEEP:
                 on_step(action, None)
@@ -197,10 +247,6 @@ class Deployment:
                 with self._clients.translate_errors(f"{action.resource.kind} {action.resource.name}"):
                     self._provider.apply(action)
                 on_step(action, time.monotonic() - begun)
-
-
-_UPLOADS = (Verb.CREATE, Verb.REPLACE)
-"""Steps for a layer that upload it."""
 
 
 def deployed_function(clients: Clients, account: Account, name: str) -> Function | None:

@@ -3,7 +3,7 @@
 uv resolves and downloads the packages; older versions of pip choose older wheels for a platform other than
 their own. Files that no task needs are left out: tests, type stubs, static libraries. Libraries are never
 stripped, since that breaks numpy's. Byte code is added where there is room for it: without it every cold
-worker compiles what it imports, as the folder of a layer is read-only.
+worker compiles what it imports, as the folder of a layer is read-only. What does not fit becomes archives.
 
 Requirements are resolved before anything is shown, to exact versions of the packages and of all that these
 need. The function records them beside the digest of the request, so that a run with nothing to do asks no
@@ -37,16 +37,17 @@ from packaging.utils import canonicalize_name
 from wrenlite.backends.aws.deployed import BASE_PACKAGES
 from wrenlite.backends.aws.payload import LAMBDA_PYTHONS
 from wrenlite.deploy import bytecode
-from wrenlite.deploy.layer_sizes import saved_bytes, too_large_message
+from wrenlite.deploy.archives import Distribution, choose_archived, read_distributions, write_archive
 from wrenlite.errors import ConfigError
 from wrenlite.serialize.zips import make_zip
+from wrenlite.storage.archives import FOLDER, INDEX_FILE, SITE, Archive, read_index, write_index
 
 DEFAULT_PACKAGES = (*BASE_PACKAGES, "rasterio")
 """The packages where the user names none: those that the notebooks import."""
 UNPACKED_BYTES = 250 * 2**20
 """The most that the function and its layers may have together, unpacked."""
-_FUNCTION_BYTES = 4 * 2**20
-"""Bytes that are kept for the function's own zip, which has fewer."""
+LAYER_BYTES = UNPACKED_BYTES - 4 * 2**20
+"""The most that the layer may have: the function's own zip has less than the rest."""
 _RECIPE = 3
 """Version of the way in which layers are built. Another number gives each layer another digest."""
 _CACHED_LAYERS = 4
@@ -72,6 +73,8 @@ class BuiltLayer(NamedTuple):
     content: bytes
     """The zip."""
     unpacked_bytes: int
+    archives: tuple[Archive, ...] = ()
+    """The packages that do not fit. The zip has their index."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,13 @@ class Packages:
         """Normalised names of the packages."""
         return tuple(_normalised_name(parse(requirement)) for requirement in self.requirements)
 
-    def layer_digest(self, versions: Sequence[str]) -> str:
-        """Return the digest by which a layer with these exact versions is known."""
-        return _digest(versions, self.python, self.architecture)
+    def layer_digest(self, content: Sequence[str]) -> str:
+        """Return the digest by which a layer is known.
+
+        Args:
+            content: the exact versions of its packages, and the digests of archives of those that do not fit.
+        """
+        return _digest(content, self.python, self.architecture)
 
     def resolve(self, versions: Sequence[str] | None = None) -> Lock:
         """Ask the package index for the exact versions, and for the digests of their wheels.
@@ -141,8 +148,9 @@ class Lock:
             with contextlib.suppress(OSError, zipfile.BadZipFile):
                 content = path.read_bytes()
                 if hashlib.sha256(content).hexdigest() == path.name.split(".")[1]:
-                    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                        return BuiltLayer(content, sum(entry.file_size for entry in archive.infolist()))
+                    layer = _opened(content)
+                    if all((archives_folder(folder) / each.digest).exists() for each in layer.archives):
+                        return layer
         return None
 
     def layer(self, folder: Path) -> BuiltLayer:
@@ -152,7 +160,7 @@ class Lock:
             folder: the cache.
 
         Raises:
-            ConfigError: a package cannot be fetched, the layer is too large, or the disk is full.
+            ConfigError: a package cannot be fetched, or the disk is full.
         """
         layer = self.cached(folder)
         if layer is None:
@@ -163,6 +171,7 @@ class Lock:
                     python=packages.python,
                     architecture=packages.architecture,
                     locked=self.text,
+                    archives=archives_folder(folder),
                 )
                 _write_to_cache(folder, self._key, layer.content)
             except OSError as error:
@@ -261,35 +270,73 @@ def parse(text: str) -> Requirement:
     return requirement
 
 
-def build(wanted: Sequence[str], *, python: str, architecture: str, locked: str = "") -> BuiltLayer:
-    """Download packages with their dependencies, and zip them as a layer.
+def archives_folder(cache: Path) -> Path:
+    """Return the folder of the archives in a cache, each under its digest."""
+    return cache / "archives"
+
+
+def build(
+    wanted: Sequence[str], *, python: str, architecture: str, archives: Path, locked: str = ""
+) -> BuiltLayer:
+    """Download packages with their dependencies, and zip them as a layer; what does not fit, as archives.
 
     Args:
         wanted: requirements, such as ``numpy==2.2.6``.
         python: minor version of the function's Python, such as ``3.12``.
         architecture: ``x86_64`` or ``arm64``.
+        archives: the folder for archives.
         locked: the text of their ``Lock``; empty: they are resolved now.
 
     Raises:
-        ConfigError: a package has no wheel for Lambda, or the layer is too large.
+        ConfigError: a package has no wheel for Lambda.
     """
+    index: tuple[Archive, ...] = ()
     with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as name:
         folder = Path(name)
         _download([locked] if locked else wanted, python, architecture, folder)
         files = _kept_files(folder)
         files |= dict(_shortened_records(folder, files))
-        size_bytes = sum(map(len, files.values()))
-        room = UNPACKED_BYTES - _FUNCTION_BYTES - size_bytes
-        if room < 0:
-            saved = saved_bytes(folder, {path: len(data) for path, data in files.items()}, wanted, python)
-            raise ConfigError(too_large_message(size_bytes, UNPACKED_BYTES, saved))
+        if sum(map(len, files.values())) > LAYER_BYTES:
+            found = read_distributions(folder, files, python)
+            archived = choose_archived(found, _compiled_sizes(files), LAYER_BYTES)
+            index = tuple(_write_archives(archives, archived, files, python))
+            moved = {name for one in archived for name in set(one.files) - one.about}
+            files = {name: data for name, data in files.items() if name not in moved}
+            files[INDEX_FILE] = write_index(index)
     files = {f"{_FOLDER}/{path}": data for path, data in files.items()}
-    if bytecode.is_for(python):
-        compiled = dict(bytecode.compiled(files, "/opt"))
-        if sum(map(len, compiled.values())) <= room:
-            files |= compiled
+    compiled = _compiled(files, python, "/opt")
+    if sum(map(len, (*files.values(), *compiled.values()))) <= LAYER_BYTES:
+        files |= compiled
     layer = make_zip(files, compress=True, mode=_mode)
-    return BuiltLayer(layer, sum(map(len, files.values())))
+    return BuiltLayer(layer, sum(map(len, files.values())), index)
+
+
+def _write_archives(
+    folder: Path, archived: Sequence[Distribution], files: Mapping[str, bytes], python: str
+) -> Iterator[Archive]:
+    """Write archives of distributions with their byte code, and yield them."""
+    names = {one.name for one in archived}
+    for one in archived:
+        own = {name: files[name] for name in one.files}
+        own |= _compiled(own, python, f"{FOLDER}/{SITE}")
+        yield write_archive(folder, one, own, one.needs & names)
+
+
+def _compiled(files: Mapping[str, bytes], python: str, root: str) -> dict[str, bytes]:
+    """Return the byte code of files that are unpacked into a folder, if this Python can make it."""
+    return dict(bytecode.compiled(files, root)) if bytecode.is_for(python) else {}
+
+
+def _compiled_sizes(files: Mapping[str, bytes]) -> dict[str, int]:
+    """Return the sizes of files, with their byte code, which is about as large as the sources."""
+    return {name: len(data) * (2 if name.endswith(".py") else 1) for name, data in files.items()}
+
+
+def _opened(content: bytes) -> BuiltLayer:
+    """Return a layer from its zip."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size, name = sum(entry.file_size for entry in archive.infolist()), f"{_FOLDER}/{INDEX_FILE}"
+        return BuiltLayer(content, size, read_index(archive.read(name)) if name in archive.namelist() else ())
 
 
 def platform(python: str, architecture: str) -> str:
@@ -353,6 +400,12 @@ def _write_to_cache(folder: Path, key: str, content: bytes) -> None:
     newest_first = sorted(folder.glob("*.zip"), key=lambda path: -path.stat().st_mtime)
     for path in newest_first[_CACHED_LAYERS:]:
         path.unlink(missing_ok=True)
+    kept = {
+        each.digest for path in newest_first[:_CACHED_LAYERS] for each in _opened(path.read_bytes()).archives
+    }
+    for path in archives_folder(folder).glob("*"):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
 
 
 def _write_error(folder: Path, error: OSError) -> ConfigError:

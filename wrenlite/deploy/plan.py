@@ -15,7 +15,7 @@ reverse order. ``plan((), have)`` destroys a deployment.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from typing import NamedTuple
 from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.deploy.resources import (
     Alias,
+    Archives,
     Function,
     Layer,
     Published,
@@ -30,6 +31,7 @@ from wrenlite.deploy.resources import (
     Role,
 )
 from wrenlite.errors import ConfigError
+from wrenlite.texts import counted
 
 
 class Verb(Enum):
@@ -62,7 +64,7 @@ class Action(NamedTuple):
         return f"{self.verb.value:<8}{self.resource.kind:<10}{self.resource.name}  ({self.reason})"
 
 
-_CREATION_ORDER = ("bucket", "role", "log group", "layer", "function", "alias")
+_CREATION_ORDER = ("bucket", "role", "log group", "layer", "archives", "function", "alias")
 _KEPT = 2
 """The number of versions that stay: the current one, and the one before it, for executors that use it."""
 _DELETE_COMMANDS = {"log group": ": aws logs delete-log-group --log-group-name {}"}
@@ -77,6 +79,8 @@ _FIELD_NAMES = {
     "boundary": "permissions boundary",
 }
 """Names of fields in reasons, where they differ from those in the code."""
+_SHOWN_ELSEWHERE = {"request", "tags", "archives", "unpacked_mb", "ephemeral_mb"}
+"""What the function records that other fields or resources show."""
 _LONG_FIELDS = ("policy", "trust", "lifecycle", "digest", "layer")
 """Fields whose values are too long to be shown in a reason: only their names are."""
 
@@ -97,8 +101,34 @@ def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
         step = _step(resource, existing.pop((resource.kind, resource.name), None))
         steps.append(_adapt(step, {(one.resource.kind, one.verb) for one in steps}))
     unwanted = sorted(existing.values(), key=lambda found: -_CREATION_ORDER.index(found.resource.kind))
-    used = _roles_in_use(want, have)
-    return (*steps, *(_removal(found.resource, used) for found in unwanted if found.managed))
+    staying = _staying_versions(want, have)
+    used = {version.role.rpartition("/")[2] for version in staying}
+    removals = (
+        _removal(found.resource, used)
+        for found in unwanted
+        if found.managed and not (want and isinstance(found.resource, Archives))
+    )
+    return (*steps, *removals, *_prune_archives(want, have, staying))
+
+
+def _prune_archives(
+    want: Sequence[Resource], have: Sequence[Found], staying: Sequence[Published]
+) -> Iterator[Action]:
+    """Yield the step that deletes the archives which no version needs, if there are any.
+
+    Args:
+        want: the desired resources.
+        have: the resources that exist.
+        staying: the versions of the function that stay beside the desired one.
+    """
+    wanted = {digest for resource in want if isinstance(resource, Archives) for digest in resource.digests}
+    needed = wanted.union(*(version.archives for version in staying))
+    for archives in (found.resource for found in have if isinstance(found.resource, Archives)):
+        unneeded = set(archives.digests) - needed
+        if want and unneeded:
+            reason = f"{counted(len(unneeded), 'archive')} that no version needs: deleted"
+            resource = replace(archives, digests=tuple(sorted(wanted)))
+            yield Action(verb=Verb.UPDATE, resource=resource, reason=reason)
 
 
 def _removal(resource: Resource, used: Set[str]) -> Action:
@@ -114,14 +144,14 @@ def _removal(resource: Resource, used: Set[str]) -> Action:
     return Action(verb=Verb.DELETE, resource=resource, reason="no longer needed")
 
 
-def _roles_in_use(want: Sequence[Resource], have: Sequence[Found]) -> Set[str]:
-    """Return the names of the roles of those versions of the function that stay."""
+def _staying_versions(want: Sequence[Resource], have: Sequence[Found]) -> Sequence[Published]:
+    """Return the published versions of the function that stay."""
     wanted = next((resource for resource in want if isinstance(resource, Alias)), None)
     found = next((one.resource for one in have if isinstance(one.resource, Alias)), None)
     if wanted is None or found is None:
-        return frozenset()
+        return ()
     gone = outdated(found.published, wanted.target, found.target)
-    return {version.role.rpartition("/")[2] for version in found.published if version not in gone}
+    return [version for version in found.published if version not in gone]
 
 
 def outdated(published: Sequence[Published], *targets: str) -> list[Published]:
@@ -150,6 +180,8 @@ def _step(want: Resource, found: Found | None) -> Action:
             "wrenlite's tag): choose another --function, or delete it yourself"
             f"{_DELETE_COMMANDS.get(want.kind, '').format(want.name)}"
         )
+    if isinstance(want, Archives) and isinstance(found.resource, Archives):
+        return _archives_step(want, found.resource)
     changes = _changes(want, found.resource)
     if isinstance(found.resource, Function) and found.resource.state == "failed":
         return Action(verb=Verb.REPLACE, resource=want, reason="it has failed and must be created again")
@@ -180,6 +212,15 @@ def _adapt(step: Action, before: Set[tuple[str, Verb]]) -> Action:
     if kind == "alias" and ("function", Verb.REPLACE) in before:
         return Action(verb=Verb.CREATE, resource=resource, reason="its function is created again")
     return step
+
+
+def _archives_step(want: Archives, have: Archives) -> Action:
+    """Return the step for archives. Others that are there may belong to earlier versions of the function."""
+    missing = set(want.digests) - set(have.digests)
+    if not missing:
+        return Action(verb=Verb.KEEP, resource=want, reason="up to date")
+    reason = f"{len(missing)} of {counted(len(want.digests), 'archive')} are uploaded"
+    return Action(verb=Verb.UPDATE, resource=want, reason=reason)
 
 
 def _layer_step(want: Layer, have: Layer, changes: Sequence[str]) -> Action:
@@ -231,8 +272,7 @@ def _environment_changes(want: dict[str, str], have: dict[str, str]) -> list[str
     changes = [name for name in sorted(names) if want.get(name) != have.get(name)]
     wanted = json.loads(want.get(RECORDED_VARIABLE, "{}"))
     found = _parse_recorded(have.get(RECORDED_VARIABLE, "{}"))
-    # Tags are compared as a field of their own.
-    for name in sorted({*wanted, *found} - {"request", "tags"}, key=[*wanted, *found].index):
+    for name in sorted({*wanted, *found} - _SHOWN_ELSEWHERE, key=[*wanted, *found].index):
         before, after = set(found.get(name, ())), set(wanted.get(name, ()))
         if before != after:
             changes.append(f"{name} {' '.join(_set_changes(before, after))}")

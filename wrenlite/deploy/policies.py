@@ -31,9 +31,9 @@ def of_function(settings: Settings) -> Policy:
     """Return the policy of the function's role: write its log, read what clients upload, write values."""
     statements = [
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{settings.log_group_arn}:*"]),
-        _allow(["s3:GetObject"], _object_arns(settings, TEMPORARY_PREFIXES)),
+        _allow(["s3:GetObject"], _object_arns(settings, [*TEMPORARY_PREFIXES, _archives(settings)])),
         _allow(["s3:PutObject"], _object_arns(settings, ["results", "outputs"])),
-        _allow_listing(settings, TEMPORARY_PREFIXES),
+        _allow_listing(settings, [*TEMPORARY_PREFIXES, _archives(settings)]),
     ]
     if settings.read or settings.write:
         readable = sorted({*settings.read, *settings.write})
@@ -94,6 +94,7 @@ def of_deployer(settings: Settings) -> Policy:
             _actions("s3", _BUCKET_ACTIONS if settings.managed_bucket else _USERS_BUCKET_ACTIONS), [bucket]
         ),
         _allow(["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], [layer_zips]),
+        _allow(["s3:DeleteObject", "s3:PutObject"], _object_arns(settings, [_archives(settings)])),
         *_user_statements(settings),
     ]
     others = [f"arn:{settings.partition}:s3:::{name}" for name in sorted({*settings.read, *settings.write})]
@@ -197,6 +198,10 @@ def lifecycle_rules(settings: Settings) -> list[dict[str, Any]]:
 def _function_arns(settings: Settings) -> list[str]:
     """Return the ARN of the function, and that of its versions and aliases, which need one of their own."""
     return [settings.function_arn, f"{settings.function_arn}:*"]
+
+
+def _archives(settings: Settings) -> str:
+    return settings.archives.removesuffix("/")
 
 
 def _actions(service: str, names: Iterable[str]) -> list[str]:

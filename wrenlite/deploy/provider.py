@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.deploy import policies
 from wrenlite.deploy.aliases import Aliases, desired_alias
+from wrenlite.deploy.archives import ephemeral_mb
+from wrenlite.deploy.bucket_archives import BucketArchives
 from wrenlite.deploy.buckets import Buckets
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.code_zip import HANDLER
@@ -19,6 +22,7 @@ from wrenlite.deploy.lambda_resources import Functions, Layers
 from wrenlite.deploy.log_groups import LogGroups
 from wrenlite.deploy.plan import Action, Found, Verb
 from wrenlite.deploy.resources import (
+    Archives,
     Bucket,
     Function,
     Layer,
@@ -39,13 +43,16 @@ _ENVIRONMENT_BYTES = 4096
 """The most that the names and values of a function's environment may have together."""
 
 
-def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[Resource, ...]:
+def desired(
+    settings: Settings, code_digest: str, layer: Layer | None, archives: Archives | None = None
+) -> tuple[Resource, ...]:
     """Return the resources of a deployment, in the order in which they can be made.
 
     Args:
         settings: settings of the deployment.
         code_digest: SHA-256 of the function's zip, in base64.
         layer: the layer with the packages; None: no packages beside those in the function's zip.
+        archives: the packages that do not fit into the layer; None: all do.
 
     Raises:
         ConfigError: lists of packages or buckets are longer than AWS takes.
@@ -56,21 +63,12 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         policy = canonical_policy(policies.of_bucket(settings))
         resources.append(Bucket(settings.bucket, policy, rules, tags=tags))
     if settings.role_arn is None:
-        policy = canonical_policy(policies.of_function(settings))
-        _check_size(len(policy), _POLICY_CHARACTERS, "a role's policy, which lists each --read and --write")
-        resources.append(
-            Role(
-                name=settings.role_name,
-                trust=canonical_policy(policies.trust()),
-                policy=policy,
-                path=settings.role_path,
-                boundary=settings.boundary,
-                tags=tags,
-            )
-        )
+        resources.append(_role(settings))
     resources.append(LogGroup(settings.log_group, tags=tags))
     if layer is not None:
         resources.append(layer)
+    if archives is not None:
+        resources.append(archives)
     function = Function(
         name=settings.function,
         digest=code_digest,
@@ -79,9 +77,9 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
         handler=HANDLER,
         memory_mb=settings.memory_mb,
         timeout_s=settings.timeout_s,
-        ephemeral_mb=settings.ephemeral_mb,
+        ephemeral_mb=ephemeral_mb(settings.ephemeral_mb, archives.unpacked_mb if archives else 0),
         reserved=settings.reserved,
-        environment=_environment(settings, layer),
+        environment=_environment(settings, layer, archives),
         role=settings.role,
         layer=layer.digest if layer else "",
         tags=tags,
@@ -89,13 +87,36 @@ def desired(settings: Settings, code_digest: str, layer: Layer | None) -> tuple[
     return (*resources, function, desired_alias(function))
 
 
-def _environment(settings: Settings, layer: Layer | None) -> tuple[tuple[str, str], ...]:
+def _role(settings: Settings) -> Role:
+    """Return the role of the function.
+
+    Raises:
+        ConfigError: its policy is longer than AWS takes.
+    """
+    policy = canonical_policy(policies.of_function(settings))
+    _check_size(len(policy), _POLICY_CHARACTERS, "a role's policy, which lists each --read and --write")
+    return Role(
+        name=settings.role_name,
+        trust=canonical_policy(policies.trust()),
+        policy=policy,
+        path=settings.role_path,
+        boundary=settings.boundary,
+        tags=tags_of(settings),
+    )
+
+
+def _environment(
+    settings: Settings, layer: Layer | None, archives: Archives | None
+) -> tuple[tuple[str, str], ...]:
     """Return the environment of the function, sorted.
 
     Raises:
         ConfigError: it is larger than Lambda takes.
     """
-    of_layer = {"layer": layer.versions, "request": layer.request} if layer else {}
+    of_layer: dict[str, Any] = {"layer": layer.versions, "request": layer.request} if layer else {}
+    if archives is not None:
+        of_layer |= {"archives": archives.digests, "unpacked_mb": [archives.unpacked_mb]}
+        of_layer["ephemeral_mb"] = [settings.ephemeral_mb]
     environment = {
         "WRENLITE_BUCKET": settings.bucket,
         "WRENLITE_PREFIX": settings.prefix,
@@ -120,7 +141,13 @@ class Provider:
     """All resources of a deployment, by kind."""
 
     def __init__(
-        self, clients: Clients, settings: Settings, layer: Callable[[], bytes], code: Callable[[], bytes]
+        self,
+        clients: Clients,
+        settings: Settings,
+        *,
+        layer: Callable[[], bytes],
+        archives: Callable[[], Path],
+        code: Callable[[], bytes],
     ) -> None:
         """Create a provider. It calls nothing yet.
 
@@ -128,16 +155,19 @@ class Provider:
             clients: the clients.
             settings: settings of the deployment.
             layer: returns the layer's zip, when it has to be uploaded.
+            archives: returns the folder of archives, when they have to be uploaded.
             code: returns the function's zip.
         """
         functions = Functions(clients, settings, code)
+        aliases = Aliases(clients, settings, functions.observe)
         self._kinds: dict[str, Any] = {
             "bucket": Buckets(clients, settings),
             "role": Roles(clients, settings),
             "log group": LogGroups(clients, settings),
             "layer": Layers(clients, settings, layer),
+            "archives": BucketArchives(clients, settings, archives, aliases.observe),
             "function": functions,
-            "alias": Aliases(clients, settings, functions.observe),
+            "alias": aliases,
         }
 
     @property

@@ -12,13 +12,16 @@ import click
 
 from wrenlite import cost
 from wrenlite.backends.aws.deployed import versions_by_name
-from wrenlite.deploy import policies
+from wrenlite.deploy import packages, policies
 from wrenlite.deploy.account import RAISE_QUOTA, Account
+from wrenlite.deploy.archives import fetch_s
 from wrenlite.deploy.deployment import Deployment
+from wrenlite.deploy.packages import BuiltLayer
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     EXPIRE_DAYS,
     Alias,
+    Archives,
     Bucket,
     Function,
     Layer,
@@ -60,6 +63,8 @@ DIFFERENT_VERSIONS = (
     "for which Lambda has yours"
 )
 """What a difference of a major version means, and what to do about it."""
+_MOST_NAMED = 5
+"""Packages that a plan names of those in archives."""
 _SMALL_QUOTA = 100
 """Concurrent invocations below which an account has the quota of a new one."""
 
@@ -76,14 +81,17 @@ def print_plan(account: Account, deployment: Deployment, actions: Sequence[Actio
         click.echo("There is nothing to do.")
 
 
-def build_layer(deployment: Deployment, actions: Sequence[Action]) -> None:
-    """Build the layer if the steps upload it and it is not in the cache, and print progress."""
-    if deployment.uploads_layer(actions) and deployment.cached_layer is None:
+def build_layer(deployment: Deployment) -> None:
+    """Build the layer if that must be done before the plan is known, and print progress."""
+    if deployment.must_be_built:
         _begin_line("build", "layer", deployment.settings.function)
         begun = time.monotonic()
-        layer = deployment.build_layer()
-        sizes = f"{_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked"
-        click.echo(f"{time.monotonic() - begun:.1f} s ({sizes})")
+        layer = deployment.build()
+        click.echo(f"{time.monotonic() - begun:.1f} s{_sizes(layer)}")
+
+
+def _sizes(layer: BuiltLayer) -> str:
+    return f" ({_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked)"
 
 
 def print_progress(action: Action, duration_s: float | None) -> None:
@@ -165,18 +173,38 @@ def describe(deployment: Deployment, resource: Resource) -> str:
         case LogGroup():
             return f"log events are kept for {counted(resource.days, 'day')}"
         case Layer():
-            layer, size = deployment.cached_layer, ""
-            if layer is not None:
-                size = f" ({_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked)"
-            return describe_packages(deployment) + size
+            return describe_packages(deployment) + (_sizes(deployment.built) if deployment.is_built else "")
+        case Archives():
+            return _describe_archives(deployment, resource)
         case Function():
             reserved = "" if resource.reserved is None else f", at most {resource.reserved} at once"
             return (
                 f"{resource.runtime}, {resource.architecture}, {resource.memory_mb:,} MB, "
-                f"{resource.timeout_s} s{reserved}"
+                f"{resource.timeout_s} s{_storage(deployment, resource)}{reserved}"
             )
         case Alias():
             return f"the published version {resource.target}, which never changes"
+
+
+def _describe_archives(deployment: Deployment, archives: Archives) -> str:
+    """Return the names of the packages in archives as far as they are known, and their sizes."""
+    names = f"{counted(len(archives.digests), 'package')} that do not fit into the layer"
+    if not deployment.is_built:
+        return f"{names}, {archives.unpacked_mb:,} MB unpacked"
+    by_size = sorted(deployment.built.archives, key=lambda one: -one.size_bytes)
+    named = ", ".join(f"{one.name} {one.version}" for one in by_size[:_MOST_NAMED])
+    more = f" and {len(by_size) - _MOST_NAMED} more" if by_size[_MOST_NAMED:] else ""
+    return f"{names}: {named}{more} ({_mb(archives.size_bytes)}, {archives.unpacked_mb:,} MB unpacked)"
+
+
+def _storage(deployment: Deployment, function: Function) -> str:
+    """Return the ephemeral storage of a function, where it is more than tasks have."""
+    own_mb = deployment.settings.ephemeral_mb
+    if function.ephemeral_mb == own_mb:
+        return ""
+    return (
+        f", {function.ephemeral_mb:,} MB of ephemeral storage: {own_mb:,} MB for tasks, the rest for packages"
+    )
 
 
 def describe_packages(deployment: Deployment) -> str:
@@ -217,9 +245,7 @@ def _mb(size_bytes: int) -> str:
 
 def cost_lines(settings: Settings) -> tuple[str, ...]:
     """Return what a deployment costs while nothing runs, and while tasks run."""
-    prices = cost.prices(
-        settings.region, settings.architecture, memory_mb=settings.memory_mb, limit_s=settings.timeout_s
-    )
+    prices = _prices(settings)
     where = "us-east-1, " if cost.unknown_prices(settings.region) else ""
     return (
         f"At rest: $0.00 a month; objects in the bucket cost ${cost.STORAGE_DOLLARS_PER_GB_MONTH} per GB and "
@@ -227,6 +253,12 @@ def cost_lines(settings: Settings) -> tuple[str, ...]:
         f"At work: ${prices.request_dollars(3600):.3f} per hour of one running task (prices of "
         f"{where}{cost.PRICES_DATE}), ${cost.LOG_DOLLARS_PER_GB:.2f} per GB of log (us-east-1).",
         "         Executor().estimate(function, data) says what a map of yours would take and cost.",
+    )
+
+
+def _prices(settings: Settings) -> cost.Prices:
+    return cost.prices(
+        settings.region, settings.architecture, memory_mb=settings.memory_mb, limit_s=settings.timeout_s
     )
 
 
@@ -239,6 +271,15 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
         found.append(
             f"the tags {', '.join(settings.tags)} are set on all that wrenlite creates, except the layer: "
             "AWS has no tags for layers"
+        )
+    if deployment.is_built and (archives := deployment.archives):
+        seconds = fetch_s(archives.size_bytes)
+        dollars = _prices(settings).request_dollars(seconds)
+        found.append(
+            f"Lambda takes {packages.UNPACKED_BYTES / 2**20:.0f} MB of packages in a layer. The others are "
+            "fetched from the bucket when a task first imports them, which makes a cold start about "
+            f"{seconds:.0f} s longer, and ${dollars:.5f} dearer, where it needs all of them (an estimate). "
+            "--without NAME leaves a package out"
         )
     if settings.role_arn is not None:
         found.append("your role needs at least the permissions of wrenlite-setup --print-policy function")

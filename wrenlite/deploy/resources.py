@@ -94,6 +94,21 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Archives:
+    """The packages that do not fit into the layer, in the bucket: they stay until no version needs them."""
+
+    kind: ClassVar[str] = "archives"
+    name: str
+    """The bucket, and the beginning of their keys."""
+    digests: tuple[str, ...]
+    """Sorted."""
+    unpacked_mb: int = field(default=0, compare=False)
+    """The ephemeral storage that they take."""
+    size_bytes: int = field(default=0, compare=False)
+    """The size of those that were found."""
+
+
+@dataclass(frozen=True)
 class Function:
     """The Lambda function that runs all batches."""
 
@@ -138,6 +153,8 @@ class Published(NamedTuple):
     timeout_s: int
     role: str
     """ARN of its role."""
+    archives: tuple[str, ...] = ()
+    """Digests of the archives that it needs."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +172,7 @@ class Alias:
     """All versions, the newest first."""
 
 
-Resource: TypeAlias = Bucket | Role | LogGroup | Layer | Function | Alias
+Resource: TypeAlias = Bucket | Role | LogGroup | Layer | Archives | Function | Alias
 
 
 def canonical_policy(policy: Any) -> str:

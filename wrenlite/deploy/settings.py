@@ -13,6 +13,7 @@ from wrenlite.deploy import packages
 from wrenlite.deploy.resources import Function
 from wrenlite.deploy.setting_forms import check_boundary, check_role_path, check_tags
 from wrenlite.errors import ConfigError
+from wrenlite.storage.archives import archive_key
 
 _RESERVED_BUCKET = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
 """Bucket names that AWS reserves: nobody can create one, and some of them are access points."""
@@ -46,7 +47,7 @@ class Settings:
     timeout_s: int = 900
     architecture: str = "x86_64"
     ephemeral_mb: int = 512
-    """Size of ``/tmp``."""
+    """What tasks have of ``/tmp``. Packages that are unpacked there have as much beside it as they need."""
     reserved: int | None = None
     """Reserved concurrency: the most invocations that can run at once, which is a hard cap on spending."""
     python: str = "3.12"
@@ -146,6 +147,16 @@ class Settings:
         return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{self.log_group}"
 
     @property
+    def archives(self) -> str:
+        """How the keys of the archives begin, below the prefix. Each deployment has its own."""
+        return archive_key(self.function, "")
+
+    @property
+    def archives_name(self) -> str:
+        """Where the archives are."""
+        return f"{self.bucket}/{self.prefix}/{self.archives}".removesuffix("/")
+
+    @property
     def recorded(self) -> dict[str, tuple[str, ...]]:
         """Settings that no resource shows: the function's environment records them for the next run."""
         boundary = (self.boundary,) if self.boundary else ()
@@ -202,7 +213,7 @@ def recorded_settings(function: Function, defaults: Settings) -> dict[str, Any]:
         "memory_mb": function.memory_mb,
         "timeout_s": function.timeout_s,
         "architecture": function.architecture,
-        "ephemeral_mb": function.ephemeral_mb,
+        "ephemeral_mb": next(iter(lists.get("ephemeral_mb", ())), function.ephemeral_mb),
         "reserved": function.reserved,
         **known,
     }

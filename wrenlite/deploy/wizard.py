@@ -246,6 +246,7 @@ class Wizard:
             click.exceptions.Exit: the user does not agree.
         """
         while True:
+            report.build_layer(self.deployment)
             actions = self.deployment.plan()
             report.print_plan(self.account, self.deployment, actions)
             if not self._interactive:
@@ -269,7 +270,6 @@ class Wizard:
 
     def apply(self, actions: Sequence[Action], path: Path) -> None:
         """Carry out the plan. The settings are saved first, so that ``destroy`` can undo a stopped run."""
-        report.build_layer(self.deployment, actions)
         config = self._client_config()
         configuration.update_file(path, {name: getattr(config, name) for name in LOCATION_SETTINGS})
         try:
@@ -482,6 +482,7 @@ def _show_plan(given: Mapping[str, Any]) -> dict[str, Any]:
     wizard = Wizard(given, interactive=False)
     wizard.choose_bucket()
     _check_writable(str(given["config"] or _default_config_path()))
+    report.build_layer(wizard.deployment)
     actions = wizard.deployment.plan()
     report.print_plan(wizard.account, wizard.deployment, actions)
     return {**report.plan_document(wizard.account, wizard.deployment, actions), "applied": False}

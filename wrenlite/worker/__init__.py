@@ -5,6 +5,7 @@
 ``process``       How the process of a worker is started, and what its exit code means
 ``clock``         Time for the limits of tasks: it stands still while this process is stopped
 ``main``          The program of a worker process: reads requests, writes outcomes
+``archives``      Fetches packages that are in no layer when a task imports them
 ``runner``        Runs the tasks of a request: the only code that calls the function of a job
 ``initializing``  Runs the initializer of a worker, once, before its first task
 ``calling``       What surrounds a call of a user's function

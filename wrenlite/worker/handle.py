@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import wrenlite
 from wrenlite.errors import (
@@ -45,17 +45,7 @@ from wrenlite.storage.base import Store
 from wrenlite.texts import printable
 from wrenlite.worker.authkey import KeyOnWorker
 from wrenlite.worker.clock import AttentiveClock
-from wrenlite.worker.main import (
-    BEGIN,
-    END,
-    NO_ROOM,
-    OUTCOME,
-    OUTCOMES,
-    READY,
-    STORING,
-    Hello,
-    peak_bytes,
-)
+from wrenlite.worker.main import BEGIN, END, NO_ROOM, OUTCOME, OUTCOMES, READY, STORING, Hello, peak_bytes
 from wrenlite.worker.outbox import GATHER_S, OutboxReader
 from wrenlite.worker.output import OutputFile, RecordsFile
 from wrenlite.worker.process import (
@@ -72,6 +62,9 @@ from wrenlite.worker.process import (
     wait_for_exit,
 )
 from wrenlite.worker.runner import item_too_large
+
+if TYPE_CHECKING:
+    from wrenlite.storage.archives import ArchivesPlace
 
 _START_S = 60.0
 """Seconds that a worker may take to start, and again to load a function before ``timeout=`` counts, and to
@@ -133,6 +126,7 @@ class WorkerProcess:
         max_tasks: int | None = None,
         initializer: Initializer | None = None,
         hints: Hints = LOCAL_HINTS,
+        archives: ArchivesPlace | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start the process.
@@ -146,6 +140,7 @@ class WorkerProcess:
             max_tasks: tasks that it runs before it is replaced; None: any number.
             initializer: what it calls before its first task; None: nothing.
             hints: what messages advise when memory, time or a package is missing.
+            archives: where it finds packages that are in archives; None: there are none.
             clock: seconds. They are only compared with each other.
 
         Raises:
@@ -155,12 +150,9 @@ class WorkerProcess:
         """The digest of the local modules that it has installed."""
         self.worn_out = False
         """Whether it has reported that it must be replaced before anything else runs."""
-        self._ready = False
-        self._cold = True
-        self._reaped = False
+        self._ready, self._cold, self._reaped = False, True, False
         self._lock = threading.Lock()  # held to signal or reap the process, and to use or close its files
-        self._peak_bytes = 0
-        self._inherited_bytes = 0
+        self._peak_bytes = self._inherited_bytes = 0
         self._old_outputs: list[OutputFile] = []  # processes that outlived their tasks write to them
         self._leaves_writers, self._key = False, KeyOnWorker()
         self._tasks: Sequence[int] = ()
@@ -169,7 +161,8 @@ class WorkerProcess:
         self._time_limit_s = self._deadline = float("inf")
         shared = self._start(env, folder)
         self._reader = framing.Reader(self._replies)
-        hello = Hello(list(path()), store, memory_limit, *shared, max_tasks, as_sent(initializer), hints)
+        first = as_sent(initializer)
+        hello = Hello(list(path()), store, memory_limit, *shared, max_tasks, first, hints, archives)
         self._hello_frame = framing.frame(hello)
         self._memory_limit, self._initializer, self._hints = memory_limit, initializer, hints
 

@@ -32,7 +32,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from wrenlite import __version__
 from wrenlite.protocol import LOCAL_HINTS, PROTOCOL, Cause, Hints, Outcome, Packed, Request, Usage
@@ -46,6 +46,10 @@ from wrenlite.worker.outbox import GATHER_S, Outbox
 from wrenlite.worker.output import OutputCapture
 from wrenlite.worker.pyplot import PyplotFinder
 from wrenlite.worker.runner import NotRun, Runner
+
+if TYPE_CHECKING:
+    from wrenlite.storage.archives import ArchivesPlace
+    from wrenlite.worker.archives import ArchiveFinder
 
 READY, BEGIN, OUTCOME, END, STORING, NO_ROOM, OUTCOMES = range(7)
 """The kinds of message that a worker writes. NO_ROOM: a request does not fit into its memory, and it ends."""
@@ -71,6 +75,8 @@ class Hello(NamedTuple):
     """The name of the initializer, and its pickle, which is empty where there is none."""
     hints: Hints = LOCAL_HINTS
     """What messages advise when memory, time or a package is missing."""
+    archives: ArchivesPlace | None = None
+    """Where it finds the packages that are in archives; None: there are none."""
 
 
 def main() -> None:
@@ -83,7 +89,7 @@ def main() -> None:
     process_state = ProcessState()
     reader = framing.Reader(requests)
     hello, *waiting = _first_messages(reader)
-    _prepare(hello)
+    archives = _prepare(hello)
     if hello.memory_limit is not None:
         process_state.limit_memory(hello.memory_limit)
     inherited_bytes = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
@@ -104,6 +110,7 @@ def main() -> None:
         max_tasks=hello.max_tasks,
         initialization=Initialization(*hello.initializer, report_end=report_initialized),
     )
+    runner.archives = archives
     sender = Sender(replies, outbox)
     del hello  # the initializer may have large arguments
     while True:
@@ -153,7 +160,7 @@ def _exit() -> NoReturn:
     os._exit(0)
 
 
-def _prepare(hello: Hello) -> None:
+def _prepare(hello: Hello) -> ArchiveFinder | None:
     sys.path[:] = hello.path
     sys.argv[:] = ["wrenlite-worker"]
     sys.meta_path.insert(0, PyplotFinder())
@@ -161,6 +168,11 @@ def _prepare(hello: Hello) -> None:
     import faulthandler
 
     faulthandler.enable()  # after a crash the output says where it happened
+    if hello.archives is None:
+        return None
+    from wrenlite.worker.archives import install  # most workers have none
+
+    return install(hello.archives)
 
 
 def _end_with_parent(life: int) -> None:
@@ -196,32 +208,23 @@ def _serve(
         process_state: is restored after every task.
         inherited_bytes: see ``peak_bytes``.
     """
-    begun, requests = time.perf_counter(), runner.store.requests
+    limit, requests = _TimeLimit(sender, request.limits.task_timeout_s is not None), runner.store.requests
+    if runner.archives is not None:
+        runner.archives.report = limit.fetching
 
     def end_frame(cause: Cause | None = None) -> bytes:
         peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
         puts, gets = runner.store.requests.since(requests)
-        busy_s, worker = time.perf_counter() - begun, str(os.getpid())
+        busy_s, worker = time.perf_counter() - limit.begun, str(os.getpid())
         usage = Usage(busy_s, peak, worker, store_puts=puts, store_gets=gets)
         left = process_state.has_new_children()
         return framing.small_frame((END, tuple(usage), cause, runner.worn_out, left))
-
-    def report_begin() -> None:
-        nonlocal begun
-        begun = time.perf_counter()
-        sender.begin_tasks()
-        if request.limits.task_timeout_s is not None:  # the parent counts the seconds from now on
-            sender.write(framing.small_frame((BEGIN,)))
-
-    def report_storing() -> None:
-        if request.limits.task_timeout_s is not None:  # the task has ended: its seconds are over
-            sender.write(framing.small_frame((STORING,)))
 
     last = request.tasks[-1]
     cause, end = None, b""
     sender.begin(len(request.tasks))
     try:
-        for outcome in runner.run(request, report_begin, report_storing):
+        for outcome in runner.run(request, limit.begin, limit.storing):
             if process_state.is_forked:  # this is a child of the task, and has returned from it
                 os._exit(0)
             over = outcome.task == last or runner.worn_out
@@ -234,6 +237,40 @@ def _serve(
     process_state.restore_all()
     if not end:
         sender.flush(end_frame(cause))
+
+
+class _TimeLimit:
+    """Tells the parent which seconds of a request are those of tasks, where these have a time limit."""
+
+    def __init__(self, sender: Sender, is_limited: bool) -> None:
+        self.begun = time.perf_counter()
+        """When the first task began."""
+        self._sender = sender
+        self._is_limited = is_limited
+        self._task_runs = False
+
+    def begin(self) -> None:
+        """Report that the first task begins: the parent counts its seconds from now on."""
+        self.begun, self._task_runs = time.perf_counter(), True
+        self._sender.begin_tasks()
+        self._report(BEGIN)
+
+    def storing(self) -> None:
+        """Report that a value is stored. The task has ended: its seconds are over."""
+        self._report(STORING)
+
+    def fetching(self, goes_on: bool) -> None:
+        """Report that a package is being fetched, or that it is there: a running task then has all its time.
+
+        Args:
+            goes_on: whether it is being fetched.
+        """
+        if goes_on or self._task_runs:
+            self._report(STORING if goes_on else BEGIN)
+
+    def _report(self, kind: int) -> None:
+        if self._is_limited:
+            self._sender.write(framing.small_frame((kind,)))
 
 
 def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:

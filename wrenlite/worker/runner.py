@@ -59,6 +59,7 @@ from wrenlite.worker.notes import explain_call, explain_shared_memory
 if TYPE_CHECKING:
     from wrenlite.serialize.bundle_importer import BundleImporter
     from wrenlite.task_logging import RecordCollector
+    from wrenlite.worker.archives import ArchiveFinder
     from wrenlite.worker.health import Health
 
 _CALLING_MODULES = frozenset({__name__, MapThenReduce.__module__})
@@ -158,9 +159,9 @@ class Runner:
             max_tasks: tasks that it runs at most; None: any number.
             initialization: what runs before the first task; None: nothing.
         """
+        self.archives: ArchiveFinder | None = None  # fetches packages that tasks import, and are not there
         self._cpu, self._cpu_read_at = 0.0, -math.inf
-        """The processor time when it was last read, and when that was: reading it takes a good part of the
-        time of a short task."""
+        """The processor time when it was last read, and when: reading it takes as long as a short task."""
         self.worn_out = False
         """Whether this process must be replaced before anything else runs."""
         self._health = health
@@ -358,6 +359,7 @@ class Runner:
         if clock - self._cpu_read_at > _CPU_AGE_S:
             self._cpu, self._cpu_read_at = time.thread_time(), clock
             clock = time.perf_counter()  # the processor's clock is read outside the other one's interval
+        clock -= self._fetching_s()
         main_before, sys.modules["__main__"] = sys.modules["__main__"], function.main
         packed: Packed | Plain
         try:
@@ -373,12 +375,16 @@ class Runner:
             ok = False
         finally:
             sys.modules["__main__"] = main_before
-        cpu_s = seconds = time.perf_counter() - clock
+        cpu_s = seconds = time.perf_counter() - self._fetching_s() - clock
         if seconds > _CPU_READING_S:
             cpu_before, self._cpu, self._cpu_read_at = self._cpu, time.thread_time(), time.perf_counter()
             cpu_s = min(self._cpu - cpu_before, seconds)
         records = self._records.take() if self._records is not None else b""
         return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), records))
+
+    def _fetching_s(self) -> float:
+        """Return the seconds so far in which packages were fetched: they are not those of a task."""
+        return 0.0 if self.archives is None else self.archives.waited_s
 
     def _call(self, function: _LoadedFunction, task: int, item: Packed | Plain) -> Packed | Plain:
         """Call the user's function with an item, and pickle the value."""

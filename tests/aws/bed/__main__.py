@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import botocore.session
 
@@ -101,7 +102,7 @@ def deploy(timeout_s: int, memory_mb: int, python: str) -> None:
     code = function_zip()
     wanted = desired(settings, base64.b64encode(hashlib.sha256(code).digest()).decode(), None)
     clients = Clients(botocore.session.Session(), region)
-    provider = Provider(clients, settings, bytes, lambda: code)
+    provider = Provider(clients, settings, layer=bytes, archives=Path, code=lambda: code)
     for action in plan(wanted, ()):
         provider.apply(action)
 

@@ -4,6 +4,7 @@ import io
 import marshal
 import re
 import sys
+import tarfile
 import traceback
 import zipfile
 
@@ -13,6 +14,7 @@ import pytest
 import wrenlite
 from tests.aws.wheels import wheel
 from wrenlite.deploy import packages
+from wrenlite.storage.archives import read_index
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +29,14 @@ OTHER = "3.13" if OWN == "3.12" else "3.12"
 """A Python whose byte code this one cannot make."""
 
 
-def build(*wanted, python=OTHER, architecture="arm64"):
-    return packages.build(wanted, python=python, architecture=architecture)
+@pytest.fixture
+def build(tmp_path):
+    def made(*wanted, python=OTHER, architecture="arm64"):
+        return packages.build(
+            wanted, python=python, architecture=architecture, archives=tmp_path / "archives"
+        )
+
+    return made
 
 
 def names(layer):
@@ -36,7 +44,7 @@ def names(layer):
         return archive.namelist()
 
 
-def test_a_layer_is_the_same_each_time_and_holds_what_tasks_need():
+def test_a_layer_is_the_same_each_time_and_holds_what_tasks_need(build):
     one = build("little==1.0")
     assert build("little==1.0") == one
     assert names(one) == [
@@ -58,7 +66,7 @@ def test_a_layer_is_the_same_each_time_and_holds_what_tasks_need():
     ]
 
 
-def test_byte_code_for_the_runtime_is_added_where_there_is_room_for_it(index, monkeypatch):
+def test_byte_code_for_the_runtime_is_added_where_there_is_room_for_it(build, index, monkeypatch):
     wheel(index, "templates", "1.0", {"__init__.py": "x = 1\n", "template.py": "class {name}: pass\n"})
     one = build("templates", python=OWN)
     assert build("templates", python=OWN) == one
@@ -69,11 +77,11 @@ def test_byte_code_for_the_runtime_is_added_where_there_is_room_for_it(index, mo
         assert sum(entry.file_size for entry in archive.infolist()) == one.unpacked_bytes
     assert content[4] == 1, "without looking at the source"
     assert marshal.loads(content[16:]).co_filename == "/opt/python/templates/__init__.py"
-    monkeypatch.setattr(packages, "UNPACKED_BYTES", 4 * 2**20 + one.unpacked_bytes - 1)
+    monkeypatch.setattr(packages, "LAYER_BYTES", one.unpacked_bytes - 1)
     assert not any(name.endswith(".pyc") for name in names(build("templates", python=OWN)))
 
 
-def test_tests_are_left_out_unless_other_code_imports_them(index):
+def test_tests_are_left_out_unless_other_code_imports_them(build, index):
     files = {
         "__init__.py": "from needy.tests.runner import TestRunner\n",
         "tests/__init__.py": "",
@@ -101,7 +109,7 @@ def test_tests_are_left_out_unless_other_code_imports_them(index):
     }
 
 
-def test_of_equal_shared_libraries_the_one_that_is_loaded_is_kept(index):
+def test_of_equal_shared_libraries_the_one_that_is_loaded_is_kept(build, index):
     library, other = "ELF\0libone.so.2\0", "ELF\0libtwo\0"
     copies = dict.fromkeys(("libone.so", "libone.so.2", "libone.so.2.1"), library)
     others = dict.fromkeys(("libtwo.so", "libtwo.so.1"), other)
@@ -111,7 +119,7 @@ def test_of_equal_shared_libraries_the_one_that_is_loaded_is_kept(index):
     assert kept == ["libone.so.2", "libtwo.so", "libtwo.so.1", "more/libone.so"]
 
 
-def test_settings_around_the_working_folder_decide_nothing(index, tmp_path, monkeypatch):
+def test_settings_around_the_working_folder_decide_nothing(build, index, tmp_path, monkeypatch):
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "uv.toml").write_text('[pip]\nfind-links = ["/nowhere"]\nno-index = true\n')
     (tmp_path / "home" / "uv").mkdir(parents=True)
@@ -224,24 +232,42 @@ def test_what_cannot_be_is_refused_before_anything_is_fetched(package, python, w
         packages.choose([package], python=python, architecture="x86_64")
 
 
-def test_what_no_index_has_is_named():
+def test_what_no_index_has_is_named(build):
     words = rf"(?s)cannot be had for Python {re.escape(OTHER)} on x86_64: little==7\. uv, .* says: .*little"
     with pytest.raises(wrenlite.ConfigError, match=words):
         build("little==7", architecture="x86_64")
 
 
-def test_too_much_is_refused_with_what_leaving_out_saves(index, monkeypatch):
+def test_what_does_not_fit_becomes_archives_and_what_others_need_stays(build, index, tmp_path, monkeypatch):
     wheel(index, "large", "1.0", {"__init__.py": "y = 1\n" * 100_000}, needs="smaller")
-    wheel(index, "extra", "1.0", {"__init__.py": "z = 1\n" * 400_000}, needs='smaller; extra == "all"')
-    monkeypatch.setattr(packages, "UNPACKED_BYTES", 5 * 2**20)
-    with pytest.raises(wrenlite.ConfigError, match=r"are 2\.9 MB unpacked, .* Lambda takes 5 MB") as caught:
-        build("large", "extra", "little", "smaller")
-    lines = str(caught.value).splitlines()[1:]
-    assert [line.split() for line in lines] == [
-        ["--without", "extra", "saves", "2.3", "MB"],
-        ["--without", "large", "saves", "0.6", "MB"],
-        ["--without", "little", "saves", "0.0", "MB"],
-    ], "what others need saves nothing"
+    wheel(index, "extra", "1.0", {"__init__.py": "z = 1\n" * 4_000}, needs='large; extra == "all"')
+    wheel(index, "small_tool", "1.0", {"__init__.py": ""}, needs="large")
+    monkeypatch.setattr(packages, "LAYER_BYTES", 100_000)
+    one = build("small-tool", "extra", "little", "smaller", python=OWN)
+    assert build("small-tool", "extra", "little", "smaller", python=OWN) == one
+    facts = [(each.name, each.version, each.modules, each.needs) for each in one.archives]
+    assert facts == [
+        ("extra", "1.0", ("extra",), ()),
+        ("small-tool", "1.0", ("small_tool",), ("large",)),
+        ("little", "1.0", ("little",), ()),
+        ("large", "1.0", ("large",), ()),
+    ], "who needs a package that is not in the layer is not there either"
+    assert {path.name for path in (tmp_path / "archives").iterdir()} == {each.digest for each in one.archives}
+    with zipfile.ZipFile(io.BytesIO(one.content)) as archive:
+        assert read_index(archive.read("python/wrenlite-archives.json")) == one.archives
+        tops = {name.split("/")[1] for name in archive.namelist()}
+    described = {
+        "extra-1.0.dist-info",
+        "small_tool-1.0.dist-info",
+        "little-1.0.dist-info",
+        "large-1.0.dist-info",
+    }
+    assert tops == {"smaller", "smaller-2.0.dist-info", "wrenlite-archives.json", *described}
+    with tarfile.open(tmp_path / "archives" / one.archives[-1].digest) as archive:
+        assert "large/__init__.py" in archive.getnames()
+        (compiled,) = [name for name in archive.getnames() if name.endswith(".pyc")]
+        content = archive.extractfile(compiled).read()
+    assert marshal.loads(content[16:]).co_filename == "/tmp/wrenlite-packages/site/large/__init__.py"
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_the_function_may_read_uploads_and_write_values():
         f"{place}/outputs/*",
     }
     assert {resource for action, resource in granted if action == "s3:GetObject"} == {
-        f"{place}/{part}/*" for part in ("code", "args", "refs", "results")
+        f"{place}/{part}/*" for part in ("code", "args", "refs", "results", "packages/wrenlite")
     }
     assert not any(resource == "*" for _, resource in granted)
     listing = granted["s3:ListBucket", f"arn:aws:s3:::{SETTINGS.bucket}"]

@@ -32,6 +32,10 @@ class RecordedLayer(NamedTuple):
     """The packages and all that they need, with exact versions, such as ``numpy==2.2.6``."""
     request: str
     """Digest of the request that the versions were resolved from."""
+    archives: tuple[str, ...] = ()
+    """Digests of the archives of those packages that do not fit into the layer."""
+    unpacked_mb: int = 0
+    """The ephemeral storage that those take."""
 
 
 def recorded_layer(environment: Mapping[str, str]) -> RecordedLayer | None:
@@ -47,7 +51,19 @@ def recorded_layer(environment: Mapping[str, str]) -> RecordedLayer | None:
         versions = record["layer"] if named else ()
     except (ValueError, TypeError, KeyError):  # somebody has edited the variable
         return None
-    return RecordedLayer(named, tuple(versions), record.get("request", ""))
+    unpacked_mb = next(iter(record.get("unpacked_mb", ())), 0)
+    archives = tuple(record.get("archives", ()))
+    return RecordedLayer(named, tuple(versions), record.get("request", ""), archives, unpacked_mb)
+
+
+def recorded_archives(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the digests of the archives that a function needs.
+
+    Args:
+        environment: its variables.
+    """
+    layer = recorded_layer(environment)
+    return () if layer is None else layer.archives
 
 
 def remote_packages(function: str, environment: Mapping[str, str]) -> RemotePackages | None:

@@ -19,6 +19,7 @@ from wrenlite.backends.aws.reply_copy import ReplyCopy
 from wrenlite.backends.aws.s3 import WORKER_PATIENCE, S3Store
 from wrenlite.errors import BackendError
 from wrenlite.protocol import Died, Ended, Outcome, Refused, Request, Usage
+from wrenlite.storage.archives import FOLDER, ArchivesPlace, find_index
 from wrenlite.storage.base import StoreRequests
 from wrenlite.worker.handle import WorkerProcess
 
@@ -52,16 +53,18 @@ class Sandbox:
         own["HOME"] = "/tmp"  # noqa: S108  # Lambda's
         self._env = {**environ, **own}
         self._memory_bytes = int(environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) * 2**20 or None
+        self._index = find_index(sys.path)
+        self._own_location: StoreLocation | None = None
         self._location: StoreLocation | None = None
         self._store: S3Store | None = None
         self._worker: WorkerProcess | None = None
         if "WRENLITE_BUCKET" in environ:
-            location = StoreLocation(
+            self._own_location = StoreLocation(
                 bucket=environ["WRENLITE_BUCKET"],
                 prefix=environ.get("WRENLITE_PREFIX", ""),
                 owner=environ.get("WRENLITE_BUCKET_OWNER"),
             )
-            self._worker_for(location).wait_until_ready()
+            self._worker_for(self._own_location).wait_until_ready()
 
     def handle(self, event: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Run the batch in an event.
@@ -139,9 +142,7 @@ class Sandbox:
             if alive and location == self._location and not self._worker.worn_out:
                 return self._worker
             self._worker.close(orderly=alive)
-        self._store = S3Store(
-            location.bucket, location.prefix, owner=location.owner, patience=WORKER_PATIENCE
-        )
+        self._store = _store_at(location)
         self._worker = WorkerProcess(
             self._store,
             lambda: sys.path,
@@ -149,9 +150,19 @@ class Sandbox:
             self._env,
             "/tmp",  # noqa: S108  # Lambda's
             hints=LAMBDA_HINTS,
+            archives=self._archives_for(location),
         )
         self._location = location
         return self._worker
+
+    def _archives_for(self, location: StoreLocation) -> ArchivesPlace | None:
+        """Return where the worker finds the packages that are in no layer; None: there are none."""
+        own = self._own_location
+        if self._index is None or own is None or self._store is None:
+            return None
+        store = self._store if location == own else _store_at(own)  # one store counts its requests together
+        function = self._env.get("AWS_LAMBDA_FUNCTION_NAME", "")
+        return ArchivesPlace(store, function, self._index, FOLDER)
 
     def _begin_copy(self, request: Request) -> ReplyCopy | None:
         """Return the copy of the request's reply for the store; None where none is wanted."""
@@ -160,6 +171,10 @@ class Sandbox:
             return None
         assert self._store is not None
         return ReplyCopy(self._store, request, after_s)
+
+
+def _store_at(location: StoreLocation) -> S3Store:
+    return S3Store(location.bucket, location.prefix, owner=location.owner, patience=WORKER_PATIENCE)
 
 
 def from_environment() -> Sandbox:
