@@ -3,7 +3,7 @@
 import botocore.session
 
 from wrenlite.deploy.account import sign_in
-from wrenlite.deploy.deployment import Deployment, deployed_function, resolve_settings, with_bucket_ownership
+from wrenlite.deploy.deployment import Deployment, deployed_function, resolve_settings, with_buckets
 from wrenlite.deploy.plan import Verb
 
 BUCKET = "deployed-123456789012-us-east-1"
@@ -32,7 +32,7 @@ class Made:
         before = deployed_function(self.clients, self.account, self.function)
         settings = resolve_settings(self.account, self.function, before, **self.settings)
         self.account.check(settings, before.reserved if before else None)
-        return Deployment(self.clients, with_bucket_ownership(self.clients, settings))
+        return Deployment(self.clients, with_buckets(self.clients, settings))
 
     def steps(self):
         return {step.resource.kind: step for step in self.deployment().plan() if step.verb is not Verb.KEEP}

@@ -175,7 +175,7 @@ def reports_about_a_deployment(typed):
 
 def cleanup_deletes_temporary_objects(typed):
     every = ("cleanup", "--older-than", "0s")
-    assert re.match(r"\d temporary objects", typed(*every, "--dry-run").stdout)
+    assert re.match(r"\d+ temporary objects", typed(*every, "--dry-run").stdout)
     planned = json.loads(typed(*every, "--dry-run", "--json").stdout)
     assert (planned["bucket"], planned["prefix"], planned["applied"]) == (BUCKET, "wrenlite", False)
     assert planned["objects"] > 0
@@ -701,6 +701,10 @@ REFUSED = [
     (["--read", "s3://mine/data"], "--read 's3://mine/data': must be a bucket's name"),
     (["--backend", "mars"], "mars"),
     (["--tag", "team"], "--tag 'team': must be KEY=VALUE"),
+    (["--vpc-subnets", "subnet-01234567"], "--security-groups is missing"),
+    (["--security-groups", "sg-01234567"], "--vpc-subnets is missing"),
+    (["--vpc-subnets", "a", "--security-groups", "sg-01234567"], "--vpc-subnets 'a': must be an id"),
+    (["--layer", "mine"], "--layer 'mine': must be the ARN of a version of a layer"),
     (["--role-path", "teams"], "--role-path 'teams': must begin and end with /"),
     (
         ["--permissions-boundary", "arn:aws:iam::123456789012:policy/missing"],

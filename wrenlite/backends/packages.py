@@ -19,11 +19,14 @@ class RemotePackages:
     """Names of packages that are there in versions that are not known."""
     command: str
     """The command that puts these packages there. With ``--package NAME`` it adds another one."""
+    complete: bool = True
+    """Whether these are all. A layer of the user's own may have more."""
 
     def missing(self, modules: Iterable[str]) -> dict[str, str]:
         """Return the packages that are installed here, and not there.
 
-        A module is passed over where it is not certain which package it belongs to.
+        A module is passed over where it is not certain which package it belongs to, and all are where it
+        is not known what is there.
 
         Args:
             modules: names of modules that tasks import.
@@ -31,7 +34,9 @@ class RemotePackages:
         Returns:
             For each module that is missing, the name of its package.
         """
-        found = {}
+        found: dict[str, str] = {}
+        if not self.complete:
+            return found
         for module in sorted({name.partition(".")[0] for name in modules}):
             if module in sys.stdlib_module_names or self._has(module):
                 continue

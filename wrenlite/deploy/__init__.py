@@ -14,6 +14,7 @@
 ``doctor``            The checks of ``wrenlite doctor``, each with its fix
 ``report``            What the commands print, as text and as JSON
 ``deployment``        A deployment as a whole: its settings, its plan, and applying the plan
+``checks``            Checks of what the user names: roles, buckets, layers, subnets
 ``plan``              The steps from the existing resources to the desired ones (pure)
 ``setup_options``     Options of ``wrenlite-setup`` that it does not ask for
 ``setting_forms``     The forms of tags, ARNs and paths among the settings (pure)

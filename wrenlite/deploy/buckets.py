@@ -6,7 +6,7 @@ import json
 from enum import Enum
 from typing import Any
 
-from wrenlite.backends.aws.errors import code_and_message
+from wrenlite.backends.aws import errors
 from wrenlite.deploy.clients import Clients, retry, suppress_codes
 from wrenlite.deploy.plan import Found
 from wrenlite.deploy.resources import (
@@ -21,6 +21,8 @@ from wrenlite.errors import ConfigError, StoreError
 
 _CONSISTENT_S = 30.0
 """Seconds that S3 may take until a change can be seen, and until a deleted bucket is gone."""
+
+_NO_ENCRYPTION = ("ServerSideEncryptionConfigurationNotFoundError", "NoSuchBucket", "404")
 
 
 class BucketAccess(Enum):
@@ -81,6 +83,31 @@ def is_users_bucket(clients: Clients, name: str, *, account: str, region: str, f
             "(s3:ListBucket): choose another name with --bucket"
         ) from error
     return False
+
+
+def encryption_key(clients: Clients, settings: Settings, bucket: str) -> str:
+    """Return the ARN of the user's KMS key, or of its alias, with which S3 encrypts new objects in a bucket.
+
+    It is an empty text where S3 or AWS has the key, where there is no such bucket, and where these
+    credentials may not know.
+
+    Args:
+        clients: the clients.
+        settings: settings of the deployment.
+        bucket: name of the bucket.
+    """
+    known: dict[str, Any] = {}
+    with suppress_codes(*_NO_ENCRYPTION, *errors.ACCESS_DENIED_CODES):
+        response = clients["s3"].get_bucket_encryption(Bucket=bucket)
+        for rule in response["ServerSideEncryptionConfiguration"]["Rules"]:
+            known |= rule.get("ApplyServerSideEncryptionByDefault", {})
+    key = str(known.get("KMSMasterKeyID", ""))
+    if not known.get("SSEAlgorithm", "").startswith("aws:kms") or key.endswith("alias/aws/s3"):
+        return ""
+    if not key or key.startswith("arn:"):
+        return key
+    place = f"arn:{settings.partition}:kms:{settings.region}:{settings.account}"
+    return f"{place}:{key}" if key.startswith("alias/") else f"{place}:key/{key}"
 
 
 def _read_tags(s3: Any, name: str, account: str) -> dict[str, str]:
@@ -206,4 +233,4 @@ class Buckets:
 
 def _is_earlier_change(error: Exception) -> bool:
     """Return whether S3 has not finished an earlier change of the bucket, so that the next one must wait."""
-    return code_and_message(error)[0] in ("OperationAborted", "NoSuchBucket")
+    return errors.code_and_message(error)[0] in ("OperationAborted", "NoSuchBucket")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import json
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ from typing import Any
 from wrenlite.backends.aws.deployed import RecordedLayer, recorded_layer, versions_by_name
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import Config
-from wrenlite.deploy import policies
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
 from wrenlite.deploy.archives import does_not_fit, unpacked_mb
-from wrenlite.deploy.buckets import BucketAccess, bucket_access, is_users_bucket
-from wrenlite.deploy.clients import Clients, suppress_codes
+from wrenlite.deploy.buckets import BucketAccess, bucket_access, encryption_key, is_users_bucket
+from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
 from wrenlite.deploy.packages import BuiltLayer, Lock, Packages, archives_folder, choose
@@ -153,6 +151,15 @@ class Deployment:
             access = {name: bucket_access(self._clients, name) for name in names}
         return tuple(name for name in names if access[name] is BucketAccess.DENIED)
 
+    def key_state(self, key: str) -> str:
+        """Return the state of a KMS key, such as ``Enabled``.
+
+        Args:
+            key: its ARN, or that of an alias.
+        """
+        with self._clients.translate_errors(key):
+            return str(self._clients["kms"].describe_key(KeyId=key)["KeyMetadata"]["KeyState"])
+
     def desired_resources(self) -> tuple[Resource, ...]:
         """Return the resources as they should be, in the order in which they can be created.
 
@@ -274,13 +281,15 @@ def resolve_settings(account: Account, function: str, existing: Function | None,
     known: dict[str, Any] = {} if existing is None else recorded_settings(existing, base)
     if given.get("role_arn"):  # the role that wrenlite made is removed, and with it what was chosen for it
         known |= {"role_path": None, "boundary": None}
+    if () in (given.get("subnets"), given.get("security_groups")):  # none of the one is none of the other
+        known |= {"subnets": None, "security_groups": None}
     known |= {name: value for name, value in given.items() if value is not None}
     known |= {name: None for name in ("role_arn", "reserved") if not known.get(name)}
     return replace(base, **{name: value for name, value in known.items() if value is not None})
 
 
-def with_bucket_ownership(clients: Clients, settings: Settings) -> Settings:
-    """Return the settings with ``managed_bucket`` set according to the existing bucket.
+def with_buckets(clients: Clients, settings: Settings) -> Settings:
+    """Return the settings with what the existing buckets show: whose they are, and their keys.
 
     Raises:
         ConfigError: the bucket belongs to another account, region or function.
@@ -293,71 +302,16 @@ def with_bucket_ownership(clients: Clients, settings: Settings) -> Settings:
             region=settings.region,
             function=settings.function,
         )
-    return replace(settings, managed_bucket=not users_own)
+    return with_keys(clients, replace(settings, managed_bucket=not users_own))
 
 
-def check_role(clients: Clients, settings: Settings) -> None:
-    """Check that a role of the user's own exists, if the credentials allow to see that.
-
-    Raises:
-        ConfigError: the role does not exist, or belongs to another account.
-    """
-    if settings.role_arn is None:
-        return
-    _, partition, _, _, account, _ = settings.role_arn.split(":", 5)
-    if (partition, account) != (settings.partition, settings.account):
-        raise ConfigError(
-            f"--role-arn: the role {settings.role_arn} belongs to another account than {settings.account} in "
-            f"the partition {settings.partition}"
-        )
-    try:
-        with clients.translate_errors(settings.role_arn), suppress_codes("NoSuchEntity"):
-            role = clients["iam"].get_role(RoleName=settings.role_arn.rpartition("/")[2])["Role"]
-            if policies.LAMBDA_SERVICE not in json.dumps(role["AssumeRolePolicyDocument"]):
-                trust = json.dumps(policies.trust()["Statement"][0])
-                raise ConfigError(
-                    f"--role-arn: Lambda may not assume the role {settings.role_arn}. A trust policy that "
-                    f"allows it has the statement {trust}"
-                )
-            return
-    except AccessDenied:
-        return
-    raise ConfigError(f"--role-arn: the role {settings.role_arn} does not exist")
-
-
-def check_boundary_exists(clients: Clients, settings: Settings) -> None:
-    """Check that the permissions boundary exists, if the credentials allow to see that.
-
-    Raises:
-        ConfigError: there is no such policy.
-    """
-    if not settings.boundary:
-        return
-    try:
-        with clients.translate_errors(settings.boundary), suppress_codes("NoSuchEntity"):
-            clients["iam"].get_policy(PolicyArn=settings.boundary)
-            return
-    except AccessDenied:
-        return
-    raise ConfigError(f"--permissions-boundary: the policy {settings.boundary} does not exist")
-
-
-def check_buckets_exist(clients: Clients, names: Mapping[str, Sequence[str]]) -> None:
-    """Check that the buckets exist that tasks shall use beside the deployment's own.
-
-    Args:
-        clients: clients of AWS.
-        names: names of the buckets, by the option that names them.
-
-    Raises:
-        ConfigError: there is no such bucket.
-    """
-    for option, buckets in names.items():
-        for bucket in buckets:
-            with clients.translate_errors(f"the bucket {bucket}"):
-                access = bucket_access(clients, bucket)
-            if access is BucketAccess.MISSING:
-                raise ConfigError(f"{option} {bucket}: there is no such bucket in S3")
+def with_keys(clients: Clients, settings: Settings) -> Settings:
+    """Return the settings with the keys of the user's that encrypt the buckets that tasks use."""
+    keys = []
+    for bucket in sorted({settings.bucket, *settings.read, *settings.write}):
+        with clients.translate_errors(f"arn:{settings.partition}:s3:::{bucket}"):
+            keys.append((bucket, encryption_key(clients, settings, bucket)))
+    return replace(settings, keys=tuple((bucket, key) for bucket, key in keys if key))
 
 
 def _default_settings(account: Account, function: str, bucket: str) -> Settings:
@@ -401,7 +355,7 @@ def locate_deployment(
         if prefer_deployed_bucket and existing:
             given = {}
         settings = resolve_settings(account, config.function, existing, **given)
-        return clients, account, with_bucket_ownership(clients, settings)
+        return clients, account, with_buckets(clients, settings)
     except AccessDenied:
         if not allow_denied:
             raise

@@ -79,6 +79,7 @@ def _check_resources(deployment: Deployment) -> Generator[Check, None, Found | N
     settings = deployment.settings
     if not settings.managed_bucket:
         yield Check(name="bucket", ok=True, detail=f"{settings.bucket} (yours)")
+    yield from _check_keys(deployment)
     if settings.role_arn is not None:
         detail = f"{settings.role_arn} (yours; wrenlite does not read its policy)"
         yield Check(name="role", ok=True, detail=detail)
@@ -96,6 +97,23 @@ def _check_resources(deployment: Deployment) -> Generator[Check, None, Found | N
             yield _check_versions(resource, found)
             yield from _check_packages(deployment)
     return function
+
+
+def _check_keys(deployment: Deployment) -> Iterator[Check]:
+    """Check that the keys can be used with which buckets are encrypted."""
+    for bucket, key in deployment.settings.keys:
+        detail = f"{key} encrypts the objects in {bucket}"
+        try:
+            state = deployment.key_state(key)
+        except AccessDenied as error:
+            yield Check(name="key", ok=None, detail=f"{detail}; its state cannot be checked: {error}")
+            continue
+        except WrenliteError as error:
+            yield Check(name="key", ok=False, detail=str(error), fix="let the bucket use another key")
+            continue
+        fix = "enable it (aws kms enable-key), or let the bucket use another one"
+        enabled = state == "Enabled"
+        yield Check(name="key", ok=enabled, detail=f"{detail}: {state}", fix="" if enabled else fix)
 
 
 def _check_resource(deployment: Deployment, want: Resource) -> tuple[Check, Found | None]:

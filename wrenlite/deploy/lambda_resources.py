@@ -171,6 +171,8 @@ class Functions:
             if "TagsError" in response:
                 raise errors.access_denied("lambda:ListTags", found["FunctionArn"])
             layers = [layer["Arn"] for layer in found.get("Layers", ())]
+            own = [arn for arn in layers if arn.startswith(f"{self._settings.layer_arn}:")]
+            network = found.get("VpcConfig") or {}
             function = Function(
                 name=name,
                 digest=found["CodeSha256"],
@@ -183,10 +185,13 @@ class Functions:
                 reserved=response.get("Concurrency", {}).get("ReservedConcurrentExecutions"),
                 environment=tuple(sorted(found.get("Environment", {}).get("Variables", {}).items())),
                 role=found["Role"],
-                layer=self._layer_digest(layers[0]) if layers else "",
+                layer=self._layer_digest(own[0]) if own else "",
                 state=_state(found),
                 revision=found.get("RevisionId", ""),
                 tags=chosen_tags(tags, self._settings),
+                layers=tuple(arn for arn in layers if arn not in own),
+                subnets=tuple(sorted(network.get("SubnetIds", ()))),
+                security_groups=tuple(sorted(network.get("SecurityGroupIds", ()))),
             )
             return Found(function, is_ours(tags, name))
         return None
@@ -266,7 +271,12 @@ class Functions:
             "Timeout": want.timeout_s,
             "EphemeralStorage": {"Size": want.ephemeral_mb},
             "Environment": {"Variables": dict(want.environment)},
-            "Layers": self._layer_arns(want.layer),
+            # A later layer is laid over an earlier one: where both have a file, it is the user's.
+            "Layers": [*self._layer_arns(want.layer), *want.layers],
+            "VpcConfig": {
+                "SubnetIds": list(want.subnets),
+                "SecurityGroupIds": list(want.security_groups),
+            },
         }
 
     def _set_reserved_concurrency(self, want: Function) -> None:
@@ -313,6 +323,7 @@ def _is_settled(found: Mapping[str, Any]) -> bool:
 
 
 def _is_new_role(error: Exception) -> bool:
-    """Return whether Lambda refuses a role only because it is too new."""
+    """Return whether Lambda refuses a role only because it, or what it may do, is too new."""
     message = errors.code_and_message(error)[1]
-    return "cannot be assumed" in message or "invalid for CreateGrant" in message
+    signs = ("cannot be assumed", "invalid for CreateGrant", "permissions to call CreateNetworkInterface")
+    return any(sign in message for sign in signs)

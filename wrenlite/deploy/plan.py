@@ -77,6 +77,8 @@ _FIELD_NAMES = {
     "reserved": "reserved concurrency",
     "days": "days of retention",
     "boundary": "permissions boundary",
+    "layers": "your layers",
+    "security_groups": "security groups",
 }
 """Names of fields in reasons, where they differ from those in the code."""
 _SHOWN_ELSEWHERE = {"request", "tags", "archives", "unpacked_mb", "ephemeral_mb"}
@@ -256,14 +258,19 @@ def _changes(want: Resource, have: Resource) -> list[str]:
         if field.name == "policy" and isinstance(want, Role):
             changes += _policy_changes(wanted, found)
             continue
-        if field.name == "tags":
-            pairs = (set(map("=".join, tags)) for tags in (found, wanted))
-            changes.append(f"tags {' '.join(_set_changes(*pairs))}")
-            continue
         name = _FIELD_NAMES.get(field.name, field.name.replace("_", " "))
+        if isinstance(wanted, tuple):
+            before, after = (set(map(_item_text, items)) for items in (found, wanted))
+            changes.append(f"{name} {' '.join(_set_changes(before, after)) or 'in another order'}")
+            continue
         long = field.name in _LONG_FIELDS
         changes.append(f"{name} differs" if long else f"{name}: {found or 'none'} → {wanted or 'none'}")
     return changes or ["environment differs"] * different
+
+
+def _item_text(item: str | tuple[str, str]) -> str:
+    """Return an item of a list, such as an id, as it is, and a tag as ``key=value``."""
+    return item if isinstance(item, str) else "=".join(item)
 
 
 def _environment_changes(want: dict[str, str], have: dict[str, str]) -> list[str]:
@@ -301,7 +308,7 @@ def _set_changes(before: set[str], after: set[str]) -> list[str]:
 def _permissions(policy: str) -> set[str]:
     """Return each action of a policy together with each resource on which it is allowed."""
     return {
-        f"{action}({resource.rpartition(':::')[2]})"
+        f"{'deny ' * (statement.get('Effect') == 'Deny')}{action}({resource.rpartition(':::')[2]})"
         for statement in json.loads(policy).get("Statement", ())
         for action in statement.get("Action", ())
         for resource in statement.get("Resource", ())

@@ -43,7 +43,47 @@ def of_function(settings: Settings) -> Policy:
     if settings.write:
         writable = [f"arn:{settings.partition}:s3:::{bucket}/*" for bucket in sorted(settings.write)]
         statements.append(_allow(["s3:PutObject"], writable))
+    statements += _key_statements(settings, [settings.bucket, *settings.write], _USE_KEY)
+    statements += _key_statements(settings, settings.read, ["kms:Decrypt"])
+    if settings.subnets:
+        statements += _network_statements(settings)
     return _policy(statements)
+
+
+def _network_statements(settings: Settings) -> list[dict[str, Any]]:
+    """Return the statements that let Lambda put the function into a VPC.
+
+    Lambda does so with the function's role, and looks whether the role may do it with every resource. The
+    function's own code may not: the second statement denies it.
+    """
+    where = [settings.function_arn, f"{settings.function_arn}:*"]
+    code = {"ArnLike": {"lambda:SourceFunctionArn": where}}
+    actions = _actions("ec2", _NETWORK_ACTIONS)
+    return [_allow(actions, ["*"]), {**_allow(actions, ["*"]), "Effect": "Deny", "Condition": code}]
+
+
+def _key_statements(
+    settings: Settings, buckets: Iterable[str], actions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return statements that allow actions with the KMS keys of buckets, in requests to S3 only."""
+    names = set(buckets)
+    keys = sorted({key for bucket, key in settings.keys if bucket in names})
+    return [_allow_key(settings, key, actions) for key in keys]
+
+
+def _allow_key(settings: Settings, key: str, actions: Sequence[str]) -> dict[str, Any]:
+    domain = "amazonaws.com.cn" if settings.partition == "aws-cn" else "amazonaws.com"
+    condition: dict[str, Any] = {"StringEquals": {"kms:ViaService": f"s3.{settings.region}.{domain}"}}
+    _, is_alias, alias = key.partition(":alias/")
+    if is_alias:  # a statement can name a key by an alias in a condition only
+        condition["ForAnyValue:StringEquals"] = {"kms:ResourceAliases": f"alias/{alias}"}
+    return {**_allow(actions, [_key_resource(key)]), "Condition": condition}
+
+
+def _key_resource(key: str) -> str:
+    """Return a KMS key as statements name it: by its ARN, or all keys where only an alias is known."""
+    place, is_alias, _ = key.partition(":alias/")
+    return f"{place}:key/*" if is_alias else key
 
 
 def of_user(settings: Settings) -> Policy:
@@ -68,6 +108,7 @@ def _user_statements(settings: Settings) -> list[dict[str, Any]]:
         _allow(["s3:GetObject"], _object_arns(settings, ["results", "outputs"])),
         _allow(["s3:DeleteObject"], _object_arns(settings, [*TEMPORARY_PREFIXES, "outputs"])),
         _allow_listing(settings, [*TEMPORARY_PREFIXES, "outputs"]),
+        *_key_statements(settings, [settings.bucket], _USE_KEY),
     ]
 
 
@@ -78,7 +119,7 @@ def of_deployer(settings: Settings) -> Policy:
     write a role's policy and pass the role to a function can do whatever roles can do: this is an
     administrator's policy, however short it is. A permissions boundary limits what the role can do.
     """
-    layer = f"arn:{settings.partition}:lambda:{settings.region}:{settings.account}:layer:{settings.function}"
+    layer = settings.layer_arn
     log, bucket = settings.log_group_arn, f"arn:{settings.partition}:s3:::{settings.bucket}"
     layer_zips = f"{bucket}/{settings.prefix}/layers/*"
     statements = [
@@ -103,9 +144,24 @@ def of_deployer(settings: Settings) -> Policy:
     if settings.managed_bucket:  # destroy empties it
         statements.append(_allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*"]))
     statements += _role_statements(settings)
+    statements += _statements_about_users_resources(settings)
     pass_role = _allow(["iam:PassRole"], [settings.role])
     condition = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
     return _policy([*statements, {**pass_role, "Condition": condition}])
+
+
+def _statements_about_users_resources(settings: Settings) -> list[dict[str, Any]]:
+    """Return the statements about layers, networks and keys of the user's, which wrenlite-setup looks at."""
+    statements = []
+    if settings.layers:  # Lambda asks for this permission, too
+        statements.append(_allow(["lambda:GetLayerVersion"], sorted(settings.layers)))
+    if settings.subnets:  # actions that know no resource; Lambda asks for them, too
+        look = ["ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"]
+        statements.append(_allow(look, ["*"]))
+    keys = sorted({_key_resource(key) for _, key in settings.keys})
+    if keys:  # doctor looks whether they are enabled
+        statements.append(_allow(["kms:DescribeKey"], keys))
+    return statements
 
 
 def _role_statements(settings: Settings) -> list[dict[str, Any]]:
@@ -130,6 +186,12 @@ def _role_statements(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
+_USE_KEY = ("kms:Decrypt", "kms:GenerateDataKey")
+"""What S3 does with a key for those who read and write objects."""
+_NETWORK_ACTIONS = (
+    *("CreateNetworkInterface", "DeleteNetworkInterface", "DescribeNetworkInterfaces", "DescribeSubnets"),
+    *("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),
+)
 _USED_ACTIONS = ("GetFunctionConcurrency", "GetFunctionConfiguration", "InvokeFunction")
 _FUNCTION_ACTIONS = (
     *("CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"),
@@ -141,7 +203,7 @@ _LOG_ACTIONS = (
     *("CreateLogGroup", "DeleteLogGroup", "FilterLogEvents", "ListTagsForResource"),
     *("PutRetentionPolicy", "TagResource", "UntagResource"),
 )
-_USERS_BUCKET_ACTIONS = ("GetBucketTagging", "ListBucket")
+_USERS_BUCKET_ACTIONS = ("GetBucketTagging", "GetEncryptionConfiguration", "ListBucket")
 """Actions on a bucket that wrenlite uses and does not manage."""
 _BUCKET_ACTIONS = (
     *("CreateBucket", "DeleteBucket", "TagResource", "ListBucketVersions", *_USERS_BUCKET_ACTIONS),
@@ -149,7 +211,7 @@ _BUCKET_ACTIONS = (
     *("GetLifecycleConfiguration", "PutLifecycleConfiguration"),
     *("GetBucketPublicAccessBlock", "PutBucketPublicAccessBlock"),
     *("GetBucketOwnershipControls", "PutBucketOwnershipControls"),
-    *("GetEncryptionConfiguration", "PutEncryptionConfiguration"),
+    "PutEncryptionConfiguration",
 )
 _ROLE_ACTIONS = (
     *("DeleteRole", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies"),

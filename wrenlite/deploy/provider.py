@@ -83,6 +83,9 @@ def desired(
         role=settings.role,
         layer=layer.digest if layer else "",
         tags=tags,
+        layers=settings.layers,
+        subnets=tuple(sorted(settings.subnets)),
+        security_groups=tuple(sorted(settings.security_groups)),
     )
     return (*resources, function, desired_alias(function))
 

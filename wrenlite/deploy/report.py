@@ -178,9 +178,11 @@ def describe(deployment: Deployment, resource: Resource) -> str:
             return _describe_archives(deployment, resource)
         case Function():
             reserved = "" if resource.reserved is None else f", at most {resource.reserved} at once"
+            network = f", in {', '.join(resource.subnets)}" if resource.subnets else ""
+            more = f", {counted(len(resource.layers), 'layer')} of yours" if resource.layers else ""
             return (
                 f"{resource.runtime}, {resource.architecture}, {resource.memory_mb:,} MB, "
-                f"{resource.timeout_s} s{_storage(deployment, resource)}{reserved}"
+                f"{resource.timeout_s} s{_storage(deployment, resource)}{reserved}{network}{more}"
             )
         case Alias():
             return f"the published version {resource.target}, which never changes"
@@ -281,6 +283,7 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
             f"{seconds:.0f} s longer, and ${dollars:.5f} dearer, where it needs all of them (an estimate). "
             "--without NAME leaves a package out"
         )
+    found += _notices_about_users_resources(settings)
     if settings.role_arn is not None:
         found.append("your role needs at least the permissions of wrenlite-setup --print-policy function")
     if not settings.managed_bucket:
@@ -308,6 +311,29 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
             f"account: {hint}"
         )
     return tuple(found)
+
+
+def _notices_about_users_resources(settings: Settings) -> Iterator[str]:
+    """Yield what a user should know about layers, a network and keys of their own."""
+    if settings.layers:
+        yield (
+            f"the layers {', '.join(settings.layers)} lie over wrenlite's own: a file that several have is "
+            "that of the last one. AWS takes 250 MB of all together, unpacked, and refuses more. Packages in "
+            "them are not compared with yours"
+        )
+    if settings.subnets:
+        yield (
+            "in a VPC, tasks reach S3 only through an S3 gateway endpoint in the routes of these subnets, "
+            "which is free, and the internet only through a NAT gateway, about $0.045 per hour and as much "
+            "per GB. When the function leaves the VPC or is deleted, AWS takes up to 20 minutes to remove "
+            "its network interfaces"
+        )
+    for bucket, key in settings.keys:
+        yield (
+            f"objects in {bucket} are encrypted with {key}. The policies of the role and of users allow its "
+            "use, and the key's own policy must allow it too. KMS costs $0.03 per 10,000 requests; a bucket "
+            "key saves most of them"
+        )
 
 
 def quota_hint(account: Account) -> str:

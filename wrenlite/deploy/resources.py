@@ -134,6 +134,12 @@ class Function:
     revision: str = field(default="", compare=False)
     """Lambda's name for this state of the function."""
     tags: Tags = ()
+    layers: tuple[str, ...] = ()
+    """ARNs of layers of the user's own, in the order in which Lambda lays them over each other."""
+    subnets: tuple[str, ...] = ()
+    """Ids of the subnets that it is in, sorted."""
+    security_groups: tuple[str, ...] = ()
+    """Ids of its security groups, sorted."""
 
 
 OF_ALL_VERSIONS = ("reserved", "state", "revision", "tags")

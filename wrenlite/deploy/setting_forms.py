@@ -17,6 +17,10 @@ _TAG_SIGNS = "_.:/=+-@"
 _PATH_CHARACTERS = 512
 _BOUNDARY = re.compile(r"arn:aws[\w-]*:iam::(\d{12}|aws):policy/[\w+=,.@/-]+", re.ASCII)
 _PATH = re.compile(r"/([\w+=,.@-]+/)*", re.ASCII)
+_LAYER = re.compile(r"arn:aws[\w-]*:lambda:([\w-]+):\d{12}:layer:[\w-]+:\d+", re.ASCII)
+_MOST_LAYERS = 5
+"""Layers that a function of Lambda may have."""
+_MOST_SUBNETS, _MOST_GROUPS = 16, 5
 UNKNOWN_ACCOUNT = "0" * 12
 """An account id that stands for one that is not known yet."""
 
@@ -79,6 +83,62 @@ def check_role_path(path: str) -> None:
             f"--role-path {path!r:.200}: must begin and end with /, such as /teams/geo/, with letters, "
             f"digits and +=,.@-_ between; {_PATH_CHARACTERS} characters at most"
         )
+
+
+def check_network(subnets: Sequence[str], groups: Sequence[str]) -> None:
+    """Check the ids of subnets and security groups.
+
+    Args:
+        subnets: ids of subnets.
+        groups: ids of security groups.
+
+    Raises:
+        ConfigError: one is not an id, or there are subnets without security groups or the reverse.
+    """
+    given = (
+        ("--vpc-subnets", subnets, "subnet", _MOST_SUBNETS),
+        ("--security-groups", groups, "sg", _MOST_GROUPS),
+    )
+    for option, ids, word, most in given:
+        for each in ids:
+            if not re.fullmatch(rf"{word}-([0-9a-f]{{8}}|[0-9a-f]{{17}})", each):
+                raise ConfigError(f"{option} {each!r:.80}: must be an id, such as {word}-0123456789abcdef0")
+        if len(ids) > most:
+            raise ConfigError(f"{option}: must be {most} at most, and {len(ids)} are given")
+    if bool(subnets) != bool(groups):
+        missing = "--security-groups" if subnets else "--vpc-subnets"
+        raise ConfigError(f"{missing} is missing: a function in a VPC has both subnets and security groups")
+
+
+def check_layers(layers: Sequence[str], region: str, own: str, *, with_packages: bool) -> None:
+    """Check the ARNs of layers of the user's.
+
+    Args:
+        layers: the ARNs.
+        region: the region of the function; empty where it is not known yet.
+        own: ARN of the layer that wrenlite makes.
+        with_packages: whether there is one.
+
+    Raises:
+        ConfigError: one is not the ARN of a version of a layer there, or there are too many.
+    """
+    for layer in layers:
+        found = _LAYER.fullmatch(layer)
+        if found is None:
+            raise ConfigError(
+                f"--layer {layer!r:.200}: must be the ARN of a version of a layer, such as "
+                "arn:aws:lambda:eu-west-1:123456789012:layer:mine:3"
+            )
+        if region and found[1] != region:
+            raise ConfigError(f"--layer {layer}: must be in the region of the function, {region}")
+        if layer.startswith(f"{own}:"):
+            raise ConfigError(f"--layer {layer}: must be another layer than that which wrenlite makes")
+    most = _MOST_LAYERS - with_packages if region else _MOST_LAYERS
+    if len(layers) > most or len(set(layers)) < len(layers):
+        beside = (
+            f" beside that with the packages, and {most + 1} with --package none" if with_packages else ""
+        )
+        raise ConfigError(f"--layer: must be {most} at most{beside}; and each is given once")
 
 
 def check_boundary(arn: str | None, account: str) -> None:

@@ -11,7 +11,13 @@ from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
 from wrenlite.config import parse_setting
 from wrenlite.deploy import packages
 from wrenlite.deploy.resources import Function
-from wrenlite.deploy.setting_forms import check_boundary, check_role_path, check_tags
+from wrenlite.deploy.setting_forms import (
+    check_boundary,
+    check_layers,
+    check_network,
+    check_role_path,
+    check_tags,
+)
 from wrenlite.errors import ConfigError
 from wrenlite.storage.archives import archive_key
 
@@ -58,6 +64,14 @@ class Settings:
     """Other buckets that tasks may read and write."""
     packages: tuple[str, ...] = packages.DEFAULT_PACKAGES
     """Requirements that the layer is made of. Empty: there is no layer."""
+    layers: tuple[str, ...] = ()
+    """ARNs of versions of layers that the user has made, which the function has beside wrenlite's."""
+    subnets: tuple[str, ...] = ()
+    """Ids of subnets of the VPC that the function is in. Empty: it is in none."""
+    security_groups: tuple[str, ...] = ()
+    """Ids of the security groups that it has there."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Buckets that are encrypted with a KMS key of the user's, each with the ARN of the key or its alias."""
     tags: tuple[str, ...] = ()
     """Tags for every resource that can have tags, such as ``team=geo``."""
     earlier_tags: tuple[str, ...] = ()
@@ -105,6 +119,8 @@ class Settings:
         arn = self.role_arn is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", self.role_arn)
         _require("--role-arn", arn, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
         self._check_created_role()
+        check_network(self.subnets, self.security_groups)
+        check_layers(self.layers, self.region, self.layer_arn, with_packages=bool(self.packages))
         check_tags(self.tags)
         for package in self.packages:
             packages.parse(package)
@@ -135,6 +151,11 @@ class Settings:
     @property
     def _roles(self) -> str:
         return f"arn:{self.partition}:iam::{self.account}:role"
+
+    @property
+    def layer_arn(self) -> str:
+        """ARN of the layer that wrenlite makes, without a version."""
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:layer:{self.function}"
 
     @property
     def log_group(self) -> str:
@@ -215,6 +236,9 @@ def recorded_settings(function: Function, defaults: Settings) -> dict[str, Any]:
         "architecture": function.architecture,
         "ephemeral_mb": next(iter(lists.get("ephemeral_mb", ())), function.ephemeral_mb),
         "reserved": function.reserved,
+        "layers": function.layers,
+        "subnets": function.subnets,
+        "security_groups": function.security_groups,
         **known,
     }
 

@@ -9,7 +9,7 @@ import click
 
 from wrenlite.deploy import shared_options
 
-UNASKED = ("tags", "boundary", "role_path")
+UNASKED = ("tags", "boundary", "role_path", "subnets", "security_groups", "layers")
 """Names of the settings."""
 _OPTIONS = (
     click.option(
@@ -23,6 +23,27 @@ _OPTIONS = (
         metavar="ARN",
         callback=shared_options.parse_optional,
         help="Permissions boundary of the role that is created; none: remove it.",
+    ),
+    click.option(
+        "--vpc-subnets",
+        "subnets",
+        metavar="ID[,ID]",
+        callback=shared_options.parse_ids,
+        help="Subnets of a VPC in which tasks run, with --security-groups; none: leave the VPC.",
+    ),
+    click.option(
+        "--security-groups",
+        metavar="ID[,ID]",
+        callback=shared_options.parse_ids,
+        help="Security groups of tasks in the VPC, with --vpc-subnets; none: leave the VPC.",
+    ),
+    click.option(
+        "--layer",
+        "layers",
+        metavar="ARN",
+        multiple=True,
+        callback=shared_options.parse_list,
+        help="Version of a layer of your own, beside that with the packages; repeat for more; none: none.",
     ),
     click.option(
         "--tag",

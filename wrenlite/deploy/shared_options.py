@@ -41,6 +41,11 @@ def parse_list(context: click.Context, parameter: click.Parameter, value: tuple[
     return None if not value else () if value == ("none",) else value
 
 
+def parse_ids(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """Return the ids in an option; an empty tuple for ``none``, and None where it was not given."""
+    return None if value is None else () if value == "none" else tuple(value.replace(",", " ").split())
+
+
 def parse_reservation(text: str) -> int:
     """Return a number of reserved invocations; 0 for ``none``.
 

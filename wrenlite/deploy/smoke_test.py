@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wrenlite.backends.aws.connect import connect
 from wrenlite.config import Config
@@ -99,8 +99,13 @@ def run_smoke_test(
 
 def _call_functions(executor: Executor, packages: Sequence[str]) -> SmokeTestResult:
     started = time.monotonic()
-    stored = executor.put("Hello world")  # what travels inside requests proves nothing about the bucket
-    value: str = executor.submit(lambda: stored).result(timeout=_RESULT_TIMEOUT_S)  # type: ignore[assignment]
+    # What travels inside requests proves nothing about the bucket, and neither does what is there already.
+    stored = executor.put(("Hello world", time.time_ns()))
+
+    def first(pair: Any) -> str:  # travels by value
+        return str(pair[0])
+
+    value = executor.submit(first, stored).result(timeout=_RESULT_TIMEOUT_S)
     first_ended = time.monotonic()
     executor.submit(lambda: "Hello again").result(timeout=_RESULT_TIMEOUT_S)
     second_ended = time.monotonic()

@@ -7,6 +7,7 @@ one, and completes what this one could not.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,18 +22,17 @@ from wrenlite import config as configuration
 from wrenlite.config import Config, parse_setting
 from wrenlite.deploy import report, shared_options
 from wrenlite.deploy.account import Account, check_region, new_session, profiles, sign_in
+from wrenlite.deploy.checks import check_buckets_exist, check_users_resources
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
     LOCATION_SETTINGS,
     Deployment,
-    check_boundary_exists,
-    check_buckets_exist,
-    check_role,
     client_config,
     configured_bucket,
     deployed_function,
     resolve_settings,
-    with_bucket_ownership,
+    with_buckets,
+    with_keys,
 )
 from wrenlite.deploy.packages import leave_out, name_packages
 from wrenlite.deploy.plan import Action, Verb
@@ -44,7 +44,7 @@ from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.setup_options import UNASKED, unasked_options
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
-from wrenlite.errors import ConfigError, WrenliteError
+from wrenlite.errors import AccessDenied, ConfigError, WrenliteError
 from wrenlite.texts import counted
 
 _ROLE_S = 60.0
@@ -125,10 +125,14 @@ class Wizard:
         self._clients, self.account = self._sign_in()
 
     def policy_settings(self) -> Settings:
-        """Return settings for printing policies, without reading the deployment, which may be forbidden."""
+        """Return settings for printing policies: of what exists, as far as these credentials may see it."""
         chosen = {name: value for name, value in self._chosen.items() if value is not None}
         known = {**configured_bucket(self._config, self.account), **chosen}
-        return resolve_settings(self.account, self._function, None, **known)
+        existing = None
+        with contextlib.suppress(AccessDenied):
+            existing = deployed_function(self._clients, self.account, self._function)
+        settings = resolve_settings(self.account, self._function, existing, **known)
+        return with_keys(self._clients, settings)
 
     def _answer(self, name: str, question: str, default: Any, check: Callable[[Any], Any]) -> Any:
         """Return the checked value of a setting: the option's, the answer to the question, or the default.
@@ -201,11 +205,10 @@ class Wizard:
         settings = resolve_settings(self.account, self._function, existing, **chosen)
         settings = replace(settings, packages=leave_out(settings.packages, self._left_out))
         self.account.check(settings, existing.reserved if existing else None)
-        check_role(self._clients, settings)
-        check_boundary_exists(self._clients, settings)
+        check_users_resources(self._clients, settings)
         others = {f"--{name}": chosen[name] or () for name in ("read", "write")}
         check_buckets_exist(self._clients, others)
-        return with_bucket_ownership(self._clients, settings)
+        return with_buckets(self._clients, settings)
 
     def choose_bucket(self) -> None:
         """Ask for the bucket and the prefix, and create the deployment."""

@@ -76,7 +76,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
     function = _read_function(config, client, region)
     target, architecture = _target(config, function, region, client.meta.partition)
     location = _store_location(config, function, target)
-    packages = remote_packages(_name(config.function), _environment(function))
+    packages = _packages(config, function)
     slots = _limit_to_descriptors(_concurrency(config, client))
     store = S3Store(
         location.bucket,
@@ -302,6 +302,11 @@ def _function_arn(config: Config, region: str, partition: str) -> str:
 def _environment(function: Mapping[str, Any]) -> Mapping[str, str]:
     variables: Mapping[str, str] = function.get("Environment", {}).get("Variables", {})
     return variables
+
+
+def _packages(config: Config, function: Mapping[str, Any]) -> RemotePackages | None:
+    layers = len(function.get("Layers", ()))
+    return remote_packages(_name(config.function), _environment(function), layers)
 
 
 def _hints(packages: RemotePackages | None) -> Hints:

@@ -66,12 +66,15 @@ def recorded_archives(environment: Mapping[str, str]) -> tuple[str, ...]:
     return () if layer is None else layer.archives
 
 
-def remote_packages(function: str, environment: Mapping[str, str]) -> RemotePackages | None:
+def remote_packages(
+    function: str, environment: Mapping[str, str], layers: int | None = None
+) -> RemotePackages | None:
     """Return the packages that tasks find on Lambda; None where that is not known.
 
     Args:
         function: name of the function.
         environment: its variables.
+        layers: number of its layers; None: it has no others than wrenlite's.
     """
     layer = recorded_layer(environment)
     if layer is None:
@@ -82,7 +85,12 @@ def remote_packages(function: str, environment: Mapping[str, str]) -> RemotePack
     options = [f"--package {_quoted(text)}" for text in layer.named if text not in BASE_PACKAGES]
     options += [f"--without {name}" for name in left_out]
     always = _OF_THE_RUNTIME | _OF_THE_FUNCTION
-    return RemotePackages(versions_by_name(layer.versions), always, " ".join([command, *options]))
+    return RemotePackages(
+        versions_by_name(layer.versions),
+        always,
+        " ".join([command, *options]),
+        complete=layers is None or layers <= bool(layer.versions),
+    )
 
 
 def versions_by_name(requirements: Iterable[str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ _UNKNOWN_CREDENTIALS_CODES = frozenset(
 )
 _CLOCK_CODES = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
 _CLOCK_MESSAGES = ("Signature expired", "Signature not yet current")
-_ACCESS_DENIED_CODES = frozenset(
+ACCESS_DENIED_CODES = frozenset(
     {"AccessDenied", "AccessDeniedException", "403", "Forbidden", "AllAccessDisabled"}
 )
 _OTHER_REGION_CODES = frozenset(
@@ -132,7 +132,7 @@ def sign_in_hint(profile: str | None = None) -> str:
 
 def is_access_denied(code: str) -> bool:
     """Return whether an error code of AWS says that no policy allows the action."""
-    return code in _ACCESS_DENIED_CODES
+    return code in ACCESS_DENIED_CODES
 
 
 def access_denied(action: str, resource: str, message: str = "") -> AccessDenied:
@@ -147,9 +147,10 @@ def access_denied(action: str, resource: str, message: str = "") -> AccessDenied
         resource = f"{version[1]}:*"  # the next version has another number
     statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
     detail = f" ({message})" if message else ""
+    key = ", and the policy of the key itself must allow it too" if action.startswith("kms:") else ""
     return AccessDenied(
         f"AWS does not allow {action} on {resource}{detail}. A policy that allows it has the statement "
-        f"{statement}"
+        f"{statement}{key}"
     )
 
 
