@@ -90,6 +90,8 @@ class MapOptions(NamedTuple):
         check_switch("detach", self.detach)
         if self.detach:
             check_detachable(backend)
+            if self.logging:
+                raise ConfigError("logging=True: no logger of this program gets what detached jobs log")
             if self.keep:
                 raise ConfigError("detach=True: a detached job keeps no values for other maps (keep=True)")
         chunksize, retries, timeout = self.chunksize, self.retries, self.timeout

@@ -16,10 +16,12 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.backends.base import Backend
 from wrenlite.cost import STORE_GET_DOLLARS, STORE_PUT_DOLLARS
+from wrenlite.errors import ConfigError
 from wrenlite.protocol import NUMBERS, Packed, Plain, size_of
 from wrenlite.texts import counted, duration, timed
 
@@ -86,7 +88,7 @@ class Work(NamedTuple):
         )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Estimate:
     """How long a map would take, and what it would cost.
 
@@ -109,8 +111,14 @@ class Estimate:
 
         Args:
             concurrency: from 1. More than there are tasks is as many as there are.
+
+        Raises:
+            ConfigError: it is no whole number from 1.
         """
-        at_once = max(1, min(concurrency, self.tasks))
+        is_whole = hasattr(concurrency, "__index__") and not isinstance(concurrency, bool)
+        if not is_whole or concurrency < 1:
+            raise ConfigError(f"concurrency={concurrency!r:.60}: must be a whole number from 1")
+        at_once = min(index(concurrency), self.tasks)
         start, run = self._start_s(), self.work.makespan_s(at_once)
         return Forecast(at_once, Interval(start.low + run.low, start.high + run.high), self._dollars(at_once))
 
@@ -190,6 +198,8 @@ def judge(amounts: Sequence[float], places: Sequence[int], seconds: Sequence[flo
         seconds: how long the tasks of the sample took.
     """
     total, count = len(amounts), len(places)
+    if count == total:
+        return Work(Interval(sum(seconds), sum(seconds)), Interval(max(seconds), max(seconds)))
     some = [amounts[place] for place in places]
     base, slope, squares = _model(some, seconds)
     mean = base + slope * sum(amounts) / total

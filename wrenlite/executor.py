@@ -295,11 +295,13 @@ class Executor(Lifetime):
 
         The tasks are spread over the sizes of the items, and over the values of items that are numbers. Time
         and dollars are intervals: in nine cases of ten the true figure lies within. They are wide where the
-        tasks of the sample differ much for no visible reason; a larger sample narrows them.
+        tasks of the sample differ much for no visible reason; a larger sample narrows them. What a worker
+        does once, such as importing, counts with the task that it does it for.
 
         Args:
             fn: as for ``map``.
-            data: as for ``map``. All of it is read and pickled, so that items which cannot be sent are found.
+            data: as for ``map``. All of it is read and pickled, so that items which cannot be sent are found;
+                an iterator is used up.
             sample: the number of tasks that are run, from 3. They cost what they cost: see ``sample.cost``.
             retries: as for ``map``.
             timeout: as for ``map``.

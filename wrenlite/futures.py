@@ -85,7 +85,7 @@ async def next_in_loop(
     with hide_own_frames:
         await asyncio.sleep(0)  # a loop over values that are there lets others run, too
         with job._drawn(True):
-            await wait_in_loop(lambda: ready() is not None, job.cancel, job.__repr__)
+            await wait_in_loop(lambda: ready() is not None, job._stop_waiting, job.__repr__)
         no_more = object()
         item = await call_without_blocking(partial(next, iterator, no_more), ready() or ())
         if item is no_more:
@@ -121,9 +121,10 @@ def waiting_for(jobs: Iterable[Job[Any]], cancel: bool = True, in_loop: bool = F
             undisturbed.enter_context(no_interrupts())
             if cancel:
                 for job in jobs:
-                    job.cancel()
+                    job._stop_waiting()
             text = ", ".join(map(repr, jobs))
-            show_as_one_line(error, f"{text}, interrupted{'' if cancel else '; it goes on'}")
+            goes_on = not cancel or all(job._is_detached for job in jobs)
+            show_as_one_line(error, f"{text}, interrupted{'; it goes on' if goes_on else ''}")
             raise
 
 
@@ -318,7 +319,8 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
             with self.job._drawn(False):
                 await woken.wait()
         except asyncio.CancelledError as error:
-            self.job.cancel_tasks((self.index,), wait=False)  # thousands of futures may do this in turn
+            if not self.job._is_detached:
+                self.job.cancel_tasks((self.index,), wait=False)  # thousands of futures may do this in turn
             show_as_one_line(error, f"{self!r}, cancelled while it was awaited")
             raise
         finally:

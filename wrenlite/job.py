@@ -204,6 +204,8 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
             ConfigError: the job was made without ``keep=True``.
             TimeoutError: the tasks have not ended in time.
         """
+        if self._is_detached:
+            raise ConfigError(f"{self.id} is detached, and so keeps no values for other maps: pass results()")
         if self._kept is None:
             raise ConfigError(f"{self.id} does not keep its values in the store: write map(…, keep=True)")
         self._wait_for_end(timeout, FIRST_EXCEPTION)
@@ -335,7 +337,7 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
     async def _await(self) -> list[T_co]:
         with hide_own_frames:
             with self._drawn(False):
-                await wait_in_loop(lambda: self.wait(0, FIRST_EXCEPTION), self.cancel, self.__repr__)
+                await wait_in_loop(lambda: self.wait(0, FIRST_EXCEPTION), self._stop_waiting, self.__repr__)
             return await call_without_blocking(self._results, self._tasks.outcomes)
 
     @contextlib.contextmanager
@@ -350,12 +352,16 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
             ExecutorClosed: this process was forked from the one that runs the job.
         """
         if os.getpid() != self._owner and not self._tasks.over:
-            raise ExecutorClosed(
-                f"the job {self.id} runs in process {self._owner}, from which this process was forked: wait "
-                "for it there, or make a new executor here"
-            )
-        with waiting_for((self,), cancel and not self._is_detached, in_loop):
+            where = f"runs in process {self._owner}, from which this process was forked: wait for it there"
+            here = f"wrenlite.attach({self.id!r})" if self._is_detached else "make a new executor here"
+            raise ExecutorClosed(f"the job {self.id} {where}, or {here}")
+        with waiting_for((self,), cancel, in_loop):
             yield
+
+    def _stop_waiting(self) -> None:
+        """Cancel the job because who waits for it was interrupted, unless it outlives its program."""
+        if not self._is_detached:
+            self.cancel()
 
     def _in_order(self, end: float | None, ordered: bool) -> Iterator[int]:
         """Yield the tasks once they have ended: in input order, or in the order in which they end."""

@@ -138,7 +138,9 @@ class Submission:
 
         backend, options = self._backend, prepared.options
         if any(isinstance(item, Dependent) for item in prepared.items):
-            raise ConfigError("detach=True: an item holds a future or a job, which ends with this program")
+            raise ConfigError(
+                "detach=True: an item or argument holds a future or job, which ends with this program"
+            )
         items = cast(list[Packed | Plain], prepared.items)
         named, code = (_job_id(name), name, time.time()), self._uploads.blobs(options.code)
         kept = manifest.of_job(backend, named, items, options, code)
@@ -233,6 +235,8 @@ class Submission:
         items = list(read_items(arguments.iterate(data)))
         if not items:
             raise ConfigError("data is empty: there is nothing to estimate")
+        if any(isinstance(item, Future) for item in items):
+            raise ConfigError("data has futures in it: wait for them, and pass their results() to estimate")
         packed = pack_items(items, ClassTable(grows=True, base=self._backend.class_table))
         amounts = list(map(estimate.amount_of, packed))
         places = estimate.choose(amounts, sample)
@@ -241,7 +245,7 @@ class Submission:
             job.results()
         except Exception as error:
             for failed in job._tasks.failed[:1]:
-                error.add_note(f"wrenlite: its item is data[{places[failed]}] of estimate")
+                error.add_note(f"wrenlite: task {failed} of the sample is data[{places[failed]}] of estimate")
             raise
         seconds = [each.seconds or 0.0 for each in job.stats()]
         work = estimate.judge(amounts, places, seconds)

@@ -1,9 +1,12 @@
 """Detached jobs: they go on without their program, and other processes attach to them."""
 
+import asyncio
 import concurrent.futures
 import contextlib
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -255,6 +258,131 @@ def test_what_cannot_be_handed_over_goes_on_here(pool, monkeypatch, runs):
         job.detach()
     with pool.stream(abs) as calls, pytest.raises(wrenlite.ConfigError, match="takes more tasks"):
         calls.detach()
+
+
+def test_who_stops_waiting_leaves_the_job_running(pool, runs):
+    gate = f"{runs.path}.gate"
+    job = pool.map(work, [10, 11], args=(runs.path, 0.0, gate), detach=True)
+
+    async def await_for_a_moment(waiting):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waiting, 0.2)
+
+    async def first_value():
+        async for value in job.values():
+            return value
+
+    async def whole_job():
+        return await job
+
+    async def one_future():
+        return await job[0]
+
+    for wait in (whole_job, first_value, one_future):
+        asyncio.run(await_for_a_moment(wait()))
+    for wait in (job.wait, job.results, job[0].result, lambda: wrenlite.wait([job])):
+        threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            wait()
+    open(gate, "w").close()
+    assert [value[0].x for value in job.results(timeout=60)] == [10, 11]
+
+
+def test_a_disk_that_is_full_ends_the_keeper_and_is_told(pool):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, hard))  # its keeper inherits that
+    try:
+        job = pool.map(lambda n: os.urandom(500_000), range(20), chunksize=1, detach=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with pytest.raises(wrenlite.KeeperDied, match=r"cannot write what tasks return: File too large"):
+        job.results(timeout=60)
+    again = wrenlite.attach(job.id, resume=True)
+    assert [len(value) for value in again.results(timeout=60)] == [500_000] * 20
+
+
+def test_a_damaged_file_is_told(pool, journal):
+    job = pool.map(abs, range(50), chunksize=1, detach=True)
+    job.results(timeout=60)
+    table = journal / "detached" / job.id / "table-0"
+    content = table.read_bytes()
+    table.write_bytes(content.replace(b"wren", b"nerw", 6).replace(b"nerw", b"wren", 5))
+    with pytest.raises(wrenlite.StoreError, match="table-0 is damaged"):
+        wrenlite.attach(job.id)
+
+
+def test_a_job_whose_folder_is_deleted_ends(pool, journal):
+    job = pool.map(time.sleep, [60, 60], detach=True)
+    shutil.rmtree(journal / "detached" / job.id)
+    with pytest.raises(wrenlite.KeeperDied, match="was deleted while it ran"):
+        job.results(timeout=60)
+
+
+def test_tasks_of_a_resumed_job_have_the_folder_of_the_first_one(pool, runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gate = f"{runs.path}.gate"
+
+    def folder(n):
+        work(n, runs.path, gate=gate)
+        return os.getcwd()
+
+    job = pool.map(folder, [0, 10], chunksize=1, detach=True)
+    assert job[0].result(timeout=60) == str(tmp_path)
+    kill_keeper(job.id)
+    monkeypatch.chdir("/")
+    open(gate, "w").close()
+    assert wrenlite.attach(job.id, resume=True)[1].result(timeout=60) == str(tmp_path)
+
+
+def test_no_thread_is_left_when_a_job_is_over(pool):
+    before = threading.active_count()
+    for _ in range(3):
+        job = pool.map(abs, [1, 2], detach=True)
+        concurrent.futures.wait(list(job), timeout=60)
+        assert wrenlite.attach(job.id).results() == [1, 2]
+        while keeper_of(job.id):
+            time.sleep(0.01)
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before + 3 and time.monotonic() < deadline:  # those of the pool's own
+        time.sleep(0.01)
+    assert threading.active_count() <= before + 3, threading.enumerate()
+
+
+def test_what_cannot_be_attached_to_is_refused(pool):
+    for wrong in (None, 5, b"x"):
+        with pytest.raises(wrenlite.ArgumentError, match=r"attach\(.*must be the id"):
+            wrenlite.attach(wrong)
+    one = pool.map(abs, [1], detach=True)
+    other = pool.map(abs, [2], detach=True)
+    with pytest.raises(wrenlite.JobNotFound, match="the ids of 2 jobs begin with 'abs'") as caught:
+        wrenlite.attach("abs")
+    assert one.id in str(caught.value)
+    assert other.id in str(caught.value)
+    assert wrenlite.attach(one).results(timeout=60) == [1]
+    with pytest.raises(wrenlite.ConfigError, match="resume='no'"):
+        wrenlite.attach(one.id, resume="no")
+    with pytest.raises(wrenlite.ConfigError, match="is detached"):
+        one.refs()
+
+
+def test_a_cancel_without_a_keeper_cancels_nothing(pool):
+    job = pool.map(time.sleep, [60, 60], detach=True)
+    kill_keeper(job.id)
+    job.wait(30)
+    again = wrenlite.attach(job.id)
+    assert again.cancel() == 0
+
+
+def test_a_keeper_has_the_rest_of_the_budget(bed):
+    with wrenlite.Executor.aws(max_concurrency=1, budget=4e-5, progress=False) as executor:
+        job = executor.map(lambda n: time.sleep(0.3) or n, range(40), chunksize=1, detach=True)
+        done = 0
+        for _ in range(3):
+            values = job.results(return_exceptions=True, timeout=60)
+            done = sum(isinstance(value, int) for value in values)
+            job = wrenlite.attach(job.id, resume=True)
+        assert 0 < done < 40
+        assert job.cost.dollars < 6e-5
 
 
 def test_only_one_keeper_runs_a_job(pool, runs):

@@ -46,6 +46,12 @@ def test_what_cannot_be_estimated_is_refused_before_anything_runs(executor):
         executor.estimate(nap, [])
     with pytest.raises(wrenlite.ItemNotPicklable, match="item 17"):
         executor.estimate(nap, itertools.chain(range(17), [(each for each in ())]))
+    with pytest.raises(wrenlite.ConfigError, match="data has futures in it"):
+        executor.estimate(nap, executor.map(nap, [0]))
+    estimate = executor.estimate(nap, [0, 0])
+    for wrong in (0, -1, 2.5, "a", None, True):
+        with pytest.raises(wrenlite.ConfigError, match="concurrency="):
+            estimate.at(wrong)
     with pytest.raises(wrenlite.ConfigError, match=r"chunksize"):
         executor.estimate(nap, [1], chunksize=3)
 
@@ -53,4 +59,4 @@ def test_what_cannot_be_estimated_is_refused_before_anything_runs(executor):
 def test_a_task_of_the_sample_that_fails_names_its_item(executor):
     with pytest.raises(ZeroDivisionError) as caught:
         executor.estimate(lambda n: 1 // n, [5, 0, 3])
-    assert "wrenlite: its item is data[1] of estimate" in caught.value.__notes__
+    assert "wrenlite: task 1 of the sample is data[1] of estimate" in caught.value.__notes__

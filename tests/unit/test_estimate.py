@@ -78,6 +78,11 @@ def test_where_all_tasks_ran_nothing_is_uncertain():
     assert longest_s == pytest.approx((2.0, 2.0))
 
 
+def test_one_or_two_tasks_are_known_exactly():
+    assert judge([1.0], [0], [0.5]).total_s == (0.5, 0.5)
+    assert judge([1.0, 2.0], [0, 1], [0.5, 0.25]) == ((0.75, 0.75), (0.5, 0.5))
+
+
 def test_tasks_that_take_no_time_at_all():
     assert judge([1.0] * 10, [0, 4, 9], [0.0, 0.0, 0.0]).total_s == (0.0, 0.0)
 

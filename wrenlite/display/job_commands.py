@@ -10,6 +10,7 @@ import click
 from wrenlite.display import console
 from wrenlite.durable.attach import attach
 from wrenlite.durable.records import Counts, Event, JobRecord, find_job, in_words, jobs
+from wrenlite.errors import KeeperDied
 from wrenlite.texts import counted, duration, printable
 
 _POLL_S = 0.5
@@ -168,6 +169,9 @@ def attach_to(job: str, *, resume: bool, as_json: bool) -> None:
         click.echo(f"{found.id} goes on; wrenlite attach {found.id} follows it again.", err=True)
         raise SystemExit(130) from None
     now = found.snapshot()
+    if any(isinstance(error, KeeperDied) for error in found.errors().values()):
+        text = f"nobody runs {found.id} any more; wrenlite attach {found.id} --resume runs what is missing"
+        click.echo(text, err=True)
     counts = Counts(now.total, now.done, now.failed, now.cancelled)
     if as_json:
         console.print_json({"id": found.id, "name": found.name, **counts._asdict(), "dollars": now.dollars})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,20 +24,25 @@ from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.durable import manifest
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.recorded import Follower, Writer, export, repeat
-from wrenlite.errors import BackendError, ConfigError, KeeperDied
+from wrenlite.errors import ArgumentError, BackendError, ConfigError, KeeperDied, StoreError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Usage, values_prefix
 from wrenlite.scheduler.settling import Settler
 from wrenlite.serialize.pickling import unpack_call
+from wrenlite.serialize.traceback_stubs import without_own_frames
 from wrenlite.storage.base import digest
+from wrenlite.storage.local import LocalStore
+from wrenlite.texts import printable
 from wrenlite.threads import Changes
+from wrenlite.wrong_calls import check_switch
 
 _POLL_S, _LONGEST_POLL_S = 0.02, 0.5
 """Seconds between two looks at the file: after news, and after a while without any."""
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from wrenlite.durable.keeper import main; main()"
 _added: set[str] = set()
 """Digests of the zips whose modules can be imported."""
+_LOCK_TRIES, _LOCK_PAUSE_S = 50, 0.01
 _CANCEL_S = 30.0
 """Seconds that a cancel is waited for at most."""
 
@@ -50,14 +56,14 @@ class Definitions(Sequence[object]):
         Args:
             job: the manifest of the job.
         """
-        self._job = job
+        self._function = job.function
+        self._initializer = job.initializer[1] if job.initializer else None
         self._table: Sequence[object] | None = None
 
     def _loaded(self) -> Sequence[object]:
         if self._table is None:
-            first = self._job.initializer
-            base = unpack_call(first[1]).table if first else ()
-            self._table = unpack_call(self._job.function, base).table
+            base = unpack_call(self._initializer).table if self._initializer else ()
+            self._table = unpack_call(self._function, base).table
         return self._table
 
     def __len__(self) -> int:
@@ -79,59 +85,88 @@ class Following:
             folder: of the job.
         """
         self._folder = folder
-        self._settler = Settler(Changes(), at_end=lambda: None)
+        self._settler: Settler | None = None
 
     def follow(self, job: Job[Any]) -> None:
         """Repeat on a job what happens to it. What has happened so far is repeated before this returns."""
-        self._settler.start()
         follower = Follower(self._folder)
         for call in follower.calls():
             repeat(job, call)
-        if not job._tasks.over:
-            arguments = weakref.ref(job), follower
-            name = f"wrenlite-attached-{job.id}"
-            threading.Thread(target=self._follow, args=arguments, name=name, daemon=True).start()
+        if job._tasks.over:
+            follower.close()
+        else:
+            self._start(job, follower)
+
+    def _start(self, job: Job[Any], follower: Follower) -> None:
+        arguments = weakref.ref(job), follower
+        name = f"wrenlite-attached-{job.id}"
+        threading.Thread(target=self._follow, args=arguments, name=name, daemon=True).start()
 
     def _follow(self, reference: weakref.ref[Job[Any]], follower: Follower) -> None:
         pause_s = _POLL_S
         while True:
-            kept = manifest.is_kept(self._folder)
+            kept, problem = manifest.is_kept(self._folder), ""
             news = 0
-            for call in follower.calls():
-                job = reference()
-                if job is None:  # nobody is interested any more
-                    return follower.close()
-                repeat(job, call)
-                news += 1
+            try:
+                for call in follower.calls():
+                    if (job := reference()) is None:  # nobody is interested any more
+                        break
+                    repeat(job, call)
+                    news += 1
+            except StoreError as error:
+                problem = str(error)
             job = reference()
+            if job is not None and not job._tasks.over and (problem or not (kept or news)):
+                self._fail(job, problem)
             if job is None or job._tasks.over:
-                return follower.close()
-            if not kept and not news:
-                self._fail(job)
-                return follower.close()
+                follower.close()
+                if self._settler is not None:
+                    self._settler.close()
+                return
             del job
             pause_s = _POLL_S if news else min(_LONGEST_POLL_S, 1.5 * pause_s)
             time.sleep(pause_s)
 
-    def _fail(self, job: Job[Any]) -> None:
-        """End what has not ended: nobody runs it."""
+    def _fail(self, job: Job[Any], problem: str) -> None:
+        """End what has not ended, since nobody runs it.
+
+        Args:
+            job: the job.
+            problem: why it cannot be followed; empty: its keeper is gone.
+        """
         left = [task for task in range(len(job)) if not job._tasks.has_ended(task)]
-        error = KeeperDied(
-            f"the keeper of this job ended before it did ({self._folder / manifest.LOG} may say why). "
-            f"wrenlite.attach({job.id!r}, resume=True) runs what is missing"
-        )
+        error = KeeperDied(problem or self._last_words(job.id))
         Job._end(job, [Outcome.failed(task) for task in left], dict.fromkeys(left, error))
 
+    def _last_words(self, job: str) -> str:
+        """Return what to tell of a keeper that has ended before its job."""
+        log = self._folder / manifest.LOG
+        try:
+            *_, last = log.read_text(errors="replace").strip().splitlines() or [""]
+        except OSError:
+            return f"the folder of this job, {self._folder}, was deleted while it ran. Run it again"
+        why = f"{printable(last)} ({log})" if last else "it was killed"
+        return (
+            f"the keeper of this job ended before it did: {why}. wrenlite.attach({job!r}, resume=True) runs "
+            "what is missing"
+        )
+
     def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
-        """Have the keeper cancel those of these tasks that have not ended; return their number."""
+        """Have the keeper cancel those of these tasks that have not ended.
+
+        Returns:
+            The number of tasks that were cancelled; 0 without waiting.
+        """
         table = job._tasks
         left = [task for task in indexes if not table.has_ended(task)]
-        if left and manifest.is_kept(self._folder):
-            with open(self._folder / manifest.CANCEL, "ab", buffering=0) as file:
-                file.write(json.dumps(left).encode() + b"\n")
-            if wait:
-                table.wait_until(lambda: all(map(table.has_ended, left)), _CANCEL_S, each=True)
-        return len(left)
+        if not left or not manifest.is_kept(self._folder):
+            return 0
+        with open(self._folder / manifest.CANCEL, "ab", buffering=0) as file:
+            file.write(json.dumps(left).encode() + b"\n")
+        if not wait:
+            return 0
+        table.wait_until(lambda: all(map(table.has_ended, left)), _CANCEL_S, each=True)
+        return sum(table.state(task) == "cancelled" for task in left)
 
     def is_running(self, job: Job[Any], index: int) -> bool:
         """Return whether a task runs now, as far as that is known."""
@@ -145,6 +180,9 @@ class Following:
 
     def settle(self, futures: Sequence[Future[Any]]) -> None:
         """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
+        if self._settler is None:
+            self._settler = Settler(Changes(), at_end=lambda: None)
+            self._settler.start()
         self._settler.settle(futures)
 
 
@@ -176,9 +214,16 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
         BackendError: the keeper cannot be started.
     """
     folder = manifest.new_folder(job.id)
-    if backend.own_store:
-        from wrenlite.storage.local import LocalStore
+    try:
+        return folder, _begin(folder, backend, job, before)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # a full disk must not stay full because of it
+        raise
 
+
+def _begin(folder: Path, backend: Backend, job: Manifest, before: Job[Any] | None) -> Manifest:
+    """Write what a keeper needs, and start it. Return the manifest with the store."""
+    if backend.own_store:
         store = LocalStore(folder / manifest.STORE, private=True)
         for prefix in ("refs/", values_prefix(job.id)):
             for entry in backend.store.list(prefix):
@@ -186,23 +231,32 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
         job = job._replace(store=store)
     manifest.write(folder, job)
     if before is not None:
-        export(before, Writer(folder))
+        writer = Writer(folder)
+        export(before, writer)
+        writer.close()
     _start_keeper(folder)
-    return folder, job
+    return job
 
 
-def attach(job: str, *, resume: bool = False) -> Job[Any]:
+@without_own_frames
+def attach(job: str | Job[Any], *, resume: bool = False) -> Job[Any]:
     """Return a job that was detached, in any process of this user on this machine.
 
     Args:
         job: its id, or the beginning of it.
         resume: where nobody runs the job any more, since its keeper was killed or the machine was restarted:
-            run the tasks that have not ended. Otherwise they have failed, with KeeperDied.
+            run the tasks that have not ended. Those that ran at that moment run again, with the environment
+            variables of this process. Otherwise they have failed, with KeeperDied.
 
     Raises:
-        JobNotFound: there is no such job, or its values are deleted.
+        JobNotFound: there is no such job, or there are several, or its values are deleted.
+        StoreError: its files are damaged, or cannot be read.
         BackendError: the keeper cannot be started.
     """
+    check_switch("resume", resume)
+    job = job.id if isinstance(job, Job) else job
+    if not isinstance(job, str):
+        raise ArgumentError(f"attach({job!r:.80}): must be the id of a job, which wrenlite.jobs() shows")
     folder = manifest.find(job)
     found = manifest.read(folder)
     if resume and not manifest.is_kept(folder):
@@ -283,11 +337,16 @@ def _locked(folder: Path) -> Iterator[int | None]:
         raise ConfigError("jobs can be detached on Linux and macOS; on Windows, in WSL")
     fd = os.open(folder / manifest.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield fd
+        yield fd if _lock(fd) else None
     finally:
         os.close(fd)
+
+
+def _lock(fd: int) -> bool:
+    """Lock a file. Whoever only looks whether it is locked holds it for a moment, a keeper for longer."""
+    for _ in range(_LOCK_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_LOCK_PAUSE_S)
+    return False

@@ -6,6 +6,7 @@ terminal ends it. It ends when the job is over. Nothing of the user's is unpickl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
@@ -42,6 +43,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     job = manifest.read(folder)
+    with contextlib.suppress(OSError):  # somebody has deleted it
+        os.chdir(job.folder)
     sys.path.extend(folder for folder in job.path if folder not in sys.path)
     Keeper(folder, job).run()
 
@@ -73,6 +76,7 @@ class Keeper:
         job = RecordedJob(kept.id, kept.name, backend, kept.tasks, (), dispatcher)
         job._tasks.queued_at = kept.submitted
         ended = self._repeat(job)
+        dispatcher.admission.spent = job.cost  # the budget is that of all keepers of this job
         uploads = Uploads(backend.store, own=backend.own_store)
         code = uploads.acquire(kept.function, kept.modules)
         over = self._journal.add(job) if self._journal is not None else None
@@ -90,6 +94,10 @@ class Keeper:
             pending.reduction.observe(mapped)
         dispatcher.submit(pending)
         while not job.wait(_POLL_S):
+            if not (self._folder / manifest.MANIFEST).exists():
+                _end("the folder of this job was deleted")
+            if dispatcher.is_over:
+                _end("the job cannot go on")
             if tasks := self._newly_cancelled(kept.tasks):
                 dispatcher.cancel(job, tasks)
         dispatcher.close("the job of this keeper is over")
@@ -103,7 +111,7 @@ class Keeper:
         for call in follower.calls():
             ended += repeat(job, call, keeps_values=False)[: None if keeps else 0]
         follower.close()
-        job.record(Writer(self._folder))
+        job.record(Writer(self._folder, _end_at_once))
         return ended
 
     def _newly_cancelled(self, tasks: int) -> list[int]:
@@ -117,9 +125,21 @@ class Keeper:
         for line in lines:
             if line.endswith(b"\n"):  # otherwise it is still being written
                 self._cancelled += len(line)
-                wanted = json.loads(line)
-                found.update(range(tasks) if wanted is None else wanted)
+                with contextlib.suppress(ValueError):  # it is damaged
+                    found.update(range(tasks)[task] for task in json.loads(line))
         return sorted(found)
+
+
+def _end_at_once(error: OSError) -> None:
+    """End this process and its workers, since nothing that tasks return can be written any more."""
+    _end(f"cannot write what tasks return: {error.strerror}")
+
+
+def _end(why: str) -> NoReturn:
+    """End this process at once. The next keeper goes on from what was written."""
+    with contextlib.suppress(OSError):  # the disk may be full
+        print(why, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _journal_before(backend: Backend) -> Any:

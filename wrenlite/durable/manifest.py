@@ -36,6 +36,8 @@ from wrenlite.storage.uploads import JobCode
 
 MANIFEST, STORE, LOCK, LOG, CANCEL = "manifest", "store", "keeper.lock", "keeper.log", "cancel"
 """Names in the folder of a job."""
+_NAMED_JOBS = 5
+"""The most jobs that a message names."""
 KEPT_S = 30 * 86_400.0
 """Seconds for which a job that does not run is kept."""
 
@@ -65,6 +67,8 @@ class Manifest(NamedTuple):
     hints: Hints
     store: Store
     """Where large values are."""
+    folder: str
+    """The working folder of the program that has made the job."""
     path: Sequence[str]
     """``sys.path`` of the program that has made the job."""
 
@@ -106,8 +110,16 @@ def of_job(
         prices=backend.prices,
         hints=backend.hints,
         store=backend.store,
+        folder=_working_folder(),
         path=worker_path(),
     )
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # somebody has deleted it
+        return "/"
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -181,7 +193,8 @@ def new_folder(job: str) -> Path:
             folder.mkdir(0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
-            f"cannot make a folder for a detached job in {detached}: {error.strerror}"
+            f"cannot make a folder for a detached job in {detached}: {error.strerror}. WRENLITE_JOURNAL "
+            "names another one"
         ) from error
     prune(detached, time.time())
     return detached / job
@@ -197,10 +210,10 @@ def prune(detached: Path, now: float) -> None:
 
 
 def find(name: str) -> Path:
-    """Return the folder of the newest detached job whose id is, or begins with, a text.
+    """Return the folder of the detached job whose id is, or begins with, a text.
 
     Raises:
-        JobNotFound: there is none.
+        JobNotFound: there is none, or there are several.
     """
     detached = detached_folder()
     folders = [
@@ -213,7 +226,12 @@ def find(name: str) -> Path:
             f"{name or 'JOB'} says what is known of it"
         )
     exact = [path for path in folders if path.name == name]
-    return (exact or sorted(folders, key=lambda path: path.stat().st_mtime))[-1]
+    if not exact and len(folders) > 1:
+        newest = sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
+        ids = ", ".join(path.name for path in newest[:_NAMED_JOBS])
+        more = ", …" if len(newest) > _NAMED_JOBS else ""
+        raise JobNotFound(f"the ids of {len(newest)} jobs begin with {name!r}, the newest first: {ids}{more}")
+    return (exact or folders)[0]
 
 
 def is_kept(folder: Path) -> bool:

@@ -45,7 +45,7 @@ def journal_folder(setting: str | None) -> Path | None:
     if setting == OFF:
         return None
     if setting:
-        return Path(setting).expanduser()
+        return Path(setting).expanduser().absolute()
     import platformdirs
 
     return platformdirs.user_state_path("wrenlite")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from wrenlite import errors as wrenlite_errors
-from wrenlite.errors import WrenliteError
+from wrenlite.errors import StoreError, WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import NOTHING, Outcome, Usage
 from wrenlite.serialize import framing
@@ -27,12 +27,14 @@ _EXPORTED_AT_ONCE = 256
 class Writer:
     """Writes what happens to the tasks of one job."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begin a new file: a keeper that was killed may have left an incomplete line in the last one.
+    def __init__(self, folder: Path, on_error: Callable[[OSError], None] | None = None) -> None:
+        """Begin a new file: a keeper that was killed may have left an incomplete message in the last one.
 
         Args:
             folder: of the job.
+            on_error: called when the file cannot be written; None: the error is raised.
         """
+        self._on_error = on_error
         number = sum(1 for _ in folder.glob(_TABLE.format("*")))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self._fd = os.open(folder / _TABLE.format(number), flags, 0o600)
@@ -45,9 +47,18 @@ class Writer:
             arguments: its arguments.
 
         Raises:
-            OSError: the disk is full.
+            StoreError: the disk is full.
         """
-        framing.write(self._fd, framing.frame((name, time.time(), *arguments)))
+        try:
+            framing.write(self._fd, framing.frame((name, time.time(), *arguments)))
+        except OSError as error:
+            if self._on_error is None:
+                raise StoreError(f"cannot write what a job has done so far: {error.strerror}") from error
+            self._on_error(error)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
 
 
 class Follower:
@@ -65,11 +76,19 @@ class Follower:
         self._fd = -1
 
     def calls(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the calls that have been written since the last time: their names, times and arguments."""
+        """Yield the calls that have been written since the last time: their names, times and arguments.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
         while self._reader is not None or self._open():
             assert self._reader is not None
             try:
-                yield from self._reader.read()
+                for call in self._reader.read():
+                    if isinstance(call, Exception):
+                        file = self._folder / _TABLE.format(self._number)
+                        raise StoreError(f"{file} is damaged, and what comes after that is lost: {call}")
+                    yield call
             except EOFError:
                 if not (self._folder / _TABLE.format(self._number + 1)).exists():
                     return
@@ -97,27 +116,27 @@ class RecordedTable(TaskTable):
     writer: Writer
 
     def mark_dispatched(self, indexes: Sequence[int], now: float) -> None:
-        """Write that, and do it."""
+        """The table writes down that a batch was handed out."""
         self.writer.write("mark_dispatched", indexes, now)
         super().mark_dispatched(indexes, now)
 
     def mark_queued(self, indexes: Sequence[int]) -> None:
-        """Write that, and do it."""
+        """The table writes down that tasks wait again."""
         self.writer.write("mark_queued", indexes)
         super().mark_queued(indexes)
 
     def count_attempts(self, indexes: Sequence[int]) -> None:
-        """Write that, and do it."""
+        """The table writes down that tasks used up an attempt."""
         self.writer.write("count_attempts", indexes)
         super().count_attempts(indexes)
 
     def end_batch(self, indexes: Sequence[int], usage: Usage) -> None:
-        """Write that, and do it."""
+        """The table writes down that a batch has ended."""
         self.writer.write("end_batch", indexes, tuple(usage))
         super().end_batch(indexes, usage)
 
     def keep_output(self, index: int, text: str) -> None:
-        """Write that, and do it."""
+        """The table writes down what a task has written."""
         self.writer.write("keep_output", index, text)
         super().keep_output(index, text)
 

@@ -192,6 +192,11 @@ class Dispatcher:
         self._started = True
 
     @property
+    def is_over(self) -> bool:
+        """Whether its thread has ended."""
+        return self._ended
+
+    @property
     def admission(self) -> Admission:
         """How many requests can run at once, as far as is known now, and what all jobs cost so far."""
         return self._scheduler.admission
