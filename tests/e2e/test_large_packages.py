@@ -147,3 +147,37 @@ def test_more_than_lambda_has_room_for_is_refused_with_sizes(made, small_layers)
     ):
         made.steps()
     assert made.requests == []
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_a_large_scientific_stack_works_on_lambda(made, bed, monkeypatch):
+    monkeypatch.delenv("UV_CONFIG_FILE")  # the true index
+    stack = ("numpy", "pillow", "rasterio", "scipy", "scikit-learn", "xarray", "dask", "matplotlib")
+    made.settings |= {"packages": stack, "timeout_s": 120, "memory_mb": 2048}
+    made.run()
+    sizes = stored(made)
+    assert sizes, "it does not fit into a layer"
+
+    def use(seed):
+        import time
+
+        begun = time.perf_counter()
+        import dask.array
+        import numpy as np
+        import scipy.linalg
+        import sklearn.linear_model
+        import xarray
+
+        imported_s = time.perf_counter() - begun
+        data = np.random.default_rng(seed).normal(size=(200, 3))
+        fitted = sklearn.linear_model.LinearRegression().fit(data, data @ [1.0, 2.0, 3.0])
+        cube = xarray.DataArray(dask.array.ones((4, 4), chunks=2), dims=("y", "x"))
+        return imported_s, fitted.coef_.round(6).tolist(), float(cube.sum()), scipy.linalg.det(np.eye(3))
+
+    with executor() as on_lambda:
+        job = on_lambda.map(use, range(2), chunksize=1)
+        first, second = job.results(timeout=300)
+    size = sum(sizes.values()) / 1e6
+    print(f"{len(sizes)} archives, {size:.0f} MB; imported in {first[0]:.1f} s; {job.cost}")
+    assert first[1:] == second[1:] == ([1.0, 2.0, 3.0], 16.0, 1.0)

@@ -105,7 +105,8 @@ def choose_archived(
 ) -> list[Distribution]:
     """Return the distributions that do not stay in the layer, so that the rest fits.
 
-    Those that few others need go first, and of these the large ones. What a package that stays needs stays.
+    Those that few others need go first, and of these the large ones. Those of them that still fit afterwards
+    stay after all. What a package that stays needs stays.
 
     Args:
         distributions: all of them.
@@ -116,13 +117,21 @@ def choose_archived(
     def size(one: Distribution) -> int:
         return sum(sizes[name] for name in one.files)
 
+    def moved_bytes(one: Distribution) -> int:
+        return size(one) - sum(sizes[name] for name in one.about)
+
     needed_by = {one.name: sum(one.name in other.needs for other in distributions) for one in distributions}
     archived, left_bytes = [], sum(sizes.values())
     for one in sorted(distributions, key=lambda one: (needed_by[one.name], -size(one))):
         if left_bytes <= room_bytes:
             break
         archived.append(one)
-        left_bytes -= size(one) - sum(sizes[name] for name in one.about)
+        left_bytes -= moved_bytes(one)
+    for one in reversed(list(archived)):
+        others = {other.name for other in archived if other is not one}
+        if left_bytes + moved_bytes(one) <= room_bytes and others.isdisjoint(one.needs):
+            archived.remove(one)
+            left_bytes += moved_bytes(one)
     return archived
 
 
