@@ -21,6 +21,7 @@ from wrenlite.open_job import OpenJob
 from wrenlite.protocol import Style
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.refs import Ref
+from wrenlite.submission import Warmed
 from wrenlite.wrong_calls import explain_wrong_calls
 
 if TYPE_CHECKING:
@@ -431,6 +432,23 @@ class Executor(Lifetime):
             StoreError: it could not be stored.
         """
         return self._submission.put(obj)
+
+    def warm(self, n: int) -> Warmed:
+        """Start ``n`` workers, and wait until they run, so that the next map has no cold starts.
+
+        On Lambda that is a request to each, of about 1.5 s, which is paid for. Lambda keeps idle sandboxes for
+        some minutes, and promises nothing. Where a cold start takes longer than that, fewer than ``n`` may run.
+
+        Args:
+            n: workers, from 1 to the number of tasks that can run at once.
+
+        Returns:
+            How many workers run, how many were started, and what that has cost.
+
+        Raises:
+            ConfigError: so many tasks cannot run at once here.
+        """
+        return self._submission.warm(n)
 
     @property
     def workers(self) -> int:

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from wrenlite import arguments, estimate, needed_packages
 from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend
 from wrenlite.config import Config, Progress
+from wrenlite.cost import Cost
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.estimate import Estimate
 from wrenlite.futures import Future
@@ -39,7 +40,7 @@ from wrenlite.storage import refs
 from wrenlite.storage.refs import Ref
 from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import wanted_levels
-from wrenlite.texts import is_terminal
+from wrenlite.texts import counted, is_terminal
 
 if TYPE_CHECKING:
     from wrenlite.durable.journal import JournalInvoker
@@ -49,9 +50,28 @@ T = TypeVar("T")
 
 _NAME_BYTES = 60
 """The most bytes of a function's name in the id of a job, which is part of file names, keys and messages."""
+_HOLD_REMOTE_S, _HOLD_HERE_S = 1.5, 0.2
+"""Seconds for which ``warm`` keeps a worker busy, on Lambda and here: longer than most starts take."""
+_SENT_PER_S = 400.0
+"""Requests that a client sends per second, at least."""
 SHUT_DOWN = "this executor was shut down; make a new one"
 
 _log = logging.getLogger("wrenlite")
+
+
+class Warmed(NamedTuple):
+    """What ``Executor.warm`` has done."""
+
+    workers: int
+    """Workers that run now: those that were started, and those that ran before."""
+    started: int
+    """Those that were started."""
+    cost: Cost
+    """What that has cost."""
+
+    def __str__(self) -> str:
+        text = f"{counted(self.workers, 'worker')} ready, {self.started:,} of them started now"
+        return f"{text}; {self.cost}" if self.cost.requests else text
 
 
 class Kept:
@@ -250,6 +270,23 @@ class Submission:
         seconds = [each.seconds or 0.0 for each in job.stats()]
         work = estimate.judge(amounts, places, seconds)
         return Estimate(len(items), job, places, work, self._backend, self.dispatcher.admission.slots)
+
+    def warm(self, count: int) -> Warmed:
+        """Start so many workers, and return when they run."""
+        slots = self.dispatcher.admission.slots
+        if not arguments.is_whole_number(count, 1):
+            raise ConfigError(f"warm({count!r:.60}): must be a whole number from 1")
+        if count > slots:
+            raise ConfigError(f"warm({count}): on {self._backend.name} at most {slots:,} tasks run at once")
+        # Each task holds its worker until the last one has begun, or else one worker would run several.
+        remote = self._backend.prices is not None
+        hold_s = _HOLD_REMOTE_S + count / _SENT_PER_S if remote else _HOLD_HERE_S
+        options = MapOptions(chunksize=1, progress=False)
+        job = self.run(time.sleep, Style.ITEM, [hold_s] * count, options)
+        job.results()
+        stats = job.stats()
+        started = {each.worker for each in stats if each.cold}
+        return Warmed(len({each.worker for each in stats}), len(started), job.cost)
 
     def delete_unreachable_values(self) -> None:
         """Delete the stored values of jobs that are no longer referenced, and return when that is done."""

@@ -109,6 +109,7 @@ def test_completion_offers_only_what_is_for_users():
                 "starmap",
                 "map_reduce",
                 "estimate",
+                "warm",
                 "submit",
                 "stream",
                 "call_async",
