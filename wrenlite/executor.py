@@ -436,8 +436,8 @@ class Executor(Lifetime):
     def warm(self, n: int) -> Warmed:
         """Start ``n`` workers, and wait until they run, so that the next map has no cold starts.
 
-        On Lambda that is a request to each, of about 1.5 s, which is paid for. Lambda keeps idle sandboxes for
-        some minutes, and promises nothing. Where a cold start takes longer than that, fewer than ``n`` may run.
+        On Lambda that is a request of about 1.5 s to each, and is paid for. Lambda keeps idle sandboxes for
+        some minutes, and promises nothing. Where a cold start takes longer than that, fewer may run.
 
         Args:
             n: workers, from 1 to the number of tasks that can run at once.

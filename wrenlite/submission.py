@@ -51,7 +51,7 @@ T = TypeVar("T")
 _NAME_BYTES = 60
 """The most bytes of a function's name in the id of a job, which is part of file names, keys and messages."""
 _HOLD_REMOTE_S, _HOLD_HERE_S = 1.5, 0.2
-"""Seconds for which ``warm`` keeps a worker busy, on Lambda and here: longer than most starts take."""
+"""Seconds for which ``warm`` keeps a worker busy, on Lambda and here: most starts take less."""
 _SENT_PER_S = 400.0
 """Requests that a client sends per second, at least."""
 SHUT_DOWN = "this executor was shut down; make a new one"

@@ -34,6 +34,21 @@ def test_a_warm_map_is_one_request(live):
     assert job.cost.requests == 1
 
 
+def test_warm_workers_serve_the_next_map(live):
+    assert live.warm(5).workers == 5
+    job = live.map(time.sleep, [0.5] * 5, chunksize=1)
+    job.results(timeout=60)
+    assert not any(stats.cold for stats in job.stats())
+
+
+def test_an_estimate_holds_for_the_map_itself(live):
+    estimate = live.estimate(time.sleep, [0.2] * 50)
+    job = live.map(time.sleep, [0.2] * 50)
+    job.results(timeout=120)
+    low, high = estimate.at(50).dollars
+    assert low < job.cost.dollars < high
+
+
 def test_values_and_items_larger_than_a_request_go_through_the_store(live):
     assert live.map(len, [b"x" * 8_000_000]).results(timeout=120) == [8_000_000]
     assert len(live.map(lambda n: b"x" * n, [8_000_000]).results(timeout=120)[0]) == 8_000_000
