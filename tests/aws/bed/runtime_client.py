@@ -1,6 +1,6 @@
 """AWS's runtime client in Python, for a Python that has none. The original is an extension module.
 
-It replaces only what ``awslambdaric`` calls: ``next`` and ``post_invocation_result``.
+It replaces only what ``awslambdaric`` calls.
 """
 
 import http.client
@@ -19,11 +19,21 @@ def next():
     """Wait for the next event. Return its body, and its headers."""
     _connection.request("GET", "/2018-06-01/runtime/invocation/next")
     response = _connection.getresponse()
-    return response.read(), dict(response.getheaders())
+    headers = dict(response.getheaders())
+    deadline = "Lambda-Runtime-Deadline-Ms"
+    return response.read(), {**headers, deadline: int(headers[deadline])}
 
 
 def post_invocation_result(invoke_id, data, content_type, invocation_id=None):
     """Report the result of an event."""
     path = f"/2018-06-01/runtime/invocation/{invoke_id}/response"
     _connection.request("POST", path, data, {"Content-Type": content_type})
+    _connection.getresponse().read()
+
+
+def post_error(invoke_id, data, xray_fault, invocation_id=None):
+    """Report that the handler has failed on an event."""
+    path = f"/2018-06-01/runtime/invocation/{invoke_id}/error"
+    headers = {"Content-Type": "application/json", "Lambda-Runtime-Function-Error-Type": "Unhandled"}
+    _connection.request("POST", path, data, headers)
     _connection.getresponse().read()
