@@ -111,6 +111,7 @@ def test_reductions_retries_and_large_values(executor):
     assert again[2].result().shape == (20_000,)
 
 
+@pytest.mark.e2e
 def test_another_process_attaches_while_the_job_runs_and_afterwards(executor, runs, shared_path, script):
     job = executor.map(work, range(8), args=(runs.path, 0.1), chunksize=1, detach=True)
     text = f"""
@@ -373,6 +374,7 @@ def test_a_cancel_without_a_keeper_cancels_nothing(pool):
     assert again.cancel() == 0
 
 
+@pytest.mark.e2e
 def test_a_keeper_has_the_rest_of_the_budget(bed):
     with wrenlite.Executor.aws(max_concurrency=1, budget=4e-5, progress=False) as executor:
         job = executor.map(lambda n: time.sleep(0.3) or n, range(40), chunksize=1, detach=True)

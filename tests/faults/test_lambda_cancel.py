@@ -87,6 +87,7 @@ def test_a_cancelled_future_ends_while_it_runs_and_the_rest_of_its_batch_runs_el
     assert [one.attempts for one in job.stats()] == [1, 1, 1, 1]
 
 
+@pytest.mark.e2e
 def test_a_future_that_is_cancelled_before_it_begins_ends_when_it_does(connected, deploy, runs):
     aws = connected(cancel_interval_s=0.5, function=deploy("long", timeout=60), max_concurrency=1)
     job = aws.map(begin, range(3), args=(runs.path, [3, LONG_S, 0]), chunksize=3)
@@ -96,6 +97,7 @@ def test_a_future_that_is_cancelled_before_it_begins_ends_when_it_does(connected
     assert runs()["0"] == 1, "the task that runs is not stopped"
 
 
+@pytest.mark.e2e
 def test_a_short_batch_asks_for_nothing_and_a_long_one_every_ten_seconds(connected, deploy, bed, runs):
     function = deploy("long", timeout=60)
     assert connected(function=function).map(abs, range(3)).results(timeout=20) == [0, 1, 2]

@@ -162,6 +162,7 @@ def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):
     assert aws.cost == job.cost
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("chunksize", [None, 1])
 def test_a_large_budget_holds_nothing_back(connected, bed, chunksize):
     def nap(item):
@@ -176,6 +177,7 @@ def test_a_large_budget_holds_nothing_back(connected, bed, chunksize):
     assert bed.peak_concurrency() >= 24, "the first results are not waited for"
 
 
+@pytest.mark.e2e
 def test_a_budget_of_six_worst_cases_lets_six_unknown_tasks_run_at_once(connected, bed):
     def nap(item):
         import time

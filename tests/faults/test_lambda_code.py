@@ -44,6 +44,7 @@ def test_cold_sandboxes_fetch_nothing_and_the_function_is_stored_once(aws, bed, 
     assert stored() == 1
 
 
+@pytest.mark.e2e
 def test_no_value_waits_for_the_upload_and_the_end_of_the_executor_does(aws, bed, stored):
     bed.fault("PutObject", "delay", seconds=5)
     jobs = [aws.submit(abs, -number) for number in range(20)]

@@ -41,6 +41,7 @@ def test_a_throttle_is_waited_out_and_uses_no_attempt(aws, bed, runs, reason, co
     assert bed.counts()["Invoke"] == 12 + count
 
 
+@pytest.mark.e2e
 def test_long_throttles_are_waited_out_and_reported(connected, bed, runs):
     aws = connected(backoff_s=0.02)
     bed.error(

@@ -52,6 +52,7 @@ def test_a_task_that_hangs_is_ended_by_its_own_timeout(aws, runs):
     assert [job.logs(number) for number in range(4)] == [f"so far {number}\n" for number in range(4)]
 
 
+@pytest.mark.e2e
 def test_a_task_that_reaches_the_functions_time_limit_is_reported_before_it(connected, deploy, runs):
     aws = connected(function=deploy("short", timeout=2))
 
@@ -80,6 +81,7 @@ def test_a_handler_that_does_not_answer_in_time_is_stopped_by_lambda(connected, 
         aws.map(abs, [1]).results(timeout=30)
 
 
+@pytest.mark.e2e
 def test_a_batch_longer_than_the_time_limit_is_finished_by_several_invocations(connected, deploy, runs):
     aws = connected(function=deploy("short", timeout=3))  # 4 s of work, and time for a cold start
 
