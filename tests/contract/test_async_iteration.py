@@ -64,6 +64,7 @@ def test_values_of_data_that_is_read_meanwhile(executor):
     assert read_by == {threading.main_thread()}
 
 
+@pytest.mark.e2e
 def test_values_that_the_store_holds(bed):
     read_by = set()
 

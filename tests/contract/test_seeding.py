@@ -110,6 +110,7 @@ def test_a_generator_that_tasks_share_is_named_once():
             executor.starmap(lambda n, rng: n, [(n, GLOBAL_RNG) for n in range(3)])
 
 
+@pytest.mark.e2e
 def test_the_generator_behind_the_functions_of_a_module_is_the_workers_own(pool):
     from scipy.stats import norm  # here, as workers on Lambda import this module without scipy
 

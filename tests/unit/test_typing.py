@@ -4,6 +4,8 @@ import concurrent.futures
 import subprocess
 import sys
 
+import pytest
+
 import wrenlite
 
 PROGRAM = """
@@ -59,6 +61,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.e2e
 def test_mypy_knows_the_types_of_jobs_futures_and_values(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
