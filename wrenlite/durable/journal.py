@@ -147,6 +147,9 @@ class Journal:
 
     def _write(self) -> None:
         self._awake.clear()
+        if self._broken:  # what came in between, before ``put`` knew
+            self._entries.clear()
+            return
         try:
             while self._entries:
                 log = self._entries.popleft()()
