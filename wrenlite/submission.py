@@ -438,11 +438,9 @@ def _call_both(first: Callable[[], object], second: Callable[[], object]) -> Non
 
 
 def _journal_before(backend: Backend, setting: str | None) -> JournalInvoker | None:
-    """Return the invoker of a backend with a journal before it; None where none is kept."""
-    from wrenlite.durable import journal, places  # upwards, see pyproject.toml
+    from wrenlite.durable.journal import journal_before  # upwards, see pyproject.toml
 
-    folder = places.journal_folder(setting)
-    return None if folder is None else journal.JournalInvoker(backend.invoker, journal.journal_at(folder))
+    return journal_before(backend.invoker, setting)
 
 
 def _follow_lines() -> None:

@@ -87,17 +87,21 @@ class Following:
         self._folder = folder
         self._settler: Settler | None = None
 
-    def follow(self, job: Job[Any]) -> None:
-        """Repeat on a job what happens to it. What has happened so far is repeated before this returns."""
+    def follow(self, job: Job[Any], *, resume: bool = False) -> None:
+        """Repeat on a job what happens to it. What has happened so far is repeated before this returns.
+
+        Args:
+            job: the job.
+            resume: start a keeper where none runs the job and it is not over.
+        """
         follower = Follower(self._folder)
         for call in follower.calls():
             repeat(job, call)
         if job._tasks.over:
             follower.close()
-        else:
-            self._start(job, follower)
-
-    def _start(self, job: Job[Any], follower: Follower) -> None:
+            return
+        if resume and not manifest.is_kept(self._folder):
+            _start_keeper(self._folder)
         arguments = weakref.ref(job), follower
         name = f"wrenlite-attached-{job.id}"
         threading.Thread(target=self._follow, args=arguments, name=name, daemon=True).start()
@@ -259,13 +263,9 @@ def attach(job: str | Job[Any], *, resume: bool = False) -> Job[Any]:
         raise ArgumentError(f"attach({job!r:.80}): must be the id of a job, which wrenlite.jobs() shows")
     folder = manifest.find(job)
     found = manifest.read(folder)
-    if resume and not manifest.is_kept(folder):
-        probe = _attached(folder, found, (), follow=False)
-        if not probe._tasks.over:
-            _start_keeper(folder)
     if found.modules is not None:
         _add_modules(found.modules)
-    return _attached(folder, found, Definitions(found))
+    return _attached(folder, found, Definitions(found), resume=resume)
 
 
 def _add_modules(blob: bytes) -> None:
@@ -278,7 +278,9 @@ def _add_modules(blob: bytes) -> None:
         sys.meta_path.append(BundleImporter(blob))
 
 
-def _attached(folder: Path, job: Manifest, definitions: Sequence[object], *, follow: bool = True) -> Job[Any]:
+def _attached(
+    folder: Path, job: Manifest, definitions: Sequence[object], *, resume: bool = False
+) -> Job[Any]:
     backend = Backend(
         name=job.backend,
         store=job.store,
@@ -291,13 +293,7 @@ def _attached(folder: Path, job: Manifest, definitions: Sequence[object], *, fol
     made: Job[Any] = Job(job.id, job.name, backend, job.tasks, definitions, following)
     made._is_detached = True
     made._tasks.queued_at = job.submitted
-    if follow:
-        following.follow(made)
-    else:
-        follower = Follower(folder)
-        for call in follower.calls():
-            repeat(made, call)
-        follower.close()
+    following.follow(made, resume=resume)
     return made
 
 

@@ -406,6 +406,17 @@ def journal_at(folder: Path) -> Journal:
     return _journals.setdefault(folder, Journal(folder))
 
 
+def journal_before(invoker: Invoker, setting: str | None) -> JournalInvoker | None:
+    """Return an invoker with the journal before it; None where no journal is kept.
+
+    Args:
+        invoker: what runs the requests.
+        setting: the setting ``journal``.
+    """
+    folder = places.journal_folder(setting)
+    return None if folder is None else JournalInvoker(invoker, journal_at(folder))
+
+
 def _forget_journals() -> None:
     """After a fork, leave the journals to the parent: the child lacks their threads."""
     for journal in _journals.values():

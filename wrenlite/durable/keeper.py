@@ -15,12 +15,11 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config
-from wrenlite.durable import journal, manifest, places
+from wrenlite.durable import journal, manifest
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.recorded import Follower, RecordedJob, Writer, repeat
 from wrenlite.protocol import Outcome
@@ -63,7 +62,7 @@ class Keeper:
         self._manifest = job
         initializer = job.initializer and Initializer(*job.initializer, ClassTable(grows=False))
         self._backend = connect(job.config, initializer, LocalStore(folder / manifest.STORE, private=True))
-        self._journal = _journal_before(self._backend)
+        self._journal = journal.journal_before(self._backend.invoker, Config.load().journal)
         self._cancelled = 0
         """Bytes of the file of cancels that were read."""
 
@@ -140,12 +139,3 @@ def _end(why: str) -> NoReturn:
     with contextlib.suppress(OSError):  # the disk may be full
         print(why, file=sys.stderr, flush=True)
     os._exit(1)
-
-
-def _journal_before(backend: Backend) -> Any:
-    folder = places.journal_folder(Config.load().journal)
-    return None if folder is None else journal.JournalInvoker(backend.invoker, journal.journal_at(folder))
-
-
-if __name__ == "__main__":
-    main()

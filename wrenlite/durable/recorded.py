@@ -157,7 +157,7 @@ class RecordedJob(Job[Any]):
 
     def _end(self, outcomes: Sequence[Outcome], errors: Mapping[int, WrenliteError]) -> None:
         texts = {task: (type(error).__name__, str(error)) for task, error in errors.items()}
-        self._writer.write("end", list(map(_to_wire, outcomes)), texts)
+        self._writer.write("end", list(map(framing.outcome_to_wire, outcomes)), texts)
         super()._end([outcome.without_value() for outcome in outcomes], errors)
 
     def _end_cancelled(self, indexes: Sequence[int]) -> None:
@@ -185,7 +185,7 @@ def export(job: Job[Any], writer: Writer) -> None:
         unreported = [each.task for each in outcomes if not each.ok and each.packed is NOTHING]
         errors = {task: job._outcomes.made_error(task) for task in unreported}
         texts = {task: (type(error).__name__, _bare(job, task, error)) for task, error in errors.items()}
-        writer.write("end", list(map(_to_wire, outcomes)), texts)
+        writer.write("end", list(map(framing.outcome_to_wire, outcomes)), texts)
     writer.write("cancel", cancelled)
     for task, other in own.items():
         writer.write("end_like", task, other)
@@ -195,10 +195,6 @@ def export(job: Job[Any], writer: Writer) -> None:
 def _bare(job: Job[Any], task: int, error: BaseException | None) -> str:
     """Return the text of an error without the name of the task, which ``Job._end`` writes before it."""
     return str(error).removeprefix(f"{job._task(task)}: ")
-
-
-def _to_wire(outcome: Outcome) -> tuple[Any, ...]:
-    return (*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:])
 
 
 def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -> Sequence[Outcome]:

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
-from wrenlite.protocol import PLAIN_TYPES, Buffer, Limits, Packed, Plain, Request, Stored
+from wrenlite.protocol import PLAIN_TYPES, Buffer, Limits, Outcome, Packed, Plain, Request, Stored
 from wrenlite.serialize.pickling import OUT_OF_BAND_BYTES
 from wrenlite.texts import counted
 
@@ -33,6 +33,11 @@ def to_wire(packed: Packed | Stored | Plain) -> Any:
     large = len(packed.data) >= OUT_OF_BAND_BYTES
     data = pickle.PickleBuffer(packed.data) if large else packed.data
     return data, tuple(map(pickle.PickleBuffer, packed.buffers))
+
+
+def outcome_to_wire(outcome: Outcome) -> tuple[Any, ...]:
+    """Return an outcome as plain parts of a message, with its value as ``to_wire`` returns it."""
+    return (*outcome[:2], to_wire(outcome.packed), *outcome[3:])
 
 
 def from_wire(parts: Any) -> Packed | Stored | Plain:

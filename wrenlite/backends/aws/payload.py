@@ -133,7 +133,7 @@ def decode_request(event: Mapping[str, Any]) -> tuple[Request, StoreLocation]:
 
 def encode_body(outcomes: Sequence[Outcome], ended: Ended) -> bytes:
     """Encode the outcomes and the end of a request as a frame."""
-    sent = [(*outcome[:2], framing.to_wire(outcome.packed), *outcome[3:]) for outcome in outcomes]
+    sent = list(map(framing.outcome_to_wire, outcomes))
     end = ended.cause, tuple(ended.usage), list(ended.not_started), ended.output, ended.records
     return framing.join(framing.frame((sent, *end)))
 
