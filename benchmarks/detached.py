@@ -64,7 +64,7 @@ def main() -> None:
         writer = Writer(Path(empty))
         begun = time.perf_counter()
         for _ in range(10_000):
-            writer.write("mark_dispatched", range(16), 0.0)
+            writer.write("mark_dispatched", range(16), 0.0, "0" * 20)
         print(f"one change of the table: {(time.perf_counter() - begun) * 100:.1f} µs")
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 from wrenlite.texts import sized, timed
 
-PROTOCOL = 10
+PROTOCOL = 11
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -92,6 +92,8 @@ class Limits(NamedTuple):
     persist_after_s: float | None = None
     """Seconds after which a batch says in the store that it runs, and later leaves its reply there, for a
     client that lost it."""
+    keeps_reply: bool = False
+    """Whether a batch leaves its reply in the store however short it was: its client may end before it."""
     value_bytes: int | None = None
     """Size of one value. A larger one goes into the store, from which another task will take it."""
     cancel_interval_s: float | None = None
@@ -119,7 +121,8 @@ class Request(NamedTuple):
     args: Stored | None = None
     """Where the items are stored, in order, if they do not fit into a request. Then ``items`` is empty."""
     secret: bytes = b""
-    """Key of the HMAC over a reply that is left in the store, and over a cancel. Each job has its own."""
+    """Key of the HMAC over the reply that is left in the store, and over a cancel. It is derived from the key
+    of the job (``keys``), and belongs to this request alone."""
     log_levels: Mapping[str, int] | None = None
     """The levels of the caller's loggers, by name; None: log records of tasks are not sent back."""
     carried: Sequence[bytes] = ()

@@ -171,12 +171,13 @@ class TaskTable:
         self._any_ended.notify()
         self._all_ended_or_one_failed.notify()
 
-    def mark_dispatched(self, indexes: Sequence[int], now: float) -> None:
+    def mark_dispatched(self, indexes: Sequence[int], now: float, invocation: str) -> None:
         """Record that a batch of these tasks was handed out.
 
         Args:
             indexes: the tasks of the batch.
             now: seconds since the epoch.
+            invocation: id of the request.
         """
         self.running += 1
         self._mark(indexes, _DISPATCHED, now)

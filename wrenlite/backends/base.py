@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -143,6 +143,9 @@ class Backend:
     """The packages that tasks find; None: those that are installed here, or unknown ones."""
     shares_files: bool = False
     """Whether workers find the files of this machine under the same names."""
+    adopt: Callable[[Request, Emit, float], Invocation] | None = None
+    """Waits for the end of a request that another process has handed out so many seconds ago, and reports it
+    as the invoker does; None: requests end with the process that hands them out."""
     made_from: tuple[Config, Initializer | None] | None = None
     """The settings from which another process can make it, too; None: none can."""
 

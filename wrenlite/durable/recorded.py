@@ -115,10 +115,10 @@ class RecordedTable(TaskTable):
 
     writer: Writer
 
-    def mark_dispatched(self, indexes: Sequence[int], now: float) -> None:
+    def mark_dispatched(self, indexes: Sequence[int], now: float, invocation: str) -> None:
         """The table writes down that a batch was handed out."""
-        self.writer.write("mark_dispatched", indexes, now)
-        super().mark_dispatched(indexes, now)
+        self.writer.write("mark_dispatched", indexes, now, invocation)
+        super().mark_dispatched(indexes, now, invocation)
 
     def mark_queued(self, indexes: Sequence[int]) -> None:
         """The table writes down that tasks wait again."""

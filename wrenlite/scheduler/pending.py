@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -12,15 +13,18 @@ from wrenlite.backends.base import Invocation
 from wrenlite.dependencies import pack_with_values
 from wrenlite.errors import ConfigError
 from wrenlite.job import Job
+from wrenlite.keys import derived
 from wrenlite.map_reduce import pack_values
 from wrenlite.protocol import (
     NOTHING,
     NUMBER_BYTES,
     NUMBERS,
+    Limits,
     Missing,
     Outcome,
     Packed,
     Plain,
+    Request,
     Stored,
     code_key,
     size_of,
@@ -57,6 +61,26 @@ class JobOptions(NamedTuple):
     """Whether values that are not small stay in the store, for further jobs."""
     holders: tuple[object, ...] = ()
     """What must not be freed while the function is needed: see ``Ref``."""
+
+
+class Sent(NamedTuple):
+    """A request that an earlier keeper of a job has handed out, and whose end it has not recorded."""
+
+    invocation: str
+    """Its id."""
+    tasks: Sequence[int]
+    """The tasks of the batch, in order."""
+    at: float
+    """When it was handed out, in seconds since the epoch."""
+
+
+def new_invocation(now: float) -> str:
+    """Return a new id of an invocation. Ids sort by time, so that a listing can begin with the latest.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    return f"{int(1000 * now):012x}{os.urandom(4).hex()}"
 
 
 class Reduction:
@@ -151,6 +175,7 @@ class PendingJob:
     _isolated_deaths = 0
     is_held = False
     """Whether no more of its tasks are handed out, since another process will run them."""
+    _sent: Sequence[Sent] = ()
     taken_bytes = 0
     """Bytes of the items that ``take`` took last."""
     first_wave_sent_at = 0.0
@@ -221,6 +246,46 @@ class PendingJob:
         if len(items) == len(indexes):
             return indexes, items
         return self.items_of([index for index in indexes if self._items[index] is not None])
+
+    def request(
+        self, invocation: str, indexes: Sequence[int], items: Sequence[Packed | Plain], limits: Limits
+    ) -> Request:
+        """Return the request of a batch.
+
+        Args:
+            invocation: its id.
+            indexes: its tasks, in order.
+            items: the items of these; none of a request that was sent before.
+            limits: of the worker that runs it.
+        """
+        return Request(
+            job=self.job.id,
+            invocation=invocation,
+            code=self.code.now.function,
+            modules=self.code.now.modules,
+            tasks=indexes,
+            items=items,
+            env=self.options.env,
+            limits=limits,
+            secret=derived(self.job._secret, invocation),
+            log_levels=self.options.log_levels,
+        )
+
+    def adopt(self, sent: Sequence[Sent]) -> None:
+        """Take tasks off the queue that an earlier keeper has handed out, before the scheduler takes the job.
+
+        Args:
+            sent: the requests that they travel in.
+        """
+        self._sent = sent
+        theirs = {task for each in sent for task in each.tasks}
+        self._again.extend(task for task in range(self._untouched, self._ready) if task not in theirs)
+        self._untouched = self._ready
+
+    def take_sent(self) -> Sequence[Sent]:
+        """Return the requests to adopt, once."""
+        sent, self._sent = self._sent, ()
+        return sent
 
     def _queue_new(self, items: Sequence[Packed | Plain | Dependent]) -> None:
         """Queue the newest tasks, which have these items, except those that need values of other tasks."""

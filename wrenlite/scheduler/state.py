@@ -7,7 +7,6 @@ decisions themselves are pure functions in ``batching`` and ``admission``.
 from __future__ import annotations
 
 import operator
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,7 +34,7 @@ from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.dependents import Dependents
 from wrenlite.scheduler.events import Hold
-from wrenlite.scheduler.pending import InFlight, PendingJob
+from wrenlite.scheduler.pending import InFlight, PendingJob, new_invocation
 from wrenlite.storage.uploads import JobCode
 from wrenlite.task_logging import handle_records
 
@@ -101,6 +100,7 @@ class Scheduler:
             pending.release(())
             return
         self.jobs[pending.job] = pending
+        self._adopt(pending)
         pending.is_source = pending.is_source or self._dependents.any_of(pending.job)
         if pending.queued:
             self._queue.append(pending)
@@ -307,41 +307,43 @@ class Scheduler:
             self._queue.appendleft(pending)
 
     def _start(self, pending: PendingJob, indexes: Sequence[int], stop_after_s: float | None) -> None:
-        options = pending.options
         indexes, items = pending.items_of(indexes)
         if not indexes:
             return
-        in_flight = InFlight(pending, indexes, self._clock())
+        now, sent = time.time(), self._clock()
         limits = self._backend.limits._replace(
             stop_after_s=stop_after_s,
-            task_timeout_s=options.timeout_s,
+            task_timeout_s=pending.options.timeout_s,
             value_bytes=self._largest_value(pending),
         )
-        request = Request(
-            job=pending.job.id,
-            invocation=os.urandom(8).hex(),
-            code=pending.code.now.function,
-            modules=pending.code.now.modules,
-            tasks=indexes,
-            items=items,
-            env=options.env,
-            limits=limits,
-            secret=pending.job._secret,
-            log_levels=options.log_levels,
-            carried=pending.code.take(self._backend.carried_bytes),
-        )
-        pending.tasks.mark_dispatched(indexes, time.time())
-        self._in_flight[request.invocation] = in_flight
-        self.admission.on_sent(in_flight)
-        pending.in_flight += 1
+        carried = pending.code.take(self._backend.carried_bytes)
+        request = pending.request(new_invocation(now), indexes, items, limits)._replace(carried=carried)
+        pending.tasks.mark_dispatched(indexes, now, request.invocation)
+        in_flight = self._note_sent(pending, request, sent)
         if pending.in_flight == self._backend.batching.first_wave:
-            pending.first_wave_sent_at = in_flight.sent
+            pending.first_wave_sent_at = sent
         emit = partial(self._emit, request.invocation)
         try:
             in_flight.invocation = self._backend.invoker.start(request, emit)
         except BaseException:  # inline: the user's interrupt, on its way to the caller of map
             emit((), Ended(None, Usage(), indexes))
             raise
+
+    def _note_sent(self, pending: PendingJob, request: Request, sent: float) -> InFlight:
+        in_flight = self._in_flight[request.invocation] = InFlight(pending, request.tasks, sent)
+        self.admission.on_sent(in_flight)
+        pending.in_flight += 1
+        return in_flight
+
+    def _adopt(self, pending: PendingJob) -> None:
+        """Wait for the requests of a job that an earlier keeper has handed out."""
+        for sent in pending.take_sent():
+            elapsed_s = max(0.0, time.time() - sent.at)
+            request = pending.request(sent.invocation, sent.tasks, (), self._backend.limits)
+            in_flight = self._note_sent(pending, request, self._clock() - elapsed_s)
+            emit = partial(self._emit, sent.invocation)
+            assert self._backend.adopt is not None
+            in_flight.invocation = self._backend.adopt(request, emit, elapsed_s)
 
     def _largest_value(self, pending: PendingJob) -> int | None:
         """Return the size from which the values of a job are stored, so that other tasks find them there."""

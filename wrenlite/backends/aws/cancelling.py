@@ -4,7 +4,7 @@
 
     client                                  store                     sandbox, while a batch runs
     cancel ─▶ Canceller ── one put per job ─▶ args/<job>/cancel ◀── a get every 10 s ── CancelWatch
-                                              invocations, HMAC                             │ kills
+                                              signed invocations                            │ kills
                                                                                             ▼ the worker
     the reply: outcomes so far, and the tasks that did not start ◀──────────────────── the batch ends
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from wrenlite.backends.aws import payload
 from wrenlite.errors import NotFound
@@ -28,8 +28,8 @@ CANCEL_INTERVAL_S = 10.0
 _CLOSE_TIMEOUT_S = 5.0
 """Seconds that an ending program waits at most until the last cancel is in the store."""
 
-Unwanted = Mapping[str, Sequence[int]]
-"""The tasks of each invocation of a job whose outcomes are not wanted any more."""
+Unwanted = Sequence[tuple[Request, Sequence[int]]]
+"""Requests in flight, and which of their tasks nobody wants the outcomes of any more."""
 
 
 class Canceller:
@@ -44,7 +44,7 @@ class Canceller:
         """
         self._store = store
         self._unwanted = unwanted
-        self._jobs: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
@@ -57,7 +57,7 @@ class Canceller:
 
     def cancel(self, request: Request) -> None:
         """Have the cancels of the job of a request put into the store soon, many of them at once."""
-        self._jobs.put((request.job, request.secret))
+        self._jobs.put(request.job)
         self.open()
 
     def close(self) -> None:
@@ -73,15 +73,15 @@ class Canceller:
             while not self._jobs.empty():
                 found.append(self._jobs.get())
             closed = None in found
-            for job, secret in dict.fromkeys(each for each in found if each is not None):
-                self._put(job, secret)
+            for job in dict.fromkeys(each for each in found if each is not None):
+                self._put(job)
 
-    def _put(self, job: str, secret: bytes) -> None:
+    def _put(self, job: str) -> None:
         unwanted = self._unwanted(job)
         if not unwanted:  # all have ended meanwhile
             return
         try:
-            self._store.put(cancel_key(job), payload.encode_cancel(secret, job, unwanted))
+            self._store.put(cancel_key(job), payload.encode_cancel(unwanted))
         except Exception as error:  # of the store, the network or the credentials
             import logging  # not in the sandbox, which starts without it
 

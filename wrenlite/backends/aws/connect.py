@@ -78,19 +78,13 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
     location = _store_location(config, function, target)
     packages = _packages(config, function)
     slots = _limit_to_descriptors(_concurrency(config, client))
-    store = S3Store(
-        location.bucket,
-        location.prefix,
-        session=session,
-        region=region,
-        endpoint_url=config.endpoint_url,
-        owner=location.owner,
-    )
+    store = store_at(location, config, session, region)
     transport = Transport(session, "lambda", region, client.meta.endpoint_url)
+    invoker = LambdaInvoker(transport, session, store, location, target, slots, timeouts)
     return Backend(
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,
-        invoker=LambdaInvoker(transport, session, store, location, target, slots, timeouts),
+        invoker=invoker,
         batching=batching_policy(slots, target.memory_mb),
         limits=_LIMITS,
         prices=_prices(target, architecture),
@@ -104,6 +98,26 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         hints=_hints(packages),
         packages=packages,
         log_levels=_LOG_LEVELS,
+        adopt=invoker.adopt,
+    )
+
+
+def store_at(location: StoreLocation, config: Config, session: AwsSession, region: str) -> S3Store:
+    """Return the store at a location, for a client. It sends nothing yet.
+
+    Args:
+        location: where it is.
+        config: the settings.
+        session: gives the credentials.
+        region: region of the bucket.
+    """
+    return S3Store(
+        location.bucket,
+        location.prefix,
+        session=session,
+        region=region,
+        endpoint_url=config.endpoint_url,
+        owner=location.owner,
     )
 
 

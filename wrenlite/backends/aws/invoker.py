@@ -129,7 +129,15 @@ class LambdaInvoker:
 
     def start(self, request: Request, emit: Emit) -> Invocation:
         """Hand a request to an idle thread, or to a new one."""
+        return self._begin(_LambdaInvocation(request, emit, self._canceller))
+
+    def adopt(self, request: Request, emit: Emit, elapsed_s: float) -> Invocation:
+        """Search the reply of a request that another process has sent."""
         invocation = _LambdaInvocation(request, emit, self._canceller)
+        invocation.sent_at = self._clock() - elapsed_s
+        return self._begin(invocation)
+
+    def _begin(self, invocation: _LambdaInvocation) -> Invocation:
         self._busy.add(invocation)
         if len(self._threads) < min(len(self._busy), self.slots):
             self._start_thread()
@@ -152,7 +160,7 @@ class LambdaInvoker:
     def _unwanted(self, job: str) -> Unwanted:
         """Return the tasks that are cancelled of each invocation of a job in flight."""
         in_flight = [each for each in tuple(self._busy) if each.unwanted and each.request.job == job]
-        return {each.request.invocation: sorted(each.unwanted) for each in in_flight}
+        return [(each.request, sorted(each.unwanted)) for each in in_flight]
 
     def _start_thread(self) -> bool:
         """Start one more thread. Return whether that was possible."""
@@ -179,10 +187,12 @@ class LambdaInvoker:
             del invocation, outcomes, ended
 
     def _run(self, invocation: _LambdaInvocation) -> Result:
-        request = invocation.request
-        if not invocation.mark_sent():
+        request, sent_at = invocation.request, invocation.sent_at
+        if sent_at is None and not invocation.mark_sent():
             return (), Ended(None, Usage(), request.tasks)
         try:
+            if sent_at is not None:
+                return self._search_reply(request, sent_at, "the keeper that has sent it has ended")
             return self._invoke(request)
         except CredentialsExpired as error:
             return self._wait_for_credentials(request, error)
@@ -285,7 +295,9 @@ class LambdaInvoker:
         )
         limit_s, timeouts, seen, looks = self._target.limit_s, self._timeouts, Seen.UNKNOWN, 0
         lost_s = self._clock() - started
-        wait_s: float | None = first_look_s(lost_s, request.limits.persist_after_s or 0.0, timeouts)
+        limits = request.limits
+        seen_after_s = 0.0 if limits.keeps_reply else limits.persist_after_s or 0.0
+        wait_s: float | None = first_look_s(lost_s, seen_after_s, timeouts)
         while wait_s is not None and not self._closed.wait(wait_s):
             found, looks = self._look(request), looks + 1
             if not isinstance(found, Seen):
@@ -342,6 +354,8 @@ class _LambdaInvocation:
         """The tasks of the request that were cancelled although all of it is sent."""
         self._canceller = canceller
         self.emit: Callable[[Sequence[Outcome], Ended | None], None] = emit
+        self.sent_at: float | None = None
+        """When another process has sent it, by the clock of the invoker; None: this one sends it."""
         self._sent = False
         self._cancelled = False
         self._lock = threading.Lock()

@@ -9,17 +9,15 @@ request held. The versions of both sides are outside the frame, and are compared
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from wrenlite import __version__
-from wrenlite.errors import IncompatibleRuntime, IntegrityError
+from wrenlite import __version__, keys
+from wrenlite.errors import IncompatibleRuntime
 from wrenlite.protocol import PROTOCOL, Ended, Hints, Outcome, Request
 from wrenlite.serialize import framing, replies
 
@@ -189,8 +187,8 @@ def decode_body(request: Request, body: bytes) -> tuple[list[Outcome], Ended]:
 
 
 def add_mac(request: Request, body: bytes) -> bytes:
-    """Return the body of a reply with its HMAC-SHA256 (RFC 2104) before it, to be left in the store."""
-    return _mac(request, body) + body
+    """Return the body of a reply with its HMAC before it, to be left in the store."""
+    return keys.signed(request.secret, body, *_reply(request))
 
 
 def verify_mac(request: Request, blob: bytes) -> bytes:
@@ -203,24 +201,24 @@ def verify_mac(request: Request, blob: bytes) -> bytes:
     Raises:
         IntegrityError: the reply was not made for this request.
     """
-    mac, body = blob[:32], blob[32:]
-    if not hmac.compare_digest(mac, _mac(request, body)):
-        raise IntegrityError(
-            f"the reply in the store was not made for this request ({request.invocation}): it is ignored"
-        )
-    return body
+    return keys.verified(request.secret, blob, *_reply(request))
 
 
-def encode_cancel(secret: bytes, job: str, unwanted: Mapping[str, Sequence[int]]) -> bytes:
-    """Encode a cancel, for the store: JSON, with its HMAC-SHA256 before it.
+def _reply(request: Request) -> tuple[str, ...]:
+    return "reply", request.job, request.invocation
+
+
+def encode_cancel(unwanted: Iterable[tuple[Request, Sequence[int]]]) -> bytes:
+    """Encode a cancel, for the store: JSON, with one signed entry for each invocation.
 
     Args:
-        secret: the key of the job.
-        job: id of the job.
-        unwanted: for each invocation, the tasks whose outcomes are not wanted any more.
+        unwanted: requests, and which of their tasks nobody wants the outcomes of any more.
     """
-    body = json.dumps({invocation: list(tasks) for invocation, tasks in unwanted.items()}).encode()
-    return _cancel_mac(secret, job, body) + body
+    entries = {}
+    for request, tasks in unwanted:
+        entry = keys.signed(request.secret, json.dumps(list(tasks)).encode(), *_cancel(request))
+        entries[request.invocation] = base64.b64encode(entry).decode()
+    return json.dumps(entries).encode()
 
 
 def decode_cancel(request: Request, blob: bytes) -> Sequence[int]:
@@ -231,23 +229,21 @@ def decode_cancel(request: Request, blob: bytes) -> Sequence[int]:
         blob: what ``encode_cancel`` returned.
 
     Raises:
-        IntegrityError: the sender of the request has not written it.
+        IntegrityError: the sender of the request has not written its entry.
+        ValueError: this is no cancel.
     """
-    mac, body = blob[:32], blob[32:]
-    if not hmac.compare_digest(mac, _cancel_mac(request.secret, request.job, body)):
-        raise IntegrityError(f"the cancel of job {request.job} was not made by its client: it is ignored")
-    tasks: Sequence[int] = json.loads(body).get(request.invocation, ())
+    entries = json.loads(blob)
+    if not isinstance(entries, dict) or not isinstance(entry := entries.get(request.invocation, ""), str):
+        raise ValueError("the object that cancels tasks has another form")
+    if not entry:
+        return ()
+    body = keys.verified(request.secret, base64.b64decode(entry), *_cancel(request))
+    tasks: Sequence[int] = json.loads(body)
     return tasks
 
 
-def _cancel_mac(secret: bytes, job: str, body: bytes) -> bytes:
-    identity = json.dumps(["cancel", PROTOCOL, job]).encode()
-    return hmac.new(secret, identity + b"\0" + body, hashlib.sha256).digest()
-
-
-def _mac(request: Request, body: bytes) -> bytes:
-    identity = json.dumps([PROTOCOL, request.job, request.invocation, list(request.tasks)]).encode()
-    return hmac.new(request.secret, identity + b"\0" + body, hashlib.sha256).digest()
+def _cancel(request: Request) -> tuple[str, ...]:
+    return "cancel", request.job, request.invocation
 
 
 def _differences(theirs: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """``ReplyCopy``: what a batch that takes long leaves in the store, for a client whose connection broke.
 
 First that it runs, then its reply, both at ``protocol.reply_key``. A client that finds neither knows that the
-batch did not begin, or has ended soon. Each is one PUT; batches that end sooner send none.
+batch did not begin, or has ended soon. Each is one PUT. Batches that end sooner send none; those of detached
+jobs leave their reply all the same.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class ReplyCopy:
             request: the batch.
             after_s: seconds after which the batch counts as long.
         """
-        self.is_long = False
-        """Whether the batch counts as long, so that the reply will be put into the store."""
+        self.is_kept = request.limits.keeps_reply
+        """Whether the reply will be put into the store: it is wanted, or the batch counts as long."""
         self._store = store
         self._request = request
         self._after_s = after_s
@@ -38,7 +39,7 @@ class ReplyCopy:
         self._thread.start()
 
     def finish(self, body: bytes, timeout_s: float) -> None:
-        """Leave the reply in the store, if the batch took long.
+        """Leave the reply in the store, where it is to be kept.
 
         Args:
             body: the reply.
@@ -49,11 +50,13 @@ class ReplyCopy:
 
     def _write(self) -> None:
         try:
-            self._reply.get(timeout=self._after_s)
+            reply = self._reply.get(timeout=self._after_s)
         except queue.Empty:
-            self.is_long = True
+            self.is_kept = True
             self._put(RUNS)
-            self._put(self._reply.get())
+            reply = self._reply.get()
+        if self.is_kept:
+            self._put(reply)
 
     def _put(self, body: bytes) -> None:
         request = self._request

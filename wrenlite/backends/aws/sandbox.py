@@ -96,7 +96,7 @@ class Sandbox:
         usage = ended.usage._replace(
             worker=context.log_stream_name,
             gb_s=memory_gb * (time.monotonic() - started),
-            store_puts=ended.usage.store_puts + own.puts + (copy is not None and copy.is_long),
+            store_puts=ended.usage.store_puts + own.puts + (copy is not None and copy.is_kept),
             store_gets=ended.usage.store_gets + own.gets,
         )
         body = payload.encode_body(outcomes, ended._replace(usage=usage))
