@@ -205,30 +205,72 @@ def test_each_function_starts_so_many_sandboxes_per_second_and_no_more(client, b
     client.invoke(FunctionName=one, Payload="1")
 
 
-# Asynchronous invocations
+# Asynchronous invocations, and functions that invoke functions
 
-
-@pytest.mark.parametrize(("failures", "runs"), [(0, 1), (1, 2), (5, 3)])
-def test_an_event_that_fails_runs_again_twice_at_most(client, bed, deploy, shared_path, failures, runs):
-    bed.settings(event_pause_s=0.05)
-    handler = """
+RECORD = """
+import json, os, time
 def handler(event, context):
     with open(event["path"], "a+") as file:
         file.write(context.aws_request_id + "\\n")
         file.seek(0)
-        if len(file.readlines()) <= event["failures"]:
+        if len(file.readlines()) <= event.get("failures", 0):
             raise ValueError("again")
+    if event.get("exit"):
+        os._exit(1)
+    time.sleep(event.get("s", 0))
 """
-    name = deploy("event", files={"handler.py": handler})
-    file = shared_path / "runs"
-    event, last = (json.dumps({"path": str(file), "failures": number}) for number in (failures, 0))
-    answer = client.invoke(FunctionName=name, Payload=event, InvocationType="Event")
+
+
+def send(client, name, event):
+    answer = client.invoke(FunctionName=name, Payload=json.dumps(event), InvocationType="Event")
     assert (answer["StatusCode"], answer["Payload"].read()) == (202, b"")
-    wait_until(lambda: file.exists() and len(file.read_text().split()) == runs)
-    client.invoke(FunctionName=name, Payload=last)
-    ids = file.read_text().split()
-    assert len(ids) == runs + 1, "no event was left: this one ran after the last of them"
-    assert len(set(ids[:-1])) == 1
+    return answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
+
+
+@pytest.mark.parametrize(
+    ("failures", "attempts", "state"), [(0, 1, "done"), (1, 2, "done"), (5, 3, "failed")]
+)
+def test_an_event_that_fails_runs_again_twice_at_most(
+    client, bed, deploy, shared_path, failures, attempts, state
+):
+    bed.settings(event_pause_s=0.05)
+    name, file = deploy("event", files={"handler.py": RECORD}), shared_path / "runs"
+    request_id = send(client, name, {"path": str(file), "failures": failures})
+    (event,) = bed.wait_for_events()
+    expected = {"function": name, "request_id": request_id, "attempts": attempts, "state": state}
+    assert event == expected
+    assert file.read_text().split() == [request_id] * attempts
+
+
+def test_an_event_whose_sandbox_ends_or_is_killed_runs_again(client, bed, deploy, shared_path):
+    name, file = deploy("event", files={"handler.py": RECORD}), shared_path / "runs"
+    send(client, name, {"path": str(file), "exit": True})
+    (event,) = bed.wait_for_events()
+    assert (event["attempts"], event["state"]) == (3, "failed")
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=1)
+    killed = shared_path / "killed"
+    send(client, name, {"path": str(killed), "s": 60})
+    for attempt in (1, 2):
+        wait_until(lambda attempt=attempt: killed.exists() and len(killed.read_text().split()) == attempt)
+        bed.kill_sandboxes(name)
+    assert bed.wait_for_events()[1]["attempts"] == 2, "the function's own limit of retries"
+
+
+def test_an_event_may_be_delivered_twice_and_late(client, bed, deploy, shared_path):
+    bed.settings(event_copies=2, event_delay_s=0.3)
+    name, file = deploy("event", files={"handler.py": RECORD}), shared_path / "runs"
+    request_id = send(client, name, {"path": str(file)})
+    assert [event["state"] for event in bed.events()] == ["waiting", "waiting"]
+    assert {event["state"] for event in bed.wait_for_events()} == {"done"}
+    assert file.read_text().split() == [request_id] * 2
+
+
+def test_an_event_is_dropped_when_it_is_too_old(client, bed, deploy, shared_path):
+    bed.settings(event_pause_s=0.2, event_age_s=0.1)
+    name, file = deploy("event", files={"handler.py": RECORD}), shared_path / "runs"
+    send(client, name, {"path": str(file), "failures": 5})
+    (event,) = bed.wait_for_events()
+    assert (event["attempts"], event["state"]) == (1, "dropped")
 
 
 def test_an_event_may_have_1_mb(client, bed, deploy):
@@ -237,6 +279,63 @@ def test_an_event_may_have_1_mb(client, bed, deploy):
     assert client.invoke(FunctionName=name, Payload=largest, InvocationType="Event")["StatusCode"] == 202
     with pytest.raises(ClientError, match="too large"):
         client.invoke(FunctionName=name, Payload=largest + " ", InvocationType="Event")
+
+
+CALLER = """
+import json
+import os
+import botocore.session
+def handler(event, context):
+    client = botocore.session.Session().create_client("lambda")
+    mine = [os.environ["AWS_LAMBDA_FUNCTION_NAME"], os.environ.get("MINE"), os.environ["AWS_ACCESS_KEY_ID"]]
+    answer = client.invoke(FunctionName=event, Payload="{}")
+    return mine, json.loads(answer["Payload"].read())
+"""
+CALLED = """
+import os
+def handler(event, context):
+    return [os.environ["AWS_LAMBDA_FUNCTION_NAME"], os.environ.get("MINE"), os.environ["AWS_ACCESS_KEY_ID"]]
+"""
+
+
+def test_a_function_invokes_another_and_each_has_an_environment_and_keys_of_its_own(client, deploy):
+    caller = deploy("caller", files={"handler.py": CALLER})
+    called = deploy("called", files={"handler.py": CALLED}, timeout=3)
+    variables, role = {"Variables": {"MINE": "caller"}}, "arn:aws:iam::123456789012:role/other"
+    client.update_function_configuration(FunctionName=caller, Environment=variables, Role=role)
+    answer = client.invoke(FunctionName=caller, Payload=json.dumps(called))
+    assert json.loads(answer["Payload"].read()) == [
+        ["caller", "caller", "other"],
+        ["called", None, "wrenlite-us-east-1"],
+    ]
+
+
+LOOP = """
+import json
+import os
+import botocore.session
+client = botocore.session.Session().create_client("lambda")
+def handler(event, context):
+    with open(event["path"], "a") as file:
+        file.write("x")
+    if event["left"]:
+        again = json.dumps({**event, "left": event["left"] - 1})
+        name = os.environ["AWS_LAMBDA_FUNCTION_NAME"]
+        client.invoke(FunctionName=name, Payload=again, InvocationType="Event")
+"""
+
+
+def test_lambda_stops_a_function_that_starts_itself_unless_it_allows_that(client, bed, deploy, shared_path):
+    name = deploy("loop", files={"handler.py": LOOP})
+    for setting, runs in (("Terminate", 16), ("Allow", 20)):
+        assert client.get_function_recursion_config(FunctionName=name)["RecursiveLoop"] == "Terminate"
+        client.put_function_recursion_config(FunctionName=name, RecursiveLoop=setting)
+        file = shared_path / setting
+        send(client, name, {"path": str(file), "left": 19})
+        bed.wait_for_events()
+        assert len(file.read_text()) == runs
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        client.get_function_recursion_config(FunctionName="missing")
 
 
 def wait_until(happened):

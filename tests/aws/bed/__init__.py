@@ -9,6 +9,8 @@ concurrency. The server counts requests by kind, and adds faults and latency whe
 ``remote``  starts a bed as a process and controls it; tests use this
 ``server``  the HTTP server: counts, faults, latency, moto
 ``plane``   ``Invoke``: limits, warm sandboxes, log tails
+``events``  the queue of asynchronous invocations
+``recursion`` functions that invoke functions
 ``corrections`` corrections of moto where it differs from AWS
 ``versions`` the same for published versions of functions and layers
 ``sandbox`` one process under the runtime client, and its Runtime API

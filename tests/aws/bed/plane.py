@@ -21,7 +21,9 @@ from moto.core import DEFAULT_ACCOUNT_ID
 
 from tests.aws.bed.corrections import write_log
 from tests.aws.bed.disk import Disks
+from tests.aws.bed.events import Event, Events
 from tests.aws.bed.pythons import BOOTSTRAP, RUNTIME_MODULES, Links, Python, examine, runtime_packages
+from tests.aws.bed.recursion import next_trace
 from tests.aws.bed.sandbox import Invocation, Sandbox
 from tests.aws.bed.versions import layer_version
 
@@ -55,7 +57,8 @@ class Plane:
         self._lock = threading.Lock()
         self._slot_freed = threading.Condition(self._lock)
         self._idle: dict[str, list[Sandbox]] = {}
-        self._all: list[Sandbox] = []
+        self._all: dict[Sandbox, str] = {}
+        """The sandboxes, and the name of the function of each."""
         self._running = 0
         self._pythons: dict[str, Python] = {}
         for executable in (*pythons, sys.executable):
@@ -69,6 +72,7 @@ class Plane:
             self._links.make(f"layer-{version}", layer)
         self._logs = self._folder / "logs"
         self._logs.mkdir()
+        self.events = Events(self, self._run_event)
         self.reset()
 
     def reset(self) -> None:
@@ -80,8 +84,16 @@ class Plane:
         """The number of sandboxes of one function that may be started per second after ``burst``."""
         self.init_limit_s: float = 10
         """The most seconds that the init phase may take."""
-        self.event_pause_s: float = 60
-        """The pause before the first retry of an asynchronous invocation; the second one is twice as long."""
+        self.event_pause_s: float = 0.2
+        """The pause before the first retry of an asynchronous invocation; the second one is twice as long. On
+        AWS it is a minute."""
+        self.event_delay_s: float = 0
+        """The time that each of them waits in the queue at first."""
+        self.event_copies = 1
+        """How often each is delivered: AWS may do so more than once."""
+        self.event_age_s: float = 6 * 3600
+        """The age at which one is dropped that did not run, or failed, unless its function has another."""
+        self.events.clear()
         self.peak_concurrency = 0
         self.set_limits()
 
@@ -93,20 +105,24 @@ class Plane:
         with self._lock:
             self._start_tokens: dict[str, tuple[float, float]] = {}
 
-    def invoke(self, name: str, region: str, payload: bytes, *, tail: bool) -> Reply:
+    def invoke(self, name: str, region: str, payload: bytes, *, tail: bool, trace: str = "") -> Reply:
         """Run one synchronous invocation of a function, or of the version or alias that follows its name."""
         function, refusal = self._find(name, region, payload, 6 * 2**20)
         if refusal is not None:
             return refusal
+        own_trace = _next_trace(function, trace)
+        if own_trace is None:
+            text = f"The invocation of {name} was stopped: it is part of a loop of functions"
+            return error(400, "RecursiveInvocationException", text)
         if not self._acquire_slot(function, wait=False):
             kind = "" if _reserved(function) is None else "ReservedFunction"
             return throttled(f"{kind}ConcurrentInvocationLimitExceeded")
         try:
-            return self._run(function, region, payload, str(uuid.uuid4()), tail=tail)
+            return self._run(function, payload, str(uuid.uuid4()), tail=tail, trace=own_trace)
         finally:
             self._release_slot()
 
-    def invoke_async(self, name: str, region: str, payload: bytes) -> Reply:
+    def invoke_async(self, name: str, region: str, payload: bytes, trace: str = "") -> Reply:
         """Queue one asynchronous invocation, which runs as soon as the limits allow it.
 
         Its value or error is dropped. After an error of the function it runs again, twice at most.
@@ -114,16 +130,28 @@ class Plane:
         function, refusal = self._find(name, region, payload, 2**20)
         if refusal is not None:
             return refusal
-        request_id = str(uuid.uuid4())
-        event = (function, region, payload, request_id)
-        threading.Thread(target=self._run_async, args=event, daemon=True).start()
+        request_id = self.events.put(function, payload, _next_trace(function, trace))
         return Reply(202, b"", {"x-amzn-RequestId": request_id})
 
-    def kill_sandboxes(self) -> None:
-        """Kill every sandbox: the next invocations are cold."""
+    def _run_event(self, event: Event) -> str:
+        self._acquire_slot(event.function, wait=True)
+        try:
+            reply = self._run(event.function, event.payload, event.request_id, trace=event.trace or "")
+        finally:
+            self._release_slot()
+        if reply.status == 429:  # no sandbox may be started yet
+            return "throttled"
+        return "failed" if "X-Amz-Function-Error" in reply.headers else "done"
+
+    def kill_sandboxes(self, function: str | None = None) -> None:
+        """Kill every sandbox, or those of a function: its next invocations are cold."""
         with self._lock:
-            sandboxes, self._all, self._idle = self._all, [], {}
-        for sandbox in sandboxes:
+            killed = [sandbox for sandbox, name in self._all.items() if function in (None, name)]
+            for sandbox in killed:
+                del self._all[sandbox]
+            for idle in self._idle.values():
+                idle[:] = [sandbox for sandbox in idle if sandbox in self._all]
+        for sandbox in killed:
             if sandbox.alive:
                 sandbox.close()
 
@@ -150,6 +178,15 @@ class Plane:
             return None, error(413, "RequestTooLargeException", f"{len(payload)} byte payload is too large")
         return function, None
 
+    def recursion_config(self, name: str, region: str, setting: str | None) -> Reply:
+        """Set whether loops of a function are allowed, where that is given, and return what is set."""
+        function, refusal = self._find(name, region, b"", 0)
+        if refusal is not None:
+            return refusal
+        function.recursive_loop = setting or _recursive_loop(function)
+        body = json.dumps({"RecursiveLoop": function.recursive_loop}).encode()
+        return Reply(200, body, {"Content-Type": "application/json"})
+
     def _acquire_slot(self, function, *, wait: bool) -> bool:
         """Take a slot for one more invocation; return False if none is free and ``wait`` is false."""
         with self._slot_freed:
@@ -168,26 +205,7 @@ class Plane:
             self._running -= 1
             self._slot_freed.notify_all()
 
-    def _run_async(self, function, region: str, payload: bytes, request_id: str) -> None:
-        configured = function.event_invoke_config
-        retries = configured[-1].get("MaximumRetryAttempts", 2) if configured else 2
-        pauses = [self.event_pause_s, 2 * self.event_pause_s][:retries]
-        throttled_s = 1.0
-        while not self.closing.is_set():
-            self._acquire_slot(function, wait=True)
-            try:
-                reply = self._run(function, region, payload, request_id, tail=False)
-            finally:
-                self._release_slot()
-            if reply.status == 429:  # no sandbox may be started yet
-                self.closing.wait(throttled_s)
-                throttled_s = min(2 * throttled_s, 300)
-            elif "X-Amz-Function-Error" in reply.headers and pauses:
-                self.closing.wait(pauses.pop(0))
-            else:
-                return
-
-    def _run(self, function, region: str, payload: bytes, request_id: str, *, tail: bool) -> Reply:
+    def _run(self, function, payload: bytes, request_id: str, *, trace: str, tail: bool = False) -> Reply:
         key = json.dumps(
             [function.get_configuration(), function.environment_vars], sort_keys=True, default=str
         )
@@ -203,10 +221,10 @@ class Plane:
                 return Reply(200, body, {"X-Amz-Function-Error": "Unhandled"})
             if not self._take_start_token(function.function_name):
                 return throttled("ConcurrentInvocationLimitExceeded")
-            sandbox = self._start(function, region, python)
+            sandbox = self._start(function, python)
             init_s = sandbox.init_s
         deadline = time.time() + int(function.timeout)
-        result = sandbox.invoke(Invocation(request_id, payload, deadline, function.function_arn))
+        result = sandbox.invoke(Invocation(request_id, payload, deadline, function.function_arn, trace))
         headers = {"X-Amz-Executed-Version": str(function.version), "x-amzn-RequestId": request_id}
         if result.error is not None:
             headers["X-Amz-Function-Error"] = "Unhandled"
@@ -224,7 +242,8 @@ class Plane:
             f"START RequestId: {request_id} Version: {function.version}",
             *log.decode(errors="replace").splitlines(),
         ]
-        write_log(f"/aws/lambda/{function.function_name}", region, "bed", lines, int(time.time() * 1000))
+        log_group = f"/aws/lambda/{function.function_name}"
+        write_log(log_group, function.region, "bed", lines, int(time.time() * 1000))
         if tail:
             headers["X-Amz-Log-Result"] = base64.b64encode(log[-4096:]).decode()
         with self._lock:
@@ -241,7 +260,8 @@ class Plane:
             self._start_tokens[function] = tokens - allowed, now
             return allowed
 
-    def _start(self, function, region: str, python: Python) -> Sandbox:
+    def _start(self, function, python: Python) -> Sandbox:
+        region = function.region
         task = self._unpack([(function.code_bytes, function.code_sha_256)])
         layers = self._layers(function, region)
         folders = {
@@ -257,7 +277,7 @@ class Plane:
             "TZ": ":UTC",
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_ACCESS_KEY_ID": function.role.rpartition("/")[2],  # each role has keys of its own
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_SESSION_TOKEN": "testing",
             "AWS_ENDPOINT_URL": self.url,
@@ -280,7 +300,7 @@ class Plane:
         with self._starting:
             sandbox = Sandbox(command, env, self._logs, int(function.memory_size), self.init_limit_s)
         with self._lock:
-            self._all.append(sandbox)
+            self._all[sandbox] = function.function_name
         return sandbox
 
     def _layers(self, function, region: str) -> list[tuple[bytes, str]]:
@@ -299,10 +319,24 @@ class Plane:
         return folder
 
 
+def _latest(function):
+    """Return a function itself, of which this may be a published version."""
+    return get_backend("lambda")[DEFAULT_ACCOUNT_ID][function.region].get_function(function.function_name)
+
+
+def _recursive_loop(latest) -> str:
+    return getattr(latest, "recursive_loop", "Terminate")  # moto does not know it
+
+
+def _next_trace(function, trace: str) -> str | None:
+    """Return the trace header of an invocation; None where it is part of a loop that is not allowed."""
+    latest = _latest(function)
+    return next_trace(latest.function_arn, trace, allowed=_recursive_loop(latest) == "Allow")
+
+
 def _reserved(function) -> int | None:
     """Return the concurrency that is reserved for all versions of a function together; None for none."""
-    backend = get_backend("lambda")[DEFAULT_ACCOUNT_ID][function.region]
-    reserved = backend.get_function(function.function_name).reserved_concurrency
+    reserved = _latest(function).reserved_concurrency
     return None if reserved is None else int(reserved)
 
 

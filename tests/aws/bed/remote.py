@@ -12,6 +12,7 @@ _ROOT = Path(__file__).parents[3]
 
 _LAMBDA_KINDS = (
     *("Invoke", "GetFunctionConfiguration", "GetFunctionConcurrency", "GetAccountSettings", "PublishVersion"),
+    *("GetFunctionRecursionConfig", "PutFunctionRecursionConfig"),
     *("CreateAlias", "UpdateAlias", "ListAliases", "DeleteAlias", "ListVersionsByFunction"),
 )
 
@@ -53,9 +54,22 @@ class RemoteBed:
         """Reset counts, faults and settings."""
         self._control("reset")
 
-    def kill_sandboxes(self) -> None:
-        """Kill the warm sandboxes, so that the next invocations are cold."""
-        self._control("kill_sandboxes")
+    def kill_sandboxes(self, function: str | None = None) -> None:
+        """Kill all sandboxes, or those of one function: its next invocations are cold."""
+        self._control("kill_sandboxes", function)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the asynchronous invocations since the last ``reset``, in the order in which they came.
+
+        Each has ``function``, ``request_id``, ``attempts`` and ``state``: waiting, running, done, failed (its
+        last attempt), or dropped (it is too old, or part of a loop of functions).
+        """
+        return self._control("events")
+
+    def wait_for_events(self, timeout_s: float = 30.0) -> list[dict[str, Any]]:
+        """Wait until no asynchronous invocation waits or runs, and return all of them."""
+        assert self._control("wait_for_events", timeout_s), f"they did not end: {self.events()}"
+        return self.events()
 
     def peak_concurrency(self) -> int:
         """Return the largest number of invocations that ran at once."""

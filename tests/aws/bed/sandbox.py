@@ -26,6 +26,8 @@ class Invocation(NamedTuple):
     payload: bytes
     deadline: float
     arn: str
+    trace: str
+    """The trace header, which the SDKs in the process pass on."""
 
 
 class Result(NamedTuple):
@@ -257,6 +259,7 @@ def _runtime_api(events: queue.SimpleQueue, messages: queue.SimpleQueue) -> Thre
                     "Lambda-Runtime-Aws-Request-Id": event.request_id,
                     "Lambda-Runtime-Deadline-Ms": str(int(event.deadline * 1000)),
                     "Lambda-Runtime-Invoked-Function-Arn": event.arn,
+                    "Lambda-Runtime-Trace-Id": event.trace,
                     "Content-Type": "application/json",
                 },
             )

@@ -25,6 +25,7 @@ from tests.aws.bed.plane import Plane, Reply, error
 from tests.aws.bed.versions import check_revision, correct_versions
 
 _INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
+_RECURSION = re.compile(r"^/2024-08-31/functions/([^/]+)/recursion-config$")
 _VERSIONS = re.compile(r"^/2015-03-31/functions/[^/]+/(aliases|versions)")
 _VERSION_KINDS = {
     ("aliases", "GET"): "ListAliases",
@@ -34,6 +35,13 @@ _VERSION_KINDS = {
     ("versions", "GET"): "ListVersionsByFunction",
     ("versions", "POST"): "PublishVersion",
 }
+_LAMBDA_KINDS = (
+    ("GET", "/configuration", "GetFunctionConfiguration"),
+    ("GET", "/account-settings", "GetAccountSettings"),
+    ("GET", "/concurrency", "GetFunctionConcurrency"),
+    ("GET", "/recursion-config", "GetFunctionRecursionConfig"),
+    ("PUT", "/recursion-config", "PutFunctionRecursionConfig"),
+)
 _S3_KINDS = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
 
 
@@ -97,21 +105,26 @@ class Bed:
         region = _credential_scope(request)[2]
         if "Qualifier" in request.args:
             name = f"{name}:{request.args['Qualifier']}"
+        trace = unquote(request.headers.get("X-Amzn-Trace-Id", ""))
         if request.headers.get("X-Amz-Invocation-Type") == "Event":
-            return self.plane.invoke_async(name, region, request.get_data())
+            return self.plane.invoke_async(name, region, request.get_data(), trace)
         tail = request.headers.get("X-Amz-Log-Type") == "Tail"
-        return self.plane.invoke(name, region, request.get_data(), tail=tail)
+        return self.plane.invoke(name, region, request.get_data(), tail=tail, trace=trace)
 
     def _application_for(self, request: Request, kind: str) -> Any:
         """Return the application that answers a request other than ``Invoke``.
 
-        The data plane knows the account settings. moto answers the rest; the tags of a new bucket are added,
-        and the revision is compared of what is published.
+        The data plane knows the account settings and the recursion configuration. moto answers the rest; the
+        tags of a new bucket are added, and the revision is compared of what is published.
         """
         if request.path.startswith("/2016-08-19/account-settings"):
             limit, free = self.plane.concurrency, self.plane.unreserved(_credential_scope(request)[2])
             body = {"AccountLimit": {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": free}}
             return Response(json.dumps(body), content_type="application/json")
+        if found := _RECURSION.match(request.path):
+            setting = json.loads(_body(request) or b"{}").get("RecursiveLoop")
+            reply = self.plane.recursion_config(unquote(found[1]), _credential_scope(request)[2], setting)
+            return Response(reply.body, reply.status, reply.headers)
         if kind == "PublishVersion":
             expected = json.loads(_body(request) or b"{}").get("RevisionId")
             name = unquote(request.path.split("/")[-2])
@@ -183,7 +196,11 @@ class Bed:
             elif verb == "peak_concurrency":
                 return self.plane.peak_concurrency
         if verb == "kill_sandboxes":
-            self.plane.kill_sandboxes()
+            self.plane.kill_sandboxes(argument)
+        if verb == "events":
+            return self.plane.events.described()
+        if verb == "wait_for_events":
+            return self.plane.events.wait(argument)
         return self.plane.disks.refusal if verb == "refusal" else None
 
 
@@ -214,12 +231,9 @@ def _operation(request: Request) -> str:
         if request.path.strip("/").count("/"):
             return _S3_KINDS.get(request.method, request.method)
         return f"{request.method.title()}Bucket{''.join(sorted(query)).title()}"
-    if request.path.endswith("/configuration") and request.method == "GET":
-        return "GetFunctionConfiguration"
-    if "account-settings" in request.path:
-        return "GetAccountSettings"
-    if request.path.endswith("/concurrency") and request.method == "GET":
-        return "GetFunctionConcurrency"
+    for method, part, kind in _LAMBDA_KINDS:
+        if request.method == method and part in request.path:
+            return kind
     if versions := _VERSIONS.match(request.path):
         return _VERSION_KINDS[versions[1], request.method]
     return _other_operation(request)
