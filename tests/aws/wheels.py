@@ -20,7 +20,14 @@ def fill_index(folder: Path) -> None:
         wheel(folder, "in_the_layer", version, {"__init__.py": f"VALUE = {version!r}\n"})
 
 
-def wheel(folder: Path, name: str, version: str, files: dict[str, str], needs: str | None = None) -> None:
+def wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    files: dict[str, str],
+    needs: str | None = None,
+    platform: str = "any",
+) -> None:
     """Write a wheel into a folder.
 
     Args:
@@ -29,14 +36,15 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, str], needs: s
         version: its version.
         files: contents by path inside the package.
         needs: another package that it requires.
+        platform: the platform that it is for.
     """
     about = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += f"Requires-Dist: {needs}\n" if needs else ""
-    tag = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    tag = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-{platform}\n"
     content = {f"{name}/{file}": text for file, text in files.items()}
     content |= {f"{about}/METADATA": metadata, f"{about}/WHEEL": tag}
     record = "".join(f"{file},,\n" for file in [*content, f"{about}/RECORD"])
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-{platform}.whl", "w") as archive:
         for file, text in {**content, f"{about}/RECORD": record}.items():
             archive.writestr(file, text)

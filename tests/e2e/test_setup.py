@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from tests.aws.wheels import wheel
 from wrenlite import cli
-from wrenlite.deploy import wizard
+from wrenlite.deploy import deployment, wizard
 
 pytestmark = pytest.mark.e2e
 
@@ -254,6 +254,26 @@ def test_a_dry_run_changes_nothing(typed, bed, index, tmp_path):
     assert left() == []
 
 
+def test_a_new_function_is_for_arm64_where_all_packages_are(typed, index, monkeypatch):
+    monkeypatch.setattr(deployment, "current_python", lambda: "3.12")
+    wheel(index, "only_intel", "1.0", {"__init__.py": ""}, platform="manylinux_2_17_x86_64")
+    plan = setup(typed, "--dry-run").stdout
+    assert "python3.12, arm64, 1,769 MB" in plan
+    assert (
+        "Processors: arm64 (every package has a wheel for it, and it costs a fifth less than x86_64)" in plan
+    )
+    assert "At work: $0.083 per hour" in plan
+    plan = plan_of(typed, "--package", "only-intel")
+    assert plan["settings"]["architecture"] == "x86_64"
+    assert plan["architecture_reason"] == "only-intel: there is no wheel for arm64"
+    assert "$0.104 per hour" in plan["costs"][1]
+    refused = setup(typed, "--dry-run", "--package", "only-intel", "--architecture", "arm64")
+    assert "cannot be had for Python 3.12 on arm64" in refused.stderr
+    layer = "arn:aws:lambda:us-east-1:123456789012:layer:typed-none:1"
+    refused = setup(typed, "--dry-run", "--layer", layer)
+    assert f"--layer {layer}: this version of a layer does not exist" in refused.stderr
+
+
 def plan_of(typed, *options):
     return json.loads(setup(typed, "--dry-run", "--json", *options).stdout)
 
@@ -293,7 +313,8 @@ def other_bucket(bed):
 
 def test_a_plan_lists_changes_item_by_item(typed, other_bucket, tmp_path):
     other_bucket("mine-to-read")
-    setup(typed, "--yes")
+    setup(typed, "--yes", "--architecture", "x86_64")
+    assert "Processors: x86_64 (that of the existing function)." in setup(typed, "--dry-run").stdout
     plan = setup(
         typed,
         "--dry-run",
@@ -592,7 +613,8 @@ def test_every_prompt_in_a_terminal(typed, terminals, other_bucket, profiles, tm
     terminal.sees("--memory: must be 128 to 10,240 MB")
     terminal.answer("Memory in MB", "512")
     terminal.answer("Timeout in seconds, 1 to 900 [900]:", "20")
-    terminal.answer("Architecture, x86_64 or arm64 [x86_64]:")
+    usual = "x86_64" if sys.version_info < (3, 12) else "arm64"
+    terminal.answer(f"Architecture, x86_64 or arm64 [{usual}]:")
     terminal.answer("Ephemeral storage in MB, 512 to 10240 [512]:", "1024")
     terminal.answer("Reserved concurrency, which limits spending, or none [none]:", "0")
     terminal.sees("With 0 nothing could ever run")

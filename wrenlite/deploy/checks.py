@@ -5,6 +5,7 @@ What these credentials may not look at is passed over: AWS refuses it later, whe
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -125,6 +126,21 @@ def _described(option: str, describe: Callable[[], list[dict[str, Any]]]) -> lis
         if ".NotFound" not in code and ".Malformed" not in code:
             raise
         raise ConfigError(f"{option}: {message} in this region. Correct the id") from error
+
+
+def layer_architectures(clients: Clients, settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the architectures that each layer of the user's names; none where that is not known."""
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(settings.layers, ())
+    for layer in settings.layers:
+        name, _, number = layer.rpartition(":")
+        with (
+            contextlib.suppress(AccessDenied),
+            clients.translate_errors(layer),
+            suppress_codes("ResourceNotFoundException"),
+        ):
+            version = clients["lambda"].get_layer_version(LayerName=name, VersionNumber=int(number))
+            found[layer] = tuple(version.get("CompatibleArchitectures", ()))
+    return found
 
 
 def check_layers_exist(clients: Clients, settings: Settings) -> None:

@@ -17,6 +17,7 @@ from wrenlite.backends.aws.deployed import RecordedLayer, recorded_layer, versio
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import Config
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
+from wrenlite.deploy.architectures import Choice
 from wrenlite.deploy.archives import does_not_fit, unpacked_mb
 from wrenlite.deploy.buckets import BucketAccess, bucket_access, encryption_key, is_users_bucket
 from wrenlite.deploy.clients import Clients
@@ -41,15 +42,23 @@ StepObserver = Callable[[Action, float | None], None]
 class Deployment:
     """One function together with its bucket, role, log group and layer."""
 
-    def __init__(self, clients: Clients, settings: Settings, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        settings: Settings,
+        cache: Path | None = None,
+        choice: Choice | None = None,
+    ) -> None:
         """Create a deployment. Nothing is sent to AWS yet.
 
         Args:
             clients: clients of AWS.
             settings: settings of the deployment.
             cache: folder in which built layers are kept; None: the one in the user's cache folder.
+            choice: how the architecture in the settings was chosen; None: that is not known.
         """
         self.settings = settings
+        self.choice = choice or Choice(settings.architecture, "")
         self._clients = clients
         self._cache = _cache_folder() if cache is None else cache
         self._code = functools.cache(function_zip)
@@ -106,6 +115,9 @@ class Deployment:
 
     @functools.cached_property
     def _lock(self) -> Lock:
+        asked = self.choice.lock
+        if asked is not None and asked.packages == self.packages:
+            return asked
         return self.packages.resolve(self._deployed.versions if self._deployed else None)
 
     @functools.cached_property

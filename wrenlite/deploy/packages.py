@@ -64,7 +64,23 @@ _LEFT_OUT_NAMES = (".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json
 _UV_TIMEOUT_S = 600.0
 _COMPILE_OPTIONS = ("--no-header", "--no-annotate", "--generate-hashes")
 
-_OLD_PLATFORM = "Lambda's Python 3.11 is on Amazon Linux 2 (glibc 2.26)"
+OLD_PLATFORM = "Lambda's Python 3.11 is on Amazon Linux 2 (glibc 2.26)"
+_WITH_OTHER_WHEELS = re.compile(r"Wheels are available for `([^`]+)`")
+"""What uv says of a package that has wheels, but none for the platform that was asked for."""
+
+
+class NoWheel(ConfigError):
+    """The package index has not all packages for a platform."""
+
+    def __init__(self, message: str, names: Sequence[str] = ()) -> None:
+        """Create the error.
+
+        Args:
+            message: what happened, and what to do.
+            names: the packages that the index has only for other platforms, as far as they are known.
+        """
+        super().__init__(message)
+        self.names = tuple(names)
 
 
 class BuiltLayer(NamedTuple):
@@ -233,13 +249,13 @@ def choose(wanted: Sequence[str], *, python: str, architecture: str) -> Packages
     notices = []
     if python == "3.11":
         notices.append(
-            f"{_OLD_PLATFORM}: packages are in the newest versions that run there, not in the versions "
+            f"{OLD_PLATFORM}: packages are in the newest versions that run there, not in the versions "
             "installed here"
         )
         if architecture == "arm64" and "rasterio" in chosen and not chosen["rasterio"].specifier:
             del chosen["rasterio"]
             notices.append(
-                f"no rasterio: {_OLD_PLATFORM}, and rasterio has no wheel for that on arm64. It has one for "
+                f"no rasterio: {OLD_PLATFORM}, and rasterio has no wheel for that on arm64. It has one for "
                 "Python 3.12"
             )
     operator = "<=" if python == "3.11" else "=="
@@ -339,17 +355,26 @@ def _opened(content: bytes) -> BuiltLayer:
         return BuiltLayer(content, size, read_index(archive.read(name)) if name in archive.namelist() else ())
 
 
+def has_old_platform(python: str) -> bool:
+    """Return whether Lambda runs a Python on Amazon Linux 2 (glibc 2.26), as it does before Python 3.12.
+
+    Args:
+        python: minor version of the Python.
+    """
+    return tuple(map(int, python.split("."))) < (3, 12)
+
+
 def platform(python: str, architecture: str) -> str:
     """Return uv's name for the platform that Lambda runs a Python on.
 
-    It is Amazon Linux 2023 (glibc 2.34), and before Python 3.12 Amazon Linux 2 (glibc 2.26).
+    It is Amazon Linux 2023 (glibc 2.34), or the old one.
 
     Args:
         python: minor version of the Python.
         architecture: ``x86_64`` or ``arm64``.
     """
     machine = "aarch64" if architecture == "arm64" else "x86_64"
-    glibc = "2_28" if tuple(map(int, python.split("."))) >= (3, 12) else "2_17"
+    glibc = "2_17" if has_old_platform(python) else "2_28"
     return f"{machine}-manylinux_{glibc}"
 
 
@@ -439,7 +464,8 @@ def _uv(command: str, wanted: Sequence[str], python: str, architecture: str, opt
         What uv prints.
 
     Raises:
-        ConfigError: a package cannot be had for this platform, or uv takes too long.
+        NoWheel: a package cannot be had for this platform.
+        ConfigError: uv takes too long.
     """
     from uv import find_uv_bin
 
@@ -467,9 +493,10 @@ def _uv(command: str, wanted: Sequence[str], python: str, architecture: str, opt
             ) from error
     if ended.returncode:
         names = ", ".join(name for text in wanted for name in _without_digests(text))
-        raise ConfigError(
+        raise NoWheel(
             f"these packages cannot be had for Python {python} on {architecture}: {names}. "
-            f"uv, which reads UV_DEFAULT_INDEX and not pip's settings, says: {ended.stderr.strip()[-1500:]}"
+            f"uv, which reads UV_DEFAULT_INDEX and not pip's settings, says: {ended.stderr.strip()[-1500:]}",
+            _WITH_OTHER_WHEELS.findall(ended.stderr),
         )
     return ended.stdout
 

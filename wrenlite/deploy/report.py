@@ -74,6 +74,7 @@ def print_plan(account: Account, deployment: Deployment, actions: Sequence[Actio
     settings = deployment.settings
     click.echo(f"\nFunction {settings.function} in {account.region}, account {account.id}:")
     click.echo("\n".join(plan_lines(deployment, actions)))
+    click.echo(f"Processors: {settings.architecture} ({deployment.choice.reason}).")
     click.echo("\n".join(cost_lines(settings)))
     for notice in notices(account, deployment):
         click.echo(f"Note: {notice}")
@@ -354,6 +355,7 @@ def plan_document(account: Account, deployment: Deployment, actions: Sequence[Ac
         "bucket": settings.bucket,
         "prefix": settings.prefix,
         "settings": {**asdict(settings), "role": settings.role},
+        "architecture_reason": deployment.choice.reason,
         "packages": list(deployment.versions),
         "costs": list(cost_lines(settings)),
         "notices": list(notices(account, deployment)),

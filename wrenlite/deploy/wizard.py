@@ -8,6 +8,7 @@ one, and completes what this one could not.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,8 @@ from wrenlite import config as configuration
 from wrenlite.config import Config, parse_setting
 from wrenlite.deploy import report, shared_options
 from wrenlite.deploy.account import Account, check_region, new_session, profiles, sign_in
-from wrenlite.deploy.checks import check_buckets_exist, check_users_resources
+from wrenlite.deploy.architectures import Choice, choose_architecture, resolve_for_arm
+from wrenlite.deploy.checks import check_buckets_exist, check_users_resources, layer_architectures
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
     LOCATION_SETTINGS,
@@ -121,6 +123,7 @@ class Wizard:
             self._chosen["packages"] = name_packages(given["packages"])
         self._left_out: Sequence[str] = given["without"] or ()
         self._function = self._config.function
+        self._resolve_for_arm = functools.cache(resolve_for_arm)  # not at each question
         self._session = new_session(self._choose_profile())
         self._clients, self.account = self._sign_in()
 
@@ -197,6 +200,18 @@ class Wizard:
         Raises:
             ConfigError: a setting is not valid in this account.
         """
+        return self._resolve(**more)[0]
+
+    def _deployment(self) -> Deployment:
+        settings, choice = self._resolve()
+        return Deployment(self._clients, settings, choice=choice)
+
+    def _resolve(self, **more: Any) -> tuple[Settings, Choice]:
+        """Return the settings as chosen so far, with further ones, and how the architecture was chosen.
+
+        Raises:
+            ConfigError: a setting is not valid in this account.
+        """
         chosen = {**self._chosen, **more}
         if self._function == self._config.function:
             configured = configured_bucket(self._config, self.account)
@@ -204,18 +219,27 @@ class Wizard:
         existing = deployed_function(self._clients, self.account, self._function)
         settings = resolve_settings(self.account, self._function, existing, **chosen)
         settings = replace(settings, packages=leave_out(settings.packages, self._left_out))
+        choice = choose_architecture(
+            explicit=chosen["architecture"],
+            deployed=existing.architecture if existing else None,
+            python=settings.python,
+            layers=layer_architectures(self._clients, settings),
+            with_packages=bool(settings.packages),
+            resolve=lambda: self._resolve_for_arm(settings.packages, settings.python),
+        )
+        settings = replace(settings, architecture=choice.architecture)
         self.account.check(settings, existing.reserved if existing else None)
         check_users_resources(self._clients, settings)
         others = {f"--{name}": chosen[name] or () for name in ("read", "write")}
         check_buckets_exist(self._clients, others)
-        return with_buckets(self._clients, settings)
+        return with_buckets(self._clients, settings), choice
 
     def choose_bucket(self) -> None:
         """Ask for the bucket and the prefix, and create the deployment."""
         default = self._settings()
         for name, question in (("bucket", "S3 bucket"), ("prefix", "Prefix of all keys in the bucket")):
             self._chosen[name] = self._answer(name, question, getattr(default, name), self._check(name))
-        self.deployment = Deployment(self._clients, self._settings())
+        self.deployment = self._deployment()
 
     def _check(self, name: str, parse: Callable[[str], Any] = str) -> Callable[[Any], Any]:
         """Return a check of one setting together with the others as chosen so far."""
@@ -233,14 +257,16 @@ class Wizard:
             "Name of the function", default=self._function, value_proc=_ask_again(_check_function_name)
         )
         settings = self._settings()
-        self._left_out = ()  # the answers below have all packages
+        self._chosen["packages"], self._left_out = settings.packages, ()
         for name, (question, parse) in ADVANCED.items():
             now = getattr(settings, name)
             default = " ".join(now) if isinstance(now, tuple) else now
             default = default or "none"
             check = _ask_again(self._check(name, parse))
-            self._chosen[name] = click.prompt(question, default=str(default), value_proc=check)
-        self.deployment = Deployment(self._clients, self._settings())
+            answer = click.prompt(question, default=str(default), value_proc=check)
+            if name != "architecture" or answer != now:  # other packages may not have wheels for this one
+                self._chosen[name] = answer
+        self.deployment = self._deployment()
 
     def confirm_plan(self) -> tuple[Action, ...]:
         """Show the plan until the user agrees, and return it.
@@ -380,7 +406,11 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
 @click.option(
     "--timeout", "timeout_s", type=int, metavar="SECONDS", help="Time limit of an invocation, 1 to 900."
 )
-@click.option("--architecture", type=click.Choice(["x86_64", "arm64"]), help="Processors of the function.")
+@click.option(
+    "--architecture",
+    type=click.Choice(["x86_64", "arm64"]),
+    help="Processors; a new function's default is arm64 where all packages have wheels for it.",
+)
 @click.option("--ephemeral-storage", "ephemeral_mb", type=int, metavar="MB", help="512 to 10240, for /tmp.")
 @click.option(
     "--reserved-concurrency",
