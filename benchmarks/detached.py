@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import wrenlite
-from wrenlite.durable.recorded import Writer
+from wrenlite.durable.folder import FileWriter
 
 TASKS = 10_000
 
@@ -61,7 +61,7 @@ def main() -> None:
     print(f"attach to it: first value after {first * 1e3:.0f} ms", end=", ")
     print(f"all after {(time.perf_counter() - begun) * 1e3:.0f} ms")
     with tempfile.TemporaryDirectory() as empty:
-        writer = Writer(Path(empty))
+        writer = FileWriter(Path(empty))
         begun = time.perf_counter()
         for _ in range(10_000):
             writer.write("mark_dispatched", range(16), 0.0, "0" * 20)

@@ -163,7 +163,7 @@ class Submission:
             )
         items = cast(list[Packed | Plain], prepared.items)
         named, code = (_job_id(name), name, time.time()), self._uploads.blobs(options.code)
-        kept = manifest.of_job(backend, named, items, options, code)
+        kept = manifest.of_job(backend, named, items, options, code, os.urandom(32))
         try:
             job = attach.detach(backend, kept, prepared.class_table.entries)
         finally:

@@ -19,7 +19,7 @@ import pytest
 
 import wrenlite
 from tests.aws.tasks import Runs
-from wrenlite.durable import manifest
+from wrenlite.durable.folder import KEPT_S, Folder, find
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def kill_keeper(job):
     if (pid := keeper_of(job)) is not None:
         with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGKILL)
-    while manifest.is_kept(manifest.find(job)):
+    while Folder(find(job)).is_kept():
         time.sleep(0.01)
 
 
@@ -463,7 +463,7 @@ def test_old_jobs_are_deleted_but_not_those_that_run(pool, journal):
     running = pool.map(time.sleep, [30], detach=True)
     while keeper_of(old.id):
         time.sleep(0.01)
-    past = time.time() - manifest.KEPT_S - 100
+    past = time.time() - KEPT_S - 100
     for job in (old, running):
         folder = journal / "detached" / job.id
         for path in (*folder.iterdir(), folder):

@@ -14,7 +14,7 @@ import pytest
 
 import wrenlite
 from tests.aws.tasks import Runs
-from wrenlite.durable import manifest
+from wrenlite.durable.folder import Folder, find
 
 TASKS = 200
 PROGRAM = """
@@ -65,7 +65,7 @@ def kill_keeper(job):
     for pid in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split():
         with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.kill(int(pid), signal.SIGKILL)
-    while manifest.is_kept(manifest.find(job)):
+    while Folder(find(job)).is_kept():
         time.sleep(0.01)
 
 

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import shutil
-import subprocess
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
-
 from wrenlite.backends.base import Backend, BatchingPolicy
-from wrenlite.durable import manifest
+from wrenlite.durable import folder
+from wrenlite.durable.folder import Folder
 from wrenlite.durable.manifest import Manifest
-from wrenlite.durable.recorded import Follower, Writer, export, repeat
-from wrenlite.errors import ArgumentError, BackendError, ConfigError, KeeperDied, StoreError
+from wrenlite.durable.place import Follower, Place
+from wrenlite.durable.recorded import export, repeat
+from wrenlite.errors import ArgumentError, KeeperDied, StoreError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Usage, values_prefix
@@ -33,16 +24,11 @@ from wrenlite.serialize.pickling import unpack_call
 from wrenlite.serialize.traceback_stubs import without_own_frames
 from wrenlite.storage.base import digest
 from wrenlite.storage.local import LocalStore
-from wrenlite.texts import printable
 from wrenlite.threads import Changes
 from wrenlite.wrong_calls import check_switch
 
-_POLL_S, _LONGEST_POLL_S = 0.02, 0.5
-"""Seconds between two looks at the file: after news, and after a while without any."""
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from wrenlite.durable.keeper import main; main()"
 _added: set[str] = set()
 """Digests of the zips whose modules can be imported."""
-_LOCK_TRIES, _LOCK_PAUSE_S = 50, 0.01
 _CANCEL_S = 30.0
 """Seconds that a cancel is waited for at most."""
 
@@ -78,13 +64,13 @@ class Following:
 
     blocked_reason = ""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, place: Place) -> None:
         """Begin when ``follow`` is called.
 
         Args:
-            folder: of the job.
+            place: where the job is kept.
         """
-        self._folder = folder
+        self._place = place
         self._settler: Settler | None = None
 
     def follow(self, job: Job[Any], *, resume: bool = False) -> None:
@@ -94,22 +80,23 @@ class Following:
             job: the job.
             resume: start a keeper where none runs the job and it is not over.
         """
-        follower = Follower(self._folder)
+        follower = self._place.follower()
         for call in follower.calls():
             repeat(job, call)
         if job._tasks.over:
             follower.close()
             return
-        if resume and not manifest.is_kept(self._folder):
-            _start_keeper(self._folder)
+        if resume:
+            self._place.start_keeper()
         arguments = weakref.ref(job), follower
         name = f"wrenlite-attached-{job.id}"
         threading.Thread(target=self._follow, args=arguments, name=name, daemon=True).start()
 
     def _follow(self, reference: weakref.ref[Job[Any]], follower: Follower) -> None:
-        pause_s = _POLL_S
+        shortest_s, longest_s = self._place.poll_s
+        pause_s = shortest_s
         while True:
-            kept, problem = manifest.is_kept(self._folder), ""
+            kept, problem = self._place.is_kept(), ""
             news = 0
             try:
                 for call in follower.calls():
@@ -128,7 +115,7 @@ class Following:
                     self._settler.close()
                 return
             del job
-            pause_s = _POLL_S if news else min(_LONGEST_POLL_S, 1.5 * pause_s)
+            pause_s = shortest_s if news else min(longest_s, 1.5 * pause_s)
             time.sleep(pause_s)
 
     def _fail(self, job: Job[Any], problem: str) -> None:
@@ -139,21 +126,8 @@ class Following:
             problem: why it cannot be followed; empty: its keeper is gone.
         """
         left = [task for task in range(len(job)) if not job._tasks.has_ended(task)]
-        error = KeeperDied(problem or self._last_words(job.id))
+        error = KeeperDied(problem or self._place.last_words(job.id))
         Job._end(job, [Outcome.failed(task) for task in left], dict.fromkeys(left, error))
-
-    def _last_words(self, job: str) -> str:
-        """Return what to tell of a keeper that has ended before its job."""
-        log = self._folder / manifest.LOG
-        try:
-            *_, last = log.read_text(errors="replace").strip().splitlines() or [""]
-        except OSError:
-            return f"the folder of this job, {self._folder}, was deleted while it ran. Run it again"
-        why = f"{printable(last)} ({log})" if last else "it was killed"
-        return (
-            f"the keeper of this job ended before it did: {why}. wrenlite.attach({job!r}, resume=True) runs "
-            "what is missing"
-        )
 
     def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
         """Have the keeper cancel those of these tasks that have not ended.
@@ -163,10 +137,9 @@ class Following:
         """
         table = job._tasks
         left = [task for task in indexes if not table.has_ended(task)]
-        if not left or not manifest.is_kept(self._folder):
+        if not left or not self._place.is_kept():
             return 0
-        with open(self._folder / manifest.CANCEL, "ab", buffering=0) as file:
-            file.write(json.dumps(left).encode() + b"\n")
+        self._place.ask_to_cancel(left)
         if not wait:
             return 0
         table.wait_until(lambda: all(map(table.has_ended, left)), _CANCEL_S, each=True)
@@ -201,7 +174,7 @@ def detach(backend: Backend, job: Manifest, definitions: Sequence[object]) -> Jo
     return _attached(*start(backend, job), definitions)
 
 
-def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tuple[Path, Manifest]:
+def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tuple[Place, Manifest]:
     """Have a keeper run a job.
 
     Args:
@@ -210,36 +183,31 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
         before: the job as far as it ran here; None: it has not begun.
 
     Returns:
-        The folder of the job, and its manifest with the store.
+        Where the job is kept, and its manifest with the store.
 
     Raises:
         ConfigError: no journal is kept, or a job cannot be detached there.
         StoreError: the disk is full.
         BackendError: the keeper cannot be started.
     """
-    folder = manifest.new_folder(job.id)
+    place = Folder(folder.new_folder(job.id))
     try:
-        return folder, _begin(folder, backend, job, before)
+        if backend.own_store:
+            store = LocalStore(place.path / folder.STORE, private=True)
+            for prefix in ("refs/", values_prefix(job.id)):
+                for entry in backend.store.list(prefix):
+                    store.put(entry.key, backend.store.get(entry.key))
+            job = job._replace(store=store)
+        place.write_manifest(job)
+        if before is not None:
+            writer = place.writer()
+            export(before, writer)
+            writer.close()
+        place.start_keeper()
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # a full disk must not stay full because of it
+        place.remove()
         raise
-
-
-def _begin(folder: Path, backend: Backend, job: Manifest, before: Job[Any] | None) -> Manifest:
-    """Write what a keeper needs, and start it. Return the manifest with the store."""
-    if backend.own_store:
-        store = LocalStore(folder / manifest.STORE, private=True)
-        for prefix in ("refs/", values_prefix(job.id)):
-            for entry in backend.store.list(prefix):
-                store.put(entry.key, backend.store.get(entry.key))
-        job = job._replace(store=store)
-    manifest.write(folder, job)
-    if before is not None:
-        writer = Writer(folder)
-        export(before, writer)
-        writer.close()
-    _start_keeper(folder)
-    return job
+    return place, job
 
 
 @without_own_frames
@@ -261,11 +229,11 @@ def attach(job: str | Job[Any], *, resume: bool = False) -> Job[Any]:
     job = job.id if isinstance(job, Job) else job
     if not isinstance(job, str):
         raise ArgumentError(f"attach({job!r:.80}): must be the id of a job, which wrenlite.jobs() shows")
-    folder = manifest.find(job)
-    found = manifest.read(folder)
+    place = Folder(folder.find(job))
+    found = place.read_manifest()
     if found.modules is not None:
         _add_modules(found.modules)
-    return _attached(folder, found, Definitions(found), resume=resume)
+    return _attached(place, found, Definitions(found), resume=resume)
 
 
 def _add_modules(blob: bytes) -> None:
@@ -279,7 +247,7 @@ def _add_modules(blob: bytes) -> None:
 
 
 def _attached(
-    folder: Path, job: Manifest, definitions: Sequence[object], *, resume: bool = False
+    place: Place, job: Manifest, definitions: Sequence[object], *, resume: bool = False
 ) -> Job[Any]:
     backend = Backend(
         name=job.backend,
@@ -289,60 +257,9 @@ def _attached(
         prices=job.prices,
         hints=job.hints,
     )
-    following = Following(folder)
+    following = Following(place)
     made: Job[Any] = Job(job.id, job.name, backend, job.tasks, definitions, following)
     made._is_detached = True
     made._tasks.queued_at = job.submitted
     following.follow(made, resume=resume)
     return made
-
-
-def _start_keeper(folder: Path) -> None:
-    """Start the keeper of a job, unless one runs.
-
-    The lock is taken here and handed on, so that it is held from before the keeper begins until it ends.
-
-    Raises:
-        BackendError: no process can be started.
-    """
-    with _locked(folder) as lock:
-        if lock is None:
-            return
-        root = str(Path(__file__).parents[2])
-        command = [sys.executable, "-P", "-c", _PROGRAM, root, str(folder), str(lock)]
-        try:
-            with open(folder / manifest.LOG, "ab") as log:
-                keeper = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=(lock,),
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise BackendError(f"cannot start a process that keeps the job: {error}") from error
-    # Somebody must ask for its exit status, or else it stays as a zombie as long as this program runs.
-    threading.Thread(target=keeper.wait, name="wrenlite-keeper", daemon=True).start()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[int | None]:
-    """Give the descriptor of the locked file of a job's keeper; None: a keeper holds the lock."""
-    if fcntl is None:
-        raise ConfigError("jobs can be detached on Linux and macOS; on Windows, in WSL")
-    fd = os.open(folder / manifest.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        yield fd if _lock(fd) else None
-    finally:
-        os.close(fd)
-
-
-def _lock(fd: int) -> bool:
-    """Lock a file. Whoever only looks whether it is locked holds it for a moment, a keeper for longer."""
-    for _ in range(_LOCK_TRIES):
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        time.sleep(_LOCK_PAUSE_S)
-    return False

@@ -34,14 +34,14 @@ def hand_over(job: Job[Any]) -> None:
         while table.running:
             table.wait_until(lambda: not table.running, _LOOK_S, each=True)
         named = job.id, job.name, table.queued_at
-        kept = manifest.of_job(dispatcher.backend, named, items, pending.options, code)
-        folder, _ = attach.start(dispatcher.backend, kept, job)
+        kept = manifest.of_job(dispatcher.backend, named, items, pending.options, code, job._secret)
+        place, _ = attach.start(dispatcher.backend, kept, job)
     except BaseException:
         dispatcher.hold(job, Hold.GO_ON)
         raise
     job._is_detached = True
     if dispatcher.hold(job, Hold.FORGET) is not None:  # else its last task has ended here meanwhile
         pending.let_go()
-    following = attach.Following(folder)
+    following = attach.Following(place)
     job._control = following
     following.follow(job)

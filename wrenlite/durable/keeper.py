@@ -1,30 +1,37 @@
-"""The keeper: a process that runs one detached job, by the same dispatcher as any program.
+"""The keeper: what runs one detached job, by the same dispatcher as any program.
 
-It is a session of its own, so that neither the end of the program that has started it nor the closing of a
-terminal ends it. It ends when the job is over. Nothing of the user's is unpickled in it.
+On this machine it is a process in a session of its own, so that neither the end of the program that has
+started it nor the closing of a terminal ends it. On Lambda the driver function starts it. It ends when the
+job is over. Nothing of the user's is unpickled in it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
+from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config
-from wrenlite.durable import journal, manifest
+from wrenlite.durable import folder, journal
+from wrenlite.durable.folder import Folder
+from wrenlite.durable.journal import JournalInvoker
 from wrenlite.durable.manifest import Manifest
-from wrenlite.durable.recorded import Follower, RecordedJob, Writer, repeat
-from wrenlite.protocol import Outcome
+from wrenlite.durable.place import Place, Writer
+from wrenlite.durable.recorded import HandedOut, RecordedJob, repeat
+from wrenlite.protocol import Outcome, Usage
 from wrenlite.scheduler.dispatcher import Dispatcher
-from wrenlite.scheduler.pending import PendingJob
+from wrenlite.scheduler.events import Hold
+from wrenlite.scheduler.pending import PendingJob, Sent
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.initializers import Initializer
 from wrenlite.storage.local import LocalStore
@@ -34,47 +41,89 @@ _POLL_S = 0.2
 """Seconds between two looks whether somebody has cancelled tasks."""
 
 
+class KeptPlace(Place, Protocol):
+    """A place as its keeper sees it."""
+
+    def lost_because(self) -> str:
+        """Return why this keeper must end at once; empty: it goes on. It is called five times a second."""
+
+    def newly_cancelled(self, tasks: int) -> Sequence[int]:
+        """Return the tasks that somebody has cancelled since the last time.
+
+        Args:
+            tasks: number of the tasks of the job.
+        """
+
+    def unrecorded(self, handed_out: HandedOut) -> Sequence[Sent]:
+        """Return requests of earlier keepers that have a reply, and that no keeper has written down.
+
+        Args:
+            handed_out: what they have written down.
+        """
+
+    def usage(self) -> Usage:
+        """Return what the keeper itself has used since the last time."""
+
+    def pass_on(self) -> None:
+        """Have another keeper go on with the job.
+
+        Raises:
+            WrenliteError: none can be started.
+        """
+
+
 def main() -> None:
     """Run the job in the folder that the command line names, until it is over."""
-    folder, lock = Path(sys.argv[1]), int(sys.argv[2])
+    place, lock = Folder(Path(sys.argv[1])), int(sys.argv[2])
     os.set_inheritable(lock, False)  # workers must not hold it
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    job = manifest.read(folder)
+    job = place.read_manifest()
     with contextlib.suppress(OSError):  # somebody has deleted it
         os.chdir(job.folder)
-    sys.path.extend(folder for folder in job.path if folder not in sys.path)
-    Keeper(folder, job).run()
+    sys.path.extend(each for each in job.path if each not in sys.path)
+    initializer = job.initializer and Initializer(*job.initializer, ClassTable(grows=False))
+    store = LocalStore(place.path / folder.STORE, private=True)
+    backend = connect(job.config, initializer, store)
+    Keeper(place, job, backend, journal.journal_before(backend.invoker, Config.load().journal)).run()
 
 
 class Keeper:
     """Runs one job, or the rest of it."""
 
-    def __init__(self, folder: Path, job: Manifest) -> None:
+    def __init__(
+        self, place: KeptPlace, job: Manifest, backend: Backend, journal: JournalInvoker | None = None
+    ) -> None:
         """Prepare to run a job, or the rest of it.
 
         Args:
-            folder: of the job.
+            place: where it is kept.
             job: its manifest.
+            backend: what it runs on.
+            journal: stands before the invoker of the backend; None: no journal is kept here.
         """
-        self._folder = folder
+        self._place = place
         self._manifest = job
-        initializer = job.initializer and Initializer(*job.initializer, ClassTable(grows=False))
-        self._backend = connect(job.config, initializer, LocalStore(folder / manifest.STORE, private=True))
-        self._journal = journal.journal_before(self._backend.invoker, Config.load().journal)
-        self._cancelled = 0
-        """Bytes of the file of cancels that were read."""
+        if backend.adopt is not None:  # the next keeper finds the replies of what runs on without this one
+            backend = replace(backend, limits=backend.limits._replace(keeps_reply=True))
+        self._backend = backend if journal is None else replace(backend, invoker=journal)
+        self._journal = journal
 
-    def run(self) -> None:
-        """Run what has not ended. Return when the job is over."""
+    def run(self, until: float = float("inf")) -> None:
+        """Run what has not ended. Return when the job is over, or another keeper goes on with it.
+
+        Args:
+            until: when to have another keeper go on, by ``time.monotonic``.
+        """
         kept, backend = self._manifest, self._backend
-        if self._journal is not None:
-            backend = replace(backend, invoker=self._journal)
         dispatcher = Dispatcher(backend)
         job = RecordedJob(kept.id, kept.name, backend, kept.tasks, (), dispatcher)
+        job._secret = kept.key
         job._tasks.queued_at = kept.submitted
-        ended = self._repeat(job)
+        ended, sent, writer = self._take_over(job)
+        if job._tasks.over:
+            return
         dispatcher.admission.spent = job.cost  # the budget is that of all keepers of this job
         uploads = Uploads(backend.store, own=backend.own_store)
         code = uploads.acquire(kept.function, kept.modules)
@@ -88,54 +137,57 @@ class Keeper:
         options = kept.options._replace(code=code)
         restore = partial(uploads.upload_again, code.digests)
         pending = PendingJob(job, list(kept.items), options, release, restore)
+        pending.adopt(sent)
         if pending.reduction is not None:
             mapped = [each for each in ended if each.ok and each.task != pending.reduction.index]
             pending.reduction.observe(mapped)
         dispatcher.submit(pending)
-        while not job.wait(_POLL_S):
-            if not (self._folder / manifest.MANIFEST).exists():
-                _end("the folder of this job was deleted")
-            if dispatcher.is_over:
-                _end("the job cannot go on")
-            if tasks := self._newly_cancelled(kept.tasks):
-                dispatcher.cancel(job, tasks)
-        dispatcher.close("the job of this keeper is over")
-        dispatcher.join(cancel=False)
+        self._look_after(job, dispatcher, until)
+        job.charge(self._place.usage())
+        if job._tasks.over:
+            dispatcher.close("the job of this keeper is over")
+            dispatcher.join(cancel=False)
+            writer.close()
+        else:
+            dispatcher.hold(job, Hold.HOLD)  # what is in flight goes on, and leaves its replies
+            writer.close()
+            self._place.pass_on()
 
-    def _repeat(self, job: RecordedJob) -> list[Outcome]:
-        """Bring a job to where an earlier keeper has left it, and return the outcomes of its tasks."""
-        follower = Follower(self._folder)
+    def _take_over(self, job: RecordedJob) -> tuple[list[Outcome], list[Sent], Writer]:
+        """Bring a job to where earlier keepers have left it, and write from there on.
+
+        Returns:
+            The outcomes of its tasks, the requests that go on without the earlier keepers, and what writes.
+        """
+        follower, handed_out = self._place.follower(), HandedOut()
         keeps = self._manifest.options.reduces
         ended: list[Outcome] = []
         for call in follower.calls():
+            handed_out.observe(call)
             ended += repeat(job, call, keeps_values=False)[: None if keeps else 0]
         follower.close()
-        job.record(Writer(self._folder, _end_at_once))
-        return ended
+        sent: list[Sent] = []
+        if self._backend.adopt is not None:
+            sent = [*handed_out.sent, *self._place.unrecorded(handed_out)]
+        writer = self._place.writer(_end, after=follower.position)
+        job.record(writer, sent)
+        writer.flush()
+        return ended, sent, writer
 
-    def _newly_cancelled(self, tasks: int) -> list[int]:
-        try:
-            with open(self._folder / manifest.CANCEL, "rb") as file:
-                file.seek(self._cancelled)
-                lines = file.readlines()
-        except FileNotFoundError:
-            return []
-        found: set[int] = set()
-        for line in lines:
-            if line.endswith(b"\n"):  # otherwise it is still being written
-                self._cancelled += len(line)
-                with contextlib.suppress(ValueError):  # it is damaged
-                    found.update(range(tasks)[task] for task in json.loads(line))
-        return sorted(found)
-
-
-def _end_at_once(error: OSError) -> None:
-    """End this process and its workers, since nothing that tasks return can be written any more."""
-    _end(f"cannot write what tasks return: {error.strerror}")
+    def _look_after(self, job: RecordedJob, dispatcher: Dispatcher, until: float) -> None:
+        """Return when the job is over, or it is time for another keeper."""
+        while not job.wait(_POLL_S) and time.monotonic() < until:
+            if why := self._place.lost_because():
+                _end(why)
+            if dispatcher.is_over:
+                _end("the job cannot go on")
+            if tasks := self._place.newly_cancelled(len(job)):
+                dispatcher.cancel(job, tasks)
+            job.charge(self._place.usage())
 
 
 def _end(why: str) -> NoReturn:
-    """End this process at once. The next keeper goes on from what was written."""
+    """End this process and its workers at once. The next keeper goes on from what was written."""
     with contextlib.suppress(OSError):  # the disk may be full
         print(why, file=sys.stderr, flush=True)
     os._exit(1)

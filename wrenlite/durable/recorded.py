@@ -1,113 +1,52 @@
-"""``RecordedJob``: a job whose task table is written to a file as it changes; and jobs that follow the file.
+"""``RecordedJob``: a job whose task table is written down as it changes; and jobs that follow that.
 
-The scheduler changes a task table by a few methods. Here each call of one of them is a message in the file,
-so that another process has the same table once it has read the file.
+The scheduler changes a task table by a few methods. Here each call of one of them is written down, so that
+another process has the same table once it has read that.
 """
 
 from __future__ import annotations
 
-import os
+import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wrenlite import errors as wrenlite_errors
-from wrenlite.errors import StoreError, WrenliteError
+from wrenlite.durable.place import Writer
+from wrenlite.errors import WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import NOTHING, Outcome, Usage
+from wrenlite.scheduler.pending import Sent
 from wrenlite.serialize import framing
 from wrenlite.task_table import TaskTable
 
-_TABLE = "table-{}"
 _EXPORTED_AT_ONCE = 256
 """Outcomes in one message of those that were there before a keeper."""
 
 
-class Writer:
-    """Writes what happens to the tasks of one job."""
+class HandedOut:
+    """The requests that keepers of a job have handed out, and whose ends are not recorded."""
 
-    def __init__(self, folder: Path, on_error: Callable[[OSError], None] | None = None) -> None:
-        """Begin a new file: a keeper that was killed may have left an incomplete message in the last one.
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._sent: dict[int, Sent] = {}  # by the first task: no task is in two requests at once
 
-        Args:
-            folder: of the job.
-            on_error: called when the file cannot be written; None: the error is raised.
-        """
-        self._on_error = on_error
-        number = sum(1 for _ in folder.glob(_TABLE.format("*")))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._fd = os.open(folder / _TABLE.format(number), flags, 0o600)
+    def observe(self, call: tuple[Any, ...]) -> None:
+        """Take notice of a call that ``Follower.calls`` gave."""
+        name, _, *arguments = call
+        if name == "mark_dispatched":
+            tasks, at, invocation = arguments
+            self._sent[tasks[0]] = Sent(invocation, tasks, at)
+        elif name == "end_batch":
+            self._sent.pop(arguments[0][0], None)
+        elif name == "resumed":
+            going_on = [tasks[0] for tasks in arguments[0]]
+            self._sent = {first: self._sent[first] for first in going_on if first in self._sent}
 
-    def write(self, name: str, *arguments: object) -> None:
-        """Write one call.
-
-        Args:
-            name: of the method.
-            arguments: its arguments.
-
-        Raises:
-            StoreError: the disk is full.
-        """
-        try:
-            framing.write(self._fd, framing.frame((name, time.time(), *arguments)))
-        except OSError as error:
-            if self._on_error is None:
-                raise StoreError(f"cannot write what a job has done so far: {error.strerror}") from error
-            self._on_error(error)
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
-
-
-class Follower:
-    """Reads what happens to the tasks of one job, and repeats it on a table."""
-
-    def __init__(self, folder: Path) -> None:
-        """Begin at the first line.
-
-        Args:
-            folder: of the job.
-        """
-        self._folder = folder
-        self._number = 0
-        self._reader: framing.Reader | None = None
-        self._fd = -1
-
-    def calls(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the calls that have been written since the last time: their names, times and arguments.
-
-        Raises:
-            StoreError: a file is damaged.
-        """
-        while self._reader is not None or self._open():
-            assert self._reader is not None
-            try:
-                for call in self._reader.read():
-                    if isinstance(call, Exception):
-                        file = self._folder / _TABLE.format(self._number)
-                        raise StoreError(f"{file} is damaged, and what comes after that is lost: {call}")
-                    yield call
-            except EOFError:
-                if not (self._folder / _TABLE.format(self._number + 1)).exists():
-                    return
-                self.close()
-                self._number += 1
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._reader is not None:
-            os.close(self._fd)
-            self._reader = None
-
-    def _open(self) -> bool:
-        try:
-            self._fd = os.open(self._folder / _TABLE.format(self._number), os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        self._reader = framing.Reader(self._fd)
-        return True
+    @property
+    def sent(self) -> list[Sent]:
+        """The requests, in the order in which they were handed out."""
+        return list(self._sent.values())
 
 
 class RecordedTable(TaskTable):
@@ -146,14 +85,25 @@ class RecordedJob(Job[Any]):
 
     _table_type = RecordedTable
 
-    def record(self, writer: Writer) -> None:
-        """Write from now on. What an earlier keeper had handed out is queued again."""
-        table = self._tasks
+    def record(self, writer: Writer, sent: Sequence[Sent] = ()) -> None:
+        """Write from now on. What an earlier keeper had handed out is queued again.
+
+        Args:
+            writer: writes it.
+            sent: the requests of the earlier keeper that go on without it.
+        """
+        table, going_on = self._tasks, [each.tasks for each in sent]
         assert isinstance(table, RecordedTable)
         table.writer = self._writer = writer
-        writer.write("resumed")
-        _forget_running(table)
+        writer.write("resumed", going_on)
+        _forget_running(table, going_on)
         table.now = time.time
+
+    def charge(self, usage: Usage) -> None:
+        """Add what the keeper itself has used to the cost of the job."""
+        if any(usage):
+            self._writer.write("charge", tuple(usage))
+            self._tasks.charge(usage)
 
     def _end(self, outcomes: Sequence[Outcome], errors: Mapping[int, WrenliteError]) -> None:
         texts = {task: (type(error).__name__, str(error)) for task, error in errors.items()}
@@ -225,20 +175,23 @@ def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -
             Job._end_like(job, *arguments)
     elif name == "end_batch":
         TaskTable.end_batch(table, arguments[0], Usage(*arguments[1]))
+    elif name == "charge":
+        table.charge(Usage(*arguments[0]))
     elif name == "restore":
         table.restore(arguments[0])
     elif name == "resumed":
-        _forget_running(table)
+        _forget_running(table, arguments[0])
     else:
         getattr(TaskTable, name)(table, *arguments)
     return ()
 
 
-def _forget_running(table: TaskTable) -> None:
-    """Queue again what a keeper had handed out that has ended."""
-    running = [task for task in range(table.total) if table.state(task) == "dispatched"]
-    TaskTable.mark_queued(table, running)
-    table.running = 0
+def _forget_running(table: TaskTable, going_on: Sequence[Sequence[int]]) -> None:
+    """Queue again what an earlier keeper had handed out, except the batches that go on without it."""
+    left = set(itertools.chain.from_iterable(going_on))
+    lost = [task for task in range(table.total) if table.state(task) == "dispatched" and task not in left]
+    TaskTable.mark_queued(table, lost)
+    table.running = len(going_on)
 
 
 def _error(kind: str, text: str) -> WrenliteError:

@@ -1,0 +1,369 @@
+"""``Folder``: a detached job of this machine, kept in a folder, with a keeper in a process of its own.
+
+::
+
+    <journal>/detached/<job>/manifest      items, function, options, backend: written once
+                             table-0 …     what happened to its tasks, one file for each keeper
+                             cancel        the tasks that somebody has cancelled, a line for each time
+                             store/        values and objects of local workers
+                             keeper.lock   locked by the keeper while it runs
+                             keeper.log    what the keeper wrote
+                             token         of a job that the driver function keeps: it stands for all of these
+
+Only this user can read the folder, and pickles in it are trusted like the user's own programs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+from wrenlite.config import Config
+from wrenlite.durable import manifest, places
+from wrenlite.durable.manifest import Manifest
+from wrenlite.durable.recorded import HandedOut
+from wrenlite.errors import BackendError, ConfigError, JobNotFound, StoreError
+from wrenlite.protocol import Usage
+from wrenlite.scheduler.pending import Sent
+from wrenlite.serialize import framing
+from wrenlite.texts import printable
+
+MANIFEST, STORE, LOCK, LOG, CANCEL, TOKEN = (
+    "manifest",
+    "store",
+    "keeper.lock",
+    "keeper.log",
+    "cancel",
+    "token",
+)
+"""Names in the folder of a job."""
+KEPT_S = 30 * 86_400.0
+"""Seconds for which a job that does not run is kept."""
+_TABLE = "table-{}"
+_NAMED_JOBS = 5
+"""The most jobs that a message names."""
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from wrenlite.durable.keeper import main; main()"
+_LOCK_TRIES, _LOCK_PAUSE_S = 50, 0.01
+
+
+class Folder:
+    """A place of a detached job: see ``Place``."""
+
+    poll_s = 0.02, 0.5
+
+    def __init__(self, path: Path) -> None:
+        """Create it.
+
+        Args:
+            path: of the folder.
+        """
+        self.path = path
+        self._cancelled = 0
+        """Bytes of the file of cancels that were read."""
+
+    def write_manifest(self, job: Manifest) -> None:
+        """Write a manifest, as ``Place.write_manifest``."""
+        temporary = self.path / f".{MANIFEST}"
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                framing.write(fd, framing.frame(manifest.to_wire(job)))
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(temporary, self.path / MANIFEST)
+        except OSError as error:
+            raise StoreError(f"cannot write the detached job into {self.path}: {error.strerror}") from error
+
+    def read_manifest(self) -> Manifest:
+        """Read the manifest, as ``Place.read_manifest``."""
+        try:
+            return manifest.from_wire(framing.parse((self.path / MANIFEST).read_bytes(), writable=True))
+        except FileNotFoundError:
+            raise JobNotFound(
+                f"{self.path} has no manifest: the program that detached this job ended before it was "
+                "written. Run the map again"
+            ) from None
+        except Exception as error:  # unpickling raises errors of any kind
+            raise JobNotFound(f"the manifest in {self.path} cannot be read: {error!r}") from error
+
+    def lost_because(self) -> str:
+        """Return why the keeper must end: somebody has deleted the folder."""
+        return "" if (self.path / MANIFEST).exists() else "the folder of this job was deleted"
+
+    def writer(self, on_error: Callable[[str], None] | None = None, after: int = 0) -> FileWriter:
+        """Begin a new file, as ``Place.writer``."""
+        return FileWriter(self.path, on_error)
+
+    def follower(self) -> FileFollower:
+        """Begin at the first line, as ``Place.follower``."""
+        return FileFollower(self.path)
+
+    def is_kept(self) -> bool:
+        """Return whether a keeper runs the job now."""
+        return places.is_locked(self.path / LOCK)
+
+    def start_keeper(self) -> None:
+        """Start a keeper, unless one runs, as ``Place.start_keeper``.
+
+        The lock is taken here and handed on, so that it is held from before the keeper begins until it ends.
+        """
+        with self._locked() as lock:
+            if lock is None:
+                return
+            root = str(Path(__file__).parents[2])
+            command = [sys.executable, "-P", "-c", _PROGRAM, root, str(self.path), str(lock)]
+            try:
+                with open(self.path / LOG, "ab") as log:
+                    keeper = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        pass_fds=(lock,),
+                        start_new_session=True,
+                    )
+            except OSError as error:
+                raise BackendError(f"cannot start a process that keeps the job: {error}") from error
+        # Somebody must ask for its exit status, or else it stays as a zombie as long as this program runs.
+        threading.Thread(target=keeper.wait, name="wrenlite-keeper", daemon=True).start()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int | None]:
+        """Give the descriptor of the locked file of the keeper; None: a keeper holds the lock."""
+        if fcntl is None:
+            raise ConfigError("jobs can be detached on Linux and macOS; on Windows, in WSL")
+        fd = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield fd if _lock(fd) else None
+        finally:
+            os.close(fd)
+
+    def ask_to_cancel(self, tasks: Sequence[int]) -> None:
+        """Write what is to be cancelled, as ``Place.ask_to_cancel``. The keeper looks five times a second."""
+        with open(self.path / CANCEL, "ab", buffering=0) as file:
+            file.write(json.dumps(list(tasks)).encode() + b"\n")
+
+    def newly_cancelled(self, tasks: int) -> list[int]:
+        """Return the tasks that somebody has cancelled since the last time.
+
+        Args:
+            tasks: number of the tasks of the job.
+        """
+        try:
+            with open(self.path / CANCEL, "rb") as file:
+                file.seek(self._cancelled)
+                lines = file.readlines()
+        except FileNotFoundError:
+            return []
+        found: set[int] = set()
+        for line in lines:
+            if line.endswith(b"\n"):  # otherwise it is still being written
+                self._cancelled += len(line)
+                with contextlib.suppress(ValueError):  # it is damaged
+                    found.update(range(tasks)[task] for task in json.loads(line))
+        return sorted(found)
+
+    def unrecorded(self, handed_out: HandedOut) -> Sequence[Sent]:
+        """Return nothing: what is handed out is written down first."""
+        return ()
+
+    def usage(self) -> Usage:
+        """Return nothing: this machine is free."""
+        return Usage()
+
+    def pass_on(self) -> None:
+        """Do nothing: a keeper of this machine has no time limit."""
+
+    def last_words(self, job: str) -> str:
+        """Return what to tell of a keeper that has ended, as ``Place.last_words``."""
+        log = self.path / LOG
+        try:
+            *_, last = log.read_text(errors="replace").strip().splitlines() or [""]
+        except OSError:
+            return f"the folder of this job, {self.path}, was deleted while it ran. Run it again"
+        why = f"{printable(last)} ({log})" if last else "it was killed"
+        return (
+            f"the keeper of this job ended before it did: {why}. wrenlite.attach({job!r}, resume=True) runs "
+            "what is missing"
+        )
+
+    def remove(self) -> None:
+        """Delete the folder: a full disk must not stay full because of it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class FileWriter:
+    """Writes what happens to the tasks of one job, as it happens."""
+
+    def __init__(self, folder: Path, on_error: Callable[[str], None] | None = None) -> None:
+        """Begin a new file: a keeper that was killed may have left an incomplete message in the last one.
+
+        Args:
+            folder: of the job.
+            on_error: as for ``Place.writer``.
+        """
+        self._on_error = on_error
+        number = sum(1 for _ in folder.glob(_TABLE.format("*")))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._fd = os.open(folder / _TABLE.format(number), flags, 0o600)
+
+    def write(self, name: str, *arguments: object) -> None:
+        """Write one call, as ``Writer.write``."""
+        try:
+            framing.write(self._fd, framing.frame((name, time.time(), *arguments)))
+        except OSError as error:
+            if self._on_error is None:
+                raise StoreError(f"cannot write what a job has done so far: {error.strerror}") from error
+            self._on_error(f"cannot write what tasks return: {error.strerror}")
+
+    def flush(self) -> None:
+        """Do nothing: what is written is in the file."""
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+class FileFollower:
+    """Reads what happens to the tasks of one job."""
+
+    position = 0
+
+    def __init__(self, folder: Path) -> None:
+        """Begin at the first line.
+
+        Args:
+            folder: of the job.
+        """
+        self._folder = folder
+        self._number = 0
+        self._reader: framing.Reader | None = None
+        self._fd = -1
+
+    def calls(self) -> Iterator[tuple[Any, ...]]:
+        """Yield what is new, as ``Follower.calls``.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        while self._reader is not None or self._open():
+            assert self._reader is not None
+            try:
+                for call in self._reader.read():
+                    if isinstance(call, Exception):
+                        file = self._folder / _TABLE.format(self._number)
+                        raise StoreError(f"{file} is damaged, and what comes after that is lost: {call}")
+                    yield call
+            except EOFError:
+                if not (self._folder / _TABLE.format(self._number + 1)).exists():
+                    return
+                self.close()
+                self._number += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._reader is not None:
+            os.close(self._fd)
+            self._reader = None
+
+    def _open(self) -> bool:
+        try:
+            self._fd = os.open(self._folder / _TABLE.format(self._number), os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        self._reader = framing.Reader(self._fd)
+        return True
+
+
+def detached_folder() -> Path:
+    """Return the folder of detached jobs.
+
+    Raises:
+        ConfigError: no journal is kept.
+    """
+    journal = places.journal_folder(Config.load().journal)
+    if journal is None:
+        raise ConfigError(
+            f"a detached job is kept beside the journal, and the setting journal is {places.OFF!r}: unset "
+            "WRENLITE_JOURNAL, or give it a folder"
+        )
+    return journal / "detached"
+
+
+def new_folder(job: str) -> Path:
+    """Make the folder of a new job, and delete those of old ones.
+
+    Raises:
+        ConfigError: no journal is kept.
+        StoreError: it cannot be made.
+    """
+    detached = detached_folder()
+    try:
+        for folder in (detached.parent, detached, detached / job):
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make a folder for a detached job in {detached}: {error.strerror}. WRENLITE_JOURNAL "
+            "names another one"
+        ) from error
+    prune(detached, time.time())
+    return detached / job
+
+
+def prune(detached: Path, now: float) -> None:
+    """Delete the folders of jobs whose last keeper ended long ago."""
+    for folder in detached.iterdir():
+        with contextlib.suppress(OSError):
+            last = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            if now - last > KEPT_S and not Folder(folder).is_kept():
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def find(name: str) -> Path:
+    """Return the folder of the detached job whose id is, or begins with, a text.
+
+    Raises:
+        JobNotFound: there is none, or there are several.
+    """
+    detached = detached_folder()
+    folders = [
+        path for path in (detached.iterdir() if detached.is_dir() else ()) if path.name.startswith(name)
+    ]
+    if not name or not folders:
+        raise JobNotFound(
+            f"no job {name!r} was detached on this machine, or its values are deleted: they are kept for "
+            f"{KEPT_S / 86_400:.0f} days. A job without detach=True ends with its program; wrenlite show "
+            f"{name or 'JOB'} says what is known of it"
+        )
+    exact = [path for path in folders if path.name == name]
+    if not exact and len(folders) > 1:
+        newest = sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
+        ids = ", ".join(path.name for path in newest[:_NAMED_JOBS])
+        more = ", …" if len(newest) > _NAMED_JOBS else ""
+        raise JobNotFound(f"the ids of {len(newest)} jobs begin with {name!r}, the newest first: {ids}{more}")
+    return (exact or folders)[0]
+
+
+def _lock(fd: int) -> bool:
+    """Lock a file. Whoever only looks whether it is locked holds it for a moment, a keeper for longer."""
+    for _ in range(_LOCK_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_LOCK_PAUSE_S)
+    return False
