@@ -94,18 +94,31 @@ class MapOptions(NamedTuple):
                 raise ConfigError("logging=True: no logger of this program gets what detached jobs log")
             if self.keep:
                 raise ConfigError("detach=True: a detached job keeps no values for other maps (keep=True)")
-        chunksize, retries, timeout = self.chunksize, self.retries, self.timeout
-        check_size("chunksize", chunksize)
-        if not is_whole_number(retries, 0):
-            raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
-        if timeout is not None and not (is_seconds(timeout) and timeout > 0):
-            raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
+        check_size("chunksize", self.chunksize)
+        check_attempts(self.retries, self.timeout, backend)
         if self.progress is not None and not isinstance(self.progress, bool) and self.progress != "auto":
             raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")
-        longest_s = backend.longest_s
-        if timeout is not None and longest_s is not None and timeout > longest_s:
-            stops = f"{backend.name} stops a task after {longest_s:g} s"
-            raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
+
+
+def check_attempts(retries: int, timeout: float | None, backend: Backend | None) -> None:
+    """Check how often tasks may run, and how long.
+
+    Args:
+        retries: further attempts.
+        timeout: seconds that a task may take; None: no limit.
+        backend: what they will run on; None: its time limit is not known here.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
+    if not is_whole_number(retries, 0):
+        raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
+    if timeout is not None and not (is_seconds(timeout) and timeout > 0):
+        raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
+    longest_s = None if backend is None else backend.longest_s
+    if backend is not None and timeout is not None and longest_s is not None and timeout > longest_s:
+        stops = f"{backend.name} stops a task after {longest_s:g} s"
+        raise ConfigError(f"timeout={timeout:g}: {stops}. {backend.hints.time}")
 
 
 def check_detachable(backend: Backend) -> None:

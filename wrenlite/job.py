@@ -68,6 +68,8 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
     backend: str
     """Name of what it runs on."""
     _table_type: ClassVar[type[TaskTable]] = TaskTable
+    _run_again: Callable[..., Job[T_co]] | None = None
+    _before: Job[T_co] | None = None  # the job whose values this one began with: they may be in the store
 
     def __init__(
         self,
@@ -509,6 +511,31 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
         from wrenlite.durable.hand_over import hand_over  # upwards, see pyproject.toml
 
         hand_over(self)
+
+    def retry_failed(self, *, retries: int | None = None, timeout: float | None = None) -> Job[T_co]:
+        """Run the tasks again that have failed or were cancelled, once the job is over. Returns at once.
+
+        Args:
+            retries: further attempts for each of these tasks; None: as many as before.
+            timeout: seconds that one of them may take; None: as before.
+
+        Returns:
+            A job of all tasks, in the same order. It has the values that there are, which are not computed
+            again, and the cost of its own runs. A detached job keeps its id. If no task has failed: this job.
+
+        Raises:
+            ConfigError: the job has not ended, or cannot be run again. ExecutorClosed: it was shut down.
+        """
+        if not self._tasks.over:
+            raise ConfigError(f"{self!r} has not ended: wait() for it before its failed tasks run again")
+        if self._is_detached and self._tasks.failed:
+            from wrenlite.durable.hand_over import run_again  # upwards, see pyproject.toml
+
+            return run_again(self, retries, timeout)
+        if self._run_again is None and self._tasks.failed:
+            kept = "those of submit, stream and buffersize= never are, others up to 256 MB"
+            raise ConfigError(f"the failed items of {self.id} are not kept: {kept}. Submit or map them again")
+        return self._run_again(self, retries, timeout) if self._run_again is not None else self
 
     # For the executor
 

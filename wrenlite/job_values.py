@@ -54,7 +54,8 @@ class JobValues(Generic[T_co]):
         self._tasks = tasks
         self._control = control
         self._stored = StoredValues(backend.store, tasks.outcomes, name, self._charge_get)
-        self._class_table = class_table
+        self.class_table = class_table
+        """The classes and functions that values refer to by number."""
         self._package_hint = backend.hints.package
         self._packages = backend.packages
         self._name = name
@@ -175,9 +176,20 @@ class JobValues(Generic[T_co]):
         outcome = self._tasks.outcomes[index]
         assert outcome is not None
         if outcome.ok and outcome.packed is NOTHING and index in self._values:
-            packer = Packer(ClassTable(self._class_table, grows=False), snapshot=False)
+            packer = Packer(ClassTable(self.class_table, grows=False), snapshot=False)
             return outcome._replace(packed=packer.pack(self._values[index]))
         return outcome
+
+    def begin_with(self, before: JobValues[T_co]) -> None:
+        """Take over the values of another job that were read, and the places of those that were fetched."""
+        self._values.update(before._values)
+        self._stored.places.update(before._stored.places)
+
+    def forget_errors(self, indexes: Iterable[int]) -> None:
+        """Forget the errors of tasks that run again."""
+        for index in indexes:
+            self._exceptions.pop(index, None)
+            self._failed_sources.pop(index, None)
 
     def set_failed_source(self, index: int, source: Future[Any]) -> None:
         """Record that a task did not run because another one, whose value it takes, has none."""
@@ -261,13 +273,13 @@ class JobValues(Generic[T_co]):
         """Return the classes and functions that values refer to by number: the same tuple while there are no
         further ones.
         """
-        if len(self._definitions) != len(self._class_table):
-            self._definitions = tuple(self._class_table)
+        if len(self._definitions) != len(self.class_table):
+            self._definitions = tuple(self.class_table)
         return self._definitions
 
     def _unpack_exception(self, index: int, end: float | None) -> None:
         packed = cast(Packed, self._stored.get(index, end))
-        error, process = unpack_failure(packed, self._class_table)
+        error, process = unpack_failure(packed, self.class_table)
         note_missing_module(error, self._package_hint)
         self._note_versions(error)
         run = self._tasks.describe_run(index, process)
@@ -292,7 +304,7 @@ class JobValues(Generic[T_co]):
 
         single = len(indexes) == 1
         ready = wanted if single else self._stored.ahead(wanted, upcoming, end)
-        with unpickling_with(self._class_table):
+        with unpickling_with(self.class_table):
             for index in ready:
                 packed = self._stored.get(index, end) if single else self._stored.fetched(index)
                 if packed is None or packed is NOTHING:  # not fetched; or another thread has unpickled it

@@ -73,7 +73,10 @@ JOB: Mapping[str, str] = {
     **dict.fromkeys(("status", "progress"), "snapshot() counts the tasks by state, state(0) is that of one"),
     "cancelled": "snapshot().cancelled counts the cancelled tasks, and job[0].cancelled() is about one",
     "join": "wait() waits for all tasks",
-    **dict.fromkeys(("retry", "rerun"), "map(function, data, retries=2) runs tasks that fail again"),
+    **dict.fromkeys(
+        ("retry", "rerun", "resubmit"),
+        "retry_failed() runs the failed tasks again; map(function, data, retries=2) does so by itself",
+    ),
     **dict.fromkeys(("to_list", "tolist"), _RESULTS),
     **dict.fromkeys(
         ("to_df", "to_dataframe", "df"), "to_pandas() returns a row per task, and results() the values"

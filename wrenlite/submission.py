@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -21,7 +21,7 @@ from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.estimate import Estimate
-from wrenlite.futures import Future
+from wrenlite.futures import Future, undrawn
 from wrenlite.job import Job
 from wrenlite.lazy_map import LazyValues, Reader
 from wrenlite.map_reduce import MapThenReduce
@@ -29,6 +29,7 @@ from wrenlite.notices import warn
 from wrenlite.open_job import OpenJob, Prepared, SharedJobs
 from wrenlite.protocol import Packed, Plain, Style
 from wrenlite.scheduler.dispatcher import Dispatcher
+from wrenlite.scheduler.failed_items import FailedTasks
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
@@ -149,7 +150,7 @@ class Submission:
         kept = Kept() if options.keep else None
         job: Job[Any] = Job(_job_id(name), name, self._backend, total, entries, self.dispatcher, kept=kept)
         if total:
-            self._start(job, prepared, options.progress)
+            self._start(job, prepared.items, prepared.options, options.progress)
         return job
 
     def _detach(self, name: str, prepared: Prepared, progress: Progress | None) -> Job[Any]:
@@ -240,7 +241,7 @@ class Submission:
         job = self._make_open_job(prepared)
         future = job._add(prepared.items[0])
         assert future is not None  # nobody else has the job
-        self._start(job, prepared, options.progress)
+        self._start(job, [], prepared.options, options.progress)
         if options.seed is None:  # the numbers of a task depend on its place in the job
             self._shared.remember(job, prepared, options)
         return future
@@ -392,7 +393,7 @@ class Submission:
 
     def _open(self, prepared: Prepared, progress: Progress | None) -> OpenJob[Any]:
         job = self._make_open_job(prepared)
-        self._start(job, prepared, progress)
+        self._start(job, [], prepared.options, progress)
         return job
 
     def _make_open_job(self, prepared: Prepared) -> OpenJob[Any]:
@@ -400,8 +401,39 @@ class Submission:
         kept = Kept() if prepared.options.keeps else None
         return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, self._put_code, kept)
 
-    def _start(self, job: Job[Any], prepared: Prepared, progress: Progress | None) -> None:
-        options = prepared.options
+    def _run_again(
+        self, failed: FailedTasks, before: Job[Any], retries: int | None, timeout: float | None
+    ) -> Job[Any]:
+        """Run the failed tasks of a job in a new job, which begins with the values of the others."""
+        if self.is_shut_down or self.dispatcher.is_closed:
+            raise ExecutorClosed(
+                f"the executor of {before.id} was shut down, or nothing refers to it any more: run the "
+                "failed tasks again before that, or map their items on another executor"
+            )
+        self._check_open()
+        arguments.check_attempts(retries or 0, timeout, self._backend)
+        table, total = before._outcomes.class_table, len(before)
+        job: Job[Any] = Job(
+            _job_id(before.name), before.name, self._backend, total, table, self.dispatcher, kept=before._kept
+        )
+        job._before = before
+        job._tasks.begin_with(before._tasks)
+        job._outcomes.begin_with(before._outcomes)
+        options = failed.options.again(retries, timeout)
+        with self._open_store():
+            code = self._uploads.acquire(failed.function, failed.modules)
+        items = [failed.items.get(task) for task in range(total - options.reduces)]
+        progress = False if before._drawn is undrawn else None
+        self._start(job, items, options._replace(code=code), progress)
+        return job
+
+    def _start(
+        self,
+        job: Job[Any],
+        items: Sequence[Packed | Plain | Dependent | None],
+        options: JobOptions,
+        progress: Progress | None,
+    ) -> None:
         if options.reduces or options.keeps:
             self._delete_values_after(job)
         if not self._announced:
@@ -417,7 +449,8 @@ class Submission:
                 job._start(pending, held)
             else:
                 blobs = partial(self._uploads.blobs, options.code)
-                pending = PendingJob(job, prepared.items, options, release, restore, blobs=blobs)
+                again = self._run_again
+                pending = PendingJob(job, items, options, release, restore, blobs=blobs, run_again=again)
             self.dispatcher.submit(pending)
             wanted = self._progress if progress is None else progress
             if wanted is not False:

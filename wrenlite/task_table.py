@@ -258,6 +258,27 @@ class TaskTable:
         self._usages[:] = [usage and Usage(*usage) for usage in columns["usages"]]
         self.cost = Cost(*columns["cost"])
 
+    def begin_with(self, before: TaskTable) -> None:
+        """Take over the outcomes of the tasks that have a value in another table. All others are queued."""
+        self.outcomes[:], self.marks[:] = before.outcomes, before.marks
+        self.finished, self.failed = list(before.finished), list(before.failed)
+        self.same_error_as = dict(before.same_error_as)
+        self.restore(before.columns())
+        self.cost = FREE  # that was paid by the other job
+        self.run_again(before.failed)
+
+    def run_again(self, indexes: Sequence[int]) -> None:
+        """Queue tasks again that have failed or were cancelled, as if they had never run."""
+        again = set(indexes)
+        for task in again:
+            self.outcomes[task] = self._usages[task] = None
+            self.attempts[task], self._received[task] = 0, 0.0
+            self.same_error_as.pop(task, None)
+            self._unfinished_output.pop(task, None)
+        self.finished = [task for task in self.finished if task not in again]
+        self.failed = [task for task in self.failed if task not in again]
+        self._mark(sorted(again), _QUEUED, 0.0)
+
     # For readers
 
     def output(self, index: int) -> str:

@@ -98,6 +98,7 @@ def test_completion_offers_only_what_is_for_users():
                 "snapshot",
                 "refs",
                 "detach",
+                "retry_failed",
             ),
         }
         with executor.stream(abs) as calls:

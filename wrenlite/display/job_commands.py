@@ -153,14 +153,16 @@ def _with_worker(event: Event, names: dict[str, str]) -> str:
 )
 @click.argument("job")
 @click.option("--resume", is_flag=True, help="Where nobody runs the job any more, run what has not ended.")
+@click.option("--retry-failed", is_flag=True, help="Run the tasks again that have failed or were cancelled.")
 @console.json_option
-def attach_to(job: str, *, resume: bool, as_json: bool) -> None:
+def attach_to(job: str, *, resume: bool, retry_failed: bool, as_json: bool) -> None:
     """Follow a job that was started with detach=True until it is over. Ctrl-C leaves it running.
 
     JOB is its id, or the beginning of it. The exit code is 1 if tasks failed.
     """
     with console.errors_in_one_line():
         found = attach(job, resume=resume)
+        found = found.retry_failed() if retry_failed else found
     if not as_json:
         found._draw(asked=True)
     try:

@@ -70,7 +70,8 @@ class Following:
         Args:
             place: where the job is kept.
         """
-        self._place = place
+        self.place = place
+        """Where the job is kept."""
         self._settler: Settler | None = None
 
     def follow(self, job: Job[Any], *, resume: bool = False) -> None:
@@ -80,23 +81,23 @@ class Following:
             job: the job.
             resume: start a keeper where none runs the job and it is not over.
         """
-        follower = self._place.follower()
+        follower = self.place.follower()
         for call in follower.calls():
             repeat(job, call)
         if job._tasks.over:
             follower.close()
             return
         if resume:
-            self._place.start_keeper()
+            self.place.start_keeper()
         arguments = weakref.ref(job), follower
         name = f"wrenlite-attached-{job.id}"
         threading.Thread(target=self._follow, args=arguments, name=name, daemon=True).start()
 
     def _follow(self, reference: weakref.ref[Job[Any]], follower: Follower) -> None:
-        shortest_s, longest_s = self._place.poll_s
+        shortest_s, longest_s = self.place.poll_s
         pause_s = shortest_s
         while True:
-            kept, problem = self._place.is_kept(), ""
+            kept, problem = self.place.is_kept(), ""
             news = 0
             try:
                 for call in follower.calls():
@@ -126,7 +127,7 @@ class Following:
             problem: why it cannot be followed; empty: its keeper is gone.
         """
         left = [task for task in range(len(job)) if not job._tasks.has_ended(task)]
-        error = KeeperDied(problem or self._place.last_words(job.id))
+        error = KeeperDied(problem or self.place.last_words(job.id))
         Job._end(job, [Outcome.failed(task) for task in left], dict.fromkeys(left, error))
 
     def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
@@ -137,9 +138,9 @@ class Following:
         """
         table = job._tasks
         left = [task for task in indexes if not table.has_ended(task)]
-        if not left or not self._place.is_kept():
+        if not left or not self.place.is_kept():
             return 0
-        self._place.ask_to_cancel(left)
+        self.place.ask_to_cancel(left)
         if not wait:
             return 0
         table.wait_until(lambda: all(map(table.has_ended, left)), _CANCEL_S, each=True)

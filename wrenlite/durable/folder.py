@@ -58,6 +58,8 @@ _NAMED_JOBS = 5
 """The most jobs that a message names."""
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from wrenlite.durable.keeper import main; main()"
 _LOCK_TRIES, _LOCK_PAUSE_S = 50, 0.01
+_LONGEST_END_S = 10.0
+"""Seconds for which the end of the keeper of a job that is over is waited for."""
 
 
 class Folder:
@@ -118,13 +120,45 @@ class Folder:
         return places.is_locked(self.path / LOCK)
 
     def start_keeper(self) -> None:
-        """Start a keeper, unless one runs, as ``Place.start_keeper``.
+        """Start a keeper, unless one runs, as ``Place.start_keeper``."""
+        self._start_keeper(lambda: None)
+
+    def run_again(self, job: Manifest, failed: Sequence[int]) -> bool:
+        """Start a keeper that runs failed tasks again of a job that is over, unless one runs.
+
+        Args:
+            job: its manifest, with the options for these tasks.
+            failed: the tasks.
+
+        Returns:
+            Whether it was started.
+
+        Raises:
+            StoreError: the disk is full.
+            BackendError: no process can be started.
+        """
+
+        def prepare() -> None:
+            self.write_manifest(job)
+            (self.path / CANCEL).unlink(missing_ok=True)
+            writer = self.writer()
+            writer.write("run_again", failed)
+            writer.close()
+
+        deadline = time.monotonic() + _LONGEST_END_S
+        while self.is_kept() and time.monotonic() < deadline:
+            time.sleep(_LOCK_PAUSE_S)
+        return self._start_keeper(prepare)
+
+    def _start_keeper(self, prepare: Callable[[], object]) -> bool:
+        """Start a keeper once ``prepare`` was called, unless one runs. Return whether it was started.
 
         The lock is taken here and handed on, so that it is held from before the keeper begins until it ends.
         """
         with self._locked() as lock:
             if lock is None:
-                return
+                return False
+            prepare()
             root = str(Path(__file__).parents[2])
             command = [sys.executable, "-P", "-c", _PROGRAM, root, str(self.path), str(lock)]
             try:
@@ -141,6 +175,7 @@ class Folder:
                 raise BackendError(f"cannot start a process that keeps the job: {error}") from error
         # Somebody must ask for its exit status, or else it stays as a zombie as long as this program runs.
         threading.Thread(target=keeper.wait, name="wrenlite-keeper", daemon=True).start()
+        return True
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int | None]:

@@ -1,12 +1,14 @@
-"""Hand a job that runs in this process over to a keeper."""
+"""Hand a job that runs here over to a keeper, and have one run the failed tasks of a detached job again."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from wrenlite.arguments import check_detachable
+from wrenlite.arguments import check_attempts, check_detachable
 from wrenlite.durable import attach, manifest
+from wrenlite.durable.folder import Folder
 from wrenlite.errors import ConfigError
+from wrenlite.futures import undrawn
 from wrenlite.job import Job
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.events import Hold
@@ -45,3 +47,24 @@ def hand_over(job: Job[Any]) -> None:
     following = attach.Following(place)
     job._control = following
     following.follow(job)
+
+
+def run_again(job: Job[Any], retries: int | None, timeout: float | None) -> Job[Any]:
+    """Have a keeper run the failed tasks of a detached job that is over. See ``Job.retry_failed``."""
+    check_attempts(retries or 0, timeout, None)
+    assert isinstance(job._control, attach.Following)
+    place, failed = job._control.place, list(job._tasks.failed)
+    if not isinstance(place, Folder):
+        raise ConfigError(f"{job.id} is kept on Lambda, where failed tasks do not run again: map them again")
+    kept = place.read_manifest()
+    if any(task < len(kept.items) and kept.items[task] is None for task in failed):
+        raise ConfigError(
+            f"the items of the failed tasks of {job.id} are not kept: they had more than 256 MB when it was "
+            "detached. Map them again"
+        )
+    if not place.run_again(kept._replace(options=kept.options.again(retries, timeout)), failed):
+        raise ConfigError(f"{job.id} runs again already: wrenlite.attach({job.id!r}) follows it")
+    made = attach.attach(job.id)
+    if job._drawn is not undrawn:
+        made._draw(asked=False)
+    return made

@@ -183,7 +183,7 @@ class JobLog:
         self._lines: list[bytes] = []
         self._output: list[bytes] = []
         self._bytes = self._output_bytes = 0
-        self._put(partial(self._open, len(job)))
+        self._put(partial(self._open, len(job), ranges(sorted(job._tasks.finished))))
 
     # For any thread
 
@@ -239,11 +239,14 @@ class JobLog:
             entry()
         return self
 
-    def _open(self, tasks: int) -> None:
+    def _open(self, tasks: int, kept: list[tuple[int, int]]) -> None:
         assert self._job is not None
         job, at = self._job, self._job._tasks.queued_at
         self._path, program = self._journal.open(job.id, at)
+        if (self._path / places.EVENTS).exists():  # another keeper of the job has written it
+            at = time.time()
         header = {"id": job.id, "name": job.name, "backend": job.backend, "tasks": tasks, "program": program}
+        header |= {"kept": kept} if kept else {}
         self._add("submitted", at, {**header, "host": _HOST, "python": _PYTHON, "wrenlite": __version__})
 
     def _add(self, kind: str, at: float, facts: dict[str, Any], *, always: bool = False) -> None:

@@ -181,6 +181,9 @@ def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -
         table.restore(arguments[0])
     elif name == "resumed":
         _forget_running(table, arguments[0])
+    elif name == "run_again":
+        TaskTable.run_again(table, *arguments)
+        job._outcomes.forget_errors(*arguments)
     else:
         getattr(TaskTable, name)(table, *arguments)
     return ()

@@ -87,7 +87,8 @@ def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
     tasks = tuple((first, end) for first, end in line["tasks"]) if isinstance(line.get("tasks"), list) else ()
     if kind == "submitted":
         word = "resumed" if sent else "queued"  # by another keeper
-        return [Event(at, word, ((0, line["tasks"]),), "")] if line["tasks"] else []
+        waiting = tuple(_between(line.get("kept", []), line["tasks"]))
+        return [Event(at, word, waiting, "")] if waiting else []
     if kind == "sent":
         numbers = {number for first, end in tasks for number in range(first, end)}
         again = numbers & sent
@@ -105,6 +106,15 @@ def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
     if kind == "over":
         return [Event(at, "over", (), "", in_words(_counts(line)))]
     return []
+
+
+def _between(kept: Iterable[Sequence[int]], total: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of tasks between those that a job has from earlier runs."""
+    first = 0
+    for start, end in (*kept, (total, total)):
+        if first < start:
+            yield first, start
+        first = end
 
 
 def _one(task: str | int) -> tuple[tuple[int, int]]:
@@ -156,7 +166,10 @@ def _counted(lines: Sequence[Line]) -> Counts:
     total = int(lines[0]["tasks"])
     ok: dict[int, bool] = {}
     for line in lines:
-        if line["kind"] == "sent":
+        if line["kind"] == "submitted":
+            for first, end in line.get("kept", []):
+                ok = dict.fromkeys(range(first, end), True) | ok
+        elif line["kind"] == "sent":
             total = max(total, *(end for _, end in line["tasks"]))
         elif line["kind"] == "ran":
             failed = line.get("failed", {})

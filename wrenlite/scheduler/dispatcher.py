@@ -192,6 +192,11 @@ class Dispatcher:
         self._started = True
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more jobs."""
+        return bool(self._closed_because)
+
+    @property
     def is_over(self) -> bool:
         """Whether its thread has ended."""
         return self._ended

@@ -31,6 +31,7 @@ from wrenlite.protocol import (
 )
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import Estimate, runs_again
+from wrenlite.scheduler.failed_items import FailedItems, RunAgain
 from wrenlite.serialize.by_reference import Dependent, Source
 from wrenlite.storage.uploads import JobCode
 from wrenlite.window import Window
@@ -61,6 +62,11 @@ class JobOptions(NamedTuple):
     """Whether values that are not small stay in the store, for further jobs."""
     holders: tuple[object, ...] = ()
     """What must not be freed while the function is needed: see ``Ref``."""
+
+    def again(self, retries: int | None, timeout_s: float | None) -> JobOptions:
+        """Return the options with which tasks run again; None: as before."""
+        retries = self.retries if retries is None else retries
+        return self._replace(retries=retries, timeout_s=self.timeout_s if timeout_s is None else timeout_s)
 
 
 class Sent(NamedTuple):
@@ -173,6 +179,10 @@ class PendingJob:
     in_flight = 0
     """Its requests in flight."""
     _isolated_deaths = 0
+    _ready = 0
+    """Tasks that may be handed out: those before this number."""
+    _untouched = 0
+    """Tasks from this number on have not been in a batch."""
     is_held = False
     """Whether no more of its tasks are handed out, since another process will run them."""
     _sent: Sequence[Sent] = ()
@@ -184,23 +194,25 @@ class PendingJob:
     def __init__(
         self,
         job: Job[Any],
-        items: list[Packed | Plain | Dependent],
+        items: Sequence[Packed | Plain | Dependent | None],
         options: JobOptions,
         release: Callable[[], None] = lambda: None,
         restore: Callable[[Missing], None] = lambda _: None,
         arrivals: Arrivals[Packed | Plain | Dependent] | None = None,
         blobs: Callable[[], tuple[bytes, bytes | None]] | None = None,
+        run_again: RunAgain | None = None,
     ) -> None:
-        """Queue all tasks of a job.
+        """Queue all tasks of a job that have not ended.
 
         Args:
             job: the job.
-            items: the item of each task.
+            items: the item of each task; of one that has ended it may be None.
             options: how the tasks are run.
             release: called once, when the last task has ended.
             restore: puts the job's code into the store again.
             arrivals: further items of an open job; None: there will be none.
             blobs: returns the pickled function and the zip of local modules; None: nobody asks for them.
+            run_again: runs the tasks again that have failed, for ``Job.retry_failed``; None: nobody can.
         """
         self.job = job
         self.tasks = job._tasks
@@ -210,15 +222,13 @@ class PendingJob:
         self.arrivals = arrivals
         """Further items, of an open job; None: these are all."""
         self._release = release
+        self._failed = FailedItems(run_again)
         rows: list[Any] = [*items]  # an item becomes None once its task has ended: its memory is free
         self._items: list[Packed | Plain | Dependent | None] = Window(rows, None) if options.forgets else rows  # type: ignore[assignment]
         self.reduction = Reduction(len(items)) if options.reduces else None
-        if options.reduces:
+        if self.reduction is not None:
             self._items.append(None)
-        self._ready = 0
-        """Tasks that may be handed out: those before this number."""
-        self._untouched = 0
-        """Tasks from this number on have not been in a batch."""
+            self.reduction.observe(self._values_so_far(self.reduction.index))
         self._again: deque[int] = deque()
         """Tasks that wait again, or have waited for values of others. They come before the untouched ones."""
         self.dependents: list[int] = []
@@ -287,7 +297,7 @@ class PendingJob:
         sent, self._sent = self._sent, ()
         return sent
 
-    def _queue_new(self, items: Sequence[Packed | Plain | Dependent]) -> None:
+    def _queue_new(self, items: Sequence[Packed | Plain | Dependent | None]) -> None:
         """Queue the newest tasks, which have these items, except those that need values of other tasks."""
         first, self._ready = self._ready, self._ready + len(items)
         if Dependent not in set(map(type, items)):
@@ -459,7 +469,12 @@ class PendingJob:
         """Begin to count anew: a task has an outcome, so workers do run."""
         self._isolated_deaths = 0
 
-    def release(self, ending: Sequence[int]) -> bool:
+    def _values_so_far(self, tasks: int) -> list[Outcome]:
+        """Return the outcomes of those of the first tasks that have a value from an earlier run."""
+        ended = [task for task in self.tasks.finished if task < tasks and self.tasks.state(task) == "done"]
+        return list(map(self.job._outcomes.as_sent, ended))
+
+    def release(self, ending: Sequence[int], failed: Sequence[int] = ()) -> bool:
         """Release the items of tasks that are about to be recorded as ended.
 
         With the last task of the job, what the job holds in the store is released too: before its end is
@@ -467,11 +482,14 @@ class PendingJob:
 
         Args:
             ending: tasks that have not ended yet.
+            failed: those that fail or are cancelled. Their items are kept, since they may run again.
 
         Returns:
             Whether these were the last tasks of the job.
         """
         items = self._items
+        if failed:
+            self._failed.keep((index, self._dependencies.get(index, items[index])) for index in failed)
         for index in ending:
             items[index] = None
             if self._dependencies:
@@ -480,11 +498,12 @@ class PendingJob:
             self.reduction.waits = False
         over = len(ending) == self.tasks.unfinished and (self.arrivals is None or self.arrivals.ended)
         if over:
+            self._failed.leave_to(self.job, self.options, self.blobs)
             self._release()
         return over
 
     def remaining_items(self) -> list[Packed | Plain]:
-        """Return the items of all tasks but a reduction; None in place of those that have ended.
+        """Return the items of all tasks but a reduction; None in place of those that have a value.
 
         Raises:
             ConfigError: a task waits for values of other jobs.
@@ -495,7 +514,9 @@ class PendingJob:
                 f"{self.job.id} cannot be detached: a task waits for values of other jobs, which end with "
                 "this program"
             )
-        return cast(list[Packed | Plain], list(items))
+        failed = [self._failed.get(index, item) for index, item in enumerate(items)]
+        kept = [None if isinstance(item, Dependent) else item for item in failed]
+        return cast(list[Packed | Plain], kept)
 
     def let_go(self) -> None:
         """Release what the job holds here: another process runs the rest of it."""

@@ -97,7 +97,7 @@ class Scheduler:
         if pending.code.storing:
             self.storing.add(pending)
         if pending.tasks.over:  # cancelled before it came here
-            pending.release(())
+            pending.release((), pending.tasks.failed)
             return
         self.jobs[pending.job] = pending
         self._adopt(pending)
@@ -167,7 +167,7 @@ class Scheduler:
         pending = self.jobs.get(job)
         if pending is not None:
             self.read_output(job)
-            self._release(pending, ending)
+            self._release(pending, ending, ending)
         job._end_cancelled(ending)
         self._end_wait_for(job, ending)
         if pending is not None:
@@ -522,7 +522,7 @@ class Scheduler:
                     pending.tasks.keep_output(outcome.task, outcome.output)
         if not fresh:
             return
-        self._release(pending, list(map(_TASK, fresh)))
+        self._release(pending, list(map(_TASK, fresh)), [each.task for each in fresh if not each.ok])
         if pending.reduction is not None and pending.reduction.waits:
             pending.reduction.observe(fresh)
         pending.job._end(fresh, errors or {})
@@ -535,7 +535,7 @@ class Scheduler:
         if reduction is None or not reduction.waits:
             return
         if pending.tasks.failed:
-            self._release(pending, [reduction.index])
+            self._release(pending, [reduction.index], [reduction.index])
             pending.job._end_like(reduction.index, pending.tasks.failed[0])
             self._end_wait_for(pending.job, [reduction.index])
         elif pending.tasks.unfinished == 1:
@@ -570,21 +570,21 @@ class Scheduler:
             sources = [source.future for source in pending.sources(index)]
             failed = next((each for each in sources if each.job.state(each.index) != "done"), None)
             if failed is not None:
-                self._release(pending, [index])
+                self._release(pending, [index], [index])
                 pending.job._end_without(index, failed)
                 self._dependents.on_ended(pending.job, [index])
                 self._reduce(pending)
             elif pending.queue_dependent(index):
                 self._queue.append(pending)
 
-    def _release(self, pending: PendingJob, ending: Sequence[int]) -> None:
+    def _release(self, pending: PendingJob, ending: Sequence[int], failed: Sequence[int]) -> None:
         """Release the items of tasks that are about to end and, with the last task, what the job holds."""
         if not ending:
             return
         if pending.arrivals is not None and pending.closes_after(ending):
             pending.arrivals.close()
             self.grow(pending)  # what came at the last moment
-        if pending.release(ending):
+        if pending.release(ending, failed):
             self.jobs.pop(pending.job, None)
 
 
