@@ -132,6 +132,31 @@ def test_another_process_attaches_while_the_job_runs_and_afterwards(executor, ru
     assert runs() == Counter(map(str, range(8)))
 
 
+CELL = """
+class Shape:
+    def __init__(self, n):
+        self.sides = n
+    def area(self):
+        return self.sides ** 2
+
+def shape(n):
+    return Shape(n), [Shape]
+"""
+
+
+@pytest.mark.e2e
+def test_values_are_of_the_class_that_a_cell_has_defined_again(script):
+    import_it = "import wrenlite"
+    made = f"{CELL}\n{import_it}\nprint(wrenlite.Executor.local(1).map(shape, [3], detach=True).id)"
+    job = script(made).stdout.strip()
+    read = f"{import_it}\n[(value, [cls])] = wrenlite.attach({job!r}).results(timeout=60)"
+    told = "print(isinstance(value, Shape), cls is Shape, value.area())"
+    assert script(f"# moved\n{CELL}\n{read}\n{told}").stdout == "True True 9\n"
+    changed = CELL.replace("** 2", "** 3")
+    assert script(f"{changed}\n{read}\n{told}").stdout == "False False 9\n"
+    assert script(f"{read}\nprint(type(value).__name__, value.area())").stdout == "Shape 9\n"
+
+
 def test_a_program_that_is_killed_leaves_its_job_running(executor, runs, start_script):
     which = "aws(max_concurrency=4)" if "Lambda" in executor.backend.name else "local(2)"
     program = start_script(f"""

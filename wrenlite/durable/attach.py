@@ -21,6 +21,7 @@ from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Usage, values_prefix
 from wrenlite.scheduler.settling import Settler
 from wrenlite.serialize.pickling import unpack_call
+from wrenlite.serialize.same_class import current
 from wrenlite.serialize.traceback_stubs import without_own_frames
 from wrenlite.storage.base import digest
 from wrenlite.storage.local import LocalStore
@@ -34,7 +35,10 @@ _CANCEL_S = 30.0
 
 
 class Definitions(Sequence[object]):
-    """The classes and functions that values refer to by number, unpickled when a value needs them."""
+    """The classes and functions that values refer to by number, unpickled when a value needs them.
+
+    A class of ``__main__`` that is defined there now as it was is that one: see ``same_class``.
+    """
 
     def __init__(self, job: Manifest) -> None:
         """Unpickle nothing yet.
@@ -49,7 +53,7 @@ class Definitions(Sequence[object]):
     def _loaded(self) -> Sequence[object]:
         if self._table is None:
             base = unpack_call(self._initializer).table if self._initializer else ()
-            self._table = unpack_call(self._function, base).table
+            self._table = list(map(current, unpack_call(self._function, base).table))
         return self._table
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@
 ``initializers``          the initializer of workers, and the global variables that it shares with jobs
 ``rebuild``               what unpickling calls to rebuild objects that were pickled by value
 ``class_table``           which classes and functions are pickled by name, by number or by value
+``same_class``            the class of ``__main__`` that is defined as one of an earlier program
 ``unpickling_context``    what unpickling in the current thread refers to
 ``diagnosis``             messages about what cannot be pickled, or is large
 ``parts``                 the parts of an object, as pickling follows them, and their names in messages
