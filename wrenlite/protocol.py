@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 from wrenlite.texts import sized, timed
 
-PROTOCOL = 11
+PROTOCOL = 12
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -198,6 +198,8 @@ class Usage(NamedTuple):
     Those of a worker that died are unknown, and not counted."""
     store_gets: int = 0
     """Requests to the store that read."""
+    load_s: float = 0.0
+    """Seconds in which the worker got and unpickled the job's code, before the first task; 0: it had it."""
 
 
 class Died(NamedTuple):

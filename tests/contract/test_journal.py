@@ -55,6 +55,13 @@ def test_a_job_leaves_its_states_errors_output_and_events(executor):
     assert record.events()[-1].kind == "over"
     workers = {event.worker for event in record.events() if event.kind == "started"}
     assert workers == {stats.worker for stats in job.stats()}
+    loaded = [event.worker for event in record.events() if event.kind == "loaded"]
+    assert sorted(loaded) == sorted(workers), "each worker gets the code once"
+    for worker in workers:
+        first = next(
+            event.kind for event in record.events()[1:] if event.worker == worker and event.kind != "sent"
+        )
+        assert first == "loaded"
 
 
 def test_what_ran_again_and_what_was_cancelled_is_told(pool):

@@ -415,7 +415,8 @@ class InlineInvoker:
             cause = error.cause
         finally:
             _here.requests -= 1
-        emit((), Ended(cause, Usage(busy_s=busy_s, worker=str(os.getpid())), request.tasks[done:]))
+        usage = Usage(busy_s=busy_s, worker=str(os.getpid()), load_s=self._runner.load_s)
+        emit((), Ended(cause, usage, request.tasks[done:]))
         return _FinishedInvocation()
 
     def close(self) -> None:

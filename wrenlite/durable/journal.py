@@ -276,6 +276,7 @@ class JobLog:
         usage, cause = ended.usage, ended.cause
         facts = {"invocation": invocation, "worker": usage.worker, "cold": usage.cold}
         facts |= {"request": usage.request_id, "requests": usage.requests, "gb_s": usage.gb_s}
+        facts["load_s"] = round(usage.load_s, 6)
         if cause is not None:
             error = getattr(cause, "error", None)
             facts |= {"cause": type(cause).__name__.lower(), "error": _short(str(error)) if error else ""}

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from wrenlite.config import Config
 from wrenlite.durable import journal, places
 from wrenlite.errors import JobNotFound
-from wrenlite.texts import counted, duration, printable
+from wrenlite.texts import counted, duration, printable, timed
 
 _TAIL_BYTES = 4096
 """The last line of a job that is over is shorter."""
@@ -39,8 +39,9 @@ class Event(NamedTuple):
     seconds: float
     """When, from the submission of the job. What happened on a worker is told by the worker's clock."""
     kind: str
-    """``queued``, ``resumed`` (by another keeper), ``sent``, ``retried`` (sent again), ``started``,
-    ``finished``, ``failed``, ``received``, ``refused``, ``lost``, ``died``, ``cancelled`` or ``over``."""
+    """``queued``, ``resumed`` (by another keeper), ``sent``, ``retried`` (sent again), ``loaded`` (the worker
+    has got the job's code and unpickled it), ``started``, ``finished``, ``failed``, ``received``,
+    ``refused``, ``lost``, ``died``, ``cancelled`` or ``over``."""
     tasks: tuple[tuple[int, int], ...]
     """Which tasks: ranges, each with its first task and the one behind its last."""
     worker: str
@@ -68,10 +69,14 @@ def events_of(lines: Sequence[Line]) -> list[Event]:
         return []
     start = lines[0]["at"]
     workers = {line["invocation"]: line["worker"] for line in lines if line.get("worker")}
+    loads = {line["invocation"]: line["load_s"] for line in lines if line.get("load_s")}
     sent: set[int] = set()
     events = []
     for line in lines:
-        events += _events_of_line(line, workers.get(line.get("invocation", ""), ""), sent)
+        worker = workers.get(invocation := line.get("invocation", ""), "")
+        if line["kind"] == "ran" and line["started"] and (load_s := loads.pop(invocation, 0.0)):
+            events.append(Event(min(line["started"]), "loaded", (), worker, f"the code, in {timed(load_s)}"))
+        events += _events_of_line(line, worker, sent)
     return sorted((event._replace(seconds=event.seconds - start) for event in events), key=_SECONDS)
 
 

@@ -205,6 +205,7 @@ def _is_usage(usage: Usage) -> bool:
         and _is_number(usage.uncertain_gb_s)
         and _is_count(usage.store_puts)
         and _is_count(usage.store_gets)
+        and _is_number(usage.load_s)
     )
 
 

@@ -216,7 +216,7 @@ def _serve(
         peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
         puts, gets = runner.store.requests.since(requests)
         busy_s, worker = time.perf_counter() - limit.begun, str(os.getpid())
-        usage = Usage(busy_s, peak, worker, store_puts=puts, store_gets=gets)
+        usage = Usage(busy_s, peak, worker, store_puts=puts, store_gets=gets, load_s=runner.load_s)
         left = process_state.has_new_children()
         return framing.small_frame((END, tuple(usage), cause, runner.worn_out, left))
 

@@ -131,6 +131,9 @@ def _report_nothing() -> None:
 class Runner:
     """Runs requests, and keeps functions, modules and objects for the next ones."""
 
+    load_s = 0.0
+    """Seconds in which the code of the last request was got and unpickled; 0: it was here."""
+
     def __init__(
         self,
         store: Store,
@@ -479,6 +482,7 @@ class Runner:
 
     def _load(self, request: Request) -> _LoadedFunction:
         """Return the function of a request, with its local modules installed."""
+        began, self.load_s = time.perf_counter(), 0.0
         if request.modules is not None and not self._inline:
             self._install_modules(request.modules, request.carried)
         key = request.job, request.code
@@ -490,6 +494,7 @@ class Runner:
             is_alone = call.style is Style.ITEM and not (call.args or call.kwargs or call.seed)
             function = _LoadedFunction(call, packer, MainModule(call), is_alone)
             self._functions.put(key, function)
+            self.load_s = time.perf_counter() - began
         return function
 
     def _install_modules(self, wanted: str, carried: Sequence[bytes]) -> None:
