@@ -71,13 +71,14 @@ def setup(typed, *arguments, **env):
 
 
 def test_a_deployment_from_setup_to_destroy(typed, bed, tmp_path):
-    nothing = typed("status", WRENLITE_CONFIG="")
-    assert nothing.returncode == 1
+    unreachable = str(tmp_path / "there-is-none")
+    nothing = typed("status", WRENLITE_CONFIG="", UV_CONFIG_FILE=unreachable)
+    assert nothing.returncode == 1, "it asks no package index"
     assert nothing.stdout == (
         "There is no deployment: no resource of wrenlite belongs to the function typed in us-east-1, account "
         "123456789012. wrenlite-setup creates one; wrenlite-setup --dry-run shows it before.\n"
     )
-    document = typed("status", "--json", WRENLITE_CONFIG="")
+    document = typed("status", "--json", WRENLITE_CONFIG="", UV_CONFIG_FILE=unreachable)
     assert document.returncode == 1
     assert json.loads(document.stdout)["deployed"] is False
     first = setup(typed, "--yes", "--timeout", "20")

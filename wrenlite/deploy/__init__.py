@@ -31,6 +31,8 @@
 ``aliases``           The published versions of the function, and the alias that new executors use
 ``code_zip``          The zip of the function's code
 ``packages``          The zip of the layer: the packages that tasks import
+``layer_files``       Which files of the packages it keeps
+``architectures``     Which processors the function is for
 ``archives``          Which packages do not fit into the layer, and an archive of each
 ``bytecode``          Compiles what is in both zips (pure)
 ``smoke_test``        Invokes the deployed function, and imports the packages of its layer

@@ -5,10 +5,9 @@ What these credentials may not look at is passed over: AWS refuses it later, whe
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from wrenlite.backends.aws.errors import code_and_message
 from wrenlite.deploy import policies
@@ -17,6 +16,15 @@ from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.packages import UNPACKED_BYTES
 from wrenlite.deploy.settings import Settings
 from wrenlite.errors import AccessDenied, ConfigError
+
+
+class UsersLayer(NamedTuple):
+    """A version of a layer that the user has made."""
+
+    architectures: tuple[str, ...]
+    """Those that it is marked for; empty: it is marked for none."""
+    zipped_bytes: int
+    """Size of its zip."""
 
 
 def check_users_resources(clients: Clients, settings: Settings) -> None:
@@ -29,7 +37,7 @@ def check_users_resources(clients: Clients, settings: Settings) -> None:
     Raises:
         ConfigError: one of them does not exist, or cannot be used.
     """
-    for check in (check_role, check_boundary_exists, check_network_exists, check_layers_exist):
+    for check in (check_role, check_boundary_exists, check_network_exists, check_layers):
         check(clients, settings)
 
 
@@ -128,44 +136,42 @@ def _described(option: str, describe: Callable[[], list[dict[str, Any]]]) -> lis
         raise ConfigError(f"{option}: {message} in this region. Correct the id") from error
 
 
-def layer_architectures(clients: Clients, settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Return the architectures that each layer of the user's names; none where that is not known."""
-    found: dict[str, tuple[str, ...]] = dict.fromkeys(settings.layers, ())
-    for layer in settings.layers:
-        name, _, number = layer.rpartition(":")
-        with (
-            contextlib.suppress(AccessDenied),
-            clients.translate_errors(layer),
-            suppress_codes("ResourceNotFoundException"),
-        ):
-            version = clients["lambda"].get_layer_version(LayerName=name, VersionNumber=int(number))
-            found[layer] = tuple(version.get("CompatibleArchitectures", ()))
-    return found
-
-
-def check_layers_exist(clients: Clients, settings: Settings) -> None:
-    """Check that the layers of the user's exist, if the credentials allow to see that.
+def find_layers(clients: Clients, settings: Settings) -> dict[str, UsersLayer | None]:
+    """Return the layers of the user's by ARN; None for one that these credentials may not look at.
 
     Raises:
-        ConfigError: one does not exist, or is for another architecture, or all are too large together.
+        ConfigError: one does not exist.
     """
-    zipped_bytes = 0
+    found: dict[str, UsersLayer | None] = {}
     for layer in settings.layers:
         name, _, number = layer.rpartition(":")
         try:
             with clients.translate_errors(layer), suppress_codes("ResourceNotFoundException"):
-                found = clients["lambda"].get_layer_version(LayerName=name, VersionNumber=int(number))
-                zipped_bytes += found["Content"]["CodeSize"]
-                architectures = found.get("CompatibleArchitectures") or [settings.architecture]
-                if settings.architecture not in architectures:
-                    raise ConfigError(
-                        f"--layer {layer}: is for {' and '.join(architectures)}, and the function for "
-                        f"{settings.architecture}: choose another --architecture or another layer"
-                    )
+                version = clients["lambda"].get_layer_version(LayerName=name, VersionNumber=int(number))
+                architectures = tuple(version.get("CompatibleArchitectures", ()))
+                found[layer] = UsersLayer(architectures, version["Content"]["CodeSize"])
                 continue
         except AccessDenied:
+            found[layer] = None
             continue
         raise ConfigError(f"--layer {layer}: this version of a layer does not exist")
+    return found
+
+
+def check_layers(clients: Clients, settings: Settings) -> None:
+    """Check that the layers of the user's exist and fit, if the credentials allow to see that.
+
+    Raises:
+        ConfigError: one does not exist, or is for another architecture, or all are too large together.
+    """
+    found = {name: layer for name, layer in find_layers(clients, settings).items() if layer}
+    for name, layer in found.items():
+        if layer.architectures and settings.architecture not in layer.architectures:
+            raise ConfigError(
+                f"--layer {name}: is for {' and '.join(layer.architectures)}, and the function for "
+                f"{settings.architecture}: choose another --architecture or another layer"
+            )
+    zipped_bytes = sum(layer.zipped_bytes for layer in found.values())
     if zipped_bytes > UNPACKED_BYTES:
         raise ConfigError(
             f"--layer: these layers are {zipped_bytes / 2**20:,.0f} MB zipped, and Lambda takes "

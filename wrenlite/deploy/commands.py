@@ -64,24 +64,45 @@ def status(config: Config, *, as_json: bool) -> None:
     """
     clients, account, settings = locate_deployment(config)
     deployment = Deployment(clients, settings)
-    actions = deployment.plan()
     function = deployed_function(clients, account, settings.function)
+    if function is None and not deployment.existing_resources():
+        _print_no_deployment(account, settings, as_json=as_json)
+        raise click.exceptions.Exit(1)
+    actions = deployment.plan()
     found = deployment.observe("alias")
     alias = found.resource if found and isinstance(found.resource, Alias) else None
     if as_json:
         document = report.plan_document(account, deployment, actions)
         versions = report.version_documents(alias)
         console.print_json({**document, "deployed": function is not None, "versions": versions})
-    elif all(action.verb is Verb.CREATE for action in actions):
-        click.echo(
-            f"There is no deployment: no resource of wrenlite belongs to the function {settings.function} in "
-            f"{account.region}, account {account.id}. wrenlite-setup creates one; wrenlite-setup --dry-run "
-            "shows it before."
-        )
     else:
         _print_status(config, account, deployment, function, alias, actions)
     if function is None:
         raise click.exceptions.Exit(1)
+
+
+def _print_no_deployment(account: Account, settings: Settings, *, as_json: bool) -> None:
+    """Print that nothing is deployed. What wrenlite-setup would create is not computed: that takes long."""
+    text = (
+        f"There is no deployment: no resource of wrenlite belongs to the function {settings.function} in "
+        f"{account.region}, account {account.id}. wrenlite-setup creates one; wrenlite-setup --dry-run "
+        "shows it before."
+    )
+    if not as_json:
+        click.echo(text)
+        return
+    console.print_json(
+        {
+            "account": account.id,
+            "identity": account.identity,
+            "region": account.region,
+            "function": settings.function,
+            "deployed": False,
+            "versions": [],
+            "steps": [],
+            "notices": [text],
+        }
+    )
 
 
 def _print_status(
@@ -103,6 +124,7 @@ def _print_status(
         "alias": "\n".join(report.version_lines(alias)),
         "role": settings.role,
         "layer": ", ".join(deployment.versions) or "none",
+        "archives": _archives_text(deployment),
         "log group": f"{settings.log_group} (wrenlite logs shows it)",
     }
     existing = {kind: "does not exist" if kind in missing else text for kind, text in texts.items()}
@@ -116,8 +138,8 @@ def _print_status(
             "versions": existing["alias"],
             "role": existing["role"],
             "packages": existing["layer"],
+            **_chosen_rows(settings, existing["archives"]),
             "log": existing["log group"],
-            **({"tags": ", ".join(settings.tags)} if settings.tags else {}),
         }
     )
     changes = [action for action in actions if action.verb is not Verb.KEEP]
@@ -126,6 +148,22 @@ def _print_status(
         click.echo("\n".join(report.plan_lines(deployment, changes)))
     else:
         click.echo("Everything is up to date: wrenlite-setup would change nothing.")
+
+
+def _archives_text(deployment: Deployment) -> str:
+    archives = deployment.archives
+    return f"s3://{archives.name}/ ({report.describe(deployment, archives)})" if archives else ""
+
+
+def _chosen_rows(settings: Settings, archives: str) -> dict[str, str]:
+    """Return the rows about what not every deployment has."""
+    rows = {
+        "archives": archives,
+        "layers": ", ".join(settings.layers),
+        "network": ", ".join((*settings.subnets, *settings.security_groups)),
+        "tags": ", ".join(settings.tags),
+    }
+    return {name: text for name, text in rows.items() if text}
 
 
 @click.command(

@@ -20,6 +20,7 @@ from wrenlite.deploy.account import Account, check_region, new_session, sign_in
 from wrenlite.deploy.architectures import Choice
 from wrenlite.deploy.archives import does_not_fit, unpacked_mb
 from wrenlite.deploy.buckets import BucketAccess, bucket_access, encryption_key, is_users_bucket
+from wrenlite.deploy.checks import find_layers
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
@@ -100,15 +101,20 @@ class Deployment:
         return list(remote.differences(names=self.packages.names, parts=1))
 
     @functools.cached_property
-    def _deployed(self) -> RecordedLayer | None:
-        """The deployed layer; None where other packages are wanted, or it is not known."""
+    def _function(self) -> Function | None:
+        """The deployed function; None where there is none, or it cannot be read."""
         try:
             found = self.observe("function")
         except AccessDenied:
             return None
-        if found is None or not found.managed or not isinstance(found.resource, Function):
+        return found.resource if found and found.managed and isinstance(found.resource, Function) else None
+
+    @functools.cached_property
+    def _deployed(self) -> RecordedLayer | None:
+        """The deployed layer; None where other packages are wanted, or it is not known."""
+        if self._function is None:
             return None
-        recorded = recorded_layer(dict(found.resource.environment))
+        recorded = recorded_layer(dict(self._function.environment))
         if recorded is None or recorded.request != self.packages.digest:
             return None
         return recorded
@@ -127,7 +133,9 @@ class Deployment:
         Raises:
             ConfigError: a package cannot be fetched, or Lambda or the disk here has no room for all of them.
         """
-        built = self._lock.layer(self._cache)
+        beside = find_layers(self._clients, self.settings).values()
+        beside_bytes = sum(layer.zipped_bytes for layer in beside if layer)
+        built = self._lock.layer(self._cache, beside_bytes)
         if refusal := does_not_fit(self.settings.ephemeral_mb, built.archives):
             raise ConfigError(refusal)
         return built
@@ -139,8 +147,10 @@ class Deployment:
 
     @property
     def must_be_built(self) -> bool:
-        """Whether the plan is known only when the layer is built, because other packages are wanted."""
-        return bool(self.packages.requirements) and self._deployed is None and not self.is_built
+        """Whether the plan is known only when the layer is built: other packages, or layers, are wanted."""
+        layers = self._function.layers if self._function else ()
+        is_known = self._deployed is not None and layers == self.settings.layers
+        return bool(self.packages.requirements) and not is_known and not self.is_built
 
     @property
     def archives(self) -> Archives | None:
@@ -181,7 +191,8 @@ class Deployment:
         settings, digest = self.settings, base64.b64encode(hashlib.sha256(self._code()).digest()).decode()
         packages, layer, archives = self.packages, None, self.archives
         if packages.requirements:
-            content = [*self.versions, *(archives.digests if archives else ())]
+            # The user's layers decide what fits, also of the byte code.
+            content = [*self.versions, *(archives.digests if archives else ()), *sorted(settings.layers)]
             layer = Layer(
                 name=settings.function,
                 digest=packages.layer_digest(content),

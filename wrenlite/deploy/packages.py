@@ -1,9 +1,9 @@
 """Build the layer: the packages that tasks import, for Lambda's platform, in the versions installed here.
 
 uv resolves and downloads the packages; older versions of pip choose older wheels for a platform other than
-their own. Files that no task needs are left out: tests, type stubs, static libraries. Libraries are never
-stripped, since that breaks numpy's. Byte code is added where there is room for it: without it every cold
-worker compiles what it imports, as the folder of a layer is read-only. What does not fit becomes archives.
+their own. Files that no task needs are left out. Byte code is added where there is room for it: without it
+every cold worker compiles what it imports, as the folder of a layer is read-only. What does not fit becomes
+archives.
 
 Requirements are resolved before anything is shown, to exact versions of the packages and of all that these
 need. The function records them beside the digest of the request, so that a run with nothing to do asks no
@@ -13,7 +13,6 @@ package index. Layers that were built are kept in the user's cache, by the diges
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
 import hashlib
 import importlib.metadata
@@ -37,7 +36,14 @@ from packaging.utils import canonicalize_name
 from wrenlite.backends.aws.deployed import BASE_PACKAGES
 from wrenlite.backends.aws.payload import LAMBDA_PYTHONS
 from wrenlite.deploy import bytecode
-from wrenlite.deploy.archives import Distribution, choose_archived, read_distributions, write_archive
+from wrenlite.deploy.archives import (
+    Distribution,
+    choose_archived,
+    read_distributions,
+    room_beside,
+    write_archive,
+)
+from wrenlite.deploy.layer_files import kept_files, shortened_records
 from wrenlite.errors import ConfigError
 from wrenlite.serialize.zips import make_zip
 from wrenlite.storage.archives import FOLDER, INDEX_FILE, SITE, Archive, read_index, write_index
@@ -54,13 +60,7 @@ _CACHED_LAYERS = 4
 """Layers at most that the cache keeps."""
 _FOLDER = "python"
 """The folder of a layer that Python imports from, which is in /opt on Lambda."""
-_TEST_FOLDERS = ("tests", "test")
-_IMPORTS_TESTS = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(\.*)((?:\w+\.)*?)(tests?)\b", re.MULTILINE)
 _CREDENTIALS = re.compile(r"//\S*@")
-_TEST_FILE = re.compile(r"test_.*\.py|.*_test\.py")
-_LEFT_OUT_SUFFIXES = (".pyc", ".pyi", ".pxd", ".a", ".c", ".h")
-_LEFT_OUT_NAMES = (".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
-"""Files that record how, where and when a package was installed: they differ between two equal layers."""
 _UV_TIMEOUT_S = 600.0
 _COMPILE_OPTIONS = ("--no-header", "--no-annotate", "--generate-hashes")
 
@@ -120,7 +120,8 @@ class Packages:
         """Return the digest by which a layer is known.
 
         Args:
-            content: the exact versions of its packages, and the digests of archives of those that do not fit.
+            content: the exact versions of its packages, the digests of archives of those that do not fit, and
+                the layers beside it.
         """
         return _digest(content, self.python, self.architecture)
 
@@ -150,17 +151,18 @@ class Lock:
         """Requirements with exact versions, such as ``numpy==2.2.6``, sorted."""
         return tuple(sorted(_without_digests(self.text)))
 
-    @property
-    def _key(self) -> str:
-        return _digest([self.text], self.packages.python, self.packages.architecture)
+    def _key(self, beside_bytes: int) -> str:
+        beside = [str(beside_bytes)] if beside_bytes else []
+        return _digest([self.text, *beside], self.packages.python, self.packages.architecture)
 
-    def cached(self, folder: Path) -> BuiltLayer | None:
+    def cached(self, folder: Path, beside_bytes: int = 0) -> BuiltLayer | None:
         """Return the layer from a cache; None where it was not built before, or its file is damaged.
 
         Args:
             folder: the cache.
+            beside_bytes: see ``build``.
         """
-        for path in folder.glob(f"{self._key}.*.zip"):
+        for path in folder.glob(f"{self._key(beside_bytes)}.*.zip"):
             with contextlib.suppress(OSError, zipfile.BadZipFile):
                 content = path.read_bytes()
                 if hashlib.sha256(content).hexdigest() == path.name.split(".")[1]:
@@ -169,16 +171,17 @@ class Lock:
                         return layer
         return None
 
-    def layer(self, folder: Path) -> BuiltLayer:
+    def layer(self, folder: Path, beside_bytes: int = 0) -> BuiltLayer:
         """Return the layer from a cache; build it and put it there where it is missing.
 
         Args:
             folder: the cache.
+            beside_bytes: see ``build``.
 
         Raises:
             ConfigError: a package cannot be fetched, or the disk is full.
         """
-        layer = self.cached(folder)
+        layer = self.cached(folder, beside_bytes)
         if layer is None:
             packages = self.packages
             try:
@@ -188,8 +191,9 @@ class Lock:
                     architecture=packages.architecture,
                     locked=self.text,
                     archives=archives_folder(folder),
+                    beside_bytes=beside_bytes,
                 )
-                _write_to_cache(folder, self._key, layer.content)
+                _write_to_cache(folder, self._key(beside_bytes), layer.content)
             except OSError as error:
                 raise _write_error(folder, error) from error
         return layer
@@ -292,7 +296,13 @@ def archives_folder(cache: Path) -> Path:
 
 
 def build(
-    wanted: Sequence[str], *, python: str, architecture: str, archives: Path, locked: str = ""
+    wanted: Sequence[str],
+    *,
+    python: str,
+    architecture: str,
+    archives: Path,
+    locked: str = "",
+    beside_bytes: int = 0,
 ) -> BuiltLayer:
     """Download packages with their dependencies, and zip them as a layer; what does not fit, as archives.
 
@@ -302,26 +312,28 @@ def build(
         architecture: ``x86_64`` or ``arm64``.
         archives: the folder for archives.
         locked: the text of their ``Lock``; empty: they are resolved now.
+        beside_bytes: size of the zips of the function's other layers, to which it leaves room.
 
     Raises:
         ConfigError: a package has no wheel for Lambda.
     """
+    room_bytes = room_beside(LAYER_BYTES, beside_bytes)
     index: tuple[Archive, ...] = ()
     with tempfile.TemporaryDirectory(prefix="wrenlite-layer-") as name:
         folder = Path(name)
         _download([locked] if locked else wanted, python, architecture, folder)
-        files = _kept_files(folder)
-        files |= dict(_shortened_records(folder, files))
-        if sum(map(len, files.values())) > LAYER_BYTES:
+        files = kept_files(folder)
+        files |= dict(shortened_records(folder, files))
+        if sum(map(len, files.values())) > room_bytes:
             found = read_distributions(folder, files, python)
-            archived = choose_archived(found, _compiled_sizes(files), LAYER_BYTES)
+            archived = choose_archived(found, _compiled_sizes(files), room_bytes)
             index = tuple(_write_archives(archives, archived, files, python))
             moved = {name for one in archived for name in set(one.files) - one.about}
             files = {name: data for name, data in files.items() if name not in moved}
             files[INDEX_FILE] = write_index(index)
     files = {f"{_FOLDER}/{path}": data for path, data in files.items()}
     compiled = _compiled(files, python, "/opt")
-    if sum(map(len, (*files.values(), *compiled.values()))) <= LAYER_BYTES:
+    if sum(map(len, (*files.values(), *compiled.values()))) <= room_bytes:
         files |= compiled
     layer = make_zip(files, compress=True, mode=_mode)
     return BuiltLayer(layer, sum(map(len, files.values())), index)
@@ -499,84 +511,6 @@ def _uv(command: str, wanted: Sequence[str], python: str, architecture: str, opt
             _WITH_OTHER_WHEELS.findall(ended.stderr),
         )
     return ended.stdout
-
-
-def _kept_files(folder: Path) -> dict[str, bytes]:
-    """Return the name and content of each file that a layer keeps of a folder of packages."""
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not _is_left_out(path.relative_to(folder))
-    }
-    tests = {name: place for name in files if (place := _test_folder(name))}
-    needed = _imported_tests(files, tests)
-    with_tests = {place for name, place in tests.items() if _TEST_FILE.match(name.rpartition("/")[2])}
-    # A folder "test" without a test in it is code that others import, such as django.test.
-    unneeded = {
-        name
-        for name, place in tests.items()
-        if place not in needed and (place.endswith("tests") or place in with_tests)
-    }
-    unneeded |= _unneeded_copies(files)
-    return {name: content for name, content in files.items() if name not in unneeded}
-
-
-def _shortened_records(folder: Path, kept: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yield each package's list of files for ``importlib.metadata``: only the kept files, without hashes."""
-    for record in folder.glob("*.dist-info/RECORD"):
-        names = [
-            row[0] for row in csv.reader(record.read_text("utf-8").splitlines()) if row and row[0] in kept
-        ]
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([name, "", ""] for name in sorted(names))
-        yield record.relative_to(folder).as_posix(), text.getvalue().encode()
-
-
-def _is_left_out(name: Path) -> bool:
-    is_unused = "__pycache__" in name.parts or name.parts[0] == "bin"
-    return is_unused or name.suffix in _LEFT_OUT_SUFFIXES or name.name in _LEFT_OUT_NAMES
-
-
-def _test_folder(name: str) -> str:
-    """Return the outermost folder of tests that a file is in; empty where it is in none."""
-    parts = name.split("/")[:-1]
-    depth = next((depth for depth, part in enumerate(parts, 1) if part in _TEST_FOLDERS), 0)
-    return "/".join(parts[:depth])
-
-
-def _imported_tests(files: Mapping[str, bytes], tests: Mapping[str, str]) -> set[str]:
-    """Return the folders of tests that other code imports from, as that of astropy and of xarray does.
-
-    Args:
-        files: contents by name.
-        tests: the folder of each file that is in one.
-    """
-    found = set()
-    for name, content in files.items():
-        if not name.endswith(".py") or name in tests:
-            continue
-        for dots, parents, last in _IMPORTS_TESTS.findall(content):
-            package = name.split("/")[: -len(dots)] if dots else []
-            found.add("/".join([*package, *parents.decode().split(".")[:-1], last.decode()]))
-    return found
-
-
-def _unneeded_copies(files: Mapping[str, bytes]) -> set[str]:
-    """Return copies of shared libraries that nothing loads.
-
-    A wheel has no links, so libarrow.so, libarrow.so.26 and libarrow.so.26.0.1 are three equal files. The
-    loader opens the one whose name is in the file itself, between zero bytes (its SONAME).
-    """
-    copies: dict[tuple[str, bytes], list[str]] = {}
-    for name, content in files.items():
-        if ".so" in name.rpartition("/")[2]:
-            place = name.rpartition("/")[0], hashlib.sha256(content).digest()
-            copies.setdefault(place, []).append(name)
-    unneeded = set()
-    for names in copies.values():
-        loaded = {name for name in names if b"\0%b\0" % name.rpartition("/")[2].encode() in files[name]}
-        unneeded |= set(names) - loaded if loaded else set()
-    return unneeded
 
 
 def _mode(name: str) -> int:

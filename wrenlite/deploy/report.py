@@ -191,7 +191,8 @@ def describe(deployment: Deployment, resource: Resource) -> str:
 
 def _describe_archives(deployment: Deployment, archives: Archives) -> str:
     """Return the names of the packages in archives as far as they are known, and their sizes."""
-    names = f"{counted(len(archives.digests), 'package')} that do not fit into the layer"
+    verb = "does" if len(archives.digests) == 1 else "do"
+    names = f"{counted(len(archives.digests), 'package')} that {verb} not fit into the layer"
     if not deployment.is_built:
         return f"{names}, {archives.unpacked_mb:,} MB unpacked"
     by_size = sorted(deployment.built.archives, key=lambda one: -one.size_bytes)
@@ -276,10 +277,10 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
             "AWS has no tags for layers"
         )
     if deployment.is_built and (archives := deployment.archives):
-        seconds = fetch_s(archives.size_bytes)
+        seconds = fetch_s(archives.size_bytes, settings.memory_mb)
         dollars = _prices(settings).request_dollars(seconds)
         found.append(
-            f"Lambda takes {packages.UNPACKED_BYTES / 2**20:.0f} MB of packages in a layer. The others are "
+            f"Lambda takes {packages.UNPACKED_BYTES / 2**20:.0f} MB of packages in layers. The others are "
             "fetched from the bucket when a task first imports them, which makes a cold start about "
             f"{seconds:.0f} s longer, and ${dollars:.5f} dearer, where it needs all of them (an estimate). "
             "--without NAME leaves a package out"
@@ -319,8 +320,8 @@ def _notices_about_users_resources(settings: Settings) -> Iterator[str]:
     if settings.layers:
         yield (
             f"the layers {', '.join(settings.layers)} lie over wrenlite's own: a file that several have is "
-            "that of the last one. AWS takes 250 MB of all together, unpacked, and refuses more. Packages in "
-            "them are not compared with yours"
+            "that of the last one. AWS takes 250 MB of all together, unpacked, and refuses more; wrenlite's "
+            "leaves room for three times the size of their zips. Packages in them are not compared with yours"
         )
     if settings.subnets:
         yield (

@@ -24,7 +24,7 @@ from wrenlite.config import Config, parse_setting
 from wrenlite.deploy import report, shared_options
 from wrenlite.deploy.account import Account, check_region, new_session, profiles, sign_in
 from wrenlite.deploy.architectures import Choice, choose_architecture, resolve_for_arm
-from wrenlite.deploy.checks import check_buckets_exist, check_users_resources, layer_architectures
+from wrenlite.deploy.checks import check_buckets_exist, check_users_resources, find_layers
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import (
     LOCATION_SETTINGS,
@@ -219,11 +219,12 @@ class Wizard:
         existing = deployed_function(self._clients, self.account, self._function)
         settings = resolve_settings(self.account, self._function, existing, **chosen)
         settings = replace(settings, packages=leave_out(settings.packages, self._left_out))
+        layers = find_layers(self._clients, settings)
         choice = choose_architecture(
             explicit=chosen["architecture"],
             deployed=existing.architecture if existing else None,
             python=settings.python,
-            layers=layer_architectures(self._clients, settings),
+            layers={name: layer.architectures if layer else () for name, layer in layers.items()},
             with_packages=bool(settings.packages),
             resolve=lambda: self._resolve_for_arm(settings.packages, settings.python),
         )
