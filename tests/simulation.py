@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from wrenlite.backends.aws.connect import batching_policy
 from wrenlite.backends.base import Backend
-from wrenlite.errors import ServiceUnavailable
+from wrenlite.errors import ConnectionLost, ServiceUnavailable
 from wrenlite.job import Job
-from wrenlite.protocol import Ended, Outcome, Packed, Request, Throttled, Usage
+from wrenlite.protocol import Ended, Lost, Outcome, Packed, Request, Throttled, Usage
 from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.scheduler.state import Scheduler
 from wrenlite.storage.uploads import JobCode
@@ -21,6 +21,8 @@ from wrenlite.storage.uploads import JobCode
 ROUND_TRIP_S = 0.075
 COLD_START_S = 0.4
 """Time that a new sandbox needs before it runs its first task."""
+OFFLINE_S = 5.0
+"""Seconds without a network around a sleep."""
 PACKED_NONE = Packed(b"N.")
 
 
@@ -40,6 +42,11 @@ class Case(NamedTuple):
     """Seconds between two additions of sandboxes to those that may be started; 0: they come one by one."""
     client_slots: int | None = None
     """The concurrency that the client assumes. None: it knows the real one."""
+    asleep_at: float = math.inf
+    """When the client's machine falls asleep. It has no network in the last seconds before, nor in the first
+    ones after it has woken up, and its connections are broken by then."""
+    asleep_s: float = 3600.0
+    """Seconds for which it sleeps, which its clock counts."""
 
 
 class Run(NamedTuple):
@@ -73,6 +80,7 @@ class SimulatedLambda:
         self._event_numbers = itertools.count()
         self._running = 0
         self._warm = 0
+        self.slept = False
         self._start_tokens, self._refilled_at = float(case.burst), 0.0
 
     def open(self, tasks: int = 1) -> None:
@@ -98,15 +106,29 @@ class SimulatedLambda:
         """
         until = math.inf if wait_s is None else self.now + wait_s
         if self._events and self._events[0][0] <= until:
-            self.now, _, action = heapq.heappop(self._events)
+            due, _, action = heapq.heappop(self._events)
+            self.now = max(self.now, due)  # what was due while the machine slept happens when it wakes up
             action()
         elif wait_s is None:
             return False
         else:
             self.now = until
+        if not self.slept and self.now >= self._case.asleep_at:
+            self.slept = True
+            self.now += self._case.asleep_s
         return True
 
+    @property
+    def _is_offline(self) -> bool:
+        woken_up = self._case.asleep_at + self._case.asleep_s
+        return self._case.asleep_at - OFFLINE_S <= self.now <= woken_up + OFFLINE_S
+
     def _arrive(self, request: Request, emit: Any) -> None:
+        if self._is_offline:
+            cause = Throttled(ServiceUnavailable("is this machine online?"), waits_without_limit=False)
+            ended = Ended(cause, Usage(), request.tasks)
+            self._schedule(self.now + ROUND_TRIP_S / 2, lambda: emit((), ended))
+            return
         cold = not self._warm
         if self._running >= self._case.concurrency or (cold and not self._may_start()):
             self.throttled += 1
@@ -138,11 +160,14 @@ class SimulatedLambda:
             busy_s += duration_s
         end = self.now + busy_s + (COLD_START_S if cold else 0.0)
         ended = Ended(None, Usage(busy_s, requests=1), request.tasks[len(outcomes) :])
-        self._schedule(end, lambda: self._finish(outcomes, ended, emit))
+        sent_before = not self.slept
+        self._schedule(end, lambda: self._finish(outcomes, ended, emit, sent_before))
 
-    def _finish(self, outcomes: list[Outcome], ended: Ended, emit: Any) -> None:
+    def _finish(self, outcomes: list[Outcome], ended: Ended, emit: Any, sent_before: bool) -> None:
         self._running -= 1
         self._warm += 1
+        if self._is_offline or (sent_before and self.slept):
+            outcomes, ended = [], Ended(Lost(ConnectionLost("broken")), Usage(requests=1), ())
         self._schedule(self.now + ROUND_TRIP_S / 2, lambda: emit(outcomes, ended))
 
     def _may_start(self) -> bool:
@@ -187,6 +212,7 @@ def simulate(case: Case, seed: int = 1) -> Run:
             pass
         if not account.step(scheduler.wait_s) and scheduler.jobs:
             raise AssertionError(f"{case.name}: the job has not ended, and there are no more events")
+    assert not job._tasks.failed, job._outcomes.made_error(job._tasks.failed[0])
     return Run(account.now, lower_bound_s(case), account.requests, account.throttled, account.full_s)
 
 

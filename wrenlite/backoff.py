@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeVar
 
 _T = TypeVar("_T")
 
+_LONGEST_ATTEMPT_S = 20.0
+"""The most seconds of one attempt that count: in a longer one this machine may have slept."""
 _LONGEST_PAUSE = 100.0
 """The longest pause, as a multiple of the first one."""
 
@@ -63,17 +65,20 @@ def retry(
     Raises:
         Exception: what the last call raised.
     """
-    started = clock()
-    failures = 0
+    spent_s, failures = 0.0, 0
     while True:
+        began = clock()
         try:
             return call()
         except Exception as error:
-            left_s = patience.total_s - (clock() - started)
+            spent_s += min(clock() - began, _LONGEST_ATTEMPT_S)
+            left_s = patience.total_s - spent_s
             if not is_transient(error) or (left_s <= 0 and failures + 1 >= patience.least_attempts):
                 raise
             import logging  # not before: workers start without it
 
             logging.getLogger("wrenlite").info("attempt %d failed and is made again: %s", failures + 1, error)
-        sleep(min(pause_s(failures, patience.first_pause_s, jitter()), max(0.0, left_s)))
+        pause = min(pause_s(failures, patience.first_pause_s, jitter()), max(0.0, left_s))
+        sleep(pause)
+        spent_s += pause
         failures += 1

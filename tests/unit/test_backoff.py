@@ -55,7 +55,27 @@ def test_what_hangs_longer_than_the_deadline_gets_its_least_attempts():
     with pytest.raises(ConnectionError):
         function.retry(Patience(60.0, 0.1, least_attempts=3))
     assert function.calls == 3
-    assert function.slept == [0.0, 0.0]
+    assert function.slept == [0.1, 0.2]
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 3600.0])
+def test_an_hour_in_which_the_machine_sleeps_uses_up_no_patience(takes_s):
+    function = Failing(6)
+
+    def sleep(seconds):
+        function.sleep(seconds)
+        function.now += 3600.0 * (len(function.slept) == 3)
+        function.takes_s = takes_s * (len(function.slept) == 4)
+
+    assert retry(
+        function,
+        lambda _: True,
+        Patience(60.0, 0.1),
+        clock=lambda: function.now,
+        sleep=sleep,
+        jitter=lambda: 1.0,
+    )
+    assert len(function.slept) == 6
 
 
 def test_other_errors_are_raised_at_once():

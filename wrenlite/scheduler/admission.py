@@ -34,6 +34,10 @@ known then, and otherwise by a small one, so that few requests are refused."""
 _LONGEST_GROWTH_S = 100.0
 """Seconds after which the growth does not get faster any more: the limit is out of sight then."""
 
+_LONGEST_GAP_S = 60.0
+"""The most seconds between two errors of an outage: pauses and the limits of connecting are shorter. In a
+longer gap the process was stopped, or this machine slept, and that is no outage."""
+
 
 class ConcurrencyLimit(NamedTuple):
     """The limit is how many requests a backend takes at once, learned from its answers.
@@ -134,7 +138,9 @@ def after_throttle(
     """
     # Once all requests in flight have ended, one is sent to see whether requests are taken again.
     in_flight = max(1, in_flight)
-    state = state._replace(was_too_many=concurrency)
+    asleep_s = max(0.0, now - state.last_throttle_at - _LONGEST_GAP_S)
+    down_since = min(state.down_since + asleep_s, now) if state.down_since < math.inf else math.inf
+    state = state._replace(was_too_many=concurrency, down_since=down_since)
     if sent <= state.last_throttle_at:
         least = min(state.limit, float(in_flight))
         return state._replace(limit=least, taken=least)
@@ -151,7 +157,7 @@ def after_throttle(
         resumes_at=now + pause_s(row, backoff_s, jitter),
         last_throttle_at=now,
         throttles_in_a_row=row + 1,
-        down_since=math.inf if waits_without_limit else min(state.down_since, now),
+        down_since=math.inf if waits_without_limit else min(down_since, now),
     )
 
 
