@@ -113,6 +113,7 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
         self._stores_values = False  # where other tasks take them
         self._control = control
         self._is_detached = False
+        self._token = ""  # of a job that the driver function keeps
         self._is_shared = False  # with calls that know nothing of each other
         self._owner = os.getpid()
         # Every future that somebody has asked for and still holds: the same task gives the same future.
@@ -536,6 +537,20 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
             kept = "those of submit, stream and buffersize= never are, others up to 256 MB"
             raise ConfigError(f"the failed items of {self.id} are not kept: {kept}. Submit or map them again")
         return self._run_again(self, retries, timeout) if self._run_again is not None else self
+
+    @property
+    def token(self) -> str:
+        """What ``wrenlite.attach`` takes on another machine, of a job that was detached on AWS.
+
+        It is a secret: it holds the key of the job, with which values and tasks can be forged.
+
+        Raises:
+            ConfigError: the job is not detached, or kept on this machine.
+        """
+        if not self._token:
+            why = "this machine keeps it" if self._is_detached else "it is not detached"
+            raise ConfigError(f"{self.id} has no token: {why}")
+        return self._token
 
     # For the executor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import Config
@@ -102,6 +102,18 @@ class BatchingPolicy:
     """Seconds of the first pause after a throttle, before jitter. Pauses double, up to 100 times this one."""
 
 
+class DriverAddress(NamedTuple):
+    """Where the function is that keeps detached jobs, and where it keeps them."""
+
+    function: str
+    """Its name, with an alias of a published version."""
+    region: str
+    bucket: str
+    prefix: str
+    owner: str | None
+    """The account that the bucket must belong to; None: any."""
+
+
 @dataclass(frozen=True, repr=False)
 class Backend:
     """A store, an invoker and their limits: what an executor runs on."""
@@ -146,6 +158,8 @@ class Backend:
     adopt: Callable[[Request, Emit, float], Invocation] | None = None
     """Waits for the end of a request that another process has handed out so many seconds ago, and reports it
     as the invoker does; None: requests end with the process that hands them out."""
+    driver: DriverAddress | None = None
+    """What keeps detached jobs; None: a process of this machine does."""
     made_from: tuple[Config, Initializer | None] | None = None
     """The settings from which another process can make it, too; None: none can."""
 

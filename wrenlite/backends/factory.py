@@ -33,7 +33,7 @@ def connect(
     if config.backend == "aws":
         from wrenlite.backends.aws.connect import connect as connect_aws
 
-        return replace(connect_aws(config), made_from=(config, None))
+        return connect_aws(config)
     backend = local.connect(
         workers=config.workers,
         memory_limit=config.memory_limit,

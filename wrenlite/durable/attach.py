@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -15,7 +16,8 @@ from wrenlite.durable.folder import Folder
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Follower, Place
 from wrenlite.durable.recorded import export, repeat
-from wrenlite.errors import ArgumentError, KeeperDied, StoreError
+from wrenlite.durable.tokens import find_place, new_place, token_of
+from wrenlite.errors import ArgumentError, BackendError, IntegrityError, KeeperDied, StoreError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Usage, values_prefix
@@ -28,6 +30,7 @@ from wrenlite.storage.local import LocalStore
 from wrenlite.threads import Changes
 from wrenlite.wrong_calls import check_switch
 
+_log = logging.getLogger("wrenlite")
 _added: set[str] = set()
 """Digests of the zips whose modules can be imported."""
 _CANCEL_S = 30.0
@@ -101,16 +104,18 @@ class Following:
         shortest_s, longest_s = self.place.poll_s
         pause_s = shortest_s
         while True:
-            kept, problem = self.place.is_kept(), ""
-            news = 0
+            kept, problem, news = True, "", 0
             try:
+                kept = self.place.is_kept()
                 for call in follower.calls():
                     if (job := reference()) is None:  # nobody is interested any more
                         break
                     repeat(job, call)
                     news += 1
-            except StoreError as error:
+            except IntegrityError as error:
                 problem = str(error)
+            except (StoreError, BackendError) as error:  # this machine is offline: the keeper is not
+                _log.warning("%s", error)
             job = reference()
             if job is not None and not job._tasks.over and (problem or not (kept or news)):
                 self._fail(job, problem)
@@ -195,9 +200,9 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
         StoreError: the disk is full.
         BackendError: the keeper cannot be started.
     """
-    place = Folder(folder.new_folder(job.id))
+    place = new_place(backend, job)
     try:
-        if backend.own_store:
+        if isinstance(place, Folder) and backend.own_store:
             store = LocalStore(place.path / folder.STORE, private=True)
             for prefix in ("refs/", values_prefix(job.id)):
                 for entry in backend.store.list(prefix):
@@ -217,10 +222,10 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
 
 @without_own_frames
 def attach(job: str | Job[Any], *, resume: bool = False) -> Job[Any]:
-    """Return a job that was detached, in any process of this user on this machine.
+    """Return a job that was detached, in any process of this user on this machine, or anywhere by its token.
 
     Args:
-        job: its id, or the beginning of it.
+        job: its id, or the beginning of it; or ``job.token``, on a machine with credentials of the account.
         resume: where nobody runs the job any more, since its keeper was killed or the machine was restarted:
             run the tasks that have not ended. Those that ran at that moment run again, with the environment
             variables of this process. Otherwise they have failed, with KeeperDied.
@@ -233,8 +238,10 @@ def attach(job: str | Job[Any], *, resume: bool = False) -> Job[Any]:
     check_switch("resume", resume)
     job = job.id if isinstance(job, Job) else job
     if not isinstance(job, str):
-        raise ArgumentError(f"attach({job!r:.80}): must be the id of a job, which wrenlite.jobs() shows")
-    place = Folder(folder.find(job))
+        raise ArgumentError(
+            f"attach({job!r:.80}): must be the id of a job, which wrenlite.jobs() shows, or its token"
+        )
+    place = find_place(job)
     found = place.read_manifest()
     if found.modules is not None:
         _add_modules(found.modules)
@@ -264,7 +271,7 @@ def _attached(
     )
     following = Following(place)
     made: Job[Any] = Job(job.id, job.name, backend, job.tasks, definitions, following)
-    made._is_detached = True
+    made._is_detached, made._token = True, token_of(place)
     made._tasks.queued_at = job.submitted
     following.follow(made, resume=resume)
     return made

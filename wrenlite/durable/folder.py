@@ -36,7 +36,7 @@ from wrenlite.config import Config
 from wrenlite.durable import manifest, places
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.recorded import HandedOut
-from wrenlite.errors import BackendError, ConfigError, JobNotFound, StoreError
+from wrenlite.errors import BackendError, ConfigError, IntegrityError, JobNotFound, StoreError
 from wrenlite.protocol import Usage
 from wrenlite.scheduler.pending import Sent
 from wrenlite.serialize import framing
@@ -102,6 +102,28 @@ class Folder:
             ) from None
         except Exception as error:  # unpickling raises errors of any kind
             raise JobNotFound(f"the manifest in {self.path} cannot be read: {error!r}") from error
+
+    def write_token(self, token: str) -> None:
+        """Write the token of a job that the driver function keeps.
+
+        Raises:
+            StoreError: the disk is full, or the folder cannot be written to.
+        """
+        try:
+            fd = os.open(self.path / TOKEN, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(fd, "w") as file:
+                file.write(token)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the token of the job into {self.path}: {error.strerror}"
+            ) from error
+
+    def token(self) -> str:
+        """Return the token of a job that the driver function keeps; empty: this machine keeps it."""
+        try:
+            return (self.path / TOKEN).read_text()
+        except OSError:
+            return ""
 
     def lost_because(self) -> str:
         """Return why the keeper must end: somebody has deleted the folder."""
@@ -217,7 +239,7 @@ class Folder:
         """Return nothing: what is handed out is written down first."""
         return ()
 
-    def usage(self) -> Usage:
+    def usage(self, *, last: bool = False) -> Usage:
         """Return nothing: this machine is free."""
         return Usage()
 
@@ -294,7 +316,7 @@ class FileFollower:
         """Yield what is new, as ``Follower.calls``.
 
         Raises:
-            StoreError: a file is damaged.
+            IntegrityError: a file is damaged.
         """
         while self._reader is not None or self._open():
             assert self._reader is not None
@@ -302,7 +324,7 @@ class FileFollower:
                 for call in self._reader.read():
                     if isinstance(call, Exception):
                         file = self._folder / _TABLE.format(self._number)
-                        raise StoreError(f"{file} is damaged, and what comes after that is lost: {call}")
+                        raise IntegrityError(f"{file} is damaged, and what comes after that is lost: {call}")
                     yield call
             except EOFError:
                 if not (self._folder / _TABLE.format(self._number + 1)).exists():

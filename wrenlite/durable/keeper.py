@@ -61,8 +61,8 @@ class KeptPlace(Place, Protocol):
             handed_out: what they have written down.
         """
 
-    def usage(self) -> Usage:
-        """Return what the keeper itself has used since the last time."""
+    def usage(self, *, last: bool = False) -> Usage:
+        """Return what the keeper itself has used since it was last counted: after a while, or at the end."""
 
     def pass_on(self) -> None:
         """Have another keeper go on with the job.
@@ -143,7 +143,7 @@ class Keeper:
             pending.reduction.observe(mapped)
         dispatcher.submit(pending)
         self._look_after(job, dispatcher, until)
-        job.charge(self._place.usage())
+        job.charge(self._place.usage(last=True))
         if job._tasks.over:
             dispatcher.close("the job of this keeper is over")
             dispatcher.join(cancel=False)
@@ -169,24 +169,26 @@ class Keeper:
         sent: list[Sent] = []
         if self._backend.adopt is not None:
             sent = [*handed_out.sent, *self._place.unrecorded(handed_out)]
-        writer = self._place.writer(_end, after=follower.position)
+        writer = self._place.writer(end, after=follower.position)
         job.record(writer, sent)
         writer.flush()
+        if why := self._place.lost_because():
+            end(why)
         return ended, sent, writer
 
     def _look_after(self, job: RecordedJob, dispatcher: Dispatcher, until: float) -> None:
         """Return when the job is over, or it is time for another keeper."""
         while not job.wait(_POLL_S) and time.monotonic() < until:
             if why := self._place.lost_because():
-                _end(why)
+                end(why)
             if dispatcher.is_over:
-                _end("the job cannot go on")
+                end("the job cannot go on")
             if tasks := self._place.newly_cancelled(len(job)):
                 dispatcher.cancel(job, tasks)
             job.charge(self._place.usage())
 
 
-def _end(why: str) -> NoReturn:
+def end(why: str) -> NoReturn:
     """End this process and its workers at once. The next keeper goes on from what was written."""
     with contextlib.suppress(OSError):  # the disk may be full
         print(why, file=sys.stderr, flush=True)

@@ -29,13 +29,18 @@ class HandedOut:
 
     def __init__(self) -> None:
         """Begin with none."""
+        self.seen: set[str] = set()
+        """The ids of all invocations."""
+        self.last_at = 0.0
+        """When the last call was written, in seconds since the epoch."""
         self._sent: dict[int, Sent] = {}  # by the first task: no task is in two requests at once
 
     def observe(self, call: tuple[Any, ...]) -> None:
         """Take notice of a call that ``Follower.calls`` gave."""
-        name, _, *arguments = call
+        name, self.last_at, *arguments = call
         if name == "mark_dispatched":
             tasks, at, invocation = arguments
+            self.seen.add(invocation)
             self._sent[tasks[0]] = Sent(invocation, tasks, at)
         elif name == "end_batch":
             self._sent.pop(arguments[0][0], None)

@@ -211,6 +211,14 @@ class Reader:
         chunk = os.read(self._fd, _READ_BYTES)
         if not chunk:
             raise EOFError
+        return self.feed(chunk)
+
+    def feed(self, chunk: Buffer) -> list[Any]:
+        """Take bytes that did not come from the pipe, and return the messages that are complete now.
+
+        Args:
+            chunk: the bytes. They begin where the last ones ended.
+        """
         self._pending += chunk
         messages: list[Any] = []
         try:

@@ -6,12 +6,13 @@ import contextlib
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from wrenlite import cost
 from wrenlite.backends.aws import errors, payload
 from wrenlite.backends.aws.cancelling import CANCEL_INTERVAL_S
-from wrenlite.backends.aws.deployed import CURRENT_ALIAS, remote_packages
+from wrenlite.backends.aws.deployed import CURRENT_ALIAS, driver_name, recorded_driver, remote_packages
 from wrenlite.backends.aws.invoker import LambdaInvoker
 from wrenlite.backends.aws.lost_reply import REPLY_TIMEOUTS, ReplyTimeouts
 from wrenlite.backends.aws.payload import StoreLocation
@@ -19,7 +20,7 @@ from wrenlite.backends.aws.responses import Target, nothing_reserved
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.backends.aws.transport import Transport
-from wrenlite.backends.base import Backend, BatchingPolicy
+from wrenlite.backends.base import Backend, BatchingPolicy, DriverAddress
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import PREFIX, Config
 from wrenlite.errors import (
@@ -70,9 +71,9 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         ServiceUnavailable: Lambda cannot be reached.
     """
     _check_outside_lambda()
-    session = _aws_session(config)
+    session = aws_session(config)
     region = _region(config, session.botocore_session)
-    client = _lambda_client(config, session.botocore_session, region)
+    client = lambda_client(config, session.botocore_session, region)
     function = _read_function(config, client, region)
     target, architecture = _target(config, function, region, client.meta.partition)
     location = _store_location(config, function, target)
@@ -99,6 +100,8 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         packages=packages,
         log_levels=_LOG_LEVELS,
         adopt=invoker.adopt,
+        driver=_driver(config, function, location, region),
+        made_from=(replace(config, function=target.qualified, region=region), None),
     )
 
 
@@ -132,7 +135,7 @@ def open_bucket(config: Config, bucket: str, prefix: str) -> S3Store:
     return S3Store(
         bucket,
         prefix,
-        session=_aws_session(config),
+        session=aws_session(config),
         region=config.region,
         endpoint_url=config.endpoint_url,
         profile=config.profile,
@@ -166,7 +169,8 @@ def _check_outside_lambda() -> None:
         )
 
 
-def _aws_session(config: Config) -> AwsSession:
+def aws_session(config: Config) -> AwsSession:
+    """Return the AWS identity of this process, as configured."""
     from botocore.session import Session
 
     return AwsSession(lambda: Session(profile=config.profile))
@@ -184,7 +188,18 @@ def _region(config: Config, session: Any) -> str:
     return str(region)
 
 
-def _lambda_client(config: Config, session: Any, region: str) -> Any:
+def lambda_client(config: Config, session: Any, region: str) -> Any:
+    """Return a client of Lambda.
+
+    Args:
+        config: the settings.
+        session: a session of botocore.
+        region: name of the region.
+
+    Raises:
+        ConfigError: the region, or the endpoint, cannot be used.
+        CredentialsError: the credentials of the profile cannot be read.
+    """
     from botocore.config import Config as ClientConfig
     from botocore.exceptions import BotoCoreError
 
@@ -348,6 +363,16 @@ def _account(arn: str) -> str | None:
     """Return the account in an ARN; None where the ARN has a star in its place."""
     account = arn.split(":")[4]
     return account if account.isdigit() else None
+
+
+def _driver(
+    config: Config, function: Mapping[str, Any], location: StoreLocation, region: str
+) -> DriverAddress | None:
+    """Return the driver that belongs to this version of the function; None: there is none."""
+    alias = recorded_driver(_environment(function))
+    if not alias:
+        return None
+    return DriverAddress(f"{driver_name(_unqualified(config.function))}:{alias}", region, *location)
 
 
 def _concurrency(config: Config, client: Any) -> int:

@@ -12,6 +12,7 @@ CURRENT_ALIAS = "current"
 """Alias of the published version of the function that new executors use."""
 RECORDED_VARIABLE = "WRENLITE_SETUP"
 """Environment variable of the function that holds, as JSON, what cannot be read from the function itself."""
+_DRIVER_SUFFIX = "-driver"
 _OF_THE_RUNTIME = frozenset(
     {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "simplejson", "six", "urllib3"}
 )
@@ -54,6 +55,27 @@ def recorded_layer(environment: Mapping[str, str]) -> RecordedLayer | None:
     unpacked_mb = next(iter(record.get("unpacked_mb", ())), 0)
     archives = tuple(record.get("archives", ()))
     return RecordedLayer(named, tuple(versions), record.get("request", ""), archives, unpacked_mb)
+
+
+def driver_name(function: str) -> str:
+    """Return the name of the driver of a function, which runs its detached jobs.
+
+    Args:
+        function: name or ARN of the function, without a version.
+    """
+    return function + _DRIVER_SUFFIX
+
+
+def recorded_driver(environment: Mapping[str, str]) -> str:
+    """Return the alias of the version of the driver that belongs to this version; empty: there is none.
+
+    Args:
+        environment: the variables of the function.
+    """
+    try:
+        return str(next(iter(json.loads(environment.get(RECORDED_VARIABLE, "{}")).get("driver", ())), ""))
+    except (ValueError, TypeError, AttributeError):  # somebody has edited the variable
+        return ""
 
 
 def recorded_archives(environment: Mapping[str, str]) -> tuple[str, ...]:

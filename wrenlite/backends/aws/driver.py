@@ -1,0 +1,68 @@
+"""``Driver``: the function that keeps detached jobs on Lambda, as who starts it sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from wrenlite.backends.aws import errors
+from wrenlite.backends.aws.connect import aws_session, lambda_client, store_at
+from wrenlite.backends.aws.payload import StoreLocation
+from wrenlite.backends.base import DriverAddress
+from wrenlite.config import Config
+from wrenlite.errors import ServiceUnavailable, StoreError
+
+
+class Driver:
+    """The driver function of one deployment, and the store where jobs are kept."""
+
+    def __init__(self, config: Config, address: DriverAddress) -> None:
+        """Prepare to use it. This sends nothing yet.
+
+        Args:
+            config: the settings; of these, profile and endpoint.
+            address: where it is.
+
+        Raises:
+            CredentialsError: there are no credentials.
+            ConfigError: the region, or the endpoint, cannot be used.
+        """
+        session = aws_session(config)
+        location = StoreLocation(address.bucket, address.prefix, address.owner)
+        self.address = address
+        self.store = store_at(location, config, session, address.region)
+        self._profile = config.profile
+        self._client = lambda_client(config, session.botocore_session, address.region)
+
+    def start(self, event: Mapping[str, Any]) -> None:
+        """Invoke it, without waiting for its end.
+
+        Args:
+            event: what it is to do: JSON.
+
+        Raises:
+            FunctionMissing: there is no such function any more.
+            AccessDenied: no policy allows to invoke it.
+            ServiceUnavailable: Lambda cannot be reached.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        address = self.address
+        try:
+            self._client.invoke(
+                FunctionName=address.function, InvocationType="Event", Payload=json.dumps(event).encode()
+            )
+        except ClientError as error:
+            raise errors.translate_client_error(
+                error,
+                action="lambda:InvokeFunction",
+                resource=f"arn:{self._client.meta.partition}:lambda:{address.region}:*:function:"
+                f"{address.function}",
+                profile=self._profile,
+            ) from error
+        except BotoCoreError as error:
+            unreachable = errors.connection_error(f"Lambda in {address.region}", error, self._profile)
+            if isinstance(unreachable, StoreError):
+                raise ServiceUnavailable(str(unreachable)) from error
+            raise unreachable from error

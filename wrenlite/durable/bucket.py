@@ -1,0 +1,457 @@
+"""``Bucket``: a detached job on Lambda, kept in the bucket, with the driver function as its keeper.
+
+::
+
+    jobs/<job>/manifest       items, function, options: written once
+               table/<n>      what happened to its tasks since the one before
+               lease          who keeps the job, and until when at least
+               cancel/<id>    tasks that somebody has cancelled
+               words          why a keeper has ended
+    results/<job>/<invocation>/reply    the reply of each batch
+
+All of it is signed with the key of the job, which is not in the bucket, each with its own name. Nothing is
+unpickled before that is checked.
+
+**Two keepers never dispatch.** A segment of the table is written only where there is none of that number. So
+the first thing that a keeper writes, that it goes on from there, ends the one before: its next segment finds
+the place taken, and it ends at once. The lease tells others that there is a keeper, and a keeper whose lease
+has run out ends before it hands anything out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from wrenlite import keys
+from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.driver import Driver
+from wrenlite.backends.aws.reply_copy import RUNS
+from wrenlite.durable import manifest
+from wrenlite.durable.manifest import Manifest
+from wrenlite.durable.recorded import HandedOut
+from wrenlite.errors import IntegrityError, JobNotFound, NotFound, StoreError, WrenliteError
+from wrenlite.protocol import Usage, reply_key, values_prefix
+from wrenlite.scheduler.pending import Sent, new_invocation
+from wrenlite.serialize import framing
+from wrenlite.storage.base import Store
+
+_READS_AT_ONCE = 16
+_SEGMENT_BYTES = 4 << 20
+"""A segment of the table that has become so large is written at once."""
+_WAITING_BYTES = 64 << 20
+"""Bytes that wait to be written at which the job waits for the bucket."""
+_GATHER_SHARE, _LONGEST_GATHER_S = 1 / 300, 10.0
+"""What happens is gathered for this share of the age of the job: so that a long one has no more than a few
+thousand segments to read."""
+_CLOCKS_S = 5.0
+"""Seconds by which the clocks of two sandboxes may differ."""
+MANIFEST_BYTES = 256 << 20
+"""The most bytes of a manifest: the driver has it in memory."""
+
+
+class Times(NamedTuple):
+    """How often a keeper says and asks something. Who starts the driver sends them along."""
+
+    renew_s: float = 15.0
+    """Seconds after which a keeper renews its lease."""
+    lease_s: float = 45.0
+    """Seconds for which it is the only one."""
+    patience_s: float = 300.0
+    """Seconds after that for which a next one may come: Lambda repeats an invocation that failed after one
+    minute, and after two more."""
+    cancel_s: float = 3.0
+    """Seconds between two looks for what is cancelled."""
+    gather_s: float = 1.0
+    """Seconds for which what happens is gathered, at least."""
+    margin_s: float = 20.0
+    """Seconds before the time limit of the driver at which the next one is started; a fifth of the limit at
+    most."""
+
+
+TIMES = Times()
+
+
+class Lease(NamedTuple):
+    """Who keeps a job. Times are seconds since the epoch."""
+
+    holder: str
+    """The keeper; empty: one was started and is not there yet."""
+    until: float
+    """When it may be another one."""
+    lost: float
+    """When none will come any more."""
+
+
+class Bucket:
+    """A place of a detached job: see ``Place``."""
+
+    poll_s = 1.0, 5.0
+
+    def __init__(self, driver: Driver, job: str, key: bytes, times: Times = TIMES) -> None:
+        """Create it.
+
+        Args:
+            driver: the function that keeps jobs, and its bucket.
+            job: id of the job.
+            key: of the job.
+            times: how often the keeper says and asks something.
+        """
+        self.job = job
+        self.key = key
+        self.driver = driver
+        self.store: Store = driver.store
+        self._times = times
+
+    # What is in the bucket
+
+    def name(self, *parts: str) -> str:
+        """Return the key of an object of this job."""
+        return "/".join(("jobs", self.job, *parts))
+
+    def read(self, *parts: str) -> bytes:
+        """Read an object of this job, and check that it was written with the key of the job.
+
+        Raises:
+            IntegrityError: it was not.
+            NotFound: there is none.
+            StoreError: the bucket cannot be read.
+        """
+        return keys.verified(self.key, self.store.get(self.name(*parts)), self.job, *parts)
+
+    def write(self, body: bytes, *parts: str, if_absent: bool = False) -> bool:
+        """Write an object of this job. Return whether that was done: with ``if_absent``, not over another.
+
+        Raises:
+            StoreError: the bucket cannot be written to.
+        """
+        blob = keys.signed(self.key, body, self.job, *parts)
+        return self.store.put(self.name(*parts), blob, if_absent=if_absent)
+
+    def write_manifest(self, job: Manifest) -> None:
+        """Write a manifest, as ``Place.write_manifest``: without the key, and what only this machine has."""
+        config = replace(job.config, profile=None, endpoint_url=None)
+        body = framing.join(framing.frame(manifest.to_wire(job._replace(key=b"", config=config))))
+        if len(body) > MANIFEST_BYTES:
+            raise StoreError(
+                f"the items of this job have {len(body) / 2**20:,.0f} MB, and those of a detached job on "
+                f"Lambda may have {MANIFEST_BYTES >> 20}: pass large ones by executor.put(), or from a bucket"
+            )
+        self.write(body, "manifest")
+
+    def read_manifest(self) -> Manifest:
+        """Read the manifest, as ``Place.read_manifest``."""
+        try:
+            body = self.read("manifest")
+        except NotFound:
+            raise JobNotFound(
+                f"{self.job} is not in s3://{self.driver.address.bucket} any more: what a detached job has "
+                "stored there is deleted a few days after it was written"
+            ) from None
+        except IntegrityError as error:
+            raise JobNotFound(f"{self.job}: {error}") from error
+        try:
+            found = manifest.from_wire(framing.parse(body, writable=True))
+        except Exception as error:  # unpickling raises errors of any kind
+            raise JobNotFound(f"the manifest of {self.job} cannot be read: {error!r}") from error
+        return found._replace(key=self.key, store=self.store)
+
+    def writer(self, on_error: Callable[[str], None] | None = None, after: int = 0) -> SegmentWriter:
+        """Begin to write behind the segments that were read, as ``Place.writer``."""
+        return SegmentWriter(self, after, self._times.gather_s, on_error)
+
+    def follower(self) -> SegmentFollower:
+        """Begin at the first segment, as ``Place.follower``."""
+        return SegmentFollower(self)
+
+    # Who keeps it
+
+    def lease(self) -> Lease | None:
+        """Return the lease; None: there is none that was written with the key of the job."""
+        try:
+            return Lease(*json.loads(self.read("lease")))
+        except (NotFound, IntegrityError):
+            return None
+
+    def is_kept(self) -> bool:
+        """Return whether a keeper runs the job, or may still come."""
+        lease = self.lease()
+        return lease is not None and time.time() < lease.lost
+
+    def start_keeper(self) -> None:
+        """Invoke the driver, unless a keeper runs the job, as ``Place.start_keeper``."""
+        lease, now = self.lease(), time.time()
+        if lease is None or not lease.holder or lease.until < now:
+            self.invoke_driver()
+
+    def invoke_driver(self) -> None:
+        """Have a driver keep the job, soon."""
+        now = time.time()
+        self._write_lease(Lease("", now, now + self._times.patience_s))
+        address = self.driver.address
+        event = {"job": self.job, "key": self.key.hex(), "address": address, "times": self._times}
+        self.driver.start({"wrenlite": "keep", **payload.versions(), **event})
+
+    def _write_lease(self, lease: Lease) -> None:
+        self.write(json.dumps(lease).encode(), "lease")
+
+    def ask_to_cancel(self, tasks: Sequence[int]) -> None:
+        """Put what is to be cancelled into the bucket, as ``Place.ask_to_cancel``."""
+        self.write(json.dumps(list(tasks)).encode(), "cancel", new_invocation(time.time()))
+
+    def say(self, words: str) -> None:
+        """Leave word of why no keeper goes on with the job."""
+        self.write(words.encode(), "words")
+
+    def last_words(self, job: str) -> str:
+        """Return what to tell of a keeper that has ended, as ``Place.last_words``."""
+        try:
+            why = self.read("words").decode()
+        except (NotFound, IntegrityError, StoreError):
+            why = f"the log of {self.driver.address.function} says more"
+        return (
+            f"the keeper of this job ended before it did: {why}. wrenlite.attach({job!r}, resume=True) runs "
+            "what is missing"
+        )
+
+    def remove(self) -> None:
+        """Delete all of it."""
+        self.store.delete([entry.key for entry in self.store.list(self.name(""))])
+
+
+class KeptBucket(Bucket):
+    """A job in the bucket, as its keeper sees it: see ``KeptPlace``."""
+
+    def __init__(self, driver: Driver, job: str, key: bytes, times: Times, gb: float) -> None:
+        """Create it.
+
+        Args:
+            driver: the function that keeps jobs, and its bucket.
+            job: id of the job.
+            key: of the job.
+            times: how often to say and ask something.
+            gb: memory of the driver, in GiB.
+        """
+        super().__init__(driver, job, key, times)
+        self._holder = os.urandom(8).hex()
+        self._until = 0.0
+        self._looked_at = self._counted_at = time.monotonic()
+        self._seen: set[str] = set()
+        self._gb = gb
+        self._requests = self.store.requests
+
+    def is_free(self) -> bool:
+        """Return whether this keeper may go on with the job. Wait where the lease of another one runs out."""
+        before = None
+        while (
+            (lease := self.lease()) is not None and lease.holder and (wait_s := lease.until - time.time()) > 0
+        ):
+            if before is not None and lease != before:  # it was renewed
+                return False
+            before = lease
+            time.sleep(wait_s + 0.1)
+        return True
+
+    def renew(self) -> None:
+        """Take the lease, or renew it."""
+        now = time.time()
+        until = now + self._times.lease_s
+        self._write_lease(Lease(self._holder, until, until + self._times.patience_s))
+        self._until = until
+
+    def has_run_out(self) -> bool:
+        """Return whether the lease of this keeper has run out."""
+        return 0 < self._until <= time.time()
+
+    def lost_because(self) -> str:
+        """Renew the lease where it is time for that. Return why the keeper must end, as ``KeptPlace``."""
+        now = time.time()
+        if self.has_run_out():
+            return "the lease of this keeper has run out: it was not renewed in time"
+        if now >= self._until - self._times.lease_s + self._times.renew_s:
+            self.renew()
+        return ""
+
+    def newly_cancelled(self, tasks: int) -> Sequence[int]:
+        """Look for cancels every few seconds, as ``KeptPlace.newly_cancelled``."""
+        if time.monotonic() - self._looked_at < self._times.cancel_s:
+            return ()
+        self._looked_at = time.monotonic()
+        found: set[int] = set()
+        for entry in self.store.list(self.name("cancel/")):
+            cancel = entry.key.rpartition("/")[2]
+            if cancel in self._seen:
+                continue
+            self._seen.add(cancel)
+            try:
+                found.update(range(tasks)[task] for task in json.loads(self.read("cancel", cancel)))
+            except (NotFound, IntegrityError) as error:
+                print(error)
+        return sorted(found)
+
+    def unrecorded(self, handed_out: HandedOut) -> Sequence[Sent]:
+        """Look for replies to what the last keeper did not write down, as ``KeptPlace.unrecorded``."""
+        prefix = values_prefix(self.job)
+        after = f"{prefix}{new_invocation(max(0.0, handed_out.last_at - _CLOCKS_S))}"
+        found = []
+        for entry in self.store.list(prefix, after=after):
+            invocation, _, name = entry.key.removeprefix(prefix).partition("/")
+            if name == "reply" and invocation not in handed_out.seen:
+                found.append(invocation)
+        return [sent for sent in map(self._sent, found) if sent is not None]
+
+    def _sent(self, invocation: str) -> Sent | None:
+        """Return the request that a reply belongs to; None: the reply does not say which tasks it has."""
+        key, context = keys.derived(self.key, invocation), ("reply", self.job, invocation)
+        try:
+            body = keys.verified(key, self.store.get(reply_key(self.job, invocation)), *context)
+        except (NotFound, IntegrityError) as error:
+            print(error)
+            return None
+        if body == RUNS:
+            return None
+        outcomes, _, _, not_started, *_ = framing.parse(body)
+        tasks = [*(outcome[0] for outcome in outcomes), *not_started]
+        return Sent(invocation, tasks, time.time()) if tasks else None
+
+    def usage(self, *, last: bool = False) -> Usage:
+        """Return what this keeper has used, every few seconds, as ``KeptPlace.usage``."""
+        now = time.monotonic()
+        seconds = now - self._counted_at
+        if seconds < self._times.renew_s and not last:
+            return Usage()
+        self._counted_at, before, self._requests = now, self._requests, self.store.requests
+        own = self._requests.since(before)
+        return Usage(gb_s=self._gb * seconds, store_puts=own.puts, store_gets=own.gets)
+
+    def pass_on(self) -> None:
+        """Let go of the lease, and invoke the driver again, as ``KeptPlace.pass_on``."""
+        self.invoke_driver()
+
+
+class SegmentWriter:
+    """Writes what happens to the tasks of one job, segment by segment, in a thread of its own."""
+
+    def __init__(
+        self, place: Bucket, number: int, gather_s: float, on_error: Callable[[str], None] | None
+    ) -> None:
+        """Begin to gather. The first segment is written by ``flush``, or after a while.
+
+        Args:
+            place: where the job is kept.
+            number: of the first segment.
+            gather_s: seconds for which what happens is gathered, at least.
+            on_error: as for ``Place.writer``.
+        """
+        self._place = place
+        self._number = number
+        self._gather_s = gather_s
+        self._on_error = on_error
+        self._begun = time.monotonic()
+        self._parts: list[bytes] = []
+        self._bytes = 0
+        self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self._closed = False
+        self._error: WrenliteError | None = None
+        self._thread = threading.Thread(target=self._loop, name="wrenlite-table", daemon=True)
+        self._thread.start()
+
+    def write(self, name: str, *arguments: object) -> None:
+        """Write one call, as ``Writer.write``. It waits where the bucket is too slow."""
+        part = framing.join(framing.frame((name, time.time(), *arguments)))
+        with self._changed:
+            self._changed.wait_for(lambda: self._bytes < _WAITING_BYTES or self._closed)
+            if self._closed:  # what comes now is found by its reply
+                return
+            self._parts.append(part)
+            self._bytes += len(part)
+            if self._bytes >= _SEGMENT_BYTES:
+                self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Write a segment with all that was gathered, as ``Writer.flush``."""
+        with self._writing:
+            with self._changed:
+                parts, self._parts = self._parts, []
+            if not parts:
+                return
+            name = "table", f"{self._number:08d}"
+            try:
+                if not self._place.write(b"".join(parts), *name, if_absent=True):
+                    raise StoreError("another keeper has gone on with this job")
+            except WrenliteError as error:
+                self._fail(error)
+            self._number += 1
+            with self._changed:
+                self._bytes = sum(map(len, self._parts))
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Write the last segment, as ``Writer.close``."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+        self.flush()
+
+    def _fail(self, error: WrenliteError) -> None:
+        if self._on_error is None:
+            raise error
+        self._on_error(f"cannot write what tasks return: {error}")
+
+    def _loop(self) -> None:
+        while not self._closed:
+            age_s = time.monotonic() - self._begun
+            gather_s = max(self._gather_s, min(_LONGEST_GATHER_S, _GATHER_SHARE * age_s))
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._bytes >= _SEGMENT_BYTES, gather_s)
+            if not self._closed:
+                self.flush()
+
+
+class SegmentFollower:
+    """Reads what happens to the tasks of one job."""
+
+    def __init__(self, place: Bucket) -> None:
+        """Begin at the first segment.
+
+        Args:
+            place: where the job is kept.
+        """
+        self.position = 0
+        """Number of the next segment."""
+        self._place = place
+        self._reader = framing.Reader(-1)
+        self._pool = ThreadPoolExecutor(_READS_AT_ONCE, "wrenlite-table")
+
+    def calls(self) -> Iterator[tuple[Any, ...]]:
+        """Yield what is new, as ``Follower.calls``.
+
+        Raises:
+            IntegrityError: a segment is missing, or was written by somebody else.
+            StoreError: the bucket cannot be read.
+        """
+        place = self._place
+        last = place.name("table", f"{self.position - 1:08d}") if self.position else ""
+        names = [entry.key.rpartition("/")[2] for entry in place.store.list(place.name("table/"), after=last)]
+        for name, body in zip(names, self._pool.map(partial(place.read, "table"), names), strict=True):
+            if name != f"{self.position:08d}":
+                missing = place.name("table", f"{self.position:08d}")
+                raise IntegrityError(f"{missing} was deleted from the bucket: what comes after that is lost")
+            self.position += 1
+            for call in self._reader.feed(body):
+                if isinstance(call, Exception):
+                    raise IntegrityError(f"{place.name('table', name)} is damaged: {call}")
+                yield call
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False)

@@ -1,0 +1,124 @@
+"""The driver: a Lambda function that starts the keeper of a detached job, a client of the function of tasks.
+
+Lambda invokes it asynchronously, and so perhaps twice; if it ends with an error, again after a minute. The
+keeper is a process of its own, so that nothing of it is left in the sandbox when another job comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from wrenlite import __version__
+from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.driver import Driver
+from wrenlite.backends.base import DriverAddress, Invocation, Invoker
+from wrenlite.backends.factory import connect
+from wrenlite.config import Config
+from wrenlite.durable.bucket import KeptBucket, Times
+from wrenlite.durable.keeper import Keeper, end
+from wrenlite.errors import WrenliteError
+from wrenlite.protocol import Emit, Request
+
+_PROGRAM = (
+    "import json, sys; event = json.load(sys.stdin); sys.path[:] = event['path']; "
+    "from wrenlite.durable.driver import keep; keep(event)"
+)
+_MARGIN_SHARE = 0.2
+
+
+class Context(Protocol):
+    """Lambda's description of an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until Lambda stops the function."""
+
+
+def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Have a job kept until it is over, or until the next driver keeps it.
+
+    Args:
+        event: what ``Bucket.invoke_driver`` sends; or ``{"wrenlite": "ping"}``, to see whether this works.
+        context: Lambda's description of the invocation.
+
+    Raises:
+        RuntimeError: the keeper has ended before the job did. Lambda invokes the driver again.
+    """
+    if event.get("wrenlite") == "ping":
+        return {"ok": True, "version": __version__}
+    if payload.version_mismatch(event) is not None:
+        _place(event).say("the driver function has another version of wrenlite: wrenlite-setup updates it")
+        return {"ok": False}
+    message = {**event, "path": sys.path, "remaining_s": context.get_remaining_time_in_millis() / 1000}
+    own = {"WRENLITE_CONFIG": "", "WRENLITE_JOURNAL": "off"}
+    environ = {name: value for name, value in os.environ.items() if name != "AWS_LAMBDA_FUNCTION_NAME"}
+    keeper = subprocess.run(
+        [sys.executable, "-P", "-c", _PROGRAM],
+        input=json.dumps(message).encode(),
+        env={**environ, **own},  # the keeper is a client of the function of tasks, not that function
+        check=False,
+    )
+    if keeper.returncode:
+        raise RuntimeError(f"the keeper of {event['job']} ended with exit code {keeper.returncode}")
+    return {"ok": True}
+
+
+def keep(event: Mapping[str, Any]) -> None:
+    """Keep a job, in a process of its own, which ends here.
+
+    Args:
+        event: that of the driver, with ``remaining_s``, the seconds until Lambda stops it.
+    """
+    begun, remaining_s = time.monotonic(), float(event["remaining_s"])
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
+    place, times = _place(event), Times(*event["times"])
+    until = begun + remaining_s - min(times.margin_s, _MARGIN_SHARE * remaining_s)
+    code = 0
+    try:
+        if place.is_free():
+            job = place.read_manifest()
+            backend = connect(job.config)
+            backend = replace(backend, invoker=_LeasedInvoker(backend.invoker, place))
+            Keeper(place, job, backend).run(until)
+        else:
+            print(f"another keeper runs {place.job}")
+    except WrenliteError as error:
+        print(error)
+        with contextlib.suppress(WrenliteError):
+            place.say(str(error))
+        code = 1
+    sys.stdout.flush()
+    os._exit(code)  # threads that wait for replies do not count: the next keeper waits for these
+
+
+def _place(event: Mapping[str, Any]) -> KeptBucket:
+    address = DriverAddress(*event["address"])
+    gb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) / 1024
+    driver = Driver(Config(backend="aws"), address)
+    return KeptBucket(driver, event["job"], bytes.fromhex(event["key"]), Times(*event["times"]), gb)
+
+
+class _LeasedInvoker:
+    """An invoker that hands nothing out once the lease of its keeper has run out."""
+
+    def __init__(self, invoker: Invoker, place: KeptBucket) -> None:
+        self._invoker = invoker
+        self._place = place
+        self.open, self.close = invoker.open, invoker.close
+
+    @property
+    def slots(self) -> int:
+        return self._invoker.slots
+
+    def start(self, request: Request, emit: Emit) -> Invocation:
+        if self._place.has_run_out():
+            end("the lease of this keeper has run out")
+        return self._invoker.start(request, emit)

@@ -1,0 +1,104 @@
+"""``Token``: what gives a detached job on Lambda back, on any machine. And the place that belongs to it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from typing import NamedTuple
+
+from wrenlite.backends.base import Backend, DriverAddress
+from wrenlite.config import Config
+from wrenlite.durable import folder
+from wrenlite.durable.folder import Folder
+from wrenlite.durable.manifest import Manifest
+from wrenlite.durable.place import Place
+from wrenlite.errors import ConfigError, JobNotFound
+
+_BEGINNING = "wrenlite-job-"
+
+
+class Token(NamedTuple):
+    """A token is a secret: who has it, and may read the bucket, can have code run in who attaches."""
+
+    job: str
+    """Id of the job."""
+    key: bytes
+    """Of the job: see ``keys``."""
+    address: DriverAddress
+    """What keeps the job."""
+
+    def text(self) -> str:
+        """Return the token as one word."""
+        fields = json.dumps([self.job, self.key.hex(), *self.address]).encode()
+        return _BEGINNING + base64.urlsafe_b64encode(fields).decode().rstrip("=")
+
+
+def is_token(text: str) -> bool:
+    """Return whether a text is meant as a token."""
+    return text.startswith(_BEGINNING)
+
+
+def parse(text: str) -> Token:
+    """Return the token in a text.
+
+    Raises:
+        JobNotFound: it is none, or not all of it.
+    """
+    word = text.strip().removeprefix(_BEGINNING)
+    try:
+        job, key, *address = json.loads(base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)))
+        return Token(str(job), bytes.fromhex(key), DriverAddress(*address))
+    except (ValueError, TypeError):
+        raise JobNotFound(f"{text:.40}… is no token of a job: job.token has all of it") from None
+
+
+def new_place(backend: Backend, job: Manifest) -> Place:
+    """Return where a new job is kept. A token of it is left on this machine, for ``attach`` by its id.
+
+    Args:
+        backend: what the job was prepared for.
+        job: its manifest.
+
+    Raises:
+        ConfigError: it would be kept on this machine, and no journal is kept.
+        StoreError: its folder cannot be made.
+    """
+    if backend.driver is None:
+        return Folder(folder.new_folder(job.id))
+    token = Token(job.id, job.key, backend.driver)
+    with contextlib.suppress(ConfigError):  # no journal is kept: then only the token gives the job back
+        Folder(folder.new_folder(job.id)).write_token(token.text())
+    return _bucket(token, job.config)
+
+
+def find_place(job: str) -> Place:
+    """Return where a job is kept.
+
+    Args:
+        job: its token, its id, or the beginning of its id.
+
+    Raises:
+        JobNotFound: there is no such job, or there are several.
+        BackendError: AWS cannot be used.
+    """
+    if not is_token(job):
+        found = Folder(folder.find(job))
+        if not (word := found.token()):
+            return found
+        job = word
+    return _bucket(parse(job), Config.load())
+
+
+def token_of(place: Place) -> str:
+    """Return the token of a job that is kept somewhere; empty where only this machine has it."""
+    from wrenlite.durable.bucket import Bucket
+
+    return Token(place.job, place.key, place.driver.address).text() if isinstance(place, Bucket) else ""
+
+
+def _bucket(token: Token, config: Config) -> Place:
+    from wrenlite.backends.aws.driver import Driver  # with botocore
+    from wrenlite.durable.bucket import Bucket
+
+    return Bucket(Driver(config, token.address), token.job, token.key)
