@@ -1,6 +1,7 @@
 """Fixtures for failures on Lambda and on the way to it: executors and functions on the test bed."""
 
 import io
+import json
 import zipfile
 from dataclasses import replace
 
@@ -14,6 +15,10 @@ from wrenlite.backends.aws.connect import connect
 from wrenlite.backends.aws.lost_reply import ReplyTimeouts
 from wrenlite.config import Config
 from wrenlite.deploy.code_zip import HANDLER, function_zip
+from wrenlite.durable import bucket
+from wrenlite.durable.bucket import Times
+
+_OFTEN = Times(renew_s=1.0, lease_s=3.0, patience_s=8.0, cancel_s=0.3, gather_s=0.1, margin_s=2.0)
 
 
 @pytest.fixture
@@ -79,6 +84,30 @@ def deploy(bed):
     made = []
     yield make
     for client, name in made:
+        client.delete_function(FunctionName=name)
+
+
+@pytest.fixture
+def driven(bed, monkeypatch):
+    """An executor on a function with a driver. The driver has to hand over every ten seconds."""
+    monkeypatch.setattr(bucket, "TIMES", _OFTEN)
+    client = botocore.session.Session().create_client("lambda")
+    python = f"python{payload.versions()['python']}"
+    role = "arn:aws:iam::123456789012:role/wrenlite-us-east-1"
+    common = {"Runtime": python, "Role": role, "MemorySize": 512}
+    code = {"ZipFile": function_zip()}
+    client.create_function(
+        FunctionName="kept-driver", Handler="wrenlite.durable.driver.handler", Code=code, Timeout=10, **common
+    )
+    version = client.publish_version(FunctionName="kept-driver")["Version"]
+    client.create_alias(FunctionName="kept-driver", Name="d-1", FunctionVersion=version)
+    environment = {"Variables": {"WRENLITE_SETUP": json.dumps({"driver": ["d-1"]})}}
+    client.create_function(
+        FunctionName="kept", Handler=HANDLER, Code=code, Timeout=60, Environment=environment, **common
+    )
+    with wrenlite.Executor.aws(function="kept", max_concurrency=4, progress=False) as executor:
+        yield executor
+    for name in ("kept", "kept-driver"):
         client.delete_function(FunctionName=name)
 
 
