@@ -36,6 +36,7 @@ from wrenlite.futures import (
     wait_in_loop,
     waiting_for,
 )
+from wrenlite.job_durable import JobDurable
 from wrenlite.job_figures import JobFigures
 from wrenlite.job_values import JobValues
 from wrenlite.protocol import Outcome
@@ -55,7 +56,7 @@ from wrenlite.wrong_calls import check_switch, is_iterable, task_number
 
 
 @public
-class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
+class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Generic[T_co]):
     """One ``map`` or ``submit``: a sequence of futures in input order, with conveniences for the whole job.
 
     A job is true even when it is empty. A slice of it is a list of futures.
@@ -68,7 +69,6 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
     backend: str
     """Name of what it runs on."""
     _table_type: ClassVar[type[TaskTable]] = TaskTable
-    _run_again: Callable[..., Job[T_co]] | None = None
     _before: Job[T_co] | None = None  # the job whose values this one began with: they may be in the store
 
     def __init__(
@@ -112,8 +112,6 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
         self._kept = kept
         self._stores_values = False  # where other tasks take them
         self._control = control
-        self._is_detached = False
-        self._token = ""  # of a job that the driver function keeps
         self._is_shared = False  # with calls that know nothing of each other
         self._owner = os.getpid()
         # Every future that somebody has asked for and still holds: the same task gives the same future.
@@ -497,60 +495,6 @@ class Job(JobFigures, Sequence[Future[T_co]], ByReference, Generic[T_co]):
         return now._replace(
             dollars=self.cost.dollars if self._prices else None, note=self._control.blocked_reason
         )
-
-    def detach(self) -> None:
-        """Hand the job over to a process of its own, so that it goes on when this program ends.
-
-        It returns once the tasks that run have ended, and the others are run there. ``wrenlite.attach(id)``
-        returns the job in any other process. From now on Ctrl-C ends only the waiting.
-
-        Raises:
-            ConfigError: it cannot be: it takes more tasks, or values of other jobs, or keeps values for them.
-            StoreError: the disk is full; the job goes on here.
-            BackendError: no process can be started; the job goes on here.
-        """
-        from wrenlite.durable.hand_over import hand_over  # upwards, see pyproject.toml
-
-        hand_over(self)
-
-    def retry_failed(self, *, retries: int | None = None, timeout: float | None = None) -> Job[T_co]:
-        """Run the tasks again that have failed or were cancelled, once the job is over. Returns at once.
-
-        Args:
-            retries: further attempts for each of these tasks; None: as many as before.
-            timeout: seconds that one of them may take; None: as before.
-
-        Returns:
-            A job of all tasks, in the same order. It has the values that there are, which are not computed
-            again, and the cost of its own runs. A detached job keeps its id. If no task has failed: this job.
-
-        Raises:
-            ConfigError: the job has not ended, or cannot be run again. ExecutorClosed: it was shut down.
-        """
-        if not self._tasks.over:
-            raise ConfigError(f"{self!r} has not ended: wait() for it before its failed tasks run again")
-        if self._is_detached and self._tasks.failed:
-            from wrenlite.durable.hand_over import run_again  # upwards, see pyproject.toml
-
-            return run_again(self, retries, timeout)
-        if self._run_again is None and self._tasks.failed:
-            kept = "those of submit, stream and buffersize= never are, others up to 256 MB"
-            raise ConfigError(f"the failed items of {self.id} are not kept: {kept}. Submit or map them again")
-        return self._run_again(self, retries, timeout) if self._run_again is not None else self
-
-    @property
-    def token(self) -> str:
-        """What ``wrenlite.attach`` takes on another machine, of a job that was detached on AWS.
-
-        It is a secret: it holds the key of the job, with which values and tasks can be forged.
-
-        Raises:
-            ConfigError: the job is not detached, or kept on this machine.
-        """
-        if not self._token:
-            why = "this machine keeps it" if self._is_detached else "it is not detached"
-            raise ConfigError(f"{self.id} has no token: {why}")
-        return self._token
 
     # For the executor
 

@@ -1,11 +1,20 @@
-"""Detached jobs on Lambda: the driver function keeps them, however it ends, and whoever else writes to the bucket."""
+"""Detached jobs on Lambda: the driver function keeps them, however it ends, and whoever else writes there."""
 
+import base64
+import json
+import os
 import time
 
 import pytest
 
 import wrenlite
 from tests.aws.tasks import Runs
+from wrenlite import keys
+from wrenlite.durable import tokens
+from wrenlite.protocol import cancel_key, reply_key, values_prefix
+from wrenlite.serialize import framing
+
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(autouse=True)
@@ -20,9 +29,161 @@ def work(n, path, seconds):
     return n * n
 
 
-@pytest.mark.e2e
-def test_a_job_goes_on_without_its_client(driven, shared_path):
+def fail_once(n, path):
+    with open(path, "a") as file:
+        file.write(f"{n}\n")
+    with open(path) as file:
+        if n % 3 == 0 and file.read().split().count(str(n)) == 1:
+            raise ValueError(n)
+    return n
+
+
+def place_of(job):
+    """Where a job is kept."""
+    return tokens.find_place(job.token)
+
+
+def test_a_job_goes_on_without_its_client_and_is_attached_to_elsewhere(driven, shared_path, monkeypatch):
     runs = Runs(shared_path / "runs")
-    job = driven.map(work, range(40), args=(str(runs.path), 0.1), detach=True)
-    assert wrenlite.attach(job.token).results(timeout=60) == [n * n for n in range(40)]
+    job = driven.map(work, range(40), args=(runs.path, 0.05), detach=True)
+    monkeypatch.setenv("WRENLITE_JOURNAL", "off")  # as on another machine
+    with pytest.raises(wrenlite.ConfigError, match="setting journal is"):
+        wrenlite.attach(job.id)
+    there = wrenlite.attach(job.token)
+    assert there.results(timeout=60) == [n * n for n in range(40)]
+    assert there.cost.dollars > 0
+    assert there[3].stats().worker
     assert set(runs().values()) == {1}
+    with pytest.raises(wrenlite.JobNotFound, match="no token"):
+        wrenlite.attach(job.token[:-4])
+
+
+def test_all_semantics_of_a_job_hold(driven, shared_path):
+    path = str(shared_path / "runs")
+    total = driven.map_reduce(fail_once, range(12), sum, args=(path,), retries=1, detach=True)
+    assert total.result(timeout=60) == sum(range(12))
+    counts = Runs(path)()
+    assert {n: counts[str(n)] for n in range(12)} == {n: 2 if n % 3 == 0 else 1 for n in range(12)}
+
+
+def test_a_job_outlasts_its_drivers(driven, shared_path, bed):
+    runs = Runs(shared_path / "runs")
+    job = driven.map(work, range(16), args=(runs.path, 3.0), chunksize=1, detach=True)
+    assert job.results(timeout=90) == [n * n for n in range(16)]
+    events = bed.wait_for_events()
+    assert len(events) >= 2, "each driver lives for ten seconds"
+    assert {event["state"] for event in events} == {"done"}
+    assert set(runs().values()) == {1}
+
+
+def test_a_driver_that_is_killed_is_followed_by_another(driven, shared_path, bed):
+    runs = Runs(shared_path / "runs")
+    job = driven.map(work, range(24), args=(runs.path, 0.5), chunksize=1, detach=True)
+    job[3].result(timeout=60)
+    bed.kill_sandboxes("kept-driver")
+    assert job.results(timeout=60) == [n * n for n in range(24)]
+    assert set(runs().values()) == {1}, "what runs at that moment goes on, and its reply is found"
+
+
+def test_two_drivers_of_a_job_run_nothing_twice(driven, shared_path, bed):
+    runs = Runs(shared_path / "runs")
+    bed.fault("Invoke kept-driver", "twice")
+    job = driven.map(work, range(24), args=(runs.path, 0.3), chunksize=1, detach=True)
+    place_of(job).invoke_driver()
+    assert job.results(timeout=60) == [n * n for n in range(24)]
+    assert set(runs().values()) == {1}
+
+
+def test_tasks_are_cancelled_from_anywhere(driven, shared_path):
+    job = driven.map(work, range(40), args=(str(shared_path / "runs"), 0.5), chunksize=1, detach=True)
+    job[0].result(timeout=60)
+    assert wrenlite.attach(job.token).cancel() > 0
+    assert job.wait(timeout=30)
+    assert job.snapshot().cancelled > 0
+    assert job[0].result() == 0
+
+
+def test_a_running_job_is_handed_over_to_the_driver(driven, shared_path):
+    runs = Runs(shared_path / "runs")
+    job = driven.map(work, range(30), args=(runs.path, 0.2), chunksize=1)
+    job[5].result(timeout=60)
+    job.detach()
+    assert wrenlite.attach(job.token).results(timeout=60) == [n * n for n in range(30)]
+    assert job.results(timeout=60) == [n * n for n in range(30)]
+    assert set(runs().values()) == {1}
+
+
+# The attacker, who may write to the bucket, and does not have the key of the job
+
+
+class Touched:
+    """Unpickling one of these leaves a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """A frame that makes a folder when it is unpickled; the path of that folder is ``trap.path``."""
+    path = tmp_path / "unpickled"
+    frame = framing.join(framing.frame(Touched(str(path))))
+    yield frame
+    assert not path.exists(), "something was unpickled that was not checked"
+
+
+def test_what_was_not_written_with_the_key_of_the_job_is_not_used(driven, shared_path, bed, trap):
+    runs = Runs(shared_path / "runs")
+    other = driven.map(work, range(2), args=(runs.path, 0.0), detach=True)
+    job = driven.map(work, range(100, 102), args=(runs.path, 0.0), detach=True)
+    assert other.results(timeout=60) == [0, 1]
+    assert job.results(timeout=60) == [10_000, 10_201]
+    bed.wait_for_events()
+    place, theirs = place_of(job), place_of(other)
+    store, names = place.store, ("manifest", "lease", "table/00000000", "table/00000001")
+    for name in names:
+        kept, foreign = store.get(place.name(name)), store.get(theirs.name(name))
+        own = "lease" if name == "manifest" else "manifest"
+        for forged in (trap, keys.signed(b"guess", trap, job.id, name), foreign, store.get(place.name(own))):
+            store.put(place.name(name), forged)
+            if name == "lease":
+                assert place.lease() is None
+                continue
+            with pytest.raises((wrenlite.JobNotFound, wrenlite.IntegrityError), match="was not written with"):
+                wrenlite.attach(job.token)
+        store.put(place.name(name), kept)
+    assert wrenlite.attach(job.token).results(timeout=10) == [10_000, 10_201]
+
+
+def test_a_keeper_uses_no_forged_reply_and_no_forged_cancel(driven, shared_path, bed, trap):
+    runs = Runs(shared_path / "runs")
+    job = driven.map(work, range(20), args=(runs.path, 0.4), chunksize=1, detach=True)
+    job[1].result(timeout=60)
+    place, prefix = place_of(job), values_prefix(job.id)
+    bed.kill_sandboxes("kept-driver")
+    replies = [entry.key for entry in place.store.list(prefix) if entry.key.endswith("/reply")]
+    genuine = place.store.get(replies[0])
+    future = f"{int(1000 * time.time()):012x}{'0' * 8}"
+    for blob, invocation in ((trap, future), (genuine, future[:-1] + "1")):  # forged, and replayed
+        place.store.put(reply_key(job.id, invocation), blob)
+    place.store.put(place.name("cancel", "forged"), json.dumps(list(range(20))).encode())
+    place.store.put(cancel_key(job.id), b"{}")
+    assert job.results(timeout=60) == [n * n for n in range(20)]
+    assert set(runs().values()) == {1}
+
+
+def test_the_key_of_a_job_is_neither_in_the_bucket_nor_readable_by_others(driven, shared_path, tmp_path, bed):
+    job = driven.map(work, range(4), args=(str(shared_path / "runs"), 0.0), detach=True)
+    job.results(timeout=60)
+    place = place_of(job)
+    secrets = [place.key, place.key.hex().encode(), base64.b64encode(place.key)]
+    blobs = [place.store.get(entry.key) for entry in place.store.list("") if job.id in entry.key]
+    assert len(blobs) > 5
+    assert not [secret for secret in secrets for blob in blobs if secret in blob]
+    [token] = (tmp_path / "journal").glob("detached/*/token")
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert token.parent.stat().st_mode & 0o777 == 0o700
+    assert place.key.hex() not in repr(job)

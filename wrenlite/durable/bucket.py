@@ -95,20 +95,20 @@ class Bucket:
 
     poll_s = 1.0, 5.0
 
-    def __init__(self, driver: Driver, job: str, key: bytes, times: Times = TIMES) -> None:
+    def __init__(self, driver: Driver, job: str, key: bytes, times: Times | None = None) -> None:
         """Create it.
 
         Args:
             driver: the function that keeps jobs, and its bucket.
             job: id of the job.
             key: of the job.
-            times: how often the keeper says and asks something.
+            times: how often the keeper says and asks something; None: as usual.
         """
         self.job = job
         self.key = key
         self.driver = driver
         self.store: Store = driver.store
-        self._times = times
+        self._times = TIMES if times is None else times
 
     # What is in the bucket
 

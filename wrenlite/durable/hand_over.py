@@ -7,6 +7,7 @@ from typing import Any
 from wrenlite.arguments import check_attempts, check_detachable
 from wrenlite.durable import attach, manifest
 from wrenlite.durable.folder import Folder
+from wrenlite.durable.tokens import token_of
 from wrenlite.errors import ConfigError
 from wrenlite.futures import undrawn
 from wrenlite.job import Job
@@ -41,7 +42,7 @@ def hand_over(job: Job[Any]) -> None:
     except BaseException:
         dispatcher.hold(job, Hold.GO_ON)
         raise
-    job._is_detached = True
+    job._is_detached, job._token = True, token_of(place)
     if dispatcher.hold(job, Hold.FORGET) is not None:  # else its last task has ended here meanwhile
         pending.let_go()
     following = attach.Following(place)

@@ -66,7 +66,8 @@ class RecordedTable(TaskTable):
 
     def mark_queued(self, indexes: Sequence[int]) -> None:
         """The table writes down that tasks wait again."""
-        self.writer.write("mark_queued", indexes)
+        if indexes:
+            self.writer.write("mark_queued", indexes)
         super().mark_queued(indexes)
 
     def count_attempts(self, indexes: Sequence[int]) -> None:
