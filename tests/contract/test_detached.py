@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -19,6 +20,7 @@ import pytest
 
 import wrenlite
 from tests.aws.tasks import Runs
+from wrenlite.durable import folder
 from wrenlite.durable.folder import KEPT_S, Folder, find
 
 
@@ -27,8 +29,8 @@ def journal(tmp_path, monkeypatch):
     """A journal of this test's own; gives its folder. At the end no keeper runs."""
     monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path / "journal"))
     yield tmp_path / "journal"
-    for folder in (tmp_path / "journal").glob("detached/*"):
-        kill_keeper(folder.name)
+    for each in (tmp_path / "journal").glob("detached/*"):
+        kill_keeper(each.name)
 
 
 @pytest.fixture(params=["process", "aws"])
@@ -480,6 +482,28 @@ def test_only_this_user_can_read_what_is_kept(pool, journal):
     folder = journal / "detached" / job.id
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder.parent.stat().st_mode & 0o777) == 0o700
+
+
+def test_many_jobs_and_many_bytes_are_deleted_with_a_warning(journal, monkeypatch, caplog):
+    now, detached = time.time(), journal / "detached"
+    for number in range(6):
+        made = detached / f"job-{number}" / "store"
+        made.mkdir(parents=True)
+        (made / "value").write_bytes(bytes(1_000_000))
+        for path in (made, made.parent):
+            os.utime(path, (now - 1_000 + number,) * 2)
+    with open(detached / "job-0" / "keeper.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.utime(detached / "job-0", (now - 2_000,) * 2)
+        os.utime(detached / "job-0" / "keeper.lock", (now - 2_000,) * 2)
+        monkeypatch.setattr(folder, "MOST_JOBS", 5)
+        assert folder.prune(detached, now) == ["job-1"]
+        monkeypatch.setattr(folder, "MOST_BYTES", 2_000_000)
+        assert folder.prune(detached, now) == [], "bytes are not added up each time"
+        assert folder.prune(detached, now + 1_000) == ["job-2", "job-3", "job-4"]
+        assert folder.prune(detached, now + 2_000) == []
+    assert sorted(path.name for path in detached.iterdir()) == ["job-0", "job-5"]
+    assert "deleted the values of the detached job job-4: the newest 1,000 are kept, of 50 GB" in caplog.text
 
 
 def test_old_jobs_are_deleted_but_not_those_that_run(pool, journal):

@@ -183,7 +183,7 @@ def test_a_forked_process_leaves_the_journal_to_its_parent(pool):
     assert [record.state for record in wrenlite.jobs()] == ["done"] * 3
 
 
-@pytest.mark.e2e
+@pytest.mark.full
 def test_old_jobs_are_deleted_but_not_those_that_run(journal):
     jobs = journal / "jobs"
     jobs.mkdir(parents=True)

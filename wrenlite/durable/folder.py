@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -53,6 +54,16 @@ MANIFEST, STORE, LOCK, LOG, CANCEL, TOKEN = (
 """Names in the folder of a job."""
 KEPT_S = 30 * 86_400.0
 """Seconds for which a job that does not run is kept."""
+MOST_JOBS = 1_000
+"""The newest jobs that are kept."""
+MOST_BYTES = 50 << 30
+"""Bytes of all jobs that are kept. The newest one stays, however large it is."""
+_WEIGH_EVERY_S = 600.0
+"""Seconds after which a program adds up the bytes again: a job may have left many files."""
+_BOUNDS = (
+    f"the newest {MOST_JOBS:,} are kept, of {MOST_BYTES >> 30} GB together, for {KEPT_S / 86_400:.0f} days"
+)
+_log = logging.getLogger("wrenlite")
 _TABLE = "table-{}"
 _NAMED_JOBS = 5
 """The most jobs that a message names."""
@@ -371,24 +382,67 @@ def new_folder(job: str) -> Path:
     """
     detached = detached_folder()
     try:
-        for folder in (detached.parent, detached, detached / job):
+        for folder in (detached.parent, detached):
             folder.mkdir(0o700, parents=True, exist_ok=True)
+        prune(detached, time.time())
+        (detached / job).mkdir(0o700, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"cannot make a folder for a detached job in {detached}: {error.strerror}. WRENLITE_JOURNAL "
             "names another one"
         ) from error
-    prune(detached, time.time())
     return detached / job
 
 
-def prune(detached: Path, now: float) -> None:
-    """Delete the folders of jobs whose last keeper ended long ago."""
-    for folder in detached.iterdir():
-        with contextlib.suppress(OSError):
-            last = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-            if now - last > KEPT_S and not Folder(folder).is_kept():
-                shutil.rmtree(folder, ignore_errors=True)
+_weighed_at: dict[Path, float] = {}
+"""When this program has added up the bytes of the jobs in a folder."""
+
+
+def prune(detached: Path, now: float) -> list[str]:
+    """Delete the folders of jobs whose last keeper ended long ago, and the oldest where there are too many.
+
+    Jobs that run stay, however old they are. The newest one stays, however large it is.
+
+    Args:
+        detached: the folder of detached jobs.
+        now: seconds since the epoch.
+
+    Returns:
+        The ids of the jobs that were deleted, the oldest first.
+    """
+    ended = sorted((_last_change(folder), folder) for folder in detached.iterdir())
+    weighs = now - _weighed_at.get(detached, 0.0) >= _WEIGH_EVERY_S
+    if weighs:
+        _weighed_at[detached] = now
+    sizes = {folder: _bytes_below(folder) if weighs else 0 for _, folder in ended}
+    jobs, total, deleted = len(ended), sum(sizes.values()), []
+    for last, folder in ended:
+        is_old = now - last > KEPT_S
+        are_many = (jobs > MOST_JOBS or total > MOST_BYTES) and folder != ended[-1][1]
+        if not (is_old or are_many):
+            break
+        if not Folder(folder).is_kept():
+            shutil.rmtree(folder, ignore_errors=True)
+            jobs, total = jobs - 1, total - sizes[folder]
+            deleted.append(folder.name)
+            if not is_old:
+                _log.warning("deleted the values of the detached job %s: %s", folder.name, _BOUNDS)
+    return deleted
+
+
+def _last_change(folder: Path) -> float:
+    with contextlib.suppress(OSError):
+        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    return 0.0
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(path, name)).st_size
+    return total
 
 
 def find(name: str) -> Path:
@@ -403,8 +457,8 @@ def find(name: str) -> Path:
     ]
     if not name or not folders:
         raise JobNotFound(
-            f"no job {name!r} was detached on this machine, or its values are deleted: they are kept for "
-            f"{KEPT_S / 86_400:.0f} days. A job without detach=True ends with its program; wrenlite show "
+            f"no job {name!r} was detached on this machine, or its values are deleted: {_BOUNDS}. "
+            f"A job without detach=True ends with its program; wrenlite show "
             f"{name or 'JOB'} says what is known of it"
         )
     exact = [path for path in folders if path.name == name]
