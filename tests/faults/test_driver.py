@@ -29,6 +29,12 @@ def work(n, path, seconds):
     return n * n
 
 
+def say(n):
+    print(f"this is {n}")
+    if n == 5:
+        raise ValueError(n)
+
+
 def fail_once(n, path):
     with open(path, "a") as file:
         file.write(f"{n}\n")
@@ -74,6 +80,22 @@ def test_a_job_outlasts_its_drivers(driven, shared_path, bed):
     assert len(events) >= 2, "each driver lives for ten seconds"
     assert {event["state"] for event in events} == {"done"}
     assert set(runs().values()) == {1}
+
+
+def test_the_journal_has_a_job_that_is_kept_elsewhere(driven):
+    job = driven.map(say, range(6), chunksize=1, detach=True)
+    [record] = wrenlite.jobs()
+    assert record.state == "running"
+    job.wait(timeout=60)
+    job = job.retry_failed()
+    job.wait(timeout=60)
+    [record] = [found for found in wrenlite.jobs() if found.state != "running"]
+    assert (record.id, record.state, record.counts.done) == (job.id, "failed", 5)
+    assert record.logs(3) == "this is 3\n"
+    assert set(record.errors()) == {5}
+    kinds = [event.kind for event in record.events()]
+    assert {"queued", "sent", "started", "finished", "received", "resumed", "failed", "over"} <= set(kinds)
+    assert len(record.requests(5)) == 2, "the second one is of retry_failed"
 
 
 def test_a_driver_that_is_killed_is_followed_by_another(driven, shared_path, bed):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wrenlite.backends.base import Backend, BatchingPolicy
-from wrenlite.durable import folder
+from wrenlite.durable import folder, remote_journal
 from wrenlite.durable.folder import Folder
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Follower, Place
@@ -209,9 +209,11 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
                     store.put(entry.key, backend.store.get(entry.key))
             job = job._replace(store=store)
         place.write_manifest(job)
+        lines = () if isinstance(place, Folder) else remote_journal.begin(job)
         if before is not None:
             writer = place.writer()
             export(before, writer)
+            writer.write(remote_journal.CALL, *lines)
             writer.close()
         place.start_keeper()
     except BaseException:

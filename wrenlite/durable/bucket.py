@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from wrenlite import keys
@@ -37,6 +38,7 @@ from wrenlite.backends.aws.reply_copy import RUNS
 from wrenlite.durable import manifest
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.recorded import HandedOut
+from wrenlite.durable.remote_journal import Shipped
 from wrenlite.errors import IntegrityError, JobNotFound, NotFound, StoreError, WrenliteError
 from wrenlite.protocol import Usage, reply_key, values_prefix
 from wrenlite.scheduler.pending import Sent, new_invocation
@@ -221,6 +223,19 @@ class Bucket:
             "what is missing"
         )
 
+    def run_again(self, job: Manifest, failed: Sequence[int]) -> bool:
+        """Have a driver run failed tasks again, unless one runs the job, as ``Place.run_again``."""
+        lease = self.lease()
+        if lease is not None and time.time() < lease.until:
+            return False
+        self.write_manifest(job)
+        self.store.delete([entry.key for entry in self.store.list(self.name("cancel/"))])
+        writer = self.writer(after=sum(1 for _ in self.store.list(self.name("table/"))))
+        writer.write("run_again", failed)
+        writer.close()
+        self.invoke_driver()
+        return True
+
     def remove(self) -> None:
         """Delete all of it."""
         self.store.delete([entry.key for entry in self.store.list(self.name(""))])
@@ -229,7 +244,7 @@ class Bucket:
 class KeptBucket(Bucket):
     """A job in the bucket, as its keeper sees it: see ``KeptPlace``."""
 
-    def __init__(self, driver: Driver, job: str, key: bytes, times: Times, gb: float) -> None:
+    def __init__(self, driver: Driver, job: str, key: bytes, times: Times, gb: float, journal: Path) -> None:
         """Create it.
 
         Args:
@@ -238,6 +253,7 @@ class KeptBucket(Bucket):
             key: of the job.
             times: how often to say and ask something.
             gb: memory of the driver, in GiB.
+            journal: folder of the journal of this sandbox.
         """
         super().__init__(driver, job, key, times)
         self._holder = os.urandom(8).hex()
@@ -245,6 +261,7 @@ class KeptBucket(Bucket):
         self._looked_at = self._counted_at = time.monotonic()
         self._seen: set[str] = set()
         self._gb = gb
+        self._journal = Shipped(journal)
         self._requests = self.store.requests
 
     def is_free(self) -> bool:
@@ -330,6 +347,15 @@ class KeptBucket(Bucket):
         self._counted_at, before, self._requests = now, self._requests, self.store.requests
         own = self._requests.since(before)
         return Usage(gb_s=self._gb * seconds, store_puts=own.puts, store_gets=own.gets)
+
+    def new_lines(self) -> tuple[bytes, ...]:
+        """Return what is new in the journal of this sandbox, as ``KeptPlace.new_lines``."""
+        return self._journal.new_lines()
+
+    def let_go(self) -> None:
+        """Give the lease back, as ``KeptPlace.let_go``."""
+        now = time.time()
+        self._write_lease(Lease("", now, now))
 
     def pass_on(self) -> None:
         """Let go of the lease, and invoke the driver again, as ``KeptPlace.pass_on``."""

@@ -10,11 +10,14 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from wrenlite import __version__
@@ -24,6 +27,7 @@ from wrenlite.backends.base import DriverAddress, Invocation, Invoker
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config
 from wrenlite.durable.bucket import KeptBucket, Times
+from wrenlite.durable.journal import journal_before
 from wrenlite.durable.keeper import Keeper, end
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import Emit, Request
@@ -58,7 +62,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
         _place(event).say("the driver function has another version of wrenlite: wrenlite-setup updates it")
         return {"ok": False}
     message = {**event, "path": sys.path, "remaining_s": context.get_remaining_time_in_millis() / 1000}
-    own = {"WRENLITE_CONFIG": "", "WRENLITE_JOURNAL": "off"}
+    own = {"WRENLITE_CONFIG": "", "WRENLITE_JOURNAL": "off", "HOME": "/tmp"}  # noqa: S108  # Lambda's
     environ = {name: value for name, value in os.environ.items() if name != "AWS_LAMBDA_FUNCTION_NAME"}
     keeper = subprocess.run(
         [sys.executable, "-P", "-c", _PROGRAM],
@@ -87,7 +91,7 @@ def keep(event: Mapping[str, Any]) -> None:
             job = place.read_manifest()
             backend = connect(job.config)
             backend = replace(backend, invoker=_LeasedInvoker(backend.invoker, place))
-            Keeper(place, job, backend).run(until)
+            Keeper(place, job, backend, journal_before(backend.invoker, str(_journal()))).run(until)
         else:
             print(f"another keeper runs {place.job}")
     except WrenliteError as error:
@@ -95,6 +99,7 @@ def keep(event: Mapping[str, Any]) -> None:
         with contextlib.suppress(WrenliteError):
             place.say(str(error))
         code = 1
+    shutil.rmtree(_journal(), ignore_errors=True)
     sys.stdout.flush()
     os._exit(code)  # threads that wait for replies do not count: the next keeper waits for these
 
@@ -103,7 +108,13 @@ def _place(event: Mapping[str, Any]) -> KeptBucket:
     address = DriverAddress(*event["address"])
     gb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) / 1024
     driver = Driver(Config(backend="aws"), address)
-    return KeptBucket(driver, event["job"], bytes.fromhex(event["key"]), Times(*event["times"]), gb)
+    key, times = bytes.fromhex(event["key"]), Times(*event["times"])
+    return KeptBucket(driver, event["job"], key, times, gb, _journal())
+
+
+def _journal() -> Path:
+    """Return the folder of the journal of this process alone."""
+    return Path(tempfile.gettempdir()) / f"wrenlite-journal-{os.getpid()}"
 
 
 class _LeasedInvoker:

@@ -157,19 +157,7 @@ class Folder:
         self._start_keeper(lambda: None)
 
     def run_again(self, job: Manifest, failed: Sequence[int]) -> bool:
-        """Start a keeper that runs failed tasks again of a job that is over, unless one runs.
-
-        Args:
-            job: its manifest, with the options for these tasks.
-            failed: the tasks.
-
-        Returns:
-            Whether it was started.
-
-        Raises:
-            StoreError: the disk is full.
-            BackendError: no process can be started.
-        """
+        """Start a keeper that runs failed tasks again, unless one runs, as ``Place.run_again``."""
 
         def prepare() -> None:
             self.write_manifest(job)
@@ -253,6 +241,13 @@ class Folder:
     def usage(self, *, last: bool = False) -> Usage:
         """Return nothing: this machine is free."""
         return Usage()
+
+    def new_lines(self) -> tuple[bytes, ...]:
+        """Return nothing: the keeper writes the journal of its user."""
+        return ()
+
+    def let_go(self) -> None:
+        """Do nothing: the lock is open once the keeper has ended."""
 
     def pass_on(self) -> None:
         """Do nothing: a keeper of this machine has no time limit."""

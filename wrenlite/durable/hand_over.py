@@ -6,7 +6,6 @@ from typing import Any
 
 from wrenlite.arguments import check_attempts, check_detachable
 from wrenlite.durable import attach, manifest
-from wrenlite.durable.folder import Folder
 from wrenlite.durable.tokens import token_of
 from wrenlite.errors import ConfigError
 from wrenlite.futures import undrawn
@@ -55,8 +54,6 @@ def run_again(job: Job[Any], retries: int | None, timeout: float | None) -> Job[
     check_attempts(retries or 0, timeout, None)
     assert isinstance(job._control, attach.Following)
     place, failed = job._control.place, list(job._tasks.failed)
-    if not isinstance(place, Folder):
-        raise ConfigError(f"{job.id} is kept on Lambda, where failed tasks do not run again: map them again")
     kept = place.read_manifest()
     if any(task < len(kept.items) and kept.items[task] is None for task in failed):
         raise ConfigError(

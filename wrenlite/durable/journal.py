@@ -183,7 +183,7 @@ class JobLog:
         self._lines: list[bytes] = []
         self._output: list[bytes] = []
         self._bytes = self._output_bytes = 0
-        self._put(partial(self._open, len(job), ranges(sorted(job._tasks.finished))))
+        self._put(partial(self._open, any(job._tasks.marks), len(job), ranges(sorted(job._tasks.finished))))
 
     # For any thread
 
@@ -239,11 +239,11 @@ class JobLog:
             entry()
         return self
 
-    def _open(self, tasks: int, kept: list[tuple[int, int]]) -> None:
+    def _open(self, has_run: bool, tasks: int, kept: list[tuple[int, int]]) -> None:
         assert self._job is not None
         job, at = self._job, self._job._tasks.queued_at
         self._path, program = self._journal.open(job.id, at)
-        if (self._path / places.EVENTS).exists():  # another keeper of the job has written it
+        if has_run or (self._path / places.EVENTS).exists():  # another keeper of the job has written it
             at = time.time()
         header = {"id": job.id, "name": job.name, "backend": job.backend, "tasks": tasks, "program": program}
         header |= {"kept": kept} if kept else {}
@@ -252,7 +252,7 @@ class JobLog:
     def _add(self, kind: str, at: float, facts: dict[str, Any], *, always: bool = False) -> None:
         if "tasks" in facts and not isinstance(facts["tasks"], int):
             facts["tasks"] = ranges(facts["tasks"])
-        text = _line({"kind": kind, "at": round(at, 6), **facts})
+        text = line({"kind": kind, "at": round(at, 6), **facts})
         if always or self._bytes + len(text) <= _EVENTS_BYTES:
             self._bytes += len(text)
             self._lines.append(text)
@@ -267,10 +267,10 @@ class JobLog:
             self._add_output(task, text)
 
     def _add_output(self, task: int, text: str) -> None:
-        line = _line({"task": task, "text": text[-_OUTPUT_TAIL:]})
-        if self._output_bytes + len(line) <= _OUTPUT_BYTES:
-            self._output_bytes += len(line)
-            self._output.append(line)
+        entry = line({"task": task, "text": text[-_OUTPUT_TAIL:]})
+        if self._output_bytes + len(entry) <= _OUTPUT_BYTES:
+            self._output_bytes += len(entry)
+            self._output.append(entry)
 
     def _add_end_of_request(self, at: float, invocation: str, ended: Ended) -> None:
         usage, cause = ended.usage, ended.cause
@@ -368,6 +368,10 @@ class JournalInvoker:
         log.sent(request.invocation, request.tasks)
         return self._invoker.start(request, partial(_report, log, request.invocation, emit))
 
+    def flush(self) -> None:
+        """Write what has happened so far."""
+        self._journal.flush()
+
     def close(self) -> None:
         """Stop what runs, as ``Invoker.close``. What happened until then is written."""
         self._invoker.close()
@@ -396,7 +400,7 @@ def _short(text: str) -> str:
     return text if len(text) <= _SUMMARY_LENGTH else f"{text[: _SUMMARY_LENGTH - 3]}..."
 
 
-def _line(event: Mapping[str, Any]) -> bytes:
+def line(event: Mapping[str, Any]) -> bytes:
     """Return an event as one line of a file: JSON in ASCII."""
     return json.dumps(event, separators=(",", ":")).encode() + b"\n"
 

@@ -28,6 +28,7 @@ from wrenlite.durable.journal import JournalInvoker
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Place, Writer
 from wrenlite.durable.recorded import HandedOut, RecordedJob, repeat
+from wrenlite.durable.remote_journal import CALL
 from wrenlite.protocol import Outcome, Usage
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.events import Hold
@@ -63,6 +64,12 @@ class KeptPlace(Place, Protocol):
 
     def usage(self, *, last: bool = False) -> Usage:
         """Return what the keeper itself has used since it was last counted: after a while, or at the end."""
+
+    def new_lines(self) -> tuple[bytes, ...]:
+        """Return what the journal of this keeper has got since the last time, where its user has no other."""
+
+    def let_go(self) -> None:
+        """Take note that the job is over."""
 
     def pass_on(self) -> None:
         """Have another keeper go on with the job.
@@ -142,15 +149,20 @@ class Keeper:
             mapped = [each for each in ended if each.ok and each.task != pending.reduction.index]
             pending.reduction.observe(mapped)
         dispatcher.submit(pending)
-        self._look_after(job, dispatcher, until)
+        self._look_after(job, dispatcher, writer, until)
         job.charge(self._place.usage(last=True))
         if job._tasks.over:
             dispatcher.close("the job of this keeper is over")
             dispatcher.join(cancel=False)
-            writer.close()
         else:
             dispatcher.hold(job, Hold.HOLD)  # what is in flight goes on, and leaves its replies
-            writer.close()
+        if self._journal is not None:
+            self._journal.flush()
+        self._ship(writer)
+        writer.close()
+        if job._tasks.over:
+            self._place.let_go()
+        else:
             self._place.pass_on()
 
     def _take_over(self, job: RecordedJob) -> tuple[list[Outcome], list[Sent], Writer]:
@@ -176,7 +188,7 @@ class Keeper:
             end(why)
         return ended, sent, writer
 
-    def _look_after(self, job: RecordedJob, dispatcher: Dispatcher, until: float) -> None:
+    def _look_after(self, job: RecordedJob, dispatcher: Dispatcher, writer: Writer, until: float) -> None:
         """Return when the job is over, or it is time for another keeper."""
         while not job.wait(_POLL_S) and time.monotonic() < until:
             if why := self._place.lost_because():
@@ -186,6 +198,12 @@ class Keeper:
             if tasks := self._place.newly_cancelled(len(job)):
                 dispatcher.cancel(job, tasks)
             job.charge(self._place.usage())
+            self._ship(writer)
+
+    def _ship(self, writer: Writer) -> None:
+        """Write what is new in the journal of this keeper behind what happened to the tasks."""
+        if any(lines := self._place.new_lines()):
+            writer.write(CALL, *lines)
 
 
 def end(why: str) -> NoReturn:

@@ -100,6 +100,21 @@ class Place(Protocol):
             StoreError: it cannot be asked.
         """
 
+    def run_again(self, job: Manifest, failed: Sequence[int]) -> bool:
+        """Have a keeper run failed tasks again of a job that is over, unless one runs.
+
+        Args:
+            job: its manifest, with the options for these tasks.
+            failed: the tasks.
+
+        Returns:
+            Whether it was started.
+
+        Raises:
+            StoreError: what it needs cannot be written.
+            BackendError: it cannot be started.
+        """
+
     def last_words(self, job: str) -> str:
         """Return what to tell of a keeper that has ended before its job.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from wrenlite import errors as wrenlite_errors
 from wrenlite.durable.place import Writer
+from wrenlite.durable.remote_journal import CALL
 from wrenlite.errors import WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import NOTHING, Outcome, Usage
@@ -108,7 +109,7 @@ class RecordedJob(Job[Any]):
     def charge(self, usage: Usage) -> None:
         """Add what the keeper itself has used to the cost of the job."""
         if any(usage):
-            self._writer.write("charge", tuple(usage))
+            self._writer.write("charge", usage)
             self._tasks.charge(usage)
 
     def _end(self, outcomes: Sequence[Outcome], errors: Mapping[int, WrenliteError]) -> None:
@@ -181,8 +182,6 @@ def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -
             Job._end_like(job, *arguments)
     elif name == "end_batch":
         TaskTable.end_batch(table, arguments[0], Usage(*arguments[1]))
-    elif name == "charge":
-        table.charge(Usage(*arguments[0]))
     elif name == "restore":
         table.restore(arguments[0])
     elif name == "resumed":
@@ -190,7 +189,7 @@ def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -
     elif name == "run_again":
         TaskTable.run_again(table, *arguments)
         job._outcomes.forget_errors(*arguments)
-    else:
+    elif name != CALL:  # the journal is read elsewhere
         getattr(TaskTable, name)(table, *arguments)
     return ()
 

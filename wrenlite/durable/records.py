@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wrenlite.config import Config
-from wrenlite.durable import journal, places
+from wrenlite.durable import journal, places, remote_journal, tokens
 from wrenlite.errors import JobNotFound
 from wrenlite.texts import counted, duration, printable, timed
 
@@ -200,6 +200,10 @@ class JobRecord:
         """The folder with its files."""
         try:
             header, end = places.read_header(path), _read_end(path / places.EVENTS)
+            elsewhere = tokens.on_lambda(header["id"]) if end is None else None
+            kept = elsewhere and remote_journal.state_of(elsewhere, path)
+            if kept:
+                header, end = places.read_header(path), _read_end(path / places.EVENTS)
             lines = self._lines() if end is None else [end]
             self.id: str = header["id"]
             """The id of the job."""
@@ -216,11 +220,12 @@ class JobRecord:
             self.dollars: float | None = (end or {}).get("dollars")
             """What it cost; None: nothing, or that is not known yet."""
             programs = [line["program"] for line in lines if line["kind"] == "submitted"]  # of each keeper
-            runs = end is None and places.is_running(path.parent.parent, programs[-1])
+            runs = end is None and not kept and places.is_running(path.parent.parent, programs[-1])
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise JobNotFound(f"the journal has no readable events of a job in {path}: {error!r}") from error
-        self.state = "running" if runs else self._end_state(end is not None)
-        """``running``, ``done``, ``failed``, ``cancelled``, or ``lost``: its program ended before it did."""
+        self.state = "running" if runs else (end is None and kept) or self._end_state(end is not None)
+        """``running``, ``done``, ``failed``, ``cancelled``; ``lost``: its program ended before it did; or
+        ``unknown``: it is kept on Lambda, which cannot be asked from here."""
 
     def _end_state(self, is_over: bool) -> str:
         if not is_over:

@@ -13,7 +13,7 @@ from wrenlite.durable import folder
 from wrenlite.durable.folder import Folder
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Place
-from wrenlite.errors import ConfigError, JobNotFound
+from wrenlite.errors import ConfigError, JobNotFound, WrenliteError
 
 _BEGINNING = "wrenlite-job-"
 
@@ -88,6 +88,18 @@ def find_place(job: str) -> Place:
             return found
         job = word
     return _bucket(parse(job), Config.load())
+
+
+def on_lambda(job: str) -> Place | None:
+    """Return where a job is kept that this machine has detached on Lambda; None: it is no such job.
+
+    Args:
+        job: id of the job.
+    """
+    with contextlib.suppress(WrenliteError):  # it was not detached, or what is left of it cannot be used
+        place = find_place(job)
+        return None if isinstance(place, Folder) else place
+    return None
 
 
 def token_of(place: Place) -> str:

@@ -1,0 +1,114 @@
+"""The journal of a job that the driver function keeps: written there, and read here.
+
+The keeper on Lambda writes its journal into the sandbox, and what is new of it behind what happens to the
+tasks. Who asks for the job on the machine that has detached it gets all of that, in place of what is there.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wrenlite.config import Config
+from wrenlite.durable import places
+from wrenlite.durable.journal import journal_at, line
+from wrenlite.durable.manifest import Manifest
+from wrenlite.durable.place import Place
+from wrenlite.errors import WrenliteError
+
+FILES = (places.EVENTS, places.OUTPUT)
+CALL = "journal"
+"""The name of the call in the table whose arguments are new lines of the files."""
+
+
+class Shipped:
+    """What of the journal in a folder was read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin at the first lines.
+
+        Args:
+            folder: of the journal, with one job.
+        """
+        self._folder = folder
+        self._positions = dict.fromkeys(FILES, 0)
+
+    def new_lines(self) -> tuple[bytes, ...]:
+        """Return what was written into each of the files since the last time."""
+        found = []
+        for name in FILES:
+            lines = b""
+            for path in places.job_folders(self._folder)[:1]:
+                if (path / name).exists():
+                    with open(path / name, "rb") as file:
+                        file.seek(self._positions[name])
+                        lines = file.read()
+            lines = lines[: lines.rfind(b"\n") + 1]
+            self._positions[name] += len(lines)
+            found.append(lines)
+        return tuple(found)
+
+
+def begin(job: Manifest) -> tuple[bytes, ...]:
+    """Have the journal of this machine name a job that is kept elsewhere from now on.
+
+    Args:
+        job: the job.
+
+    Returns:
+        What each of the files has of the job so far, where it ran here before.
+    """
+    folder = places.journal_folder(Config.load().journal)
+    if folder is None:
+        return ()
+    journal_at(folder).flush()
+    for path in places.job_folders(folder):
+        if path.name.endswith(f"-{job.id}"):
+            return tuple((path / name).read_bytes() if (path / name).exists() else b"" for name in FILES)
+    path = places.new_job_folder(folder, job.id, job.submitted)
+    header = {"id": job.id, "name": job.name, "backend": job.backend, "tasks": job.tasks, "program": ""}
+    (path / places.EVENTS).write_bytes(line({"kind": "submitted", "at": round(job.submitted, 6), **header}))
+    return ()
+
+
+def fetch(place: Place, job: Path) -> None:
+    """Write what a keeper on Lambda has left of its journal into the folder of the job in the journal here.
+
+    Args:
+        place: where the job is kept.
+        job: its folder in the journal.
+
+    Raises:
+        WrenliteError: the bucket cannot be read.
+        OSError: the folder cannot be written to.
+    """
+    follower, written = place.follower(), [bytearray() for _ in FILES]
+    try:
+        for name, _, *lines in follower.calls():
+            if name == CALL:
+                for whole, new in zip(written, lines, strict=True):
+                    whole += new
+    finally:
+        follower.close()
+    for name, whole in zip(FILES, written, strict=True):
+        if whole:
+            temporary = job / f".{name}"
+            temporary.write_bytes(whole)
+            os.replace(temporary, job / name)
+
+
+def state_of(place: Place, job: Path) -> str:
+    """Bring the journal of a job up to date that the driver function keeps, and return its state.
+
+    Args:
+        place: where the job is kept.
+        job: its folder in the journal.
+
+    Returns:
+        ``running``, ``lost``, or ``unknown``: what keeps it cannot be asked.
+    """
+    try:
+        fetch(place, job)
+        return "running" if place.is_kept() else "lost"
+    except (WrenliteError, OSError):
+        return "unknown"
