@@ -181,3 +181,21 @@ def test_a_large_scientific_stack_works_on_lambda(made, bed, monkeypatch):
     size = sum(sizes.values()) / 1e6
     print(f"{len(sizes)} archives, {size:.0f} MB; imported in {first[0]:.1f} s; {job.cost}")
     assert first[1:] == second[1:] == ([1.0, 2.0, 3.0], 16.0, 1.0)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_torch_without_cuda_is_planned_for_arm64(made, monkeypatch):
+    """Up to 2.8 torch's wheels for arm64 have no CUDA, which those for x86_64 have with 16 packages more."""
+    monkeypatch.delenv("UV_CONFIG_FILE")  # the true index
+    made.settings |= {"packages": ("numpy", "torch<2.9"), "python": "3.12", "architecture": "arm64"}
+    deployment = made.deployment()
+    steps = {step.resource.kind: step.resource for step in deployment.plan()}
+    assert not any(name.startswith("nvidia") for name in steps["layer"].versions)
+    archived = {archive.name: archive for archive in deployment.built.archives}
+    assert "torch" in archived
+    assert "numpy" not in archived, "what fits stays in the layer"
+    assert deployment.built.unpacked_bytes <= packages.LAYER_BYTES
+    assert steps["function"].ephemeral_mb == 512 * -(-(512 + steps["archives"].unpacked_mb) // 512)
+    for archive in archived.values():
+        print(f"{archive.name} {archive.version}: {archive.size_bytes / 1e6:.0f} MB")
