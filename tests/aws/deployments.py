@@ -35,9 +35,14 @@ class Made:
         return Deployment(self.clients, with_buckets(self.clients, settings))
 
     def steps(self):
-        return {step.resource.kind: step for step in self.deployment().plan() if step.verb is not Verb.KEEP}
+        """What a run would change, by kind; what belongs to the driver as "driver function" and so on."""
+        deployment = self.deployment()
+        steps = [step for step in deployment.plan() if step.verb is not Verb.KEEP]
+        drivers = deployment.settings.is_drivers
+        return {f"{'driver ' * drivers(one.resource.name)}{one.resource.kind}": one for one in steps}
 
     def run(self, most=None):
+        """Carry out the plan, or its first steps; with -1 all but the last one, which is the alias."""
         deployment = self.deployment()
         deployment.apply(deployment.plan()[:most], lambda *_: None)
 

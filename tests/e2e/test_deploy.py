@@ -116,10 +116,10 @@ def test_a_layer_that_is_not_what_was_sent_is_deleted(made, bed):
     assert made.steps() == {}
 
 
-@pytest.mark.parametrize("done", range(1, 6))
+@pytest.mark.parametrize("done", [1, 3, 5, 7, 8, 9])
 def test_a_run_that_was_cut_short_between_steps_is_completed_by_the_next_one(made, done):
     made.run(done)
-    assert [step.verb for step in made.steps().values()] == [Verb.CREATE] * (6 - done)
+    assert [step.verb for step in made.steps().values()] == [Verb.CREATE] * (10 - done)
     made.run()
     assert made.steps() == {}
 
@@ -128,9 +128,11 @@ def test_what_moto_does_not_keep_is_sent_as_it_should_be(made):
     made.settings |= {"ephemeral_mb": 1024, "architecture": "arm64", "reserved": 5}
     made.run()
     sent = {
-        name: json.loads(body) for name, body in made.requests if name.endswith(("Function", "Concurrency"))
+        name: json.loads(body)
+        for name, body in made.requests
+        if body and name.endswith(("Function", "Concurrency"))
     }
-    body = sent["CreateFunction"]
+    body = sent["CreateFunction"]  # the last one: that of the driver comes before
     assert body["EphemeralStorage"] == {"Size": 1024}
     assert body["Architectures"] == ["arm64"]
     assert body["Tags"] == {"wrenlite": "deployed"}
@@ -317,7 +319,7 @@ def test_what_passes_is_waited_for(made, bed):
     made.run()
     assert made.steps() == {}
     counts = bed.counts()
-    assert (counts["PutBucket"], counts["PostLambdaFunctions"]) == (2, 2)
+    assert (counts["PutBucket"], counts["PostLambdaFunctions"]) == (2, 3), "with the driver"
 
 
 def test_a_bucket_and_a_role_of_the_users_own_are_used_as_they_are_and_never_deleted(made):

@@ -7,17 +7,20 @@
 
 An executor reads ``current`` once and then invokes that version, whatever ``current`` names later. The last
 step of a change moves ``current``, so that a client finds the old deployment or the new one, as a whole.
+
+The driver has versions, too. Each version of the function records the alias of the driver's version that
+belongs to it, and a version of the driver stays as long as a version of the function records it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from wrenlite.backends.aws.deployed import CURRENT_ALIAS, recorded_archives
+from wrenlite.backends.aws.deployed import CURRENT_ALIAS, recorded_archives, recorded_driver
 from wrenlite.backends.aws.errors import code_and_message
 from wrenlite.deploy.clients import Clients, retry, suppress_codes
 from wrenlite.deploy.plan import Found, outdated
@@ -84,6 +87,7 @@ def published_versions(
             timeout_s=version["Timeout"],
             role=version["Role"],
             archives=recorded_archives(version.get("Environment", {}).get("Variables", {})),
+            driver=recorded_driver(version.get("Environment", {}).get("Variables", {})),
         )
         for version in versions
         if is_ours(version)
@@ -92,13 +96,17 @@ def published_versions(
 
 
 class Aliases:
-    """The aliases of a deployment's function, and the versions that they name.
+    """The aliases of a deployment's function, or of its driver, and the versions that they name.
 
     Aliases and versions have no tags: see ``tags.version_description``.
     """
 
     def __init__(
-        self, clients: Clients, settings: Settings, observe_function: Callable[[], Found | None]
+        self,
+        clients: Clients,
+        settings: Settings,
+        observe_function: Callable[[], Found | None],
+        driver: Aliases | None = None,
     ) -> None:
         """Create an object for the aliases. It calls nothing yet.
 
@@ -106,7 +114,10 @@ class Aliases:
             clients: the clients.
             settings: settings of the deployment.
             observe_function: returns the function as it is.
+            driver: the aliases of its driver, whose versions are deleted together with those of the function.
         """
+        self._driver = driver
+        self._is_drivers = bool(settings.driver_of)
         self._clients = clients
         self._function = settings.function
         self._observe_function = observe_function
@@ -125,7 +136,8 @@ class Aliases:
             number = current["FunctionVersion"] if current else ""
             target = next((each.alias for each in published if str(each.number) == number), "")
             name = f"{self._function}:{CURRENT_ALIAS}"
-            alias = Alias(name, target, len(outdated(published, target)), published)
+            old = self._outdated(published, target)
+            alias = Alias(name, target, len(old) + len(self._unneeded_drivers(published, old)), published)
             return Found(alias, current is None or is_described_as_ours(current))
         return None
 
@@ -144,10 +156,29 @@ class Aliases:
         published, before = (have.published, have.target) if isinstance(have, Alias) else ((), "")
         numbers = {version.alias: version.number for version in published}
         number = numbers[want.target] if want.target in numbers else self._publish(want.target)
-        old = outdated(published, want.target, before)
+        old = self._outdated(published, want.target, before)
         self._delete(version for version in old if version.number != number)
         if want.target != before:
             self._point(CURRENT_ALIAS, want.target, number)
+        if self._driver and (now := self.observe()) and isinstance(now.resource, Alias):
+            self._driver._delete(self._unneeded_drivers(now.resource.published, ()))
+
+    def _outdated(self, published: Sequence[Published], *targets: str) -> list[Published]:
+        """Return the versions that do not stay; none of the driver, which stay as long as they are needed."""
+        return [] if self._is_drivers else outdated(published, *targets)
+
+    def _unneeded_drivers(self, published: Sequence[Published], old: Sequence[Published]) -> list[Published]:
+        """Return the versions of the driver that no version of the function needs.
+
+        Args:
+            published: the versions of the function.
+            old: those of them that do not stay.
+        """
+        found = self._driver.observe() if self._driver else None
+        if found is None or not isinstance(found.resource, Alias):
+            return []
+        needed = {version.driver for version in published if version not in old} | {found.resource.target}
+        return [version for version in found.resource.published if version.alias not in needed - {""}]
 
     def delete(self, have: Alias) -> None:
         """Delete the alias, and all versions that wrenlite has published."""

@@ -37,37 +37,45 @@ def check_users_resources(clients: Clients, settings: Settings) -> None:
     Raises:
         ConfigError: one of them does not exist, or cannot be used.
     """
-    for check in (check_role, check_boundary_exists, check_network_exists, check_layers):
+    check_role(clients, settings, "--role-arn", settings.role_arn)
+    check_role(clients, settings, "--driver-role-arn", settings.driver_role_arn)
+    for check in (check_boundary_exists, check_network_exists, check_layers):
         check(clients, settings)
 
 
-def check_role(clients: Clients, settings: Settings) -> None:
+def check_role(clients: Clients, settings: Settings, option: str, arn: str | None) -> None:
     """Check that a role of the user's own exists, if the credentials allow to see that.
+
+    Args:
+        clients: clients of AWS.
+        settings: settings of the deployment.
+        option: the option that names the role.
+        arn: its ARN; None: there is nothing to check.
 
     Raises:
         ConfigError: the role does not exist, or belongs to another account.
     """
-    if settings.role_arn is None:
+    if arn is None:
         return
-    _, partition, _, _, account, _ = settings.role_arn.split(":", 5)
+    _, partition, _, _, account, _ = arn.split(":", 5)
     if (partition, account) != (settings.partition, settings.account):
         raise ConfigError(
-            f"--role-arn: the role {settings.role_arn} belongs to another account than {settings.account} in "
+            f"{option}: the role {arn} belongs to another account than {settings.account} in "
             f"the partition {settings.partition}"
         )
     try:
-        with clients.translate_errors(settings.role_arn), suppress_codes("NoSuchEntity"):
-            role = clients["iam"].get_role(RoleName=settings.role_arn.rpartition("/")[2])["Role"]
+        with clients.translate_errors(arn), suppress_codes("NoSuchEntity"):
+            role = clients["iam"].get_role(RoleName=arn.rpartition("/")[2])["Role"]
             if policies.LAMBDA_SERVICE not in json.dumps(role["AssumeRolePolicyDocument"]):
                 trust = json.dumps(policies.trust()["Statement"][0])
                 raise ConfigError(
-                    f"--role-arn: Lambda may not assume the role {settings.role_arn}. A trust policy that "
+                    f"{option}: Lambda may not assume the role {arn}. A trust policy that "
                     f"allows it has the statement {trust}"
                 )
             return
     except AccessDenied:
         return
-    raise ConfigError(f"--role-arn: the role {settings.role_arn} does not exist")
+    raise ConfigError(f"{option}: the role {arn} does not exist")
 
 
 def check_boundary_exists(clients: Clients, settings: Settings) -> None:

@@ -17,6 +17,8 @@ from wrenlite.serialize.zips import make_zip
 
 HANDLER = "handler.handler"
 """What Lambda calls: the module and the function in it."""
+DRIVER_HANDLER = "wrenlite.durable.driver.handler"
+"""The same for the driver, whose zip is that of the function."""
 _FOLDER = "/var/task"
 """Where Lambda unpacks the zip."""
 _LEFT_OUT = ("cli.py", "__main__.py", "deploy", "display")

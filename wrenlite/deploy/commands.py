@@ -32,6 +32,7 @@ from wrenlite.deploy.resources import (
     Alias,
     Bucket,
     Function,
+    Resource,
 )
 from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.shared_options import (
@@ -115,7 +116,8 @@ def _print_status(
 ) -> None:
     """Print what exists, and what wrenlite-setup would change."""
     settings = deployment.settings
-    missing = {action.resource.kind for action in actions if action.verb is Verb.CREATE}
+    created = [action.resource for action in actions if action.verb is Verb.CREATE]
+    missing = {each.kind for each in created if not settings.is_drivers(each.name)}
     described = f"{settings.function} ({report.describe(deployment, function)})" if function else ""
     users_own = "" if settings.managed_bucket else " (yours)"
     texts = {
@@ -136,6 +138,7 @@ def _print_status(
             "bucket": existing["bucket"],
             "function": existing["function"],
             "versions": existing["alias"],
+            "driver": _driver_text(deployment, created),
             "role": existing["role"],
             "packages": existing["layer"],
             **_chosen_rows(settings, existing["archives"]),
@@ -164,6 +167,21 @@ def _chosen_rows(settings: Settings, archives: str) -> dict[str, str]:
         "tags": ", ".join(settings.tags),
     }
     return {name: text for name, text in rows.items() if text}
+
+
+def _driver_text(deployment: Deployment, created: Sequence[Resource]) -> str:
+    """Return what there is of the driver.
+
+    Args:
+        deployment: the deployment.
+        created: the resources that wrenlite-setup would create.
+    """
+    driver = deployment.settings.of_driver
+    if driver is None or not deployment.settings.has_driver:
+        return "none (wrenlite-setup --driver makes one, which runs detached jobs)"
+    if any(each.name == driver.function for each in created):
+        return "does not exist"
+    return f"{driver.function} (runs detached jobs; its role is {driver.role})"
 
 
 @click.command(
@@ -488,7 +506,8 @@ def _log_events(
 @YES
 @console.json_option
 def cleanup(config: Config, *, older_than: float, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Delete old temporary objects in the bucket: functions, items, shared objects, values, layers' zips.
+    """Delete old temporary objects in the bucket: functions, items, shared objects, values, detached jobs,
+    layers' zips.
 
     Outputs are kept. The lifecycle rules of a bucket that wrenlite created do the same after 7 days; a bucket
     of your own may have no such rules. A job needs its objects until it ends, so choose an age that is longer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import json
 import re
 import sys
 import time
@@ -13,7 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from wrenlite.backends.aws.deployed import RecordedLayer, recorded_layer, versions_by_name
+from wrenlite.backends.aws.deployed import (
+    CURRENT_ALIAS,
+    PING,
+    RecordedLayer,
+    recorded_layer,
+    versions_by_name,
+)
 from wrenlite.backends.packages import RemotePackages
 from wrenlite.config import Config
 from wrenlite.deploy.account import Account, check_region, new_session, sign_in
@@ -34,14 +41,14 @@ from wrenlite.deploy.resources import (
     Resource,
 )
 from wrenlite.deploy.settings import Settings, recorded_settings
-from wrenlite.errors import AccessDenied, ConfigError
+from wrenlite.errors import AccessDenied, ConfigError, FunctionBroken
 
 StepObserver = Callable[[Action, float | None], None]
 """Called when a step begins, with None, and when it has ended, with its duration in seconds."""
 
 
 class Deployment:
-    """One function together with its bucket, role, log group and layer."""
+    """One function together with its bucket, role, log group, layer and driver."""
 
     def __init__(
         self,
@@ -182,6 +189,28 @@ class Deployment:
         with self._clients.translate_errors(key):
             return str(self._clients["kms"].describe_key(KeyId=key)["KeyMetadata"]["KeyState"])
 
+    def ping_driver(self) -> str:
+        """Invoke the driver that new executors use, and return its version of wrenlite.
+
+        Raises:
+            FunctionBroken: it answers with something else.
+            AccessDenied: these credentials may not invoke it.
+        """
+        driver = self.settings.of_driver
+        assert driver is not None
+        with self._clients.translate_errors(driver.function_arn):
+            answer = self._clients["lambda"].invoke(
+                FunctionName=driver.function, Qualifier=CURRENT_ALIAS, Payload=json.dumps(PING)
+            )
+            text = answer["Payload"].read().decode()
+        try:
+            return str(json.loads(text)["version"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise FunctionBroken(
+                f"the driver {driver.function} does not answer as it should: {text:.500}. Run wrenlite-setup "
+                f"again; the log group {driver.log_group} may say more"
+            ) from error
+
     def desired_resources(self) -> tuple[Resource, ...]:
         """Return the resources as they should be, in the order in which they can be created.
 
@@ -203,14 +232,20 @@ class Deployment:
             )
         return desired(settings, digest, layer, archives if layer else None)
 
-    def observe(self, kind: str) -> Found | None:
-        """Return the existing resource of a kind; None where there is none."""
+    def observe(self, kind: str, name: str | None = None) -> Found | None:
+        """Return an existing resource; None where it does not exist.
+
+        Args:
+            kind: its kind.
+            name: its name; None: it is the function's own, and not its driver's.
+        """
+        first = next(each for each in self._provider.names if each[0] == kind and name in (None, each[1]))
         with self._clients.translate_errors(f"the {kind} of {self.settings.function_arn}"):
-            return self._provider.observe(kind)
+            return self._provider.observe(*first)
 
     def existing_resources(self) -> list[Found]:
         """Return the resources that exist."""
-        return [found for kind in self._provider.kinds if (found := self.observe(kind)) is not None]
+        return [found for name in self._provider.names if (found := self.observe(*name)) is not None]
 
     def plan(self) -> tuple[Action, ...]:
         """Return the steps to the desired resources. The layer is built, where other packages are wanted.
@@ -294,8 +329,9 @@ def resolve_settings(account: Account, function: str, existing: Function | None,
         account: the account and region of the deployment.
         function: name of the function.
         existing: the function as it was found; None: there is none.
-        **given: fields of ``Settings``; None: not given. ``role_arn=""`` means a role that wrenlite creates,
-            ``reserved=0`` means no reserved concurrency, ``boundary=""`` means no permissions boundary.
+        **given: fields of ``Settings``; None: not given. ``role_arn=""`` means a role that wrenlite creates
+            (so does ``driver_role_arn=""``), ``reserved=0`` means no reserved concurrency, ``boundary=""``
+            means no permissions boundary.
 
     Raises:
         ConfigError: AWS would refuse a setting.
@@ -307,7 +343,7 @@ def resolve_settings(account: Account, function: str, existing: Function | None,
     if () in (given.get("subnets"), given.get("security_groups")):  # none of the one is none of the other
         known |= {"subnets": None, "security_groups": None}
     known |= {name: value for name, value in given.items() if value is not None}
-    known |= {name: None for name in ("role_arn", "reserved") if not known.get(name)}
+    known |= {name: None for name in ("role_arn", "driver_role_arn", "reserved") if not known.get(name)}
     return replace(base, **{name: value for name, value in known.items() if value is not None})
 
 

@@ -59,6 +59,8 @@ def run_checks(config: Config) -> Iterator[Check]:
     function = yield from _check_resources(deployment)
     if function is None or function.managed:  # somebody else's function must not be invoked
         yield from _check_round_trip(config, deployment)
+    if settings.has_driver:
+        yield _check_driver(deployment)
     yield _check_quota(account)
 
 
@@ -92,7 +94,7 @@ def _check_resources(deployment: Deployment) -> Generator[Check, None, Found | N
     for resource in wanted:
         check, found = _check_resource(deployment, resource)
         yield check
-        if isinstance(resource, Function):
+        if isinstance(resource, Function) and resource.name == settings.function:
             function = found
             yield _check_versions(resource, found)
             yield from _check_packages(deployment)
@@ -124,7 +126,7 @@ def _check_resource(deployment: Deployment, want: Resource) -> tuple[Check, Foun
     """
     name, found = want.kind, None
     try:
-        found = deployment.observe(want.kind)
+        found = deployment.observe(want.kind, want.name)
         (step,) = plan([want], [] if found is None else [found])
     except AccessDenied as error:
         detail = f"cannot be checked with these credentials: {error}"
@@ -181,6 +183,26 @@ def _check_round_trip(config: Config, deployment: Deployment) -> Iterator[Check]
         fix = "wrenlite-setup --package botocore puts the version that is installed here into the layer"
         detail = f"{detail} is older than {_CONDITIONAL_PUTS}, and has no conditional puts"
         yield Check(name="botocore", ok=False, detail=detail, fix=fix)
+
+
+def _check_driver(deployment: Deployment) -> Check:
+    """Invoke the driver, if it is wrenlite's."""
+    driver = deployment.settings.of_driver
+    assert driver is not None
+    try:
+        found = deployment.observe("function", driver.function)
+        if found is None or not found.managed:
+            detail = f"{driver.function} does not exist, or is not wrenlite's"
+            return Check(name="driver", ok=False, detail=detail, fix=f"{_SETUP}, or choose --no-driver")
+    except AccessDenied:
+        pass
+    except WrenliteError as error:
+        return Check(name="driver", ok=False, detail=str(error))
+    try:
+        version = deployment.ping_driver()
+    except WrenliteError as error:
+        return Check(name="driver", ok=False, detail=str(error), fix=_SETUP)
+    return Check(name="driver", ok=True, detail=f"{driver.function} answers, with wrenlite {version}")
 
 
 def _check_quota(account: Account) -> Check:

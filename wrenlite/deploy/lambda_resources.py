@@ -1,4 +1,4 @@
-"""Observe, create, update and delete the function, and the layer with the packages that its tasks import.
+"""Observe, create, update and delete the function, its driver, and the layer that its tasks import from.
 
 AWS's own waiters wait for Lambda. Where a change in IAM takes time to reach Lambda, the call is repeated with
 growing pauses.
@@ -144,7 +144,7 @@ def _number(version: Mapping[str, Any]) -> int:
 
 
 class Functions:
-    """The function of a deployment."""
+    """The function of a deployment, or its driver."""
 
     def __init__(self, clients: Clients, settings: Settings, code: Callable[[], bytes]) -> None:
         """Create an object for the function. It calls nothing yet.
@@ -192,9 +192,17 @@ class Functions:
                 layers=tuple(arn for arn in layers if arn not in own),
                 subnets=tuple(sorted(network.get("SubnetIds", ()))),
                 security_groups=tuple(sorted(network.get("SecurityGroupIds", ()))),
+                may_loop=self._may_loop(),
             )
-            return Found(function, is_ours(tags, name))
+            return Found(function, is_ours(tags, self._settings.owner))
         return None
+
+    def _may_loop(self) -> bool:
+        """Return whether Lambda lets the driver start itself again and again; no other function does so."""
+        if not self._settings.driver_of:
+            return False
+        found = self._clients["lambda"].get_function_recursion_config(FunctionName=self._settings.function)
+        return bool(found["RecursiveLoop"] == "Allow")
 
     def create(self, want: Function) -> None:
         """Create the function, and wait until it can be invoked."""
@@ -210,7 +218,7 @@ class Functions:
 
         retry(create_function, timeout_s=_ROLE_TIMEOUT_S, is_transient=_is_new_role)
         client.get_waiter("function_active_v2").wait(FunctionName=want.name)
-        self._set_reserved_concurrency(want)
+        self._set_limits(want)
 
     def update(self, want: Function) -> None:
         """Change tags, code and configuration, in this order, and wait for each change to take effect.
@@ -232,7 +240,7 @@ class Functions:
             is_transient=_is_new_role,
         )
         client.get_waiter("function_updated_v2").wait(FunctionName=want.name)
-        self._set_reserved_concurrency(want)
+        self._set_limits(want)
 
     def _set_tags(self, want: Function) -> None:
         client, arn = self._clients["lambda"], self._settings.function_arn
@@ -279,8 +287,11 @@ class Functions:
             },
         }
 
-    def _set_reserved_concurrency(self, want: Function) -> None:
+    def _set_limits(self, want: Function) -> None:
+        """Set what holds for all versions of the function: how many run at once, and whether it may loop."""
         client = self._clients["lambda"]
+        if want.may_loop:
+            client.put_function_recursion_config(FunctionName=want.name, RecursiveLoop="Allow")
         if want.reserved is None:
             client.delete_function_concurrency(FunctionName=want.name)
         else:

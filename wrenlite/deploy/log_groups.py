@@ -1,4 +1,4 @@
-"""Observe, create, update and delete the group of the function's logs."""
+"""Observe, create, update and delete the groups of the logs of the function and of its driver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wrenlite.deploy.tags import chosen_tags, dropped_tags, is_ours
 
 
 class LogGroups:
-    """The log group of a deployment."""
+    """The log group of a function."""
 
     def __init__(self, clients: Clients, settings: Settings) -> None:
         """Create an object for the log group. It calls nothing yet.
@@ -34,7 +34,7 @@ class LogGroups:
                 tags = logs.list_tags_for_resource(resourceArn=arn)["tags"]
                 days = group.get("retentionInDays", 0)
                 found = LogGroup(name, days, chosen_tags(tags, self._settings))
-                return Found(found, is_ours(tags, self._settings.function))
+                return Found(found, is_ours(tags, self._settings.owner))
         return None
 
     def create(self, want: LogGroup) -> None:

@@ -15,7 +15,7 @@ reverse order. ``plan((), have)`` destroys a deployment.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import fields, replace
 from enum import Enum
 from typing import NamedTuple
@@ -79,9 +79,10 @@ _FIELD_NAMES = {
     "boundary": "permissions boundary",
     "layers": "your layers",
     "security_groups": "security groups",
+    "may_loop": "may start itself",
 }
 """Names of fields in reasons, where they differ from those in the code."""
-_SHOWN_ELSEWHERE = {"request", "tags", "archives", "unpacked_mb", "ephemeral_mb"}
+_SHOWN_ELSEWHERE = {"request", "tags", "archives", "unpacked_mb", "ephemeral_mb", "driver"}
 """What the function records that other fields or resources show."""
 _LONG_FIELDS = ("policy", "trust", "lifecycle", "digest", "layer")
 """Fields whose values are too long to be shown in a reason: only their names are."""
@@ -101,7 +102,7 @@ def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
     steps: list[Action] = []
     for resource in want:
         step = _step(resource, existing.pop((resource.kind, resource.name), None))
-        steps.append(_adapt(step, {(one.resource.kind, one.verb) for one in steps}))
+        steps.append(_adapt(step, {(one.resource.kind, one.resource.name): one.verb for one in steps}))
     unwanted = sorted(existing.values(), key=lambda found: -_CREATION_ORDER.index(found.resource.kind))
     staying = _staying_versions(want, have)
     used = {version.role.rpartition("/")[2] for version in staying}
@@ -147,13 +148,14 @@ def _removal(resource: Resource, used: Set[str]) -> Action:
 
 
 def _staying_versions(want: Sequence[Resource], have: Sequence[Found]) -> Sequence[Published]:
-    """Return the published versions of the function that stay."""
-    wanted = next((resource for resource in want if isinstance(resource, Alias)), None)
-    found = next((one.resource for one in have if isinstance(one.resource, Alias)), None)
-    if wanted is None or found is None:
-        return ()
-    gone = outdated(found.published, wanted.target, found.target)
-    return [version for version in found.published if version not in gone]
+    """Return the published versions of the function and of its driver that stay."""
+    found = {one.resource.name: one.resource for one in have if isinstance(one.resource, Alias)}
+    staying: list[Published] = []
+    for wanted in (one for one in want if isinstance(one, Alias) and one.name in found):
+        published = found[wanted.name].published
+        gone = outdated(published, wanted.target, found[wanted.name].target)
+        staying += [version for version in published if version not in gone]
+    return staying
 
 
 def outdated(published: Sequence[Published], *targets: str) -> list[Published]:
@@ -199,20 +201,23 @@ def _step(want: Resource, found: Found | None) -> Action:
     return Action(verb=Verb.UPDATE, resource=want, reason=", ".join(changes))
 
 
-def _adapt(step: Action, before: Set[tuple[str, Verb]]) -> Action:
+def _adapt(step: Action, before: Mapping[tuple[str, str], Verb]) -> Action:
     """Return a step as the steps before it require it.
 
     Args:
         step: the step as it is without them.
-        before: the kinds of their resources, and what they do.
+        before: what they do, by the kind and the name of their resource.
     """
-    kind, resource = step.resource.kind, step.resource
-    new_role = not before.isdisjoint({("role", Verb.CREATE), ("role", Verb.REPLACE)})
-    if kind == "function" and step.verb is not Verb.CREATE and new_role:
-        # Lambda binds its grants to the old role itself, not to the role's name.
-        return Action(verb=Verb.REPLACE, resource=resource, reason="its role is created again")
-    if kind == "alias" and ("function", Verb.REPLACE) in before:
-        return Action(verb=Verb.CREATE, resource=resource, reason="its function is created again")
+    resource = step.resource
+    if isinstance(resource, Function) and step.verb is not Verb.CREATE:
+        role = before.get((Role.kind, resource.role.rpartition("/")[2]))
+        if role in (Verb.CREATE, Verb.REPLACE):
+            # Lambda binds its grants to the old role itself, not to the role's name.
+            return Action(verb=Verb.REPLACE, resource=resource, reason="its role is created again")
+    if isinstance(resource, Alias):
+        function = before.get((Function.kind, resource.name.partition(":")[0]))
+        if function is Verb.REPLACE:
+            return Action(verb=Verb.CREATE, resource=resource, reason="its function is created again")
     return step
 
 

@@ -1,4 +1,4 @@
-"""IAM policies of the function, its users and its deployers, and the bucket's own policy and lifecycle rules.
+"""IAM policies of the function, its driver, its users and its deployers, and of the bucket, with its rules.
 
 No statement has ``*`` as its resource, except where AWS defines no narrower one; a comment there says so.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from wrenlite.deploy.resources import (
     EXPIRE_DAYS,
+    TASK_PREFIXES,
     TEMPORARY_PREFIXES,
 )
 from wrenlite.deploy.settings import Settings
@@ -21,7 +22,7 @@ LAMBDA_SERVICE = "lambda.amazonaws.com"
 
 
 def trust() -> Policy:
-    """Return the trust policy of the function's role: the Lambda service may assume it."""
+    """Return the trust policy of a role: the Lambda service may assume it."""
     return _policy(
         [{"Effect": "Allow", "Principal": {"Service": LAMBDA_SERVICE}, "Action": "sts:AssumeRole"}]
     )
@@ -31,9 +32,9 @@ def of_function(settings: Settings) -> Policy:
     """Return the policy of the function's role: write its log, read what clients upload, write values."""
     statements = [
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{settings.log_group_arn}:*"]),
-        _allow(["s3:GetObject"], _object_arns(settings, [*TEMPORARY_PREFIXES, _archives(settings)])),
+        _allow(["s3:GetObject"], _object_arns(settings, [*TASK_PREFIXES, _archives(settings)])),
         _allow(["s3:PutObject"], _object_arns(settings, ["results", "outputs"])),
-        _allow_listing(settings, [*TEMPORARY_PREFIXES, _archives(settings)]),
+        _allow_listing(settings, [*TASK_PREFIXES, _archives(settings)]),
     ]
     if settings.read or settings.write:
         readable = sorted({*settings.read, *settings.write})
@@ -48,6 +49,27 @@ def of_function(settings: Settings) -> Policy:
     if settings.subnets:
         statements += _network_statements(settings)
     return _policy(statements)
+
+
+def of_driver(settings: Settings) -> Policy:
+    """Return the policy of the driver's role: invoke the function and itself, and store jobs in the bucket.
+
+    Args:
+        settings: settings of the driver, not of the function.
+    """
+    function = settings.function_arn.removesuffix(settings.function) + settings.owner
+    return _policy(
+        [
+            _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{settings.log_group_arn}:*"]),
+            _allow(_actions("lambda", _USED_ACTIONS), [function, f"{function}:*"]),
+            _allow(["lambda:InvokeFunction"], _function_arns(settings)),
+            # The account's concurrency limit belongs to no resource.
+            _allow(["lambda:GetAccountSettings"], ["*"]),
+            _allow(_actions("s3", _OBJECT_ACTIONS), _object_arns(settings, TEMPORARY_PREFIXES)),
+            _allow_listing(settings, TEMPORARY_PREFIXES),
+            *_key_statements(settings, [settings.bucket], _USE_KEY),
+        ]
+    )
 
 
 def _network_statements(settings: Settings) -> list[dict[str, Any]]:
@@ -87,13 +109,14 @@ def _key_resource(key: str) -> str:
 
 
 def of_user(settings: Settings) -> Policy:
-    """Return the policy for people who run maps: invoke the one function, and use the bucket's prefixes.
+    """Return the policy for people who run maps: invoke the function and its driver, and use the bucket.
 
     Whoever may invoke a function trusts everyone else who may: see ``docs/trust.md``.
     """
     return _policy(
         [
             _allow(_actions("lambda", _USED_ACTIONS), _function_arns(settings)),
+            *_driver_statements(settings, ["lambda:InvokeFunction"]),
             # The account's concurrency limit belongs to no resource.
             _allow(["lambda:GetAccountSettings"], ["*"]),
             *_user_statements(settings),
@@ -104,8 +127,8 @@ def of_user(settings: Settings) -> Policy:
 def _user_statements(settings: Settings) -> list[dict[str, Any]]:
     """Return the statements about what users do in the bucket."""
     return [
-        _allow(["s3:PutObject"], _object_arns(settings, ["code", "args", "refs"])),
-        _allow(["s3:GetObject"], _object_arns(settings, ["results", "outputs"])),
+        _allow(["s3:PutObject"], _object_arns(settings, ["code", "args", "refs", "jobs"])),
+        _allow(["s3:GetObject"], _object_arns(settings, ["results", "outputs", "jobs"])),
         _allow(["s3:DeleteObject"], _object_arns(settings, [*TEMPORARY_PREFIXES, "outputs"])),
         _allow_listing(settings, [*TEMPORARY_PREFIXES, "outputs"]),
         *_key_statements(settings, [settings.bucket], _USE_KEY),
@@ -119,8 +142,9 @@ def of_deployer(settings: Settings) -> Policy:
     write a role's policy and pass the role to a function can do whatever roles can do: this is an
     administrator's policy, however short it is. A permissions boundary limits what the role can do.
     """
-    layer = settings.layer_arn
-    log, bucket = settings.log_group_arn, f"arn:{settings.partition}:s3:::{settings.bucket}"
+    layer, bucket = settings.layer_arn, f"arn:{settings.partition}:s3:::{settings.bucket}"
+    driver = settings.of_driver
+    logs = [each.log_group_arn for each in (settings, driver) if each]
     layer_zips = f"{bucket}/{settings.prefix}/layers/*"
     statements = [
         _allow(_actions("lambda", _FUNCTION_ACTIONS), _function_arns(settings)),
@@ -128,9 +152,10 @@ def of_deployer(settings: Settings) -> Policy:
         _allow(_actions("lambda", ["DeleteLayerVersion", "GetLayerVersion"]), [f"{layer}:*"]),
         # The account's concurrency limit belongs to no resource.
         _allow(["lambda:GetAccountSettings"], ["*"]),
-        _allow(_actions("logs", _LOG_ACTIONS), [log, f"{log}:*"]),
+        *_driver_statements(settings, _actions("lambda", (*_FUNCTION_ACTIONS, *_LOOP_ACTIONS)), always=True),
+        _allow(_actions("logs", _LOG_ACTIONS), [arn for log in logs for arn in (log, f"{log}:*")]),
         # This action lists log groups by the beginning of their names, and AWS knows no resource for that.
-        _allow(["logs:DescribeLogGroups"], [f"{log.partition(':log-group:')[0]}:log-group:*"]),
+        _allow(["logs:DescribeLogGroups"], [f"{logs[0].partition(':log-group:')[0]}:log-group:*"]),
         _allow(
             _actions("s3", _BUCKET_ACTIONS if settings.managed_bucket else _USERS_BUCKET_ACTIONS), [bucket]
         ),
@@ -145,7 +170,8 @@ def of_deployer(settings: Settings) -> Policy:
         statements.append(_allow(["s3:DeleteObject", "s3:DeleteObjectVersion"], [f"{bucket}/*"]))
     statements += _role_statements(settings)
     statements += _statements_about_users_resources(settings)
-    pass_role = _allow(["iam:PassRole"], [settings.role])
+    passed = [settings.role, *([driver.role] if driver and settings.has_driver else ())]
+    pass_role = _allow(["iam:PassRole"], passed)
     condition = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
     return _policy([*statements, {**pass_role, "Condition": condition}])
 
@@ -165,22 +191,26 @@ def _statements_about_users_resources(settings: Settings) -> list[dict[str, Any]
 
 
 def _role_statements(settings: Settings) -> list[dict[str, Any]]:
-    """Return the statements about the function's role.
+    """Return the statements about the roles of the function and of its driver.
 
-    Where the role has a permissions boundary, its policies may be changed only as long as it has that one.
+    Where they have a permissions boundary, their policies may be changed only as long as they have that one.
     """
-    if settings.role_arn is not None:
-        return [_allow(["iam:GetRole"], [settings.role])]
-    role, boundary = [settings.role], settings.boundary
+    both = [each for each in (settings, settings.of_driver) if each]
+    theirs = [each.role for each in both if each.role_arn is not None]
+    made, boundary = [each.role for each in both if each.role_arn is None], settings.boundary
+    look = [_allow(["iam:GetRole"], theirs)] if theirs else []
+    if settings.role_arn is not None:  # it looks whether there are others to remove
+        return [*look, *([_allow(["iam:GetRole"], made)] if made else [])]
     if boundary is None:
-        return [_allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS)), role)]
+        return [*look, _allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS)), made)]
     if not boundary:
         removal = "DeleteRolePermissionsBoundary"
-        return [_allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS, removal)), role)]
-    bounded = _allow(_actions("iam", (*_BOUNDED_ACTIONS, "PutRolePermissionsBoundary")), role)
+        return [*look, _allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS, removal)), made)]
+    bounded = _allow(_actions("iam", (*_BOUNDED_ACTIONS, "PutRolePermissionsBoundary")), made)
     condition = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
     return [
-        _allow(_actions("iam", _ROLE_ACTIONS), role),
+        *look,
+        _allow(_actions("iam", _ROLE_ACTIONS), made),
         {**bounded, "Condition": condition},
         _allow(["iam:GetPolicy"], [boundary]),
     ]
@@ -199,6 +229,8 @@ _FUNCTION_ACTIONS = (
     *("CreateAlias", "DeleteAlias", "ListAliases", "UpdateAlias", "ListVersionsByFunction", "PublishVersion"),
     *("UpdateFunctionConfiguration", *_USED_ACTIONS),
 )
+_LOOP_ACTIONS = ("GetFunctionRecursionConfig", "PutFunctionRecursionConfig")
+_OBJECT_ACTIONS = ("DeleteObject", "GetObject", "PutObject")
 _LOG_ACTIONS = (
     *("CreateLogGroup", "DeleteLogGroup", "FilterLogEvents", "ListTagsForResource"),
     *("PutRetentionPolicy", "TagResource", "UntagResource"),
@@ -260,6 +292,20 @@ def lifecycle_rules(settings: Settings) -> list[dict[str, Any]]:
 def _function_arns(settings: Settings) -> list[str]:
     """Return the ARN of the function, and that of its versions and aliases, which need one of their own."""
     return [settings.function_arn, f"{settings.function_arn}:*"]
+
+
+def _driver_statements(
+    settings: Settings, actions: Sequence[str], *, always: bool = False
+) -> list[dict[str, Any]]:
+    """Return the statement that allows actions on the driver, if there is one.
+
+    Args:
+        settings: settings of the function.
+        actions: the actions.
+        always: whether it is allowed where no driver is wanted, too: there may be one to remove.
+    """
+    driver = settings.of_driver
+    return [_allow(actions, _function_arns(driver))] if driver and (always or settings.has_driver) else []
 
 
 def _archives(settings: Settings) -> str:

@@ -10,18 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
+from wrenlite.backends.aws.deployed import CURRENT_ALIAS, RECORDED_VARIABLE
 from wrenlite.deploy import policies
 from wrenlite.deploy.aliases import Aliases, desired_alias
 from wrenlite.deploy.archives import ephemeral_mb
 from wrenlite.deploy.bucket_archives import BucketArchives
 from wrenlite.deploy.buckets import Buckets
 from wrenlite.deploy.clients import Clients
-from wrenlite.deploy.code_zip import HANDLER
+from wrenlite.deploy.code_zip import DRIVER_HANDLER, HANDLER
 from wrenlite.deploy.lambda_resources import Functions, Layers
 from wrenlite.deploy.log_groups import LogGroups
 from wrenlite.deploy.plan import Action, Found, Verb
 from wrenlite.deploy.resources import (
+    Alias,
     Archives,
     Bucket,
     Function,
@@ -63,12 +64,15 @@ def desired(
         policy = canonical_policy(policies.of_bucket(settings))
         resources.append(Bucket(settings.bucket, policy, rules, tags=tags))
     if settings.role_arn is None:
-        resources.append(_role(settings))
+        resources.append(_role(settings, policies.of_function(settings)))
     resources.append(LogGroup(settings.log_group, tags=tags))
     if layer is not None:
         resources.append(layer)
     if archives is not None:
         resources.append(archives)
+    driver = settings.of_driver if settings.has_driver else None
+    if driver is not None:  # before the function, which records its version
+        resources += _driver_resources(driver, code_digest)
     function = Function(
         name=settings.function,
         digest=code_digest,
@@ -79,7 +83,7 @@ def desired(
         timeout_s=settings.timeout_s,
         ephemeral_mb=ephemeral_mb(settings.ephemeral_mb, archives.unpacked_mb if archives else 0),
         reserved=settings.reserved,
-        environment=_environment(settings, layer, archives),
+        environment=_environment(settings, layer, archives, resources[-1] if driver else None),
         role=settings.role,
         layer=layer.digest if layer else "",
         tags=tags,
@@ -90,13 +94,41 @@ def desired(
     return (*resources, function, desired_alias(function))
 
 
-def _role(settings: Settings) -> Role:
-    """Return the role of the function.
+def _driver_resources(settings: Settings, code_digest: str) -> tuple[Resource, ...]:
+    """Return the resources of the driver, in the order in which they can be made; its alias is the last.
+
+    Args:
+        settings: settings of the driver.
+        code_digest: SHA-256 of its zip, which is that of the function, in base64.
+    """
+    tags = tags_of(settings)
+    role = (_role(settings, policies.of_driver(settings)),) if settings.role_arn is None else ()
+    function = Function(
+        name=settings.function,
+        digest=code_digest,
+        runtime=f"python{settings.python}",
+        architecture=settings.architecture,
+        handler=DRIVER_HANDLER,
+        memory_mb=settings.memory_mb,
+        timeout_s=settings.timeout_s,
+        ephemeral_mb=settings.ephemeral_mb,
+        reserved=None,
+        environment=tuple(sorted({**_place(settings), "WRENLITE_DRIVER": settings.function}.items())),
+        role=settings.role,
+        layer="",
+        tags=tags,
+        may_loop=True,
+    )
+    return (*role, LogGroup(settings.log_group, tags=tags), function, desired_alias(function))
+
+
+def _role(settings: Settings, document: policies.Policy) -> Role:
+    """Return the role of the function, or of its driver.
 
     Raises:
         ConfigError: its policy is longer than AWS takes.
     """
-    policy = canonical_policy(policies.of_function(settings))
+    policy = canonical_policy(document)
     _check_size(len(policy), _POLICY_CHARACTERS, "a role's policy, which lists each --read and --write")
     return Role(
         name=settings.role_name,
@@ -108,8 +140,17 @@ def _role(settings: Settings) -> Role:
     )
 
 
+def _place(settings: Settings) -> dict[str, str]:
+    """Return the variables that say where objects are stored."""
+    return {
+        "WRENLITE_BUCKET": settings.bucket,
+        "WRENLITE_PREFIX": settings.prefix,
+        "WRENLITE_BUCKET_OWNER": settings.account,
+    }
+
+
 def _environment(
-    settings: Settings, layer: Layer | None, archives: Archives | None
+    settings: Settings, layer: Layer | None, archives: Archives | None, driver: Resource | None
 ) -> tuple[tuple[str, str], ...]:
     """Return the environment of the function, sorted.
 
@@ -120,12 +161,9 @@ def _environment(
     if archives is not None:
         of_layer |= {"archives": archives.digests, "unpacked_mb": [archives.unpacked_mb]}
         of_layer["ephemeral_mb"] = [settings.ephemeral_mb]
-    environment = {
-        "WRENLITE_BUCKET": settings.bucket,
-        "WRENLITE_PREFIX": settings.prefix,
-        "WRENLITE_BUCKET_OWNER": settings.account,
-        RECORDED_VARIABLE: json.dumps({**settings.recorded, **of_layer}),
-    }
+    of_driver = {"driver": [driver.target]} if isinstance(driver, Alias) else {}
+    recorded = {**settings.recorded, **of_layer, **of_driver}
+    environment = {**_place(settings), RECORDED_VARIABLE: json.dumps(recorded)}
     size = sum(len(name) + len(value) for name, value in environment.items())
     _check_size(size, _ENVIRONMENT_BYTES, "a function's environment, which lists all that is in the layer")
     return tuple(sorted(environment.items()))
@@ -161,31 +199,50 @@ class Provider:
             archives: returns the folder of archives, when they have to be uploaded.
             code: returns the function's zip.
         """
-        functions = Functions(clients, settings, code)
-        aliases = Aliases(clients, settings, functions.observe)
-        self._kinds: dict[str, Any] = {
-            "bucket": Buckets(clients, settings),
-            "role": Roles(clients, settings),
-            "log group": LogGroups(clients, settings),
-            "layer": Layers(clients, settings, layer),
-            "archives": BucketArchives(clients, settings, archives, aliases.observe),
-            "function": functions,
-            "alias": aliases,
+        functions, driver = Functions(clients, settings, code), settings.of_driver
+        of_driver, driver_aliases = self._driver(clients, driver, code) if driver else ({}, None)
+        aliases = Aliases(clients, settings, functions.observe, driver_aliases)
+        self._managers: dict[tuple[str, str], Any] = {
+            ("bucket", settings.bucket): Buckets(clients, settings),
+            ("role", settings.role_name): Roles(clients, settings),
+            ("log group", settings.log_group): LogGroups(clients, settings),
+            ("layer", settings.function): Layers(clients, settings, layer),
+            ("archives", settings.archives_name): BucketArchives(
+                clients, settings, archives, aliases.observe
+            ),
+            ("function", settings.function): functions,
+            ("alias", f"{settings.function}:{CURRENT_ALIAS}"): aliases,
+            **of_driver,
         }
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of resources, in the order in which they are made."""
-        return tuple(self._kinds)
+    def _driver(
+        self, clients: Clients, settings: Settings, code: Callable[[], bytes]
+    ) -> tuple[dict[tuple[str, str], Any], Aliases]:
+        """Return what manages the resources of the driver, by kind and name; and that of its aliases."""
+        functions = Functions(clients, settings, code)
+        aliases = Aliases(clients, settings, functions.observe)
+        managers = {
+            ("role", settings.role_name): Roles(clients, settings),
+            ("log group", settings.log_group): LogGroups(clients, settings),
+            ("function", settings.function): functions,
+            ("alias", f"{settings.function}:{CURRENT_ALIAS}"): aliases,
+        }
+        return managers, aliases
 
-    def observe(self, kind: str) -> Found | None:
-        """Return the resource of a kind as it is; None where it does not exist."""
-        found: Found | None = self._kinds[kind].observe()
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """The kind and the name of each resource that there may be."""
+        return tuple(self._managers)
+
+    def observe(self, kind: str, name: str) -> Found | None:
+        """Return a resource as it is; None where it does not exist."""
+        found: Found | None = self._managers[kind, name].observe()
         return found
 
     def apply(self, action: Action) -> None:
         """Carry out one step of a plan. A plan that was interrupted is completed by running the next plan."""
-        resources, resource = self._kinds[action.resource.kind], action.resource
+        resource = action.resource
+        resources = self._managers[resource.kind, resource.name]
         methods: dict[Verb, Callable[[Resource], None]] = {
             Verb.CREATE: resources.create,
             Verb.UPDATE: resources.update,

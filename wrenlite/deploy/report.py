@@ -31,17 +31,29 @@ from wrenlite.deploy.resources import (
 )
 from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.smoke_test import SmokeTestResult
+from wrenlite.errors import ConfigError
 from wrenlite.texts import counted
+
+
+def _policy_of_driver(settings: Settings) -> policies.Policy:
+    """Return the policy of the driver's role. Raises ConfigError where there can be no driver."""
+    driver = settings.of_driver
+    if driver is None:
+        raise ConfigError(f"--function: a driver is for names of {settings.longest_with_driver} characters")
+    return policies.of_driver(driver)
+
 
 _POLICY_MAKERS = {
     "deployer": policies.of_deployer,
     "user": policies.of_user,
     "function": policies.of_function,
+    "driver": _policy_of_driver,
 }
 _POLICY_TITLES = {
     "deployer": "Policy for people who run wrenlite-setup and wrenlite destroy",
     "user": "Policy for people who run maps",
     "function": "Policy of the function's role",
+    "driver": "Policy of the role of the driver, which runs detached jobs",
 }
 _POLICY_NOTES = {
     "deployer": (
@@ -165,6 +177,8 @@ def describe(deployment: Deployment, resource: Resource) -> str:
     match resource:
         case Bucket():
             return f"private, encrypted, TLS only; temporary objects expire after {EXPIRE_DAYS} days"
+        case Role() if deployment.settings.is_drivers(resource.name):
+            return f"may invoke {deployment.settings.function} and itself, and use temporary objects"
         case Role():
             settings, more = deployment.settings, ""
             for verb, buckets in (("read", settings.read), ("read and write", settings.write)):
@@ -181,6 +195,7 @@ def describe(deployment: Deployment, resource: Resource) -> str:
             reserved = "" if resource.reserved is None else f", at most {resource.reserved} at once"
             network = f", in {', '.join(resource.subnets)}" if resource.subnets else ""
             more = f", {counted(len(resource.layers), 'layer')} of yours" if resource.layers else ""
+            more += ": the driver, which runs detached jobs" if resource.may_loop else ""
             return (
                 f"{resource.runtime}, {resource.architecture}, {resource.memory_mb:,} MB, "
                 f"{resource.timeout_s} s{_storage(deployment, resource)}{reserved}{network}{more}"
@@ -204,7 +219,7 @@ def _describe_archives(deployment: Deployment, archives: Archives) -> str:
 def _storage(deployment: Deployment, function: Function) -> str:
     """Return the ephemeral storage of a function, where it is more than tasks have."""
     own_mb = deployment.settings.ephemeral_mb
-    if function.ephemeral_mb == own_mb:
+    if function.ephemeral_mb == own_mb or function.may_loop:
         return ""
     return (
         f", {function.ephemeral_mb:,} MB of ephemeral storage: {own_mb:,} MB for tasks, the rest for packages"
@@ -251,11 +266,16 @@ def cost_lines(settings: Settings) -> tuple[str, ...]:
     """Return what a deployment costs while nothing runs, and while tasks run."""
     prices = _prices(settings)
     where = "us-east-1, " if cost.unknown_prices(settings.region) else ""
+    of_driver = []
+    if settings.has_driver and (driver := settings.of_driver):
+        dollars = _prices(driver).request_dollars(3600)
+        of_driver = [f"         ${dollars:.3f} per hour of one detached job, for the driver."]
     return (
         f"At rest: $0.00 a month; objects in the bucket cost ${cost.STORAGE_DOLLARS_PER_GB_MONTH} per GB and "
         "month (us-east-1).",
         f"At work: ${prices.request_dollars(3600):.3f} per hour of one running task (prices of "
         f"{where}{cost.PRICES_DATE}), ${cost.LOG_DOLLARS_PER_GB:.2f} per GB of log (us-east-1).",
+        *of_driver,
         "         Executor().estimate(function, data) says what a map of yours would take and cost.",
     )
 
@@ -288,6 +308,7 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
     found += _notices_about_users_resources(settings)
     if settings.role_arn is not None:
         found.append("your role needs at least the permissions of wrenlite-setup --print-policy function")
+        found.append(_notice_about_driver(settings))
     if not settings.managed_bucket:
         found.append(
             "temporary objects stay in your bucket until wrenlite cleanup, or a lifecycle rule of yours, "
@@ -313,6 +334,16 @@ def notices(account: Account, deployment: Deployment) -> tuple[str, ...]:
             f"account: {hint}"
         )
     return tuple(found)
+
+
+def _notice_about_driver(settings: Settings) -> str:
+    """Return what a user should know about the driver whose function has a role of the user's."""
+    if settings.driver_role_arn:
+        return "the role of the driver needs those of wrenlite-setup --print-policy driver"
+    return (
+        "there is no driver, which runs detached jobs when this machine is off: --driver-role-arn names a "
+        "role for it, since the function has a role of yours"
+    )
 
 
 def _notices_about_users_resources(settings: Settings) -> Iterator[str]:

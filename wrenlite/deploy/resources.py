@@ -15,8 +15,10 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 TAG = "wrenlite"
 """Key of the tag that marks a resource as wrenlite's, and first word of a layer version's description."""
-TEMPORARY_PREFIXES = ("code", "args", "refs", "results")
-"""Parts below the deployment's prefix whose objects expire."""
+TASK_PREFIXES = ("code", "args", "refs", "results")
+"""Parts below the deployment's prefix that the function reads."""
+TEMPORARY_PREFIXES = (*TASK_PREFIXES, "jobs")
+"""Parts whose objects expire. Under ``jobs/`` are detached jobs, with their keys: no task may read them."""
 EXPIRE_DAYS = 7
 """Days after which temporary objects expire."""
 LOG_DAYS = 14
@@ -45,7 +47,7 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Role:
-    """The IAM role of the function: what tasks may do on AWS."""
+    """The IAM role of a function: what tasks, or the driver, may do on AWS."""
 
     kind: ClassVar[str] = "role"
     name: str
@@ -61,7 +63,7 @@ class Role:
 
 @dataclass(frozen=True)
 class LogGroup:
-    """The log group of the function."""
+    """The log group of a function."""
 
     kind: ClassVar[str] = "log group"
     name: str
@@ -110,7 +112,7 @@ class Archives:
 
 @dataclass(frozen=True)
 class Function:
-    """The Lambda function that runs all batches."""
+    """A Lambda function: the one that runs all batches, or the driver, which runs detached jobs."""
 
     kind: ClassVar[str] = "function"
     name: str
@@ -140,9 +142,11 @@ class Function:
     """Ids of the subnets that it is in, sorted."""
     security_groups: tuple[str, ...] = ()
     """Ids of its security groups, sorted."""
+    may_loop: bool = False
+    """Whether Lambda lets it start itself again and again."""
 
 
-OF_ALL_VERSIONS = ("reserved", "state", "revision", "tags")
+OF_ALL_VERSIONS = ("reserved", "state", "revision", "tags", "may_loop")
 """Fields of a function that are no part of a published version of it."""
 
 
@@ -161,6 +165,8 @@ class Published(NamedTuple):
     """ARN of its role."""
     archives: tuple[str, ...] = ()
     """Digests of the archives that it needs."""
+    driver: str = ""
+    """The alias of the driver's version that belongs to it; empty where there is no driver."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,7 @@ class Alias:
     target: str
     """The version's own alias, named after its digest; empty where it is no version of wrenlite's."""
     outdated: int = 0
-    """Number of versions that are to be deleted."""
+    """Number of versions, of the function and of its driver, that are to be deleted."""
     published: tuple[Published, ...] = field(default=(), compare=False)
     """All versions, the newest first."""
 

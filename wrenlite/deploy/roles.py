@@ -1,4 +1,4 @@
-"""Observe, create, update and delete the function's role."""
+"""Observe, create, update and delete the roles of the function and of its driver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _POLICY_NAME = "wrenlite"
 
 
 class Roles:
-    """The role of a deployment."""
+    """The role of a function."""
 
     def __init__(self, clients: Clients, settings: Settings) -> None:
         """Create an object for the role. It calls nothing yet.
@@ -52,7 +52,7 @@ class Roles:
                 boundary=self._boundary(role),
                 tags=chosen_tags(tags, self._settings),
             )
-            return Found(found, is_ours(tags, self._settings.function))
+            return Found(found, is_ours(tags, self._settings.owner))
         return None
 
     def _boundary(self, role: dict[str, Any]) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from wrenlite.backends.aws.deployed import RECORDED_VARIABLE
+from wrenlite.backends.aws.deployed import RECORDED_VARIABLE, driver_name
 from wrenlite.config import parse_setting
 from wrenlite.deploy import packages
 from wrenlite.deploy.resources import Function
@@ -25,6 +25,8 @@ _RESERVED_BUCKET = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|
 """Bucket names that AWS reserves: nobody can create one, and some of them are access points."""
 _PREFIX_CHARACTERS = 128
 """A key of S3 has 1,024 bytes at most, and the role's policy names the prefix ten times."""
+_DRIVER_MB = 1024
+"""Memory of the driver. What it holds of a job is a few hundred bytes per task."""
 _RECORDED_CHARACTERS = 1500
 """A function's environment has room for 4 KB, and holds the packages twice, once with versions."""
 
@@ -76,6 +78,12 @@ class Settings:
     """Tags for every resource that can have tags, such as ``team=geo``."""
     earlier_tags: tuple[str, ...] = ()
     """Tags that the deployment has until now."""
+    driver: bool = True
+    """Whether a driver is wanted: a second function, which runs detached jobs."""
+    driver_role_arn: str | None = None
+    """ARN of a role for the driver that the user has created, used as it is; None: wrenlite creates one."""
+    driver_of: str = ""
+    """Name of the function whose driver has these settings; empty: they are those of the function itself."""
     partition: str = "aws"
     """Partition of AWS, which is part of every ARN."""
 
@@ -97,15 +105,7 @@ class Settings:
         _require(
             "--prefix", len(self.prefix) <= _PREFIX_CHARACTERS, f"{_PREFIX_CHARACTERS} characters at most"
         )
-        _require(
-            "--function",
-            re.fullmatch(r"[\w-]{1,64}", self.function, re.ASCII),
-            "1 to 64 letters, digits, - and _",
-        )
-        longest = 63 - len(self.region)  # the name of the role is that of the function and the region
-        _require(
-            "--function", self.role_arn or len(self.function) <= longest, f"{longest} characters at most"
-        )
+        self._check_function_name()
         _require("--memory", 128 <= self.memory_mb <= 10_240, "128 to 10,240 MB")
         _require("--timeout", 1 <= self.timeout_s <= 900, "1 to 900 seconds")
         _require("--ephemeral-storage", 512 <= self.ephemeral_mb <= 10_240, "512 to 10,240 MB")
@@ -116,8 +116,9 @@ class Settings:
             "a whole number from 1, or none for no reservation",
         )
         _require("account", re.fullmatch(r"\d{12}", self.account), "12 digits")
-        arn = self.role_arn is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", self.role_arn)
-        _require("--role-arn", arn, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
+        for option, role in (("--role-arn", self.role_arn), ("--driver-role-arn", self.driver_role_arn)):
+            arn = role is None or re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:role/.+", role)
+            _require(option, arn, "a role's ARN, such as arn:aws:iam::123456789012:role/mine")
         self._check_created_role()
         check_network(self.subnets, self.security_groups)
         check_layers(self.layers, self.region, self.layer_arn, with_packages=bool(self.packages))
@@ -130,6 +131,20 @@ class Settings:
             f"{_RECORDED_CHARACTERS:,} characters at most, all together",
         )
 
+    def _check_function_name(self) -> None:
+        _require(
+            "--function",
+            re.fullmatch(r"[\w-]{1,64}", self.function, re.ASCII),
+            "1 to 64 letters, digits, - and _",
+        )
+        longest = 63 - len(self.region)  # the name of the role is that of the function and the region
+        _require(
+            "--function", self.role_arn or len(self.function) <= longest, f"{longest} characters at most"
+        )
+        most = self.longest_with_driver
+        with_driver = f"{most} characters at most, or give --no-driver: its name is longer"
+        _require("--function", not self.has_driver or len(self.function) <= most, with_driver)
+
     def _check_created_role(self) -> None:
         check_role_path(self.role_path)
         check_boundary(self.boundary, self.account)
@@ -137,6 +152,55 @@ class Settings:
         for option, is_chosen in chosen.items():
             given = self.role_arn and is_chosen
             _require(option, not given, "left out: with --role-arn, wrenlite creates no role")
+
+    @property
+    def owner(self) -> str:
+        """Name of the function whose deployment this is."""
+        return self.driver_of or self.function
+
+    @property
+    def has_driver(self) -> bool:
+        """Whether there is a driver. Who names the role of the function must name that of the driver, too."""
+        return self.driver and not self.driver_of and (self.role_arn is None or bool(self.driver_role_arn))
+
+    @property
+    def longest_with_driver(self) -> int:
+        """The most characters that the name of a function with a driver may have."""
+        return (64 if self.driver_role_arn else 63 - len(self.region)) - len(driver_name(""))
+
+    @property
+    def of_driver(self) -> Settings | None:
+        """The settings of the driver; None where the function's name is too long for it to have one."""
+        if self.driver_of or len(self.function) > self.longest_with_driver:
+            return None
+        own_role = self.driver_role_arn is not None or self.role_arn is not None
+        return replace(
+            self,
+            function=driver_name(self.function),
+            driver_of=self.function,
+            role_arn=self.driver_role_arn,
+            role_path="/" if own_role else self.role_path,
+            boundary=None if own_role else self.boundary,
+            memory_mb=_DRIVER_MB,
+            timeout_s=900,
+            ephemeral_mb=512,
+            reserved=None,
+            packages=(),
+            layers=(),
+            subnets=(),
+            security_groups=(),
+            read=(),
+            write=(),
+        )
+
+    def is_drivers(self, name: str) -> bool:
+        """Return whether a resource of this name belongs to the driver."""
+        driver = self.of_driver
+        return driver is not None and name.partition(":")[0] in (
+            driver.function,
+            driver.role_name,
+            driver.log_group,
+        )
 
     @property
     def role_name(self) -> str:
@@ -182,7 +246,10 @@ class Settings:
         """Settings that no resource shows: the function's environment records them for the next run."""
         boundary = (self.boundary,) if self.boundary else ()
         lists = {"packages": self.packages, "read": self.read, "write": self.write}
-        return {**lists, "tags": self.tags, "boundary": boundary}
+        driver: dict[str, tuple[str, ...]] = {} if self.driver else {"driver": ()}
+        if self.driver_role_arn:
+            driver["driver_role"] = (self.driver_role_arn,)
+        return {**lists, "tags": self.tags, "boundary": boundary, **driver}
 
     def path_of(self, role_arn: str) -> str | None:
         """Return the path of the role that wrenlite creates; None where the ARN is that of another role.
@@ -231,6 +298,8 @@ def recorded_settings(function: Function, defaults: Settings) -> dict[str, Any]:
         "role_path": role_path,
         "boundary": next(iter(lists.get("boundary", ())), None),
         "earlier_tags": known.get("tags"),
+        "driver": False if lists.get("driver") == [] else None,
+        "driver_role_arn": next(iter(lists.get("driver_role", ())), None),
         "memory_mb": function.memory_mb,
         "timeout_s": function.timeout_s,
         "architecture": function.architecture,

@@ -9,7 +9,8 @@ import click
 
 from wrenlite.deploy import shared_options
 
-UNASKED = ("tags", "boundary", "role_path", "subnets", "security_groups", "layers")
+_DRIVER = ("driver", "driver_role_arn")
+UNASKED = ("tags", "boundary", "role_path", "subnets", "security_groups", "layers", *_DRIVER)
 """Names of the settings."""
 _OPTIONS = (
     click.option(
@@ -44,6 +45,17 @@ _OPTIONS = (
         multiple=True,
         callback=shared_options.parse_list,
         help="Version of a layer of your own, beside that with the packages; repeat for more; none: none.",
+    ),
+    click.option(
+        "--driver/--no-driver",
+        default=None,
+        help="A second function, which runs detached jobs when this machine is off.  [default: --driver]",
+    ),
+    click.option(
+        "--driver-role-arn",
+        metavar="ARN",
+        callback=shared_options.parse_optional,
+        help="IAM role of your own for the driver; none: create a role.",
     ),
     click.option(
         "--tag",

@@ -26,7 +26,7 @@ def is_ours(tags: Mapping[str, str], function: str) -> bool:
 
 def tags_of(settings: Settings) -> Tags:
     """Return the tags of all resources of a deployment: wrenlite's own, and those that the user chose."""
-    return tuple(sorted({**dict(map(split_tag, settings.tags)), TAG: settings.function}.items()))
+    return tuple(sorted({**dict(map(split_tag, settings.tags)), TAG: settings.owner}.items()))
 
 
 def chosen_tags(found: Mapping[str, str], settings: Settings) -> Tags:

@@ -25,7 +25,7 @@ from wrenlite.deploy import report, shared_options
 from wrenlite.deploy.account import Account, check_region, new_session, profiles, sign_in
 from wrenlite.deploy.architectures import Choice, choose_architecture, resolve_for_arm
 from wrenlite.deploy.checks import check_buckets_exist, check_users_resources, find_layers
-from wrenlite.deploy.clients import Clients
+from wrenlite.deploy.clients import Clients, retry
 from wrenlite.deploy.deployment import (
     LOCATION_SETTINGS,
     Deployment,
@@ -325,7 +325,15 @@ class Wizard:
         )
         answer.check_packages()
         click.echo(report.smoke_test_text(answer))
-        return report.smoke_test_document(answer, self.deployment.settings)
+        document = report.smoke_test_document(answer, self.deployment.settings)
+        if self.deployment.settings.has_driver:
+            document["driver"] = retry(
+                self.deployment.ping_driver,
+                timeout_s=_ROLE_S if new_role else 0.0,
+                is_transient=lambda error: isinstance(error, AccessDenied),
+            )
+            click.echo(f"driver returned: wrenlite {document['driver']}")
+        return document
 
     def choose_backend(self, path: Path) -> None:
         """Ask where Executor() runs from now on, save that, and print the next steps."""
@@ -504,7 +512,7 @@ def _check_values(given: Mapping[str, Any]) -> None:
         ConfigError: AWS would refuse one of them.
     """
     chosen = {name: given[name] for name in _CHOSEN if given[name] is not None}
-    for name in ("role_arn", "reserved"):  # an empty text and 0 stand for none
+    for name in ("role_arn", "driver_role_arn", "reserved"):  # an empty text and 0 stand for none
         chosen[name] = chosen.get(name) or None
     settings = Settings(**{"account": UNKNOWN_ACCOUNT, "region": "", "bucket": "any", **chosen})
     if given["packages"] is not None:

@@ -239,7 +239,7 @@ def test_a_change_moves_the_alias_for_new_executors():
 @pytest.mark.parametrize("field", [each.name for each in dataclasses.fields(Function)])
 def test_the_alias_of_a_version_follows_from_all_that_a_version_has_of_its_own(field):
     changed = dataclasses.replace(FUNCTION, **{field: "another"})
-    shared = field in ("reserved", "state", "revision", "tags")
+    shared = field in ("reserved", "state", "revision", "tags", "may_loop")
     assert (alias_of(changed) == alias_of(FUNCTION)) == shared
 
 

@@ -13,6 +13,8 @@ CURRENT_ALIAS = "current"
 RECORDED_VARIABLE = "WRENLITE_SETUP"
 """Environment variable of the function that holds, as JSON, what cannot be read from the function itself."""
 _DRIVER_SUFFIX = "-driver"
+PING = {"wrenlite": "ping"}
+"""An event that asks the driver whether it works."""
 _OF_THE_RUNTIME = frozenset(
     {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "simplejson", "six", "urllib3"}
 )
