@@ -30,6 +30,12 @@ _RUN = """cell => {
     window.jupyterapp.commands.execute("notebook:run-cell").finally(() => { window.ended[cell] = true; });
 }"""
 _ENDED = "cell => window.ended[cell]"
+_RESTART = """() => {
+    window.restarted = false;
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    kernel.restart().then(() => kernel.requestKernelInfo()).then(() => { window.restarted = true; });
+}"""
+_RESTARTED = "() => window.restarted"
 _SAVE = """() => { window.jupyterapp.commands.execute("docmanager:save"); }"""
 _SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
 _HIDE_FILES = """() => { window.jupyterapp.shell.collapseLeft(); }"""
@@ -87,6 +93,11 @@ class Notebook:
     def interrupt(self) -> None:
         """Press the stop button."""
         self._shown.locator("[data-command='notebook:interrupt-kernel']").click()
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel, and wait until the new one answers."""
+        self.page.evaluate(_RESTART)
+        self.page.wait_for_function(_RESTARTED, timeout=60_000)
 
     def save(self) -> None:
         """Save the notebook, and wait until the file is written."""

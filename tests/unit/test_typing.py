@@ -99,6 +99,7 @@ def test_completion_offers_only_what_is_for_users():
                 "refs",
                 "detach",
                 "retry_failed",
+                "token",
             ),
         }
         with executor.stream(abs) as calls:

@@ -161,7 +161,7 @@ def attach_to(job: str, *, resume: bool, retry_failed: bool, as_json: bool) -> N
     JOB is its id, or the beginning of it. The exit code is 1 if tasks failed.
     """
     with console.errors_in_one_line():
-        found = attach(job, resume=resume)
+        found = attach(job, resume=resume, progress=False)
         found = found.retry_failed() if retry_failed else found
     if not as_json:
         found._draw(asked=True)
@@ -188,7 +188,7 @@ def attach_to(job: str, *, resume: bool, retry_failed: bool, as_json: bool) -> N
 def cancel(job: str, *, as_json: bool) -> None:
     """Cancel the tasks of a detached job that have not ended. JOB is its id, or the beginning of it."""
     with console.errors_in_one_line():
-        found = attach(job)
+        found = attach(job, progress=False)
         cancelled = found.cancel()
     if as_json:
         console.print_json({"id": found.id, "cancelled": cancelled})

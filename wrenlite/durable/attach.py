@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from wrenlite.backends.base import Backend, BatchingPolicy
+from wrenlite.config import Config, Progress
 from wrenlite.durable import folder, remote_journal
 from wrenlite.durable.folder import Folder
 from wrenlite.durable.manifest import Manifest
@@ -223,7 +224,7 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
 
 
 @without_own_frames
-def attach(job: str | Job[Any], *, resume: bool = False) -> Job[Any]:
+def attach(job: str | Job[Any], *, resume: bool = False, progress: Progress | None = None) -> Job[Any]:
     """Return a job that was detached, in any process of this user on this machine, or anywhere by its token.
 
     Args:
@@ -231,13 +232,16 @@ def attach(job: str | Job[Any], *, resume: bool = False) -> Job[Any]:
         resume: where nobody runs the job any more, since its keeper was killed or the machine was restarted:
             run the tasks that have not ended. Those that ran at that moment run again, with the environment
             variables of this process. Otherwise they have failed, with KeeperDied.
+        progress: as for ``Executor``: whether a job that is not over is drawn.
 
     Raises:
+        ConfigError: an argument cannot be used.
         JobNotFound: there is no such job, or there are several, or its values are deleted.
         StoreError: its files are damaged, or cannot be read.
         BackendError: the keeper cannot be started.
     """
     check_switch("resume", resume)
+    wanted = Config.load(progress=progress).progress
     job = job.id if isinstance(job, Job) else job
     if not isinstance(job, str):
         raise ArgumentError(
@@ -247,7 +251,10 @@ def attach(job: str | Job[Any], *, resume: bool = False) -> Job[Any]:
     found = place.read_manifest()
     if found.modules is not None:
         _add_modules(found.modules)
-    return _attached(place, found, Definitions(found), resume=resume)
+    made = _attached(place, found, Definitions(found), resume=resume)
+    if wanted is not False and not made._tasks.over:
+        made._draw(asked=wanted is True)
+    return made
 
 
 def _add_modules(blob: bytes) -> None:

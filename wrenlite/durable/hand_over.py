@@ -62,7 +62,4 @@ def run_again(job: Job[Any], retries: int | None, timeout: float | None) -> Job[
         )
     if not place.run_again(kept._replace(options=kept.options.again(retries, timeout)), failed):
         raise ConfigError(f"{job.id} runs again already: wrenlite.attach({job.id!r}) follows it")
-    made = attach.attach(job.id)
-    if job._drawn is not undrawn:
-        made._draw(asked=False)
-    return made
+    return attach.attach(job.id, progress=False if job._drawn is undrawn else None)
