@@ -27,9 +27,9 @@ class JobDurable(Generic[T_co]):
     _run_again: Callable[..., Job[T_co]] | None = None
 
     def detach(self) -> None:
-        """Hand the job over to a process of its own, so that it goes on when this program ends.
+        """Hand the job over, so that it goes on when this program ends.
 
-        It returns once the tasks that run have ended, and the others are run there. ``wrenlite.attach(id)``
+        A process of its own takes it on local cores, the driver function on AWS. This returns once the tasks that run have ended, and the others are run there. ``wrenlite.attach(id)``
         returns the job in any other process. From now on Ctrl-C ends only the waiting.
 
         Raises:

@@ -53,9 +53,17 @@ def journal(tmp_path, monkeypatch):
 
 @pytest.fixture(params=["local(2)", "aws(max_concurrency=4)"])
 def which(request):
-    """The executor of the program, on each backend whose jobs can be detached."""
+    """The executor of the program, on each backend whose jobs a process of this machine keeps."""
     if "aws" in request.param:
         request.getfixturevalue("bed")
+    return request.param
+
+
+@pytest.fixture(params=["local(2)", "aws(max_concurrency=4)", "aws(function='kept', max_concurrency=4)"])
+def whichever(request):
+    """The executor of the program, also on a function with a driver."""
+    if "aws" in request.param:
+        request.getfixturevalue("driven" if "kept" in request.param else "bed")
     return request.param
 
 
@@ -86,12 +94,12 @@ def kill(program):
 @pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("later", [False, True], ids=["detached at once", "handed over"])
-def test_a_client_that_is_killed_at_any_point_loses_nothing(tmp_path, shared_path, which, later):
+def test_a_client_that_is_killed_at_any_point_loses_nothing(tmp_path, shared_path, whichever, later):
     seed = random.randrange(10**6)
     rng, not_yet = random.Random(seed), 0
     for number in range(20):
         runs = Runs(shared_path / f"runs-{number}")
-        program, job = start(tmp_path, str(runs.path), which, later)
+        program, job = start(tmp_path, str(runs.path), whichever, later)
         time.sleep(rng.uniform(0, 1.5))
         kill(program)
         try:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import random
 import time
 
 import pytest
@@ -133,6 +134,31 @@ def test_a_running_job_is_handed_over_to_the_driver(driven, shared_path):
     assert wrenlite.attach(job.token).results(timeout=60) == [n * n for n in range(30)]
     assert job.results(timeout=60) == [n * n for n in range(30)]
     assert set(runs().values()) == {1}
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_a_driver_that_is_killed_at_any_point_loses_nothing(driven, shared_path, bed):
+    seed = random.randrange(10**6)
+    rng, again = random.Random(seed), 0
+    for number in range(10):
+        runs = Runs(shared_path / f"runs-{number}")
+        job = driven.map(work, range(200), args=(runs.path, 0.05), detach=True)
+        time.sleep(rng.uniform(0, 6))
+        bed.kill_sandboxes("kept-driver")
+        known = wrenlite.attach(job.token)
+        finished = [task for task in range(200) if known.state(task) == "done"]
+        if number % 2:
+            bed.kill_sandboxes("kept")
+        for _ in range(2):  # beside the one that Lambda itself starts again
+            place_of(job).invoke_driver()
+        assert job.results(timeout=90) == [n * n for n in range(200)]
+        counts = runs()
+        assert all(counts[str(task)] == 1 for task in finished), f"seed {seed}"
+        assert max(counts.values()) <= 3, f"seed {seed}: {counts.most_common(3)}"
+        again += sum(counts.values()) - 200
+        bed.wait_for_events()
+    print(f"seed {seed}: 10 points, {again} runs of {10 * 200} tasks were not needed, none of a finished one")
 
 
 # The attacker, who may write to the bucket, and does not have the key of the job
