@@ -29,8 +29,9 @@ class JobDurable(Generic[T_co]):
     def detach(self) -> None:
         """Hand the job over, so that it goes on when this program ends.
 
-        A process of its own takes it on local cores, the driver function on AWS. This returns once the tasks that run have ended, and the others are run there. ``wrenlite.attach(id)``
-        returns the job in any other process. From now on Ctrl-C ends only the waiting.
+        A process of its own takes it on local cores, the driver function on AWS. This returns once the tasks
+        that run have ended; the others are run there. ``wrenlite.attach(id)`` returns the job in any other
+        process. From now on Ctrl-C ends only the waiting.
 
         Raises:
             ConfigError: it cannot be: it takes more tasks, or values of other jobs, or keeps values for them.
