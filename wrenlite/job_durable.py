@@ -31,7 +31,7 @@ class JobDurable(Generic[T_co]):
 
         A process of its own takes it on local cores, the driver function on AWS. This returns once the tasks
         that run have ended; the others are run there. ``wrenlite.attach(id)`` returns the job in any other
-        process here, and on AWS ``wrenlite.attach(token)`` on any machine. Ctrl-C then ends only the waiting.
+        process here, on AWS ``wrenlite.attach(token)`` on any machine. Ctrl-C then ends only the waiting.
 
         Raises:
             ConfigError: it cannot be: it takes more tasks, or values of other jobs, or keeps values for them.
