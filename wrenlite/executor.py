@@ -146,7 +146,7 @@ class Executor(Lifetime):
                 ``SeedSequence(seed).spawn``; where ``rng`` is annotated so, or without numpy, a ``Random``.
             modules: local modules that only pickled bytes or computed names mention. Others are found.
             keep: leave large values in the store, for further maps: see ``Job.refs``.
-            detach: the job goes on when this program ends, and ``wrenlite.attach`` returns it (``Job.detach``).
+            detach: the job goes on when this program ends: see ``Job.detach`` and ``wrenlite.attach``.
             progress: as for ``Executor``.
             logging: as for ``Executor``; default: as for this executor.
 
