@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,25 @@ def executor(request):
     if request.param == "aws":
         request.getfixturevalue("bed")
         with wrenlite.Executor.aws(max_concurrency=4, progress=False) as made:
+            yield made
+    else:
+        with wrenlite.Executor.local(2, progress=False) as made:
+            yield made
+
+
+@contextlib.contextmanager
+def aws_without_driver(**options):
+    """An executor on AWS whose detached jobs a process of this machine keeps."""
+    with wrenlite.Executor.aws(progress=False, **options) as made:
+        yield wrenlite.Executor(replace(made.backend, driver=None), progress=False)
+
+
+@pytest.fixture(params=["process", "aws"])
+def kept_here(request):
+    """An executor on each backend whose detached jobs a process of this machine keeps."""
+    if request.param == "aws":
+        request.getfixturevalue("bed")
+        with aws_without_driver(max_concurrency=4) as made:
             yield made
     else:
         with wrenlite.Executor.local(2, progress=False) as made:
@@ -181,9 +201,9 @@ def test_a_program_that_is_killed_leaves_its_job_running(executor, runs, start_s
     assert runs() == Counter(map(str, range(30)))
 
 
-def test_a_job_whose_keeper_was_killed_is_resumed_and_nothing_that_finished_runs_again(executor, runs):
+def test_a_job_whose_keeper_was_killed_is_resumed_and_nothing_that_finished_runs_again(kept_here, runs):
     gate = f"{runs.path}.gate"
-    job = executor.map(work, range(20), args=(runs.path, 0.05, gate), chunksize=1, detach=True)
+    job = kept_here.map(work, range(20), args=(runs.path, 0.05, gate), chunksize=1, detach=True)
     for task in range(10):
         job[task].exception(timeout=60)
     kill_keeper(job.id)
@@ -403,7 +423,7 @@ def test_a_cancel_without_a_keeper_cancels_nothing(pool):
 
 @pytest.mark.e2e
 def test_a_keeper_has_the_rest_of_the_budget(bed):
-    with wrenlite.Executor.aws(max_concurrency=1, budget=4e-5, progress=False) as executor:
+    with aws_without_driver(max_concurrency=1, budget=4e-5) as executor:
         job = executor.map(lambda n: time.sleep(0.3) or n, range(40), chunksize=1, detach=True)
         done = 0
         for _ in range(3):

@@ -51,19 +51,21 @@ def journal(tmp_path, monkeypatch):
         kill_keeper(folder.name)
 
 
-@pytest.fixture(params=["local(2)", "aws(max_concurrency=4)"])
+@pytest.fixture(params=["local(2)", "aws(function='kept-here', max_concurrency=4)"])
 def which(request):
     """The executor of the program, on each backend whose jobs a process of this machine keeps."""
     if "aws" in request.param:
-        request.getfixturevalue("bed")
+        request.getfixturevalue("deploy")("kept-here")
     return request.param
 
 
-@pytest.fixture(params=["local(2)", "aws(max_concurrency=4)", "aws(function='kept', max_concurrency=4)"])
+@pytest.fixture(params=["local(2)", "aws(function='kept-here', max_concurrency=4)", "aws(max_concurrency=4)"])
 def whichever(request):
     """The executor of the program, also on a function with a driver."""
-    if "aws" in request.param:
-        request.getfixturevalue("driven" if "kept" in request.param else "bed")
+    if "here" in request.param:
+        request.getfixturevalue("deploy")("kept-here")
+    elif "aws" in request.param:
+        request.getfixturevalue("bed")
     return request.param
 
 

@@ -150,7 +150,7 @@ class Keeper:
             pending.reduction.observe(mapped)
         dispatcher.submit(pending)
         self._look_after(job, dispatcher, writer, until)
-        job.charge(self._place.usage(last=True))
+        self._charge(job, dispatcher, last=True)
         if job._tasks.over:
             dispatcher.close("the job of this keeper is over")
             dispatcher.join(cancel=False)
@@ -197,8 +197,14 @@ class Keeper:
                 end("the job cannot go on")
             if tasks := self._place.newly_cancelled(len(job)):
                 dispatcher.cancel(job, tasks)
-            job.charge(self._place.usage())
+            self._charge(job, dispatcher)
             self._ship(writer)
+
+    def _charge(self, job: RecordedJob, dispatcher: Dispatcher, *, last: bool = False) -> None:
+        """Charge the job, and its budget, for what the keeper itself has used."""
+        usage = self._place.usage(last=last)
+        job.charge(usage)
+        dispatcher.charge(usage)
 
     def _ship(self, writer: Writer) -> None:
         """Write what is new in the journal of this keeper behind what happened to the tasks."""
