@@ -226,6 +226,47 @@ def test_a_job_whose_keeper_was_killed_is_resumed_and_nothing_that_finished_runs
     assert any(event.kind == "resumed" for event in record.events())
 
 
+@pytest.mark.e2e
+def test_a_task_that_ends_its_keeper_runs_three_times_at_most_and_after_all_others(pool, runs):
+    def maybe_kill(n):
+        with open(runs.path, "a") as file:
+            file.write(f"{n}\n")
+        if n == 1 and not os.path.exists(f"{runs.path}.mended"):
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        return n
+
+    job = pool.map(maybe_kill, range(6), chunksize=3, detach=True)
+    for _ in range(4):
+        job.wait(60)
+        if not any(isinstance(error, wrenlite.KeeperDied) for error in job.errors().values()):
+            break
+        job = wrenlite.attach(job.id, resume=True)
+    assert [state.state for state in job.stats()] == ["done", "failed", *["done"] * 4]
+    with pytest.raises(wrenlite.WorkerDied, match="3 times the process that keeps the job ended while this"):
+        job[1].result()
+    counts = runs()
+    assert counts["1"] == 3
+    assert all(counts[str(n)] <= 2 for n in (0, 2, 3, 4, 5)), "the others are done before it runs again"
+    open(f"{runs.path}.mended", "w").close()
+    assert job.retry_failed().results(timeout=60) == list(range(6))
+
+
+def test_causes_and_notes_of_errors_are_kept(pool, runs):
+    gate = f"{runs.path}.gate"
+    failed = pool.map(lambda n: 1 // n, [0])
+    waiting = pool.map(
+        lambda n: work(n, runs.path, gate=gate) if isinstance(n, int) else n, [failed[0], 10], chunksize=1
+    )
+    assert isinstance(waiting[0].exception(60), wrenlite.DependencyFailed)
+    threading.Timer(0.2, lambda: open(gate, "w").close()).start()
+    waiting.detach()
+    waiting.wait(60)
+    error = wrenlite.attach(waiting.id).exception(0)
+    assert isinstance(error, wrenlite.DependencyFailed)
+    assert "ZeroDivisionError" in str(error.__cause__)
+
+
 def test_a_reduction_is_resumed(pool, runs):
     def double(n):
         work(n + 10, runs.path, 0.05)

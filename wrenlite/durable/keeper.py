@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,7 +30,9 @@ from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Place, Writer
 from wrenlite.durable.recorded import HandedOut, RecordedJob, repeat
 from wrenlite.durable.remote_journal import CALL
+from wrenlite.errors import WorkerDied
 from wrenlite.protocol import Outcome, Usage
+from wrenlite.scheduler.batching import MAX_LOST_REPLIES
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.events import Hold
 from wrenlite.scheduler.pending import PendingJob, Sent
@@ -116,6 +119,7 @@ class Keeper:
             backend = replace(backend, limits=backend.limits._replace(keeps_reply=True))
         self._backend = backend if journal is None else replace(backend, invoker=journal)
         self._journal = journal
+        self._interrupted: Counter[int] = Counter()
 
     def run(self, until: float = float("inf")) -> None:
         """Run what has not ended. Return when the job is over, or another keeper goes on with it.
@@ -143,8 +147,9 @@ class Keeper:
 
         options = kept.options._replace(code=code)
         restore = partial(uploads.upload_again, code.digests)
+        suspects = self._give_up(job)
         pending = PendingJob(job, list(kept.items), options, release, restore)
-        pending.adopt(sent)
+        pending.adopt(sent, suspects)
         if pending.reduction is not None:
             mapped = [each for each in ended if each.ok and each.task != pending.reduction.index]
             pending.reduction.observe(mapped)
@@ -165,6 +170,23 @@ class Keeper:
         else:
             self._place.pass_on()
 
+    def _give_up(self, job: RecordedJob) -> set[int]:
+        """Fail the tasks that were running each time that several keepers have ended.
+
+        Returns:
+            Other tasks that may have ended a keeper.
+        """
+        suspects = {task for task in self._interrupted if not job._tasks.has_ended(task)}
+        blamed = sorted(task for task in suspects if self._interrupted[task] >= MAX_LOST_REPLIES)
+        error = WorkerDied(
+            f"{MAX_LOST_REPLIES} times the process that keeps the job ended while this task ran. The task "
+            "may have ended it, for example because the machine had no memory left. retry_failed() of the "
+            "job runs it again"
+        )
+        if blamed:
+            job._end([Outcome.failed(task) for task in blamed], dict.fromkeys(blamed, error))
+        return suspects.difference(blamed)
+
     def _take_over(self, job: RecordedJob) -> tuple[list[Outcome], list[Sent], Writer]:
         """Bring a job to where earlier keepers have left it, and write from there on.
 
@@ -181,6 +203,8 @@ class Keeper:
         sent: list[Sent] = []
         if self._backend.adopt is not None:
             sent = [*handed_out.sent, *self._place.unrecorded(handed_out)]
+        handed_out.end_keeper([each.tasks for each in sent])
+        self._interrupted = handed_out.interrupted
         writer = self._place.writer(end, after=follower.position)
         job.record(writer, sent)
         writer.flush()

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wrenlite import errors as wrenlite_errors
 from wrenlite.durable.place import Writer
 from wrenlite.durable.remote_journal import CALL
-from wrenlite.errors import WrenliteError
+from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import NOTHING, Outcome, Usage
 from wrenlite.scheduler.pending import Sent
 from wrenlite.serialize import framing
+from wrenlite.serialize.diagnosis import error_text
 from wrenlite.task_table import TaskTable
 
 _EXPORTED_AT_ONCE = 256
@@ -34,6 +36,9 @@ class HandedOut:
         """The ids of all invocations."""
         self.last_at = 0.0
         """When the last call was written, in seconds since the epoch."""
+        self.interrupted: Counter[int] = Counter()
+        """How often each task was in flight when a keeper ended, and was not followed any further. Of those
+        that have an outcome it says nothing."""
         self._sent: dict[int, Sent] = {}  # by the first task: no task is in two requests at once
 
     def observe(self, call: tuple[Any, ...]) -> None:
@@ -46,8 +51,20 @@ class HandedOut:
         elif name == "end_batch":
             self._sent.pop(arguments[0][0], None)
         elif name == "resumed":
-            going_on = [tasks[0] for tasks in arguments[0]]
-            self._sent = {first: self._sent[first] for first in going_on if first in self._sent}
+            self.end_keeper(arguments[0])
+        elif name == "run_again":
+            for task in arguments[0]:
+                self.interrupted.pop(task, None)
+
+    def end_keeper(self, going_on: Sequence[Sequence[int]]) -> None:
+        """Forget the requests of a keeper that has ended.
+
+        Args:
+            going_on: the tasks of those that the next keeper follows.
+        """
+        followed = {tasks[0] for tasks in going_on}
+        for first in [first for first in self._sent if first not in followed]:
+            self.interrupted.update(self._sent.pop(first).tasks)
 
     @property
     def sent(self) -> list[Sent]:
@@ -113,7 +130,7 @@ class RecordedJob(Job[Any]):
             self._tasks.charge(usage)
 
     def _end(self, outcomes: Sequence[Outcome], errors: Mapping[int, WrenliteError]) -> None:
-        texts = {task: (type(error).__name__, str(error)) for task, error in errors.items()}
+        texts = {task: _as_text(str(error), error) for task, error in errors.items()}
         self._writer.write("end", list(map(framing.outcome_to_wire, outcomes)), texts)
         super()._end([outcome.without_value() for outcome in outcomes], errors)
 
@@ -140,8 +157,8 @@ def export(job: Job[Any], writer: Writer) -> None:
     for first in range(0, len(reported), _EXPORTED_AT_ONCE):
         outcomes = [job._outcomes.as_sent(task) for task in reported[first : first + _EXPORTED_AT_ONCE]]
         unreported = [each.task for each in outcomes if not each.ok and each.packed is NOTHING]
-        errors = {task: job._outcomes.made_error(task) for task in unreported}
-        texts = {task: (type(error).__name__, _bare(job, task, error)) for task, error in errors.items()}
+        errors = {task: error for task in unreported if (error := job._outcomes.exception(task)) is not None}
+        texts = {task: _as_text(_bare(job, task, error), error) for task, error in errors.items()}
         writer.write("end", list(map(framing.outcome_to_wire, outcomes)), texts)
     writer.write("cancel", cancelled)
     for task, other in own.items():
@@ -149,7 +166,13 @@ def export(job: Job[Any], writer: Writer) -> None:
     writer.write("restore", table.columns())
 
 
-def _bare(job: Job[Any], task: int, error: BaseException | None) -> str:
+def _as_text(text: str, error: BaseException) -> tuple[str, str, list[str], str]:
+    """Return an error as text: its type, its message, its notes, and its cause; empty: it has none."""
+    cause = "" if error.__cause__ is None else error_text(error.__cause__)
+    return type(error).__name__, text, list(getattr(error, "__notes__", ())), cause
+
+
+def _bare(job: Job[Any], task: int, error: BaseException) -> str:
     """Return the text of an error without the name of the task, which ``Job._end`` writes before it."""
     return str(error).removeprefix(f"{job._task(task)}: ")
 
@@ -173,7 +196,7 @@ def repeat(job: Job[Any], call: tuple[Any, ...], *, keeps_values: bool = True) -
         outcomes = [Outcome(task, ok, framing.from_wire(packed), *rest) for task, ok, packed, *rest in wire]
         fresh = [outcome for outcome in outcomes if not table.has_ended(outcome.task)]
         kept = fresh if keeps_values else [outcome.without_value() for outcome in fresh]
-        Job._end(job, kept, {task: _error(*text) for task, text in texts.items()})
+        _end(job, kept, texts)
         return fresh
     if name == "cancel":
         Job._end_cancelled(job, [task for task in arguments[0] if not table.has_ended(task)])
@@ -200,6 +223,24 @@ def _forget_running(table: TaskTable, going_on: Sequence[Sequence[int]]) -> None
     lost = [task for task in range(table.total) if table.state(task) == "dispatched" and task not in left]
     TaskTable.mark_queued(table, lost)
     table.running = len(going_on)
+
+
+def _end(job: Job[Any], outcomes: Sequence[Outcome], texts: Mapping[int, tuple[Any, ...]]) -> None:
+    """End tasks of a job, some of them with errors that ``_as_text`` has made texts of."""
+    Job._end(job, outcomes, {task: _error(kind, text) for task, (kind, text, *_) in texts.items()})
+    for task, (_, _, notes, cause) in texts.items():
+        _complete(job._outcomes.made_error(task), notes, cause)
+
+
+def _complete(error: BaseException | None, notes: Sequence[str], cause: str) -> None:
+    """Give an error the notes and the cause that it had where it was made, unless it has them."""
+    if error is None or error.__cause__ is not None:
+        return
+    for note in notes:
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+    if cause:
+        error.__cause__ = RemoteError(cause)
 
 
 def _error(kind: str, text: str) -> WrenliteError:

@@ -6,7 +6,7 @@ import bisect
 import itertools
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import Invocation
@@ -281,15 +281,18 @@ class PendingJob:
             log_levels=self.options.log_levels,
         )
 
-    def adopt(self, sent: Sequence[Sent]) -> None:
+    def adopt(self, sent: Sequence[Sent], suspects: Set[int] = frozenset()) -> None:
         """Take tasks off the queue that an earlier keeper has handed out, before the scheduler takes the job.
 
         Args:
             sent: the requests that they travel in.
+            suspects: other tasks, one of which may have ended the keeper: they run alone, after all others.
         """
         self._sent = sent
         theirs = {task for each in sent for task in each.tasks}
-        self._again.extend(task for task in range(self._untouched, self._ready) if task not in theirs)
+        waiting = [task for task in range(self._untouched, self._ready) if task not in theirs]
+        self._again.extend(sorted(waiting, key=suspects.__contains__))
+        self._alone.update(suspects)
         self._untouched = self._ready
 
     def take_sent(self) -> Sequence[Sent]:
