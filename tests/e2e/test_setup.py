@@ -27,7 +27,9 @@ pytestmark = pytest.mark.e2e
 BIN = Path(sys.executable).parent
 BUCKET = "typed-123456789012-us-east-1"
 READS = ("Get", "List", "Head", "Describe", "Filter")
-KINDS = ("bucket", "role", "log group", "layer", "function", "alias")
+ORDER = ("bucket", "role", "log group", "layer", "function", "alias")
+KINDS = (*ORDER[:4], "role", "log group", "function", "alias", *ORDER[4:])
+"""The kinds of what is created, in order: the driver before the function."""
 
 
 @pytest.fixture
@@ -113,10 +115,12 @@ def test_a_deployment_from_setup_to_destroy(typed, bed, tmp_path):
     assert kept.returncode == 0, kept.stderr
     part = typed("status")
     assert part.returncode == 1
-    found = re.findall(r"^(bucket|function|versions|role|packages|log) +(.+)$", part.stdout, re.MULTILINE)
+    found = re.findall(
+        r"^(bucket|function|versions|driver|role|packages|log) +(.+)$", part.stdout, re.MULTILINE
+    )
     assert dict(found) == {
         "bucket": f"s3://{BUCKET}/wrenlite/",
-        **dict.fromkeys(("function", "versions", "role", "packages", "log"), "does not exist"),
+        **dict.fromkeys(("function", "versions", "driver", "role", "packages", "log"), "does not exist"),
     }
     assert f"The objects in s3://{BUCKET}/wrenlite/ stay" in kept.stdout
     assert left() == [BUCKET]
@@ -149,6 +153,7 @@ def reports_about_a_deployment(typed):
         "function",
         "versions",
         "round trip",
+        "driver",
         "limits",
     }
     assert wanted <= {check["name"] for check in checks}
@@ -204,21 +209,21 @@ def test_setup_and_destroy_print_one_json_document(typed, tmp_path):
     client("s3", None).delete_object(Bucket=BUCKET, Key="deleted")
 
     planned = json.loads(typed("destroy", "--dry-run", "--json").stdout)
-    assert [step["kind"] for step in planned["steps"]] == list(reversed(KINDS))
+    assert [step["kind"] for step in planned["steps"]] == sorted(KINDS, key=ORDER.index, reverse=True)
     assert {step["action"] for step in planned["steps"]} == {"delete"}
     assert planned["bucket_content"]["permanent_objects"] == 3
     mine = ["deleted", "results/of-mine", "wrenlite/outputs/mine"]
     assert sorted(planned["bucket_content"]["permanent_keys"]) == mine
     assert planned["applied"] is False
     assert "delete  function" in typed("destroy", "--dry-run").stdout
-    assert len(left()) == len(KINDS) - 1, "nothing was deleted"
+    assert len(left()) == len(KINDS) - 2, "nothing was deleted"
     assert (tmp_path / "config.toml").exists()
 
     refused = typed("destroy", "--yes")
     assert refused.returncode == 2
     assert f"    yours  s3://{BUCKET}/wrenlite/outputs/mine" in refused.stdout
     assert "the bucket has 3 objects of yours, listed above; nothing was deleted" in refused.stderr
-    assert len(left()) == len(KINDS) - 1
+    assert len(left()) == len(KINDS) - 2
 
     gone = typed("destroy", "--yes", "--with-outputs", "--json")
     assert json.loads(gone.stdout) == planned | {"applied": True}
@@ -245,6 +250,7 @@ def test_a_dry_run_changes_nothing(typed, bed, index, tmp_path):
         ("deployer", "iam:PassRole"),
         ("user", "lambda:InvokeFunction"),
         ("function", "s3:GetObject"),
+        ("driver", "lambda:InvokeFunction"),
     ]:
         printed = setup(typed, "--print-policy", whose)
         policy = json.loads(printed.stdout)

@@ -65,8 +65,9 @@ def test_tags_are_set_on_everything_remembered_changed_and_removed(made):
     chosen = {"team": "geo", "cost centre": "a/b=c"}
     assert tags_found(made) == dict.fromkeys(("bucket", "role", "log group", "function"), ours | chosen)
     for name in ("CreateFunction", "CreateLogGroup"):
-        (sent,) = [json.loads(body) for each, body in made.requests if each == name]
-        assert sent.get("Tags", sent.get("tags")) == ours | chosen, "never there without them"
+        bodies = [json.loads(body) for each, body in made.requests if each == name]
+        assert len(bodies) == 2, "the driver is another"
+        assert all(sent.get("Tags", sent.get("tags")) == ours | chosen for sent in bodies), "never without"
 
     made.settings = {}
     assert made.steps() == {}, "the next run remembers them"
@@ -75,12 +76,14 @@ def test_tags_are_set_on_everything_remembered_changed_and_removed(made):
 
     made.settings = {"tags": ("team=sea", "project=ndvi")}
     steps = made.steps()
-    assert set(steps) == {"bucket", "role", "log group", "function", "alias"}
+    drivers = {f"driver {kind}" for kind in ("role", "log group", "function")}
+    assert set(steps) == {"bucket", "role", "log group", "function", "alias"} | drivers
     assert {step.reason for kind, step in steps.items() if kind != "alias"} == {
         "tags -cost centre=a/b=c -team=geo +project=ndvi +team=sea"
     }
     made.run(2)
-    assert set(made.steps()) == {"log group", "function", "alias"}, "a run that was cut short is completed"
+    left = {"log group", "function", "alias"} | drivers
+    assert set(made.steps()) == left, "a run that was cut short is completed"
     made.run()
     assert made.steps() == {}
     found = tags_found(made)
@@ -107,8 +110,8 @@ def test_tags_are_set_on_everything_remembered_changed_and_removed(made):
 def test_a_permissions_boundary_is_there_from_the_beginning_and_goes_only_when_that_is_said(made, boundary):
     made.settings["boundary"] = boundary
     made.run()
-    (created,) = [body for name, body in made.requests if name == "CreateRole"]
-    assert created["PermissionsBoundary"] == boundary
+    created = [body["PermissionsBoundary"] for name, body in made.requests if name == "CreateRole"]
+    assert created == [boundary] * 2, "that of the driver, too"
     iam, name = made.clients["iam"], "deployed-us-east-1"
     made.settings = {}
     assert made.steps() == {}
@@ -183,12 +186,13 @@ def statements_of(settings, action):
 def test_a_deployer_may_change_only_a_role_with_the_boundary(made, boundary):
     made.settings |= {"role_path": "/teams/geo/", "boundary": boundary}
     settings = made.deployment().settings
-    role = "arn:aws:iam::123456789012:role/teams/geo/deployed-us-east-1"
+    arn = "arn:aws:iam::123456789012:role/teams/geo"
+    roles = [f"{arn}/deployed-us-east-1", f"{arn}/deployed-driver-us-east-1"]
     for action in ("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"):
         (statement,) = statements_of(settings, action)
-        assert statement["Resource"] == [role]
+        assert statement["Resource"] == roles
         assert statement["Condition"] == {"StringEquals": {"iam:PermissionsBoundary": boundary}}
-    assert statements_of(settings, "iam:PassRole")[0]["Resource"] == [role]
+    assert statements_of(settings, "iam:PassRole")[0]["Resource"] == roles
     assert not statements_of(settings, "iam:DeleteRolePermissionsBoundary")
 
 

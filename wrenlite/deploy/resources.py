@@ -18,7 +18,7 @@ TAG = "wrenlite"
 TASK_PREFIXES = ("code", "args", "refs", "results")
 """Parts below the deployment's prefix that the function reads."""
 TEMPORARY_PREFIXES = (*TASK_PREFIXES, "jobs")
-"""Parts whose objects expire. Under ``jobs/`` are detached jobs, with their keys: no task may read them."""
+"""Parts whose objects expire. Below ``jobs/`` are detached jobs, which no task may read."""
 EXPIRE_DAYS = 7
 """Days after which temporary objects expire."""
 LOG_DAYS = 14
