@@ -54,7 +54,9 @@ class JobDurable(Generic[T_co]):
             again, and the cost of its own runs. A detached job keeps its id. If no task has failed: this job.
 
         Raises:
-            ConfigError: the job has not ended, or cannot be run again. ExecutorClosed: it was shut down.
+            ConfigError: the job has not ended, or cannot be run again; the message says why.
+            ExecutorClosed: its executor was shut down, or nothing refers to it any more.
+            ValueReleased: ``values()`` has handed out a value that the reduction needs.
         """
         if not self._tasks.over:
             raise ConfigError(f"{self!r} has not ended: wait() for it before its failed tasks run again")

@@ -185,6 +185,16 @@ class JobValues(Generic[T_co]):
         self._values.update(before._values)
         self._stored.places.update(before._stored.places)
 
+    def check_complete(self) -> None:
+        """Check that the values of all tasks that are done are still there, since a reduction takes them.
+
+        Raises:
+            ValueReleased: ``hand_out`` has handed one out.
+        """
+        for index, outcome in enumerate(self._tasks.outcomes):
+            if outcome is not None and self._tasks.released[index] and outcome.packed is NOTHING:
+                self.get(index)
+
     def forget_errors(self, indexes: Iterable[int]) -> None:
         """Forget the errors of tasks that run again."""
         for index in indexes:

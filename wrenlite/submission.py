@@ -412,11 +412,13 @@ class Submission:
             )
         self._check_open()
         arguments.check_attempts(retries or 0, timeout, self._backend)
+        if failed.options.reduces:
+            before._outcomes.check_complete()
         table, total = before._outcomes.class_table, len(before)
         job: Job[Any] = Job(
             _job_id(before.name), before.name, self._backend, total, table, self.dispatcher, kept=before._kept
         )
-        job._before = before
+        job._before = before if before._stores_values else before._before
         job._tasks.begin_with(before._tasks)
         job._outcomes.begin_with(before._outcomes)
         options = failed.options.again(retries, timeout)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import CancelledError
@@ -109,6 +110,37 @@ def test_a_reduction_runs_again_with_the_tasks_that_have_failed(executor, runs, 
     open(f"{runs.path}.total", "w").close()
     assert second.retry_failed()[-1].result(60) == 2_000 * 10
     assert runs() == Counter({"0": 2, "1": 1, "2": 1, "3": 2, "4": 1, "total": 2})
+
+
+def test_a_reduction_that_runs_again_is_handed_over_with_the_values_in_the_store(pool, runs, shared_path):
+    gate = shared_path / "gate"
+
+    def large(n):
+        while runs()["3"] and n == 3 and not os.path.exists(gate):
+            time.sleep(0.01)
+        return work(n, runs.path)[1].repeat(10)
+
+    def total(values):
+        return sum(int(value.sum()) for value in values)
+
+    first = pool.map_reduce(large, range(1, 6), total).job
+    first.wait(60)
+    mend(runs)
+    second = first.retry_failed()
+    del first
+    threading.Timer(0.3, gate.touch).start()
+    second.detach()
+    assert second[-1].result(60) == 20_000 * 15
+    assert wrenlite.attach(second.id)[0].result(60).shape == (20_000,)
+
+
+def test_a_reduction_needs_the_values_that_were_handed_out(pool, runs):
+    job = pool.map_reduce(work, range(1, 5), len, args=(runs.path,)).job
+    with pytest.raises(ValueError, match="not mended"):
+        list(job.values())
+    job.wait(60)
+    with pytest.raises(wrenlite.ValueReleased, match=f"task 0 of {job.id} was handed out"):
+        job.retry_failed()
 
 
 @pytest.mark.e2e

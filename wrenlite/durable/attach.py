@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from wrenlite.backends.base import Backend, BatchingPolicy
@@ -205,7 +205,7 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
     try:
         if isinstance(place, Folder) and backend.own_store:
             store = LocalStore(place.path / folder.STORE, private=True)
-            for prefix in ("refs/", values_prefix(job.id)):
+            for prefix in ("refs/", *map(values_prefix, (job.id, *_earlier(before)))):
                 for entry in backend.store.list(prefix):
                     store.put(entry.key, backend.store.get(entry.key))
             job = job._replace(store=store)
@@ -221,6 +221,12 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
         place.remove()
         raise
     return place, job
+
+
+def _earlier(job: Job[Any] | None) -> Iterator[str]:
+    """Yield the ids of the jobs whose stored values a job has taken over: see ``Job.retry_failed``."""
+    while job is not None and (job := job._before) is not None:
+        yield job.id
 
 
 @without_own_frames

@@ -33,6 +33,8 @@ def hand_over(job: Job[Any]) -> None:
     try:
         assert pending.blobs is not None  # all jobs of map have them
         items, code, table = pending.remaining_items(), pending.blobs(), job._tasks
+        if pending.reduction is not None:
+            job._outcomes.check_complete()
         while table.running:
             table.wait_until(lambda: not table.running, _LOOK_S, each=True)
         named = job.id, job.name, table.queued_at
