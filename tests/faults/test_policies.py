@@ -17,7 +17,7 @@ from wrenlite.deploy import policies
 from wrenlite.deploy.settings import Settings
 
 PREFIX = "wrenlite"
-PARTS = ("code", "args", "refs", "results", "outputs", "layers", "elsewhere")
+PARTS = ("code", "args", "refs", "results", "outputs", "jobs", "layers", "elsewhere")
 
 
 def statements(policy):
@@ -110,15 +110,24 @@ def test_the_function_reads_what_clients_put_and_writes_values_and_nothing_else(
 
 def test_a_client_writes_what_functions_read_and_cleans_up(site):
     assert permissions(site(policies.of_user)) == {
-        "get": {"results", "outputs"},
-        "put": {"code", "args", "refs"},
-        "list": {"code", "args", "refs", "results", "outputs"},
-        "delete": {"code", "args", "refs", "results", "outputs"},
+        "get": {"results", "outputs", "jobs"},
+        "put": {"code", "args", "refs", "jobs"},
+        "list": {"code", "args", "refs", "results", "outputs", "jobs"},
+        "delete": {"code", "args", "refs", "results", "outputs", "jobs"},
     }
 
 
+def of_driver(settings):
+    return policies.of_driver(settings.of_driver)
+
+
+def test_the_driver_uses_all_that_is_temporary(site):
+    temporary = {"code", "args", "refs", "results", "jobs"}
+    assert permissions(site(of_driver)) == dict.fromkeys(("get", "put", "list", "delete"), temporary)
+
+
 def test_no_role_may_list_a_whole_bucket(site):
-    for make in (policies.of_function, policies.of_user):
+    for make in (policies.of_function, policies.of_user, of_driver):
         here = site(make)
         assert not allowed(
             lambda here=here: list(S3Store(here.bucket, "", session=here.role._session).list(""))

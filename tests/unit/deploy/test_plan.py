@@ -175,6 +175,74 @@ def test_a_user_may_invoke_one_function_and_not_read_code():
     assert not any(action == "s3:GetObject" and "/code/" in resource for action, resource in granted)
 
 
+FUNCTION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:wrenlite"
+
+
+def test_the_driver_may_invoke_the_function_and_itself_and_nothing_else():
+    granted = statements(policies.of_driver(SETTINGS.of_driver))
+    on_functions = {pair for pair in granted if pair[0].startswith("lambda:") and pair[1] != "*"}
+    read = ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration")
+    assert on_functions == {
+        *((action, f"{FUNCTION_ARN}{end}") for action in read for end in ("", ":*")),
+        *(("lambda:InvokeFunction", f"{FUNCTION_ARN}{end}") for end in ("", ":*", "-driver", "-driver:*")),
+    }
+    assert {action for action, resource in granted if resource == "*"} == {"lambda:GetAccountSettings"}
+
+
+def test_a_user_may_invoke_the_driver_where_there_is_one():
+    action = ("lambda:InvokeFunction", f"{FUNCTION_ARN}-driver:*")
+    assert action in statements(policies.of_user(SETTINGS))
+    without = dataclasses.replace(SETTINGS, driver=False)
+    assert action not in statements(policies.of_user(without))
+    deployer = statements(policies.of_deployer(without))
+    assert ("lambda:DeleteFunction", f"{FUNCTION_ARN}-driver") in deployer, "there may be one to remove"
+
+
+def names_of(settings):
+    return [resource.name for resource in desired(settings, "code", None)]
+
+
+def test_the_driver_is_made_before_the_function_which_records_its_version():
+    resources = desired(SETTINGS, "code", None)
+    *_, driver_alias, function, _ = resources
+    (driver,) = [one for one in resources if one.name == "wrenlite-driver"]
+    assert driver_alias == desired_alias(driver)
+    assert json.loads(dict(function.environment)["WRENLITE_SETUP"])["driver"] == [driver_alias.target]
+    assert (driver.handler, driver.memory_mb, driver.timeout_s) == (
+        "wrenlite.durable.driver.handler",
+        1024,
+        900,
+    )
+    assert dict(driver.environment) == {
+        "WRENLITE_BUCKET": SETTINGS.bucket,
+        "WRENLITE_PREFIX": "wrenlite",
+        "WRENLITE_BUCKET_OWNER": "123456789012",
+        "WRENLITE_DRIVER": "wrenlite-driver",
+    }
+    assert driver.tags == function.tags, "both belong to one deployment"
+
+
+def test_a_function_with_a_role_of_the_user_has_a_driver_only_with_another():
+    mine = dataclasses.replace(SETTINGS, role_arn="arn:aws:iam::123456789012:role/mine")
+    assert not any("driver" in name for name in names_of(mine))
+    both = dataclasses.replace(mine, driver_role_arn="arn:aws:iam::123456789012:role/driver-of-mine")
+    assert names_of(both)[1:] == [
+        "/aws/lambda/wrenlite",
+        "/aws/lambda/wrenlite-driver",
+        "wrenlite-driver",
+        "wrenlite-driver:current",
+        "wrenlite",
+        "wrenlite:current",
+    ]
+
+
+def test_a_name_that_is_too_long_for_a_driver_is_refused_with_what_to_do():
+    with pytest.raises(wrenlite.ConfigError, match=r"--function: must be 47 characters.* --no-driver"):
+        dataclasses.replace(SETTINGS, function="f" * 48)
+    assert names_of(dataclasses.replace(SETTINGS, function="f" * 47))
+    assert len(names_of(dataclasses.replace(SETTINGS, function="f" * 48, driver=False))) == 5
+
+
 def test_policies_are_equal_in_every_form_that_aws_returns():
     sent = policies.of_function(SETTINGS)
     returned = {
