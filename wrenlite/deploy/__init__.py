@@ -25,10 +25,10 @@
 ``provider``          Observes and changes resources, with one class per kind of resource
 ``buckets``           The bucket
 ``bucket_archives``   The archives in the bucket: packages that do not fit into the layer
-``roles``             The function's IAM role
-``log_groups``        The function's log group
-``lambda_resources``  The layer and the function
-``aliases``           The published versions of the function, and the alias that new executors use
+``roles``             The IAM roles of the function and its driver
+``log_groups``        Their log groups
+``lambda_resources``  The layer, the function and its driver
+``aliases``           The published versions of both, and the alias that new executors use
 ``code_zip``          The zip of the function's code
 ``packages``          The zip of the layer: the packages that tasks import
 ``layer_files``       Which files of the packages it keeps
