@@ -1,14 +1,16 @@
 """The driver beside the function: created, upgraded, left out, checked and removed."""
 
 import json
+import time
 
 import pytest
 
+import wrenlite
 from tests.aws.deployments import BUCKET
 from wrenlite.backends.aws.connect import connect
 from wrenlite.config import Config
 from wrenlite.deploy import deployment as deploying
-from wrenlite.deploy import report
+from wrenlite.deploy import policies, report
 from wrenlite.deploy.doctor import run_checks
 from wrenlite.deploy.plan import Verb
 from wrenlite.serialize.zips import make_zip
@@ -128,3 +130,48 @@ def test_doctor_invokes_the_driver(made, config, bed):
     assert (found.ok, found.fix) == (False, "run wrenlite-setup, or choose --no-driver")
     made.run()
     assert checked().ok
+
+
+@pytest.fixture
+def enforced(made, bed, monkeypatch):
+    """An executor of a user with no more than the user's policy, on functions with no more than theirs."""
+    made.run()
+    iam, settings = made.clients["iam"], made.deployment().settings
+    iam.create_role(RoleName="a-user", AssumeRolePolicyDocument="{}")
+    policy = json.dumps(policies.of_user(settings))
+    iam.put_role_policy(RoleName="a-user", PolicyName="wrenlite", PolicyDocument=policy)
+    bed.settings(enforce_policies=True)
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "a-user")
+        with wrenlite.Executor.aws(
+            bucket=BUCKET, function="deployed", max_concurrency=4, progress=False
+        ) as executor:
+            yield executor
+    bed.settings(enforce_policies=False)
+    iam.delete_role_policy(RoleName="a-user", PolicyName="wrenlite")
+    iam.delete_role(RoleName="a-user")
+
+
+def test_the_policies_suffice_for_detached_jobs_and_tasks_may_not_look_at_these(enforced, bed):
+    large = enforced.put(bytes(100_000))
+    total = enforced.map_reduce(lambda n, data: len(data[:n]), range(8), sum, args=(large,), detach=True)
+    assert total.result(timeout=60) == 28
+    job = enforced.map(abs, [-1], detach=True)
+    assert wrenlite.attach(job.token).results(timeout=60) == [1]
+    large_value = enforced.map(lambda n: bytes(8 * 2**20), [1]).results(timeout=60)
+    assert len(large_value[0]) == 8 * 2**20
+    waiting = enforced.map(time.sleep, [15] * 8, chunksize=1, detach=True)
+    waiting.cancel()
+    assert waiting.wait(timeout=60)
+    assert {event["function"] for event in bed.wait_for_events()} == {"deployed-driver"}
+    assert bed.denials() == []
+
+    def look(bucket, prefix):
+        import botocore.session
+
+        s3 = botocore.session.Session().create_client("s3")
+        return s3.list_objects_v2(Bucket=bucket, Prefix=prefix)
+
+    error = enforced.map(look, [BUCKET], args=("wrenlite/jobs/",))[0].exception(timeout=60)
+    assert "AccessDenied" in str(error)
+    assert bed.denials() == [f"deployed-us-east-1: s3:ListBucket on arn:aws:s3:::{BUCKET}"]

@@ -325,6 +325,7 @@ def handler(event, context):
 """
 
 
+@pytest.mark.e2e
 def test_lambda_stops_a_function_that_starts_itself_unless_it_allows_that(client, bed, deploy, shared_path):
     name = deploy("loop", files={"handler.py": LOOP})
     for setting, runs in (("Terminate", 16), ("Allow", 20)):

@@ -11,6 +11,7 @@ concurrency. The server counts requests by kind, and adds faults and latency whe
 ``plane``   ``Invoke``: limits, warm sandboxes, log tails
 ``events``  the queue of asynchronous invocations
 ``recursion`` functions that invoke functions
+``permissions`` what the policies of roles allow
 ``corrections`` corrections of moto where it differs from AWS
 ``versions`` the same for published versions of functions and layers
 ``sandbox`` one process under the runtime client, and its Runtime API

@@ -94,6 +94,9 @@ class Plane:
         self.event_age_s: float = 6 * 3600
         """The age at which one is dropped that did not run, or failed, unless its function has another."""
         self.events.clear()
+        self.enforce_policies = False
+        """Whether whoever signs with the name of a role may do only what the policies of that role allow."""
+        self.denials: list[str] = []
         self.peak_concurrency = 0
         self.set_limits()
 

@@ -58,6 +58,10 @@ class RemoteBed:
         """Kill all sandboxes, or those of one function: its next invocations are cold."""
         self._control("kill_sandboxes", function)
 
+    def denials(self) -> list[str]:
+        """Return what was refused since the last ``reset`` with the setting ``enforce_policies``."""
+        return self._control("denials")
+
     def events(self) -> list[dict[str, Any]]:
         """Return the asynchronous invocations since the last ``reset``, in the order in which they came.
 

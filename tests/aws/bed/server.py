@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -21,6 +22,7 @@ from tests.aws.bed.corrections import (
     keep_storage_and_architecture,
     tag_bucket,
 )
+from tests.aws.bed.permissions import refusal
 from tests.aws.bed.plane import Plane, Reply, error
 from tests.aws.bed.versions import check_revision, correct_versions
 
@@ -69,10 +71,9 @@ class Bed:
             fault = self._take_fault(kind, request.path)
         if latency_s:
             time.sleep(latency_s)
-        if fault is not None:
-            early_response = self._apply_fault(fault, request, environ)
-            if early_response is not None:
-                return early_response(environ, start_response)
+        early_response = self._denial(kind, request) or self._apply_fault(fault, request, environ)
+        if early_response is not None:
+            return early_response(environ, start_response)
         invoke = _INVOKE.match(request.path)
         if invoke is None:
             return (
@@ -88,6 +89,24 @@ class Bed:
         if fault is not None and fault["action"] == "drop-log":
             reply.headers.pop("X-Amz-Log-Result", None)
         return Response(reply.body, reply.status, reply.headers)(environ, start_response)
+
+    def _denial(self, kind: str, request: Request) -> Response | None:
+        """Return the response to a request that the role of its sender does not allow; None: it does."""
+        if not self.plane.enforce_policies:
+            return None
+        role, _, region, service = _credential_scope(request)[:4]
+        _body(request)
+        refused = refusal(role, kind, request, region)
+        _body(request)
+        if not refused:
+            return None
+        self.plane.denials.append(f"{role}: {refused}")
+        text = f"{role} is not authorized to perform: {refused}"
+        if service == "s3":
+            body = f"<Error><Code>AccessDenied</Code><Message>{text}</Message></Error>"
+            return Response(body, 403, content_type="application/xml")
+        reply = error(403, "AccessDeniedException", text)
+        return Response(reply.body, reply.status, reply.headers)
 
     def _with_counted_bytes(self, start_response: Any) -> Any:
         """Wrap a WSGI callable so that the bytes of a response's body are counted."""
@@ -152,9 +171,11 @@ class Bed:
         return None
 
     def _apply_fault(
-        self, fault: dict[str, Any], request: Request, environ: dict[str, Any]
+        self, fault: dict[str, Any] | None, request: Request, environ: dict[str, Any]
     ) -> Response | None:
         """Apply a fault; return the response that replaces the true one, or None if the request goes on."""
+        if fault is None:
+            return None
         action = fault["action"]
         if action == "answer":
             request.get_data()
@@ -195,13 +216,14 @@ class Bed:
                 self.plane.set_limits(**argument)
             elif verb == "peak_concurrency":
                 return self.plane.peak_concurrency
-        if verb == "kill_sandboxes":
-            self.plane.kill_sandboxes(argument)
-        if verb == "events":
-            return self.plane.events.described()
-        if verb == "wait_for_events":
-            return self.plane.events.wait(argument)
-        return self.plane.disks.refusal if verb == "refusal" else None
+        others: dict[str, Callable[[], Any]] = {
+            "kill_sandboxes": lambda: self.plane.kill_sandboxes(argument),
+            "denials": lambda: self.plane.denials,
+            "events": self.plane.events.described,
+            "wait_for_events": lambda: self.plane.events.wait(argument),
+            "refusal": lambda: self.plane.disks.refusal,
+        }
+        return others[verb]() if verb in others else None
 
 
 def _reset(environ: dict[str, Any]) -> None:
