@@ -4,9 +4,11 @@ import json
 import time
 
 import pytest
+from click.testing import CliRunner
 
 import wrenlite
 from tests.aws.deployments import BUCKET
+from wrenlite import cli
 from wrenlite.backends.aws.connect import connect
 from wrenlite.config import Config
 from wrenlite.deploy import deployment as deploying
@@ -113,7 +115,14 @@ def test_a_driver_may_have_a_role_of_the_users_own(made, config):
         iam.delete_role(RoleName=name)
 
 
-def test_doctor_invokes_the_driver(made, config, bed):
+def logs(*arguments):
+    env = {"WRENLITE_BUCKET": BUCKET}
+    ended = CliRunner().invoke(cli.main, ("logs", "--function", "deployed", *arguments), env=env)
+    assert ended.exit_code == 0, ended.stderr
+    return ended.stdout
+
+
+def test_doctor_invokes_the_driver_whose_log_can_be_seen(made, config, bed):
     made.run()
 
     def checked():
@@ -121,6 +130,8 @@ def test_doctor_invokes_the_driver(made, config, bed):
         return found
 
     assert checked().ok
+    assert " REPORT RequestId: " in logs("--driver")
+    assert " REPORT RequestId: " not in logs("--driver", "--grep", "no-such-text")
     bed.fault("Invoke", "answer", path="driver", status=200, body=json.dumps({"errorType": "Oops"}))
     found = checked()
     assert not found.ok

@@ -403,6 +403,7 @@ def _remove_from_config(settings: Settings) -> None:
 @deployment_options
 @click.option("--task", type=click.IntRange(0), help="Show only this task of JOB.")
 @click.option("--cloudwatch", is_flag=True, help="Show the function's log of the requests of this task.")
+@click.option("--driver", is_flag=True, help="Show the log of the driver, which runs detached jobs.")
 @click.option("--since", type=Duration(), default="1h", show_default=True, help="How far to look back.")
 @click.option("--grep", metavar="TEXT", help="Show only events with this text, such as a request id.")
 @click.option("--follow", "-f", is_flag=True, help="Continue with what comes, until Ctrl-C.")
@@ -413,6 +414,7 @@ def logs(
     job: str | None,
     task: int | None,
     cloudwatch: bool,
+    driver: bool,
     since: float,
     grep: str | None,
     follow: bool,
@@ -424,6 +426,8 @@ def logs(
     what tasks print: that is returned with their values.
     """
     texts = [grep] if grep is not None else [None]
+    if driver and job is not None:
+        raise click.UsageError("--driver shows the log of the driver for all jobs: leave JOB out")
     if cloudwatch:
         if job is None or task is None:
             raise click.UsageError("--cloudwatch shows the log of one task: give JOB and --task")
@@ -437,14 +441,16 @@ def logs(
         return
     elif task is not None:
         raise click.UsageError("--task is a task of a job: give JOB")
-    _print_log(config, texts, since, follow=follow, as_json=as_json)
+    _print_log(config, texts, since, driver=driver, follow=follow, as_json=as_json)
 
 
 def _print_log(
-    config: Config, texts: Sequence[str | None], since: float, *, follow: bool, as_json: bool
+    config: Config, texts: Sequence[str | None], since: float, *, driver: bool, follow: bool, as_json: bool
 ) -> None:
-    """Print the events of the function's log that have one of these texts."""
+    """Print the events of the log of the function, or of its driver, that have one of these texts."""
     clients, _, settings = locate_deployment(config, allow_denied=True, prefer_deployed_bucket=True)
+    if driver:
+        settings = settings.of_driver or settings
     begin_ms, seen, newest_ms = int((time.time() - since) * 1000), set[str](), 0
     while True:
         for text in texts:

@@ -208,7 +208,7 @@ class Deployment:
         except (ValueError, TypeError, KeyError) as error:
             raise FunctionBroken(
                 f"the driver {driver.function} does not answer as it should: {text:.500}. Run wrenlite-setup "
-                f"again; the log group {driver.log_group} may say more"
+                "again; wrenlite logs --driver may say more"
             ) from error
 
     def desired_resources(self) -> tuple[Resource, ...]:
