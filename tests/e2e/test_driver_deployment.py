@@ -79,7 +79,7 @@ def test_each_version_of_the_function_has_a_driver_that_stays_as_long_as_it_does
     assert made.steps()["driver function"].reason == "may start itself: none → True"
 
 
-def test_the_driver_can_be_left_out_and_that_is_remembered(made, config):
+def test_the_driver_can_be_left_out_and_that_is_remembered(made, config, bed):
     made.run()
     made.settings = {"driver": False}
     steps = made.steps()
@@ -89,6 +89,9 @@ def test_the_driver_can_be_left_out_and_that_is_remembered(made, config):
     made.settings = {}
     assert made.steps() == {}
     assert connect(config).driver is None
+    bed.error("GetLambdaFunctions", 403, "AccessDeniedException", "not authorized", path="driver")
+    with pytest.raises(wrenlite.AccessDenied, match="function:deployed-driver"):
+        made.steps()
     made.settings = {"driver": True}
     assert {kind for kind, step in made.steps().items() if step.verb is Verb.CREATE} == PARTS
 

@@ -240,7 +240,8 @@ class Deployment:
             name: its name; None: it is the function's own, and not its driver's.
         """
         first = next(each for each in self._provider.names if each[0] == kind and name in (None, each[1]))
-        with self._clients.translate_errors(f"the {kind} of {self.settings.function_arn}"):
+        whose = self.settings.of_driver if self.settings.is_drivers(first[1]) else None
+        with self._clients.translate_errors(f"the {kind} of {(whose or self.settings).function_arn}"):
             return self._provider.observe(*first)
 
     def existing_resources(self) -> list[Found]:
