@@ -82,6 +82,7 @@ def test_only_failed_tasks_run_again_and_the_values_are_complete(executor, runs,
     assert (record.state, record.counts) == ("done", (8, 8, 0, 0))
     queued = [event for event in record.events() if event.kind in ("queued", "resumed")][-1]
     assert queued.tasks == ((0, 1), (3, 4), (6, 7))
+    assert record.events()[0].kind == "queued"
 
 
 def test_what_fails_again_has_its_new_error_and_further_attempts(executor, runs, detach):

@@ -183,7 +183,8 @@ class JobLog:
         self._lines: list[bytes] = []
         self._output: list[bytes] = []
         self._bytes = self._output_bytes = 0
-        self._put(partial(self._open, any(job._tasks.marks), len(job), ranges(sorted(job._tasks.finished))))
+        kept = ranges(sorted(job._tasks.finished))
+        self._put(partial(self._open, any(job._tasks.marks), time.time(), len(job), kept))
 
     # For any thread
 
@@ -239,12 +240,12 @@ class JobLog:
             entry()
         return self
 
-    def _open(self, has_run: bool, tasks: int, kept: list[tuple[int, int]]) -> None:
+    def _open(self, has_run: bool, now: float, tasks: int, kept: list[tuple[int, int]]) -> None:
         assert self._job is not None
         job, at = self._job, self._job._tasks.queued_at
         self._path, program = self._journal.open(job.id, at)
         if has_run or (self._path / places.EVENTS).exists():  # another keeper of the job has written it
-            at = time.time()
+            at = now
         header = {"id": job.id, "name": job.name, "backend": job.backend, "tasks": tasks, "program": program}
         header |= {"kept": kept} if kept else {}
         self._add("submitted", at, {**header, "host": _HOST, "python": _PYTHON, "wrenlite": __version__})
