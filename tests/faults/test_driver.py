@@ -5,6 +5,7 @@ import json
 import os
 import random
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -133,6 +134,21 @@ def test_a_running_job_is_handed_over_to_the_driver(driven, shared_path):
     job.detach()
     assert wrenlite.attach(job.token).results(timeout=60) == [n * n for n in range(30)]
     assert job.results(timeout=60) == [n * n for n in range(30)]
+    assert set(runs().values()) == {1}
+
+
+def test_detach_does_not_wait_for_the_end_of_long_tasks(driven, shared_path):
+    runs = Runs(shared_path / "runs")
+    limits = driven.backend.limits._replace(persist_after_s=0.5)
+    soon = wrenlite.Executor(replace(driven.backend, limits=limits), progress=False)
+    job = soon.map(work, range(6), args=(runs.path, 8.0), chunksize=1)
+    while len(runs()) < 4:
+        time.sleep(0.05)
+    begun = time.monotonic()
+    job.detach()
+    assert time.monotonic() - begun < 6, "the tasks take eight seconds"
+    assert job.snapshot().done == 0
+    assert job.results(timeout=60) == [n * n for n in range(6)]
     assert set(runs().values()) == {1}
 
 

@@ -22,6 +22,7 @@ from wrenlite.errors import ArgumentError, BackendError, IntegrityError, KeeperD
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Usage, values_prefix
+from wrenlite.scheduler.pending import Sent
 from wrenlite.scheduler.settling import Settler
 from wrenlite.serialize.pickling import unpack_call
 from wrenlite.serialize.same_class import current
@@ -185,13 +186,16 @@ def detach(backend: Backend, job: Manifest, definitions: Sequence[object]) -> Jo
     return _attached(*start(backend, job), definitions)
 
 
-def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tuple[Place, Manifest]:
+def start(
+    backend: Backend, job: Manifest, before: Job[Any] | None = None, going_on: Sequence[Sent] = ()
+) -> tuple[Place, Manifest]:
     """Have a keeper run a job.
 
     Args:
         backend: what the job was prepared for.
         job: the job; its store is chosen here.
         before: the job as far as it ran here; None: it has not begun.
+        going_on: its requests in flight, which leave their replies in the store.
 
     Returns:
         Where the job is kept, and its manifest with the store.
@@ -213,7 +217,7 @@ def start(backend: Backend, job: Manifest, before: Job[Any] | None = None) -> tu
         lines = () if isinstance(place, Folder) else remote_journal.begin(job)
         if before is not None:
             writer = place.writer()
-            export(before, writer)
+            export(before, writer, going_on)
             writer.write(remote_journal.CALL, *lines)
             writer.close()
         place.start_keeper()

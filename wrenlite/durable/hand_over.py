@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from wrenlite.arguments import check_attempts, check_detachable
+from wrenlite.backends.base import Backend
 from wrenlite.durable import attach, manifest
 from wrenlite.durable.tokens import token_of
 from wrenlite.errors import ConfigError
@@ -12,7 +14,10 @@ from wrenlite.futures import undrawn
 from wrenlite.job import Job
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.events import Hold
+from wrenlite.scheduler.pending import PendingJob
 
+_SURELY = 1.2
+"""A batch that has run for this times the age at which it leaves its reply in the store has said so there."""
 _LOOK_S = 0.05
 """Seconds between two looks whether the last batch that runs here has ended."""
 
@@ -35,11 +40,12 @@ def hand_over(job: Job[Any]) -> None:
         items, code, table = pending.remaining_items(), pending.blobs(), job._tasks
         if pending.reduction is not None:
             job._outcomes.check_complete()
-        while table.running:
+        while table.running and not _goes_on(dispatcher.backend, pending):
             table.wait_until(lambda: not table.running, _LOOK_S, each=True)
+            pending = dispatcher.hold(job, Hold.HOLD) or pending
         named = job.id, job.name, table.queued_at
         kept = manifest.of_job(dispatcher.backend, named, items, pending.options, code, job._secret)
-        place, _ = attach.start(dispatcher.backend, kept, job)
+        place, _ = attach.start(dispatcher.backend, kept, job, pending.going_on)
     except BaseException:
         dispatcher.hold(job, Hold.GO_ON)
         raise
@@ -47,8 +53,19 @@ def hand_over(job: Job[Any]) -> None:
     if dispatcher.hold(job, Hold.FORGET) is not None:  # else its last task has ended here meanwhile
         pending.let_go()
     following = attach.Following(place)
-    job._control = following
+    job._control, table.running = following, 0  # what goes on is repeated
     following.follow(job)
+
+
+def _goes_on(backend: Backend, pending: PendingJob) -> bool:
+    """Return whether all that is in flight of a job will leave its reply where the next keeper finds it.
+
+    On Lambda a batch that has run for a while does. Local workers end with this program.
+    """
+    persist_after_s = backend.limits.persist_after_s
+    if backend.adopt is None or persist_after_s is None:
+        return False
+    return all(time.time() - sent.at > _SURELY * persist_after_s for sent in pending.going_on)
 
 
 def run_again(job: Job[Any], retries: int | None, timeout: float | None) -> Job[Any]:
@@ -64,4 +81,4 @@ def run_again(job: Job[Any], retries: int | None, timeout: float | None) -> Job[
         )
     if not place.run_again(kept._replace(options=kept.options.again(retries, timeout)), failed):
         raise ConfigError(f"{job.id} runs again already: wrenlite.attach({job.id!r}) follows it")
-    return attach.attach(job.id, progress=False if job._drawn is undrawn else None)
+    return attach.attach(job._token or job.id, progress=False if job._drawn is undrawn else None)

@@ -143,12 +143,13 @@ class RecordedJob(Job[Any]):
         super()._end_like(index, other)
 
 
-def export(job: Job[Any], writer: Writer) -> None:
+def export(job: Job[Any], writer: Writer, going_on: Sequence[Sent] = ()) -> None:
     """Write what has happened to the tasks of a job of this process.
 
     Args:
-        job: the job, of which no task runs.
+        job: the job.
         writer: writes it.
+        going_on: its requests in flight. Those that end meanwhile are written as ended, or are found.
     """
     table, own = job._tasks, job._tasks.same_error_as
     ended = [task for task in table.finished if task not in own]
@@ -164,6 +165,10 @@ def export(job: Job[Any], writer: Writer) -> None:
     for task, other in own.items():
         writer.write("end_like", task, other)
     writer.write("restore", table.columns())
+    there = set(ended)
+    for sent in going_on:
+        if there.isdisjoint(sent.tasks):
+            writer.write("mark_dispatched", sent.tasks, sent.at, sent.invocation)
 
 
 def _as_text(text: str, error: BaseException) -> tuple[str, str, list[str], str]:

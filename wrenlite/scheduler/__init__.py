@@ -3,8 +3,9 @@
 ================ ================================================================
 ``dispatcher``   The thread and its inbox of events; it decides nothing itself
 ``state``        The ``Scheduler``: queue, requests in flight, outcomes, retries
-``pending``      A job's tasks that have not ended, and what is in flight of them
+``pending``      A job's tasks that have not ended
 ``failed_items`` The items of failed tasks, which may run again
+``in_flight``    A request in flight
 ``admission``    Whether another request may be sent: slots, throttles, dollars
 ``batching``     How many tasks a batch holds, and how long it may run (pure)
 ``settling``     Futures and their callbacks, in threads of their own

@@ -19,7 +19,7 @@ from wrenlite.backoff import pause_s
 from wrenlite.cost import FREE
 from wrenlite.errors import BudgetExceeded
 from wrenlite.protocol import Ended, Lost, Missing, Refused, Throttled, Usage
-from wrenlite.scheduler.pending import InFlight
+from wrenlite.scheduler.in_flight import InFlight
 
 _RAMP = 100.0
 """Requests per second by which the limit grows after the first throttle. AWS lets a function have 1,000 more

@@ -9,7 +9,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple, cast
 
-from wrenlite.backends.base import Invocation
 from wrenlite.dependencies import pack_with_values
 from wrenlite.errors import ConfigError
 from wrenlite.job import Job
@@ -185,6 +184,10 @@ class PendingJob:
     """Tasks from this number on have not been in a batch."""
     is_held = False
     """Whether no more of its tasks are handed out, since another process will run them."""
+    is_forgotten = False
+    """Whether another process runs them now."""
+    going_on: Sequence[Sent] = ()
+    """Its requests in flight when it was held the last time."""
     _sent: Sequence[Sent] = ()
     taken_bytes = 0
     """Bytes of the items that ``take`` took last."""
@@ -533,60 +536,3 @@ class PendingJob:
         if self.arrivals is None or not self.options.closes_itself:
             return False
         return len(ending) == self.tasks.unfinished and not self.arrivals.closed
-
-
-class InFlight:
-    """A request in flight."""
-
-    def __init__(self, pending: PendingJob, indexes: Sequence[int], sent: float) -> None:
-        """Record a request that is sent.
-
-        Args:
-            pending: the job.
-            indexes: the tasks of the batch, in order.
-            sent: the time of sending, by the scheduler's clock.
-        """
-        self.pending = pending
-        self.indexes = indexes
-        self.sent = sent
-        self.restores = pending.code.restores
-        """How many times the code of the job had been put into the store again when this was sent."""
-        self.size = pending.taken_bytes
-        """Bytes of its items."""
-        self.task_seconds: list[float] = []
-        """Seconds that each task took that has an outcome, in the order of the batch."""
-        self.invocation: Invocation | None = None
-        self.cancelled = False
-        """Whether it was cancelled: then its end is no task's fault."""
-
-    @property
-    def unfinished(self) -> Sequence[int]:
-        """The tasks of the batch that have no outcome yet."""
-        return self.indexes[len(self.task_seconds) :]
-
-    def most_s(self, now: float, limit_s: float) -> float:
-        """Return how many seconds it may take: as expected, or longer if it already does.
-
-        Args:
-            now: the time, by the scheduler's clock.
-            limit_s: the time limit, which it may take while nothing is known of the tasks of its job.
-        """
-        estimate = self.pending.estimate
-        return max(estimate.mean_s * len(self.indexes), now - self.sent) if estimate else limit_s
-
-    def on_cancel(self, tasks: frozenset[int]) -> None:
-        """Stop the request where it runs one of these tasks, which were cancelled just now."""
-        self.cancel_if_task_ended()
-        if self.invocation is not None and not self.cancelled:
-            self.invocation.abandon(tasks)
-
-    def cancel_if_task_ended(self) -> None:
-        """Cancel the request where the task that it runs now has ended, because it was cancelled.
-
-        Its other tasks run elsewhere.
-        """
-        left = self.unfinished
-        if not left or self.cancelled or self.invocation is None:
-            return
-        if self.pending.tasks.has_ended(left[0]):
-            self.cancelled = self.invocation.cancel()

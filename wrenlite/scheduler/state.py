@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from wrenlite.backends.base import Backend
-from wrenlite.errors import IntegrityError, NotFound, StoreError, WrenliteError
+from wrenlite.errors import WrenliteError
 from wrenlite.job import Job
 from wrenlite.protocol import (
     CANCELLED,
@@ -34,7 +34,8 @@ from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.dependents import Dependents
 from wrenlite.scheduler.events import Hold
-from wrenlite.scheduler.pending import InFlight, PendingJob, new_invocation
+from wrenlite.scheduler.in_flight import MAX_RESTORES, InFlight, lost_again
+from wrenlite.scheduler.pending import PendingJob, new_invocation
 from wrenlite.storage.uploads import JobCode
 from wrenlite.task_logging import handle_records
 
@@ -42,9 +43,6 @@ _LONGEST_WAIT_S = 60.0
 _MAX_ISOLATED_DEATHS = 20
 """After this many worker deaths in a row, each while a worker ran one isolated task, the workers are at fault
 and not the tasks: the job fails."""
-_MAX_RESTORES = 3
-"""The most times in a row that a job's code, or the items of a task, are put into the store again and are not
-found there. If they are missing once more, the job fails, or the task."""
 
 _SECONDS, _TASK = map(operator.attrgetter, ("seconds", "task"))
 
@@ -137,10 +135,15 @@ class Scheduler:
                 self.grow(pending)
 
     def hold(self, job: Job[Any], how: Hold) -> PendingJob | None:
-        """Change whether tasks of a job are handed out. Return its queue; None: it has ended."""
+        """Change whether tasks of a job are handed out. Return its queue; None: it has ended.
+
+        The queue then has its requests in flight as ``going_on``.
+        """
         pending = self.jobs.pop(job, None) if how is Hold.FORGET else self.jobs.get(job)
         if pending is not None:
-            pending.is_held = how is not Hold.GO_ON
+            pending.is_held, pending.is_forgotten = how is not Hold.GO_ON, how is Hold.FORGET
+            in_flight = [item for item in self._in_flight.items() if item[1].pending is pending]
+            pending.going_on = [each.as_sent(name, self._clock()) for name, each in in_flight]
             if how is Hold.GO_ON and pending.queued:
                 self._queue.append(pending)
         return pending
@@ -210,7 +213,8 @@ class Scheduler:
         """Charge for the requests in flight that were cancelled, and whose end is not waited for."""
         for in_flight in self._in_flight.values():
             usage = self.admission.worst_case_usage()
-            in_flight.pending.tasks.end_batch(in_flight.indexes, usage)
+            if not in_flight.pending.is_forgotten:
+                in_flight.pending.tasks.end_batch(in_flight.indexes, usage)
             self.admission.charge(usage)
 
     # Sending
@@ -366,6 +370,11 @@ class Scheduler:
         """
         in_flight = self._in_flight[invocation]
         pending = in_flight.pending
+        if pending.is_forgotten:  # another process runs the job, and finds the reply
+            if ended is not None:
+                del self._in_flight[invocation]
+                self.admission.on_ended(in_flight, ended)
+            return
         ended_tasks = in_flight.unfinished[: len(outcomes)]
         in_flight.task_seconds.extend(map(_SECONDS, outcomes))
         if outcomes:
@@ -459,13 +468,13 @@ class Scheduler:
         pending = in_flight.pending
         if missing.key not in pending.code.keys:
             counts = {index: pending.count_loss("items", index) for index in unfinished}
-            self._run_again(pending, counts, _MAX_RESTORES + 1, _lost_again(missing))
+            self._run_again(pending, counts, MAX_RESTORES + 1, lost_again(missing))
             return
         self._requeue(pending, unfinished)
         if in_flight.restores < pending.code.restores or pending.tasks.over:
             return
-        if pending.code.begin_restore() >= _MAX_RESTORES:
-            self.fail(pending, _lost_again(missing))
+        if pending.code.begin_restore() >= MAX_RESTORES:
+            self.fail(pending, lost_again(missing))
         else:
             self.storing.add(pending)
             self._restore(pending, missing)
@@ -586,15 +595,3 @@ class Scheduler:
             self.grow(pending)  # what came at the last moment
         if pending.release(ending, failed):
             self.jobs.pop(pending.job, None)
-
-
-def _lost_again(missing: Missing) -> StoreError:
-    """Return the error for code or items that the store does not keep."""
-    text = f"{missing.key} was {{}} again after {_MAX_RESTORES} further uploads. Does {{}} of this store?"
-    if missing.damaged:
-        return IntegrityError(
-            text.format("changed or damaged in the store", "another program write to the objects")
-        )
-    return NotFound(
-        text.format("missing from the store", "a lifecycle rule, or another program, delete the objects")
-    )
