@@ -285,7 +285,7 @@ def test_a_lost_reply_of_a_long_batch_is_found_in_the_store(connected, bed, runs
         bed.fault("GetObject", "answer", status=200, body="forged" * 100, path="/reply$", count=2)
         assert aws.map(slow, [1], args=(runs.path,)).results(timeout=30) == [1]
         assert runs() == Counter({"0": 1, "1": 1})
-        assert "not made for this request" in caplog.text
+        assert "was not written with the key of this job" in caplog.text
 
 
 @pytest.mark.e2e
