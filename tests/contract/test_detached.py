@@ -21,7 +21,8 @@ import pytest
 
 import wrenlite
 from tests.aws.tasks import Runs
-from wrenlite.durable import folder
+from wrenlite.backends.aws import errors
+from wrenlite.durable import attach, folder
 from wrenlite.durable.folder import KEPT_S, Folder, find
 
 
@@ -405,6 +406,37 @@ def test_a_job_whose_folder_is_deleted_ends(pool, journal):
     shutil.rmtree(journal / "detached" / job.id)
     with pytest.raises(wrenlite.KeeperDied, match="was deleted while it ran"):
         job.results(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "match"),
+    [
+        (wrenlite.AccessDenied("s3:GetObject"), wrenlite.AccessDenied, "s3:GetObject. Where that is mended"),
+        (RuntimeError("no such thing"), wrenlite.BackendError, "RuntimeError: no such thing. Its keeper may"),
+    ],
+)
+def test_who_waits_is_told_when_a_job_cannot_be_followed(pool, monkeypatch, error, expected, match):
+    def refuse(place):
+        raise error
+
+    with monkeypatch.context() as faults:
+        faults.setattr(attach, "REFUSED_S", 0.1)
+        faults.setattr(Folder, "is_kept", refuse)
+        job = pool.map(time.sleep, [60], detach=True)
+        with pytest.raises(expected, match=match):
+            job.results(timeout=60)
+
+
+def test_only_what_lasts_ends_the_following_of_a_job():
+    offline = wrenlite.StoreError("s3://bucket cannot be reached")
+    expired = wrenlite.CredentialsExpired("sign in again")
+    denied = wrenlite.AccessDenied("s3:GetObject")
+    assert not any(map(errors.is_refusal, (offline, expired)))
+    assert errors.is_refusal(denied)
+    assert errors.is_refusal(wrenlite.NotFound("no blob"))
+    for error in (offline, expired, denied):
+        assert attach.end_of_following(error, 299.0) is None
+    assert isinstance(attach.end_of_following(denied, 301.0), wrenlite.AccessDenied)
 
 
 def test_tasks_of_a_resumed_job_have_the_folder_of_the_first_one(pool, runs, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 import wrenlite
 from tests.aws.tasks import Runs
 from wrenlite import keys
-from wrenlite.durable import tokens
+from wrenlite.durable import attach, tokens
 from wrenlite.protocol import cancel_key, reply_key, values_prefix
 from wrenlite.serialize import framing
 
@@ -251,3 +251,12 @@ def test_the_key_of_a_job_is_neither_in_the_bucket_nor_readable_by_others(driven
     assert token.stat().st_mode & 0o777 == 0o600
     assert token.parent.stat().st_mode & 0o777 == 0o700
     assert place.key.hex() not in repr(job)
+
+
+def test_who_waits_is_told_that_the_bucket_is_gone(driven, shared_path, monkeypatch):
+    monkeypatch.setattr(attach, "REFUSED_S", 1.0)
+    job = driven.map(work, range(2), args=(str(shared_path / "runs"), 20.0), detach=True)
+    job._control.place.store.bucket = "destroyed-meanwhile"
+    with pytest.raises(wrenlite.StoreError, match=r"does not follow.*no bucket 'destroyed-meanwhile'"):
+        job.results(timeout=60)
+    wrenlite.attach(job.token).cancel()

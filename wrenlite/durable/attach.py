@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from wrenlite.backends.aws.errors import is_refusal
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.config import Config, Progress
 from wrenlite.durable import folder, remote_journal
@@ -18,7 +20,15 @@ from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Follower, Place
 from wrenlite.durable.recorded import export, repeat
 from wrenlite.durable.tokens import find_place, new_place, token_of
-from wrenlite.errors import ArgumentError, BackendError, IntegrityError, KeeperDied, StoreError
+from wrenlite.errors import (
+    ArgumentError,
+    BackendError,
+    CredentialsError,
+    IntegrityError,
+    KeeperDied,
+    StoreError,
+    WrenliteError,
+)
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Usage, values_prefix
@@ -37,6 +47,8 @@ _added: set[str] = set()
 """Digests of the zips whose modules can be imported."""
 _CANCEL_S = 30.0
 """Seconds that a cancel is waited for at most."""
+REFUSED_S = 300.0
+"""Seconds for which the place of a job may be refused, or missing, before it is not followed any more."""
 
 
 class Definitions(Sequence[object]):
@@ -104,23 +116,24 @@ class Following:
 
     def _follow(self, reference: weakref.ref[Job[Any]], follower: Follower) -> None:
         shortest_s, longest_s = self.place.poll_s
-        pause_s = shortest_s
+        pause_s, refused_at = shortest_s, math.inf
         while True:
-            kept, problem, news = True, "", 0
+            news, end = 0, None
             try:
-                kept = self.place.is_kept()
-                for call in follower.calls():
-                    if (job := reference()) is None:  # nobody is interested any more
-                        break
-                    repeat(job, call)
-                    news += 1
-            except IntegrityError as error:
-                problem = str(error)
-            except (StoreError, BackendError) as error:  # this machine is offline: the keeper is not
-                _log.warning("%s", error)
+                news, end = self._look(reference, follower)
+                refused_at = math.inf
+            except Exception as error:  # whoever waits for the job would never hear of it
+                now = time.monotonic()
+                refused_at = min(refused_at, now) if is_refusal(error) else math.inf
+                end = end_of_following(error, now - refused_at)
+                if end is None:
+                    _log.warning("%s", error)
+                if isinstance(error, CredentialsError):
+                    follower.renew()
             job = reference()
-            if job is not None and not job._tasks.over and (problem or not (kept or news)):
-                self._fail(job, problem)
+            if job is not None and not job._tasks.over and end is not None:
+                left = [task for task in range(len(job)) if not job._tasks.has_ended(task)]
+                Job._end(job, [Outcome.failed(task) for task in left], dict.fromkeys(left, end))
             if job is None or job._tasks.over:
                 follower.close()
                 if self._settler is not None:
@@ -130,16 +143,22 @@ class Following:
             pause_s = shortest_s if news else min(longest_s, 1.5 * pause_s)
             time.sleep(pause_s)
 
-    def _fail(self, job: Job[Any], problem: str) -> None:
-        """End what has not ended, since nobody runs it.
+    def _look(self, reference: weakref.ref[Job[Any]], follower: Follower) -> tuple[int, WrenliteError | None]:
+        """Repeat what is new.
 
-        Args:
-            job: the job.
-            problem: why it cannot be followed; empty: its keeper is gone.
+        Returns:
+            How much that was, and why nothing more will come; None: something may.
         """
-        left = [task for task in range(len(job)) if not job._tasks.has_ended(task)]
-        error = KeeperDied(problem or self.place.last_words(job.id))
-        Job._end(job, [Outcome.failed(task) for task in left], dict.fromkeys(left, error))
+        kept, news = self.place.is_kept(), 0
+        for call in follower.calls():
+            if (job := reference()) is None:  # nobody is interested any more
+                break
+            repeat(job, call)
+            news += 1
+        job = reference()
+        if kept or news or job is None or job._tasks.over:
+            return news, None
+        return news, KeeperDied(self.place.last_words(job.id))
 
     def cancel(self, job: Job[Any], indexes: Iterable[int], wait: bool = True) -> int:
         """Have the keeper cancel those of these tasks that have not ended.
@@ -173,6 +192,30 @@ class Following:
             self._settler = Settler(Changes(), at_end=lambda: None)
             self._settler.start()
         self._settler.settle(futures)
+
+
+def end_of_following(error: Exception, refused_s: float) -> WrenliteError | None:
+    """Return the error with which the tasks fail of a job that cannot be followed; None: it is tried again.
+
+    While this machine is offline, or has no valid credentials, the keeper goes on, and so does who waits.
+
+    Args:
+        error: why a look for news has failed.
+        refused_s: seconds for which looks have been refused.
+    """
+    if isinstance(error, IntegrityError):
+        return KeeperDied(str(error))
+    if not isinstance(error, StoreError | BackendError):
+        return BackendError(
+            f"this program cannot follow the job any more: {type(error).__name__}: {error}. Its keeper may "
+            "go on: wrenlite.attach() of the job follows it again"
+        )
+    if refused_s < REFUSED_S:
+        return None
+    return type(error)(
+        f"this program does not follow the job any more, since this has lasted for {refused_s / 60:.0f} min: "
+        f"{error}. Where that is mended, wrenlite.attach() of the job follows it again"
+    )
 
 
 def detach(backend: Backend, job: Manifest, definitions: Sequence[object]) -> Job[Any]:

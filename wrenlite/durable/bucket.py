@@ -25,9 +25,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -456,7 +454,6 @@ class SegmentFollower:
         """Number of the next segment."""
         self._place = place
         self._reader = framing.Reader(-1)
-        self._pool = ThreadPoolExecutor(_READS_AT_ONCE, "wrenlite-table")
 
     def calls(self) -> Iterator[tuple[Any, ...]]:
         """Yield what is new, as ``Follower.calls``.
@@ -468,7 +465,7 @@ class SegmentFollower:
         place = self._place
         last = place.name("table", f"{self.position - 1:08d}") if self.position else ""
         names = [entry.key.rpartition("/")[2] for entry in place.store.list(place.name("table/"), after=last)]
-        for name, body in zip(names, self._pool.map(partial(place.read, "table"), names), strict=True):
+        for name, body in zip(names, self._bodies(names), strict=True):
             if name != f"{self.position:08d}":
                 missing = place.name("table", f"{self.position:08d}")
                 raise IntegrityError(f"{missing} was deleted from the bucket: what comes after that is lost")
@@ -478,6 +475,36 @@ class SegmentFollower:
                     raise IntegrityError(f"{place.name('table', name)} is damaged: {call}")
                 yield call
 
+    def _bodies(self, names: Sequence[str]) -> Iterator[bytes]:
+        """Yield the segments of these names, several of which are read at once.
+
+        The threads are not those of an executor, which takes nothing more once the main thread has ended.
+        """
+        found: dict[str, bytes | Exception] = {}
+
+        def read(name: str) -> None:
+            try:
+                found[name] = self._place.read("table", name)
+            except Exception as error:
+                found[name] = error
+
+        for first in range(0, len(names), _READS_AT_ONCE):
+            now = names[first : first + _READS_AT_ONCE]
+            others = [threading.Thread(target=read, args=(name,), daemon=True) for name in now[1:]]
+            for thread in others:
+                thread.start()
+            read(now[0])
+            for thread in others:
+                thread.join()
+            for name in now:
+                body = found.pop(name)
+                if isinstance(body, Exception):
+                    raise body
+                yield body
+
+    def renew(self) -> None:
+        """Have new credentials read from files and environment, as ``Follower.renew``."""
+        self._place.driver.session.renew()
+
     def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown(wait=False)
+        """Do nothing: no thread is left."""

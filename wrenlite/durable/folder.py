@@ -338,6 +338,9 @@ class FileFollower:
                 self.close()
                 self._number += 1
 
+    def renew(self) -> None:
+        """Do nothing: files need no credentials."""
+
     def close(self) -> None:
         """Close the file."""
         if self._reader is not None:

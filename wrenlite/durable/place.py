@@ -48,6 +48,9 @@ class Follower(Protocol):
             StoreError: they cannot be read.
         """
 
+    def renew(self) -> None:
+        """Look for new credentials, where some are needed."""
+
     def close(self) -> None:
         """Free what is held."""
 

@@ -28,12 +28,11 @@ class Driver:
             CredentialsError: there are no credentials.
             ConfigError: the region, or the endpoint, cannot be used.
         """
-        session = aws_session(config)
+        self.session = aws_session(config)
         location = StoreLocation(address.bucket, address.prefix, address.owner)
         self.address = address
-        self.store = store_at(location, config, session, address.region)
-        self._profile = config.profile
-        self._client = lambda_client(config, session.botocore_session, address.region)
+        self.store = store_at(location, config, self.session, address.region)
+        self._config = config
 
     def start(self, event: Mapping[str, Any]) -> None:
         """Invoke it, without waiting for its end.
@@ -48,21 +47,21 @@ class Driver:
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
-        address = self.address
+        address, profile = self.address, self._config.profile
+        client = lambda_client(self._config, self.session.botocore_session, address.region)
         try:
-            self._client.invoke(
+            client.invoke(
                 FunctionName=address.function, InvocationType="Event", Payload=json.dumps(event).encode()
             )
         except ClientError as error:
             raise errors.translate_client_error(
                 error,
                 action="lambda:InvokeFunction",
-                resource=f"arn:{self._client.meta.partition}:lambda:{address.region}:*:function:"
-                f"{address.function}",
-                profile=self._profile,
+                resource=f"arn:{client.meta.partition}:lambda:{address.region}:*:function:{address.function}",
+                profile=profile,
             ) from error
         except BotoCoreError as error:
-            unreachable = errors.connection_error(f"Lambda in {address.region}", error, self._profile)
+            unreachable = errors.connection_error(f"Lambda in {address.region}", error, profile)
             if isinstance(unreachable, StoreError):
                 raise ServiceUnavailable(str(unreachable)) from error
             raise unreachable from error

@@ -135,6 +135,15 @@ def is_access_denied(code: str) -> bool:
     return code in ACCESS_DENIED_CODES
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Return whether an error of wrenlite says that AWS forbids something, or that it is not there.
+
+    Such an error lasts, other than that of a broken connection.
+    """
+    code, _ = code_and_message(error.__cause__ or error)
+    return isinstance(error, AccessDenied | NotFound) or code == "NoSuchBucket"
+
+
 def access_denied(action: str, resource: str, message: str = "") -> AccessDenied:
     """Return the error for an action that no policy allows, with the policy statement that would allow it.
 
