@@ -260,3 +260,25 @@ def test_who_waits_is_told_that_the_bucket_is_gone(driven, shared_path, monkeypa
     with pytest.raises(wrenlite.StoreError, match=r"does not follow.*no bucket 'destroyed-meanwhile'"):
         job.results(timeout=60)
     wrenlite.attach(job.token).cancel()
+
+
+def test_profile_and_endpoint_are_remembered_on_this_machine_and_not_in_the_token(
+    driven, monkeypatch, tmp_path
+):
+    del driven
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    lines = [f"{name.lower()} = {os.environ[name]}" for name in names]
+    (tmp_path / "credentials").write_text("\n".join(["[work]", *lines]))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    for name in (*names, "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name)
+    options = {"profile": "work", "endpoint_url": endpoint, "progress": False}
+    with wrenlite.Executor.aws(function="kept", max_concurrency=4, **options) as executor:
+        job = executor.map(say, range(4, 6), detach=True)
+    token = base64.urlsafe_b64decode(job.token.removeprefix("wrenlite-job-") + "==")
+    assert endpoint.encode() not in token
+    there = wrenlite.attach(job.id)
+    assert there.wait(timeout=60)
+    assert there.retry_failed().wait(timeout=60)
+    assert [record.state for record in wrenlite.jobs()] == ["failed"]

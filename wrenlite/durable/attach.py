@@ -294,13 +294,18 @@ def attach(job: str | Job[Any], *, resume: bool = False, progress: Progress | No
         BackendError: the keeper cannot be started.
     """
     check_switch("resume", resume)
-    wanted = Config.load(progress=progress).progress
+    Config.load(progress=progress)  # it is checked before anything is read
     job = job.id if isinstance(job, Job) else job
     if not isinstance(job, str):
         raise ArgumentError(
             f"attach({job!r:.80}): must be the id of a job, which wrenlite.jobs() shows, or its token"
         )
-    place = find_place(job)
+    return attach_at(find_place(job), resume=resume, progress=progress)
+
+
+def attach_at(place: Place, *, resume: bool = False, progress: Progress | None = None) -> Job[Any]:
+    """Return the job that is kept at a place. See ``attach``."""
+    wanted = Config.load(progress=progress).progress
     found = place.read_manifest()
     if found.modules is not None:
         _add_modules(found.modules)

@@ -117,6 +117,9 @@ class Folder:
     def write_token(self, token: str) -> None:
         """Write the token of a job that the driver function keeps.
 
+        Args:
+            token: the token and, in the next line, how this machine reaches AWS.
+
         Raises:
             StoreError: the disk is full, or the folder cannot be written to.
         """
@@ -130,7 +133,7 @@ class Folder:
             ) from error
 
     def token(self) -> str:
-        """Return the token of a job that the driver function keeps; empty: this machine keeps it."""
+        """Return what ``write_token`` wrote; empty: this machine keeps the job."""
         try:
             return (self.path / TOKEN).read_text()
         except OSError:

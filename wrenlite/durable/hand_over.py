@@ -81,4 +81,4 @@ def run_again(job: Job[Any], retries: int | None, timeout: float | None) -> Job[
         )
     if not place.run_again(kept._replace(options=kept.options.again(retries, timeout)), failed):
         raise ConfigError(f"{job.id} runs again already: wrenlite.attach({job.id!r}) follows it")
-    return attach.attach(job._token or job.id, progress=False if job._drawn is undrawn else None)
+    return attach.attach_at(place, progress=False if job._drawn is undrawn else None)

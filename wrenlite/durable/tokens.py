@@ -67,9 +67,15 @@ def new_place(backend: Backend, job: Manifest) -> Place:
     if backend.driver is None:
         return Folder(folder.new_folder(job.id))
     token = Token(job.id, job.key, backend.driver)
+    place = _bucket(token, job.config)
     with contextlib.suppress(ConfigError):  # no journal is kept: then only the token gives the job back
-        Folder(folder.new_folder(job.id)).write_token(token.text())
-    return _bucket(token, job.config)
+        Folder(folder.new_folder(job.id)).write_token(f"{token.text()}\n{_access(job.config)}")
+    return place
+
+
+def _access(config: Config) -> str:
+    """Return how this machine reaches AWS, which is kept beside a token here, and in no token."""
+    return json.dumps([config.profile, config.endpoint_url])
 
 
 def find_place(job: str) -> Place:
@@ -82,12 +88,17 @@ def find_place(job: str) -> Place:
         JobNotFound: there is no such job, or there are several.
         BackendError: AWS cannot be used.
     """
-    if not is_token(job):
-        found = Folder(folder.find(job))
-        if not (word := found.token()):
-            return found
-        job = word
-    return _bucket(parse(job), Config.load())
+    if is_token(job):
+        return _bucket(parse(job), Config.load())
+    found = Folder(folder.find(job))
+    word, _, access = found.token().partition("\n")
+    if not word:
+        return found
+    try:
+        profile, endpoint_url = json.loads(access or "[null, null]")
+    except (ValueError, TypeError) as error:
+        raise JobNotFound(f"{found.path / folder.TOKEN} is damaged: {error}") from error
+    return _bucket(parse(word), Config.load(profile=profile, endpoint_url=endpoint_url))
 
 
 def on_lambda(job: str) -> Place | None:
