@@ -13,6 +13,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ _FORGOTTEN = Outcome(-1, True, NOTHING, 0.0, 0.0, 0.0, "")
 """Stands for the outcome of a task that is forgotten."""
 _FORGET_AT_ONCE = 1024
 """Fewer tasks are not worth it: the rows of the others are copied."""
+_TOGETHER = nullcontext()
 _IS_OK = operator.attrgetter("ok")
 
 
@@ -143,6 +145,10 @@ class TaskTable:
         return changed.wait_for(is_reached, timeout)
 
     # For the scheduler
+
+    def together(self) -> AbstractContextManager[None]:
+        """Return a block whose changes belong together: whoever writes them down writes all or none."""
+        return _TOGETHER
 
     def grow(self, count: int) -> None:
         """Add so many queued tasks to an open job."""

@@ -15,7 +15,7 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
 def test_a_snippet_runs(snippet, tmp_path, request):
     if "Executor.aws(" in snippet:
-        request.getfixturevalue("bed")
+        request.getfixturevalue("bed").settings(concurrency=16)  # a process each, on this machine
     env = {**os.environ, "WRENLITE_PROGRESS": "false"}  # without the progress lines of a slow machine
     ended = subprocess.run(
         [sys.executable, "-c", snippet],

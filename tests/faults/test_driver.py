@@ -6,6 +6,7 @@ import os
 import random
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -150,6 +151,31 @@ def test_detach_does_not_wait_for_the_end_of_long_tasks(driven, shared_path):
     assert job.snapshot().done == 0
     assert job.results(timeout=60) == [n * n for n in range(6)]
     assert set(runs().values()) == {1}
+
+
+def total(values, path):
+    with open(path, "a") as file:
+        file.write("sum\n")
+    time.sleep(14)
+    return sum(values)
+
+
+def test_a_reduction_outlasts_its_driver(driven, shared_path):
+    path = str(shared_path / "runs")
+    reduced = driven.map_reduce(work, range(3), partial(total, path=path), args=(path, 0.0), detach=True)
+    assert reduced.result(timeout=90) == 0 + 1 + 4
+    assert Runs(path)() == {"0": 1, "1": 1, "2": 1, "sum": 1}
+
+
+def test_a_second_driver_of_a_job_that_is_over_leaves_nothing_behind(driven, bed):
+    job = driven.map(say, range(6), chunksize=1, detach=True)
+    job.wait(timeout=60)
+    bed.wait_for_events()
+    place = place_of(job)
+    place.invoke_driver()
+    assert [event["state"] for event in bed.wait_for_events()][-1] == "done"
+    assert not place.is_kept()
+    job.retry_failed().wait(timeout=60)
 
 
 @pytest.mark.full

@@ -18,7 +18,7 @@ from wrenlite.durable import folder, remote_journal
 from wrenlite.durable.folder import Folder
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Follower, Place
-from wrenlite.durable.recorded import export, repeat
+from wrenlite.durable.recorded import calls_of, export, repeat
 from wrenlite.durable.tokens import find_place, new_place, token_of
 from wrenlite.errors import (
     ArgumentError,
@@ -103,7 +103,7 @@ class Following:
             resume: start a keeper where none runs the job and it is not over.
         """
         follower = self.place.follower()
-        for call in follower.calls():
+        for call in calls_of(follower):
             repeat(job, call)
         if job._tasks.over:
             follower.close()
@@ -150,7 +150,7 @@ class Following:
             How much that was, and why nothing more will come; None: something may.
         """
         kept, news = self.place.is_kept(), 0
-        for call in follower.calls():
+        for call in calls_of(follower):
             if (job := reference()) is None:  # nobody is interested any more
                 break
             repeat(job, call)

@@ -109,6 +109,7 @@ class Bucket:
         self.driver = driver
         self.store: Store = driver.store
         self._times = TIMES if times is None else times
+        self._submitted = time.time()
 
     # What is in the bucket
 
@@ -161,11 +162,12 @@ class Bucket:
             found = manifest.from_wire(framing.parse(body, writable=True))
         except Exception as error:  # unpickling raises errors of any kind
             raise JobNotFound(f"the manifest of {self.job} cannot be read: {error!r}") from error
+        self._submitted = found.submitted
         return found._replace(key=self.key, store=self.store)
 
     def writer(self, on_error: Callable[[str], None] | None = None, after: int = 0) -> SegmentWriter:
         """Begin to write behind the segments that were read, as ``Place.writer``."""
-        return SegmentWriter(self, after, self._times.gather_s, on_error)
+        return SegmentWriter(self, after, self._times.gather_s, self._submitted, on_error)
 
     def follower(self) -> SegmentFollower:
         """Begin at the first segment, as ``Place.follower``."""
@@ -187,9 +189,15 @@ class Bucket:
 
     def start_keeper(self) -> None:
         """Invoke the driver, unless a keeper runs the job, as ``Place.start_keeper``."""
-        lease, now = self.lease(), time.time()
-        if lease is None or not lease.holder or lease.until < now:
+        if not self._is_taken():
             self.invoke_driver()
+
+    def _is_taken(self) -> bool:
+        """Return whether a keeper runs the job, or one was started a moment ago."""
+        lease, now = self.lease(), time.time()
+        if lease is None:
+            return False
+        return now < (lease.until if lease.holder else min(lease.lost, lease.until + self._times.lease_s))
 
     def invoke_driver(self) -> None:
         """Have a driver keep the job, soon."""
@@ -223,8 +231,7 @@ class Bucket:
 
     def run_again(self, job: Manifest, failed: Sequence[int]) -> bool:
         """Have a driver run failed tasks again, unless one runs the job, as ``Place.run_again``."""
-        lease = self.lease()
-        if lease is not None and time.time() < lease.until:
+        if self._is_taken():
             return False
         self.write_manifest(job)
         self.store.delete([entry.key for entry in self.store.list(self.name("cancel/"))])
@@ -256,6 +263,8 @@ class KeptBucket(Bucket):
         super().__init__(driver, job, key, times)
         self._holder = os.urandom(8).hex()
         self._until = 0.0
+        self._is_checked = False
+        """Whether the lease was seen to be this keeper's after it was taken: two may take it at once."""
         self._looked_at = self._counted_at = time.monotonic()
         self._seen: set[str] = set()
         self._gb = gb
@@ -272,6 +281,8 @@ class KeptBucket(Bucket):
                 return False
             before = lease
             time.sleep(wait_s + 0.1)
+        self.store.delete([self.name("words")])  # they explain the end of an earlier keeper
+        self.renew()
         return True
 
     def renew(self) -> None:
@@ -287,10 +298,14 @@ class KeptBucket(Bucket):
 
     def lost_because(self) -> str:
         """Renew the lease where it is time for that. Return why the keeper must end, as ``KeptPlace``."""
-        now = time.time()
         if self.has_run_out():
             return "the lease of this keeper has run out: it was not renewed in time"
-        if now >= self._until - self._times.lease_s + self._times.renew_s:
+        is_due = time.time() >= self._until - self._times.lease_s + self._times.renew_s
+        if is_due or not self._is_checked:
+            lease = self.lease()
+            if lease is not None and lease.holder not in ("", self._holder):
+                return "another keeper has taken the job over"
+            self._is_checked = True
             self.renew()
         return ""
 
@@ -364,7 +379,12 @@ class SegmentWriter:
     """Writes what happens to the tasks of one job, segment by segment, in a thread of its own."""
 
     def __init__(
-        self, place: Bucket, number: int, gather_s: float, on_error: Callable[[str], None] | None
+        self,
+        place: Bucket,
+        number: int,
+        gather_s: float,
+        submitted: float,
+        on_error: Callable[[str], None] | None,
     ) -> None:
         """Begin to gather. The first segment is written by ``flush``, or after a while.
 
@@ -372,13 +392,14 @@ class SegmentWriter:
             place: where the job is kept.
             number: of the first segment.
             gather_s: seconds for which what happens is gathered, at least.
+            submitted: when the job was, in seconds since the epoch.
             on_error: as for ``Place.writer``.
         """
         self._place = place
         self._number = number
         self._gather_s = gather_s
         self._on_error = on_error
-        self._begun = time.monotonic()
+        self._submitted = submitted
         self._parts: list[bytes] = []
         self._bytes = 0
         self._changed = threading.Condition()
@@ -391,6 +412,7 @@ class SegmentWriter:
     def write(self, name: str, *arguments: object) -> None:
         """Write one call, as ``Writer.write``. It waits where the bucket is too slow."""
         part = framing.join(framing.frame((name, time.time(), *arguments)))
+        self._check()
         with self._changed:
             self._changed.wait_for(lambda: self._bytes < _WAITING_BYTES or self._closed)
             if self._closed:  # what comes now is found by its reply
@@ -407,12 +429,14 @@ class SegmentWriter:
                 parts, self._parts = self._parts, []
             if not parts:
                 return
-            name = "table", f"{self._number:08d}"
+            body, name = b"".join(parts), ("table", f"{self._number:08d}")
             try:
-                if not self._place.write(b"".join(parts), *name, if_absent=True):
+                # What is there may be this very segment: an answer of the bucket was lost.
+                if not self._place.write(body, *name, if_absent=True) and self._place.read(*name) != body:
                     raise StoreError("another keeper has gone on with this job")
             except WrenliteError as error:
                 self._fail(error)
+                return
             self._number += 1
             with self._changed:
                 self._bytes = sum(map(len, self._parts))
@@ -425,15 +449,23 @@ class SegmentWriter:
             self._changed.notify_all()
         self._thread.join()
         self.flush()
+        self._check()
 
     def _fail(self, error: WrenliteError) -> None:
-        if self._on_error is None:
-            raise error
-        self._on_error(f"cannot write what tasks return: {error}")
+        """Take note that a segment cannot be written: whoever uses this writer is told the next time."""
+        if self._on_error is not None:
+            self._on_error(f"cannot write what tasks return: {error}")
+        with self._changed:
+            self._error, self._closed = error, True
+            self._changed.notify_all()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
 
     def _loop(self) -> None:
         while not self._closed:
-            age_s = time.monotonic() - self._begun
+            age_s = time.time() - self._submitted
             gather_s = max(self._gather_s, min(_LONGEST_GATHER_S, _GATHER_SHARE * age_s))
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._bytes >= _SEGMENT_BYTES, gather_s)

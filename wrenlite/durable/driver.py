@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,9 @@ def keep(event: Mapping[str, Any]) -> None:
         print(error)
         with contextlib.suppress(WrenliteError):
             place.say(str(error))
+        code = 1
+    except BaseException:  # a defect of wrenlite: the threads of the dispatcher must not keep this process
+        traceback.print_exc()
         code = 1
     shutil.rmtree(_journal(), ignore_errors=True)
     sys.stdout.flush()

@@ -9,15 +9,14 @@ from wrenlite.arguments import check_attempts, check_detachable
 from wrenlite.backends.base import Backend
 from wrenlite.durable import attach, manifest
 from wrenlite.durable.tokens import token_of
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, NotFound
 from wrenlite.futures import undrawn
 from wrenlite.job import Job
+from wrenlite.protocol import reply_key
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.events import Hold
 from wrenlite.scheduler.pending import PendingJob
 
-_SURELY = 1.2
-"""A batch that has run for this times the age at which it leaves its reply in the store has said so there."""
 _LOOK_S = 0.05
 """Seconds between two looks whether the last batch that runs here has ended."""
 
@@ -65,7 +64,14 @@ def _goes_on(backend: Backend, pending: PendingJob) -> bool:
     persist_after_s = backend.limits.persist_after_s
     if backend.adopt is None or persist_after_s is None:
         return False
-    return all(time.time() - sent.at > _SURELY * persist_after_s for sent in pending.going_on)
+    if any(time.time() - sent.at < persist_after_s for sent in pending.going_on):
+        return False
+    try:
+        for sent in pending.going_on:
+            backend.store.get(reply_key(pending.job.id, sent.invocation))
+    except NotFound:
+        return False
+    return True
 
 
 def run_again(job: Job[Any], retries: int | None, timeout: float | None) -> Job[Any]:

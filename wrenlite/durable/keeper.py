@@ -28,7 +28,7 @@ from wrenlite.durable.folder import Folder
 from wrenlite.durable.journal import JournalInvoker
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Place, Writer
-from wrenlite.durable.recorded import HandedOut, RecordedJob, repeat
+from wrenlite.durable.recorded import HandedOut, RecordedJob, calls_of, repeat
 from wrenlite.durable.remote_journal import CALL
 from wrenlite.errors import WorkerDied
 from wrenlite.protocol import Outcome, Usage
@@ -134,6 +134,7 @@ class Keeper:
         job._tasks.queued_at = kept.submitted
         ended, sent, writer = self._take_over(job)
         if job._tasks.over:
+            self._place.let_go()
             return
         dispatcher.admission.spent = job.cost  # the budget is that of all keepers of this job
         uploads = Uploads(backend.store, own=backend.own_store)
@@ -149,14 +150,15 @@ class Keeper:
         restore = partial(uploads.upload_again, code.digests)
         suspects = self._give_up(job)
         pending = PendingJob(job, list(kept.items), options, release, restore)
-        pending.adopt(sent, suspects)
         if pending.reduction is not None:
             mapped = [each for each in ended if each.ok and each.task != pending.reduction.index]
             pending.reduction.observe(mapped)
+        pending.adopt(sent, suspects)
         dispatcher.submit(pending)
         self._look_after(job, dispatcher, writer, until)
         self._charge(job, dispatcher, last=True)
-        if job._tasks.over:
+        is_over = job._tasks.over  # what ends from now on, the next keeper finds
+        if is_over:
             dispatcher.close("the job of this keeper is over")
             dispatcher.join(cancel=False)
         else:
@@ -165,7 +167,7 @@ class Keeper:
             self._journal.flush()
         self._ship(writer)
         writer.close()
-        if job._tasks.over:
+        if is_over:
             self._place.let_go()
         else:
             self._place.pass_on()
@@ -196,21 +198,22 @@ class Keeper:
         follower, handed_out = self._place.follower(), HandedOut()
         keeps = self._manifest.options.reduces
         ended: list[Outcome] = []
-        for call in follower.calls():
+        for call in calls_of(follower):
             handed_out.observe(call)
             ended += repeat(job, call, keeps_values=False)[: None if keeps else 0]
         follower.close()
-        sent: list[Sent] = []
+        sent: Sequence[Sent] = ()
+        found: Sequence[Sent] = ()
         if self._backend.adopt is not None:
-            sent = [*handed_out.sent, *self._place.unrecorded(handed_out)]
+            sent, found = handed_out.sent, self._place.unrecorded(handed_out)
         handed_out.end_keeper([each.tasks for each in sent])
         self._interrupted = handed_out.interrupted
-        writer = self._place.writer(end, after=follower.position)
-        job.record(writer, sent)
-        writer.flush()
         if why := self._place.lost_because():
             end(why)
-        return ended, sent, writer
+        writer = self._place.writer(end, after=follower.position)
+        job.record(writer, sent, found)
+        writer.flush()
+        return ended, [*sent, *found], writer
 
     def _look_after(self, job: RecordedJob, dispatcher: Dispatcher, writer: Writer, until: float) -> None:
         """Return when the job is over, or it is time for another keeper."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from wrenlite import errors as wrenlite_errors
-from wrenlite.durable.place import Writer
+from wrenlite.durable.place import Follower, Writer
 from wrenlite.durable.remote_journal import CALL
 from wrenlite.errors import RemoteError, WrenliteError
 from wrenlite.job import Job
@@ -72,35 +73,67 @@ class HandedOut:
         return list(self._sent.values())
 
 
+_TOGETHER = "together"
+
+
+def calls_of(follower: Follower) -> Iterator[tuple[Any, ...]]:
+    """Yield the calls that are new, also those that were written together. Raises as ``calls``."""
+    for call in follower.calls():
+        if call[0] == _TOGETHER:
+            yield from ((name, call[1], *arguments) for name, *arguments in call[2])
+        else:
+            yield call
+
+
 class RecordedTable(TaskTable):
     """A task table that writes down how it changes."""
 
     writer: Writer
+    _unit: list[tuple[object, ...]] | None = None
+    """The calls so far of a block whose changes belong together."""
+
+    def write(self, name: str, *arguments: object) -> None:
+        """Write one call of a method of the table or its job."""
+        if self._unit is None:
+            self.writer.write(name, *arguments)
+        else:
+            self._unit.append((name, *arguments))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """The table writes down what changes in this block as one message."""
+        self._unit = []
+        try:
+            yield
+        finally:
+            unit, self._unit = self._unit, None
+            if unit:
+                self.writer.write(_TOGETHER, unit)
 
     def mark_dispatched(self, indexes: Sequence[int], now: float, invocation: str) -> None:
         """The table writes down that a batch was handed out."""
-        self.writer.write("mark_dispatched", indexes, now, invocation)
+        self.write("mark_dispatched", indexes, now, invocation)
         super().mark_dispatched(indexes, now, invocation)
 
     def mark_queued(self, indexes: Sequence[int]) -> None:
         """The table writes down that tasks wait again."""
         if indexes:
-            self.writer.write("mark_queued", indexes)
+            self.write("mark_queued", indexes)
         super().mark_queued(indexes)
 
     def count_attempts(self, indexes: Sequence[int]) -> None:
         """The table writes down that tasks used up an attempt."""
-        self.writer.write("count_attempts", indexes)
+        self.write("count_attempts", indexes)
         super().count_attempts(indexes)
 
     def end_batch(self, indexes: Sequence[int], usage: Usage) -> None:
         """The table writes down that a batch has ended."""
-        self.writer.write("end_batch", indexes, tuple(usage))
+        self.write("end_batch", indexes, tuple(usage))
         super().end_batch(indexes, usage)
 
     def keep_output(self, index: int, text: str) -> None:
         """The table writes down what a task has written."""
-        self.writer.write("keep_output", index, text)
+        self.write("keep_output", index, text)
         super().keep_output(index, text)
 
 
@@ -109,37 +142,41 @@ class RecordedJob(Job[Any]):
 
     _table_type = RecordedTable
 
-    def record(self, writer: Writer, sent: Sequence[Sent] = ()) -> None:
+    _tasks: RecordedTable
+
+    def record(self, writer: Writer, sent: Sequence[Sent] = (), found: Sequence[Sent] = ()) -> None:
         """Write from now on. What an earlier keeper had handed out is queued again.
 
         Args:
             writer: writes it.
-            sent: the requests of the earlier keeper that go on without it.
+            sent: the requests of earlier keepers that go on without them.
+            found: further ones, which no keeper has written down.
         """
         table, going_on = self._tasks, [each.tasks for each in sent]
-        assert isinstance(table, RecordedTable)
-        table.writer = self._writer = writer
+        table.writer = writer
         writer.write("resumed", going_on)
         _forget_running(table, going_on)
+        for each in found:
+            table.mark_dispatched(each.tasks, each.at, each.invocation)
         table.now = time.time
 
     def charge(self, usage: Usage) -> None:
         """Add what the keeper itself has used to the cost of the job."""
         if any(usage):
-            self._writer.write("charge", usage)
+            self._tasks.writer.write("charge", usage)  # it comes from another thread
             self._tasks.charge(usage)
 
     def _end(self, outcomes: Sequence[Outcome], errors: Mapping[int, WrenliteError]) -> None:
         texts = {task: _as_text(str(error), error) for task, error in errors.items()}
-        self._writer.write("end", list(map(framing.outcome_to_wire, outcomes)), texts)
+        self._tasks.write("end", list(map(framing.outcome_to_wire, outcomes)), texts)
         super()._end([outcome.without_value() for outcome in outcomes], errors)
 
     def _end_cancelled(self, indexes: Sequence[int]) -> None:
-        self._writer.write("cancel", indexes)
+        self._tasks.write("cancel", indexes)
         super()._end_cancelled(indexes)
 
     def _end_like(self, index: int, other: int) -> None:
-        self._writer.write("end_like", index, other)
+        self._tasks.write("end_like", index, other)
         super()._end_like(index, other)
 
 
@@ -167,7 +204,7 @@ def export(job: Job[Any], writer: Writer, going_on: Sequence[Sent] = ()) -> None
     writer.write("restore", table.columns())
     there = set(ended)
     for sent in going_on:
-        if there.isdisjoint(sent.tasks):
+        if not there.issuperset(sent.tasks):
             writer.write("mark_dispatched", sent.tasks, sent.at, sent.invocation)
 
 

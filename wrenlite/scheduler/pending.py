@@ -293,6 +293,8 @@ class PendingJob:
         """
         self._sent = sent
         theirs = {task for each in sent for task in each.tasks}
+        if self.reduction is not None and self.reduction.index in theirs:
+            self.queue_reduction()  # so that it has its item, should the reply be lost
         waiting = [task for task in range(self._untouched, self._ready) if task not in theirs]
         self._again.extend(sorted(waiting, key=suspects.__contains__))
         self._alone.update(suspects)

@@ -369,12 +369,15 @@ class Scheduler:
             ended: how the request ended; None while it goes on.
         """
         in_flight = self._in_flight[invocation]
+        if ended is not None:
+            del self._in_flight[invocation]
+            self.admission.on_ended(in_flight, ended)
+        if not in_flight.pending.is_forgotten:  # else another process runs the job, and finds the reply
+            with in_flight.pending.tasks.together():
+                self._take_report(in_flight, outcomes, ended)
+
+    def _take_report(self, in_flight: InFlight, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         pending = in_flight.pending
-        if pending.is_forgotten:  # another process runs the job, and finds the reply
-            if ended is not None:
-                del self._in_flight[invocation]
-                self.admission.on_ended(in_flight, ended)
-            return
         ended_tasks = in_flight.unfinished[: len(outcomes)]
         in_flight.task_seconds.extend(map(_SECONDS, outcomes))
         if outcomes:
@@ -391,9 +394,7 @@ class Scheduler:
             outcomes = [outcome for outcome in outcomes if outcome.task not in again]
         self._end(pending, outcomes)
         if ended is not None:
-            del self._in_flight[invocation]
             pending.in_flight -= 1
-            self.admission.on_ended(in_flight, ended)
             self._on_ended(in_flight, ended)
         else:
             in_flight.cancel_if_task_ended()
