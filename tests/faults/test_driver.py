@@ -308,3 +308,16 @@ def test_profile_and_endpoint_are_remembered_on_this_machine_and_not_in_the_toke
     assert there.wait(timeout=60)
     assert there.retry_failed().wait(timeout=60)
     assert [record.state for record in wrenlite.jobs()] == ["failed"]
+
+
+def test_a_list_of_jobs_does_not_wait_for_a_bucket_that_cannot_be_reached(driven, shared_path, monkeypatch):
+    path = str(shared_path / "runs")
+    jobs = [driven.map(work, [number], args=(path, 20.0), detach=True) for number in range(3)]
+    with monkeypatch.context() as offline:
+        offline.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        begun = time.monotonic()
+        assert [record.state for record in wrenlite.jobs()] == ["unknown"] * 3
+        assert time.monotonic() - begun < 30, "the usual patience of 60 s is not for lists"
+    assert {record.state for record in wrenlite.jobs()} == {"running"}
+    for job in jobs:
+        job.cancel()

@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import fcntl
@@ -36,12 +36,14 @@ except ImportError:  # not a POSIX system
 from wrenlite.config import Config
 from wrenlite.durable import manifest, places
 from wrenlite.durable.manifest import Manifest
-from wrenlite.durable.recorded import HandedOut
 from wrenlite.errors import BackendError, ConfigError, IntegrityError, JobNotFound, StoreError
 from wrenlite.protocol import Usage
 from wrenlite.scheduler.pending import Sent
 from wrenlite.serialize import framing
 from wrenlite.texts import printable
+
+if TYPE_CHECKING:
+    from wrenlite.durable.recorded import HandedOut
 
 MANIFEST, STORE, LOCK, LOG, CANCEL, TOKEN = (
     "manifest",

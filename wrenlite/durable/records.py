@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wrenlite.config import Config
-from wrenlite.durable import journal, places, remote_journal, tokens
+from wrenlite.durable import journal, places
+from wrenlite.durable.remote_journal import Elsewhere
 from wrenlite.errors import JobNotFound
 from wrenlite.texts import counted, duration, printable, timed
 
@@ -187,11 +188,12 @@ def _counted(lines: Sequence[Line]) -> Counts:
 class JobRecord:
     """One job in the journal, as it is at this moment."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, elsewhere: Elsewhere | None = None) -> None:
         """Read the beginning and the end of its file.
 
         Args:
             path: the folder of the job.
+            elsewhere: asks for jobs that are kept elsewhere; None: for this one alone.
 
         Raises:
             JobNotFound: the job was deleted meanwhile, or its file is damaged.
@@ -200,8 +202,7 @@ class JobRecord:
         """The folder with its files."""
         try:
             header, end = places.read_header(path), _read_end(path / places.EVENTS)
-            elsewhere = tokens.on_lambda(header["id"]) if end is None else None
-            kept = elsewhere and remote_journal.state_of(elsewhere, path)
+            kept = (elsewhere or Elsewhere()).state(header["id"], path) if end is None else ""
             if kept:
                 header, end = places.read_header(path), _read_end(path / places.EVENTS)
             lines = self._lines() if end is None else [end]
@@ -353,12 +354,12 @@ def jobs(last: int | None = None) -> JobRecords:
     Args:
         last: the most jobs to return; None: all of them.
     """
-    found = JobRecords()
+    found, elsewhere = JobRecords(), Elsewhere()
     for path in reversed(_folders()):
         if last is not None and len(found) >= last:
             break
         with contextlib.suppress(JobNotFound):  # another program deletes old ones
-            found.append(JobRecord(path))
+            found.append(JobRecord(path, elsewhere))
     return found
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from wrenlite.backends.aws.errors import is_refusal
+from wrenlite.backoff import Patience
 from wrenlite.config import Config
-from wrenlite.durable import places
+from wrenlite.durable import places, tokens
 from wrenlite.durable.journal import journal_at, line
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Place
-from wrenlite.errors import WrenliteError
+from wrenlite.errors import IntegrityError, JobNotFound, WrenliteError
 
 FILES = (places.EVENTS, places.OUTPUT)
+_PATIENCE = Patience(total_s=2.0, least_attempts=1)
+"""How long a list of jobs waits for a bucket."""
 CALL = "journal"
 """The name of the call in the table whose arguments are new lines of the files."""
 
@@ -97,18 +101,31 @@ def fetch(place: Place, job: Path) -> None:
             os.replace(temporary, job / name)
 
 
-def state_of(place: Place, job: Path) -> str:
-    """Bring the journal of a job up to date that the driver function keeps, and return its state.
+class Elsewhere:
+    """Brings the journal of jobs up to date that the driver function keeps, while that can be reached."""
 
-    Args:
-        place: where the job is kept.
-        job: its folder in the journal.
+    def __init__(self) -> None:
+        """Begin to ask."""
+        self._reachable = True
 
-    Returns:
-        ``running``, ``lost``, or ``unknown``: what keeps it cannot be asked.
-    """
-    try:
-        fetch(place, job)
-        return "running" if place.is_kept() else "lost"
-    except (WrenliteError, OSError):
-        return "unknown"
+    def state(self, job: str, path: Path) -> str:
+        """Bring the journal of a job up to date that has no end here, and return its state.
+
+        Args:
+            job: its id.
+            path: its folder in the journal.
+
+        Returns:
+            ``running``, ``lost``, or ``unknown``: what keeps it cannot be asked. Empty: it is no such job.
+        """
+        if not tokens.is_on_lambda(job):
+            return ""
+        if not self._reachable:
+            return "unknown"
+        try:
+            place = tokens.find_place(job, _PATIENCE)
+            fetch(place, path)
+            return "running" if place.is_kept() else "lost"
+        except (WrenliteError, OSError) as error:
+            self._reachable = is_refusal(error) or isinstance(error, IntegrityError | JobNotFound)
+            return "unknown"

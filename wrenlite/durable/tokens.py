@@ -8,6 +8,7 @@ import json
 from typing import NamedTuple
 
 from wrenlite.backends.base import Backend, DriverAddress
+from wrenlite.backoff import Patience
 from wrenlite.config import Config
 from wrenlite.durable import folder
 from wrenlite.durable.folder import Folder
@@ -78,18 +79,19 @@ def _access(config: Config) -> str:
     return json.dumps([config.profile, config.endpoint_url])
 
 
-def find_place(job: str) -> Place:
+def find_place(job: str, patience: Patience | None = None) -> Place:
     """Return where a job is kept.
 
     Args:
         job: its token, its id, or the beginning of its id.
+        patience: how long a bucket is tried; None: as usual.
 
     Raises:
         JobNotFound: there is no such job, or there are several.
         BackendError: AWS cannot be used.
     """
     if is_token(job):
-        return _bucket(parse(job), Config.load())
+        return _bucket(parse(job), Config.load(), patience)
     found = Folder(folder.find(job))
     word, _, access = found.token().partition("\n")
     if not word:
@@ -98,19 +100,14 @@ def find_place(job: str) -> Place:
         profile, endpoint_url = json.loads(access or "[null, null]")
     except (ValueError, TypeError) as error:
         raise JobNotFound(f"{found.path / folder.TOKEN} is damaged: {error}") from error
-    return _bucket(parse(word), Config.load(profile=profile, endpoint_url=endpoint_url))
+    return _bucket(parse(word), Config.load(profile=profile, endpoint_url=endpoint_url), patience)
 
 
-def on_lambda(job: str) -> Place | None:
-    """Return where a job is kept that this machine has detached on Lambda; None: it is no such job.
-
-    Args:
-        job: id of the job.
-    """
-    with contextlib.suppress(WrenliteError):  # it was not detached, or what is left of it cannot be used
-        place = find_place(job)
-        return None if isinstance(place, Folder) else place
-    return None
+def is_on_lambda(job: str) -> bool:
+    """Return whether a job of this id was detached on Lambda from this machine."""
+    with contextlib.suppress(WrenliteError):  # it was not detached
+        return bool(Folder(folder.find(job)).token())
+    return False
 
 
 def token_of(place: Place) -> str:
@@ -120,8 +117,11 @@ def token_of(place: Place) -> str:
     return Token(place.job, place.key, place.driver.address).text() if isinstance(place, Bucket) else ""
 
 
-def _bucket(token: Token, config: Config) -> Place:
+def _bucket(token: Token, config: Config, patience: Patience | None = None) -> Place:
     from wrenlite.backends.aws.driver import Driver  # with botocore
     from wrenlite.durable.bucket import Bucket
 
-    return Bucket(Driver(config, token.address), token.job, token.key)
+    driver = Driver(config, token.address)
+    if patience is not None:
+        driver.store.patience = patience
+    return Bucket(driver, token.job, token.key)
