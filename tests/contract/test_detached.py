@@ -599,6 +599,18 @@ def test_many_jobs_and_many_bytes_are_deleted_with_a_warning(journal, monkeypatc
     assert "deleted the values of the detached job job-4: the newest 1,000 are kept, of 50 GB" in caplog.text
 
 
+def test_a_token_stays_for_30_days_and_does_not_count(journal, monkeypatch):
+    now, detached = time.time(), journal / "detached"
+    for number in range(4):
+        (detached / f"job-{number}").mkdir(parents=True)
+        Folder(detached / f"job-{number}").write_token("secret")
+    monkeypatch.setattr(folder, "MOST_JOBS", 1)
+    monkeypatch.setattr(folder, "MOST_BYTES", 1)
+    assert folder.prune(detached, now) == []
+    assert folder.prune(detached, now + KEPT_S + 100) == [f"job-{number}" for number in range(4)]
+    assert list(detached.iterdir()) == []
+
+
 def test_old_jobs_are_deleted_but_not_those_that_run(pool, journal):
     old = pool.map(abs, [1], detach=True)
     old.results(timeout=60)

@@ -63,8 +63,9 @@ def test_a_job_goes_on_without_its_client_and_is_attached_to_elsewhere(driven, s
     assert there.cost.dollars > 0
     assert there[3].stats().worker
     assert set(runs().values()) == {1}
-    with pytest.raises(wrenlite.JobNotFound, match="no token"):
+    with pytest.raises(wrenlite.JobNotFound, match="no token") as caught:
         wrenlite.attach(job.token[:-4])
+    assert job.token[:20] not in str(caught.value), "it has the key"
 
 
 def test_all_semantics_of_a_job_hold(driven, shared_path):
@@ -151,6 +152,11 @@ def test_detach_does_not_wait_for_the_end_of_long_tasks(driven, shared_path):
     assert job.snapshot().done == 0
     assert job.results(timeout=60) == [n * n for n in range(6)]
     assert set(runs().values()) == {1}
+    while (record := wrenlite.jobs()[0]).state == "running":
+        time.sleep(0.1)
+    assert (record.state, record.counts.done) == ("done", 6)
+    finished = [task for event in record.events() if event.kind == "finished" for task in event.tasks]
+    assert sorted(first for first, _ in finished) == list(range(6)), "also of what was in flight"
 
 
 def total(values, path):
@@ -321,3 +327,19 @@ def test_a_list_of_jobs_does_not_wait_for_a_bucket_that_cannot_be_reached(driven
     assert {record.state for record in wrenlite.jobs()} == {"running"}
     for job in jobs:
         job.cancel()
+
+
+def test_of_a_job_that_cannot_be_detached_nothing_is_left(driven, tmp_path):
+    missing = replace(driven.backend, driver=driven.backend.driver._replace(function="missing"))
+    executor = wrenlite.Executor(missing, progress=False)
+    with pytest.raises(wrenlite.FunctionMissing, match="'missing'"):
+        executor.map(say, range(2), detach=True)
+    assert list((tmp_path / "journal" / "detached").iterdir()) == []
+
+
+def test_a_job_is_detached_after_it_ran_without_a_journal(driven, shared_path, monkeypatch):
+    monkeypatch.setenv("WRENLITE_JOURNAL", "off")
+    job = driven.map(work, range(30), args=(str(shared_path / "runs"), 0.2), chunksize=1)
+    job[5].result(timeout=60)
+    job.detach()
+    assert wrenlite.attach(job.token).results(timeout=60) == [n * n for n in range(30)]

@@ -19,7 +19,7 @@ from wrenlite.durable.folder import Folder
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import Follower, Place
 from wrenlite.durable.recorded import calls_of, export, repeat
-from wrenlite.durable.tokens import find_place, new_place, token_of
+from wrenlite.durable.tokens import find_place, forget, new_place, token_of
 from wrenlite.errors import (
     ArgumentError,
     BackendError,
@@ -261,10 +261,12 @@ def start(
         if before is not None:
             writer = place.writer()
             export(before, writer, going_on)
-            writer.write(remote_journal.CALL, *lines)
+            if lines:
+                writer.write(remote_journal.CALL, *lines)
             writer.close()
         place.start_keeper()
     except BaseException:
+        forget(job.id)
         place.remove()
         raise
     return place, job

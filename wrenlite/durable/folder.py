@@ -404,7 +404,8 @@ _weighed_at: dict[Path, float] = {}
 def prune(detached: Path, now: float) -> list[str]:
     """Delete the folders of jobs whose last keeper ended long ago, and the oldest where there are too many.
 
-    Jobs that run stay, however old they are. The newest one stays, however large it is.
+    Jobs that run stay, however old they are. The newest one stays, however large it is. A job that is kept
+    elsewhere has only its token here, and does not count.
 
     Args:
         detached: the folder of detached jobs.
@@ -413,12 +414,17 @@ def prune(detached: Path, now: float) -> list[str]:
     Returns:
         The ids of the jobs that were deleted, the oldest first.
     """
-    ended = sorted((_last_change(folder), folder) for folder in detached.iterdir())
+    folders = sorted((_last_change(folder), folder) for folder in detached.iterdir())
+    tokens = [(last, folder) for last, folder in folders if (folder / TOKEN).exists()]
+    old = [folder for last, folder in tokens if now - last > KEPT_S]
+    for folder in old:
+        shutil.rmtree(folder, ignore_errors=True)
+    ended = [each for each in folders if each not in tokens]
     weighs = now - _weighed_at.get(detached, 0.0) >= _WEIGH_EVERY_S
     if weighs:
         _weighed_at[detached] = now
     sizes = {folder: _bytes_below(folder) if weighs else 0 for _, folder in ended}
-    jobs, total, deleted = len(ended), sum(sizes.values()), []
+    jobs, total, deleted = len(ended), sum(sizes.values()), [folder.name for folder in old]
     for last, folder in ended:
         is_old = now - last > KEPT_S
         are_many = (jobs > MOST_JOBS or total > MOST_BYTES) and folder != ended[-1][1]

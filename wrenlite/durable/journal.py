@@ -27,12 +27,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from wrenlite import __version__
-from wrenlite.backends.base import Invocation, Invoker
+from wrenlite.backends.base import Backend, Invocation, Invoker
 from wrenlite.durable import places
 from wrenlite.job import Job
 from wrenlite.protocol import NOTHING, Emit, Ended, Outcome, Packed, Request
@@ -368,6 +369,28 @@ class JournalInvoker:
             return self._invoker.start(request, emit)
         log.sent(request.invocation, request.tasks)
         return self._invoker.start(request, partial(_report, log, request.invocation, emit))
+
+    def before(self, backend: Backend) -> Backend:
+        """Return a backend with this invoker, which also writes down what requests do that it adopts.
+
+        Args:
+            backend: what this invoker stands before the invoker of.
+        """
+        adopt = None if backend.adopt is None else partial(self._adopt, backend.adopt)
+        return replace(backend, invoker=self, adopt=adopt)
+
+    def _adopt(
+        self,
+        adopt: Callable[[Request, Emit, float], Invocation],
+        request: Request,
+        emit: Emit,
+        elapsed_s: float,
+    ) -> Invocation:
+        """Go on with a request that another process has handed out, and has written down as such."""
+        log = self._logs.get(request.job)
+        if log is not None:
+            emit = partial(_report, log, request.invocation, emit)
+        return adopt(request, emit, elapsed_s)
 
     def flush(self) -> None:
         """Write what has happened so far."""

@@ -117,7 +117,7 @@ class Keeper:
         self._manifest = job
         if backend.adopt is not None:  # the next keeper finds the replies of what runs on without this one
             backend = replace(backend, limits=backend.limits._replace(keeps_reply=True))
-        self._backend = backend if journal is None else replace(backend, invoker=journal)
+        self._backend = backend if journal is None else journal.before(backend)
         self._journal = journal
         self._interrupted: Counter[int] = Counter()
 

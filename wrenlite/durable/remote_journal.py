@@ -60,7 +60,7 @@ def begin(job: Manifest) -> tuple[bytes, ...]:
         job: the job.
 
     Returns:
-        What each of the files has of the job so far, where it ran here before.
+        What each of the files has of the job so far, where it ran here before; empty: there is none.
     """
     folder = places.journal_folder(Config.load().journal)
     if folder is None:
@@ -90,7 +90,7 @@ def fetch(place: Place, job: Path) -> None:
     try:
         for name, _, *lines in follower.calls():
             if name == CALL:
-                for whole, new in zip(written, lines, strict=True):
+                for whole, new in zip(written, lines, strict=False):  # none: no journal was kept there
                     whole += new
     finally:
         follower.close()

@@ -50,8 +50,10 @@ def parse(text: str) -> Token:
     try:
         job, key, *address = json.loads(base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)))
         return Token(str(job), bytes.fromhex(key), DriverAddress(*address))
-    except (ValueError, TypeError):
-        raise JobNotFound(f"{text:.40}… is no token of a job: job.token has all of it") from None
+    except (ValueError, TypeError):  # the text is not shown: it may hold a part of the key
+        raise JobNotFound(
+            f"{_BEGINNING}… is no token of a job, or not all of it: job.token has all"
+        ) from None
 
 
 def new_place(backend: Backend, job: Manifest) -> Place:
@@ -72,6 +74,12 @@ def new_place(backend: Backend, job: Manifest) -> Place:
     with contextlib.suppress(ConfigError):  # no journal is kept: then only the token gives the job back
         Folder(folder.new_folder(job.id)).write_token(f"{token.text()}\n{_access(job.config)}")
     return place
+
+
+def forget(job: str) -> None:
+    """Delete what this machine has of a job that could not be detached."""
+    with contextlib.suppress(ConfigError):  # no journal is kept
+        Folder(folder.detached_folder() / job).remove()
 
 
 def _access(config: Config) -> str:
