@@ -120,6 +120,7 @@ def test_two_drivers_of_a_job_run_nothing_twice(driven, shared_path, bed):
     assert set(runs().values()) == {1}
 
 
+@pytest.mark.full
 def test_tasks_are_cancelled_from_anywhere(driven, shared_path):
     job = driven.map(work, range(40), args=(str(shared_path / "runs"), 0.5), chunksize=1, detach=True)
     job[0].result(timeout=60)
@@ -139,6 +140,7 @@ def test_a_running_job_is_handed_over_to_the_driver(driven, shared_path):
     assert set(runs().values()) == {1}
 
 
+@pytest.mark.full
 def test_detach_does_not_wait_for_the_end_of_long_tasks(driven, shared_path):
     runs = Runs(shared_path / "runs")
     limits = driven.backend.limits._replace(persist_after_s=0.5)
@@ -166,6 +168,7 @@ def total(values, path):
     return sum(values)
 
 
+@pytest.mark.full
 def test_a_reduction_outlasts_its_driver(driven, shared_path):
     path = str(shared_path / "runs")
     reduced = driven.map_reduce(work, range(3), partial(total, path=path), args=(path, 0.0), detach=True)
@@ -173,6 +176,7 @@ def test_a_reduction_outlasts_its_driver(driven, shared_path):
     assert Runs(path)() == {"0": 1, "1": 1, "2": 1, "sum": 1}
 
 
+@pytest.mark.full
 def test_a_second_driver_of_a_job_that_is_over_leaves_nothing_behind(driven, bed):
     job = driven.map(say, range(6), chunksize=1, detach=True)
     job.wait(timeout=60)
@@ -207,6 +211,26 @@ def test_a_driver_that_is_killed_at_any_point_loses_nothing(driven, shared_path,
         again += sum(counts.values()) - 200
         bed.wait_for_events()
     print(f"seed {seed}: 10 points, {again} runs of {10 * 200} tasks were not needed, none of a finished one")
+
+
+def large(n):
+    return bytes(7 << 20)
+
+
+@pytest.mark.full
+def test_what_has_expired_is_said(driven, bed):
+    job = driven.map(large, [0], detach=True)
+    job.wait(timeout=60)
+    bed.wait_for_events()
+    place = place_of(job)
+    stored = [entry.key for entry in place.store.list(values_prefix(job.id)) if entry.size > 1 << 20]
+    place.store.delete(stored)
+    with pytest.raises(wrenlite.NotFound, match="task 0 of large") as seen:
+        wrenlite.attach(job.token).results(timeout=30)
+    assert "has expired" in str(seen.value)
+    place.store.delete([place.name("manifest")])
+    with pytest.raises(wrenlite.JobNotFound, match="deleted a few days after"):
+        wrenlite.attach(job.token)
 
 
 # The attacker, who may write to the bucket, and does not have the key of the job
