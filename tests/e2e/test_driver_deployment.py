@@ -11,11 +11,9 @@ from tests.aws.deployments import BUCKET
 from wrenlite import cli
 from wrenlite.backends.aws.connect import connect
 from wrenlite.config import Config
-from wrenlite.deploy import deployment as deploying
 from wrenlite.deploy import policies, report
 from wrenlite.deploy.doctor import run_checks
 from wrenlite.deploy.plan import Verb
-from wrenlite.serialize.zips import make_zip
 
 pytestmark = pytest.mark.e2e
 
@@ -25,23 +23,6 @@ PARTS = {"driver role", "driver log group", "driver function", "driver alias"}
 @pytest.fixture
 def config(made):
     return Config.load(function="deployed", bucket=BUCKET, backend="aws")
-
-
-@pytest.fixture
-def code(monkeypatch):
-    """A function that changes the zip of later deployments."""
-    original = deploying.function_zip
-
-    def put(value):
-        import io
-        import zipfile
-
-        with zipfile.ZipFile(io.BytesIO(original())) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-        changed = make_zip({**files, "of_the_zip.py": f"VALUE = {value!r}\n".encode()}, compress=False)
-        monkeypatch.setattr(deploying, "function_zip", lambda: changed)
-
-    return put
 
 
 def ping(made, config):

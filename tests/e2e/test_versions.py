@@ -8,9 +8,7 @@ from botocore.exceptions import ClientError
 
 import wrenlite
 from tests.aws.deployments import BUCKET
-from wrenlite.deploy import deployment as deploying
 from wrenlite.deploy.plan import Verb
-from wrenlite.serialize.zips import make_zip
 
 pytestmark = pytest.mark.e2e
 
@@ -30,23 +28,6 @@ def executors(made):
     yield make
     for executor in opened:
         executor.shutdown(cancel_futures=True)
-
-
-@pytest.fixture
-def code(monkeypatch):
-    """A function that adds a module with a value to the zip of later deployments."""
-    original = deploying.function_zip
-
-    def put(value):
-        import io
-        import zipfile
-
-        with zipfile.ZipFile(io.BytesIO(original())) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
-        changed = make_zip({**files, "of_the_zip.py": f"VALUE = {value!r}\n".encode()}, compress=False)
-        monkeypatch.setattr(deploying, "function_zip", lambda: changed)
-
-    return put
 
 
 def looking():

@@ -13,6 +13,7 @@ import pytest
 import wrenlite
 from tests.aws.tasks import Runs
 from wrenlite import keys
+from wrenlite.backends.aws import payload
 from wrenlite.durable import attach, tokens
 from wrenlite.protocol import cancel_key, reply_key, values_prefix
 from wrenlite.serialize import framing
@@ -231,6 +232,18 @@ def test_what_has_expired_is_said(driven, bed):
     place.store.delete([place.name("manifest")])
     with pytest.raises(wrenlite.JobNotFound, match="deleted a few days after"):
         wrenlite.attach(job.token)
+
+
+@pytest.mark.full
+def test_a_driver_of_another_version_says_so(driven, bed, monkeypatch):
+    job = driven.map(say, range(6), chunksize=1, detach=True)
+    job.wait(timeout=60)
+    bed.wait_for_events()
+    others = {**payload.versions(), "wrenlite": "0.0.1"}
+    monkeypatch.setattr(payload, "versions", lambda: others)
+    again = job.retry_failed()
+    with pytest.raises(wrenlite.KeeperDied, match=r"its driver has wrenlite .* started by 0\.0\.1"):
+        again[5].result(timeout=60)
 
 
 # The attacker, who may write to the bucket, and does not have the key of the job

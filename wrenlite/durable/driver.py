@@ -60,7 +60,7 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     if event.get("wrenlite") == "ping":
         return {"ok": True, "version": __version__}
     if payload.version_mismatch(event) is not None:
-        _place(event).say("the driver function has another version of wrenlite: wrenlite-setup updates it")
+        _refuse(event)
         return {"ok": False}
     message = {**event, "path": sys.path, "remaining_s": context.get_remaining_time_in_millis() / 1000}
     own = {"WRENLITE_CONFIG": "", "WRENLITE_JOURNAL": "off", "HOME": "/tmp"}  # noqa: S108  # Lambda's
@@ -106,6 +106,16 @@ def keep(event: Mapping[str, Any]) -> None:
     shutil.rmtree(_journal(), ignore_errors=True)
     sys.stdout.flush()
     os._exit(code)  # threads that wait for replies do not count: the next keeper waits for these
+
+
+def _refuse(event: Mapping[str, Any]) -> None:
+    """Tell who follows the job that this driver cannot read what another version of wrenlite has written."""
+    own, place = payload.versions(), _place(event)
+    place.say(
+        f"its driver has wrenlite {own['wrenlite']} on Python {own['python']}, and was started by "
+        f"{event.get('wrenlite')} on {event.get('python')}. Attach with the former, or map again"
+    )
+    place.let_go()
 
 
 def _place(event: Mapping[str, Any]) -> KeptBucket:
