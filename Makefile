@@ -16,7 +16,7 @@ help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
 	@echo "make e2e             run the long tests of what a user sees: the wizard, the demo, notebooks, JupyterLab, Landsat scenes"
-	@echo "make test-newest     run the tests and the long tests with the newest version of every dependency"
+	@echo "make test-newest     run the tests, and the long ones of what a user sees, with the newest version of every dependency"
 	@echo "make full            run all tests: also the long ones, and those that try every combination of settings"
 	@echo "make check           check style, types, import layers, and the sizes of modules and functions"
 	@echo "make bench           measure wrenlite beside ProcessPoolExecutor and joblib"
@@ -44,7 +44,8 @@ full: $(VENV)/done
 # The environment is separate, and new for each run, because the newest versions change.
 test-newest:
 	rm -rf .venv-newest
-	$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS= test e2e
+	$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS= test
+	$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS= ARGS="tests/browser tests/e2e" e2e
 
 check: $(VENV)/done
 	$(BIN)/ruff check
