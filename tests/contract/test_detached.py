@@ -508,13 +508,15 @@ def test_a_keeper_has_the_rest_of_the_budget(bed):
 
 
 def test_only_one_keeper_runs_a_job(pool, runs):
-    job = pool.map(work, range(10), args=(runs.path, 0.1), chunksize=1, detach=True)
+    gate = f"{runs.path}.gate"
+    job = pool.map(work, range(12), args=(runs.path, 0.0, gate), chunksize=1, detach=True)
     first = keeper_of(job.id)
     resumed = [wrenlite.attach(job.id, resume=True) for _ in range(3)]
     assert keeper_of(job.id) == first
+    open(gate, "w").close()
     for each in resumed:
         each.wait(60)
-    assert runs() == Counter(map(str, range(10)))
+    assert runs() == Counter(map(str, range(12)))
 
 
 def test_a_detached_job_is_cancelled_from_anywhere(executor):
