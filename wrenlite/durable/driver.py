@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from wrenlite import __version__
 from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.deployed import PING
 from wrenlite.backends.aws.driver import Driver
 from wrenlite.backends.base import DriverAddress, Invocation, Invoker
 from wrenlite.backends.factory import connect
@@ -51,13 +52,13 @@ def handler(event: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """Have a job kept until it is over, or until the next driver keeps it.
 
     Args:
-        event: what ``Bucket.invoke_driver`` sends; or ``{"wrenlite": "ping"}``, to see whether this works.
+        event: what ``Bucket.invoke_driver`` sends; or ``PING``, to see whether this works.
         context: Lambda's description of the invocation.
 
     Raises:
         RuntimeError: the keeper has ended before the job did. Lambda invokes the driver again.
     """
-    if event.get("wrenlite") == "ping":
+    if event == PING:
         return {"ok": True, "version": __version__}
     if payload.version_mismatch(event) is not None:
         _refuse(event)
@@ -84,8 +85,8 @@ def keep(event: Mapping[str, Any]) -> None:
     """
     begun, remaining_s = time.monotonic(), float(event["remaining_s"])
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
-    place, times = _place(event), Times(*event["times"])
-    until = begun + remaining_s - min(times.margin_s, _MARGIN_SHARE * remaining_s)
+    place = _place(event)
+    until = begun + remaining_s - min(place.times.margin_s, _MARGIN_SHARE * remaining_s)
     code = 0
     try:
         if place.is_free():

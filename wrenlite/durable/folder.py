@@ -36,6 +36,7 @@ except ImportError:  # not a POSIX system
 from wrenlite.config import Config
 from wrenlite.durable import manifest, places
 from wrenlite.durable.manifest import Manifest
+from wrenlite.durable.place import ended_early
 from wrenlite.errors import BackendError, ConfigError, IntegrityError, JobNotFound, StoreError
 from wrenlite.protocol import Usage
 from wrenlite.scheduler.pending import Sent
@@ -264,11 +265,7 @@ class Folder:
             *_, last = log.read_text(errors="replace").strip().splitlines() or [""]
         except OSError:
             return f"the folder of this job, {self.path}, was deleted while it ran. Run it again"
-        why = f"{printable(last)} ({log})" if last else "it was killed"
-        return (
-            f"the keeper of this job ended before it did: {why}. wrenlite.attach({job!r}, resume=True) runs "
-            "what is missing"
-        )
+        return ended_early(job, f"{printable(last)} ({log})" if last else "it was killed")
 
     def remove(self) -> None:
         """Delete the folder: a full disk must not stay full because of it."""

@@ -39,7 +39,8 @@ def hand_over(job: Job[Any]) -> None:
         items, code, table = pending.remaining_items(), pending.blobs(), job._tasks
         if pending.reduction is not None:
             job._outcomes.check_complete()
-        while table.running and not _goes_on(dispatcher.backend, pending):
+        found: set[str] = set()
+        while table.running and not _goes_on(dispatcher.backend, pending, found):
             table.wait_until(lambda: not table.running, _LOOK_S, each=True)
             pending = dispatcher.hold(job, Hold.HOLD) or pending
         named = job.id, job.name, table.queued_at
@@ -56,10 +57,15 @@ def hand_over(job: Job[Any]) -> None:
     following.follow(job)
 
 
-def _goes_on(backend: Backend, pending: PendingJob) -> bool:
+def _goes_on(backend: Backend, pending: PendingJob, found: set[str]) -> bool:
     """Return whether all that is in flight of a job will leave its reply where the next keeper finds it.
 
     On Lambda a batch that has run for a while does. Local workers end with this program.
+
+    Args:
+        backend: what the job runs on.
+        pending: its queue.
+        found: the invocations that have said in the store that they will. This adds to them.
     """
     persist_after_s = backend.limits.persist_after_s
     if backend.adopt is None or persist_after_s is None:
@@ -68,7 +74,9 @@ def _goes_on(backend: Backend, pending: PendingJob) -> bool:
         return False
     try:
         for sent in pending.going_on:
-            backend.store.get(reply_key(pending.job.id, sent.invocation))
+            if sent.invocation not in found:
+                backend.store.get(reply_key(pending.job.id, sent.invocation))
+                found.add(sent.invocation)
     except NotFound:
         return False
     return True

@@ -127,3 +127,16 @@ class Place(Protocol):
 
     def remove(self) -> None:
         """Delete all of it, where it is not needed after all."""
+
+
+def ended_early(job: str, why: str) -> str:
+    """Return the words for a keeper that has ended before its job.
+
+    Args:
+        job: id of the job.
+        why: what is known of the reason.
+    """
+    return (
+        f"the keeper of this job ended before it did: {why}. wrenlite.attach({job!r}, resume=True) runs "
+        "what is missing"
+    )

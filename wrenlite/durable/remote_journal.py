@@ -1,7 +1,7 @@
 """The journal of a job that the driver function keeps: written there, and read here.
 
-The keeper on Lambda writes its journal into the sandbox, and what is new of it behind what happens to the
-tasks. Who asks for the job on the machine that has detached it gets all of that, in place of what is there.
+The keeper on Lambda writes its journal into a folder of its sandbox, and copies new lines into the table of
+the job. The machine that has detached the job reads them there, and replaces its own files with them.
 """
 
 from __future__ import annotations

@@ -30,8 +30,6 @@ from wrenlite.errors import (
     FunctionBroken,
     FunctionMissing,
     IncompatibleRuntime,
-    ServiceUnavailable,
-    StoreError,
 )
 from wrenlite.notices import warn
 from wrenlite.protocol import Hints, Limits
@@ -259,24 +257,15 @@ def _read_settings(config: Config, client: Any, region: str, **qualifier: str) -
         CredentialsError: there are no credentials, or AWS does not accept them.
         ServiceUnavailable: Lambda cannot be reached.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        found: Mapping[str, Any] = client.get_function_configuration(
-            FunctionName=config.function, **qualifier
-        )
-    except ClientError as error:
-        raise errors.translate_client_error(
-            error,
-            action="lambda:GetFunctionConfiguration",
-            resource=_function_arn(config, region, client.meta.partition),
-            profile=config.profile,
-        ) from error
-    except BotoCoreError as error:
-        unreachable = errors.connection_error(f"Lambda in {region}", error, config.profile)
-        if isinstance(unreachable, StoreError):
-            raise ServiceUnavailable(str(unreachable)) from error
-        raise unreachable from error
+    found: Mapping[str, Any] = errors.call_lambda(
+        "lambda:GetFunctionConfiguration",
+        _function_arn(config, region, client.meta.partition),
+        client,
+        "get_function_configuration",
+        config.profile,
+        FunctionName=config.function,
+        **qualifier,
+    )
     return found
 
 

@@ -11,7 +11,6 @@ from wrenlite.backends.aws.connect import aws_session, lambda_client, store_at
 from wrenlite.backends.aws.payload import StoreLocation
 from wrenlite.backends.base import DriverAddress
 from wrenlite.config import Config
-from wrenlite.errors import ServiceUnavailable, StoreError
 
 
 class Driver:
@@ -45,23 +44,15 @@ class Driver:
             AccessDenied: no policy allows to invoke it.
             ServiceUnavailable: Lambda cannot be reached.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        address, profile = self.address, self._config.profile
+        address = self.address
         client = lambda_client(self._config, self.session.botocore_session, address.region)
-        try:
-            client.invoke(
-                FunctionName=address.function, InvocationType="Event", Payload=json.dumps(event).encode()
-            )
-        except ClientError as error:
-            raise errors.translate_client_error(
-                error,
-                action="lambda:InvokeFunction",
-                resource=f"arn:{client.meta.partition}:lambda:{address.region}:*:function:{address.function}",
-                profile=profile,
-            ) from error
-        except BotoCoreError as error:
-            unreachable = errors.connection_error(f"Lambda in {address.region}", error, profile)
-            if isinstance(unreachable, StoreError):
-                raise ServiceUnavailable(str(unreachable)) from error
-            raise unreachable from error
+        errors.call_lambda(
+            "lambda:InvokeFunction",
+            f"arn:{client.meta.partition}:lambda:{address.region}:*:function:{address.function}",
+            client,
+            "invoke",
+            self._config.profile,
+            FunctionName=address.function,
+            InvocationType="Event",
+            Payload=json.dumps(event).encode(),
+        )

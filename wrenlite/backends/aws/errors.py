@@ -18,6 +18,7 @@ from wrenlite.errors import (
     CredentialsExpired,
     FunctionMissing,
     NotFound,
+    ServiceUnavailable,
     StoreError,
 )
 
@@ -217,6 +218,38 @@ def connection_error(
     ):
         return refresh_error(error, profile)
     return StoreError(f"cannot reach {service}: {error}. Is this machine online, and is endpoint_url right?")
+
+
+def call_lambda(
+    action: str, resource: str, client: Any, method: str, profile: str | None, **parameters: Any
+) -> Any:
+    """Call a method of a client of Lambda, and translate its errors.
+
+    Args:
+        action: the IAM action that the call needs, such as ``lambda:InvokeFunction``.
+        resource: ARN of the function.
+        client: a client of Lambda.
+        method: name of its method.
+        profile: the profile of the credentials; None: botocore's own chain has found them.
+        **parameters: arguments of the method.
+
+    Raises:
+        FunctionMissing: there is no such function, or no such version.
+        AccessDenied: no policy allows the call.
+        CredentialsError: there are no credentials, or AWS does not accept them.
+        ServiceUnavailable: Lambda cannot be reached.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return getattr(client, method)(**parameters)
+    except ClientError as error:
+        raise translate_client_error(error, action=action, resource=resource, profile=profile) from error
+    except BotoCoreError as error:
+        unreachable = connection_error(f"Lambda in {client.meta.region_name}", error, profile)
+        if isinstance(unreachable, StoreError):
+            raise ServiceUnavailable(str(unreachable)) from error
+        raise unreachable from error
 
 
 def call_s3(action: str, bucket: str, key: str | None, client: Any, method: str, **parameters: Any) -> Any:

@@ -188,7 +188,7 @@ def decode_body(request: Request, body: bytes) -> tuple[list[Outcome], Ended]:
 
 def add_mac(request: Request, body: bytes) -> bytes:
     """Return the body of a reply with its HMAC before it, to be left in the store."""
-    return keys.signed(request.secret, body, *_reply(request))
+    return keys.signed(request.secret, body, *_reply(request.job, request.invocation))
 
 
 def verify_mac(request: Request, blob: bytes) -> bytes:
@@ -201,11 +201,30 @@ def verify_mac(request: Request, blob: bytes) -> bytes:
     Raises:
         IntegrityError: the reply was not made for this request.
     """
-    return keys.verified(request.secret, blob, *_reply(request))
+    return keys.verified(request.secret, blob, *_reply(request.job, request.invocation))
 
 
-def _reply(request: Request) -> tuple[str, ...]:
-    return "reply", request.job, request.invocation
+def tasks_of_reply(secret: bytes, job: str, invocation: str, blob: bytes) -> list[int]:
+    """Return the tasks that a reply in the store tells of; none of a batch that has only begun.
+
+    Args:
+        secret: the key of the request.
+        job: id of the job.
+        invocation: id of the request.
+        blob: what ``add_mac`` returned.
+
+    Raises:
+        IntegrityError: the reply was not made for this request.
+    """
+    body = keys.verified(secret, blob, *_reply(job, invocation))
+    if not body:
+        return []
+    outcomes, _, _, not_started, *_ = framing.parse(body)
+    return [*(outcome[0] for outcome in outcomes), *not_started]
+
+
+def _reply(job: str, invocation: str) -> tuple[str, ...]:
+    return "reply", job, invocation
 
 
 def encode_cancel(unwanted: Iterable[tuple[Request, Sequence[int]]]) -> bytes:
