@@ -265,3 +265,12 @@ def test_three_hundred_maps_leave_no_widget(notebook):
     opened.run()
     opened.wait_for_text(1, "301 jobs with 901 tasks on 2 local workers · done")
     expect(opened.outputs(1).last).to_have_text("0")
+    expect(opened.outputs(1)).to_have_count(3)  # the panel, the place of the button, and the result
+
+
+def test_jobs_one_after_another_share_one_button(notebook):
+    opened = notebook(_START, "for _ in range(4):\n    executor.map(time.sleep, [1.2]).results()")
+    opened.run()
+    opened.wait_for_text(1, "map sleep × 1 on 2 local workers")
+    expect(opened.outputs(1)).to_have_count(2)
+    expect(cancel_button(opened, 1)).to_have_count(0)

@@ -187,8 +187,11 @@ class Panel:
         """Update the panel until no job runs. A thread does this."""
         with _errors_logged():
             while job := self._job_to_wait_for():
+                began = time.monotonic()
                 ends_within(job, _REFRESH_S if self._shown else _APPEAR_AFTER_S / _EARLY_OBSERVATIONS)
                 del job
+                if self._shown:  # a loop may start hundreds of short jobs a second
+                    time.sleep(max(0.0, began + _REFRESH_S - time.monotonic()))
                 with self._painting:
                     self._update()
             return

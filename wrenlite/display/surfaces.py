@@ -53,7 +53,7 @@ class CellOutput:
         """
         self._call = call
         self._panel: Any = None
-        self._button: _CancelButton | None = None
+        self._button = _CancelButton(call)
 
     def reserve(self) -> None:
         """Keep a place: what a thread displays for the first time may appear in another cell."""
@@ -68,15 +68,12 @@ class CellOutput:
 
     def offer(self, cancel: Callable[[], object]) -> None:
         """Show the button."""
-        if self._button is None:
-            with contextlib.suppress(ImportError):
-                self._button = _CancelButton(cancel, self._call)
+        with contextlib.suppress(ImportError):
+            self._button.show(cancel)
 
     def end(self, bundle: Bundle) -> None:
         """Show the last panel."""
-        if self._button is not None:
-            self._button.remove()
-            self._button = None
+        self._button.remove()
         self.show(bundle)
 
 
@@ -115,8 +112,7 @@ class InOutputWidget(CellOutput):
 
     def end(self, bundle: Bundle) -> None:
         """Show the last panel, to which nothing can be added."""
-        if self._button is not None:
-            self._button.close()
+        self._button.close()
         if self._output.msg_id != self._captured_as:
             self.show(bundle)
             return
@@ -142,25 +138,46 @@ def surface_here(call: Callable[..., Any], parent: str) -> Surface:
 
 
 class _CancelButton:
-    """A button on the page, by itself."""
+    """A button on the page, by itself. It comes and goes in one place."""
 
-    def __init__(self, cancel: Callable[[], object], call: Callable[..., Any]) -> None:
+    def __init__(self, call: Callable[..., Any]) -> None:
+        """Create a button that is not shown yet.
+
+        Args:
+            call: calls a function so that its displays are in the right cell.
+        """
+        self._call = call
+        self._widget: Any = None
+        self._place: Any = None
+
+    def show(self, cancel: Callable[[], object]) -> None:
+        """Show the button, unless it is shown. Raises ImportError where there are no widgets."""
+        if self._widget is not None:
+            return
         import ipywidgets
 
-        self._button = ipywidgets.Button(description="Cancel", icon="stop", tooltip="Cancel what is running")
-        self._button.add_class("wrenlite-cancel")
-        self._button.on_click(lambda _: cancel())
-        _mend_messages(self._button)
-        self._display = call(_display, _bundle_of(self._button))
+        self._widget = ipywidgets.Button(description="Cancel", icon="stop", tooltip="Cancel what is running")
+        self._widget.add_class("wrenlite-cancel")
+        self._widget.on_click(lambda _: cancel())
+        _mend_messages(self._widget)
+        bundle = _bundle_of(self._widget)
+        if self._place is None:
+            self._place = self._call(_display, bundle)
+        else:
+            self._place.update(bundle, raw=True)
 
-    def close(self) -> None:
-        """Close the widgets, which removes the button from the page."""
-        _close(self._button)
+    def close(self) -> bool:
+        """Close the widgets, which removes the button from the page. Return whether it was shown."""
+        if self._widget is None:
+            return False
+        _close(self._widget)
+        self._widget = None
+        return True
 
     def remove(self) -> None:
         """Close the widgets, and then remove the reference to them from the outputs of the cell."""
-        self.close()
-        self._display.update(_NOTHING, raw=True)
+        if self.close():
+            self._place.update(_NOTHING, raw=True)
 
 
 def _display(bundle: Bundle) -> Any:
