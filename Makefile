@@ -11,7 +11,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN
 # development (done). If the large one exists already, the demo and JupyterLab use it.
 READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
 
-.PHONY: help demo test test-newest e2e full check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab notebooks clean
+.PHONY: help demo test test-newest e2e full suites check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab notebooks clean
 help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
@@ -33,13 +33,20 @@ demo: $(READY)
 	$(BIN)/wrenlite demo $(ARGS)
 
 test: $(VENV)/done
-	$(BIN)/python -m pytest -m "not full and not aws and not e2e" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not full and not aws and not e2e and not suites" -n 2 --dist loadfile $(ARGS)
 
 e2e: $(VENV)/done
 	$(BIN)/python -m pytest -m "e2e and not full" -n 2 --dist loadfile $(ARGS)
 
 full: $(VENV)/done
-	$(BIN)/python -m pytest -m "not aws" $(ARGS)
+	$(BIN)/python -m pytest -m "not aws and not suites" $(ARGS)
+	$(MAKE) --no-print-directory suites
+
+# What they need is installed into an environment of its own.
+suites:
+	$(MAKE) --no-print-directory VENV=.venv-suites .venv-suites/done
+	.venv-suites/bin/python -m pip install --quiet --disable-pip-version-check $(PIN) --editable '.[suites]'
+	.venv-suites/bin/python -m pytest -m suites -v -s tests/suites $(ARGS)
 
 # The environment is separate, and new for each run, because the newest versions change.
 test-newest:
@@ -95,5 +102,5 @@ $(VENV)/ready $(VENV)/done: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-landsat .venv-newest demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-landsat .venv-newest .venv-suites demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
