@@ -18,7 +18,7 @@ from wrenlite.protocol import Packed, Plain, Style
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.pending import JobOptions, PendingJob
-from wrenlite.serialize.by_reference import Dependent, References
+from wrenlite.serialize.by_reference import ByReference, Dependent, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.constant_parts import are_same, constant_parts
 from wrenlite.serialize.pickling import Call, PickledCall, pack_items
@@ -110,6 +110,12 @@ class OpenJob(Job[T_co]):
         if future is None:
             raise JobClosed(f"the job {self.id} was closed, and takes no more tasks; open another one")
         return future
+
+    def _stand_in(self, stand_in: Callable[[Any], ByReference | None]) -> None:
+        """Have some objects in the arguments of calls replaced: see ``References``."""
+        references = self._class_table.references
+        assert references is not None
+        references.stand_in = stand_in
 
     def close(self) -> None:
         """Take no more tasks. Those that were submitted go on."""

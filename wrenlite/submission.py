@@ -38,7 +38,7 @@ from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, PickledCall, function_name, pack_items, read_items
 from wrenlite.storage import refs
-from wrenlite.storage.refs import Ref
+from wrenlite.storage.refs import Kept, Ref
 from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import wanted_levels
 from wrenlite.texts import counted, is_terminal
@@ -73,10 +73,6 @@ class Warmed(NamedTuple):
     def __str__(self) -> str:
         text = f"{counted(self.workers, 'worker')} ready, {self.started:,} of them started now"
         return f"{text}; {self.cost}" if self.cost.requests else text
-
-
-class Kept:
-    """Lives as long as the kept values of a job may be needed: the job, its refs and tasks hold it."""
 
 
 class Submission:
@@ -289,16 +285,26 @@ class Submission:
         started = {each.worker for each in stats if each.cold}
         return Warmed(len({each.worker for each in stats}), len(started), job.cost)
 
-    def delete_unreachable_values(self) -> None:
-        """Delete the stored values of jobs that are no longer referenced, and return when that is done."""
-        self._uploads.delete_unreachable_values(wait=True)
+    def delete_unreachable_values(self, *, wait: bool = True) -> None:
+        """Delete the stored values of jobs that are no longer referenced.
 
-    def put(self, obj: object) -> Ref:
-        """Upload an object that tasks refer to."""
+        Args:
+            wait: return when that is done. Otherwise a thread does it, where the store is no folder.
+        """
+        self._uploads.delete_unreachable_values(wait=wait)
+
+    def put(self, obj: object, *, temporary: bool = False) -> Ref:
+        """Upload an object that tasks refer to.
+
+        Args:
+            obj: the object.
+            temporary: delete it once nobody holds the ``Ref``, and no task that takes it is left.
+        """
         self._check_open()
-        parcel = refs.pack(obj)
+        job = _job_id("put") if temporary else None
+        parcel = refs.pack(obj, job)
         with self._open_store():
-            self._uploads.upload_object(parcel)
+            self._uploads.upload_object(parcel, job)
         self._module_names |= parcel.modules
         return parcel.ref
 

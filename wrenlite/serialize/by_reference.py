@@ -38,6 +38,7 @@ class References:
         job: object = None,
         *,
         waits: bool = False,
+        stand_in: Callable[[Any], ByReference | None] | None = None,
     ) -> None:
         """Create an empty record.
 
@@ -47,11 +48,13 @@ class References:
             on_source: called with each job whose values items take.
             job: the job that the items are of, where others of its tasks may be referred to; None: it is new.
             waits: wait for these tasks when they are referred to, because they run in the caller's thread.
+            stand_in: returns what travels by reference in place of an object; None: itself.
         """
         self.control = control
         self.on_source = on_source
         self.job = job
         self.waits = waits
+        self.stand_in = stand_in
         self.in_item = control is not None
         """Whether an item is being pickled, and no function."""
         self.sources: list[Source] = []
@@ -61,7 +64,18 @@ class References:
 
     def of_job(self, job: object) -> References:
         """Return an empty record for an item of this job."""
-        return References(self.control, self.on_source, job, waits=self.waits)
+        return References(self.control, self.on_source, job, waits=self.waits, stand_in=self.stand_in)
+
+    def reduction_of(self, obj: object) -> Any:
+        """Return how to pickle an object that travels by reference, in the terms of ``reducer_override``.
+
+        Returns:
+            None where it does not.
+        """
+        if isinstance(obj, ByReference):
+            return obj._refer(self)
+        stand_in = None if self.stand_in is None else self.stand_in(obj)
+        return None if stand_in is None else stand_in._refer(self)
 
     def clear(self) -> None:
         """Begin with another item."""

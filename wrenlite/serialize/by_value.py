@@ -19,7 +19,6 @@ from typing import Any
 import cloudpickle
 
 from wrenlite.serialize import rebuild
-from wrenlite.serialize.by_reference import ByReference
 from wrenlite.serialize.class_table import (
     DEFINITIONS,
     ClassTable,
@@ -69,8 +68,9 @@ class CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle ha
             return self._by_value(obj) if reduction is None else reduction
         if is_random_generator(obj):
             return self._classes.reduction_of_generator(obj)
-        if isinstance(obj, ByReference) and self._classes.references is not None:
-            return obj._refer(self._classes.references)
+        references = self._classes.references
+        if references is not None and (reduction := references.reduction_of(obj)) is not None:
+            return reduction
         name = obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None)
         if isinstance(name, str) and not travels_by_value(name):  # builtins, ufuncs: pickled by name
             self._classes.modules.add(name)

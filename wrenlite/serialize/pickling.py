@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wrenlite.errors import ConfigError, FunctionNotPicklable, ItemNotPicklable, NotPicklable, ValueReleased
 from wrenlite.protocol import Buffer, Packed, Plain, Style
-from wrenlite.serialize.by_reference import ByReference, Dependent, References
+from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable, is_importable, is_random_generator
 from wrenlite.serialize.diagnosis import not_picklable_message
 from wrenlite.serialize.exception_state import reduce_exception
@@ -118,9 +118,9 @@ class _PlainPickler(pickle.Pickler):
             return reduce_exception(obj)
         if is_random_generator(obj):
             return self._classes.reduction_of_generator(obj)
-        if isinstance(obj, ByReference) and self._classes.references is not None:
-            return obj._refer(self._classes.references)
-        return NotImplemented
+        references = self._classes.references
+        reduction = None if references is None else references.reduction_of(obj)
+        return NotImplemented if reduction is None else reduction
 
 
 def is_plain(obj: object) -> bool:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from wrenlite.errors import NotFound
-from wrenlite.protocol import Packed, Plain, Stored, ref_key
+from wrenlite.protocol import Packed, Plain, Stored, ref_key, values_prefix
 from wrenlite.serialize import framing
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.pickling import pack_object, unpack
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serialize.unpickling_context import context
-from wrenlite.storage.base import Store, digest, get_verified, place_of
+from wrenlite.storage.base import Store, get_verified, place_of
 from wrenlite.storage.lru import LruCache
 from wrenlite.texts import sized
 
@@ -80,20 +80,32 @@ class Ref(ByReference):
             raise other_names.missing_attribute(self, name, other_names.REF)
 
 
+class Kept:
+    """Lives as long as what a job has in the store may be needed: the job, its refs and tasks hold it."""
+
+    def __init__(self, holders: tuple[object, ...] = ()) -> None:
+        """Create one that has other such objects live as long."""
+        self.holders = holders
+
+
 class PackedObject(NamedTuple):
     """A pickled object that is to be uploaded."""
 
     ref: Ref
+    key: str
     blob: bytes
+    holder: object
+    """What must not be freed while the object is needed."""
     modules: frozenset[str]
     """Names of the modules that unpickling it imports."""
 
 
-def pack(obj: object) -> PackedObject:
+def pack(obj: object, job: str | None = None) -> PackedObject:
     """Pickle an object that tasks will refer to.
 
     Args:
         obj: any object.
+        job: the object belongs to this job, and is stored where its values are; None: to no job.
 
     Raises:
         ItemNotPicklable: it cannot be pickled.
@@ -103,8 +115,11 @@ def pack(obj: object) -> PackedObject:
     packed = pack_object(obj, classes)
     holders = tuple(classes.references.holders)
     blob = framing.blob_of(packed)
-    stored = place_of(blob, ref_key(digest(blob)))
-    return PackedObject(Ref(stored, classes.entries, holders or None), blob, frozenset(classes.modules))
+    stored = place_of(blob, "")
+    key = ref_key(stored.digest) if job is None else values_prefix(job) + stored.digest
+    holder = (holders or None) if job is None else Kept(holders)
+    ref = Ref(stored._replace(key=key), classes.entries, holder)
+    return PackedObject(ref, key, blob, holder, frozenset(classes.modules))
 
 
 class ObjectCache:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from wrenlite.errors import StoreError, WrenliteError
-from wrenlite.protocol import Missing, code_key, ref_key, values_prefix
+from wrenlite.protocol import Missing, code_key, values_prefix
 from wrenlite.storage.base import Store, digest
 from wrenlite.storage.refs import PackedObject
 from wrenlite.threads import OneThread
@@ -229,19 +229,22 @@ class Uploads:
             if not self._used[name]:
                 self._delete_if_large(name, blob)
 
-    def upload_object(self, packed: PackedObject) -> None:
+    def upload_object(self, packed: PackedObject, job: str | None = None) -> None:
         """Upload an object that tasks will refer to, unless the store holds it unchanged.
 
         Args:
             packed: the pickled object.
+            job: the job that it belongs to, whose id is new: it is deleted when nothing can need it any more.
 
         Raises:
             StoreError: it cannot be stored.
             BackendError: the store cannot be used.
         """
-        key = ref_key(packed.ref.digest)
-        if self._store.repair(key, packed.blob):
-            self._log_replaced(key)
+        if job is not None:
+            self._store.put(packed.key, packed.blob)
+            self.delete_values_after(packed.holder, job, always=True)
+        elif self._store.repair(packed.key, packed.blob):
+            self._log_replaced(packed.key)
 
     def delete_values_after(self, holder: object, job: str, *, always: bool = False) -> None:
         """Mark the stored values of a job for deletion once an object is no longer referenced.
