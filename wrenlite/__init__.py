@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from wrenlite.estimate import Estimate
     from wrenlite.executor import Executor
     from wrenlite.futures import Future
+    from wrenlite.interop.dask import dask_get
     from wrenlite.interop.pywren import (
         ALL_COMPLETED,
         ALWAYS,
@@ -119,6 +120,7 @@ __all__ = [
     "WrenliteError",
     "as_completed",
     "attach",
+    "dask_get",
     "default_executor",
     "get_all_results",
     "jobs",
@@ -137,6 +139,7 @@ _MODULES = (
     "backends.factory",
     "durable.attach",
     "durable.records",
+    "interop.dask",
 )
 
 

@@ -163,6 +163,21 @@ class JobValues(Generic[T_co]):
         self._values.pop(index, None)
         return value
 
+    def forget(self, index: int) -> str | None:
+        """Forget a value that nobody needs any more.
+
+        Returns:
+            The key under which the store still holds it; None where it does not.
+        """
+        outcome = self._tasks.outcomes[index]
+        if outcome is None or self._tasks.released[index]:
+            return None
+        self._tasks.released[index] = 1
+        self._tasks.outcomes[index] = outcome.without_value()
+        self._values.pop(index, None)
+        place = self._stored.places.pop(index, outcome.packed)
+        return place.key if isinstance(place, Stored) else None
+
     def set_error(self, index: int, error: WrenliteError) -> None:
         """Record the error of a task for which no worker has reported an exception."""
         self._exceptions[index] = error

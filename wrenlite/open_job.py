@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -182,7 +182,7 @@ class OpenJob(Job[T_co]):
                 return packed
             self._is_extending = True
             try:
-                return self._pack_extending(self._pickled, item, style, number)
+                return self._pack_extending(self._pickled, [item], style, number)[0]
             finally:
                 self._is_extending = False
 
@@ -193,13 +193,27 @@ class OpenJob(Job[T_co]):
     def _has(self, table: ClassTable) -> bool:
         return len(table.entries) == len(self._class_table.entries) and not table.modules - self._modules
 
+    def _add_all(self, calls: Iterable[tuple[Any, Any]]) -> None:
+        """Add calls that are pickled together. Only for a job to which nobody else submits.
+
+        Args:
+            calls: the positional and keyword arguments of each. A call may take the values of those before
+                it, whose futures ``_make_future`` makes before they are added.
+        """
+        assert self._pickled is not None
+        for item in self._pack_extending(self._pickled, calls, Style.CALL, len(self)):
+            self._arrivals.add(item)
+        self._announce()
+
     def _pack_extending(
-        self, pickled: PickledCall, item: Any, style: Style, number: int
-    ) -> Packed | Plain | Dependent:
-        """Pickle an item, and store the function again with the classes and modules that the item needs."""
+        self, pickled: PickledCall, items: Iterable[Any], style: Style, number: int
+    ) -> list[Packed | Plain | Dependent]:
+        """Pickle items, and store the function again with the classes and modules that they need."""
         table, known = self._class_table, len(self._class_table.entries)
         try:
-            [packed] = pack_items([item], table, style, number)
+            packed = pack_items(items, table, style, number)
+            if len(table.entries) == known and not table.modules - self._modules:
+                return packed
             blob = pickled.extended(table)
         except BaseException:  # the pickler has written a part, which later ones would refer to
             table.truncate(known)

@@ -207,6 +207,7 @@ class Submission:
     def open(self, function: Callable[..., T], options: MapOptions) -> OpenJob[T]:
         """Open a job whose tasks are submitted one by one."""
         self._check_open()
+        self._uploads.delete_unreachable_values()
         return self._open(self._prepare(function, Style.CALL, (), options), options.progress)
 
     def submit(
@@ -292,6 +293,11 @@ class Submission:
             wait: return when that is done. Otherwise a thread does it, where the store is no folder.
         """
         self._uploads.delete_unreachable_values(wait=wait)
+
+    def forget_values(self, job: Job[Any], tasks: Iterable[int]) -> None:
+        """Forget values that no task takes any more, and nobody will ask for."""
+        if keys := list(filter(None, map(job._outcomes.forget, tasks))):
+            self._uploads.delete_values(keys)
 
     def put(self, obj: object, *, temporary: bool = False) -> Ref:
         """Upload an object that tasks refer to.

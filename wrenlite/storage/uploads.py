@@ -280,6 +280,12 @@ class Uploads:
             with contextlib.suppress(WrenliteError):
                 self._store.delete([entry.key for entry in self._store.list(values_prefix(job))])
 
+    def delete_values(self, keys: Iterable[str]) -> None:
+        """Delete stored values before their job is over. A store that others use keeps them until then."""
+        if self._own:
+            with contextlib.suppress(WrenliteError):  # they are deleted together with the store
+                self._store.delete(list(keys))
+
     def _log_replaced(self, key: str) -> None:
         _log.warning(
             "%s in %r was changed or damaged, and the right blob is put in its place. Does another program "

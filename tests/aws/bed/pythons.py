@@ -28,15 +28,16 @@ BOOTSTRAP = "bootstrap.py"
 
 _HERE = Path(__file__).parent
 _PROGRAM = """
-import json, os, sys
+import glob, json, os, sys
 from importlib.util import find_spec
 places = {}
 for name in sys.argv[1:]:
     spec = find_spec(name)
     if spec is not None and spec.origin is not None:
         place = os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin
-        libraries = os.path.join(os.path.dirname(place), name + ".libs")
-        places[name] = [place, *([libraries] if os.path.isdir(libraries) else [])]
+        beside = os.path.join(os.path.dirname(place), name)
+        libraries = [beside + ".libs"] if os.path.isdir(beside + ".libs") else []
+        places[name] = [place, *libraries, *glob.glob(glob.escape(beside) + "-*.dist-info")]
 version = "%d.%d" % sys.version_info[:2]
 base = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
 print(json.dumps([version, base, os.path.realpath(sys.base_prefix), places]))
