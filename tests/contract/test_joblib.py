@@ -9,6 +9,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from joblib import Parallel, delayed, parallel_config
 
@@ -225,6 +226,7 @@ def test_a_large_array_is_stored_once_and_freed_after_the_call(on_two, monkeypat
     array = np.arange(400_000.0)
     expected = (float(array.sum()), False)
     assert Parallel()(delayed(looked_at)(array) for _ in range(12)) == [expected] * 12
+    assert list(store.list("results/")) == []
     assert len([key for key in stored if key.startswith("results/put")]) == 1
     frames = [{"nested": [array]} for _ in range(6)]
     assert Parallel()(delayed(look_inside)(frame) for frame in frames) == [expected] * 6
@@ -233,6 +235,42 @@ def test_a_large_array_is_stored_once_and_freed_after_the_call(on_two, monkeypat
 
 def look_inside(frame):
     return looked_at(frame["nested"][0])
+
+
+def test_an_array_of_one_task_is_not_stored(on_two, monkeypatch):
+    monkeypatch.setattr(type(on_two.backend.store), "put", None)
+    arrays = [np.full(400_000, float(number)) for number in range(6)]
+    assert Parallel()(delayed(looked_at)(array) for array in arrays) == [
+        (400_000.0 * number, False) for number in range(6)
+    ]
+
+
+def test_arrays_of_any_kind_are_read_only_in_all_tasks(on_two, tmp_path):
+    square = np.arange(1e6).reshape(1000, 1000)
+    np.save(tmp_path / "saved.npy", square)
+    for array in (
+        square.T,
+        square[:, ::2],
+        np.load(tmp_path / "saved.npy", mmap_mode="r"),
+        square.astype(">f4"),
+    ):
+        seen = Parallel(batch_size=1)(delayed(described)(array) for _ in range(3))
+        assert seen == [("ndarray", False, array.dtype, array.flags.f_contiguous, array.tobytes())] * 3
+
+
+def described(array):
+    return type(array).__name__, array.flags.writeable, array.dtype, array.flags.f_contiguous, array.tobytes()
+
+
+def test_large_arrays_in_other_objects(on_two):
+    table = pd.DataFrame(np.ones((1000, 1000)))
+    assert Parallel()(delayed(lambda table: float(table.values.sum()))(table) for _ in range(4)) == [1e6] * 4
+
+
+def test_threads_of_numeric_libraries_inside_tasks(two):
+    with parallel_config("wrenlite", executor=two, inner_max_num_threads=3):
+        found = Parallel()(delayed(os.getenv)("OMP_NUM_THREADS") for _ in range(2))
+    assert found == ["3", "3"]
 
 
 def test_arrays_that_tasks_may_change(on_two):
@@ -245,7 +283,10 @@ def test_arrays_that_tasks_may_change(on_two):
 
 
 def test_options_that_do_not_exist():
-    with pytest.raises(wrenlite.ArgumentError, match="has no option 'workers'; it has executor, env"):
+    with pytest.raises(
+        wrenlite.ArgumentError,
+        match=r"has no option 'workers', which is one of executors: .* it has executor, env",
+    ):
         parallel_config("wrenlite", workers=4)
     with pytest.raises(wrenlite.ArgumentError, match="has no option 'retry'"):
         Parallel(backend="wrenlite", retry=4)(delayed(square)(x) for x in range(3))

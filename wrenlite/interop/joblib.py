@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import os
 import sys
@@ -19,9 +20,10 @@ import threading
 import traceback
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from joblib.parallel import (
     AutoBatchingMixin,
@@ -36,10 +38,12 @@ from wrenlite.errors import ArgumentError, ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
 from wrenlite.open_job import OpenJob
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.refs import Ref
 
 _STREAM_OPTIONS = frozenset({"retries", "env", "modules", "progress", "logging"})
+_OF_EXECUTORS = ", which is one of executors: executor=wrenlite.Executor.local(…)"
 _JOBLIB_OPTIONS = frozenset({"context", "prefer", "require", "temp_folder", "verbose"})
 """What joblib passes to every backend, and this one has no use for."""
 
@@ -55,6 +59,7 @@ class WrenliteBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
     """
 
     supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
     default_n_jobs = -1
 
     def __init__(
@@ -79,7 +84,9 @@ class WrenliteBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         unknown = sorted(options.keys() - _STREAM_OPTIONS)
         if unknown:
             known = ", ".join(["executor", *sorted(_STREAM_OPTIONS)])
-            raise ArgumentError(f"joblib's backend wrenlite has no option {unknown[0]!r}; it has {known}")
+            hint = _OF_EXECUTORS if unknown[0] in ("initializer", "initargs", "workers") else ""
+            text = f"joblib's backend wrenlite has no option {unknown[0]!r}{hint}; it has {known}"
+            raise ArgumentError(text)
         if executor is not None and not isinstance(executor, Executor):
             raise ConfigError(f"executor={executor!r:.60}: must be an Executor of wrenlite")
         self._executor = executor or _default(os.getpid(), local.in_inline_task())
@@ -138,8 +145,14 @@ class WrenliteBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
-        shared_bytes = max_nbytes if mmap_mode == "r" else None
-        self._workers = _Call(self._executor, self._options, n_jobs, shared_bytes)
+        plan = _Plan(
+            self._executor,
+            self._options,
+            n_jobs,
+            shared_bytes=max_nbytes if mmap_mode == "r" else None,
+            inner_threads=self.inner_max_num_threads,
+        )
+        self._workers = _Call(plan)
         return n_jobs
 
     def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> None:
@@ -186,33 +199,49 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
+class _Plan(NamedTuple):
+    """How the calls of a ``Parallel`` run."""
+
+    executor: Executor
+    options: dict[str, Any]
+    """Of their jobs."""
+    n_jobs: int
+    """The most tasks that run at once."""
+    shared_bytes: int | None
+    """The size from which an array is put into the store; None: no array is."""
+    inner_threads: int | None
+    """The most threads of a numeric library inside a task; None: as many as there would be."""
+
+    def open(self, function: Any) -> OpenJob[Any]:
+        """Open the job of a call.
+
+        Args:
+            function: the user's, after which the job is named.
+        """
+        options = dict(self.options)
+        if self.inner_threads is not None:
+            limits = dict.fromkeys(ParallelBackendBase.MAX_NUM_THREADS_VARS, str(self.inner_threads))
+            options["env"] = {**limits, **(options.get("env") or {})}
+        # A task is a batch of joblib's, which are as large as joblib has found to be good.
+        return self.executor.stream(_Run(function, self.inner_threads), chunksize=1, **options)
+
+
 class _Call:
     """The job of one call of a ``Parallel``, which is opened by its first task."""
 
-    def __init__(
-        self, executor: Executor, options: dict[str, Any], n_jobs: int, shared_bytes: int | None
-    ) -> None:
-        """Prepare a call.
-
-        Args:
-            executor: runs it.
-            options: of its job.
-            n_jobs: the most tasks that run at once.
-            shared_bytes: the size from which an array is put into the store; None: no array is.
-        """
-        self._arguments = executor, options, n_jobs, shared_bytes
-        self._executor = executor
-        self._options = options
-        self._arrays = None if shared_bytes is None else _Arrays(executor, shared_bytes)
+    def __init__(self, plan: _Plan) -> None:
+        """Prepare a call."""
+        self._plan = plan
+        self._arrays = None if plan.shared_bytes is None else _Arrays(plan.executor, plan.shared_bytes)
         # The executor itself sees to it that no more tasks run than it has workers.
-        self._free = n_jobs if n_jobs < executor.workers else sys.maxsize
+        self._free = plan.n_jobs if plan.n_jobs < plan.executor.workers else sys.maxsize
         self._waiting: deque[tuple[Any, Callable[[Any], object]]] = deque()
         self._lock = threading.RLock()
         self._job: OpenJob[Any] | None = None
 
     def anew(self) -> _Call:
         """Return one for the next call."""
-        return _Call(*self._arguments)
+        return _Call(self._plan)
 
     def submit(self, batch: Any, tell: Callable[[Any], object]) -> None:
         """Run a batch as soon as fewer than ``n_jobs`` run.
@@ -230,7 +259,8 @@ class _Call:
 
     def _send(self, batch: Any, tell: Callable[[Any], object]) -> None:
         try:
-            future: concurrent.futures.Future[Any] = self._opened(batch).submit(batch)
+            with contextlib.nullcontext() if self._arrays is None else self._arrays.of(batch):
+                future: concurrent.futures.Future[Any] = self._opened(batch).submit(batch)
         except Exception as error:  # joblib expects it from the future: some calls come from callbacks
             future = concurrent.futures.Future()
             future.set_exception(error)
@@ -239,9 +269,7 @@ class _Call:
     def _opened(self, batch: Any) -> OpenJob[Any]:
         with self._lock:
             if self._job is None:
-                # A task is a batch of joblib's, which are as large as joblib has found to be good.
-                run = _Run(batch.items[0][0])
-                self._job = self._executor.stream(run, chunksize=1, **self._options)
+                self._job = self._plan.open(batch.items[0][0])
                 if self._arrays is not None:
                     self._job._stand_in(self._arrays.stand_in)
             return self._job
@@ -276,16 +304,29 @@ class _Call:
 class _Run:
     """The function of a job: it runs a batch."""
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, inner_threads: int | None) -> None:
         """Create it.
 
         Args:
             function: the user's, after which jobs are named.
+            inner_threads: as for ``_Plan``.
         """
         self.__qualname__ = getattr(function, "__qualname__", type(function).__qualname__)
+        self._inner_threads = inner_threads
 
     def __call__(self, batch: Callable[[], Any]) -> Any:
-        return batch()
+        with self._limited():
+            return batch()
+
+    def _limited(self) -> AbstractContextManager[object]:
+        """Return the context in which the libraries that are loaded already have so few threads, too."""
+        if self._inner_threads is None:
+            return contextlib.nullcontext()
+        try:
+            from threadpoolctl import threadpool_limits  # scikit-learn brings it
+        except ImportError:
+            return contextlib.nullcontext()
+        return threadpool_limits(self._inner_threads)  # type: ignore[no-any-return]
 
 
 @functools.lru_cache(maxsize=2)
@@ -294,8 +335,28 @@ def _default(process: int, in_inline_task: bool) -> Executor:
     return Executor()
 
 
+class _Held:
+    """A large array that a call has met."""
+
+    def __init__(self, array: Any, batch: object, forget: Callable[[object], object]) -> None:
+        """Create the record of an array.
+
+        Args:
+            array: the array.
+            batch: the first batch that takes it.
+            forget: called when nobody holds the array any more.
+        """
+        self.batch = weakref.ref(batch)
+        self.ref: Ref | None = None
+        self._array = weakref.ref(array, forget)
+
+
 class _Arrays:
-    """The large arrays of a call: each is put into the store when the first task takes it."""
+    """The large arrays of a call: each is put into the store once, when a task takes it.
+
+    Where the store is a folder of this process, that is when a second batch takes it: the way through a file
+    takes longer than that to a worker, and many arrays are for one task alone.
+    """
 
     def __init__(self, executor: Executor, least_bytes: int) -> None:
         """Create a record of no arrays.
@@ -306,29 +367,68 @@ class _Arrays:
         """
         self._submission = executor._submission
         self._least_bytes = least_bytes
-        self._refs: dict[int, tuple[Ref, weakref.ref[Any]]] = {}
+        self._first_directly = executor.backend.own_store
+        self._held: dict[int, _Held] = {}
         """By the id of the array, as long as the array lives."""
+        self._pickling = threading.local()
 
-    def stand_in(self, obj: Any) -> Ref | None:
-        """Return the ``Ref`` of an array that is large; None for anything else."""
+    @contextlib.contextmanager
+    def of(self, batch: object) -> Iterator[None]:
+        """Pickle a batch in the ``with`` block."""
+        self._pickling.batch = batch
+        try:
+            yield
+        finally:
+            self._pickling.batch = None
+
+    def stand_in(self, obj: Any) -> ByReference | None:
+        """Return what travels in place of an array that is large; None for anything else."""
         numpy = sys.modules.get("numpy")
         if numpy is None or type(obj) not in (numpy.ndarray, numpy.memmap):
             return None
         if obj.nbytes < self._least_bytes or obj.dtype.hasobject:
             return None
-        if id(obj) not in self._refs:
+        batch = self._pickling.batch
+        held = self._held.get(id(obj))
+        if held is None:
+            held = self._held[id(obj)] = _Held(obj, batch, partial(self._forget, id(obj)))
+        if held.ref is None:
+            if self._first_directly and held.batch() is batch:
+                return _ReadOnly(_plain(numpy, obj))
             self._submission.delete_unreachable_values(wait=False)  # those of the last tasks
-            ref = self._submission.put(obj, temporary=True)
-            self._refs[id(obj)] = ref, weakref.ref(obj, partial(self._forget, id(obj)))
-        return self._refs[id(obj)][0]
+            held.ref = self._submission.put(_plain(numpy, obj), temporary=True)
+        return held.ref
 
     def free(self) -> None:
         """Have the arrays deleted from the store that no task needs any more."""
-        self._refs.clear()
+        self._held.clear()
         self._submission.delete_unreachable_values(wait=False)
 
     def _forget(self, key: int, _: object) -> None:
-        self._refs.pop(key, None)
+        self._held.pop(key, None)
+
+
+class _ReadOnly(ByReference):
+    """An array that travels with its task, and is read-only there as one from the store is."""
+
+    def __init__(self, array: Any) -> None:
+        """Wrap an array."""
+        self._array = array
+
+    def _refer(self, references: References) -> Any:
+        rebuild, arguments = self._array.__reduce_ex__(5)
+        return _read_only, (rebuild, arguments)
+
+
+def _plain(numpy: Any, array: Any) -> Any:
+    """Return an array that is pickled as one buffer, and not as a file of this machine."""
+    return (array if array.flags.forc else array.copy()).view(numpy.ndarray)
+
+
+def _read_only(rebuild: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    array = rebuild(*arguments)
+    array.flags.writeable = False
+    return array
 
 
 register_parallel_backend("wrenlite", WrenliteBackend)
