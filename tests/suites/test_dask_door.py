@@ -54,7 +54,7 @@ def on_lambda(bed_with_dask, monkeypatch):
     for name, value in bed_with_dask.env.items():
         monkeypatch.setenv(name, value)
     with (
-        wrenlite.Executor.aws(max_concurrency=4, progress=False) as made,
+        wrenlite.Executor.aws(max_concurrency=8, progress=False) as made,
         dask.config.set(scheduler=wrenlite.dask_get, pool=made),
     ):
         yield made
@@ -200,7 +200,7 @@ def test_tasks_are_joined_where_nothing_gets_lost():
 
 def test_a_sum_over_many_chunks_is_few_requests_on_lambda(on_lambda, bed_with_dask):
     x = da.ones((4000, 4000), chunks=(100, 100))
-    assert x[:200].sum().compute() == 800_000  # sandboxes start, and import dask
+    assert x.sum().compute() == 16e6  # sandboxes start, and import dask
     bed_with_dask.reset()
     assert x.sum().compute() == 16e6
     counts = bed_with_dask.counts()

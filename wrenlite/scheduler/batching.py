@@ -41,6 +41,8 @@ class Estimate(NamedTuple):
     """Mean duration of a task, including what the worker adds to it."""
     mean_square: float
     """Mean square of the tasks' own durations, in seconds squared."""
+    is_high: bool = False
+    """Whether all of these tasks were the first of their workers, which also took what a worker does once."""
 
     def tasks_within(self, seconds: float) -> float:
         """Estimate how many tasks can run one after the other in this time.
@@ -57,27 +59,36 @@ class Estimate(NamedTuple):
 
 
 def updated_estimate(
-    before: Estimate | None, busy_s: float, task_seconds: Sequence[float]
+    before: Estimate | None, busy_s: float, task_seconds: Sequence[float], *, first_on_worker: bool = False
 ) -> Estimate | None:
     """Update the estimate for a job after another batch.
 
     Args:
         before: the estimate so far; None: nothing is known.
         busy_s: seconds that the batch took on its worker.
-        task_seconds: seconds that each task took that ran.
+        task_seconds: seconds that each task took that ran, in their order.
+        first_on_worker: whether the first of them also took what a worker does once for a job, such as
+            importing. Then it only counts while there are no others.
 
     Returns:
         The new estimate; None where still nothing is known.
     """
     if not task_seconds or not busy_s:
         return before
+    is_high = first_on_worker and len(task_seconds) == 1
+    if is_high and before is not None and not before.is_high:
+        return before
+    if first_on_worker and not is_high:
+        task_seconds = task_seconds[1:]
+        busy_s = min(busy_s, sum(task_seconds))
     mean = busy_s / len(task_seconds)
     square = sum(map(operator.mul, task_seconds, task_seconds)) / len(task_seconds)
-    if before is None:
-        return Estimate(mean, square)
+    if before is None or (before.is_high and not is_high):
+        return Estimate(mean, square, is_high)
     return Estimate(
         before.mean_s + _NEWEST_WEIGHT * (mean - before.mean_s),
         before.mean_square + _NEWEST_WEIGHT * (square - before.mean_square),
+        is_high,
     )
 
 

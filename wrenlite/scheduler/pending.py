@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple, cast
 
+from wrenlite.backends.base import BatchingPolicy
 from wrenlite.dependencies import pack_with_values
 from wrenlite.errors import ConfigError
 from wrenlite.job import Job
@@ -29,7 +30,7 @@ from wrenlite.protocol import (
     size_of,
 )
 from wrenlite.scheduler.arrivals import Arrivals
-from wrenlite.scheduler.batching import Estimate, runs_again
+from wrenlite.scheduler.batching import Estimate, gathering_wait_s, runs_again
 from wrenlite.scheduler.failed_items import FailedItems, RunAgain
 from wrenlite.serialize.by_reference import Dependent, Source
 from wrenlite.storage.uploads import JobCode
@@ -191,6 +192,10 @@ class PendingJob:
     _sent: Sequence[Sent] = ()
     taken_bytes = 0
     """Bytes of the items that ``take`` took last."""
+    waiting = 0
+    """Its tasks that wait for values of others."""
+    _ready_first_at = _ready_last_at = 0.0
+    """When the first and the newest of the queued tasks had the values that they had waited for."""
     first_wave_sent_at = 0.0
     """When the last batch of the first wave was handed out."""
 
@@ -312,6 +317,7 @@ class PendingJob:
             return
         new = [index for index, item in enumerate(items, first) if isinstance(item, Dependent)]
         self.dependents += new
+        self.waiting += len(new)
         waiting = set(new)
         self._again.extend(index for index in range(self._untouched, self._ready) if index not in waiting)
         self._untouched = self._ready  # the queue is not a range of tasks any more
@@ -321,8 +327,12 @@ class PendingJob:
         item = self._items[index]
         return item.sources if isinstance(item, Dependent) else ()
 
-    def queue_dependent(self, index: int) -> bool:
+    def queue_dependent(self, index: int, now: float) -> bool:
         """Queue a task whose sources all have values.
+
+        Args:
+            index: the task.
+            now: the time.
 
         Returns:
             Whether the job had no queued task before.
@@ -333,7 +343,32 @@ class PendingJob:
         self._dependencies[index] = item
         self._items[index] = pack_with_values(item.packed, values) if values else item.packed
         self._again.append(index)
+        self._ready_last_at = now
+        if was_empty:
+            self._ready_first_at = now
         return was_empty
+
+    def gathering_wait_s(self, policy: BatchingPolicy, now: float) -> float | None:
+        """Return for how many seconds the job still waits for more tasks; None: it does not wait.
+
+        It waits while tasks are being submitted, and while its own requests in flight have others of its
+        tasks ready soon, if those that are queued are not worth a request.
+
+        Args:
+            policy: the backend's policy for batches.
+            now: the time.
+        """
+        arrivals, wait_s = self.arrivals, None
+        if not policy.gather_s:
+            return None
+        if arrivals is not None and not arrivals.ended:
+            first, last = arrivals.first_at, arrivals.last_at
+            wait_s = gathering_wait_s(policy.gather_s, first=first, last=last, now=now)
+        if wait_s is not None or not self.waiting or not self.in_flight or self.estimate is None:
+            return wait_s
+        if self.queued >= self.estimate.tasks_within(policy.least_s):
+            return None
+        return gathering_wait_s(policy.least_s, first=self._ready_first_at, last=self._ready_last_at, now=now)
 
     def unfinished(self) -> list[int]:
         """Return all tasks that have not ended, in order."""

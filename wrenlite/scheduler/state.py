@@ -232,7 +232,8 @@ class Scheduler:
             if pending.code.storing and pending.code.needs_store(self._backend.carried_bytes):
                 self._queue.append(pending)
                 continue
-            wait_s = self._gathering_wait_s(pending) or self._first_wave_wait_s(pending)
+            gathering_s = pending.gathering_wait_s(self._backend.batching, self._clock())
+            wait_s = gathering_s or self._first_wave_wait_s(pending)
             if wait_s is not None:
                 self._put_back(pending, wait_s)
             elif self._start_next(pending):
@@ -242,18 +243,6 @@ class Scheduler:
     def _put_back(self, pending: PendingJob, wait_s: float) -> None:
         self._queue.append(pending)
         self.wait_s = min(wait_s, self.wait_s or wait_s, _LONGEST_WAIT_S)
-
-    def _gathering_wait_s(self, pending: PendingJob) -> float | None:
-        """Return for how many seconds an open job still waits for more tasks; None: it does not wait."""
-        arrivals = pending.arrivals
-        if arrivals is None or arrivals.ended or not self._backend.batching.gather_s:
-            return None
-        return batching.gathering_wait_s(
-            self._backend.batching.gather_s,
-            first=arrivals.first_at,
-            last=arrivals.last_at,
-            now=self._clock(),
-        )
 
     def _first_wave_wait_s(self, pending: PendingJob) -> float | None:
         if pending.estimate is not None or pending.options.chunksize is not None:
@@ -406,8 +395,10 @@ class Scheduler:
         if unfinished and ended.records:
             cut_short = Outcome.failed(unfinished[0])._replace(records=ended.records)
             self._handle_records([cut_short], pending.job.id)
+        usage, seconds = ended.usage, in_flight.task_seconds
+        is_first = usage.cold or usage.load_s > 0
         pending.estimate = batching.updated_estimate(
-            pending.estimate, ended.usage.busy_s, in_flight.task_seconds
+            pending.estimate, usage.busy_s, seconds, first_on_worker=is_first
         )
         if cause is None or in_flight.cancelled:  # a cancel kills the worker, whatever it runs
             self._requeue(pending, unfinished)
@@ -575,6 +566,7 @@ class Scheduler:
 
     def _queue_dependents(self) -> None:
         for pending, index in self._dependents.take_ready():  # nothing, where a caller is in this loop
+            pending.waiting -= 1
             if pending.tasks.has_ended(index):
                 continue
             sources = [source.future for source in pending.sources(index)]
@@ -584,7 +576,7 @@ class Scheduler:
                 pending.job._end_without(index, failed)
                 self._dependents.on_ended(pending.job, [index])
                 self._reduce(pending)
-            elif pending.queue_dependent(index):
+            elif pending.queue_dependent(index, self._clock()):
                 self._queue.append(pending)
 
     def _release(self, pending: PendingJob, ending: Sequence[int], failed: Sequence[int]) -> None:

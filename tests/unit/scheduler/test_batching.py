@@ -158,3 +158,13 @@ def test_the_values_that_a_reduction_is_sent_fit_into_one_batch(tasks):
 
 def test_a_reduction_of_nothing_has_a_limit_too():
     assert batching.largest_value(BATCHING, 0) == 16_384
+
+
+def test_what_a_worker_does_once_does_not_count_as_the_duration_of_its_tasks():
+    imported = batching.updated_estimate(None, 2.0, [2.0], first_on_worker=True)
+    assert imported.mean_s == 2.0  # nothing better is known
+    assert batching.updated_estimate(imported, 0.01, [0.01]).mean_s == 0.01
+    assert batching.updated_estimate(imported, 3.0, [3.0], first_on_worker=True).mean_s == 2.5
+    known = batching.updated_estimate(None, 2.02, [2.0, 0.01, 0.01], first_on_worker=True)
+    assert known.mean_s == 0.01
+    assert batching.updated_estimate(known, 2.0, [2.0], first_on_worker=True) == known
