@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from wrenlite.executor import Executor
     from wrenlite.futures import Future
     from wrenlite.interop.dask import dask_get
+    from wrenlite.interop.pool import LambdaPool, Pool
     from wrenlite.interop.pywren import (
         ALL_COMPLETED,
         ALWAYS,
@@ -101,12 +102,14 @@ __all__ = [
     "JobNotFound",
     "JobRecord",
     "KeeperDied",
+    "LambdaPool",
     "LocalExtension",
     "NotFound",
     "NotPicklable",
     "OpenJob",
     "OutOfMemory",
     "PackageMissing",
+    "Pool",
     "Ref",
     "RemoteError",
     "ResultNotPicklable",
@@ -140,6 +143,7 @@ _MODULES = (
     "durable.attach",
     "durable.records",
     "interop.dask",
+    "interop.pool",
 )
 
 

@@ -236,8 +236,26 @@ class Control(Protocol):
     def charge(self, usage: Usage) -> None:
         """Add requests of this process to the cost of all jobs, in any thread."""
 
-    def settle(self, futures: Sequence[Future[Any]]) -> None:
-        """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
+    def settle(self, futures: Sequence[HasCallbacks]) -> None:
+        """Settle futures whose tasks have ended, and jobs, soon, and call their done-callbacks."""
+
+
+class HasCallbacks(Protocol):
+    """A future, or a job, that has ended."""
+
+    def _settle(self) -> None:
+        """Let the standard library know of the end."""
+
+    def _call_back(self) -> None:
+        """Call the done-callbacks."""
+
+
+def call_back(function: Callable[[T], object], ended: T) -> None:
+    """Call a done-callback, and log what it raises: it is no fault of other tasks."""
+    try:
+        function(ended)
+    except BaseException:
+        _log.exception("exception calling callback for %r", ended)
 
 
 @public
@@ -438,10 +456,6 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
         """Leave the callbacks to ``_call_back``: the methods of the standard library call this."""
 
     def _call_back(self) -> None:
-        """Call the done-callbacks, and log what they raise: it is no fault of other tasks."""
-        callbacks = tuple(self._done_callbacks)  # type: ignore[attr-defined]  # not in the public interface
-        for callback in callbacks:
-            try:
-                callback(self)
-            except BaseException:
-                _log.exception("exception calling callback for %r", self)
+        """Call the done-callbacks."""
+        for callback in tuple(self._done_callbacks):  # type: ignore[attr-defined]  # no public attribute
+            call_back(callback, self)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import (
     ALL_COMPLETED,
@@ -31,6 +32,7 @@ from wrenlite.futures import (
     JobIterator,
     Snapshot,
     T_co,
+    call_back,
     end_loop,
     undrawn,
     wait_in_loop,
@@ -119,6 +121,7 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
         # Those of them whose tasks have not ended are kept alive, since they may have callbacks. No others:
         # a future holds its job, so that neither could ever be freed.
         self._awaited: dict[int, Future[T_co]] = {}
+        self._done_callbacks: deque[Callable[[Job[T_co]], object]] = deque()
 
     # A sequence of futures
 
@@ -341,6 +344,16 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
                 await wait_in_loop(lambda: self.wait(0, FIRST_EXCEPTION), self._stop_waiting, self.__repr__)
             return await call_without_blocking(self._results, self._tasks.outcomes)
 
+    def add_done_callback(self, fn: Callable[[Job[T_co]], object], /) -> None:
+        """Have a function called with this job soon after all its tasks have ended, and no more may come.
+
+        It is called in the thread in which the done-callbacks of futures are, after them; where the job is
+        over, at once. What it raises is logged.
+        """
+        self._done_callbacks.append(fn)
+        if self._tasks.over:
+            self._call_back()
+
     @contextlib.contextmanager
     def _interruptible(self, cancel: bool = True, in_loop: bool = False) -> Iterator[None]:
         """Let an interrupt cancel the job while this thread waits in the ``with`` block.
@@ -546,13 +559,28 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
 
     def _settle_futures(self, ended: Sequence[int]) -> None:
         """Settle those futures of these tasks that exist. The job no longer keeps them alive."""
-        if not self._awaited:
-            return
-        popped = (self._awaited.pop(index, None) for index in ended)
-        if futures := [future for future in popped if future is not None]:
-            for future in futures:
-                future._changes.notify()
-            self._control.settle(futures)
+        if self._awaited:
+            popped = (self._awaited.pop(index, None) for index in ended)
+            if futures := [future for future in popped if future is not None]:
+                for future in futures:
+                    future._changes.notify()
+                self._control.settle(futures)
+        if self._done_callbacks and self._tasks.over:
+            self._control.settle((self,))
+
+    def _close(self) -> None:
+        """Record that no more tasks come."""
+        self._tasks.close()
+        self._settle_futures(())
+
+    def _settle(self) -> None:
+        """Do nothing: the standard library has no record of jobs."""
+
+    def _call_back(self) -> None:
+        """Call the done-callbacks, each once."""
+        while self._done_callbacks:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                call_back(self._done_callbacks.popleft(), self)
 
     def _task(self, index: int) -> str:
         return f"task {index} of {self.id}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import Any, Generic
 
 from wrenlite.errors import JobClosed
@@ -53,7 +56,7 @@ class LazyValues(Iterator[T_co], AsyncIterator[T_co], Generic[T_co]):
         """
         self.job = reader.job
         self._reader = reader
-        self._values = reader.values()
+        self._tasks = reader.tasks()
         try:
             reader.read_on(0, _FIRST_READING_S, even_if_waited_for=True)
         except BaseException:  # an interrupt
@@ -69,20 +72,40 @@ class LazyValues(Iterator[T_co], AsyncIterator[T_co], Generic[T_co]):
         """Set the time, by ``deadline``, until which values are waited for."""
         self._reader.end = end
 
+    def _go_on_after_errors(self, *, ordered: bool) -> None:
+        """Give further values behind the exception of a task. Call this before the first is given.
+
+        Args:
+            ordered: in input order; otherwise in the order in which the tasks end.
+        """
+        self._reader.stops_at_errors, self._reader.ordered = False, ordered
+
+    def _wait_for_next(self, timeout: float) -> bool:
+        """Wait until the next value, or the end of all, is there. Return whether it was in time."""
+        return self.job._tasks.wait_until(lambda: self._ready() is not None, timeout, each=True)
+
+    def _read_all(self) -> None:
+        """Read the data to its end, and send it."""
+        self._reader.read_all()
+
+    def _ready(self) -> Sequence[Outcome | None] | None:
+        return self._reader.ready() if inspect.getgeneratorstate(self._tasks) != inspect.GEN_CLOSED else ()
+
     def __next__(self) -> T_co:
-        return next(self._values)
+        task = next(self._tasks)
+        try:
+            return self._reader.hand_out(task)
+        except BaseException:
+            if self._reader.stops_at_errors:
+                self.close()
+            raise
 
     async def __anext__(self) -> T_co:
-        def ready() -> Sequence[Outcome | None] | None:
-            return (
-                self._reader.ready() if inspect.getgeneratorstate(self._values) != inspect.GEN_CLOSED else ()
-            )
-
-        return await next_in_loop(self._values, self.job, ready)
+        return await next_in_loop(self, self.job, self._ready)
 
     def close(self) -> None:
         """Cancel the tasks that have not ended, and read no further."""
-        self._values.close()
+        self._tasks.close()
         if not self.job._tasks.over:
             self.job.cancel()
 
@@ -113,31 +136,44 @@ class Reader(Generic[T_co]):
         self._pack = pack
         self._size = buffersize
         self._read = 0
+        self._given = 0
+        self.ordered = True
+        """Whether values are given in input order; otherwise in the order in which the tasks end."""
+        self.stops_at_errors = True
+        """Whether the exception of a task ends all."""
         self._read_on_at: int | None = None
         self._at_end = False
         self.end: float | None = None
         """The time, by ``deadline``, until which values are waited for; None: without limit."""
         self._error: Exception | None = None
 
-    def values(self) -> Generator[T_co, None, None]:
-        """Yield the values. When this is closed, the tasks that have not ended are cancelled."""
-        table, values = self.job._tasks, self.job._outcomes
+    def tasks(self) -> Generator[int, None, None]:
+        """Yield tasks whose values can be handed out. When this is closed, all others are cancelled."""
+        table = self.job._tasks
 
         def upcoming(place: int) -> Sequence[int]:
-            return range(place + 1, min(table.total, place + 1 + PREFETCH_VALUES))
+            tasks: Sequence[int] = range(table.total) if self.ordered else table.finished
+            return tasks[place + 1 : place + 1 + PREFETCH_VALUES]
 
         try:
-            for place in values.ahead(self._in_order(), upcoming, self.end):
-                value = values.hand_out(place, self.end)
-                table.handed_out = place + 1
-                yield value
-                del value
+            yield from self.job._outcomes.ahead(self._in_order(), upcoming, self.end)
             if self._error is not None:
                 raise self._error
         finally:
             if not table.over:
                 self.job.cancel()
             end_loop((self.job,))
+
+    def hand_out(self, task: int) -> T_co:
+        """Return the value of a task, or raise its exception, and forget it."""
+        table = self.job._tasks
+        try:
+            return self.job._outcomes.hand_out(task, self.end)
+        finally:
+            table.released[task] = 1
+            self._given += 1
+            while table.handed_out < table.total and table.released[table.handed_out]:
+                table.handed_out += 1
 
     def _in_order(self) -> Iterator[int]:
         """Yield each task once it has ended, and read on."""
@@ -146,8 +182,13 @@ class Reader(Generic[T_co]):
                 self._read_some(place, even_if_waited_for=False)
             if place == self._read:
                 return
-            self.job._wait_for(place, self.end)
-            yield place
+            self.job._wait_until(partial(self._has_ended, place), self.end)
+            yield place if self.ordered else self.job._tasks.finished[place]
+
+    def _has_ended(self, place: int) -> bool:
+        """Return whether the task has ended whose value is handed out at this place."""
+        table = self.job._tasks
+        return table.has_ended(place) if self.ordered else len(table.finished) > place
 
     def ready(self) -> Sequence[Outcome | None] | None:
         """Read on for a short time, and return the outcome whose value comes next.
@@ -155,12 +196,11 @@ class Reader(Generic[T_co]):
         Returns:
             None while it has to be waited for; no outcome behind the last one, or once it is late.
         """
-        table = self.job._tasks
-        place = table.handed_out
+        table, place = self.job._tasks, self._given
         self._read_some(place, even_if_waited_for=True)
         self._read_on_at = place  # ``_in_order``, which may be called in another thread, reads nothing
-        if place < self._read and table.has_ended(place):
-            return (table.outcomes[place],)
+        if place < self._read and self._has_ended(place):
+            return (table.outcomes[place if self.ordered else table.finished[place]],)
         return () if place == self._read or (self.end is not None and time.monotonic() >= self.end) else None
 
     def _read_some(self, place: int, *, even_if_waited_for: bool) -> None:
@@ -171,7 +211,7 @@ class Reader(Generic[T_co]):
         """Read items until the buffer is full, and send them.
 
         Args:
-            place: the task whose value is handed out next.
+            place: how many values were handed out.
             reading_s: seconds after which it ends, if that value is there already.
             even_if_waited_for: also if it is not there.
         """
@@ -180,13 +220,18 @@ class Reader(Generic[T_co]):
             while not self._at_end and self._read - place < self._size:
                 self._read_item()
                 now = time.monotonic()
-                if now - start > reading_s and (even_if_waited_for or self.job._tasks.has_ended(place)):
+                if now - start > reading_s and (even_if_waited_for or self._has_ended(place)):
                     return
                 if now - announced > _ANNOUNCE_S:
                     announced = now
                     self.job._announce()
         finally:
             self.job._announce()
+
+    def read_all(self) -> None:
+        """Read the data to its end."""
+        self._size = sys.maxsize
+        self.read_on(self._given, math.inf)
 
     def _read_item(self) -> None:
         """Read an item and submit it. An error is raised later: once the values before it were handed out."""

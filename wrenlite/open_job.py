@@ -158,10 +158,6 @@ class OpenJob(Job[T_co]):
             return None
         return self._add(item)
 
-    def _wait_for(self, index: int, end: float | None) -> None:
-        """Wait until a task has ended, at most until a time by ``deadline``."""
-        self._wait_until(partial(self._tasks.has_ended, index), end)
-
     def _pack(self, item: Any, style: Style, number: int = 0) -> Packed | Plain | Dependent:
         """Pickle an item. What workers need for it and do not have, classes or modules, is stored first.
 

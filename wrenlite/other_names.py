@@ -14,9 +14,9 @@ _MAP = "Executor().map(function, data) returns a job, and job.results() its valu
 
 PACKAGE: Mapping[str, str] = {
     **dict.fromkeys(("map", "starmap", "submit", "Parallel", "delayed", "run"), _MAP),
-    **dict.fromkeys(("Pool", "ProcessPoolExecutor", "ThreadPoolExecutor", "LocalExecutor", "local"), _LOCAL),
+    **dict.fromkeys(("ProcessPoolExecutor", "ThreadPoolExecutor", "LocalExecutor", "local"), _LOCAL),
     **dict.fromkeys(("FunctionExecutor", "Client"), "Executor() runs where the configuration says"),
-    **dict.fromkeys(("lambda_executor", "remote_executor", "LambdaExecutor", "LambdaPool", "aws"), _AWS),
+    **dict.fromkeys(("lambda_executor", "remote_executor", "LambdaExecutor", "aws"), _AWS),
     **dict.fromkeys(("get", "get_result", "gather"), "job.results() returns the values of a job"),
     **dict.fromkeys(("ServerlessExecutor", "FunctionExecutors", "serverless_executor"), _AWS),
     **dict.fromkeys(("Storage", "CloudObject"), "open_store(address) opens a folder or a bucket for tasks"),
@@ -83,7 +83,6 @@ JOB: Mapping[str, str] = {
     ),
     **dict.fromkeys(("as_complete", "iter_completed"), "as_completed() iterates over futures as tasks end"),
     "futures": "the job is itself a sequence of futures: job[0], list(job)",
-    "add_done_callback": "each of its futures has it: job[0].add_done_callback(function)",
     **dict.fromkeys(
         ("exceptions", "error", "failed", "traceback"), "errors() returns the exceptions by task"
     ),

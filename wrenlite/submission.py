@@ -37,6 +37,7 @@ from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, PickledCall, function_name, pack_items, read_items
+from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Kept, Ref
 from wrenlite.storage.uploads import JobCode, Uploads
@@ -195,7 +196,7 @@ class Submission:
                 raise ConfigError(f"{name}=True: a map with buffersize= forgets values once they were read")
         self._check_open()
         items = read_items(arguments.iterate(data))
-        first = list(itertools.islice(items, 1))  # its class is in the table then
+        first, items = _read_first(items)  # its class is in the table then
         prepared = self._prepare(function, style, first, options, forgets=True)
         job = self._open(prepared, options.progress)
 
@@ -472,6 +473,19 @@ class Submission:
         except BaseException:
             job.cancel()  # nobody else has it
             raise
+
+
+def _read_first(items: Iterator[Any]) -> tuple[list[Any], Iterator[Any]]:
+    """Return a list of the first item, and the others. An exception comes in its turn."""
+    try:
+        return list(itertools.islice(items, 1)), items
+    except Exception as error:
+        raise_if_interrupting(error)
+        return [], map(_raise, (error,))
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _job_id(name: str) -> str:

@@ -55,7 +55,9 @@ _NOT_HERE = {
     **dict.fromkeys(
         ("threads_per_worker", "nthreads", "prefer"), "Each worker is a process that runs one task at a time"
     ),
-    **dict.fromkeys(("callback", "error_callback"), "Each future of a job has add_done_callback(function)"),
+    **dict.fromkeys(
+        ("callback", "error_callback"), "A job, and each of its futures, has add_done_callback(function)"
+    ),
     "ordered": "Values come in input order; job.values(ordered=False) gives them as tasks end",
     "name": "A job has the name of its function",
     **dict.fromkeys(

@@ -125,7 +125,7 @@ CALLS = {
     "map(abs, 5)": "data=5: must be an iterable of items, such as a list: range(5) for 5 tasks, [5] for one",
     "map(abs, np.array(5))": "data=array(5): must be an iterable",
     "map(abs, executor.put([1]))": "pass it by args=(ref,), or as an item of a list",
-    "map(abs, [1], callback=print)": "Each future of a job has add_done_callback(function)",
+    "map(abs, [1], callback=print)": "A job, and each of its futures, has add_done_callback(function)",
     "map(abs, [1], ordered=False)": "Values come in input order; job.values(ordered=False) gives them as",
     "map(abs, [1], name='mine')": "A job has the name of its function",
     "map(abs, None)": "data=None: must be an iterable",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 from wrenlite.backends import local
@@ -15,7 +16,10 @@ from wrenlite.storage.local import LocalStore
 
 
 def connect(
-    config: Config, initializer: Initializer | None = None, store: LocalStore | None = None
+    config: Config,
+    initializer: Initializer | None = None,
+    store: LocalStore | None = None,
+    keys: Sequence[str | None] = (),
 ) -> Backend:
     """Make the backend that is configured.
 
@@ -23,6 +27,7 @@ def connect(
         config: the settings.
         initializer: what each local worker calls before its first task; None: nothing.
         store: of local workers; None: a temporary folder.
+        keys: the access key, secret key and session token of AWS; default: boto3 finds credentials.
 
     Raises:
         ConfigError: a setting is missing or cannot be used.
@@ -33,7 +38,7 @@ def connect(
     if config.backend == "aws":
         from wrenlite.backends.aws.connect import connect as connect_aws
 
-        return connect_aws(config)
+        return connect_aws(config, keys=keys)
     backend = local.connect(
         workers=config.workers,
         memory_limit=config.memory_limit,

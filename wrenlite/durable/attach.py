@@ -29,7 +29,7 @@ from wrenlite.errors import (
     StoreError,
     WrenliteError,
 )
-from wrenlite.futures import Future
+from wrenlite.futures import HasCallbacks
 from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Usage, values_prefix
 from wrenlite.scheduler.pending import Sent
@@ -186,7 +186,7 @@ class Following:
     def charge(self, usage: Usage) -> None:
         """Do nothing: only the job itself counts what this process reads."""
 
-    def settle(self, futures: Sequence[Future[Any]]) -> None:
+    def settle(self, futures: Sequence[HasCallbacks]) -> None:
         """Settle futures whose tasks have ended, soon, and call their done-callbacks."""
         if self._settler is None:
             self._settler = Settler(Changes(), at_end=lambda: None)

@@ -108,11 +108,11 @@ class ConcurrentExecutor(concurrent.futures.Executor):
             cancel_futures: cancel the calls that were not sent to a worker yet.
         """
         self._closed = True
-        jobs = _held(self._jobs)
+        jobs = held(self._jobs)
         for job in jobs:
             if isinstance(job, OpenJob):  # nothing more is read for it
                 job.close()
-        futures = [future for future in _held(self._futures) if not future.done()]
+        futures = [future for future in held(self._futures) if not future.done()]
         if cancel_futures:
             for future in futures:
                 if not future.running():
@@ -137,7 +137,8 @@ class ConcurrentExecutor(concurrent.futures.Executor):
             raise ExecutorClosed("this executor was shut down; make a new one")
 
 
-def _held(things: weakref.WeakValueDictionary[int, T]) -> list[T]:
+def held(things: weakref.WeakValueDictionary[int, T]) -> list[T]:
+    """Return those of these objects that somebody still holds."""
     return [thing for reference in things.valuerefs() if (thing := reference()) is not None]
 
 

@@ -38,7 +38,7 @@ from typing import Any
 
 from wrenlite.backends.base import Backend
 from wrenlite.errors import ExecutorClosed, WrenliteError
-from wrenlite.futures import Future, waiting_for
+from wrenlite.futures import HasCallbacks, waiting_for
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Missing, Outcome, Usage
 from wrenlite.scheduler.admission import Admission
@@ -263,7 +263,7 @@ class Dispatcher:
             self._ask(event)
             event.reply.get()
 
-    def settle(self, futures: Sequence[Future[Any]]) -> None:
+    def settle(self, futures: Sequence[HasCallbacks]) -> None:
         """Settle futures whose tasks have ended, soon, and call their done-callbacks.
 
         Where the backend runs tasks in the caller's thread, that happens here.

@@ -11,16 +11,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from wrenlite.futures import Future
+from wrenlite.futures import HasCallbacks
 from wrenlite.threads import Changes, OneThread
 
 _HELD_UP_S = 0.2
 """A future's lock is held for microseconds. A thread that waits for it for longer waits for a thread that
 was interrupted."""
 
-Futures = Sequence[Future[Any]]
+Futures = Sequence[HasCallbacks]
 Entry = TypeVar("Entry")
 """What a lane takes."""
 

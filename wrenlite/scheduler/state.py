@@ -119,7 +119,7 @@ class Scheduler:
         elif pending.is_closed_empty and pending.job in self.jobs:
             del self.jobs[pending.job]
             pending.release(())
-            pending.tasks.close()
+            pending.job._close()
 
     def change_code(self, pending: PendingJob, code: JobCode) -> None:
         """Change the code of an open job for its next requests. ``on_stored`` is called as for ``add``."""
@@ -157,7 +157,7 @@ class Scheduler:
             pending.take_arrivals()
             waiting = pending.unfinished()
             pending.release(waiting)
-            pending.tasks.close()
+            pending.job._close()
             pending.job._end_cancelled(waiting)
             self._end_wait_for(pending.job, waiting)
 

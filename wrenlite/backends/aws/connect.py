@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,12 +54,17 @@ _LOG_LEVELS = {"botocore": logging.INFO, "urllib3": logging.INFO}
 _LIMITS = Limits(reply_bytes=payload.REPLY_BYTES, persist_after_s=10.0, cancel_interval_s=CANCEL_INTERVAL_S)
 
 
-def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend:
+Keys = Sequence[str | None]
+"""Access key, secret key and session token; empty: boto3 finds credentials."""
+
+
+def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS, keys: Keys = ()) -> Backend:
     """Connect to AWS Lambda as configured. This reads the settings of the function and of the account.
 
     Args:
         config: the settings.
         timeouts: how long to wait for responses and for lost replies.
+        keys: as for ``factory.connect``. No other process gets them, so jobs cannot be detached.
 
     Raises:
         ConfigError: a setting is missing, or this process is itself a Lambda function.
@@ -69,7 +74,8 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         ServiceUnavailable: Lambda cannot be reached.
     """
     _check_outside_lambda()
-    session = aws_session(config)
+    config = replace(config, profile=None) if any(keys) else config
+    session = aws_session(config, keys)
     region = _region(config, session.botocore_session)
     client = lambda_client(config, session.botocore_session, region)
     function = _read_function(config, client, region)
@@ -80,6 +86,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
     store = store_at(location, config, session, region)
     transport = Transport(session, "lambda", region, client.meta.endpoint_url)
     invoker = LambdaInvoker(transport, session, store, location, target, slots, timeouts)
+    made_from = replace(config, function=target.qualified, region=region), None
     return Backend(
         name=f"AWS Lambda ({config.function} in {region})",
         store=store,
@@ -99,7 +106,7 @@ def connect(config: Config, timeouts: ReplyTimeouts = REPLY_TIMEOUTS) -> Backend
         log_levels=_LOG_LEVELS,
         adopt=invoker.adopt,
         driver=_driver(config, function, location, region),
-        made_from=(replace(config, function=target.qualified, region=region), None),
+        made_from=None if any(keys) else made_from,
     )
 
 
@@ -167,11 +174,22 @@ def _check_outside_lambda() -> None:
         )
 
 
-def aws_session(config: Config) -> AwsSession:
-    """Return the AWS identity of this process, as configured."""
+def aws_session(config: Config, keys: Keys = ()) -> AwsSession:
+    """Return the AWS identity of this process, as configured.
+
+    Args:
+        config: the settings.
+        keys: as for ``factory.connect``.
+    """
     from botocore.session import Session
 
-    return AwsSession(lambda: Session(profile=config.profile))
+    def make_session() -> Session:
+        session = Session(profile=config.profile)
+        if any(keys):
+            session.set_credentials(*keys)
+        return session
+
+    return AwsSession(make_session)
 
 
 def _region(config: Config, session: Any) -> str:
