@@ -55,7 +55,7 @@ def servers():
 
 _LAYER_PACKAGES = (
     "numpy,PIL,rasterio,affine,attr,attrs,certifi,click,cligj,pyparsing,"
-    "py,pytest,_pytest,pluggy,iniconfig,packaging,pygments"
+    "py,pytest,_pytest,pluggy,iniconfig,packaging,pygments,joblib"
 )
 """Packages of the function's layer. Test modules travel to its workers, where they import pytest."""
 

@@ -140,6 +140,8 @@ class Uploads:
         self._uploading: dict[str, Upload] = {}
         self._slots = threading.BoundedSemaphore(_UPLOADS_AT_ONCE)  # only threads of uploads wait for it
         self._unreachable_jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._deleting: set[str] = set()
+        """Those of them that a thread is busy with."""
 
     def acquire(self, function: bytes, modules: bytes | None = None) -> JobCode:
         """Use code for a job, and upload what was not uploaded before. ``release`` ends the use.
@@ -266,6 +268,8 @@ class Uploads:
             wait: return when that is done. Otherwise a thread does it, where the store is no folder.
         """
         if self._own or wait:
+            for job in tuple(self._deleting):  # a thread may be busy with it: whoever waits does it, too
+                self._unreachable_jobs.put(job)
             self._delete_unreachable_values()
         elif not self._unreachable_jobs.empty():
             Upload(self._delete_unreachable_values).start()
@@ -276,9 +280,11 @@ class Uploads:
                 job = self._unreachable_jobs.get_nowait()
             except queue.Empty:
                 return
+            self._deleting.add(job)
             # Values that stay are deleted together with the store, or by the bucket after a while.
             with contextlib.suppress(WrenliteError):
                 self._store.delete([entry.key for entry in self._store.list(values_prefix(job))])
+            self._deleting.discard(job)
 
     def delete_values(self, keys: Iterable[str]) -> None:
         """Delete stored values before their job is over. A store that others use keeps them until then."""
