@@ -49,7 +49,8 @@ def running(futures):
 def test_workers_is_the_number_of_tasks_that_can_run_at_once(executor):
     expected = {"the calling thread": 1, "2 local workers": 2}.get(executor.backend.name, 4)
     assert executor.workers == expected
-    assert executor.as_concurrent()._max_workers == expected, "dask reads it"
+    calls = executor.as_concurrent()._max_workers  # dask submits so many, which travel together
+    assert calls == (1 if expected == 1 else 8 * expected)
     assert executor.map(abs, [-1]).results() == [1]
     assert executor.workers == expected
 

@@ -215,6 +215,24 @@ def test_collections_on_lambda(on_lambda):
     assert x.sum(axis=0).compute().tolist() == [1000.0] * 1000
 
 
+def test_xarray_opens_files_and_computes_on_workers(on_pool, tmp_path):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5py")
+    for day in range(3):
+        values = np.random.default_rng(day).random((1, 20, 30))
+        one = xarray.Dataset({"red": (("time", "y", "x"), values)}, {"time": [day]})
+        one.to_netcdf(tmp_path / f"{day}.nc", engine="h5netcdf")
+    files = sorted(tmp_path.glob("*.nc"))
+    red = xarray.open_mfdataset(files, parallel=True, engine="h5netcdf", combine="by_coords").red
+    median = red.chunk(time=-1, y=5).median("time")
+    xarray.testing.assert_identical(*both(median))
+    doubled = xarray.apply_ufunc(lambda block: 2 * block, red, dask="parallelized", output_dtypes=[float])
+    xarray.testing.assert_identical(*both(doubled))
+    # A file that several processes would write to is refused.
+    with pytest.raises(wrenlite.ItemNotPicklable, match="lock"):
+        doubled.to_netcdf(tmp_path / "out.nc", engine="h5netcdf")
+
+
 def test_the_snippet_of_the_page_runs():
     page = Path(__file__).parents[2] / "docs" / "coming-from-dask.md"
     [snippet] = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CALLS_PER_WORKER = 8
+
 
 @public
 class ConcurrentExecutor(concurrent.futures.Executor):
@@ -41,8 +43,11 @@ class ConcurrentExecutor(concurrent.futures.Executor):
 
     @property
     def _max_workers(self) -> int:
-        """How many tasks can run at once now. Libraries such as dask read this attribute of a pool."""
-        return self._executor.workers
+        """How many calls to submit before one has ended. dask reads this attribute of a pool.
+
+        They are more than run at once, so that calls travel together.
+        """
+        return self._executor.workers * (1 if self._executor.backend.runs_in_caller else _CALLS_PER_WORKER)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run ``fn(*args, **kwargs)``.

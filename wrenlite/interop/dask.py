@@ -74,7 +74,8 @@ def dask_get(
             is called when a task can run. ``posttask`` needs each value here, so that all of them come to
             this process.
         pool: as ``executor``: dask's name for it.
-        initializer: a function that each worker calls first, on an executor for this call alone.
+        initializer: a function that each worker calls first, on a local executor for this call alone;
+            default: that of ``dask.config``. Where an executor is given, that has its own.
 
     Raises:
         ConfigError: what was given is no executor of wrenlite.
@@ -82,10 +83,12 @@ def dask_get(
     """
     import dask
 
+    executor = executor or pool or dask.config.get("pool", None)
+    initializer = initializer or dask.config.get("multiprocessing.initializer", None)
     with ExitStack() as stack:
-        if initializer is not None:
+        if executor is None and initializer is not None:
             executor = stack.enter_context(Executor.local(initializer=initializer))
-        chosen = _chosen(executor or pool or dask.config.get("pool", None))
+        chosen = _chosen(executor)
         if chosen.backend.runs_in_caller:
             return dask.get(dsk, keys, callbacks=callbacks)
         with dask.callbacks.local_callbacks(callbacks) as registered:
