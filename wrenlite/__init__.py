@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from wrenlite.backends.factory import open_store
+    from wrenlite.data_objects.listing import objects
     from wrenlite.durable.attach import attach
     from wrenlite.durable.records import JobRecord, jobs
     from wrenlite.errors import (
@@ -127,6 +128,7 @@ __all__ = [
     "default_executor",
     "get_all_results",
     "jobs",
+    "objects",
     "open_store",
     "wait",
 ]
@@ -140,6 +142,7 @@ _MODULES = (
     "open_job",
     "storage.refs",
     "backends.factory",
+    "data_objects.listing",
     "durable.attach",
     "durable.records",
     "interop.dask",

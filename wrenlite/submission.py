@@ -19,6 +19,7 @@ from wrenlite.arguments import MapOptions
 from wrenlite.backends.base import Backend
 from wrenlite.config import Config, Progress
 from wrenlite.cost import Cost
+from wrenlite.data_objects.parts import DataObject
 from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.estimate import Estimate
 from wrenlite.futures import Future, undrawn
@@ -257,7 +258,10 @@ class Submission:
         if any(isinstance(item, Future) for item in items):
             raise ConfigError("data has futures in it: wait for them, and pass their results() to estimate")
         packed = pack_items(items, ClassTable(grows=True, base=self._backend.class_table))
-        amounts = list(map(estimate.amount_of, packed))
+        amounts = [
+            item.amount if isinstance(item, DataObject) else estimate.amount_of(each)
+            for item, each in zip(items, packed, strict=True)
+        ]
         places = estimate.choose(amounts, sample)
         job = self.run(function, Style.ITEM, [items[place] for place in places], options)
         try:

@@ -12,6 +12,7 @@ from typing import Any
 from wrenlite import cost
 from wrenlite.backends.aws import errors, payload
 from wrenlite.backends.aws.cancelling import CANCEL_INTERVAL_S
+from wrenlite.backends.aws.data_bucket import DataBucket
 from wrenlite.backends.aws.deployed import CURRENT_ALIAS, driver_name, recorded_driver, remote_packages
 from wrenlite.backends.aws.invoker import LambdaInvoker
 from wrenlite.backends.aws.lost_reply import REPLY_TIMEOUTS, ReplyTimeouts
@@ -140,6 +141,17 @@ def open_bucket(config: Config, bucket: str, prefix: str) -> S3Store:
     return S3Store(
         bucket,
         prefix,
+        session=aws_session(config),
+        region=config.region,
+        endpoint_url=config.endpoint_url,
+        profile=config.profile,
+    )
+
+
+def open_data_bucket(config: Config, bucket: str) -> DataBucket:
+    """Return a bucket to read from, with the configured profile and endpoint. It sends nothing yet."""
+    return DataBucket(
+        bucket,
         session=aws_session(config),
         region=config.region,
         endpoint_url=config.endpoint_url,
