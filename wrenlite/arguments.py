@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from operator import index
 from typing import Any, NamedTuple, cast
 
@@ -160,6 +160,21 @@ def iterate(data: Iterable[Any], name: str = "data") -> Iterator[Any]:
             text += ", and this one cannot be iterated over: [data] is a list of this one item"
         is_users = error.__traceback__ is not None and error.__traceback__.tb_next is not None
         raise ArgumentError(text) from (error if is_users else None)
+
+
+def starred(data: Iterator[Any]) -> Iterator[Any]:
+    """Yield the items of a ``starmap``.
+
+    Raises:
+        ArgumentError: one of them is a set, whose parts have no order.
+    """
+    for number, item in enumerate(data):
+        if isinstance(item, Set):
+            raise ArgumentError(
+                f"data[{number}]={item!r:.60}: the parts of a set have no order. starmap passes those of a "
+                "tuple in order, and those of a dict by name"
+            )
+        yield item
 
 
 def check_fixed_arguments(args: object, kwargs: object) -> None:

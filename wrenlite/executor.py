@@ -217,7 +217,10 @@ class Executor(Lifetime):
         progress: Progress | None = None,
         logging: bool | None = None,
     ) -> Job[T] | LazyValues[T]:
-        """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``."""
+        """Run ``fn(*item, *args, **kwargs)`` for each item of ``data``; otherwise as ``map``.
+
+        The parts of an item that is a dict are passed by name: ``fn(*args, **item, **kwargs)``.
+        """
         options = MapOptions(
             chunksize, retries, timeout, args, kwargs, env, progress, seed, logging, modules, keep, detach
         )

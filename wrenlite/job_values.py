@@ -6,6 +6,7 @@ import operator
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, InvalidStateError
+from functools import partial
 from typing import Any, Generic, cast
 
 from wrenlite.backends.base import Backend
@@ -52,8 +53,9 @@ class JobValues(Generic[T_co]):
             control: what runs the tasks.
         """
         self._tasks = tasks
-        self._control = control
-        self._stored = StoredValues(backend.store, tasks.outcomes, name, self._charge_get)
+        # No method of this object: values are freed with the job, and not only when Python looks for circles.
+        on_get = partial(_charge_get, tasks, control)
+        self._stored = StoredValues(backend.store, tasks.outcomes, name, on_get)
         self.class_table = class_table
         """The classes and functions that values refer to by number."""
         self._package_hint = backend.hints.package
@@ -66,11 +68,6 @@ class JobValues(Generic[T_co]):
         self._definitions: tuple[object, ...] = ()
         self.keeps_all = False
         """Whether all values stay pickled, or in the store, because other tasks may take them."""
-
-    def _charge_get(self) -> None:
-        usage = Usage(store_gets=1)
-        self._tasks.charge(usage)
-        self._control.charge(usage)
 
     def get(self, index: int, end: float | None = None) -> T_co:
         """Return the value of a task that has ended, or raise its exception.
@@ -377,3 +374,9 @@ _PACKED = operator.attrgetter("packed")
 def _is_plain(outcome: Outcome) -> bool:
     """Return whether an outcome has a value that needs no unpickling."""
     return outcome.ok and type(outcome.packed) in PLAIN_TYPES
+
+
+def _charge_get(tasks: TaskTable, control: Control) -> None:
+    usage = Usage(store_gets=1)
+    tasks.charge(usage)
+    control.charge(usage)

@@ -100,6 +100,7 @@ def test_completion_offers_only_what_is_for_users():
                 "detach",
                 "retry_failed",
                 "token",
+                "add_done_callback",
             ),
         }
         with executor.stream(abs) as calls:

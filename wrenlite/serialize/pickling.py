@@ -306,8 +306,8 @@ def _for_message(item: Any, style: Style) -> object:
         return item[0]
     if style is Style.CALL:
         args, kwargs = item
-    elif style is Style.STAR and type(item) in (tuple, list):
-        args, kwargs = item, {}
+    elif style is Style.STAR and type(item) in (tuple, list, dict):
+        args, kwargs = ((), item) if type(item) is dict else (item, {})
     else:
         return item
     numbered = {f"argument {number}": value for number, value in enumerate(args)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import CoroutineType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -66,7 +66,13 @@ def filled(call: Call, argument: Any) -> tuple[list[Any], dict[str, Any]]:
     """Return the arguments of a call whose item brings some of the fixed arguments: ``Style.FILLED``."""
     item, is_star, places, names = argument
     fixed = [places.get(place, each) for place, each in enumerate(call.args)]
-    return [*(item if is_star else (item,)), *fixed], names
+    args, named = starred(item) if is_star else ((item,), {})
+    return [*args, *fixed], {**named, **names}
+
+
+def starred(item: Any) -> tuple[Iterable[Any], Mapping[str, Any]]:
+    """Return the positional and the keyword arguments that ``starmap`` makes of an item."""
+    return ((), item) if isinstance(item, Mapping) else (item, {})
 
 
 def await_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> Any:

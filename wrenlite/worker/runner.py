@@ -52,7 +52,7 @@ from wrenlite.serialize.unpickling_context import unpickling_with
 from wrenlite.storage.base import Store, digest, get_verified, place_of
 from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
-from wrenlite.worker.calling import MainModule, await_coroutine, environment, filled
+from wrenlite.worker.calling import MainModule, await_coroutine, environment, filled, starred
 from wrenlite.worker.initializing import Initialization
 from wrenlite.worker.notes import explain_call, explain_shared_memory
 
@@ -401,7 +401,8 @@ class Runner:
             if call.style is Style.ITEM:
                 value = call.function(argument, *call.args, **kwargs)
             elif call.style is Style.STAR:
-                value = call.function(*argument, *call.args, **kwargs)
+                args, named = starred(argument)
+                value = call.function(*args, *call.args, **named, **kwargs)
             else:
                 args, named = argument if call.style is Style.CALL else filled(call, argument)
                 value = call.function(*args, **{**named, **kwargs})
