@@ -162,12 +162,13 @@ def iterate(data: Iterable[Any], name: str = "data") -> Iterator[Any]:
         raise ArgumentError(text) from (error if is_users else None)
 
 
-def starred(data: Iterator[Any]) -> Iterator[Any]:
-    """Yield the items of a ``starmap``.
+def items_of(data: Iterable[Any], style: Style) -> Iterator[Any]:
+    """Begin to iterate over the data of a job as ``iterate`` does. A ``starmap`` takes no sets as items."""
+    items = iterate(data)
+    return _starred(items) if style is Style.STAR else items
 
-    Raises:
-        ArgumentError: one of them is a set, whose parts have no order.
-    """
+
+def _starred(data: Iterator[Any]) -> Iterator[Any]:
     for number, item in enumerate(data):
         if isinstance(item, Set):
             raise ArgumentError(

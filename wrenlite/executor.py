@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, overload
 
 from wrenlite import arguments, other_names
 from wrenlite.arguments import MapOptions
+from wrenlite.backends import local
 from wrenlite.config import Progress
 from wrenlite.cost import Cost
 from wrenlite.estimate import Estimate
@@ -19,6 +20,7 @@ from wrenlite.lifetime import Lifetime
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.open_job import OpenJob
 from wrenlite.protocol import Style
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.refs import Ref
 from wrenlite.submission import Warmed
@@ -37,7 +39,7 @@ logging.getLogger("wrenlite").addHandler(logging.NullHandler())  # quiet unless 
 
 
 @public
-class Executor(Lifetime):
+class Executor(Lifetime, ByReference):
     """Maps functions over data: on this machine's cores, or on AWS Lambda.
 
     ::
@@ -59,8 +61,12 @@ class Executor(Lifetime):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "an executor cannot be sent to another process; Executor() inside a task runs in that task"
+            "an executor cannot be sent to another process, except in the function or the items of a job, "
+            "where it becomes the executor of the task. Executor() inside a task runs in that task, too"
         )
+
+    def _refer(self, references: References) -> Any:
+        return executor_of_task, ()
 
     if not TYPE_CHECKING:  # to type checkers, an unknown name stays an error
 
@@ -468,3 +474,17 @@ class Executor(Lifetime):
         from wrenlite.interop.concurrent import ConcurrentExecutor  # upwards, see pyproject.toml
 
         return ConcurrentExecutor(self)
+
+
+class _ExecutorOfTask(Executor):
+    """What an executor becomes in a task: it runs tasks in the thread of that task."""
+
+    _is_of_task = True
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Do nothing: the next task of the job on this worker has the same executor."""
+
+
+def executor_of_task() -> Executor:
+    """Return the executor of the task that runs here."""
+    return _ExecutorOfTask(local.connect_inline(), progress=False)

@@ -13,6 +13,7 @@ from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config, Progress
 from wrenlite.errors import ConfigError
+from wrenlite.futures import wait_in_loop
 from wrenlite.scheduler.dispatcher import AT_EXIT
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.submission import SHUT_DOWN, Submission
@@ -24,6 +25,8 @@ from wrenlite.wrong_calls import explain_wrong_calls, not_a_backend
 @public
 class Lifetime:
     """How executors are made and shut down."""
+
+    _is_of_task = False
 
     @explain_wrong_calls
     def __init__(
@@ -215,3 +218,18 @@ class Lifetime:
     ) -> None:
         interrupted = kind is not None and not issubclass(kind, Exception)
         self.shutdown(cancel_futures=interrupted)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shut down as ``__exit__`` does. Meanwhile the event loop goes on."""
+        import asyncio
+
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        self.shutdown(wait=False, cancel_futures=interrupted)
+        dispatcher = self._submission.dispatcher
+        await wait_in_loop(lambda: dispatcher.join(0), dispatcher.cancel_all, self.__repr__)
+        await asyncio.to_thread(self._submission.delete_unreachable_values)

@@ -196,8 +196,7 @@ class Submission:
             if getattr(options, name):
                 raise ConfigError(f"{name}=True: a map with buffersize= forgets values once they were read")
         self._check_open()
-        items = read_items(arguments.iterate(data))
-        items = arguments.starred(items) if style is Style.STAR else items
+        items = read_items(arguments.items_of(data, style))
         first, items = _read_first(items)  # its class is in the table then
         prepared = self._prepare(function, style, first, options, forgets=True)
         job = self._open(prepared, options.progress)
@@ -336,8 +335,7 @@ class Submission:
         backend = self._backend
         arguments.check_functions(function, style, data)
         options.check(backend)
-        data = arguments.iterate(data)
-        data = arguments.starred(data) if style is Style.STAR else data
+        data = arguments.items_of(data, style)
         args, kwargs = tuple(options.args), dict(options.kwargs or {})
         call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs, style))
         arguments.check_parameters(call, data)

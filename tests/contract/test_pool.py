@@ -313,6 +313,10 @@ class TestLambdaPool:
             assert calls._executor.workers == 2
             assert calls.map("math.factorial", [3, 4]) == [6, 24]
             assert calls.map(model, range(4)) == [5] * 4
+            assert calls.apply(lambda: (calls.map(abs, [-1]), repr(calls))) == (
+                [1],
+                "<Pool on the calling thread>",
+            )
             with pytest.raises(wrenlite.ConfigError, match="no other process can take over a job"):
                 calls._executor.map(abs, [1], detach=True)
             texts = [repr(calls), repr(vars(calls)), repr(calls._executor.backend), caplog.text]

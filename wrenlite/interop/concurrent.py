@@ -12,6 +12,7 @@ from wrenlite.errors import ExecutorClosed
 from wrenlite.futures import Future, waiting_for
 from wrenlite.job import Job
 from wrenlite.open_job import OpenJob
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import hide_own_frames, public
 from wrenlite.storage.results import deadline
 from wrenlite.threads import check_timeout
@@ -25,7 +26,7 @@ _CALLS_PER_WORKER = 8
 
 
 @public
-class ConcurrentExecutor(concurrent.futures.Executor):
+class ConcurrentExecutor(concurrent.futures.Executor, ByReference):
     """A ``concurrent.futures.Executor`` that runs its calls on a wrenlite executor.
 
     ``Executor.as_concurrent()`` makes it. Its ``shutdown`` waits for the calls that were submitted through
@@ -33,13 +34,16 @@ class ConcurrentExecutor(concurrent.futures.Executor):
     """
 
     def __init__(self, executor: Executor) -> None:
-        """Create an executor on top of a wrenlite executor."""
+        """Create an executor on top of a wrenlite executor. In a task it becomes one on that of the task."""
         self._executor = executor
         # There is no lock, since a signal handler may interrupt ``submit`` and call ``shutdown``.
         self._jobs: weakref.WeakValueDictionary[int, Job[Any]] = weakref.WeakValueDictionary()
         self._futures: weakref.WeakValueDictionary[int, Future[Any]] = weakref.WeakValueDictionary()
         """Those of ``submit``, whose jobs may have tasks of others."""
         self._closed = False
+
+    def _refer(self, references: References) -> Any:
+        return ConcurrentExecutor, (self._executor,)
 
     @property
     def _max_workers(self) -> int:
@@ -112,7 +116,7 @@ class ConcurrentExecutor(concurrent.futures.Executor):
             wait: return only after all submitted calls have ended.
             cancel_futures: cancel the calls that were not sent to a worker yet.
         """
-        self._closed = True
+        self._closed = not self._executor._is_of_task
         jobs = held(self._jobs)
         for job in jobs:
             if isinstance(job, OpenJob):  # nothing more is read for it

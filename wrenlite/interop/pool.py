@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial, wraps
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from wrenlite.arguments import MapOptions, check_size, packed_initializer
 from wrenlite.backends.factory import connect
@@ -21,6 +21,7 @@ from wrenlite.interop.concurrent import held
 from wrenlite.interop.pool_results import AsyncResult, Callback, PoolIterator
 from wrenlite.job import Job
 from wrenlite.lazy_map import LazyValues
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import public
 
 _AHEAD = 1024
@@ -30,7 +31,7 @@ Initializer = Callable[..., object] | None
 
 
 @public
-class Pool:
+class Pool(ByReference):
     """A pool with the interface of ``multiprocessing.pool.Pool``, on local workers or where it is configured.
 
     Functions may be given by dotted names, too, such as ``"math.factorial"``.
@@ -95,6 +96,14 @@ class Pool:
     def __repr__(self) -> str:
         state = "" if self._is_running else ", closed"
         return f"<{type(self).__name__} on {self._executor.backend.name}{state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a pool cannot be sent to another process, except in the function or the items of a job"
+        )
+
+    def _refer(self, references: References) -> Any:
+        return partial(Pool, executor=self._executor), ()
 
     def apply(self, func: Function, args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
         """Call a function on a worker, wait, and return its value."""
@@ -174,11 +183,11 @@ class Pool:
 
     def close(self) -> None:
         """Take no more calls. Those that were made go on, as do the iterators of ``imap``."""
-        self._is_running = False
+        self._is_running = self._executor._is_of_task
 
     def terminate(self) -> None:
         """Take no more calls, and cancel those that have not ended."""
-        self._is_running = False
+        self._is_running = self._executor._is_of_task
         for values in list(self._iterated.values()):
             values.close()
         unfinished: dict[Job[Any], list[int]] = {}
@@ -198,7 +207,7 @@ class Pool:
         Raises:
             ValueError: the pool was neither closed nor terminated.
         """
-        if self._is_running:
+        if self._is_running and not self._executor._is_of_task:
             raise ValueError("the pool still runs: close() or terminate() it before join()")
         for values in list(self._iterated.values()):
             values._read_all()
