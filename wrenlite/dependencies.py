@@ -13,11 +13,12 @@ from typing import Any
 from wrenlite.errors import RemoteError
 from wrenlite.protocol import Packed, Plain, Stored
 from wrenlite.serialize import framing
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.diagnosis import error_text
 from wrenlite.serialize.pickling import unpack
 from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.serialize.unpickling_context import context, unpickling_with
-from wrenlite.storage.refs import current_store
+from wrenlite.storage.refs import current_objects, current_store
 from wrenlite.storage.results import fetch_value
 
 
@@ -68,6 +69,26 @@ def value_at(place: int, definitions: Sequence[object] | None, task: str) -> Any
         if isinstance(error, MemoryError):
             raise
         raise RemoteError(f"the value of {task} cannot be unpickled: {error_text(error)}") from error
+
+
+def shared_value_at(place: int, definitions: Sequence[object] | None, task: str) -> Any:
+    """Return a value as ``value_at`` does, or one object to all tasks of a worker if the store holds it."""
+    sent = framing.from_wire(context.values[place])
+    if not isinstance(sent, Stored):
+        return value_at(place, definitions, task)
+    return current_objects().get(sent, tuple(context.table if definitions is None else definitions))
+
+
+class Shared(ByReference):
+    """A future in an item whose value many tasks take: they share the object, and must not change it."""
+
+    def __init__(self, future: ByReference) -> None:
+        """Wrap a future."""
+        self._future = future
+
+    def _refer(self, references: References) -> Any:
+        function, arguments = self._future._refer(references)
+        return (shared_value_at if function is value_at else function), arguments
 
 
 def itself(value: Any) -> Any:

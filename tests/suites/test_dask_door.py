@@ -163,6 +163,14 @@ def test_values_between_tasks_do_not_come_here_and_are_deleted(on_pool, monkeypa
     assert len(x.rechunk((1000, 500)).compute()) == 1000
 
 
+def test_a_value_that_many_tasks_take_is_read_once_by_each_worker(on_pool):
+    values = dask.delayed(np.arange)(100_000)
+    looks = [dask.delayed(lambda array, n: (os.getpid(), id(array), n))(values, n) for n in range(40)]
+    seen = dask.compute(*looks)
+    workers = {process for process, _, _ in seen}
+    assert len({(process, array) for process, array, _ in seen}) == len(workers) <= 2
+
+
 def test_an_interrupt_cancels_the_graph(on_pool):
     timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from wrenlite.dependencies import Shared
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
@@ -299,11 +300,12 @@ class _Run:
         for key, keys in groups.items():
             values: dict[Key, Any] = {}
             for source in sources[key]:
-                values[source] = future(source)
-                if values[source] is None:
-                    if source not in data:
-                        data[source] = self._data(source, takers[source])
-                    values[source] = data[source]
+                if (made := future(source)) is not None:
+                    values[source] = made if takers[source] == 1 else Shared(made)
+                    continue
+                if source not in data:
+                    data[source] = self._data(source, takers[source])
+                values[source] = data[source]
             yield ([self._graph[each] for each in keys], values), {}
 
     def _data(self, key: Key, takers: int) -> Any:

@@ -177,11 +177,16 @@ class ObjectCache:
             raise NotFound(f"{error}: the object of this Ref has expired. {advice}") from None
 
 
-def current_store() -> Store:
-    """Return the store of the worker that runs a task in this thread."""
+def current_objects() -> ObjectCache:
+    """Return the objects of the worker that runs a task in this thread."""
     objects = context.objects
     assert isinstance(objects, ObjectCache), "only a worker's runner calls tasks"
-    return objects.store
+    return objects
+
+
+def current_store() -> Store:
+    """Return the store of the worker that runs a task in this thread."""
+    return current_objects().store
 
 
 def _resolve(sent: Any, definitions: Sequence[object]) -> Any:
