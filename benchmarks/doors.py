@@ -3,9 +3,15 @@
 Each door is a function of this module, and a subcommand. Results are compared before anything is timed.
 """
 
+import itertools
+import operator
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
+import wrenlite
 from benchmarks.contest import run
 
 WORKERS = 2
@@ -91,7 +97,70 @@ def _learning() -> dict[str, Callable[[], object]]:
     }
 
 
-DOORS: dict[str, Callable[[], None]] = {"joblib": joblib}
+def dask() -> None:
+    """Time dask's arrays with its own schedulers and with wrenlite, and a composite beside ``map``."""
+    import dask.array as da
+    import numpy as np
+
+    many = da.ones((4000, 4000), chunks=(100, 100)).sum()
+    crossing = da.random.default_rng(0).random((4000, 4000), chunks=(400, 4000)).rechunk((4000, 400)).sum()
+    with wrenlite.Executor.local(WORKERS, progress=False) as executor:
+
+        def schedulers(graph: Any) -> dict[str, Callable[[], object]]:
+            return {
+                "wrenlite": lambda: graph.compute(scheduler=wrenlite.dask_get, executor=executor),
+                "threads": lambda: graph.compute(scheduler="threads", num_workers=WORKERS),
+                "processes": lambda: graph.compute(scheduler="processes", num_workers=WORKERS),
+                "as_concurrent": lambda: graph.compute(scheduler=executor.as_concurrent()),
+            }
+
+        compare("dask: sum over 1,600 chunks", "threads", schedulers(many), operator.eq, 3)
+        compare("dask: rechunk of 128 MB", "threads", schedulers(crossing), operator.eq, 3)
+        with tempfile.TemporaryDirectory() as folder:
+            compare("median of 12 scenes, 16 boxes", "map", _composites(folder, executor), np.array_equal, 3)
+
+
+def _composites(folder: str, executor: wrenlite.Executor) -> dict[str, Callable[[], object]]:
+    """Return ways to make a median composite of synthetic scenes, by name."""
+    from dask import compute, delayed
+
+    from wrenlite.gallery.landsat.scene import Scene
+    from wrenlite.gallery.landsat.tasks import ndvi_area
+    from wrenlite.gallery.ndvi.mosaic import composite
+    from wrenlite.gallery.synthetic import archive
+
+    passes = archive.passes(["napa"])[:12]
+    executor.map(partial(archive.write_scene, folder), passes).results()
+    scenes = [Scene.at(folder, each.product) for each in passes]
+    place = archive.find_place("napa")
+    edges = [0.01 * step for step in range(-2, 3)]
+    boxes = [
+        (place.lon + west, place.lat + south, place.lon + west + 0.01, place.lat + south + 0.01)
+        for west, south in itertools.product(edges[:-1], edges[:-1])
+    ]
+
+    def by_dask(**scheduler: object) -> object:
+        areas = [[delayed(ndvi_area)(scene, box) for scene in scenes] for box in boxes]
+        return _values(compute(*map(delayed(composite), areas), **scheduler))
+
+    def by_map() -> object:
+        areas = executor.starmap(ndvi_area, itertools.product(scenes, boxes), keep=True)
+        return _values(executor.map(composite, [areas[n :: len(boxes)] for n in range(len(boxes))]).results())
+
+    return {
+        "wrenlite": lambda: by_dask(scheduler=wrenlite.dask_get, executor=executor),
+        "map": by_map,
+        "threads": lambda: by_dask(scheduler="threads", num_workers=WORKERS),
+    }
+
+
+def _values(composites: Iterable[Any]) -> Any:
+    import numpy as np
+
+    return np.concatenate([np.nan_to_num(each.values).ravel() for each in composites])
+
+
+DOORS: dict[str, Callable[[], None]] = {"joblib": joblib, "dask": dask}
 
 
 if __name__ == "__main__":

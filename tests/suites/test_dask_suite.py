@@ -4,8 +4,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+import dask
+import numpy as np
 import pytest
+import xarray
 
+import wrenlite
 from tests.suites.suite import check_suite
 
 pytestmark = [pytest.mark.suites, pytest.mark.timeout(1000)]
@@ -41,7 +45,7 @@ _LEFT_OUT = {
 
 
 def test_dasks_own_tests(tmp_path):
-    dask = Path(find_spec("dask").origin).parent
+    folder = Path(find_spec("dask").origin).parent
     files = (
         *("tests/test_multiprocessing.py", "tests/test_delayed.py", "bag/tests/test_bag.py"),
         *("array/tests/test_array_core.py", "array/tests/test_rechunk.py"),
@@ -52,6 +56,31 @@ def test_dasks_own_tests(tmp_path):
         "--timeout=60",
         "--rootdir",
         dask,
-        *(dask / each for each in files),
+        *(folder / each for each in files),
     ]
     check_suite(f"dask {version('dask')}", arguments, _LEFT_OUT, tmp_path)
+
+
+def both(collection, pool):
+    ours = collection.compute(scheduler=wrenlite.dask_get, executor=pool)
+    return ours, collection.compute(scheduler="synchronous")
+
+
+def test_xarray_opens_files_and_computes_on_workers(pool, tmp_path):
+    for day in range(3):
+        values = np.random.default_rng(day).random((1, 20, 30))
+        one = xarray.Dataset({"red": (("time", "y", "x"), values)}, {"time": [day]})
+        one.to_netcdf(tmp_path / f"{day}.nc", engine="h5netcdf")
+    files = sorted(tmp_path.glob("*.nc"))
+    with dask.config.set(scheduler=wrenlite.dask_get, pool=pool):
+        red = xarray.open_mfdataset(files, parallel=True, engine="h5netcdf", combine="by_coords").red
+    median = red.chunk(time=-1, y=5).median("time")
+    xarray.testing.assert_identical(*both(median, pool))
+    doubled = xarray.apply_ufunc(lambda block: 2 * block, red, dask="parallelized", output_dtypes=[float])
+    xarray.testing.assert_identical(*both(doubled, pool))
+    # A file that several processes would write to is refused.
+    with (
+        dask.config.set(scheduler=wrenlite.dask_get, pool=pool),
+        pytest.raises(wrenlite.ItemNotPicklable, match="lock"),
+    ):
+        doubled.to_netcdf(tmp_path / "out.nc", engine="h5netcdf")
