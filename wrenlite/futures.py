@@ -348,11 +348,12 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
                 partial(self.job.value, self.index), [self.job._tasks.outcomes[self.index]]
             )
 
-    def result(self, timeout: float | None = None) -> T:
+    def result(self, timeout: float | None = None, throw_except: bool = True) -> T:
         """Wait for the task and return its value, or raise its exception.
 
         Args:
             timeout: seconds to wait at most, as for ``Job.results``; None: without limit.
+            throw_except: False, as in PyWren: return None in place of raising the task's exception.
 
         Raises:
             TimeoutError: the task has not ended in time, or its value was not fetched from the store in time.
@@ -361,6 +362,8 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
         """
         end = deadline(timeout)
         self._wait(timeout)
+        if not throw_except and not self.succeeded():
+            return cast(T, None)
         return self.job._outcomes.get(self.index, end)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -388,6 +391,14 @@ class Future(concurrent.futures.Future[T], ByReference, Generic[T]):
     def done(self) -> bool:
         """Return whether the task has ended: with a value, with an exception, or cancelled."""
         return self.job._tasks.has_ended(self.index)
+
+    def succeeded(self) -> bool:
+        """Return whether the task has ended with a value."""
+        return self.job.state(self.index) == "done"
+
+    def errored(self) -> bool:
+        """Return whether the task has failed. One that was cancelled has not."""
+        return self.job.state(self.index) == "failed"
 
     def running(self) -> bool:
         """Return whether the task runs now.

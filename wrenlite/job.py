@@ -137,6 +137,13 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
         finally:
             end_loop((self,))
 
+    def __add__(self, others: Iterable[Future[Any]]) -> list[Future[Any]]:
+        """Return the futures of this job and of another one, or in a list."""
+        return [*self, *others] if isinstance(others, Job | list) else NotImplemented
+
+    def __radd__(self, others: list[Future[Any]]) -> list[Future[Any]]:
+        return [*others, *self] if isinstance(others, list) else NotImplemented
+
     @overload
     def __getitem__(self, index: int) -> Future[T_co]: ...
     @overload

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterable, Iterator
-from typing import Any
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future, T, end_loop, waiting_for
 from wrenlite.job import Job
-from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, without_own_frames
+from wrenlite.serialize.traceback_stubs import WithoutOwnFrames, public, without_own_frames
 from wrenlite.threads import check_timeout
 from wrenlite.wrong_calls import explain_wrong_calls
+
+_log = logging.getLogger("wrenlite")
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
@@ -21,41 +24,110 @@ ANY_COMPLETED = FIRST_COMPLETED
 """PyWren's name for ``FIRST_COMPLETED``."""
 ALWAYS = "ALWAYS"
 """PyWren's constant for a ``wait`` that returns at once."""
+_RETURN_WHEN = (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, ALWAYS)
+_UNUSED = (
+    "extra_meta",
+    "invoke_pool_threads",
+    "data_all_as_one",
+    "use_cached_runtime",
+    "overwrite_invoke_args",
+    "exclude_modules",
+)
+"""Options of PyWren's ``map`` that have no meaning here."""
+
+
+@public
+class PyWrenExecutor(Executor):
+    """An executor that takes the options of PyWren's too. ``default_executor`` makes it."""
+
+    def map(  # type: ignore[override]  # PyWren's third argument is extra_env
+        self, func: Callable[[Any], T], iterdata: Iterable[Any], extra_env: Any = None, **options: Any
+    ) -> Job[T]:
+        """Run ``func(item)`` for each item, as ``Executor.map``, whose options it takes.
+
+        Args:
+            func: the function.
+            iterdata: any iterable.
+            extra_env: environment variables of the tasks.
+            options: options of ``Executor.map``. Those of PyWren's ``map`` have no effect.
+        """
+        given = {name: value for name, value in options.items() if name not in _UNUSED}
+        given.setdefault("env", extra_env)
+        job: Job[T] = super().map(func, iterdata, **given)
+        return job
+
+    def call_async(
+        self, func: Callable[[Any], T], data: Any, extra_env: Any = None, extra_meta: object = None
+    ) -> Future[T]:
+        """Run ``func(data)`` once, with environment variables ``extra_env``. ``extra_meta`` is not used."""
+        return super().call_async(func, data, extra_env)
+
+    def reduce(
+        self,
+        function: Callable[[Any], T],
+        list_of_futures: Iterable[Future[Any]],
+        extra_env: Any = None,
+        extra_meta: object = None,
+    ) -> Future[T]:
+        """Run ``function`` once, with the list of the values of futures of this executor.
+
+        It runs when they are there, and takes no worker before.
+        """
+        return super().call_async(function, list(list_of_futures), extra_env)
 
 
 @without_own_frames
 @explain_wrong_calls
-def default_executor() -> Executor:
-    """Return ``Executor()``, under PyWren's name."""
-    return Executor()
+def default_executor(config: Mapping[str, Any] | None = None) -> PyWrenExecutor:
+    """Return an executor as the configuration says: ``Executor()`` with PyWren's methods and options.
+
+    Args:
+        config: a configuration of PyWren, which is not used: it describes a deployment of PyWren's own.
+            ``wrenlite-setup`` makes wrenlite's, and writes a configuration.
+
+    Raises:
+        ConfigError: it is no configuration of PyWren, or wrenlite's own cannot be used.
+    """
+    if config is not None:
+        if not isinstance(config, Mapping):
+            raise ConfigError(f"config={config!r:.80}: must be a dict, as in PyWren")
+        _log.warning("config= of PyWren is not used: wrenlite has its own, which wrenlite-setup writes")
+    return PyWrenExecutor()
 
 
 @without_own_frames
 def wait(
     fs: Iterable[Future[Any] | Job[Any]],
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     return_when: str = ALL_COMPLETED,
     *,
     cancel_on_interrupt: bool = True,
+    THREADPOOL_SIZE: int | None = None,
+    WAIT_DUR_SEC: float | None = None,
 ) -> tuple[list[Future[Any]], list[Future[Any]]]:
     """Wait for futures of one job or of several jobs.
 
     Args:
         fs: futures, a job, or jobs.
-        timeout: seconds.
+        timeout: seconds. Also ``return_when``, which has this place in PyWren.
         return_when: ``ALL_COMPLETED``, ``ANY_COMPLETED`` (``FIRST_COMPLETED``), ``FIRST_EXCEPTION``, or
             ``ALWAYS`` (return at once).
         cancel_on_interrupt: cancel the jobs of these futures when Ctrl-C ends the wait.
+        THREADPOOL_SIZE: an option of PyWren, which is not used: nobody asks again and again.
+        WAIT_DUR_SEC: the same.
 
     Returns:
         The futures that have ended and the futures that have not, both in the order of ``fs``.
     """
+    if timeout in _RETURN_WHEN:
+        timeout, return_when = None, str(timeout)
     check_timeout(timeout)
     futures = _futures(fs)
+    seconds = cast("float | None", timeout)
     if return_when == ALWAYS:
-        timeout, return_when = 0, ALL_COMPLETED
+        seconds, return_when = 0, ALL_COMPLETED
     with waiting_for(_jobs(futures), cancel_on_interrupt):
-        concurrent.futures.wait(futures, timeout, return_when)
+        concurrent.futures.wait(futures, seconds, return_when)
     ended = {future for future in futures if future.done()}
     return [f for f in futures if f in ended], [f for f in futures if f not in ended]
 
