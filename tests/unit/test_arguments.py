@@ -84,7 +84,7 @@ MAKERS = {
     "Executor.local(10**7)": "workers=10000000: must be at most 1,000, since each worker is a process",
     "Executor.inline(2)": "Executor.inline",
     "Executor.inline(workers=2)": "Executor.inline takes no workers=. Write Executor.local(workers=2)",
-    "wrenlite.default_executor(2)": "default_executor takes no arguments. Write Executor(), ",
+    "wrenlite.default_executor(2)": "config=2: must be a dict, as in PyWren",
     "wrenlite.default_executor(backend='lambda')": "is chosen with the executor: Executor.aws()",
 }
 

@@ -70,7 +70,6 @@ class ResponseFuture(ByReference):
     def __init__(self, future: Future[Any], executor: FunctionExecutor) -> None:
         """Create a future. Executors do this."""
         self._future = future
-        self._executor = executor
         self.executor_id = executor.executor_id
         self.job_id, self.call_id = future.job.id, f"{future.index:05d}"
         self.function_name = future.job.name
@@ -386,7 +385,8 @@ class FunctionExecutor:
         self, fs: Futures | None = None, throw_except: bool = True, **options: Any
     ) -> tuple[FuturesList, FuturesList]:
         """Wait for futures, as the function ``wait``. None: all of this executor that were not read yet."""
-        return wait(self._unread() if fs is None else fs, throw_except, **options)
+        found = self._unread() if fs is None else _listed(fs)
+        return wait(FuturesList(found, self), throw_except, **options)
 
     def get_result(
         self, fs: Futures | None = None, throw_except: bool = True, timeout: float | None = None, **_: Any
@@ -644,13 +644,13 @@ def wait(
     """
     futures = _listed(fs)
     needed = 1 if return_when == ANY_COMPLETED else math.ceil(len(futures) * return_when / 100)
-    by_future = {id(each._future): each for each in futures}
-    for ended, future in enumerate(as_completed([each._future for each in futures], timeout)):
+    by_future = {each._future: each for each in futures}
+    for ended, future in enumerate(as_completed(by_future, timeout) if needed else (), start=1):
+        if throw_except:
+            by_future[future]._values()
         if ended >= needed:
             break
-        if throw_except:
-            by_future[id(future)]._values()
-    owner = futures[0]._executor if futures else None
+    owner = fs._executor if isinstance(fs, FuturesList) else None
     done = [each for each in futures if each.done]
     return FuturesList(done, owner), FuturesList([each for each in futures if each not in done], owner)
 

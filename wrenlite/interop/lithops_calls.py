@@ -8,6 +8,7 @@ argument. Parameters of some names are filled in where the task runs: ``id`` wit
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -174,8 +175,12 @@ class Task:
 
 def resolved(value: Any) -> Any:
     """Return a value, or the outcomes of futures where it is futures of Lithops' kind."""
-    from wrenlite.interop.lithops import ResponseFuture
-
+    lithops = sys.modules.get(
+        "wrenlite.interop.lithops"
+    )  # most tasks make no futures, and need not import it
+    if lithops is None:
+        return value
+    ResponseFuture = lithops.ResponseFuture
     if isinstance(value, ResponseFuture):
         return Returned([value._outcome()], is_list=False)
     if isinstance(value, list) and value and all(isinstance(each, ResponseFuture) for each in value):

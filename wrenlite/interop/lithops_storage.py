@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any, NamedTuple
-
-import platformdirs
+from typing import IO, Any
 
 from wrenlite.backends.factory import open_store
 from wrenlite.errors import ConfigError, NotFound
@@ -22,7 +22,8 @@ StorageNoSuchKeyError = NotFound
 """Lithops' name for the error of a key without an object."""
 
 
-class CloudObject(NamedTuple):
+@dataclass(frozen=True)
+class CloudObject:
     """Where an object is stored. ``Storage.get_cloudobject`` reads it."""
 
     backend: str
@@ -71,6 +72,7 @@ class Storage:
             bucket or section.get("storage_bucket") or ("storage" if self.backend == LOCAL else "")
         )
         self._prefix = prefix
+        self._folder = _folder_of_buckets() if self.backend == LOCAL else Path()
         self._stores: dict[str, Store] = {}
 
     def __repr__(self) -> str:
@@ -93,8 +95,7 @@ class Storage:
         if not name:
             raise ConfigError("which bucket? Pass storage_config={'aws_s3': {'storage_bucket': NAME}}")
         if name not in self._stores:
-            folder = Path(platformdirs.user_data_dir("wrenlite", appauthor=False), "storage", name)
-            self._stores[name] = open_store(folder if self.backend == LOCAL else f"s3://{name}")
+            self._stores[name] = open_store(self._folder / name if self.backend == LOCAL else f"s3://{name}")
         return self._stores[name]
 
     # Objects by key
@@ -203,6 +204,14 @@ class Storage:
         if cloudobject.backend != self.backend:
             raise ConfigError(f"{cloudobject} is not in this storage, which is {self!r}")
         return cloudobject.bucket, cloudobject.key
+
+
+def _folder_of_buckets() -> Path:
+    try:
+        import platformdirs
+    except ModuleNotFoundError:  # in a task on Lambda, whose zip is without it
+        return Path(tempfile.gettempdir(), "wrenlite-storage")
+    return Path(platformdirs.user_data_dir("wrenlite", appauthor=False), "storage")
 
 
 def _span(options: dict[str, Any]) -> Span | None:

@@ -1,0 +1,214 @@
+"""Lithops' ``FunctionExecutor`` on each backend."""
+
+import concurrent.futures
+import functools
+import time
+
+import pytest
+
+import wrenlite
+from wrenlite.interop import lithops
+
+
+@pytest.fixture
+def fexec(executor, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return lithops.FunctionExecutor(executor=executor)
+
+
+def _by_value():
+    """Return a function that is sent itself: the module here imports pytest, which Lambda does not have."""
+
+    def add(x, y):
+        return x + y
+
+    return add
+
+
+add = _by_value()
+
+
+def test_tuples_dicts_and_first_arguments(fexec):
+    assert fexec.map(add, [(1, 2), {"x": 3, "y": 4}]).get_result() == [3, 7]
+    assert fexec.map(add, [1, (2,)], extra_args=(10,)).get_result() == [11, 12]
+    assert fexec.map(add, [{"x": 1}], extra_args={"y": 2}).get_result() == [3]
+    assert fexec.map(sum, [[1, 2], [3]]).get_result() == [3, 3]
+    assert fexec.map(functools.partial(add, 1), {2}).get_result() == [3]
+
+    def all_of(a, b=2, *args, c, **kwargs):
+        return a, b, args, c, kwargs
+
+    given = [{"a": 1, "c": 3, "kwargs": {"d": 4}}, {"a": 1, "c": 3, "d": 4}]
+    assert fexec.map(all_of, given).get_result() == [(1, 2, (), 3, {"d": 4})] * 2
+    assert fexec.map(lambda *args: args, [{"args": (1, 2)}, (3, 4), 5]).get_result() == [(1, 2), (3, 4), (5,)]
+
+
+def test_a_task_gets_its_number_and_a_storage(fexec):
+    def write(id, text, storage):
+        storage.put_object(storage.bucket, f"wrenlite/outputs/{id}", text)
+        return id, storage.get_object(storage.bucket, f"wrenlite/outputs/{id}")
+
+    assert fexec.map(write, ["a", "b"]).get_result() == [(0, b"a"), (1, b"b")]
+    assert fexec.map(lambda x, id: (x, id), [(5, 6)]).get_result() == [(5, 6)], "the data has a value for it"
+    place = fexec.storage.put_cloudobject("text")
+    assert fexec.call_async(lambda co, storage: storage.get_cloudobject(co), place).result() == b"text"
+    fexec.clean(cs=[place])
+    with pytest.raises(lithops.StorageNoSuchKeyError):
+        fexec.storage.get_cloudobject(place)
+
+
+def test_results_are_those_that_nobody_has_got_yet(fexec):
+    fexec.map(abs, [-1])
+    assert fexec.get_result() == [1]
+    fexec.call_async(abs, -2)
+    assert fexec.get_result() == 2
+    assert fexec.get_result([]) == []
+    fexec.map(lambda _: None, [1, 2])
+    assert fexec.get_result() == [None, None]
+
+
+def test_values_of_calls_are_the_data_of_others(fexec):
+    numbers = fexec.map(abs, [-1, -2, -3])
+    fexec.map(lambda x: 10 * x, numbers[:2])
+    assert fexec.get_result() == [3, 10, 20], "the values that were passed on are not asked for"
+    assert fexec.map(lambda x: (x, x), [1, 2]).map(add).get_result() == [2, 4]
+    with pytest.raises(wrenlite.ArgumentError, match="make two maps"):
+        fexec.map(abs, [numbers[0], 1])
+
+
+def test_a_reduction(fexec):
+    futures = fexec.map_reduce(
+        add, [(1, 2), (3, 4)], lambda values, more: (values, more), extra_args_reduce=(5,)
+    )
+    assert len(futures) == 3
+    assert fexec.get_result() == ([3, 7], 5)
+
+
+def test_futures_that_a_task_returns_are_followed(fexec):
+    def inner(n):
+        within = lithops.FunctionExecutor()
+        return within.map(lambda x: x + 1, range(n)) if n else within.call_async(abs, -7)
+
+    futures = fexec.map(inner, [2, 0])
+    assert fexec.get_result() == [1, 2, 7]
+    assert [each.result() for each in futures] == [[1, 2], 7]
+    assert futures[0].futures
+
+
+def test_a_failure_is_raised_once_and_hides_nothing(fexec):
+    futures = fexec.map(lambda x: 1 / x, [1, 0, 2])
+    with pytest.raises(ZeroDivisionError):
+        fexec.get_result()
+    assert fexec.get_result() == []
+    assert [each.result(throw_except=False) for each in futures] == [1, None, 0.5]
+    assert [each.error for each in futures] == [False, True, False]
+    reduction = fexec.map_reduce(lambda x: 1 / x, [0], sum)
+    with pytest.raises(ZeroDivisionError):
+        reduction[-1].result()
+    assert fexec.wait(reduction, throw_except=False) == (reduction, [])
+
+
+def test_environment_retries_and_stats(fexec):
+    def read(_):
+        import os
+
+        return os.environ["FLAG"]
+
+    [future] = fexec.map(read, [0], extra_env={"FLAG": "up"})
+    assert future.result() == "up"
+    stats = future.stats
+    assert stats["worker_end_tstamp"] - stats["worker_start_tstamp"] == pytest.approx(
+        stats["worker_exec_time"],
+        abs=1e-6,  # a double has 2e-7 of a second of today
+    )
+    assert future.status()["exception"] is False
+    with lithops.RetryingFunctionExecutor(fexec) as retrying:
+        futures = retrying.map(abs, ["no"], retries=1)
+        done, left = retrying.wait(futures, throw_except=False)
+        assert (len(done), left) == (1, [])
+        assert futures[0]._future.stats().attempts == 2
+
+
+def test_objects_are_divided_at_lines(fexec, executor):
+    text = b"".join(b"line %d\n" % number for number in range(1000))
+    storage = fexec.storage
+    for name in ("a", "b"):
+        storage.put_object(storage.bucket, f"wrenlite/outputs/words/{name}", text)
+
+    def lines(obj, id):
+        return obj.key.rpartition("/")[2], obj.part, obj.data_stream.read()
+
+    address = f"{storage.backend}://{storage.bucket}/wrenlite/outputs/words/"
+    found = fexec.map(lines, address, obj_chunk_number=3).get_result()
+    assert [each[:2] for each in found] == [(name, part) for name in "ab" for part in (1, 2, 3)]
+    assert b"".join(each[2] for each in found[:3]) == text
+    assert all(each[2].endswith(b"\n") for each in found)
+    others = lithops.FunctionExecutor(executor=executor)
+    others.map_reduce(
+        lambda obj: len(obj.data_stream.readlines()),
+        [f"{storage.bucket}/wrenlite/outputs/words/*"],
+        sum,
+        obj_chunk_size=2000,
+        obj_reduce_by_key=True,
+    )
+    assert others.get_result() == [1000, 1000]
+    with pytest.raises(wrenlite.NotFound, match="no objects at"):
+        fexec.map(lines, f"{storage.bucket}/wrenlite/outputs/nothing/")
+
+
+def test_files_are_objects_too(pool, tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"1\n2\n")
+    fexec = lithops.FunctionExecutor(executor=pool)
+    future = fexec.call_async(lambda obj: (obj.path, obj.data_stream.read()), str(tmp_path))
+    assert future.result() == (str(tmp_path / "x.txt"), b"1\n2\n")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda fexec: fexec.map(add, [(1, 2, 3)]), "element 0 of the data, .* does not fit add"),
+        (lambda fexec: fexec.map(add, [{"x": 1}]), "missing a required argument: 'y'.* A dict is spread"),
+        (lambda fexec: fexec.map(add, 5), "map_iterdata=5: must be a list"),
+        (lambda fexec: fexec.map(add, [(1,)], extra_args={"y": 2}), "extra_args: must be a tuple"),
+        (lambda fexec: fexec.map(abs, [1], chunk_size=2), "unknown options: chunk_size"),
+        (lambda _: lithops.FunctionExecutor(backend="ibm_cf"), "backend 'ibm_cf': must be 'localhost' or"),
+        (lambda _: lithops.FunctionExecutor(mode="standalone"), "mode='standalone': must be"),
+        (lambda _: lithops.FunctionExecutor(config_file="c.yaml"), "a file of Lithops is not read"),
+        (lambda _: lithops.FunctionExecutor(colour=1), "unknown options of FunctionExecutor: colour"),
+        (lambda _: lithops.Storage(backend="ceph"), "storage 'ceph': must be"),
+    ],
+)
+def test_refusals(pool, call, message):
+    with pytest.raises(wrenlite.ConfigError, match=message):
+        call(lithops.FunctionExecutor(executor=pool))
+
+
+def test_waiting(pool, shared_path):
+    fexec = lithops.FunctionExecutor(executor=pool)
+    gate = shared_path / "gate"
+
+    def wait_for(path):
+        while not path.exists():
+            time.sleep(0.01)
+
+    futures = fexec.map(lambda x: wait_for(gate) if x else x, [0, 1])
+    done, left = fexec.wait(futures, return_when=lithops.ANY_COMPLETED)
+    assert [each.call_id for each in done] == ["00000"]
+    assert fexec.wait(futures, return_when=50) == (done, left)
+    with pytest.raises(TimeoutError):
+        lithops.wait(futures, timeout=0.1)
+    assert left[0].status(check_only=True) is None
+    gate.touch()
+    assert lithops.get_result(futures) == [0, None]
+    slow = fexec.call_async(wait_for, shared_path / "never")
+    assert slow.cancel()
+    assert slow.cancelled()
+    with pytest.raises(concurrent.futures.CancelledError):
+        slow.result()
+
+
+def test_a_plot_is_saved(pool, tmp_path):
+    fexec = lithops.FunctionExecutor(executor=pool)
+    fexec.map(abs, range(3)).get_result()
+    fexec.plot(dst=f"{tmp_path}/run")
+    assert (tmp_path / "run_timeline.png").stat().st_size > 1000
