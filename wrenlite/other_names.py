@@ -11,15 +11,20 @@ from collections.abc import Mapping
 _LOCAL = "Executor.local(4) makes an executor with worker processes on this machine"
 _AWS = "Executor.aws() makes an executor on AWS Lambda"
 _MAP = "Executor().map(function, data) returns a job, and job.results() its values"
+_LITHOPS = (
+    "wrenlite.interop.lithops has Lithops' names: from wrenlite.interop.lithops import FunctionExecutor"
+)
 
 PACKAGE: Mapping[str, str] = {
     **dict.fromkeys(("map", "starmap", "submit", "Parallel", "delayed", "run"), _MAP),
     **dict.fromkeys(("ProcessPoolExecutor", "ThreadPoolExecutor", "LocalExecutor", "local"), _LOCAL),
-    **dict.fromkeys(("FunctionExecutor", "Client"), "Executor() runs where the configuration says"),
-    **dict.fromkeys(("lambda_executor", "remote_executor", "LambdaExecutor", "aws"), _AWS),
+    **dict.fromkeys(("Client", "FunctionExecutors"), "Executor() runs where the configuration says"),
+    **dict.fromkeys(("FunctionExecutor", "ServerlessExecutor", "LocalhostExecutor", "Storage"), _LITHOPS),
+    **dict.fromkeys(
+        ("lambda_executor", "serverless_executor", "remote_executor", "LambdaExecutor", "aws"), _AWS
+    ),
     **dict.fromkeys(("get", "get_result", "gather"), "job.results() returns the values of a job"),
-    **dict.fromkeys(("ServerlessExecutor", "FunctionExecutors", "serverless_executor"), _AWS),
-    **dict.fromkeys(("Storage", "CloudObject"), "open_store(address) opens a folder or a bucket for tasks"),
+    "CloudObject": "open_store(address) opens a folder or a bucket for tasks",
     **dict.fromkeys(("compute", "results"), "job.results() returns the values of a job"),
     "init": "Executor() needs no other call before it",
     "shutdown": "executor.shutdown() releases the workers of an executor",

@@ -1,4 +1,4 @@
-"""The README: its snippets run unchanged, and the targets and commands that it names exist."""
+"""The README and pages: their snippets run unchanged; the targets and commands that the README names exist."""
 
 import os
 import re
@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[2] / "README.md"
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
+SNIPPETS = {
+    f"{page.stem}-{place}": snippet
+    for page in PAGES
+    for place, snippet in enumerate(
+        re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    )
+}
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+@pytest.mark.parametrize("snippet", SNIPPETS.values(), ids=SNIPPETS)
 def test_a_snippet_runs(snippet, tmp_path, request):
     if "Executor.aws(" in snippet:
         request.getfixturevalue("bed").settings(concurrency=16)  # a process each, on this machine

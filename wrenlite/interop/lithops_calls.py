@@ -175,12 +175,12 @@ class Task:
 
 def resolved(value: Any) -> Any:
     """Return a value, or the outcomes of futures where it is futures of Lithops' kind."""
-    lithops = sys.modules.get(
+    futures = sys.modules.get(
         "wrenlite.interop.lithops"
     )  # most tasks make no futures, and need not import it
-    if lithops is None:
+    if futures is None:
         return value
-    ResponseFuture = lithops.ResponseFuture
+    ResponseFuture = futures.ResponseFuture
     if isinstance(value, ResponseFuture):
         return Returned([value._outcome()], is_list=False)
     if isinstance(value, list) and value and all(isinstance(each, ResponseFuture) for each in value):
