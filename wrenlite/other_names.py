@@ -12,8 +12,6 @@ _LOCAL = "Executor.local(4) makes an executor with worker processes on this mach
 _AWS = "Executor.aws() makes an executor on AWS Lambda"
 _MAP = "Executor().map(function, data) returns a job, and job.results() its values"
 _LITHOPS = "wrenlite.interop.lithops has Lithops' names. wrenlite's own executor is Executor()"
-    "wrenlite.interop.lithops has Lithops' names: from wrenlite.interop.lithops import FunctionExecutor"
-)
 
 PACKAGE: Mapping[str, str] = {
     **dict.fromkeys(("map", "starmap", "submit", "Parallel", "delayed", "run"), _MAP),

@@ -1,4 +1,4 @@
-"""The README and pages: their snippets run unchanged; the targets and commands that the README names exist."""
+"""The README and pages: their snippets run, and the targets and commands that the README names exist."""
 
 import os
 import re
