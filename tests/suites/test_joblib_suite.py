@@ -4,8 +4,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+import joblib
+import numpy as np
 import pytest
 
+import wrenlite
+import wrenlite.interop.joblib
 from tests.suites.suite import check_suite
 
 pytestmark = [pytest.mark.suites, pytest.mark.timeout(1000)]
@@ -77,3 +81,43 @@ def test_joblibs_own_tests(tmp_path):
     tests = Path(find_spec("joblib").origin).with_name("test")
     arguments = ["-p", "joblib_on_wrenlite", "--timeout=60", "--rootdir", tests, tests / "test_parallel.py"]
     check_suite(f"joblib {version('joblib')}", arguments, _LEFT_OUT, tmp_path)
+
+
+def _data():
+    from sklearn.datasets import make_classification
+
+    return make_classification(500, 20, random_state=0)
+
+
+def grid_search():
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.svm import SVC
+
+    search = GridSearchCV(SVC(), {"C": [0.1, 1], "gamma": [0.01, 0.1]}, cv=3, error_score="raise").fit(
+        *_data()
+    )
+    return search.cv_results_["mean_test_score"]
+
+
+def cross_validation():
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import cross_val_score
+
+    return cross_val_score(RandomForestClassifier(20, random_state=0), *_data(), cv=4)
+
+
+def forest():
+    from sklearn.ensemble import RandomForestClassifier
+
+    data, labels = _data()
+    return RandomForestClassifier(40, random_state=0).fit(data, labels).predict_proba(data)
+
+
+@pytest.mark.parametrize("work", [grid_search, cross_validation, forest])
+def test_scikit_learn_has_the_same_results(work):
+    expected = work()  # in this process
+    with (
+        wrenlite.Executor.local(2, progress=False) as executor,
+        joblib.parallel_config("wrenlite", executor=executor),
+    ):
+        assert np.array_equal(work(), expected)

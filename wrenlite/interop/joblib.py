@@ -150,6 +150,8 @@ class WrenliteBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
             self._options,
             n_jobs,
             shared_bytes=max_nbytes if mmap_mode == "r" else None,
+            # joblib sends few batches at a time, and large ones; but small ones where it sends all at once.
+            chunksize=None if getattr(parallel, "pre_dispatch", None) == "all" else 1,
             inner_threads=self.inner_max_num_threads,
         )
         self._workers = _Call(plan)
@@ -209,6 +211,8 @@ class _Plan(NamedTuple):
     """The most tasks that run at once."""
     shared_bytes: int | None
     """The size from which an array is put into the store; None: no array is."""
+    chunksize: int | None
+    """How many batches of joblib's travel together; None: as many as the executor finds to be good."""
     inner_threads: int | None
     """The most threads of a numeric library inside a task; None: as many as there would be."""
 
@@ -222,8 +226,8 @@ class _Plan(NamedTuple):
         if self.inner_threads is not None:
             limits = dict.fromkeys(ParallelBackendBase.MAX_NUM_THREADS_VARS, str(self.inner_threads))
             options["env"] = {**limits, **(options.get("env") or {})}
-        # A task is a batch of joblib's, which are as large as joblib has found to be good.
-        return self.executor.stream(_Run(function, self.inner_threads), chunksize=1, **options)
+        run = _Run(function, self.inner_threads)
+        return self.executor.stream(run, chunksize=self.chunksize, **options)
 
 
 class _Call:
