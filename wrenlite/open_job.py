@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,7 @@ from wrenlite.scheduler.pending import JobOptions, PendingJob
 from wrenlite.serialize.by_reference import ByReference, Dependent, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.constant_parts import are_same, constant_parts
-from wrenlite.serialize.pickling import Call, PickledCall, pack_items
+from wrenlite.serialize.pickling import Call, PickledCall, is_plain, pack_items
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.uploads import JobCode
 
@@ -151,6 +152,9 @@ class OpenJob(Job[T_co]):
             Its future. None if it needs a module that the job does not have, or a class or function that
             travels by value, and so may be another one than it was.
         """
+        args, kwargs = call
+        if all(map(is_plain, (*args, *kwargs.values()))):  # in a fraction of the time
+            return self._add(Packed(pickle.dumps(call, 5), ()))
         table = ClassTable(grows=True)
         table.references = self._references()
         [item] = pack_items([call], table, Style.CALL)

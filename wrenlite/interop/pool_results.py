@@ -74,13 +74,17 @@ class AsyncResult:
             multiprocessing.TimeoutError: it is not ready in time. A later call gets it.
             concurrent.futures.CancelledError: it was cancelled, such as by ``terminate``.
         """
-        self.wait(timeout)
+        check_timeout(timeout)
+        if not self.ready():
+            self.wait(timeout)
         if not self.ready():
             raise multiprocessing.TimeoutError(f"{self._made!r} has not ended within timeout={timeout} s")
         return self._value()
 
     def _value(self) -> Any:
-        return self._made.results() if isinstance(self._made, Job) else self._made.result()
+        """Return the value, or raise the exception, once the calls have ended."""
+        made = self._made
+        return made.results() if isinstance(made, Job) else made.job.value(made.index)
 
     def _outcome(self) -> tuple[Any, BaseException | None]:
         try:
