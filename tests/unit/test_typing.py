@@ -105,7 +105,7 @@ def test_completion_offers_only_what_is_for_users():
         }
         with executor.stream(abs) as calls:
             assert public(calls) == public(job) | {"submit", "close"}
-        own = {"job", "index", "stats", "logs"}
+        own = {"job", "index", "stats", "logs", "succeeded", "errored"}
         assert public(job[0]) == public(concurrent.futures.Future()) | own
         assert public(executor) == {
             *(

@@ -56,7 +56,7 @@ def spans(size: int, chunk_bytes: int) -> Iterator[Span]:
         yield Span(start, min(chunk_bytes, size - start))
 
 
-def whole_lines(read: Callable[[Span], bytes], span: Span, size: int) -> bytes:
+def whole_lines(read: Callable[[Span], bytes], span: Span, size: int, newline: bytes = b"\n") -> bytes:
     r"""Return the lines that begin in a part of an object, each to its end.
 
     A line begins at the start of the object, or behind a ``\n``. So each line belongs to one part, whatever
@@ -66,28 +66,31 @@ def whole_lines(read: Callable[[Span], bytes], span: Span, size: int) -> bytes:
         read: returns a part of the object.
         span: the part.
         size: bytes of the object.
+        newline: what ends a line: one byte.
     """
     end = span.start + span.length
     first = max(span.start - 1, 0)
     data = read(Span(first, end - first))
     if span.start:
-        begin = data.find(b"\n") + 1
+        begin = data.find(newline) + 1
         if not begin or begin == len(data):
             return b""
         data = data[begin:]
-    if end >= size or data.endswith(b"\n"):
+    if end >= size or data.endswith(newline):
         return data
-    return b"".join([data, *_until_newline(read, end, size)])
+    return b"".join([data, *_until_newline(read, end, size, newline)])
 
 
-def _until_newline(read: Callable[[Span], bytes], position: int, size: int) -> Iterator[bytes]:
+def _until_newline(
+    read: Callable[[Span], bytes], position: int, size: int, newline: bytes
+) -> Iterator[bytes]:
     """Yield what there is from a position to the end of the line."""
     step = _FIRST_TAIL_BYTES
     while position < size:
         more = read(Span(position, min(step, size - position)))
-        newline = more.find(b"\n")
-        if newline >= 0:
-            yield more[: newline + 1]
+        end = more.find(newline)
+        if end >= 0:
+            yield more[: end + 1]
             return
         if not more:  # the object is shorter than it was
             return

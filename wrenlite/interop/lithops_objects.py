@@ -5,20 +5,19 @@ A part of an object has whole lines: those that begin in its range of bytes.
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import posixpath
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wrenlite.data_objects.cutting import spans, whole_lines
 from wrenlite.errors import ArgumentError, NotFound
 from wrenlite.interop.lithops_storage import LOCAL, S3, CloudObject, Storage
 from wrenlite.storage.base import Span
-
-_MORE_BYTES = 128 * 1024
-"""How much is read at a time of a line that goes on behind the end of a part."""
 
 
 class DataObject:
@@ -59,9 +58,10 @@ class DataObject:
         if self.data_byte_range is None:
             return io.BytesIO(self._read(None))
         first, last = self.data_byte_range
+        span = Span(first, last - first + 1)
         if self.newline is None:
-            return io.BytesIO(self._read(Span(first, last - first + 1)))
-        return io.BytesIO(lines_between(self._read, first, last + 1, self._size, self.newline.encode()))
+            return io.BytesIO(self._read(span))
+        return io.BytesIO(whole_lines(self._read, span, self._size, self.newline.encode()))
 
     def _read(self, span: Span | None) -> bytes:
         if self.path:
@@ -87,43 +87,14 @@ class DataObject:
         size = -(-self._size // parts) if parts else chunk_size or self._size
         if not 0 < size < self._size:
             return [self]
-        starts = range(0, self._size, size)
+        found = list(spans(self._size, size))
         divided = []
-        for place, start in enumerate(starts):
-            part = DataObject.__new__(DataObject)
-            part.__dict__.update(self.__dict__, part=place + 1, total_parts=len(starts), newline=newline)
-            end = min(start + size, self._size)
-            part.data_byte_range, part.chunk_size = (start, end - 1), end - start
+        for place, span in enumerate(found, start=1):
+            part = copy.copy(self)
+            part.part, part.total_parts, part.chunk_size = place, len(found), span.length
+            part.data_byte_range, part.newline = (span.start, span.start + span.length - 1), newline
             divided.append(part)
         return divided
-
-
-def lines_between(
-    read: Callable[[Span], bytes], start: int, end: int, size: int, newline: bytes = b"\n"
-) -> bytes:
-    """Return the lines that begin in a range of bytes.
-
-    Over all ranges that an object is divided into, each line comes once.
-
-    Args:
-        read: returns a part of the object.
-        start: where the range begins.
-        end: where it ends: the first byte behind it.
-        size: bytes of the object.
-        newline: what ends a line: one byte.
-    """
-    first = max(start - 1, 0)
-    data = read(Span(first, end - first))
-    if start:
-        before, _, data = data.partition(newline)
-        if len(before) == end - first:  # one line has all of this range, and began before it
-            return b""
-    while data and not data.endswith(newline) and end < size:
-        more = read(Span(end, min(_MORE_BYTES, size - end)))
-        line, found, _ = more.partition(newline)
-        data += line + found
-        end += len(line) + len(found)
-    return data
 
 
 class Place(NamedTuple):
