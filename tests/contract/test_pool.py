@@ -1,5 +1,6 @@
 """``Pool`` and ``LambdaPool``: the interface of ``multiprocessing.pool.Pool``, on every backend."""
 
+import copy
 import gc
 import itertools
 import logging
@@ -10,6 +11,7 @@ import queue
 import re
 import threading
 import time
+import weakref
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -343,3 +345,19 @@ def test_the_snippet_of_the_page_runs(script):
     ended = script(snippet)
     shown = "[0, 1, 8, 27, 64]\n[1, 1, 2, 6, 24]\n1000\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, shown, "")
+
+
+class Large:
+    """A value that can be referred to weakly."""
+
+
+def test_values_are_freed_with_their_job_without_the_garbage_collector(pool):
+    calls, end = wrenlite.Pool(executor=pool), time.monotonic() + 30
+    gc.disable()
+    try:
+        value = weakref.ref(calls.map(copy.copy, [Large()])[0])
+        while value() is not None and time.monotonic() < end:  # threads hold the job for a moment
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+    assert value() is None
