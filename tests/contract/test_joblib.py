@@ -209,12 +209,12 @@ def test_an_abandoned_generator_cancels_its_tasks(pool):
 
 
 @pytest.mark.parametrize("at", [0, 30])
-def test_what_cannot_be_pickled_is_said(on_two, at):
+def test_what_cannot_be_pickled_is_said(pool, at):
     def arguments():
         for number in range(50):
             yield threading.Lock() if number == at else number
 
-    with pytest.raises(wrenlite.ItemNotPicklable, match="lock"):
+    with parallel_config("wrenlite", executor=pool), pytest.raises(wrenlite.ItemNotPicklable, match="lock"):
         Parallel(batch_size=1)(delayed(id)(each) for each in arguments())
 
 

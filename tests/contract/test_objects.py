@@ -64,6 +64,16 @@ def test_folders_and_patterns(data):
     assert keys(".") == keys("data")
 
 
+def test_links_are_followed_but_not_in_circles(data):
+    (data / "more" / "up").symlink_to(data)
+    (data.parent / "link").symlink_to(data / "more")
+    (data / "broken.csv").symlink_to("nowhere")
+    assert "data/broken.csv" not in keys("data/*.csv")
+    assert keys("data/more/**/*.csv")[0] == "data/more/c.csv"
+    assert keys("link/*.csv") == ["link/c.csv"]
+    assert "link/up/b.txt" in keys("**/*.txt")
+
+
 @pytest.mark.parametrize("address", ["data/*.json", "nowhere", "nowhere/*", "data/a.csv/x"])
 def test_nothing_there(data, inline, address):
     with pytest.raises(wrenlite.NotFound, match="there is no object"):
@@ -75,6 +85,7 @@ def test_nothing_there(data, inline, address):
     [
         ((b"data",), {}, "is not the address of objects"),
         (("",), {}, "is not the address of objects"),
+        (("s3:/x/y",), {}, "give s3://BUCKET/PATTERN"),
         (("s3://X/y",), {}, "'X' is not the name of a bucket"),
         (("data",), {"by": "words"}, "must be 'lines', 'rows' or None"),
         (("data",), {"chunk_bytes": 5}, "is for by='lines' only"),

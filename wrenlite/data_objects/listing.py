@@ -151,6 +151,8 @@ def _source(address: str) -> tuple[Source, str]:
     protocol, found, rest = address.partition("://")
     if not found:
         rest = os.path.expanduser(address)
+    if not found and rest.startswith("s3:"):
+        raise ConfigError(f"{address!r} is not the address of objects: give s3://BUCKET/PATTERN")
     if not found or protocol.lower() == "file":
         return Files(os.getcwd()), re.sub(r"^(\./)+|^\.$", "", re.sub("/+", "/", rest))
     if protocol.lower() not in ("s3", "s3a"):

@@ -68,8 +68,11 @@ class Files:
             matches = matcher(pattern)
             yield from (each for each in self._below(folder, hidden) if matches(each.key))
 
-    def _below(self, folder: str, hidden: bool) -> Iterator[Entry]:
+    def _below(self, folder: str, hidden: bool, above: frozenset[str] = frozenset()) -> Iterator[Entry]:
         path = os.path.join(self._root, folder)
+        real = os.path.realpath(path)
+        if real in above:  # a link leads back
+            return
         try:
             found = sorted(os.scandir(path), key=lambda each: each.name)
         except OSError as error:
@@ -78,8 +81,8 @@ class Files:
             key = os.path.join(folder, each.name)
             if each.name.startswith(".") and not hidden:
                 continue
-            if each.is_dir(follow_symlinks=False):
-                yield from self._below(key, hidden)
+            if each.is_dir():
+                yield from self._below(key, hidden, above | {real})
             elif each.is_file():
                 with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile
                     yield _entry(key, each.stat())
