@@ -40,14 +40,22 @@ def matcher(pattern: str) -> Callable[[str], object]:
 def _translated(pattern: str) -> Iterator[str]:
     """Yield the parts of the regular expression that a pattern stands for."""
     simple = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^]]*\]|.", pattern, re.DOTALL):
-        if len(token) > 1 and token[0] == "[":
-            negated = token[1] == "!"
-            inside = token[2 if negated else 1 : -1].replace("\\", r"\\").replace("[", r"\[")
-            inside = inside.replace("^", r"\^").replace("&&", r"&\&").replace("]", r"\]")
-            yield f"(?!/)[{'^' if negated else ''}{inside}]"
-        else:
-            yield simple.get(token) or re.escape(token)
+    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[!?(?:\]|[^]])[^]]*\]|.", pattern, re.DOTALL):
+        is_set = len(token) > 2 and token[0] == "["
+        yield _one_of(token[1:-1]) if is_set else simple.get(token) or re.escape(token)
+
+
+def _one_of(chosen: str) -> str:
+    """Return the regular expression for what is between ``[`` and ``]``; a range that runs down is empty."""
+    negated = chosen[0] == "!" and len(chosen) > 1
+    parts = [
+        re.escape(first) + (f"-{re.escape(last)}" if last else "")
+        for first, last in re.findall(r"(.)(?:-(.))?", chosen[negated:], re.DOTALL)
+        if not last or first <= last
+    ]
+    if not parts:
+        return "[^/]" if negated else "(?!)"
+    return f"(?!/)[{'^' if negated else ''}{''.join(parts)}]"
 
 
 def spans(size: int, chunk_bytes: int) -> Iterator[Span]:

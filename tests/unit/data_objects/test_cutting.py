@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wrenlite.data_objects.cutting import literal_start, matcher, spans, whole_lines
@@ -77,6 +77,11 @@ def test_an_empty_object_has_no_parts():
         ("", ["x", "x/y"], []),
         ("a[b", ["a[b"], ["ab"]),
         ("[a^]", ["^", "a"], ["b"]),
+        ("[b-a]x", [], ["ax", "bx"]),
+        ("[!b-a]", ["a", "-"], ["/", "ab"]),
+        ("[]", [], ["a"]),
+        ("[!]", ["!"], ["a"]),
+        ("[a-]", ["a", "-"], ["b"]),
     ],
 )
 def test_patterns(pattern, yes, no):
@@ -86,6 +91,7 @@ def test_patterns(pattern, yes, no):
     assert all(key.startswith(literal_start(pattern.rstrip("/"))) for key in yes)
 
 
-@given(st.text(alphabet="a*?[]!/^-\\.&", max_size=12))
+@settings(max_examples=1000)
+@given(st.text(alphabet="a*?[]!/^-\\.&|~", max_size=12))
 def test_every_pattern_can_be_used(pattern):
     matcher(pattern)("a/b")
