@@ -108,6 +108,8 @@ def test_graphs_of_tuples_as_in_older_programs(on_pool):
     assert get(graph, "c") == 3
     assert get(graph, []) == ()
     assert get({"x": (sum, [(operator.add, 1, 2), 3])}, "x", optimize_graph=False) == 6
+    with pytest.raises(RuntimeError, match="Cycle"):
+        get({"a": "b", "b": "a"}, "a")
     with pytest.raises(KeyError, match="nope"):
         get(graph, "nope")
 
@@ -125,6 +127,9 @@ def test_an_exception_has_its_traceback_and_names_the_key(on_pool):
         after(divide(0, dask_key_name="halves")).compute()
     assert "it was raised by the dask task 'halves'" in "".join(caught.value.__notes__)
     assert "return 1 // x" in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(wrenlite.WorkerDied) as caught:
+        dask.delayed(os._exit)(3, dask_key_name="ends").compute()
+    assert "dask task 'ends'" in "".join(caught.value.__notes__)
     assert on_pool.submit(abs, -1).result() == 1
 
 

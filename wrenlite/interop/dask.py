@@ -19,8 +19,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from wrenlite.backends.local import in_inline_task
 from wrenlite.dependencies import Shared
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, WrenliteError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
 from wrenlite.interop.concurrent import ConcurrentExecutor
@@ -124,6 +125,8 @@ def _chosen(executor: Any) -> Executor:
             f"{executor!r:.80} is no wrenlite executor: pass one as executor= of dask_get, or set it by "
             "dask.config.set(pool=executor)"
         )
+    if in_inline_task():
+        return Executor()
     kept = _executors.get(os.getpid())
     if kept is None or kept._submission.is_shut_down:
         kept = _executors[os.getpid()] = Executor()
@@ -148,8 +151,12 @@ def _graph(
     graph = cull(convert_legacy_graph(graph) if starts else graph, wanted)
     aliases = {key: node.target for key, node in graph.items() if type(node) is Alias}
     for alias, target in aliases.items():
-        while target in aliases:
+        seen = {alias}
+        while target in aliases and target not in seen:
+            seen.add(target)
             target = aliases[target]
+        if target in seen:
+            raise RuntimeError(f"Cycle detected between the following keys: {sorted(map(repr, seen))}")
         aliases[alias] = target
     if not aliases:
         return graph, aliases
@@ -270,7 +277,7 @@ class _Run:
                 key = names[future.index]
                 # Asking for a value brings it here: that of a task that has none raises its exception.
                 is_needed = key in self._wanted or told.needs_values or job.state(future.index) != "done"
-                value = future.result() if is_needed else None
+                value = _result(future, key) if is_needed else None
                 told.ended(key, future, value)
                 if key in self._wanted:
                     values[key] = value
@@ -323,6 +330,15 @@ class _Run:
             if takers > 1 and sizeof(value) > _INLINE_BYTES
             else value
         )
+
+
+def _result(future: Future[Any], key: Key) -> Any:
+    """Return the value of a task, or raise its error, which names the key where no task could do that."""
+    try:
+        return future.result()
+    except WrenliteError as error:
+        error.add_note(f"wrenlite: it runs the dask task {key!r}")
+        raise
 
 
 def _outside(graph: Graph, keys: list[Key]) -> set[Key]:
