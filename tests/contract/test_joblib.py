@@ -2,10 +2,7 @@
 
 import multiprocessing
 import os
-import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -321,13 +318,3 @@ def test_several_calls_in_a_with_block(on_two):
     with Parallel() as parallel:
         for count in (3, 0, 5):
             assert parallel(delayed(square)(x) for x in range(count)) == [x * x for x in range(count)]
-
-
-def test_the_snippet_of_the_page_runs(tmp_path):
-    page = Path(__file__).parents[2] / "docs" / "coming-from-joblib.md"
-    [snippet] = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    env = {**os.environ, "WRENLITE_PROGRESS": "false"}
-    ended = subprocess.run(
-        [sys.executable, "-c", snippet], env=env, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[0, 1, 4, 9, 16]\n", "")

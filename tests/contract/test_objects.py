@@ -1,11 +1,7 @@
 """``wrenlite.objects``: files and objects as data."""
 
 import csv
-import os
-import re
-import subprocess
 import sys
-from pathlib import Path
 
 import fsspec
 import pyarrow as arrow
@@ -186,19 +182,3 @@ def test_an_estimate_chooses_by_size(pool, data):
     estimate = pool.estimate(lambda item: len(item.read()), wrenlite.objects("data/*.bin"), sample=3)
     sizes = estimate.sample.results()
     assert (estimate.tasks, max(sizes) - min(sizes) > 4000) == (20, True)
-
-
-def test_the_snippet_of_the_page_runs(tmp_path):
-    page = Path(__file__).parents[2] / "docs" / "objects.md"
-    [snippet] = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    env = {**os.environ, "WRENLITE_PROGRESS": "false"}
-    ended = subprocess.run(
-        [sys.executable, "-c", snippet],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[('notes.txt', 2)]\n", "")
