@@ -38,6 +38,10 @@ _LEFT_OUT = {
     "test_array_core::test_store_compute_false": _ONE_PROCESS,
     "test_array_core::test_store_locks_count_calls[False]": _LOCK,
     "test_array_core::test_store_locks_count_calls[True]": _LOCK,
+    "test_array_core::test_to_hdf5": (
+        "shared memory",
+        "stores into a file that is open in the test's process",
+    ),
     "test_array_core::test_from_array_with_lock[True]": _LOCK,
     "test_array_core::test_from_array_with_lock[False]": _LOCK,
     "test_array_core::test_memmap": _ONE_PROCESS,
@@ -50,14 +54,8 @@ def test_dasks_own_tests(tmp_path):
         *("tests/test_multiprocessing.py", "tests/test_delayed.py", "bag/tests/test_bag.py"),
         *("array/tests/test_array_core.py", "array/tests/test_rechunk.py"),
     )
-    arguments = [
-        "-p",
-        "dask_on_wrenlite",
-        "--timeout=60",
-        "--rootdir",
-        dask,
-        *(folder / each for each in files),
-    ]
+    options = ["-p", "dask_on_wrenlite", "--timeout=60", "--rootdir", folder]
+    arguments = [*options, *(folder / each for each in files)]
     check_suite(f"dask {version('dask')}", arguments, _LEFT_OUT, tmp_path)
 
 
