@@ -3,14 +3,10 @@
 import importlib
 import operator
 import os
-import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 import traceback
-from pathlib import Path
 
 import dask
 import dask.array as da
@@ -238,14 +234,3 @@ def test_collections_on_lambda(on_lambda):
     pd.testing.assert_series_equal(*both(frame.groupby("b").a.sum()))
     x = da.ones((1000, 1000), chunks=(100, 1000)).rechunk((1000, 500))
     assert x.sum(axis=0).compute().tolist() == [1000.0] * 1000
-
-
-@pytest.mark.full
-def test_the_snippet_of_the_page_runs():
-    page = Path(__file__).parents[2] / "docs" / "coming-from-dask.md"
-    [snippet] = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    env = {**os.environ, "WRENLITE_PROGRESS": "false"}
-    ended = subprocess.run(
-        [sys.executable, "-c", snippet], env=env, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
