@@ -6,6 +6,7 @@ import pickle
 import shutil
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.session import Session
@@ -155,8 +156,8 @@ def test_many_keys_are_listed_and_deleted_in_several_pages(store):
     if isinstance(store, LocalStore):
         pytest.skip("a folder has no pages")
     keys = [f"many/{number:04}" for number in range(1005)]
-    for key in keys:
-        store.put(key, b"")
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda key: store.put(key, b""), keys))
     assert [entry.key for entry in store.list("many/")] == keys
     assert [entry.key for entry in store.list("many/", after=keys[1002])] == keys[1003:]
     store.delete(keys)

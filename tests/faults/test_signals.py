@@ -138,7 +138,7 @@ def two_workers():
     ("make", "use", "stride"),
     [
         (wrenlite.Executor.inline, use_inline, 1501),
-        (two_workers, use, 3301),
+        (two_workers, use, 6607),
         pytest.param(two_workers, use, 97, marks=[pytest.mark.full, pytest.mark.timeout(600)]),
     ],
 )
