@@ -170,6 +170,11 @@ def test_files_are_objects_too(pool, tmp_path):
         (lambda fexec: fexec.map(add, [{"x": 1}]), "missing a required argument: 'y'.* A dict is spread"),
         (lambda fexec: fexec.map(add, 5), "map_iterdata=5: must be a list"),
         (lambda fexec: fexec.map(add, [(1,)], extra_args={"y": 2}), "extra_args: must be a tuple"),
+        (lambda fexec: fexec.map(add, [1], extra_args=0), "extra_args=0: must be a tuple of arguments"),
+        (lambda fexec: fexec.map(add, ["a"], extra_args="b"), "extra_args='b': must be a tuple"),
+        (lambda fexec: fexec.map(lambda obj: 1, "x", obj_chunk_size=1e6), "obj_chunk_size=1000000.0: must"),
+        (lambda fexec: fexec.map(lambda obj: 1, "x", obj_newline="\r\n"), "obj_newline=.* one character"),
+        (lambda _: lithops.wait(["a"]), "'a' is no future of FunctionExecutor"),
         (lambda fexec: fexec.map(abs, [1], chunk_size=2), "unknown options: chunk_size"),
         (lambda _: lithops.FunctionExecutor(backend="ibm_cf"), "backend 'ibm_cf': must be 'localhost' or"),
         (lambda _: lithops.FunctionExecutor(mode="standalone"), "mode='standalone': must be"),
@@ -205,6 +210,37 @@ def test_waiting(pool, shared_path):
     assert slow.cancelled()
     with pytest.raises(concurrent.futures.CancelledError):
         slow.result()
+
+
+def test_a_timeout_leaves_values_to_be_got(pool, shared_path):
+    fexec = lithops.FunctionExecutor(executor=pool)
+    gate = shared_path / "gate"
+
+    def wait_for(path):
+        while path and not path.exists():
+            time.sleep(0.01)
+        return 1
+
+    fexec.map(wait_for, [None, gate])
+    with pytest.raises(TimeoutError):
+        fexec.get_result(timeout=0.1)
+    gate.touch()
+    assert fexec.get_result() == [1, 1]
+    assert fexec.get_result() == []
+
+
+def test_waiting_for_many_futures_takes_time_in_proportion(pool):
+    futures = lithops.FunctionExecutor(executor=pool).map(abs, range(8000))
+    lithops.wait(futures)
+    start = time.perf_counter()
+    done, left = lithops.wait(futures)
+    assert (len(done), left) == (8000, [])
+    assert time.perf_counter() - start < 1.5, "each is looked for in a list of the others"
+
+
+def test_extra_arguments_may_come_from_a_generator(pool):
+    fexec = lithops.FunctionExecutor(executor=pool)
+    assert fexec.map(add, [1, 2], extra_args=(n for n in [10])).get_result() == [11, 12]
 
 
 def test_a_plot_is_saved(pool, tmp_path):

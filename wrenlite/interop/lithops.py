@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from wrenlite.arguments import check_size
 from wrenlite.config import Config
 from wrenlite.errors import ArgumentError, ConfigError
 from wrenlite.executor import Executor
@@ -165,7 +166,7 @@ class FunctionExecutor:
         map_iterdata: Iterable[Any] | str,
         reduce_function: Callable[..., Any],
         *,
-        extra_args_reduce: Sequence[Any] | Mapping[str, Any] | None = None,
+        extra_args_reduce: Sequence[Any] | None = None,
         obj_reduce_by_key: bool = False,
         spawn_reducer: int = 20,
         **options: Any,
@@ -176,7 +177,7 @@ class FunctionExecutor:
             map_function: as for ``map``.
             map_iterdata: as for ``map``.
             reduce_function: takes the list of values as its first argument.
-            extra_args_reduce: further arguments of it: a tuple, or a dict.
+            extra_args_reduce: further arguments of it: a tuple.
             obj_reduce_by_key: reduce the values of each object apart.
             spawn_reducer: not used: a reduction starts when its values are there, and waits at no cost.
             options: as for ``map``.
@@ -218,10 +219,15 @@ class FunctionExecutor:
             A list; the value itself where there is one, and the last call was not ``map``.
         """
         futures = self._unread() if fs is None else listed(fs)
-        if fs is None:
-            for future in futures:
+        is_late = False
+        try:
+            values = get_result(futures, throw_except, timeout)
+        except TimeoutError:  # of the wait, or of a task
+            is_late = not (throw_except and any(each.error for each in futures))
+            raise
+        finally:
+            for future in futures if fs is None and not is_late else ():
                 future._read = True
-        values = get_result(futures, throw_except, timeout)
         return values[0] if len(values) == 1 and self.last_call != "map" else values
 
     def _unread(self) -> list[ResponseFuture]:
@@ -283,6 +289,7 @@ class FunctionExecutor:
         **options: Any,
     ) -> tuple[FuturesList, list[int]]:
         """Start the calls of a map. Return their futures, and how many of them each object has."""
+        _check_parts(obj_chunk_size, obj_chunk_number, obj_newline)
         signature = parameters(function)
         takes_object = bool(signature and OBJECT in signature.parameters)
         found = elements([data] if takes_object and isinstance(data, str) else data, extra_args)
@@ -322,6 +329,21 @@ class FunctionExecutor:
         futures = FuturesList((ResponseFuture(each, self) for each in job), self)
         self.futures.extend(futures)
         return futures
+
+
+def _check_parts(size: Any, number: Any, newline: Any) -> None:
+    """Check how objects are to be divided.
+
+    Raises:
+        ConfigError: a value cannot be used.
+    """
+    check_size("obj_chunk_size", size or None)
+    check_size("obj_chunk_number", number or None)
+    if newline is not None and not (isinstance(newline, str) and len(newline.encode()) <= 1):
+        raise ArgumentError(
+            f"obj_newline={newline!r:.40}: must be one character of ASCII, or None. Lines that end with "
+            r"'\r\n' end with '\n', which is the default"
+        )
 
 
 def _map_options(options: dict[str, Any], timeout: float | None) -> dict[str, Any]:

@@ -51,9 +51,13 @@ def elements(data: Iterable[Any], extra: Sequence[Any] | Mapping[str, Any] | Non
     if isinstance(data, str | bytes) or not isinstance(data, Iterable):
         raise ArgumentError(f"map_iterdata={data!r:.80}: must be a list with an element for each call")
     found = list(data)
+    by_name = isinstance(extra, Mapping)
+    if extra is not None and not by_name:
+        if isinstance(extra, str | bytes) or not isinstance(extra, Iterable):
+            raise ArgumentError(f"extra_args={extra!r:.80}: must be a tuple of arguments, or a dict")
+        extra = tuple(extra)
     if not extra:
         return found
-    by_name = isinstance(extra, Mapping)
     joined: list[Any] = []
     for place, element in enumerate(found):
         if isinstance(element, dict) != by_name:

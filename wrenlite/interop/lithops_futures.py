@@ -238,8 +238,9 @@ def wait(
         if ended >= needed:
             break
     owner = fs._executor if isinstance(fs, FuturesList) else None
-    done = [each for each in futures if each.done]
-    return FuturesList(done, owner), FuturesList([each for each in futures if each not in done], owner)
+    over = {each for each in futures if each.done}
+    left = [each for each in futures if each not in over]
+    return FuturesList([each for each in futures if each in over], owner), FuturesList(left, owner)
 
 
 def get_result(fs: Futures, throw_except: bool = True, timeout: float | None = None, **_: Any) -> list[Any]:
@@ -250,5 +251,13 @@ def get_result(fs: Futures, throw_except: bool = True, timeout: float | None = N
 
 
 def listed(fs: Futures) -> list[ResponseFuture]:
-    """Return a future, or several, as a list."""
-    return [fs] if isinstance(fs, ResponseFuture) else list(fs)
+    """Return a future, or several, as a list.
+
+    Raises:
+        ConfigError: something else is given.
+    """
+    futures = list(fs) if isinstance(fs, Iterable) else [fs]
+    for each in futures:
+        if not isinstance(each, ResponseFuture):
+            raise ConfigError(f"{each!r:.80} is no future of FunctionExecutor: pass one, or a list of them")
+    return futures
