@@ -56,6 +56,10 @@ def test_folders_and_patterns(data):
     assert keys("data") == [*csvs, "data/b.txt", "data/more/c.csv"]
     assert keys("data/a[1].csv") == ["data/a[1].csv"]
     assert keys("data/.hidden/*") == ["data/.hidden/d.csv"]
+    (data / "more/run[1]").mkdir()
+    (data / "more/run[1]/e.csv").touch()
+    assert keys("data/more/run[1]") == keys("data/more/run[1]/") == ["data/more/run[1]/e.csv"]
+    (data / "more/run[1]/e.csv").unlink()
     assert keys(str(data / "more")) == keys(f"file://{data}/more") == [str(data / "more/c.csv")]
     assert keys(".") == keys("data")
 

@@ -1,5 +1,6 @@
 """``Pool`` and ``LambdaPool``: the interface of ``multiprocessing.pool.Pool``, on every backend."""
 
+import contextlib
 import copy
 import gc
 import itertools
@@ -141,6 +142,40 @@ def test_a_callback_that_raises_is_logged_and_may_use_the_pool(pool, caplog):
     calls.apply_async(abs, (-7,), callback=fail).wait()
     assert got.get() == 7
     assert "exception calling callback" in caplog.text
+
+
+def test_a_callback_that_waits_for_itself_is_told_so(pool, caplog):
+    calls, made = wrenlite.Pool(executor=pool), queue.SimpleQueue()
+
+    def wait_for_itself(_):
+        made.get().wait()
+
+    def join(_):
+        calls.close()
+        calls.join()
+
+    result = calls.apply_async(abs, (1,), callback=wait_for_itself)
+    made.put(result)
+    result.wait(60)
+    calls.apply_async(abs, (1,), callback=join).wait(60)
+    assert caplog.text.count("a callback cannot wait for itself") == 2
+    calls.join()
+
+
+def test_threads_may_share_an_iterator(pool):
+    values, got = wrenlite.Pool(executor=pool).imap(time.sleep, [0.02] * 20), []
+
+    def read():
+        got.extend(values)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    with contextlib.suppress(multiprocessing.TimeoutError, StopIteration):
+        got.append(values.next(timeout=0.001))
+    for thread in threads:
+        thread.join(60)
+    assert got == [None] * 20
 
 
 def test_join_waits_for_callbacks_of_results_that_nobody_holds(pool):

@@ -61,11 +61,12 @@ class Files:
         if os.path.isfile(path):  # also one with brackets in its name
             yield _entry(pattern, os.stat(path))
             return
+        is_folder = os.path.isdir(path)  # also one with brackets
         head, slash, _ = literal_start(pattern).rpartition("/")
-        folder = (head or slash) if has_wildcard(pattern) else pattern
+        folder = (head or slash) if has_wildcard(pattern) and not is_folder else pattern
         hidden = any(part.startswith(".") and part.strip(".") for part in pattern.split("/"))
         if os.path.isdir(os.path.join(self._root, folder)):
-            matches = matcher(pattern)
+            matches = matcher("" if is_folder else pattern)
             yield from (each for each in self._below(folder, hidden) if matches(each.key))
 
     def _below(self, folder: str, hidden: bool, above: frozenset[str] = frozenset()) -> Iterator[Entry]:

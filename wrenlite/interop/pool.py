@@ -206,9 +206,12 @@ class Pool(ByReference):
 
         Raises:
             ValueError: the pool was neither closed nor terminated.
+            RuntimeError: a callback of the pool calls this.
         """
         if self._is_running and not self._executor._is_of_task:
             raise ValueError("the pool still runs: close() or terminate() it before join()")
+        for result in held(self._results):
+            result._check_thread()
         for values in list(self._iterated.values()):
             values._read_all()
             values.job.wait()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -35,6 +37,7 @@ class AsyncResult:
         """
         self._made = made
         self._called = not (callback or error_callback)
+        self._caller: int | None = None
         self._changes = Changes()
         if not self._called:
             made.add_done_callback(partial(self._call_back, callback, error_callback))
@@ -55,7 +58,12 @@ class AsyncResult:
         return self._outcome()[1] is None
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until the result is ready, at most ``timeout`` seconds. Ctrl-C meanwhile cancels the calls."""
+        """Wait until the result is ready, at most ``timeout`` seconds. Ctrl-C meanwhile cancels the calls.
+
+        Raises:
+            RuntimeError: its own callback waits for it.
+        """
+        self._check_thread()
         end = deadline(timeout)
         if isinstance(self._made, Job):
             self._made.wait(timeout)
@@ -81,6 +89,10 @@ class AsyncResult:
             raise multiprocessing.TimeoutError(f"{self._made!r} has not ended within timeout={timeout} s")
         return self._value()
 
+    def _check_thread(self) -> None:
+        if not self._called and self._caller == threading.get_ident():
+            raise RuntimeError("a callback cannot wait for itself: it is part of what is waited for")
+
     def _value(self) -> Any:
         """Return the value, or raise the exception, once the calls have ended."""
         made = self._made
@@ -94,6 +106,7 @@ class AsyncResult:
             return None, error
 
     def _call_back(self, callback: Callback, error_callback: Callback, _: object) -> None:
+        self._caller = threading.get_ident()
         try:
             value, error = self._outcome()
             if error is None and callback:
@@ -107,7 +120,10 @@ class AsyncResult:
 
 @public
 class PoolIterator(Iterator[Any]):
-    """The values of ``imap`` or ``imap_unordered``. It goes on after the exception of a call."""
+    """The values of ``imap`` or ``imap_unordered``. It goes on after the exception of a call.
+
+    Several threads may share one. Each value goes to one of them.
+    """
 
     def __init__(self, values: LazyValues[Any]) -> None:
         """Create an iterator. Pools do this.
@@ -116,9 +132,11 @@ class PoolIterator(Iterator[Any]):
             values: the values.
         """
         self._values = values
+        self._lock = threading.RLock()  # a signal handler may interrupt a call and ask for the next value
 
     def __next__(self) -> Any:
-        return next(self._values)
+        with self._lock:
+            return next(self._values)
 
     def next(self, timeout: float | None = None) -> Any:
         """Return the next value.
@@ -131,6 +149,13 @@ class PoolIterator(Iterator[Any]):
             StopIteration: there are no more values.
         """
         check_timeout(timeout)
-        if timeout is not None and not self._values._wait_for_next(timeout):
-            raise multiprocessing.TimeoutError(f"the next value is not there within timeout={timeout} s")
-        return next(self._values)
+        if timeout is None:
+            return next(self)
+        end = time.monotonic() + timeout
+        if self._lock.acquire(timeout=min(max(timeout, 0), threading.TIMEOUT_MAX)):
+            try:
+                if self._values._wait_for_next(end - time.monotonic()):
+                    return next(self._values)
+            finally:
+                self._lock.release()
+        raise multiprocessing.TimeoutError(f"the next value is not there within timeout={timeout} s")
