@@ -2,7 +2,10 @@
 
 import concurrent.futures
 import functools
+import io
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -163,6 +166,28 @@ def test_files_are_objects_too(pool, tmp_path):
     assert future.result() == (str(tmp_path / "x.txt"), b"1\n2\n")
 
 
+def _call_with_two_files(fexec):
+    with tempfile.TemporaryDirectory() as folder:
+        for name in "ab":
+            Path(folder, name).write_bytes(b"1")
+        fexec.call_async(lambda obj: obj.path, folder)
+
+
+def test_an_address_on_the_web_that_nobody_serves(pool):
+    with pytest.raises(wrenlite.StoreError, match=r"cannot read http://127\.0\.0\.1:9/x: "):
+        lithops.FunctionExecutor(executor=pool).map(lambda obj: obj, "http://127.0.0.1:9/x")
+
+
+def test_bodies_of_objects(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    storage = lithops.Storage({"lithops": None})
+    for body in (b"ab", bytearray(b"ab"), memoryview(b"ab"), io.BytesIO(b"ab"), io.StringIO("ab"), "ab"):
+        storage.put_object("bucket", "key", body)
+        assert storage.get_object("bucket", "key") == b"ab"
+    with pytest.raises(wrenlite.ConfigError, match=r"must be .*FIRST-LAST"):
+        storage.get_object("bucket", "key", extra_get_args={"Range": "bytes=1-0"})
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -181,6 +206,17 @@ def test_files_are_objects_too(pool, tmp_path):
         (lambda _: lithops.FunctionExecutor(config_file="c.yaml"), "a file of Lithops is not read"),
         (lambda _: lithops.FunctionExecutor(colour=1), "unknown options of FunctionExecutor: colour"),
         (lambda _: lithops.Storage(backend="ceph"), "storage 'ceph': must be"),
+        (
+            lambda _: lithops.Storage().put_object("../out", "key", b""),
+            "'../out' is not the name of a bucket",
+        ),
+        (
+            lambda _: lithops.Storage().put_object("b", "key", None),
+            "body=None: must be bytes, a text or a file",
+        ),
+        (lambda _: lithops.FunctionExecutor(config="c.yaml"), "config='c.yaml': must be a dict"),
+        (lambda _: lithops.FunctionExecutor(executor="local"), "executor='local': must be an Executor"),
+        (_call_with_two_files, "call_async takes one object, and not 2: use map"),
     ],
 )
 def test_refusals(pool, call, message):

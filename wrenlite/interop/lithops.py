@@ -99,7 +99,7 @@ class FunctionExecutor:
         Raises:
             ConfigError: an option cannot be used.
         """
-        _check_options(config_file, unused)
+        _check_options(config, config_file, executor, unused)
         config = dict(config or {})
         chosen = config.get("lithops") or {}
         backend = backend or _backend_of(mode) or chosen.get("backend") or _backend_of(chosen.get("mode"))
@@ -134,7 +134,7 @@ class FunctionExecutor:
 
     def call_async(self, func: Callable[..., Any], data: Any, **options: Any) -> ResponseFuture:
         """Run a function once: ``data`` is one element of what ``map`` takes, and options are those of it."""
-        [future] = self._map(func, [data], **options)[0]
+        [future] = self._map(func, [data], is_one=True, **options)[0]
         self.last_call = "call_async"
         return future
 
@@ -286,6 +286,7 @@ class FunctionExecutor:
         obj_chunk_size: int | None = None,
         obj_chunk_number: int | None = None,
         obj_newline: str | None = "\n",
+        is_one: bool = False,
         **options: Any,
     ) -> tuple[FuturesList, list[int]]:
         """Start the calls of a map. Return their futures, and how many of them each object has."""
@@ -306,7 +307,12 @@ class FunctionExecutor:
             for whole in objects(given[OBJECT], self.storage):
                 parts = whole.divided(obj_chunk_size, obj_chunk_number, obj_newline)
                 groups.append([Call((), {**given, OBJECT: part}) for part in parts])
-        return self._start(function, list(chain(*groups)), options), [len(each) for each in groups]
+        sizes = [len(each) for each in groups]
+        if is_one and sum(sizes) != 1:
+            raise ArgumentError(
+                f"obj={data[0]!r:.80}: call_async takes one object, and not {sum(sizes)}: use map"
+            )
+        return self._start(function, list(chain(*groups)), options), sizes
 
     def _check_sources(self, sources: list[ResponseFuture], found: list[Any], extra_args: Any) -> None:
         if len(sources) < len(found):
@@ -375,7 +381,13 @@ def _divided(futures: FuturesList, sizes: list[int]) -> list[list[ResponseFuture
     return [[next(left) for _ in range(size)] for size in sizes]
 
 
-def _check_options(config_file: str | None, unused: Mapping[str, Any]) -> None:
+def _check_options(
+    config: object, config_file: str | None, executor: object, unused: Mapping[str, Any]
+) -> None:
+    if not isinstance(config, Mapping | None):
+        raise ConfigError(f"config={config!r:.80}: must be a dict of Lithops' form")
+    if not isinstance(executor, Executor | None):
+        raise ConfigError(f"executor={executor!r:.80}: must be an Executor of wrenlite")
     if config_file is not None:
         raise ConfigError(
             f"config_file={config_file!r:.80}: a file of Lithops is not read. wrenlite-setup writes "

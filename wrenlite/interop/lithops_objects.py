@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wrenlite.data_objects.cutting import spans, whole_lines
-from wrenlite.errors import ArgumentError, NotFound
+from wrenlite.errors import ArgumentError, NotFound, StoreError
 from wrenlite.interop.lithops_storage import LOCAL, S3, CloudObject, Storage
 from wrenlite.storage.base import Span
 
@@ -160,8 +160,16 @@ def _in_storage(place: Place, storage: Storage) -> Iterator[DataObject]:
 
 
 def _size_on_web(url: str) -> int:
-    """Return the size of what an address on the web has, in bytes; 0: unknown, so that it stays whole."""
+    """Return the size of what an address on the web has, in bytes; 0: unknown, so that it stays whole.
+
+    Raises:
+        NotFound: there is nothing. StoreError: it cannot be asked for.
+    """
     request = urllib.request.Request(url, method="HEAD")
-    with urllib.request.urlopen(request, timeout=60) as response:
-        ranges = response.headers.get("Accept-Ranges") == "bytes"
-        return int(response.headers.get("Content-Length") or 0) if ranges else 0
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            ranges = response.headers.get("Accept-Ranges") == "bytes"
+            return int(response.headers.get("Content-Length") or 0) if ranges else 0
+    except OSError as error:  # such as URLError
+        kind = NotFound if getattr(error, "code", 0) in (404, 410) else StoreError
+        raise kind(f"cannot read {url}: {error}") from error

@@ -63,7 +63,7 @@ class Storage:
         """
         given = dict(storage_config or {})
         if config:
-            given = {"backend": config.get("lithops", {}).get("storage"), **config, **given}
+            given = {"backend": (config.get("lithops") or {}).get("storage"), **config, **given}
         self.backend: str = backend or given.get("backend") or (S3 if bucket else LOCAL)
         if self.backend not in (LOCAL, S3):
             raise ConfigError(f"storage {self.backend!r}: must be {LOCAL!r} or {S3!r}")
@@ -89,9 +89,11 @@ class Storage:
         """Return the store of a bucket; None: the default one.
 
         Raises:
-            ConfigError: there is no default bucket.
+            ConfigError: there is no default bucket, or a local one has a name that is no name of a folder.
         """
         name = bucket or self.bucket
+        if self.backend == LOCAL and name and (name in (".", "..") or "/" in name or os.sep in name):
+            raise ConfigError(f"{name!r:.80} is not the name of a bucket: it becomes a folder, and has no /")
         if not name:
             raise ConfigError("which bucket? Pass storage_config={'aws_s3': {'storage_bucket': NAME}}")
         if name not in self._stores:
@@ -101,9 +103,15 @@ class Storage:
     # Objects by key
 
     def put_object(self, bucket: str, key: str, body: str | bytes | IO[Any]) -> None:
-        """Write an object: bytes, a text, or what a file holds from its position on."""
-        data = body if isinstance(body, str | bytes) else body.read()
-        self.store(bucket).put(key, data.encode() if isinstance(data, str) else data)
+        """Write an object: bytes, a text, or what a file holds from its position on.
+
+        Raises:
+            ConfigError: the body is something else.
+        """
+        data: Any = body.read() if hasattr(body, "read") else body
+        if not isinstance(data, str | bytes | bytearray | memoryview):
+            raise ConfigError(f"body={body!r:.80}: must be bytes, a text or a file")
+        self.store(bucket).put(key, data.encode() if isinstance(data, str) else bytes(data))
 
     def get_object(
         self, bucket: str, key: str, stream: bool = False, extra_get_args: dict[str, Any] | None = None
@@ -219,6 +227,10 @@ def _span(options: dict[str, Any]) -> Span | None:
     if not options:
         return None
     first, dash, last = str(options.get("Range", "")).removeprefix("bytes=").partition("-")
-    if set(options) != {"Range"} or not dash or not (first + last).isdigit() or not first or not last:
+    if (
+        set(options) != {"Range"}
+        or not dash
+        or not (first.isdigit() and last.isdigit() and int(first) <= int(last))
+    ):
         raise ConfigError(f"extra_get_args={options!r:.80}: must be {{'Range': 'bytes=FIRST-LAST'}}")
     return Span(int(first), int(last) - int(first) + 1)
