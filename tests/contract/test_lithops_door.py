@@ -98,6 +98,31 @@ def test_futures_that_a_task_returns_are_followed(fexec):
     assert futures[0].futures
 
 
+def test_values_of_returned_futures_are_passed_on(pool):
+    fexec = lithops.FunctionExecutor(executor=pool)
+
+    def several(n):
+        return lithops.FunctionExecutor().map(abs, [-n, n])
+
+    def one(n):
+        return lithops.FunctionExecutor().call_async(abs, -n)
+
+    def nested(n):
+        return lithops.FunctionExecutor().map(several, [n, n + 1])
+
+    def failing(_):
+        return lithops.FunctionExecutor().map(lambda x: 1 / x, [1, 0])
+
+    assert fexec.map(several, [1]).map(lambda values: values).get_result() == [[1, 1]]
+    assert fexec.map(one, [1, 2]).map(lambda x: -x).get_result() == [-1, -2]
+    assert fexec.map_reduce(several, [1, 2], list).get_result() == [[1, 1], [2, 2]]
+    assert fexec.map_reduce(one, [1, 2], lambda values, id: (id, values)).get_result() == (0, [1, 2])
+    assert fexec.map(add, [(fexec.call_async(one, 1), 2)]).get_result() == [3]
+    assert fexec.map(nested, [1]).get_result() == [1, 1, 2, 2]
+    with pytest.raises(ZeroDivisionError):
+        fexec.map_reduce(failing, [0], list).get_result()
+
+
 def test_a_failure_is_raised_once_and_hides_nothing(fexec):
     futures = fexec.map(lambda x: 1 / x, [1, 0, 2])
     with pytest.raises(ZeroDivisionError):

@@ -190,7 +190,7 @@ class FunctionExecutor:
         found = elements([(each,) for each in lists], extra_args_reduce)
         calls = [bind(reduce_function, each, place) for place, each in enumerate(found)]
         kept = {name: options[name] for name in _OF_BOTH if name in options}
-        reduced = self._start(reduce_function, calls, kept)
+        reduced = self._start(reduce_function, calls, kept, reduces=True)
         for future in mapped:
             future._produce_output = False
         self.last_call = "map_reduce"
@@ -329,8 +329,9 @@ class FunctionExecutor:
         options: dict[str, Any],
         *,
         chained: bool = False,
+        reduces: bool = False,
     ) -> FuturesList:
-        task = Task(function, self.storage, chained=chained)
+        task = Task(function, self.storage, chained=chained, reduces=reduces)
         job = self.executor.map(task, list(enumerate(calls)), **_map_options(options, self._timeout))
         futures = FuturesList((ResponseFuture(each, self) for each in job), self)
         self.futures.extend(futures)

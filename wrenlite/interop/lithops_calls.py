@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from wrenlite.errors import ArgumentError
@@ -147,20 +148,35 @@ class Returned(NamedTuple):
     """Whether the task returned a list of futures, and not one."""
 
 
+def _passed_on(value: Any) -> Any:
+    """Return what another task gets for a value: for ``Returned`` the values, or raise the exception."""
+    if not isinstance(value, Returned):
+        return value
+    for succeeded, outcome in value.outcomes:
+        if not succeeded:
+            raise outcome
+    values = [each for _, each in value.outcomes]
+    return values if value.is_list else values[0]
+
+
 class Task:
     """The function of a job: it is called in the task as Lithops would call the user's function."""
 
-    def __init__(self, function: Callable[..., Any], storage: Any, *, chained: bool = False) -> None:
+    def __init__(
+        self, function: Callable[..., Any], storage: Any, *, chained: bool = False, reduces: bool = False
+    ) -> None:
         """Create the function of a job.
 
         Args:
             function: the user's.
             storage: what ``storage`` is filled in with.
             chained: items have the value of another task, and not arguments.
+            reduces: the first argument is a list of values of other tasks.
         """
         self.__qualname__ = function_name(function)  # the name of the job
         self._function = function
         self._chained = chained
+        self._reduces = reduces
         signature = parameters(function)
         wanted = signature.parameters if signature else {}
         self._storage = storage if "storage" in wanted or OBJECT in wanted else None
@@ -169,12 +185,23 @@ class Task:
     def __call__(self, item: tuple[int, Any]) -> Any:
         """Call the function for one item: the number of the task, and a ``Call`` or the value of a task."""
         place, given = item
-        call = bind(self._function, given, place) if self._chained else given
+        call = bind(self._function, _passed_on(given), place) if self._chained else self._passed_on(given)
         filled_in = {"id": place, "storage": self._storage}
         signature = parameters(self._function) if self._injected else None
         taken = signature.bind_partial(*call.args, **call.kwargs).arguments if signature else {}
         injected = {name: filled_in[name] for name in self._injected if name not in taken}
         return resolved(self._function(*call.args, **call.kwargs, **injected))
+
+    def _passed_on(self, call: Call) -> Call:
+        """Return a call with the values of the futures that other tasks have returned."""
+        args = tuple(map(_passed_on, call.args))
+        kwargs = {name: _passed_on(each) for name, each in call.kwargs.items()}
+        if not self._reduces:
+            return Call(args, kwargs)
+        if args:
+            return Call((list(map(_passed_on, args[0])), *args[1:]), kwargs)
+        name = next(iter(kwargs))  # a function with a parameter that the task fills in
+        return Call((), {**kwargs, name: list(map(_passed_on, kwargs[name]))})
 
 
 def resolved(value: Any) -> Any:
@@ -186,7 +213,10 @@ def resolved(value: Any) -> Any:
         return value
     ResponseFuture = futures.ResponseFuture
     if isinstance(value, ResponseFuture):
-        return Returned([value._outcome()], is_list=False)
+        succeeded, inner = value._outcome()
+        is_nested = succeeded and isinstance(inner, Returned)
+        return inner if is_nested else Returned([(succeeded, inner)], is_list=False)
     if isinstance(value, list) and value and all(isinstance(each, ResponseFuture) for each in value):
-        return Returned([each._outcome() for each in value], is_list=True)
+        inner = [resolved(each).outcomes for each in value]
+        return Returned(list(chain.from_iterable(inner)), is_list=True)
     return value
