@@ -219,15 +219,16 @@ class FunctionExecutor:
             A list; the value itself where there is one, and the last call was not ``map``.
         """
         futures = self._unread() if fs is None else listed(fs)
-        is_late = False
+        whole = futures if fs is None else []
+        for future in whole:
+            future._read = True
         try:
             values = get_result(futures, throw_except, timeout)
         except TimeoutError:  # of the wait, or of a task
-            is_late = not (throw_except and any(each.error for each in futures))
+            is_of_task = throw_except and any(each.error for each in whole)
+            for future in whole:
+                future._read = is_of_task
             raise
-        finally:
-            for future in futures if fs is None and not is_late else ():
-                future._read = True
         return values[0] if len(values) == 1 and self.last_call != "map" else values
 
     def _unread(self) -> list[ResponseFuture]:

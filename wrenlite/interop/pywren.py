@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -123,7 +124,7 @@ def wait(
         timeout, return_when = None, str(timeout)
     check_timeout(timeout)
     futures = _futures(fs)
-    seconds = cast("float | None", timeout)
+    seconds = _of_wait(cast("float | None", timeout))
     if return_when == ALWAYS:
         seconds, return_when = 0, ALL_COMPLETED
     with waiting_for(_jobs(futures), cancel_on_interrupt):
@@ -145,7 +146,8 @@ def as_completed(fs: Iterable[Future[T] | Job[T]], timeout: float | None = None)
     """
     check_timeout(timeout)
     futures = _futures(fs)
-    return WithoutOwnFrames(_in_order_of_ending(futures, concurrent.futures.as_completed(futures, timeout)))
+    ended = concurrent.futures.as_completed(futures, _of_wait(timeout))
+    return WithoutOwnFrames(_in_order_of_ending(futures, ended))
 
 
 def _in_order_of_ending(futures: list[Future[T]], ended: Iterator[Any]) -> Iterator[Future[T]]:
@@ -168,6 +170,11 @@ def get_all_results(fs: Iterable[Future[T] | Job[T]]) -> list[T]:
     for future in _futures(fs):  # a StopIteration of a task would end list(map(Future.result, fs))
         values.append(future.result())
     return values
+
+
+def _of_wait(timeout: float | None) -> float | None:
+    """Return a timeout as ``concurrent.futures`` takes it: None where it is longer than a thread can wait."""
+    return None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
 
 
 def _jobs(futures: list[Future[T]]) -> list[Job[Any]]:
