@@ -123,6 +123,13 @@ def test_values_of_returned_futures_are_passed_on(pool):
         fexec.map_reduce(failing, [0], list).get_result()
 
 
+def test_an_executor_in_what_is_mapped_is_that_of_the_task(fexec):
+    def outer(n):
+        return sum(fexec.map(abs, range(n)).get_result()), fexec.storage.bucket
+
+    assert fexec.call_async(outer, 4).result() == (6, fexec.storage.bucket)
+
+
 def test_a_failure_is_raised_once_and_hides_nothing(fexec):
     futures = fexec.map(lambda x: 1 / x, [1, 0, 2])
     with pytest.raises(ZeroDivisionError):
@@ -231,6 +238,8 @@ def test_bodies_of_objects(tmp_path, monkeypatch):
         (lambda _: lithops.FunctionExecutor(config_file="c.yaml"), "a file of Lithops is not read"),
         (lambda _: lithops.FunctionExecutor(colour=1), "unknown options of FunctionExecutor: colour"),
         (lambda _: lithops.Storage(backend="ceph"), "storage 'ceph': must be"),
+        (lambda _: lithops.FunctionExecutor(max_workers=0), "max_workers=0: must be a whole number from 1"),
+        (lambda fexec: fexec.storage.delete_objects("b", "key"), "key_list='key': must be a list of keys"),
         (
             lambda _: lithops.Storage().put_object("../out", "key", b""),
             "'../out' is not the name of a bucket",

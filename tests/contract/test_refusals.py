@@ -102,6 +102,7 @@ REFUSALS = {
     "a future's state": lambda executor: executor.map(same, [1])[0].set_result(1),
     "as_concurrent": lambda executor: executor.as_concurrent().map(pow, [1], 5),
     "PyWren": lambda executor: wrenlite.wait(5),
+    "PyWren's return_when": lambda executor: wrenlite.wait([], return_when="some"),
     "closed": lambda executor: executor.stream(same).__exit__(None, None, None) or closed(executor).submit(1),
 }
 

@@ -31,6 +31,7 @@ from wrenlite.interop.lithops_futures import (
 )
 from wrenlite.interop.lithops_objects import objects
 from wrenlite.interop.lithops_storage import LOCAL, S3, CloudObject, Storage, StorageNoSuchKeyError
+from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import public
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ _log = logging.getLogger("wrenlite")
 
 
 @public
-class FunctionExecutor:
-    """Lithops' executor. ``executor`` is the wrenlite executor below it, and ``storage`` its storage."""
+class FunctionExecutor(ByReference):
+    """Lithops' executor. ``executor`` is the wrenlite executor below it, and ``storage`` its storage.
+
+    In what is mapped it becomes the executor of the task, as an ``Executor`` does.
+    """
 
     def __init__(
         self,
@@ -104,6 +108,7 @@ class FunctionExecutor:
         chosen = config.get("lithops") or {}
         backend = backend or _backend_of(mode) or chosen.get("backend") or _backend_of(chosen.get("mode"))
         section = config.get(backend or "") or {}
+        check_size("max_workers", max_workers)
         self.executor = executor or _connect(backend, max_workers or section.get("max_workers"), config)
         self.config = config
         self.backend = _AWS_LAMBDA if self._bucket else LOCAL
@@ -113,6 +118,9 @@ class FunctionExecutor:
         """All futures so far."""
         self.last_call = ""
         self._timeout = runtime_timeout or section.get("runtime_timeout")
+
+    def _refer(self, references: References) -> Any:
+        return _of_task, (self.executor, self.storage)
 
     def __enter__(self) -> FunctionExecutor:
         return self
@@ -352,6 +360,13 @@ def _check_parts(size: Any, number: Any, newline: Any) -> None:
             f"obj_newline={newline!r:.40}: must be one character of ASCII, or None. Lines that end with "
             r"'\r\n' end with '\n', which is the default"
         )
+
+
+def _of_task(executor: Executor, storage: Storage) -> FunctionExecutor:
+    """Return what an executor becomes in a task that it was sent to."""
+    made = FunctionExecutor(executor=executor)
+    made.storage = storage
+    return made
 
 
 def _map_options(options: dict[str, Any], timeout: float | None) -> dict[str, Any]:

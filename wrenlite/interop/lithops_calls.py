@@ -18,8 +18,6 @@ from wrenlite.serialize.pickling import function_name
 
 INJECTED = ("id", "storage")
 """Names of parameters that the task fills in, unless the data has a value for them."""
-NOT_INJECTED = ("ibm_cos", "rabbitmq")
-"""Names that Lithops fills in with clients of services that wrenlite does not use."""
 OBJECT = "obj"
 """A function with a parameter of this name gets an object of a store, or a part of it."""
 

@@ -158,7 +158,9 @@ class Storage:
         self.store(bucket).delete([key])
 
     def delete_objects(self, bucket: str, key_list: Iterable[str]) -> None:
-        """Delete objects; keys without one are ignored."""
+        """Delete objects; keys without one are ignored. Raises ConfigError for a text, which is one key."""
+        if isinstance(key_list, str):
+            raise ConfigError(f"key_list={key_list!r:.80}: must be a list of keys; delete_object deletes one")
         self.store(bucket).delete(key_list)
 
     def list_objects(

@@ -72,9 +72,9 @@ class PyWrenExecutor(Executor):
     ) -> Future[T]:
         """Run ``function`` once, with the list of the values of futures of this executor.
 
-        It runs when they are there, and takes no worker before.
+        It runs when they are there, and takes no worker before. Raises ConfigError for what is no future.
         """
-        return super().call_async(function, list(list_of_futures), extra_env)
+        return super().call_async(function, _futures(list_of_futures), extra_env)
 
 
 @without_own_frames
@@ -122,6 +122,8 @@ def wait(
     """
     if timeout in _RETURN_WHEN:
         timeout, return_when = None, str(timeout)
+    if return_when not in _RETURN_WHEN:
+        raise ConfigError(f"return_when={return_when!r:.80}: must be one of {', '.join(_RETURN_WHEN)}")
     check_timeout(timeout)
     futures = _futures(fs)
     seconds = _of_wait(cast("float | None", timeout))
