@@ -99,6 +99,8 @@ def test_a_future_that_is_cancelled_before_it_begins_ends_when_it_does(connected
 
 @pytest.mark.e2e
 def test_a_short_batch_asks_for_nothing_and_a_long_one_every_ten_seconds(connected, deploy, bed, runs):
+    bed.kill_sandboxes()  # those of the tests before may look once more
+    bed.reset()
     function = deploy("long", timeout=60)
     assert connected(function=function).map(abs, range(3)).results(timeout=20) == [0, 1, 2]
     assert "GetObject" not in bed.counts()
