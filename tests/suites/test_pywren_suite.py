@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.suites, pytest.mark.timeout(1600)]
 
 _FILES = ("test_simple.py", "test_modules.py", "test_pickle.py")
 _LEFT_OUT = {
-    "SimpleAsync::test_exit": ("message", "wants PyWren's words for sys.exit(); here it is a SystemExit"),
+    "SimpleAsync::test_exit": ("message", "wants PyWren's words for sys.exit(); here it is a WorkerDied"),
     "RuntimeCaching::test_cached_runtime": ("private attribute", "asks for PyWren's run_status"),
     "SerializeFutures::test_map": ("pickled futures", "wrenlite.attach() returns the job elsewhere"),
     "ConfigErrors::test_version_mismatch": ("private attribute", "changes PyWren's own configuration"),
