@@ -302,15 +302,6 @@ def test_a_timeout_leaves_values_to_be_got(pool, shared_path):
     assert fexec.get_result() == []
 
 
-def test_waiting_for_many_futures_takes_time_in_proportion(pool):
-    futures = lithops.FunctionExecutor(executor=pool).map(abs, range(8000))
-    lithops.wait(futures)
-    start = time.perf_counter()
-    done, left = lithops.wait(futures)
-    assert (len(done), left) == (8000, [])
-    assert time.perf_counter() - start < 1.5, "each is looked for in a list of the others"
-
-
 def test_extra_arguments_may_come_from_a_generator(pool):
     fexec = lithops.FunctionExecutor(executor=pool)
     assert fexec.map(add, [1, 2], extra_args=(n for n in [10])).get_result() == [11, 12]
