@@ -352,10 +352,10 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
             return await call_without_blocking(self._results, self._tasks.outcomes)
 
     def add_done_callback(self, fn: Callable[[Job[T_co]], object], /) -> None:
-        """Have a function called with this job soon after all its tasks have ended, and no more may come.
+        """Call a function with this job soon after all its tasks have ended and no more may come.
 
-        It is called in the thread in which the done-callbacks of futures are, after them; where the job is
-        over, at once. What it raises is logged.
+        It is called in the thread of the done-callbacks of futures, after them. If the job is over already,
+        it is called at once, in this thread. What it raises is logged.
         """
         self._done_callbacks.append(fn)
         if self._tasks.over:

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from wrenlite.backends.local import in_inline_task
 from wrenlite.dependencies import Shared
 from wrenlite.errors import ConfigError, WrenliteError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
 from wrenlite.interop.concurrent import ConcurrentExecutor
+from wrenlite.interop.kept_executor import kept_executor
 from wrenlite.open_job import OpenJob
 from wrenlite.serialize.traceback_stubs import without_own_frames
 
@@ -39,9 +38,6 @@ _INLINE_BYTES = 16 << 10
 """Larger data that several tasks take is uploaded once."""
 _AT_ONCE = 256
 """Tasks that are pickled before the first of them are sent."""
-
-_executors: dict[int, Executor] = {}
-"""The executor of this process that is used where none is given, by the process id."""
 
 
 @without_own_frames
@@ -125,12 +121,7 @@ def _chosen(executor: Any) -> Executor:
             f"{executor!r:.80} is no wrenlite executor: pass one as executor= of dask_get, or set it by "
             "dask.config.set(pool=executor)"
         )
-    if in_inline_task():
-        return Executor()
-    kept = _executors.get(os.getpid())
-    if kept is None or kept._submission.is_shut_down:
-        kept = _executors[os.getpid()] = Executor()
-    return kept
+    return kept_executor()
 
 
 def _graph(

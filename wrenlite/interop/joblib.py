@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import functools
-import os
 import sys
 import threading
 import traceback
@@ -33,10 +31,10 @@ from joblib.parallel import (
     register_parallel_backend,
 )
 
-from wrenlite.backends import local
 from wrenlite.errors import ArgumentError, ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
+from wrenlite.interop.kept_executor import kept_executor
 from wrenlite.open_job import OpenJob
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import public
@@ -68,7 +66,7 @@ class WrenliteBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         """Create a backend. ``joblib.parallel_config("wrenlite", …)`` does this.
 
         Args:
-            executor: runs the tasks; default: one ``Executor()`` for all backends of this process.
+            executor: runs the tasks; default: one ``Executor()`` for this process.
             nesting_level: how many calls of ``Parallel`` this one is inside; joblib sets it.
             options: ``retries``, ``env``, ``modules``, ``progress`` and ``logging`` of ``Executor.map``. A
                 task of this backend is a batch of joblib's tasks.
@@ -89,7 +87,7 @@ class WrenliteBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
             raise ArgumentError(text)
         if executor is not None and not isinstance(executor, Executor):
             raise ConfigError(f"executor={executor!r:.60}: must be an Executor of wrenlite")
-        self._executor = executor or _default(os.getpid(), local.in_inline_task())
+        self._executor = executor or kept_executor()
         self._options = options
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -331,12 +329,6 @@ class _Run:
         except ImportError:
             return contextlib.nullcontext()
         return threadpool_limits(self._inner_threads)  # type: ignore[no-any-return]
-
-
-@functools.lru_cache(maxsize=2)
-def _default(process: int, in_inline_task: bool) -> Executor:
-    """Return the executor of all backends of a process that name none."""
-    return Executor()
 
 
 class _Held:

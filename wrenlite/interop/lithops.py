@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from wrenlite.arguments import check_size
+from wrenlite.backends.local import in_inline_task
 from wrenlite.config import Config
 from wrenlite.errors import ArgumentError, ConfigError
 from wrenlite.executor import Executor
@@ -426,7 +427,7 @@ def _backend_of(mode: str | None) -> str | None:
 def _connect(backend: str | None, workers: int | None, config: Mapping[str, Any]) -> Executor:
     """Make the executor that a backend of Lithops means. Within a task it runs everything in that task."""
     configured = Config.load().backend
-    if configured == "inline":
+    if configured == "inline" or in_inline_task():
         return Executor.inline()
     kind = backend or (_AWS_LAMBDA if configured == "aws" else LOCAL)
     if kind == LOCAL:

@@ -145,16 +145,22 @@ class Returned(NamedTuple):
     is_list: bool
     """Whether the task returned a list of futures, and not one."""
 
+    def values(self, throw_except: bool = True) -> list[Any]:
+        """Return the values. Raise the first exception, or without ``throw_except`` have None for it."""
+        for succeeded, outcome in self.outcomes:
+            if throw_except and not succeeded:
+                raise outcome
+        return [outcome if succeeded else None for succeeded, outcome in self.outcomes]
+
+    def value(self, throw_except: bool = True) -> Any:
+        """Return the list of the values, or the one value, as the task returned futures."""
+        values = self.values(throw_except)
+        return values if self.is_list else values[0]
+
 
 def _passed_on(value: Any) -> Any:
     """Return what another task gets for a value: for ``Returned`` the values, or raise the exception."""
-    if not isinstance(value, Returned):
-        return value
-    for succeeded, outcome in value.outcomes:
-        if not succeeded:
-            raise outcome
-    values = [each for _, each in value.outcomes]
-    return values if value.is_list else values[0]
+    return value.value() if isinstance(value, Returned) else value
 
 
 class Task:
@@ -204,17 +210,14 @@ class Task:
 
 def resolved(value: Any) -> Any:
     """Return a value, or the outcomes of futures where it is futures of Lithops' kind."""
-    futures = sys.modules.get(
-        "wrenlite.interop.lithops"
-    )  # most tasks make no futures, and need not import it
-    if futures is None:
+    made = sys.modules.get("wrenlite.interop.lithops_futures")  # most tasks make none, and need not import it
+    if made is None:
         return value
-    ResponseFuture = futures.ResponseFuture
-    if isinstance(value, ResponseFuture):
+    if isinstance(value, made.ResponseFuture):
         succeeded, inner = value._outcome()
         is_nested = succeeded and isinstance(inner, Returned)
         return inner if is_nested else Returned([(succeeded, inner)], is_list=False)
-    if isinstance(value, list) and value and all(isinstance(each, ResponseFuture) for each in value):
+    if isinstance(value, list) and value and all(isinstance(each, made.ResponseFuture) for each in value):
         inner = [resolved(each).outcomes for each in value]
         return Returned(list(chain.from_iterable(inner)), is_list=True)
     return value

@@ -123,17 +123,16 @@ class ResponseFuture(ByReference):
         Raises:
             TimeoutError: the call has not ended in time.
         """
-        values = self._values(throw_except, timeout)
-        return values if self.futures and self._future.result().is_list else values[0]
+        return self._returned(timeout).value(throw_except)
 
-    def _values(self, throw_except: bool = True, timeout: float | None = None) -> list[Any]:
+    def _values(self, throw_except: bool = True) -> list[Any]:
         """Return the value of the call in a list, or the values of the futures that it has returned."""
+        return self._returned().values(throw_except)
+
+    def _returned(self, timeout: float | None = None) -> Returned:
+        """Wait for the call, and return the outcomes of the futures that it has returned, or its own."""
         ok, value = self._outcome(timeout)
-        outcomes = value.outcomes if ok and isinstance(value, Returned) else [(ok, value)]
-        for succeeded, error in outcomes:
-            if throw_except and not succeeded:
-                raise error
-        return [each if succeeded else None for succeeded, each in outcomes]
+        return value if ok and isinstance(value, Returned) else Returned([(ok, value)], is_list=False)
 
     def _outcome(self, timeout: float | None = None) -> tuple[bool, Any]:
         """Wait for the call, and return whether it has a value, and that value or its exception.
