@@ -5,6 +5,7 @@ import functools
 import io
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -132,8 +133,9 @@ def test_an_executor_in_what_is_mapped_is_that_of_the_task(fexec):
 
 def test_a_failure_is_raised_once_and_hides_nothing(fexec):
     futures = fexec.map(lambda x: 1 / x, [1, 0, 2])
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as caught:
         fexec.get_result()
+    assert "lithops_calls" not in "".join(traceback.format_exception(caught.value))
     assert fexec.get_result() == []
     assert [each.result(throw_except=False) for each in futures] == [1, None, 0.5]
     assert [each.error for each in futures] == [False, True, False]

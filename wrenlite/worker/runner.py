@@ -69,8 +69,9 @@ _HIDDEN_MODULES = _CALLING_MODULES | {
     unpack_call.__module__,
     ObjectCache.__module__,
     Initialization.__module__,
+    *(f"wrenlite.interop.{name}" for name in ("dask", "joblib", "lithops_calls", "pool")),
 }
-"""Those, and the modules that unpickle what tasks need."""
+"""Those, the modules that unpickle what tasks need, and those with functions that call the user's."""
 
 KEPT_FUNCTIONS = 8
 """How many functions a worker keeps. Each job has a function of its own, even where two are equal. So the
