@@ -42,3 +42,11 @@ def nap(item):
 def squares(executor, runs, count, **options):
     """Start a job whose tasks record their runs and return the squares of the numbers below ``count``."""
     return executor.map(record, range(count), args=(runs.path,), **options)
+
+
+def wait_until(holds, timeout_s=20.0):
+    """Wait until something holds, and fail where it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 
 import wrenlite
+from tests.aws.tasks import wait_until
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.cancelling import Canceller
 from wrenlite.errors import IntegrityError
@@ -29,13 +30,6 @@ def begin(item, path, seconds):
         file.write(f"{os.getpid()}\n")
     time.sleep(seconds[item])
     return item
-
-
-def wait_until(holds, timeout_s=20.0):
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_alive(pid):
