@@ -121,9 +121,7 @@ def test_a_job_reports_its_cost(aws, bed):
     job.results(timeout=30)
     assert job.cost.requests == bed.counts()["Invoke"] == 10
     assert 0 < job.cost.gb_s < 10
-    wait_until(
-        lambda: job.cost.store_puts
-    )  # that of the code may end after the invocations
+    wait_until(lambda: job.cost.store_puts)  # that of the code may end after the invocations
     assert job.cost.store_puts == bed.counts()["PutObject"]
     lambda_dollars = 10 * 0.2e-6 + job.cost.gb_s * 0.0000166667
     assert job.cost.dollars == pytest.approx(lambda_dollars + job.cost.store_dollars)
