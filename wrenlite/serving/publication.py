@@ -158,7 +158,7 @@ def parse_objects(text: str) -> Objects:
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise ConfigError(f"{text!r:.80} names no objects: {shape}")
     scheme, found, rest = text.strip().partition("://")
-    if found and scheme.lower() != "s3" or text.startswith("s3:") and not found:
+    if (found and scheme.lower() != "s3") or (text.startswith("s3:") and not found):
         raise ConfigError(f"{text!r} names no objects of a bucket: {shape}")
     _check_pattern(text, rest if found else text)
     if not found:
@@ -214,8 +214,8 @@ def _parse_cron(text: str, fields: list[str]) -> Every:
     """Return the schedule of an expression, whose form is checked. AWS checks the values."""
     if len(fields) != 6 or not all(re.fullmatch(r"[\w*?,/#-]+", field, re.ASCII) for field in fields):
         raise ConfigError(
-            f"{text!r:.80} is not a schedule: AWS's cron has six fields, for minutes, hours, day of the month, "
-            f"month, day of the week and year. Write {_RATES}"
+            f"{text!r:.80} is not a schedule: AWS's cron has six fields, for minutes, hours, day of the "
+            f"month, month, day of the week and year. Write {_RATES}"
         )
     if [fields[2], fields[4]].count("?") != 1:
         raise ConfigError(
