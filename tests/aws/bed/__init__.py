@@ -10,6 +10,8 @@ concurrency. The server counts requests by kind, and adds faults and latency whe
 ``server``  the HTTP server: counts, faults, latency, moto
 ``plane``   ``Invoke``: limits, warm sandboxes, log tails
 ``events``  the queue of asynchronous invocations
+``triggers`` what invokes functions: notifications of buckets, and rules
+``function_urls`` HTTP requests that become invocations
 ``recursion`` functions that invoke functions
 ``permissions`` what the policies of roles allow
 ``corrections`` corrections of moto where it differs from AWS

@@ -20,6 +20,7 @@ _ACTIONS = {
     "Invoke": "lambda:InvokeFunction",
     "GetFunctionConfiguration": "lambda:GetFunctionConfiguration",
     "GetFunctionConcurrency": "lambda:GetFunctionConcurrency",
+    "GetFunctionUrlConfig": "lambda:GetFunctionUrlConfig",
     "GetAccountSettings": "lambda:GetAccountSettings",
     "PutObject": "s3:PutObject",
     "GetObject": "s3:GetObject",
@@ -40,25 +41,39 @@ def refusal(role: str, kind: str, request: Request, region: str) -> str:
         request: the request.
         region: the region that it is signed for.
     """
+    action = _ACTIONS.get(kind, kind)
+    if action == "s3:GetObject" and "versionId" in request.args:
+        action = "s3:GetObjectVersion"
+    prefix = request.args.get("prefix", "")
+    refused = (refusal_of(role, action, each, prefix) for each in _resources(kind, request, region))
+    return next(filter(None, refused), "")
+
+
+def refusal_of(role: str, action: str, resource: str, prefix: str = "") -> str:
+    """Return an action and a resource, if the policies of a role do not allow them; empty: they do.
+
+    Args:
+        role: its name. Nothing is refused to somebody of another name.
+        action: the action.
+        resource: the ARN of what it is about.
+        prefix: the beginning of the keys that are listed.
+    """
     try:
         documents = get_backend("iam")[DEFAULT_ACCOUNT_ID]["aws"].get_role(role).policies.values()
     except NotFoundException:
         return ""
     statements = [one for text in documents for one in json.loads(text)["Statement"]]
-    action = _ACTIONS.get(kind, kind)
-    for resource in _resources(kind, request, region):
-        if not any(_allows(one, action, resource, request) for one in statements):
-            return f"{action} on {resource}"
-    return ""
+    allowed = any(_allows(one, action, resource, prefix) for one in statements)
+    return "" if allowed else f"{action} on {resource}"
 
 
-def _allows(statement: dict[str, Any], action: str, resource: str, request: Request) -> bool:
+def _allows(statement: dict[str, Any], action: str, resource: str, prefix: str) -> bool:
     listed = statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix", ["*"])
     return (
         statement["Effect"] == "Allow"
         and action in statement["Action"]
         and any(fnmatch.fnmatchcase(resource, pattern) for pattern in statement["Resource"])
-        and any(fnmatch.fnmatchcase(request.args.get("prefix", ""), pattern) for pattern in listed)
+        and any(fnmatch.fnmatchcase(prefix, pattern) for pattern in listed)
     )
 
 

@@ -93,6 +93,8 @@ class Plane:
         """How often each is delivered: AWS may do so more than once."""
         self.event_age_s: float = 6 * 3600
         """The age at which one is dropped that did not run, or failed, unless its function has another."""
+        self.notification_copies = 1
+        """How often S3 sends each of its events: none is lost on AWS as a rule, and one may come twice."""
         self.events.clear()
         self.enforce_policies = False
         """Whether whoever signs with the name of a role may do only what the policies of that role allow."""

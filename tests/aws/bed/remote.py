@@ -13,6 +13,13 @@ _ROOT = Path(__file__).parents[3]
 _LAMBDA_KINDS = (
     *("Invoke", "GetFunctionConfiguration", "GetFunctionConcurrency", "GetAccountSettings", "PublishVersion"),
     *("GetFunctionRecursionConfig", "PutFunctionRecursionConfig"),
+    *("GetPolicy", "AddPermission", "RemovePermission", "InvokeFunctionUrl"),
+    *(
+        "GetFunctionUrlConfig",
+        "CreateFunctionUrlConfig",
+        "UpdateFunctionUrlConfig",
+        "DeleteFunctionUrlConfig",
+    ),
     *("CreateAlias", "UpdateAlias", "ListAliases", "DeleteAlias", "ListVersionsByFunction"),
 )
 
@@ -74,6 +81,10 @@ class RemoteBed:
         """Wait until no asynchronous invocation waits or runs, and return all of them."""
         assert self._control("wait_for_events", timeout_s), f"they did not end: {self.events()}"
         return self.events()
+
+    def fire(self, rule: str, **more: str) -> int:
+        """Let the time of a rule of EventBridge come; return how many functions were invoked."""
+        return self._control("fire", {"rule": rule, **more})
 
     def peak_concurrency(self) -> int:
         """Return the largest number of invocations that ran at once."""

@@ -22,8 +22,10 @@ from tests.aws.bed.corrections import (
     keep_storage_and_architecture,
     tag_bucket,
 )
-from tests.aws.bed.permissions import refusal
+from tests.aws.bed.function_urls import PATH, answer_url, correct_urls
+from tests.aws.bed.permissions import refusal, refusal_of
 from tests.aws.bed.plane import Plane, Reply, error
+from tests.aws.bed.triggers import correct_triggers, fire
 from tests.aws.bed.versions import check_revision, correct_versions
 
 _INVOKE = re.compile(r"^/2015-03-31/functions/([^/]+)/invocations$")
@@ -43,6 +45,13 @@ _LAMBDA_KINDS = (
     ("GET", "/concurrency", "GetFunctionConcurrency"),
     ("GET", "/recursion-config", "GetFunctionRecursionConfig"),
     ("PUT", "/recursion-config", "PutFunctionRecursionConfig"),
+    ("GET", "/policy", "GetPolicy"),
+    ("POST", "/policy", "AddPermission"),
+    ("DELETE", "/policy/", "RemovePermission"),
+    ("GET", "/url", "GetFunctionUrlConfig"),
+    ("POST", "/url", "CreateFunctionUrlConfig"),
+    ("PUT", "/url", "UpdateFunctionUrlConfig"),
+    ("DELETE", "/url", "DeleteFunctionUrlConfig"),
 )
 _S3_KINDS = {"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
 
@@ -71,9 +80,13 @@ class Bed:
             fault = self._take_fault(kind, request.path)
         if latency_s:
             time.sleep(latency_s)
-        early_response = self._denial(kind, request) or self._apply_fault(fault, request, environ)
+        denial = None if kind == "InvokeFunctionUrl" else self._denial(kind, request)
+        early_response = denial or self._apply_fault(fault, request, environ)
         if early_response is not None:
             return early_response(environ, start_response)
+        if kind == "InvokeFunctionUrl":
+            answer = answer_url(self.plane, request, request.get_data(), refusal_of)
+            return answer(environ, start_response)
         invoke = _INVOKE.match(request.path)
         if invoke is None:
             return (
@@ -222,6 +235,7 @@ class Bed:
             "events": self.plane.events.described,
             "wait_for_events": lambda: self.plane.events.wait(argument),
             "refusal": lambda: self.plane.disks.refusal,
+            "fire": lambda: fire(self.plane, **argument),
         }
         return others[verb]() if verb in others else None
 
@@ -244,6 +258,8 @@ def _operation(request: Request) -> str:
     """Return the name of the operation, as IAM policies name it."""
     if _INVOKE.match(request.path):
         return "Invoke"
+    if PATH.match(request.path):
+        return "InvokeFunctionUrl"
     if _credential_scope(request)[3] == "s3":
         query = parse_qs(request.query_string.decode(), keep_blank_values=True)
         if "list-type" in query:
@@ -303,6 +319,8 @@ def serve(port: int, plane: Plane) -> Any:
     ignore_policy_conditions()
     keep_storage_and_architecture()
     correct_versions()
+    correct_triggers(plane)
+    correct_urls(plane)
     server = make_server("127.0.0.1", port, Bed(plane), threaded=True, request_handler=_Handler)
     server.daemon_threads = True
     plane.url = f"http://127.0.0.1:{server.server_port}"
