@@ -57,6 +57,10 @@ STORAGE_DOLLARS_PER_GB_MONTH = 0.023
 LOG_DOLLARS_PER_GB = 0.50
 """Dollars per GB that is written to a log: us-east-1."""
 
+DASHBOARD_DOLLARS, METRIC_DOLLARS, ALARM_METRIC_DOLLARS = 3.00, 0.30, 0.10
+"""Dollars a month for a dashboard of CloudWatch, a metric of one's own, and a metric that an alarm watches:
+us-east-1."""
+
 
 class Prices(NamedTuple):
     """The prices of one Lambda function."""

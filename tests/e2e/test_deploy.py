@@ -242,13 +242,14 @@ def test_the_deployers_policy_is_what_deploying_takes(made, index):
     noise = base64.b85encode(random.Random(7).randbytes(11 * 2**20)).decode()
     wheel(index, "heavy", "1.0", {"__init__.py": "", "data.txt": noise})
     made.settings |= {"packages": ("heavy",), "reserved": 5, "tags": ("team=geo",)}
+    made.settings |= {"dashboard": True, "alarms": ("dollars=5",)}
     made.run()
     iam = made.clients["iam"]
     arn = iam.create_policy(PolicyName="more", PolicyDocument=policy_of_all())["Policy"]["Arn"]
     iam.attach_role_policy(RoleName="deployed-us-east-1", PolicyArn=arn)
     made.operations -= {("iam", "CreatePolicy"), ("iam", "AttachRolePolicy")}
     made.settings = {"packages": (), "reserved": 0, "architecture": "arm64", "read": ("usgs-landsat",)}
-    made.settings["tags"] = ()
+    made.settings |= {"tags": (), "alarms": ("dollars=6",)}
     made.run()
     trust = canonical_policy(policies.trust()).replace("lambda.", "ec2.")
     iam.update_assume_role_policy(RoleName="deployed-us-east-1", PolicyDocument=trust)

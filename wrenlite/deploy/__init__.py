@@ -28,6 +28,8 @@
 ``roles``             The IAM roles of the function and its driver
 ``log_groups``        Their log groups
 ``lambda_resources``  The layer, the function and its driver
+``dashboard``         The dashboard of a deployment in CloudWatch, its metrics, its alarms (pure)
+``monitoring``        Those in the account
 ``aliases``           The published versions of both, and the alias that new executors use
 ``code_zip``          The zip of the function's code
 ``packages``          The zip of the layer: the packages that tasks import

@@ -15,8 +15,8 @@ from wrenlite import config as configuration
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.config import Config
+from wrenlite.deploy import dashboard, report
 from wrenlite.deploy import doctor as checker
-from wrenlite.deploy import report
 from wrenlite.deploy.account import Account
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.deployment import (
@@ -51,6 +51,7 @@ from wrenlite.texts import counted, printable
 
 _POLL_S = 2.0
 """Seconds between two requests for a log that is followed."""
+_NO_DASHBOARD = "none (wrenlite-setup --dashboard makes one)"
 _LATE_MS = 60_000
 """Milliseconds by which a log event may arrive after newer ones."""
 
@@ -143,6 +144,7 @@ def _print_status(
             "packages": existing["layer"],
             **_chosen_rows(settings, existing["archives"]),
             "log": existing["log group"],
+            "dashboard": dashboard.link(settings) if settings.dashboard else _NO_DASHBOARD,
         }
     )
     changes = [action for action in actions if action.verb is not Verb.KEEP]

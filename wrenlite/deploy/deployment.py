@@ -344,7 +344,11 @@ def resolve_settings(account: Account, function: str, existing: Function | None,
     if () in (given.get("subnets"), given.get("security_groups")):  # none of the one is none of the other
         known |= {"subnets": None, "security_groups": None}
     known |= {name: value for name, value in given.items() if value is not None}
-    known |= {name: None for name in ("role_arn", "driver_role_arn", "reserved") if not known.get(name)}
+    known |= {
+        name: None
+        for name in ("role_arn", "driver_role_arn", "reserved", "alarm_topic")
+        if not known.get(name)
+    }
     return replace(base, **{name: value for name, value in known.items() if value is not None})
 
 

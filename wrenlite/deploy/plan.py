@@ -64,7 +64,10 @@ class Action(NamedTuple):
         return f"{self.verb.value:<8}{self.resource.kind:<10}{self.resource.name}  ({self.reason})"
 
 
-_CREATION_ORDER = ("bucket", "role", "log group", "layer", "archives", "function", "alias")
+_CREATION_ORDER = (
+    *("bucket", "role", "log group", "layer", "archives", "function", "alias"),
+    *("metrics", "dashboard", "alarm"),
+)
 _KEPT = 2
 """The number of versions that stay: the current one, and the one before it, for executors that use it."""
 _DELETE_COMMANDS = {"log group": ": aws logs delete-log-group --log-group-name {}"}
@@ -80,11 +83,12 @@ _FIELD_NAMES = {
     "layers": "your layers",
     "security_groups": "security groups",
     "may_loop": "may start itself",
+    "period_s": "period in seconds",
 }
 """Names of fields in reasons, where they differ from those in the code."""
 _SHOWN_ELSEWHERE = {"request", "tags", "archives", "unpacked_mb", "ephemeral_mb", "driver"}
 """What the function records that other fields or resources show."""
-_LONG_FIELDS = ("policy", "trust", "lifecycle", "digest", "layer")
+_LONG_FIELDS = ("policy", "trust", "lifecycle", "digest", "layer", "filters", "body", "metrics")
 """Fields whose values are too long to be shown in a reason: only their names are."""
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from wrenlite.deploy import dashboard
 from wrenlite.deploy.resources import (
     EXPIRE_DAYS,
     TASK_PREFIXES,
     TEMPORARY_PREFIXES,
 )
+from wrenlite.deploy.setting_forms import ALARM_KINDS
 from wrenlite.deploy.settings import Settings
 
 Policy = dict[str, Any]
@@ -171,9 +173,21 @@ def of_deployer(settings: Settings) -> Policy:
     statements += _role_statements(settings)
     statements += _statements_about_users_resources(settings)
     passed = [settings.role, *([driver.role] if driver and settings.has_driver else ())]
+    statements += _watching_statements(settings)
     pass_role = _allow(["iam:PassRole"], passed)
     condition = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
     return _policy([*statements, {**pass_role, "Condition": condition}])
+
+
+def _watching_statements(settings: Settings) -> list[dict[str, Any]]:
+    """Return the statements about the dashboard and the alarms. Those of the log's metrics are its own."""
+    names = [dashboard.alarm_name(settings, kind) for kind in ALARM_KINDS]
+    place = f"arn:{settings.partition}:cloudwatch:{settings.region}:{settings.account}"
+    boards = f"arn:{settings.partition}:cloudwatch::{settings.account}:dashboard"
+    return [
+        _allow(_actions("cloudwatch", _DASHBOARD_ACTIONS), [f"{boards}/{dashboard.name_of(settings)}"]),
+        _allow(_actions("cloudwatch", _ALARM_ACTIONS), [f"{place}:alarm:{name}" for name in names]),
+    ]
 
 
 def _statements_about_users_resources(settings: Settings) -> list[dict[str, Any]]:
@@ -234,6 +248,12 @@ _OBJECT_ACTIONS = ("DeleteObject", "GetObject", "PutObject")
 _LOG_ACTIONS = (
     *("CreateLogGroup", "DeleteLogGroup", "FilterLogEvents", "ListTagsForResource"),
     *("PutRetentionPolicy", "TagResource", "UntagResource"),
+    *("DescribeMetricFilters", "PutMetricFilter", "DeleteMetricFilter"),
+)
+_DASHBOARD_ACTIONS = ("DeleteDashboards", "GetDashboard", "PutDashboard")
+_ALARM_ACTIONS = (
+    *("DeleteAlarms", "DescribeAlarms", "ListTagsForResource", "PutMetricAlarm"),
+    *("TagResource", "UntagResource"),
 )
 _USERS_BUCKET_ACTIONS = ("GetBucketTagging", "GetEncryptionConfiguration", "ListBucket")
 """Actions on a bucket that wrenlite uses and does not manage."""

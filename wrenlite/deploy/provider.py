@@ -18,8 +18,10 @@ from wrenlite.deploy.bucket_archives import BucketArchives
 from wrenlite.deploy.buckets import Buckets
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.code_zip import DRIVER_HANDLER, HANDLER
+from wrenlite.deploy.dashboard import desired_monitoring
 from wrenlite.deploy.lambda_resources import Functions, Layers
 from wrenlite.deploy.log_groups import LogGroups
+from wrenlite.deploy.monitoring import monitoring
 from wrenlite.deploy.plan import Action, Found, Verb
 from wrenlite.deploy.resources import (
     Alias,
@@ -91,7 +93,7 @@ def desired(
         subnets=tuple(sorted(settings.subnets)),
         security_groups=tuple(sorted(settings.security_groups)),
     )
-    return (*resources, function, desired_alias(function))
+    return (*resources, function, desired_alias(function), *desired_monitoring(settings, tags))
 
 
 def _driver_resources(settings: Settings, code_digest: str) -> tuple[Resource, ...]:
@@ -213,6 +215,7 @@ class Provider:
             ("function", settings.function): functions,
             ("alias", f"{settings.function}:{CURRENT_ALIAS}"): aliases,
             **of_driver,
+            **monitoring(clients, settings),
         }
 
     def _driver(

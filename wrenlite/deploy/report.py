@@ -12,7 +12,7 @@ import click
 
 from wrenlite import cost
 from wrenlite.backends.aws.deployed import versions_by_name
-from wrenlite.deploy import packages, policies
+from wrenlite.deploy import dashboard, packages, policies
 from wrenlite.deploy.account import RAISE_QUOTA, Account
 from wrenlite.deploy.archives import fetch_s
 from wrenlite.deploy.deployment import Deployment
@@ -20,12 +20,15 @@ from wrenlite.deploy.packages import BuiltLayer
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     EXPIRE_DAYS,
+    Alarm,
     Alias,
     Archives,
     Bucket,
+    Dashboard,
     Function,
     Layer,
     LogGroup,
+    LogMetrics,
     Resource,
     Role,
 )
@@ -202,6 +205,21 @@ def describe(deployment: Deployment, resource: Resource) -> str:
             )
         case Alias():
             return f"the published version {resource.target}, which never changes"
+        case _:
+            return _describe_watching(deployment.settings, resource)
+
+
+def _describe_watching(settings: Settings, resource: Resource) -> str:
+    """Return the properties of what watches a deployment in a few words."""
+    match resource:
+        case LogMetrics():
+            return "cold starts and peak memory, counted from the log"
+        case Dashboard():
+            return dashboard.link(settings)
+        case _:
+            assert isinstance(resource, Alarm)
+            told = f", tells {resource.topic}" if resource.topic else ", shown in CloudWatch only"
+            return f"above {resource.threshold:g} in {counted(resource.period_s // 60, 'minute')}{told}"
 
 
 def _describe_archives(deployment: Deployment, archives: Archives) -> str:
@@ -276,8 +294,23 @@ def cost_lines(settings: Settings) -> tuple[str, ...]:
         f"At work: ${prices.request_dollars(3600):.3f} per hour of one running task (prices of "
         f"{where}{cost.PRICES_DATE}), ${cost.LOG_DOLLARS_PER_GB:.2f} per GB of log (us-east-1).",
         *of_driver,
+        *_monitoring_lines(settings),
         "         Executor().estimate(function, data) says what a map of yours would take and cost.",
     )
+
+
+def _monitoring_lines(settings: Settings) -> list[str]:
+    """Return what the dashboard and the alarms cost, where there are any."""
+    alarm_metrics = sum(map(len, dashboard.alarm_parts(settings).values()))
+    dollars = cost.ALARM_METRIC_DOLLARS * alarm_metrics
+    if settings.dashboard:
+        dollars += cost.DASHBOARD_DOLLARS + cost.METRIC_DOLLARS * len(dashboard.FILTERS)
+    if not dollars:
+        return []
+    return [
+        f"Watching: ${dollars:.2f} a month at most, for dashboard, metrics and alarms (us-east-1); nothing "
+        "for the first 3 dashboards, 10 metrics and 10 metrics of alarms of an account."
+    ]
 
 
 def _prices(settings: Settings) -> cost.Prices:

@@ -184,7 +184,45 @@ class Alias:
     """All versions, the newest first."""
 
 
-Resource: TypeAlias = Bucket | Role | LogGroup | Layer | Archives | Function | Alias
+@dataclass(frozen=True)
+class LogMetrics:
+    """The metrics that CloudWatch takes from the log of the function: cold starts, and peak memory."""
+
+    kind: ClassVar[str] = "metrics"
+    name: str
+    """Name of the log group."""
+    filters: str
+    """Canonical JSON of the filters that make them."""
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """The dashboard of a deployment in CloudWatch."""
+
+    kind: ClassVar[str] = "dashboard"
+    name: str
+    body: str
+    """Canonical JSON."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm of CloudWatch, which is raised above a threshold."""
+
+    kind: ClassVar[str] = "alarm"
+    name: str
+    threshold: float
+    period_s: int
+    metrics: str
+    """Canonical JSON of the metrics that it watches, and of the expression of them."""
+    topic: str = ""
+    """ARN of the topic of SNS that is told; empty: nobody is."""
+    tags: Tags = ()
+
+
+Resource: TypeAlias = (
+    Bucket | Role | LogGroup | Layer | Archives | Function | Alias | LogMetrics | Dashboard | Alarm
+)
 
 
 def canonical_policy(policy: Any) -> str:

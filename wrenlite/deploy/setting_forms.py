@@ -21,6 +21,7 @@ _LAYER = re.compile(r"arn:aws[\w-]*:lambda:([\w-]+):\d{12}:layer:[\w-]+:\d+", re
 _MOST_LAYERS = 5
 """Layers that a function of Lambda may have."""
 _MOST_SUBNETS, _MOST_GROUPS = 16, 5
+ALARM_KINDS = ("throttles", "dollars")
 UNKNOWN_ACCOUNT = "0" * 12
 """An account id that stands for one that is not known yet."""
 
@@ -161,3 +162,40 @@ def check_boundary(arn: str | None, account: str) -> None:
         raise ConfigError(
             f"--permissions-boundary: the policy {arn} belongs to another account than {account}"
         )
+
+
+def check_alarms(alarms: Sequence[str], topic: str | None) -> None:
+    """Check what alarms were asked for.
+
+    Args:
+        alarms: such as ``throttles=100`` and ``dollars=5``.
+        topic: ARN of the topic of SNS that is told.
+
+    Raises:
+        ConfigError: one of them is not valid.
+    """
+    kinds = [split_alarm(alarm)[0] for alarm in alarms]
+    if len({*kinds}) < len(kinds):
+        raise ConfigError(f"--alarm: one of each kind, and not {' '.join(alarms)}")
+    if topic and not re.fullmatch(r"arn:aws[\w-]*:sns:[\w-]+:\d{12}:[\w-]{1,256}", topic):
+        raise ConfigError(
+            f"--alarm-topic {topic!r:.200}: must be the ARN of a topic, such as "
+            "arn:aws:sns:eu-west-1:123456789012:mine"
+        )
+    if topic and not alarms:
+        raise ConfigError("--alarm-topic: there is no --alarm that could tell it something")
+
+
+def split_alarm(alarm: str) -> tuple[str, float]:
+    """Return the kind of an alarm and its threshold."""
+    kind, _, text = alarm.partition("=")
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = float("nan")
+    if kind not in ALARM_KINDS or not 0 < threshold < 1e9:
+        raise ConfigError(
+            f"--alarm {alarm!r:.80}: must be throttles=N, the refused requests in 5 minutes, or dollars=N, "
+            "the estimated dollars in an hour, with a number above 0"
+        )
+    return kind, threshold

@@ -12,6 +12,7 @@ from wrenlite.config import parse_setting
 from wrenlite.deploy import packages
 from wrenlite.deploy.resources import Function
 from wrenlite.deploy.setting_forms import (
+    check_alarms,
     check_boundary,
     check_layers,
     check_network,
@@ -84,6 +85,12 @@ class Settings:
     """ARN of a role for the driver that the user has created, used as it is; None: wrenlite creates one."""
     driver_of: str = ""
     """Name of the function whose driver has these settings; empty: they are those of the function itself."""
+    dashboard: bool = False
+    """Whether a dashboard in CloudWatch is wanted."""
+    alarms: tuple[str, ...] = ()
+    """Alarms that are wanted, such as ``throttles=100`` and ``dollars=5``."""
+    alarm_topic: str | None = None
+    """ARN of the topic of SNS that the alarms tell; None: none."""
     partition: str = "aws"
     """Partition of AWS, which is part of every ARN."""
 
@@ -123,6 +130,7 @@ class Settings:
         check_network(self.subnets, self.security_groups)
         check_layers(self.layers, self.region, self.layer_arn, with_packages=bool(self.packages))
         check_tags(self.tags)
+        check_alarms(self.alarms, self.alarm_topic)
         for package in self.packages:
             packages.parse(package)
         _require(
@@ -249,7 +257,13 @@ class Settings:
         driver: dict[str, tuple[str, ...]] = {} if self.driver else {"driver": ()}
         if self.driver_role_arn:
             driver["driver_role"] = (self.driver_role_arn,)
-        return {**lists, "tags": self.tags, "boundary": boundary, **driver}
+        return {**lists, "tags": self.tags, "boundary": boundary, **driver, **self._recorded_monitoring}
+
+    @property
+    def _recorded_monitoring(self) -> dict[str, tuple[str, ...]]:
+        topic = (self.alarm_topic,) if self.alarm_topic else ()
+        wanted = {"dashboard": ("yes",) * self.dashboard, "alarms": self.alarms, "alarm_topic": topic}
+        return {name: values for name, values in wanted.items() if values}
 
     def path_of(self, role_arn: str) -> str | None:
         """Return the path of the role that wrenlite creates; None where the ARN is that of another role.
@@ -290,7 +304,8 @@ def recorded_settings(function: Function, defaults: Settings) -> dict[str, Any]:
             f"JSON: {error}. Delete that variable; wrenlite-setup sets it again"
         ) from error
     role_path = defaults.path_of(function.role)
-    known = {name: tuple(lists[name]) for name in ("packages", "read", "write", "tags") if name in lists}
+    names = ("packages", "read", "write", "tags", "alarms")
+    known = {name: tuple(lists[name]) for name in names if name in lists}
     return {
         "bucket": environment.get("WRENLITE_BUCKET"),
         "prefix": environment.get("WRENLITE_PREFIX"),
@@ -300,6 +315,8 @@ def recorded_settings(function: Function, defaults: Settings) -> dict[str, Any]:
         "earlier_tags": known.get("tags"),
         "driver": False if lists.get("driver") == [] else None,
         "driver_role_arn": next(iter(lists.get("driver_role", ())), None),
+        "dashboard": bool(lists.get("dashboard")),
+        "alarm_topic": next(iter(lists.get("alarm_topic", ())), None),
         "memory_mb": function.memory_mb,
         "timeout_s": function.timeout_s,
         "architecture": function.architecture,

@@ -10,7 +10,8 @@ import click
 from wrenlite.deploy import shared_options
 
 _DRIVER = ("driver", "driver_role_arn")
-UNASKED = ("tags", "boundary", "role_path", "subnets", "security_groups", "layers", *_DRIVER)
+_MONITORING = ("dashboard", "alarms", "alarm_topic")
+UNASKED = ("tags", "boundary", "role_path", "subnets", "security_groups", "layers", *_DRIVER, *_MONITORING)
 """Names of the settings."""
 _OPTIONS = (
     click.option(
@@ -64,6 +65,25 @@ _OPTIONS = (
         multiple=True,
         callback=shared_options.parse_list,
         help="Tag for all that is created, except layers, which have none; repeat for more; none: no tags.",
+    ),
+    click.option(
+        "--dashboard/--no-dashboard",
+        default=None,
+        help="A dashboard in CloudWatch: requests, errors, durations, dollars.  [default: --no-dashboard]",
+    ),
+    click.option(
+        "--alarm",
+        "alarms",
+        metavar="KIND=N",
+        multiple=True,
+        callback=shared_options.parse_list,
+        help="Alarm above N: throttles=N refused requests in 5 minutes, dollars=N in an hour; none: none.",
+    ),
+    click.option(
+        "--alarm-topic",
+        metavar="ARN",
+        callback=shared_options.parse_optional,
+        help="Topic of SNS that the alarms tell; none: they only show in CloudWatch.",
     ),
 )
 

@@ -512,7 +512,12 @@ def _check_values(given: Mapping[str, Any]) -> None:
         ConfigError: AWS would refuse one of them.
     """
     chosen = {name: given[name] for name in _CHOSEN if given[name] is not None}
-    for name in ("role_arn", "driver_role_arn", "reserved"):  # an empty text and 0 stand for none
+    for name in (
+        "role_arn",
+        "driver_role_arn",
+        "reserved",
+        "alarm_topic",
+    ):  # an empty text and 0 stand for none
         chosen[name] = chosen.get(name) or None
     settings = Settings(**{"account": UNKNOWN_ACCOUNT, "region": "", "bucket": "any", **chosen})
     if given["packages"] is not None:

@@ -6,6 +6,7 @@ import re
 from moto.awslambda.models import LambdaFunction
 from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.logs.metric_filters import MetricFilters
 from moto.s3.models import FakeBucket
 
 
@@ -47,6 +48,17 @@ def keep_storage_and_architecture() -> None:
     original_code = LambdaFunction.update_function_code
     LambdaFunction.update_configuration = update_configuration
     LambdaFunction.update_function_code = update_code
+
+
+def replace_metric_filters() -> None:
+    """Make moto replace a metric filter that is written again: it would keep both."""
+    original = MetricFilters.add_filter
+
+    def add_filter(self, name, pattern, group, changes):
+        self.delete_filter(name, group)
+        original(self, name, pattern, group, changes)
+
+    MetricFilters.add_filter = add_filter
 
 
 def tag_bucket(name: str, creation: bytes) -> None:

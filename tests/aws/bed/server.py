@@ -20,6 +20,7 @@ from werkzeug.wrappers import Request, Response
 from tests.aws.bed.corrections import (
     ignore_policy_conditions,
     keep_storage_and_architecture,
+    replace_metric_filters,
     tag_bucket,
 )
 from tests.aws.bed.function_urls import PATH, answer_url, correct_urls
@@ -318,6 +319,7 @@ def serve(port: int, plane: Plane) -> Any:
     """
     ignore_policy_conditions()
     keep_storage_and_architecture()
+    replace_metric_filters()
     correct_versions()
     correct_triggers(plane)
     correct_urls(plane)
