@@ -5,6 +5,7 @@
     WrenliteError
     ├── ConfigError (ValueError)            a setting or an argument cannot be used
     │   └── ArgumentError (TypeError)         a call does not fit the parameters of what is called
+    ├── BadInput (ValueError)               what a published job was given cannot be used; has field and line
     ├── NotPicklable (TypeError)            something cannot be sent to a worker or back
     │   ├── FunctionNotPicklable              the function, or something that it closes over
     │   ├── ItemNotPicklable                  one item of the data
@@ -39,7 +40,7 @@
         └── TaskTimeout (TimeoutError)        it ran longer than ``timeout=``, or than Lambda allows
 
 An exception that a task raises comes back as itself, with its own type, and is not in this tree. Each error
-here takes one argument, its message, so that all of them can be pickled.
+here takes one argument, its message, so that all of them can be pickled. ``BadInput`` has two more by name.
 """
 
 from __future__ import annotations
@@ -55,6 +56,22 @@ class ConfigError(WrenliteError, ValueError):
 
 class ArgumentError(ConfigError, TypeError):
     """A method, or the function of a ``map``, is called with arguments that it does not take."""
+
+
+class BadInput(WrenliteError, ValueError):
+    """What a published job was given cannot be used: a field of a request, or a row of a file."""
+
+    def __init__(self, message: str = "", *, field: str | None = None, line: int | None = None) -> None:
+        """Create an error.
+
+        Args:
+            message: says what is wrong, and with which field or line.
+            field: name of the parameter or column at fault; None: it is not only one.
+            line: line of the file at fault, from 1; None: it is not only one, or there is no file.
+        """
+        super().__init__(message)
+        self.field = field
+        self.line = line
 
 
 class NotPicklable(WrenliteError, TypeError):

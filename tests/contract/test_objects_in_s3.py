@@ -1,9 +1,12 @@
 """``wrenlite.objects`` over buckets, on the bed."""
 
+import pickle
+
 import botocore.session
 import pytest
 
 import wrenlite
+from wrenlite.serving.events import object_event
 
 BUCKET = "data-of-a-user"
 
@@ -53,6 +56,35 @@ def test_tasks_read_objects_and_parts_of_them(s3, aws, bed):
     assert str(parts.summary()).startswith("2 objects, 9 bytes, 3 tasks, in us-east-1: about $0.00000")
     with pytest.raises(wrenlite.NotFound, match=f"no object s3://{BUCKET}/out, and none below a folder"):
         keys("out")
+
+
+def test_an_event_reads_the_object_that_it_is_about_and_no_later_one(s3):
+    def put(text):
+        answer = s3.put_object(Bucket=BUCKET, Key="in/ä b.csv", Body=f"a\n{text}\n")
+        record = {"bucket": BUCKET, "key": "in/ä b.csv", "etag": answer["ETag"].strip('"'), "size": 4}
+        return object_event({**record, "version": answer.get("VersionId")})
+
+    first = put(1)
+    assert first.rows() == [{"a": "1"}]
+    assert first.url == f"s3://{BUCKET}/in/ä b.csv"
+    second = put(2)
+    assert pickle.loads(pickle.dumps(second)).open("r").read() == "a\n2\n"
+    with pytest.raises(wrenlite.NotFound, match="was replaced after the event that this start is for"):
+        first.read()
+
+
+def test_an_event_reads_its_version_where_the_bucket_has_versions(s3):
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    versions = [s3.put_object(Bucket=BUCKET, Key="a", Body=text) for text in (b"one", b"two")]
+    s3.delete_object(Bucket=BUCKET, Key="a")
+    found = [
+        object_event({"bucket": BUCKET, "key": "a", "version": each["VersionId"], "etag": "x", "size": 3})
+        for each in versions
+    ]
+    assert [pickle.loads(pickle.dumps(each)).open().read() for each in found] == [b"one", b"two"]
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET):
+        for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            s3.delete_object(Bucket=BUCKET, Key="a", VersionId=each["VersionId"])
 
 
 def test_row_groups_are_read_in_parts(s3, pool, bed):

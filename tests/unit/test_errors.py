@@ -33,3 +33,9 @@ def test_errors_have_the_builtin_bases_that_users_expect():
     assert issubclass(errors.OutOfMemory, MemoryError)
     assert issubclass(errors.NotPicklable, TypeError)
     assert issubclass(errors.ConfigError, ValueError)
+
+
+def test_bad_input_keeps_the_field_and_the_line_when_it_is_pickled():
+    back = pickle.loads(pickle.dumps(errors.BadInput("radius is -1", field="radius", line=3)))
+    assert (str(back), back.field, back.line) == ("radius is -1", "radius", 3)
+    assert isinstance(back, ValueError)

@@ -148,10 +148,17 @@ def open_bucket(config: Config, bucket: str, prefix: str) -> S3Store:
     )
 
 
-def open_data_bucket(config: Config, bucket: str) -> DataBucket:
-    """Return a bucket to read from, with the configured profile and endpoint. It sends nothing yet."""
+def open_data_bucket(config: Config, bucket: str, conditions: Mapping[str, str] | None = None) -> DataBucket:
+    """Return a bucket to read from, with the configured profile and endpoint. It sends nothing yet.
+
+    Args:
+        config: the settings.
+        bucket: name of the bucket.
+        conditions: as for ``DataBucket``.
+    """
     return DataBucket(
         bucket,
+        conditions=conditions,
         session=aws_session(config),
         region=config.region,
         endpoint_url=config.endpoint_url,

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from wrenlite.backends.aws.errors import access_denied, call_s3, code_and_message, is_access_denied
@@ -33,6 +33,9 @@ class S3Store:
 
     A pickled store holds no credentials: the process that unpickles it uses its own.
     """
+
+    _conditions: Mapping[str, str] = {}
+    """What each request that reads an object says beside its key."""
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class S3Store:
         try:
             self._call("s3:PutObject", "put_object", key, Body=body, **condition)
         except StoreError as error:
-            if if_absent and _http_status(error) == 412:
+            if if_absent and http_status(error) == 412:
                 return False
             raise
         return True
@@ -150,7 +153,7 @@ class S3Store:
             CredentialsError: there are no credentials, or AWS does not accept them.
         """
         part = {} if span is None else {"Range": f"bytes={span.start}-{span.start + span.length - 1}"}
-        data: bytes = self._call("s3:GetObject", "get_object", key, **part)["Body"]
+        data: bytes = self._call("s3:GetObject", "get_object", key, **part, **self._conditions)["Body"]
         return data
 
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
@@ -302,7 +305,7 @@ def _client_config(endpoint_url: str | None) -> Any:
     )
 
 
-def _http_status(error: StoreError) -> int:
+def http_status(error: StoreError) -> int:
     """Return the HTTP status of the response that an error came from; 0 where there was no response."""
     from botocore.exceptions import ClientError
 
@@ -318,7 +321,7 @@ def _is_transient(error: Exception) -> bool:
     if not isinstance(error, StoreError) or cause is None:
         return False
     if isinstance(cause, exceptions.ClientError):
-        return _http_status(error) in _TRANSIENT_STATUSES or code_and_message(cause)[0] in _TRANSIENT_CODES
+        return http_status(error) in _TRANSIENT_STATUSES or code_and_message(cause)[0] in _TRANSIENT_CODES
     if isinstance(cause, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
         return False
     may_pass = exceptions.ConnectionError | exceptions.HTTPClientError | exceptions.IncompleteReadError

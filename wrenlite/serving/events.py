@@ -1,0 +1,220 @@
+"""The objects that published jobs are called with, and the rows of CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any, Generic, NamedTuple, TypeVar
+
+from wrenlite.config import Config
+from wrenlite.data_objects.parts import DataObject, Source
+from wrenlite.data_objects.sources import Bucket, Files
+from wrenlite.errors import BadInput
+from wrenlite.serialize.traceback_stubs import public
+from wrenlite.serving import parameters
+from wrenlite.texts import counted
+
+T = TypeVar("T")
+_SEPARATORS = ",;\t"
+
+
+class Rejected(NamedTuple):
+    """A row that was left out."""
+
+    line: int
+    """The line of the file in which it begins, from 1."""
+    field: str | None
+    """Name of the column at fault; None: it is not only one."""
+    error: str
+
+
+class Rows(list[T], Generic[T]):
+    """The usable rows of a file, in order."""
+
+    rejected: list[Rejected]
+    """The rows that were left out, in order."""
+
+
+@public
+@dataclass(frozen=True)
+class ObjectEvent:
+    """An object that came into a bucket, or a file that came into a folder."""
+
+    bucket: str
+    """Name of the bucket; on this machine the path of the folder."""
+    key: str
+    """Key of the object; on this machine the path of the file in the folder."""
+    version: str | None
+    """Its version, in a bucket that has versions."""
+    etag: str
+    """Its ETag; on this machine the SHA-256 digest of the file."""
+    size: int
+    """Bytes."""
+    source: Source = field(repr=False)
+    """What it is read from."""
+    rejected: list[Rejected] = field(default_factory=list, repr=False, compare=False)
+    """The rows that ``rows`` has left out. The status of the start shows them."""
+
+    @property
+    def url(self) -> str:
+        """Its address: ``s3://BUCKET/KEY``, or the path of the file."""
+        return self.source.url(self.key)
+
+    def open(self, mode: str = "rb", encoding: str = "utf-8") -> IO[Any]:
+        """Return a file to read from, which fetches 8 MB at a time.
+
+        Args:
+            mode: ``"rb"`` for bytes, ``"r"`` for text.
+            encoding: of the text.
+
+        Raises:
+            ConfigError: it can only be read. What reading raises is as for ``read``.
+        """
+        return DataObject(self.source, self.key, self.size).open(mode, encoding)
+
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            NotFound: it is not there any more, or was replaced: that is an event of its own.
+            StoreError: it cannot be read. AccessDenied: these credentials may not read it.
+        """
+        return self.source.get(self.key)
+
+    def rows(self, of: Callable[..., T] | None = None) -> Rows[Any]:
+        """Return the rows of a CSV file in UTF-8 whose first line has the names of columns.
+
+        Rows that cannot be used are left out. They are in ``.rejected`` of what is returned, each with its
+        line, and in the status of the start. Empty lines do not count. The separator is that sign of comma,
+        semicolon and tab which the first line has most of.
+
+        Args:
+            of: a dataclass, a named tuple, or a function with annotated parameters, which makes a row of the
+                cells. They are converted to the types of its parameters, and an empty cell counts as not
+                given. None: a row is a dict of texts.
+
+        Raises:
+            BadInput: the file is not UTF-8; it has no names of columns, two of one name, or others than
+                ``of`` has; a quoted cell has no end; or there is no row that can be used.
+            NotFound: as for ``read``.
+        """
+        found = read_rows(self.read(), of, self.url)
+        self.rejected[:] = found.rejected
+        return found
+
+
+def object_event(event: Mapping[str, Any]) -> ObjectEvent:
+    """Return the object of an event.
+
+    Args:
+        event: the record of it: ``bucket``, ``key``, ``version``, ``etag`` and ``size``.
+    """
+    bucket, key, version, etag = event["bucket"], event["key"], event.get("version"), event["etag"]
+    if bucket.startswith("/"):
+        return ObjectEvent(bucket, key, None, etag, event["size"], Files(bucket))
+    from wrenlite.backends.aws.connect import open_data_bucket
+    from wrenlite.backends.aws.data_bucket import only
+
+    source = Bucket(open_data_bucket(Config.load(), bucket, only(version, etag)))
+    return ObjectEvent(bucket, key, version, etag, event["size"], source)
+
+
+def read_rows(data: bytes, of: Callable[..., Any] | None, source: str) -> Rows[Any]:
+    """Return the rows of a CSV file.
+
+    Args:
+        data: the file.
+        of: as for ``ObjectEvent.rows``.
+        source: address of the file, for messages.
+
+    Raises:
+        BadInput: as for ``ObjectEvent.rows``.
+    """
+    text = _decode(data, source)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=_separator(text), skipinitialspace=True, strict=True
+    )
+    found: Rows[Any] = Rows()
+    found.rejected = []
+    columns: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                if columns is None:
+                    columns = _columns(cells, of, line, source)
+                else:
+                    _add(found, cells, columns, of, line)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise BadInput(f"{source}: line {line}: {error}", line=line) from None
+    if columns is None:
+        raise BadInput(f"{source} is empty; its first line must have the names of columns", line=1)
+    if not found:
+        raise BadInput(_no_rows(found.rejected, source))
+    return found
+
+
+def _decode(data: bytes, source: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        place = error.start + len(data) - len(error.object)  # the byte order mark counts, too
+        line = data.count(b"\n", 0, place) + 1
+        raise BadInput(
+            f"{source} is not UTF-8: byte {place}, in line {line}, is 0x{data[place]:02x}; save it as UTF-8",
+            line=line,
+        ) from None
+
+
+def _separator(text: str) -> str:
+    """Return the sign between cells: that of which the first line that is not empty has most."""
+    first = text.lstrip("\r\n \t").partition("\n")[0]
+    return max(_SEPARATORS, key=first.count)
+
+
+def _columns(cells: list[str], of: Callable[..., Any] | None, line: int, source: str) -> list[str]:
+    """Return the names of columns, once they were checked."""
+    names = [cell.strip() for cell in cells]
+    begin = f"{source}: line {line}"
+    if not all(names):
+        raise BadInput(f"{begin}: column {names.index('') + 1} has no name", line=line)
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"{begin}: two columns have the name {name!r}", field=name, line=line)
+    if of is None:
+        return names
+    found = parameters.signature(of)
+    try:
+        parameters.check_names(found, names)
+    except BadInput as error:
+        text = str(error).replace("there is no parameter", "there can be no column")
+        raise BadInput(f"{begin}: {text}", field=error.field, line=line) from None
+    for each in found.parameters.values():
+        if parameters.is_needed(each) and each.name not in names:
+            raise BadInput(f"{begin}: there is no column {each.name!r}", field=each.name, line=line)
+    return names
+
+
+def _add(
+    found: Rows[Any], cells: list[str], columns: list[str], of: Callable[..., Any] | None, line: int
+) -> None:
+    """Add a row, or the reason why it is left out."""
+    if len(cells) != len(columns):
+        error = f"it has {counted(len(cells), 'cell')}, and the first line has {len(columns)}"
+        found.rejected.append(Rejected(line, None, error))
+        return
+    row = dict(zip(columns, cells, strict=True))
+    try:
+        found.append(row if of is None else parameters.build(of, row, texts=True))
+    except BadInput as error:
+        found.rejected.append(Rejected(line, error.field, str(error)))
+
+
+def _no_rows(rejected: list[Rejected], source: str) -> str:
+    if not rejected:
+        return f"{source} has no rows below the names of columns"
+    first = rejected[0]
+    return f"{source} has no row that can be used; the first, in line {first.line}: {first.error}"
