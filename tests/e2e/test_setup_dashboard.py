@@ -75,6 +75,13 @@ def test_alarms_are_made_changed_and_removed_one_by_one(made):
     _, _, alarms = sent(made)
     assert set(alarms) == {"deployed-dollars"}
     assert (alarms["deployed-dollars"]["Threshold"], alarms["deployed-dollars"]["AlarmActions"]) == (7, [])
+    made.settings |= {"alarms": ("dollars=7",), "alarm_topic": TOPIC}
+    made.run()
+    made.settings = {"alarms": (), "packages": ()}  # the topic that is remembered has nothing to tell
+    made.run()
+    assert sent(made) == ([], [], {})
+    made.settings["alarms"] = ("dollars=7",)
+    made.run()
     made.destroy()
     assert made.clients["cloudwatch"].describe_alarms()["MetricAlarms"] == []
 

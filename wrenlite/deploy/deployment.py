@@ -343,6 +343,8 @@ def resolve_settings(account: Account, function: str, existing: Function | None,
         known |= {"role_path": None, "boundary": None}
     if () in (given.get("subnets"), given.get("security_groups")):  # none of the one is none of the other
         known |= {"subnets": None, "security_groups": None}
+    if given.get("alarms") == ():
+        known["alarm_topic"] = None
     known |= {name: value for name, value in given.items() if value is not None}
     known |= {
         name: None

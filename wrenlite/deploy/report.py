@@ -294,8 +294,8 @@ def cost_lines(settings: Settings) -> tuple[str, ...]:
         f"At work: ${prices.request_dollars(3600):.3f} per hour of one running task (prices of "
         f"{where}{cost.PRICES_DATE}), ${cost.LOG_DOLLARS_PER_GB:.2f} per GB of log (us-east-1).",
         *of_driver,
-        *_monitoring_lines(settings),
         "         Executor().estimate(function, data) says what a map of yours would take and cost.",
+        *_monitoring_lines(settings),
     )
 
 
