@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     )
     from wrenlite.job import Job
     from wrenlite.open_job import OpenJob
+    from wrenlite.start_context import Start, current_start
     from wrenlite.storage.refs import Ref
 
 __all__ = [
@@ -117,6 +118,7 @@ __all__ = [
     "RemoteError",
     "ResultNotPicklable",
     "ServiceUnavailable",
+    "Start",
     "StoreError",
     "TaskError",
     "TaskTimeout",
@@ -126,6 +128,7 @@ __all__ = [
     "WrenliteError",
     "as_completed",
     "attach",
+    "current_start",
     "dask_get",
     "default_executor",
     "get_all_results",
@@ -149,6 +152,7 @@ _MODULES = (
     "durable.records",
     "interop.dask",
     "interop.pool",
+    "start_context",
 )
 
 

@@ -39,6 +39,7 @@ from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, PickledCall, function_name, pack_items, read_items
 from wrenlite.serialize.signals import raise_if_interrupting
+from wrenlite.start_context import JobIdentity, current_start
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Kept, Ref
 from wrenlite.storage.uploads import JobCode, Uploads
@@ -143,16 +144,25 @@ class Submission:
         prepared = self._prepare(function, style, data, options)
         name, total = function_name(prepared.call.function), len(prepared.items) + prepared.options.reduces
         entries = prepared.class_table.entries
-        if options.detach and total:
-            return self._detach(name, prepared, options.progress)
+        identity = self._identity_in_start(prepared.items, options) if total else None
+        if total and (options.detach or identity is not None):
+            return self._detach(name, prepared, options.progress, identity)
         kept = Kept() if options.keep else None
         job: Job[Any] = Job(_job_id(name), name, self._backend, total, entries, self.dispatcher, kept=kept)
         if total:
             self._start(job, prepared.items, prepared.options, options.progress)
         return job
 
-    def _detach(self, name: str, prepared: Prepared, progress: Progress | None) -> Job[Any]:
-        """Have a keeper run a job, in a process of its own."""
+    def _identity_in_start(self, items: Sequence[object], options: MapOptions) -> JobIdentity | None:
+        """Return how a map of a start is found when that is run again; None: it ends with this process."""
+        start = current_start()
+        ends_here = options.keep or options.logging or any(isinstance(each, Dependent) for each in items)
+        return None if start is None or ends_here else start._jobs.identity(self._backend)
+
+    def _detach(
+        self, name: str, prepared: Prepared, progress: Progress | None, identity: JobIdentity | None
+    ) -> Job[Any]:
+        """Have a keeper run a job, in a process of its own; with an identity, unless one does already."""
         from wrenlite.durable import attach, manifest  # upwards, see pyproject.toml
 
         backend, options = self._backend, prepared.options
@@ -161,12 +171,18 @@ class Submission:
                 "detach=True: an item or argument holds a future or job, which ends with this program"
             )
         items = cast(list[Packed | Plain], prepared.items)
-        named, code = (_job_id(name), name, time.time()), self._uploads.blobs(options.code)
-        kept = manifest.of_job(backend, named, items, options, code, os.urandom(32))
+        job_id, key = (_job_id(name), os.urandom(32)) if identity is None else identity[:2]
+        named, code = (job_id, name, time.time()), self._uploads.blobs(options.code)
+        kept = manifest.of_job(backend, named, items, options, code, key)
+        definitions = prepared.class_table.entries
         try:
-            job = attach.detach(backend, kept, prepared.class_table.entries)
+            if identity is None:
+                job = attach.detach(backend, kept, definitions)
+            else:
+                job = attach.detach_once(backend, kept, definitions, identity.times)
         finally:
             self._uploads.release(options.code.digests)
+        _tell_start(job)
         wanted = self._progress if progress is None else progress
         if wanted is not False:
             job._draw(asked=wanted is True)
@@ -458,6 +474,7 @@ class Submission:
         if not self._announced:
             self._announced = True
             _log.info("running on %s", self._backend.name)
+        _tell_start(job)
         try:
             held = [*options.code.digests]  # an open job may add to them
             release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
@@ -495,6 +512,11 @@ def _raise(error: Exception) -> None:
 def _job_id(name: str) -> str:
     word = re.sub(r"\W+", "-", name).encode()[:_NAME_BYTES].decode(errors="ignore").strip("-") or "job"
     return f"{word}-{os.urandom(3).hex()}"
+
+
+def _tell_start(job: Job[Any]) -> None:
+    if (start := current_start()) is not None:
+        start._jobs.add(job)
 
 
 def _call_both(first: Callable[[], object], second: Callable[[], object]) -> None:

@@ -16,7 +16,7 @@ from wrenlite.backends.aws.lost_reply import ReplyTimeouts
 from wrenlite.config import Config
 from wrenlite.deploy.code_zip import HANDLER, function_zip
 from wrenlite.durable import bucket
-from wrenlite.durable.bucket import Times
+from wrenlite.durable.lease import Times
 
 _OFTEN = Times(renew_s=1.0, lease_s=3.0, patience_s=8.0, cancel_s=0.3, gather_s=0.1, margin_s=2.0)
 

@@ -8,6 +8,7 @@
 ``place``           The seam of what keeps a detached job
 ``folder``          A detached job that is kept on this machine, and which of them are deleted
 ``bucket``          A detached job that is kept on Lambda
+``lease``           Who holds a detached job, or a start, and until when
 ``recorded``        A job that writes down how its task table changes, and one that follows that
 ``keeper``          Runs one detached job
 ``driver``          The Lambda function that starts a keeper

@@ -16,13 +16,15 @@ from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.config import Config, Progress
 from wrenlite.durable import folder, remote_journal
 from wrenlite.durable.folder import Folder
-from wrenlite.durable.manifest import Manifest
+from wrenlite.durable.lease import Times
+from wrenlite.durable.manifest import Manifest, difference
 from wrenlite.durable.place import Follower, Place
 from wrenlite.durable.recorded import calls_of, export, repeat
 from wrenlite.durable.tokens import find_place, forget, new_place, token_of
 from wrenlite.errors import (
     ArgumentError,
     BackendError,
+    ConfigError,
     CredentialsError,
     IntegrityError,
     KeeperDied,
@@ -227,6 +229,37 @@ def detach(backend: Backend, job: Manifest, definitions: Sequence[object]) -> Jo
         definitions: the classes and functions that its values refer to by number.
     """
     return _attached(*start(backend, job), definitions)
+
+
+def detach_once(
+    backend: Backend, job: Manifest, definitions: Sequence[object], times: Sequence[float]
+) -> Job[Any]:
+    """Have a keeper run a job, unless one does already, and follow it. Raises as ``start``.
+
+    Args:
+        backend: what the job was prepared for, which has a driver.
+        job: the job. Its id and key are those of earlier calls for the same job.
+        definitions: the classes and functions that its values refer to by number.
+        times: how often its keeper says that it is there.
+
+    Raises:
+        ConfigError: another function, or other items, were mapped before under this id.
+    """
+    from wrenlite.durable.bucket import Bucket  # with botocore
+
+    place = new_place(backend, job)
+    assert isinstance(place, Bucket)
+    place.times = Times(*times)
+    if not place.write_manifest(job, if_absent=True):
+        found = place.read_manifest()
+        if why := difference(found, job):
+            raise ConfigError(
+                f"{job.id} was begun by an earlier run of this start, and {why}. A function that takes longer"
+                " than a driver may is called again from its beginning. Then it must map the same things in "
+                "the same order: sort what it lists, and let times and seeds follow from the event"
+            )
+        job = found
+    return _attached(place, job, definitions, resume=True)
 
 
 def start(

@@ -21,18 +21,18 @@ end, and a keeper whose lease has ended hands out nothing more.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from wrenlite import keys
 from wrenlite.backends.aws import payload
 from wrenlite.backends.aws.driver import Driver
 from wrenlite.durable import manifest
+from wrenlite.durable.lease import TIMES, Holder, Lease, Times
 from wrenlite.durable.manifest import Manifest
 from wrenlite.durable.place import ended_early
 from wrenlite.durable.recorded import HandedOut
@@ -55,39 +55,6 @@ _CLOCKS_S = 5.0
 """Seconds by which the clocks of two sandboxes may differ."""
 MANIFEST_BYTES = 256 << 20
 """The most bytes of a manifest: the driver has it in memory."""
-
-
-class Times(NamedTuple):
-    """How often a keeper says and asks something. Who starts the driver sends them along."""
-
-    renew_s: float = 15.0
-    """Seconds after which a keeper renews its lease."""
-    lease_s: float = 45.0
-    """Seconds for which it is the only one."""
-    patience_s: float = 300.0
-    """Seconds after that for which a next one may come: Lambda repeats an invocation that failed after one
-    minute, and after two more."""
-    cancel_s: float = 3.0
-    """Seconds between two looks for what is cancelled."""
-    gather_s: float = 1.0
-    """Seconds for which what happens is gathered, at least."""
-    margin_s: float = 20.0
-    """Seconds before the time limit of the driver at which the next one is started; a fifth of the limit at
-    most."""
-
-
-TIMES = Times()
-
-
-class Lease(NamedTuple):
-    """Who keeps a job. Times are seconds since the epoch."""
-
-    holder: str
-    """The keeper; empty: one was started and is not there yet."""
-    until: float
-    """When another keeper may take the job over."""
-    lost: float
-    """When it is certain that no other keeper will come."""
 
 
 class Bucket:
@@ -136,8 +103,12 @@ class Bucket:
         blob = keys.signed(self.key, body, self.job, *parts)
         return self.store.put(self.name(*parts), blob, if_absent=if_absent)
 
-    def write_manifest(self, job: Manifest) -> None:
-        """Write a manifest, as ``Place.write_manifest``: without the key, and what only this machine has."""
+    def write_manifest(self, job: Manifest, *, if_absent: bool = False) -> bool:
+        """Write a manifest, as ``Place.write_manifest``: without the key, and what only this machine has.
+
+        Returns:
+            Whether that was done: with ``if_absent``, not over another one.
+        """
         config = replace(job.config, profile=None, endpoint_url=None)
         body = framing.join(framing.frame(manifest.to_wire(job._replace(key=b"", config=config))))
         if len(body) > MANIFEST_BYTES:
@@ -145,7 +116,7 @@ class Bucket:
                 f"the items of this job have {len(body) / 2**20:,.0f} MB, and those of a detached job on "
                 f"Lambda may have {MANIFEST_BYTES >> 20}: pass large ones by executor.put(), or from a bucket"
             )
-        self.write(body, "manifest")
+        return self.write(body, "manifest", if_absent=if_absent)
 
     def read_manifest(self) -> Manifest:
         """Read the manifest, as ``Place.read_manifest``."""
@@ -201,8 +172,7 @@ class Bucket:
 
     def invoke_driver(self) -> None:
         """Have a driver keep the job, soon."""
-        now = time.time()
-        self._write_lease(Lease("", now, now + self.times.patience_s))
+        self._write_lease(Lease.free(self.times.patience_s))
         address = self.driver.address
         event = {"job": self.job, "key": self.key.hex(), "address": address, "times": self.times}
         self.driver.start({"wrenlite": "keep", **payload.versions(), **event})
@@ -258,10 +228,7 @@ class KeptBucket(Bucket):
             journal: folder of the journal of this sandbox.
         """
         super().__init__(driver, job, key, times)
-        self._holder = os.urandom(8).hex()
-        self._until = 0.0
-        self._is_checked = False
-        """Whether the lease was seen to be this keeper's after it was taken: two may take it at once."""
+        self._holder = Holder(self.lease, self._write_lease, times)
         self._looked_at = self._counted_at = time.monotonic()
         self._seen: set[str] = set()
         self._gb = gb
@@ -270,41 +237,19 @@ class KeptBucket(Bucket):
 
     def is_free(self) -> bool:
         """Return whether this keeper may go on with the job. Wait where the lease of another one runs out."""
-        before = None
-        while (
-            (lease := self.lease()) is not None and lease.holder and (wait_s := lease.until - time.time()) > 0
-        ):
-            if before is not None and lease != before:  # it was renewed
-                return False
-            before = lease
-            time.sleep(wait_s + 0.1)
+        if not self._holder.wait_until_free():
+            return False
         self.store.delete([self.name("words")])  # they explain the end of an earlier keeper
-        self.renew()
+        self._holder.renew()
         return True
-
-    def renew(self) -> None:
-        """Take the lease, or renew it."""
-        now = time.time()
-        until = now + self.times.lease_s
-        self._write_lease(Lease(self._holder, until, until + self.times.patience_s))
-        self._until = until
 
     def has_run_out(self) -> bool:
         """Return whether the lease of this keeper has run out."""
-        return 0 < self._until <= time.time()
+        return self._holder.has_run_out()
 
     def lost_because(self) -> str:
         """Renew the lease where it is time for that. Return why the keeper must end, as ``KeptPlace``."""
-        if self.has_run_out():
-            return "the lease of this keeper has run out: it was not renewed in time"
-        is_due = time.time() >= self._until - self.times.lease_s + self.times.renew_s
-        if is_due or not self._is_checked:
-            lease = self.lease()
-            if lease is not None and lease.holder not in ("", self._holder):
-                return "another keeper has taken the job over"
-            self._is_checked = True
-            self.renew()
-        return ""
+        return self._holder.lost_because()
 
     def newly_cancelled(self, tasks: int) -> Sequence[int]:
         """Look for cancels every few seconds, as ``KeptPlace.newly_cancelled``."""
@@ -361,8 +306,7 @@ class KeptBucket(Bucket):
 
     def let_go(self) -> None:
         """Give the lease back, as ``KeptPlace.let_go``."""
-        now = time.time()
-        self._write_lease(Lease("", now, now))
+        self._holder.let_go()
 
     def pass_on(self) -> None:
         """Let go of the lease, and invoke the driver again, as ``KeptPlace.pass_on``."""

@@ -28,9 +28,10 @@ from wrenlite.backends.aws.driver import Driver
 from wrenlite.backends.base import DriverAddress, Invocation, Invoker
 from wrenlite.backends.factory import connect
 from wrenlite.config import Config
-from wrenlite.durable.bucket import KeptBucket, Times
+from wrenlite.durable.bucket import KeptBucket
 from wrenlite.durable.journal import journal_before
 from wrenlite.durable.keeper import Keeper, end
+from wrenlite.durable.lease import Times
 from wrenlite.errors import WrenliteError
 from wrenlite.protocol import Emit, Request
 
@@ -38,7 +39,6 @@ _PROGRAM = (
     "import json, sys; event = json.load(sys.stdin); sys.path[:] = event['path']; "
     "from wrenlite.durable.driver import keep; keep(event)"
 )
-_MARGIN_SHARE = 0.2
 
 
 class Context(Protocol):
@@ -86,7 +86,7 @@ def keep(event: Mapping[str, Any]) -> None:
     begun, remaining_s = time.monotonic(), float(event["remaining_s"])
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
     place = _place(event)
-    until = begun + remaining_s - min(place.times.margin_s, _MARGIN_SHARE * remaining_s)
+    until = begun + remaining_s - place.times.margin(remaining_s)
     code = 0
     try:
         if place.is_free():

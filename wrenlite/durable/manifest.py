@@ -112,3 +112,30 @@ def from_wire(message: Sequence[Any]) -> Manifest:
     manifest = Manifest(*message)
     items: Sequence[Any] = manifest.items
     return manifest._replace(items=[Packed(*item) if type(item) is tuple else item for item in items])
+
+
+def difference(found: Manifest, job: Manifest) -> str:
+    """Return how another job differs in what is mapped, in words; empty: it does not.
+
+    Args:
+        found: the job that was there before.
+        job: the other one.
+    """
+    if found.name != job.name:
+        return f"mapped {found.name} then, and {job.name} now"
+    if len(found.items) != len(job.items):
+        return f"had {len(found.items):,} items then, and has {len(job.items):,} now"
+    pairs = enumerate(zip(found.items, job.items, strict=True))
+    other = next((place for place, (one, another) in pairs if _form(one) != _form(another)), None)
+    if other is not None:
+        return f"its item {other} was another one then"
+    if (found.function, found.modules) != (job.function, job.modules):
+        return "its function, or what that closes over, or args= or kwargs=, was another one then"
+    return ""
+
+
+def _form(item: Packed | Plain) -> tuple[object, ...]:
+    """Return an item in a form that can be compared: NaN equals itself, and 1 is not True."""
+    if isinstance(item, Packed):
+        return bytes(item.data), *map(bytes, item.buffers)
+    return type(item), repr(item)

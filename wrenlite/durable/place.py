@@ -61,7 +61,7 @@ class Place(Protocol):
     poll_s: tuple[float, float]
     """Seconds between two looks for news: after some, and after a while without any."""
 
-    def write_manifest(self, manifest: Manifest) -> None:
+    def write_manifest(self, manifest: Manifest) -> object:
         """Write what the job is run from: completely, or not at all.
 
         Raises:

@@ -5,5 +5,10 @@
 ``parameters``   Arguments of functions from JSON and from texts
 ``events``       What functions are called with: objects, and the rows of CSV files
 ``front``        What is answered to HTTP requests
+``code``         The function of a published job, packed and loaded
+``starts``       The records of starts, and how far each is
+``program``      Runs one start, in a process of its own
+``process``      Looks after such a process
+``driver``       The Lambda function of a published job
 ===============  ==========================================================================================
 """

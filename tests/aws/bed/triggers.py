@@ -83,7 +83,7 @@ def find_function(arn: str) -> Any:
     """Return the function of an ARN; None where there is none."""
     region = arn.split(":")[3]
     functions = get_backend("lambda")[DEFAULT_ACCOUNT_ID][region].list_functions()
-    return next((each for each in functions if arn.startswith(each.function_arn)), None)
+    return next((each for each in functions if f"{arn}:".startswith(f"{each.function_arn}:")), None)
 
 
 def _deliver(plane: Any, arn: str, event: dict[str, Any], service: str, source_arn: str) -> bool:

@@ -1,0 +1,294 @@
+"""The Lambda function of a published job: it begins a start for each event, and answers requests.
+
+Lambda may deliver an event twice, and repeats it where this function fails. A start has the same id then: see
+``starts``. The user's function runs in a process of its own, so that this one can end it before Lambda would.
+Its maps are detached jobs, which go on meanwhile: the next driver calls the function again, and each of its
+maps finds its job.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Protocol
+from urllib.parse import unquote_plus
+
+from wrenlite import __version__
+from wrenlite.backends.aws.deployed import PING
+from wrenlite.backends.aws.driver import Driver
+from wrenlite.backends.base import DriverAddress
+from wrenlite.config import Config
+from wrenlite.cost import Prices, prices
+from wrenlite.durable.lease import Times
+from wrenlite.serving import code, front, parameters
+from wrenlite.serving.process import End, StartProcess
+from wrenlite.serving.program import Order
+from wrenlite.serving.publication import VARIABLE, Publication
+from wrenlite.serving.starts import MOST_ATTEMPTS, OVER, Record, Starts, as_iso, summary
+
+HANDLER = "wrenlite.serving.driver.handler"
+"""What Lambda calls: the module and the function in it."""
+TIMES_VARIABLE = "WRENLITE_TIMES"
+"""Environment variable with other ``Times``, as JSON, for tests."""
+_GO_ON = "go on"
+_MOST_HAND_OVERS = 96
+"""A day of drivers of 15 minutes each."""
+
+
+class Context(Protocol):
+    """Lambda's description of an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until Lambda stops the function."""
+
+
+def handler(event: Mapping[str, Any], context: Context) -> Any:
+    """Begin starts, go on with one, or answer a request.
+
+    Args:
+        event: what S3, EventBridge or a function URL sends; what this function sends itself; or ``PING``.
+        context: Lambda's description of the invocation.
+
+    Raises:
+        RuntimeError: a process ended before its start was over. Lambda invokes this function again.
+    """
+    begun = time.monotonic()
+    if event == PING:
+        return {"ok": True, "version": __version__}
+    here = _here()
+    remaining_s = context.get_remaining_time_in_millis() / 1000
+    until = begun + remaining_s - here.starts.times.margin(remaining_s)
+    if "requestContext" in event:
+        return here.answer(event)
+    if event.get("wrenlite") == _GO_ON:
+        here.go_on(event["start"], until, event["handed_over"], event["driver_s"])
+        return {"ok": True}
+    if "Records" in event:
+        here.begin([_object(each) for each in event["Records"]], event, until)
+        return {"ok": True}
+    if event.get("source") == "aws.events" or "detail-type" in event:
+        here.begin([({"time": event["time"]}, event["id"])], event, until)
+        return {"ok": True}
+    print(f"this is no event that starts {here.starts.publication.name}: {json.dumps(event)[:500]}")
+    return {"ok": False}
+
+
+def _object(record: Mapping[str, Any]) -> tuple[dict[str, Any], None]:
+    """Return the event of one record of an S3 notification."""
+    found = record["s3"]["object"]
+    version = found.get("versionId")
+    return {
+        "bucket": record["s3"]["bucket"]["name"],
+        "key": unquote_plus(found["key"]),
+        "version": None if version == "null" else version,
+        "etag": found.get("eTag", ""),
+        "size": found.get("size", 0),
+        "sequencer": found.get("sequencer", ""),
+        "time": record.get("eventTime", ""),
+    }, None
+
+
+@cache
+def _here() -> Here:
+    """Return what this sandbox keeps from one event to the next."""
+    return Here(os.environ)
+
+
+class Here:
+    """This function: what is published, and how it is reached."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Read what is published from the environment.
+
+        Args:
+            environ: the environment variables of the function.
+        """
+        published = Publication.from_json(environ[VARIABLE])
+        place = (environ[f"WRENLITE_{name}"] for name in ("BUCKET", "PREFIX", "BUCKET_OWNER"))
+        address = DriverAddress(environ["AWS_LAMBDA_FUNCTION_NAME"], environ["AWS_REGION"], *place)
+        self._driver = Driver(Config(backend="aws"), address)
+        times = Times(*json.loads(environ.get(TIMES_VARIABLE, "[]")))
+        self.starts = Starts(self._driver.store, published, times)
+        self._environ = environ
+        self._function: Callable[..., Any] | None = None
+
+    # Events
+
+    def begin(
+        self, events: list[tuple[dict[str, Any], str | None]], sent: Mapping[str, Any], until: float
+    ) -> None:
+        """Begin the start of the first event, and have one begun for each of the others.
+
+        Args:
+            events: what the function is called with, and what else identifies it.
+            sent: what Lambda has sent, which is sent again for the others.
+            until: when to hand over, by ``time.monotonic``.
+        """
+        for record in sent.get("Records", ())[1:]:
+            self._driver.start({"Records": [record]})
+        event, key = events[0]
+        begun = self.starts.begin(event, key)
+        if begun.is_new:
+            self._run(begun.record, {}, until)
+        elif begun.is_over:
+            print(f"{begun.record.id} was started by this event before, and is over")
+        else:
+            self.go_on(begun.record.id, until, None, 0.0)
+
+    def go_on(self, start: str, until: float, handed_over: int | None, driver_s: float) -> None:
+        """Go on with a start, unless it is over, or another driver runs it.
+
+        Args:
+            start: its id.
+            until: when to hand over, by ``time.monotonic``.
+            handed_over: how often it was handed over; None: as its status says.
+            driver_s: seconds for which earlier drivers ran.
+        """
+        holder = self.starts.holder(start)
+        if not holder.wait_until_free():
+            print(f"another driver runs {start}")
+            return
+        record, status = self.starts.read(start)
+        if status.get("status") in OVER:
+            print(f"{start} is over")
+            return
+        if handed_over is not None:
+            status = {**status, "handed_over": handed_over, "attempts": 0} if status else {}
+        self._run(record, status, until, driver_s)
+
+    def _run(self, record: Record, before: Mapping[str, Any], until: float, driver_s: float = 0.0) -> None:
+        """Run the user's function for a start, until it is over or the time is up.
+
+        Raises:
+            RuntimeError: the process ended before, and Lambda is to send the event again.
+        """
+        begun = time.monotonic()
+        holder = self.starts.holder(record.id)
+        holder.renew()
+        order = Order(
+            record,
+            record.publication(self.starts.publication),
+            self.starts.store,
+            before,
+            attempts=before.get("attempts", 0) + 1,
+            handed_over=before.get("handed_over", 0),
+            detaches=True,
+            driver_s=driver_s,
+            times=self.starts.times,
+            prices=self._prices(),
+        )
+        folder = tempfile.mkdtemp(prefix="wrenlite-start-")
+        try:
+            process = StartProcess(order, holder, self._environment(), folder)
+            end = process.wait(until)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if end is End.LATE:
+            self._hand_over(order, driver_s + time.monotonic() - begun, holder.let_go)
+        elif end is End.DIED:
+            self._died(order, process.why_it_died(), holder.let_go)
+        elif end is End.OVER:
+            for line in summary(self.starts.read(record.id)[1]):
+                print(line)
+
+    def _hand_over(self, order: Order, driver_s: float, let_go: Callable[[float], None]) -> None:
+        """Have another driver go on with a start."""
+        start, count = order.record.id, order.handed_over + 1
+        if count > _MOST_HAND_OVERS:
+            self._fail(order, f"it was handed over {_MOST_HAND_OVERS} times, which takes a day: it is ended")
+            return
+        print(f"{start} goes on in another driver")
+        let_go(self.starts.times.patience_s)
+        self._driver.start({"wrenlite": _GO_ON, "start": start, "handed_over": count, "driver_s": driver_s})
+
+    def _died(self, order: Order, why: str, let_go: Callable[[float], None]) -> None:
+        """Have Lambda send the event again, unless it did so often enough.
+
+        Raises:
+            RuntimeError: for Lambda.
+        """
+        if order.attempts >= MOST_ATTEMPTS:
+            self._fail(order, f"{why}. This was attempt {order.attempts}, the last one")
+            return
+        let_go(self.starts.times.patience_s)
+        raise RuntimeError(f"{order.record.id}: {why}. Lambda repeats it")
+
+    def _fail(self, order: Order, why: str) -> None:
+        """Write that a start has failed, since its process cannot."""
+        record, status = self.starts.read(order.record.id)
+        now = time.time()
+        failed = {
+            **(status or self.starts.queued(record)),
+            "status": "failed",
+            "ended": as_iso(now),
+            "seconds": round(now - record.at, 3),
+            "error": {"type": "WorkerDied", "message": why},
+        }
+        self.starts.write(failed)
+        for line in summary(failed):
+            print(line)
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of a start, which is a client of the deployment and not this function."""
+        own = {
+            "WRENLITE_BACKEND": "aws",
+            "WRENLITE_CONFIG": "",
+            "WRENLITE_JOURNAL": "off",
+            "HOME": "/tmp",  # noqa: S108  # Lambda's
+            "PYTHONHASHSEED": "0",  # a function that is called again must pickle the same bytes
+        }
+        kept = {name: value for name, value in self._environ.items() if name != "AWS_LAMBDA_FUNCTION_NAME"}
+        return {**kept, **own}
+
+    def _prices(self) -> Prices:
+        """Return the prices of this function."""
+        architecture = "arm64" if platform.machine() == "aarch64" else "x86_64"
+        memory_mb = int(self._environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
+        return prices(self._environ["AWS_REGION"], architecture, memory_mb=memory_mb, limit_s=900.0)
+
+    # Requests
+
+    def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer a request to the function URL.
+
+        Args:
+            event: the request, in the form 2.0 of payloads.
+        """
+        body = event.get("body") or ""
+        request = front.Request(
+            method=event["requestContext"]["http"]["method"],
+            path=event["rawPath"],
+            headers={name.lower(): value for name, value in event.get("headers", {}).items()},
+            body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+        )
+        answer = front.answer(request, self.starts.publication, self._check, self)
+        return {
+            "statusCode": answer.status,
+            "headers": dict(answer.headers),
+            "body": json.dumps(answer.body),
+            "isBase64Encoded": False,
+        }
+
+    def _check(self, fields: Mapping[str, Any]) -> None:
+        if self._function is None:
+            self._function = code.load(self.starts.store, self.starts.publication)
+        parameters.bind(self._function, fields)
+
+    def start(self, event: Mapping[str, Any], key: str | None) -> str:
+        """Begin a start in an invocation of its own, as ``front.Starts.start``."""
+        begun = self.starts.begin(event, key)
+        start = begun.record.id
+        if not begun.is_over and (begun.is_new or self.starts.lease(start) is None):
+            self._driver.start({"wrenlite": _GO_ON, "start": start, "handed_over": 0, "driver_s": 0.0})
+        return start
+
+    def status(self, start: str) -> Mapping[str, Any] | None:
+        """Return the status of a start, as ``front.Starts.status``."""
+        return self.starts.status(start)
