@@ -240,8 +240,7 @@ class KeptBucket(Bucket):
         if not self._holder.wait_until_free():
             return False
         self.store.delete([self.name("words")])  # they explain the end of an earlier keeper
-        self._holder.renew()
-        return True
+        return self._holder.try_to_take()
 
     def has_run_out(self) -> bool:
         """Return whether the lease of this keeper has run out."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Times(NamedTuple):
@@ -65,11 +65,22 @@ class Lease(NamedTuple):
         return cls("", now, now + patience_s)
 
 
+class Claim(Protocol):
+    """Tries to take a lease that is free. Returns False where another process was faster."""
+
+    def __call__(self, lease: Lease, /) -> bool:
+        """Write the lease, where nobody else has taken it since it was read."""
+
+
 class Holder:
     """One process that holds a lease, or would."""
 
     def __init__(
-        self, read: Callable[[], Lease | None], write: Callable[[Lease], object], times: Times
+        self,
+        read: Callable[[], Lease | None],
+        write: Callable[[Lease], object],
+        times: Times,
+        claim: Claim | None = None,
     ) -> None:
         """Hold nothing yet.
 
@@ -77,14 +88,37 @@ class Holder:
             read: returns the lease as it is in the store; None: there is none.
             write: writes it.
             times: how often it is renewed, and how long it lasts.
+            claim: takes it, where several may try to at once; None: what is written decides: see ``bucket``.
         """
         self._read = read
         self._write = write
         self._times = times
+        self._claim = claim
         self._name = os.urandom(8).hex()
         self._until = 0.0
         self._is_checked = False
-        """Whether the lease was seen to be this one's after it was taken: two may take it at once."""
+        """Whether the lease was seen to be this one's after it was taken."""
+
+    def take(self) -> bool:
+        """Take the lease. Wait where that of another one runs out. Return False where that one goes on."""
+        while self.wait_until_free():
+            if self.try_to_take():
+                return True
+        return False
+
+    def try_to_take(self) -> bool:
+        """Take the lease, which is free. Return False where another one was faster."""
+        lease = self._next()
+        if self._claim is None:
+            self._write(lease)
+        elif self._claim(lease):
+            self._is_checked = True
+        elif (
+            found := self._read()
+        ) is None or found.holder != self._name:  # it may be an answer that was lost
+            return False
+        self._until = lease.until
+        return True
 
     def wait_until_free(self) -> bool:
         """Return whether the lease may be taken. Wait where that of another one runs out."""
@@ -98,11 +132,9 @@ class Holder:
             time.sleep(wait_s + 0.1)
         return True
 
-    def renew(self) -> None:
-        """Take the lease, or renew it."""
+    def _next(self) -> Lease:
         until = time.time() + self._times.lease_s
-        self._write(Lease(self._name, until, until + self._times.patience_s))
-        self._until = until
+        return Lease(self._name, until, until + self._times.patience_s)
 
     def has_run_out(self) -> bool:
         """Return whether the lease of this one has run out."""
@@ -118,7 +150,9 @@ class Holder:
             if lease is not None and lease.holder not in ("", self._name):
                 return "another keeper has taken the job over"
             self._is_checked = True
-            self.renew()
+            lease = self._next()
+            self._write(lease)
+            self._until = lease.until
         return ""
 
     def let_go(self, patience_s: float = 0.0) -> None:

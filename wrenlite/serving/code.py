@@ -58,8 +58,9 @@ def find_function(target: str) -> Callable[..., Any]:
         ConfigError: there is no such module or function, or importing the module fails.
     """
     name, colon, path = target.strip().partition(":")
-    if not (colon and all(part.isidentifier() for part in (*name.split("."), *path.split(".")))):
-        hint = f", such as {name.removesuffix('.py')}:{path}" if name.endswith(".py") and path else ""
+    is_file = name.endswith(".py")
+    if is_file or not (colon and all(part.isidentifier() for part in (*name.split("."), *path.split(".")))):
+        hint = f", such as {os.path.basename(name)[:-3]}:{path}" if is_file and path else ""
         raise ConfigError(f"{target!r} names no function: write MODULE:FUNCTION{hint}")
     if (folder := os.getcwd()) not in sys.path:
         sys.path.insert(0, folder)
@@ -79,7 +80,7 @@ def find_function(target: str) -> Callable[..., Any]:
         except AttributeError:
             raise ConfigError(f"{target}: {name} ({found.__name__}) has no {part!r}") from None
     if not callable(found):
-        raise ConfigError(f"{target} is a {type(found).__name__}, and must be a function")
+        raise ConfigError(f"{target} is no function, but of type {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 

@@ -26,7 +26,7 @@ from wrenlite.backends.aws.driver import Driver
 from wrenlite.backends.base import DriverAddress
 from wrenlite.config import Config
 from wrenlite.cost import Prices, prices
-from wrenlite.durable.lease import Times
+from wrenlite.durable.lease import Holder, Times
 from wrenlite.serving import code, front, parameters
 from wrenlite.serving.process import End, StartProcess
 from wrenlite.serving.program import Order
@@ -135,10 +135,11 @@ class Here:
             self._driver.start({"Records": [record]})
         event, key = events[0]
         begun = self.starts.begin(event, key)
-        if begun.is_new:
-            self._run(begun.record, {}, until)
-        elif begun.is_over:
+        holder = self.starts.holder(begun.record.id)
+        if begun.is_over:
             print(f"{begun.record.id} was started by this event before, and is over")
+        elif begun.is_new and holder.try_to_take():
+            self._run(begun.record, {}, holder, until)
         else:
             self.go_on(begun.record.id, until, None, 0.0)
 
@@ -152,7 +153,7 @@ class Here:
             driver_s: seconds for which earlier drivers ran.
         """
         holder = self.starts.holder(start)
-        if not holder.wait_until_free():
+        if not holder.take():
             print(f"another driver runs {start}")
             return
         record, status = self.starts.read(start)
@@ -161,17 +162,17 @@ class Here:
             return
         if handed_over is not None:
             status = {**status, "handed_over": handed_over, "attempts": 0} if status else {}
-        self._run(record, status, until, driver_s)
+        self._run(record, status, holder, until, driver_s)
 
-    def _run(self, record: Record, before: Mapping[str, Any], until: float, driver_s: float = 0.0) -> None:
+    def _run(
+        self, record: Record, before: Mapping[str, Any], holder: Holder, until: float, driver_s: float = 0.0
+    ) -> None:
         """Run the user's function for a start, until it is over or the time is up.
 
         Raises:
             RuntimeError: the process ended before, and Lambda is to send the event again.
         """
         begun = time.monotonic()
-        holder = self.starts.holder(record.id)
-        holder.renew()
         order = Order(
             record,
             record.publication(self.starts.publication),

@@ -36,12 +36,14 @@ from wrenlite.worker.calling import await_coroutine
 
 OVER = 86
 """Exit code of this program when the start is over, and its status is written."""
+_STOPPED = 128 + signal.SIGTERM
 _WRITE_S = 2.0
 """Seconds between two writes of the status, at least."""
 _MOST_FILES = 1_000
 _RESULT_BYTES = 64 << 10
 _TEXT_CHARACTERS = 8_000
 """The most of a result, and of an error, that a status has."""
+_ROOM = f"{__name__.rpartition('.')[0]}."
 _EXIT_S = 5.0
 """Seconds that exit handlers may take."""
 
@@ -81,7 +83,11 @@ def main(message: bytes) -> NoReturn:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     order: Order = pickle.loads(message)
-    _exit(_run(order))
+    try:
+        code = _run(order)
+    except _Stopped:
+        code = _STOPPED
+    _exit(code)
 
 
 def _run(order: Order) -> int:
@@ -91,6 +97,8 @@ def _run(order: Order) -> int:
         progress.begin()
         event = _event(order)
         function = code.load(order.store, order.publication)
+    except _Stopped:
+        raise
     except StoreError as error:  # another attempt may read it
         if isinstance(error, NotFound):
             return _end(progress, None, error)
@@ -103,6 +111,8 @@ def _run(order: Order) -> int:
     value, failure = None, None
     try:
         value = _call(function, order.publication, event)
+    except _Stopped:
+        return _STOPPED
     except BaseException as error:
         failure = error if not isinstance(error, SystemExit) or error.code else None
     progress.rejected = [each._asdict() for each in getattr(event, "rejected", ())]
@@ -336,22 +346,28 @@ def _text(error: BaseException) -> str:
 def _trace(error: BaseException) -> str:
     """Return the traceback of an error from the user's code on."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__:
+    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith(_ROOM):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace or error.__traceback__))
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+class _Stopped(SystemExit):
+    """Ends the user's function, and cancels the job that it waits for."""
 
 
 def _end_with_parent(pipe: int) -> None:
     """End this process when the one that has started it is gone, which holds the other end of a pipe."""
     while os.read(pipe, 1):
         pass
-    _exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_EXIT_S)
+    os._exit(_STOPPED)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    """End this process on SIGTERM, with what it has left in temporary folders."""
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End the user's function on SIGTERM, and then this process."""
     del number, frame
-    _exit(128 + signal.SIGTERM)
+    raise _Stopped(_STOPPED)
 
 
 def _exit(code: int) -> NoReturn:

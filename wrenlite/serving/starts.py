@@ -4,7 +4,7 @@
 
     starts/<start>/start      the event, the code, a key: written once, and so the start begins once
                    start-2    the same for the second run, where the first one has failed and the event is new
-                   lease      who runs it: see ``durable.lease``
+                   lease/<n>  who runs it: see ``durable.lease``. Only one can write the next number
                    status     how far it is: what ``GET /jobs/ID`` answers
 """
 
@@ -216,18 +216,12 @@ class Starts:
 
     def lease(self, start: str) -> Lease | None:
         """Return who runs a start; None: nobody has begun to."""
-        try:
-            return Lease(*json.loads(self.store.get(f"{PREFIX}/{start}/lease")))
-        except NotFound:
-            return None
+        return _Leases(self.store, start).read()
 
     def holder(self, start: str) -> Holder:
         """Return what takes the lease of a start, and renews it."""
-
-        def write(lease: Lease) -> None:
-            self.store.put(f"{PREFIX}/{start}/lease", json.dumps(lease).encode())
-
-        return Holder(lambda: self.lease(start), write, self.times)
+        leases = _Leases(self.store, start)
+        return Holder(leases.read, leases.write, self.times, leases.claim)
 
     def _raw_status(self, start: str) -> dict[str, Any]:
         try:
@@ -245,6 +239,34 @@ class Starts:
             return Record(*json.loads(blob))
         except (ValueError, TypeError) as error:
             raise StoreError(f"{_key(start, run)} cannot be read: {error}. Begin another start") from error
+
+
+class _Leases:
+    """The leases of one start. The one of the highest number counts."""
+
+    def __init__(self, store: Store, start: str) -> None:
+        self._store = store
+        self._prefix = f"{PREFIX}/{start}/lease/"
+        self._number = 0
+
+    def read(self) -> Lease | None:
+        keys = [entry.key for entry in self._store.list(self._prefix)]
+        if not keys:
+            return None
+        self._number = int(keys[-1].removeprefix(self._prefix))
+        return Lease(*json.loads(self._store.get(keys[-1])))
+
+    def claim(self, lease: Lease) -> bool:
+        if not self._put(lease, self._number + 1, if_absent=True):
+            return False
+        self._number += 1
+        return True
+
+    def write(self, lease: Lease) -> None:
+        self._put(lease, self._number)
+
+    def _put(self, lease: Lease, number: int, *, if_absent: bool = False) -> bool:
+        return self._store.put(f"{self._prefix}{number:06d}", json.dumps(lease).encode(), if_absent=if_absent)
 
 
 def _key(start: str, run: int) -> str:
