@@ -241,18 +241,26 @@ class JobValues(Generic[T_co]):
     def refer_to(self, future: Future[T_co], references: References) -> Any:
         """Return how to pickle a future of this job inside an item, in the terms of ``reducer_override``.
 
+        The value of a detached job is waited for, and is part of the item.
+
         Args:
             future: the future.
             references: takes what the item refers to.
 
         Raises:
             TypeError: no item is being pickled.
+            DependencyFailed: the task is of a detached job, and has failed.
             ConfigError: the item is for another executor.
             ValueReleased: the value was handed out.
         """
         job, index = future.job, future.index
         if not references.in_item:
             future.__reduce__()
+        if job._is_detached:  # its keeper is not the one of the item's job, and may need none of its values
+            if (error := future.exception()) is not None:
+                text = f"{self._name(index)}, whose value an item takes, has failed: {error_text(error)}"
+                raise DependencyFailed(text) from error
+            return itself, (future.result(),)
         if references.control is not job._control:
             text = "is of another executor, which may have another store. Pass its result()"
             raise ConfigError(f"{self._name(index)} {text}")

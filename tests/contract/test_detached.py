@@ -123,6 +123,24 @@ def test_a_detached_job_is_a_job_like_any_other(executor, runs):
     assert (record.id, record.state, record.counts) == (job.id, "failed", (6, 5, 1, 0))
 
 
+def test_values_of_a_detached_job_are_waited_for_and_sent_in_items(executor):
+    def double(n):
+        return 2 * n
+
+    def fail(n):
+        raise ValueError(n)
+
+    job = executor.map(double, range(4), detach=True)
+    assert executor.map(double, job).results(timeout=60) == [0, 4, 8, 12]
+    assert executor.map(sum, [[job[1], job[3], 1]]).results(timeout=60) == [9]
+    failing = executor.map(fail, [7], detach=True)
+    with pytest.raises(
+        wrenlite.DependencyFailed, match=r"task 0 of fail-.* has failed: ValueError: 7"
+    ) as caught:
+        executor.map(double, failing)
+    assert caught.value.__cause__ is failing[0].exception()
+
+
 def test_reductions_retries_and_large_values(executor):
     def concatenated(values):
         return np.concatenate(list(values))

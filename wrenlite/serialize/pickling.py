@@ -25,7 +25,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wrenlite.errors import ConfigError, FunctionNotPicklable, ItemNotPicklable, NotPicklable, ValueReleased
+from wrenlite.errors import (
+    ConfigError,
+    DependencyFailed,
+    FunctionNotPicklable,
+    ItemNotPicklable,
+    NotPicklable,
+    ValueReleased,
+)
 from wrenlite.protocol import Buffer, Packed, Plain, Style
 from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable, is_importable, is_random_generator
@@ -252,7 +259,7 @@ def pack_items(
 def _pack_item(packer: Packer, item: Any, number: int, style: Style) -> Packed | Plain | Dependent:
     try:
         return packer.pack_item(item)
-    except (ConfigError, ValueReleased):  # of a future that cannot be used here
+    except (ConfigError, DependencyFailed, ValueReleased):  # of a future that cannot be used here
         raise
     except BaseException as error:
         what = _name_of_item(number, style)

@@ -20,6 +20,7 @@ from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, function_name, pack_call, unpack_call
 from wrenlite.serving.publication import Publication
+from wrenlite.storage.archives import ArchivesPlace
 from wrenlite.storage.base import Store, digest, get_verified
 from wrenlite.worker.calling import MainModule
 
@@ -110,17 +111,22 @@ def pack(function: Callable[..., Any], packages: RemotePackages | None = None) -
 _MOST_BYTES = 50 << 20
 
 
-def load(store: Store, publication: Publication) -> Callable[..., Any]:
+def load(store: Store, publication: Publication, archives: ArchivesPlace | None = None) -> Callable[..., Any]:
     """Return the function of a published job. This process imports its modules from then on.
 
     Args:
         store: of the deployment.
         publication: names the job and its code.
+        archives: where packages are that are not installed; None: there are none.
 
     Raises:
         StoreError: the code cannot be read. IntegrityError: it was changed. What importing it raises goes
             through.
     """
+    if archives is not None:
+        from wrenlite.worker.archives import install  # few functions have some
+
+        install(archives)
     if publication.modules:
         blob = get_verified(store, publication.code_key(publication.modules), publication.modules)
         BundleImporter(blob).install()

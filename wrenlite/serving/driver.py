@@ -13,11 +13,12 @@ import json
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote_plus
 
 from wrenlite import __version__
@@ -30,14 +31,17 @@ from wrenlite.durable.lease import Holder, Times
 from wrenlite.serving import code, front, parameters
 from wrenlite.serving.process import End, StartProcess
 from wrenlite.serving.program import Order
-from wrenlite.serving.publication import VARIABLE, Publication
-from wrenlite.serving.starts import MOST_ATTEMPTS, OVER, Record, Starts, as_iso, summary
+from wrenlite.serving.publication import VARIABLE, Every, Http, Objects, Publication, Trigger
+from wrenlite.serving.starts import MOST_ATTEMPTS, OVER, Record, Starts, summary
+from wrenlite.storage.archives import FOLDER, ArchivesPlace, find_index
 
 HANDLER = "wrenlite.serving.driver.handler"
 """What Lambda calls: the module and the function in it."""
 TIMES_VARIABLE = "WRENLITE_TIMES"
 """Environment variable with other ``Times``, as JSON, for tests."""
 _GO_ON = "go on"
+_SHOWN = 500
+"""Characters of an event that the log shows."""
 _MOST_HAND_OVERS = 96
 """A day of drivers of 15 minutes each."""
 
@@ -63,24 +67,53 @@ def handler(event: Mapping[str, Any], context: Context) -> Any:
     if event == PING:
         return {"ok": True, "version": __version__}
     here = _here()
+    published = here.starts.publication
     remaining_s = context.get_remaining_time_in_millis() / 1000
     until = begun + remaining_s - here.starts.times.margin(remaining_s)
-    if "requestContext" in event:
+    if "requestContext" in event and isinstance(published.on, Http):
         return here.answer(event)
     if event.get("wrenlite") == _GO_ON:
         here.go_on(event["start"], until, event["handed_over"], event["driver_s"])
         return {"ok": True}
-    if "Records" in event:
-        here.begin([_object(each) for each in event["Records"]], event, until)
-        return {"ok": True}
-    if event.get("source") == "aws.events" or "detail-type" in event:
-        here.begin([({"time": event["time"]}, event["id"])], event, until)
-        return {"ok": True}
-    print(f"this is no event that starts {here.starts.publication.name}: {json.dumps(event)[:500]}")
-    return {"ok": False}
+    found = events_in(event, published.on)
+    if not found:
+        print(f"this is no event that starts {published.name}: {json.dumps(event)[:_SHOWN]}")
+        return {"ok": False}
+    for other in found[1:]:
+        here.pass_on(other)
+    here.begin(found[0], until)
+    return {"ok": True}
 
 
-def _object(record: Mapping[str, Any]) -> tuple[dict[str, Any], None]:
+class Arrival(NamedTuple):
+    """An event that starts a published job."""
+
+    event: dict[str, Any]
+    """What the function is called with."""
+    key: str | None
+    """What identifies it, where the event itself does not."""
+    sent: Mapping[str, Any]
+    """As Lambda has sent it, and nothing else."""
+
+
+def events_in(sent: Mapping[str, Any], on: Trigger) -> list[Arrival]:
+    """Return the events in what Lambda sends; none where it is nothing that starts the job.
+
+    Args:
+        sent: what Lambda sends.
+        on: what starts the job.
+    """
+    if isinstance(on, Every) and sent.get("detail-type") == "Scheduled Event":
+        return [Arrival({"time": sent["time"]}, sent["id"], sent)]
+    if not isinstance(on, Objects):
+        return []
+    records = [each for each in sent.get("Records", ()) if each.get("eventSource") == "aws:s3"]
+    created = [each for each in records if each["eventName"].startswith("ObjectCreated:")]
+    found = [Arrival(_object(each), None, {"Records": [each]}) for each in created]
+    return [each for each in found if each.event["bucket"] == on.bucket and on.fits(each.event["key"])]
+
+
+def _object(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the event of one record of an S3 notification."""
     found = record["s3"]["object"]
     version = found.get("versionId")
@@ -92,7 +125,7 @@ def _object(record: Mapping[str, Any]) -> tuple[dict[str, Any], None]:
         "size": found.get("size", 0),
         "sequencer": found.get("sequencer", ""),
         "time": record.get("eventTime", ""),
-    }, None
+    }
 
 
 @cache
@@ -117,39 +150,43 @@ class Here:
         times = Times(*json.loads(environ.get(TIMES_VARIABLE, "[]")))
         self.starts = Starts(self._driver.store, published, times)
         self._environ = environ
+        index = find_index(sys.path)
+        archives = (
+            ArchivesPlace(self._driver.store, environ["WRENLITE_FUNCTION"], index, FOLDER) if index else None
+        )
+        self._archives = archives
         self._function: Callable[..., Any] | None = None
 
     # Events
 
-    def begin(
-        self, events: list[tuple[dict[str, Any], str | None]], sent: Mapping[str, Any], until: float
-    ) -> None:
-        """Begin the start of the first event, and have one begun for each of the others.
+    def pass_on(self, arrival: Arrival) -> None:
+        """Have another invocation begin the start of an event."""
+        self._driver.start(arrival.sent)
+
+    def begin(self, arrival: Arrival, until: float) -> None:
+        """Begin the start of an event, or go on with the one that it has begun before.
 
         Args:
-            events: what the function is called with, and what else identifies it.
-            sent: what Lambda has sent, which is sent again for the others.
+            arrival: the event.
             until: when to hand over, by ``time.monotonic``.
         """
-        for record in sent.get("Records", ())[1:]:
-            self._driver.start({"Records": [record]})
-        event, key = events[0]
-        begun = self.starts.begin(event, key)
-        holder = self.starts.holder(begun.record.id)
+        begun = self.starts.begin(arrival.event, arrival.key)
+        start = begun.record.id
+        holder = self.starts.holder(start)
         if begun.is_over:
-            print(f"{begun.record.id} was started by this event before, and is over")
+            print(f"{start} was started by this event before, and is over")
         elif begun.is_new and holder.try_to_take():
             self._run(begun.record, {}, holder, until)
         else:
-            self.go_on(begun.record.id, until, None, 0.0)
+            self.go_on(start, until)
 
-    def go_on(self, start: str, until: float, handed_over: int | None, driver_s: float) -> None:
+    def go_on(self, start: str, until: float, handed_over: int = 0, driver_s: float = 0.0) -> None:
         """Go on with a start, unless it is over, or another driver runs it.
 
         Args:
             start: its id.
             until: when to hand over, by ``time.monotonic``.
-            handed_over: how often it was handed over; None: as its status says.
+            handed_over: how often it was handed over, at least.
             driver_s: seconds for which earlier drivers ran.
         """
         holder = self.starts.holder(start)
@@ -160,8 +197,8 @@ class Here:
         if status.get("status") in OVER:
             print(f"{start} is over")
             return
-        if handed_over is not None:
-            status = {**status, "handed_over": handed_over, "attempts": 0} if status else {}
+        if handed_over > status.get("handed_over", 0):
+            status |= {"handed_over": handed_over, "attempts": 0}
         self._run(record, status, holder, until, driver_s)
 
     def _run(
@@ -183,6 +220,7 @@ class Here:
             detaches=True,
             driver_s=driver_s,
             times=self.starts.times,
+            archives=self._archives,
             prices=self._prices(),
         )
         folder = tempfile.mkdtemp(prefix="wrenlite-start-")
@@ -196,8 +234,7 @@ class Here:
         elif end is End.DIED:
             self._died(order, process.why_it_died(), holder.let_go)
         elif end is End.OVER:
-            for line in summary(self.starts.read(record.id)[1]):
-                print(line)
+            self._print_summary(record.id)
 
     def _hand_over(self, order: Order, driver_s: float, let_go: Callable[[float], None]) -> None:
         """Have another driver go on with a start."""
@@ -223,17 +260,11 @@ class Here:
 
     def _fail(self, order: Order, why: str) -> None:
         """Write that a start has failed, since its process cannot."""
-        record, status = self.starts.read(order.record.id)
-        now = time.time()
-        failed = {
-            **(status or self.starts.queued(record)),
-            "status": "failed",
-            "ended": as_iso(now),
-            "seconds": round(now - record.at, 3),
-            "error": {"type": "WorkerDied", "message": why},
-        }
-        self.starts.write(failed)
-        for line in summary(failed):
+        self.starts.fail(order.record.id, why)
+        self._print_summary(order.record.id)
+
+    def _print_summary(self, start: str) -> None:
+        for line in summary(self.starts.read(start)[1]):
             print(line)
 
     def _environment(self) -> dict[str, str]:
@@ -279,7 +310,7 @@ class Here:
 
     def _check(self, fields: Mapping[str, Any]) -> None:
         if self._function is None:
-            self._function = code.load(self.starts.store, self.starts.publication)
+            self._function = code.load(self.starts.store, self.starts.publication, self._archives)
         parameters.bind(self._function, fields)
 
     def start(self, event: Mapping[str, Any], key: str | None) -> str:

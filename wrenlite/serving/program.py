@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
@@ -26,11 +26,12 @@ from wrenlite.durable.lease import TIMES, Times
 from wrenlite.errors import NotFound, StoreError
 from wrenlite.job import Job
 from wrenlite.serving import code
-from wrenlite.serving.events import ObjectEvent, object_event
+from wrenlite.serving.events import ObjectEvent, Rejected, object_event
 from wrenlite.serving.parameters import bind
 from wrenlite.serving.publication import Http, Objects, Publication
 from wrenlite.serving.starts import Record, Starts, as_iso
 from wrenlite.start_context import JobIdentity, Start, set_current_start
+from wrenlite.storage.archives import ArchivesPlace
 from wrenlite.storage.base import Store
 from wrenlite.worker.calling import await_coroutine
 
@@ -39,7 +40,8 @@ OVER = 86
 _STOPPED = 128 + signal.SIGTERM
 _WRITE_S = 2.0
 """Seconds between two writes of the status, at least."""
-_MOST_FILES = 1_000
+_MOST_LISTED = 1_000
+"""The most files, and rows that were left out, that a status names."""
 _RESULT_BYTES = 64 << 10
 _TEXT_CHARACTERS = 8_000
 """The most of a result, and of an error, that a status has."""
@@ -68,6 +70,8 @@ class Order(NamedTuple):
     """Seconds that earlier processes took, which are paid for."""
     times: Times = TIMES
     """How often keepers of its maps say that they are there."""
+    archives: ArchivesPlace | None = None
+    """Where packages are that the function may import; None: there are none but those that are installed."""
     prices: Prices | None = None
     """Of the function that this process runs in; None: it is free."""
 
@@ -95,27 +99,22 @@ def _run(order: Order) -> int:
     progress = Progress(order)
     try:
         progress.begin()
-        event = _event(order)
-        function = code.load(order.store, order.publication)
-    except _Stopped:
-        raise
-    except StoreError as error:  # another attempt may read it
+        function, event = code.load(order.store, order.publication, order.archives), _event(order)
+        outputs = open_store(progress.outputs)
+    except StoreError as error:  # another attempt may read what is there
         if isinstance(error, NotFound):
             return _end(progress, None, error)
         print(error, file=sys.stderr)
         return 1
     except BaseException as error:  # of the user's modules
         return _end(progress, None, error)
-    outputs = open_store(f"{progress.outputs}")
     set_current_start(Start(order.record.id, order.publication.name, outputs, event, progress))
     value, failure = None, None
     try:
         value = _call(function, order.publication, event)
-    except _Stopped:
-        return _STOPPED
     except BaseException as error:
         failure = error if not isinstance(error, SystemExit) or error.code else None
-    progress.rejected = [each._asdict() for each in getattr(event, "rejected", ())]
+    progress.reject(getattr(event, "rejected", ()))
     progress.list_outputs(outputs)
     return _end(progress, value, failure)
 
@@ -149,6 +148,8 @@ def _takes_event(function: Callable[..., Any]) -> bool:
 
 
 def _end(progress: Progress, value: Any, failure: BaseException | None) -> int:
+    if _stopped.is_set():
+        return _STOPPED
     if failure is not None:
         sys.stderr.write(_trace(failure))
     try:
@@ -199,7 +200,6 @@ class Progress:
         self._status = {**self._starts.queued(order.record), **order.before}
         self._own_before = float(order.before.get("own_dollars", 0.0))
         self._written: dict[str, Any] = {}
-        self.rejected: list[dict[str, Any]] = []
         self.outputs: str = self._status["outputs"]
 
     # What jobs tell
@@ -240,10 +240,15 @@ class Progress:
         self._write(self._now())
         threading.Thread(target=self._loop, name="wrenlite-status", daemon=True).start()
 
+    def reject(self, rows: Sequence[Rejected]) -> None:
+        """Take note of rows that were left out."""
+        self._status["rejected"] = [each._asdict() for each in rows[:_MOST_LISTED]]
+        self._status["rejected_rows"] = len(rows)
+
     def list_outputs(self, outputs: Store) -> None:
         """Take note of the files that the start has left behind."""
         with contextlib.suppress(StoreError):  # a function that writes elsewhere may have no right to list
-            names = [entry.key for entry, _ in zip(outputs.list(""), range(_MOST_FILES), strict=False)]
+            names = [entry.key for entry, _ in zip(outputs.list(""), range(_MOST_LISTED), strict=False)]
             self._status["files"] = names
 
     def end(self, value: Any, failure: BaseException | None) -> None:
@@ -262,7 +267,6 @@ class Progress:
             "status": "done" if failure is None else "failed",
             "ended": as_iso(now),
             "seconds": round(now - self._order.record.at, 3),
-            "rejected": self.rejected,
             "result": _as_json(value),
             "error": None if failure is None else describe(failure),
         }
@@ -351,6 +355,9 @@ def _trace(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, trace))
 
 
+_stopped = threading.Event()
+
+
 class _Stopped(SystemExit):
     """Ends the user's function, and cancels the job that it waits for."""
 
@@ -367,6 +374,7 @@ def _end_with_parent(pipe: int) -> None:
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     """End the user's function on SIGTERM, and then this process."""
     del number, frame
+    _stopped.set()
     raise _Stopped(_STOPPED)
 
 

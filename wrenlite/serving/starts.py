@@ -198,6 +198,7 @@ class Starts:
             "outputs": outputs_of(self.publication, record.id),
             "files": [],
             "rejected": [],
+            "rejected_rows": 0,
             "result": None,
             "error": None,
             "dollars": 0.0,
@@ -213,6 +214,29 @@ class Starts:
             StoreError: the store cannot be written to.
         """
         self.store.put(f"{PREFIX}/{status['id']}/status", json.dumps(status, allow_nan=False).encode())
+
+    def fail(self, start: str, why: str) -> None:
+        """Write that a start has failed, since its own process cannot.
+
+        Args:
+            start: its id.
+            why: for its status.
+
+        Raises:
+            NotFound: there is no such start.
+            StoreError: the store cannot be used.
+        """
+        record, status = self.read(start)
+        now = time.time()
+        self.write(
+            {
+                **(status or self.queued(record)),
+                "status": "failed",
+                "ended": as_iso(now),
+                "seconds": round(now - record.at, 3),
+                "error": {"type": "WorkerDied", "message": why},
+            }
+        )
 
     def lease(self, start: str) -> Lease | None:
         """Return who runs a start; None: nobody has begun to."""
@@ -309,4 +333,6 @@ def summary(status: Mapping[str, Any]) -> list[str]:
     for row in status["rejected"]:
         field = f"{row['field']}: " if row["field"] else ""
         lines.append(f"{status['id']} line {row['line']} was left out: {field}{row['error']}")
+    if (more := status["rejected_rows"] - len(status["rejected"])) > 0:
+        lines.append(f"{status['id']} {more:,} more lines were left out")
     return lines

@@ -138,7 +138,14 @@ def test_a_summary_says_how_a_start_has_ended(starts):
     made = starts()
     queued = made.queued(made.begin(OBJECT).record)
     rows = [{"line": 3, "field": "size", "error": "must be a number"}]
-    done = {**queued, "status": "done", "seconds": 2.04, "files": ["a.png"], "rejected": rows}
+    done = {
+        **queued,
+        "status": "done",
+        "seconds": 2.04,
+        "files": ["a.png"],
+        "rejected": rows,
+        "rejected_rows": 1,
+    }
     done["tasks"] = {"total": 10, "done": 9, "failed": 1}
     first, second = summary(done)
     assert first.endswith("done in 2.0 s, 10 tasks of which 1 failed, 1 file in " + queued["outputs"])
