@@ -9,7 +9,7 @@ import sys
 import click
 
 from wrenlite import Executor, __version__
-from wrenlite.deploy import wizard
+from wrenlite.deploy import publishing_commands, wizard
 from wrenlite.deploy.commands import COMMANDS
 from wrenlite.display import job_commands
 from wrenlite.display.console import PlainGroup, errors_in_one_line, json_option, print_report
@@ -66,5 +66,5 @@ def _version(package: str) -> str | None:
 
 main.add_command(commands.demo)
 main.add_command(wizard.main, "setup")
-for command in (*job_commands.COMMANDS, *COMMANDS):
+for command in (*job_commands.COMMANDS, *COMMANDS, *publishing_commands.COMMANDS):
     main.add_command(command)

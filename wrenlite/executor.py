@@ -27,6 +27,7 @@ from wrenlite.submission import Warmed
 from wrenlite.wrong_calls import explain_wrong_calls
 
 if TYPE_CHECKING:
+    from wrenlite.deploy.published import Published
     from wrenlite.interop.concurrent import ConcurrentExecutor
 
 P = ParamSpec("P")
@@ -458,6 +459,41 @@ class Executor(Lifetime, ByReference):
             ConfigError: so many tasks cannot run at once here.
         """
         return self._submission.warm(n)
+
+    def publish(
+        self,
+        fn: Callable[..., Any],
+        on: Any,
+        *,
+        name: str | None = None,
+        to: str | None = None,
+        public: bool = False,
+        yes: bool = False,
+    ) -> Published:
+        """Let an upload, a request or a schedule start ``fn`` on AWS, without this program. Experimental.
+
+        It becomes a Lambda function of its own, in which ``Executor()`` is this deployment. The plan is
+        printed with its price, and nothing is made before you agree. Publish again after a change.
+
+        Args:
+            fn: what is called with the event, with the fields of the request, or with nothing.
+            on: ``"s3://BUCKET/PREFIX*.csv"`` for new objects; ``"http"``; or a schedule: ``"1 day"``,
+                ``"cron(0 3 * * ? *)"``.
+            name: of 24 letters at most; default: the function's.
+            to: ``s3://BUCKET/PREFIX`` for outputs; default: in the deployment's bucket.
+            public: with ``"http"``: anybody may send requests, and you pay.
+            yes: do not ask.
+
+        Returns:
+            An object with ``name``, ``url``, ``outputs`` and ``unpublish()``.
+
+        Raises:
+            ConfigError: it cannot be published so, or the answer was no. NotPicklable, PackageMissing: as
+                for ``map``.
+        """
+        from wrenlite.deploy.published import publish  # upwards, see pyproject.toml
+
+        return publish(self.backend, fn, on, name=name, to=to, public=public, yes=yes)
 
     @property
     def workers(self) -> int:

@@ -13,7 +13,12 @@ from tests.aws.deployments import BUCKET
 from tests.aws.wheels import wheel
 from wrenlite.deploy import policies
 from wrenlite.deploy.plan import Verb
+from wrenlite.deploy.publisher import Publisher, Wish
+from wrenlite.deploy.publishing import find_all_published
+from wrenlite.deploy.publishing_report import changes
 from wrenlite.deploy.resources import canonical_policy
+from wrenlite.serving.publication import Every, Http, Objects
+from wrenlite.serving.starts import Starts
 
 pytestmark = pytest.mark.e2e
 
@@ -235,6 +240,8 @@ IMPLIED = {
     "lambda:GetFunctionConcurrency",  # by maps, too
     "s3:ListBucket",
     "logs:FilterLogEvents",  # by wrenlite logs
+    "lambda:InvokeFunctionUrl",  # by wrenlite start
+    "events:UntagResource",  # of a schedule whose deployment has fewer tags than before
 }
 
 
@@ -254,6 +261,7 @@ def test_the_deployers_policy_is_what_deploying_takes(made, index):
     trust = canonical_policy(policies.trust()).replace("lambda.", "ec2.")
     iam.update_assume_role_policy(RoleName="deployed-us-east-1", PolicyDocument=trust)
     made.run()
+    publish_in_each_way(made)
     settings = made.deployment().settings
     made.clients["s3"].put_object(Bucket=BUCKET, Key="wrenlite/outputs/mine", Body=b"")
     made.destroy()
@@ -263,6 +271,20 @@ def test_the_deployers_policy_is_what_deploying_takes(made, index):
     granted = {action for one in policies.of_deployer(settings)["Statement"] for action in one["Action"]}
     assert asked - granted == set(), "it suffices"
     assert granted - asked == IMPLIED - asked, "nothing is granted that is not needed"
+
+
+def publish_in_each_way(made):
+    settings = made.deployment().settings
+    publisher = Publisher(made.clients, made.account, settings)
+    for on in (Objects(BUCKET, "in/", ".csv"), Every("rate(1 day)"), Http(public=True), Http()):
+        job = publisher.prepare(Wish(abs, "builtins:abs", on, "mine"))
+        job.apply(job.plan(publisher.function), lambda *_: None)
+        assert not changes(publisher.prepare(Wish(abs, "builtins:abs", on, "mine")).plan(publisher.function))
+    job.ping()
+    (job,) = find_all_published(made.clients, settings)
+    assert Starts(job.store, job.publication).recent(1) == []
+    job.apply(job.plan_removal(), lambda *_: None)
+    assert find_all_published(made.clients, settings) == []
 
 
 def policy_of_all():
@@ -284,6 +306,9 @@ def iam_action(service, operation):
         "PutBucketEncryption": "PutEncryptionConfiguration",
         "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
         "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+        "Invoke": "InvokeFunction",
+        "GetBucketNotificationConfiguration": "GetBucketNotification",
+        "PutBucketNotificationConfiguration": "PutBucketNotification",
     }
     return f"{service}:{names.get(operation, operation)}"
 

@@ -15,9 +15,13 @@ from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.deploy import policies
 from wrenlite.deploy.settings import Settings
+from wrenlite.serving.publication import Objects, Publication
 
 PREFIX = "wrenlite"
-PARTS = ("code", "args", "refs", "results", "outputs", "jobs", "layers", "elsewhere")
+PARTS = (
+    *("code", "args", "refs", "results", "outputs", "jobs", "starts", "published/mine", "published/theirs"),
+    *("layers", "elsewhere"),
+)
 
 
 def statements(policy):
@@ -112,8 +116,8 @@ def test_a_client_writes_what_functions_read_and_cleans_up(site):
     assert permissions(site(policies.of_user)) == {
         "get": {"results", "outputs", "jobs"},
         "put": {"code", "args", "refs", "jobs"},
-        "list": {"code", "args", "refs", "results", "outputs", "jobs"},
-        "delete": {"code", "args", "refs", "results", "outputs", "jobs"},
+        "list": {"code", "args", "refs", "results", "outputs", "jobs", "starts"},
+        "delete": {"code", "args", "refs", "results", "outputs", "jobs", "starts"},
     }
 
 
@@ -126,8 +130,47 @@ def test_the_driver_uses_all_that_is_temporary(site):
     assert permissions(site(of_driver)) == dict.fromkeys(("get", "put", "list", "delete"), temporary)
 
 
+def of_published(settings):
+    """Of a job that is started by objects of the bucket with values, and writes there, too."""
+    other = settings.read[0] if settings.read else "nobodys"
+    outputs = f"s3://{settings.bucket}/{PREFIX}/outputs/mine"
+    job = Publication("mine", Objects(other, "data/in", ".csv"), "m:f", "", "", outputs)
+    return policies.of_published(settings.of_published(job), job)
+
+
+def test_a_published_job_uses_all_that_is_temporary_and_its_own_code_and_outputs(site):
+    temporary = {"code", "args", "refs", "results", "jobs", "starts"}
+    here = site(of_published)
+    assert permissions(here) == {
+        "get": temporary | {"published/mine"},
+        "put": temporary,
+        "list": temporary | {"published/mine"},
+        "delete": temporary,
+    }
+    assert here.role.put("outputs/mine/start/picture", b"picture")
+    assert here.role.get("outputs/mine/start/picture") == b"picture"
+    assert [entry.key for entry in here.role.list("outputs/mine/")] == ["outputs/mine/start/picture"]
+    with pytest.raises(wrenlite.NotFound):
+        here.role.get("outputs/mine/start/missing")
+    assert not allowed(lambda: here.role.put("outputs/other", b""))
+    assert not allowed(lambda: here.role.delete(["outputs/mine/start/picture"]))
+
+
+def test_a_published_job_reads_what_starts_it_and_nothing_else_there(site):
+    here = site(of_published, grant=("read",))
+    for key in ("in/a.csv", "in/a.txt", "out/a.csv"):
+        here.other.put(key, b"")
+    assert here.role_other.get("in/a.csv") == b""
+    with pytest.raises(wrenlite.NotFound):
+        here.role_other.get("in/missing.csv")
+    assert not allowed(lambda: here.role_other.get("in/a.txt"))
+    assert not allowed(lambda: here.role_other.get("out/a.csv"))
+    assert not allowed(lambda: here.role_other.put("in/b.csv", b""))
+    assert not allowed(lambda: list(here.role_other.list("out/")))
+
+
 def test_no_role_may_list_a_whole_bucket(site):
-    for make in (policies.of_function, policies.of_user, of_driver):
+    for make in (policies.of_function, policies.of_user, of_driver, of_published):
         here = site(make)
         assert not allowed(
             lambda here=here: list(S3Store(here.bucket, "", session=here.role._session).list(""))

@@ -9,7 +9,8 @@
 
 ====================  ==================================================================================
 ``wizard``            The command ``wrenlite-setup``: asks, shows the plan, applies it, tests the function
-``commands``          The commands status, doctor, test, destroy, logs and cleanup
+``commands``          The commands status, doctor, test, logs and cleanup
+``destroying``        The command destroy
 ``shared_options``    Options that several commands share
 ``doctor``            The checks of ``wrenlite doctor``, each with its fix
 ``report``            What the commands print, as text and as JSON
@@ -22,7 +23,8 @@
 ``resources``         Records of each kind of resource
 ``policies``          IAM policies, the bucket's policy and its lifecycle rules
 ``tags``              The tags that mark wrenlite's own resources (pure)
-``provider``          Observes and changes resources, with one class per kind of resource
+``managers``          Observes and changes resources, with one class per kind of resource
+``provider``          Those of a deployment
 ``buckets``           The bucket
 ``bucket_archives``   The archives in the bucket: packages that do not fit into the layer
 ``roles``             The IAM roles of the function and its driver
@@ -37,6 +39,13 @@
 ``architectures``     Which processors the function is for
 ``archives``          Which packages do not fit into the layer, and an archive of each
 ``bytecode``          Compiles what is in both zips (pure)
+``published``         ``Executor.publish``
+``publishing``        A published job as resources, and the steps to it
+``publisher``         Checks of what a user wants to publish
+``publishing_report`` What is shown of published jobs
+``publishing_commands`` The commands publish, published, unpublish and start
+``triggers``          Notifications, URLs and schedules, and who may invoke the function of a published job
+``starting``          Starts a published job by signed requests
 ``smoke_test``        Invokes the deployed function, and imports the packages of its layer
 ``account``           The AWS account: signing in, regions, quotas
 ``clients``           botocore's clients, and AWS's errors as wrenlite's

@@ -21,6 +21,8 @@ _ACTIONS = {
     "PutBucketEncryption": "s3:PutEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "PutBucketNotificationConfiguration": "s3:PutBucketNotification",
 }
 """The IAM actions of S3's operations, where the two have different names."""
 

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-from wrenlite import config as configuration
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.backends.aws.session import AwsSession
 from wrenlite.config import Config
-from wrenlite.deploy import dashboard, report
+from wrenlite.deploy import dashboard, publishing_report, report
 from wrenlite.deploy import doctor as checker
 from wrenlite.deploy.account import Account
 from wrenlite.deploy.clients import Clients, suppress_codes
 from wrenlite.deploy.deployment import (
-    LOCATION_SETTINGS,
     Deployment,
     client_config,
     deployed_function,
     locate_deployment,
 )
+from wrenlite.deploy.destroying import confirm_by_name, destroy
 from wrenlite.deploy.plan import Action, Verb
 from wrenlite.deploy.resources import (
     TEMPORARY_PREFIXES,
     Alias,
-    Bucket,
     Function,
     Resource,
 )
@@ -46,7 +43,6 @@ from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.display import console
 from wrenlite.display.job_commands import print_output
 from wrenlite.durable.records import find_job
-from wrenlite.errors import WrenliteError
 from wrenlite.texts import counted, printable
 
 _POLL_S = 2.0
@@ -73,12 +69,14 @@ def status(config: Config, *, as_json: bool) -> None:
     actions = deployment.plan()
     found = deployment.observe("alias")
     alias = found.resource if found and isinstance(found.resource, Alias) else None
+    published = publishing_report.shown_jobs(clients, settings, function)
     if as_json:
         document = report.plan_document(account, deployment, actions)
+        document["published"] = [job.document() for job in published]
         versions = report.version_documents(alias)
         console.print_json({**document, "deployed": function is not None, "versions": versions})
     else:
-        _print_status(config, account, deployment, function, alias, actions)
+        _print_status(config, account, deployment, function, alias, actions, published)
     if function is None:
         raise click.exceptions.Exit(1)
 
@@ -114,6 +112,7 @@ def _print_status(
     function: Function | None,
     alias: Alias | None,
     actions: Sequence[Action],
+    published: Sequence[publishing_report.Shown],
 ) -> None:
     """Print what exists, and what wrenlite-setup would change."""
     settings = deployment.settings
@@ -145,6 +144,7 @@ def _print_status(
             **_chosen_rows(settings, existing["archives"]),
             "log": existing["log group"],
             "dashboard": dashboard.link(settings) if settings.dashboard else _NO_DASHBOARD,
+            "published": "\n".join(f"{each.job.name}: {each.text()}" for each in published) or "nothing",
         }
     )
     changes = [action for action in actions if action.verb is not Verb.KEEP]
@@ -229,172 +229,6 @@ def test(config: Config, *, as_json: bool) -> None:
         for package in answer.packages:
             click.echo(f"  {'✗' if package.error else '✓'} {printable(str(package))}")
     answer.check_packages()
-
-
-@click.command(epilog="Example: wrenlite destroy --dry-run")
-@deployment_options
-@click.option("--keep-bucket", is_flag=True, help="Keep the bucket with all its objects.")
-@click.option("--with-outputs", is_flag=True, help="Also delete outputs of tasks and other data of yours.")
-@DRY_RUN
-@YES
-@console.json_option
-def destroy(
-    config: Config, *, keep_bucket: bool, with_outputs: bool, dry_run: bool, yes: bool, as_json: bool
-) -> None:
-    """Delete the resources that wrenlite-setup has created.
-
-    Only resources with wrenlite's tag are deleted. A bucket with data of yours is deleted only if you say so.
-    """
-    if keep_bucket and with_outputs:
-        raise click.UsageError("--keep-bucket keeps all objects, and --with-outputs deletes them: give one")
-    with messages_on_stderr(as_json):
-        document = _destroy(
-            config, keep_bucket=keep_bucket, with_outputs=with_outputs, dry_run=dry_run, yes=yes
-        )
-    if as_json:
-        console.print_json(document)
-
-
-def _destroy(
-    config: Config, *, keep_bucket: bool, with_outputs: bool, dry_run: bool, yes: bool
-) -> dict[str, Any]:
-    """Delete a deployment, and return what was done as a JSON object."""
-    clients, account, settings = locate_deployment(config, prefer_deployed_bucket=True)
-    deployment = Deployment(clients, settings)
-    steps = deployment.plan_destroy()
-    if keep_bucket:
-        steps = tuple(step for step in steps if not isinstance(step.resource, Bucket))
-    document: dict[str, Any] = {
-        "account": account.id,
-        "region": account.region,
-        "function": settings.function,
-        "bucket": settings.bucket,
-        "prefix": settings.prefix,
-        "steps": report.step_documents(steps),
-        "applied": not dry_run,
-    }
-    if steps:
-        click.echo(f"Function {settings.function} in {account.region}, account {account.id}:")
-    else:
-        click.echo(
-            f"There is nothing to delete: no resource of wrenlite belongs to the function "
-            f"{settings.function} in {account.region}."
-        )
-    usage = _print_deletions(clients, settings, steps)
-    document["bucket_content"] = usage and usage._asdict()
-    if dry_run:
-        return document
-    if usage is not None and not with_outputs:
-        _refuse_data_of_the_user(usage)
-    if steps:
-        question = f"Type the function's name ({settings.function}) to delete all of this"
-        _confirm_by_name(question, settings.function, yes)
-        try:
-            deployment.apply(steps, report.print_progress)
-        except (KeyboardInterrupt, WrenliteError):
-            click.echo("\nStopped. Run wrenlite destroy again to continue.", err=True)
-            raise
-    if keep_bucket or not settings.managed_bucket:
-        click.echo(
-            f"The objects in s3://{settings.bucket}/{settings.prefix}/ stay; wrenlite cleanup deletes the "
-            "temporary ones."
-        )
-    _remove_from_config(settings)
-    return document
-
-
-def _print_deletions(clients: Clients, settings: Settings, steps: Sequence[Action]) -> _BucketUsage | None:
-    """Print what is deleted, and return what the bucket holds; None where that stays."""
-    usage = None
-    for step in steps:
-        content = ""
-        if isinstance(step.resource, Bucket):
-            usage = _bucket_usage(clients, settings)
-            content = f", {usage}"
-        click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{content}")
-    if usage is not None:
-        for key in usage.permanent_keys:
-            click.echo(f"    yours  s3://{settings.bucket}/{printable(key)}")
-        more = usage.permanent_objects - len(usage.permanent_keys)
-        if more:
-            click.echo(f"    yours  {more:,} more")
-    return usage
-
-
-def _refuse_data_of_the_user(usage: _BucketUsage) -> None:
-    if usage.permanent_objects:
-        objects = f"{counted(usage.permanent_objects, 'object')} of yours"
-        raise click.UsageError(
-            f"the bucket has {objects}, listed above; nothing was deleted. --with-outputs deletes them too, "
-            "--keep-bucket keeps the bucket with all its objects"
-        )
-
-
-def _confirm_by_name(question: str, name: str, yes: bool) -> None:
-    """Ask for a name, unless ``yes`` is true; exit where the answer is another one."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("this deletes data and must be confirmed: run it in a terminal, or give --yes")
-    if click.prompt(question, default="", show_default=False).strip() != name:
-        click.echo("Nothing was deleted.", err=True)
-        raise click.exceptions.Exit(1)
-
-
-_MOST_KEYS = 20
-"""The most objects of the user's that are named before a bucket is deleted."""
-
-
-class _BucketUsage(NamedTuple):
-    """How much is stored in a bucket. Each version of an object counts, also where it was deleted."""
-
-    objects: int
-    bytes: int
-    permanent_objects: int
-    """Number of objects that wrenlite does not treat as temporary: outputs of tasks, and the user's own."""
-    permanent_keys: Sequence[str]
-    """The keys of the first of these."""
-
-    def __str__(self) -> str:
-        if not self.objects:
-            return "which is empty"
-        permanent = self.permanent_objects
-        permanent_text = f", {permanent:,} of them outputs or other data of yours" if permanent else ""
-        return f"with {counted(self.objects, 'object')} ({self.bytes / 1e6:,.1f} MB){permanent_text}"
-
-
-def _bucket_usage(clients: Clients, settings: Settings) -> _BucketUsage:
-    objects = size_bytes = permanent = 0
-    keys: list[str] = []
-    temporary = tuple(f"{settings.prefix}/{part}/" for part in (*TEMPORARY_PREFIXES, "layers"))
-    with clients.translate_errors(f"arn:{settings.partition}:s3:::{settings.bucket}"):
-        pages = (
-            clients["s3"]
-            .get_paginator("list_object_versions")
-            .paginate(Bucket=settings.bucket, ExpectedBucketOwner=settings.account)
-        )
-        for entry in (entry for page in pages for entry in page.get("Versions", ())):
-            objects, size_bytes = objects + 1, size_bytes + entry["Size"]
-            if not entry["Key"].startswith(temporary):
-                permanent += 1
-                if permanent <= _MOST_KEYS:
-                    keys.append(entry["Key"])
-    return _BucketUsage(objects, size_bytes, permanent, keys)
-
-
-def _remove_from_config(settings: Settings) -> None:
-    """Remove a deleted deployment from the settings file, if that refers to it."""
-    given = click.get_current_context().params["config"]
-    path = configuration.config_path(configuration.environment_with(given))
-    if path is None or not path.exists():
-        return
-    stored = configuration.read_file(path)
-    if (stored.get("function"), stored.get("region")) == (settings.function, settings.region):
-        on_lambda = stored.get("backend") == "aws"
-        removed = (*LOCATION_SETTINGS, "backend") if on_lambda else LOCATION_SETTINGS
-        configuration.update_file(path, dict.fromkeys(removed))
-        local = ", and Executor() runs on this machine's cores again" if on_lambda else ""
-        click.echo(f"{path} no longer refers to the function {settings.function}{local}.")
 
 
 @click.command(
@@ -554,7 +388,7 @@ def _cleanup(config: Config, *, older_than_s: float, dry_run: bool, yes: bool) -
     )
     if found and not dry_run:
         question = f"Type the bucket's name ({settings.bucket}) to delete them"
-        _confirm_by_name(question, settings.bucket, yes)
+        confirm_by_name(question, settings.bucket, yes)
         store.delete(entry.key for entry in found)
         click.echo("Deleted.")
     return {

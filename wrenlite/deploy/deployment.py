@@ -8,8 +8,7 @@ import hashlib
 import json
 import re
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from wrenlite.deploy.checks import find_layers
 from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.deploy.lambda_resources import Functions
+from wrenlite.deploy.managers import StepObserver
 from wrenlite.deploy.packages import BuiltLayer, Lock, Packages, archives_folder, choose
 from wrenlite.deploy.plan import Action, Found, Verb, plan
 from wrenlite.deploy.provider import Provider, desired
@@ -42,9 +42,6 @@ from wrenlite.deploy.resources import (
 )
 from wrenlite.deploy.settings import Settings, recorded_settings
 from wrenlite.errors import AccessDenied, ConfigError, FunctionBroken
-
-StepObserver = Callable[[Action, float | None], None]
-"""Called when a step begins, with None, and when it has ended, with its duration in seconds."""
 
 
 class Deployment:
@@ -198,18 +195,8 @@ class Deployment:
         """
         driver = self.settings.of_driver
         assert driver is not None
-        with self._clients.translate_errors(driver.function_arn):
-            answer = self._clients["lambda"].invoke(
-                FunctionName=driver.function, Qualifier=CURRENT_ALIAS, Payload=json.dumps(PING)
-            )
-            text = answer["Payload"].read().decode()
-        try:
-            return str(json.loads(text)["version"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise FunctionBroken(
-                f"the driver {driver.function} does not answer as it should: {text:.500}. Run wrenlite-setup "
-                "again; wrenlite logs --driver may say more"
-            ) from error
+        name = f"{driver.function}:{CURRENT_ALIAS}"
+        return ping(self._clients, driver.function_arn, name, "wrenlite logs --driver may say more")
 
     def desired_resources(self) -> tuple[Resource, ...]:
         """Return the resources as they should be, in the order in which they can be created.
@@ -306,13 +293,33 @@ class Deployment:
         """
         if self.uploads_packages(actions):
             self.build()
-        for action in actions:
-            if action.verb is not Verb.KEEP:
-                on_step(action, None)
-                begun = time.monotonic()
-                with self._clients.translate_errors(f"{action.resource.kind} {action.resource.name}"):
-                    self._provider.apply(action)
-                on_step(action, time.monotonic() - begun)
+        self._provider.apply_all(actions, on_step)
+
+
+def ping(clients: Clients, arn: str, function: str, advice: str) -> str:
+    """Invoke a driver, and return its version of wrenlite.
+
+    Args:
+        clients: clients of AWS.
+        arn: its ARN, for messages.
+        function: its name, perhaps with an alias.
+        advice: where more may be said about what goes wrong.
+
+    Raises:
+        FunctionBroken: it answers with something else.
+        AccessDenied: these credentials may not invoke it.
+    """
+    name, _, alias = function.partition(":")
+    qualifier = {"Qualifier": alias} if alias else {}
+    with clients.translate_errors(arn):
+        answer = clients["lambda"].invoke(FunctionName=name, **qualifier, Payload=json.dumps(PING))
+        text = answer["Payload"].read().decode()
+    try:
+        return str(json.loads(text)["version"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise FunctionBroken(
+            f"the driver {name} does not answer as it should: {text:.500}. Run wrenlite-setup again; {advice}"
+        ) from error
 
 
 def deployed_function(clients: Clients, account: Account, name: str) -> Function | None:

@@ -8,9 +8,12 @@ from typing import NamedTuple
 from wrenlite.config import Config
 from wrenlite.deploy import report
 from wrenlite.deploy.account import Account
+from wrenlite.deploy.clients import Clients
 from wrenlite.deploy.deployment import Deployment, client_config, current_python, locate_deployment
 from wrenlite.deploy.plan import Found, Verb, plan
+from wrenlite.deploy.publishing_report import shown_jobs
 from wrenlite.deploy.resources import Function, Resource
+from wrenlite.deploy.settings import Settings
 from wrenlite.deploy.smoke_test import run_smoke_test
 from wrenlite.errors import AccessDenied, WrenliteError
 from wrenlite.texts import counted
@@ -61,6 +64,7 @@ def run_checks(config: Config) -> Iterator[Check]:
         yield from _check_round_trip(config, deployment)
     if settings.has_driver:
         yield _check_driver(deployment)
+    yield from _check_published(clients, settings, function)
     yield _check_quota(account)
 
 
@@ -203,6 +207,30 @@ def _check_driver(deployment: Deployment) -> Check:
     except WrenliteError as error:
         return Check(name="driver", ok=False, detail=str(error), fix=_SETUP)
     return Check(name="driver", ok=True, detail=f"{driver.function} answers, with wrenlite {version}")
+
+
+def _check_published(clients: Clients, settings: Settings, function: Found | None) -> Iterator[Check]:
+    """Check that what is published is in place, and invoke each function, which starts nothing."""
+    deployed = function.resource if function and isinstance(function.resource, Function) else None
+    try:
+        jobs = shown_jobs(clients, settings, deployed)
+    except AccessDenied as error:
+        detail = f"cannot be checked with these credentials: {error}"
+        yield Check(name="published", ok=None, detail=detail)
+        return
+    for each in jobs:
+        detail = f"{each.job.name}: {each.text()}"
+        if each.condition:
+            yield Check(name="published", ok=False, detail=detail, fix=each.fix())
+            continue
+        try:
+            each.job.ping()
+        except AccessDenied as error:
+            yield Check(name="published", ok=None, detail=f"{detail}; it cannot be invoked: {error}")
+        except WrenliteError as error:
+            yield Check(name="published", ok=False, detail=f"{detail}: {error}", fix=each.fix())
+        else:
+            yield Check(name="published", ok=True, detail=detail)
 
 
 def _check_quota(account: Account) -> Check:

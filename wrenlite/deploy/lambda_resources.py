@@ -306,18 +306,18 @@ class Functions:
         """
         if not digest:
             return []
-        versions = _layer_versions(self._clients, self._settings.function)
+        versions = _layer_versions(self._clients, self._settings.owner)
         fitting = [version for version in versions if layer_digest(version) == digest]
         if not fitting:
             raise BackendError(
-                f"the layer {self._settings.function} has no version with these packages: somebody has "
+                f"the layer {self._settings.owner} has no version with these packages: somebody has "
                 "deleted it since this run published it. Run wrenlite-setup again"
             )
         return [max(fitting, key=_number)["LayerVersionArn"]]
 
     def _layer_digest(self, arn: str) -> str:
         """Return the digest of the packages in a version of the layer, else ``another``."""
-        versions = _layer_versions(self._clients, self._settings.function)
+        versions = _layer_versions(self._clients, self._settings.owner)
         digests = (layer_digest(version) for version in versions if version["LayerVersionArn"] == arn)
         return next(digests, "another")
 

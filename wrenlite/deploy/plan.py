@@ -25,12 +25,16 @@ from wrenlite.deploy.resources import (
     Alias,
     Archives,
     Function,
+    FunctionUrl,
     Layer,
+    Permission,
     Published,
+    PublishedCode,
     Resource,
     Role,
 )
 from wrenlite.errors import ConfigError
+from wrenlite.serving import publication
 from wrenlite.texts import counted
 
 
@@ -65,8 +69,8 @@ class Action(NamedTuple):
 
 
 _CREATION_ORDER = (
-    *("bucket", "role", "log group", "layer", "archives", "function", "alias"),
-    *("metrics", "dashboard", "alarm"),
+    *("bucket", "role", "log group", "layer", "archives", "code", "function", "alias"),
+    *("permission", "URL", "schedule", "notification", "metrics", "dashboard", "alarm"),
 )
 _KEPT = 2
 """The number of versions that stay: the current one, and the one before it, for executors that use it."""
@@ -84,20 +88,25 @@ _FIELD_NAMES = {
     "security_groups": "security groups",
     "may_loop": "may start itself",
     "period_s": "period in seconds",
+    "auth": "requests of",
+    "cross_origin": "requests of other sites' pages",
+    "target": "function",
 }
 """Names of fields in reasons, where they differ from those in the code."""
+_VARIABLE_NAMES = {publication.VARIABLE: "what is published"}
 _SHOWN_ELSEWHERE = {"request", "tags", "archives", "unpacked_mb", "ephemeral_mb", "driver"}
 """What the function records that other fields or resources show."""
 _LONG_FIELDS = ("policy", "trust", "lifecycle", "digest", "layer", "filters", "body", "metrics")
 """Fields whose values are too long to be shown in a reason: only their names are."""
 
 
-def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
+def plan(want: Sequence[Resource], have: Sequence[Found], option: str = "--function") -> tuple[Action, ...]:
     """Return the steps from the existing resources to the desired ones.
 
     Args:
         want: the desired resources, each after those that it depends on.
         have: the resources that exist.
+        option: what the user gives to choose other names.
 
     Raises:
         ConfigError: a resource of a desired name exists and is not managed by wrenlite.
@@ -105,7 +114,7 @@ def plan(want: Sequence[Resource], have: Sequence[Found]) -> tuple[Action, ...]:
     existing = {(found.resource.kind, found.resource.name): found for found in have}
     steps: list[Action] = []
     for resource in want:
-        step = _step(resource, existing.pop((resource.kind, resource.name), None))
+        step = _step(resource, existing.pop((resource.kind, resource.name), None), option)
         steps.append(_adapt(step, {(one.resource.kind, one.resource.name): one.verb for one in steps}))
     unwanted = sorted(existing.values(), key=lambda found: -_CREATION_ORDER.index(found.resource.kind))
     staying = _staying_versions(want, have)
@@ -174,7 +183,7 @@ def outdated(published: Sequence[Published], *targets: str) -> list[Published]:
     return [version for version in published if version.alias not in kept]
 
 
-def _step(want: Resource, found: Found | None) -> Action:
+def _step(want: Resource, found: Found | None, option: str) -> Action:
     """Return the step for one desired resource.
 
     Raises:
@@ -185,11 +194,13 @@ def _step(want: Resource, found: Found | None) -> Action:
     if not found.managed:
         raise ConfigError(
             f"the {want.kind} {want.name!r} already exists and was not created by wrenlite (it lacks "
-            "wrenlite's tag): choose another --function, or delete it yourself"
+            f"wrenlite's tag): choose another {option}, or delete it yourself"
             f"{_DELETE_COMMANDS.get(want.kind, '').format(want.name)}"
         )
     if isinstance(want, Archives) and isinstance(found.resource, Archives):
-        return _archives_step(want, found.resource)
+        return _uploads_step(want, found.resource, "archive")
+    if isinstance(want, PublishedCode) and isinstance(found.resource, PublishedCode):
+        return _uploads_step(want, found.resource, "part")
     changes = _changes(want, found.resource)
     if isinstance(found.resource, Function) and found.resource.state == "failed":
         return Action(verb=Verb.REPLACE, resource=want, reason="it has failed and must be created again")
@@ -218,19 +229,25 @@ def _adapt(step: Action, before: Mapping[tuple[str, str], Verb]) -> Action:
         if role in (Verb.CREATE, Verb.REPLACE):
             # Lambda binds its grants to the old role itself, not to the role's name.
             return Action(verb=Verb.REPLACE, resource=resource, reason="its role is created again")
-    if isinstance(resource, Alias):
+    if isinstance(resource, Alias | Permission | FunctionUrl):
         function = before.get((Function.kind, resource.name.partition(":")[0]))
         if function is Verb.REPLACE:
             return Action(verb=Verb.CREATE, resource=resource, reason="its function is created again")
     return step
 
 
-def _archives_step(want: Archives, have: Archives) -> Action:
-    """Return the step for archives. Others that are there may belong to earlier versions of the function."""
+def _uploads_step(want: Archives | PublishedCode, have: Archives | PublishedCode, noun: str) -> Action:
+    """Return the step for archives or code. Others that are there may belong to earlier versions.
+
+    Args:
+        want: what must be there.
+        have: what is there.
+        noun: what one of them is called.
+    """
     missing = set(want.digests) - set(have.digests)
     if not missing:
         return Action(verb=Verb.KEEP, resource=want, reason="up to date")
-    reason = f"{len(missing)} of {counted(len(want.digests), 'archive')} are uploaded"
+    reason = f"{len(missing)} of {counted(len(want.digests), noun)} are uploaded"
     return Action(verb=Verb.UPDATE, resource=want, reason=reason)
 
 
@@ -285,7 +302,8 @@ def _item_text(item: str | tuple[str, str]) -> str:
 def _environment_changes(want: dict[str, str], have: dict[str, str]) -> list[str]:
     """Return the changes of the function's environment; those of the recorded lists item by item."""
     names = {*want, *have} - {RECORDED_VARIABLE}
-    changes = [name for name in sorted(names) if want.get(name) != have.get(name)]
+    changed = (name for name in sorted(names) if want.get(name) != have.get(name))
+    changes = [_VARIABLE_NAMES.get(name, name) for name in changed]
     wanted = json.loads(want.get(RECORDED_VARIABLE, "{}"))
     found = _parse_recorded(have.get(RECORDED_VARIABLE, "{}"))
     for name in sorted({*wanted, *found} - _SHOWN_ELSEWHERE, key=[*wanted, *found].index):

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from wrenlite.backends.aws.deployed import driver_name
 from wrenlite.deploy import dashboard
 from wrenlite.deploy.resources import (
     EXPIRE_DAYS,
+    JOB_PREFIXES,
+    PUBLISHED_PREFIX,
     TASK_PREFIXES,
     TEMPORARY_PREFIXES,
 )
 from wrenlite.deploy.setting_forms import ALARM_KINDS
 from wrenlite.deploy.settings import Settings
+from wrenlite.serving.publication import Objects, Publication, function_of
 
 Policy = dict[str, Any]
 """A policy document, as JSON has it."""
@@ -67,11 +71,57 @@ def of_driver(settings: Settings) -> Policy:
             _allow(["lambda:InvokeFunction"], _function_arns(settings)),
             # The account's concurrency limit belongs to no resource.
             _allow(["lambda:GetAccountSettings"], ["*"]),
-            _allow(_actions("s3", _OBJECT_ACTIONS), _object_arns(settings, TEMPORARY_PREFIXES)),
-            _allow_listing(settings, TEMPORARY_PREFIXES),
+            _allow(_actions("s3", _OBJECT_ACTIONS), _object_arns(settings, JOB_PREFIXES)),
+            _allow_listing(settings, JOB_PREFIXES),
             *_key_statements(settings, [settings.bucket], _USE_KEY),
         ]
     )
+
+
+def of_published(settings: Settings, publication: Publication) -> Policy:
+    """Return the policy of the role of a published job.
+
+    It may start itself, invoke the function and its driver, use temporary objects, read its own code and what
+    starts it, and write outputs.
+
+    Args:
+        settings: settings of its function, not of the deployment's. ``read`` and ``write`` name the bucket
+            that is watched, and that of the outputs.
+        publication: the job.
+    """
+    function = settings.function_arn.removesuffix(settings.function) + settings.owner
+    driver, of_code = driver_name(function), publication.code_prefix.removesuffix("/")
+    read = [of_code, _archives(settings)]
+    bucket, _, prefix = publication.outputs.removeprefix("s3://").partition("/")
+    outputs = f"{prefix.strip('/')}/".lstrip("/")
+    statements = [
+        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{settings.log_group_arn}:*"]),
+        _allow(_actions("lambda", _USED_ACTIONS), [function, f"{function}:*"]),
+        _allow(["lambda:InvokeFunction"], [driver, f"{driver}:*", *_function_arns(settings)]),
+        # The account's concurrency limit belongs to no resource.
+        _allow(["lambda:GetAccountSettings"], ["*"]),
+        _allow(_actions("s3", _OBJECT_ACTIONS), _object_arns(settings, TEMPORARY_PREFIXES)),
+        _allow(["s3:GetObject"], _object_arns(settings, read)),
+        _allow_listing(settings, [*TEMPORARY_PREFIXES, *read]),
+        *_bucket_statements(settings, bucket, outputs, "", ["s3:GetObject", "s3:PutObject"]),
+    ]
+    if isinstance(on := publication.on, Objects):
+        actions = ["s3:GetObject", "s3:GetObjectVersion"]
+        statements += _bucket_statements(settings, on.bucket, on.prefix, on.suffix, actions)
+    statements += _key_statements(settings, [settings.bucket, *settings.write], _USE_KEY)
+    statements += _key_statements(settings, settings.read, ["kms:Decrypt"])
+    if settings.subnets:
+        statements += _network_statements(settings)
+    return _policy(statements)
+
+
+def _bucket_statements(
+    settings: Settings, bucket: str, prefix: str, suffix: str, actions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return statements that allow actions on some objects of a bucket, and to see whether they exist."""
+    arn = f"arn:{settings.partition}:s3:::{bucket}"
+    listing = {**_allow(["s3:ListBucket"], [arn]), "Condition": {"StringLike": {"s3:prefix": [f"{prefix}*"]}}}
+    return [_allow(actions, [f"{arn}/{prefix}*{suffix}"]), listing]
 
 
 def _network_statements(settings: Settings) -> list[dict[str, Any]]:
@@ -119,6 +169,10 @@ def of_user(settings: Settings) -> Policy:
         [
             _allow(_actions("lambda", _USED_ACTIONS), _function_arns(settings)),
             *_driver_statements(settings, ["lambda:InvokeFunction"]),
+            *(
+                [_allow(_actions("lambda", _STARTING_ACTIONS), _published_arns(settings))]
+                * settings.has_driver
+            ),
             # The account's concurrency limit belongs to no resource.
             _allow(["lambda:GetAccountSettings"], ["*"]),
             *_user_statements(settings),
@@ -147,6 +201,7 @@ def of_deployer(settings: Settings) -> Policy:
     layer, bucket = settings.layer_arn, f"arn:{settings.partition}:s3:::{settings.bucket}"
     driver = settings.of_driver
     logs = [each.log_group_arn for each in (settings, driver) if each]
+    logs.append(function_of(settings.log_group_arn, "*"))
     layer_zips = f"{bucket}/{settings.prefix}/layers/*"
     statements = [
         _allow(_actions("lambda", _FUNCTION_ACTIONS), _function_arns(settings)),
@@ -155,6 +210,7 @@ def of_deployer(settings: Settings) -> Policy:
         # The account's concurrency limit belongs to no resource.
         _allow(["lambda:GetAccountSettings"], ["*"]),
         *_driver_statements(settings, _actions("lambda", (*_FUNCTION_ACTIONS, *_LOOP_ACTIONS)), always=True),
+        *_publishing_statements(settings),
         _allow(_actions("logs", _LOG_ACTIONS), [arn for log in logs for arn in (log, f"{log}:*")]),
         # This action lists log groups by the beginning of their names, and AWS knows no resource for that.
         _allow(["logs:DescribeLogGroups"], [f"{logs[0].partition(':log-group:')[0]}:log-group:*"]),
@@ -173,6 +229,7 @@ def of_deployer(settings: Settings) -> Policy:
     statements += _role_statements(settings)
     statements += _statements_about_users_resources(settings)
     passed = [settings.role, *([driver.role] if driver and settings.has_driver else ())]
+    passed.append(_published_role(settings))
     statements += _watching_statements(settings)
     pass_role = _allow(["iam:PassRole"], passed)
     condition = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
@@ -187,6 +244,28 @@ def _watching_statements(settings: Settings) -> list[dict[str, Any]]:
     return [
         _allow(_actions("cloudwatch", _DASHBOARD_ACTIONS), [f"{boards}/{dashboard.name_of(settings)}"]),
         _allow(_actions("cloudwatch", _ALARM_ACTIONS), [f"{place}:alarm:{name}" for name in names]),
+    ]
+
+
+def _publishing_statements(settings: Settings) -> list[dict[str, Any]]:
+    """Return the statements about what publishing adds to the functions of published jobs.
+
+    Buckets that are watched must be the deployment's own, or named by ``--read`` or ``--write``.
+    """
+    place, (function, _) = f"{settings.region}:{settings.account}", _published_arns(settings)
+    actions = (*_FUNCTION_ACTIONS, *_LOOP_ACTIONS, *_PERMISSION_ACTIONS, *_URL_ACTIONS)
+    own = f"arn:{settings.partition}:s3:::"
+    watched = [f"{own}{name}" for name in sorted({settings.bucket, *settings.read, *settings.write})]
+    rule = f"arn:{settings.partition}:events:{place}:rule/{function.rpartition(':')[2]}"
+    return [
+        _allow(_actions("lambda", actions), _published_arns(settings)),
+        # Functions are found by the beginning of their names, and AWS knows no resource for that.
+        _allow(["lambda:ListFunctions"], ["*"]),
+        _allow(_actions("events", _RULE_ACTIONS), [rule]),
+        _allow(["s3:GetBucketNotification", "s3:PutBucketNotification"], watched),
+        _allow(_actions("s3", _OBJECT_ACTIONS), _object_arns(settings, [PUBLISHED_PREFIX])),
+        _allow(["s3:GetObject"], _object_arns(settings, ["starts"])),
+        _allow_listing(settings, [PUBLISHED_PREFIX]),
     ]
 
 
@@ -212,9 +291,12 @@ def _role_statements(settings: Settings) -> list[dict[str, Any]]:
     both = [each for each in (settings, settings.of_driver) if each]
     theirs = [each.role for each in both if each.role_arn is not None]
     made, boundary = [each.role for each in both if each.role_arn is None], settings.boundary
+    published = _published_role(settings)
     look = [_allow(["iam:GetRole"], theirs)] if theirs else []
     if settings.role_arn is not None:  # it looks whether there are others to remove
-        return [*look, *([_allow(["iam:GetRole"], made)] if made else [])]
+        look += [_allow(["iam:GetRole"], made)] if made else []
+        return [*look, _allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS)), [published])]
+    made.append(published)
     if boundary is None:
         return [*look, _allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS)), made)]
     if not boundary:
@@ -242,6 +324,22 @@ _FUNCTION_ACTIONS = (
     *("ListTags", "PutFunctionConcurrency", "TagResource", "UntagResource", "UpdateFunctionCode"),
     *("CreateAlias", "DeleteAlias", "ListAliases", "UpdateAlias", "ListVersionsByFunction", "PublishVersion"),
     *("UpdateFunctionConfiguration", *_USED_ACTIONS),
+)
+_STARTING_ACTIONS = (
+    "GetFunctionConfiguration",
+    "GetFunctionUrlConfig",
+    "InvokeFunction",
+    "InvokeFunctionUrl",
+)
+"""What starting a published job takes. AWS asks for both of the last two."""
+_PERMISSION_ACTIONS = ("AddPermission", "GetPolicy", "RemovePermission")
+_URL_ACTIONS = (
+    *("CreateFunctionUrlConfig", "DeleteFunctionUrlConfig", "UpdateFunctionUrlConfig"),
+    *("GetFunctionUrlConfig", "InvokeFunctionUrl"),
+)
+_RULE_ACTIONS = (
+    *("DeleteRule", "DescribeRule", "ListTagsForResource", "ListTargetsByRule", "PutRule", "PutTargets"),
+    *("RemoveTargets", "TagResource", "UntagResource"),
 )
 _LOOP_ACTIONS = ("GetFunctionRecursionConfig", "PutFunctionRecursionConfig")
 _OBJECT_ACTIONS = ("DeleteObject", "GetObject", "PutObject")
@@ -312,6 +410,19 @@ def lifecycle_rules(settings: Settings) -> list[dict[str, Any]]:
 def _function_arns(settings: Settings) -> list[str]:
     """Return the ARN of the function, and that of its versions and aliases, which need one of their own."""
     return [settings.function_arn, f"{settings.function_arn}:*"]
+
+
+def _published_arns(settings: Settings) -> list[str]:
+    """Return the ARNs of the functions of all published jobs of a deployment."""
+    arn = function_of(settings.function_arn, "*")
+    return [arn, f"{arn}:*"]
+
+
+def _published_role(settings: Settings) -> str:
+    """Return the ARNs of the roles of all published jobs of a deployment, as a pattern."""
+    path = "/" if settings.role_arn is not None else settings.role_path
+    name = f"{function_of(settings.function, '*')}-{settings.region}"
+    return f"arn:{settings.partition}:iam::{settings.account}:role{path}{name}"
 
 
 def _driver_statements(

@@ -21,8 +21,8 @@ from wrenlite.deploy.code_zip import DRIVER_HANDLER, HANDLER
 from wrenlite.deploy.dashboard import desired_monitoring
 from wrenlite.deploy.lambda_resources import Functions, Layers
 from wrenlite.deploy.log_groups import LogGroups
+from wrenlite.deploy.managers import Managers
 from wrenlite.deploy.monitoring import monitoring
-from wrenlite.deploy.plan import Action, Found, Verb
 from wrenlite.deploy.resources import (
     Alias,
     Archives,
@@ -42,7 +42,7 @@ from wrenlite.errors import ConfigError
 
 _POLICY_CHARACTERS = 10_240
 """The most that all inline policies of a role may have together, without white space."""
-_ENVIRONMENT_BYTES = 4096
+ENVIRONMENT_BYTES = 4096
 """The most that the names and values of a function's environment may have together."""
 
 
@@ -66,7 +66,7 @@ def desired(
         policy = canonical_policy(policies.of_bucket(settings))
         resources.append(Bucket(settings.bucket, policy, rules, tags=tags))
     if settings.role_arn is None:
-        resources.append(_role(settings, policies.of_function(settings)))
+        resources.append(role_of(settings, policies.of_function(settings)))
     resources.append(LogGroup(settings.log_group, tags=tags))
     if layer is not None:
         resources.append(layer)
@@ -104,7 +104,7 @@ def _driver_resources(settings: Settings, code_digest: str) -> tuple[Resource, .
         code_digest: SHA-256 of its zip, which is that of the function, in base64.
     """
     tags = tags_of(settings)
-    role = (_role(settings, policies.of_driver(settings)),) if settings.role_arn is None else ()
+    role = (role_of(settings, policies.of_driver(settings)),) if settings.role_arn is None else ()
     function = Function(
         name=settings.function,
         digest=code_digest,
@@ -115,7 +115,9 @@ def _driver_resources(settings: Settings, code_digest: str) -> tuple[Resource, .
         timeout_s=settings.timeout_s,
         ephemeral_mb=settings.ephemeral_mb,
         reserved=None,
-        environment=tuple(sorted({**_place(settings), "WRENLITE_DRIVER": settings.function}.items())),
+        environment=tuple(
+            sorted({**place_variables(settings), "WRENLITE_DRIVER": settings.function}.items())
+        ),
         role=settings.role,
         layer="",
         tags=tags,
@@ -124,14 +126,14 @@ def _driver_resources(settings: Settings, code_digest: str) -> tuple[Resource, .
     return (*role, LogGroup(settings.log_group, tags=tags), function, desired_alias(function))
 
 
-def _role(settings: Settings, document: policies.Policy) -> Role:
+def role_of(settings: Settings, document: policies.Policy) -> Role:
     """Return the role of the function, or of its driver.
 
     Raises:
         ConfigError: its policy is longer than AWS takes.
     """
     policy = canonical_policy(document)
-    _check_size(len(policy), _POLICY_CHARACTERS, "a role's policy, which lists each --read and --write")
+    check_size(len(policy), _POLICY_CHARACTERS, "a role's policy, which lists each --read and --write")
     return Role(
         name=settings.role_name,
         trust=canonical_policy(policies.trust()),
@@ -142,7 +144,7 @@ def _role(settings: Settings, document: policies.Policy) -> Role:
     )
 
 
-def _place(settings: Settings) -> dict[str, str]:
+def place_variables(settings: Settings) -> dict[str, str]:
     """Return the variables that say where objects are stored."""
     return {
         "WRENLITE_BUCKET": settings.bucket,
@@ -165,13 +167,13 @@ def _environment(
         of_layer["ephemeral_mb"] = [settings.ephemeral_mb]
     of_driver = {"driver": [driver.target]} if isinstance(driver, Alias) else {}
     recorded = {**settings.recorded, **of_layer, **of_driver}
-    environment = {**_place(settings), RECORDED_VARIABLE: json.dumps(recorded)}
+    environment = {**place_variables(settings), RECORDED_VARIABLE: json.dumps(recorded)}
     size = sum(len(name) + len(value) for name, value in environment.items())
-    _check_size(size, _ENVIRONMENT_BYTES, "a function's environment, which lists all that is in the layer")
+    check_size(size, ENVIRONMENT_BYTES, "a function's environment, which lists all that is in the layer")
     return tuple(sorted(environment.items()))
 
 
-def _check_size(size: int, most: int, what: str) -> None:
+def check_size(size: int, most: int, what: str) -> None:
     """Raise ConfigError where AWS would refuse a text because of its size."""
     if size > most:
         raise ConfigError(
@@ -180,7 +182,7 @@ def _check_size(size: int, most: int, what: str) -> None:
         )
 
 
-class Provider:
+class Provider(Managers):
     """All resources of a deployment, by kind."""
 
     def __init__(
@@ -204,7 +206,7 @@ class Provider:
         functions, driver = Functions(clients, settings, code), settings.of_driver
         of_driver, driver_aliases = self._driver(clients, driver, code) if driver else ({}, None)
         aliases = Aliases(clients, settings, functions.observe, driver_aliases)
-        self._managers: dict[tuple[str, str], Any] = {
+        managers: dict[tuple[str, str], Any] = {
             ("bucket", settings.bucket): Buckets(clients, settings),
             ("role", settings.role_name): Roles(clients, settings),
             ("log group", settings.log_group): LogGroups(clients, settings),
@@ -217,6 +219,7 @@ class Provider:
             **of_driver,
             **monitoring(clients, settings),
         }
+        super().__init__(clients, managers)
 
     def _driver(
         self, clients: Clients, settings: Settings, code: Callable[[], bytes]
@@ -231,26 +234,3 @@ class Provider:
             ("alias", f"{settings.function}:{CURRENT_ALIAS}"): aliases,
         }
         return managers, aliases
-
-    @property
-    def names(self) -> tuple[tuple[str, str], ...]:
-        """The kind and the name of each resource that there may be."""
-        return tuple(self._managers)
-
-    def observe(self, kind: str, name: str) -> Found | None:
-        """Return a resource as it is; None where it does not exist."""
-        found: Found | None = self._managers[kind, name].observe()
-        return found
-
-    def apply(self, action: Action) -> None:
-        """Carry out one step of a plan. A plan that was interrupted is completed by running the next plan."""
-        resource = action.resource
-        resources = self._managers[resource.kind, resource.name]
-        methods: dict[Verb, Callable[[Resource], None]] = {
-            Verb.CREATE: resources.create,
-            Verb.UPDATE: resources.update,
-            Verb.REPLACE: getattr(resources, "replace", resources.update),
-            Verb.DELETE: resources.delete,
-        }
-        if action.verb in methods:
-            methods[action.verb](resource)

@@ -17,8 +17,12 @@ TAG = "wrenlite"
 """Key of the tag that marks a resource as wrenlite's, and first word of a layer version's description."""
 TASK_PREFIXES = ("code", "args", "refs", "results")
 """Parts below the deployment's prefix that the function reads."""
-TEMPORARY_PREFIXES = (*TASK_PREFIXES, "jobs")
-"""Parts whose objects expire. Below ``jobs/`` are detached jobs, which no task may read."""
+JOB_PREFIXES = (*TASK_PREFIXES, "jobs")
+"""The same, and the part with detached jobs, which no task may read."""
+TEMPORARY_PREFIXES = (*JOB_PREFIXES, "starts")
+"""Parts whose objects expire. Below ``starts/`` are the starts of published jobs, which no task may read."""
+PUBLISHED_PREFIX = "published"
+"""The part with the code of published jobs, which stays until they are no longer published."""
 EXPIRE_DAYS = 7
 """Days after which temporary objects expire."""
 LOG_DAYS = 14
@@ -220,8 +224,97 @@ class Alarm:
     tags: Tags = ()
 
 
+@dataclass(frozen=True)
+class PublishedCode:
+    """The pickled function of a published job, and its local modules, in the bucket."""
+
+    kind: ClassVar[str] = "code"
+    name: str
+    """The bucket, and the beginning of their keys."""
+    digests: tuple[str, ...]
+    """Sorted. What was published before is there, too: starts that go on need it."""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """A statement of the policy of a function, which lets somebody invoke it."""
+
+    kind: ClassVar[str] = "permission"
+    name: str
+    """Name of the function, and the id of the statement, such as ``wrenlite-job-n:wrenlite-objects``."""
+    action: str
+    principal: str
+    """A service of AWS, or ``*`` for everybody."""
+    source: str = ""
+    """ARN of what invokes it; empty: any."""
+    account: str = ""
+    """The account that this belongs to; empty: any."""
+    auth: str = ""
+    """How requests to its URL must be signed for this to hold: ``NONE``; empty: it does not matter."""
+    via_url: bool = False
+    """Whether it holds for requests to its URL only."""
+
+
+@dataclass(frozen=True)
+class FunctionUrl:
+    """The URL of a function."""
+
+    kind: ClassVar[str] = "URL"
+    name: str
+    """Name of the function."""
+    auth: str
+    """``AWS_IAM``: requests are signed by somebody whom IAM allows them; ``NONE``: anybody sends them."""
+    cross_origin: bool = False
+    """Whether pages of other sites may send requests (CORS)."""
+    url: str = field(default="", compare=False)
+    """Empty where it does not exist yet."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A rule of EventBridge that invokes a function at times."""
+
+    kind: ClassVar[str] = "schedule"
+    name: str
+    """Name of the rule, which is that of the function."""
+    expression: str
+    """``rate(…)`` or ``cron(…)``, in UTC."""
+    target: str
+    """ARN of the function; empty where it invokes none, or others."""
+    enabled: bool = True
+    tags: Tags = ()
+
+
+@dataclass(frozen=True)
+class Notification:
+    """One entry of the notifications of a bucket: new objects with such keys invoke a function."""
+
+    kind: ClassVar[str] = "notification"
+    name: str
+    """The bucket and the id of the entry, such as ``my-bucket:wrenlite-wrenlite-n``."""
+    prefix: str
+    suffix: str
+    target: str
+    """ARN of the function."""
+    events: tuple[str, ...] = ("s3:ObjectCreated:*",)
+
+
 Resource: TypeAlias = (
-    Bucket | Role | LogGroup | Layer | Archives | Function | Alias | LogMetrics | Dashboard | Alarm
+    Bucket
+    | Role
+    | LogGroup
+    | Layer
+    | Archives
+    | Function
+    | Alias
+    | LogMetrics
+    | Dashboard
+    | Alarm
+    | PublishedCode
+    | Permission
+    | FunctionUrl
+    | Schedule
+    | Notification
 )
 
 

@@ -20,6 +20,7 @@ from wrenlite.deploy.setting_forms import (
     check_tags,
 )
 from wrenlite.errors import ConfigError
+from wrenlite.serving.publication import Http, Objects, Publication, check_names, function_of
 from wrenlite.storage.archives import archive_key
 
 _RESERVED_BUCKET = re.compile(r"^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$")
@@ -28,6 +29,10 @@ _PREFIX_CHARACTERS = 128
 """A key of S3 has 1,024 bytes at most, and the role's policy names the prefix ten times."""
 _DRIVER_MB = 1024
 """Memory of the driver. What it holds of a job is a few hundred bytes per task."""
+_PUBLISHED_MB = 1769
+"""Memory of a published job's function, which comes with one processor."""
+PUBLIC_RESERVED = 5
+"""The most invocations at once of a function whose URL takes requests of anybody."""
 _RECORDED_CHARACTERS = 1500
 """A function's environment has room for 4 KB, and holds the packages twice, once with versions."""
 
@@ -201,6 +206,35 @@ class Settings:
             write=(),
         )
 
+    def of_published(self, publication: Publication) -> Settings:
+        """Return the settings of the function of a published job.
+
+        Args:
+            publication: the job.
+
+        Raises:
+            ConfigError: AWS would refuse its name, or one that it mentions.
+        """
+        check_names(self.function, publication.name, self.region)
+        on, own_role = publication.on, self.role_arn is not None
+        outputs = publication.outputs.removeprefix("s3://").partition("/")[0]
+        return replace(
+            self,
+            function=function_of(self.function, publication.name),
+            driver_of=self.function,
+            role_arn=None,
+            driver_role_arn=None,
+            role_path="/" if own_role else self.role_path,
+            boundary=None if own_role else self.boundary,
+            memory_mb=_PUBLISHED_MB,
+            timeout_s=900,
+            reserved=PUBLIC_RESERVED if isinstance(on, Http) and on.public else None,
+            packages=(),
+            layers=(),
+            read=(on.bucket,) if isinstance(on, Objects) else (),
+            write=(outputs,) if outputs else (),
+        )
+
     def is_drivers(self, name: str) -> bool:
         """Return whether a resource of this name belongs to the driver."""
         driver = self.of_driver
@@ -227,7 +261,7 @@ class Settings:
     @property
     def layer_arn(self) -> str:
         """ARN of the layer that wrenlite makes, without a version."""
-        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:layer:{self.function}"
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account}:layer:{self.owner}"
 
     @property
     def log_group(self) -> str:
@@ -242,7 +276,7 @@ class Settings:
     @property
     def archives(self) -> str:
         """How the keys of the archives begin, below the prefix. Each deployment has its own."""
-        return archive_key(self.function, "")
+        return archive_key(self.owner, "")
 
     @property
     def archives_name(self) -> str:

@@ -361,7 +361,7 @@ def _environment(function: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _packages(config: Config, function: Mapping[str, Any]) -> RemotePackages | None:
     layers = len(function.get("Layers", ()))
-    return remote_packages(_name(config.function), _environment(function), layers)
+    return remote_packages(name_of(config.function), _environment(function), layers)
 
 
 def _hints(packages: RemotePackages | None) -> Hints:
@@ -439,7 +439,7 @@ def _unqualified(function: str) -> str:
     return ":".join(parts[: 7 if len(parts) > 2 else 1])
 
 
-def _name(function: str) -> str:
+def name_of(function: str) -> str:
     """Return the name in the name or ARN of a function, as wrenlite-setup takes it."""
     return _unqualified(function).rpartition(":")[2]
 
