@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     )
     from wrenlite.job import Job
     from wrenlite.open_job import OpenJob
+    from wrenlite.serving.events import ObjectEvent
     from wrenlite.start_context import Start, current_start
     from wrenlite.storage.refs import Ref
 
@@ -110,6 +111,7 @@ __all__ = [
     "LocalExtension",
     "NotFound",
     "NotPicklable",
+    "ObjectEvent",
     "OpenJob",
     "OutOfMemory",
     "PackageMissing",
@@ -153,6 +155,7 @@ _MODULES = (
     "interop.dask",
     "interop.pool",
     "start_context",
+    "serving.events",
 )
 
 

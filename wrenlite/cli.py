@@ -14,6 +14,7 @@ from wrenlite.deploy.commands import COMMANDS
 from wrenlite.display import job_commands
 from wrenlite.display.console import PlainGroup, errors_in_one_line, json_option, print_report
 from wrenlite.gallery import commands
+from wrenlite.serving.commands import serve
 
 _PACKAGES = ("cloudpickle", "boto3", "click", "platformdirs", "numpy", "pillow")
 """Packages whose versions ``wrenlite info`` shows."""
@@ -65,6 +66,7 @@ def _version(package: str) -> str | None:
 
 
 main.add_command(commands.demo)
+main.add_command(serve)
 main.add_command(wizard.main, "setup")
 for command in (*job_commands.COMMANDS, *COMMANDS, *publishing_commands.COMMANDS):
     main.add_command(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cmath
 import contextlib
 import itertools
 import math
@@ -18,7 +17,7 @@ from wrenlite import Executor
 from wrenlite.backends.factory import open_store
 from wrenlite.backends.local import cpu_count
 from wrenlite.display.console import json_option, print_report
-from wrenlite.errors import AccessDenied, ConfigError
+from wrenlite.errors import AccessDenied
 from wrenlite.gallery.options import (
     cost_data,
     count_option,
@@ -36,13 +35,8 @@ from wrenlite.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from wrenlite.gallery.fractals.lsystems import Fractal
-    from wrenlite.gallery.fractals.poster import Poster, Rendered
     from wrenlite.gallery.ndvi.results import PointNdvi
 
-_MANDELBROT_VIEW = {"xpos": "-0.00275", "ypos": "0.78912", "radius": "0.125689"}
-"""The part of the plane that is drawn by default: the original program's defaults."""
-_JULIA_VIEW = {"xpos": "0", "ypos": "0", "radius": "3.2"}
-"""The same for Julia sets, whose centre is 0."""
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -216,15 +210,13 @@ def _open_output(address: str) -> tuple[Store, bool]:
 @click.option(
     "--palette", default="Hippi", show_default=True, help="Such as Vivid; an unknown name lists all palettes."
 )
-@click.option(
-    "--xpos", help=f"Centre, real part, any number of digits.  [default: {_MANDELBROT_VIEW['xpos']}]"
-)
-@click.option("--ypos", help=f"Centre, imaginary part.  [default: {_MANDELBROT_VIEW['ypos']}]")
+@click.option("--xpos", help="Centre, real part, any number of digits.  [default: -0.00275]")
+@click.option("--ypos", help="Centre, imaginary part.  [default: 0.78912]")
 @click.option(
     "--radius",
     "--escape-radius",
     "radius",
-    help=f"Width of the picture in the plane, down to 1e-280.  [default: {_MANDELBROT_VIEW['radius']}]",
+    help="Width of the picture in the plane, down to 1e-280.  [default: 0.125689]",
 )
 @click.option(
     "--iters",
@@ -278,7 +270,7 @@ def mandelbrot(
     with open_executor(workers, aws) as executor:
         from wrenlite.gallery.fractals import poster, poster_metrics
 
-        wanted = _poster(**parameters)
+        wanted = poster.PosterOptions(**parameters).poster()
         poster.check_outfile(out, wanted.view)
         if metrics:
             poster_metrics.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
@@ -293,40 +285,12 @@ def mandelbrot(
         if metrics:
             steps = {"colour": coloured - start, "write": time.perf_counter() - coloured}
             print_text(poster_metrics.metrics(rendered, wanted, steps))
-            data["metrics"] = _metrics_data(rendered, wanted, steps)
+            data["metrics"] = poster_metrics.metrics_data(rendered, wanted, steps)
         if scaling:
             measured = poster_metrics.measure_scaling(wanted, tasks, workers or cpu_count())
             print_text(poster_metrics.scaling_table(measured))
             data["scaling"] = [step._asdict() for step in measured]
         print_jobs(executor, rendered.job, data=data, as_json=as_json)
-
-
-def _poster(julia: str | None, palette: str, step: float | None, smoothness: int, **view: Any) -> Poster:
-    """Return the poster that the options describe. Raises ConfigError."""
-    from wrenlite.gallery.fractals.poster import Poster
-    from wrenlite.gallery.fractals.view import View
-
-    seed = None
-    if julia is not None:
-        try:
-            real, imaginary = map(float, julia.split(","))
-        except ValueError:
-            raise ConfigError(f"--julia {julia!r} must be two numbers, such as -0.8,0.156") from None
-        seed = complex(real, imaginary)
-        if not cmath.isfinite(seed):
-            raise ConfigError(f"--julia {julia!r} must be two finite numbers")
-    defaults = _MANDELBROT_VIEW if seed is None else _JULIA_VIEW
-    view |= {name: value for name, value in defaults.items() if view[name] is None}
-    return Poster(View(**view, seed=seed), palette, step, smoothness)
-
-
-def _metrics_data(rendered: Rendered, wanted: Poster, steps: dict[str, float]) -> dict[str, Any]:
-    """Return the metrics of a poster for the JSON report: seconds of this process, and of each worker."""
-    from wrenlite.gallery.fractals import poster_metrics
-
-    map_steps = {"plan": rendered.plan_s, "map": rendered.map_s, "join": rendered.join_s}
-    shares = poster_metrics.worker_totals(rendered, wanted.view.iters)
-    return {"client_s": {**map_steps, **steps}, "workers": [share._asdict() for share in shares]}
 
 
 @demo.command(

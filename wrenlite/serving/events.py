@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from typing import IO, Any, Generic, NamedTuple, TypeVar
 from wrenlite.config import Config
 from wrenlite.data_objects.parts import DataObject, Source
 from wrenlite.data_objects.sources import Bucket, Files
-from wrenlite.errors import BadInput
+from wrenlite.errors import BadInput, ConfigError
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serving import parameters
+from wrenlite.serving.publication import Http, Objects, Trigger
 from wrenlite.texts import counted
 
 T = TypeVar("T")
@@ -119,6 +121,50 @@ def object_event(event: Mapping[str, Any]) -> ObjectEvent:
 
     source = Bucket(open_data_bucket(Config.load(), bucket, only(version, etag)))
     return ObjectEvent(bucket, key, version, etag, event["size"], source)
+
+
+def check_call(function: Callable[..., Any], on: Trigger) -> None:
+    """Check that a trigger can call a function, before there is an event.
+
+    Args:
+        function: the function.
+        on: what is going to start it.
+
+    Raises:
+        ConfigError: it cannot; the message says what the function must take.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        found = inspect.signature(function)
+    except ValueError:  # some functions in C do not say what they take
+        return
+    is_object = isinstance(on, Objects)
+    if not is_object and any(_is_event(each.annotation) for each in found.parameters.values()):
+        raise ConfigError(f"{name} takes an ObjectEvent, and {on} has none: only objects and files are one")
+    if isinstance(on, Http):
+        parameters.signature(function)
+        return
+    try:
+        found.bind(*[None] * (is_object or _takes_event(found)))
+    except TypeError as error:
+        wanted = "the event, which has the object" if is_object else "nothing, or the event"
+        raise ConfigError(
+            f"{name}{found} cannot be called by {on}: it must take {wanted}, and no more ({error})"
+        ) from None
+
+
+def _is_event(annotation: Any) -> bool:
+    """Return whether an annotation, which may be a text, is ``ObjectEvent``."""
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return bool(name.rpartition(".")[2] == ObjectEvent.__name__)
+
+
+def _takes_event(found: inspect.Signature) -> bool:
+    try:
+        found.bind()
+    except TypeError:
+        return True
+    return False
 
 
 def read_rows(data: bytes, of: Callable[..., Any] | None, source: str) -> Rows[Any]:

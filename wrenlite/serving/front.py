@@ -59,7 +59,7 @@ class Starts(Protocol):
 
 
 def answer(
-    request: Request, publication: Publication, check: Callable[[Mapping[str, Any]], None], starts: Starts
+    request: Request, publication: Publication, check: Callable[[Mapping[str, Any]], object], starts: Starts
 ) -> Response:
     """Return the answer to a request.
 
@@ -116,7 +116,7 @@ def decode(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def _start(request: Request, check: Callable[[Mapping[str, Any]], None], starts: Starts) -> Response:
+def _start(request: Request, check: Callable[[Mapping[str, Any]], object], starts: Starts) -> Response:
     if len(request.body) > MAX_BYTES:
         return _refusal(413, f"the body has {sized(len(request.body))}, and may have {sized(MAX_BYTES)}")
     key = request.headers.get("idempotency-key")

@@ -144,6 +144,31 @@ def build(target: Callable[..., Any], values: Mapping[str, Any], *, texts: bool 
     return _build(target, values, "", texts)
 
 
+def example(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return fields that a function can be called with: those that it needs, or else its first one."""
+    found = signature(function)
+    whole = _whole(function, found)
+    if whole is not None:
+        return example(whole.annotation) if _is_record(whole.annotation) else {}
+    named = [each for each in found.parameters.values() if each.kind in _NAMED]
+    needed = {each.name: _example_of(each.annotation) for each in named if each.default is each.empty}
+    simple = {each.name: each.default for each in named if isinstance(each.default, str | int | float)}
+    return needed or dict([*simple.items()][:1])
+
+
+def _example_of(kind: Any) -> Any:
+    origin = get_origin(kind) or kind
+    if origin is Literal:
+        return get_args(kind)[0]
+    if origin in _UNIONS:
+        return _example_of(get_args(kind)[0])
+    if _is_record(kind):
+        return example(kind)
+    if origin in _LISTS or origin is tuple:
+        return []
+    return _EXAMPLES.get(origin, {} if origin in _OBJECTS else None)
+
+
 def _whole(target: Callable[..., Any], found: inspect.Signature) -> inspect.Parameter | None:
     """Return the only parameter of a function where it takes all the values at once."""
     parameters = list(found.parameters.values())
@@ -379,6 +404,16 @@ _WORDS: dict[Any, str] = {
 }
 
 
+_EXAMPLES: dict[Any, Any] = {
+    int: 1,
+    float: 0.5,
+    str: "text",
+    bool: True,
+    date: "2021-12-31",
+    datetime: "2021-12-31T23:59:00Z",
+}
+
+
 def _words(kind: Any) -> str:
     """Return what a value of a type is called in messages."""
     origin = get_origin(kind) or kind
@@ -435,7 +470,10 @@ def _check_kind(kind: Any, what: str, seen: set[Any]) -> None:
     elif _is_record(origin):
         if origin not in seen:
             seen.add(origin)
-            _checked(origin, seen)
+            try:
+                _checked(origin, seen)
+            except ConfigError as error:
+                raise ConfigError(f"{what} is annotated {_name(kind)}, and {error}") from error
         return
     else:
         inner = [each for each in get_args(kind) if each is not ...]

@@ -177,6 +177,17 @@ class Starts:
         found = (self.status(entry.key.split("/")[1]) for entry in entries)
         return [status for status in found if status is not None]
 
+    def unfinished(self) -> list[str]:
+        """Return the ids of the starts that are not over, the oldest first.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        starts = [
+            entry.key.split("/")[1] for entry in sorted(self._records(), key=lambda each: each.modified)
+        ]
+        return [start for start in starts if self._raw_status(start).get("status") not in OVER]
+
     def _records(self) -> Iterator[Entry]:
         for entry in self.store.list(f"{PREFIX}/{self.publication.name}-"):
             _, start, name = entry.key.split("/", 2)
@@ -246,6 +257,10 @@ class Starts:
         """Return what takes the lease of a start, and renews it."""
         leases = _Leases(self.store, start)
         return Holder(leases.read, leases.write, self.times, leases.claim)
+
+    def forget_holders(self, start: str) -> None:
+        """Forget who has held the lease of a start, where it is known that they have ended."""
+        self.store.delete([entry.key for entry in self.store.list(f"{PREFIX}/{start}/lease/")])
 
     def _raw_status(self, start: str) -> dict[str, Any]:
         try:
@@ -331,7 +346,7 @@ def summary(status: Mapping[str, Any]) -> list[str]:
     if error := status["error"]:
         lines[0] += f": {error['type']}: {error['message']}"
     for row in status["rejected"]:
-        field = f"{row['field']}: " if row["field"] else ""
+        field = f"{row['field']}: " if row["field"] and row["field"] not in row["error"] else ""
         lines.append(f"{status['id']} line {row['line']} was left out: {field}{row['error']}")
     if (more := status["rejected_rows"] - len(status["rejected"])) > 0:
         lines.append(f"{status['id']} {more:,} more lines were left out")

@@ -14,7 +14,15 @@ from typing import IO, Any
 
 from wrenlite.backoff import Patience, retry
 from wrenlite.errors import NotFound, StoreError
-from wrenlite.storage.base import TEMPORARY_PREFIX, Entry, Span, StoreRequests, check_blob, check_key
+from wrenlite.storage.base import (
+    TEMPORARY_PREFIX,
+    Entry,
+    Span,
+    StoreRequests,
+    check_blob,
+    check_key,
+    wrong_key,
+)
 
 try:
     import fcntl
@@ -168,7 +176,10 @@ class LocalStore:
     def list(self, prefix: str, after: str = "") -> Iterator[Entry]:
         """Yield the blobs whose keys start with ``prefix`` and are greater than ``after``, ordered by key."""
         found = []
-        for folder, _, names in os.walk(self.root):
+        above = prefix.rpartition("/")[0]
+        if above and wrong_key(above):
+            return
+        for folder, _, names in os.walk(os.path.join(self.root, above)):
             base = os.path.relpath(folder, self.root).replace(os.sep, "/")
             for name in names:
                 key = name if base == "." else f"{base}/{name}"

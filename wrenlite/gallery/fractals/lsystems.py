@@ -136,10 +136,14 @@ def file_names(fractals: Iterable[Fractal]) -> list[str]:
     The name is ``fractals/{name}_{size}.png``. Where a name occurs again, the second file ends in ``-2.png``,
     and so on.
     """
+    return distinct_files(f"fractals/{fractal.name}_{fractal.size}" for fractal in fractals)
+
+
+def distinct_files(stems: Iterable[str]) -> list[str]:
+    """Return a distinct name of a PNG for each stem: ``a.png``, and ``a-2.png`` where it occurs again."""
     seen: Counter[str] = Counter()
     files = []
-    for fractal in fractals:
-        stem = f"fractals/{fractal.name}_{fractal.size}"
+    for stem in stems:
         seen[stem] += 1
         files.append(f"{stem}-{seen[stem]}.png" if seen[stem] > 1 else f"{stem}.png")
     return files

@@ -5,6 +5,7 @@ The field of counts is kept, so that another palette needs no worker.
 
 from __future__ import annotations
 
+import cmath
 import io
 import time
 from dataclasses import dataclass, replace
@@ -31,6 +32,10 @@ TASKS = 64
 """Default number of tasks that a poster is cut into."""
 FORMATS = {".png": 2**31 - 1, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
 """File name extensions, and the largest side in pixels that each format allows."""
+_MANDELBROT_VIEW = {"xpos": "-0.00275", "ypos": "0.78912", "radius": "0.125689"}
+"""The part of the plane that is drawn by default: the original program's defaults."""
+_JULIA_VIEW = {"xpos": "0", "ypos": "0", "radius": "3.2"}
+"""The same for Julia sets, whose centre is 0."""
 _STRIP_POINTS = 1 << 22
 """Points that are coloured at a time."""
 _WORKER_BYTES_PER_POINT = 6
@@ -71,6 +76,53 @@ class Poster:
         """The view with one pixel for each point that is computed."""
         view = self.view
         return replace(view, width=view.width * self.smoothness, height=view.height * self.smoothness)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosterOptions:
+    """A poster in the words of the command line, of a request, or of a row of a CSV file.
+
+    Raises:
+        ConfigError: as for ``Poster`` and ``View``.
+    """
+
+    palette: str = DEFAULT
+    xpos: str | float | None = None
+    """Centre, real part; as text with any number of digits. None: that of the original program, or 0."""
+    ypos: str | float | None = None
+    """Centre, imaginary part."""
+    radius: str | float | None = None
+    """Width in the plane."""
+    iters: int = 800
+    step: float | None = None
+    smoothness: int = 2
+    width: int = 1024
+    height: int = 768
+    julia: str | None = None
+    """``RE,IM``: the Julia set of this number. None: the Mandelbrot set."""
+
+    def __post_init__(self) -> None:
+        self.poster()
+
+    def poster(self) -> Poster:
+        """Return the poster."""
+        seed = None if self.julia is None else _parse_complex(self.julia)
+        place = {
+            name: default if (given := getattr(self, name)) is None else given
+            for name, default in (_MANDELBROT_VIEW if seed is None else _JULIA_VIEW).items()
+        }
+        view = View(**place, width=self.width, height=self.height, iters=self.iters, seed=seed)
+        return Poster(view, self.palette, self.step, self.smoothness)
+
+
+def _parse_complex(text: str) -> complex:
+    try:
+        real, imaginary = map(float, text.split(","))
+    except ValueError:
+        raise ConfigError(f"julia is {text!r:.60}: it must be two numbers, such as -0.8,0.156") from None
+    if not cmath.isfinite(seed := complex(real, imaginary)):
+        raise ConfigError(f"julia is {text!r:.60}: it must be two finite numbers")
+    return seed
 
 
 class Rendered(NamedTuple):
@@ -170,9 +222,19 @@ def save(picture: Image.Image, path: Path) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
+    LocalStore(path.parent).put(path.name, encoded(picture, path.suffix))
+
+
+def encoded(picture: Image.Image, extension: str) -> bytes:
+    """Return a picture as a file.
+
+    Args:
+        picture: the picture.
+        extension: of the file's name: one of ``FORMATS``.
+    """
     file = io.BytesIO()
-    picture.save(file, Image.registered_extensions()[path.suffix.lower()], quality=90)
-    LocalStore(path.parent).put(path.name, file.getvalue())
+    picture.save(file, Image.registered_extensions()[extension.lower()], quality=90)
+    return file.getvalue()
 
 
 def total_iterations(field: NDArray[np.uint16], iters: int) -> float:

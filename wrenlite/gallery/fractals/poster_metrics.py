@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals.poster import Poster, Rendered, render, total_iterations
@@ -90,6 +90,19 @@ def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> s
             f"slowest task over the mean {imbalance:.2f}; workers busy {utilisation:.0%} of the map",
         )
     )
+
+
+def metrics_data(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> dict[str, Any]:
+    """Return the same for programs: seconds of this process by step, and the work of each worker.
+
+    Args:
+        rendered: as for ``metrics``.
+        poster: the same.
+        steps: the same.
+    """
+    map_steps = {"plan": rendered.plan_s, "map": rendered.map_s, "join": rendered.join_s}
+    shares = worker_totals(rendered, poster.view.iters)
+    return {"client_s": {**map_steps, **steps}, "workers": [share._asdict() for share in shares]}
 
 
 class ScalingStep(NamedTuple):
