@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from wrenlite.serialize.modules import DATA, INDEX, ModuleSource, with_parents
+from wrenlite.serialize.modules import DATA, INDEX, Contents, ModuleSource, with_parents
 from wrenlite.serialize.package_data import Folder
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class BundleImporter:
         self._folders: dict[str, list[Folder]] = {
             name: [Folder(*folder) for folder in folders] for name, folders in index["packages"].items()
         }
+        self._sent = frozenset(self._folders)  # without folders of data, which are added later
         parents = {parent for name in self._sources for parent in with_parents(name.rpartition(".")[0])}
         self._namespaces = (parents | set(self._folders)) - set(self._sources) - {""}
         self._data = {name for name in self._archive.namelist() if name.startswith(DATA)}
@@ -54,6 +55,12 @@ class BundleImporter:
             import shutil
 
             shutil.rmtree(self._unpacked, ignore_errors=True)
+
+    def bundle_contents(self) -> Contents:
+        """Return what is in the bundle, to be sent on."""
+        data = {name.removeprefix(DATA): self._archive.read(name) for name in self._data}
+        packages = {name: folders for name, folders in self._folders.items() if name in self._sent}
+        return Contents(self._sources, packages, dict(sorted(data.items())))
 
     # Finder of the import protocol
 

@@ -44,6 +44,15 @@ class ModuleSource(NamedTuple):
     text: bytes
 
 
+class Contents(NamedTuple):
+    """What is in a zip of local modules."""
+
+    sources: Mapping[str, ModuleSource]
+    packages: Mapping[str, list[Folder]]
+    data: Mapping[str, bytes]
+    """Data files by their place in the tree of packages."""
+
+
 class Bundle(NamedTuple):
     """A zip of local modules."""
 
@@ -69,8 +78,32 @@ def collect(roots: Iterable[str], *, data: bool = False) -> Bundle | None:
     Raises:
         LocalExtension: a local module is compiled; the message names it.
     """
+    sources, folders, received = _search(roots)
+    if not (sources or received):
+        return None
+    packages = _used_packages(folders, sources)
+    sent = {name: places for name, places in packages.items() if data or places[0].archive}
+    files, left_out = read_data(sent) if sent else PackageData({}, ())
+    if received is not None:
+        sources |= received.sources
+        packages |= received.packages
+        files = {**files, **received.data}
+    places = tuple((name, tuple(packages[name])) for name in sorted(packages))
+    blob = _zip(tuple(sources[name] for name in sorted(sources)), places, tuple(files.items()))
+    return Bundle(blob, frozenset(sources), left_out)
+
+
+def _search(
+    roots: Iterable[str],
+) -> tuple[dict[str, ModuleSource], dict[str, list[Folder]], Contents | None]:
+    """Find the local modules among the given ones and among all that they import.
+
+    Returns:
+        Their sources, the folders of their packages, and the zip from which this program has some itself.
+    """
     sources: dict[str, ModuleSource] = {}
     folders: dict[str, list[Folder]] = {}
+    received: Contents | None = None
     todo = [name for root in roots if root not in _known_installed for name in with_parents(root)]
     seen = {"__main__"}
     while todo:
@@ -79,6 +112,10 @@ def collect(roots: Iterable[str], *, data: bool = False) -> Bundle | None:
             continue
         seen.add(name)
         spec = _find_spec(name)
+        contents = getattr(spec and spec.loader, "bundle_contents", None)
+        if contents is not None:  # this program has it from a zip itself, which has all that it imports
+            received = contents()
+            continue
         if spec is not None and _is_installed(name, spec):
             _known_installed.add(name)
             continue
@@ -92,14 +129,7 @@ def collect(roots: Iterable[str], *, data: bool = False) -> Bundle | None:
         text, imports = _read_module(name, spec)
         sources[name] = ModuleSource(name, spec.origin, locations is not None, text)
         todo.extend(imports)
-    if not sources:
-        return None
-    packages = _used_packages(folders, sources)
-    sent = {name: places for name, places in packages.items() if data or places[0].archive}
-    files, left_out = read_data(sent) if sent else PackageData({}, ())
-    places = tuple((name, tuple(packages[name])) for name in sorted(packages))
-    blob = _zip(tuple(sources[name] for name in sorted(sources)), places, tuple(files.items()))
-    return Bundle(blob, frozenset(sources), left_out)
+    return sources, folders, received
 
 
 def surely_imported(roots: Iterable[str], local: Container[str]) -> set[str]:
@@ -362,6 +392,9 @@ def _read_module(name: str, spec: ModuleSpec) -> tuple[bytes, frozenset[str]]:
         LocalExtension: it has no source.
     """
     file = str(spec.origin)
+    if (contents := getattr(spec.loader, "bundle_contents", None)) is not None:
+        source = contents().sources[name]
+        return source.text, _imports_in(source.text, file, name)
     if not file.endswith(".py"):
         raise LocalExtension(_extension_message(name, file))
     archive = getattr(spec.loader, "archive", None)
@@ -382,19 +415,30 @@ def _read(
         size: the file's size in bytes, for the same reason.
         importer: what reads a file in a zip; None: it is on disk.
     """
-    import ast
-
     if importer is not None:
         text = importer.get_data(file)
     else:
         with open(file, "rb") as stream:
             text = stream.read()
+    return text, _imports_in(text, file, name)
+
+
+def _imports_in(text: bytes, file: str, name: str) -> frozenset[str]:
+    """Return the names that a module imports.
+
+    Args:
+        text: its source.
+        file: its file.
+        name: its name.
+    """
+    import ast
+
     package = name if os.path.basename(file) == "__init__.py" else name.rpartition(".")[0]
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):  # it is sent as it is: importing it reports the error, as it would here
-        return text, frozenset()
-    return text, frozenset(_imports(tree, package))
+        return frozenset()
+    return frozenset(_imports(tree, package))
 
 
 def _imports(tree: object, package: str) -> Iterator[str]:

@@ -210,13 +210,15 @@ class Here:
             RuntimeError: the process ended before, and Lambda is to send the event again.
         """
         begun = time.monotonic()
+        attempts = before.get("attempts", 0) + 1
         order = Order(
             record,
             record.publication(self.starts.publication),
             self.starts.store,
             before,
-            attempts=before.get("attempts", 0) + 1,
+            attempts=attempts,
             handed_over=before.get("handed_over", 0),
+            is_repeated=attempts < MOST_ATTEMPTS,
             detaches=True,
             driver_s=driver_s,
             times=self.starts.times,
@@ -252,7 +254,7 @@ class Here:
         Raises:
             RuntimeError: for Lambda.
         """
-        if order.attempts >= MOST_ATTEMPTS:
+        if not order.is_repeated:
             self._fail(order, f"{why}. This was attempt {order.attempts}, the last one")
             return
         let_go(self.starts.times.patience_s)

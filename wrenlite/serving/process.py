@@ -58,7 +58,7 @@ class StartProcess:
         """
         self._holder = holder
         self._process = subprocess.Popen(
-            [sys.executable, *interpreter_flags(), "-P", "-c", _PROGRAM],
+            [sys.executable, *interpreter_flags(), "-P", "-u", "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             env=env,
             cwd=folder,

@@ -23,7 +23,7 @@ from wrenlite.backends.base import Backend
 from wrenlite.backends.factory import open_store
 from wrenlite.cost import Prices
 from wrenlite.durable.lease import TIMES, Times
-from wrenlite.errors import NotFound, StoreError
+from wrenlite.errors import IntegrityError, NotFound, ServiceUnavailable, StoreError
 from wrenlite.job import Job
 from wrenlite.serving import code
 from wrenlite.serving.events import ObjectEvent, Rejected, object_event
@@ -37,6 +37,7 @@ from wrenlite.worker.calling import await_coroutine
 
 OVER = 86
 """Exit code of this program when the start is over, and its status is written."""
+_AGAIN = 1
 _STOPPED = 128 + signal.SIGTERM
 _WRITE_S = 2.0
 """Seconds between two writes of the status, at least."""
@@ -64,6 +65,8 @@ class Order(NamedTuple):
     """How often a process was begun since the last one that handed over."""
     handed_over: int = 0
     """How often one did."""
+    is_repeated: bool = False
+    """Whether another process is begun where this one ends before the start is over."""
     detaches: bool = False
     """Whether maps are detached, so that the next process finds them."""
     driver_s: float = 0.0
@@ -101,12 +104,7 @@ def _run(order: Order) -> int:
         progress.begin()
         function, event = code.load(order.store, order.publication, order.archives), _event(order)
         outputs = open_store(progress.outputs)
-    except StoreError as error:  # another attempt may read what is there
-        if isinstance(error, NotFound):
-            return _end(progress, None, error)
-        print(error, file=sys.stderr)
-        return 1
-    except BaseException as error:  # of the user's modules
+    except BaseException as error:  # of the store, or of the user's modules
         return _end(progress, None, error)
     set_current_start(Start(order.record.id, order.publication.name, outputs, event, progress))
     value, failure = None, None
@@ -152,12 +150,20 @@ def _end(progress: Progress, value: Any, failure: BaseException | None) -> int:
         return _STOPPED
     if failure is not None:
         sys.stderr.write(_trace(failure))
+        if progress.is_repeated and _may_pass(failure):
+            return _AGAIN
     try:
         progress.end(value, failure)
     except StoreError as error:
         print(error, file=sys.stderr)
-        return 1
+        return _AGAIN
     return OVER
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether an error is one of AWS that another attempt may not meet."""
+    lasts = isinstance(error, NotFound | IntegrityError)
+    return isinstance(error, StoreError | ServiceUnavailable) and not lasts
 
 
 class _Followed:
@@ -201,6 +207,7 @@ class Progress:
         self._own_before = float(order.before.get("own_dollars", 0.0))
         self._written: dict[str, Any] = {}
         self.outputs: str = self._status["outputs"]
+        self.is_repeated = order.is_repeated
 
     # What jobs tell
 

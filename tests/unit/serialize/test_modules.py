@@ -6,6 +6,7 @@ import importlib.resources
 import io
 import os
 import pkgutil
+import shutil
 import sys
 import warnings
 import zipfile
@@ -167,6 +168,31 @@ def test_shipped_modules_import_and_name_their_files(folder, tmp_path, monkeypat
     assert "wl_pkg.mod" not in sys.modules
     with pytest.raises(ModuleNotFoundError):
         import wl_ns.leaf
+
+
+def test_a_program_sends_on_the_modules_that_were_sent_to_it(folder, tmp_path, monkeypatch):
+    folder(
+        {
+            "wl_pkg/__init__.py": "",
+            "wl_pkg/mod.py": "import wl_other\n",
+            "wl_pkg/tables/t.csv": "1,2\n",
+            "wl_other.py": "import json\n",
+        }
+    )
+    bundle = modules.collect(["wl_pkg.mod"], data=True)
+    shutil.rmtree(tmp_path / "wl_pkg")
+    (tmp_path / "wl_other.py").write_text("changed = 1\n")
+    with on_a_worker(bundle, tmp_path, monkeypatch):
+        import wl_pkg.mod
+
+        assert (Path(wl_pkg.mod.__file__).parent / "tables" / "t.csv").read_text() == "1,2\n"
+        assert modules.collect(["wl_pkg.mod"], data=True) == bundle
+        assert modules.surely_imported(["wl_pkg.mod"], bundle.names) >= {"wl_pkg", "wl_other", "json"}
+        monkeypatch.syspath_prepend(tmp_path / "more")
+        folder({"more/wl_new.py": "import wl_other\n"})
+        both = modules.collect(["wl_new"], data=True)
+    assert both.names == bundle.names | {"wl_new"}
+    assert BundleImporter(both.blob).get_source("wl_other") == "import json\n"
 
 
 def test_the_worker_path_has_no_folder_of_the_caller(tmp_path, monkeypatch):
