@@ -240,8 +240,7 @@ IMPLIED = {
     "lambda:GetFunctionConcurrency",  # by maps, too
     "s3:ListBucket",
     "logs:FilterLogEvents",  # by wrenlite logs
-    "lambda:InvokeFunctionUrl",  # by wrenlite start
-    "events:UntagResource",  # of a schedule whose deployment has fewer tags than before
+    "lambda:ListFunctions",  # by wrenlite status, doctor and destroy
 }
 
 
@@ -261,7 +260,6 @@ def test_the_deployers_policy_is_what_deploying_takes(made, index):
     trust = canonical_policy(policies.trust()).replace("lambda.", "ec2.")
     iam.update_assume_role_policy(RoleName="deployed-us-east-1", PolicyDocument=trust)
     made.run()
-    publish_in_each_way(made)
     settings = made.deployment().settings
     made.clients["s3"].put_object(Bucket=BUCKET, Key="wrenlite/outputs/mine", Body=b"")
     made.destroy()
@@ -273,18 +271,34 @@ def test_the_deployers_policy_is_what_deploying_takes(made, index):
     assert granted - asked == IMPLIED - asked, "nothing is granted that is not needed"
 
 
-def publish_in_each_way(made):
+OF_OTHER_RUNS = {
+    *("lambda:GetFunctionConcurrency", "lambda:GetAccountSettings"),  # by maps
+    *("lambda:InvokeFunctionUrl", "lambda:GetFunctionConfiguration"),  # by wrenlite start
+    *("events:UntagResource", "iam:UntagRole", "lambda:UntagResource", "logs:UntagResource"),
+    *("iam:DetachRolePolicy", "iam:UpdateAssumeRolePolicy", "logs:TagResource", "lambda:UpdateFunctionCode"),
+}
+
+
+def test_the_publishers_policy_is_what_publishing_takes(made):
+    made.run()
     settings = made.deployment().settings
     publisher = Publisher(made.clients, made.account, settings)
+    made.operations.clear()
     for on in (Objects(BUCKET, "in/", ".csv"), Every("rate(1 day)"), Http(public=True), Http()):
         job = publisher.prepare(Wish(abs, "builtins:abs", on, "mine"))
         job.apply(job.plan(publisher.function), lambda *_: None)
         assert not changes(publisher.prepare(Wish(abs, "builtins:abs", on, "mine")).plan(publisher.function))
     job.ping()
+    Publisher(made.clients, made.account, made.deployment().settings)
     (job,) = find_all_published(made.clients, settings)
     assert Starts(job.store, job.publication).recent(1) == []
     job.apply(job.plan_removal(), lambda *_: None)
     assert find_all_published(made.clients, settings) == []
+    asked = {iam_action(service, name) for service, name in made.operations if service != "sts"}
+    asked -= {"s3:DeleteObjectVersion"}  # it names no versions
+    granted = {action for one in policies.of_publisher(settings)["Statement"] for action in one["Action"]}
+    assert asked - granted == set(), "it suffices"
+    assert granted - asked <= IMPLIED | OF_OTHER_RUNS | {"s3:DeleteObject"}, "nothing more is granted"
 
 
 def policy_of_all():

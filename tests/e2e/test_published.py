@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from tests.aws.deployments import BUCKET
 from wrenlite import cli
+from wrenlite.deploy import policies
 from wrenlite.deploy.publishing import find_all_published
 
 pytestmark = pytest.mark.e2e
@@ -144,3 +145,39 @@ def test_a_schedule_starts_it(run, made, bed):
     print(run("unpublish", "of-time", "--yes"))
     assert left(made) == []
     assert outputs(made, "of-time") == ["time.txt"]
+
+
+@pytest.fixture
+def user(made, run, bed, monkeypatch):
+    """Enforces policies, and lets the commands be those of somebody with the user's policy alone."""
+    iam, policy = made.clients["iam"], policies.of_user(made.deployment().settings)
+    iam.create_role(RoleName="a-user", AssumeRolePolicyDocument="{}")
+    iam.put_role_policy(RoleName="a-user", PolicyName="wrenlite", PolicyDocument=json.dumps(policy))
+
+    def enforce():
+        bed.settings(enforce_policies=True)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-user")
+
+    yield enforce
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    bed.settings(enforce_policies=False)
+    iam.delete_role_policy(RoleName="a-user", PolicyName="wrenlite")
+    iam.delete_role(RoleName="a-user")
+
+
+def test_the_policies_suffice(run, made, bed, user):
+    s3 = made.clients["s3"]
+    s3.create_bucket(Bucket="watched-too")
+    s3.create_bucket(Bucket="for-outputs")
+    to = ("--to", "s3://for-outputs/here")
+    run("publish", "mine_of_test:of_csv", "--on", "s3://watched-too/in/*.csv", "--yes", *to)
+    run("publish", "mine_of_test:of_parameters", "--http", "--yes")
+    user()
+    s3.put_object(Bucket="watched-too", Key="in/a.csv", Body=b"n\n2\n")
+    assert "'values': [4]" in run("start", "of-parameters", "numbers=[2]", "--wait")
+    bed.wait_for_events(60)
+    found = s3.list_objects_v2(Bucket="for-outputs")["Contents"]
+    assert [each["Key"].rpartition("/")[2] for each in found] == ["squares.txt"]
+    assert [each for each in bed.denials() if not each.startswith("a-user: GetLambda")] == []
+    refused = run("unpublish", "of-csv", "--yes", fails=True)
+    assert "does not allow" in refused

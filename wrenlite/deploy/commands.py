@@ -25,6 +25,7 @@ from wrenlite.deploy.deployment import (
 )
 from wrenlite.deploy.destroying import confirm_by_name, destroy
 from wrenlite.deploy.plan import Action, Verb
+from wrenlite.deploy.publishing import only_named
 from wrenlite.deploy.resources import (
     TEMPORARY_PREFIXES,
     Alias,
@@ -240,6 +241,7 @@ def test(config: Config, *, as_json: bool) -> None:
 @click.option("--task", type=click.IntRange(0), help="Show only this task of JOB.")
 @click.option("--cloudwatch", is_flag=True, help="Show the function's log of the requests of this task.")
 @click.option("--driver", is_flag=True, help="Show the log of the driver, which runs detached jobs.")
+@click.option("--published", metavar="NAME", help="Show the log of a published job.")
 @click.option("--since", type=Duration(), default="1h", show_default=True, help="How far to look back.")
 @click.option("--grep", metavar="TEXT", help="Show only events with this text, such as a request id.")
 @click.option("--follow", "-f", is_flag=True, help="Continue with what comes, until Ctrl-C.")
@@ -251,6 +253,7 @@ def logs(
     task: int | None,
     cloudwatch: bool,
     driver: bool,
+    published: str | None,
     since: float,
     grep: str | None,
     follow: bool,
@@ -262,8 +265,9 @@ def logs(
     what tasks print: that is returned with their values.
     """
     texts = [grep] if grep is not None else [None]
-    if driver and job is not None:
-        raise click.UsageError("--driver shows the log of the driver for all jobs: leave JOB out")
+    others = [name for name, given in (("--driver", driver), ("--published", published)) if given]
+    if len([*others, *filter(None, [job])]) > 1:
+        raise click.UsageError(f"{' and '.join(others)} shows a log of its own: leave the rest out")
     if cloudwatch:
         if job is None or task is None:
             raise click.UsageError("--cloudwatch shows the log of one task: give JOB and --task")
@@ -277,16 +281,24 @@ def logs(
         return
     elif task is not None:
         raise click.UsageError("--task is a task of a job: give JOB")
-    _print_log(config, texts, since, driver=driver, follow=follow, as_json=as_json)
-
-
-def _print_log(
-    config: Config, texts: Sequence[str | None], since: float, *, driver: bool, follow: bool, as_json: bool
-) -> None:
-    """Print the events of the log of the function, or of its driver, that have one of these texts."""
     clients, _, settings = locate_deployment(config, allow_denied=True, prefer_deployed_bucket=True)
     if driver:
         settings = settings.of_driver or settings
+    if published:
+        settings = settings.of_published(only_named(published))
+    _print_log(clients, settings, texts, since, follow=follow, as_json=as_json)
+
+
+def _print_log(
+    clients: Clients,
+    settings: Settings,
+    texts: Sequence[str | None],
+    since: float,
+    *,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Print the events of the log of a function that have one of these texts."""
     begin_ms, seen, newest_ms = int((time.time() - since) * 1000), set[str](), 0
     while True:
         for text in texts:
@@ -331,9 +343,12 @@ def _log_events(
         pages = clients["logs"].get_paginator("filter_log_events").paginate(**query, startTime=begin_ms)
         yield from (event for page in pages for event in page["events"])
         return
-    raise click.ClickException(
-        f"the log group {settings.log_group} does not exist: run wrenlite-setup to create it"
+    how = (
+        "wrenlite published lists what is published"
+        if settings.driver_of
+        else "run wrenlite-setup to create it"
     )
+    raise click.ClickException(f"the log group {settings.log_group} does not exist: {how}")
 
 
 @click.command(

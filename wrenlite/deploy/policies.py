@@ -201,7 +201,6 @@ def of_deployer(settings: Settings) -> Policy:
     layer, bucket = settings.layer_arn, f"arn:{settings.partition}:s3:::{settings.bucket}"
     driver = settings.of_driver
     logs = [each.log_group_arn for each in (settings, driver) if each]
-    logs.append(function_of(settings.log_group_arn, "*"))
     layer_zips = f"{bucket}/{settings.prefix}/layers/*"
     statements = [
         _allow(_actions("lambda", _FUNCTION_ACTIONS), _function_arns(settings)),
@@ -210,7 +209,8 @@ def of_deployer(settings: Settings) -> Policy:
         # The account's concurrency limit belongs to no resource.
         _allow(["lambda:GetAccountSettings"], ["*"]),
         *_driver_statements(settings, _actions("lambda", (*_FUNCTION_ACTIONS, *_LOOP_ACTIONS)), always=True),
-        *_publishing_statements(settings),
+        # Published jobs are found by the beginning of their names, and AWS knows no resource for that.
+        _allow(["lambda:ListFunctions"], ["*"]),
         _allow(_actions("logs", _LOG_ACTIONS), [arn for log in logs for arn in (log, f"{log}:*")]),
         # This action lists log groups by the beginning of their names, and AWS knows no resource for that.
         _allow(["logs:DescribeLogGroups"], [f"{logs[0].partition(':log-group:')[0]}:log-group:*"]),
@@ -229,11 +229,50 @@ def of_deployer(settings: Settings) -> Policy:
     statements += _role_statements(settings)
     statements += _statements_about_users_resources(settings)
     passed = [settings.role, *([driver.role] if driver and settings.has_driver else ())]
-    passed.append(_published_role(settings))
     statements += _watching_statements(settings)
-    pass_role = _allow(["iam:PassRole"], passed)
+    return _policy([*statements, _allow_passing(passed)])
+
+
+def _allow_passing(roles: Sequence[str]) -> dict[str, Any]:
     condition = {"StringEquals": {"iam:PassedToService": LAMBDA_SERVICE}}
-    return _policy([*statements, {**pass_role, "Condition": condition}])
+    return {**_allow(["iam:PassRole"], roles), "Condition": condition}
+
+
+def of_publisher(settings: Settings) -> Policy:
+    """Return the policy for people who publish functions, start them, and remove them; with that of users.
+
+    It is one of its own, since AWS takes no more than 6,144 characters in one. What holds for the policy of
+    deployers holds here, too: it is an administrator's. Buckets that are watched must be the deployment's
+    own, or named by ``--read`` or ``--write``.
+    """
+    place, (function, _) = f"{settings.region}:{settings.account}", _published_arns(settings)
+    actions = (*_PUBLISHED_ACTIONS, *_LOOP_ACTIONS, *_PERMISSION_ACTIONS, *_URL_ACTIONS)
+    own, layer = f"arn:{settings.partition}:s3:::", settings.layer_arn
+    watched = [f"{own}{name}" for name in sorted({settings.bucket, *settings.read, *settings.write})]
+    rule = f"arn:{settings.partition}:events:{place}:rule/{function.rpartition(':')[2]}"
+    log, role = function_of(settings.log_group_arn, "*"), _published_role(settings)
+    log_actions = [name for name in _LOG_ACTIONS if "Metric" not in name]
+    return _policy(
+        [
+            *of_user(settings)["Statement"],
+            _allow(_actions("lambda", ["GetFunction", "ListTags"]), [settings.function_arn]),
+            _allow(["lambda:ListLayerVersions"], [layer]),
+            _allow(["lambda:GetLayerVersion"], [f"{layer}:*"]),
+            _allow(_actions("lambda", actions), _published_arns(settings)),
+            # Functions are found by the beginning of their names, and AWS knows no resource for that.
+            _allow(["lambda:ListFunctions"], ["*"]),
+            _allow(_actions("logs", log_actions), [log, f"{log}:*"]),
+            # The same for the groups of their logs.
+            _allow(["logs:DescribeLogGroups"], [f"{log.partition(':log-group:')[0]}:log-group:*"]),
+            _allow(_actions("events", _RULE_ACTIONS), [rule]),
+            _allow(_actions("s3", (*_USERS_BUCKET_ACTIONS, *_NOTIFICATION_ACTIONS)), watched),
+            _allow(_actions("s3", _OBJECT_ACTIONS), _object_arns(settings, [PUBLISHED_PREFIX])),
+            _allow(["s3:GetObject"], _object_arns(settings, ["starts"])),
+            *_made_role_statements([role], None if settings.role_arn else settings.boundary),
+            *_statements_about_users_resources(settings),
+            _allow_passing([role]),
+        ]
+    )
 
 
 def _watching_statements(settings: Settings) -> list[dict[str, Any]]:
@@ -244,28 +283,6 @@ def _watching_statements(settings: Settings) -> list[dict[str, Any]]:
     return [
         _allow(_actions("cloudwatch", _DASHBOARD_ACTIONS), [f"{boards}/{dashboard.name_of(settings)}"]),
         _allow(_actions("cloudwatch", _ALARM_ACTIONS), [f"{place}:alarm:{name}" for name in names]),
-    ]
-
-
-def _publishing_statements(settings: Settings) -> list[dict[str, Any]]:
-    """Return the statements about what publishing adds to the functions of published jobs.
-
-    Buckets that are watched must be the deployment's own, or named by ``--read`` or ``--write``.
-    """
-    place, (function, _) = f"{settings.region}:{settings.account}", _published_arns(settings)
-    actions = (*_FUNCTION_ACTIONS, *_LOOP_ACTIONS, *_PERMISSION_ACTIONS, *_URL_ACTIONS)
-    own = f"arn:{settings.partition}:s3:::"
-    watched = [f"{own}{name}" for name in sorted({settings.bucket, *settings.read, *settings.write})]
-    rule = f"arn:{settings.partition}:events:{place}:rule/{function.rpartition(':')[2]}"
-    return [
-        _allow(_actions("lambda", actions), _published_arns(settings)),
-        # Functions are found by the beginning of their names, and AWS knows no resource for that.
-        _allow(["lambda:ListFunctions"], ["*"]),
-        _allow(_actions("events", _RULE_ACTIONS), [rule]),
-        _allow(["s3:GetBucketNotification", "s3:PutBucketNotification"], watched),
-        _allow(_actions("s3", _OBJECT_ACTIONS), _object_arns(settings, [PUBLISHED_PREFIX])),
-        _allow(["s3:GetObject"], _object_arns(settings, ["starts"])),
-        _allow_listing(settings, [PUBLISHED_PREFIX]),
     ]
 
 
@@ -291,21 +308,22 @@ def _role_statements(settings: Settings) -> list[dict[str, Any]]:
     both = [each for each in (settings, settings.of_driver) if each]
     theirs = [each.role for each in both if each.role_arn is not None]
     made, boundary = [each.role for each in both if each.role_arn is None], settings.boundary
-    published = _published_role(settings)
     look = [_allow(["iam:GetRole"], theirs)] if theirs else []
     if settings.role_arn is not None:  # it looks whether there are others to remove
-        look += [_allow(["iam:GetRole"], made)] if made else []
-        return [*look, _allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS)), [published])]
-    made.append(published)
+        return [*look, *([_allow(["iam:GetRole"], made)] if made else [])]
+    return [*look, *_made_role_statements(made, boundary)]
+
+
+def _made_role_statements(made: Sequence[str], boundary: str | None) -> list[dict[str, Any]]:
+    """Return the statements about roles that wrenlite makes, below a permissions boundary if there is one."""
     if boundary is None:
-        return [*look, _allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS)), made)]
+        return [_allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS)), made)]
     if not boundary:
         removal = "DeleteRolePermissionsBoundary"
-        return [*look, _allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS, removal)), made)]
+        return [_allow(_actions("iam", (*_ROLE_ACTIONS, *_BOUNDED_ACTIONS, removal)), made)]
     bounded = _allow(_actions("iam", (*_BOUNDED_ACTIONS, "PutRolePermissionsBoundary")), made)
     condition = {"StringEquals": {"iam:PermissionsBoundary": boundary}}
     return [
-        *look,
         _allow(_actions("iam", _ROLE_ACTIONS), made),
         {**bounded, "Condition": condition},
         _allow(["iam:GetPolicy"], [boundary]),
@@ -319,12 +337,6 @@ _NETWORK_ACTIONS = (
     *("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),
 )
 _USED_ACTIONS = ("GetFunctionConcurrency", "GetFunctionConfiguration", "InvokeFunction")
-_FUNCTION_ACTIONS = (
-    *("CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"),
-    *("ListTags", "PutFunctionConcurrency", "TagResource", "UntagResource", "UpdateFunctionCode"),
-    *("CreateAlias", "DeleteAlias", "ListAliases", "UpdateAlias", "ListVersionsByFunction", "PublishVersion"),
-    *("UpdateFunctionConfiguration", *_USED_ACTIONS),
-)
 _STARTING_ACTIONS = (
     "GetFunctionConfiguration",
     "GetFunctionUrlConfig",
@@ -332,6 +344,17 @@ _STARTING_ACTIONS = (
     "InvokeFunctionUrl",
 )
 """What starting a published job takes. AWS asks for both of the last two."""
+_PUBLISHED_ACTIONS = (
+    *("CreateFunction", "DeleteFunction", "DeleteFunctionConcurrency", "GetFunction"),
+    *("ListTags", "PutFunctionConcurrency", "TagResource", "UntagResource", "UpdateFunctionCode"),
+    *("UpdateFunctionConfiguration", "GetFunctionConfiguration", "InvokeFunction"),
+)
+"""Actions on functions that have no versions."""
+_FUNCTION_ACTIONS = (
+    *("CreateAlias", "DeleteAlias", "ListAliases", "UpdateAlias", "ListVersionsByFunction", "PublishVersion"),
+    *("GetFunctionConcurrency", *_PUBLISHED_ACTIONS),
+)
+_NOTIFICATION_ACTIONS = ("GetBucketNotification", "PutBucketNotification")
 _PERMISSION_ACTIONS = ("AddPermission", "GetPolicy", "RemovePermission")
 _URL_ACTIONS = (
     *("CreateFunctionUrlConfig", "DeleteFunctionUrlConfig", "UpdateFunctionUrlConfig"),

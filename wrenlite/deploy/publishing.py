@@ -52,8 +52,6 @@ STATEMENT = "wrenlite"
 URL_STATEMENT = "wrenlite-url"
 """Id of the second statement that a public URL needs."""
 _TRIGGERS = ("URL", "schedule", "notification")
-_NOBODY = Http()
-"""What is assumed of a job whose function is gone."""
 
 
 def publication_in(function: Function) -> Publication:
@@ -283,7 +281,7 @@ class PublishedJob:
             FunctionBroken: it answers with something else.
             AccessDenied: these credentials may not invoke it.
         """
-        settings, advice = self.settings, f"aws logs tail {self.settings.log_group} may say more"
+        settings, advice = self.settings, f"wrenlite logs --published {self.name} may say more"
         return ping(self._clients, settings.function_arn, settings.function, advice)
 
     def url(self) -> str:
@@ -344,6 +342,11 @@ def published_names(clients: Clients, deployment: Settings) -> list[str]:
     return sorted(names | {group.removeprefix(log_begin) for group in groups})
 
 
+def only_named(name: str) -> Publication:
+    """Return a published job of which only the name is known."""
+    return Publication(name, Http(), target="", function="", modules="", outputs="")
+
+
 def find_published(clients: Clients, deployment: Settings, name: str) -> PublishedJob:
     """Return the published job of a name, as its function records it.
 
@@ -353,8 +356,7 @@ def find_published(clients: Clients, deployment: Settings, name: str) -> Publish
     Raises:
         ConfigError: no job can have this name.
     """
-    nameless = Publication(name, _NOBODY, target="", function="", modules="", outputs="")
-    job = PublishedJob(clients, deployment, nameless)
+    job = PublishedJob(clients, deployment, only_named(name))
     return PublishedJob(clients, deployment, job.before._replace(name=name)) if job.before else job
 
 

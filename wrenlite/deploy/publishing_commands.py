@@ -171,7 +171,7 @@ def _rows(job: PublishedJob, url: str, starts: Sequence[Mapping[str, Any]]) -> d
         "started by": str(job.publication.on),
         **of_url,
         "outputs": job.publication.outputs,
-        "on AWS": f"{job.settings.function} (aws logs tail {job.settings.log_group})",
+        "on AWS": f"{job.settings.function} (wrenlite logs --published {job.name} shows its log)",
         "starts": printable("\n".join(map(_start_line, starts)) or "none in the last 7 days"),
     }
 

@@ -49,19 +49,27 @@ def _policy_of_driver(settings: Settings) -> policies.Policy:
 _POLICY_MAKERS = {
     "deployer": policies.of_deployer,
     "user": policies.of_user,
+    "publisher": policies.of_publisher,
     "function": policies.of_function,
     "driver": _policy_of_driver,
 }
 _POLICY_TITLES = {
     "deployer": "Policy for people who run wrenlite-setup and wrenlite destroy",
     "user": "Policy for people who run maps",
+    "publisher": "Policy for people who publish functions, beside running maps (experimental)",
     "function": "Policy of the function's role",
     "driver": "Policy of the role of the driver, which runs detached jobs",
 }
 _POLICY_NOTES = {
     "deployer": (
         "Whoever has the deployer's policy can give the function's role any permission, unless "
-        "--permissions-boundary limits it: it is for administrators."
+        "--permissions-boundary limits it: it is for administrators. Where functions are published, wrenlite "
+        "status, doctor and destroy need that of the publisher, too."
+    ),
+    "publisher": (
+        "Whoever has the publisher's policy can give the roles of published functions any permission, unless "
+        "--permissions-boundary limits it: it is for administrators. Buckets that uploads start a function "
+        "from must be named: wrenlite-setup --read BUCKET."
     ),
     "user": (
         "Whoever may invoke a function can run any code in it, and so trusts everyone else who may: one "

@@ -157,8 +157,8 @@ class Starter:
             )
         except _NotServedError as error:
             raise ServiceUnavailable(
-                f"{self.url}{path} cannot be used: {error}. The log of the function may say more: "
-                f"aws logs tail /aws/lambda/{self._arn.rpartition(':')[2]}"
+                f"{self.url}{path} cannot be used: {error}. wrenlite logs --published {self.name} may say "
+                "more"
             ) from error
         try:
             found: dict[str, Any] = json.loads(content)

@@ -468,7 +468,7 @@ def _ask_again(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     "--print-policy",
     "policy",
     type=click.Choice(report.POLICIES),
-    help="Only print the policy of people who deploy, of people who run maps, or of the function.",
+    help="Only print the policy of people who deploy, run maps, or publish functions, or of a function.",
 )
 def main(*, local: bool, yes: bool, dry_run: bool, as_json: bool, policy: str | None, **given: Any) -> None:
     """Deploy wrenlite on AWS Lambda, or change the deployment.

@@ -45,7 +45,17 @@ def correct_urls(plane: Any) -> None:
         found = {**to_dict(self), "InvokeMode": self.config.get("InvokeMode") or "BUFFERED"}
         return {name: value for name, value in found.items() if value is not None}
 
-    original, to_dict = FunctionUrlConfig.__init__, FunctionUrlConfig.to_dict
+    def update(self, changes: dict[str, Any]) -> None:
+        change(self, changes)
+        if "Cors" in changes:
+            self.config["Cors"] = changes["Cors"] or None
+
+    original, to_dict, change = (
+        FunctionUrlConfig.__init__,
+        FunctionUrlConfig.to_dict,
+        FunctionUrlConfig.update,
+    )
+    FunctionUrlConfig.update = update
     FunctionUrlConfig.__init__ = made
     FunctionUrlConfig.to_dict = described
 
