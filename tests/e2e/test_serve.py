@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +97,11 @@ class Served:
         """Wait until a start is over, and return its status."""
         wait_until(lambda: self.ask(f"/jobs/{start}")[1]["status"] in ("done", "failed"), 40)
         return self.ask(f"/jobs/{start}")[1]
+
+    def waited_for(self, pattern):
+        """Wait until the log has a pattern, and return its first group."""
+        wait_until(lambda: re.search(pattern, self.text))
+        return re.search(pattern, self.text)[1]
 
     def marks(self):
         marks = self.folder / "marks"
@@ -290,3 +297,34 @@ def test_no_package_of_the_extra_is_imported_before_it_is_needed():
         "print([name for name in ('starlette', 'uvicorn', 'watchfiles') if name in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "deployed-jobs.md").read_text()
+LINES = [line.strip() for line in re.sub(r" \\\n +", " ", PAGE).splitlines() if line.startswith("    ")]
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("wrenlite ")])
+def test_the_commands_of_the_page_are_valid(line):
+    _, name, *arguments = shlex.split(line, comments=True)
+    main.commands[name].make_context(name, arguments)
+
+
+@pytest.mark.e2e
+def test_the_page_works_as_it_is_written(serve, tmp_path):
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    snippets = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "jobs_of_a_test.py").write_text(snippets[0])
+    served = serve("squares", "--http", "0")
+    url, token = re.search(r"pages +(\S+)/\?token=(\S+)", served.text).groups()
+
+    def run(line):
+        line = line.replace("http://127.0.0.1:8000", url).replace("TOKEN", token)
+        return json.loads(subprocess.check_output([*shlex.split(line), "-s"], text=True))
+
+    start, look = [line for line in LINES if line.startswith("curl ")][:2]
+    found = run(start)
+    status = served.over(found["id"])
+    assert run(look.replace("ID", found["id"])) == status
+    assert (status["result"], status["files"]) == ({"sum": 28.0}, ["squares.txt"])
+    assert served.end() == 0

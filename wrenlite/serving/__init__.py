@@ -10,5 +10,10 @@
 ``program``      Runs one start, in a process of its own
 ``process``      Looks after such a process
 ``driver``       The Lambda function of a published job
+``commands``     ``wrenlite serve``
+``local``        Starts on this machine: a queue, processes, a log
+``watch``        Files that come into a folder
+``server``       The HTTP server, and who may ask it
+``pages``        What it shows to browsers
 ===============  ==========================================================================================
 """

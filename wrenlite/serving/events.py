@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import io
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Generic, NamedTuple, TypeVar
@@ -16,6 +17,7 @@ from wrenlite.errors import BadInput, ConfigError
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serving import parameters
 from wrenlite.serving.publication import Http, Objects, Trigger
+from wrenlite.storage.base import digest
 from wrenlite.texts import counted
 
 T = TypeVar("T")
@@ -58,6 +60,20 @@ class ObjectEvent:
     """What it is read from."""
     rejected: list[Rejected] = field(default_factory=list, repr=False, compare=False)
     """The rows that ``rows`` has left out. The status of the start shows them."""
+
+    @classmethod
+    def of_file(cls, path: str | os.PathLike[str]) -> ObjectEvent:
+        """Return the event that a file of this machine would be, to try a function with.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            NotFound: there is no such file. StoreError: it cannot be read.
+        """
+        folder, name = os.path.split(os.path.abspath(path))
+        data = Files(folder).get(name)
+        return object_event({"bucket": folder, "key": name, "etag": digest(data), "size": len(data)})
 
     @property
     def url(self) -> str:

@@ -40,7 +40,7 @@ class Row(PosterOptions):
 
     def __post_init__(self) -> None:
         name = self.name.strip()
-        if "/" in name or len(name) > _LONGEST_NAME or wrong_key(f"{name}.png"):
+        if not name or "/" in name or len(name) > _LONGEST_NAME or wrong_key(f"{name}.png"):
             raise ConfigError(f"name is {name[:_LONGEST_NAME]!r}: it must be one that a file can have")
         object.__setattr__(self, "name", name)
         view = self.poster().sampled
