@@ -210,3 +210,54 @@ def test_a_start_runs_the_code_that_was_published(begin, tmp_path, monkeypatch):
     assert process.wait() is End.OVER
     assert status()["result"] == 9, status()["error"]
     del sys.modules["published_module"]
+
+
+def test_annotations_that_are_texts_are_types_where_a_function_is_sent(begin):
+    space = {"__name__": "__main__"}
+    text = """
+    from __future__ import annotations
+    from typing import Literal
+    def scaled(size: int, unit: Literal["cm", "m"] = "m", *, factor: float | None = None) -> float:
+        "Doc."
+        return size * (factor or 1)
+    """
+    exec(textwrap.dedent(text), space)
+    process, status = begin(space["scaled"], Http(), {"size": 3, "unit": "cm", "factor": 2})
+    assert process.wait() is End.OVER
+    assert status()["result"] == 6, status()["error"]
+    process, status = begin(space["scaled"], Http(), {"size": 3, "unit": "km"})
+    assert process.wait() is End.OVER
+    assert (status()["error"]["type"], status()["error"]["field"]) == ("BadInput", "unit")
+    assert "Traceback" not in status()["error"]["traceback"]
+
+
+def test_a_status_can_have_any_error_and_any_value(begin):
+    def odd():
+        class Odder(Exception):
+            field = object()
+            line = 3
+
+            def __str__(self):
+                raise KeyError("no")
+
+        raise Odder
+
+    process, status = begin(odd)
+    assert process.wait() is End.OVER
+    assert (status()["error"]["type"], status()["error"]["message"]) == ("Odder", "(no text)")
+    assert status()["error"]["line"] == 3
+
+    def deep():
+        return [*deep(), float("nan")]
+
+    process, status = begin(deep)
+    assert process.wait() is End.OVER
+    assert status()["error"]["type"] == "RecursionError"
+
+    def large():
+        print("x" * 100_000)
+        return {"nan": float("nan"), "text": "y" * 100_000}
+
+    process, status = begin(large)
+    assert process.wait() is End.OVER
+    assert (status()["status"], status()["result"]) == ("done", None)

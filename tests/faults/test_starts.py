@@ -321,3 +321,14 @@ def test_a_hand_over_that_fails_is_made_up_for(publish, runs, bed):
     (status,) = job.ended(90)
     check_whole(job, status, runs)
     assert max(event["attempts"] for event in bed.events()) > 1
+
+
+@pytest.mark.full
+def test_a_function_that_would_never_get_further_is_ended(publish, runs, bed):
+    job = publish(squares(runs, count=2, after=600.0), timeout=8)
+    job.upload("in/a.csv")
+    (status,) = job.ended(90)
+    assert (status["status"], status["handed_over"] < 5) == ("failed", True)
+    assert "Move that work into tasks" in status["error"]["message"]
+    assert runs()["mapped"] >= 2
+    assert (runs()["0"], runs()["1"]) == (1, 1)

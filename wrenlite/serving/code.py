@@ -6,7 +6,8 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import FunctionType
+from typing import Any, NamedTuple, get_type_hints
 
 from wrenlite import needed_packages
 from wrenlite.arguments import check_code_size
@@ -16,7 +17,7 @@ from wrenlite.notices import warn
 from wrenlite.protocol import Style
 from wrenlite.serialize import modules
 from wrenlite.serialize.bundle_importer import BundleImporter
-from wrenlite.serialize.class_table import ClassTable
+from wrenlite.serialize.class_table import ClassTable, is_importable
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, function_name, pack_call, unpack_call
 from wrenlite.serving.publication import Publication
@@ -97,7 +98,7 @@ def pack(function: Callable[..., Any], packages: RemotePackages | None = None) -
         LocalExtension: a local module is compiled.
         PackageMissing: it imports a package that is missing there; the message has the command that adds it.
     """
-    call, table = Call(function, (), {}, Style.CALL), ClassTable(grows=True)
+    call, table = Call(_with_types(function), (), {}, Style.CALL), ClassTable(grows=True)
     blob = pack_call(call, table)
     check_code_size(call, len(blob), _MOST_BYTES)
     bundle = modules.collect(table.modules, data=True)
@@ -109,6 +110,29 @@ def pack(function: Callable[..., Any], packages: RemotePackages | None = None) -
 
 
 _MOST_BYTES = 50 << 20
+
+
+def _with_types(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose annotations are types, since it is sent without the names in texts.
+
+    Args:
+        function: it is returned as it is where it has no such annotations, or is imported where it runs.
+    """
+    if not isinstance(function, FunctionType) or is_importable(function):
+        return function
+    if not any(isinstance(each, str) for each in function.__annotations__.values()):
+        return function
+    try:
+        types = get_type_hints(function, include_extras=True)
+    except Exception:  # of whatever the texts say: calling the function says it, too
+        return function
+    own = function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    made = FunctionType(function.__code__, *own)
+    made.__dict__.update(function.__dict__)
+    for name in ("__kwdefaults__", "__module__", "__qualname__", "__doc__"):
+        setattr(made, name, getattr(function, name))
+    made.__annotations__ = types
+    return made
 
 
 def load(store: Store, publication: Publication, archives: ArchivesPlace | None = None) -> Callable[..., Any]:

@@ -32,7 +32,7 @@ from wrenlite.serving import code, front, parameters
 from wrenlite.serving.process import End, StartProcess
 from wrenlite.serving.program import Order
 from wrenlite.serving.publication import VARIABLE, Every, Http, Objects, Publication, Trigger
-from wrenlite.serving.starts import MOST_ATTEMPTS, OVER, Record, Starts, summary
+from wrenlite.serving.starts import MOST_ATTEMPTS, OVER, Record, Starts, gets_further, summary
 from wrenlite.storage.archives import FOLDER, ArchivesPlace, find_index
 
 HANDLER = "wrenlite.serving.driver.handler"
@@ -42,6 +42,10 @@ TIMES_VARIABLE = "WRENLITE_TIMES"
 _GO_ON = "go on"
 _SHOWN = 500
 """Characters of an event that the log shows."""
+_STUCK = (
+    "what its function does beside its maps takes longer than a driver may run. Another one would call it "
+    "from the beginning, and get no further. Move that work into tasks: Executor().map(…)"
+)
 _MOST_HAND_OVERS = 96
 """A day of drivers of 15 minutes each."""
 
@@ -243,6 +247,9 @@ class Here:
         start, count = order.record.id, order.handed_over + 1
         if count > _MOST_HAND_OVERS:
             self._fail(order, f"it was handed over {_MOST_HAND_OVERS} times, which takes a day: it is ended")
+            return
+        if order.handed_over and not gets_further(order.before, self.starts.read(start)[1]):
+            self._fail(order, _STUCK)
             return
         print(f"{start} goes on in another driver")
         let_go(self.starts.times.patience_s)

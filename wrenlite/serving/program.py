@@ -284,14 +284,19 @@ class Progress:
             jobs = list(self._jobs)
         for each in jobs:
             each.look()
+        kept = [each for each in jobs if each.is_detached]
         own = self._own_before + sum(each.dollars for each in jobs if not each.is_detached)
-        detached = sum(each.dollars for each in jobs if each.is_detached)
         tasks = {name: sum(getattr(each, name) for each in jobs) for name in ("total", "done", "failed")}
         return {
             **self._status,
             "jobs": [each.id for each in jobs],
             "tasks": tasks,
-            "dollars": own + detached + self._driver_dollars(),
+            "kept": (
+                len(kept),
+                sum(each.total for each in kept),
+                sum(each.done + each.failed for each in kept),
+            ),
+            "dollars": own + sum(each.dollars for each in kept) + self._driver_dollars(),
             "own_dollars": own,
         }
 

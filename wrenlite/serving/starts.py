@@ -87,6 +87,23 @@ def is_newer(event: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return second.rjust(_SEQUENCER_DIGITS, "0") > first.rjust(_SEQUENCER_DIGITS, "0")
 
 
+def gets_further(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return whether another process gets further with a start than the one whose time is up.
+
+    Its function is called again from the beginning, and its maps have gone on.
+
+    Args:
+        before: the status when that process began.
+        now: the status now.
+    """
+    jobs, total, ended = now.get("kept", _NOTHING)
+    jobs_before, _, ended_before = before.get("kept", _NOTHING)
+    return bool(ended < total or ended > ended_before or jobs > jobs_before)
+
+
+_NOTHING = 0, 0, 0
+
+
 class Starts:
     """The starts of one published job."""
 
@@ -216,6 +233,7 @@ class Starts:
             "handed_over": 0,
             "run": record.run,
             "attempts": 0,
+            "kept": _NOTHING,  # of jobs that go on without this process: jobs, tasks, tasks that have ended
         }
 
     def write(self, status: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import wrenlite
 from wrenlite.durable.lease import Lease, Times
 from wrenlite.serving.publication import Every, Http, Objects, Publication
-from wrenlite.serving.starts import Starts, summary
+from wrenlite.serving.starts import Starts, gets_further, summary
 from wrenlite.storage.local import LocalStore
 
 TIMES = Times(renew_s=0.0, lease_s=30.0, patience_s=60.0)
@@ -150,3 +150,20 @@ def test_a_summary_says_how_a_start_has_ended(starts):
     first, second = summary(done)
     assert first.endswith("done in 2.0 s, 10 tasks of which 1 failed, 1 file in " + queued["outputs"])
     assert second.endswith("line 3 was left out: size: must be a number")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "further"),
+    [
+        ((0, 0, 0), (0, 0, 0), False),
+        ((0, 0, 0), (1, 10, 0), True),
+        ((0, 0, 0), (1, 10, 10), True),
+        ((1, 10, 10), (1, 10, 10), False),
+        ((1, 10, 5), (1, 10, 5), True),
+        ((1, 10, 10), (2, 10, 10), True),
+        ((1, 10, 10), (2, 20, 20), True),
+    ],
+)
+def test_a_start_is_handed_over_where_that_gets_further(before, now, further):
+    assert gets_further({"kept": before}, {"kept": now}) == further
+    assert not gets_further({}, {})
