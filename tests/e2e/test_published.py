@@ -16,14 +16,18 @@ pytestmark = pytest.mark.e2e
 MODULE = """
 import dataclasses
 import wrenlite
+from parts_of_test.powers import Number, square
 
 @dataclasses.dataclass
 class Row:
     n: int
 
+def scaled(number, factor):
+    return factor * square(number)
+
 def squares(numbers, factor):
     with wrenlite.Executor(progress=False) as executor:
-        return executor.map(lambda n: factor * n * n, numbers).results()
+        return executor.map(scaled, map(Number, numbers), args=(factor,)).results()
 
 def of_csv(event):
     values = squares([row.n for row in event.rows(of=Row)], 1)
@@ -34,6 +38,21 @@ def of_parameters(numbers: list[int], factor: int = 1, title: str = "none"):
 
 def of_time():
     wrenlite.current_start().outputs.put("time.txt", wrenlite.current_start().event["time"].encode())
+"""
+
+
+POWERS = """
+from dataclasses import dataclass
+from pathlib import Path
+from .inner import multiply
+
+@dataclass
+class Number:
+    n: int
+
+def square(number):
+    assert Path(__file__).with_name("table.txt").read_text() == "data"
+    return multiply(number.n, number.n)
 """
 
 
@@ -54,12 +73,19 @@ class Commands:
 @pytest.fixture
 def run(made, tmp_path, monkeypatch):
     (tmp_path / "mine_of_test.py").write_text(MODULE)
+    package = tmp_path / "parts_of_test"
+    package.mkdir()
+    files = {"__init__": "", "powers": POWERS, "inner": "def multiply(a, b): return a * b"}
+    for name, text in files.items():
+        (package / f"{name}.py").write_text(text)
+    (package / "table.txt").write_text("data")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("WRENLITE_BUCKET", BUCKET)
     made.run()
     yield Commands()
-    sys.modules.pop("mine_of_test", None)
+    for name in [name for name in sys.modules if name.startswith(("mine_of_test", "parts_of_test"))]:
+        del sys.modules[name]
     for job in find_all_published(made.clients, made.deployment().settings):
         job.apply(job.plan_removal(), lambda *_: None)
 

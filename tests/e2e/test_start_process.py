@@ -172,6 +172,7 @@ def test_a_start_whose_time_is_up_or_that_another_one_runs_is_ended(begin, tmp_p
     assert process.wait() is End.LOST
 
 
+@pytest.mark.e2e
 def test_the_process_of_a_start_ends_with_the_one_that_has_started_it(tmp_path):
     program = """
     import sys, time
@@ -261,3 +262,30 @@ def test_a_status_can_have_any_error_and_any_value(begin):
     process, status = begin(large)
     assert process.wait() is End.OVER
     assert (status()["status"], status()["result"]) == ("done", None)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_start_is_over_when_its_jobs_are(begin, fails, tmp_path):
+    path = str(tmp_path)
+
+    def forget():
+        import wrenlite
+
+        def work(n):
+            time.sleep(0.2 if n < 2 else 0.2 + 600 * fails)
+            open(f"{path}/{n}", "w").close()
+
+        executor = wrenlite.Executor()
+        executor.map(work, range(4), chunksize=1)
+        opened = executor.stream(abs)
+        opened.submit(-1)
+        if fails:
+            raise KeyError
+
+    process, status = begin(forget)
+    assert process.wait() is End.OVER
+    found = status()
+    assert found["status"] == ("failed" if fails else "done")
+    assert found["tasks"]["total"] == 5
+    assert found["tasks"]["done"] + found["tasks"]["failed"] == 5
+    assert (tmp_path / "3").exists() != fails

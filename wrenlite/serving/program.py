@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import traceback
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
@@ -25,6 +24,7 @@ from wrenlite.cost import Prices
 from wrenlite.durable.lease import TIMES, Times
 from wrenlite.errors import IntegrityError, NotFound, ServiceUnavailable, StoreError
 from wrenlite.job import Job
+from wrenlite.open_job import OpenJob
 from wrenlite.serving import code
 from wrenlite.serving.events import ObjectEvent, Rejected, object_event
 from wrenlite.serving.parameters import bind
@@ -112,6 +112,8 @@ def _run(order: Order) -> int:
         value = _call(function, order.publication, event)
     except BaseException as error:
         failure = error if not isinstance(error, SystemExit) or error.code else None
+    with contextlib.suppress(_Stopped):
+        progress.wait_for_jobs(cancel=failure is not None)
     progress.reject(getattr(event, "rejected", ()))
     progress.list_outputs(outputs)
     return _end(progress, value, failure)
@@ -167,18 +169,36 @@ def _may_pass(error: BaseException) -> bool:
 
 
 class _Followed:
-    """What is known of one job, which is not kept alive by that."""
+    """What is known of one job, which is kept alive until it is over."""
 
     def __init__(self, job: Job[Any]) -> None:
         self.id, self.total, self.done, self.failed, self.dollars = job.id, len(job), 0, 0, 0.0
         self.is_detached = job._is_detached
-        self._job = weakref.ref(job)
-        job.add_done_callback(self._look)
+        self._job: Job[Any] | None = job
+        job.add_done_callback(self._take_leave)
 
     def look(self) -> None:
         """Look how far it is."""
-        if (job := self._job()) is not None:
+        if (job := self._job) is not None:
             self._look(job)
+
+    def wait(self, *, cancel: bool) -> None:
+        """Wait for its end.
+
+        Args:
+            cancel: cancel what has not ended.
+        """
+        if (job := self._job) is not None:
+            if isinstance(job, OpenJob):
+                job.close()
+            if cancel:
+                job.cancel()
+            job.wait()
+            self._look(job)
+
+    def _take_leave(self, job: Job[Any]) -> None:
+        self._look(job)
+        self._job = None
 
     def _look(self, job: Job[Any]) -> None:
         now = job.snapshot()
@@ -246,6 +266,17 @@ class Progress:
         }
         self._write(self._now())
         threading.Thread(target=self._loop, name="wrenlite-status", daemon=True).start()
+
+    def wait_for_jobs(self, *, cancel: bool) -> None:
+        """Wait for jobs that the function has begun, and not waited for.
+
+        Args:
+            cancel: cancel what has not ended: the function has failed, and nobody will use it.
+        """
+        with self._lock:
+            jobs = list(self._jobs)
+        for each in jobs:
+            each.wait(cancel=cancel)
 
     def reject(self, rows: Sequence[Rejected]) -> None:
         """Take note of rows that were left out."""
