@@ -1,4 +1,4 @@
-"""Measure a published job on the test bed, from an upload to the pictures: ``python -m benchmarks.published``."""
+"""Measure a published job on the test bed, from upload to pictures: ``python -m benchmarks.published``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ def wrenlite(*arguments: str) -> str:
 
 
 def rows(shift: int) -> bytes:
-    """Return a CSV file of small fractals: drawing them takes a few hundredths of a second. Another shift
-    makes other pictures."""
+    """Return a CSV file of small fractals, each drawn in a few hundredths of a second.
+
+    Args:
+        shift: another one makes other pictures.
+    """
     lines = ["name,xpos,ypos,radius,iters,palette,width,height"]
     for row in range(ROWS):
         lines.append(f"picture {row},-0.7436,{0.1318 + 1e-4 * (row + ROWS * shift)},0.01,300,Hippi,160,120")
