@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.aws.deployments import BUCKET
 from tests.aws.wheels import wheel
-from tests.e2e.test_serve import Served
+from tests.served import Served
 from wrenlite import cli
 from wrenlite.gallery.fractals.deployed import Row, collage_of_csv, poster
 from wrenlite.gallery.fractals.poster import PosterOptions
@@ -118,10 +118,10 @@ def command(made, index, monkeypatch):
     """The command line, with a deployment."""
     wheel(index, "numpy", importlib.metadata.version("numpy"), {})  # the bed has the real one
 
-    def command(*arguments):
+    def command(*arguments, code=0):
         ended = CliRunner().invoke(cli.main, [*arguments, "--function", "deployed"])
-        assert ended.exit_code == 0, (ended.output, ended.exception)
-        return ended.stdout
+        assert ended.exit_code == code, (ended.output, ended.exception)
+        return ended.output if code else ended.stdout
 
     monkeypatch.setenv("WRENLITE_BUCKET", BUCKET)
     made.run()
@@ -130,8 +130,11 @@ def command(made, index, monkeypatch):
 
 @pytest.mark.e2e
 def test_a_poster_and_a_collage_are_published_on_aws(command, made, bed):
+    bed.settings(concurrency=2)
     s3 = made.clients["s3"]
     s3.create_bucket(Bucket="fractals-of-a-user")
+    refused = command("publish", f"{GALLERY}:collage_of_csv", "--http", "--yes", code=1)
+    assert "collage_of_csv takes an ObjectEvent, and HTTP has none" in refused
     where_to = "--on", "s3://fractals-of-a-user/in/*.csv", "--to", "s3://fractals-of-a-user/out"
     command("publish", f"{GALLERY}:collage_of_csv", "--name", "collage", *where_to, "--yes")
     s3.put_object(Bucket="fractals-of-a-user", Key="in/list.csv", Body=CSV.encode())

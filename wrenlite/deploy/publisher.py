@@ -16,6 +16,7 @@ from wrenlite.deploy.resources import Function
 from wrenlite.deploy.settings import PUBLIC_RESERVED, Settings
 from wrenlite.errors import AccessDenied, ConfigError, FunctionMissing
 from wrenlite.serving.code import Code, pack
+from wrenlite.serving.events import check_call
 from wrenlite.serving.publication import (
     Http,
     Objects,
@@ -83,6 +84,7 @@ class Publisher:
             PackageMissing: the function imports a package that the deployment does not have.
             FunctionNotPicklable: the function cannot be sent.
         """
+        check_call(wish.function, wish.on)
         self._check_deployment()
         name = default_name(wish.target) if wish.name is None else wish.name
         check_names(self.settings.function, name, self.settings.region)

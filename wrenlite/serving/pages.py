@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -12,8 +13,8 @@ from wrenlite.serving.starts import OVER
 from wrenlite.texts import counted, duration, printable
 
 POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
 )
 """Content-Security-Policy of the pages."""
 SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
@@ -22,6 +23,7 @@ MOST_STARTS = 100
 """Starts in the table: the newest ones."""
 _MOST_PICTURES = 60
 _REFRESH_S = 2
+_HEADS = ("Start", "Event", "Status", "Tasks", "Time", "Left out")
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --faint: #5f6b7a; --paper: #ffffff; --line: #d5dae1;
   --bad: #b3261e; --link: #0b57a4; }
@@ -38,14 +40,22 @@ p, dt, th, figcaption { color: var(--faint); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0;
   border-bottom: 1px solid var(--line); }
-td.text { overflow-wrap: anywhere; min-width: 10rem; }
+td.text { overflow-wrap: anywhere; }
+p { overflow-wrap: anywhere; }
+@media (max-width: 40rem) {
+  .cards tr:first-child { display: none; }
+  .cards, .cards tbody, .cards tr { display: block; }
+  .cards tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
+  .cards td { display: grid; grid-template-columns: 5rem 1fr; border: 0; padding: .1rem 0; }
+  .cards td::before { content: attr(data-name); color: var(--faint); }
+}
 div.wide { overflow-x: auto; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .bad { color: var(--bad); }
 progress { width: 100%; max-width: 30rem; height: .8rem; }
 pre { overflow-x: auto; border: 1px solid var(--line); padding: .6rem; font-size: .85rem; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }
 figure { margin: 0; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 img { max-width: 100%; max-height: 16rem; border: 1px solid var(--line); }
@@ -61,8 +71,8 @@ def starts_page(name: str, target: str, statuses: Sequence[Mapping[str, Any]]) -
         statuses: of the newest starts, the newest first, each with its ``event`` in words.
     """
     rows = "".join(_row(status) for status in statuses)
-    heads = "".join(f"<th>{head}" for head in ("Start", "Event", "Status", "Tasks", "Time", "Left out"))
-    table = f'<div class="wide"><table><tr>{heads}</tr>{rows}</table></div>' if rows else "<p>No start yet."
+    heads = "".join(f"<th>{head}" for head in _HEADS)
+    table = f'<table class="cards"><tr>{heads}</tr>{rows}</table>' if rows else "<p>No start yet."
     runs = not all(status["status"] in OVER for status in statuses)
     return _page(name, f"<h1>{_text(name)}</h1><p>{_text(target)}</p>{table}", refreshes=True if runs else 5)
 
@@ -111,22 +121,25 @@ def _page(title: str, body: str, *, refreshes: bool | int) -> str:
     refresh = f'<meta http-equiv="refresh" content="{seconds}">' if seconds else ""
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">{refresh}'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{_text(title)}</title>'
-        f"<style>{_STYLE}</style><body>{body}</body></html>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>{_text(title)}</title><style>{_STYLE}</style><body>{body}</body></html>"
     )
 
 
 def _row(status: Mapping[str, Any]) -> str:
     start = status["id"]
     cells = [
-        f'<td><a href="/jobs/{quote(start)}">{_text(start)}</a>',
-        f'<td class="text">{_text(status["event"])}',
-        f"<td>{_status(status)}",
-        f"<td>{_tasks(status)}",
-        f"<td>{_seconds(status)}",
-        f"<td>{counted(status['rejected_rows'], 'row') if status['rejected_rows'] else '-'}",
+        f'<a href="/jobs/{quote(start)}">{_text(start)}</a>',
+        _text(status["event"]),
+        _status(status),
+        _tasks(status),
+        _seconds(status),
+        counted(status["rejected_rows"], "row") if status["rejected_rows"] else "-",
     ]
-    return f"<tr>{''.join(cells)}</tr>"
+    named = zip(_HEADS, cells, strict=True)
+    return "".join(
+        ("<tr>", *(f'<td class="text" data-name="{head}">{cell}' for head, cell in named), "</tr>")
+    )
 
 
 def _status(status: Mapping[str, Any]) -> str:
@@ -156,8 +169,14 @@ def _progress(status: Mapping[str, Any]) -> str:
 
 def _result(result: Any) -> str:
     if isinstance(result, Mapping) and result:
-        return f"<dl>{''.join(f'<dt>{_text(name)}<dd>{_text(value)}' for name, value in result.items())}</dl>"
-    return _text(result)
+        return (
+            f"<dl>{''.join(f'<dt>{_text(name)}<dd>{_value(value)}' for name, value in result.items())}</dl>"
+        )
+    return _value(result)
+
+
+def _value(value: Any) -> str:
+    return _text(json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value)
 
 
 def _error(error: Mapping[str, Any] | None) -> str:
@@ -176,9 +195,7 @@ def _rejected(rows: Sequence[Mapping[str, Any]], count: int) -> str:
         for row in rows
     )
     heads = "<tr><th>Line<th>Column<th>Why it was left out</tr>"
-    return (
-        f'<h2>{counted(len(rows), "row")} left out</h2><div class="wide"><table>{heads}{lines}</table></div>'
-    )
+    return f'<h2>{counted(count, "row")} left out</h2><div class="wide"><table>{heads}{lines}</table></div>'
 
 
 def _files(start: str, files: Sequence[str]) -> str:
