@@ -78,7 +78,7 @@ def test_a_row_whose_name_no_file_can_have_is_refused(name):
         Row(name=name)
 
 
-@pytest.mark.e2e
+@pytest.mark.full
 def test_a_poster_and_a_collage_are_served_here(tmp_path, monkeypatch):
     monkeypatch.setenv("WRENLITE_JOURNAL", str(tmp_path / "journal"))
     (tmp_path / "inbox").mkdir()
@@ -130,7 +130,7 @@ def command(made, index, monkeypatch):
 
 @pytest.mark.e2e
 def test_a_poster_and_a_collage_are_published_on_aws(command, made, bed):
-    bed.settings(concurrency=2)
+    bed.settings(concurrency=5)  # of which the drivers take two
     s3 = made.clients["s3"]
     s3.create_bucket(Bucket="fractals-of-a-user")
     refused = command("publish", f"{GALLERY}:collage_of_csv", "--http", "--yes", code=1)

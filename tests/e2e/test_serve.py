@@ -140,7 +140,7 @@ def test_files_start_the_function_once_also_after_another_begin(serve, tmp_path)
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.full), signal.SIGKILL])
 def test_what_is_interrupted_begins_anew_and_no_process_is_left(serve, number):
     served = serve("slow", "--http", "0")
     start = served.ask("/start", {})[1]["id"]
@@ -169,7 +169,7 @@ def test_a_function_that_fails_and_one_that_dies(serve):
     assert served.end() == 0
 
 
-@pytest.mark.e2e
+@pytest.mark.full
 def test_a_schedule_starts_the_function_at_its_time(serve, monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "from wrenlite.serving import publication\n"
@@ -184,7 +184,7 @@ def test_a_schedule_starts_the_function_at_its_time(serve, monkeypatch, tmp_path
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z", each) for each in times)
 
 
-@pytest.mark.e2e
+@pytest.mark.full
 def test_two_cannot_serve_the_same_function(serve):
     served = serve("slow", "--http", "0")
     other = serve("slow", "--http", "0")
