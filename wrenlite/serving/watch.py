@@ -159,22 +159,10 @@ def watch(
         say: takes a line on a file that cannot be read.
         stop: is set to stop.
     """
-    import watchfiles
-
     settling, listed = Settling(settle_s=SETTLE_S), -_LIST_S
-    changes = watchfiles.watch(
-        on.bucket,
-        watch_filter=lambda _, path: fits(on, path),
-        stop_event=stop,
-        rust_timeout=_LOOK_MS,
-        yield_on_timeout=True,
-        raise_interrupt=False,
-        ignore_permission_denied=True,
-    )
-    for changed in changes:
+    for paths in _changes(on, stop):
         now = time.monotonic()
-        paths = [path for _, path in changed]
-        if now - listed >= _LIST_S:
+        if paths is None or now - listed >= _LIST_S:
             paths, listed = [*files_of(on)], now
         for path in paths:
             settling.note(path, now)
@@ -188,3 +176,24 @@ def watch(
                 settling.forget(path, now)
             else:
                 begin(event)
+
+
+def _changes(on: Objects, stop: threading.Event) -> Iterator[list[str] | None]:
+    """Yield the files that have changed, four times a second; None: any of them may have."""
+    import watchfiles
+
+    while not stop.is_set():
+        try:
+            for changed in watchfiles.watch(
+                on.bucket,
+                watch_filter=lambda _, path: fits(on, path),
+                stop_event=stop,
+                rust_timeout=_LOOK_MS,
+                yield_on_timeout=True,
+                raise_interrupt=False,
+                ignore_permission_denied=True,
+            ):
+                yield [path for _, path in changed]
+        except RuntimeError:  # watchfiles gives up where the name of a file is not UTF-8
+            yield None
+            stop.wait(_LOOK_MS / 1000)

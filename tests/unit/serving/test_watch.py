@@ -148,10 +148,14 @@ def test_files_that_are_there_and_files_that_come_begin_starts(folder, monkeypat
         (folder / "moved.part").write_text("2")
         (folder / "moved.part").rename(folder / "moved.csv")
         wait_until(lambda: len(begun) == 4)
+        (folder / os.fsdecode(b"in \xff.csv")).write_text("3")
+        wait_until(lambda: len(begun) == 5)
+        (folder / "last.csv").write_text("4")
+        wait_until(lambda: len(begun) == 6)
     finally:
         stop.set()
         thread.join()
-    assert begun == ["a.csv", "sub/b.csv", "new.csv", "moved.csv"]
+    assert begun == ["a.csv", "sub/b.csv", "new.csv", "moved.csv", "in \udcff.csv", "last.csv"]
 
 
 @pytest.mark.parametrize(
