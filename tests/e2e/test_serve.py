@@ -145,6 +145,7 @@ def test_what_is_interrupted_begins_anew_and_no_process_is_left(serve, number):
     served = serve("slow", "--http", "0")
     start = served.ask("/start", {})[1]["id"]
     wait_until(lambda: served.ask(f"/jobs/{start}")[1]["tasks"]["total"] == 2)
+    served.process.send_signal(number)  # twice: who has started it may pass it on
     assert served.end(number) == (0 if number == signal.SIGTERM else -9)
     again = serve("slow", "--http", "0")
     wait_until(lambda: f"{start} was interrupted, and begins anew" in again.text)

@@ -31,6 +31,7 @@ from wrenlite.texts import counted, printable
 
 _PACKAGES = ("starlette", "uvicorn", "watchfiles")
 """Packages of the extra ``serve``."""
+_SAME_SIGNAL_S = 1.0
 
 
 @click.command(
@@ -311,11 +312,17 @@ def _state_folder(given: str | None, name: str, function: Callable[..., Any]) ->
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C and SIGTERM set. A second signal ends this process at once."""
-    stop = threading.Event()
+    """Give an event that Ctrl-C and SIGTERM set. Another signal after a second ends this process at once.
+
+    One that comes sooner is the same one: programs that have started this one pass on what it has got, too.
+    """
+    stop, first = threading.Event(), 0.0
 
     def handle(number: int, _: Any) -> None:
-        if stop.is_set():
+        nonlocal first
+        if not stop.is_set():
+            first = time.monotonic()
+        elif time.monotonic() - first > _SAME_SIGNAL_S:
             os._exit(128 + number)
         stop.set()
 
