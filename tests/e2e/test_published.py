@@ -131,12 +131,12 @@ def test_an_upload_starts_it(run, made, bed):
     }
     others = {"EventBridgeConfiguration": {}, "LambdaFunctionConfigurations": [theirs]}
     s3.put_bucket_notification_configuration(Bucket="watched", NotificationConfiguration=others)
-    on = ("publish", "mine_of_test:of_csv", "--on", "s3://watched/in/*.csv", "--yes")
+    on = ("publish", "mine_of_test:of_csv", "--on", "s3://watched/in put+/*ü.csv", "--yes")
     assert set(kinds(run.json(*on, "--dry-run")).values()) == {"create"}
     assert left(made) == []
     print(run(*on))
     assert set(kinds(run.json(*on)).values()) == {"keep"}
-    s3.put_object(Bucket="watched", Key="in/a b.csv", Body=b"n\n1\n2\nx\n")
+    s3.put_object(Bucket="watched", Key="in put+/a bü.csv", Body=b"n\n1\n2\nx\n")
     bed.wait_for_events(60)
     print(run("published"))
     print(run("published", "of-csv"))
@@ -150,6 +150,7 @@ def test_an_upload_starts_it(run, made, bed):
     assert outputs(made, "of-csv") == ["squares.txt"]
     found = s3.get_bucket_notification_configuration(Bucket="watched")
     assert {name: found[name] for name in others} == others
+    s3.put_bucket_notification_configuration(Bucket="watched", NotificationConfiguration={})
 
 
 def test_a_request_starts_it(run, made, bed):

@@ -18,6 +18,19 @@ from wrenlite.serving.publication import Every, Http, Objects
 pytestmark = pytest.mark.e2e
 
 
+def functions():
+    def take(event=None):
+        return event
+
+    def drop(event=None):
+        return None
+
+    return take, drop
+
+
+take, drop = functions()
+
+
 class Publishing:
     """Publishes a function in a deployment, as a run of the command of its own would."""
 
@@ -28,9 +41,9 @@ class Publishing:
     def publisher(self):
         return Publisher(self.made.clients, self.made.account, self.made.deployment().settings)
 
-    def steps(self, on, name="mine", to=None, function=abs):
+    def steps(self, on, name="mine", to=None, function=take):
         publisher = self.publisher
-        job = publisher.prepare(Wish(function, "builtins:abs", on, name, to))
+        job = publisher.prepare(Wish(function, "mine:take", on, name, to))
         return job, changes(job.plan(publisher.function))
 
     def __call__(self, on, name="mine", most=None, **options):
@@ -102,6 +115,8 @@ def test_what_cannot_work_is_refused_before_anything_is_made(publish, made, bed,
     refused("serve watches folders", Objects("/tmp/folder", "", ""))
     refused("write s3://BUCKET/PREFIX", Http(), to="outputs")
     refused("write s3://BUCKET/PREFIX", Http(), to="s3://only-a-bucket")
+    refused("it must take the event", function=lambda: 0)
+    refused("cannot be called by rate", Every("rate(1 day)"), function=lambda one, two: 0)
     refused("is not the name of a published job", Http(), name="No_Such")
     bed.settings(concurrency=104)
     made.clients, made.account = sign_in(made.clients.session, "us-east-1")
@@ -143,11 +158,11 @@ def test_somebody_elses_function_is_not_touched(publish, made):
 def test_another_run_changes_only_what_differs(publish, made, code):
     publish(ON)
     assert publish(ON) == {}
-    assert publish(ON, function=len) == {"code": "update", "function": "update"}
+    assert publish(ON, function=drop) == {"code": "update", "function": "update"}
     s3 = made.clients["s3"]
     stored = s3.list_objects_v2(Bucket=BUCKET, Prefix="wrenlite/published/mine/")["Contents"]
     assert len(stored) == 2, "starts that go on have the function that they began with"
-    assert publish(Objects("watched", "other/", ""), function=len) == {
+    assert publish(Objects("watched", "other/", ""), function=drop) == {
         "function": "update",
         "notification": "update",
         "role": "update",
@@ -155,11 +170,11 @@ def test_another_run_changes_only_what_differs(publish, made, code):
     (entry,) = s3.get_bucket_notification_configuration(Bucket="watched")["LambdaFunctionConfigurations"]
     assert [rule["Value"] for rule in entry["Filter"]["Key"]["FilterRules"]] == ["other/"]
     s3.create_bucket(Bucket="watched-now")
-    steps = publish(Objects("watched-now", "other/", ""), function=len)
+    steps = publish(Objects("watched-now", "other/", ""), function=drop)
     assert next(iter(steps)) == "notification", "what was watched ends first"
     found = s3.get_bucket_notification_configuration(Bucket="watched")
     assert "LambdaFunctionConfigurations" not in found
-    every = publish(Every("rate(1 day)"), function=len)
+    every = publish(Every("rate(1 day)"), function=drop)
     assert every == {
         "notification": "delete",
         "role": "update",
@@ -167,13 +182,13 @@ def test_another_run_changes_only_what_differs(publish, made, code):
         "permission": "update",
         "schedule": "create",
     }
-    public = publish(Http(public=True), function=len)
+    public = publish(Http(public=True), function=drop)
     assert (public["schedule"], public["URL"]) == ("delete", "create")
-    assert publish(Http(public=True), function=len) == {}
+    assert publish(Http(public=True), function=drop) == {}
     answer = made.clients["lambda"].get_function_concurrency(FunctionName="deployed-job-mine")
     assert answer["ReservedConcurrentExecutions"] == 5
     url = find_published(made.clients, made.deployment().settings, "mine").url()
-    publish(Http(), function=len)
+    publish(Http(), function=drop)
     (job,) = publish.found()
     assert job.url() == url, "it stays the same"
     assert "ReservedConcurrentExecutions" not in made.clients["lambda"].get_function_concurrency(
@@ -183,11 +198,11 @@ def test_another_run_changes_only_what_differs(publish, made, code):
     assert condition(job, publisher.function) == ""
     cross = {"AllowOrigins": ["*"]}
     made.clients["lambda"].update_function_url_config(FunctionName="deployed-job-mine", Cors=cross)
-    assert publish(Http(), function=len) == {"URL": "update"}
+    assert publish(Http(), function=drop) == {"URL": "update"}
     made.settings = {"memory_mb": 512, "ephemeral_mb": 1024}
     made.run()
     assert "outdated: function: ephemeral storage" in condition(job, publish.publisher.function)
-    assert publish(Http(), function=len) == {"function": "update"}
+    assert publish(Http(), function=drop) == {"function": "update"}
 
 
 def test_a_run_that_was_stopped_is_completed_or_removed(publish, made):
@@ -264,6 +279,18 @@ def test_a_change_by_somebody_else_at_the_same_time_is_told(publish, made, bed):
     assert found["EventBridgeConfiguration"] == {}
 
 
+def test_a_dead_notification_of_somebody_else_is_no_obstacle(publish, made, monkeypatch):
+    monkeypatch.setattr("wrenlite.deploy.triggers._NEW_PERMISSION_S", 0.0)
+    notify(made, prefix="other/")
+    made.clients["lambda"].remove_permission(FunctionName="deployed", StatementId="theirs")
+    publish(ON)
+    publish.remove()
+    s3 = made.clients["s3"]
+    (entry,) = s3.get_bucket_notification_configuration(Bucket="watched")["LambdaFunctionConfigurations"]
+    assert entry["Id"] == "theirs"
+    s3.put_bucket_notification_configuration(Bucket="watched", NotificationConfiguration={})
+
+
 def test_doctor_and_status_say_what_is_missing(publish, made):
     def doctor():
         ended = CliRunner().invoke(cli.main, ("doctor", "--function", "deployed", "--json"))
@@ -271,7 +298,7 @@ def test_doctor_and_status_say_what_is_missing(publish, made):
 
     publish(ON)
     (check,) = doctor()
-    assert (check["ok"], check["detail"]) == (True, "mine: s3://watched/in/*.csv starts builtins:abs")
+    assert (check["ok"], check["detail"]) == (True, "mine: s3://watched/in/*.csv starts mine:take")
     s3, client = made.clients["s3"], made.clients["lambda"]
     s3.put_bucket_notification_configuration(Bucket="watched", NotificationConfiguration={})
     client.remove_permission(FunctionName="deployed-job-mine", StatementId="wrenlite")
@@ -281,7 +308,7 @@ def test_doctor_and_status_say_what_is_missing(publish, made):
     missing = "outdated: code: does not exist yet, permission: does not exist yet, notification: does not"
     assert missing in check["detail"]
     assert check["fix"] == (
-        "run wrenlite publish builtins:abs --name mine --on 's3://watched/in/*.csv' "
+        "run wrenlite publish mine:take --name mine --on 's3://watched/in/*.csv' "
         f"--to s3://{BUCKET}/wrenlite/outputs/mine"
     )
     ended = CliRunner().invoke(cli.main, ("status", "--function", "deployed"))

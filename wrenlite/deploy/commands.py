@@ -267,7 +267,8 @@ def logs(
     texts = [grep] if grep is not None else [None]
     others = [name for name, given in (("--driver", driver), ("--published", published)) if given]
     if len([*others, *filter(None, [job])]) > 1:
-        raise click.UsageError(f"{' and '.join(others)} shows a log of its own: leave the rest out")
+        given = " and ".join([*others, *filter(None, [job])])
+        raise click.UsageError(f"{given}: each has a log of its own, so give one of them")
     if cloudwatch:
         if job is None or task is None:
             raise click.UsageError("--cloudwatch shows the log of one task: give JOB and --task")

@@ -101,13 +101,13 @@ def _destroy(
 
 def _print_deletions(clients: Clients, settings: Settings, steps: Sequence[Action]) -> _BucketUsage | None:
     """Print what is deleted, and return what the bucket holds; None where that stays."""
-    usage = None
+    usage, width = None, max([9, *(len(step.resource.kind) for step in steps)])
     for step in steps:
         content = ""
         if isinstance(step.resource, Bucket):
             usage = _bucket_usage(clients, settings)
             content = f", {usage}"
-        click.echo(f"  delete  {step.resource.kind:<9}  {step.resource.name}{content}")
+        click.echo(f"  delete  {step.resource.kind:<{width}}  {step.resource.name}{content}")
     if usage is not None:
         for key in usage.permanent_keys:
             click.echo(f"    yours  s3://{settings.bucket}/{printable(key)}")

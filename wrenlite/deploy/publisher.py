@@ -86,6 +86,7 @@ class Publisher:
         """
         check_call(wish.function, wish.on)
         self._check_deployment()
+        check_call(wish.function, wish.on)
         name = default_name(wish.target) if wish.name is None else wish.name
         check_names(self.settings.function, name, self.settings.region)
         publication = Publication(
@@ -117,7 +118,7 @@ class Publisher:
         bucket, _, prefix = address.removeprefix("s3://").partition("/")
         if not address.startswith("s3://") or not bucket or not prefix or "*" in address:
             raise ConfigError(
-                f"to={to!r}: outputs of a function on AWS are written to a bucket: write s3://BUCKET/PREFIX"
+                f"{to!r} (to=): outputs of a function on AWS are written to a bucket: write s3://BUCKET/PREFIX"
             )
         return address
 
@@ -164,10 +165,10 @@ class Publisher:
         now = found.resource.reserved if found and isinstance(found.resource, Function) else None
         if unreserved is not None and unreserved + (now or 0) - PUBLIC_RESERVED < _KEPT_FREE:
             raise ConfigError(
-                f"public: a URL for everybody gets a reserved concurrency of {PUBLIC_RESERVED}, which caps "
-                f"what strangers can spend. Of {self.account.concurrency} invocations at once in "
+                f"public= reserves {PUBLIC_RESERVED} invocations at once for a URL, which caps what "
+                f"strangers can spend. Of {self.account.concurrency} invocations at once in "
                 f"{self.account.region} {unreserved} are unreserved, and AWS keeps {_KEPT_FREE} of those "
-                "free: none can be reserved. Publish it without public, or ask AWS for more: "
+                "free: none can be reserved. Leave public= out, or ask AWS for more: "
                 f"{RAISE_QUOTA} --region {self.account.region}"
             )
 
@@ -191,16 +192,18 @@ def _check_bucket(clients: Clients, settings: Settings, option: str, name: str) 
             region = clients["s3"].head_bucket(**place).get("BucketRegion", settings.region)
             if region != settings.region:
                 raise ConfigError(
-                    f"{option}=s3://{name}: the bucket is in {region}, and the function would be in "
+                    f"s3://{name} ({option}=): the bucket is in {region}, and the function would be in "
                     f"{settings.region}: use a bucket of {settings.region}, or a deployment in {region}"
                 )
             return
     except AccessDenied as error:
         raise ConfigError(
-            f"{option}=s3://{name}: the bucket is another account's, or these credentials may not look at it "
-            f"(s3:ListBucket on {arn}): name another one"
+            f"s3://{name} ({option}=): the bucket is another account's, or these credentials may not look at "
+            f"it (s3:ListBucket on {arn}): name another one"
         ) from error
-    raise ConfigError(f"{option}=s3://{name}: there is no such bucket. Create it first, or correct the name")
+    raise ConfigError(
+        f"s3://{name} ({option}=): there is no such bucket. Create it first, or correct the name"
+    )
 
 
 def removable(clients: Clients, settings: Settings, name: str) -> tuple[PublishedJob, tuple[Action, ...]]:

@@ -107,7 +107,7 @@ def notices(job: PublishedJob) -> Iterator[str]:
         yield (
             "anybody who knows the URL can start this function, with any parameters, and you pay: at most "
             f"{PUBLIC_RESERVED} requests and starts at once, which are reserved for it, and all that its "
-            "maps cost. Without public, only whom IAM allows it can"
+            "maps cost. Without public= only whom IAM allows it can"
         )
     if isinstance(on, Objects) and on.bucket not in readable:
         yield (

@@ -7,8 +7,9 @@ written, and read again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote_plus, unquote_plus
 
 from wrenlite.backends.aws.errors import code_and_message
 from wrenlite.deploy.clients import Clients, retry, suppress_codes
@@ -19,7 +20,7 @@ from wrenlite.deploy.tags import chosen_tags, dropped_tags, from_tag_list, is_ou
 from wrenlite.errors import BackendError, ConfigError
 from wrenlite.serving.publication import Objects
 
-_NEW_PERMISSION_S = 60.0
+_NEW_PERMISSION_S = 30.0
 """Seconds that a new permission may take until S3 sees it."""
 _TARGET = "wrenlite"
 """Id of the target of a rule."""
@@ -280,19 +281,37 @@ class Notifications:
             BackendError: somebody else has changed the configuration at the same time.
         """
 
-        def put() -> dict[str, Any]:
+        def put(*, check: bool) -> dict[str, Any]:
             wanted = changed(self.read(), self._id, entry)
             self._clients["s3"].put_bucket_notification_configuration(
-                NotificationConfiguration=wanted, **self._place
+                NotificationConfiguration=wanted, SkipDestinationValidation=not check, **self._place
             )
             return wanted
 
-        written = retry(put, timeout_s=_NEW_PERMISSION_S, is_transient=_is_new_permission)
+        written = self._put_checked(put) if entry else put(check=False)
         if _comparable(self.read()) != _comparable(written):
             raise BackendError(
                 f"the notifications of the bucket {self._bucket} are not as they were written: somebody else "
                 "has changed them at the same time. Look at them, and run this again"
             )
+
+    def _put_checked(self, put: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+        """Write the configuration once S3 sees that it may invoke all functions that it names.
+
+        If that does not come, the function of another entry may be gone, which S3 holds against all entries:
+        then they are written without that check.
+        """
+        try:
+            return retry(
+                lambda: put(check=True), timeout_s=_NEW_PERMISSION_S, is_transient=_is_new_permission
+            )
+        except Exception as error:
+            others = [
+                each for name in _LISTS for each in self.read().get(name, ()) if each.get("Id") != self._id
+            ]
+            if not (others and _is_new_permission(error)):
+                raise
+            return put(check=False)
 
 
 def notification_name(bucket: str, identifier: str) -> str:
@@ -354,15 +373,15 @@ def _ends(entry: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _filters(entry: Mapping[str, Any]) -> dict[str, str]:
-    """Return the filters of an entry by name. S3 returns the names in capitals."""
+    """Return the filters of an entry. S3 has their values encoded as in URLs, and returns capitals."""
     rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", ())
-    return {rule["Name"].lower(): rule["Value"] for rule in rules}
+    return {rule["Name"].lower(): unquote_plus(rule["Value"]) for rule in rules}
 
 
 def _entry(want: Notification, identifier: str) -> dict[str, Any]:
     """Return an entry as S3 takes it."""
     ends = {"prefix": want.prefix, "suffix": want.suffix}
-    rules = [{"Name": name, "Value": value} for name, value in ends.items() if value]
+    rules = [{"Name": name, "Value": quote_plus(value, safe="/")} for name, value in ends.items() if value]
     filters = {"Filter": {"Key": {"FilterRules": rules}}} if rules else {}
     return {
         "Id": identifier,

@@ -21,11 +21,14 @@ from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.s3 import notifications
 from moto.s3.exceptions import S3ClientError
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, Notification
 from moto.s3.responses import S3Response
 
 _sequence = itertools.count(time.time_ns())
 """A later event of an object has a larger number."""
+
+
+_SKIPS = "SkipDestinationValidation"
 
 
 class _InvalidError(S3ClientError):
@@ -52,6 +55,7 @@ def correct_triggers(plane: Any) -> None:
     FakeBucket.set_notification_configuration = _checked(FakeBucket.set_notification_configuration)
     S3Response.get_bucket_notification = _get_bucket_notification
     S3Response._notification_config_from_body = _in_small_letters(S3Response._notification_config_from_body)
+    Notification._key_matches = _with_encoded_keys(Notification._key_matches)
     Policy.condition_merge = _with_conditions_of_urls(Policy.condition_merge)
     Policy.add_statement = _once(Policy.add_statement)
 
@@ -145,9 +149,10 @@ def _now() -> str:
 
 def _checked(original):
     def set_notification_configuration(self, config: dict[str, Any] | None) -> None:
+        skips = (config or {}).pop(_SKIPS, False)
         wanted = (config or {}).get("CloudFunctionConfiguration") or []
         before = self.notification_configuration
-        for each in wanted:
+        for each in () if skips else wanted:
             function = find_function(each["CloudFunction"])
             source = {"SourceArn": self.arn, "SourceAccount": DEFAULT_ACCOUNT_ID}
             principal = {"Service": "s3.amazonaws.com"}
@@ -217,11 +222,19 @@ def _get_bucket_notification(self):
     return self.serialized(ActionResult({**lists, **bridge}))
 
 
+def _with_encoded_keys(original):
+    def key_matches(self, key: str) -> bool:
+        return original(self, quote_plus(key, safe="/"))  # as the values of filters are
+
+    return key_matches
+
+
 def _in_small_letters(original):
     def from_body(self) -> dict[str, Any]:
         for name in (b"Prefix", b"Suffix"):
             self.body = self.body.replace(b"<Name>" + name, b"<Name>" + name.lower())
-        return original(self)
+        skips = self.headers.get("x-amz-skip-destination-validation", "").lower() == "true"
+        return original(self) | ({_SKIPS: True} if skips else {})
 
     return from_body
 

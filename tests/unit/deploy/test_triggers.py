@@ -46,6 +46,14 @@ def test_a_notification_without_an_id_is_named_too():
     assert "without an id" in overlapping({"LambdaFunctionConfigurations": [theirs]}, ON, "mine")[0]
 
 
+def test_filters_are_encoded_as_in_urls():
+    theirs = entry("theirs", prefix="a+b%2Bc/", suffix="%C3%BC")
+    found = {"LambdaFunctionConfigurations": [theirs]}
+    (named,) = overlapping(found, Objects("b", "a b+c/deep/", ""), "mine")
+    assert "s3://b/a b+c/*ü" in named
+    assert not overlapping(found, Objects("b", "a+b+c/", ""), "mine")
+
+
 def test_all_of_others_is_kept():
     theirs, mine, new = entry("theirs", prefix="x/"), entry("mine"), entry("mine", prefix="y/")
     rest = {"QueueConfigurations": [entry("q", destination="QueueArn")], "EventBridgeConfiguration": {}}
