@@ -86,7 +86,6 @@ class Publisher:
         """
         check_call(wish.function, wish.on)
         self._check_deployment()
-        check_call(wish.function, wish.on)
         name = default_name(wish.target) if wish.name is None else wish.name
         check_names(self.settings.function, name, self.settings.region)
         publication = Publication(
