@@ -41,6 +41,8 @@ class Times(NamedTuple):
 
 
 _MARGIN_SHARE = 0.2
+_LOOK_SHARE = 1.3
+"""Whether a lease was renewed is seen after the time for which a renewal is due, and some more."""
 TIMES = Times()
 
 
@@ -99,9 +101,13 @@ class Holder:
         self._is_checked = False
         """Whether the lease was seen to be this one's after it was taken."""
 
-    def take(self) -> bool:
-        """Take the lease. Wait where that of another one runs out. Return False where that one goes on."""
-        while self.wait_until_free():
+    def take(self, until: float = float("inf")) -> bool:
+        """Take the lease. Wait where that of another one runs out. Return False where that one goes on.
+
+        Args:
+            until: when to give up, by ``time.monotonic``: the other one may go on.
+        """
+        while self.wait_until_free(until):
             if self.try_to_take():
                 return True
         return False
@@ -120,16 +126,16 @@ class Holder:
         self._until = lease.until
         return True
 
-    def wait_until_free(self) -> bool:
-        """Return whether the lease may be taken. Wait where that of another one runs out."""
+    def wait_until_free(self, until: float = float("inf")) -> bool:
+        """Return whether the lease may be taken. Wait where that of another one runs out: see ``take``."""
         before = None
         while (
             (lease := self._read()) is not None and lease.holder and (wait_s := lease.until - time.time()) > 0
         ):
-            if before is not None and lease != before:  # it was renewed
+            if (before is not None and lease != before) or time.monotonic() >= until:  # it was renewed
                 return False
             before = lease
-            time.sleep(wait_s + 0.1)
+            time.sleep(min(wait_s, _LOOK_SHARE * self._times.renew_s) + 0.1)
         return True
 
     def _next(self) -> Lease:

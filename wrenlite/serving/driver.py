@@ -43,8 +43,10 @@ _GO_ON = "go on"
 _SHOWN = 500
 """Characters of an event that the log shows."""
 _STUCK = (
-    "what its function does beside its maps takes longer than a driver may run. Another one would call it "
-    "from the beginning, and get no further. Move that work into tasks: Executor().map(…)"
+    "two drivers in a row ran until their time limit, and none of its maps got further. What the function "
+    "does beside its maps must take less time than a driver has, since the next one calls it from the "
+    "beginning: move that work into tasks, Executor().map(…). Or other starts took the whole concurrency of "
+    "the account"
 )
 _MOST_HAND_OVERS = 96
 """A day of drivers of 15 minutes each."""
@@ -194,7 +196,7 @@ class Here:
             driver_s: seconds for which earlier drivers ran.
         """
         holder = self.starts.holder(start)
-        if not holder.take():
+        if not holder.take(until):
             print(f"another driver runs {start}")
             return
         record, status = self.starts.read(start)

@@ -112,8 +112,9 @@ def _run(order: Order) -> int:
         value = _call(function, order.publication, event)
     except BaseException as error:
         failure = error if not isinstance(error, SystemExit) or error.code else None
-    with contextlib.suppress(_Stopped):
-        progress.wait_for_jobs(cancel=failure is not None)
+    if not _stopped.is_set():  # else its jobs go on, for the next process
+        with contextlib.suppress(_Stopped):
+            progress.wait_for_jobs(cancel=failure is not None)
     progress.reject(getattr(event, "rejected", ()))
     progress.list_outputs(outputs)
     return _end(progress, value, failure)
