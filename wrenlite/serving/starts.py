@@ -102,6 +102,8 @@ def gets_further(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 
 _NOTHING = 0, 0, 0
+_OWN = frozenset({"kept", "own_dollars"})
+"""What of a status only the next process of the start needs."""
 
 
 class Starts:
@@ -161,7 +163,7 @@ class Starts:
         return self._read(start, _run_of(status)), status
 
     def status(self, start: str) -> dict[str, Any] | None:
-        """Return how far a start is; None: there is none of this id, or not any more.
+        """Return how far a start is, for people; None: there is none of this id, or not any more.
 
         Raises:
             StoreError: the store cannot be read.
@@ -172,7 +174,7 @@ class Starts:
             record, status = self.read(start)
         except NotFound:
             return None
-        status = status or self.queued(record)
+        status = {name: each for name, each in (status or self.queued(record)).items() if name not in _OWN}
         if status["status"] in OVER:
             return status
         lease = self.lease(start)

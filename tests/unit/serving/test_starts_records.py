@@ -30,6 +30,7 @@ def test_an_event_begins_a_start_once(starts):
     again = made.begin({**OBJECT, "sequencer": "0B", "time": "later"})
     assert again == first._replace(is_new=False)
     assert made.status(first.record.id)["status"] == "queued"
+    assert "kept" not in made.status(first.record.id)
     for other in ({"etag": "e2"}, {"key": "in/b.csv"}, {"version": "v1"}, {"bucket": "c"}):
         assert made.begin({**OBJECT, **other}).is_new
 
