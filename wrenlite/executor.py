@@ -467,6 +467,7 @@ class Executor(Lifetime, ByReference):
         *,
         name: str | None = None,
         to: str | None = None,
+        at_once: int | None = None,
         public: bool = False,
         yes: bool = False,
     ) -> Published:
@@ -481,6 +482,8 @@ class Executor(Lifetime, ByReference):
                 ``"cron(0 3 * * ? *)"``.
             name: of 24 letters at most; default: the function's.
             to: ``s3://BUCKET/PREFIX`` for outputs; default: in the deployment's bucket.
+            at_once: starts that run at the same time, 1 to 100; default: a fifth of the concurrency that the
+                account has. Others wait.
             public: with ``"http"``: anybody may send requests, and you pay.
             yes: do not ask.
 
@@ -493,7 +496,7 @@ class Executor(Lifetime, ByReference):
         """
         from wrenlite.deploy.published import publish  # upwards, see pyproject.toml
 
-        return publish(self.backend, fn, on, name=name, to=to, public=public, yes=yes)
+        return publish(self.backend, fn, on, name=name, to=to, at_once=at_once, public=public, yes=yes)
 
     @property
     def workers(self) -> int:

@@ -21,7 +21,7 @@ WATCHED = "watched-bed"
 class PublishedJob:
     """A function of the bed that starts a function of ours, of a deployment that has a driver."""
 
-    def __init__(self, bed, function, on, name="work", deployment="kept", timeout=20, times=TIMES):
+    def __init__(self, bed, function, on, name="work", deployment="kept", timeout=20, times=TIMES, at_once=0):
         session = botocore.session.Session()
         self.bed, self.name = bed, name
         self.lambda_, self.s3 = session.create_client("lambda"), session.create_client("s3")
@@ -29,7 +29,7 @@ class PublishedJob:
         self.function = f"{deployment}-job-{name}"
         packed = code.pack(function)
         outputs = f"s3://{BUCKET}/wrenlite/outputs/{name}"
-        self.publication = Publication(name, on, "tests:work", *packed.digests, outputs)
+        self.publication = Publication(name, on, "tests:work", *packed.digests, outputs, at_once)
         packed.store(self.store, self.publication)
         self.starts = Starts(self.store, self.publication, times)
         environment = {

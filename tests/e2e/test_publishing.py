@@ -41,9 +41,9 @@ class Publishing:
     def publisher(self):
         return Publisher(self.made.clients, self.made.account, self.made.deployment().settings)
 
-    def steps(self, on, name="mine", to=None, function=take):
+    def steps(self, on, name="mine", to=None, function=take, at_once=None):
         publisher = self.publisher
-        job = publisher.prepare(Wish(function, "mine:take", on, name, to))
+        job = publisher.prepare(Wish(function, "mine:take", on, name, to, at_once))
         return job, changes(job.plan(publisher.function))
 
     def __call__(self, on, name="mine", most=None, **options):
@@ -118,6 +118,8 @@ def test_what_cannot_work_is_refused_before_anything_is_made(publish, made, bed,
     refused("it must take the event", function=lambda: 0)
     refused("cannot be called by rate", Every("rate(1 day)"), function=lambda one, two: 0)
     refused("is not the name of a published job", Http(), name="No_Such")
+    refused("0 starts at once .* must be 1 to 100$", at_once=0)
+    refused("must be 1 to 3, of the 5 invocations that a public URL has", Http(public=True), at_once=4)
     bed.settings(concurrency=104)
     made.clients, made.account = sign_in(made.clients.session, "us-east-1")
     refused("none can be reserved", Http(public=True))
@@ -158,6 +160,10 @@ def test_somebody_elses_function_is_not_touched(publish, made):
 def test_another_run_changes_only_what_differs(publish, made, code):
     publish(ON)
     assert publish(ON) == {}
+    quota = publish.publisher.account.concurrency
+    assert [job.publication.at_once for job in publish.found()] == [min(100, quota // 5)]
+    assert publish(ON, at_once=1) == {"function": "update"}
+    assert publish(ON) == {"function": "update"}
     assert publish(ON, function=drop) == {"code": "update", "function": "update"}
     s3 = made.clients["s3"]
     stored = s3.list_objects_v2(Bucket=BUCKET, Prefix="wrenlite/published/mine/")["Contents"]

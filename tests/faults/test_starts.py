@@ -95,6 +95,34 @@ def test_an_object_starts_the_function_and_its_maps_run_as_detached_jobs(publish
     assert status["dollars"] > 0
 
 
+def test_more_uploads_than_run_at_once_wait_in_the_bucket(publish, runs, bed):
+    bed.settings(concurrency=4)  # three starts at once would hold all of it, and no task would run
+    job = publish(squares(runs, count=3), at_once=1, timeout=60)
+    for name in "abc":
+        job.upload(f"in/{name}.csv", name.encode())
+    found = job.ended()
+    assert [status["status"] for status in found] == ["done"] * 3
+    assert runs() == {"called": 3, "mapped": 3, "0": 3, "1": 3, "2": 3}
+    begun, ended = ([status[name] for status in found] for name in ("begun", "ended"))
+    assert max(begun) > min(ended)  # they did not run side by side
+    assert list(job.store.list("starts/work.queue/")) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("point", ["called", "mapped"])
+def test_starts_that_wait_are_begun_though_the_driver_before_them_is_killed(publish, runs, bed, point):
+    bed.settings(event_copies=2)
+    job = publish(squares(runs, count=3, before=1.0, after=1.0), at_once=1, timeout=60)
+    for name in "abc":
+        job.upload(f"in/{name}.csv", name.encode())
+    wait_until(lambda: runs()[point])
+    bed.kill_sandboxes(job.function)
+    found = job.ended(110.0)
+    assert [status["status"] for status in found] == ["done"] * 3
+    assert {task: count for task, count in runs().items() if task.isdigit()} == {"0": 3, "1": 3, "2": 3}
+    assert list(job.store.list("starts/work.queue/")) == []
+
+
 @pytest.mark.full
 def test_a_doubled_event_starts_nothing_twice_and_others_run_beside_it(publish, runs, bed):
     bed.settings(event_copies=2, notification_copies=2, event_delay_s=0.2)
@@ -125,7 +153,7 @@ def test_a_driver_that_is_killed_is_followed_by_another_and_no_task_runs_twice(p
 
 
 def test_a_start_outlasts_its_driver(publish, runs, bed):
-    job = publish(squares(runs, seconds=4.0), timeout=8)
+    job = publish(squares(runs, seconds=4.0), timeout=12)
     job.upload("in/a.csv")
     (status,) = job.ended(90)
     check_whole(job, status, runs)
@@ -315,7 +343,7 @@ def note(text):
 
 @pytest.mark.full
 def test_a_hand_over_that_fails_is_made_up_for(publish, runs, bed):
-    job = publish(squares(runs, seconds=4.0), timeout=8)
+    job = publish(squares(runs, seconds=4.0), timeout=12)
     bed.error("Invoke", 500, "ServiceException", path="kept-job-work", count=4)
     job.upload("in/a.csv")
     (status,) = job.ended(90)

@@ -58,12 +58,13 @@ def publish(
     *,
     name: str | None,
     to: str | None,
+    at_once: int | None,
     public: bool,
     yes: bool,
 ) -> Published:
     """Publish a function in the deployment of a backend: see ``Executor.publish``."""
     publisher = Publisher.of(_config(backend))
-    job = publisher.prepare(Wish(function, target_of(function), _trigger(on, public), name, to))
+    job = publisher.prepare(Wish(function, target_of(function), _trigger(on, public), name, to, at_once))
     actions = job.plan(publisher.function)
     publishing_report.print_plan(publisher.account, job, actions, publisher.function)
     changes = publishing_report.changes(actions)

@@ -31,6 +31,12 @@ _KEPT_FREE = 100
 """Invocations at once of an account that no function may reserve."""
 
 
+MOST_AT_ONCE, _SHARE = 100, 5
+"""Starts that run at once: a fifth of the concurrency of the account, and so many at most."""
+PUBLIC_FRONT = 2
+"""Invocations at once of a public URL that are left for the requests themselves."""
+
+
 class Wish(NamedTuple):
     """What a user wants to publish."""
 
@@ -42,6 +48,8 @@ class Wish(NamedTuple):
     """None: that of the function."""
     to: str | None = None
     """Address of the outputs; None: below ``outputs/`` in the bucket of the deployment."""
+    at_once: int | None = None
+    """How many starts run at once; None: as the account's concurrency allows."""
 
 
 class Publisher:
@@ -88,9 +96,8 @@ class Publisher:
         self._check_deployment()
         name = default_name(wish.target) if wish.name is None else wish.name
         check_names(self.settings.function, name, self.settings.region)
-        publication = Publication(
-            name, wish.on, wish.target, function="", modules="", outputs=self._outputs(name, wish.to)
-        )
+        outputs, at_once = self._outputs(name, wish.to), self._at_once(wish)
+        publication = Publication(name, wish.on, wish.target, "", "", outputs, at_once)
         check_recursion(publication, f"s3://{self.settings.bucket}/{self.settings.prefix}")
         self._check_buckets(publication)
         environment = dict(self.function.environment)
@@ -107,6 +114,21 @@ class Publisher:
 
     def _job(self, publication: Publication, code: Code) -> PublishedJob:
         return PublishedJob(self.clients, self.settings, publication, code)
+
+    def _at_once(self, wish: Wish) -> int:
+        """Return how many starts run at once. Raises ConfigError where a wish is none."""
+        is_public = isinstance(wish.on, Http) and wish.on.public
+        most = PUBLIC_RESERVED - PUBLIC_FRONT if is_public else MOST_AT_ONCE
+        if wish.at_once is None:  # a start takes two invocations beside those of its tasks
+            return max(1, min(most, (self.account.concurrency or MOST_AT_ONCE) // _SHARE))
+        if (
+            isinstance(wish.at_once, bool)
+            or not isinstance(wish.at_once, int)
+            or not 1 <= wish.at_once <= most
+        ):
+            public = f", of the {PUBLIC_RESERVED} invocations that a public URL has" * is_public
+            raise ConfigError(f"{wish.at_once!r:.40} starts at once (at_once=): must be 1 to {most}{public}")
+        return wish.at_once
 
     def _outputs(self, name: str, to: str | None) -> str:
         """Return the address of the outputs. Raises ConfigError where it is none of a bucket."""

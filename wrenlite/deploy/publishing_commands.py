@@ -39,6 +39,9 @@ _RECENT = 10
 @click.option("--public", is_flag=True, help="With --http: let anybody send requests, signed or not.")
 @click.option("--every", metavar="RATE", help='Start it by a schedule: "1 day", or cron(0 3 * * ? *) in UTC.')
 @click.option("--to", metavar="S3", help="Where outputs are written.  [default: in the deployment's bucket]")
+@click.option(
+    "--at-once", type=int, metavar="N", help="Starts that run at once.  [default: by the account's quota]"
+)
 @DRY_RUN
 @YES
 @console.json_option
@@ -52,6 +55,7 @@ def publish(
     public: bool,
     every: str | None,
     to: str | None,
+    at_once: int | None,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -64,7 +68,7 @@ def publish(
     trigger = _trigger(on, http=http, public=public, every=every)
     with messages_on_stderr(as_json):
         publisher = Publisher.of(config)
-        job = publisher.prepare(Wish(find_function(target), target, trigger, name, to))
+        job = publisher.prepare(Wish(find_function(target), target, trigger, name, to, at_once))
         actions = job.plan(publisher.function)
         publishing_report.print_plan(publisher.account, job, actions, publisher.function)
         document = publishing_report.document(publisher.account, job, actions, publisher.function)

@@ -29,6 +29,7 @@ from wrenlite.deploy.resources import (
 from wrenlite.deploy.settings import PUBLIC_RESERVED, Settings
 from wrenlite.deploy.starting import curl_line
 from wrenlite.serving.publication import Every, Http, Objects
+from wrenlite.texts import counted
 
 
 def plan_lines(actions: Sequence[Action]) -> Iterator[str]:
@@ -151,6 +152,7 @@ def print_plan(account: Account, job: PublishedJob, actions: Sequence[Action], d
     publication, name = job.publication, job.deployment.function
     click.echo(f"\nPublished job {job.name} of {name} in {account.region}, account {account.id}:")
     click.echo(f"  {publication.on} starts {publication.target}; outputs go to {publication.outputs}")
+    click.echo(f"  {counted(publication.at_once, 'start')} at once at most; others wait in the bucket")
     click.echo("\n".join(plan_lines(actions)))
     click.echo("\n".join(cost_lines(job, deployed)))
     for notice in notices(job):

@@ -32,6 +32,7 @@ from wrenlite.serving import code, front, parameters
 from wrenlite.serving.process import End, StartProcess
 from wrenlite.serving.program import Order
 from wrenlite.serving.publication import VARIABLE, Every, Http, Objects, Publication, Trigger
+from wrenlite.serving.queue import Queue
 from wrenlite.serving.starts import MOST_ATTEMPTS, OVER, Record, Starts, gets_further, summary
 from wrenlite.storage.archives import FOLDER, ArchivesPlace, find_index
 
@@ -155,6 +156,7 @@ class Here:
         self._driver = Driver(Config(backend="aws"), address)
         times = Times(*json.loads(environ.get(TIMES_VARIABLE, "[]")))
         self.starts = Starts(self._driver.store, published, times)
+        self._queue = Queue(self._driver.store, published.name, published.at_once)
         self._environ = environ
         index = find_index(sys.path)
         archives = (
@@ -178,13 +180,18 @@ class Here:
         """
         begun = self.starts.begin(arrival.event, arrival.key)
         start = begun.record.id
-        holder = self.starts.holder(start)
         if begun.is_over:
             print(f"{start} was started by this event before, and is over")
-        elif begun.is_new and holder.try_to_take():
-            self._run(begun.record, {}, holder, until)
-        else:
+            self._leave(begun.record)  # its driver may have ended before it did
+            return
+        if not begun.is_new:
             self.go_on(start, until)
+        elif self._may_run(begun.record):
+            holder = self.starts.holder(start)
+            if holder.try_to_take():
+                self._run(begun.record, {}, holder, until)
+            else:
+                self.go_on(start, until)
 
     def go_on(self, start: str, until: float, handed_over: int = 0, driver_s: float = 0.0) -> None:
         """Go on with a start, unless it is over, or another driver runs it.
@@ -195,6 +202,9 @@ class Here:
             handed_over: how often it was handed over, at least.
             driver_s: seconds for which earlier drivers ran.
         """
+        record, status = self.starts.read(start)
+        if status.get("status") not in OVER and not self._may_run(record):
+            return
         holder = self.starts.holder(start)
         if not holder.take(until):
             print(f"another driver runs {start}")
@@ -202,6 +212,7 @@ class Here:
         record, status = self.starts.read(start)
         if status.get("status") in OVER:
             print(f"{start} is over")
+            self._leave(record)
             return
         if handed_over > status.get("handed_over", 0):
             status |= {"handed_over": handed_over, "attempts": 0}
@@ -242,7 +253,7 @@ class Here:
         elif end is End.DIED:
             self._died(order, process.why_it_died(), holder.let_go)
         elif end is End.OVER:
-            self._print_summary(record.id)
+            self._end(record)
 
     def _hand_over(self, order: Order, driver_s: float, let_go: Callable[[float], None]) -> None:
         """Have another driver go on with a start."""
@@ -255,7 +266,7 @@ class Here:
             return
         print(f"{start} goes on in another driver")
         let_go(self.starts.times.patience_s)
-        self._driver.start({"wrenlite": _GO_ON, "start": start, "handed_over": count, "driver_s": driver_s})
+        self._go_on_elsewhere(start, count, driver_s)
 
     def _died(self, order: Order, why: str, let_go: Callable[[float], None]) -> None:
         """Have Lambda send the event again, unless it did so often enough.
@@ -272,11 +283,40 @@ class Here:
     def _fail(self, order: Order, why: str) -> None:
         """Write that a start has failed, since its process cannot."""
         self.starts.fail(order.record.id, why)
-        self._print_summary(order.record.id)
+        self._end(order.record)
 
-    def _print_summary(self, start: str) -> None:
-        for line in summary(self.starts.read(start)[1]):
+    def _end(self, record: Record) -> None:
+        """Print how a start has ended, and have those begun that wait for that."""
+        for line in summary(self.starts.read(record.id)[1]):
             print(line)
+        self._leave(record)
+
+    # How many starts run at once
+
+    def _may_run(self, record: Record) -> bool:
+        """Return whether a start may run. Otherwise it waits in the queue, and needs no driver for that."""
+        if self._queue.enter(record):
+            return True
+        print(f"{record.id} waits: {self.starts.publication.at_once:,} starts run at once")
+        self._wake()  # a driver that has ended too early woke nobody
+        return False
+
+    def _leave(self, record: Record) -> None:
+        """Let a start that is over leave the queue, and have the next ones begun."""
+        self._queue.leave(record)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have each start begun, or taken up again, that may run and that no driver runs."""
+        for start in self._queue.first():
+            lease = self.starts.lease(start)
+            if lease is None or time.time() >= lease.lost:
+                self._go_on_elsewhere(start)
+
+    def _go_on_elsewhere(self, start: str, handed_over: int = 0, driver_s: float = 0.0) -> None:
+        """Have another invocation begin a start, or go on with it."""
+        event = {"wrenlite": _GO_ON, "start": start, "handed_over": handed_over, "driver_s": driver_s}
+        self._driver.start(event)
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of a start, which is a client of the deployment and not this function."""
@@ -329,7 +369,7 @@ class Here:
         begun = self.starts.begin(event, key)
         start = begun.record.id
         if not begun.is_over and (begun.is_new or self.starts.lease(start) is None):
-            self._driver.start({"wrenlite": _GO_ON, "start": start, "handed_over": 0, "driver_s": 0.0})
+            self._go_on_elsewhere(start)
         return start
 
     def status(self, start: str) -> Mapping[str, Any] | None:

@@ -97,6 +97,8 @@ class Publication(NamedTuple):
     """The same of the zip of the user's local modules; empty: there are none."""
     outputs: str
     """Address below which each start has a folder for what it leaves behind, which its id names."""
+    at_once: int = 0
+    """How many starts run at once on AWS: see ``queue``. 0: any number."""
 
     def to_json(self) -> str:
         """Return this as JSON."""

@@ -1,0 +1,43 @@
+"""Which starts of a published job run, and which wait."""
+
+import pytest
+
+from wrenlite.serving.queue import Queue
+from wrenlite.serving.starts import Record
+from wrenlite.storage.local import LocalStore
+
+
+@pytest.fixture
+def queue(tmp_path):
+    return Queue(LocalStore(tmp_path), "work", 2)
+
+
+def start(number, at):
+    return Record(f"work-{number:012x}", 1, {}, "", "", "", at)
+
+
+def test_the_oldest_run_and_the_others_follow(queue):
+    first, second, third = start(9, 10.5), start(3, 100.25), start(1, 1e9)
+    assert [queue.enter(each) for each in (first, second, third)] == [True, True, False]
+    assert queue.first() == [first.id, second.id]
+    assert queue.enter(first), "it has its place already"
+    queue.leave(first)
+    queue.leave(first)
+    assert queue.first() == [second.id, third.id]
+    assert queue.enter(third)
+
+
+def test_each_published_job_has_a_list_of_its_own(queue, tmp_path):
+    other = Queue(LocalStore(tmp_path), "work-2", 1)
+    assert queue.enter(start(1, 1.0))
+    assert other.enter(start(2, 2.0))
+    assert queue.first() == [start(1, 1.0).id]
+
+
+def test_without_a_limit_nothing_is_written(tmp_path):
+    store = LocalStore(tmp_path)
+    queue = Queue(store, "work", 0)
+    assert queue.enter(start(1, 1.0))
+    assert queue.first() == []
+    queue.leave(start(1, 1.0))
+    assert list(store.list("")) == []
