@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from tests.aws.tasks import wait_until
 from tests.served import Served
 from wrenlite.cli import main
+from wrenlite.serving import commands
 
 MODULE = """
     import os, time
@@ -204,6 +206,7 @@ def test_two_cannot_serve_the_same_function(serve):
         (("--watch", "nowhere/*.csv"), "there is no folder"),
         (("--watch", "in[a]box"), "no other wildcard"),
         (("--watch", ".", "--to", "out"), "watches that"),
+        (("--watch", ".", "--to", "../out", "--state", "records"), "the records of starts would be written"),
         (("--every", "cron(0 3 * * ? *)"), "wrenlite serve takes a rate, such as 15 minutes"),
         (("--every", "often"), "is not a schedule"),
         (("--every", "1 day", "--name", "A b"), "is not the name of a published job"),
@@ -215,6 +218,14 @@ def test_what_cannot_be_served_is_refused(arguments, text, tmp_path, monkeypatch
     assert ended.exit_code in (1, 2)
     assert text in re.sub(r"\s+", " ", ended.output)
     assert not os.listdir(tmp_path)
+
+
+def test_a_signal_stops_it_whatever_it_interrupts():
+    with commands._stopped_by_signals() as stop:
+        with stop._cond:  # as within stop.wait() and stop.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0)  # the handler runs here, at the latest
+        assert stop.wait(60)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_more_uploads_than_run_at_once_wait_in_the_bucket(publish, runs, bed):
     assert runs() == {"called": 3, "mapped": 3, "0": 3, "1": 3, "2": 3}
     begun, ended = ([status[name] for status in found] for name in ("begun", "ended"))
     assert max(begun) > min(ended)  # they did not run side by side
-    assert list(job.store.list("starts/work.queue/")) == []
+    assert list(job.store.list("starts/queue/")) == []
 
 
 @pytest.mark.full
@@ -120,7 +120,7 @@ def test_starts_that_wait_are_begun_though_the_driver_before_them_is_killed(publ
     found = job.ended(110.0)
     assert [status["status"] for status in found] == ["done"] * 3
     assert {task: count for task, count in runs().items() if task.isdigit()} == {"0": 3, "1": 3, "2": 3}
-    assert list(job.store.list("starts/work.queue/")) == []
+    assert list(job.store.list("starts/queue/")) == []
 
 
 @pytest.mark.full

@@ -81,8 +81,8 @@ def of_driver(settings: Settings) -> Policy:
 def of_published(settings: Settings, publication: Publication) -> Policy:
     """Return the policy of the role of a published job.
 
-    It may start itself, invoke the function and its driver, use temporary objects, read its own code and what
-    starts it, and write outputs.
+    It may start itself and the other published jobs, invoke the function and its driver, use temporary
+    objects, read its own code and what starts it, and write outputs.
 
     Args:
         settings: settings of its function, not of the deployment's. ``read`` and ``write`` name the bucket
@@ -97,7 +97,8 @@ def of_published(settings: Settings, publication: Publication) -> Policy:
     statements = [
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{settings.log_group_arn}:*"]),
         _allow(_actions("lambda", _USED_ACTIONS), [function, f"{function}:*"]),
-        _allow(["lambda:InvokeFunction"], [driver, f"{driver}:*", *_function_arns(settings)]),
+        # The driver of a start that is over begins the next one, which may be that of another job.
+        _allow(["lambda:InvokeFunction"], [driver, f"{driver}:*", f"{function_of(function, '*')}"]),
         # The account's concurrency limit belongs to no resource.
         _allow(["lambda:GetAccountSettings"], ["*"]),
         _allow(_actions("s3", _OBJECT_ACTIONS), _object_arns(settings, TEMPORARY_PREFIXES)),

@@ -21,7 +21,7 @@ from wrenlite.errors import ConfigError, WrenliteError
 from wrenlite.serving.code import find_function
 from wrenlite.serving.publication import Http, Trigger, parse_every, parse_objects
 from wrenlite.serving.starts import Starts, summary
-from wrenlite.texts import printable
+from wrenlite.texts import counted, printable
 
 _RECENT = 10
 """The starts that are shown of one job."""
@@ -181,7 +181,9 @@ def _rows(job: PublishedJob, url: str, starts: Sequence[Mapping[str, Any]]) -> d
 
 
 def _start_line(status: Mapping[str, Any]) -> str:
-    return f"{status['queued'][:19]}Z  {summary(status)[0] if status['ended'] else progress(status)}"
+    left_out = f", {counted(status['rejected_rows'], 'row')} left out" if status["rejected_rows"] else ""
+    text = f"{summary(status)[0]}{left_out}" if status["ended"] else progress(status)
+    return f"{status['queued'][:19]}Z  {status['event']:.60}  {text}"
 
 
 @click.command(

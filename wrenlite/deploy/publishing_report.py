@@ -55,7 +55,7 @@ def describe(resource: Resource) -> str:
         case LogGroup():
             return f"log events are kept for {resource.days} days"
         case Role():
-            return "may start itself, invoke the deployment's functions, read what starts it, write outputs"
+            return "may start published jobs, use the deployment, read what starts it, write outputs"
         case PublishedCode():
             return "the pickled function, and the local modules that it imports"
         case Function():

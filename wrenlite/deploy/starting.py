@@ -12,6 +12,7 @@ from wrenlite.backends.aws import errors
 from wrenlite.deploy.clients import Clients, retry, suppress_codes
 from wrenlite.deploy.settings import Settings
 from wrenlite.errors import BackendError, BadInput, ConfigError, JobNotFound, ServiceUnavailable
+from wrenlite.serving import front
 from wrenlite.serving.publication import Http, Publication, check_name, function_of
 from wrenlite.serving.starts import OVER
 from wrenlite.texts import counted
@@ -103,7 +104,9 @@ class Starter:
             AccessDenied: IAM does not allow it.
             ServiceUnavailable: Lambda cannot be reached, or the function fails.
         """
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key or uuid.uuid4().hex}
+        key = uuid.uuid4().hex if key is None else key
+        front.check_key(key)
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         body = json.dumps(parameters, allow_nan=False).encode()
         return str(self._send("POST", "start", body, headers)["id"])
 

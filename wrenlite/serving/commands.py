@@ -105,9 +105,10 @@ def serve(
         publication.check_name(job)
         place = os.path.abspath(os.path.expanduser(outputs or os.path.join("outputs", job)))
         published = [Publication(job, on, target, *packed.digests, place) for on in triggers]
+        records = _state_folder(state, job, function)
         for each in published:
-            publication.check_recursion(each)
-        starts = LocalStarts(published, packed, _state_folder(state, job, function), _say)
+            publication.check_recursion(each, str(records))
+        starts = LocalStarts(published, packed, records, _say)
         with _stopped_by_signals() as stop:
             Serving(published, function, starts, stop).run(port, host, at_once)
 
@@ -244,7 +245,7 @@ class _Requests:
 
     def __init__(self, starts: LocalStarts) -> None:
         self._starts = starts
-        self.status, self.recent, self.event = starts.status, starts.recent, starts.event
+        self.status, self.recent = starts.status, starts.recent
 
     def start(self, event: Mapping[str, Any], key: str | None) -> str:
         """Begin a start for a request."""
@@ -305,8 +306,10 @@ def _state_folder(given: str | None, name: str, function: Callable[..., Any]) ->
         raise ConfigError(
             "the journal is off (WRENLITE_JOURNAL), whose folder would have the records: give --state FOLDER"
         )
-    module = sys.modules[function.__module__].__file__ if function.__module__ in sys.modules else ""
-    digits = hashlib.sha256(f"{module}:{function.__qualname__}".encode()).hexdigest()[:8]
+    named = function if hasattr(function, "__qualname__") else type(function)  # an object that can be called
+    module = sys.modules.get(named.__module__)
+    file = getattr(module, "__file__", "")
+    digits = hashlib.sha256(f"{file}:{named.__qualname__}".encode()).hexdigest()[:8]
     return folder / "serve" / f"{name}-{digits}"
 
 
@@ -317,14 +320,21 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     One that comes sooner is the same one: programs that have started this one pass on what it has got, too.
     """
     stop, first = threading.Event(), 0.0
+    reading, writing = os.pipe()
 
     def handle(number: int, _: Any) -> None:
         nonlocal first
-        if not stop.is_set():
-            first = time.monotonic()
-        elif time.monotonic() - first > _SAME_SIGNAL_S:
+        now = time.monotonic()
+        if first and now - first > _SAME_SIGNAL_S:
             os._exit(128 + number)
+        first = first or now
+        os.write(writing, b"!")  # the event has a lock, which what this interrupts may hold
+
+    def set_event() -> None:
+        os.read(reading, 1)
         stop.set()
+
+    threading.Thread(target=set_event, name="wrenlite-stop", daemon=True).start()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -332,6 +342,7 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.write(writing, b"!")  # so that the thread ends
 
 
 def _say(line: str) -> None:

@@ -28,10 +28,20 @@ from wrenlite.backends.base import DriverAddress
 from wrenlite.config import Config
 from wrenlite.cost import Prices, prices
 from wrenlite.durable.lease import Holder, Times
+from wrenlite.errors import FunctionMissing
 from wrenlite.serving import code, front, parameters
 from wrenlite.serving.process import End, StartProcess
 from wrenlite.serving.program import Order
-from wrenlite.serving.publication import VARIABLE, Every, Http, Objects, Publication, Trigger
+from wrenlite.serving.publication import (
+    VARIABLE,
+    Every,
+    Http,
+    Objects,
+    Publication,
+    Trigger,
+    function_of,
+    name_in,
+)
 from wrenlite.serving.queue import Queue
 from wrenlite.serving.starts import MOST_ATTEMPTS, OVER, Record, Starts, gets_further, summary
 from wrenlite.storage.archives import FOLDER, ArchivesPlace, find_index
@@ -156,7 +166,7 @@ class Here:
         self._driver = Driver(Config(backend="aws"), address)
         times = Times(*json.loads(environ.get(TIMES_VARIABLE, "[]")))
         self.starts = Starts(self._driver.store, published, times)
-        self._queue = Queue(self._driver.store, published.name, published.at_once)
+        self._queue = Queue(self._driver.store, published.at_once)
         self._environ = environ
         index = find_index(sys.path)
         archives = (
@@ -308,15 +318,21 @@ class Here:
 
     def _wake(self) -> None:
         """Have each start begun, or taken up again, that may run and that no driver runs."""
-        for start in self._queue.first():
+        for waiting in self._queue.first():
+            start = waiting.start
             lease = self.starts.lease(start)
-            if lease is None or time.time() >= lease.lost:
+            if lease is not None and time.time() < lease.lost:
+                continue
+            try:
                 self._go_on_elsewhere(start)
+            except FunctionMissing:
+                print(f"{start} is of a job that is not published any more")
+                self._queue.drop(waiting)
 
     def _go_on_elsewhere(self, start: str, handed_over: int = 0, driver_s: float = 0.0) -> None:
         """Have another invocation begin a start, or go on with it."""
         event = {"wrenlite": _GO_ON, "start": start, "handed_over": handed_over, "driver_s": driver_s}
-        self._driver.start(event)
+        self._driver.start(event, function_of(self._environ["WRENLITE_FUNCTION"], name_in(start)))
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of a start, which is a client of the deployment and not this function."""

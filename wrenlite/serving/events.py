@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Generic, NamedTuple, TypeVar
+from typing import IO, Any, Generic, NamedTuple, TypeVar, get_origin
 
 from wrenlite.config import Config
 from wrenlite.data_objects.parts import DataObject, Source
@@ -16,7 +16,7 @@ from wrenlite.data_objects.sources import Bucket, Files
 from wrenlite.errors import BadInput, ConfigError
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serving import parameters
-from wrenlite.serving.publication import Http, Objects, Trigger
+from wrenlite.serving.publication import Every, Http, Objects, Trigger
 from wrenlite.storage.base import digest
 from wrenlite.texts import counted
 
@@ -150,6 +150,8 @@ def check_call(function: Callable[..., Any], on: Trigger) -> None:
         ConfigError: it cannot; the message says what the function must take.
     """
     name = getattr(function, "__name__", type(function).__name__)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(f"{name} is a generator, and nothing would take what it yields: let it return")
     try:
         found = inspect.signature(function)
     except ValueError:  # some functions in C do not say what they take
@@ -160,6 +162,7 @@ def check_call(function: Callable[..., Any], on: Trigger) -> None:
     if isinstance(on, Http):
         parameters.signature(function)
         return
+    _check_annotation(function, found, on, name)
     try:
         found.bind(*[None] * (is_object or _takes_event(found)))
     except TypeError as error:
@@ -167,6 +170,28 @@ def check_call(function: Callable[..., Any], on: Trigger) -> None:
         raise ConfigError(
             f"{name}{found} cannot be called by {on}: it must take {wanted}, and no more ({error})"
         ) from None
+
+
+def _check_annotation(function: Any, found: inspect.Signature, on: Trigger, name: str) -> None:
+    """Check that the first parameter of a function may be what an event passes, by its annotation."""
+    first = next(iter(found.parameters.values()), None)
+    if first is None:
+        return
+    try:
+        kind = parameters.signature(function).parameters[first.name].annotation
+    except ConfigError:  # ``ObjectEvent``, or another type that is not one of JSON
+        kind = first.annotation
+    if isinstance(kind, str) or kind in (first.empty, Any, object):
+        return
+    if isinstance(on, Objects) and not _is_event(kind):
+        raise ConfigError(f"{name} takes {_named(kind)}, and {on} gives it an event: annotate ObjectEvent")
+    of = get_origin(kind) or kind
+    if isinstance(on, Every) and _takes_event(found) and isinstance(of, type) and not issubclass(of, Mapping):
+        raise ConfigError(f"{name} takes {_named(kind)}, and {on} gives it nothing, or a dict with the time")
+
+
+def _named(kind: Any) -> str:
+    return kind.__name__ if type(kind) is type else str(kind)
 
 
 def _is_event(annotation: Any) -> bool:

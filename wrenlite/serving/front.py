@@ -88,6 +88,16 @@ def answer(
     return Response(200, known, _HEADERS)
 
 
+def check_key(key: str) -> None:
+    """Check an ``Idempotency-Key``.
+
+    Raises:
+        BadInput: it cannot be one.
+    """
+    if not _KEY.fullmatch(key):
+        raise BadInput("Idempotency-Key must be 1 to 200 letters, digits or signs of ASCII, without spaces")
+
+
 def decode(body: bytes) -> dict[str, Any]:
     """Return the fields of a request: those of the JSON object that its body is. No body: no fields.
 
@@ -120,10 +130,8 @@ def _start(request: Request, check: Callable[[Mapping[str, Any]], object], start
     if len(request.body) > MAX_BYTES:
         return _refusal(413, f"the body has {sized(len(request.body))}, and may have {sized(MAX_BYTES)}")
     key = request.headers.get("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
-        return _refusal(
-            400, "Idempotency-Key must be 1 to 200 letters, digits or signs of ASCII, without spaces"
-        )
+    if key is not None:
+        check_key(key)
     fields = decode(request.body)
     check(fields)
     start = starts.start(fields, key)

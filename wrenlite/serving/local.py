@@ -5,7 +5,6 @@ The records of each kind of trigger are in a folder of their own. What was inter
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import threading
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from wrenlite.durable.lease import TIMES
-from wrenlite.errors import ConfigError, NotFound, StoreError
+from wrenlite.errors import ConfigError, StoreError
 from wrenlite.serving.code import Code
 from wrenlite.serving.process import End, StartProcess
 from wrenlite.serving.program import Order
 from wrenlite.serving.publication import Every, Http, Objects, Publication, Trigger
-from wrenlite.serving.starts import MOST_ATTEMPTS, PREFIX, Starts, as_iso, summary
+from wrenlite.serving.starts import MOST_ATTEMPTS, PREFIX, Starts, as_iso, in_words, summary
 from wrenlite.storage.local import LocalStore
 
 try:
@@ -103,7 +102,7 @@ class LocalStarts:
         starts = self._starts[kind]
         begun = starts.begin(event, key)
         if not begun.is_over and self._wait(starts, begun.record.id):
-            self._say(f"{begun.record.id} begins: {_in_words(kind, event)}")
+            self._say(f"{begun.record.id} begins: {in_words(starts.publication.on, event)}")
         return begun.record.id
 
     def status(self, start: str) -> dict[str, Any] | None:
@@ -112,21 +111,13 @@ class LocalStarts:
         return next((status for status in found if status is not None), None)
 
     def recent(self, most: int) -> list[dict[str, Any]]:
-        """Return the status of the newest starts, the newest first, each with what has begun it as ``event``.
+        """Return the status of the newest starts, the newest first.
 
         Args:
             most: how many at most.
         """
         found = [status for starts in self._starts.values() for status in starts.recent(most)]
-        newest = sorted(found, key=lambda status: status["queued"], reverse=True)[:most]
-        return [{**status, "event": self.event(status["id"])} for status in newest]
-
-    def event(self, start: str) -> str:
-        """Return what has begun a start, in words; empty: there is none of this id."""
-        for kind, starts in self._starts.items():
-            with contextlib.suppress(NotFound):
-                return _in_words(kind, starts.read(start)[0].event)
-        return ""
+        return sorted(found, key=lambda status: str(status["queued"]), reverse=True)[:most]
 
     def stop(self) -> None:
         """End what runs, and wait for that. What was not over begins anew with the next ``run``."""
@@ -252,15 +243,6 @@ def _lock(state: Path) -> IO[bytes] | None:
 def _environment() -> dict[str, str]:
     """Return the environment of starts: their progress is in the status, and not drawn."""
     return {"WRENLITE_PROGRESS": "false", **os.environ}
-
-
-def _in_words(kind: type[Trigger], event: Mapping[str, Any]) -> str:
-    """Return what has begun a start, for people."""
-    if kind is Objects:
-        return str(event["key"])
-    if kind is Every:
-        return f"the time {event['time']}"
-    return ", ".join(f"{name}={value!r:.40}" for name, value in event.items()) or "a request"
 
 
 def _forget_old(starts: Starts, before: float) -> None:

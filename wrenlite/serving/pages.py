@@ -68,7 +68,7 @@ def starts_page(name: str, target: str, statuses: Sequence[Mapping[str, Any]]) -
     Args:
         name: of what is served.
         target: ``module:function`` of it.
-        statuses: of the newest starts, the newest first, each with its ``event`` in words.
+        statuses: of the newest starts, the newest first.
     """
     rows = "".join(_row(status) for status in statuses)
     heads = "".join(f"<th>{head}" for head in _HEADS)
@@ -77,17 +77,16 @@ def starts_page(name: str, target: str, statuses: Sequence[Mapping[str, Any]]) -
     return _page(name, f"<h1>{_text(name)}</h1><p>{_text(target)}</p>{table}", refreshes=True if runs else 5)
 
 
-def start_page(status: Mapping[str, Any], event: str) -> str:
+def start_page(status: Mapping[str, Any]) -> str:
     """Return the page of one start.
 
     Args:
         status: its status.
-        event: what has begun it, in words.
     """
     start = status["id"]
     facts = {
         "Status": _status(status),
-        "Event": _text(event),
+        "Event": _text(status["event"]),
         "Began": _text(status["begun"] or "-"),
         "Time": _seconds(status),
         "Tasks": _tasks(status),

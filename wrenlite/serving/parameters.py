@@ -97,7 +97,8 @@ def _hints(target: Any) -> dict[str, Any]:
         target = target.__init__  # type: ignore[misc]
     elif not hasattr(target, "__annotations__"):
         target = type(target).__call__
-    kinds = {name: kind for name, kind in target.__annotations__.items() if name != "return"}
+    annotations = getattr(target, "__annotations__", {})  # those of C have none
+    kinds = {name: kind for name, kind in annotations.items() if name != "return"}
     bare = types.SimpleNamespace(__annotations__=kinds)
     return typing.get_type_hints(bare, getattr(inspect.unwrap(target), "__globals__", {}))
 

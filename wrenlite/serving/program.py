@@ -165,7 +165,8 @@ def _end(progress: Progress, value: Any, failure: BaseException | None) -> int:
 
 def _may_pass(error: BaseException) -> bool:
     """Return whether an error is one of AWS that another attempt may not meet."""
-    lasts = isinstance(error, NotFound | IntegrityError)
+    # Without a cause it says what is wrong with a key or a value, and nothing of an answer.
+    lasts = isinstance(error, NotFound | IntegrityError) or error.__cause__ is None
     return isinstance(error, StoreError | ServiceUnavailable) and not lasts
 
 
@@ -306,7 +307,7 @@ class Progress:
             "status": "done" if failure is None else "failed",
             "ended": as_iso(now),
             "seconds": round(now - self._order.record.at, 3),
-            "result": _as_json(value),
+            "result": _as_json(value),  # and where that is None, the log says why
             "error": None if failure is None else describe(failure),
         }
         self._write(self._now())
@@ -363,12 +364,17 @@ def _without_time(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value where it is JSON, and not large; None otherwise."""
+    """Return a value where it is JSON, and not large; None otherwise, of which the log takes note."""
     try:
         text = json.dumps(value, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError) as error:
+        print(f"the status has no result: what the function returned is not JSON: {error}", file=sys.stderr)
         return None
-    return json.loads(text) if len(text) <= _RESULT_BYTES else None
+    if len(text) > _RESULT_BYTES:
+        most = f"{_RESULT_BYTES:,}"
+        print(f"the status has no result: as JSON it has {len(text):,} characters of {most}", file=sys.stderr)
+        return None
+    return json.loads(text)
 
 
 def describe(error: BaseException) -> dict[str, Any]:

@@ -150,6 +150,15 @@ class Publication(NamedTuple):
         return re.fullmatch(rf"{re.escape(self.name)}-[0-9a-f]{{{_ID_DIGITS}}}", start) is not None
 
 
+def name_in(start: str) -> str:
+    """Return the name of the published job of a start.
+
+    Args:
+        start: its id.
+    """
+    return start.rpartition("-")[0]
+
+
 def parse_objects(text: str) -> Objects:
     """Return the objects that a text such as ``s3://BUCKET/PREFIX*.csv`` or ``FOLDER/*.csv`` means.
 
@@ -285,7 +294,7 @@ def check_recursion(publication: Publication, store: str = "") -> None:
 
     Args:
         publication: the job.
-        store: address of the store of the deployment, which each start writes to.
+        store: address of the store of the deployment, or folder of the records, which each start writes to.
 
     Raises:
         ConfigError: it would. The message says what to change.
@@ -296,6 +305,11 @@ def check_recursion(publication: Publication, store: str = "") -> None:
     if on.is_local:
         if _is_in(os.path.abspath(publication.outputs), on.bucket):
             raise ConfigError(_loops(publication.name, on, publication.outputs, "another folder"))
+        if store and _is_in(store, on.bucket):
+            raise ConfigError(
+                f"the records of starts would be written to {store}, and {on} watches that: each start would "
+                "start others without end. Choose another folder for them (--state)"
+            )
         return
     if _is_watched(publication.outputs, on):
         raise ConfigError(_loops(publication.name, on, publication.outputs, "another prefix or bucket"))

@@ -30,10 +30,7 @@ class Known(front.Starts, Protocol):
     """Starts that pages are made of."""
 
     def recent(self, most: int) -> list[dict[str, Any]]:
-        """Return the status of the newest starts, each with its ``event`` in words."""
-
-    def event(self, start: str) -> str:
-        """Return what has begun a start, in words."""
+        """Return the status of the newest starts."""
 
 
 class Door:
@@ -111,16 +108,20 @@ class App:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request."""
         from starlette.concurrency import run_in_threadpool
-        from starlette.requests import Request
+        from starlette.requests import ClientDisconnect, Request
 
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
         body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > front.MAX_BYTES:
-                break
+        if self._door.knows(request.headers, by_cookie=False):  # nobody else has a body that is read
+            try:
+                async for part in request.stream():
+                    body += part
+                    if len(body) > front.MAX_BYTES:
+                        break
+            except ClientDisconnect:
+                return
         asked = front.Request(request.method, request.url.path, dict(request.headers), body)
         try:
             response = await run_in_threadpool(self._answer, asked, request.url.query)
@@ -165,7 +166,7 @@ class App:
         if path == start or not self._publication.has_start(start):
             return None
         status = self._starts.status(start)
-        return None if status is None else pages.start_page(status, self._starts.event(start))
+        return None if status is None else pages.start_page(status)
 
     def _file(self, start: str, file: str, as_page: bool) -> Any:
         """Return an output of a start: one of those that its status names, and that is in its folder."""

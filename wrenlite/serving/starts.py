@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from wrenlite.durable.lease import TIMES, Holder, Lease, Times
 from wrenlite.errors import BadInput, NotFound, StoreError
-from wrenlite.serving.publication import Http, Objects, Publication
+from wrenlite.serving.publication import Every, Http, Objects, Publication, Trigger
 from wrenlite.storage.base import Entry, Store
 from wrenlite.texts import counted
 
@@ -218,6 +218,7 @@ class Starts:
         return {
             "id": record.id,
             "name": self.publication.name,
+            "event": in_words(self.publication.on, record.event),
             "status": "queued",
             "queued": as_iso(record.at),
             "begun": None,
@@ -339,6 +340,20 @@ def _run_of(status: Mapping[str, Any]) -> int:
 def outputs_of(publication: Publication, start: str) -> str:
     """Return the address of the outputs of a start."""
     return f"{publication.outputs.rstrip('/')}/{start}"
+
+
+def in_words(on: Trigger, event: Mapping[str, Any]) -> str:
+    """Return what has begun a start, for people.
+
+    Args:
+        on: what starts the job.
+        event: the event.
+    """
+    if isinstance(on, Objects):
+        return str(event["key"])
+    if isinstance(on, Every):
+        return f"the time {event['time']}"
+    return ", ".join(f"{name}={value!r:.40}" for name, value in event.items()) or "a request"
 
 
 def as_iso(at: float) -> str:

@@ -9,7 +9,11 @@ from wrenlite.storage.local import LocalStore
 
 @pytest.fixture
 def queue(tmp_path):
-    return Queue(LocalStore(tmp_path), "work", 2)
+    return Queue(LocalStore(tmp_path), 2)
+
+
+def ids(queue):
+    return [each.start for each in queue.first()]
 
 
 def start(number, at):
@@ -19,24 +23,26 @@ def start(number, at):
 def test_the_oldest_run_and_the_others_follow(queue):
     first, second, third = start(9, 10.5), start(3, 100.25), start(1, 1e9)
     assert [queue.enter(each) for each in (first, second, third)] == [True, True, False]
-    assert queue.first() == [first.id, second.id]
+    assert ids(queue) == [first.id, second.id]
     assert queue.enter(first), "it has its place already"
     queue.leave(first)
     queue.leave(first)
-    assert queue.first() == [second.id, third.id]
+    assert ids(queue) == [second.id, third.id]
     assert queue.enter(third)
 
 
-def test_each_published_job_has_a_list_of_its_own(queue, tmp_path):
-    other = Queue(LocalStore(tmp_path), "work-2", 1)
+def test_published_jobs_of_a_deployment_share_the_list(queue, tmp_path):
+    other = Queue(LocalStore(tmp_path), 1)
     assert queue.enter(start(1, 1.0))
-    assert other.enter(start(2, 2.0))
-    assert queue.first() == [start(1, 1.0).id]
+    assert not other.enter(start(2, 2.0)), "it lets one run, whichever it is"
+    assert queue.enter(start(2, 2.0))
+    queue.drop(queue.first()[0])
+    assert ids(other) == [start(2, 2.0).id]
 
 
 def test_without_a_limit_nothing_is_written(tmp_path):
     store = LocalStore(tmp_path)
-    queue = Queue(store, "work", 0)
+    queue = Queue(store, 0)
     assert queue.enter(start(1, 1.0))
     assert queue.first() == []
     queue.leave(start(1, 1.0))

@@ -31,6 +31,7 @@ class Kept:
         self.known = {
             "id": ID,
             "name": "poster",
+            "event": EVIL,
             "status": "running",
             "queued": "2026-01-01T00:00:00Z",
             "begun": None,
@@ -54,10 +55,7 @@ class Kept:
         return self.known if start == ID else None
 
     def recent(self, most):
-        return [{**self.known, "event": EVIL}]
-
-    def event(self, start):
-        return EVIL
+        return [self.known]
 
 
 @pytest.fixture

@@ -33,26 +33,27 @@ class Driver:
         self.store = store_at(location, config, self.session, address.region)
         self._config = config
 
-    def start(self, event: Mapping[str, Any]) -> None:
+    def start(self, event: Mapping[str, Any], function: str = "") -> None:
         """Invoke it, without waiting for its end.
 
         Args:
             event: what it is to do: JSON.
+            function: another one that is invoked in its place, in the same region.
 
         Raises:
             FunctionMissing: there is no such function any more.
             AccessDenied: no policy allows to invoke it.
             ServiceUnavailable: Lambda cannot be reached.
         """
-        address = self.address
+        address, function = self.address, function or self.address.function
         client = lambda_client(self._config, self.session.botocore_session, address.region)
         errors.call_lambda(
             "lambda:InvokeFunction",
-            f"arn:{client.meta.partition}:lambda:{address.region}:*:function:{address.function}",
+            f"arn:{client.meta.partition}:lambda:{address.region}:*:function:{function}",
             client,
             "invoke",
             self._config.profile,
-            FunctionName=address.function,
+            FunctionName=function,
             InvocationType="Event",
             Payload=json.dumps(event).encode(),
         )
