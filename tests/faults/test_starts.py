@@ -152,6 +152,7 @@ def test_a_driver_that_is_killed_is_followed_by_another_and_no_task_runs_twice(p
     assert runs()["called"] >= 2
 
 
+@pytest.mark.full  # where ten sandboxes start late, two drivers end before the first task
 def test_a_start_outlasts_its_driver(publish, runs, bed):
     job = publish(squares(runs, seconds=4.0), timeout=12)
     job.upload("in/a.csv")
