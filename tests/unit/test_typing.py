@@ -110,6 +110,7 @@ def test_completion_offers_only_what_is_for_users():
         assert public(executor) == {
             *(
                 "backend",
+                "publish",
                 "workers",
                 "map",
                 "starmap",
