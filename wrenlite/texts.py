@@ -45,6 +45,20 @@ def sized(size_bytes: int) -> str:
     return f"{size_bytes / scale:,.1f} {unit}"
 
 
+def not_utf8(error: UnicodeDecodeError, data: bytes, source: str) -> tuple[str, int]:
+    """Return what to say of a file that is not UTF-8, and the line of its first wrong byte.
+
+    Args:
+        error: why it cannot be decoded.
+        data: the file.
+        source: its name or address.
+    """
+    place = error.start + len(data) - len(error.object)  # the byte order mark counts, too
+    line = data.count(b"\n", 0, place) + 1
+    wrong = f"byte {place}, in line {line}, is 0x{data[place]:02x}"
+    return f"{source} is not UTF-8: {wrong}; save it as UTF-8", line
+
+
 def timed(seconds: float) -> str:
     """Return a duration in words: ``12 µs``, ``3.4 ms``, ``2.5 s``, ``1,200 s``."""
     for unit, scale in (("µs", 1e-6), ("ms", 1e-3)):

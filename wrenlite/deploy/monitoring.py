@@ -22,11 +22,11 @@ def monitoring(clients: Clients, settings: Settings) -> dict[tuple[str, str], An
         clients: the clients.
         settings: settings of the deployment.
     """
-    alarms = {kind: dashboard.alarm_name(settings, kind) for kind in ALARM_KINDS}
+    alarms = [dashboard.alarm_name(settings, kind) for kind in ALARM_KINDS]
     return {
         ("metrics", settings.log_group): MetricFilters(clients, settings),
         ("dashboard", dashboard.name_of(settings)): Dashboards(clients, settings),
-        **{("alarm", name): Alarms(clients, settings, name) for name in alarms.values()},
+        **{("alarm", name): Alarms(clients, settings, name) for name in alarms},
     }
 
 

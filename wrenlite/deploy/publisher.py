@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
+from wrenlite.arguments import is_whole_number
 from wrenlite.backends.aws.deployed import remote_packages
 from wrenlite.config import Config
 from wrenlite.deploy.account import RAISE_QUOTA, Account
@@ -121,11 +122,7 @@ class Publisher:
         most = PUBLIC_RESERVED - PUBLIC_FRONT if is_public else MOST_AT_ONCE
         if wish.at_once is None:  # a start takes two invocations beside those of its tasks
             return max(1, min(most, (self.account.concurrency or MOST_AT_ONCE) // _SHARE))
-        if (
-            isinstance(wish.at_once, bool)
-            or not isinstance(wish.at_once, int)
-            or not 1 <= wish.at_once <= most
-        ):
+        if not is_whole_number(wish.at_once, 1) or wish.at_once > most:
             public = f", of the {PUBLIC_RESERVED} invocations that a public URL has" * is_public
             raise ConfigError(f"{wish.at_once!r:.40} starts at once (at_once=): must be 1 to {most}{public}")
         return wish.at_once

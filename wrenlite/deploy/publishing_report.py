@@ -33,7 +33,7 @@ from wrenlite.texts import counted
 
 
 def plan_lines(actions: Sequence[Action]) -> Iterator[str]:
-    """Yield a line about each step."""
+    """Return a line about each step."""
     rows = [
         (
             step.verb.value,
@@ -43,10 +43,7 @@ def plan_lines(actions: Sequence[Action]) -> Iterator[str]:
         )
         for step in actions
     ]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
-    for row in rows:
-        columns = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
-        yield f"  {columns}  {row[3]}"
+    return report.table_lines(rows)
 
 
 def describe(resource: Resource) -> str:
@@ -163,11 +160,7 @@ def print_plan(account: Account, job: PublishedJob, actions: Sequence[Action], d
 
 def print_progress(action: Action, duration_s: float | None) -> None:
     """Print that a step begins, with None, or that it has ended, with its duration."""
-    if duration_s is None:
-        resource = action.resource
-        click.echo(f"  {action.verb.value:<7}  {resource.kind:<12}  {resource.name} … ", nl=False)
-    else:
-        click.echo(f"{duration_s:.1f} s")
+    report.print_progress(action, duration_s, kind_width=12)
 
 
 def policies_text(job: PublishedJob, clients: Clients) -> str:

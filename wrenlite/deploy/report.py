@@ -118,16 +118,22 @@ def _sizes(layer: BuiltLayer) -> str:
     return f" ({_mb(len(layer.content))} zipped, {_mb(layer.unpacked_bytes)} unpacked)"
 
 
-def print_progress(action: Action, duration_s: float | None) -> None:
-    """Print that a step begins, with None, or that it has ended, with its duration."""
+def print_progress(action: Action, duration_s: float | None, kind_width: int = 9) -> None:
+    """Print that a step begins, with None, or that it has ended, with its duration.
+
+    Args:
+        action: the step.
+        duration_s: seconds that it took; None: it begins.
+        kind_width: characters of the column with the kind of its resource.
+    """
     if duration_s is None:
-        _begin_line(action.verb.value, action.resource.kind, action.resource.name)
+        _begin_line(action.verb.value, action.resource.kind, action.resource.name, kind_width)
     else:
         click.echo(f"{duration_s:.1f} s")
 
 
-def _begin_line(verb: str, kind: str, name: str) -> None:
-    click.echo(f"  {verb:<7}  {kind:<9}  {name} … ", nl=False)
+def _begin_line(verb: str, kind: str, name: str, kind_width: int = 9) -> None:
+    click.echo(f"  {verb:<7}  {kind:<{kind_width}}  {name} … ", nl=False)
 
 
 def smoke_test_text(answer: SmokeTestResult) -> str:
@@ -177,6 +183,15 @@ def plan_lines(deployment: Deployment, actions: Sequence[Action]) -> Iterator[st
         if action.verb is Verb.CREATE:
             reason = describe(deployment, resource)
         rows.append((action.verb.value, resource.kind, resource.name, reason))
+    yield from table_lines(rows)
+
+
+def table_lines(rows: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
+    """Yield the lines of a table of steps.
+
+    Args:
+        rows: of each step what it does, the kind and the name of its resource, and the reason.
+    """
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for row in rows:
         columns = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))

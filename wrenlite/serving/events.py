@@ -18,7 +18,7 @@ from wrenlite.serialize.traceback_stubs import public
 from wrenlite.serving import parameters
 from wrenlite.serving.publication import Every, Http, Objects, Trigger
 from wrenlite.storage.base import digest
-from wrenlite.texts import counted
+from wrenlite.texts import counted, not_utf8
 
 T = TypeVar("T")
 _SEPARATORS = ",;\t"
@@ -248,12 +248,8 @@ def _decode(data: bytes, source: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = error.start + len(data) - len(error.object)  # the byte order mark counts, too
-        line = data.count(b"\n", 0, place) + 1
-        raise BadInput(
-            f"{source} is not UTF-8: byte {place}, in line {line}, is 0x{data[place]:02x}; save it as UTF-8",
-            line=line,
-        ) from None
+        text, line = not_utf8(error, data, source)
+        raise BadInput(text, line=line) from None
 
 
 def _separator(text: str) -> str:

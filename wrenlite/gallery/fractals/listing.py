@@ -7,7 +7,7 @@ import io
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.lsystems import Fractal
-from wrenlite.texts import counted
+from wrenlite.texts import counted, not_utf8
 
 COLUMNS = ("name", "iterations", "size")
 _MAX_ROWS_SHOWN = 20
@@ -57,11 +57,7 @@ def _decode(data: bytes, source: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = error.start + len(data) - len(error.object)  # the byte order mark counts, too
-        line = data.count(b"\n", 0, place) + 1
-        raise ConfigError(
-            f"{source} is not UTF-8: byte {place}, in line {line}, is 0x{data[place]:02x}; save it as UTF-8"
-        ) from None
+        raise ConfigError(not_utf8(error, data, source)[0]) from None
 
 
 def _check_header(header: list[str], source: str) -> list[str]:
