@@ -151,7 +151,7 @@ def check_call(function: Callable[..., Any], on: Trigger) -> None:
     """
     name = getattr(function, "__name__", type(function).__name__)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigError(f"{name} is a generator, and nothing would take what it yields: let it return")
+        raise ConfigError(f"{name} is a generator, and what it yields would be lost: return the values")
     try:
         found = inspect.signature(function)
     except ValueError:  # some functions in C do not say what they take

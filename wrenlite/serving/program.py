@@ -372,7 +372,10 @@ def _as_json(value: Any) -> Any:
         return None
     if len(text) > _RESULT_BYTES:
         most = f"{_RESULT_BYTES:,}"
-        print(f"the status has no result: as JSON it has {len(text):,} characters of {most}", file=sys.stderr)
+        print(
+            f"the status has no result: it has {len(text):,} characters as JSON, and may have {most}",
+            file=sys.stderr,
+        )
         return None
     return json.loads(text)
 
