@@ -142,15 +142,17 @@ def executor(request):
         "process": lambda: wrenlite.Executor.local(2, progress=False),
         "aws": lambda: wrenlite.Executor.aws(max_concurrency=4, progress=False),
     }
-    with makers[request.param]() as made:
-        yield made
+    made = makers[request.param]()
+    yield made
+    made.shutdown(cancel_futures=True)  # a task of a test that failed may never end
 
 
 @pytest.fixture
 def pool():
     """Two worker processes."""
-    with wrenlite.Executor.local(2, progress=False) as made:
-        yield made
+    made = wrenlite.Executor.local(2, progress=False)
+    yield made
+    made.shutdown(cancel_futures=True)  # a task of a test that failed may never end
 
 
 @pytest.fixture

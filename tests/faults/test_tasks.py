@@ -546,6 +546,30 @@ def test_an_outcome_comes_at_once_though_the_next_task_takes_long(pool, tmp_path
     assert job.results(timeout=20)[40] == 40
 
 
+def test_outcomes_of_a_worker_that_is_held_up_come_though_the_next_task_takes_long(tmp_path):
+    def hold_up():
+        def compute():
+            while not (tmp_path / "go").exists():
+                sum(range(5_000_000))  # no other thread runs meanwhile, so the worker waits for this
+
+        sys.setswitchinterval(1)
+        threading.Thread(target=compute, daemon=True).start()
+
+    def run(n):
+        while n == 40 and not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        return n
+
+    with wrenlite.Executor.local(1, progress=False) as alone:
+        try:
+            alone.submit(hold_up).result(timeout=20)
+            job = alone.map(run, range(41), chunksize=41)
+            assert [future.result(timeout=20) for future in job[:40]] == list(range(40))
+        finally:
+            (tmp_path / "go").touch()
+        assert job.results(timeout=20)[40] == 40
+
+
 def test_stats_of_short_tasks_are_those_of_each_task(pool):
     def run(n):
         if n % 10 == 0:

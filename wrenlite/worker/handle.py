@@ -225,8 +225,8 @@ class WorkerProcess:
             framing.write(self._requests, self._hello_frame, self._wait_for_room)
             self._hello_frame = []
             while not self._ready:
-                self._wait_for_reply(self._attentive_clock() + _START_S, None)
-                messages = self._read()
+                deadline = self._attentive_clock() + _START_S
+                messages = self._wait_for_messages(deadline, None, gathers=False)
                 try:
                     for _, *content in messages:
                         self._check_versions(*content)
@@ -384,8 +384,7 @@ class WorkerProcess:
             # What a worker gathers it sends soon, unless its next task takes long.
             messages = self._gathered() if left > 1 and not is_readable(self._replies, GATHER_S) else []
             if not messages:
-                self._wait_for_reply(deadline, timeout_s)
-                messages = self._read()
+                messages = self._wait_for_messages(deadline, timeout_s, gathers=left > 1)
             outcomes, end = self._decode(messages, request, len(request.tasks) - left)
             if isinstance(end, Ended):
                 return outcomes, end
@@ -473,12 +472,18 @@ class WorkerProcess:
             raise _WorkerEnded(IncompatibleRuntime(text))
         self._ready = True
 
-    def _wait_for_reply(self, deadline: float | None, timeout_s: float | None) -> None:
-        """Wait until the worker has written something.
+    def _wait_for_messages(
+        self, deadline: float | None, timeout_s: float | None, *, gathers: bool
+    ) -> list[Any]:
+        """Wait until the worker has written something, and return its messages.
+
+        A worker that a busy machine held up may have gathered outcomes later than the parent looked for them,
+        and may run a long task now. So what it has gathered is looked for again and again.
 
         Args:
             deadline: when the worker must be killed; None: never.
             timeout_s: the time limit of a task, for the message.
+            gathers: whether it gathers outcomes.
         """
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
@@ -488,7 +493,9 @@ class WorkerProcess:
             if deadline is not None:
                 left = min(left, deadline - self._attentive_clock())
             if poll.poll(max(0.0, left * 1000)):
-                return
+                return self._read()
+            if gathers and (messages := self._gathered()):
+                return messages
             interval_s = _FLOOD_INTERVAL_S if self._output.free_disk() else _CHECK_INTERVAL_S
             for file in self._old_outputs:
                 file.empty()
