@@ -52,7 +52,6 @@ from wrenlite.worker.process import (
     NO_START_ADVICE,
     exit_error,
     initializer_error,
-    is_readable,
     not_started_error,
     open_pipe_ends,
     open_standard_descriptors,
@@ -381,10 +380,7 @@ class WorkerProcess:
         now = self._attentive_clock()
         deadline = now + _START_S if not self._ready else now + _START_S + timeout_s if timeout_s else None
         while True:
-            # What a worker gathers it sends soon, unless its next task takes long.
-            messages = self._gathered() if left > 1 and not is_readable(self._replies, GATHER_S) else []
-            if not messages:
-                messages = self._wait_for_messages(deadline, timeout_s, gathers=left > 1)
+            messages = self._wait_for_messages(deadline, timeout_s, gathers=left > 1)
             outcomes, end = self._decode(messages, request, len(request.tasks) - left)
             if isinstance(end, Ended):
                 return outcomes, end
@@ -475,19 +471,19 @@ class WorkerProcess:
     def _wait_for_messages(
         self, deadline: float | None, timeout_s: float | None, *, gathers: bool
     ) -> list[Any]:
-        """Wait until the worker has written something, and return its messages.
+        """Wait until the worker has written messages or gathered outcomes, and return them.
 
-        A worker that a busy machine held up may have gathered outcomes later than the parent looked for them,
-        and may run a long task now. So what it has gathered is looked for again and again.
+        A worker soon sends what it has gathered, unless its next task takes long. So the parent looks into
+        the outbox after a short wait, and then at every interval: a busy machine may have delayed the worker.
 
         Args:
             deadline: when the worker must be killed; None: never.
             timeout_s: the time limit of a task, for the message.
-            gathers: whether it gathers outcomes.
+            gathers: whether the worker gathers outcomes.
         """
         poll = select.poll()
         poll.register(self._replies, select.POLLIN)
-        interval_s = _CHECK_INTERVAL_S
+        interval_s = GATHER_S if gathers else _CHECK_INTERVAL_S
         while True:
             left = min(interval_s, self._deadline - self._clock())
             if deadline is not None:
