@@ -172,14 +172,14 @@ class Keeper:
         else:
             self._place.pass_on()
 
-    def _give_up(self, job: RecordedJob) -> set[int]:
+    def _give_up(self, job: RecordedJob) -> dict[int, int]:
         """Fail the tasks that were running each time that several keepers have ended.
 
         Returns:
-            Other tasks that may have ended a keeper.
+            Other tasks that may have ended a keeper, and how many ended while each of them ran.
         """
-        suspects = {task for task in self._interrupted if not job._tasks.has_ended(task)}
-        blamed = sorted(task for task in suspects if self._interrupted[task] >= MAX_LOST_REPLIES)
+        suspects = {task: ends for task, ends in self._interrupted.items() if not job._tasks.has_ended(task)}
+        blamed = sorted(task for task, ends in suspects.items() if ends >= MAX_LOST_REPLIES)
         error = WorkerDied(
             f"{MAX_LOST_REPLIES} times the process that keeps the job ended while this task ran. The task "
             "may have ended it, for example because the machine had no memory left. retry_failed() of the "
@@ -187,7 +187,7 @@ class Keeper:
         )
         if blamed:
             job._end([Outcome.failed(task) for task in blamed], dict.fromkeys(blamed, error))
-        return suspects.difference(blamed)
+        return {task: ends for task, ends in suspects.items() if task not in blamed}
 
     def _take_over(self, job: RecordedJob) -> tuple[list[Outcome], list[Sent], Writer]:
         """Bring a job to where earlier keepers have left it, and write from there on.

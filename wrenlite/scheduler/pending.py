@@ -30,7 +30,7 @@ from wrenlite.protocol import (
     size_of,
 )
 from wrenlite.scheduler.arrivals import Arrivals
-from wrenlite.scheduler.batching import Estimate, gathering_wait_s, runs_again
+from wrenlite.scheduler.batching import MAX_LOST_REPLIES, Estimate, gathering_wait_s, runs_again
 from wrenlite.scheduler.failed_items import FailedItems, RunAgain
 from wrenlite.serialize.by_reference import Dependent, Source
 from wrenlite.storage.uploads import JobCode
@@ -190,6 +190,8 @@ class PendingJob:
     going_on: Sequence[Sent] = ()
     """Its requests in flight when it was held the last time."""
     _sent: Sequence[Sent] = ()
+    _one_at_a_time: Set[int] = frozenset()
+    """Tasks that run while no other task of the job does. They come last."""
     taken_bytes = 0
     """Bytes of the items that ``take`` took last."""
     waiting = 0
@@ -255,6 +257,11 @@ class PendingJob:
         """Number of tasks that wait, including those that have been cancelled meanwhile."""
         return self._ready - self._untouched + len(self._again)
 
+    @property
+    def waits_its_turn(self) -> bool:
+        """Whether the next task must not run beside those that are in flight."""
+        return self.in_flight > 0 and bool(self._again) and self._again[0] in self._one_at_a_time
+
     def items_of(self, indexes: Sequence[int]) -> tuple[Sequence[int], list[Packed | Plain]]:
         """Return those of these tasks that have not ended, and their items; none of them waits for values.
 
@@ -289,20 +296,23 @@ class PendingJob:
             log_levels=self.options.log_levels,
         )
 
-    def adopt(self, sent: Sequence[Sent], suspects: Set[int] = frozenset()) -> None:
+    def adopt(self, sent: Sequence[Sent], suspects: Mapping[int, int]) -> None:
         """Take tasks off the queue that an earlier keeper has handed out, before the scheduler takes the job.
 
         Args:
             sent: the requests that they travel in.
-            suspects: other tasks, one of which may have ended the keeper: they run alone, after all others.
+            suspects: other tasks, one of which may have ended a keeper, and how many keepers have ended while
+                each of them ran. They run after all others, each in a batch of its own. Those that the next
+                end of a keeper would fail run one at a time, so that it fails no task but the cause.
         """
         self._sent = sent
         theirs = {task for each in sent for task in each.tasks}
         if self.reduction is not None and self.reduction.index in theirs:
             self.queue_reduction()  # so that it has its item, should the reply be lost
         waiting = [task for task in range(self._untouched, self._ready) if task not in theirs]
-        self._again.extend(sorted(waiting, key=suspects.__contains__))
+        self._again.extend(sorted(waiting, key=lambda task: suspects.get(task, 0)))
         self._alone.update(suspects)
+        self._one_at_a_time = {task for task, ends in suspects.items() if ends >= MAX_LOST_REPLIES - 1}
         self._untouched = self._ready
 
     def take_sent(self) -> Sequence[Sent]:

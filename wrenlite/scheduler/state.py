@@ -229,7 +229,8 @@ class Scheduler:
             pending = self._queue.popleft()
             if pending.is_held:
                 continue
-            if pending.code.storing and pending.code.needs_store(self._backend.carried_bytes):
+            storing = pending.code.storing and pending.code.needs_store(self._backend.carried_bytes)
+            if storing or pending.waits_its_turn:
                 self._queue.append(pending)
                 continue
             gathering_s = pending.gathering_wait_s(self._backend.batching, self._clock())
