@@ -305,8 +305,9 @@ def oracles() -> None:
     else:
         red, nir = np.random.default_rng(0).integers(0, 65536, (2, 300, 400), dtype=np.uint16)
         origin = "random pixels"
-    usable = quality.usable(red, nir)
-    ours = indices.ndvi(red, nir, quality.LEVEL_2)[usable]
+    numbers = {"red": red, "nir": nir}
+    usable = quality.reasons(numbers) == 0
+    ours = indices.compute(indices.NDVI, numbers, quality.LEVEL_2)[usable]
     reflectances = [band.astype(np.float64) * 2.75e-5 - 0.2 for band in (red, nir)]
     by_spyndex = spyndex.computeIndex("NDVI", {"R": reflectances[0], "N": reflectances[1]})[usable]
     image = ImageData(np.ma.array(np.stack(reflectances)), band_names=["b1", "b2"])

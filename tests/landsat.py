@@ -48,6 +48,7 @@ class ArrayReader:
     def __init__(self, grid: Grid, **bands: np.ndarray) -> None:
         self.grid = grid
         self.bands = bands
+        self.files: dict[str, bytes] = {}
 
     def read(self, bands: Sequence[Band], choose: WindowChooser) -> Mapping[str, Pixels]:
         """Return the chosen pixels, as ``bands.Reader`` does; of each cell it takes the first pixel."""
@@ -75,5 +76,7 @@ class ArrayReader:
         return found
 
     def fetch(self, href: str) -> bytes:
-        """Raise NotFound: there are no files."""
-        raise NotFound(f"there is no file {href}")
+        """Return the content of a file among ``files``."""
+        if href not in self.files:
+            raise NotFound(f"there is no file {href}")
+        return self.files[href]

@@ -77,7 +77,7 @@ def place(request, monkeypatch):
 
 def check_same(ours, theirs):
     """Check that two tasks returned the same, except for their timing."""
-    for name in ("values", "grid", "masked", "fill", "cloud", "product"):
+    for name in ("values", "grid", "hidden", "masked", "fill", "cloud", "product"):
         assert np.array_equal(getattr(ours, name), getattr(theirs, name), equal_nan=name == "values"), name
 
 
@@ -242,7 +242,7 @@ def test_requests_to_the_public_archive_have_its_region_and_say_who_pays(server,
     scene, reader = Scene.at("s3://usgs-landsat", COLOMBIA), default_reader(requester_pays=pays)
     server.files[scene.product.file("MTL.json")] = b"{}"
     with pytest.raises(NotFound, match="check the product id"):
-        tasks.ndvi_point(scene, -75.0, 1.5, reader)
+        tasks.ndvi_point(scene, -75.0, 1.5, reader=reader)
     bands = list(server.asked)
     server.asked.clear()
     assert reader.fetch(scene.mtl) == b"{}"
@@ -349,7 +349,8 @@ def signed(server, small):
     for href in (scene.red, scene.nir, scene.mtl):
         server.files[Path(href).name] = Path(href).read_bytes()
     red, nir = (f"{server.url}/c/{Path(href).name}?sig=SECRET/x" for href in (scene.red, scene.nir))
-    return dataclasses.replace(scene, red=red, nir=nir, qa_pixel=None, qa_radsat=None)
+    mtl = f"{server.url}/c/{Path(scene.mtl).name}?sig=SECRET/x"
+    return dataclasses.replace(scene, bands={"red": red, "nir": nir}, qa_pixel=None, qa_radsat=None, mtl=mtl)
 
 
 def full_text(error):

@@ -22,7 +22,7 @@ from wrenlite.gallery.landsat.tasks import grid_of, ndvi_point, ndvi_tile
 from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.grid import TILE, windows
 from wrenlite.gallery.ndvi.mosaic import Mosaic, mosaic
-from wrenlite.gallery.ndvi.results import PointNdvi
+from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import smooth
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.archive import NOTICE as NOTICE
@@ -164,7 +164,9 @@ def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -
     except ConfigError as error:  # too few days: the table and the map are made all the same
         notes.append(f"no season: {error}")
     read = {point.product for point in points}
-    clearest = min((scene for scene in scenes if scene.product.id in read), key=_cloud_or_all)
+    clearest = min(
+        (scene for scene in scenes if scene.product.id in read), key=lambda scene: cloud_or_worst(scene.cloud)
+    )
     tiles_job = map_tiles(executor, clearest)
     picture = mosaic(tiles_job.results())
     title = f"{spot.name}, {clearest.date:%d %B %Y}{suffix}"
@@ -192,11 +194,6 @@ def _readable_points(scenes: Sequence[Scene], job: Job[Any]) -> tuple[list[Point
     points = [future.result() for number, future in enumerate(job) if number not in errors]
     notes = [f"left out {scenes[number].product.id}: {error}" for number, error in sorted(errors.items())]
     return sorted(points, key=lambda point: point.date), notes
-
-
-def _cloud_or_all(scene: Scene) -> float:
-    """Return the percent of a scene under cloud, or 100 where it is not known."""
-    return 100.0 if scene.cloud is None else scene.cloud
 
 
 def _save(figure: NotebookFigure, path: Path) -> Path:

@@ -1,44 +1,77 @@
-"""Which pixels of Collection 2 are usable."""
+"""Why pixels of Collection 2 cannot be used."""
 
 import numpy as np
 import pytest
 
+from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat import quality
 from wrenlite.gallery.landsat.quality import LEVEL_1_OLI
 from wrenlite.gallery.landsat.scene import ETM, OLI, TM
-from wrenlite.gallery.ndvi.indices import Calibration
+from wrenlite.gallery.ndvi.indices import Calibration, Scaling
+from wrenlite.gallery.ndvi.masks import Masking, Reason
 
 
-def test_every_reason_to_mask_a_pixel():
+def why(red, nir, *args, **kwargs):
+    """Return the reasons of a row of pixels, as words."""
+    return [Reason(code).text for code in quality.reasons({"red": red, "nir": nir}, *args, **kwargs)[0]]
+
+
+def test_every_reason_to_hide_a_pixel():
     red = np.array([[12000, 0, 7272, 7273, 12000, 12000, 12000, 12000, 12000, 12000]], np.uint16)
     nir = np.full_like(red, 20000)
     qa = np.array([[64, 1, 64, 64, 0b10, 0b100, 0b1000, 0b10000, 0b100000, 0b10000000]], np.uint16)
-    assert quality.usable(red, nir, qa_pixel=qa).tolist() == [
-        [True, False, False, True, False, False, False, False, True, True]  # snow and water are usable
-    ]
-    assert quality.usable(red, nir).sum() == 8
-    assert quality.usable(nir, red).sum() == 8
+    found = why(red, nir, qa_pixel=qa)
+    assert found[:4] == ["usable", "fill", "out of range", "usable"]
+    assert found[4:] == ["cloud", "cloud", "cloud", "shadow", "snow", "usable"]  # water is usable
+    assert why(red, nir).count("usable") == 8
+    assert why(nir, red).count("usable") == 8
+
+
+def test_the_strongest_reason_counts():
+    red = np.array([[0, 100, 100, 100, 100]], np.uint16)
+    qa = np.array([[0b111111, 0b111010, 0b110000, 0b100000, 0]], np.uint16)
+    radsat = np.full((1, 5), 1 << 3, np.uint16)
+    found = why(red, red, qa_pixel=qa, qa_radsat=radsat, saturation_bits=0b11000)
+    assert found == ["fill", "cloud", "shadow", "snow", "saturated"]
+
+
+def test_reasons_that_are_kept_do_not_hide():
+    red = np.full((1, 4), 20000, np.uint16)
+    qa = np.array([[0b1000, 0b10000, 0b100000, 0b101000]], np.uint16)
+    assert why(red, red, qa_pixel=qa, masking=Masking(keep={"cloud"})) == ["usable", "shadow", "snow", "snow"]
+    everything = Masking(keep={"cloud", "shadow", "snow", "saturated"})
+    assert why(red, red, qa_pixel=qa, masking=everything) == ["usable"] * 4
+    with pytest.raises(ConfigError, match="'fill' is no reason for which pixels can be kept"):
+        Masking(keep={"fill"})
+    with pytest.raises(ConfigError, match=r"floor=1\.5 is no reflectance"):
+        Masking(floor=1.5)
 
 
 @pytest.mark.parametrize(("sensor", "bits"), [(OLI, 0b11000), (TM, 0b1100), (ETM, 0b1100)])
 def test_saturation_counts_in_the_sensors_own_bands(sensor, bits):
-    assert sensor.saturation_bits == bits
+    assert sensor.saturation_bits(("red", "nir")) == bits
     numbers = np.full((1, 12), 20000, np.uint16)
     radsat = np.array([[1 << bit for bit in range(12)]], np.uint16)
-    usable = quality.usable(numbers, numbers, qa_radsat=radsat, saturation_bits=sensor.saturation_bits)
+    found = why(numbers, numbers, qa_radsat=radsat, saturation_bits=bits)
     dropped, occluded = 9, 11
-    assert {bit for bit in range(12) if not usable[0, bit]} == {
-        sensor.red - 1,
-        sensor.nir - 1,
-        dropped,
-        occluded,
-    }
+    bands = {sensor.bands["red"] - 1, sensor.bands["nir"] - 1}
+    assert {bit for bit in range(12) if found[bit] == "saturated"} == bands | {dropped, occluded}
 
 
 def test_numbers_above_the_valid_range():
     red = np.array([[43_636, 43_637, 20_000, 65_535]], np.uint16)
     nir = np.array([[43_636, 20_000, 43_637, 65_535]], np.uint16)
-    assert quality.usable(red, nir).tolist() == [[True, False, False, False]]
+    assert why(red, nir) == ["usable", *["out of range"] * 3]
     assert 43_636 * 2.75e-5 - 0.2 <= 1 < 43_637 * 2.75e-5 - 0.2
-    assert quality.usable(red, nir, LEVEL_1_OLI).all()  # the top of the atmosphere has no such range
-    assert quality.usable(red, nir, Calibration(1e-3, 0.5, 1e-3, 0.5)).all()
+    # The top of the atmosphere has no such range.
+    assert why(red, nir, LEVEL_1_OLI) == ["usable"] * 4
+    other = Calibration({"red": Scaling(1e-3, 0.5), "nir": Scaling(1e-3, 0.5)})
+    assert why(red, nir, other) == ["usable"] * 4
+
+
+def test_pixels_that_are_too_dark_for_a_ratio():
+    dark, grey = (round((half + 0.2) / 2.75e-5) for half in (0.0249, 0.0251))  # half of a sum of 0.05
+    red = np.array([[dark, grey]], np.uint16)
+    assert why(red, red) == ["out of range", "usable"]
+    assert why(red, red, masking=Masking(floor=0)) == ["usable"] * 2
+    assert why(red, red, normalised=False) == ["usable"] * 2

@@ -20,7 +20,7 @@ GRID = Grid(epsg=32610, west=15, north=15, pixel=(30.0, 30.0), width=100, height
 
 def point(day, value, cloud=0.0):
     timing = Timing(open_s=0, read_s=0, compute_s=0)
-    return PointNdvi(product="p", date=day, value=value, masked=0.0, cloud=cloud, timing=timing)
+    return PointNdvi(product="p", date=day, value=value, cloud=cloud, timing=timing)
 
 
 def season(*values):

@@ -14,6 +14,7 @@ from wrenlite.gallery.landsat import tasks
 from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.ndvi import indices
 from wrenlite.gallery.ndvi.grid import Grid
+from wrenlite.gallery.ndvi.masks import Hidden
 from wrenlite.gallery.ndvi.mosaic import composite, mosaic
 from wrenlite.gallery.ndvi.results import AreaNdvi, TileNdvi, Timing
 from wrenlite.gallery.synthetic import archive
@@ -99,8 +100,7 @@ def test_tiles_too_far_apart_make_no_mosaic():
         date=date(2022, 1, 1),
         values=values,
         grid=grid,
-        masked=0.0,
-        fill=0.0,
+        hidden=Hidden(),
         stats=indices.Stats(mean=0, minimum=0, maximum=0),
         cloud=None,
         timing=Timing(open_s=0, read_s=0, compute_s=0),
@@ -121,8 +121,7 @@ def area(values, grid, product="p"):
         date=date(2022, 1, 1),
         values=values,
         grid=grid,
-        masked=0.0,
-        fill=0.0,
+        hidden=Hidden(),
         cloud=None,
         timing=Timing(open_s=0, read_s=0, compute_s=0),
     )

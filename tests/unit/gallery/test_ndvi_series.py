@@ -34,7 +34,6 @@ def point(day, value, cloud=0.0):
         product="p",
         date=date(2022, 1, 1) + timedelta(day),
         value=value,
-        masked=0.0,
         cloud=cloud,
         timing=Timing(open_s=0, read_s=0, compute_s=0),
     )

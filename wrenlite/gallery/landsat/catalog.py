@@ -20,7 +20,7 @@ from typing import Any
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
 from wrenlite.gallery.landsat.access import default_reader
-from wrenlite.gallery.landsat.scene import Product, Scene, known_calibration
+from wrenlite.gallery.landsat.scene import OLI, Product, Scene, known_calibration
 from wrenlite.gallery.ndvi.bands import S3, Reader, redact_address
 from wrenlite.gallery.ndvi.grid import Box, check_point, intersects, split_at_antimeridian
 
@@ -35,6 +35,10 @@ _PRODUCT_ID = re.compile(
 _ASSET_NAMES = {
     "red": ("red",),
     "nir": ("nir08",),
+    "blue": ("blue",),
+    "green": ("green",),
+    "swir1": ("swir16",),
+    "swir2": ("swir22",),
     "qa_pixel": ("qa_pixel", "QA_PIXEL.TIF"),
     "qa_radsat": ("qa_radsat", "QA_RADSAT.TIF"),
 }
@@ -325,13 +329,19 @@ def scene_of(item: Mapping[str, Any], folder: str = "") -> Scene:
     product = Product.parse(match[0])
     return Scene(
         product=product,
-        red=red,
-        nir=nir,
+        bands={name: href for name in OLI.bands if (href := hrefs[name]) is not None},
         qa_pixel=hrefs["qa_pixel"],
         qa_radsat=hrefs["qa_radsat"],
         cloud=_cloud(item),
         calibration=known_calibration(product),
+        mtl=_beside(red, product.file("MTL.json")),
     )
+
+
+def _beside(href: str, name: str) -> str:
+    """Return the address of a file beside another, with the same signature."""
+    path, mark, query = href.partition("?") if "://" in href else (href, "", "")
+    return f"{path.rpartition('/')[0]}/{name}{mark}{query}"
 
 
 def _cloud(item: Mapping[str, Any]) -> float | None:
@@ -349,9 +359,9 @@ def _find_asset(item: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """Return an asset by any of its names; the old names of the bands contain the sensor's band numbers."""
     assets: Mapping[str, Mapping[str, Any]] = item["assets"]
     names: list[str] = list(_ASSET_NAMES[name])
-    if name in ("red", "nir") and (match := _PRODUCT_ID.search(str(item.get("id")))) is not None:
+    if name in OLI.bands and (match := _PRODUCT_ID.search(str(item.get("id")))) is not None:
         product = Product.parse(match[0])
-        band = product.sensor.red if name == "red" else product.sensor.nir
+        band = product.sensor.bands[name]
         names += [f"SR_B{band}.TIF", f"B{band}.TIF"]
     asset_name = next((candidate for candidate in names if candidate in assets), None)
     if asset_name is None:

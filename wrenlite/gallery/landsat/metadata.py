@@ -7,12 +7,14 @@ Both formats hold the same groups. The same name may stand in several groups: a 
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
 from wrenlite.gallery.landsat.scene import Product
-from wrenlite.gallery.ndvi.indices import Calibration
+from wrenlite.gallery.ndvi.indices import Calibration, Scaling
 
 Groups = dict[str, dict[str, str]]
 """Values as text, by name, by group."""
@@ -88,7 +90,7 @@ def cloud(groups: Groups) -> float | None:
 
 
 def calibration(groups: Groups) -> Calibration:
-    """Return the gains and offsets of the product's own level.
+    """Return the gains and offsets of the product's own level, of all its reflective bands.
 
     Where the file has the usual gains and offsets, the exact whole numbers for them are returned.
 
@@ -96,18 +98,26 @@ def calibration(groups: Groups) -> Calibration:
         ConfigError: the metadata do not have them.
     """
     described = product(groups)
-    red_gain, red_offset, nir_gain, nir_offset = (
-        float(value(groups, _RESCALING_GROUPS[described.level], f"REFLECTANCE_{kind}_BAND_{band}"))
-        for band in (described.sensor.red, described.sensor.nir)
-        for kind in ("MULT", "ADD")
-    )
-    for factor, exact in ((400_000, LEVEL_2), (50_000, LEVEL_1_OLI)):
-        scaled = Calibration(
-            red_gain=round(red_gain * factor, 6),
-            red_offset=round(red_offset * factor, 6),
-            nir_gain=round(nir_gain * factor, 6),
-            nir_offset=round(nir_offset * factor, 6),
-        )
-        if scaled == exact:
-            return exact
-    return Calibration(red_gain=red_gain, red_offset=red_offset, nir_gain=nir_gain, nir_offset=nir_offset)
+    group = _RESCALING_GROUPS[described.level]
+    kinds = ("MULT", "ADD")
+    scalings = {
+        name: Scaling(*(float(value(groups, group, f"REFLECTANCE_{kind}_BAND_{number}")) for kind in kinds))
+        for name, number in described.sensor.bands.items()
+        if name in ("red", "nir") or f"REFLECTANCE_MULT_BAND_{number}" in groups.get(group, {})
+    }
+    if described.level == 2:
+        usual = _times(scalings, 400_000).items() <= LEVEL_2.bands.items()
+        return LEVEL_2 if usual else Calibration(scalings, factor=1.0, surface=True)
+    sine = math.sin(math.radians(float(value(groups, "IMAGE_ATTRIBUTES", "SUN_ELEVATION"))))
+    whole = _times(scalings, 50_000)
+    if whole.items() <= LEVEL_1_OLI.bands.items():
+        return Calibration(whole, factor=50_000 * sine)
+    return Calibration(scalings, factor=sine)
+
+
+def _times(scalings: Mapping[str, Scaling], factor: float) -> dict[str, Scaling]:
+    """Return gains and offsets times a factor, without the rounding of their decimals."""
+    return {
+        name: Scaling(round(gain * factor, 6), round(offset * factor, 6))
+        for name, (gain, offset) in scalings.items()
+    }

@@ -6,7 +6,8 @@ Layouts and ids are those of Collection 2 (USGS LSDS-1656, "Landsat Collection 2
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 
 from wrenlite.errors import ConfigError
@@ -29,23 +30,23 @@ _FIRST_YEARS = {4: 1982, 5: 1984, 7: 1999, 8: 2013, 9: 2021}
 
 @dataclass(frozen=True)
 class Sensor:
-    """An instrument, with its name in the archive's keys."""
+    """An instrument, with its name in the archive's keys and the numbers of its bands."""
 
+    name: str
     folder: str
     """The part of the keys that names the instrument."""
-    red: int
-    nir: int
-    """Band numbers of red and near infrared."""
+    bands: Mapping[str, int] = field(hash=False)
+    """Numbers of the reflective bands, by the common name that STAC gives them."""
 
-    @property
-    def saturation_bits(self) -> int:
-        """Return the bits of QA_RADSAT for saturation in red or near infrared: band n has bit n - 1."""
-        return 1 << (self.red - 1) | 1 << (self.nir - 1)
+    def saturation_bits(self, names: Iterable[str]) -> int:
+        """Return the bits of QA_RADSAT for saturation in some bands: band n has bit n - 1."""
+        return sum(1 << (self.bands[name] - 1) for name in set(names))
 
 
-OLI = Sensor(folder="oli-tirs", red=4, nir=5)
-TM = Sensor(folder="tm", red=3, nir=4)
-ETM = Sensor(folder="etm", red=3, nir=4)
+OLI = Sensor("OLI", "oli-tirs", {"blue": 2, "green": 3, "red": 4, "nir": 5, "swir1": 6, "swir2": 7})
+_TM_BANDS = {"blue": 1, "green": 2, "red": 3, "nir": 4, "swir1": 5, "swir2": 7}
+TM = Sensor("TM", "tm", _TM_BANDS)
+ETM = Sensor("ETM+", "etm", _TM_BANDS)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Product:
     """The content of a product id."""
 
     id: str
+    satellite: str
+    """Such as ``Landsat 8``."""
     sensor: Sensor
     level: int
     """1 is calibrated radiance, 2 is surface reflectance."""
@@ -95,6 +98,7 @@ class Product:
             raise ConfigError(f"{text}: Landsat {satellite} took no scene before {_FIRST_YEARS[satellite]}")
         return cls(
             id=text,
+            satellite=f"Landsat {satellite}",
             sensor=sensor,
             level=int(match["level"]),
             path=match["path"],
@@ -164,23 +168,35 @@ class Scene:
     """The files of one product, and how its numbers become NDVI. It is small: tasks get it as argument."""
 
     product: Product
-    red: str
-    nir: str
-    """Paths or addresses (``s3://``, ``https://``) of the files. The scene's repr shows no signature."""
+    bands: Mapping[str, str] = field(hash=False)
+    """Paths or addresses (``s3://``, ``https://``) of the bands' files by common name: red, near infrared
+    (``nir``), and the others that the scene has. The scene's repr shows no signature."""
     qa_pixel: str | None
     qa_radsat: str | None
     """Quality bands, None where missing; without both, only fill and invalid reflectances are masked."""
     cloud: float | None
     """Percent of the scene under cloud, according to its metadata; None where it is not known."""
     calibration: Calibration | None
-    """Gains and offsets; None for level 1 of TM and ETM+, until ``with_calibration`` sets them."""
+    """Gains and offsets. None for level 1 of TM and ETM+, whose metadata have them: tasks read these."""
+    mtl: str | None = None
+    """Path or address of the metadata file (MTL), JSON or text; None where it is not known."""
 
     def __repr__(self) -> str:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        shown = {
-            name: redact_address(value) if isinstance(value, str) else value for name, value in values.items()
-        }
+        shown = {each.name: getattr(self, each.name) for each in fields(self)}
+        shown["bands"] = {name: redact_address(href) for name, href in self.bands.items()}
+        for name in ("qa_pixel", "qa_radsat", "mtl"):
+            shown[name] = shown[name] and redact_address(shown[name])
         return f"Scene({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def red(self) -> str:
+        """Return the address of the red band."""
+        return self.bands["red"]
+
+    @property
+    def nir(self) -> str:
+        """Return the address of the near-infrared band."""
+        return self.bands["nir"]
 
     @classmethod
     def at(
@@ -201,19 +217,15 @@ class Scene:
         folder = f"{root.rstrip('/')}/{parsed.key}"
         return cls(
             product=parsed,
-            red=f"{folder}/{parsed.band_file(parsed.sensor.red)}",
-            nir=f"{folder}/{parsed.band_file(parsed.sensor.nir)}",
+            bands={
+                name: f"{folder}/{parsed.band_file(number)}" for name, number in parsed.sensor.bands.items()
+            },
             qa_pixel=f"{folder}/{parsed.file('QA_PIXEL.TIF')}" if quality else None,
             qa_radsat=f"{folder}/{parsed.file('QA_RADSAT.TIF')}" if quality else None,
             cloud=cloud,
             calibration=known_calibration(parsed),
+            mtl=f"{folder}/{parsed.file('MTL.json')}",
         )
-
-    @property
-    def mtl(self) -> str:
-        """Return the address of the metadata file (JSON): beside the red band, with the same signature."""
-        path, mark, query = self.red.partition("?") if "://" in self.red else (self.red, "", "")
-        return f"{path.rpartition('/')[0]}/{self.product.file('MTL.json')}{mark}{query}"
 
     def with_calibration(self, calibration: Calibration) -> Scene:
         """Return the same scene with the gains and offsets that ``metadata.calibration`` has read."""

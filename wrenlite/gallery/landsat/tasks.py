@@ -1,4 +1,4 @@
-"""The tasks that run on the workers: NDVI of one scene at a point, in a tile, or over an area.
+"""The tasks that run on the workers: an index of one scene at a point, in a tile, or over an area.
 
 Each takes a scene, and returns a record that also tells where the time went. The reader is the last argument:
 GDAL's by default, or anything that implements ``bands.Reader``.
@@ -6,30 +6,42 @@ GDAL's by default, or anything that implements ``bands.Reader``.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
-
-import numpy as np
+from typing import Any
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.landsat import quality
+from wrenlite.gallery.landsat import metadata, quality
 from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.ndvi import indices
 from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser
 from wrenlite.gallery.ndvi.grid import Grid, Window
+from wrenlite.gallery.ndvi.indices import Index, find_index
+from wrenlite.gallery.ndvi.masks import Hidden, Masking, Reason, Reasons
 from wrenlite.gallery.ndvi.results import AreaNdvi, PointNdvi, TileNdvi, Timing
 
+_MASKING = Masking()
 
-def ndvi_point(scene: Scene, lon: float, lat: float, reader: Reader | None = None) -> PointNdvi:
-    """Return NDVI of the pixel at a point.
+
+def ndvi_point(
+    scene: Scene,
+    lon: float,
+    lat: float,
+    *,
+    index: str | Index = "NDVI",
+    masking: Masking = _MASKING,
+    reader: Reader | None = None,
+) -> PointNdvi:
+    """Return NDVI, or another index, of the pixel at a point.
 
     Args:
         scene: the scene to read.
         lon: longitude in degrees.
         lat: latitude in degrees.
+        index: name of the index, one of ``indices.INDICES``, or an ``indices.Index``.
+        masking: which pixels are masked.
         reader: see ``bands.Reader``.
 
     Raises:
@@ -44,31 +56,41 @@ def ndvi_point(scene: Scene, lon: float, lat: float, reader: Reader | None = Non
         row, column = grids.pixel_at(grid, lon, lat, scene.product.id)
         return Window(column=column, row=row, width=1, height=1), 1
 
+    wanted, reader = find_index(index), reader or default_reader()
     started = time.perf_counter()
-    pixels = _read(scene, choose, reader)
+    pixels = _read(scene, wanted, choose, reader)
     read = time.perf_counter()
-    ndvi = float(_masked_ndvi(scene, pixels)[0, 0])
+    values, reasons = _masked_index(scene, wanted, pixels, masking, reader)
+    reason = Reason(int(reasons[0, 0]))
     return PointNdvi(
-        product=scene.product.id,
-        date=scene.date,
-        value=ndvi,
-        masked=float(math.isnan(ndvi)),
-        cloud=scene.cloud,
+        value=float(values[0, 0]),
+        hidden=reason.text if reason else None,
         timing=_timing(pixels, started, read),
+        **_origin(scene, wanted),
     )
 
 
-def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> TileNdvi:
-    """Return NDVI of a window.
+def ndvi_tile(
+    scene: Scene,
+    window: Window,
+    *,
+    index: str | Index = "NDVI",
+    masking: Masking = _MASKING,
+    reader: Reader | None = None,
+) -> TileNdvi:
+    """Return NDVI, or another index, of a window.
 
     Args:
         scene: the scene to read.
         window: a window within the scene, such as ``grid.windows`` makes.
+        index: name of the index, one of ``indices.INDICES``, or an ``indices.Index``.
+        masking: which pixels are masked.
         reader: see ``bands.Reader``.
 
     Raises:
         OutsideScene: the window reaches beyond the scene.
-        ConfigError: the scene's gains are not known, or its bands are on different grids.
+        ConfigError: there is no such index, the scene lacks one of its bands or its gains, or its bands are
+            on different grids.
         NotFound: a file of the scene does not exist.
         AccessDenied: the server refuses a file.
         CredentialsError: there are no credentials, or they are not valid.
@@ -82,36 +104,46 @@ def ndvi_tile(scene: Scene, window: Window, reader: Reader | None = None) -> Til
             )
         return window, 1
 
+    wanted, reader = find_index(index), reader or default_reader()
     started = time.perf_counter()
-    pixels = _read(scene, choose, reader)
+    pixels = _read(scene, wanted, choose, reader)
     read = time.perf_counter()
-    calibration, usable = _usable(scene, pixels)
-    red = pixels["red"]
-    values, stats = indices.scaled_ndvi(red.values, pixels["nir"].values, usable, calibration)
+    calibration = _calibration(scene, wanted, reader)
+    reasons = _reasons(scene, wanted, pixels, calibration, masking)
+    numbers = _numbers(wanted, pixels)
+    if not wanted.normalised:
+        _mark_out_of_range(wanted, indices.compute(wanted, numbers, calibration), reasons)
+    values, stats = indices.scaled_index(wanted, numbers, reasons == Reason.USABLE, calibration)
     return TileNdvi(
-        product=scene.product.id,
-        date=scene.date,
         values=values,
-        grid=red.grid.part(window),
-        masked=1 - np.count_nonzero(usable) / usable.size,
-        fill=1 - np.count_nonzero(red.values) / usable.size,
+        grid=next(iter(pixels.values())).grid.part(window),
+        hidden=Hidden.of(reasons),
         stats=stats,
-        cloud=scene.cloud,
         timing=_timing(pixels, started, read),
-        synthetic=scene.product.synthetic,
+        **_origin(scene, wanted),
     )
 
 
 def ndvi_area(
-    scene: Scene, bbox: Sequence[float], max_size: int = 1024, reader: Reader | None = None
+    scene: Scene,
+    bbox: Sequence[float],
+    max_size: int = 1024,
+    *,
+    index: str | Index = "NDVI",
+    masking: Masking = _MASKING,
+    reader: Reader | None = None,
 ) -> AreaNdvi:
-    """Return NDVI over a box, as a picture. Its pixels are those of the scene, or square cells of them.
+    """Return NDVI, or another index, over a box, as a picture.
+
+    Its pixels are those of the scene, or square cells of them.
 
     Args:
         scene: the scene to read; its overviews are used for pictures that are smaller than the area.
         bbox: west, south, east, north in degrees. The box may cross the antimeridian (west is greater than
             east) and may reach beyond the scene, where values are NaN.
         max_size: greatest width or height of the picture in pixels.
+        index: name of the index, one of ``indices.INDICES``, or an ``indices.Index``.
+        masking: which pixels are masked.
         reader: see ``bands.Reader``.
 
     Raises:
@@ -126,20 +158,18 @@ def ndvi_area(
     def choose(grid: Grid) -> tuple[Window, int]:
         return grids.decimate(grids.covering_window(grid, bbox, scene.product.id), max_size)
 
+    wanted, reader = find_index(index), reader or default_reader()
     started = time.perf_counter()
-    pixels = _read(scene, choose, reader)
+    pixels = _read(scene, wanted, choose, reader)
     read = time.perf_counter()
-    values = _masked_ndvi(scene, pixels)
-    red = pixels["red"]
+    values, reasons = _masked_index(scene, wanted, pixels, masking, reader)
+    first = next(iter(pixels.values()))
     return AreaNdvi(
-        product=scene.product.id,
-        date=scene.date,
         values=values,
-        grid=red.grid.part(red.window, red.step),
-        masked=np.count_nonzero(np.isnan(values)) / values.size,
-        fill=1 - np.count_nonzero(red.values) / values.size,
-        cloud=scene.cloud,
+        grid=first.grid.part(first.window, first.step),
+        hidden=Hidden.of(reasons),
         timing=_timing(pixels, started, read),
+        **_origin(scene, wanted),
     )
 
 
@@ -151,12 +181,24 @@ def grid_of(scene: Scene, reader: Reader | None = None) -> Grid:
         reader: see ``bands.Reader``.
     """
     first_pixel = Window(column=0, row=0, width=1, height=1)
-    return (reader or default_reader()).read(bands_of(scene)[:1], lambda _: (first_pixel, 1))["red"].grid
+    bands = bands_of(scene, ("red",))[:1]
+    return (reader or default_reader()).read(bands, lambda _: (first_pixel, 1))["red"].grid
 
 
-def bands_of(scene: Scene) -> list[Band]:
-    """Return the bands of a scene that have to be read for its NDVI; the first is red."""
-    hrefs = {"red": scene.red, "nir": scene.nir, "qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
+def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
+    """Return some reflective bands of a scene, and the quality bands that have to be read with them.
+
+    Raises:
+        ConfigError: the scene has no such band.
+    """
+    for name in names:
+        if name not in scene.bands:
+            raise ConfigError(
+                f"{scene.product.id} has no band {name}, which the index needs: it has"
+                f" {', '.join(scene.bands)}"
+            )
+    hrefs: dict[str, str | None] = {name: href for name, href in scene.bands.items() if name in names}
+    hrefs |= {"qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
     return [
         Band(name=name, href=href, product=scene.product.id)
         for name, href in hrefs.items()
@@ -164,49 +206,95 @@ def bands_of(scene: Scene) -> list[Band]:
     ]
 
 
-def _read(scene: Scene, choose: WindowChooser, reader: Reader | None) -> Mapping[str, Pixels]:
+def _origin(scene: Scene, index: Index) -> dict[str, Any]:
+    """Return what a result says of its scene and its index."""
+    product = scene.product
+    return {
+        "product": product.id,
+        "date": scene.date,
+        "cloud": scene.cloud,
+        "satellite": product.satellite,
+        "sensor": product.sensor.name,
+        "level": product.level,
+        "tier": product.tier,
+        "index": index.name,
+        "synthetic": product.synthetic,
+    }
+
+
+def _read(scene: Scene, index: Index, choose: WindowChooser, reader: Reader) -> Mapping[str, Pixels]:
     """Read all bands of a window.
 
     Raises:
         ConfigError: the bands are on different grids.
     """
-    pixels = (reader or default_reader()).read(bands_of(scene), choose)
-    red = pixels["red"]
+    pixels = reader.read(bands_of(scene, index.bands), choose)
+    first_name, first = next(iter(pixels.items()))
     for name, band in pixels.items():
-        if band.grid != red.grid:
+        if band.grid != first.grid:
             raise ConfigError(
-                f"{scene.product.id}: band {name} is on another grid than red, so they cannot be compared:"
-                f" {band.grid}, {red.grid}"
+                f"{scene.product.id}: band {name} is on another grid than {first_name}, so they cannot be"
+                f" compared: {band.grid}, {first.grid}"
             )
     return pixels
 
 
-def _usable(scene: Scene, pixels: Mapping[str, Pixels]) -> tuple[indices.Calibration, indices.Mask]:
-    """Return the gains and offsets of a scene, and which of its pixels are usable.
+def _calibration(scene: Scene, index: Index, reader: Reader) -> indices.Calibration:
+    """Return the gains and offsets of a scene, which its metadata have where its product id is not enough.
 
     Raises:
-        ConfigError: the scene's gains and offsets are not known.
+        ConfigError: the scene has no metadata file, or that does not have them.
     """
-    if scene.calibration is None:
+    known = scene.calibration
+    if known is not None and (index.normalised or known.factor is not None):
+        return known
+    if scene.mtl is None:
         raise ConfigError(
-            f"{scene.product.id}: level 1 of TM and ETM+ has other gains in every scene; read them from its"
-            " metadata with scene.with_calibration(metadata.calibration(metadata.parse(text)))"
+            f"{scene.product.id} needs gains from its metadata file (MTL), and there is none: put it"
+            " beside the bands, or give the scene gains with scene.with_calibration(...)"
         )
-    usable = quality.usable(
-        pixels["red"].values,
-        pixels["nir"].values,
-        scene.calibration,
-        saturation_bits=scene.product.sensor.saturation_bits,
+    return metadata.calibration(metadata.parse(reader.fetch(scene.mtl).decode()))
+
+
+def _numbers(index: Index, pixels: Mapping[str, Pixels]) -> dict[str, indices.DigitalNumbers]:
+    """Return the digital numbers of an index's bands."""
+    return {name: pixels[name].values for name in index.bands}
+
+
+def _reasons(
+    scene: Scene,
+    index: Index,
+    pixels: Mapping[str, Pixels],
+    calibration: indices.Calibration,
+    masking: Masking,
+) -> Reasons:
+    """Return why each pixel cannot be used, as far as its stored numbers tell."""
+    return quality.reasons(
+        _numbers(index, pixels),
+        calibration,
+        saturation_bits=scene.product.sensor.saturation_bits(index.bands),
+        masking=masking,
+        normalised=index.normalised,
         **{name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels},
     )
-    return scene.calibration, usable
 
 
-def _masked_ndvi(scene: Scene, pixels: Mapping[str, Pixels]) -> indices.Floats:
-    """Return NDVI with NaN where a pixel is not usable."""
-    calibration, usable = _usable(scene, pixels)
-    ndvi = indices.ndvi(pixels["red"].values, pixels["nir"].values, calibration)
-    return indices.mask_unusable(ndvi, usable)
+def _masked_index(
+    scene: Scene, index: Index, pixels: Mapping[str, Pixels], masking: Masking, reader: Reader
+) -> tuple[indices.Floats, Reasons]:
+    """Return an index with NaN where a pixel is hidden, and why it is."""
+    calibration = _calibration(scene, index, reader)
+    reasons = _reasons(scene, index, pixels, calibration, masking)
+    values = indices.compute(index, _numbers(index, pixels), calibration)
+    if not index.normalised:
+        _mark_out_of_range(index, values, reasons)
+    return indices.mask_unusable(values, reasons == Reason.USABLE), reasons
+
+
+def _mark_out_of_range(index: Index, values: indices.Floats, reasons: Reasons) -> None:
+    """Mark the pixels whose index is beyond its range, in place. A normalised difference has none of them."""
+    inside = (values >= index.low) & (values <= index.high)
+    reasons[~inside & (reasons == Reason.USABLE)] = Reason.OUT_OF_RANGE
 
 
 def _timing(pixels: Mapping[str, Pixels], started: float, read: float) -> Timing:

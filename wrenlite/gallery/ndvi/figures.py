@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wrenlite.display.notebook_figure import NotebookFigure
 from wrenlite.gallery.ndvi import indices, land
 from wrenlite.gallery.ndvi.grid import Grid
-from wrenlite.gallery.ndvi.results import PointNdvi
+from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import Curve
 
 _NO_DATA_COLOUR = "#d5d9de"
@@ -157,7 +157,7 @@ def _draw_season(axes: Any, season: Season) -> None:
 def _draw_points(axes: Any, points: Sequence[PointNdvi]) -> None:
     """Draw the usable values, larger where their scene has less cloud."""
     clear = [point for point in points if not np.isnan(point.value)]
-    cloud = np.array([100.0 if point.cloud is None else point.cloud for point in clear])
+    cloud = np.array([cloud_or_worst(point.cloud) for point in clear])
     axes.scatter(
         [point.date for point in clear],
         [point.value for point in clear],

@@ -1,4 +1,4 @@
-"""NDVI from the integers in which archives store reflectance, exact, and its coding as int16. Pure numpy.
+"""Indices from the integers in which archives store reflectance, and their coding as int16. Pure numpy.
 
 The integers are reflectances scaled with an offset, and the offset does not cancel: NDVI of the stored
 numbers is wrong (0.354 instead of 0.785 on real pixels of Landsat). When scale and offset are put into
@@ -9,11 +9,14 @@ the rounding of one division, 3e-8. Scaling in float32 first costs up to 2e-4.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wrenlite.errors import ConfigError
 
 DigitalNumbers = NDArray[np.uint16]
 """Pixels as a product stores them, before gain and offset."""
@@ -31,61 +34,161 @@ _STRIP_PIXELS = 2**17
 """Pixels computed at once, so that intermediate arrays stay in the processor's cache."""
 
 
+class Scaling(NamedTuple):
+    """How the stored numbers of a band become reflectance, up to the calibration's factor."""
+
+    gain: float
+    offset: float
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """Gain g and offset o of each band, with which digital numbers DN become reflectances g DN + o.
+    """The scaling of every band: reflectance = (gain DN + offset) / factor.
 
-    NDVI = (N gn - R gr + d) / (N gn + R gr + s), where d is the difference of the offsets and s is their sum.
-    A factor common to all four numbers cancels, so they can be whole numbers, which makes NDVI exact.
+    A factor common to all bands cancels in a normalised difference, so gains and offsets can be whole
+    numbers, which makes it exact.
     """
 
-    red_gain: float
-    red_offset: float
-    nir_gain: float
-    nir_offset: float
-    highest: int = field(default=65_535, compare=False, kw_only=True)
-    """The greatest valid digital number. It does not change NDVI, so it is no part of a comparison."""
+    bands: Mapping[str, Scaling] = field(hash=False)
+    """Scalings by the common name of the band, such as ``red``."""
+    factor: float | None = None
+    """None where only normalised differences can be computed, because the scale is not known."""
+    surface: bool = False
+    """Whether the reflectances are those of the surface, and not of the top of the atmosphere."""
+    highest: int = field(default=65_535, compare=False)
+    """The greatest valid digital number. It does not change an index, so it is no part of a comparison."""
+
+    def lowest(self, band: str) -> int:
+        """Return the least digital number of a band whose reflectance is above zero."""
+        gain, offset = self.bands[band]
+        return max(FILL + 1, int(-offset // gain) + 1)
+
+
+Formula = Callable[..., Floats]
+
+
+def normalised_difference(a: Floats, b: Floats) -> Floats:
+    """Return (a - b) / (a + b)."""
+    return (a - b) / (a + b)
+
+
+@dataclass(frozen=True)
+class Index:
+    """A spectral index: a formula of reflectances."""
+
+    name: str
+    bands: tuple[str, ...]
+    """Common names of the bands, in the order of the formula's arguments."""
+    formula: Formula
+    low: float
+    high: float
+    """The range of the index; values beyond it are masked as out of range."""
+    source: str
+    """Where the formula was published."""
 
     @property
-    def lowest(self) -> tuple[int, int]:
-        """Return the least red and near-infrared digital numbers whose reflectance is above zero."""
-        red = int(-self.red_offset // self.red_gain) + 1
-        nir = int(-self.nir_offset // self.nir_gain) + 1
-        return max(FILL + 1, red), max(FILL + 1, nir)
+    def normalised(self) -> bool:
+        """Return whether this is a normalised difference, for which gains without scale are enough."""
+        return self.formula is normalised_difference
 
 
-def ndvi(red: DigitalNumbers, nir: DigitalNumbers, calibration: Calibration) -> Floats:
-    """Return NDVI of every pixel, masked or not.
+def _evi(nir: Floats, red: Floats, blue: Floats) -> Floats:
+    value: Floats = 2.5 * (nir - red) / (nir + 6 * red - 7.5 * blue + 1)
+    return value
+
+
+def _savi(nir: Floats, red: Floats) -> Floats:
+    value: Floats = 1.5 * (nir - red) / (nir + red + 0.5)
+    return value
+
+
+INDICES = {
+    index.name: index
+    for index in (
+        Index("NDVI", ("nir", "red"), normalised_difference, -1, 1, "Rouse et al. 1974, NASA SP-351, 309"),
+        Index("EVI", ("nir", "red", "blue"), _evi, -1, 1, "Huete et al. 2002, RSE 83, 195"),
+        Index("SAVI", ("nir", "red"), _savi, -1.5, 1.5, "Huete 1988, RSE 25, 295, with L = 0.5"),
+        Index("NDWI", ("green", "nir"), normalised_difference, -1, 1, "McFeeters 1996, IJRS 17, 1425"),
+        Index(
+            "NBR", ("nir", "swir2"), normalised_difference, -1, 1, "Key and Benson 2006, RMRS-GTR-164, LA-1"
+        ),
+    )
+}
+"""The indices by name, one line each. A new one needs its bands, its formula and its range."""
+NDVI = INDICES["NDVI"]
+
+
+def find_index(index: str | Index) -> Index:
+    """Return the index with a name, in upper or lower case; an ``Index`` is returned as it is.
+
+    Raises:
+        ConfigError: there is no such index; the message lists the indices.
+    """
+    if isinstance(index, Index):
+        return index
+    try:
+        return INDICES[index.upper()]
+    except (KeyError, AttributeError):
+        raise ConfigError(f"there is no index {index!r}: take one of {', '.join(INDICES)}") from None
+
+
+def compute(index: Index, numbers: Mapping[str, DigitalNumbers], calibration: Calibration) -> Floats:
+    """Return an index of every pixel, masked or not.
 
     Args:
-        red: digital numbers of the red band.
-        nir: digital numbers of the near-infrared band, of the same shape.
+        index: the index to compute.
+        numbers: digital numbers by band; all arrays have the same shape.
         calibration: gains and offsets of the product.
 
     Returns:
-        NDVI as float32; where the two reflectances add up to zero, infinity or NaN.
+        The index as float32; where the formula divides by zero, infinity or NaN.
+
+    Raises:
+        ConfigError: the index needs reflectances, and the product's scale is not known.
     """
-    out = np.empty(red.shape, np.float32)
+    bands = [numbers[name] for name in index.bands]
+    scalings = [calibration.bands[name] for name in index.bands]
+    out = np.empty(bands[0].shape, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        for strip in _strips(red.shape):
-            _compute_strip(red[strip], nir[strip], calibration, out[strip])
+        for strip in _strips(out.shape):
+            parts = [band[strip] for band in bands]
+            if index.normalised:
+                _compute_difference(parts, scalings, out[strip])
+            else:
+                out[strip] = index.formula(*_reflectances(index, parts, scalings, calibration.factor))
     return out
 
 
-def _compute_strip(red: DigitalNumbers, nir: DigitalNumbers, calibration: Calibration, out: Floats) -> None:
-    """Compute NDVI of one strip into ``out``, from floats: uint16 would wrap below zero."""
-    exact = calibration.red_gain.is_integer() and calibration.nir_gain.is_integer()
+def _reflectances(
+    index: Index, parts: Sequence[DigitalNumbers], scalings: Sequence[Scaling], factor: float | None
+) -> list[NDArray[Any]]:
+    """Return the reflectances of the bands of one strip."""
+    if factor is None:
+        raise ConfigError(
+            f"{index.name} needs reflectances, and the scale of this product is not known: read it from the"
+            " product's metadata (MTL)"
+        )
+    return [
+        (part * (scaling.gain / factor) + scaling.offset / factor)
+        for part, scaling in zip(parts, scalings, strict=True)
+    ]
+
+
+def _compute_difference(parts: Sequence[DigitalNumbers], scalings: Sequence[Scaling], out: Floats) -> None:
+    """Compute a normalised difference of one strip into ``out``, in floats: uint16 would wrap below 0."""
+    first, second = scalings
+    exact = float(first.gain).is_integer() and float(second.gain).is_integer()
     # Not every sensor's gains have a common factor that makes them whole numbers: those of Landsat TM do not.
     dtype: type[Any] = np.float32 if exact else np.float64
-    n, r = nir.astype(dtype), red.astype(dtype)
-    n *= calibration.nir_gain
-    r *= calibration.red_gain
-    total = n + r
-    total += calibration.nir_offset + calibration.red_offset
-    n -= r
-    if calibration.nir_offset != calibration.red_offset:
-        n += calibration.nir_offset - calibration.red_offset
-    np.divide(n, total, out=out, casting="same_kind")
+    a, b = (part.astype(dtype) for part in parts)
+    a *= first.gain
+    b *= second.gain
+    total = a + b
+    total += first.offset + second.offset
+    a -= b
+    if first.offset != second.offset:
+        a += first.offset - second.offset
+    np.divide(a, total, out=out, casting="same_kind")
 
 
 def mask_unusable(values: Floats, usable: Mask) -> Floats:
@@ -102,31 +205,29 @@ class Stats(NamedTuple):
     maximum: float
 
 
-def scaled_ndvi(
-    red: DigitalNumbers, nir: DigitalNumbers, usable: Mask, calibration: Calibration
+def scaled_index(
+    index: Index, numbers: Mapping[str, DigitalNumbers], usable: Mask, calibration: Calibration
 ) -> tuple[NDArray[np.int16], Stats]:
-    """Return NDVI coded as int16, and its statistics.
+    """Return an index coded as int16, and its statistics.
 
     All steps are done on one strip after another, which stays in the cache; this is four times as fast as one
-    step after another on whole arrays. (To decompress an archive's pixels takes five times as long.) Both
-    reflectances of a usable pixel are above zero, so NDVI is within -1 and 1 and nothing overflows.
+    step after another on whole arrays. (To decompress an archive's pixels takes five times as long.)
 
     Args:
-        red: digital numbers of the red band.
-        nir: digital numbers of the near-infrared band, of the same shape.
-        usable: which pixels are usable.
+        index: the index to compute.
+        numbers: digital numbers by band; all arrays have the same shape.
+        usable: which pixels are usable. The index of all of them must be within its range.
         calibration: gains and offsets of the product.
 
     Returns:
-        NDVI x 10,000, rounded, with ``NODATA`` where a pixel is not usable; and the statistics.
+        The index x 10,000, rounded, with ``NODATA`` where a pixel is not usable; and the statistics.
     """
-    out = np.empty(red.shape, np.int16)
+    out = np.empty(usable.shape, np.int16)
     total, low, high = 0, 2**16, 0
     with np.errstate(divide="ignore", invalid="ignore"):  # pixels that are not usable may divide by zero
-        for strip in _strips(red.shape):
-            values = np.empty(red[strip].shape, np.float32)
-            _compute_strip(red[strip], nir[strip], calibration, values)
-            coded = _encode(values, usable[strip])
+        for strip in _strips(usable.shape):
+            parts = {name: numbers[name][strip] for name in index.bands}
+            coded = _encode(compute(index, parts, calibration), usable[strip])
             np.bitwise_xor(coded, _SIGN_BIT, out=out[strip].view(np.uint16))
             total += int(coded.sum(dtype=np.uint64))
             high = max(high, int(coded.max()))

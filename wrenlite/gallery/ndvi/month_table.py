@@ -15,7 +15,7 @@ from html import escape
 from matplotlib.colors import to_hex, to_rgb
 
 from wrenlite.gallery.ndvi.figures import COLOUR_MAP, HIGH, LOW
-from wrenlite.gallery.ndvi.results import PointNdvi
+from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
 
 _FAINT = "color:var(--jp-ui-font-color2, gray)"
 
@@ -77,11 +77,7 @@ def month_table(places: Mapping[str, Sequence[PointNdvi]], year: int, caption: s
 def _clearest(points: Sequence[PointNdvi], year: int, month: int) -> PointNdvi | None:
     """Return a month's point with the least cloud, a masked one only where there is no other."""
     found = [point for point in points if (point.date.year, point.date.month) == (year, month)]
-    return min(found, key=lambda point: (math.isnan(point.value), _cloud(point)), default=None)
-
-
-def _cloud(point: PointNdvi) -> float:
-    return 100.0 if point.cloud is None else point.cloud
+    return min(found, key=lambda point: (math.isnan(point.value), cloud_or_worst(point.cloud)), default=None)
 
 
 def _text(point: PointNdvi | None) -> str:

@@ -1,4 +1,4 @@
-"""The records that tasks return: NDVI of one scene at a point, in a tile or over an area, and its timing."""
+"""The records that tasks return: an index of one scene at a point, in a tile or over an area."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import Stats
+from wrenlite.gallery.ndvi.masks import Hidden
 
 
 @dataclass(frozen=True)
@@ -25,54 +26,83 @@ class Timing:
     compute_s: float
 
 
-@dataclass(frozen=True)
-class PointNdvi:
-    """NDVI of one scene at one point."""
+@dataclass(frozen=True, kw_only=True)
+class SceneNdvi:
+    """What every result says of its scene."""
 
     product: str
     """Id of the scene's product."""
     date: date
-    value: float
-    """NDVI; NaN where the pixel is masked."""
-    masked: float
-    """1.0 where the pixel cannot be used, else 0.0."""
-    cloud: float | None
+    """Day on which the scene was taken, in UTC."""
+    timing: Timing
+    cloud: float | None = None
     """Percent of the scene under cloud, according to its metadata; None where it is not known."""
-    timing: Timing
-
-
-@dataclass(frozen=True)
-class TileNdvi:
-    """NDVI of one window of a scene."""
-
-    product: str
-    date: date
-    values: NDArray[np.int16]
-    """NDVI x 10,000, ``indices.NODATA`` where masked, of shape (height, width); see ``indices.to_float``."""
-    grid: Grid
-    """Grid of the tile."""
-    masked: float
-    """Share of the tile's pixels that cannot be used, including those without data."""
-    fill: float
-    """Share of the tile's pixels without data, because the sensor's swath does not cover them."""
-    stats: Stats
-    cloud: float | None
-    timing: Timing
+    satellite: str = ""
+    """Such as ``Landsat 8``."""
+    sensor: str = ""
+    """Such as ``OLI``."""
+    level: int = 2
+    """1 is reflectance at the top of the atmosphere, 2 is reflectance of the surface."""
+    tier: str = ""
+    """Quality of the geometry, such as ``T1``."""
+    index: str = "NDVI"
+    """Name of the index."""
     synthetic: bool = False
-    """True where the scene was generated, not observed; a file made from the tile says so."""
+    """True where the scene was generated, not observed; a file made from the result says so."""
 
 
-@dataclass(frozen=True)
-class AreaNdvi:
-    """NDVI of one scene over an area, as a picture."""
+@dataclass(frozen=True, kw_only=True)
+class PointNdvi(SceneNdvi):
+    """NDVI, or another index, of one scene at one point."""
 
-    product: str
-    date: date
-    values: NDArray[np.float32]
-    """NDVI of shape (height, width); NaN where masked, and where the area reaches beyond the scene."""
+    value: float
+    """The index; NaN where the pixel is hidden."""
+    hidden: str | None = None
+    """Why the pixel cannot be used, such as ``cloud`` (see ``masks.Reason``); None where it can."""
+
+    @property
+    def masked(self) -> bool:
+        """Return whether the pixel cannot be used."""
+        return self.hidden is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pixels(SceneNdvi):
+    """What results of many pixels have in common."""
+
     grid: Grid
-    """Grid of the picture."""
-    masked: float
-    fill: float
-    cloud: float | None
-    timing: Timing
+    """Grid of the values."""
+    hidden: Hidden
+    """Share of the pixels that cannot be used, by reason."""
+
+    @property
+    def masked(self) -> float:
+        """Return the share of the pixels that cannot be used, including those without data."""
+        return self.hidden.total
+
+    @property
+    def fill(self) -> float:
+        """Return the share of the pixels without data, because the sensor's swath does not cover them."""
+        return self.hidden.fill
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileNdvi(_Pixels):
+    """NDVI, or another index, of one window of a scene."""
+
+    values: NDArray[np.int16]
+    """The index x 10,000, of shape (height, width); ``indices.NODATA`` where hidden."""
+    stats: Stats
+
+
+@dataclass(frozen=True, kw_only=True)
+class AreaNdvi(_Pixels):
+    """NDVI, or another index, of one scene over an area, as a picture."""
+
+    values: NDArray[np.float32]
+    """The index, of shape (height, width); NaN where hidden, and where the area reaches beyond the scene."""
+
+
+def cloud_or_worst(cloud: float | None) -> float:
+    """Return the percent of a scene under cloud; 100 where it is not known, wherever scenes are compared."""
+    return 100.0 if cloud is None else cloud

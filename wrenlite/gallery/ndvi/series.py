@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, PackageMissing
-from wrenlite.gallery.ndvi.results import PointNdvi
+from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
 from wrenlite.texts import counted
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def smooth(points: Iterable[PointNdvi], smoothing: float | None = _SMOOTHING) ->
             f"only {counted(len(days), 'day')} with a usable value, and a curve needs {_MIN_DAYS}: take a "
             "longer time, or scenes with more cloud"
         )
-    point_weights = np.array([max(_MIN_WEIGHT, 1 - (point.cloud or 0.0) / 100) for point in usable])
+    point_weights = np.array([max(_MIN_WEIGHT, 1 - cloud_or_worst(point.cloud) / 100) for point in usable])
     weights = np.bincount(day_of_point, point_weights)
     sums = np.bincount(day_of_point, point_weights * np.array([point.value for point in usable]))
     spline: Any = make_smoothing_spline(days, sums / weights, w=weights, lam=smoothing)

@@ -28,7 +28,7 @@ class SceneMetadata:
     def mtl(self) -> dict[str, Any]:
         """Return the metadata file. As in real ones, values are text, and level 1's gains come last."""
         product, grid = self.product, self.grid
-        bands = (product.sensor.red, product.sensor.nir)
+        bands = (product.sensor.bands["red"], product.sensor.bands["nir"])
         files = {f"FILE_NAME_BAND_{band}": product.band_file(band) for band in bands}
         right, lower = grid.west + 30 * grid.width - 15, grid.north - 30 * grid.height + 15
         groups = {
@@ -118,8 +118,8 @@ class SceneMetadata:
         band = {"type": "image/vnd.stac.geotiff; cloud-optimized=true", "roles": ["data"]}
         scaled = {"raster:bands": [{"nodata": 0, "data_type": "uint16", "scale": _GAIN, "offset": _OFFSET}]}
         return {
-            "red": {"href": folder + product.band_file(product.sensor.red), **band, **scaled},
-            "nir08": {"href": folder + product.band_file(product.sensor.nir), **band, **scaled},
+            "red": {"href": folder + product.band_file(product.sensor.bands["red"]), **band, **scaled},
+            "nir08": {"href": folder + product.band_file(product.sensor.bands["nir"]), **band, **scaled},
             "qa_pixel": {"href": folder + product.file("QA_PIXEL.TIF"), **band},
             "qa_radsat": {"href": folder + product.file("QA_RADSAT.TIF"), **band},
             "mtl.json": {"href": folder + product.file("MTL.json"), "type": "application/json"},

@@ -1,0 +1,98 @@
+"""Why a pixel has no index: the reasons, how many pixels each hides, and which of them a caller masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wrenlite.errors import ConfigError
+
+Reasons = NDArray[np.uint8]
+"""A ``Reason`` for each pixel."""
+
+
+class Reason(IntEnum):
+    """Why a pixel cannot be used. Where several are true, the first in this order counts."""
+
+    USABLE = 0
+    FILL = 1
+    """The sensor's swath does not cover the pixel, or the pixel lies beyond the scene."""
+    CLOUD = 2
+    """Cloud, thin cloud (cirrus), or the border of a cloud."""
+    SHADOW = 3
+    """The shadow of a cloud."""
+    SNOW = 4
+    """Snow or ice, which is no vegetation."""
+    SATURATED = 5
+    """A band is saturated, the pixel was lost in transmission, or terrain hides it."""
+    OUT_OF_RANGE = 6
+    """A reflectance is not above 0, is above 1, or the two are too dark for their ratio; see ``Masking``."""
+
+    @property
+    def text(self) -> str:
+        """Return the reason in words, such as ``out of range``."""
+        return self.name.lower().replace("_", " ")
+
+
+class Hidden(NamedTuple):
+    """The share of all pixels that each reason hides, 0 to 1."""
+
+    fill: float = 0.0
+    cloud: float = 0.0
+    shadow: float = 0.0
+    snow: float = 0.0
+    saturated: float = 0.0
+    out_of_range: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Return the share of pixels that cannot be used."""
+        return sum(self)
+
+    @classmethod
+    def of(cls, reasons: Reasons) -> Hidden:
+        """Return the shares in an array of reasons."""
+        counts = np.bincount(reasons.ravel(), minlength=len(Reason))
+        return cls(*(float(count) / reasons.size for count in counts[1:]))
+
+
+_OPTIONAL = frozenset(reason.text for reason in (Reason.CLOUD, Reason.SHADOW, Reason.SNOW, Reason.SATURATED))
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Which pixels are masked. By default every reason masks.
+
+    Raises:
+        ConfigError: a reason to keep is none of cloud, shadow, snow and saturated, or the floor is not
+            between 0 and 1.
+    """
+
+    keep: frozenset[str] = frozenset()
+    """Reasons that do not mask, such as ``{"snow"}``. Fill and reflectances out of range always mask."""
+    floor: float = 0.05
+    """Least sum of the two surface reflectances of a normalised difference.
+
+    Below it the pixel is out of range, since the ratio is mostly noise: with the uncertainty of 0.005 that
+    USGS gives for each dark band (LSDS-1619), NDVI of a sum of 0.05 is uncertain by 0.14. Clear water and
+    deep shadow are that dark. 0 masks none of them. Level 1 has no floor: haze brightens its dark pixels.
+    """
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keep", frozenset(self.keep))
+        unknown = sorted(self.keep - _OPTIONAL)
+        if unknown:
+            raise ConfigError(
+                f"{unknown[0]!r} is no reason for which pixels can be kept: give some of"
+                f" {', '.join(sorted(_OPTIONAL))}"
+            )
+        if not 0 <= self.floor < 1:
+            raise ConfigError(f"floor={self.floor} is no reflectance: give a number from 0 to below 1")
+
+    def masks(self, reason: Reason) -> bool:
+        """Return whether pixels with this reason are masked."""
+        return reason.text not in self.keep
