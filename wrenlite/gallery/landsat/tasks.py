@@ -110,10 +110,8 @@ def ndvi_tile(
     read = time.perf_counter()
     calibration = _calibration(scene, wanted, reader)
     reasons = _reasons(scene, wanted, pixels, calibration, masking)
-    numbers = _numbers(wanted, pixels)
-    if not wanted.normalised:
-        _mark_out_of_range(wanted, indices.compute(wanted, numbers, calibration), reasons)
-    values, stats = indices.scaled_index(wanted, numbers, reasons == Reason.USABLE, calibration)
+    usable = reasons == Reason.USABLE
+    values, stats = indices.scaled_index(wanted, _numbers(wanted, pixels), usable, calibration)
     return TileNdvi(
         values=values,
         grid=next(iter(pixels.values())).grid.part(window),
@@ -268,15 +266,21 @@ def _reasons(
     calibration: indices.Calibration,
     masking: Masking,
 ) -> Reasons:
-    """Return why each pixel cannot be used, as far as its stored numbers tell."""
-    return quality.reasons(
-        _numbers(index, pixels),
+    """Return why each pixel cannot be used."""
+    numbers = _numbers(index, pixels)
+    reasons = quality.reasons(
+        numbers,
         calibration,
         saturation_bits=scene.product.sensor.saturation_bits(index.bands),
         masking=masking,
         normalised=index.normalised,
         **{name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels},
     )
+    if not index.normalised:  # a normalised difference of reflectances above 0 is within its range
+        values = indices.compute(index, numbers, calibration)
+        inside = (values >= index.low) & (values <= index.high)
+        reasons[~inside & (reasons == Reason.USABLE)] = Reason.OUT_OF_RANGE
+    return reasons
 
 
 def _masked_index(
@@ -286,15 +290,7 @@ def _masked_index(
     calibration = _calibration(scene, index, reader)
     reasons = _reasons(scene, index, pixels, calibration, masking)
     values = indices.compute(index, _numbers(index, pixels), calibration)
-    if not index.normalised:
-        _mark_out_of_range(index, values, reasons)
     return indices.mask_unusable(values, reasons == Reason.USABLE), reasons
-
-
-def _mark_out_of_range(index: Index, values: indices.Floats, reasons: Reasons) -> None:
-    """Mark the pixels whose index is beyond its range, in place. A normalised difference has none of them."""
-    inside = (values >= index.low) & (values <= index.high)
-    reasons[~inside & (reasons == Reason.USABLE)] = Reason.OUT_OF_RANGE
 
 
 def _timing(pixels: Mapping[str, Pixels], started: float, read: float) -> Timing:
