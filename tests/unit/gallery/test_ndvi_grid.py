@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.warp import transform
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi import grid as grids
-from wrenlite.gallery.ndvi import utm
+from wrenlite.gallery.ndvi import projection, utm
 from wrenlite.gallery.ndvi.grid import (
     Box,
     Grid,
@@ -101,7 +102,7 @@ def test_an_error_of_a_box_outside_has_both_places(box):
 
 
 def test_a_box_of_most_of_the_world_is_refused():
-    with pytest.raises(ConfigError, match="more than 30 degrees from the middle of UTM zone 18"):
+    with pytest.raises(ConfigError, match="too far from the places that the projection EPSG:32618"):
         grids.covering_window(COLOMBIA, (-170, -10, 170, 10))
 
 
@@ -165,9 +166,86 @@ def test_the_antimeridian():
     assert FIJI_WEST.bounds.west > FIJI_WEST.bounds.east
 
 
-def test_a_grid_that_is_not_in_utm():
-    with pytest.raises(ConfigError, match="EPSG:3031 is not a northern UTM zone on WGS84"):
-        _ = Grid(3031, 0.0, 0.0, (30.0, 30.0), 10, 10).zone
+ANTARCTICA = Grid(3031, -2_000_025.0, 1_300_005.0, (30.0, 30.0), 7600, 7700)
+SOUTH = Grid(32718, 378_285.0, 9_275_715.0, (30.0, 30.0), 7600, 7700)
+ALBERS = Grid(5070, -2_000_025.0, 2_000_025.0, (30.0, 30.0), 7600, 7700)
+PLAIN = Grid(4326, 178.0, -16.0, (0.001, 0.001), 4000, 2000)
+BRITAIN = Grid(27700, 400_000.0, 300_000.0, (30.0, 30.0), 7600, 7700)
+
+
+@pytest.mark.parametrize("grid", [ANTARCTICA, SOUTH, ALBERS, PLAIN, BRITAIN, COLOMBIA, FIJI_WEST], ids=str)
+def test_any_projection_places_points_and_boxes_as_proj_does(grid):
+    rng = np.random.default_rng(grid.epsg)
+    columns, rows = rng.uniform(0, grid.width, 50), rng.uniform(0, grid.height, 50)
+    x, y = grid.west + columns * grid.pixel[0], grid.north - rows * grid.pixel[1]
+    lon, lat = map(np.array, transform(f"EPSG:{grid.epsg}", "EPSG:4326", x, y))
+    lon = (lon + 180) % 360 - 180
+    cells = [grids.pixel_at(grid, *place) for place in zip(lon.tolist(), lat.tolist(), strict=True)]
+    assert cells == [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)]
+    bounds = grid.bounds
+    west_of = bounds.west <= lon if bounds.west < bounds.east else (bounds.west <= lon) | (lon <= bounds.east)
+    assert west_of.all()
+    assert ((bounds.south <= lat) & (lat <= bounds.north)).all()
+    whole = grids.covering_window(grid, bounds)
+    assert grids.clip(grid.window, whole) == grid.window
+    with pytest.raises(OutsideScene, match="is outside the scene"):
+        grids.pixel_at(grid, (float(lon[0]) + 180) % 360 - 180 if abs(lat[0]) < 60 else float(lon[0]), 5.0)
+
+
+def test_a_box_round_the_south_pole_is_a_window_round_it():
+    grid = Grid(3031, -3_000_000.0, 3_000_000.0, (30.0, 30.0), 200_000, 200_000)
+    window = grids.covering_window(grid, (-180, -90, 180, -75))
+    radius = float(projection.forward(3031, 0.0, -75.0)[1][0])
+    assert window.width == window.height == 2 * np.ceil(radius / 30)
+    assert grids.pixel_at(grid, 123.0, -90.0) == (100_000, 100_000)
+    assert grid.bounds == Box(-180.0, -90.0, 180.0, grid.bounds.north)
+
+
+def test_grids_in_degrees_reach_across_the_antimeridian():
+    assert PLAIN.bounds == Box(178.0, -18.0, -178.0, -16.0)
+    assert grids.pixel_at(PLAIN, -179.9995, -16.5005) == (500, 2000)
+    window = grids.covering_window(PLAIN, (179.5, -17.0, -179.5, -16.5))
+    assert (window.column, window.row) == pytest.approx((1500, 500), abs=1)
+    assert (window.width, window.height) == pytest.approx((1000, 500), abs=2)
+
+
+def test_the_size_of_a_pixel_on_the_ground():
+    assert COLOMBIA.pixel_m == (30.0, 30.0)
+    assert ALBERS.pixel_m == pytest.approx((30.0, 30.0), rel=0.02)  # Albers keeps areas, not lengths
+    width, height = PLAIN.pixel_m
+    assert width == pytest.approx(111.32 * np.cos(np.radians(17.0)), rel=0.006)
+    assert height == pytest.approx(110.65, rel=0.006)  # a sphere in place of the ellipsoid
+
+
+@pytest.mark.parametrize("epsg", [0, -5, 99999, 4978, 5703])
+def test_codes_that_are_no_projection(epsg):
+    with pytest.raises(ConfigError, match=f"EPSG:{epsg} is not a projection of places on Earth"):
+        grids.pixel_at(Grid(epsg, 0.0, 0.0, (30.0, 30.0), 10, 10), 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "words"),
+    [
+        (38.4, -122.4, "look swapped"),
+        (1.0, 181.0, "no point on Earth: give"),
+        (float("nan"), 1.0, "two numbers of degrees"),
+        ("1", 2, "two numbers of degrees"),
+        (None, 2, "two numbers of degrees"),
+    ],
+)
+def test_points_that_are_not_on_earth(lon, lat, words):
+    with pytest.raises(ConfigError, match=words):
+        grids.check_point(lon, lat)
+
+
+def test_swapped_coordinates_are_named_where_only_the_scene_tells():
+    with pytest.raises(OutsideScene, match="look swapped: give the longitude first"):
+        grids.pixel_at(COLOMBIA, 1.5, -75.0)
+    with pytest.raises(ConfigError, match="look swapped: the order is west, south, east, north"):
+        grids.check_box((38.0, -123.0, 39.0, -122.0))
+    for box in ((1, 2, 3), "1234", (1, 2, "3", 4), (1, 2, float("inf"), 4)):
+        with pytest.raises(ConfigError, match="is not a box"):
+            grids.check_box(box)
 
 
 @given(

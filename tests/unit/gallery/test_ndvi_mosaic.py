@@ -78,7 +78,7 @@ def test_scenes_of_two_zones_make_no_mosaic(scenes):
         for scene in (clearest(scenes, NAPA), clearest(scenes, DEATH_VALLEY))
     ]
     with pytest.raises(
-        ConfigError, match=r"is in UTM zone 11, and the first tile in zone 10; .*one mosaic per zone"
+        ConfigError, match=r"is in EPSG:32611, and the first tile in EPSG:32610; .*declare one grid"
     ):
         mosaic(tiles)
 

@@ -1,8 +1,6 @@
-"""A scene's grid: windows aligned to blocks, and points and boxes in degrees on it. Pure numpy.
+"""A scene's grid: windows aligned to blocks, and points and boxes in degrees on it, in any projection.
 
 A grid keeps the corner that its file has: Landsat's grids, for example, lie 15 m off the multiples of 30.
-Positions are compared in longitude and latitude before anything is projected: far from its zone, UTM gives
-numbers that mean nothing.
 """
 
 from __future__ import annotations
@@ -10,23 +8,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.ndvi import utm
+from wrenlite.gallery.ndvi import projection, utm
+from wrenlite.gallery.ndvi.projection import Coordinates
 
 BLOCK = 256
 """Side of a block in pixels: in the files that ``write_cog`` makes, and in archives such as Landsat's."""
 TILE = 2048
 """Side of a tile in pixels: eight blocks, so that no block is read twice."""
-_MAX_DEGREES = 30.0
-"""Distance from a zone's central meridian up to which its coordinates are accurate."""
 _UTM_SOUTH, _UTM_NORTH = -80.0, 84.0
 """Latitudes at which UTM ends. Nearer to the poles its coordinates grow without bound."""
 _EDGE_POINTS = 32
-"""Points per edge of a box: an edge that is straight in one kind of coordinates is curved in the other."""
+"""Least number of points per edge of a box, which is curved in a projection."""
+_EDGE_DEGREES = 0.25
+"""Greatest distance of such points: 1,000 km from a pole, an arc of this length bulges by 2.4 m."""
+_EARTH_RADIUS_M = 6_371_008.8
+_SWAPPED = "longitude and latitude look swapped"
 
 
 class OutsideScene(ConfigError):
@@ -56,32 +59,31 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """The place and size of a raster's pixels: north up, in a UTM zone."""
+    """The place and size of a raster's pixels: north up, in any projection with an EPSG code."""
 
     epsg: int
     west: float
     north: float
-    """West and north are those of the first pixel's outer corner, in metres."""
+    """West and north are those of the first pixel's outer corner, in the projection's unit, mostly metres."""
     pixel: tuple[float, float]
-    """Width and height of a pixel, in metres."""
+    """Width and height of a pixel, in the projection's unit."""
     width: int
     height: int
     """Width and height of the raster, in pixels."""
 
     @property
-    def zone(self) -> int:
-        """Return the number of the UTM zone, 1 to 60.
+    def pixel_m(self) -> tuple[float, float]:
+        """Return width and height of the pixel in the middle in metres on the ground, within 0.6 %.
 
-        Raises:
-            ConfigError: the grid is not in a northern UTM zone. (Landsat uses the northern zones for the
-                southern hemisphere too, except for Antarctica.)
+        In UTM they are those of the grid; elsewhere they are measured on a sphere.
         """
-        if 32601 <= self.epsg <= 32660:
-            return self.epsg - 32600
-        raise ConfigError(
-            f"EPSG:{self.epsg} is not a northern UTM zone on WGS84 (EPSG:32601 to EPSG:32660), the only"
-            " projection that can be used here: take another product, or reproject this one"
-        )
+        if utm.zone_of(self.epsg) is not None:
+            return self.pixel
+        x = self.west + self.pixel[0] * (self.width / 2 + np.array([0.0, 1.0, 0.0]))
+        y = self.north - self.pixel[1] * (self.height / 2 + np.array([0.0, 0.0, 1.0]))
+        here, right, below = projection.unit_vectors(*projection.inverse(self.epsg, x, y)).T
+        width, height = (float(np.linalg.norm(other - here)) * _EARTH_RADIUS_M for other in (right, below))
+        return width, height
 
     @property
     def transform(self) -> tuple[float, float, float, float, float, float]:
@@ -91,11 +93,8 @@ class Grid:
     @property
     def bounds(self) -> Box:
         """Return the box in degrees within which all pixels lie."""
-        west, south, east, north = self._relative_bounds()
-        middle = utm.central_meridian(self.zone)
-        return Box(
-            west=_wrap_longitude(west + middle), south=south, east=_wrap_longitude(east + middle), north=north
-        )
+        east, south = self.west + self.width * self.pixel[0], self.north - self.height * self.pixel[1]
+        return Box(*projection.bounds(self.epsg, self.west, south, east, self.north))
 
     @property
     def window(self) -> Window:
@@ -113,23 +112,17 @@ class Grid:
             height=math.ceil(window.height / step),
         )
 
-    def _relative_bounds(self) -> Box:
-        """Return ``bounds`` with longitudes in degrees from the zone's central meridian."""
-        along = np.linspace(0.0, 1.0, _EDGE_POINTS)
-        x = self.west + along * self.width * self.pixel[0]
-        y = self.north - along * self.height * self.pixel[1]
-        lon, lat = utm.inverse(*_perimeter(x, y))
-        west, south, east, north = map(float, (lon.min(), lat.min(), lon.max(), lat.max()))
-        return Box(west=west, south=south, east=east, north=north)
+    def fractional_pixels(self, lon: ArrayLike, lat: ArrayLike) -> tuple[Coordinates, Coordinates]:
+        """Return columns and rows of places in degrees; whole numbers are corners of pixels.
 
-
-def _perimeter(x: utm.Metres, y: utm.Metres) -> tuple[utm.Metres, utm.Metres]:
-    """Return the coordinates of points on the four edges of the rectangle that two axes span."""
-    count = len(x)
-    return (
-        np.concatenate([x, x, np.full(count, x[0]), np.full(count, x[-1])]),
-        np.concatenate([np.full(count, y[0]), np.full(count, y[-1]), y, y]),
-    )
+        Returns:
+            Columns and rows, which may be outside the grid; NaN where the projection has no coordinates.
+        """
+        x, y = projection.forward(self.epsg, lon, lat)
+        if self.epsg == projection.DEGREES:
+            middle = self.west + self.pixel[0] * self.width / 2
+            x = x + 360.0 * np.rint((middle - x) / 360.0)  # the grid may reach across the antimeridian
+        return (x - self.west) / self.pixel[0], (self.north - y) / self.pixel[1]
 
 
 def windows(grid: Grid, side: int = TILE) -> list[Window]:
@@ -166,14 +159,16 @@ def check_box(box: Sequence[float]) -> Box:
         box: west, south, east, north in degrees.
 
     Raises:
-        ConfigError: the numbers do not describe a box.
+        ConfigError: the numbers do not describe a box; often they are in another order.
     """
-    if len(box) != 4 or not all(math.isfinite(number) for number in box):
-        raise ConfigError(f"{tuple(box)} is not a box: give west, south, east, north in degrees")
+    if isinstance(box, str) or len(box) != 4 or not all(map(_is_finite, box)):
+        raise ConfigError(f"{box!r} is not a box: give west, south, east, north in degrees")
     checked = Box(*map(float, box))
     if not (-90 <= checked.south < checked.north <= 90):
+        in_range = -90 <= checked.west < checked.east <= 90 and max(abs(checked.south), checked.north) > 90
         raise ConfigError(
             f"box {checked}: south and north must be between -90 and 90 degrees, and south the smaller"
+            f"{f'; {_SWAPPED}: the order is west, south, east, north' if in_range else ''}"
         )
     if not (-180 <= checked.west <= 180 and -180 <= checked.east <= 180) or checked.west == checked.east:
         raise ConfigError(
@@ -188,12 +183,20 @@ def check_point(lon: float, lat: float) -> tuple[float, float]:
     Raises:
         ConfigError: this is no point on Earth; often the two numbers are in the wrong order.
     """
+    if not (_is_finite(lon) and _is_finite(lat)):
+        raise ConfigError(f"longitude {lon!r}, latitude {lat!r} is not a point: give two numbers of degrees")
     if not (-180 <= lon <= 180 and -90 <= lat <= 90):
+        swapped = abs(lon) <= 90 < abs(lat) <= 180
         raise ConfigError(
-            f"longitude {lon}, latitude {lat} is no point on Earth: give a longitude between -180 and 180 and"
+            f"longitude {lon}, latitude {lat} is no point on Earth"
+            f"{f': {_SWAPPED}' if swapped else ''}: give a longitude between -180 and 180 and"
             " a latitude between -90 and 90, longitude first"
         )
     return float(lon), float(lat)
+
+
+def _is_finite(number: object) -> bool:
+    return isinstance(number, Real) and not isinstance(number, bool) and math.isfinite(number)
 
 
 def split_at_antimeridian(box: Sequence[float]) -> list[Box]:
@@ -261,24 +264,29 @@ def pixel_at(grid: Grid, lon: float, lat: float, name: str = "the scene") -> tup
         ConfigError: this is no point on Earth.
     """
     lon, lat = check_point(lon, lat)
-    bounds = grid._relative_bounds()
-    relative_lon = float(utm.unwrap(lon, grid.zone))
-    if bounds.west <= relative_lon <= bounds.east and bounds.south <= lat <= bounds.north:
-        x, y = utm.forward(lon, lat, grid.zone)
-        column = math.floor((float(x) - grid.west) / grid.pixel[0])
-        row = math.floor((grid.north - float(y)) / grid.pixel[1])
-        if 0 <= column < grid.width and 0 <= row < grid.height:
-            return row, column
-    raise OutsideScene(
-        f"longitude {lon:.5f}, latitude {lat:.5f} is outside {name}, which covers (west, south, east, north)"
-        f" {grid.bounds}"
-    )
+    place = _cell(grid, lon, lat)
+    if place is None:
+        swapped = abs(lon) <= 90 and _cell(grid, lat, lon) is not None
+        raise OutsideScene(
+            f"longitude {lon:.5f}, latitude {lat:.5f} is outside {name}, which covers"
+            f" (west, south, east, north) {grid.bounds}"
+            f"{f'; {_SWAPPED}: give the longitude first' if swapped else ''}"
+        )
+    return place
+
+
+def _cell(grid: Grid, lon: float, lat: float) -> tuple[int, int] | None:
+    """Return row and column of the pixel at a point; None where the grid has none."""
+    column, row = (float(numbers[0]) for numbers in grid.fractional_pixels(lon, lat))
+    if 0 <= column < grid.width and 0 <= row < grid.height:
+        return math.floor(row), math.floor(column)
+    return None
 
 
 def covering_window(grid: Grid, box: Sequence[float], name: str = "the scene") -> Window:
     """Return the window that covers a whole box; where it reaches beyond the grid, it has to be padded.
 
-    Towards the poles the window ends where UTM does, at 84 degrees north and 80 degrees south.
+    Towards the poles the window of a grid in UTM ends where UTM does, at 84 degrees north and 80 south.
 
     Args:
         grid: the scene's grid.
@@ -287,13 +295,14 @@ def covering_window(grid: Grid, box: Sequence[float], name: str = "the scene") -
 
     Raises:
         OutsideScene: the box and the scene share no pixel.
-        ConfigError: the numbers do not describe a box, or the box is too wide for the UTM zone.
+        ConfigError: the numbers do not describe a box, or the box is too wide for the grid's projection.
     """
     parts = split_at_antimeridian(box)
     outside = OutsideScene(
         f"box {check_box(box)} is outside {name}, which covers (west, south, east, north) {grid.bounds}"
     )
-    if not any(_bounds_meet(grid._relative_bounds(), part, grid.zone) for part in parts):
+    covered = split_at_antimeridian(grid.bounds)
+    if not any(_share_a_place(one, other) for one in covered for other in parts):
         raise outside
     extents = [_pixel_extent(grid, part, name) for part in parts]
     left, top = min(extent[0] for extent in extents), min(extent[1] for extent in extents)
@@ -304,34 +313,39 @@ def covering_window(grid: Grid, box: Sequence[float], name: str = "the scene") -
     return window
 
 
-def _bounds_meet(bounds: Box, box: Box, zone: int) -> bool:
-    """Return whether a box meets a grid's bounds, whose longitudes count from the zone's central meridian."""
-    west = float(utm.unwrap(box.west, zone))
-    east = west + box.east - box.west
-    if box.south > bounds.north or box.north < bounds.south:
-        return False
-    return any(west + turn <= bounds.east and east + turn >= bounds.west for turn in (-360.0, 0.0))
+def _share_a_place(one: Box, other: Box) -> bool:
+    """Return whether two boxes touch, neither of which crosses the antimeridian."""
+    apart = (
+        one.east < other.west or other.east < one.west or one.north < other.south or other.north < one.south
+    )
+    return not apart
 
 
 def _pixel_extent(grid: Grid, box: Box, name: str) -> tuple[int, int, int, int]:
     """Return first column, first row, last column + 1 and last row + 1 of the pixels that a box covers."""
-    west = float(utm.unwrap(box.west, grid.zone))
-    east = west + box.east - box.west
-    if west < -_MAX_DEGREES or east > _MAX_DEGREES:
+    south, north = box.south, box.north
+    if utm.zone_of(grid.epsg) is not None:
+        south, north = (min(max(lat, _UTM_SOUTH), _UTM_NORTH) for lat in (south, north))
+    lon, lat = _edge(box.west, box.east), _edge(south, north)
+    columns, rows = grid.fractional_pixels(*projection.perimeter(lon, lat))
+    if np.isnan(columns).any():
         raise ConfigError(
-            f"box {box} reaches more than {_MAX_DEGREES:g} degrees from the middle of UTM zone {grid.zone},"
-            f" in which {name} lies: give a smaller box"
+            f"box {box} reaches too far from the places that the projection EPSG:{grid.epsg} of {name} is"
+            " made for: give a smaller box"
         )
-    south, north = (min(max(lat, _UTM_SOUTH), _UTM_NORTH) for lat in (box.south, box.north))
-    lon, lat = np.linspace(box.west, box.east, _EDGE_POINTS), np.linspace(south, north, _EDGE_POINTS)
-    x, y = utm.forward(*_perimeter(lon, lat), grid.zone)
-    columns, rows = (x - grid.west) / grid.pixel[0], (grid.north - y) / grid.pixel[1]
     return (
         math.floor(columns.min()),
         math.floor(rows.min()),
         math.ceil(columns.max()),
         math.ceil(rows.max()),
     )
+
+
+def _edge(low: float, high: float) -> Coordinates:
+    """Return numbers of degrees along an edge, among them the multiples of 15, where arcs have extremes."""
+    count = max(_EDGE_POINTS, math.ceil((high - low) / _EDGE_DEGREES) + 1)
+    between = np.arange(math.ceil(low / 15), math.floor(high / 15) + 1) * 15.0
+    return np.union1d(np.linspace(low, high, count), between)
 
 
 def clip(window: Window, bounds: Window) -> Window | None:
@@ -377,8 +391,3 @@ def _grow_to_cells(window: Window, step: int) -> Window:
     width = math.ceil((window.column + window.width - left) / step) * step
     height = math.ceil((window.row + window.height - top) / step) * step
     return Window(column=left, row=top, width=width, height=height)
-
-
-def _wrap_longitude(lon: float) -> float:
-    """Return a longitude within -180 and 180 degrees."""
-    return (lon + 180.0) % 360.0 - 180.0

@@ -59,7 +59,7 @@ def mosaic(tiles: Iterable[TileNdvi]) -> Mosaic:
     """Join tiles. Where they overlap, the first usable value counts, so give the best scene first.
 
     Raises:
-        ConfigError: there are no tiles; or they are in several UTM zones or on different lattices; or they
+        ConfigError: there are no tiles; or they are in several projections or on different lattices; or they
             are so far apart that a picture of all of them does not fit into this machine's memory.
     """
     tiles = list(tiles)
@@ -148,20 +148,21 @@ def _offset(first: Grid, tile: TileNdvi) -> tuple[int, int]:
     """Return columns and rows from the first tile's corner to another tile's.
 
     Raises:
-        ConfigError: the tiles are in different UTM zones or on different lattices.
+        ConfigError: the tiles are in different projections or on different lattices.
     """
     grid = tile.grid
     if grid.epsg != first.epsg:
         raise ConfigError(
-            f"the tile of {tile.product} is in UTM zone {grid.zone}, and the first tile in zone {first.zone};"
-            " a mosaic has one zone, so make one mosaic per zone"
+            f"the tile of {tile.product} is in EPSG:{grid.epsg}, and the first tile in EPSG:{first.epsg}; a"
+            " mosaic has one projection: declare one grid and read all scenes on it (grid=), or make one"
+            " mosaic per projection"
         )
     column, row = (grid.west - first.west) / first.pixel[0], (first.north - grid.north) / first.pixel[1]
     shift = max(abs(column - round(column)), abs(row - round(row)))
     if grid.pixel != first.pixel or shift > _TOLERANCE:
         raise ConfigError(
             f"the tile of {tile.product} is on another lattice than the first tile: its pixels of"
-            f" {grid.pixel} m are shifted by {shift:.3f} of a pixel against those of {first.pixel} m; make"
+            f" {grid.pixel} are shifted by {shift:.3f} of a pixel against those of {first.pixel}; make"
             " one mosaic per lattice"
         )
     return round(column), round(row)

@@ -7,6 +7,8 @@ wherever a scene can lie.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,6 +44,27 @@ _INVERSE_TERMS = np.array(
         20648693 * _N**6 / 638668800,
     ]
 )
+
+
+class Zone(NamedTuple):
+    """A zone of UTM, north or south of the equator."""
+
+    number: int
+    """1 to 60."""
+    false_northing: float
+    """Metres that its northings have more than those of ``forward``: 10,000,000 in the south."""
+
+
+def zone_of(epsg: int) -> Zone | None:
+    """Return the zone of an EPSG code, 32601 to 32660 in the north and 32701 to 32760 in the south.
+
+    Landsat uses the northern zones for the southern hemisphere too, with negative northings.
+
+    Returns:
+        The zone; None where the code is not one of UTM on WGS84.
+    """
+    base, false_northing = (32600, 0.0) if epsg < 32700 else (32700, 10_000_000.0)
+    return Zone(epsg - base, false_northing) if 1 <= epsg - base <= 60 else None
 
 
 def central_meridian(zone: int) -> float:

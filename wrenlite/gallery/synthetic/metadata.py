@@ -54,7 +54,7 @@ class SceneMetadata:
             "PROJECTION_ATTRIBUTES": {
                 "MAP_PROJECTION": "UTM",
                 "DATUM": "WGS84",
-                "UTM_ZONE": str(grid.zone),
+                "UTM_ZONE": str(grid.epsg % 100),
                 "GRID_CELL_SIZE_REFLECTIVE": "30.00",
                 "REFLECTIVE_LINES": str(grid.height),
                 "REFLECTIVE_SAMPLES": str(grid.width),

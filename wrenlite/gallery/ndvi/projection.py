@@ -1,0 +1,184 @@
+"""Longitude and latitude on the coordinates of any projection with an EPSG code, and back.
+
+UTM on WGS84 and plain degrees are computed in numpy. Everything else is PROJ's, through rasterio, which is
+imported when it is first needed. A projection is only used where it can be inverted: far from the places that
+it is made for, a projection gives numbers that mean nothing, and those become NaN here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wrenlite.errors import ConfigError, PackageMissing
+from wrenlite.gallery.ndvi import utm
+
+Coordinates = NDArray[np.float64]
+
+DEGREES = 4326
+"""The EPSG code of longitude and latitude on WGS84."""
+_MAX_DEGREES = 30.0
+"""Distance from a zone's central meridian up to which UTM's coordinates are accurate."""
+_ROUND_TRIP = 1e-7
+"""Largest error of going to a projection and back, in Earth radii: 0.6 m, a fiftieth of Landsat's pixel."""
+_EDGE_POINTS = 32
+"""Points per edge of a rectangle: straight edges are curved in degrees."""
+
+
+def check_epsg(epsg: int) -> int:
+    """Return the code of a projection that can be used.
+
+    Raises:
+        ConfigError: there is no such code, or it is not one of places on the Earth's surface.
+        PackageMissing: the projection needs PROJ, and rasterio is not installed.
+    """
+    if isinstance(epsg, bool) or not isinstance(epsg, int):
+        raise ConfigError(f"{epsg!r} is not an EPSG code: give a whole number, such as 32618 or 3031")
+    if epsg != DEGREES and utm.zone_of(epsg) is None:
+        _warp(epsg)
+    return epsg
+
+
+def forward(epsg: int, lon: ArrayLike, lat: ArrayLike) -> tuple[Coordinates, Coordinates]:
+    """Project longitudes and latitudes.
+
+    Args:
+        epsg: code of the projection.
+        lon: longitudes in degrees.
+        lat: latitudes in degrees.
+
+    Returns:
+        X and y in the projection's unit; NaN where it has no coordinates for a place.
+    """
+    lon, lat = np.atleast_1d(np.asarray(lon, np.float64), np.asarray(lat, np.float64))
+    if epsg == DEGREES:
+        return lon, lat
+    zone = utm.zone_of(epsg)
+    if zone is not None:
+        with np.errstate(all="ignore"):  # at the poles
+            x, y = utm.forward(lon, lat, zone.number)
+        far = ~(np.abs(utm.unwrap(lon, zone.number)) <= _MAX_DEGREES)
+        return np.where(far, np.nan, x), np.where(far, np.nan, y + zone.false_northing)
+    x, y = _transform(epsg, DEGREES, epsg, lon, lat)
+    back = unit_vectors(*_transform(epsg, epsg, DEGREES, x, y))
+    good = np.linalg.norm(back - unit_vectors(lon, lat), axis=0) <= _ROUND_TRIP  # not where there is NaN
+    return np.where(good, x, np.nan), np.where(good, y, np.nan)
+
+
+def inverse(epsg: int, x: ArrayLike, y: ArrayLike) -> tuple[Coordinates, Coordinates]:
+    """Return longitudes and latitudes in degrees of projected coordinates; NaN where there are none."""
+    x, y = np.atleast_1d(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    if epsg == DEGREES:
+        return wrap_longitude(x), y
+    zone = utm.zone_of(epsg)
+    if zone is None:
+        return _transform(epsg, epsg, DEGREES, x, y)
+    lon, lat = utm.inverse(x, y - zone.false_northing)
+    return wrap_longitude(lon + utm.central_meridian(zone.number)), lat
+
+
+def bounds(epsg: int, west: float, south: float, east: float, north: float) -> tuple[float, ...]:
+    """Return west, south, east and north in degrees of a rectangle of projected coordinates.
+
+    West is greater than east where the rectangle crosses the antimeridian.
+
+    Raises:
+        ConfigError: the rectangle reaches beyond the places that the projection can show.
+    """
+    if epsg == DEGREES:
+        return _degree_bounds(west, south, east, north)
+    zone = utm.zone_of(epsg)
+    if zone is None:
+        return _proj_bounds(epsg, west, south, east, north)
+    x, y = perimeter(np.linspace(west, east, _EDGE_POINTS), np.linspace(south, north, _EDGE_POINTS))
+    lon, lat = utm.inverse(x, y - zone.false_northing)
+    left, right = wrap_longitude(np.array([lon.min(), lon.max()]) + utm.central_meridian(zone.number))
+    return float(left), float(lat.min()), float(right), float(lat.max())
+
+
+def perimeter(x: Coordinates, y: Coordinates) -> tuple[Coordinates, Coordinates]:
+    """Return the coordinates of points on the four edges of the rectangle that two axes span."""
+    return (
+        np.concatenate([x, x, np.full(len(y), x[0]), np.full(len(y), x[-1])]),
+        np.concatenate([np.full(len(x), y[0]), np.full(len(x), y[-1]), y, y]),
+    )
+
+
+def wrap_longitude(lon: ArrayLike) -> Coordinates:
+    """Return longitudes within -180 and 180 degrees; those that are within already stay as they are."""
+    lon = np.asarray(lon, np.float64)
+    return np.where(np.abs(lon) <= 180.0, lon, (lon + 180.0) % 360.0 - 180.0)
+
+
+def _degree_bounds(west: float, south: float, east: float, north: float) -> tuple[float, ...]:
+    if east - west >= 360.0:
+        return -180.0, south, 180.0, north
+    left, right = wrap_longitude([west, east])
+    return float(left), south, float(right), north
+
+
+def _proj_bounds(epsg: int, *rectangle: float) -> tuple[float, ...]:
+    """Return the bounds that PROJ finds; it also knows which rectangles contain a pole."""
+    warp = _warp(epsg)
+    try:
+        return tuple(map(float, warp.transform_bounds(_name(epsg), _name(DEGREES), *rectangle)))
+    except Exception as error:  # see _transform
+        raise ConfigError(f"{rectangle} reaches beyond what EPSG:{epsg} can show: {error}") from None
+
+
+def _transform(epsg: int, source: int, target: int, x: Any, y: Any) -> tuple[Coordinates, Coordinates]:
+    """Return coordinates in another projection. Where PROJ refuses all points for one, that one is NaN."""
+    warp = _warp(epsg)
+    good = np.isfinite(x) & np.isfinite(y)
+    out = np.full((2, len(x)), np.nan)
+    try:
+        out[:, good] = warp.transform(_name(source), _name(target), x[good], y[good])
+    except Exception:  # GDAL's own, which have no class in rasterio's public names
+        for number in np.flatnonzero(good):
+            with contextlib.suppress(Exception):
+                place = x[number : number + 1], y[number : number + 1]
+                out[:, number : number + 1] = warp.transform(_name(source), _name(target), *place)
+    out[~np.isfinite(out)] = np.nan
+    return out[0], out[1]
+
+
+def unit_vectors(lon: Coordinates, lat: Coordinates) -> Coordinates:
+    """Return points on the unit sphere, of shape (3, n): there the poles are places like any other."""
+    phi, theta = np.radians(lat), np.radians(lon)
+    return np.stack([np.cos(phi) * np.cos(theta), np.cos(phi) * np.sin(theta), np.sin(phi)])
+
+
+def _name(epsg: int) -> str:
+    return f"EPSG:{epsg}"
+
+
+@lru_cache
+def _warp(epsg: int) -> Any:
+    """Return rasterio's module of projections, which knows this one.
+
+    Raises:
+        ConfigError: there is no such projection.
+        PackageMissing: rasterio is not installed.
+    """
+    try:
+        from rasterio import warp
+        from rasterio.crs import CRS
+        from rasterio.errors import CRSError
+    except ImportError as error:
+        raise PackageMissing(
+            f"the projection EPSG:{epsg} needs {error.name}: pip install 'wrenlite[landsat]'"
+        ) from error
+    try:
+        crs = CRS.from_epsg(epsg)
+    except CRSError:
+        crs = None
+    if crs is None or not (crs.is_projected or crs.is_geographic):
+        raise ConfigError(
+            f"EPSG:{epsg} is not a projection of places on Earth: give a code such as 32618 (UTM zone 18),"
+            " 3031 (Antarctica), or 4326 (degrees)"
+        )
+    return warp
