@@ -1,134 +1,151 @@
-"""Finds scenes: in a STAC service, among the items in a folder or bucket, or by known product ids.
+"""Finds scenes: in a STAC service, in a folder or bucket, or by known product ids.
 
-Addresses are taken from the assets of STAC items, not from the items' ids: those of earth-search lack the
-processing date. Where an asset has an ``alternate`` address on S3, as the items of landsatlook have, that one
-is taken, because the asset's own address requires a login.
+What cannot be used is left out, one item at a time, and counted by reason: see ``query.Scenes``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import posixpath
-import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
-from wrenlite.gallery.landsat.access import default_reader
-from wrenlite.gallery.landsat.scene import OLI, Product, Scene, known_calibration
+from wrenlite.gallery.landsat import folders, items
+from wrenlite.gallery.landsat.access import default_reader, signed
+from wrenlite.gallery.landsat.query import Described, Scenes
+from wrenlite.gallery.landsat.query import Query as Query
+from wrenlite.gallery.landsat.scene import Scene, Unusable
 from wrenlite.gallery.ndvi.bands import S3, Reader, redact_address
-from wrenlite.gallery.ndvi.grid import Box, check_point, intersects, split_at_antimeridian
+from wrenlite.gallery.ndvi.grid import Box
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
-"""A public STAC service; its collection ``landsat-c2-l2`` has addresses in ``s3://usgs-landsat``."""
+"""A public STAC service; its collection of level 2 has addresses in ``s3://usgs-landsat``."""
+LANDSATLOOK = "https://landsatlook.usgs.gov/stac-server"
+"""The STAC service of USGS, which has level 1, too; its web addresses have a twin in ``s3://usgs-landsat``."""
+PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/stac/v1"
+"""The STAC service of Microsoft; its addresses are signed by the package planetary-computer."""
+_COLLECTIONS = {
+    EARTH_SEARCH: {2: "landsat-c2-l2"},
+    LANDSATLOOK: {1: "landsat-c2l1", 2: "landsat-c2l2-sr"},
+    PLANETARY_COMPUTER: {2: "landsat-c2-l2"},
+}
+"""Names of the collections of each level. Planetary Computer's level 1 is MSS only."""
 _TIMEOUT_S = (10, 60)
 """Timeouts for connecting, and for each further part of an answer."""
-_COLLECTION = "landsat-c2-l2"
-_PRODUCT_ID = re.compile(
-    r"L[COTEM][0-9]{2}_L[0-9][A-Z]{2}_[0-9]{6}_[0-9]{8}_[0-9]{8}_[0-9]{2}_[0-9A-Z]{2}(?=_|/|$)"
-)
-_ASSET_NAMES = {
-    "red": ("red",),
-    "nir": ("nir08",),
-    "blue": ("blue",),
-    "green": ("green",),
-    "swir1": ("swir16",),
-    "swir2": ("swir22",),
-    "qa_pixel": ("qa_pixel", "QA_PIXEL.TIF"),
-    "qa_radsat": ("qa_radsat", "QA_RADSAT.TIF"),
-}
-"""The assets' names in today's items and in those of 2020, by the names that a scene gives to its files."""
+_PAGE = 100
+"""Number of items that a service is asked for at a time."""
+_REPEATED = "listed more than once"
 ITEMS = "items.json"
 """Name of the file with all items of an archive, a STAC ItemCollection: one GET finds every scene."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query for the scenes of a place, in a time, with at most some cloud."""
-
-    place: tuple[float, ...]
-    """Longitude and latitude of a point, or west, south, east, north of a box, in degrees."""
-    start: date
-    end: date
-    """First and last day, both included."""
-    cloud: float = 100.0
-    """Greatest percent of the scene under cloud."""
-
-    def __post_init__(self) -> None:
-        if len(self.place) not in (2, 4):
-            raise ConfigError(
-                f"{self.place} is no place: give longitude, latitude, or west, south, east, north"
-            )
-        if self.start > self.end:
-            raise ConfigError(f"the time from {self.start} to {self.end} ends before it starts")
-        _ = self.boxes  # raises where the place is not valid
-
-    @property
-    def boxes(self) -> list[Box]:
-        """Return the place as a box, or as two boxes where it crosses the antimeridian.
-
-        A point becomes a box without extent.
-        """
-        if len(self.place) == 2:
-            lon, lat = check_point(*self.place)
-            return [Box(west=lon, south=lat, east=lon, north=lat)]
-        return split_at_antimeridian(self.place)
 
 
 def search(
     query: Query,
     *,
     url: str = EARTH_SEARCH,
-    collection: str = _COLLECTION,
+    collection: str | None = None,
     limit: int = 500,
     client: Any = None,
-) -> list[Scene]:
-    """Return the scenes that a STAC service finds, oldest first.
+) -> Scenes:
+    """Return the scenes that a STAC service finds.
 
     Args:
-        query: the place, time and cloud of the scenes.
+        query: the place and the time, and what the scenes must be like.
         url: address of the service.
-        collection: the service's name for Landsat's level 2.
-        limit: greatest number of items. A query that finds more is refused; its result is never cut.
+        collection: the service's name for Landsat; default: its collections of the levels that are asked for.
+        limit: greatest number of different items. A query that finds more is refused; its result is never
+            cut.
         client: a ``pystac_client.Client`` to use instead of opening the address.
 
     Raises:
         PackageMissing: pystac-client is not installed.
         StoreError: the service cannot be reached, or answers with an error.
-        ConfigError: the service finds more items than the limit, or an item is not valid.
+        ConfigError: the service finds more items than the limit, or does not have the level.
     """
-    found: dict[str, Scene] = {}
+    collections = [collection] if collection else _collections(url, query.levels)
     name = "the STAC service of this client" if client is not None else _service_name(url)
     service = _call_service(name, lambda: client if client is not None else _open_service(url))
+    found: dict[object, Any] = {}
+    repeated = 0
     for box in query.boxes:
-        parameters = _search_parameters(query, box) | {"collections": [collection], "max_items": limit + 1}
-        items = _call_service(name, partial(_search_items, service, parameters))
-        if len(items) > limit:
+        parameters = _search_parameters(query, box) | {"collections": collections}
+        read = partial(_distinct_items, service, parameters, most=limit - len(found) + 1, known=found)
+        different, again = _call_service(name, read)
+        found |= different
+        repeated += again
+        if len(found) > limit:
             raise ConfigError(
-                f"{name} has more than {limit} items for this query: choose a shorter time or a smaller"
-                " place, or a greater limit="
+                f"{name} has more than {limit} items for this query ({query.time}): choose a shorter time or"
+                " a smaller place, or a greater limit="
             )
-        scenes = _scenes_with_reflectance(_check_item(item, name) for item in items)
-        found |= {scene.product.id: scene for scene in scenes}
-    return sorted(found.values(), key=_date_and_id)
+    sieve = _Sieve(query, {_REPEATED: repeated} if repeated else {})
+    for item in found.values():
+        sieve.add(partial(items.describe, item))
+    return sieve.scenes()
 
 
-def _search_items(service: Any, parameters: Mapping[str, Any]) -> list[Any]:
-    return list(service.search(**parameters).items_as_dicts())
+def _collections(url: str, levels: Iterable[int]) -> list[str]:
+    """Return a service's names for the collections of some levels.
+
+    Raises:
+        ConfigError: the service does not have one of them.
+    """
+    known = _COLLECTIONS.get(url, _COLLECTIONS[EARTH_SEARCH])
+    missing = [level for level in levels if level not in known]
+    if missing:
+        raise ConfigError(
+            f"{_service_name(url)} has no collection of level {missing[0]}: name one with collection=, or"
+            f" search {LANDSATLOOK}"
+        )
+    return [known[level] for level in levels]
+
+
+def _distinct_items(
+    service: Any, parameters: Mapping[str, Any], most: int, known: Mapping[object, Any]
+) -> tuple[dict[object, Any], int]:
+    """Return items of a search by what tells them apart, and how often the service repeated one.
+
+    Args:
+        service: a client of pystac-client.
+        parameters: the search.
+        most: the most items that are not known yet; reading ends there.
+        known: items that another search has found.
+
+    Raises:
+        StoreError: the service sends the same items without end.
+    """
+    found: dict[object, Any] = {}
+    new = repeated = in_a_row = 0
+    for item in service.search(**parameters).items_as_dicts():
+        key = (item.get("collection"), item.get("id")) if isinstance(item, dict) else repr(item)
+        in_a_row = in_a_row + 1 if key in found else 0
+        repeated += key in found
+        new += key not in found and key not in known
+        found[key] = item
+        if new >= most:
+            break
+        if in_a_row > max(_PAGE, len(found)):
+            raise StoreError("the STAC service sends the same items again and again: try another service")
+    return found, repeated
 
 
 def _search_parameters(query: Query, box: Box) -> dict[str, Any]:
-    """Return the parameters of a search in one box; all services page in the order of time."""
+    """Return the parameters of a search in one box; all services page in the order of time.
+
+    Cloud is not among them, because a service drops the items whose cloud is not known, which "at most 20 %"
+    does not exclude. The operators of STAC's ``query`` cannot say "or unknown".
+    """
+    start = ".." if query.start is None else f"{query.start.isoformat()}T00:00:00Z"
+    end = ".." if query.end is None else f"{query.end.isoformat()}T23:59:59Z"
     point = {"type": "Point", "coordinates": [box.west, box.south]}
     return {
-        "datetime": f"{query.start.isoformat()}T00:00:00Z/{query.end.isoformat()}T23:59:59Z",
-        "query": {"eo:cloud_cover": {"lte": query.cloud}},
+        "limit": _PAGE,
         "sortby": [{"field": "properties.datetime", "direction": "asc"}],
+        **({} if start == end else {"datetime": f"{start}/{end}"}),
         **({"intersects": point} if box.west == box.east else {"bbox": list(box)}),
     }
 
@@ -145,7 +162,7 @@ def _call_service(name: str, call: Callable[[], Any]) -> Any:
     """
     try:
         return call()
-    except PackageMissing:
+    except (PackageMissing, StoreError):
         raise
     except Exception as error:  # pystac-client raises its own errors, and those of requests and pystac
         raise StoreError(
@@ -164,34 +181,120 @@ def _open_service(url: str) -> Any:
     return Client.open(url, timeout=_TIMEOUT_S)
 
 
-def _scenes_with_reflectance(items: Iterable[Mapping[str, Any]]) -> Iterable[Scene]:
-    """Return the scenes of items with a red band: services also list products of temperature only."""
-    return (scene_of(item) for item in items if _find_asset(item, "red") is not None)
+class _Sieve:
+    """Sorts what a catalogue describes into scenes and reasons to leave something out."""
+
+    def __init__(self, query: Query | None, left_out: Mapping[str, int] | None = None) -> None:
+        self._query = query
+        self._scenes: dict[str, Scene] = {}
+        self._left_out = Counter(left_out or {})
+
+    def add(self, describe: Callable[[], Described], *, count: bool = True) -> str | None:
+        """Add what is described.
+
+        Args:
+            describe: returns the scene, or raises Unusable.
+            count: count it where it is left out.
+
+        Returns:
+            The product's id where the scene could be compared with the query; None where there is no scene.
+        """
+        try:
+            described = describe()
+        except Unusable as error:
+            self._left_out[error.reason] += count
+            return None
+        product = described.scene.product.id
+        reason = self._query.mismatch(described) if self._query is not None else None
+        if reason is None and product in self._scenes:
+            reason = _REPEATED
+        if reason is None:
+            self._scenes[product] = described.scene
+        else:
+            self._left_out[reason] += count
+        return product if self._query is None or (described.day and described.rings) else None
+
+    def scenes(self) -> Scenes:
+        """Return the scenes: of each acquisition and level the newest processing."""
+        newest: dict[object, Scene] = {}
+        for scene in sorted(self._scenes.values(), key=lambda scene: scene.product.processed):
+            product = scene.product
+            newest[product.satellite, product.path, product.row, product.acquired, product.level] = scene
+        older = len(self._scenes) - len(newest)
+        if older:
+            self._left_out["processed again later"] += older
+        ready = []
+        for scene in newest.values():
+            try:
+                ready.append(signed(scene))
+            except Unusable as error:
+                self._left_out[error.reason] += 1
+        return Scenes(ready, +self._left_out)
 
 
-def stored(
-    root: str | os.PathLike[str], reader: Reader | None = None, query: Query | None = None
-) -> list[Scene]:
-    """Return the scenes whose STAC items are stored beside them, oldest first; no service is asked.
+def stored(root: str | os.PathLike[str], reader: Reader | None = None, query: Query | None = None) -> Scenes:
+    """Return the scenes in a folder or bucket; no service is asked.
 
-    Items without reflectance are left out.
+    A folder may hold downloads as they come: bands with their metadata file (MTL, JSON or text), with or
+    without a STAC item (``*_stac.json``), in any folders below. Files in the folder are preferred to the
+    addresses in items.
 
     Args:
-        root: a folder, or ``s3://bucket/prefix``, with ``items.json``. In a folder without one, all files
-            named ``*_stac.json`` are read.
+        root: a folder, or ``s3://bucket/prefix`` with ``items.json``, a STAC ItemCollection of all scenes. In
+            a folder that has an ``items.json``, nothing else is looked for.
         reader: reads ``items.json``; default: GDAL's.
-        query: which scenes to return; default: all.
+        query: which scenes to return; default: all that can be used.
 
     Raises:
-        NotFound: there are no items.
-        ConfigError: the root is neither a folder nor a bucket, or a file is not a valid STAC item.
+        NotFound: there are neither items nor metadata files.
+        ConfigError: the root is neither a folder nor a bucket, or ``items.json`` is not an ItemCollection.
     """
     base = _check_root(os.fspath(root))
-    scenes = []
-    for item, folder in _stored_items(base, reader):
-        if _find_asset(item, "red") is not None and (query is None or _matches(item, query)):
-            scenes.append(scene_of(item, folder))
-    return sorted(scenes, key=_date_and_id)
+    sieve = _Sieve(query)
+    if base.startswith(S3) or (Path(base) / ITEMS).exists():
+        for item in _collection(f"{base}/{ITEMS}", reader):
+            sieve.add(partial(items.describe, item, base))
+    else:
+        _add_folder(sieve, base)
+    return sieve.scenes()
+
+
+def _add_folder(sieve: _Sieve, base: str) -> None:
+    """Add the items and the downloads of a folder. Of each product only one is used, the item first.
+
+    Raises:
+        NotFound: there are neither.
+    """
+    tree = folders.walk(base)
+    files = [(folder, name) for folder, names in tree.items() for name in names]
+    item_files = [(folder, name) for folder, name in files if name.endswith("_stac.json")]
+    downloads = folders.downloads(tree)
+    if not item_files and not downloads:
+        archives = any(name.lower().endswith((".tar", ".tar.gz")) for _, name in files)
+        raise NotFound(
+            f"{base} has neither {ITEMS} nor any *_stac.json, *_MTL.json or *_MTL.txt: "
+            + ("unpack its .tar files first" if archives else "give a folder of scenes with their metadata")
+        )
+    known, named = set(), set()
+    for folder, name in item_files:
+        known.add(sieve.add(partial(_describe_file, folder, name)))
+        named.add(items.product_id(name))
+    for download in downloads:
+        if download.product not in known:
+            sieve.add(partial(folders.describe, download), count=download.product not in named)
+
+
+def _describe_file(folder: str, name: str) -> Described:
+    """Return the scene of an item in a file.
+
+    Raises:
+        Unusable: the file cannot be read, or NDVI cannot be computed from what it describes.
+    """
+    try:
+        content = _parse_json(Path(folder, name).read_bytes(), f"{folder}/{name}")
+    except (ConfigError, OSError) as error:
+        raise Unusable(str(error), reason="a file that is not JSON") from error
+    return items.describe(content, folder)
 
 
 def _check_root(root: str) -> str:
@@ -209,20 +312,16 @@ def _check_root(root: str) -> str:
     return root.rstrip("/")
 
 
-def _stored_items(base: str, reader: Reader | None) -> Iterable[tuple[Mapping[str, Any], str]]:
-    """Return the items, each with the folder that its relative addresses start from."""
-    if base.startswith(S3) or (Path(base) / ITEMS).exists():
-        address = f"{base}/{ITEMS}"
-        features = _parse_json((reader or default_reader()).fetch(address), address).get("features")
-        if not isinstance(features, list):
-            raise ConfigError(f"{address} is not a STAC ItemCollection: it has no list of features")
-        return [(_check_item(item, address), base) for item in features]
-    files = sorted(Path(base).rglob("*_stac.json"))
-    if not files:
-        raise NotFound(
-            f"{base} has neither {ITEMS} nor any *_stac.json: give a folder of scenes with STAC items"
-        )
-    return [(_check_item(_parse_json(file.read_bytes(), file), file), str(file.parent)) for file in files]
+def _collection(address: str, reader: Reader | None) -> list[Any]:
+    """Return the items of an ItemCollection.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    features = _parse_json((reader or default_reader()).fetch(address), address).get("features")
+    if not isinstance(features, list):
+        raise ConfigError(f"{address} is not a STAC ItemCollection: it has no list of features")
+    return features
 
 
 def _parse_json(data: bytes, source: object) -> dict[str, Any]:
@@ -233,60 +332,11 @@ def _parse_json(data: bytes, source: object) -> dict[str, Any]:
     """
     try:
         content = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{source} is not a JSON object")
     return content
-
-
-def _check_item(item: Any, source: object) -> Mapping[str, Any]:
-    """Return an item that has the members that every STAC item has.
-
-    Raises:
-        ConfigError: a member is missing; the message names the item and its source.
-    """
-    is_object = isinstance(item, dict)
-    for name in ("properties", "assets"):
-        if not is_object or not isinstance(item.get(name), dict):
-            label = item.get("id") if is_object else item
-            raise ConfigError(f"{source}: {label!r} is not a STAC item: it has no {name}")
-    checked: Mapping[str, Any] = item
-    return checked
-
-
-def _matches(item: Mapping[str, Any], query: Query) -> bool:
-    """Return whether a STAC service would find an item with a query.
-
-    Raises:
-        ConfigError: the item has no valid time or place.
-    """
-    properties = item["properties"]
-    try:
-        day = date.fromisoformat((properties.get("datetime") or properties["start_datetime"])[:10])
-        rings = _outer_rings(item)
-        near = any(intersects(ring, box) for ring in rings for box in query.boxes)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"item {item.get('id')}: its datetime, or its geometry or bbox, cannot be read: {error!r}"
-        ) from error
-    cloud = _cloud(item)
-    return near and query.start <= day <= query.end and (cloud is None or cloud <= query.cloud)
-
-
-def _outer_rings(item: Mapping[str, Any]) -> list[Any]:
-    """Return the outer rings of an item's geometry, or of its box where it has no geometry."""
-    geometry = item.get("geometry") or {}
-    if geometry.get("type") == "Polygon":
-        return [geometry["coordinates"][0]]
-    if geometry.get("type") == "MultiPolygon":
-        return [polygon[0] for polygon in geometry["coordinates"]]
-    numbers = item["bbox"]
-    half = len(numbers) // 2  # a box of six numbers has heights, as its third and last number
-    boxes = split_at_antimeridian((*numbers[:2], *numbers[half : half + 2]))
-    return [
-        [(west, south), (east, south), (east, north), (west, north)] for west, south, east, north in boxes
-    ]
 
 
 def by_ids(root: str, product_ids: Sequence[str]) -> list[Scene]:
@@ -311,79 +361,6 @@ def scene_of(item: Mapping[str, Any], folder: str = "") -> Scene:
             web site in the item.
 
     Raises:
-        ConfigError: this is not a STAC item, or it has no red or no near-infrared band.
+        ConfigError: this is not a STAC item, or NDVI cannot be computed from what it describes.
     """
-    _check_item(item, "the given item")
-    hrefs = {name: _resolve_href(_find_asset(item, name), folder) for name in _ASSET_NAMES}
-    red, nir = hrefs["red"], hrefs["nir"]
-    if red is None or nir is None:
-        band = "red" if red is None else "near-infrared"
-        raise ConfigError(
-            f"item {item.get('id')} has no {band} band among its assets: {', '.join(item['assets'])}"
-        )
-    match = _PRODUCT_ID.search(_file_name(red))
-    if match is None:
-        raise ConfigError(
-            f"item {item.get('id')}: {redact_address(red)} is not named after a Landsat product"
-        )
-    product = Product.parse(match[0])
-    return Scene(
-        product=product,
-        bands={name: href for name in OLI.bands if (href := hrefs[name]) is not None},
-        qa_pixel=hrefs["qa_pixel"],
-        qa_radsat=hrefs["qa_radsat"],
-        cloud=_cloud(item),
-        calibration=known_calibration(product),
-        mtl=_beside(red, product.file("MTL.json")),
-    )
-
-
-def _beside(href: str, name: str) -> str:
-    """Return the address of a file beside another, with the same signature."""
-    path, mark, query = href.partition("?") if "://" in href else (href, "", "")
-    return f"{path.rpartition('/')[0]}/{name}{mark}{query}"
-
-
-def _cloud(item: Mapping[str, Any]) -> float | None:
-    """Return the percent of the scene under cloud; None where it is missing or -1 (not assessed)."""
-    cloud = item["properties"].get("eo:cloud_cover")
-    return float(cloud) if isinstance(cloud, int | float) and cloud >= 0 else None
-
-
-def _file_name(href: str) -> str:
-    """Return the name of a file. The query of an address, which may contain slashes, is no part of it."""
-    return posixpath.basename(redact_address(href))
-
-
-def _find_asset(item: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    """Return an asset by any of its names; the old names of the bands contain the sensor's band numbers."""
-    assets: Mapping[str, Mapping[str, Any]] = item["assets"]
-    names: list[str] = list(_ASSET_NAMES[name])
-    if name in OLI.bands and (match := _PRODUCT_ID.search(str(item.get("id")))) is not None:
-        product = Product.parse(match[0])
-        band = product.sensor.bands[name]
-        names += [f"SR_B{band}.TIF", f"B{band}.TIF"]
-    asset_name = next((candidate for candidate in names if candidate in assets), None)
-    if asset_name is None:
-        return None
-    asset = assets[asset_name]
-    if not isinstance(asset, dict) or not isinstance(asset.get("href"), str):
-        raise ConfigError(f"item {item.get('id')}: its asset {asset_name} has no href")
-    return asset
-
-
-def _resolve_href(asset: Mapping[str, Any] | None, folder: str) -> str | None:
-    """Return the path or address from which the reader reads an asset."""
-    if asset is None:
-        return None
-    href = str(asset["href"])
-    alternate = ((asset.get("alternate") or {}).get("s3") or {}).get("href")
-    if "://" not in href:
-        return href if posixpath.isabs(href) else f"{folder}/{posixpath.normpath(href)}"
-    if folder and not href.startswith(S3) and (Path(folder) / _file_name(href)).exists():
-        return f"{folder}/{_file_name(href)}"
-    return str(alternate) if alternate else href
-
-
-def _date_and_id(scene: Scene) -> tuple[date, str]:
-    return scene.date, scene.product.id
+    return signed(items.describe(item, folder).scene)

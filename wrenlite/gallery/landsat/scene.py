@@ -24,8 +24,24 @@ _CORRECTIONS = {"1": ("TP", "GT", "GS"), "2": ("SP", "SR")}
 """Kinds of processing, by level. Level 2 has ST too, which is surface temperature without reflectance."""
 _PATHS, _ROWS = 233, 248
 """Numbers of paths and rows of Landsat 4 and later (the Worldwide Reference System, WRS-2)."""
+_TEMPERATURE, _IMPOSSIBLE = "surface temperature only", "an impossible product id"
+"""Reasons to leave a product out."""
 _FIRST_YEARS = {4: 1982, 5: 1984, 7: 1999, 8: 2013, 9: 2021}
 """Year of the first scene, by satellite."""
+
+
+class Unusable(ConfigError):
+    """NDVI cannot be computed from what an id, an item or a metadata file describes."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        """Create an error.
+
+        Args:
+            message: says what cannot be used, and why.
+            reason: the reason alone, under which a catalogue counts what it leaves out.
+        """
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -70,32 +86,39 @@ class Product:
         """Return the product with an id such as ``LC08_L2SP_008059_20191201_20200825_02_T1``.
 
         Raises:
-            ConfigError: this is not an id, or not one of a product from which NDVI can be computed.
+            Unusable: this is not an id, or not one of a product from which NDVI can be computed.
         """
         match = _ID.fullmatch(text)
         if match is None:
-            raise ConfigError(
+            raise Unusable(
                 f"{text!r} is not a Landsat product id, which looks like"
-                " LC08_L2SP_008059_20191201_20200825_02_T1"
+                " LC08_L2SP_008059_20191201_20200825_02_T1",
+                reason="not a Landsat product",
             )
-        if match["level"] not in _CORRECTIONS or match["collection"] != "02":
-            raise ConfigError(
-                f"{text}: level {match['level']} of collection {match['collection']} cannot be read; take"
-                " level 1 or 2 of collection 02"
+        collection, level = match["collection"], match["level"]
+        if level not in _CORRECTIONS or collection != "02":
+            raise Unusable(
+                f"{text}: level {level} of collection {collection} cannot be read; take level 1 or 2 of"
+                " collection 02",
+                reason=f"level {level}" if collection == "02" else f"Collection {int(collection)}",
             )
         satellite = int(match["satellite"])
         sensor = _sensor(text, match["instrument"], satellite)
         acquired = _acquisition_date(text, match["acquired"], match["processed"])
         corrections = _CORRECTIONS[match["level"]]
         if match["correction"] not in corrections:
-            raise ConfigError(
-                f"{text}: level {match['level']} with reflectance is {' or '.join(corrections)}, not"
-                f" {match['correction']}"
+            raise Unusable(
+                f"{text}: level {level} with reflectance is {' or '.join(corrections)}, not"
+                f" {match['correction']}",
+                reason=_TEMPERATURE if match["correction"] == "ST" else _IMPOSSIBLE,
             )
         if not (1 <= int(match["path"]) <= _PATHS and 1 <= int(match["row"]) <= _ROWS):
-            raise ConfigError(f"{text}: paths are 001 to {_PATHS}, and rows 001 to {_ROWS}")
+            raise Unusable(f"{text}: paths are 001 to {_PATHS}, and rows 001 to {_ROWS}", reason=_IMPOSSIBLE)
         if acquired.year < _FIRST_YEARS[satellite]:
-            raise ConfigError(f"{text}: Landsat {satellite} took no scene before {_FIRST_YEARS[satellite]}")
+            raise Unusable(
+                f"{text}: Landsat {satellite} took no scene before {_FIRST_YEARS[satellite]}",
+                reason=_IMPOSSIBLE,
+            )
         return cls(
             id=text,
             satellite=f"Landsat {satellite}",
@@ -111,6 +134,11 @@ class Product:
     def synthetic(self) -> bool:
         """Return whether wrenlite generated the product; no real tier is called SY."""
         return self.tier == "SY"
+
+    @property
+    def processed(self) -> str:
+        """Return the day on which the product was made, as its id has it; the newest sorts last."""
+        return self.id.split("_")[4]
 
     @property
     def key(self) -> str:
@@ -133,14 +161,16 @@ def _acquisition_date(text: str, acquired: str, processed: str) -> date:
     """Return the day on which a scene was taken.
 
     Raises:
-        ConfigError: one of the two is no date, or the scene was processed before it was taken.
+        Unusable: one of the two is no date, or the scene was processed before it was taken.
     """
     try:
         taken_on, processed_on = (datetime.strptime(day, "%Y%m%d").date() for day in (acquired, processed))
     except ValueError as error:
-        raise ConfigError(f"{text}: there is no such date: {error}") from error
+        raise Unusable(f"{text}: there is no such date: {error}", reason=_IMPOSSIBLE) from error
     if processed_on < taken_on:
-        raise ConfigError(f"{text}: processed on {processed_on}, before it was taken on {taken_on}")
+        raise Unusable(
+            f"{text}: processed on {processed_on}, before it was taken on {taken_on}", reason=_IMPOSSIBLE
+        )
     return taken_on
 
 
@@ -148,18 +178,19 @@ def _sensor(text: str, instrument: str, satellite: int) -> Sensor:
     """Return the sensor of a scene. TM and TIRS share the letter T; the satellite tells which of them it is.
 
     Raises:
-        ConfigError: there is no such instrument, or it has no red and near-infrared bands that can be used.
+        Unusable: there is no such instrument, or it has no red and near-infrared bands that can be used.
     """
     sensors = {"LC": (OLI, (8, 9)), "LO": (OLI, (8, 9)), "LE": (ETM, (7,)), "LT": (TM, (4, 5))}
     if instrument in sensors and satellite in sensors[instrument][1]:
         return sensors[instrument][0]
-    reason = f"Landsat {satellite} has no such instrument"
+    why, reason = f"Landsat {satellite} has no such instrument", _IMPOSSIBLE
     if instrument == "LM":
-        reason = "NDVI of MSS does not agree with that of the other sensors"
+        why = reason = "NDVI of MSS does not agree with that of the other sensors"
     elif instrument == "LT" and satellite in sensors["LC"][1]:
-        reason = "TIRS measures heat only"
-    raise ConfigError(
-        f"{text} cannot be used for NDVI: {reason}; take OLI (LC, LO: 08, 09), ETM+ (LE07) or TM (LT04, LT05)"
+        why = reason = "TIRS measures heat only"
+    raise Unusable(
+        f"{text} cannot be used for NDVI: {why}; take OLI (LC, LO: 08, 09), ETM+ (LE07) or TM (LT04, LT05)",
+        reason=reason,
     )
 
 

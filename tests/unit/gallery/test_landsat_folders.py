@@ -1,0 +1,186 @@
+"""Folders of downloads: products with metadata files (MTL), with and without STAC items, flat and nested."""
+
+import json
+from datetime import date
+
+import pytest
+
+from tests import downloads
+from tests.landsat import BRUMADINHO, real_pixels
+from tests.stac_items import (
+    COLLECTION_1,
+    INSIDE,
+    LANDSAT_5,
+    LANDSAT_7,
+    LANDSAT_8,
+    LANDSAT_9,
+    MSS,
+    landsatlook_2020,
+    temperature_2020,
+)
+from wrenlite.errors import NotFound
+from wrenlite.gallery.landsat import catalog, tasks
+from wrenlite.gallery.landsat.catalog import Query
+from wrenlite.gallery.landsat.quality import LEVEL_2
+from wrenlite.gallery.landsat.scene import Product
+
+LEVEL_1 = {name: product.replace("L2SP", "L1TP") for name, product in (("TM", LANDSAT_5), ("OLI", LANDSAT_8))}
+
+
+def products(scenes):
+    return [scene.product.id for scene in scenes]
+
+
+@pytest.mark.parametrize("product", [LANDSAT_5, LANDSAT_7, LANDSAT_8, LANDSAT_9, *LEVEL_1.values()])
+@pytest.mark.parametrize("kind", ["txt", "json"])
+def test_a_download_needs_no_item_and_its_ndvi_is_right(tmp_path, product, kind):
+    folder = downloads.write(tmp_path / "any name", product, kinds=[kind])
+    (scene,) = catalog.stored(tmp_path)
+    assert scene.product == Product.parse(product)
+    assert scene.cloud == 8.0
+    assert scene.mtl == f"{folder}/{product}_MTL.{kind}"
+    assert set(scene.bands) == set(downloads.REFLECTANCES)
+    point = tasks.ndvi_point(scene, *INSIDE)
+    # A step of TM's digital numbers is 0.002 of reflectance, of level 2's and of OLI's less than 0.00003.
+    assert point.value == pytest.approx(downloads.NDVI, abs=0.01 if "LT05_L1" in product else 1e-4)
+    assert point.hidden is None
+
+
+def test_an_index_that_needs_the_scale_of_level_1_is_right(tmp_path):
+    downloads.write(tmp_path, LEVEL_1["OLI"])
+    (scene,) = catalog.stored(tmp_path)
+    nir, red, blue = (downloads.REFLECTANCES[name] for name in ("nir", "red", "blue"))
+    evi = 2.5 * (nir - red) / (nir + 6 * red - 7.5 * blue + 1)
+    assert tasks.ndvi_point(scene, *INSIDE, index="EVI").value == pytest.approx(evi, abs=1e-4)
+
+
+def test_flat_and_nested_downloads_of_every_kind(tmp_path):
+    for product in (LANDSAT_8, LANDSAT_5):  # all in one folder
+        downloads.write(tmp_path, product, kinds=["json", "txt"], pixels=False)
+    downloads.write(tmp_path / "2010" / LANDSAT_7, LANDSAT_7, pixels=False)
+    downloads.write(tmp_path / "a" / "b" / "c", LANDSAT_9, kinds=["json"], pixels=False)
+    found = catalog.stored(tmp_path)
+    assert products(found) == [LANDSAT_5, LANDSAT_7, LANDSAT_8, LANDSAT_9]
+    assert found.left_out == {}
+    assert catalog.stored(f"{tmp_path}/") == found
+
+
+def test_a_folder_without_quality_bands(tmp_path):
+    downloads.write(tmp_path, LANDSAT_8, quality=False, only=["red", "nir"])
+    (scene,) = catalog.stored(tmp_path)
+    assert (scene.qa_pixel, scene.qa_radsat) == (None, None)
+    assert set(scene.bands) == {"red", "nir"}
+    assert tasks.ndvi_point(scene, *INSIDE).value == pytest.approx(downloads.NDVI, abs=1e-4)
+
+
+def test_an_item_and_metadata_of_one_product_make_one_scene(tmp_path):
+    downloads.write(tmp_path, LANDSAT_8, kinds=["txt", "json"], pixels=False)
+    (tmp_path / f"{LANDSAT_8}_SR_stac.json").write_text(json.dumps(landsatlook_2020(LANDSAT_8)))
+    (tmp_path / f"{LANDSAT_8}_ST_stac.json").write_text(json.dumps(temperature_2020(LANDSAT_8)))
+    found = catalog.stored(tmp_path)
+    assert products(found) == [LANDSAT_8]
+    assert found.left_out == {"surface temperature only": 1}
+    assert found[0].red == f"{tmp_path}/{LANDSAT_8}_SR_B4.TIF"
+    elsewhere = catalog.stored(tmp_path, query=Query((100.0, 50.0)))
+    assert elsewhere == []
+    assert elsewhere.left_out == {"another place": 1, "surface temperature only": 1}, "it is one product"
+
+
+@pytest.mark.parametrize("broken", ["{oops", '{"id": "x"}'])
+def test_metadata_stand_in_for_a_broken_item(tmp_path, broken):
+    downloads.write(tmp_path, LANDSAT_8, pixels=False)
+    (tmp_path / f"{LANDSAT_8}_SR_stac.json").write_text(broken)
+    found = catalog.stored(tmp_path, query=Query(INSIDE))
+    assert products(found) == [LANDSAT_8]
+    assert sum(found.left_out.values()) == 1
+
+
+def test_text_stands_in_for_broken_json(tmp_path):
+    downloads.write(tmp_path, LANDSAT_8, kinds=["txt", "json"], pixels=False)
+    (tmp_path / f"{LANDSAT_8}_MTL.json").write_text('{"LANDSAT_METADATA_FILE": {')
+    (scene,) = catalog.stored(tmp_path)
+    assert scene.mtl.endswith("_MTL.txt")
+
+
+def test_a_query_compares_with_the_metadata(tmp_path):
+    downloads.write(tmp_path, LANDSAT_8, pixels=False)
+    downloads.write(tmp_path, LANDSAT_9, pixels=False, CLOUD_COVER="80.00")
+    downloads.write(tmp_path, LANDSAT_7, pixels=False, CLOUD_COVER="-1.00")
+    downloads.write(tmp_path, LEVEL_1["OLI"], pixels=False)
+    found = catalog.stored(tmp_path, query=Query(INSIDE, end=date(2022, 6, 1), cloud=20))
+    assert products(found) == [LANDSAT_7, LANDSAT_8]
+    assert found[0].cloud is None
+    assert found.left_out == {"more than 20 % of cloud": 1, "level 1": 1}
+    assert catalog.stored(tmp_path, query=Query((-74.9, 1.5))) == []
+    assert products(catalog.stored(tmp_path, query=Query(INSIDE, levels=1))) == [LEVEL_1["OLI"]]
+    assert len(catalog.stored(tmp_path)) == 4
+
+
+def test_downloads_that_cannot_serve_are_counted_by_reason(tmp_path):
+    downloads.write(tmp_path, LANDSAT_8, pixels=False)
+    downloads.write(tmp_path, LANDSAT_9, pixels=False, only=["red"])
+    downloads.write(tmp_path, LANDSAT_7, pixels=False, only=[])
+    downloads.write(tmp_path, LANDSAT_5, pixels=False, SUN_ELEVATION="?")
+    (tmp_path / f"{MSS}_MTL.txt").write_text("GROUP = LANDSAT_METADATA_FILE\n")
+    (tmp_path / f"{COLLECTION_1}_MTL.txt").write_text("GROUP = L1_METADATA_FILE\n")
+    (tmp_path / "LC80080592019335LGN00_MTL.txt").write_text("GROUP = L1_METADATA_FILE\n")
+    (tmp_path / f"{LEVEL_1['TM']}_MTL.json").write_bytes(b"\xff\x00")
+    found = catalog.stored(tmp_path)
+    assert products(found) == [LANDSAT_5, LANDSAT_8]
+    assert found.left_out == {
+        "the metadata file (MTL) cannot be read": 2,
+        "no near-infrared band": 1,
+        "no red and near-infrared band": 1,
+        "NDVI of MSS does not agree with that of the other sensors": 1,
+        "Collection 1": 1,
+    }
+
+
+def test_metadata_without_gains_or_with_text_for_numbers(tmp_path):
+    for product, wrong in ((LEVEL_1["TM"], {"SUN_ELEVATION": "?"}), (LANDSAT_8, {"CLOUD_COVER": "?"})):
+        downloads.write(tmp_path, product, pixels=False, **wrong)
+    groups = downloads.mtl(Product.parse(LANDSAT_9))
+    del groups["LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"]
+    downloads.write(tmp_path, LANDSAT_9, pixels=False)
+    (tmp_path / f"{LANDSAT_9}_MTL.txt").write_text(downloads.mtl_text(groups))
+    found = catalog.stored(tmp_path)
+    assert products(found) == []
+    assert found.left_out == {"the metadata file (MTL) cannot be read": 3}
+
+
+def test_a_copy_of_a_product_and_an_older_processing_are_not_counted_twice(tmp_path):
+    older = LANDSAT_8.replace("20200825", "20200101")
+    for folder, product in (("a", LANDSAT_8), ("b", LANDSAT_8), ("c", older)):
+        downloads.write(tmp_path / folder, product, pixels=False)
+    found = catalog.stored(tmp_path)
+    assert products(found) == [LANDSAT_8]
+    assert found.left_out == {"listed more than once": 1, "processed again later": 1}
+
+
+def test_links_are_followed_once(tmp_path):
+    downloads.write(tmp_path / "far" / "away", LANDSAT_8, pixels=False)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "far", target_is_directory=True)
+    (tmp_path / "here" / "loop").symlink_to(tmp_path / "here", target_is_directory=True)
+    found = catalog.stored(tmp_path / "here")
+    assert products(found) == [LANDSAT_8]
+    assert found.left_out == {}
+
+
+def test_folders_with_nothing_to_use(tmp_path):
+    message = r"has neither items\.json nor any \*_stac\.json, \*_MTL\.json or \*_MTL\.txt: "
+    with pytest.raises(NotFound, match=message + "give a folder of scenes"):
+        catalog.stored(tmp_path)
+    with pytest.raises(NotFound, match=message):
+        catalog.stored(tmp_path / "missing")
+    (tmp_path / f"{LANDSAT_8}.tar").touch()
+    with pytest.raises(NotFound, match=message + "unpack its .tar files first"):
+        catalog.stored(tmp_path)
+
+
+def test_real_downloads_without_items():
+    folder = real_pixels() / "collection02/level-2/standard/oli-tirs/2019/218"
+    found = catalog.stored(folder, query=Query((-44.12, -20.13)))
+    assert products(found) == list(BRUMADINHO)
+    assert all(scene.calibration == LEVEL_2 and scene.mtl.endswith(".txt") for scene in found)
+    assert [scene.cloud for scene in found] == [9.86, found[1].cloud]
