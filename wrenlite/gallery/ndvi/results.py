@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import Stats
 from wrenlite.gallery.ndvi.masks import Hidden
@@ -106,3 +108,33 @@ class AreaNdvi(_Pixels):
 def cloud_or_worst(cloud: float | None) -> float:
     """Return the percent of a scene under cloud; 100 where it is not known, wherever scenes are compared."""
     return 100.0 if cloud is None else cloud
+
+
+def check_one_level(results: Iterable[SceneNdvi], mixed: bool = False) -> None:
+    """Check that results can be compared, before they are joined in one curve, mosaic or composite.
+
+    NDVI of reflectance at the top of the atmosphere is lower than NDVI of surface reflectance of the same
+    pixels, because air brightens red more than near infrared.
+
+    Args:
+        results: points, tiles or areas.
+        mixed: whether levels 1 and 2 may be together. Different indices never may.
+
+    Raises:
+        ConfigError: the results are of several indices, or of levels 1 and 2.
+    """
+    results = list(results)
+    for each in results[1:]:
+        if each.index != results[0].index:
+            raise ConfigError(
+                f"{results[0].index} of {results[0].product} and {each.index} of {each.product} are different"
+                " indices and cannot be joined: give results of one index"
+            )
+    example = {each.level: each.product for each in results}
+    if len(example) > 1 and not mixed:
+        named = " and ".join(f"{example[level]} of level {level}" for level in sorted(example))
+        raise ConfigError(
+            f"{named} cannot be joined, because level 1 is reflectance at the top of the atmosphere and level"
+            " 2 is that of the surface: choose scenes of one level, with Query(levels=(2,)), or give"
+            " mixed=True"
+        )
