@@ -29,12 +29,13 @@ from wrenlite.gallery.landsat import catalog, tasks
 from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Product, Scene
 from wrenlite.gallery.ndvi.bands import Band
+from wrenlite.gallery.ndvi.cog import write_cog
 from wrenlite.gallery.ndvi.grid import (
     Grid,
     OutsideScene,
     Window,
 )
-from wrenlite.gallery.ndvi.reader import GdalReader, write_cog
+from wrenlite.gallery.ndvi.reader import GdalReader
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.places import PLACES
 

@@ -7,8 +7,8 @@ from tests.landsat import COLOMBIA
 from wrenlite.gallery.landsat import tasks
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import projection
+from wrenlite.gallery.ndvi.cog import write_cog
 from wrenlite.gallery.ndvi.grid import Grid, OutsideScene, windows
-from wrenlite.gallery.ndvi.reader import write_cog
 
 GRIDS = {
     "Antarctica": Grid(3031, -2_000_025.0, 1_300_005.0, (30.0, 30.0), 300, 280),

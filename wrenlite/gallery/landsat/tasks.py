@@ -66,7 +66,7 @@ def ndvi_point(
         value=float(values[0, 0]),
         hidden=reason.text if reason else None,
         timing=_timing(pixels, started, read),
-        **_origin(scene, wanted),
+        **_origin(scene, wanted, masking),
     )
 
 
@@ -118,7 +118,7 @@ def ndvi_tile(
         hidden=Hidden.of(reasons),
         stats=stats,
         timing=_timing(pixels, started, read),
-        **_origin(scene, wanted),
+        **_origin(scene, wanted, masking),
     )
 
 
@@ -167,7 +167,7 @@ def ndvi_area(
         grid=first.grid.part(first.window, first.step),
         hidden=Hidden.of(reasons),
         timing=_timing(pixels, started, read),
-        **_origin(scene, wanted),
+        **_origin(scene, wanted, masking),
     )
 
 
@@ -204,7 +204,7 @@ def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
     ]
 
 
-def _origin(scene: Scene, index: Index) -> dict[str, Any]:
+def _origin(scene: Scene, index: Index, masking: Masking) -> dict[str, Any]:
     """Return what a result says of its scene and its index."""
     product = scene.product
     return {
@@ -216,6 +216,7 @@ def _origin(scene: Scene, index: Index) -> dict[str, Any]:
         "level": product.level,
         "tier": product.tier,
         "index": index.name,
+        "masking": masking,
         "synthetic": product.synthetic,
     }
 

@@ -1,14 +1,19 @@
 """NDVI of rasters from any sensor: grids, reading, masks, mosaics, time series and figures.
 
 ===============  ====================================================================================
-``grid``         windows, points and boxes on a scene's UTM grid (pure)
-``utm``          the projection (pure)
+``grid``         windows, points and boxes on a scene's grid
+``projection``   any projection with an EPSG code; ``utm`` is the usual one, in numpy (pure)
+``target``       grids that are declared, for scenes of several projections (pure)
+``warped``       reads scenes on a declared grid
 ``indices``      NDVI from stored integers, exact, and its coding as int16 (pure)
 ``results``      the records that NDVI tasks return
 ``bands``        the interface between tasks and readers
-``reader``       rasters through GDAL, from disk, S3 and web servers: the only module that imports rasterio
+``reader``       rasters through GDAL, from disk, S3 and web servers
 ``gdal_errors``  GDAL's errors translated into wrenlite's, with the fix (pure)
-``mosaic``       tiles joined into one cloud-optimised GeoTIFF, and the median of several days
+``mosaic``       tiles joined into one picture, and the median of several days
+``provenance``   what a picture was made from, for its file (pure)
+``cog``          writes cloud-optimised GeoTIFF
+``xarrays``      arrays with coordinates, as rioxarray has them
 ``series``       a place's values over the years: table and smoothing spline
 ``figures``      seasons, scenes in true colour, maps of NDVI, places on the globe
 ``land``         the land of the world, for the globe

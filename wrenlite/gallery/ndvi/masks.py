@@ -93,6 +93,14 @@ class Masking:
         if not 0 <= self.floor < 1:
             raise ConfigError(f"floor={self.floor} is no reflectance: give a number from 0 to below 1")
 
+    @property
+    def text(self) -> str:
+        """Return what is masked in words, such as for the tag of a file."""
+        masked = [reason.text for reason in Reason if reason and self.masks(reason)]
+        return ", ".join(masked) + f" (sum of reflectances below {self.floor:g} is out of range)" * (
+            self.floor > 0
+        )
+
     def masks(self, reason: Reason) -> bool:
         """Return whether pixels with this reason are masked."""
         return reason.text not in self.keep

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import NODATA, SCALE
+from wrenlite.gallery.ndvi.provenance import Provenance
 from wrenlite.gallery.ndvi.results import AreaNdvi, TileNdvi
 from wrenlite.memory import memory_bytes
 
@@ -26,15 +28,33 @@ class Mosaic:
     values: NDArray[np.int16]
     """NDVI x 10,000, of shape (height, width), ``NODATA`` where no tile has a usable pixel."""
     grid: Grid
-    products: tuple[str, ...]
-    """Product ids of the tiles, in the order in which the tiles were given."""
-    synthetic: bool = False
-    """True where at least one of the scenes was generated, not observed."""
+    provenance: Provenance
+    """What the values were computed from."""
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Return the product ids of the tiles, in the order in which the tiles were given."""
+        return self.provenance.products
+
+    @property
+    def synthetic(self) -> bool:
+        """Return whether at least one of the scenes was generated, not observed."""
+        return self.provenance.synthetic
 
     @property
     def masked(self) -> float:
         """Return the share of pixels without a value."""
         return 1 - np.count_nonzero(self.values != NODATA) / self.values.size
+
+    def to_xarray(self) -> Any:
+        """Return the values as a DataArray with the dims y and x, and coordinates of the pixels' centres.
+
+        Raises:
+            PackageMissing: xarray is not installed.
+        """
+        from wrenlite.gallery.ndvi import xarrays
+
+        return xarrays.data_array(self.values, self.grid, self.provenance)
 
     def write(self, path: str | Path) -> None:
         """Write a cloud-optimised GeoTIFF with overviews, which average the usable pixels.
@@ -45,26 +65,35 @@ class Mosaic:
         Raises:
             StoreError: the file cannot be written.
         """
-        from wrenlite.gallery.ndvi.reader import write_cog
+        from wrenlite.gallery.ndvi.cog import Coding, write_cog
 
-        write_cog(path, self.values, self.grid, nodata=NODATA, tags=self._tags())
+        write_cog(
+            path,
+            self.values,
+            self.grid,
+            nodata=NODATA,
+            coding=Coding(self.provenance.index, scale=1 / SCALE),
+            tags=self.provenance.tags(),
+        )
 
-    def _tags(self) -> Mapping[str, str]:
-        """Return the text that describes the picture in its file."""
-        text = f"NDVI x {SCALE}, nodata {NODATA}, by wrenlite from {', '.join(self.products)}"
-        return {"TIFFTAG_IMAGEDESCRIPTION": f"SYNTHETIC, not observed: {text}" if self.synthetic else text}
 
-
-def mosaic(tiles: Iterable[TileNdvi]) -> Mosaic:
+def mosaic(tiles: Iterable[TileNdvi], *, mixed: bool = False) -> Mosaic:
     """Join tiles. Where they overlap, the first usable value counts, so give the best scene first.
 
+    Args:
+        tiles: NDVI, or another index, of windows on one lattice. Tiles of scenes in several zones are on one
+            lattice where they were read on one declared grid; see ``target.declare_grid``.
+        mixed: allow tiles of both levels.
+
     Raises:
-        ConfigError: there are no tiles; or they are in several projections or on different lattices; or they
-            are so far apart that a picture of all of them does not fit into this machine's memory.
+        ConfigError: there are no tiles; they have several indices, or both levels; they are in several
+            projections or on different lattices; or they are so far apart that a picture of all of them does
+            not fit into this machine's memory.
     """
     tiles = list(tiles)
     if not tiles:
         raise ConfigError("a mosaic needs at least one tile, and there are no tiles")
+    provenance = Provenance.of(tiles, mixed=mixed)
     first = tiles[0].grid
     offsets = [_offset(first, tile) for tile in tiles]
     left, top = min(column for column, _ in offsets), min(row for _, row in offsets)
@@ -87,8 +116,7 @@ def mosaic(tiles: Iterable[TileNdvi]) -> Mosaic:
     return Mosaic(
         values=values,
         grid=grid,
-        products=tuple(dict.fromkeys(tile.product for tile in tiles)),
-        synthetic=any(tile.synthetic for tile in tiles),
+        provenance=provenance,
     )
 
 

@@ -156,16 +156,52 @@ def _name(epsg: int) -> str:
     return f"EPSG:{epsg}"
 
 
-@lru_cache
+def wkt(epsg: int) -> str:
+    """Return the description of a projection as well-known text, which needs rasterio.
+
+    Raises:
+        ConfigError: there is no such projection.
+        PackageMissing: rasterio is not installed.
+    """
+    return str(_crs(epsg).to_wkt())
+
+
+def axis_attributes(epsg: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the attributes of the coordinates x and y by the CF conventions."""
+    if _crs(epsg).is_geographic:
+        return (
+            {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east", "axis": "X"},
+            {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north", "axis": "Y"},
+        )
+    x, y = (
+        {
+            "standard_name": f"projection_{axis}_coordinate",
+            "long_name": f"{axis} coordinate of projection",
+            "units": str(_crs(epsg).linear_units),
+            "axis": axis.upper(),
+        }
+        for axis in "xy"
+    )
+    return x, y
+
+
 def _warp(epsg: int) -> Any:
-    """Return rasterio's module of projections, which knows this one.
+    """Return rasterio's module of projections, which knows this one; raises as ``_crs`` does."""
+    _crs(epsg)
+    from rasterio import warp
+
+    return warp
+
+
+@lru_cache
+def _crs(epsg: int) -> Any:
+    """Return rasterio's object for a projection.
 
     Raises:
         ConfigError: there is no such projection.
         PackageMissing: rasterio is not installed.
     """
     try:
-        from rasterio import warp
         from rasterio.crs import CRS
         from rasterio.errors import CRSError
     except ImportError as error:
@@ -181,4 +217,4 @@ def _warp(epsg: int) -> Any:
             f"EPSG:{epsg} is not a projection of places on Earth: give a code such as 32618 (UTM zone 18),"
             " 3031 (Antarctica), or 4326 (degrees)"
         )
-    return warp
+    return crs

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http.client import HTTPException
@@ -26,7 +25,6 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
 from wrenlite.gallery.ndvi import gdal_errors
@@ -37,17 +35,11 @@ from wrenlite.gallery.ndvi.bands import (
     WindowChooser,
     redact_address,
 )
-from wrenlite.gallery.ndvi.grid import (
-    BLOCK,
-    Grid,
-    Window,
-    clip,
-)
+from wrenlite.gallery.ndvi.grid import Grid, Window, clip
 from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers
 
 try:
     import rasterio
-    import rasterio.shutil
     import rasterio.windows
     from rasterio.enums import Resampling
     from rasterio.errors import RasterioError
@@ -324,66 +316,3 @@ def _describe(error: BaseException) -> tuple[int | None, str]:
         number = number or getattr(current, "errno", None)
         current = current.__cause__ or current.__context__  # rasterio keeps some of GDAL's as context only
     return number, "; ".join(messages)
-
-
-def write_cog(
-    path: str | Path,
-    values: NDArray[Any],
-    grid: Grid,
-    *,
-    nodata: float,
-    tags: Mapping[str, str] | None = None,
-    overviews: str = "average",
-) -> None:
-    """Write a cloud-optimised GeoTIFF with blocks of 256 pixels, deflate compression, and overviews inside.
-
-    Args:
-        path: path of the file, which appears complete or not at all.
-        values: pixels, of shape (height, width) of the grid.
-        grid: the grid of the pixels.
-        nodata: the value that stands for no data; overviews leave it out.
-        tags: texts to keep in the file, by tag.
-        overviews: how overviews are made: ``average``, or ``nearest`` for bits.
-
-    Raises:
-        StoreError: the file cannot be written, or the disk is full.
-    """
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        partial.write_bytes(_encode_cog(values, grid, nodata, tags or {}, overviews))
-        partial.replace(target)
-    except (RasterioError, OSError) as error:
-        raise StoreError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-def _encode_cog(
-    values: NDArray[Any], grid: Grid, nodata: float, tags: Mapping[str, str], overviews: str
-) -> bytes:
-    """Return the content of the file. It is made in memory: GDAL reports a full disk by any error or none."""
-    profile = {
-        "driver": "GTiff",
-        "dtype": values.dtype,
-        "count": 1,
-        "width": grid.width,
-        "height": grid.height,
-        "crs": f"EPSG:{grid.epsg}",
-        "transform": rasterio.Affine.from_gdal(*grid.transform),
-        "nodata": nodata,
-    }
-    options = {
-        "driver": "COG",
-        "blocksize": BLOCK,
-        "compress": "DEFLATE",
-        "overview_resampling": overviews.upper(),
-    }
-    with rasterio.MemoryFile() as memory, rasterio.MemoryFile() as made:
-        with memory.open(**profile) as dataset:
-            dataset.write(values, 1)
-            dataset.update_tags(**tags)
-        with memory.open() as dataset:
-            rasterio.shutil.copy(dataset, made.name, **options)
-        return bytes(made.getbuffer())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import Stats
-from wrenlite.gallery.ndvi.masks import Hidden
+from wrenlite.gallery.ndvi.masks import Hidden, Masking
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class SceneNdvi:
     """Quality of the geometry, such as ``T1``."""
     index: str = "NDVI"
     """Name of the index."""
+    masking: Masking = field(default_factory=Masking)
+    """What was masked."""
     synthetic: bool = False
     """True where the scene was generated, not observed; a file made from the result says so."""
 
@@ -69,11 +72,12 @@ class PointNdvi(SceneNdvi):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Pixels(SceneNdvi):
+class PixelsNdvi(SceneNdvi):
     """What results of many pixels have in common."""
 
     grid: Grid
     """Grid of the values."""
+    values: NDArray[Any]
     hidden: Hidden
     """Share of the pixels that cannot be used, by reason."""
 
@@ -87,9 +91,19 @@ class _Pixels(SceneNdvi):
         """Return the share of the pixels without data, because the sensor's swath does not cover them."""
         return self.hidden.fill
 
+    def to_xarray(self) -> Any:
+        """Return the values as a DataArray with the dims y and x, and coordinates of the pixels' centres.
+
+        Raises:
+            PackageMissing: xarray is not installed.
+        """
+        from wrenlite.gallery.ndvi import xarrays
+
+        return xarrays.of_result(self)
+
 
 @dataclass(frozen=True, kw_only=True)
-class TileNdvi(_Pixels):
+class TileNdvi(PixelsNdvi):
     """NDVI, or another index, of one window of a scene."""
 
     values: NDArray[np.int16]
@@ -98,7 +112,7 @@ class TileNdvi(_Pixels):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AreaNdvi(_Pixels):
+class AreaNdvi(PixelsNdvi):
     """NDVI, or another index, of one scene over an area, as a picture."""
 
     values: NDArray[np.float32]

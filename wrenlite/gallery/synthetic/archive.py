@@ -293,7 +293,7 @@ def _write_files(folder: Path, generated: _Generated, description: metadata.Scen
     """Write a scene's rasters, thumbnail and metadata into its folder."""
     from PIL import Image
 
-    from wrenlite.gallery.ndvi.reader import write_cog
+    from wrenlite.gallery.ndvi.cog import write_cog
 
     product = description.product
     for name, values in generated.rasters.items():
