@@ -15,6 +15,18 @@ from botocore.session import Session
 from click.testing import CliRunner
 from PIL import Image
 
+from tests import downloads
+from tests.stac_items import (
+    LANDSAT_5,
+    LANDSAT_7,
+    LANDSAT_8,
+    LANDSAT_9,
+    MSS,
+    collection_1,
+    landsatlook,
+    sentinel_2,
+    temperature_2020,
+)
 from wrenlite.cli import main
 from wrenlite.gallery.ndvi.indices import NODATA
 
@@ -49,7 +61,7 @@ def check_files(folder):
 def test_a_place_of_the_archive(landsat_cache, tmp_path):
     said = demo("--out", tmp_path / "new", "--rows", 3, "--workers", 2)
     assert said.startswith("SYNTHETIC")
-    scene = r"^2021-\d\d-\d\d +(hidden|0\.\d{3}) +\d+%  LC08_L2SP_045033_\d{8}_\d{8}_02_SY$"
+    scene = r"^2021-\d\d-\d\d  (cloud|shadow|0\.\d{3}) +\d+% +2  OLI     SY    LC08_L2SP_045033_\d{8}_\d{8}_02_SY$"
     listed = re.findall(scene, said, re.MULTILINE)
     assert len(listed) == 3
     assert "\nand 59 more scenes: --rows 62 lists all\n" in said
@@ -69,7 +81,7 @@ def test_without_a_season_there_is_still_a_table_and_a_map(landsat_cache, tmp_pa
 def test_a_place_reports_as_json(landsat_cache, tmp_path):
     found = json.loads(demo("--out", tmp_path, "--start", "2021-01-20", "--end", "2021-04-30", "--json"))
     assert set(found) == {
-        *("place", "lon", "lat", "synthetic", "scenes", "notes", "files"),
+        *("place", "lon", "lat", "synthetic", "index", "scenes", "left_out", "notes", "files"),
         *("backend", "tasks", "wall_s", "cpu_s", "cost"),
     }
     assert found["synthetic"] is True
@@ -79,7 +91,11 @@ def test_a_place_reports_as_json(landsat_cache, tmp_path):
     assert found["notes"][0].startswith("no season: ")
     assert found["tasks"] > len(found["scenes"]) > 1, "the tiles of the map are tasks, too"
     for scene in found["scenes"]:
-        assert set(scene) == {"product", "date", "ndvi", "cloud_percent"}
+        assert set(scene) == {
+            *("product", "date", "ndvi", "hidden", "cloud_percent"),
+            *("satellite", "sensor", "level", "tier"),
+        }
+        assert (scene["ndvi"] is None) == (scene["hidden"] is not None)
         assert "2021-01-20" <= scene["date"] <= "2021-04-30"
         assert scene["ndvi"] is None or -1 <= scene["ndvi"] <= 1
         assert 0 <= scene["cloud_percent"] <= 100
@@ -94,6 +110,90 @@ def test_a_scene_that_cannot_be_read_is_left_out_and_reported(landsat_archive, t
     ended = run("--place", "death-valley", "--source", copied, "--out", tmp_path / "out")
     assert f"left out {broken.parent.name}: " in ended.stderr
     check_files(tmp_path / "out")
+
+
+SAME_DAY = (LANDSAT_8, LANDSAT_8.replace("L2SP", "L1TP"))
+HERE = ("--place=-75.0,1.5", "--workers", 2)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A folder of downloads of every sensor and of both levels, with items beside them that cannot serve."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for product in (*SAME_DAY, LANDSAT_5, LANDSAT_7, LANDSAT_9.replace("T1", "T2")):
+        downloads.write(folder / product, product)
+    others = {"a": sentinel_2(), "b": collection_1(), f"{LANDSAT_8}_ST": temperature_2020(LANDSAT_8)}
+    for name, item in others.items():
+        (folder / f"{name}_stac.json").write_text(json.dumps(item))
+    (folder / f"{MSS}_stac.json").write_text(json.dumps(landsatlook(MSS)))
+    (folder / "page_stac.json").write_text("<html>Please log in</html>")
+    return folder
+
+
+LEFT_OUT = {
+    "surface temperature only": 1,
+    "a file that is not JSON": 1,
+    "Collection 1": 1,
+    "NDVI of MSS does not agree with that of the other sensors": 1,
+    "not a Landsat product": 1,
+    "tier 2 (T2)": 1,
+}
+
+
+def test_a_mixed_folder_without_items(mixed, tmp_path):
+    said = demo("--source", mixed, "--out", tmp_path, *HERE)
+    assert said.startswith("date        NDVI          cloud  level  sensor  tier  product\n")
+    rows = re.findall(r"^(\S+)  0\.778 +8% +(\d)  (\S+) +(\S+)  \S+$", said, re.MULTILINE)
+    assert rows == [
+        ("1986-04-24", "2", "TM", "T1"),
+        ("2010-01-09", "2", "ETM+", "T1"),
+        ("2019-12-01", "2", "OLI", "T1"),
+    ]
+    listed = re.findall(r"^ +(\d+)  left out: (.+)$", said, re.MULTILINE)
+    assert {reason: int(count) for count, reason in listed} == LEFT_OUT | {"level 1": 1}
+
+
+def test_levels_and_tiers_and_sensors_are_chosen(mixed, tmp_path):
+    chosen = ("--level", 1, "--level", 2, "--tier", "T1", "--tier", "T2", "--sensor", "OLI")
+    found = json.loads(demo("--source", mixed, "--out", tmp_path, *HERE, *chosen, "--json"))
+    assert [(scene["level"], scene["tier"], scene["satellite"]) for scene in found["scenes"]] == [
+        (1, "T1", "Landsat 8"),
+        (2, "T1", "Landsat 8"),
+        (2, "T2", "Landsat 9"),
+    ]
+    assert found["left_out"]["sensor TM"] == found["left_out"]["sensor ETM+"] == 1
+    assert "tier 2 (T2)" not in found["left_out"]
+
+
+def test_levels_of_one_day_are_not_joined_in_a_curve(tmp_path):
+    days = [
+        product.replace("20191201", f"201912{day:02}") for product in SAME_DAY for day in (1, 8, 15, 22, 29)
+    ]
+    for product in days:
+        downloads.write(tmp_path / "in", product, quality=False, only=["red", "nir"])
+    ended = run("--source", tmp_path / "in", "--out", tmp_path / "out", *HERE, "--level", 1, "--level", 2)
+    assert len(re.findall(r"  0\.778  ", ended.stdout)) == len(days)
+    assert re.search(r"^no season: .*level", ended.stderr, re.MULTILINE)
+    assert not (tmp_path / "out" / "ndvi-season.png").exists()
+    ended = run("--source", tmp_path / "in", "--out", tmp_path / "out", *HERE, "--level", 1)
+    assert "no season" not in ended.stderr
+    assert (tmp_path / "out" / "ndvi-season.png").exists()
+
+
+def test_another_index(mixed, tmp_path):
+    found = json.loads(demo("--source", mixed, "--out", tmp_path, *HERE, "--index", "evi", "--json"))
+    assert found["index"] == "EVI"
+    # 2.5 (N - R) / (N + 6 R - 7.5 B + 1) of the reflectances in the files
+    assert [scene["evi"] for scene in found["scenes"]] == pytest.approx([0.625] * 3, abs=1e-4)
+    assert {path.name for path in tmp_path.iterdir()} == {"evi-map.png", "evi-map.tif"}
+
+
+def test_only_an_empty_result_is_an_error_with_the_counts(mixed, tmp_path):
+    place = ("--place", "10,10", "--out", tmp_path)
+    ended = CliRunner().invoke(main, ["demo", "ndvi", "--source", str(mixed), *map(str, place)])
+    assert ended.exit_code == 1
+    assert "has no scene of 10, 10 (at any time): 10 items left out: another place (5)" in ended.stderr
+    assert "Collection 1 (1)" in ended.stderr
 
 
 def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
@@ -123,6 +223,12 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--start 2022-02-30", "2022-02-30"),
         ("--start 2023-01-01 --end 2022-01-01", "ends before it starts"),
         ("--cloud 101", "must be a number from 0 to 100"),
+        ("--level 3", "'3' is not one of '1', '2'"),
+        ("--tier A1", "'A1' is not one of 'T1', 'T2', 'RT'"),
+        ("--sensor MSS", "'MSS' is not one of 'OLI', 'ETM+', 'TM'"),
+        ("--index NDXI", "take one of NDVI, EVI, SAVI, NDWI, NBR"),
+        ("--place napa --level 1", "level 2 (62)"),
+        ("--source ftp://x.y", "'ftp://x.y' cannot be an archive"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
         ("--out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),
         ("--rows 3 --json", "--rows has no effect with --json"),

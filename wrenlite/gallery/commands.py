@@ -7,7 +7,6 @@ import itertools
 import math
 import time
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -302,16 +301,45 @@ def mandelbrot(
     "--source",
     default="synthetic",
     show_default=True,
-    help="Archive of the scenes: synthetic, usgs, or a folder or s3://BUCKET/PREFIX with STAC items.",
+    help="Where the scenes are: synthetic; usgs, landsatlook, planetary-computer or the address of another"
+    " STAC service; a folder of downloads or of STAC items; or s3://BUCKET/PREFIX with items.json.",
 )
-@click.option("--start", type=_DAY, default="2021-01-01", show_default=True, help="First day.")
-@click.option("--end", type=_DAY, default="2023-12-31", show_default=True, help="Last day.")
+@click.option("--start", type=_DAY, help="First day.  [default: no limit]")
+@click.option("--end", type=_DAY, help="Last day.  [default: no limit]")
 @click.option(
     "--cloud",
     type=click.FloatRange(0, 100),
     default=100,
     show_default=True,
     help="Leave out scenes with more cloud, in percent.",
+)
+@click.option(
+    "--level",
+    "levels",
+    type=click.Choice(["1", "2"]),
+    multiple=True,
+    default=["2"],
+    show_default=True,
+    help="1: reflectance at the top of the atmosphere; 2: of the surface. May be given twice, for a table.",
+)
+@click.option(
+    "--tier",
+    "tiers",
+    type=click.Choice(["T1", "T2", "RT"]),
+    multiple=True,
+    default=["T1"],
+    show_default=True,
+    help="Tier of the scenes; may be given several times.",
+)
+@click.option(
+    "--sensor",
+    "sensors",
+    type=click.Choice(["OLI", "ETM+", "TM"]),
+    multiple=True,
+    help="OLI is on Landsat 8 and 9, ETM+ on 7, TM on 4 and 5; may be given several times.  [default: all]",
+)
+@click.option(
+    "--index", default="NDVI", show_default=True, help="Such as EVI; an unknown name lists all indices."
 )
 @click.option(
     "--rows",
@@ -326,29 +354,33 @@ def mandelbrot(
 def ndvi(
     place: str,
     source: str,
-    start: datetime,
-    end: datetime,
-    cloud: float,
+    levels: tuple[str, ...],
+    sensors: tuple[str, ...],
+    index: str,
     rows: int,
     out: Path,
     workers: int | None,
     aws: bool,
     as_json: bool,
+    **asked: Any,
 ) -> None:
-    """Compute NDVI of a place in all its Landsat scenes, and draw a map of the clearest scene."""
+    """Compute NDVI or another index of a place in all its Landsat scenes, and draw a map of the clearest."""
     if as_json:
         refuse_unused(("rows",), "with --json, which reports all scenes")
     print_text = text_printer(as_json)
     with open_executor(workers, aws, "landsat") as executor:
         from wrenlite.gallery import ndvi_survey as landsat
+        from wrenlite.gallery.ndvi.indices import find_index
 
         spot = landsat.Spot.parse(place)
         check_folder(out)
-        scenes = landsat.find(executor, source, spot, start.date(), end.date(), cloud)
-        found = landsat.survey(executor, spot, scenes, out)
+        wanted = find_index(index)  # an unknown name is refused before anything is searched
+        asked |= {"levels": tuple(map(int, levels)), "sensors": sensors or None}
+        scenes = landsat.find(executor, source, spot, **asked)
+        found = landsat.survey(executor, spot, scenes, out, wanted)
         if found.synthetic:
             print_text(landsat.NOTICE)
-        print_text(landsat.listing(found.points, rows))
+        print_text(landsat.listing(found.points, rows, scenes.left_out))
         for note in found.notes:
             click.echo(note, err=True)
         files = [str(file) for file in found.files]
@@ -358,7 +390,9 @@ def ndvi(
             "lon": spot.lon,
             "lat": spot.lat,
             "synthetic": found.synthetic,
+            "index": wanted.name,
             "scenes": [_scene_data(point) for point in found.points],
+            "left_out": scenes.left_out,
             "notes": found.notes,
             "files": files,
         }
@@ -366,10 +400,15 @@ def ndvi(
 
 
 def _scene_data(point: PointNdvi) -> dict[str, Any]:
-    """Return NDVI of one scene for the JSON report: null where the place is hidden."""
+    """Return an index of one scene for the JSON report: null where the place is hidden."""
     return {
         "product": point.product,
         "date": point.date.isoformat(),
-        "ndvi": None if math.isnan(point.value) else float(point.value),
+        point.index.lower(): None if math.isnan(point.value) else float(point.value),
+        "hidden": point.hidden,
         "cloud_percent": point.cloud,
+        "satellite": point.satellite,
+        "sensor": point.sensor,
+        "level": point.level,
+        "tier": point.tier,
     }

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wrenlite.display.notebook_figure import NotebookFigure
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.landsat import catalog
-from wrenlite.gallery.landsat.catalog import Query
+from wrenlite.gallery.landsat.query import Query, Scenes
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.landsat.tasks import grid_of, ndvi_point, ndvi_tile
 from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.grid import TILE, windows
+from wrenlite.gallery.ndvi.indices import INDICES, Index, find_index
 from wrenlite.gallery.ndvi.mosaic import Mosaic, mosaic
-from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
+from wrenlite.gallery.ndvi.results import PointNdvi, TileNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import smooth
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.archive import NOTICE as NOTICE
@@ -30,10 +29,13 @@ from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
 from wrenlite.texts import counted
 
-SYNTHETIC, USGS = "synthetic", "usgs"
+SYNTHETIC = "synthetic"
+SERVICES = {
+    "usgs": catalog.EARTH_SEARCH,
+    "landsatlook": catalog.LANDSATLOOK,
+    "planetary-computer": catalog.PLANETARY_COMPUTER,
+}
 """Names of sources of scenes; other sources are given by folder or address."""
-FIRST, LAST = date(2021, 1, 1), date(2023, 12, 31)
-"""First and last day of the synthetic archive."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Survey:
 
     spot: Spot
     points: list[PointNdvi]
-    """NDVI of each scene that could be read, by date."""
+    """The index in each scene that could be read, by date."""
     clearest: Scene
     """The scene of the map."""
     map: Mosaic
@@ -86,58 +88,62 @@ class Survey:
     """True where scenes of the synthetic archive are among them."""
 
 
-def find(
-    executor: Executor,
-    source: str,
-    spot: Spot,
-    start: date = FIRST,
-    end: date = LAST,
-    cloud: float = 100.0,
-) -> list[Scene]:
+def find(executor: Executor, source: str, spot: Spot, **asked: Any) -> Scenes:
     """Return the scenes of a spot, oldest first.
 
     Args:
         executor: the executor whose workers will read the scenes. It also generates the synthetic archive
             where that does not exist.
-        source: ``synthetic``; ``usgs`` (the public archive, searched through earth-search); or a folder or
-            ``s3://bucket/prefix`` with STAC items.
+        source: ``synthetic``; the name of a service in ``SERVICES`` (``usgs`` is the public archive, which is
+            searched through earth-search) or the address of another STAC service; or a folder or
+            ``s3://bucket/prefix``, see ``catalog.stored``.
         spot: the point that the scenes must cover.
-        start: first day.
-        end: last day.
-        cloud: greatest percent of a scene under cloud.
+        asked: what else is asked of the scenes, as in ``Query``: start, end, cloud, levels, tiers, sensors.
 
     Raises:
         ConfigError: there are no such scenes, or the workers could not read them.
         NotFound: there is no such archive.
     """
-    query = Query(place=(spot.lon, spot.lat), start=start, end=end, cloud=cloud)
-    if source == USGS:
-        scenes = catalog.search(query)
+    query = Query(place=(spot.lon, spot.lat), **asked)
+    if source in SERVICES or source.startswith(("https://", "http://")):
+        scenes = catalog.search(query, url=_service(source, query))
     else:
         _check_reach(executor, source)
         root = str(make_archive(executor)) if source == SYNTHETIC else source
         scenes = catalog.stored(root, query=query)
     if not scenes:
+        left_out = scenes.left_out_text() or "nothing is known there"
         raise ConfigError(
-            f"{source} has no scene of {spot.name} from {start} to {end} with at most {cloud:g} % of cloud:"
-            " choose a longer time, more cloud, or another place"
+            f"{source} has no scene of {spot.name} ({query.time}): {left_out}. Choose another time or place,"
+            " or other levels, tiers or sensors, or allow more cloud"
         )
     return scenes
 
 
-def map_tiles(executor: Executor, scene: Scene, side: int = TILE) -> Job[Any]:
-    """Start computing NDVI of a whole scene, with one task per window; ``mosaic`` joins the job's results.
+def _service(source: str, query: Query) -> str:
+    """Return the address of a service. Of the public archive, only one service has level 1."""
+    return catalog.LANDSATLOOK if source == "usgs" and 1 in query.levels else SERVICES.get(source, source)
+
+
+def map_tiles(
+    executor: Executor, scene: Scene, side: int = TILE, index: str | Index = "NDVI"
+) -> Job[TileNdvi]:
+    """Start computing an index of a whole scene, with one task per window; ``mosaic`` joins the results.
 
     Args:
         executor: the executor to run on.
         scene: the scene to read.
         side: width and height of a window in pixels.
+        index: the index, or its name.
     """
-    return executor.map(partial(ndvi_tile, scene), windows(grid_of(scene), side), chunksize=1)
+    task = partial(ndvi_tile, scene, index=index)
+    return executor.map(task, windows(grid_of(scene), side), chunksize=1)
 
 
-def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -> Survey:
-    """Compute NDVI of a spot in all scenes, and draw its season and a map of the clearest scene.
+def survey(
+    executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path, index: str | Index = "NDVI"
+) -> Survey:
+    """Compute an index of a spot in all scenes, and draw its season and a map of the clearest scene.
 
     Scenes that cannot be read are left out, and so is the season where too few scenes show the spot; the
     result's ``notes`` say so.
@@ -147,31 +153,35 @@ def survey(executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path) -
         spot: the point to survey.
         scenes: all scenes of the spot.
         out: folder for the files.
+        index: the index, or its name.
 
     Raises:
         StoreError: the folder cannot be written to.
+        ConfigError: there is no such index.
         WrenliteError: no scene can be read; this is the error of the first scene, such as NotFound.
     """
     synthetic = any(scene.product.synthetic for scene in scenes)
     suffix = " · SYNTHETIC, not observed" if synthetic else ""
-    points_job = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat))
+    index = find_index(index)
+    prefix = index.name.lower()
+    points_job = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat), kwargs={"index": index})
     points, notes = _readable_points(scenes, points_job)
     files = []
     try:
-        truth = spot.truth if synthetic else None
+        truth = spot.truth if synthetic and index is INDICES["NDVI"] else None
         season = figures.season(points, smooth(points), f"{spot.name}{suffix}", truth)
-        files.append(_save(season, out / "ndvi-season.png"))
+        files.append(_save(season, out / f"{prefix}-season.png"))
     except ConfigError as error:  # too few days: the table and the map are made all the same
         notes.append(f"no season: {error}")
     read = {point.product for point in points}
     clearest = min(
         (scene for scene in scenes if scene.product.id in read), key=lambda scene: cloud_or_worst(scene.cloud)
     )
-    tiles_job = map_tiles(executor, clearest)
+    tiles_job = map_tiles(executor, clearest, index=index)
     picture = mosaic(tiles_job.results())
     title = f"{spot.name}, {clearest.date:%d %B %Y}{suffix}"
-    files.append(_save(figures.ndvi_map(picture.values, picture.grid, title), out / "ndvi-map.png"))
-    files.append(out / "ndvi-map.tif")
+    files.append(_save(figures.ndvi_map(picture.values, picture.grid, title), out / f"{prefix}-map.png"))
+    files.append(out / f"{prefix}-map.tif")
     picture.write(files[-1])
     return Survey(
         spot=spot,
@@ -231,18 +241,26 @@ def _check_reach(executor: Executor, source: str) -> None:
         )
 
 
-def listing(points: Sequence[PointNdvi], most: int) -> str:
-    """Return a table of text with one line per scene: date, NDVI, the scene's cloud, and its product.
+def listing(points: Sequence[PointNdvi], most: int, left_out: Mapping[str, int] | None = None) -> str:
+    """Return a table of text with one line per scene.
+
+    Its columns are the date, the index or why the place is hidden, the scene's cloud, and its product.
 
     Args:
-        points: NDVI of each scene.
-        most: the most scenes that are listed. A last line tells how many are left out.
+        points: the index in each scene.
+        most: the most scenes that are listed. A line tells how many more there are.
+        left_out: what the catalogue left out, see ``Scenes.left_out``; one line per reason below the table.
     """
-    lines = ["date         NDVI  cloud  product"]
+    index = points[0].index if points else "NDVI"
+    lines = [f"date        {index:<12}  cloud  level  sensor  tier  product"]
     for point in points[:most]:
-        value = "hidden" if np.isnan(point.value) else f"{point.value:6.3f}"
-        cloud = "    ?" if point.cloud is None else f"{point.cloud:4.0f}%"
-        lines.append(f"{point.date}  {value}  {cloud}  {point.product}")
+        value = f"{point.value:.3f}" if point.hidden is None else point.hidden
+        cloud = "?" if point.cloud is None else f"{point.cloud:.0f}%"
+        lines.append(
+            f"{point.date}  {value:<12}  {cloud:>5}  {point.level:>5}  {point.sensor:<6}  {point.tier:<4}"
+            f"  {point.product}"
+        )
     if len(points) > most:
         lines.append(f"and {counted(len(points) - most, 'more scene')}: --rows {len(points)} lists all")
+    lines += [f"{count:>10}  left out: {reason}" for reason, count in (left_out or {}).items()]
     return "\n".join(lines)

@@ -298,7 +298,7 @@ def _describe_file(folder: str, name: str) -> Described:
 
 
 def _check_root(root: str) -> str:
-    """Return the place where items are stored, without a slash at its end.
+    """Return the place where scenes are stored: the whole path of a folder, or the address of a bucket.
 
     Raises:
         ConfigError: it is neither a folder nor a bucket.
@@ -309,7 +309,7 @@ def _check_root(root: str) -> str:
         raise ConfigError(
             f"{redact_address(root)!r} cannot be an archive of scenes: give a folder, or s3://bucket/prefix"
         )
-    return root.rstrip("/")
+    return root.rstrip("/") if mark else os.path.abspath(os.path.expanduser(root))
 
 
 def _collection(address: str, reader: Reader | None) -> list[Any]:
