@@ -21,7 +21,7 @@ from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.grid import TILE, windows
 from wrenlite.gallery.ndvi.indices import INDICES, Index, find_index
 from wrenlite.gallery.ndvi.mosaic import Mosaic, mosaic
-from wrenlite.gallery.ndvi.results import PointNdvi, TileNdvi, cloud_or_worst
+from wrenlite.gallery.ndvi.results import PointNdvi, TileNdvi, check_one_level, cloud_or_worst
 from wrenlite.gallery.ndvi.series import smooth
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.archive import NOTICE as NOTICE
@@ -168,6 +168,7 @@ def survey(
     points, notes = _readable_points(scenes, points_job)
     files = []
     try:
+        check_one_level(points)
         truth = spot.truth if synthetic and index is INDICES["NDVI"] else None
         season = figures.season(points, smooth(points), f"{spot.name}{suffix}", truth)
         files.append(_save(season, out / f"{prefix}-season.png"))
