@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from wrenlite.gallery.landsat.scene import Product
-from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.cog import write_cog
+from wrenlite.gallery.ndvi.grid import Grid
 
 GRID = Grid(epsg=32618, west=499_035.0, north=166_785.0, pixel=(30.0, 30.0), width=64, height=64)
 """A grid about ``stac_items.INSIDE``."""

@@ -141,6 +141,7 @@ LEFT_OUT = {
 }
 
 
+@pytest.mark.e2e
 def test_a_mixed_folder_without_items(mixed, tmp_path):
     said = demo("--source", mixed, "--out", tmp_path, *HERE)
     assert said.startswith("date        NDVI          cloud  level  sensor  tier  product\n")
@@ -154,6 +155,7 @@ def test_a_mixed_folder_without_items(mixed, tmp_path):
     assert {reason: int(count) for count, reason in listed} == LEFT_OUT | {"level 1": 1}
 
 
+@pytest.mark.e2e
 def test_levels_and_tiers_and_sensors_are_chosen(mixed, tmp_path):
     chosen = ("--level", 1, "--level", 2, "--tier", "T1", "--tier", "T2", "--sensor", "OLI")
     found = json.loads(demo("--source", mixed, "--out", tmp_path, *HERE, *chosen, "--json"))
@@ -166,6 +168,7 @@ def test_levels_and_tiers_and_sensors_are_chosen(mixed, tmp_path):
     assert "tier 2 (T2)" not in found["left_out"]
 
 
+@pytest.mark.e2e
 def test_levels_of_one_day_are_not_joined_in_a_curve(tmp_path):
     days = [
         product.replace("20191201", f"201912{day:02}") for product in SAME_DAY for day in (1, 8, 15, 22, 29)
@@ -181,6 +184,7 @@ def test_levels_of_one_day_are_not_joined_in_a_curve(tmp_path):
     assert (tmp_path / "out" / "ndvi-season.png").exists()
 
 
+@pytest.mark.e2e
 def test_another_index(mixed, tmp_path):
     found = json.loads(demo("--source", mixed, "--out", tmp_path, *HERE, "--index", "evi", "--json"))
     assert found["index"] == "EVI"
