@@ -19,7 +19,7 @@ from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.landsat.tasks import grid_of, ndvi_point, ndvi_tile
 from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.grid import TILE, windows
-from wrenlite.gallery.ndvi.indices import INDICES, Index, find_index
+from wrenlite.gallery.ndvi.indices import Index, find_index
 from wrenlite.gallery.ndvi.mosaic import Mosaic, mosaic
 from wrenlite.gallery.ndvi.results import PointNdvi, TileNdvi, check_one_level, cloud_or_worst
 from wrenlite.gallery.ndvi.series import smooth
@@ -161,17 +161,13 @@ def survey(
         WrenliteError: no scene can be read; this is the error of the first scene, such as NotFound.
     """
     synthetic = any(scene.product.synthetic for scene in scenes)
-    suffix = " · SYNTHETIC, not observed" if synthetic else ""
     index = find_index(index)
     prefix = index.name.lower()
     points_job = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat), kwargs={"index": index})
     points, notes = _readable_points(scenes, points_job)
     files = []
     try:
-        check_one_level(points)
-        truth = spot.truth if synthetic and index is INDICES["NDVI"] else None
-        season = figures.season(points, smooth(points), f"{spot.name}{suffix}", truth)
-        files.append(_save(season, out / f"{prefix}-season.png"))
+        files.append(_save(_season(spot, points), out / f"{prefix}-season.png"))
     except ConfigError as error:  # too few days: the table and the map are made all the same
         notes.append(f"no season: {error}")
     read = {point.product for point in points}
@@ -180,7 +176,7 @@ def survey(
     )
     tiles_job = map_tiles(executor, clearest, index=index)
     picture = mosaic(tiles_job.results())
-    title = f"{spot.name}, {clearest.date:%d %B %Y}{suffix}"
+    title = _title(f"{spot.name}, {clearest.date:%d %B %Y}", synthetic)
     files.append(_save(figures.ndvi_map(picture.values, picture.grid, title), out / f"{prefix}-map.png"))
     files.append(out / f"{prefix}-map.tif")
     picture.write(files[-1])
@@ -194,6 +190,22 @@ def survey(
         jobs=[points_job, tiles_job],
         synthetic=synthetic,
     )
+
+
+def _season(spot: Spot, points: Sequence[PointNdvi]) -> NotebookFigure:
+    """Return the figure of a spot's season, with the truth where it is known.
+
+    Raises:
+        ConfigError: the points are of both levels, or too few.
+    """
+    check_one_level(points)
+    synthetic = any(point.synthetic for point in points)
+    known = synthetic and all(point.index == "NDVI" for point in points)
+    return figures.season(points, smooth(points), _title(spot.name, synthetic), spot.truth if known else None)
+
+
+def _title(text: str, synthetic: bool) -> str:
+    return f"{text} · SYNTHETIC, not observed" if synthetic else text
 
 
 def _readable_points(scenes: Sequence[Scene], job: Job[Any]) -> tuple[list[PointNdvi], list[str]]:
