@@ -373,10 +373,56 @@ def test_no_message_shows_a_signature(server, signed):
     band = Band("red", signed.red, signed.product.id)
     assert "SECRET" not in repr(signed) + repr(band)
     assert f"{server.url}/c/{signed.product.id}_SR_B4.TIF" in repr(signed)
-    server.files[f"{signed.product.id}_SR_B4.TIF"] = b"<html>Please log in</html>"
-    with pytest.raises(StoreError, match="cannot read band red") as caught:
+    for content in (b"no raster", b""):
+        server.files[f"{signed.product.id}_SR_B4.TIF"] = content
+        with pytest.raises(StoreError, match="cannot read band red") as caught:
+            tasks.ndvi_point(signed, NAPA.lon, NAPA.lat)
+        assert "SECRET" not in full_text(caught.value)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<!DOCTYPE html>\n<title>ERS login</title>",
+        b"\xef\xbb\xbf\r\n <HTML lang=en>",
+        b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0//EN">',
+    ],
+)
+def test_a_login_page_in_place_of_a_file_is_told(server, signed, tmp_path, page):
+    server.files[f"{signed.product.id}_SR_B4.TIF"] = page
+    message = f"sends a web page in place of band red of {signed.product.id} at http.*requires a login"
+    with pytest.raises(AccessDenied, match=message) as caught:
         tasks.ndvi_point(signed, NAPA.lon, NAPA.lat)
     assert "SECRET" not in full_text(caught.value)
+    server.files[f"{signed.product.id}_MTL.json"] = page
+    with pytest.raises(AccessDenied, match=r"sends a web page in place of file http.*requires a login"):
+        GdalReader().fetch(signed.mtl)
+    saved = tmp_path / f"{signed.product.id}_SR_B4.TIF"
+    saved.write_bytes(page)
+    here = dataclasses.replace(signed, bands=signed.bands | {"red": str(saved)})
+    with pytest.raises(StoreError, match=r"cannot read band red .*is a web page.*download it again"):
+        tasks.ndvi_point(here, NAPA.lon, NAPA.lat)
+
+
+@pytest.mark.parametrize(
+    ("status", "query", "advice"),
+    [
+        (401, "", "The server requires a login. Log in with a browser"),
+        (403, "", "requires a login or a signature"),
+        (403, "?sig=SECRET", "The signature in the address may have expired: search and sign"),
+        (409, "", "pip install planetary-computer and search again, which signs them"),
+    ],
+)
+def test_a_refusal_of_a_web_server_says_what_to_do(server, signed, status, query, advice):
+    server.error = status, b"<html>no</html>"
+    bands = {name: href.partition("?")[0] + query for name, href in signed.bands.items()}
+    scene = dataclasses.replace(signed, bands=bands)
+    with pytest.raises(AccessDenied, match=f"the server refuses band .*{status}") as caught:
+        tasks.ndvi_point(scene, NAPA.lon, NAPA.lat)
+    assert advice in str(caught.value)
+    with pytest.raises(AccessDenied) as caught:
+        GdalReader().fetch(scene.red)
+    assert advice in str(caught.value)
 
 
 def test_metadata_are_fetched_from_a_web_server(server, signed):

@@ -7,6 +7,7 @@ server it passes on the HTTP status.
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qs, urlsplit
 
 from wrenlite.backends.aws import errors
 from wrenlite.errors import AccessDenied, CredentialsError, NotFound, StoreError
@@ -16,18 +17,43 @@ _CODES_BY_NUMBER = {12: "NoSuchBucket", 13: "NoSuchKey", 14: "AccessDenied", 16:
 """S3's error codes, by GDAL's error numbers (``CPLE_AWS…``)."""
 _NO_CREDENTIALS = 15
 """GDAL's error number for a request that it had no credentials to sign with."""
+_SIGNING_HOSTS = ".blob.core.windows.net"
+"""The end of the names of hosts whose addresses are signed; an unsigned one is answered with 409 or 403."""
 _CODES_BY_MESSAGE = {
     "InvalidAccessKeyId": "Access Key Id you provided",
     "ExpiredToken": "token has expired|security token .* expired",
     "RequestTimeTooSkewed": "difference between the request time",
     "InvalidToken": "token is malformed|token .* is invalid",
-    "AccessDenied": r"HTTP response code: 40[13]\b",
+    "AccessDenied": r"HTTP response code: 40[139]\b",
     "NoSuchKey": r"HTTP response code: 404\b|No such file|does not exist in the file system",
 }
 """S3's error codes, with patterns of the messages that come with them.
 
 Some patterns are for the status of a server that sends no message.
 """
+
+
+NOT_A_RASTER = "not recognized as being in a supported file format"
+"""Part of GDAL's message about a file that is no raster, such as a web page."""
+_PAGE = re.compile(
+    rb"\s*(?:\xef\xbb\xbf)?\s*(?:<!doctype html|<\?xml[^>]*>\s*(?:<!doctype html|<html)|<html)", re.I
+)
+_LOGIN = "Log in with a browser and download the files, or use the same items on S3"
+
+
+def is_web_page(start: bytes) -> bool:
+    """Return whether a file that begins so is a web page (HTML), as servers send to who is not logged in."""
+    return _PAGE.match(start) is not None
+
+
+def web_page(what: str, href: str) -> Exception:
+    """Return the error for a web page in place of a file: AccessDenied, or StoreError for a download."""
+    if "://" not in href:
+        return StoreError(
+            f"cannot read {what}: the file is a web page, as a server sends to who is not logged in. Log in,"
+            " and download it again"
+        )
+    return AccessDenied(f"the server sends a web page in place of {what}: it requires a login. {_LOGIN}")
 
 
 def translate(what: str, href: str, number: int | None, message: str) -> Exception:
@@ -80,7 +106,15 @@ def _access_denied(what: str, href: str, message: str) -> AccessDenied:
             " the bucket is requester pays, as usgs-landsat is, the reader needs"
             " requester_pays=True"
         )
-    return AccessDenied(
-        f"the server refuses {what}: {message}. The signature in the address may have expired, or the server"
-        " may require a login: search and sign the items again, or use the same items on S3"
-    )
+    if "sig" in parse_qs(urlsplit(href).query):
+        advice = "The signature in the address may have expired: search and sign the items again"
+    elif (urlsplit(href).hostname or "").endswith(_SIGNING_HOSTS) or "HTTP response code: 409" in message:
+        advice = (
+            "Such addresses have to be signed: pip install planetary-computer and search again, which signs"
+            " them, or use the same items on S3"
+        )
+    elif "HTTP response code: 401" in message:
+        advice = f"The server requires a login. {_LOGIN}"
+    else:
+        advice = f"The server requires a login or a signature. {_LOGIN}, or sign the items"
+    return AccessDenied(f"the server refuses {what}: {message}. {advice}")

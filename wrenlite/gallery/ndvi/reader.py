@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http.client import HTTPException
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -185,12 +185,15 @@ def _download(href: str) -> bytes:
     try:
         with urlopen(href, timeout=_TIMEOUT_S) as response:
             data: bytes = response.read()
-            return data
     except HTTPError as error:
         error.close()
         message = f"HTTP response code: {error.code}"
     except (OSError, HTTPException) as error:
         message = str(error)
+    else:
+        if gdal_errors.is_web_page(data):
+            raise gdal_errors.web_page(what, href)
+        return data
     raise gdal_errors.translate(what, href, None, message)
 
 
@@ -303,7 +306,21 @@ def _translate_errors(band: Band, call: Callable[[], Any]) -> Any:
     for address in (gdal_path(band.href), band.href):
         message = message.replace(address, "it")
     what = f"band {band.name} of {band.product} at {redact_address(band.href)}"
+    if gdal_errors.NOT_A_RASTER in message and gdal_errors.is_web_page(_first_bytes(band.href)):
+        raise gdal_errors.web_page(what, band.href)
     raise gdal_errors.translate(what, band.href, number, message)
+
+
+def _first_bytes(href: str) -> bytes:
+    """Return the first bytes of a file here or on a web server; none where they cannot be read."""
+    with suppress(OSError, HTTPException, ValueError):
+        if not _is_remote(href):
+            with open(href, "rb") as file:
+                return file.read(256)
+        if not href.startswith(S3):
+            with urlopen(Request(href, headers={"Range": "bytes=0-255"}), timeout=_TIMEOUT_S) as response:
+                return bytes(response.read(256))
+    return b""
 
 
 def _describe(error: BaseException) -> tuple[int | None, str]:
