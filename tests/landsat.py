@@ -8,7 +8,9 @@ import pytest
 
 from wrenlite.errors import NotFound
 from wrenlite.gallery.landsat.scene import Scene
+from wrenlite.gallery.ndvi import projection
 from wrenlite.gallery.ndvi.bands import Band, Pixels, WindowChooser
+from wrenlite.gallery.ndvi.cog import write_cog
 from wrenlite.gallery.ndvi.grid import Grid, clip
 from wrenlite.gallery.synthetic.places import Place
 
@@ -80,3 +82,44 @@ class ArrayReader:
         if href not in self.files:
             raise NotFound(f"there is no file {href}")
         return self.files[href]
+
+
+def ground(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
+    """Return the NDVI of places in degrees, smooth, so that a wrong place shows."""
+    return 0.4 + 0.3 * np.sin(np.radians(lon) * 800) * np.cos(np.radians(lat) * 900)
+
+
+def write_ground(
+    root: Path,
+    product: str,
+    grid: Grid,
+    *,
+    shift: float = 0.0,
+    hidden: np.ndarray | None = None,
+    cloud: float | None = 10.0,
+) -> Scene:
+    """Write a scene of that ground in the archive's layout, on any grid, and return it.
+
+    Args:
+        root: folder of the archive.
+        product: id of the product, of level 2.
+        grid: the grid of the scene.
+        shift: added to the NDVI of the ground.
+        hidden: bits of QA_PIXEL; default: every pixel is clear.
+        cloud: the scene's percent of cloud.
+    """
+    columns, rows = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
+    x, y = grid.west + columns * grid.pixel[0], grid.north - rows * grid.pixel[1]
+    lon, lat = projection.inverse(grid.epsg, x.ravel(), y.ravel())
+    ndvi = ground(lon, lat).reshape(columns.shape) + shift
+    nir = np.full(ndvi.shape, 0.4)
+    bands = {"red": nir * (1 - ndvi) / (1 + ndvi), "nir": nir}
+    scene = Scene.at(str(root), product, cloud=cloud)
+    (root / scene.product.key).mkdir(parents=True)
+    for name, values in bands.items():
+        numbers = np.rint((values + 0.2) / 2.75e-5).astype(np.uint16)
+        write_cog(scene.bands[name], numbers, grid, nodata=0, overviews="nearest")
+    clear = np.full(ndvi.shape, 21824, np.uint16)
+    write_cog(scene.qa_pixel, clear if hidden is None else hidden, grid, nodata=1, overviews="nearest")
+    write_cog(scene.qa_radsat, np.zeros_like(clear), grid, nodata=0, overviews="nearest")
+    return scene

@@ -15,7 +15,7 @@ from wrenlite.gallery.landsat import metadata, quality
 from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
-from wrenlite.gallery.ndvi import indices
+from wrenlite.gallery.ndvi import indices, warped
 from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import Index, find_index
@@ -74,6 +74,7 @@ def ndvi_tile(
     scene: Scene,
     window: Window,
     *,
+    grid: Grid | None = None,
     index: str | Index = "NDVI",
     masking: Masking = _MASKING,
     reader: Reader | None = None,
@@ -82,7 +83,9 @@ def ndvi_tile(
 
     Args:
         scene: the scene to read.
-        window: a window within the scene, such as ``grid.windows`` makes.
+        window: a window within the scene, or within ``grid``, such as ``grid.windows`` makes.
+        grid: a declared grid on which the scene is read, whatever its projection; see
+            ``target.declare_grid``. Where the scene has no pixels, the tile has none.
         index: name of the index, one of ``indices.INDICES``, or an ``indices.Index``.
         masking: which pixels are masked.
         reader: see ``bands.Reader``.
@@ -97,15 +100,11 @@ def ndvi_tile(
         StoreError: a file cannot be read for any other reason.
     """
 
-    def choose(grid: Grid) -> tuple[Window, int]:
-        if grids.clip(window, grid.window) != window:
-            raise grids.OutsideScene(
-                f"{window} reaches beyond {scene.product.id}, which has {grid.width} x {grid.height} pixels"
-            )
-        return window, 1
-
     wanted, reader = find_index(index), reader or default_reader()
+    if grid is not None:
+        reader = warped.on_grid(reader, grid)
     started = time.perf_counter()
+    choose = _choose_within(window, scene.product.id if grid is None else "the grid")
     pixels = _read(scene, wanted, choose, reader)
     read = time.perf_counter()
     calibration = _calibration(scene, wanted, reader)
@@ -120,6 +119,19 @@ def ndvi_tile(
         timing=_timing(pixels, started, read),
         **_origin(scene, wanted, masking),
     )
+
+
+def _choose_within(window: Window, name: str) -> WindowChooser:
+    """Return a function that chooses a window, and refuses it where it reaches beyond the grid."""
+
+    def choose(grid: Grid) -> tuple[Window, int]:
+        if grids.clip(window, grid.window) != window:
+            raise grids.OutsideScene(
+                f"{window} reaches beyond {name}, which has {grid.width} x {grid.height} pixels"
+            )
+        return window, 1
+
+    return choose
 
 
 def ndvi_area(

@@ -22,13 +22,15 @@ BLOCK = 256
 """Side of a block in pixels: in the files that ``write_cog`` makes, and in archives such as Landsat's."""
 TILE = 2048
 """Side of a tile in pixels: eight blocks, so that no block is read twice."""
-_UTM_SOUTH, _UTM_NORTH = -80.0, 84.0
+UTM_SOUTH, UTM_NORTH = -80.0, 84.0
 """Latitudes at which UTM ends. Nearer to the poles its coordinates grow without bound."""
 _EDGE_POINTS = 32
 """Least number of points per edge of a box, which is curved in a projection."""
 _EDGE_DEGREES = 0.25
 """Greatest distance of such points: 1,000 km from a pole, an arc of this length bulges by 2.4 m."""
 _EARTH_RADIUS_M = 6_371_008.8
+_LATTICE_TOLERANCE = 1e-3
+"""Part of a pixel by which a corner may miss a lattice through rounding."""
 _SWAPPED = "longitude and latitude look swapped"
 
 
@@ -111,6 +113,14 @@ class Grid:
             width=math.ceil(window.width / step),
             height=math.ceil(window.height / step),
         )
+
+    def offset_of(self, other: Grid) -> tuple[int, int] | None:
+        """Return the column and row of this grid at which another begins; None for another lattice."""
+        column, row = (other.west - self.west) / self.pixel[0], (self.north - other.north) / self.pixel[1]
+        shift = max(abs(column - round(column)), abs(row - round(row)))
+        if self.epsg != other.epsg or self.pixel != other.pixel or shift > _LATTICE_TOLERANCE:
+            return None
+        return round(column), round(row)
 
     def fractional_pixels(self, lon: ArrayLike, lat: ArrayLike) -> tuple[Coordinates, Coordinates]:
         """Return columns and rows of places in degrees; whole numbers are corners of pixels.
@@ -325,7 +335,7 @@ def _pixel_extent(grid: Grid, box: Box, name: str) -> tuple[int, int, int, int]:
     """Return first column, first row, last column + 1 and last row + 1 of the pixels that a box covers."""
     south, north = box.south, box.north
     if utm.zone_of(grid.epsg) is not None:
-        south, north = (min(max(lat, _UTM_SOUTH), _UTM_NORTH) for lat in (south, north))
+        south, north = (min(max(lat, UTM_SOUTH), UTM_NORTH) for lat in (south, north))
     lon, lat = _edge(box.west, box.east), _edge(south, north)
     columns, rows = grid.fractional_pixels(*projection.perimeter(lon, lat))
     if np.isnan(columns).any():
@@ -333,6 +343,7 @@ def _pixel_extent(grid: Grid, box: Box, name: str) -> tuple[int, int, int, int]:
             f"box {box} reaches too far from the places that the projection EPSG:{grid.epsg} of {name} is"
             " made for: give a smaller box"
         )
+    columns, rows = np.round(columns, 6), np.round(rows, 6)  # a box that ends on a pixel's edge ends there
     return (
         math.floor(columns.min()),
         math.floor(rows.min()),

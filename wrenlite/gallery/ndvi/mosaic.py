@@ -15,10 +15,7 @@ from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import NODATA, SCALE
 from wrenlite.gallery.ndvi.provenance import Provenance
 from wrenlite.gallery.ndvi.results import AreaNdvi, TileNdvi
-from wrenlite.memory import memory_bytes
-
-_TOLERANCE = 1e-3
-"""Part of a pixel by which a tile's corner may miss the lattice through rounding."""
+from wrenlite.gallery.ndvi.target import check_memory
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,12 @@ def mosaic(tiles: Iterable[TileNdvi], *, mixed: bool = False) -> Mosaic:
     left, top = min(column for column, _ in offsets), min(row for _, row in offsets)
     right = max(column + tile.grid.width for (column, _), tile in zip(offsets, tiles, strict=True))
     bottom = max(row + tile.grid.height for (_, row), tile in zip(offsets, tiles, strict=True))
-    _check_size(bottom - top, right - left)
+    check_memory(
+        right - left,
+        bottom - top,
+        "a mosaic of these tiles",
+        "the tiles are too far apart, so make one mosaic per group of neighbouring tiles",
+    )
     values = np.full((bottom - top, right - left), NODATA, np.int16)
     for (column, row), tile in zip(offsets, tiles, strict=True):
         height, width = tile.values.shape
@@ -157,40 +159,21 @@ def composite(areas: Iterable[AreaNdvi]) -> Composite:
     return Composite(values=(lower + upper) / np.float32(2), used=used, grid=grid)
 
 
-def _check_size(height: int, width: int) -> None:
-    """Check that a picture fits into memory three times: once to hold it, and twice more to write it.
-
-    Raises:
-        ConfigError: it does not fit.
-    """
-    needed = 3 * height * width * np.dtype(np.int16).itemsize
-    if needed > memory_bytes():
-        raise ConfigError(
-            f"a mosaic of these tiles would have {width:,} x {height:,} pixels and take"
-            f" {needed / 2**30:,.1f} GB of memory, but this machine has {memory_bytes() / 2**30:,.1f} GB: the"
-            " tiles are too far apart, so make one mosaic per group of neighbouring tiles"
-        )
-
-
 def _offset(first: Grid, tile: TileNdvi) -> tuple[int, int]:
     """Return columns and rows from the first tile's corner to another tile's.
 
     Raises:
         ConfigError: the tiles are in different projections or on different lattices.
     """
-    grid = tile.grid
-    if grid.epsg != first.epsg:
+    offset = first.offset_of(tile.grid)
+    if offset is None:
         raise ConfigError(
-            f"the tile of {tile.product} is in EPSG:{grid.epsg}, and the first tile in EPSG:{first.epsg}; a"
-            " mosaic has one projection: declare one grid and read all scenes on it (grid=), or make one"
-            " mosaic per projection"
+            f"the tile of {tile.product} is on other pixels ({_place(tile.grid)}) than the first tile"
+            f" ({_place(first)}): declare one grid (target.declare_grid) and read all scenes on it"
+            " (ndvi_tile(..., grid=grid)), or make one mosaic for each"
         )
-    column, row = (grid.west - first.west) / first.pixel[0], (first.north - grid.north) / first.pixel[1]
-    shift = max(abs(column - round(column)), abs(row - round(row)))
-    if grid.pixel != first.pixel or shift > _TOLERANCE:
-        raise ConfigError(
-            f"the tile of {tile.product} is on another lattice than the first tile: its pixels of"
-            f" {grid.pixel} are shifted by {shift:.3f} of a pixel against those of {first.pixel}; make"
-            " one mosaic per lattice"
-        )
-    return round(column), round(row)
+    return offset
+
+
+def _place(grid: Grid) -> str:
+    return f"EPSG:{grid.epsg}, pixels of {grid.pixel} from {grid.west:.12g}, {grid.north:.12g}"

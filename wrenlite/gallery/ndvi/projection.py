@@ -25,11 +25,12 @@ _MAX_DEGREES = 30.0
 """Distance from a zone's central meridian up to which UTM's coordinates are accurate."""
 _ROUND_TRIP = 1e-7
 """Largest error of going to a projection and back, in Earth radii: 0.6 m, a fiftieth of Landsat's pixel."""
+_METRES_PER_DEGREE = 6_378_137.0 * np.pi / 180
 _EDGE_POINTS = 32
 """Points per edge of a rectangle: straight edges are curved in degrees."""
 
 
-def check_epsg(epsg: int) -> int:
+def check_epsg(epsg: object) -> int:
     """Return the code of a projection that can be used.
 
     Raises:
@@ -154,6 +155,16 @@ def unit_vectors(lon: Coordinates, lat: Coordinates) -> Coordinates:
 
 def _name(epsg: int) -> str:
     return f"EPSG:{epsg}"
+
+
+def metres_per_unit(epsg: int) -> float:
+    """Return how long the projection's unit is in metres; that of degrees is their length at the equator."""
+    if epsg == DEGREES:
+        return _METRES_PER_DEGREE
+    if utm.zone_of(epsg) is not None:
+        return 1.0
+    crs = _crs(epsg)
+    return _METRES_PER_DEGREE if crs.is_geographic else float(crs.linear_units_factor[1])
 
 
 def wkt(epsg: int) -> str:

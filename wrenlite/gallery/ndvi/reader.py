@@ -86,11 +86,20 @@ class GdalReader:
 
     def read(self, bands: Sequence[Band], choose: WindowChooser) -> Mapping[str, Pixels]:
         """Read the chosen window of every band; see ``bands.Reader``."""
+        return self.each(bands, lambda band: self._read_band(band, choose))
+
+    def each(self, bands: Sequence[Band], read: Callable[[Band], Pixels]) -> Mapping[str, Pixels]:
+        """Return what a function reads of each band; in several threads where bands are remote."""
         if not any(_is_remote(band.href) for band in bands):
-            return {band.name: self._read_band(band, choose) for band in bands}
-        futures = [_threads().submit(self._read_band, band, choose) for band in bands]
+            return {band.name: read(band) for band in bands}
+        futures = [_threads().submit(read, band) for band in bands]
         wait(futures)  # for all of them, so that none is still reading when the error of another is raised
         return {band.name: future.result() for band, future in zip(bands, futures, strict=True)}
+
+    def grid_of(self, band: Band) -> Grid:
+        """Return the grid of a band's raster."""
+        with self.open(band) as dataset:
+            return raster_grid(dataset, band)
 
     def fetch(self, href: str) -> bytes:
         """Return the content of a whole file; see ``bands.Reader``.
@@ -116,11 +125,11 @@ class GdalReader:
     def _read_band(self, band: Band, choose: WindowChooser) -> Pixels:
         """Open one band, choose its window and read the window's pixels."""
         start = time.perf_counter()
-        with self._open(band) as dataset:
-            grid = _grid_of(dataset, band)
+        with self.open(band) as dataset:
+            grid = raster_grid(dataset, band)
             opened = time.perf_counter()
             window, step = choose(grid)
-            values = _translate_errors(band, lambda: _read_window(dataset, grid, window, step))
+            values = translate_errors(band, lambda: read_window(dataset, grid, window, step))
         return Pixels(
             values=values,
             grid=grid,
@@ -131,10 +140,10 @@ class GdalReader:
         )
 
     @contextmanager
-    def _open(self, band: Band) -> Iterator[Any]:
+    def open(self, band: Band) -> Iterator[Any]:
         """Open a band's file as a dataset of rasterio."""
         with rasterio.Env(session=DummySession(), **self._options(band.href)):
-            dataset = _translate_errors(band, lambda: rasterio.open(gdal_path(band.href)))
+            dataset = translate_errors(band, lambda: rasterio.open(gdal_path(band.href)))
             with dataset:
                 yield dataset
 
@@ -210,7 +219,7 @@ def _endpoint_options(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _grid_of(dataset: Any, band: Band) -> Grid:
+def raster_grid(dataset: Any, band: Band) -> Grid:
     """Return the grid of a raster, with its corner as it is in the file.
 
     Raises:
@@ -233,7 +242,7 @@ def _grid_of(dataset: Any, band: Band) -> Grid:
     )
 
 
-def _read_window(dataset: Any, grid: Grid, window: Window, step: int) -> DigitalNumbers:
+def read_window(dataset: Any, grid: Grid, window: Window, step: int) -> DigitalNumbers:
     """Return one pixel per cell of ``step`` x ``step`` in a window; fill where it reaches beyond the grid.
 
     GDAL stretches the result over all that it reads. So cells that the scene's edge cuts are read separately
@@ -295,7 +304,7 @@ def _read_pixels(dataset: Any, window: Window, shape: tuple[int, int]) -> Digita
     return values
 
 
-def _translate_errors(band: Band, call: Callable[[], Any]) -> Any:
+def translate_errors(band: Band, call: Callable[[], Any]) -> Any:
     """Return the result of a call; translate GDAL's errors, with the band, the scene and the fix."""
     try:
         return call()

@@ -1,0 +1,96 @@
+"""Grids that are declared for a box."""
+
+import numpy as np
+import pytest
+
+from wrenlite.errors import ConfigError
+from wrenlite.gallery.ndvi import grid as grids
+from wrenlite.gallery.ndvi.grid import Grid, Window
+from wrenlite.gallery.ndvi.target import declare_grid
+
+BOXES = {
+    "Napa": (-122.5, 38.3, -122.2, 38.5),
+    "two zones": (-120.3, 38.0, -119.7, 38.2),
+    "south": (-44.3, -20.2, -44.0, -20.0),
+    "antimeridian": (179.8, -17.0, -179.9, -16.8),
+    "Greenland": (-45.0, 70.0, -44.5, 70.2),
+}
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+@pytest.mark.parametrize(
+    ("epsg", "resolution"), [("auto", None), ("auto", 100.0), (4326, 0.001), (3857, 50.0), (3413, 30.0)]
+)
+def test_a_grid_covers_its_box_on_the_multiples_of_the_resolution(box, epsg, resolution):
+    if epsg == 3413 and box[1] < 0:
+        box = BOXES["Greenland"]
+    made = declare_grid(box, epsg, resolution)
+    side = resolution or 30.0
+    assert made.pixel == (side, side)
+    for edge in (made.west, made.north):
+        assert edge / side == pytest.approx(round(edge / side), abs=1e-6)
+    for lon in (box[0], box[2]):
+        for lat in np.linspace(box[1], box[3], 5).tolist():
+            columns, rows = made.fractional_pixels(lon, lat)
+            assert -1e-6 <= columns[0] <= made.width + 1e-6
+            assert -1e-6 <= rows[0] <= made.height + 1e-6
+    assert made.window == grids.covering_window(made, box)
+
+
+@pytest.mark.parametrize(
+    ("box", "epsg"),
+    [
+        (BOXES["Napa"], 32610),
+        (BOXES["two zones"], 32611),  # its middle is the zones' border, which belongs to the eastern one
+        (BOXES["south"], 32623),
+        (BOXES["antimeridian"], 32660),
+        ((0, 85, 10, 86), 3413),
+        ((-180, -85, 180, -80), 3031),
+    ],
+)
+def test_the_projection_that_suits_a_box(box, epsg):
+    assert declare_grid(box, resolution=1000.0).epsg == epsg
+
+
+def test_a_grid_in_degrees_has_exactly_the_pixels_of_its_box():
+    made = declare_grid((10.0, 10.0, 11.0, 11.0), 4326, 0.01)
+    assert (made.width, made.height) == (100, 100)
+    assert (made.west, made.north) == pytest.approx((10.0, 11.0))
+    assert declare_grid((0, 0, 0.001, 0.001), 4326).pixel[0] == pytest.approx(30 / 111_319.49, rel=1e-6)
+    assert declare_grid((-90.0, 40.0, -89.9, 40.1), 2263).pixel[0] == pytest.approx(30 / 0.3048006, rel=1e-6)
+
+
+def test_a_grid_on_the_pixels_of_a_scene():
+    scene = Grid(32618, 378_285.0, 275_715.0, (30.0, 30.0), 7591, 7741)
+    made = declare_grid((-75.1, 1.4, -75.0, 1.5), like=scene)
+    assert made == scene.part(grids.covering_window(scene, (-75.1, 1.4, -75.0, 1.5)))
+    far = declare_grid((-71.0, 1.4, -70.9, 1.5), like=scene)  # beyond the scene, and beyond its zone
+    offset = scene.offset_of(far)
+    assert far == scene.part(Window(*offset, far.width, far.height))
+
+
+@pytest.mark.parametrize(
+    ("box", "options", "words"),
+    [
+        ((1, 2, 3), {}, "is not a box"),
+        ((38.3, -122.5, 38.5, -122.2), {}, "look swapped"),
+        (BOXES["Napa"], {"epsg": 99999}, "EPSG:99999 is not a projection"),
+        (BOXES["Napa"], {"epsg": "EPSG:32610"}, "is not an EPSG code: give a whole number"),
+        (BOXES["Napa"], {"epsg": 32610.0}, "is not an EPSG code"),
+        (BOXES["Napa"], {"epsg": True}, "is not an EPSG code"),
+        (BOXES["Napa"], {"resolution": 0}, "resolution=0 is not the size of a pixel"),
+        (BOXES["Napa"], {"resolution": "30"}, "is not the size of a pixel"),
+        (BOXES["Napa"], {"resolution": float("inf")}, "is not the size of a pixel"),
+        (BOXES["Napa"], {"epsg": 32640}, "far from the places that the projection EPSG:32640"),
+        ((-170, -10, 170, 10), {}, "reaches too far from the places that the projection EPSG:326"),
+        (
+            (-180, -80, 180, 80),
+            {"epsg": 4326, "resolution": 0.0001},
+            "GB of memory, .*: a larger",
+        ),
+        (BOXES["Napa"], {"like": Grid(32610, 0.0, 0.0, (9.0, 9.0), 1, 1), "epsg": 4326}, "either these, or"),
+    ],
+)
+def test_what_is_no_grid(box, options, words):
+    with pytest.raises(ConfigError, match=words):
+        declare_grid(box, **options)
