@@ -99,7 +99,6 @@ def ndvi_tile(
         CredentialsError: there are no credentials, or they are not valid.
         StoreError: a file cannot be read for any other reason.
     """
-
     wanted, reader = find_index(index), reader or default_reader()
     if grid is not None:
         reader = warped.on_grid(reader, grid)
