@@ -201,6 +201,19 @@ def test_only_an_empty_result_is_an_error_with_the_counts(mixed, tmp_path):
     assert "Collection 1 (1)" in ended.stderr
 
 
+def test_a_folder_of_scenes_without_items(landsat_archive, tmp_path):
+    copied = tmp_path / "downloads"
+    few = landsat_archive / "collection02/level-2/standard/oli-tirs/2022/040/035"
+    for file in few.rglob("*"):
+        if file.is_file() and not file.name.endswith("_stac.json"):
+            (copied / file.name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copied / file.name)  # all in one folder
+    said = demo("--place", "death-valley", "--source", copied, "--out", tmp_path / "out", "--rows", 99)
+    assert len(re.findall(r"^2022-.* 2  OLI     SY    LC08", said, re.MULTILINE)) > 15
+    assert "left out" not in said
+    check_files(tmp_path / "out")
+
+
 def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
     client = Session().create_client("s3")
     client.create_bucket(Bucket="scenes")

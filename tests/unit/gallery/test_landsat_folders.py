@@ -137,15 +137,41 @@ def test_downloads_that_cannot_serve_are_counted_by_reason(tmp_path):
 
 
 def test_metadata_without_gains_or_with_text_for_numbers(tmp_path):
-    for product, wrong in ((LEVEL_1["TM"], {"SUN_ELEVATION": "?"}), (LANDSAT_8, {"CLOUD_COVER": "?"})):
-        downloads.write(tmp_path, product, pixels=False, **wrong)
+    downloads.write(tmp_path, LEVEL_1["TM"], pixels=False, SUN_ELEVATION="?")
+    downloads.write(tmp_path, LANDSAT_8, pixels=False, CLOUD_COVER="?")
     groups = downloads.mtl(Product.parse(LANDSAT_9))
     del groups["LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"]
     downloads.write(tmp_path, LANDSAT_9, pixels=False)
     (tmp_path / f"{LANDSAT_9}_MTL.txt").write_text(downloads.mtl_text(groups))
     found = catalog.stored(tmp_path)
-    assert products(found) == []
-    assert found.left_out == {"the metadata file (MTL) cannot be read": 3}
+    assert products(found) == [LANDSAT_8]
+    assert found[0].cloud is None
+    assert found.left_out == {"the metadata file (MTL) cannot be read": 2}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "END_GROUP = X",
+        '{"LANDSAT_METADATA_FILE": []}',
+        '{"LANDSAT_METADATA_FILE": {"PRODUCT_CONTENTS": []}}',
+        "GROUP = PRODUCT_CONTENTS",
+        '{"a":' * 100_000,
+        "<html>Please log in</html>",
+        "\x00",
+    ],
+    ids=range(8),
+)
+def test_metadata_files_that_are_none(tmp_path, content):
+    downloads.write(tmp_path, LANDSAT_8, pixels=False)
+    (tmp_path / f"{LANDSAT_8}_MTL.txt").write_text(content)
+    assert catalog.stored(tmp_path).left_out == {"the metadata file (MTL) cannot be read": 1}
+
+
+def test_a_scene_taken_at_night_is_left_out(tmp_path):
+    downloads.write(tmp_path, LEVEL_1["OLI"], pixels=False, SUN_ELEVATION="-12.5")
+    assert catalog.stored(tmp_path).left_out == {"taken at night": 1}
 
 
 def test_a_copy_of_a_product_and_an_older_processing_are_not_counted_twice(tmp_path):

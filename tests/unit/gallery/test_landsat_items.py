@@ -108,6 +108,7 @@ def changed(name, asset, product=LANDSAT_8):
         (changed("nir08", {"href": None}), "an asset has no address (href)"),
         (changed("qa_pixel", {"href": ""}), "an asset has no address (href)"),
         (changed("red", {"href": "s3://mine/red.TIF"}), "no red band"),
+        (landsatlook(LANDSAT_8.replace("L2SP", "L1GT"), **{"view:sun_elevation": -40.1}), "taken at night"),
         (earth_search(LANDSAT_8.replace("LC08", "LT08")), "TIRS measures heat only"),
         (earth_search(LANDSAT_8.replace("20191201", "20191301")), "an impossible product id"),
         (earth_search(LANDSAT_8.replace("20191201", "20111201")), "an impossible product id"),

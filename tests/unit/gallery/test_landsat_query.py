@@ -64,7 +64,7 @@ def test_a_time_that_ends_before_it_starts():
         (None, "give longitude, latitude"),
         (("west", "south"), "give longitude, latitude"),
         ((4.8, -175.7), "longitude first"),
-        ((float("nan"), 5), "no point on Earth"),
+        ((float("nan"), 5), "is not a point"),
         ((-75, 5, -74, 4), "south the smaller"),
         ((-75, 4, -75, 5), "not the same"),
         ((-75, 4, float("nan"), 5), "is not a box"),

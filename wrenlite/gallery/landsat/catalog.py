@@ -69,7 +69,7 @@ def search(
     collections = [collection] if collection else _collections(url, query.levels)
     name = "the STAC service of this client" if client is not None else _service_name(url)
     service = _call_service(name, lambda: client if client is not None else _open_service(url))
-    found: dict[object, Any] = {}
+    found: dict[str, Any] = {}
     repeated = 0
     for box in query.boxes:
         parameters = _search_parameters(query, box) | {"collections": collections}
@@ -105,8 +105,8 @@ def _collections(url: str, levels: Iterable[int]) -> list[str]:
 
 
 def _distinct_items(
-    service: Any, parameters: Mapping[str, Any], most: int, known: Mapping[object, Any]
-) -> tuple[dict[object, Any], int]:
+    service: Any, parameters: Mapping[str, Any], most: int, known: Mapping[str, Any]
+) -> tuple[dict[str, Any], int]:
     """Return items of a search by what tells them apart, and how often the service repeated one.
 
     Args:
@@ -118,10 +118,10 @@ def _distinct_items(
     Raises:
         StoreError: the service sends the same items without end.
     """
-    found: dict[object, Any] = {}
+    found: dict[str, Any] = {}
     new = repeated = in_a_row = 0
     for item in service.search(**parameters).items_as_dicts():
-        key = (item.get("collection"), item.get("id")) if isinstance(item, dict) else repr(item)
+        key = repr((item.get("collection"), item.get("id")) if isinstance(item, dict) else item)
         in_a_row = in_a_row + 1 if key in found else 0
         repeated += key in found
         new += key not in found and key not in known

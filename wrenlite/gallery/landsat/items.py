@@ -6,7 +6,6 @@ Products and bands are recognised by the names of files, because items call the 
 
 from __future__ import annotations
 
-import math
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,14 @@ from urllib.parse import unquote, urlsplit
 
 from wrenlite.gallery.landsat.access import s3_twin
 from wrenlite.gallery.landsat.query import Described, Ring, day_of
-from wrenlite.gallery.landsat.scene import Product, Scene, Unusable, known_calibration
+from wrenlite.gallery.landsat.scene import (
+    Product,
+    Scene,
+    Unusable,
+    check_daylight,
+    cloud_percent,
+    known_calibration,
+)
 from wrenlite.gallery.ndvi.bands import redact_address
 from wrenlite.gallery.ndvi.grid import split_at_antimeridian
 
@@ -46,8 +52,9 @@ def describe(item: Any, folder: str = "") -> Described:
             label = item.get("id") if isinstance(item, dict) else item
             raise Unusable(f"{label!r} is not a STAC item: it has no {name}", reason="not a STAC item")
     files = _Files(item, folder)
-    product = files.product()
-    return Described(_scene(item, product, files), _day(item["properties"]), _rings(item))
+    product, properties = files.product(), item["properties"]
+    check_daylight(product, properties.get("view:sun_elevation", properties.get("eo:sun_elevation")))
+    return Described(_scene(item, product, files), _day(properties), _rings(item))
 
 
 def product_id(text: str) -> str | None:
@@ -161,18 +168,6 @@ def beside_file(href: str, name: str) -> str:
     """Return the path or address of a file beside another, with the same signature."""
     path, mark, query = href.partition("?") if _is_remote(href) else (href, "", "")
     return f"{path.rpartition('/')[0]}/{name}{mark}{query}"
-
-
-def cloud_percent(value: Any) -> float | None:
-    """Return the percent of a scene under cloud.
-
-    It is None where it is missing, -1 (not assessed), or no percentage.
-    """
-    try:
-        percent = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return None
-    return percent if 0 <= percent <= 100 else None
 
 
 def _address(asset: Any, folder: str) -> str | None:

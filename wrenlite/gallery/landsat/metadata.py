@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
-from wrenlite.gallery.landsat.scene import Product
+from wrenlite.gallery.landsat.scene import Product, check_daylight, cloud_percent
 from wrenlite.gallery.ndvi.indices import Calibration, Scaling
 
 Groups = dict[str, dict[str, str]]
@@ -34,7 +34,7 @@ def parse(text: str) -> Groups:
     """
     try:
         groups = _from_json(text) if text.lstrip().startswith("{") else _from_text(text)
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
         raise ConfigError(f"this is not a Landsat metadata file (MTL): {error!r}") from error
     if "PRODUCT_CONTENTS" not in groups:
         raise ConfigError("this is not a Collection 2 metadata file (MTL): it has no group PRODUCT_CONTENTS")
@@ -84,9 +84,8 @@ def product(groups: Groups) -> Product:
 
 
 def cloud(groups: Groups) -> float | None:
-    """Return the percent of the scene under cloud; None where the file has -1, which means not assessed."""
-    percent = float(value(groups, "IMAGE_ATTRIBUTES", "CLOUD_COVER"))
-    return percent if percent >= 0 else None
+    """Return the percent of the scene under cloud; None where the file does not have it."""
+    return cloud_percent(groups.get("IMAGE_ATTRIBUTES", {}).get("CLOUD_COVER"))
 
 
 def calibration(groups: Groups) -> Calibration:
@@ -98,6 +97,7 @@ def calibration(groups: Groups) -> Calibration:
         ConfigError: the metadata do not have them.
     """
     described = product(groups)
+    check_daylight(described, groups.get("IMAGE_ATTRIBUTES", {}).get("SUN_ELEVATION"))
     group = _RESCALING_GROUPS[described.level]
     kinds = ("MULT", "ADD")
     scalings = {

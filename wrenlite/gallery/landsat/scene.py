@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
+from typing import Any
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
@@ -266,6 +267,34 @@ class Scene:
     def date(self) -> date:
         """Return the day on which the scene was taken, in UTC."""
         return self.product.acquired
+
+
+def check_daylight(product: Product, sun_elevation: Any) -> None:
+    """Check that a scene was taken by day; without a sun elevation nothing is known.
+
+    Raises:
+        Unusable: the sun was below the horizon.
+    """
+    if (elevation := _number(sun_elevation)) is not None and elevation <= 0:
+        raise Unusable(
+            f"{product.id}: the sun was below the horizon ({elevation:g}°)", reason="taken at night"
+        )
+
+
+def cloud_percent(value: Any) -> float | None:
+    """Return the percent of a scene under cloud as a catalogue has it.
+
+    It is None where it is missing, -1 (not assessed), or no percentage.
+    """
+    percent = _number(value)
+    return percent if percent is not None and 0 <= percent <= 100 else None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def known_calibration(product: Product) -> Calibration | None:

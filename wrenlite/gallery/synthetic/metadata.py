@@ -59,6 +59,7 @@ class SceneMetadata:
                 "REFLECTIVE_LINES": str(grid.height),
                 "REFLECTIVE_SAMPLES": str(grid.width),
                 "ORIENTATION": "NORTH_UP",
+                **_corners(grid),
                 # These corners are centres of pixels, half a pixel inside the raster's corners.
                 "CORNER_UL_PROJECTION_X_PRODUCT": f"{grid.west + 15:.3f}",
                 "CORNER_UL_PROJECTION_Y_PRODUCT": f"{grid.north - 15:.3f}",
@@ -130,6 +131,17 @@ class SceneMetadata:
 def collection(items: Sequence[dict[str, Any]], notice: str) -> dict[str, Any]:
     """Return a STAC ItemCollection of all items."""
     return {"type": "FeatureCollection", "description": notice, "features": list(items)}
+
+
+def _corners(grid: Grid) -> dict[str, str]:
+    """Return the lines of a metadata file that give the corners in degrees."""
+    west, south, east, north = grid.bounds
+    corners = {"UL": (north, west), "UR": (north, east), "LL": (south, west), "LR": (south, east)}
+    return {
+        f"CORNER_{corner}_{axis}_PRODUCT": f"{degrees:.5f}"
+        for corner, pair in corners.items()
+        for axis, degrees in zip(("LAT", "LON"), pair, strict=True)
+    }
 
 
 def _gains(bands: Sequence[int], gain: str, offset: str) -> dict[str, str]:
