@@ -65,6 +65,7 @@ def test_a_place_of_the_archive(landsat_cache, tmp_path):
     scene = rf"^2021-\d\d-\d\d  {value} +\d+% +2  OLI     SY    {product}$"
     listed = re.findall(scene, said, re.MULTILINE)
     assert len(listed) == 3
+    assert "left out" not in said, "the query asks for one place of four"
     assert "\nand 59 more scenes: --rows 62 lists all\n" in said
     assert f"{tmp_path / 'new' / 'ndvi-map.tif'}\n" in said
     assert re.search(r"^tasks +63 on 2 local workers$", said, re.M)
@@ -193,6 +194,16 @@ def test_another_index(mixed, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"evi-map.png", "evi-map.tif"}
 
 
+def test_scenes_without_a_band_of_the_index_are_left_out(tmp_path):
+    downloads.write(tmp_path / "in", LANDSAT_8, only=["red", "nir"])
+    downloads.write(tmp_path / "in", LANDSAT_9)
+    found = json.loads(
+        demo("--source", tmp_path / "in", "--out", tmp_path / "out", *HERE, "--index", "EVI", "--json")
+    )
+    assert [scene["product"] for scene in found["scenes"]] == [LANDSAT_9]
+    assert found["left_out"] == {"no blue band": 1}
+
+
 def test_only_an_empty_result_is_an_error_with_the_counts(mixed, tmp_path):
     place = ("--place", "10,10", "--out", tmp_path)
     ended = CliRunner().invoke(main, ["demo", "ndvi", "--source", str(mixed), *map(str, place)])
@@ -246,6 +257,7 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--sensor MSS", "'MSS' is not one of 'OLI', 'ETM+', 'TM'"),
         ("--index NDXI", "take one of NDVI, EVI, SAVI, NDWI, NBR"),
         ("--place napa --level 1", "level 2 (62)"),
+        ("--place napa --index EVI", "another place (186), no blue band (62)"),
         ("--source ftp://x.y", "'ftp://x.y' cannot be an archive"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
         ("--out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),

@@ -375,12 +375,12 @@ def ndvi(
         spot = landsat.Spot.parse(place)
         check_folder(out)
         wanted = find_index(index)  # an unknown name is refused before anything is searched
-        asked |= {"levels": tuple(map(int, levels)), "sensors": sensors or None}
+        asked |= {"levels": tuple(map(int, levels)), "sensors": sensors or None, "bands": wanted.bands}
         scenes = landsat.find(executor, source, spot, **asked)
         found = landsat.survey(executor, spot, scenes, out, wanted)
         if found.synthetic:
             print_text(landsat.NOTICE)
-        print_text(landsat.listing(found.points, rows, scenes.left_out))
+        print_text(landsat.listing(found.points, rows, scenes.kinds_left_out))
         for note in found.notes:
             click.echo(note, err=True)
         files = [str(file) for file in found.files]

@@ -98,7 +98,7 @@ def find(executor: Executor, source: str, spot: Spot, **asked: Any) -> Scenes:
             searched through earth-search) or the address of another STAC service; or a folder or
             ``s3://bucket/prefix``, see ``catalog.stored``.
         spot: the point that the scenes must cover.
-        asked: what else is asked of the scenes, as in ``Query``: start, end, cloud, levels, tiers, sensors.
+        asked: what else is asked, as in ``Query``: start, end, cloud, levels, tiers, sensors and bands.
 
     Raises:
         ConfigError: there are no such scenes, or the workers could not read them.
@@ -114,8 +114,8 @@ def find(executor: Executor, source: str, spot: Spot, **asked: Any) -> Scenes:
     if not scenes:
         left_out = scenes.left_out_text() or "nothing is known there"
         raise ConfigError(
-            f"{source} has no scene of {spot.name} ({query.time}): {left_out}. Choose another time or place,"
-            " or other levels, tiers or sensors, or allow more cloud"
+            f"{source} has no scene of {spot.name} ({query.time}): {left_out}. Choose another time, place"
+            " or index, or other levels, tiers or sensors, or allow more cloud"
         )
     return scenes
 
@@ -262,7 +262,7 @@ def listing(points: Sequence[PointNdvi], most: int, left_out: Mapping[str, int] 
     Args:
         points: the index in each scene.
         most: the most scenes that are listed. A line tells how many more there are.
-        left_out: what the catalogue left out, see ``Scenes.left_out``; one line per reason below the table.
+        left_out: what the catalogue left out, see ``Scenes.kinds_left_out``; one line per reason.
     """
     index = points[0].index if points else "NDVI"
     lines = [f"date        {index:<12}  cloud  level  sensor  tier  product"]

@@ -216,7 +216,7 @@ def test_items_of_a_folder(landsat_archive):
     assert {(scene.product.path, scene.product.row) for scene in found} == {("045", "033")}
     assert all(scene.cloud <= 30 and scene.date.year == 2022 for scene in found)
     assert sum(found.left_out.values()) == len(scenes) - len(found)
-    assert set(found.left_out) == {"another place", "another time", "more than 30 % of cloud"}
+    assert set(found.left_out) == {"another place", "another time", "too much cloud"}
 
 
 def test_items_that_are_stored_beside_their_scenes(landsat_archive):

@@ -110,7 +110,7 @@ def test_a_query_compares_with_the_metadata(tmp_path):
     found = catalog.stored(tmp_path, query=Query(INSIDE, end=date(2022, 6, 1), cloud=20))
     assert products(found) == [LANDSAT_7, LANDSAT_8]
     assert found[0].cloud is None
-    assert found.left_out == {"more than 20 % of cloud": 1, "level 1": 1}
+    assert found.left_out == {"too much cloud": 1, "level 1": 1}
     assert catalog.stored(tmp_path, query=Query((-74.9, 1.5))) == []
     assert products(catalog.stored(tmp_path, query=Query(INSIDE, levels=1))) == [LEVEL_1["OLI"]]
     assert len(catalog.stored(tmp_path)) == 4

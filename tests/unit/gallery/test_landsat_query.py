@@ -93,6 +93,7 @@ def test_shares_of_cloud_that_are_none(cloud):
         ({"levels": "2"}, "give one or more of 1, 2"),
         ({"levels": True}, "give one or more of 1, 2"),
         ({"tiers": ("t1",)}, "give one or more of 'T1', 'T2', 'RT'"),
+        ({"bands": ("blue", "nir08")}, "give one or more of 'blue', 'green', 'red', 'nir'"),
         ({"sensors": ("MSS",)}, "give one or more of 'OLI', 'ETM\\+', 'TM'"),
     ],
 )
@@ -129,10 +130,11 @@ REAL_TIME = LANDSAT_8.replace("T1", "RT")
         (REAL_TIME, {"tiers": "RT"}, None),
         (LANDSAT_5, {"sensors": ("OLI", "ETM+")}, "sensor TM"),
         (LANDSAT_7, {"sensors": ("OLI", "ETM+")}, None),
+        (LANDSAT_8, {"bands": ("blue", "red", "nir", "swir2")}, None),
         (LANDSAT_8, {"start": "2019-12-02"}, "another time"),
         (LANDSAT_8, {"end": "2019-11-30"}, "another time"),
         (LANDSAT_8, {"start": "2019-12-01", "end": "2019-12-01"}, None),
-        (LANDSAT_8, {"cloud": 7.5}, "more than 7.5 % of cloud"),
+        (LANDSAT_8, {"cloud": 7.5}, "too much cloud"),
     ],
 )
 def test_a_scene_that_is_not_asked_for_has_a_reason(product, asked, reason):
@@ -147,7 +149,7 @@ def test_a_scene_that_is_not_asked_for_has_a_reason(product, asked, reason):
         ("n/a", None),
         (float("nan"), None),
         (True, None),
-        ("12.5", "more than 5 % of cloud"),
+        ("12.5", "too much cloud"),
     ],
 )
 def test_a_scene_whose_cloud_is_not_known_is_always_found(cloud, reason):
@@ -180,5 +182,6 @@ def test_a_list_of_scenes_tells_what_was_left_out_also_after_a_trip_to_a_worker(
     )
     back = pickle.loads(pickle.dumps(scenes))
     assert (back, back.left_out) == (scenes, scenes.left_out)
+    assert scenes.kinds_left_out == {"level 1": 3}
     assert Scenes().summary() == "0 scenes"
     assert list(scenes) == scenes

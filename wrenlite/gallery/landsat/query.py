@@ -26,6 +26,8 @@ TIERS = {"T1": "tier 1", "T2": "tier 2", "RT": "the real-time tier"}
 Source: USGS LSDS-1656, "Landsat Collection 2 Data Dictionary".
 """
 SENSORS = tuple(sensor.name for sensor in (OLI, ETM, TM))
+_PLACE, _TIME, _CLOUD = "another place", "another time", "too much cloud"
+"""Reasons to leave out a scene that could be used as well as those that are found."""
 
 Ring = Sequence[tuple[float, float]]
 """Corners of a polygon as longitude and latitude."""
@@ -62,6 +64,8 @@ class Query:
     """Tiers, see ``TIERS``. Generated scenes, which are of no real tier, are always found."""
     sensors: tuple[str, ...] | None = None
     """Names of sensors, see ``SENSORS``; None: all."""
+    bands: tuple[str, ...] = ()
+    """Names of bands that a scene must have beside red and near infrared, such as ``blue`` for EVI."""
 
     def __post_init__(self) -> None:
         checked = {
@@ -72,6 +76,7 @@ class Query:
             "levels": _check_choice("level", self.levels, LEVELS),
             "tiers": _check_choice("tier", self.tiers, tuple(TIERS)),
             "sensors": None if self.sensors is None else _check_choice("sensor", self.sensors, SENSORS),
+            "bands": _check_choice("band", self.bands, tuple(OLI.bands)) if self.bands else (),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -105,12 +110,16 @@ class Query:
         if not described.rings:
             return "the place cannot be read"
         if not any(intersects(ring, box) for ring in described.rings for box in self.boxes):
-            return "another place"
+            return _PLACE
         if (self.start or date.min) > described.day or described.day > (self.end or date.max):
-            return "another time"
+            return _TIME
         if scene.cloud is not None and scene.cloud > self.cloud:
-            return f"more than {self.cloud:g} % of cloud"
-        return self._product_mismatch(scene.product)
+            return _CLOUD
+        return self._product_mismatch(scene.product) or self._missing_band(scene)
+
+    def _missing_band(self, scene: Scene) -> str | None:
+        """Return that a scene lacks a band, where it does."""
+        return next((f"no {name} band" for name in self.bands if name not in scene.bands), None)
 
     def _product_mismatch(self, product: Product) -> str | None:
         """Return why a product is of another kind than those that are asked for."""
@@ -139,6 +148,13 @@ class Scenes(list[Scene]):
         """
         super().__init__(sorted(scenes, key=lambda scene: (scene.date, scene.product.id)))
         self.left_out = dict(Counter(left_out or {}).most_common())
+
+    @property
+    def kinds_left_out(self) -> Mapping[str, int]:
+        """Return what was left out because of what it is, and not for its place, time or cloud."""
+        return {
+            reason: count for reason, count in self.left_out.items() if reason not in (_PLACE, _TIME, _CLOUD)
+        }
 
     def __repr__(self) -> str:
         return f"Scenes({self.summary()})"
