@@ -18,7 +18,7 @@ from tests.stac_items import (
     landsatlook_2020,
     temperature_2020,
 )
-from wrenlite.errors import NotFound
+from wrenlite.errors import ConfigError, NotFound
 from wrenlite.gallery.landsat import catalog, tasks
 from wrenlite.gallery.landsat.catalog import Query
 from wrenlite.gallery.landsat.quality import LEVEL_2
@@ -202,6 +202,18 @@ def test_folders_with_nothing_to_use(tmp_path):
     (tmp_path / f"{LANDSAT_8}.tar").touch()
     with pytest.raises(NotFound, match=message + "unpack its .tar files first"):
         catalog.stored(tmp_path)
+
+
+def test_a_scene_whose_metadata_have_no_gains_names_the_file(tmp_path):
+    folder = downloads.write(tmp_path, LEVEL_1["TM"])
+    item = landsatlook_2020(LEVEL_1["TM"])
+    (folder / f"{LEVEL_1['TM']}_stac.json").write_text(json.dumps(item))
+    (scene,) = catalog.stored(folder)
+    assert scene.calibration is None
+    assert tasks.ndvi_point(scene, *INSIDE).value == pytest.approx(downloads.NDVI, abs=0.01)
+    (folder / f"{LEVEL_1['TM']}_MTL.txt").write_bytes(b"\xff<html>")
+    with pytest.raises(ConfigError, match=f"{LEVEL_1['TM']}: no gains can be read from {scene.mtl}: this is"):
+        tasks.ndvi_point(scene, *INSIDE)
 
 
 def test_real_downloads_without_items():

@@ -65,10 +65,19 @@ def test_cloud_that_was_not_assessed_is_none():
     assert metadata.cloud(metadata.parse(mtl_json(COLOMBIA, CLOUD_COVER="-1.00"))) is None
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", "{broken", "GROUP = L1_METADATA_FILE\nEND"])
+@pytest.mark.parametrize(
+    "text", [b"\xff\xfe", "END_GROUP = X", "", "{}", "[1]", "{broken", "GROUP = L1_METADATA_FILE\nEND"]
+)
 def test_text_that_is_not_a_metadata_file(text):
     with pytest.raises(ConfigError, match="metadata file"):
         metadata.parse(text)
+
+
+def test_a_value_that_is_no_number_is_named():
+    for text in ("?", "nan", "inf"):
+        groups = metadata.parse(mtl_json(TM_LEVEL_1, SUN_ELEVATION=text))
+        with pytest.raises(ConfigError, match=f"'{text}' for SUN_ELEVATION in IMAGE_ATTRIBUTES"):
+            metadata.calibration(groups)
 
 
 def test_a_missing_value_is_named():

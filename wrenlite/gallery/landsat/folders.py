@@ -82,7 +82,7 @@ def describe(download: Download) -> Described:
         cloud = metadata.cloud(groups)
     except Unusable:
         raise
-    except (ConfigError, ValueError) as error:
+    except ConfigError as error:
         raise _unreadable(path, error) from error
     bands = {}
     for name, number in product.sensor.bands.items():
@@ -111,7 +111,7 @@ def _read(download: Download) -> tuple[str, Groups]:
     for name in download.metadata:
         path = f"{download.folder}/{name}"
         try:
-            return path, metadata.parse(Path(path).read_text(encoding="utf-8", errors="replace"))
+            return path, metadata.parse(Path(path).read_bytes())
         except (ConfigError, OSError) as error:
             last = error
     raise _unreadable(path, last) from last
@@ -133,11 +133,11 @@ def _rings(groups: Groups) -> list[Ring]:
     try:
         numbers = {
             axis: [
-                float(metadata.value(groups, "PROJECTION_ATTRIBUTES", f"CORNER_{corner}_{axis}_PRODUCT"))
+                metadata.number(groups, "PROJECTION_ATTRIBUTES", f"CORNER_{corner}_{axis}_PRODUCT")
                 for corner in _CORNERS
             ]
             for axis in ("LON", "LAT")
         }
-    except (ConfigError, ValueError):
+    except ConfigError:
         return []
     return [list(zip(numbers["LON"], numbers["LAT"], strict=True))]

@@ -23,15 +23,16 @@ _RESCALING_GROUPS = {1: "LEVEL1_RADIOMETRIC_RESCALING", 2: "LEVEL2_SURFACE_REFLE
 _LINE = re.compile(r"\s*(\w+) = (.*?)\s*")
 
 
-def parse(text: str) -> Groups:
+def parse(content: str | bytes) -> Groups:
     """Return the groups of a metadata file.
 
     Args:
-        text: content of the file, JSON or text.
+        content: content of the file, JSON or text.
 
     Raises:
         ConfigError: this is not a metadata file of Collection 2.
     """
+    text = content if isinstance(content, str) else content.decode("utf-8", "replace")
     try:
         groups = _from_json(text) if text.lstrip().startswith("{") else _from_text(text)
     except (ValueError, LookupError, AttributeError, RecursionError) as error:
@@ -78,6 +79,21 @@ def value(groups: Groups, group: str, name: str) -> str:
         raise ConfigError(f"{product}: its metadata (MTL) have no {name} in {group}") from None
 
 
+def number(groups: Groups, group: str, name: str) -> float:
+    """Return one value of one group as a number.
+
+    Raises:
+        ConfigError: the metadata do not have it, or it is no number.
+    """
+    text = value(groups, group, name)
+    try:
+        if math.isfinite(found := float(text)):
+            return found
+    except ValueError:
+        pass
+    raise ConfigError(f"the metadata (MTL) have {text!r} for {name} in {group}, which is no number")
+
+
 def product(groups: Groups) -> Product:
     """Return the product that the metadata describe."""
     return Product.parse(value(groups, "PRODUCT_CONTENTS", "LANDSAT_PRODUCT_ID"))
@@ -101,14 +117,14 @@ def calibration(groups: Groups) -> Calibration:
     group = _RESCALING_GROUPS[described.level]
     kinds = ("MULT", "ADD")
     scalings = {
-        name: Scaling(*(float(value(groups, group, f"REFLECTANCE_{kind}_BAND_{number}")) for kind in kinds))
-        for name, number in described.sensor.bands.items()
-        if name in ("red", "nir") or f"REFLECTANCE_MULT_BAND_{number}" in groups.get(group, {})
+        name: Scaling(*(number(groups, group, f"REFLECTANCE_{kind}_BAND_{band}") for kind in kinds))
+        for name, band in described.sensor.bands.items()
+        if name in ("red", "nir") or f"REFLECTANCE_MULT_BAND_{band}" in groups.get(group, {})
     }
     if described.level == 2:
         usual = _times(scalings, 400_000).items() <= LEVEL_2.bands.items()
         return LEVEL_2 if usual else Calibration(scalings, factor=1.0, surface=True)
-    sine = math.sin(math.radians(float(value(groups, "IMAGE_ATTRIBUTES", "SUN_ELEVATION"))))
+    sine = math.sin(math.radians(number(groups, "IMAGE_ATTRIBUTES", "SUN_ELEVATION")))
     whole = _times(scalings, 50_000)
     if whole.items() <= LEVEL_1_OLI.bands.items():
         return Calibration(whole, factor=50_000 * sine)

@@ -16,7 +16,7 @@ from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.ndvi import indices, warped
-from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser
+from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser, redact_address
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import Index, find_index
 from wrenlite.gallery.ndvi.masks import Hidden, Masking, Reason, Reasons
@@ -263,7 +263,12 @@ def _calibration(scene: Scene, index: Index, reader: Reader) -> indices.Calibrat
             f"{scene.product.id} needs gains from its metadata file (MTL), and there is none: put it"
             " beside the bands, or give the scene gains with scene.with_calibration(...)"
         )
-    return metadata.calibration(metadata.parse(reader.fetch(scene.mtl).decode()))
+    try:
+        return metadata.calibration(metadata.parse(reader.fetch(scene.mtl)))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{scene.product.id}: no gains can be read from {redact_address(scene.mtl)}: {error}"
+        ) from error
 
 
 def _numbers(index: Index, pixels: Mapping[str, Pixels]) -> dict[str, indices.DigitalNumbers]:
