@@ -5,8 +5,9 @@ import pytest
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi import grid as grids
+from wrenlite.gallery.ndvi import projection
 from wrenlite.gallery.ndvi.grid import Grid, Window
-from wrenlite.gallery.ndvi.target import declare_grid
+from wrenlite.gallery.ndvi.target import declare_grid, footprint
 
 BOXES = {
     "Napa": (-122.5, 38.3, -122.2, 38.5),
@@ -94,3 +95,24 @@ def test_a_grid_on_the_pixels_of_a_scene():
 def test_what_is_no_grid(box, options, words):
     with pytest.raises(ConfigError, match=words):
         declare_grid(box, **options)
+
+
+def test_the_footprint_of_a_scene_on_a_grid():
+    grid = declare_grid((-120.3, 38.0, -119.7, 38.2), 5070, 30.0)
+    for epsg in (32610, 32611, 4326):
+        scene = declare_grid((-120.1, 38.05, -119.9, 38.25), epsg)
+        window = footprint(scene, grid)
+        columns, rows = np.meshgrid(np.arange(0.5, scene.width, 7), np.arange(0.5, scene.height, 7))
+        x, y = scene.west + columns * scene.pixel[0], scene.north - rows * scene.pixel[1]
+        places = projection.inverse(epsg, x.ravel(), y.ravel())
+        columns, rows = (np.floor(each) for each in grid.fractional_pixels(*places))
+        inside = (columns >= 0) & (columns < grid.width) & (rows >= 0) & (rows < grid.height)
+        covered = (columns >= window.column) & (columns < window.column + window.width)
+        covered &= (rows >= window.row) & (rows < window.row + window.height)
+        assert inside.any()
+        assert covered[inside].all()
+        assert window.width < grid.width
+    assert footprint(declare_grid((-110.1, 38.0, -110.0, 38.1)), grid) is None
+    assert (
+        footprint(declare_grid((20.1, 38.0, 20.2, 38.1)), declare_grid((-120.3, 38.0, -119.7, 38.2))) is None
+    )

@@ -20,7 +20,7 @@ from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser, red
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import Index, find_index
 from wrenlite.gallery.ndvi.masks import Hidden, Masking, Reason, Reasons
-from wrenlite.gallery.ndvi.results import AreaNdvi, PointNdvi, TileNdvi, Timing
+from wrenlite.gallery.ndvi.results import AreaNdvi, PointNdvi, SceneNdvi, TileNdvi, Timing
 
 _MASKING = Masking()
 
@@ -213,6 +213,11 @@ def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
         for name, href in hrefs.items()
         if href is not None
     ]
+
+
+def describe(scene: Scene, index: Index, masking: Masking) -> SceneNdvi:
+    """Return what every result says of a scene, without reading it."""
+    return SceneNdvi(timing=Timing(open_s=0.0, read_s=0.0, compute_s=0.0), **_origin(scene, index, masking))
 
 
 def _origin(scene: Scene, index: Index, masking: Masking) -> dict[str, Any]:

@@ -14,6 +14,7 @@
 ``provenance``   what a picture was made from, for its file (pure)
 ``cog``          writes cloud-optimised GeoTIFF
 ``xarrays``      arrays with coordinates, as rioxarray has them
+``periods``      months, seasons and years (pure)
 ``series``       a place's values over the years: table and smoothing spline
 ``figures``      seasons, scenes in true colour, maps of NDVI, places on the globe
 ``land``         the land of the world, for the globe

@@ -10,15 +10,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi import projection
-from wrenlite.gallery.ndvi.grid import UTM_NORTH, UTM_SOUTH, Box, Grid, Window, check_box, covering_window
+from wrenlite.gallery.ndvi.grid import (
+    UTM_NORTH,
+    UTM_SOUTH,
+    Box,
+    Grid,
+    Window,
+    check_box,
+    clip,
+    covering_window,
+)
 from wrenlite.memory import memory_bytes
 
 AUTO = "auto"
 _ARCTIC, _ANTARCTIC = 3413, 3031
 """Polar stereographic projections: NSIDC's in the north, that of Landsat's products in the south."""
 _RESOLUTION_M = 30.0
+_EDGE_POINTS = 64
 _BYTES_PER_PIXEL = 6
 """Memory that a picture of int16 takes: once to hold it, and twice more to write it."""
 
@@ -113,3 +125,19 @@ def _middle(box: Box) -> tuple[float, float]:
     """Return longitude and latitude of a box's middle."""
     width = (box.east - box.west) % 360.0 or 360.0
     return float(projection.wrap_longitude(box.west + width / 2)), (box.south + box.north) / 2
+
+
+def footprint(scene: Grid, grid: Grid) -> Window | None:
+    """Return the window of a grid outside of which a scene has no pixels; None where it has none at all.
+
+    Where the grid's projection has no coordinates for a part of the scene's edge, this is the whole grid.
+    """
+    across, down = np.linspace(0.0, 1.0, _EDGE_POINTS) * scene.width, np.linspace(0.0, 1.0, _EDGE_POINTS)
+    columns, rows = projection.perimeter(across, down * scene.height)
+    x, y = scene.west + columns * scene.pixel[0], scene.north - rows * scene.pixel[1]
+    columns, rows = grid.fractional_pixels(*projection.inverse(scene.epsg, x, y))
+    if np.isnan(columns).any():
+        return None if np.isnan(columns).all() else grid.window
+    left, top = math.floor(columns.min()) - 1, math.floor(rows.min()) - 1  # edges are curved between points
+    right, bottom = math.ceil(columns.max()) + 1, math.ceil(rows.max()) + 1
+    return clip(Window(column=left, row=top, width=right - left, height=bottom - top), grid.window)

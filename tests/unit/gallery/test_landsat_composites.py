@@ -1,0 +1,210 @@
+"""Composites of several scenes by month, season or year, made by tasks."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+import rasterio
+
+import wrenlite
+from tests.landsat import write_ground
+from wrenlite.errors import ConfigError
+from wrenlite.gallery.landsat import composites, tasks
+from wrenlite.gallery.landsat.composites import composite
+from wrenlite.gallery.landsat.scene import Scene
+from wrenlite.gallery.ndvi import grid as grids
+from wrenlite.gallery.ndvi import indices, projection
+from wrenlite.gallery.ndvi.grid import Grid
+from wrenlite.gallery.ndvi.periods import Period, periods_of
+from wrenlite.gallery.ndvi.target import declare_grid
+
+CLOUD, CLEAR = 21824 | 1 << 3, 21824
+SIDE = 300
+
+
+def own_grid(epsg, lon=-120.0, shift=0):
+    x, y = (float(number[0]) for number in projection.forward(epsg, lon, 38.0))
+    west, north = x // 30 * 30 + 15 - 150 * 30 + shift * 30, y // 30 * 30 + 15 + 150 * 30 - shift * 30
+    return Grid(epsg, west, north, (30.0, 30.0), SIDE, SIDE)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Seven scenes of two zones within two months and a year, with random clouds."""
+    root = tmp_path_factory.mktemp("composites")
+    rng = np.random.default_rng(5)
+    days = ("20220105", "20220114", "20220121", "20220130", "20220206", "20220215", "20230105")
+    scenes = []
+    for number, day in enumerate(days):
+        epsg, path = ((32611, "042"), (32610, "043"))[number % 2]
+        hidden = np.where(rng.random((SIDE, SIDE)) < 0.4, CLOUD, CLEAR).astype(np.uint16)
+        scene = write_ground(
+            root,
+            f"LC08_L2SP_{path}033_{day}_{day}_02_T1",
+            own_grid(epsg, shift=number),
+            shift=0.02 * number,
+            hidden=hidden,
+            cloud=float(40 - 5 * number),
+        )
+        scenes.append(scene)
+    return scenes
+
+
+@pytest.fixture(scope="module")
+def grid(archive):
+    return declare_grid((-120.04, 37.97, -119.96, 38.03), like=tasks.grid_of(archive[0]))
+
+
+@pytest.fixture
+def executor():
+    with wrenlite.Executor.inline() as executor:
+        yield executor
+
+
+def stacked(scenes, grid):
+    tiles = [tasks.ndvi_tile(scene, grid.window, grid=grid).values for scene in scenes]
+    return np.stack([indices.to_float(tile) for tile in tiles])
+
+
+def nanmedian(stack):
+    ordered = np.sort(stack, axis=0)
+    used = (~np.isnan(stack)).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        places = np.maximum(used - 1, 0) // 2, np.minimum(used // 2, len(stack) - 1)
+        low, high = (np.take_along_axis(ordered, place[None], axis=0)[0] for place in places)
+        return np.where(used > 0, (low + high) / 2, np.nan), used
+
+
+def test_the_median_of_each_month(archive, grid, monkeypatch):
+    monkeypatch.setattr(composites, "_MAX_SIDE", 256)  # several tiles of a small grid
+    with wrenlite.Executor.local(2, progress=False) as executor:
+        made = composite(executor, archive[::-1], grid)
+    assert [period.label for period in made.periods] == ["2022-01", "2022-02", "2023-01"]
+    for number, part in enumerate((archive[:4], archive[4:6], archive[6:])):
+        expected, used = nanmedian(stacked(part, grid))
+        assert (made.used[number] == used).all()
+        np.testing.assert_array_equal(np.isnan(expected), made.values[number] == indices.NODATA)
+        difference = indices.to_float(made.values[number]) - expected
+        assert np.nanmax(np.abs(difference)) < 5.1e-5  # the step of int16, halved by rounding
+    assert made.provenance.products == tuple(scene.product.id for scene in archive)
+    assert made.provenances[2].products == (archive[6].product.id,)
+
+
+def test_the_best_pixel_is_that_of_the_clearest_scene(archive, grid, executor):
+    made = composite(executor, archive, grid, "year", "best")
+    first = stacked(sorted(archive[:6], key=lambda scene: scene.cloud), grid)
+    expected = np.full(first.shape[1:], np.nan, np.float32)
+    for tile in first:
+        expected = np.where(np.isnan(expected), tile, expected)
+    np.testing.assert_array_equal(indices.to_float(made.values[0]), expected)
+    assert (made.used[0] == ~np.isnan(expected)).all()
+    assert made.values.shape == (2, grid.height, grid.width)
+
+
+def test_of_equally_cloudy_scenes_the_one_nearest_to_the_middle_is_best(tmp_path, executor):
+    scenes = [
+        write_ground(
+            tmp_path, f"LC08_L2SP_042033_{day}_{day}_02_T1", own_grid(32611), shift=shift, cloud=None
+        )
+        for day, shift in (("20220101", 0.0), ("20220117", 0.1), ("20220131", 0.2))
+    ]
+    grid = tasks.grid_of(scenes[0])
+    made = composite(executor, scenes, grid, "month", "best")
+    assert (made.values[0] == tasks.ndvi_tile(scenes[1], grid.window).values).all()
+
+
+def test_strips_and_small_tiles_give_the_same(archive, grid, executor):
+    whole = composite(executor, archive, grid, None)
+    recipe = composites.Recipe(grid, None, "median", indices.NDVI, composites._MASKING, False, None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composites, "STACK_BYTES", 7 * 2 * grid.width * 100)  # 100 rows
+        item = composites.CompositeTile(0, grid.window, tuple(archive))
+        assert len(composites._strips(grid.window, 7)) == -(-grid.height // 100)
+        tile = composites.composite_tile(item, recipe)
+    assert (tile.values == whole.values[0]).all()
+    assert (tile.used == whole.used[0]).all()
+    assert whole.periods == (Period("all", date(2022, 1, 5), date(2023, 1, 5)),)
+
+
+@pytest.mark.parametrize(("count", "side"), [(1, 1024), (64, 1024), (65, 768), (500, 256), (100_000, 256)])
+def test_tiles_are_so_small_that_the_stack_is_bounded(count, side):
+    assert composites._side(count) == side
+    window = grids.Window(0, 0, side, side)
+    strips = composites._strips(window, count)
+    assert sum(strip.height for strip in strips) == side
+    assert max(strip.height for strip in strips) * side * count * 2 <= composites.STACK_BYTES
+
+
+def test_scenes_elsewhere_do_not_count(archive, grid, executor, tmp_path):
+    far = write_ground(tmp_path, "LC08_L2SP_010033_20210405_20210405_02_T1", own_grid(32618, -75.0))
+    made = composite(executor, [*archive[:2], far], grid, "month")
+    assert [period.label for period in made.periods] == ["2022-01"]
+    assert far.product.id not in made.provenance.products
+    with pytest.raises(ConfigError, match=r"none of the 1 scenes reaches the grid, which covers \(-120"):
+        composite(executor, [far], grid)
+
+
+def test_arrays_and_files(archive, grid, executor, tmp_path):
+    made = composite(executor, archive, grid, "season")
+    data = made.to_xarray()
+    assert data.NDVI.dims == data.used.dims == ("time", "y", "x")
+    assert [str(time)[:10] for time in data.time.values] == ["2021-12-01", "2022-12-01"]
+    assert f'"EPSG","{grid.epsg}"' in data.spatial_ref.attrs["crs_wkt"]
+    assert float(data.x[0]) == grid.west + 15
+    assert data.NDVI.attrs["cell_methods"] == "time: median"
+    np.testing.assert_array_equal(data.used.values, made.used)
+    files = made.write(tmp_path)
+    assert [file.name for file in files] == ["ndvi-2022-1-DJF.tif", "ndvi-2023-1-DJF.tif"]
+    with rasterio.open(files[0]) as dataset:
+        assert (dataset.read(1) == made.values[0]).all()
+        assert dataset.scales == (0.0001,)
+        tags = dataset.tags()
+    assert (tags["METHOD"], tags["PERIOD"]) == ("median", "2021-12-01 to 2022-02-28")
+    assert tags["PRODUCTS"].count(",") == 5
+
+
+def test_other_indices(archive, grid, executor):
+    made = composite(executor, archive[:2], grid, None, index="savi")
+    assert made.provenance.index == "SAVI"
+    assert made.to_xarray().SAVI.attrs["long_name"] == "SAVI"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "mean"}, "method='mean' makes no composite: take median or best"),
+        ({"period": "week"}, "period='week' is not known: take month, season, year, or None"),
+        ({"period": 3}, "period=3 is not known"),
+        ({"index": "XX"}, "there is no index 'XX'"),
+    ],
+)
+def test_what_makes_no_composite(archive, grid, executor, options, words):
+    with pytest.raises(ConfigError, match=words):
+        composite(executor, archive, grid, **options)
+
+
+def test_levels_and_sizes_are_checked_before_anything_is_read(archive, grid, executor):
+    missing = Scene.at("/nowhere", "LC08_L1TP_042033_20220105_20220112_02_T1")
+    with pytest.raises(ConfigError, match=r"cannot be joined, .*mixed=True"):
+        composite(executor, [*archive, missing], grid)
+    with pytest.raises(ConfigError, match="at least one scene"):
+        composite(executor, [], grid)
+    huge = Grid(32611, 0.0, 0.0, (30.0, 30.0), 10**6, 10**6)
+    with pytest.raises(ConfigError, match=r"3 composites would have 1,000,000 x 6,000,000 pixels and take"):
+        composite(executor, archive, huge)
+
+
+def test_periods():
+    days = [date(2020, 12, 31), date(2021, 1, 1), date(2021, 2, 28), date(2021, 6, 1), date(2021, 12, 1)]
+    pairs = [(day, day) for day in days]
+    assert {period.label: len(found) for period, found in periods_of(pairs, "season").items()} == {
+        "2021-1-DJF": 3,
+        "2021-3-JJA": 1,
+        "2022-1-DJF": 1,
+    }
+    for kind in ("month", "season", "year"):
+        for period, found in periods_of(pairs, kind).items():
+            assert all(period.start <= day <= period.end for day in found)
+    assert next(iter(periods_of(pairs, "season")))[1:] == (date(2020, 12, 1), date(2021, 2, 28))
+    assert list(periods_of(pairs, "month"))[-1] == Period("2021-12", date(2021, 12, 1), date(2021, 12, 31))
+    assert periods_of([], None) == {}
