@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import wrenlite
+from benchmarks.landsat_composites import composites
 from benchmarks.landsat_peers import CONTESTANTS
 from tests.aws.bed.remote import RemoteBed
 from wrenlite.deploy import packages
@@ -327,6 +328,7 @@ PARTS = {
     "memory": memory,
     "layer": layer,
     "oracles": oracles,
+    "composites": composites,
 }
 
 

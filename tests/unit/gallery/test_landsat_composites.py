@@ -194,6 +194,17 @@ def test_levels_and_sizes_are_checked_before_anything_is_read(archive, grid, exe
         composite(executor, archive, huge)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the peer's own packages
+def test_composites_agree_with_odc_stac(archive, grid, executor):
+    pytest.importorskip("odc.stac")
+    from benchmarks.landsat_composites import agreement, odc_median
+
+    one_zone = archive[:4:2]
+    made = composite(executor, one_zone, grid)
+    theirs = [array.values for array in odc_median(one_zone, grid)]
+    assert agreement((indices.to_float(made.values[0])[None], made.used), theirs) == 1.0
+
+
 def test_periods():
     days = [date(2020, 12, 31), date(2021, 1, 1), date(2021, 2, 28), date(2021, 6, 1), date(2021, 12, 1)]
     pairs = [(day, day) for day in days]
