@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import sys
+import types
 from datetime import date
 
 import pytest
@@ -198,6 +199,23 @@ def test_items_of_planetary_computer_are_left_out_where_they_cannot_be_signed(mo
     found = catalog.search(Query(INSIDE), client=service)
     assert [scene.product.id for scene in found] == [LANDSAT_9]
     assert found.left_out == {"signing for Planetary Computer needs: pip install planetary-computer": 1}
+
+
+def test_a_service_of_signatures_that_fails_is_asked_once(monkeypatch):
+    asked = []
+
+    def fail(href):
+        asked.append(href)
+        raise OSError("no route")
+
+    package = types.ModuleType("planetary_computer")
+    package.sign_url = fail
+    monkeypatch.setitem(sys.modules, "planetary_computer", package)
+    answer = [planetary_computer(each) for each in (LANDSAT_5, LANDSAT_7, LANDSAT_8)]
+    found = catalog.search(Query(INSIDE), client=Service(*answer, earth_search(LANDSAT_9)))
+    assert [scene.product.id for scene in found] == [LANDSAT_9]
+    assert found.left_out == {"Planetary Computer gives no signature (OSError)": 3}
+    assert len(asked) == 1
 
 
 def test_known_ids_need_no_service():

@@ -15,7 +15,7 @@ from typing import Any
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
 from wrenlite.gallery.landsat import folders, items
-from wrenlite.gallery.landsat.access import default_reader, signed
+from wrenlite.gallery.landsat.access import default_reader, needs_signature, signed
 from wrenlite.gallery.landsat.query import Described, Scenes
 from wrenlite.gallery.landsat.query import Query as Query
 from wrenlite.gallery.landsat.scene import Scene, Unusable
@@ -223,13 +223,24 @@ class _Sieve:
         older = len(self._scenes) - len(newest)
         if older:
             self._left_out["processed again later"] += older
-        ready = []
-        for scene in newest.values():
+        return Scenes(self._signed(newest.values()), +self._left_out)
+
+    def _signed(self, scenes: Iterable[Scene]) -> list[Scene]:
+        """Return the scenes with signatures where they need them; those without are left out.
+
+        A signature is good for all scenes, so the first failure is the answer for all of them.
+        """
+        ready: list[Scene] = []
+        failed = None
+        for scene in scenes:
             try:
-                ready.append(signed(scene))
+                if failed is None or not needs_signature(scene.red):
+                    ready.append(signed(scene))
+                    continue
             except Unusable as error:
-                self._left_out[error.reason] += 1
-        return Scenes(ready, +self._left_out)
+                failed = error
+            self._left_out[failed.reason] += 1
+        return ready
 
 
 def stored(root: str | os.PathLike[str], reader: Reader | None = None, query: Query | None = None) -> Scenes:
