@@ -371,3 +371,47 @@ def test_an_item_without_time_or_place_is_left_out_of_a_query(tmp_path, changes,
     assert [scene.product.id for scene in found] == [LANDSAT_9]
     assert found.left_out == {reason: 1}
     assert len(catalog.stored(folder)) == 2, "without a query neither is needed"
+
+
+JUNK = (
+    None,
+    3,
+    True,
+    "x",
+    [],
+    {},
+    [[]],
+    {"a": 1},
+    float("nan"),
+    float("inf"),
+    -1,
+    "",
+    ["a"],
+    {"href": 5},
+    "\x00",
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(["id"], ["collection"], ["bbox"], ["geometry"], ["properties"], ["assets"]),
+        *(["geometry", "type"], ["geometry", "coordinates"], ["geometry", "coordinates", 0]),
+        *(["geometry", "coordinates", 0, 0], ["geometry", "coordinates", 0, 0, 0]),
+        *(["properties", name] for name in ("datetime", "eo:cloud_cover", "view:sun_elevation")),
+        *(["assets", name] for name in ("red", "nir08", "blue", "qa_pixel", "MTL.json")),
+        *(["assets", "red", name] for name in ("href", "alternate")),
+        ["assets", "red", "alternate", "s3"],
+    ],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_no_value_in_an_item_refuses_the_others(path):
+    for value in JUNK:
+        changed = json.loads(json.dumps(landsatlook(LANDSAT_8)))
+        part = changed
+        for name in path[:-1]:
+            part = part[name]
+        part[path[-1]] = value
+        found = catalog.search(Query(INSIDE), client=Service(changed, earth_search(LANDSAT_9)))
+        assert LANDSAT_9 in [scene.product.id for scene in found], value
+        assert len(found) + sum(found.left_out.values()) == 2, value
