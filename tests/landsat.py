@@ -9,7 +9,7 @@ import pytest
 from wrenlite.errors import NotFound
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import projection
-from wrenlite.gallery.ndvi.bands import Band, Pixels, WindowChooser
+from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser
 from wrenlite.gallery.ndvi.cog import write_cog
 from wrenlite.gallery.ndvi.grid import Grid, clip
 from wrenlite.gallery.synthetic.places import Place
@@ -44,7 +44,7 @@ def clearest(scenes: Sequence[Scene], place: Place) -> Scene:
     return min(scenes_of(scenes, place), key=lambda scene: scene.cloud)
 
 
-class ArrayReader:
+class ArrayReader(Reader):
     """A reader of arrays, by the bands' names, all on one grid: it tests tasks without files."""
 
     def __init__(self, grid: Grid, **bands: np.ndarray) -> None:

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat import quality
-from wrenlite.gallery.landsat.quality import LEVEL_1_OLI
+from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
 from wrenlite.gallery.landsat.scene import ETM, OLI, TM
+from wrenlite.gallery.ndvi import masks
 from wrenlite.gallery.ndvi.indices import Calibration, Scaling
 from wrenlite.gallery.ndvi.masks import Masking, Reason
 
@@ -75,3 +79,47 @@ def test_pixels_that_are_too_dark_for_a_ratio():
     assert why(red, red) == ["out of range", "usable"]
     assert why(red, red, masking=Masking(floor=0)) == ["usable"] * 2
     assert why(red, red, normalised=False) == ["usable"] * 2
+
+
+def definition(numbers, calibration, qa_pixel, qa_radsat, saturation_bits, masking, normalised):
+    """Return why one pixel cannot be used, by the definition of each reason."""
+    reflectances = [calibration.bands[name].gain * n + calibration.bands[name].offset for name, n in numbers]
+    too_dark = calibration.surface and sum(reflectances) < masking.floor * calibration.factor
+    whys = {
+        Reason.FILL: qa_pixel & 1 or any(n == 0 for _, n in numbers),
+        Reason.CLOUD: qa_pixel & 0b1110,
+        Reason.SHADOW: qa_pixel & 1 << 4,
+        Reason.SNOW: qa_pixel & 1 << 5,
+        Reason.SATURATED: qa_radsat & (saturation_bits | 1 << 9 | 1 << 11),
+        Reason.OUT_OF_RANGE: any(
+            not calibration.lowest(name) <= n <= calibration.highest for name, n in numbers
+        )
+        or (normalised and too_dark),
+    }
+    return next((why for why in whys if whys[why] and masking.masks(why)), Reason.USABLE)
+
+
+_NUMBERS = st.sampled_from([0, 1, 5000, 5001, 7272, 7273, 8181, 8182, 9090, 9091, 20000, 43636, 43637, 65535])
+_BITS = st.one_of(st.just(0), st.integers(0, 65535))
+_SHAPES = st.sampled_from([(1, 1), (1, 7), (3, 5)])
+
+
+@given(st.data(), st.sampled_from([LEVEL_2, LEVEL_1_OLI]), st.booleans())
+def test_reasons_are_those_of_the_definition(data, calibration, normalised):
+    shape = data.draw(_SHAPES)
+    number = data.draw(st.sampled_from([_NUMBERS, st.integers(0, 65535), st.integers(9091, 43636)]))
+    names = data.draw(st.sampled_from([("nir", "red"), ("nir", "red", "blue")]))
+    numbers = {name: data.draw(arrays(np.uint16, shape, elements=number)) for name in names}
+    qa_pixel, qa_radsat = (data.draw(arrays(np.uint16, shape, elements=_BITS)) for _ in range(2))
+    kept = data.draw(st.sets(st.sampled_from(["cloud", "shadow", "snow", "saturated"])))
+    masking = Masking(keep=frozenset(kept), floor=data.draw(st.sampled_from([0.0, 0.05, 0.3])))
+    quality_bands = {"qa_pixel": qa_pixel, "qa_radsat": qa_radsat}
+    options = {"saturation_bits": 0b11010, "masking": masking, "normalised": normalised}
+    found = quality.reasons(numbers, calibration, **quality_bands, **options)
+    for place in np.ndindex(shape):
+        pixel = [(name, int(numbers[name][place])) for name in names]
+        bits = {name: int(band[place]) for name, band in quality_bands.items()}
+        assert found[place] == definition(pixel, calibration, **bits, **options)
+    counts = masks.count(found)
+    assert counts.tolist() == np.bincount(found.ravel(), minlength=len(Reason)).tolist()
+    assert masks.Hidden.of(counts).total == pytest.approx(np.count_nonzero(found) / found.size)

@@ -68,15 +68,26 @@ def test_masked_pixels_are_nodata_and_nan():
     assert np.isnan(indices.to_float(scaled)).tolist() == [[False, True, True]]
 
 
-def test_computing_by_strips_and_step_by_step_gives_the_same_bits():
-    red, nir = np.random.default_rng(4).integers(0, 65536, (2, 300, 700), dtype=np.uint16)
-    usable = quality.reasons({"red": red, "nir": nir}) == 0
-    values, stats = indices.scaled_index(NDVI, {"red": red, "nir": nir}, usable, LEVEL_2)
-    assert values.tobytes() == indices.to_int16(ndvi(red, nir, LEVEL_2), usable).tobytes()
-    expected = values[usable].astype(np.int64)
-    assert stats == pytest.approx(
-        (expected.mean() / 1e4, expected.min() / 1e4, expected.max() / 1e4), abs=1e-9
-    )
+@pytest.mark.parametrize("least", [0, 7273])
+def test_coding_in_parts_and_as_a_whole_gives_the_same_bits(least):
+    red, nir = np.random.default_rng(4).integers(least, 65536, (2, 300, 700), dtype=np.uint16)
+    usable = quality.reasons({"red": red, "nir": nir}, LEVEL_1_OLI) == 0
+    whole = ndvi(red, nir, LEVEL_1_OLI)
+    coded = indices.CodedIndex(red.shape)
+    for place in ((np.s_[:256], np.s_[:512]), (np.s_[:256], np.s_[512:]), (np.s_[256:], np.s_[:])):
+        room = coded.room(place)
+        bands = {"red": red[place], "nir": nir[place]}
+        coded.add(place, indices.compute(NDVI, bands, LEVEL_1_OLI, out=room), usable[place])
+    assert coded.values.tobytes() == indices.to_int16(whole, usable).tobytes()
+    expected = coded.values[usable].astype(np.int64)
+    assert coded.stats == (expected.mean() / 1e4, expected.min() / 1e4, expected.max() / 1e4)
+
+
+def test_statistics_without_any_usable_pixel():
+    coded = indices.CodedIndex((2, 3))
+    coded.add(np.s_[:, :], np.zeros((2, 3), np.float32), np.zeros((2, 3), np.bool_))
+    assert (coded.values == NODATA).all()
+    assert np.isnan(coded.stats).all()
 
 
 @pytest.mark.parametrize("product", BRUMADINHO)

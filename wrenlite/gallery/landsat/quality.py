@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wrenlite.gallery.ndvi.indices import FILL, Calibration, DigitalNumbers, Mask, Scaling
 from wrenlite.gallery.ndvi.masks import Masking, Reason, Reasons
 
 _DEFAULT = Masking()
 
-_QA_BITS = (
-    (Reason.SNOW, 1 << 5),
-    (Reason.SHADOW, 1 << 4),
-    (Reason.CLOUD, 1 << 1 | 1 << 2 | 1 << 3),
-    (Reason.FILL, 1 << 0),
-)
-"""Bits of QA_PIXEL by reason, the strongest last. Clouds are dilated cloud, cirrus and cloud."""
+_QA_PIXEL = {
+    Reason.FILL: 1 << 0,
+    Reason.CLOUD: 1 << 1 | 1 << 2 | 1 << 3,
+    Reason.SHADOW: 1 << 4,
+    Reason.SNOW: 1 << 5,
+}
+"""Bits of QA_PIXEL by reason. Clouds are dilated cloud, cirrus and cloud."""
 _DROPPED_OR_OCCLUDED = 1 << 9 | 1 << 11
 """Bits of QA_RADSAT: a pixel dropped in transmission (TM, ETM+), and terrain in the line of sight (OLI).
 
 Each sensor leaves the other sensors' bit at 0. Source: USGS LSDS-1618 and LSDS-1619, "Collection 2 Level 2
 Science Product Guide" of Landsat 4-7 and 8-9.
 """
+_STRONGEST = np.uint8(len(Reason))
+"""This number less a reason is the reason's strength: of several, that with the least number counts."""
 _BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
 
 LEVEL_2 = Calibration(
@@ -64,27 +70,67 @@ def reasons(
         masking: what is masked.
         normalised: the index is a normalised difference, for which the bands must not be too dark.
     """
-    bands = list(numbers.values())
-    out = np.zeros(bands[0].shape, np.uint8)
-    out[_out_of_range(numbers, calibration, masking.floor if normalised else 0.0)] = Reason.OUT_OF_RANGE
-    if qa_radsat is not None and masking.masks(Reason.SATURATED):
-        out[qa_radsat & (saturation_bits | _DROPPED_OR_OCCLUDED) != 0] = Reason.SATURATED
-    for reason, bits in _QA_BITS:
-        if qa_pixel is not None and masking.masks(reason):
-            out[qa_pixel & bits != 0] = reason
-    out[np.logical_or.reduce([band == FILL for band in bands])] = Reason.FILL
-    return out
+    spans = {name: _Span.of(band) for name, band in numbers.items()}
+    shape = next(iter(numbers.values())).shape
+    if any(span.high == FILL for span in spans.values()):
+        return np.full(shape, Reason.FILL, np.uint8)
+    floor = masking.floor if normalised else 0.0
+    masks = itertools.chain(
+        ((Reason.FILL, numbers[name] == FILL) for name, span in spans.items() if span.low == FILL),
+        _from_quality(qa_pixel, _QA_PIXEL),
+        _from_quality(qa_radsat, {Reason.SATURATED: saturation_bits | _DROPPED_OR_OCCLUDED}),
+        ((Reason.OUT_OF_RANGE, mask) for mask in _out_of_range(numbers, spans, calibration, floor)),
+    )
+    strengths = np.zeros(shape, np.uint8)
+    for reason, mask in masks:
+        if masking.masks(reason):
+            np.maximum(strengths, mask.view(np.uint8) * np.uint8(_STRONGEST - reason), out=strengths)
+    return (_STRONGEST - strengths) * (strengths != 0) if strengths.any() else strengths
 
 
-def _out_of_range(numbers: Mapping[str, DigitalNumbers], calibration: Calibration, floor: float) -> Mask:
-    """Return which pixels have a reflectance out of range, or a sum of surface reflectances below a floor."""
-    bad = np.zeros(next(iter(numbers.values())).shape, np.bool_)
+class _Span(NamedTuple):
+    """The least and the greatest number of a band, which tell what has to be looked at pixel by pixel."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, band: DigitalNumbers) -> _Span:
+        return cls(int(band.min(initial=65_535)), int(band.max(initial=0)))
+
+
+def _from_quality(
+    band: DigitalNumbers | None, bits_by_reason: Mapping[Reason, int]
+) -> Iterator[tuple[Reason, Mask]]:
+    """Yield reasons with the pixels of which a quality band has one of the reason's bits, if any has."""
+    if band is not None:
+        used = int(np.bitwise_or.reduce(band, axis=None))
+        for reason, bits in bits_by_reason.items():
+            if used & bits:
+                yield reason, band & bits != 0
+
+
+def _out_of_range(
+    numbers: Mapping[str, DigitalNumbers],
+    spans: Mapping[str, _Span],
+    calibration: Calibration,
+    floor: float,
+) -> Iterator[Mask]:
+    """Yield which pixels have a reflectance out of range, or a sum of surface reflectances below a floor."""
     for name, band in numbers.items():
-        bad |= band < calibration.lowest(name)
-        if calibration.highest < np.iinfo(np.uint16).max:
-            bad |= band > calibration.highest
+        if spans[name].low < calibration.lowest(name):
+            yield band < calibration.lowest(name)
+        if spans[name].high > calibration.highest:
+            yield band > calibration.highest
     if floor and calibration.surface and calibration.factor is not None:
-        scaled = ((numbers[name], *calibration.bands[name]) for name in numbers)
-        total = sum(band * np.float32(gain) + np.float32(offset) for band, gain, offset in scaled)
-        bad |= total < floor * calibration.factor
-    return bad
+        threshold = floor * calibration.factor
+        darkest = {name: np.array(span.low) for name, span in spans.items()}
+        if _total(darkest, calibration) < threshold:  # rounding keeps the order of totals
+            yield _total(numbers, calibration) < threshold
+
+
+def _total(numbers: Mapping[str, NDArray[Any]], calibration: Calibration) -> NDArray[np.float32]:
+    """Return the sum of the bands' reflectances, times the calibration's factor."""
+    scaled = ((band, *calibration.bands[name]) for name, band in numbers.items())
+    parts = [band.astype(np.float32) * np.float32(gain) + np.float32(offset) for band, gain, offset in scaled]
+    return functools.reduce(np.add, parts)

@@ -149,6 +149,14 @@ class Product:
             f"/{self.path}/{self.row}/{self.id}"
         )
 
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Return the types of the numbers in the product's files: of level 1 of TM and ETM+, bytes as well.
+
+        Source: ``DATA_TYPE_BAND_n`` in the products' metadata files.
+        """
+        return ("uint16",) if self.level == 2 or self.sensor is OLI else ("uint16", "uint8")
+
     def file(self, suffix: str) -> str:
         """Return the name of one of the product's files, such as ``file("QA_PIXEL.TIF")``."""
         return f"{self.id}_{suffix}"

@@ -10,15 +10,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat import metadata, quality
 from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
-from wrenlite.gallery.ndvi import indices, warped
-from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser, redact_address
+from wrenlite.gallery.ndvi import indices, masks, warped
+from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Reader, WindowChooser, redact_address
 from wrenlite.gallery.ndvi.grid import Grid, Window
-from wrenlite.gallery.ndvi.indices import Index, find_index
+from wrenlite.gallery.ndvi.indices import CodedIndex, Index, find_index
 from wrenlite.gallery.ndvi.masks import Hidden, Masking, Reason, Reasons
 from wrenlite.gallery.ndvi.results import AreaNdvi, PointNdvi, SceneNdvi, TileNdvi, Timing
 
@@ -102,22 +104,40 @@ def ndvi_tile(
     wanted, reader = find_index(index), reader or default_reader()
     if grid is not None:
         reader = warped.on_grid(reader, grid)
-    started = time.perf_counter()
     choose = _choose_within(window, scene.product.id if grid is None else "the grid")
-    pixels = _read(scene, wanted, choose, reader)
-    read = time.perf_counter()
     calibration = _calibration(scene, wanted, reader)
-    reasons = _reasons(scene, wanted, pixels, calibration, masking)
-    usable = reasons == Reason.USABLE
-    values, stats = indices.scaled_index(wanted, _numbers(wanted, pixels), usable, calibration)
+    started = time.perf_counter()
+    with reader.parts(bands_of(scene, wanted.bands), choose) as parts:
+        whole = _common_grid(scene, parts.grids)
+        coded, counts, compute_s = _code(scene, wanted, parts, window, calibration, masking)
+    read_s = time.perf_counter() - started - parts.open_s - compute_s
     return TileNdvi(
-        values=values,
-        grid=next(iter(pixels.values())).grid.part(window),
-        hidden=Hidden.of(reasons),
-        stats=stats,
-        timing=_timing(pixels, started, read),
+        values=coded.values,
+        grid=whole.part(window),
+        hidden=Hidden.of(counts),
+        stats=coded.stats,
+        timing=Timing(open_s=parts.open_s, read_s=read_s, compute_s=compute_s),
         **_origin(scene, wanted, masking),
     )
+
+
+def _code(
+    scene: Scene,
+    index: Index,
+    parts: Parts,
+    window: Window,
+    calibration: indices.Calibration,
+    masking: Masking,
+) -> tuple[CodedIndex, masks.Counts, float]:
+    """Code an index part by part; return it, the number of pixels by reason, and the seconds of computing."""
+    coded, counts, compute_s = CodedIndex((window.height, window.width)), masks.no_counts(), 0.0
+    for place, numbers in parts.values:
+        read = time.perf_counter()
+        values, reasons = _index(scene, index, numbers, calibration, masking, coded.room(place))
+        coded.add(place, values, reasons == Reason.USABLE)
+        counts += masks.count(reasons)
+        compute_s += time.perf_counter() - read
+    return coded, counts, compute_s
 
 
 def _choose_within(window: Window, name: str) -> WindowChooser:
@@ -176,7 +196,7 @@ def ndvi_area(
     return AreaNdvi(
         values=values,
         grid=first.grid.part(first.window, first.step),
-        hidden=Hidden.of(reasons),
+        hidden=Hidden.of(masks.count(reasons)),
         timing=_timing(pixels, started, read),
         **_origin(scene, wanted, masking),
     )
@@ -209,7 +229,7 @@ def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
     hrefs: dict[str, str | None] = {name: href for name, href in scene.bands.items() if name in names}
     hrefs |= {"qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
     return [
-        Band(name=name, href=href, product=scene.product.id)
+        Band(name=name, href=href, product=scene.product.id, types=scene.product.types)
         for name, href in hrefs.items()
         if href is not None
     ]
@@ -244,14 +264,24 @@ def _read(scene: Scene, index: Index, choose: WindowChooser, reader: Reader) -> 
         ConfigError: the bands are on different grids.
     """
     pixels = reader.read(bands_of(scene, index.bands), choose)
-    first_name, first = next(iter(pixels.items()))
-    for name, band in pixels.items():
-        if band.grid != first.grid:
+    _common_grid(scene, {name: band.grid for name, band in pixels.items()})
+    return pixels
+
+
+def _common_grid(scene: Scene, by_band: Mapping[str, Grid]) -> Grid:
+    """Return the grid of all bands.
+
+    Raises:
+        ConfigError: the bands are on different grids.
+    """
+    first_name, first = next(iter(by_band.items()))
+    for name, grid in by_band.items():
+        if grid != first:
             raise ConfigError(
                 f"{scene.product.id}: band {name} is on another grid than {first_name}, so they cannot be"
-                f" compared: {band.grid}, {first.grid}"
+                f" compared: {grid}, {first}"
             )
-    return pixels
+    return first
 
 
 def _calibration(scene: Scene, index: Index, reader: Reader) -> indices.Calibration:
@@ -276,33 +306,40 @@ def _calibration(scene: Scene, index: Index, reader: Reader) -> indices.Calibrat
         ) from error
 
 
-def _numbers(index: Index, pixels: Mapping[str, Pixels]) -> dict[str, indices.DigitalNumbers]:
-    """Return the digital numbers of an index's bands."""
-    return {name: pixels[name].values for name in index.bands}
-
-
-def _reasons(
+def _index(
     scene: Scene,
     index: Index,
-    pixels: Mapping[str, Pixels],
+    numbers: Mapping[str, indices.DigitalNumbers],
     calibration: indices.Calibration,
     masking: Masking,
-) -> Reasons:
-    """Return why each pixel cannot be used."""
-    numbers = _numbers(index, pixels)
+    out: indices.Floats | None = None,
+) -> tuple[indices.Floats, Reasons]:
+    """Return an index of every pixel, and why pixels cannot be used. Where none can, the index is undefined.
+
+    Args:
+        scene: the scene.
+        index: the index.
+        numbers: digital numbers of the index's bands, and the quality bands that there are, by name.
+        calibration: gains and offsets of the scene.
+        masking: which pixels are masked.
+        out: an array for the index; default: a new one.
+    """
     reasons = quality.reasons(
-        numbers,
+        {name: numbers[name] for name in index.bands},
         calibration,
         saturation_bits=scene.product.sensor.saturation_bits(index.bands),
         masking=masking,
         normalised=index.normalised,
-        **{name: pixels[name].values for name in ("qa_pixel", "qa_radsat") if name in pixels},
+        qa_pixel=numbers.get("qa_pixel"),
+        qa_radsat=numbers.get("qa_radsat"),
     )
+    if reasons.all():
+        return np.empty(reasons.shape, np.float32) if out is None else out, reasons
+    values = indices.compute(index, numbers, calibration, out)
     if not index.normalised:  # a normalised difference of reflectances above 0 is within its range
-        values = indices.compute(index, numbers, calibration)
         inside = (values >= index.low) & (values <= index.high)
         reasons[~inside & (reasons == Reason.USABLE)] = Reason.OUT_OF_RANGE
-    return reasons
+    return values, reasons
 
 
 def _masked_index(
@@ -310,8 +347,8 @@ def _masked_index(
 ) -> tuple[indices.Floats, Reasons]:
     """Return an index with NaN where a pixel is hidden, and why it is."""
     calibration = _calibration(scene, index, reader)
-    reasons = _reasons(scene, index, pixels, calibration, masking)
-    values = indices.compute(index, _numbers(index, pixels), calibration)
+    numbers = {name: band.values for name, band in pixels.items()}
+    values, reasons = _index(scene, index, numbers, calibration, masking)
     return indices.mask_unusable(values, reasons == Reason.USABLE), reasons
 
 

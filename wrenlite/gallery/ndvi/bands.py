@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from wrenlite.gallery.ndvi.grid import Grid, Window
-from wrenlite.gallery.ndvi.indices import DigitalNumbers
+from wrenlite.gallery.ndvi.indices import DigitalNumbers, strips
 
 S3 = "s3://"
 """How the address of an S3 object begins."""
@@ -31,9 +32,15 @@ class Band:
     """Path or address of the raster file."""
     product: str
     """Id of the scene that the band belongs to."""
+    types: tuple[str, ...] = ("uint16",)
+    """Types of numbers that the product's file may have, as numpy calls them: uint16, uint8."""
 
     def __repr__(self) -> str:
         return f"Band({self.name!r}, {redact_address(self.href)!r}, {self.product!r})"
+
+
+Place = tuple[slice, slice]
+"""Rows and columns of a part of a window, counted from the window's corner."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,18 @@ class Pixels:
     """Each value stands for a cell of ``step`` x ``step`` pixels."""
     open_s: float
     read_s: float
+
+
+class Parts(NamedTuple):
+    """A window that is read in parts."""
+
+    grids: Mapping[str, Grid]
+    """Grids of the whole rasters, by the bands' names."""
+    open_s: float
+    """The time that the bands took to open."""
+    values: Iterator[tuple[Place, Mapping[str, DigitalNumbers]]]
+    """The place of each part in the window, and its values, which must not be written to, by the bands'
+    names."""
 
 
 WindowChooser = Callable[[Grid], tuple[Window, int]]
@@ -77,6 +96,23 @@ class Reader(Protocol):
         """
         ...
 
+    @contextmanager
+    def parts(self, bands: Sequence[Band], choose: WindowChooser) -> Iterator[Parts]:
+        """Read the chosen window of every band in parts that stay in the processor's cache.
+
+        A reader that has nothing better inherits this, which reads the window as a whole. The parts can be
+        taken within the context only.
+
+        Args:
+            bands: see ``read``.
+            choose: see ``read``; its step is 1.
+
+        Raises:
+            NotFound, AccessDenied, CredentialsError, StoreError: see ``read``. They may also be raised while
+                the parts are taken.
+        """
+        yield cut(self.read(bands, choose))
+
     def fetch(self, href: str) -> bytes:
         """Return the content of a whole file, such as metadata or a list of items.
 
@@ -91,3 +127,16 @@ class Reader(Protocol):
             ConfigError: the reader does not support this kind of address.
         """
         ...
+
+
+def cut(pixels: Mapping[str, Pixels]) -> Parts:
+    """Return the pixels of a window that was read as a whole in parts: in strips of rows."""
+    height, width = next(iter(pixels.values())).values.shape
+    return Parts(
+        grids={name: band.grid for name, band in pixels.items()},
+        open_s=sum(band.open_s for band in pixels.values()),
+        values=(
+            (place, {name: band.values[place] for name, band in pixels.items()})
+            for place in strips(height, width)
+        ),
+    )

@@ -9,6 +9,7 @@ the rounding of one division, 3e-8. Scaling in float32 first costs up to 2e-4.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -29,8 +30,10 @@ NODATA = -32768
 """The value that stands for no data in int16 NDVI."""
 SCALE = 10_000
 """The factor of int16 NDVI: 7,850 is 0.785."""
-_SIGN_BIT = np.uint16(1 << 15)
-_STRIP_PIXELS = 2**17
+_CODE_RANGE = 32_767, NODATA
+_EXACT = 2**24
+"""The number up to which float32 holds all whole numbers."""
+_STRIP_PIXELS = 2**16
 """Pixels computed at once, so that intermediate arrays stay in the processor's cache."""
 
 
@@ -132,13 +135,19 @@ def find_index(index: str | Index) -> Index:
         raise ConfigError(f"there is no index {index!r}: take one of {', '.join(INDICES)}") from None
 
 
-def compute(index: Index, numbers: Mapping[str, DigitalNumbers], calibration: Calibration) -> Floats:
+def compute(
+    index: Index,
+    numbers: Mapping[str, DigitalNumbers],
+    calibration: Calibration,
+    out: Floats | None = None,
+) -> Floats:
     """Return an index of every pixel, masked or not.
 
     Args:
         index: the index to compute.
         numbers: digital numbers by band; all arrays have the same shape.
         calibration: gains and offsets of the product.
+        out: an array for the result; default: a new one.
 
     Returns:
         The index as float32; where the formula divides by zero, infinity or NaN.
@@ -148,15 +157,15 @@ def compute(index: Index, numbers: Mapping[str, DigitalNumbers], calibration: Ca
     """
     bands = [numbers[name] for name in index.bands]
     scalings = [calibration.bands[name] for name in index.bands]
-    out = np.empty(bands[0].shape, np.float32)
+    values = np.empty(bands[0].shape, np.float32) if out is None else out
     with np.errstate(divide="ignore", invalid="ignore"):
-        for strip in _strips(out.shape):
+        for strip in strips(*values.shape):
             parts = [band[strip] for band in bands]
             if index.normalised:
-                _compute_difference(parts, scalings, out[strip])
+                _compute_difference(parts, scalings, values[strip])
             else:
-                out[strip] = index.formula(*_reflectances(index, parts, scalings, calibration.factor))
-    return out
+                values[strip] = index.formula(*_reflectances(index, parts, scalings, calibration.factor))
+    return values
 
 
 def _reflectances(
@@ -177,18 +186,36 @@ def _reflectances(
 def _compute_difference(parts: Sequence[DigitalNumbers], scalings: Sequence[Scaling], out: Floats) -> None:
     """Compute a normalised difference of one strip into ``out``, in floats: uint16 would wrap below 0."""
     first, second = scalings
-    exact = float(first.gain).is_integer() and float(second.gain).is_integer()
     # Not every sensor's gains have a common factor that makes them whole numbers: those of Landsat TM do not.
-    dtype: type[Any] = np.float32 if exact else np.float64
-    a, b = (part.astype(dtype) for part in parts)
+    exact = float(first.gain).is_integer() and float(second.gain).is_integer()
+    a, b, total = (out, *_scratch(2, out.shape)) if exact else np.empty((3, *out.shape))
+    np.copyto(a, parts[0])
+    np.copyto(b, parts[1])
     a *= first.gain
     b *= second.gain
-    total = a + b
+    np.add(a, b, out=total)
     total += first.offset + second.offset
     a -= b
     if first.offset != second.offset:
         a += first.offset - second.offset
     np.divide(a, total, out=out, casting="same_kind")
+
+
+_kept = threading.local()
+
+
+def _scratch(count: int, shape: tuple[int, ...]) -> list[Floats]:
+    """Return arrays for one strip, without defined values.
+
+    They are kept for each thread: the system takes ten times as long to provide the memory of a new array as
+    an operation takes.
+    """
+    size = math.prod(shape)
+    if size > _STRIP_PIXELS:
+        return list(np.empty((count, *shape), np.float32))
+    if not hasattr(_kept, "arrays"):
+        _kept.arrays = np.empty((2, _STRIP_PIXELS), np.float32)
+    return [array[:size].reshape(shape) for array in _kept.arrays[:count]]
 
 
 def mask_unusable(values: Floats, usable: Mask) -> Floats:
@@ -205,61 +232,98 @@ class Stats(NamedTuple):
     maximum: float
 
 
-def scaled_index(
-    index: Index, numbers: Mapping[str, DigitalNumbers], usable: Mask, calibration: Calibration
-) -> tuple[NDArray[np.int16], Stats]:
-    """Return an index coded as int16, and its statistics.
+class CodedIndex:
+    """An index of a window, coded as int16 part by part, with its statistics.
 
-    All steps are done on one strip after another, which stays in the cache; this is four times as fast as one
-    step after another on whole arrays. (To decompress an archive's pixels takes five times as long.)
-
-    Args:
-        index: the index to compute.
-        numbers: digital numbers by band; all arrays have the same shape.
-        usable: which pixels are usable. The index of all of them must be within its range.
-        calibration: gains and offsets of the product.
-
-    Returns:
-        The index x 10,000, rounded, with ``NODATA`` where a pixel is not usable; and the statistics.
+    A part whose arrays stay in the processor's cache is coded several times as fast as a whole window is.
     """
-    out = np.empty(usable.shape, np.int16)
-    total, low, high = 0, 2**16, 0
-    with np.errstate(divide="ignore", invalid="ignore"):  # pixels that are not usable may divide by zero
-        for strip in _strips(usable.shape):
-            parts = {name: numbers[name][strip] for name in index.bands}
-            coded = _encode(compute(index, parts, calibration), usable[strip])
-            np.bitwise_xor(coded, _SIGN_BIT, out=out[strip].view(np.uint16))
-            total += int(coded.sum(dtype=np.uint64))
-            high = max(high, int(coded.max()))
-            coded -= np.uint16(
-                1
-            )  # wraps 0, the code of unusable pixels, to the highest, out of the minimum's way
-            low = min(low, int(coded.min()) + 1)
-    count = int(np.count_nonzero(usable))
-    if not count:
-        return out, Stats(mean=math.nan, minimum=math.nan, maximum=math.nan)
-    mean, minimum, maximum = ((code - 2**15) / SCALE for code in (total / count, low, high))
-    return out, Stats(mean=mean, minimum=minimum, maximum=maximum)
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        """Create an index without values.
+
+        Args:
+            shape: height and width of the window.
+        """
+        self.values: NDArray[np.int16] = np.empty(shape, np.int16)
+        """The index x 10,000, rounded, with ``NODATA`` where a pixel is not usable."""
+        self._count = self._sum = 0
+        self._low, self._high = _CODE_RANGE
+        self._room = np.empty(0, np.float32)
+
+    def room(self, place: tuple[slice, slice]) -> Floats:
+        """Return an array for the values of a part, which is used again for the next part."""
+        shape = self.values[place].shape
+        if self._room.size < math.prod(shape):
+            self._room = np.empty(math.prod(shape), np.float32)
+        return self._room[: math.prod(shape)].reshape(shape)
+
+    def add(self, place: tuple[slice, slice], values: Floats, usable: Mask) -> None:
+        """Code one part.
+
+        Args:
+            place: rows and columns of the part in the window.
+            values: the index, which is overwritten. That of usable pixels must be within its range.
+            usable: which pixels are usable.
+        """
+        coded = self.values[place]
+        count = int(np.count_nonzero(usable))
+        if not count:
+            coded[...] = NODATA
+            return
+        _round(values, coded)
+        if count == usable.size:
+            self._sum += _sum_of_codes(values)
+            self._low = min(self._low, int(coded.min()))
+        else:
+            _hide(coded, usable)
+            self._sum += int(coded.sum(dtype=np.int64)) - (usable.size - count) * NODATA
+            # One less wraps the code of hidden pixels to the greatest number, out of the minimum's way.
+            self._low = min(self._low, int((coded - np.int16(1)).min()) + 1)
+        self._high = max(self._high, int(coded.max()))
+        self._count += count
+
+    @property
+    def stats(self) -> Stats:
+        """Return the statistics of the usable pixels."""
+        if not self._count:
+            return Stats(mean=math.nan, minimum=math.nan, maximum=math.nan)
+        mean, low, high = (code / SCALE for code in (self._sum / self._count, self._low, self._high))
+        return Stats(mean=mean, minimum=low, maximum=high)
+
+
+def _sum_of_codes(rounded: Floats) -> int:
+    """Return the exact sum of whole numbers of up to some 10,000, which floats hold."""
+    width = rounded.shape[-1]
+    if width * 2 * SCALE > _EXACT:
+        return int(rounded.sum(dtype=np.float64))
+    return int(np.add.reduce(rounded, axis=-1).sum(dtype=np.float64))  # several times as fast
 
 
 def to_int16(values: Floats, usable: Mask) -> NDArray[np.int16]:
-    """Return computed NDVI as int16: x 10,000, rounded, with ``NODATA`` where a pixel is not usable."""
-    with np.errstate(invalid="ignore"):
-        return np.bitwise_xor(_encode(values.copy(), usable), _SIGN_BIT).view(np.int16)
+    """Return a computed index as int16: x 10,000, rounded, with ``NODATA`` where a pixel is not usable."""
+    coded = np.empty(values.shape, np.int16)
+    _round(values.copy(), coded)
+    _hide(coded, usable)
+    return coded
 
 
-def _encode(values: Floats, usable: Mask) -> DigitalNumbers:
-    """Return NDVI x 10,000 + 32,768, and 0 where a pixel is not usable. The values are overwritten.
-
-    The mask is applied to the bits, which is ten times faster than an assignment by index. Flipping the sign
-    bit turns the result into int16 with ``NODATA``.
-    """
+def _round(values: Floats, coded: NDArray[np.int16]) -> None:
+    """Write an index x 10,000, rounded, into an array; the values are overwritten with it."""
     values *= np.float32(SCALE)
     np.rint(values, out=values)
-    coded = values.astype(np.int16).view(np.uint16)
-    coded ^= _SIGN_BIT
-    coded &= np.negative(usable.view(np.int8)).astype(np.int16).view(np.uint16)
-    return coded
+    with np.errstate(invalid="ignore"):  # pixels that are not usable may be infinite or NaN
+        np.copyto(coded, values, casting="unsafe")
+
+
+def _hide(coded: NDArray[np.int16], usable: Mask) -> None:
+    """Set codes to ``NODATA``, in place, where a pixel is not usable.
+
+    The mask is applied to the bits, which is faster than an assignment.
+    """
+    bits = np.negative(usable.view(np.int8)).astype(np.int16)
+    coded ^= np.int16(NODATA)
+    coded &= bits
+    coded ^= np.int16(NODATA)
 
 
 def to_float(values: NDArray[np.int16]) -> Floats:
@@ -269,7 +333,7 @@ def to_float(values: NDArray[np.int16]) -> Floats:
     return mask_unusable(out, values != NODATA)
 
 
-def _strips(shape: tuple[int, ...]) -> list[slice]:
-    """Cut an array's rows into strips of about ``_STRIP_PIXELS`` pixels."""
-    rows = max(1, _STRIP_PIXELS // max(1, shape[1]))
-    return [slice(top, top + rows) for top in range(0, shape[0], rows)]
+def strips(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Cut an array's rows into strips that stay in the processor's cache, and return their places."""
+    rows = max(1, _STRIP_PIXELS // max(1, width))
+    return [(slice(top, min(top + rows, height)), slice(0, width)) for top in range(0, height, rows)]

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http.client import HTTPException
@@ -25,18 +25,24 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
-from wrenlite.gallery.ndvi import gdal_errors
+from wrenlite.gallery.ndvi import blocks, gdal_errors
 from wrenlite.gallery.ndvi.bands import (
     S3,
     Band,
+    Parts,
     Pixels,
+    Reader,
     WindowChooser,
+    cut,
     redact_address,
 )
+from wrenlite.gallery.ndvi.blocks import BlockFile, open_blocks
 from wrenlite.gallery.ndvi.grid import Grid, Window, clip
 from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers
+from wrenlite.gallery.ndvi.open_files import OpenFiles
 
 try:
     import rasterio
@@ -68,7 +74,26 @@ os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 @dataclass(frozen=True)
-class GdalReader:
+class _OpenBand:
+    """The open file of a band."""
+
+    dataset: Any
+    grid: Grid
+    blocks: BlockFile | None
+    """Decodes the file's blocks; None where GDAL has to."""
+
+    def close(self) -> None:
+        if self.blocks is not None:
+            self.blocks.close()
+        self.dataset.close()
+
+
+_OPEN_FILES: OpenFiles[_OpenBand] = OpenFiles(limit=8, age_s=300.0)
+"""The files of two scenes, with their quality bands."""
+
+
+@dataclass(frozen=True)
+class GdalReader(Reader):
     """A reader that uses rasterio.
 
     From S3 and web servers it reads the bands of a scene in one thread each, since most of that time is
@@ -96,10 +121,45 @@ class GdalReader:
         wait(futures)  # for all of them, so that none is still reading when the error of another is raised
         return {band.name: future.result() for band, future in zip(bands, futures, strict=True)}
 
+    @contextmanager
+    def parts(self, bands: Sequence[Band], choose: WindowChooser) -> Iterator[Parts]:
+        """Read the chosen window of every band in parts; see ``bands.Reader``.
+
+        Files of the kind that archives have are read from disk block by block.
+        """
+        start = time.perf_counter()
+        if not any(_is_remote(band.href) for band in bands):
+            with ExitStack() as stack:
+                files = {band.name: stack.enter_context(self._borrow(band)) for band in bands}
+                windows = {choose(file.grid)[0] for file in files.values()}
+                decoders = {name: file.blocks for name, file in files.items() if file.blocks is not None}
+                shapes = {each.shape for each in decoders.values()}
+                if len(decoders) == len(files) and len(shapes) == len(windows) == 1:
+                    yield Parts(
+                        grids={name: file.grid for name, file in files.items()},
+                        open_s=time.perf_counter() - start,
+                        values=blocks.read_parts(decoders, windows.pop(), self._by_gdal(bands, files)),
+                    )
+                    return
+        yield cut(self.read(bands, choose))
+
+    def _by_gdal(
+        self, bands: Sequence[Band], files: Mapping[str, _OpenBand]
+    ) -> Callable[[str, Window], DigitalNumbers]:
+        """Return a function that reads a window of an open band, which it is given the name of."""
+        by_name = {band.name: band for band in bands}
+        return lambda name, window: self._read_window(by_name[name], files[name], window, 1)
+
     def grid_of(self, band: Band) -> Grid:
         """Return the grid of a band's raster."""
-        with self.open(band) as dataset:
-            return raster_grid(dataset, band)
+        with self._borrow(band) as file:
+            return file.grid
+
+    @contextmanager
+    def open(self, band: Band) -> Iterator[Any]:
+        """Open a band's file as a dataset of rasterio, or lend one that is open since an earlier task."""
+        with self._borrow(band) as file, self._environment(band.href):
+            yield file.dataset
 
     def fetch(self, href: str) -> bytes:
         """Return the content of a whole file; see ``bands.Reader``.
@@ -125,27 +185,50 @@ class GdalReader:
     def _read_band(self, band: Band, choose: WindowChooser) -> Pixels:
         """Open one band, choose its window and read the window's pixels."""
         start = time.perf_counter()
-        with self.open(band) as dataset:
-            grid = raster_grid(dataset, band)
+        with self._borrow(band) as file:
             opened = time.perf_counter()
-            window, step = choose(grid)
-            values = translate_errors(band, lambda: read_window(dataset, grid, window, step))
+            window, step = choose(file.grid)
+            values = self._read_window(band, file, window, step)
         return Pixels(
             values=values,
-            grid=grid,
+            grid=file.grid,
             window=window,
             step=step,
             open_s=opened - start,
             read_s=time.perf_counter() - opened,
         )
 
-    @contextmanager
-    def open(self, band: Band) -> Iterator[Any]:
-        """Open a band's file as a dataset of rasterio."""
-        with rasterio.Env(session=DummySession(), **self._options(band.href)):
+    def _read_window(self, band: Band, file: _OpenBand, window: Window, step: int) -> DigitalNumbers:
+        """Read a window of an open band through GDAL."""
+        with self._environment(band.href):
+            values: DigitalNumbers = translate_errors(
+                band, lambda: read_window(file.dataset, file.grid, window, step)
+            )
+        return values
+
+    def _borrow(self, band: Band) -> AbstractContextManager[_OpenBand]:
+        """Borrow the open file of a band from earlier tasks, or open it."""
+        version = _version(band.href)
+        if version is None:
+            return closing(self._open(band, None))
+        return _OPEN_FILES.borrow((band.href, version), lambda: self._open(band, version))
+
+    def _open(self, band: Band, version: tuple[int, ...] | None) -> _OpenBand:
+        """Open a band's file, of which a version is known if it is a local one."""
+        with self._environment(band.href):
             dataset = translate_errors(band, lambda: rasterio.open(gdal_path(band.href)))
-            with dataset:
-                yield dataset
+            try:
+                _check_numbers(dataset, band)
+                grid = raster_grid(dataset, band)
+                decoder = open_blocks(band.href, dataset, rasterio.__gdal_version__) if version else None
+            except BaseException:
+                dataset.close()
+                raise
+        return _OpenBand(dataset, grid, decoder)
+
+    def _environment(self, href: str) -> Any:
+        """Return the environment in which GDAL opens and reads a file."""
+        return rasterio.Env(session=DummySession(), **self._options(href))
 
     def _options(self, href: str) -> dict[str, Any]:
         """Return GDAL's options for one file."""
@@ -168,6 +251,15 @@ class GdalReader:
         if self.requester_pays:
             options["AWS_REQUEST_PAYER"] = "requester"
         return options | _endpoint_options(os.environ)
+
+
+def _version(href: str) -> tuple[int, ...] | None:
+    """Return what changes when a local file is replaced or written to; None for other addresses."""
+    try:
+        status = os.stat(href)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _is_remote(href: str) -> bool:
@@ -217,6 +309,23 @@ def _endpoint_options(environ: Mapping[str, str]) -> dict[str, str]:
         "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
         "AWS_VIRTUAL_HOSTING": "FALSE",
     }
+
+
+def _check_numbers(dataset: Any, band: Band) -> None:
+    """Refuse a raster that does not have one band of digital numbers.
+
+    Raises:
+        ConfigError: the raster has several bands, or numbers of another type than the archive's files.
+    """
+    types = ", ".join(dict.fromkeys(dataset.dtypes))
+    if dataset.count == 1 and types in band.types:
+        return
+    found = f"{types} pixels" if dataset.count == 1 else f"{dataset.count} bands of {types}"
+    raise ConfigError(
+        f"band {band.name} of {band.product} at {redact_address(band.href)} cannot be used: the file has"
+        f" {found}, and the product has one band of {' or '.join(band.types)}. Give the product's own file of"
+        " digital numbers, and not one with reflectances or with several bands"
+    )
 
 
 def raster_grid(dataset: Any, band: Band) -> Grid:
@@ -295,13 +404,13 @@ def _spans(origin: int, start: int, stop: int, step: int) -> list[_Span]:
 
 def _read_pixels(dataset: Any, window: Window, shape: tuple[int, int]) -> DigitalNumbers:
     """Read a window within the raster, stretched to a shape, by nearest neighbour."""
-    values: DigitalNumbers = dataset.read(
+    values: NDArray[Any] = dataset.read(
         1,
         window=rasterio.windows.Window(*window),
         out_shape=shape,
         resampling=Resampling.nearest,  # the bits of quality bands, and fill, have no average
     )
-    return values
+    return values.astype(np.uint16, copy=False)
 
 
 def translate_errors(band: Band, call: Callable[[], Any]) -> Any:

@@ -27,7 +27,7 @@ right one. GDAL's default of 0.125 saves a third of the time, and makes that up 
 
 
 @dataclass(frozen=True)
-class WarpedReader:
+class WarpedReader(Reader):
     """A reader of scenes on one grid, whatever projection they are in; see ``bands.Reader``.
 
     With it every task works on the declared grid: it chooses windows of that grid, and its result is on it.
@@ -75,7 +75,7 @@ class WarpedReader:
 
             def read() -> object:
                 with WarpedVRT(dataset, **options) as warped:
-                    return warped.read(1)
+                    return warped.read(1, out_dtype="uint16")
 
             values = translate_errors(band, read)
         return Pixels(
