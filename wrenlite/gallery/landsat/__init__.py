@@ -10,6 +10,7 @@
 ``folders``     folders of downloads, which have metadata files and need no items
 ``access``      the public archive of USGS, and the reader that tasks use by default
 ``tasks``       ``ndvi_point``, ``ndvi_tile`` and ``ndvi_area``, which run on the workers
+``areas``       statistics over polygons, as tasks
 ``composites``  pictures of a month, season or year from many scenes, by tasks
 ==============  =====================================================================================
 

@@ -7,7 +7,7 @@ GDAL's by default, or anything that implements ``bands.Reader``.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.ndvi import indices, masks, warped
-from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Reader, WindowChooser, redact_address
+from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Place, Reader, WindowChooser, redact_address
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import CodedIndex, Index, find_index
 from wrenlite.gallery.ndvi.masks import Hidden, Masking, Reason, Reasons
@@ -68,7 +68,7 @@ def ndvi_point(
         value=float(values[0, 0]),
         hidden=reason.text if reason else None,
         timing=_timing(pixels, started, read),
-        **_origin(scene, wanted, masking),
+        **origin(scene, wanted, masking),
     )
 
 
@@ -117,7 +117,7 @@ def ndvi_tile(
         hidden=Hidden.of(counts),
         stats=coded.stats,
         timing=Timing(open_s=parts.open_s, read_s=read_s, compute_s=compute_s),
-        **_origin(scene, wanted, masking),
+        **origin(scene, wanted, masking),
     )
 
 
@@ -198,7 +198,7 @@ def ndvi_area(
         grid=first.grid.part(first.window, first.step),
         hidden=Hidden.of(masks.count(reasons)),
         timing=_timing(pixels, started, read),
-        **_origin(scene, wanted, masking),
+        **origin(scene, wanted, masking),
     )
 
 
@@ -237,11 +237,11 @@ def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
 
 def describe(scene: Scene, index: Index, masking: Masking) -> SceneNdvi:
     """Return what every result says of a scene, without reading it."""
-    return SceneNdvi(timing=Timing(open_s=0.0, read_s=0.0, compute_s=0.0), **_origin(scene, index, masking))
+    return SceneNdvi(timing=Timing(open_s=0.0, read_s=0.0, compute_s=0.0), **origin(scene, index, masking))
 
 
-def _origin(scene: Scene, index: Index, masking: Masking) -> dict[str, Any]:
-    """Return what a result says of its scene and its index."""
+def origin(scene: Scene, index: Index, masking: Masking) -> dict[str, Any]:
+    """Return what a result says of its scene and its index, by the names of its fields."""
     product = scene.product
     return {
         "product": product.id,
@@ -255,6 +255,23 @@ def _origin(scene: Scene, index: Index, masking: Masking) -> dict[str, Any]:
         "masking": masking,
         "synthetic": product.synthetic,
     }
+
+
+def index_parts(
+    scene: Scene, window: Window, index: Index, masking: Masking, reader: Reader
+) -> Iterator[tuple[Place, indices.Floats, Reasons]]:
+    """Compute an index of a window part by part.
+
+    Returns:
+        The place of each part in the window, the index of its pixels, which is undefined where they cannot be
+        used, and why they cannot.
+    """
+    calibration = _calibration(scene, index, reader)
+    choose = _choose_within(window, scene.product.id)
+    with reader.parts(bands_of(scene, index.bands), choose) as parts:
+        _common_grid(scene, parts.grids)
+        for place, numbers in parts.values:
+            yield place, *_index(scene, index, numbers, calibration, masking)
 
 
 def _read(scene: Scene, index: Index, choose: WindowChooser, reader: Reader) -> Mapping[str, Pixels]:

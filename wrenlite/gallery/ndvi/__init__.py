@@ -14,6 +14,8 @@
 ``provenance``   what a picture was made from, for its file (pure)
 ``cog``          writes cloud-optimised GeoTIFF
 ``xarrays``      arrays with coordinates, as rioxarray has them
+``polygons``     areas from GeoJSON, and the pixels within them
+``zonal``        statistics of areas, their table and its files (pure)
 ``periods``      months, seasons and years (pure)
 ``series``       a place's values over the years: table and smoothing spline
 ``figures``      seasons, scenes in true colour, maps of NDVI, places on the globe

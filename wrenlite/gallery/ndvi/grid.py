@@ -31,7 +31,7 @@ _EDGE_DEGREES = 0.25
 _EARTH_RADIUS_M = 6_371_008.8
 _LATTICE_TOLERANCE = 1e-3
 """Part of a pixel by which a corner may miss a lattice through rounding."""
-_SWAPPED = "longitude and latitude look swapped"
+SWAPPED = "longitude and latitude look swapped"
 
 
 class OutsideScene(ConfigError):
@@ -178,7 +178,7 @@ def check_box(box: Sequence[float]) -> Box:
         in_range = -90 <= checked.west < checked.east <= 90 and max(abs(checked.south), checked.north) > 90
         raise ConfigError(
             f"box {checked}: south and north must be between -90 and 90 degrees, and south the smaller"
-            f"{f'; {_SWAPPED}: the order is west, south, east, north' if in_range else ''}"
+            f"{f'; {SWAPPED}: the order is west, south, east, north' if in_range else ''}"
         )
     if not (-180 <= checked.west <= 180 and -180 <= checked.east <= 180) or checked.west == checked.east:
         raise ConfigError(
@@ -199,7 +199,7 @@ def check_point(lon: float, lat: float) -> tuple[float, float]:
         swapped = abs(lon) <= 90 < abs(lat) <= 180
         raise ConfigError(
             f"longitude {lon}, latitude {lat} is no point on Earth"
-            f"{f': {_SWAPPED}' if swapped else ''}: give a longitude between -180 and 180 and"
+            f"{f': {SWAPPED}' if swapped else ''}: give a longitude between -180 and 180 and"
             " a latitude between -90 and 90, longitude first"
         )
     return float(lon), float(lat)
@@ -280,7 +280,7 @@ def pixel_at(grid: Grid, lon: float, lat: float, name: str = "the scene") -> tup
         raise OutsideScene(
             f"longitude {lon:.5f}, latitude {lat:.5f} is outside {name}, which covers"
             f" (west, south, east, north) {grid.bounds}"
-            f"{f'; {_SWAPPED}: give the longitude first' if swapped else ''}"
+            f"{f'; {SWAPPED}: give the longitude first' if swapped else ''}"
         )
     return place
 

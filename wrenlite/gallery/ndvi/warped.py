@@ -6,13 +6,14 @@ Nearest neighbour, because bits of quality bands have no average, and because ma
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.ndvi.bands import Band, Pixels, Reader, WindowChooser
-from wrenlite.gallery.ndvi.grid import Grid, Window
+from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Reader, WindowChooser, cut
+from wrenlite.gallery.ndvi.grid import Grid, Window, clip
 from wrenlite.gallery.ndvi.indices import FILL
 
 if TYPE_CHECKING:
@@ -46,6 +47,19 @@ class WarpedReader(Reader):
         shifted = window._replace(column=window.column + offset[0], row=window.row + offset[1])
         found = self.reader.read(bands, lambda _: (shifted, step))
         return {name: replace(pixels, grid=self.grid, window=window) for name, pixels in found.items()}
+
+    @contextmanager
+    def parts(self, bands: Sequence[Band], choose: WindowChooser) -> Iterator[Parts]:
+        """Read the chosen window of every band in parts; see ``bands.Reader``."""
+        window, _ = choose(self.grid)
+        own = self.reader.grid_of(bands[0])
+        offset = own.offset_of(self.grid) or (0, 0)
+        shifted = window._replace(column=window.column + offset[0], row=window.row + offset[1])
+        if own.offset_of(self.grid) is None or clip(shifted, own.window) != shifted:
+            yield cut(self.read(bands, choose))
+            return
+        with self.reader.parts(bands, lambda _: (shifted, 1)) as parts:
+            yield parts._replace(grids=dict.fromkeys(parts.grids, self.grid))
 
     def fetch(self, href: str) -> bytes:
         """Return the content of a whole file; see ``bands.Reader``."""

@@ -1,0 +1,213 @@
+"""Statistics of areas in scenes, their table, and its files."""
+
+import sys
+
+import geopandas
+import numpy as np
+import pandas
+import pytest
+from shapely.geometry import Polygon, box, mapping
+
+import wrenlite
+from tests.landsat import BRUMADINHO, real_pixels, write_ground
+from wrenlite.errors import ConfigError, PackageMissing, StoreError
+from wrenlite.gallery.landsat import areas as zonal_areas
+from wrenlite.gallery.landsat import tasks
+from wrenlite.gallery.landsat.areas import area_stats, survey_areas
+from wrenlite.gallery.landsat.scene import Scene
+from wrenlite.gallery.ndvi import indices, projection
+from wrenlite.gallery.ndvi.grid import Grid, OutsideScene
+from wrenlite.gallery.ndvi.polygons import read_areas
+from wrenlite.gallery.ndvi.zonal import area_table, write_table
+
+CLOUD, SHADOW, CLEAR = 21824 | 1 << 3, 21824 | 1 << 4, 21824
+SIDE = 300
+
+
+def own_grid(epsg, lon=-120.0, lat=38.0):
+    x, y = (float(number[0]) for number in projection.forward(epsg, lon, lat))
+    west, north = x // 30 * 30 + 15 - SIDE // 2 * 30, y // 30 * 30 + 15 + SIDE // 2 * 30
+    return Grid(epsg, west, north, (30.0, 30.0), SIDE, SIDE)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Three scenes: two of zone 11, one of zone 10; the first with clouds and shadows."""
+    root = tmp_path_factory.mktemp("areas")
+    rng = np.random.default_rng(2)
+    hidden = rng.choice([CLEAR, CLOUD, SHADOW], (SIDE, SIDE), p=[0.6, 0.3, 0.1]).astype(np.uint16)
+    days = (
+        ("042", "20220105", 32611, hidden),
+        ("042", "20220121", 32611, None),
+        ("043", "20220114", 32610, None),
+    )
+    return [
+        write_ground(root, f"LC08_L2SP_{path}033_{day}_{day}_02_T1", own_grid(epsg), hidden=bits, shift=shift)
+        for shift, (path, day, epsg, bits) in zip((0.0, 0.1, 0.05), days, strict=True)
+    ]
+
+
+FIELD = Polygon(
+    [(-120.02, 37.98), (-119.99, 37.985), (-119.985, 38.01), (-120.01, 38.02)],
+    [[(-120.01, 37.99), (-120.0, 37.99), (-120.0, 38.0), (-120.01, 38.0)]],
+)
+
+
+def expected_of(scene, polygon):
+    """The usable values within a polygon, and the number of all, by shapely for each pixel."""
+    import shapely
+
+    grid = tasks.grid_of(scene)
+    columns, rows = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5)
+    x, y = grid.west + columns * 30, grid.north - rows * 30
+    lon, lat = projection.inverse(grid.epsg, x.ravel(), y.ravel())
+    within = shapely.contains_xy(polygon, lon, lat).reshape(x.shape)
+    values = indices.to_float(tasks.ndvi_tile(scene, grid.window).values)[within]
+    return values[~np.isnan(values)], int(within.sum())
+
+
+def test_statistics_are_those_of_the_pixels_within(archive):
+    (area,) = read_areas(FIELD)
+    for scene in archive:
+        stats = area_stats(scene, area)
+        values, count = expected_of(scene, FIELD)
+        assert stats.pixels == count
+        assert stats.usable == pytest.approx(len(values) / count)
+        assert stats.mean == pytest.approx(
+            values.mean(dtype=np.float64), abs=5e-5
+        )  # tiles are rounded to 1e-4
+        found = (stats.p5, stats.p25, stats.median, stats.p75, stats.p95)
+        expected = np.percentile(values.astype(np.float64), (5, 25, 50, 75, 95))
+        assert found == pytest.approx(expected, abs=1e-4)  # one step, where both round a tie
+        assert (stats.level, stats.sensor, stats.area) == (2, "OLI", "the area")
+    assert area_stats(archive[1], area).hidden.total == 0
+    hidden = area_stats(archive[0], area).hidden
+    assert hidden.cloud == pytest.approx(0.3, abs=0.02)
+    assert hidden.shadow == pytest.approx(0.1, abs=0.02)
+    assert hidden.total == pytest.approx(1 - area_stats(archive[0], area).usable)
+
+
+def test_large_areas_are_read_window_by_window(archive, monkeypatch):
+    (area,) = read_areas(box(-121, 37, -119, 39))
+    whole = area_stats(archive[0], area)
+    monkeypatch.setattr(zonal_areas, "TILE", 256)
+    cut = area_stats(archive[0], area)
+    assert cut.pixels == whole.pixels > 30_000_000
+    assert (cut.median, cut.hidden) == (whole.median, whole.hidden)
+    assert cut.mean == pytest.approx(whole.mean)
+    assert whole.hidden.fill == pytest.approx(1 - SIDE * SIDE / whole.pixels)
+
+
+def test_an_area_half_beyond_the_scene_has_fill(archive):
+    bounds = tasks.grid_of(archive[1]).bounds
+    width = 0.02
+    (area,) = read_areas(box(bounds.east - width, 37.99, bounds.east + width, 38.01))
+    stats = area_stats(archive[1], area)
+    assert stats.hidden.fill == pytest.approx(0.5, abs=0.05)  # the scene is turned in its bounds
+    assert stats.usable == pytest.approx(1 - stats.hidden.fill)
+    (outside,) = read_areas(box(bounds.east + 1, 37.99, bounds.east + 2, 38.01))
+    with pytest.raises(OutsideScene, match=r"the area 'the area', which covers .* has no pixel in LC08"):
+        area_stats(archive[1], outside)
+    (far,) = read_areas(box(20, 37, 21, 38))
+    with pytest.raises(OutsideScene, match="reaches too far"):
+        area_stats(archive[1], far)
+
+
+def test_an_area_between_the_centres_of_pixels_is_outside(archive):
+    (tiny,) = read_areas(box(-120.00001, 38.00001, -120.0, 38.00002))
+    with pytest.raises(OutsideScene, match="has no pixel"):
+        area_stats(archive[1], tiny)
+
+
+def test_a_survey_is_a_table_with_a_row_for_each_area_and_date(archive, tmp_path):
+    sources = {
+        "type": "FeatureCollection",
+        "features": [
+            {"type": "Feature", "properties": {"name": name}, "geometry": mapping(shape)}
+            for name, shape in (
+                ("vineyard", FIELD),
+                ("elsewhere", box(0, 0, 1, 1)),
+                ("a", box(-120, 38, -119.99, 38.01)),
+            )
+        ],
+    }
+    with wrenlite.Executor.local(2, progress=False) as executor:
+        found = survey_areas(executor, archive, sources)
+    table = area_table(found[::-1])
+    assert table["area"].tolist() == ["a"] * 3 + ["vineyard"] * 3
+    assert table["date"].is_monotonic_increasing is False
+    assert table["date"].dt.strftime("%d").tolist() == ["05", "14", "21"] * 2
+    assert table["hidden_cloud"].iloc[0] > 0.2
+    means = table.set_index(["area", "date"])["mean"].loc["vineyard"].tolist()
+    assert means[2] - means[0] == pytest.approx(0.1, abs=0.01)  # over zones, too
+    assert means[1] - means[0] == pytest.approx(0.05, abs=0.01)
+
+    write_table(table, tmp_path / "areas.csv")
+    again = pandas.read_csv(tmp_path / "areas.csv", parse_dates=["date"])
+    assert again["date"].iloc[0] == table["date"].iloc[0]
+    assert again["mean"].tolist() == pytest.approx(table["mean"].tolist())
+    write_table(table, tmp_path / "areas.parquet", read_areas(sources))
+    frame = geopandas.read_parquet(tmp_path / "areas.parquet")
+    assert frame.crs.to_epsg() == 4326
+    assert frame.geometry.iloc[-1].equals(read_areas_shape(FIELD))
+    assert frame["median"].tolist() == table["median"].tolist()
+
+
+def read_areas_shape(polygon):
+    from shapely.geometry import shape
+
+    return shape(read_areas(polygon)[0])
+
+
+def test_points_of_areas_make_a_season(archive):
+    (area,) = read_areas(FIELD)
+    shown = area_stats(archive[1], area)
+    assert shown.point().value == shown.mean
+    assert shown.point().hidden is None
+    from wrenlite.gallery.ndvi.masks import Hidden
+
+    hidden = type(shown)(**{**vars(shown), "hidden": Hidden(cloud=0.5, out_of_range=0.2)})
+    assert np.isnan(hidden.point().value)
+    assert hidden.point().hidden == "cloud"
+
+
+def test_tables_that_cannot_be_written(archive, tmp_path, monkeypatch):
+    (area,) = read_areas(FIELD)
+    table = area_table([area_stats(archive[1], area)])
+    with pytest.raises(ConfigError, match=r"areas\.xlsx has no known format: give a name that ends in \.csv"):
+        write_table(table, tmp_path / "areas.xlsx")
+    with pytest.raises(ConfigError, match="GeoParquet needs the polygons of 'the area'"):
+        write_table(table, tmp_path / "areas.parquet")
+    with pytest.raises(StoreError, match="cannot write"):
+        write_table(table, tmp_path / "none" / "areas.csv")
+    with pytest.raises(StoreError, match="cannot write"):
+        write_table(table, tmp_path / "none" / "areas.parquet", [area])
+    monkeypatch.setitem(sys.modules, "geopandas", None)
+    with pytest.raises(PackageMissing, match=r"GeoParquet needs geopandas: pip install 'wrenlite\[areas\]'"):
+        write_table(table, tmp_path / "areas.geoparquet", [area])
+    write_table(table, tmp_path / "areas.csv")
+    assert area_table([]).columns.tolist() == table.columns.tolist()
+
+
+def test_levels_are_not_mixed_and_something_must_be_seen(archive):
+    other = Scene.at("/nowhere", "LC08_L1TP_042033_20220105_20220112_02_T1")
+    with wrenlite.Executor.inline() as executor:
+        with pytest.raises(ConfigError, match="mixed=True"):
+            survey_areas(executor, [*archive, other], FIELD)
+        with pytest.raises(
+            ConfigError, match="none of the 3 scenes shows the area: search scenes of that place"
+        ):
+            survey_areas(executor, archive, box(0, 0, 1, 1))
+        with pytest.raises(ConfigError, match="there is no index"):
+            survey_areas(executor, archive, FIELD, index="X")
+
+
+def test_real_pixels_agree_with_the_picture_of_the_same_box():
+    scene = Scene.at(str(real_pixels()), BRUMADINHO[0], quality=False)
+    bounds = tasks.grid_of(scene).bounds
+    (area,) = read_areas(box(*bounds))
+    stats = area_stats(scene, area)
+    picture = tasks.ndvi_area(scene, bounds, 4096)
+    assert stats.median == pytest.approx(float(np.nanmedian(picture.values)), abs=1e-4)
+    assert stats.mean == pytest.approx(float(np.nanmean(picture.values, dtype=np.float64)), abs=1e-6)
+    assert stats.median == pytest.approx(0.785, abs=0.001)

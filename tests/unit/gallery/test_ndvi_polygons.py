@@ -1,0 +1,161 @@
+"""Areas from GeoJSON and from other libraries' objects."""
+
+import json
+
+import geopandas
+import numpy as np
+import pytest
+from shapely.geometry import MultiPolygon, Point, box, shape
+
+from wrenlite.errors import ConfigError, NotFound
+from wrenlite.gallery.ndvi.grid import Box, Grid, OutsideScene, Window
+from wrenlite.gallery.ndvi.polygons import Area, count_pixels, covered, read_areas
+from wrenlite.gallery.ndvi.target import declare_grid
+
+SQUARE = [[[10.0, 20.0], [10.2, 20.0], [10.2, 20.1], [10.0, 20.1], [10.0, 20.0]]]
+HOLE = [[10.05, 20.02], [10.1, 20.02], [10.1, 20.05], [10.05, 20.05], [10.05, 20.02]]
+NAN = float("nan")
+POLYGON = {"type": "Polygon", "coordinates": SQUARE}
+
+
+def feature(geometry=POLYGON, **properties):
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def collection(*features, **more):
+    return {"type": "FeatureCollection", "features": list(features), **more}
+
+
+def test_areas_come_from_files_dicts_and_objects(tmp_path):
+    file = tmp_path / "fields.geojson"
+    file.write_text(json.dumps(collection(feature(name="north"), feature(), {**feature(), "id": 7})))
+    assert [area.name for area in read_areas(file)] == ["north", "area 2", "7"]
+    assert [area.name for area in read_areas(str(file))] == ["north", "area 2", "7"]
+    assert [area.name for area in read_areas([POLYGON, box(1, 2, 3, 4)])] == ["area 1", "area 2"]
+    assert read_areas(POLYGON)[0].bounds == Box(10.0, 20.0, 10.2, 20.1)
+    frame = geopandas.GeoDataFrame(
+        {"name": ["a", "a"]}, geometry=[box(1, 2, 3, 4), box(5, 6, 7, 8)], crs=4326
+    )
+    areas = read_areas(frame)
+    assert [area.name for area in areas] == ["a", "a (2)"]
+    assert read_areas(areas) == areas
+    assert areas[1].bounds == Box(5, 6, 7, 8)
+    assert shape(areas[0]).equals(MultiPolygon([box(1, 2, 3, 4)]))
+    assert "5 corners" in repr(areas[0])
+
+
+def test_multipolygons_holes_and_collections():
+    geometry = {"type": "MultiPolygon", "coordinates": [[*SQUARE, HOLE], [[[1, 1], [2, 1], [2, 2], [1, 1]]]]}
+    both = {"type": "GeometryCollection", "geometries": [POLYGON, geometry]}
+    (area,) = read_areas(feature(both, title="mixed"))
+    assert (area.name, len(area.polygons), len(area.polygons[1])) == ("mixed", 3, 2)
+    assert area.bounds == Box(1, 1, 10.2, 20.1)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"type": "Point", "coordinates": [1, 2]}, "the area is a Point, and not an area"),
+        (Point(1, 2), "is a Point, and not an area"),
+        (
+            collection(feature(), feature({"type": "LineString", "coordinates": [[1, 2], [3, 4]]})),
+            "area 2 is a Line",
+        ),
+        (feature(None, name="north"), "north is no geometry"),
+        (collection(), "there are no areas"),
+        ([], "there are no areas"),
+        (collection(POLYGON), "its member 1 is not a Feature"),
+        ({"type": "Polygon", "coordinates": []}, "is an empty Polygon"),
+        ({"type": "MultiPolygon", "coordinates": [[]]}, "is an empty MultiPolygon"),
+        ({"type": "Polygon", "coordinates": [SQUARE[0][:-1]]}, "not closed"),
+        ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [1, 2]]]}, "not closed"),
+        ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [5, 6], [1, 2]]]}, "without extent"),
+        ({"type": "Polygon", "coordinates": [[["a", 2], [3, 4], [5, 6], ["a", 2]]]}, "no list of longitudes"),
+        ({"type": "Polygon", "coordinates": [[1, 2, 3, 4]]}, "no list of longitudes"),
+        (box(38.0, -123.0, 39.0, -122.0), "look swapped: GeoJSON has the longitude first"),
+        (box(179.0, 0.0, 181.0, 1.0), "between -180 and 180 degrees, also across the antimeridian"),
+        (box(500_000, 4_000_000, 501_000, 4_001_000), r"not in degrees: reproject it .* to_crs\(4326\)"),
+        (
+            {"type": "Polygon", "coordinates": [[[0, NAN], [3, 4], [5, 7], [0, NAN]]]},
+            "not closed",
+        ),
+        (
+            {"type": "Polygon", "coordinates": [[[-120, 80], [0, 80], [120, 80], [-120, 80]]]},
+            "goes round a pole",
+        ),
+        (7, "7 is no area: give a GeoJSON file"),
+        (
+            geopandas.GeoSeries([box(0, 0, 1, 1)], crs=32610),
+            r"areas are in EPSG:32610, .*areas.to_crs\(4326\)",
+        ),
+        (
+            collection(
+                feature(), crs={"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32610"}}
+            ),
+            "is in urn:ogc:def:crs:EPSG::32610, and not in degrees",
+        ),
+    ],
+)
+def test_what_is_no_area(source, words):
+    with pytest.raises(ConfigError, match=words):
+        read_areas(source)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(NotFound, match="there is no file"):
+        read_areas(tmp_path / "none.geojson")
+    for content in ("no json", "[1, 2]", ""):
+        (tmp_path / "bad.geojson").write_text(content)
+        with pytest.raises(ConfigError, match="is not GeoJSON"):
+            read_areas(tmp_path / "bad.geojson")
+    declared = collection(feature(), crs={"properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}})
+    (tmp_path / "plain.geojson").write_text(json.dumps(declared))
+    assert len(read_areas(tmp_path / "plain.geojson")) == 1
+
+
+@pytest.mark.parametrize("epsg", [32632, 4326, 3857])
+def test_pixels_of_an_area_have_their_centre_within(epsg):
+    (area,) = read_areas({"type": "Polygon", "coordinates": [*SQUARE, HOLE]})
+    grid = declare_grid((9.9, 19.9, 10.3, 20.2), epsg, {4326: 0.002, 3857: 200.0}.get(epsg, 200.0))
+    rings = area.pixel_rings(grid)
+    found = covered(rings, grid.window)
+    from wrenlite.gallery.ndvi import projection
+
+    columns, rows = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
+    x, y = grid.west + columns * grid.pixel[0], grid.north - rows * grid.pixel[1]
+    lon, lat = (each.reshape(columns.shape) for each in projection.inverse(epsg, x.ravel(), y.ravel()))
+    expected = (lon > 10) & (lon < 10.2) & (lat > 20) & (lat < 20.1)
+    expected &= ~((lon > 10.05) & (lon < 10.1) & (lat > 20.02) & (lat < 20.05))
+    assert np.count_nonzero(found != expected) <= 2  # centres on an edge
+    assert count_pixels(rings) == pytest.approx(expected.sum(), rel=0.02)
+    window = Window(7, 11, 40, 30)
+    assert (covered(rings, window) == found[11:41, 7:47]).all()
+
+
+@pytest.mark.parametrize(
+    "coordinates",
+    [
+        [[[[179.9, 1], [-179.9, 1], [-179.9, 1.2], [179.9, 1.2], [179.9, 1]]]],
+        [
+            [[[179.9, 1], [180, 1], [180, 1.2], [179.9, 1.2], [179.9, 1]]],
+            [[[-180, 1], [-179.9, 1], [-179.9, 1.2], [-180, 1.2], [-180, 1]]],
+        ],
+    ],
+    ids=["one ring", "cut in two"],
+)
+def test_areas_across_the_antimeridian(coordinates):
+    (area,) = read_areas({"type": "MultiPolygon", "coordinates": coordinates})
+    assert area.bounds == pytest.approx(Box(179.9, 1.0, -179.9, 1.2))
+    for epsg in (32660, 32601, 4326):
+        grid = declare_grid(area.bounds, epsg, 0.001 if epsg == 4326 else 100.0)
+        share = covered(area.pixel_rings(grid), grid.window).mean()
+        assert share > 0.95
+
+
+def test_an_area_far_from_a_projection_is_outside():
+    (area,) = read_areas(POLYGON)
+    with pytest.raises(OutsideScene, match=r"the area 'the area' reaches too far .* EPSG:32655"):
+        area.pixel_rings(Grid(32655, 0.0, 0.0, (30.0, 30.0), 10, 10))
+    wide = Area("wide", (((((0.0, 0.0), (100.0, 0.0), (100.0, 5.0), (0.0, 0.0))),),))
+    with pytest.raises(ConfigError, match="cut it into smaller areas"):
+        wide.pixel_rings(Grid(32632, 0.0, 0.0, (30.0, 30.0), 10, 10))
