@@ -77,7 +77,7 @@ def test_multipolygons_holes_and_collections():
         (box(500_000, 4_000_000, 501_000, 4_001_000), r"not in degrees: reproject it .* to_crs\(4326\)"),
         (
             {"type": "Polygon", "coordinates": [[[0, NAN], [3, 4], [5, 7], [0, NAN]]]},
-            "not closed",
+            "latitude nan",
         ),
         (
             {"type": "Polygon", "coordinates": [[[-120, 80], [0, 80], [120, 80], [-120, 80]]]},
