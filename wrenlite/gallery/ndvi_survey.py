@@ -20,8 +20,9 @@ from wrenlite.gallery.landsat.tasks import grid_of, ndvi_point, ndvi_tile
 from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.grid import TILE, windows
 from wrenlite.gallery.ndvi.indices import Index, find_index
+from wrenlite.gallery.ndvi.masks import Hidden
 from wrenlite.gallery.ndvi.mosaic import Mosaic, mosaic
-from wrenlite.gallery.ndvi.results import PointNdvi, TileNdvi, check_one_level, cloud_or_worst
+from wrenlite.gallery.ndvi.results import PointNdvi, TileNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import smooth
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.archive import NOTICE as NOTICE
@@ -176,8 +177,7 @@ def survey(
     )
     tiles_job = map_tiles(executor, clearest, index=index)
     picture = mosaic(tiles_job.results())
-    title = _title(f"{spot.name}, {clearest.date:%d %B %Y}", synthetic)
-    files.append(_save(figures.ndvi_map(picture.values, picture.grid, title), out / f"{prefix}-map.png"))
+    files.append(_save(_map(spot, picture, tiles_job.results()), out / f"{prefix}-map.png"))
     files.append(out / f"{prefix}-map.tif")
     picture.write(files[-1])
     return Survey(
@@ -198,10 +198,19 @@ def _season(spot: Spot, points: Sequence[PointNdvi]) -> NotebookFigure:
     Raises:
         ConfigError: the points are of both levels, or too few.
     """
-    check_one_level(points)
+    curve = smooth(points)
     synthetic = any(point.synthetic for point in points)
-    known = synthetic and all(point.index == "NDVI" for point in points)
-    return figures.season(points, smooth(points), _title(spot.name, synthetic), spot.truth if known else None)
+    known = synthetic and points[0].index == "NDVI"
+    title = _title(f"{points[0].index} of {spot.name}", synthetic)
+    return figures.season(points, curve, title, spot.truth if known else None)
+
+
+def _map(spot: Spot, picture: Mosaic, tiles: Sequence[TileNdvi]) -> NotebookFigure:
+    """Return the figure of a map, which tells the hidden shares of its tiles by reason."""
+    first = tiles[0]
+    title = _title(f"{first.index} of {spot.name}, {first.date:%d %B %Y}", first.synthetic)
+    hidden = Hidden.joined((tile.hidden, tile.values.size) for tile in tiles)
+    return figures.ndvi_map(picture.values, picture.grid, title, index=first.index, hidden=hidden)
 
 
 def _title(text: str, synthetic: bool) -> str:

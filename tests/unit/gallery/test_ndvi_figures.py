@@ -9,8 +9,10 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi import figures, series
 from wrenlite.gallery.ndvi.grid import Grid
+from wrenlite.gallery.ndvi.masks import Hidden, Reason
 from wrenlite.gallery.ndvi.month_table import month_table
 from wrenlite.gallery.ndvi.results import PointNdvi, Timing
 from wrenlite.gallery.synthetic.places import PLACES
@@ -18,13 +20,15 @@ from wrenlite.gallery.synthetic.places import PLACES
 GRID = Grid(epsg=32610, west=15, north=15, pixel=(30.0, 30.0), width=100, height=50)  # 3 km x 1.5 km
 
 
-def point(day, value, cloud=0.0):
+def point(day, value, cloud=0.0, hidden="cloud", **facts):
     timing = Timing(open_s=0, read_s=0, compute_s=0)
-    return PointNdvi(product="p", date=day, value=value, cloud=cloud, timing=timing)
+    hidden = hidden if value is np.nan else None
+    return PointNdvi(product="p", date=day, value=value, cloud=cloud, hidden=hidden, timing=timing, **facts)
 
 
-def season(*values):
-    points = [point(date(2022, 1, 1) + timedelta(20 * number), value) for number, value in enumerate(values)]
+def season(*values, **facts):
+    days = [date(2022, 1, 1) + timedelta(20 * number) for number in range(len(values))]
+    points = [point(day, value, **facts) for day, value in zip(days, values, strict=True)]
     return figures.Season(points, series.smooth(points))
 
 
@@ -39,14 +43,93 @@ def test_all_seasons_have_the_axis_of_the_largest_so_that_a_flat_one_looks_flat(
     assert [axes.get_title("left") for axes in figure.axes] == ["flat", "large"]
     assert {axes.get_ylim() for axes in figure.axes} == {(0.0, 1.0)}
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
-    hidden = [len(axes.lines[-1].get_xdata()) for axes in figure.axes]
-    assert hidden == [0, 1]
+    marked = [
+        [line.get_label() for line in axes.lines if "hidden" in line.get_label()] for axes in figure.axes
+    ]
+    assert marked == [[], ["hidden: cloud"]]
 
 
 def test_a_season_alone_has_the_same_axis_which_goes_below_zero_where_values_do():
     flat, water = season(0.20, 0.21, 0.20, 0.22, 0.2), season(-0.3, -0.25, -0.3, -0.3, -0.2)
     assert figures.season(flat.points, flat.curve, "flat").axes[0].get_ylim() == (0.0, 1.0)
     assert figures.season(water.points, water.curve, "water").axes[0].get_ylim() == pytest.approx((-0.35, 1))
+
+
+def legend_of(figure):
+    """Return the labels of a figure's legend, and the note above them."""
+    [legend] = figure.legends
+    return [text.get_text() for text in legend.get_texts()], legend.get_title().get_text()
+
+
+def test_hidden_days_are_marked_by_reason_and_unknown_cloud_is_drawn_as_the_worst():
+    days = [date(2022, 1, 1) + timedelta(16 * number) for number in range(12)]
+    reasons = [reason.text for reason in Reason][1:]
+    points = [point(day, 0.4, cloud=30.0) for day in days[:5]] + [point(days[5], 0.4, cloud=None)]
+    points += [point(day, np.nan, hidden=reason) for day, reason in zip(days[6:], reasons, strict=True)]
+    figure = figures.season(points, series.smooth(points), "title")
+    labels, _ = legend_of(figure)
+    assert [label for label in labels if label.startswith("hidden")] == [
+        f"hidden: {name}" for name in reasons
+    ]
+    assert "cloud not known" in labels
+    assert sorted({bar.get_height() for bar in figure.axes[1].patches}) == [0.0, 30.0, 100.0]
+    marks = [line for line in figure.axes[1].lines if line.get_label().startswith("hidden")]
+    assert len({line.get_marker() for line in marks}) == len(reasons)
+
+
+def test_sensors_have_their_own_markers_and_the_figure_says_whether_they_are_harmonised():
+    days = [date(2022, 1, 1) + timedelta(16 * number) for number in range(10)]
+    points = [point(day, 0.5, satellite="Landsat 8", sensor="OLI") for day in days[::2]]
+    points += [point(day, 0.5, satellite="Landsat 7", sensor="ETM+") for day in days[1::2]]
+    for harmonise, words, drawn in (
+        (False, "Landsat 7 ETM+ and 8 OLI, not harmonised.", 0.5),
+        (True, "Landsat 7 ETM+ and 8 OLI, harmonised to OLI (Roy et al. 2016).", 0.0235 + 0.9723 * 0.5),
+    ):
+        figure = figures.season(points, series.smooth(points, harmonise=harmonise), "title")
+        labels, note = legend_of(figure)
+        assert {"Landsat 7 ETM+", "Landsat 8 OLI"} <= set(labels)
+        assert note.startswith(words)
+        etm = next(each for each in figure.axes[0].collections if each.get_label() == "Landsat 7 ETM+")
+        assert np.asarray(etm.get_offsets())[:, 1] == pytest.approx(drawn)
+
+
+def test_the_figure_says_what_the_band_does_not_cover():
+    flat = season(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+    assert "Haze that no mask flags lowers" in legend_of(figures.season(*flat[:2], "title"))[1]
+    above = [flat._replace(truth=lambda day, above=above: 0.5 + above) for above in (0.011, 0.02)]
+    assert (
+        "Points are 0.011 below the truth" in legend_of(figures.season(*flat[:2], "title", above[0].truth))[1]
+    )
+    both = figures.seasons({"a": above[0], "b": above[1]}, "title")
+    assert "Points are 0.011 to 0.020 below the truth on average" in legend_of(both)[1]
+    bands = [each for each in both.axes[0].collections if each.get_label() == "95 % band"]
+    assert len(bands) == 1
+
+
+def test_figures_and_tables_name_another_index_and_draw_its_range():
+    moisture = season(1.2, -0.3, -0.2, 1.3, -0.3, index="SAVI")
+    axes = figures.season(*moisture[:2], "title").axes[0]
+    assert axes.get_ylabel() == "SAVI"
+    assert axes.get_ylim() == pytest.approx((-0.35, 1.3))
+    assert figures.seasons({"a": moisture}, "title").axes[0].get_ylabel() == "SAVI"
+    assert ">SAVI<" in month_table({"a": moisture.points}, 2022, "")._repr_html_()
+    with pytest.raises(ConfigError, match="different indices"):
+        month_table({"a": moisture.points, "b": season(0.1, 0.2, 0.1, 0.1, 0.3).points}, 2022, "")
+    burnt = figures.ndvi_map(np.zeros((50, 100), np.float32), GRID, "title", index="NBR")
+    assert burnt.axes[1].get_ylabel() == "NBR (grey: hidden)"
+    low, high = burnt.axes[0].images[0].get_clim()
+    assert low == -high
+    many = figures.ndvi_maps({"a": np.zeros((50, 100), np.float32)}, GRID, "title", index="NDWI")
+    assert many.axes[-1].get_ylabel() == "NDWI (grey: hidden)"
+
+
+def test_a_map_tells_the_hidden_shares_by_reason():
+    values = np.full((50, 100), 0.5, np.float32)
+    hidden = Hidden.joined([(Hidden(cloud=0.2, snow=0.001), 100), (Hidden(cloud=0.0, shadow=0.1), 100)])
+    figure = figures.ndvi_map(values, GRID, "title", hidden=hidden)
+    label = "km to the east\nhidden: cloud 10 %, shadow 5 %, snow < 1 %"
+    assert figure.axes[0].get_xlabel() == label
+    assert figures.ndvi_map(values, GRID, "t", hidden=Hidden()).axes[0].get_xlabel() == "km to the east"
 
 
 def test_every_map_has_kilometres_and_labels_on_both_axes():
@@ -165,14 +248,15 @@ def test_the_table_has_the_clearest_usable_scene_of_each_month():
         point(date(2022, 1, 3), np.nan, cloud=1.0),
         point(date(2022, 1, 9), 0.61, cloud=80.0),
         point(date(2022, 1, 25), 0.34, cloud=12.0),
-        point(date(2022, 3, 3), np.nan, cloud=70.0),
+        point(date(2022, 3, 3), np.nan, cloud=70.0, hidden="snow"),
+        point(date(2022, 3, 19), np.nan, cloud=90.0, hidden="cloud"),
         point(date(2021, 5, 3), 0.9),
     ]
     table = month_table({"a <place>": points}, 2022, "what & where")
     assert [line.split("\t")[:2] for line in repr(table).splitlines()[2:6]] == [
         ["Jan", "0.34"],
         ["Feb", "no scene"],
-        ["Mar", "hidden"],
+        ["Mar", "snow"],
         ["Apr", "no scene"],
     ]
     html = table._repr_html_()
@@ -190,7 +274,7 @@ def test_a_hidden_cell_has_no_fill_and_every_value_can_be_read_on_its_fill():
         r'<td style="([^"]*)">([^<]*)</td>', month_table({"a": points}, 2022, "")._repr_html_()
     )
     shown = {text: style for style, text in cells if "%" not in text and text}
-    for text in ("hidden", "no scene"):
+    for text in ("cloud", "no scene"):
         assert "background" not in shown.pop(text)
     assert len(shown) == 10
     for style in shown.values():

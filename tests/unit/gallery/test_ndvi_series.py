@@ -14,28 +14,61 @@ from wrenlite.gallery.ndvi import series
 from wrenlite.gallery.ndvi.results import PointNdvi, Timing
 from wrenlite.gallery.synthetic.places import PLACES
 
-# Measured: 0.0239, 0.0225, 0.0086, 0.0198. A tenth more is for other versions of numpy, whose random numbers
-# make the archive, and of scipy.
-RMSE = {"coffee-triangle": 0.0263, "napa": 0.0248, "death-valley": 0.0095, "sula-vineyard": 0.0218}
+# Measured: 0.0242, 0.0228, 0.0085, 0.0190. A tenth more is for other versions of numpy, whose random numbers
+# make the archive.
+RMSE = {"coffee-triangle": 0.0266, "napa": 0.0251, "death-valley": 0.0094, "sula-vineyard": 0.0209}
+# Points lie below the truth, because of haze and thin cloud that no mask flags; measured: 0.0210, 0.0109,
+# 0.0054, 0.0098.
+HAZE = {"coffee-triangle": 0.021, "napa": 0.011, "death-valley": 0.0055, "sula-vineyard": 0.01}
+
+
+@pytest.fixture(scope="module")
+def points_of(scenes):
+    """The points of each synthetic place, by its name."""
+    return {
+        name: [tasks.ndvi_point(scene, place.lon, place.lat) for scene in scenes_of(scenes, place)]
+        for name, place in PLACES.items()
+    }
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_the_spline_recovers_the_truth(scenes, place):
-    found = [tasks.ndvi_point(scene, place.lon, place.lat) for scene in scenes_of(scenes, place)]
-    days, curve = series.smooth(found).daily()
+def test_the_spline_recovers_the_truth(points_of, place):
+    found = points_of[place.name]
+    curve = series.smooth(found)
+    days, values = curve.daily()
     truth = np.array([place.truth(day) for day in days])
-    rmse = np.sqrt(np.mean((curve - truth) ** 2))
+    rmse = np.sqrt(np.mean((values - truth) ** 2))
     assert rmse < RMSE[place.name]
     assert rmse < 0.5 * truth.std()  # a straight line through the mean has 1
+    # The one fixed value that fits these four best knows the truth; the curve chooses from points alone.
+    fixed = series.smooth(found, smoothing=3e3).at(days)
+    assert rmse < 1.02 * np.sqrt(np.mean((fixed - truth) ** 2))  # measured: 1.015, 1.017, 0.992, 0.956
 
 
-def point(day, value, cloud=0.0):
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_haze_lowers_the_points_and_the_band_does_not_hide_that(points_of, place):
+    usable = [each for each in points_of[place.name] if not each.masked]
+    bias = np.mean([each.value - place.truth(each.date) for each in usable])
+    assert bias == pytest.approx(-HAZE[place.name], rel=0.15)  # another numpy has other random numbers
+    curve = series.smooth(usable)
+    days, values = curve.daily()
+    low, high = curve.band(days)
+    truth = np.array([place.truth(day) for day in days])
+    covered = np.mean((low < truth) & (truth < high))
+    assert 0.8 < covered < 0.97  # measured: 0.90, 0.87, 0.90, 0.95; 0.95 is promised without haze
+    assert ((low < values) & (values < high)).all()
+    in_gap = np.array([any(first < day < last for first, last in curve.gaps) for day in days])
+    assert (high - low)[in_gap].mean() > 1.3 * (high - low)[~in_gap].mean()
+
+
+def point(day, value, cloud=0.0, **facts):
     return PointNdvi(
         product="p",
         date=date(2022, 1, 1) + timedelta(day),
         value=value,
         cloud=cloud,
         timing=Timing(open_s=0, read_s=0, compute_s=0),
+        **facts,
     )
 
 
@@ -69,17 +102,63 @@ def test_too_few_points_for_a_curve():
         series.smooth([point(day, 0.5) for day in range(4)] + [point(9, np.nan)])
 
 
-def test_the_table_is_sorted_and_keeps_masked_points():
-    table = series.table([point(3, 0.5), point(1, np.nan, cloud=None)], "napa")
+def test_levels_are_smoothed_together_only_when_asked_for_and_indices_never():
+    days = range(0, 100, 10)
+    surface, atmosphere = [point(day, 0.6) for day in days], [point(day + 5, 0.4, level=1) for day in days]
+    with pytest.raises(ConfigError, match="mixed=True"):
+        series.smooth(surface + atmosphere)
+    assert series.smooth(surface + atmosphere, mixed=True).used == 20
+    with pytest.raises(ConfigError, match="different indices"):
+        series.smooth([*surface, point(5, 0.3, index="EVI")], mixed=True)
+
+
+def test_sensors_are_harmonised_when_asked_for():
+    oli = [point(day, 0.5, sensor="OLI") for day in range(0, 320, 32)]
+    etm = [point(day, (0.5 - 0.0235) / 0.9723, sensor="ETM+") for day in range(16, 320, 32)]
+    plain, harmonised = (series.smooth(oli + etm, harmonise=each) for each in (False, True))
+    assert np.abs(harmonised.daily()[1] - 0.5).max() < 1e-6
+    assert plain.daily()[1].mean() == pytest.approx(0.495, abs=1e-3)
+    assert (plain.harmonised, harmonised.harmonised) == (False, True)
+    assert series.harmonise(etm)[0].value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, -3.0, np.inf, np.nan])
+def test_a_smoothing_that_is_none_is_refused(smoothing):
+    with pytest.raises(ConfigError, match="give a number of days cubed above 0, or None to choose it"):
+        series.smooth([point(day, 0.5) for day in range(9)], smoothing)
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0, 95])
+def test_a_probability_that_is_none_is_refused(probability):
+    curve = series.smooth([point(day, 0.5) for day in range(9)])
+    with pytest.raises(ConfigError, match=r"give a number between 0 and 1, such as 0\.95"):
+        curve.band([curve.start], probability)
+
+
+def test_the_table_is_sorted_and_says_why_points_are_hidden():
+    found = [point(3, 0.5, sensor="OLI", tier="T1"), point(1, np.nan, cloud=None, hidden="shadow", level=1)]
+    table = series.table(found, "napa")
     assert table["date"].is_monotonic_increasing
     assert table["ndvi"].isna().tolist() == [True, False]
     assert table["cloud"].isna().tolist() == [True, False]
+    assert table["hidden"].fillna("").tolist() == ["shadow", ""]
+    assert table[["sensor", "level", "tier"]].to_numpy().tolist() == [["", 1, ""], ["OLI", 2, "T1"]]
     assert set(table["place"]) == {"napa"}
     assert series.table([]).columns.tolist() == table.columns.tolist()
 
 
-@pytest.mark.parametrize(("module", "call"), [("scipy.interpolate", series.smooth), ("pandas", series.table)])
-def test_a_missing_package_of_the_client_is_named(monkeypatch, module, call):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(PackageMissing, match=r"pip install 'wrenlite\[landsat\]'"):
-        call([])
+def test_the_table_has_the_name_of_the_index():
+    assert "evi" in series.table([point(1, 0.3, index="EVI")]).columns
+    with pytest.raises(ConfigError, match="different indices"):
+        series.table([point(1, 0.3, index="EVI"), point(2, 0.3)])
+
+
+def test_a_missing_package_of_the_client_is_named(monkeypatch):
+    curve = series.smooth([point(day, 0.5) for day in range(9)])
+    for module, call in (
+        ("scipy.special", lambda: curve.band([curve.start])),
+        ("pandas", lambda: series.table([])),
+    ):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(PackageMissing, match=r"pip install 'wrenlite\[landsat\]'"):
+            call()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib import colormaps
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from wrenlite.display.notebook_figure import NotebookFigure
 from wrenlite.gallery.ndvi import indices, land
 from wrenlite.gallery.ndvi.grid import Grid
+from wrenlite.gallery.ndvi.harmonisation import harmonise, sensors_text
+from wrenlite.gallery.ndvi.masks import Hidden
 from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import Curve
 
@@ -23,8 +26,20 @@ COLOUR_MAP = LinearSegmentedColormap.from_list(
 ).with_extremes(bad=_NO_DATA_COLOUR)
 """Colours of NDVI from ``LOW`` to ``HIGH``: water is blue, bare ground is brown, plants are ever greener."""
 LOW, HIGH = -0.2, 0.9
+_VEGETATION = ("NDVI", "EVI", "SAVI")
+"""Indices that are drawn in these colours; others go from brown through white, which is 0, to green."""
 _TEXT_COLOUR, _CURVE_COLOUR, _TRUTH_COLOUR, _CLOUD_COLOUR = "#1f2933", "#2c7a3f", "#c2571a", "#9fb3c8"
-_HIDDEN_COLOUR = "#5f6b7a"
+_SENSOR_STYLES = {"OLI": ("o", _CURVE_COLOUR), "ETM+": ("s", "#b07d12"), "TM": ("^", "#6a51a3")}
+"""Marker and colour of the points of each sensor; an unknown sensor has those of OLI."""
+_REASON_STYLES = {
+    "fill": ("_", "#5f6b7a"),
+    "cloud": ("x", "#5f6b7a"),
+    "shadow": ("v", "#1f2933"),
+    "snow": ("*", "#1f77b4"),
+    "saturated": ("P", "#c2571a"),
+    "out of range": ("D", "#8a4f9e"),
+}
+"""Marker and colour of the days on which a place was hidden, by reason."""
 _GRID_COLOUR = "#e9ecf0"
 _LAND_COLOUR, _SEA_COLOUR = "#dfe3d6", "#f4f8fb"
 _WIDTH = 9.0
@@ -47,8 +62,15 @@ _SIDES = (
 """Where a place's title can stand: its distance in points from the place, and how it is aligned there."""
 
 
+def colour_scale(index: str = "NDVI") -> tuple[Colormap, float, float]:
+    """Return the colours in which maps and tables show an index, and the values at their two ends."""
+    if index in _VEGETATION:
+        return COLOUR_MAP, LOW, HIGH
+    return colormaps["BrBG"].with_extremes(bad=_NO_DATA_COLOUR), -0.8, 0.8
+
+
 class Season(NamedTuple):
-    """NDVI of one place over time, as ``seasons`` draws it."""
+    """NDVI, or another index, of one place over time, as ``seasons`` draws it."""
 
     points: Sequence[PointNdvi]
     curve: Curve
@@ -59,57 +81,112 @@ class Season(NamedTuple):
 def seasons(places: Mapping[str, Season], title: str) -> NotebookFigure:
     """Draw the seasons of several places below one another, with the same axes, so that they can be compared.
 
+    Days on which a place was hidden are marked at the lower edge, by reason.
+
     Args:
         places: the seasons, by the places' names.
         title: title of the figure; it says whether the places are synthetic.
     """
-    figure = _new_figure(0.9 + 1.75 * len(places), _SEASON_DPI)
+    drawn = {name: _as_fitted(season) for name, season in places.items()}
+    figure = _new_figure(1.3 + 1.75 * len(places), _SEASON_DPI)
     every_axes = figure.subplots(len(places), sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, (name, season) in zip(every_axes, places.items(), strict=True):
+    for axes, (name, season) in zip(every_axes, drawn.items(), strict=True):
         _draw_season(axes, season)
-        hidden = [point.date for point in season.points if np.isnan(point.value)]
-        axes.plot(
-            hidden,
-            [0.02] * len(hidden),
-            "x",
-            color=_HIDDEN_COLOUR,
-            markersize=5,
-            label="the place was hidden",
-        )
+        _mark_hidden(axes, season.points, 0.04, axes.get_xaxis_transform())
         axes.set_title(name, loc="left", color=_TEXT_COLOUR, fontsize=_FONT)
-        axes.set_ylabel("NDVI", fontsize=_SMALL_FONT)
+        axes.set_ylabel(_index_of(season.points), fontsize=_SMALL_FONT)
         _tidy(axes)
-    _set_ndvi_axis(every_axes[0], [season.points for season in places.values()])
+    _set_index_axis(every_axes[0], drawn.values())
     _draw_title(figure, title)
-    handles, labels = every_axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=_SMALL_FONT)
+    _draw_legend(figure, every_axes, drawn.values())
     return figure
 
 
 def season(
     points: Sequence[PointNdvi], curve: Curve, title: str, truth: Callable[[date], float] | None = None
 ) -> NotebookFigure:
-    """Draw NDVI of one place over time: each scene's value, the curve, and below them the scenes' cloud.
+    """Draw an index of one place over time: each scene's value, the curve with its band, and the cloud.
 
-    The axis of NDVI goes from 0 (or from the lowest value, if that is below 0) to 1, whatever the place is.
+    Its axis goes from 0 (or from the lowest value, if that is below 0) to 1, whatever the place is.
 
     Args:
-        points: points of the place; masked points are marked in the lower part.
-        curve: the curve through the points, from ``series.smooth``.
+        points: points of the place; hidden points are marked by reason in the lower part.
+        curve: the curve through the points, from ``series.smooth``. If that has harmonised them, they are
+            drawn harmonised.
         title: title of the figure; it says which place this is, and whether it is synthetic.
-        truth: the place's true NDVI on a day, where it is known.
+        truth: the place's true value on a day, where it is known.
     """
-    figure = _new_figure(4.4, _SEASON_DPI)
+    drawn = _as_fitted(Season(points, curve, truth))
+    figure = _new_figure(4.8, _SEASON_DPI)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
-    _draw_season(upper, Season(points, curve, truth))
-    _set_ndvi_axis(upper, [points])
-    _draw_title(figure, title)
-    upper.set_ylabel("NDVI", fontsize=_SMALL_FONT)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=_SMALL_FONT)
+    _draw_season(upper, drawn)
+    _set_index_axis(upper, [drawn])
+    upper.set_ylabel(_index_of(points), fontsize=_SMALL_FONT)
     _draw_cloud(lower, points)
+    _mark_hidden(lower, points, 0.07, lower.get_xaxis_transform())
     for axes in (upper, lower):
         _tidy(axes)
+    _draw_title(figure, title)
+    _draw_legend(figure, (upper, lower), [drawn])
     return figure
+
+
+def _as_fitted(season: Season) -> Season:
+    """Return a season whose points are harmonised if its curve was fitted to harmonised points."""
+    return season._replace(points=harmonise(season.points)) if season.curve.harmonised else season
+
+
+def _index_of(points: Sequence[PointNdvi]) -> str:
+    return points[0].index if points else "NDVI"
+
+
+def _draw_legend(figure: NotebookFigure, every_axes: Iterable[Any], places: Iterable[Season]) -> None:
+    """Draw a legend with every label once, and below it what must be known to read the figure."""
+    found = [axes.get_legend_handles_labels() for axes in every_axes]
+    handles = {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
+    note = _note(list(places))
+    legend = figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=4 if len(handles) < 9 else 3,
+        frameon=False,
+        fontsize=_SMALL_FONT,
+        title=note,
+        title_fontsize=_SMALL_FONT,
+        columnspacing=1.4,
+    )
+    legend.get_title().set_color(_TEXT_COLOUR)
+
+
+def _note(places: Sequence[Season]) -> str:
+    """Return what must be known to read a figure of seasons: what its points are, and what no band covers."""
+    points = [point for season in places for point in season.points]
+    sensors = sensors_text(points, any(season.curve.harmonised for season in places))
+    lines = ["Larger points: scenes with less cloud."]
+    if "harmonised" in sensors or "mixed" in sensors:  # otherwise the legend says all
+        lines.insert(0, f"{sensors}.")
+    biases = [_bias(season) for season in places if season.truth is not None]
+    if not biases:
+        lines.append("Haze that no mask flags lowers points, curve and band alike.")
+    else:
+        least, most = (f"{abs(bias):.3f}" for bias in (max(biases), min(biases)))
+        amount = most if least == most else f"{least} to {most}"
+        side = "below" if max(biases) <= 0 else "off"
+        lines.append(
+            f"Points are {amount} {side} the truth on average, from haze that no mask flags;"
+            " the band does not cover that."
+        )
+    return "\n".join(lines)
+
+
+def _bias(season: Season) -> float:
+    """Return the mean difference of a season's points from the truth, 0 where there are none."""
+    truth = season.truth
+    usable = [point for point in season.points if not np.isnan(point.value)]
+    if truth is None or not usable:
+        return 0.0
+    return float(np.mean([point.value - truth(point.date) for point in usable]))
 
 
 def _new_figure(height: float, dpi: int) -> NotebookFigure:
@@ -138,81 +215,113 @@ def _tidy(axes: Any) -> None:
     axes.tick_params(labelsize=_SMALL_FONT)
 
 
-def _set_ndvi_axis(axes: Any, points: Sequence[Sequence[PointNdvi]]) -> None:
+def _set_index_axis(axes: Any, places: Iterable[Season]) -> None:
     """Set the same axis for all places on land: one that scaled itself would make any place look seasonal."""
-    lowest = min((point.value for each in points for point in each if not np.isnan(point.value)), default=0.0)
-    axes.set_ylim(min(0.0, lowest - 0.05), 1.0)
+    values = [point.value for season in places for point in season.points if not np.isnan(point.value)]
+    axes.set_ylim(min([0.0, *(value - 0.05 for value in values)]), max([1.0, *values]))
 
 
 def _draw_season(axes: Any, season: Season) -> None:
-    """Draw the values of the scenes, the curve, and the truth where it is known."""
+    """Draw the values of the scenes, the curve with its band, and the truth where it is known."""
+    days, values = season.curve.daily()
+    axes.fill_between(
+        days, *season.curve.band(days), color=_CURVE_COLOUR, alpha=0.16, linewidth=0, label="95 % band"
+    )
     _draw_points(axes, season.points)
-    _draw_curve(axes, season.curve)
+    in_gap = np.array([any(first < day < last for first, last in season.curve.gaps) for day in days])
+    axes.plot(days, np.where(in_gap, np.nan, values), color=_CURVE_COLOUR, label="smoothing spline")
+    axes.plot(days, np.where(in_gap, values, np.nan), color=_CURVE_COLOUR, linestyle=":", alpha=0.8)
     if season.truth is not None:
-        days, _ = season.curve.daily()
         true_values = [season.truth(day) for day in days]
         axes.plot(days, true_values, "--", color=_TRUTH_COLOUR, linewidth=1.4, label="truth (synthetic)")
 
 
 def _draw_points(axes: Any, points: Sequence[PointNdvi]) -> None:
-    """Draw the usable values, larger where their scene has less cloud."""
+    """Draw the usable values, larger where their scene has less cloud, with a marker for each sensor."""
     clear = [point for point in points if not np.isnan(point.value)]
-    cloud = np.array([cloud_or_worst(point.cloud) for point in clear])
-    axes.scatter(
-        [point.date for point in clear],
-        [point.value for point in clear],
-        s=12 + 0.5 * (100 - cloud),
-        color=_CURVE_COLOUR,
-        alpha=0.75,
-        edgecolor="white",
-        label="scenes, larger with less cloud",
-    )
+    for sensor in sorted({point.sensor for point in clear}):
+        chosen = [point for point in clear if point.sensor == sensor]
+        marker, colour = _SENSOR_STYLES.get(sensor, _SENSOR_STYLES["OLI"])
+        axes.scatter(
+            [point.date for point in chosen],
+            [point.value for point in chosen],
+            s=[12 + 0.5 * (100 - cloud_or_worst(point.cloud)) for point in chosen],
+            marker=marker,
+            color=colour,
+            alpha=0.75,
+            edgecolor="white",
+            label=sensors_text(chosen) or "scenes",
+        )
 
 
-def _draw_curve(axes: Any, curve: Curve) -> None:
-    """Draw the curve, dotted within its gaps: between distant scenes it is a guess."""
-    days, values = curve.daily()
-    in_gap = np.array([any(first < day < last for first, last in curve.gaps) for day in days])
-    axes.plot(days, np.where(in_gap, np.nan, values), color=_CURVE_COLOUR, label="smoothing spline")
-    axes.plot(days, np.where(in_gap, values, np.nan), color=_CURVE_COLOUR, linestyle=":", alpha=0.8)
+def _mark_hidden(axes: Any, points: Sequence[PointNdvi], height: float, transform: Any) -> None:
+    """Mark the days on which the place was hidden, by reason, at a height of the transform."""
+    for reason, (marker, colour) in _REASON_STYLES.items():
+        days = [point.date for point in points if point.hidden == reason]
+        if days:
+            axes.plot(
+                days,
+                [height] * len(days),
+                marker,
+                color=colour,
+                markersize=5,
+                transform=transform,
+                label=f"hidden: {reason}",
+            )
 
 
 def _draw_cloud(axes: Any, points: Sequence[PointNdvi]) -> None:
-    """Draw each scene's cloud as a bar (none where it is unknown), and a cross where the place is masked."""
-    days, clouds = [point.date for point in points], [point.cloud or 0.0 for point in points]
-    axes.bar(days, clouds, width=6, color=_CLOUD_COLOUR)
-    hidden = [point.date for point in points if np.isnan(point.value)]
-    axes.plot(hidden, [0.0] * len(hidden), "x", color=_TEXT_COLOUR, markersize=4)
+    """Draw each scene's cloud as a bar, which is empty and 100 % high where the cloud is not known."""
+    for known, style in ((True, {"color": _CLOUD_COLOUR}), (False, {"color": "none"})):
+        chosen = [point for point in points if (point.cloud is not None) == known]
+        if chosen:
+            axes.bar(
+                [point.date for point in chosen],
+                [cloud_or_worst(point.cloud) for point in chosen],
+                width=6,
+                edgecolor=_CLOUD_COLOUR,
+                label=None if known else "cloud not known",
+                **style,
+            )
     axes.set_ylabel("cloud, %", fontsize=_SMALL_FONT)
-    axes.set_xlabel("×: the place itself was hidden", fontsize=_SMALL_FONT)
-    axes.set_ylim(-8, 100)
+    axes.set_ylim(-18, 100)
+    axes.set_yticks([0, 50, 100])
 
 
-def ndvi_map(values: NDArray[Any], grid: Grid, title: str) -> NotebookFigure:
-    """Draw a map of NDVI with a colour bar, and kilometres along its edges.
+def ndvi_map(
+    values: NDArray[Any], grid: Grid, title: str, *, index: str = "NDVI", hidden: Hidden | None = None
+) -> NotebookFigure:
+    """Draw a map of NDVI, or another index, with a colour bar, and kilometres along its edges.
 
     Args:
-        values: NDVI of shape (height, width), as floats with NaN where masked, or as ``int16`` x 10,000.
+        values: the index, of shape (height, width), as floats with NaN where masked or as ``int16`` x 10,000.
         grid: the grid of the values.
         title: title of the figure; it says what the map shows, and whether it is synthetic.
+        index: name of the index.
+        hidden: shares of the hidden pixels, which the map then tells by reason.
     """
     width_km, height_km = _size_km(grid)
     figure = _new_figure(1.0 + 7.0 * height_km / width_km, _MAP_DPI)
     axes = figure.subplots()
-    _draw_colour_bar(figure, _draw_map(axes, values, grid), axes)
+    _draw_colour_bar(figure, _draw_map(axes, values, grid, index), axes, index)
     _draw_title(figure, title)
     _label_map(axes)
+    if hidden is not None and hidden.total:
+        axes.set_xlabel(f"{axes.get_xlabel()}\nhidden: {hidden.text}")
     return figure
 
 
-def ndvi_maps(maps: Mapping[str, NDArray[Any]], grid: Grid, title: str, columns: int = 4) -> NotebookFigure:
+def ndvi_maps(
+    maps: Mapping[str, NDArray[Any]], grid: Grid, title: str, columns: int = 4, *, index: str = "NDVI"
+) -> NotebookFigure:
     """Draw several maps of one area beside one another, with one scale of colours.
 
     Args:
-        maps: NDVI by the title of each map, each as ``ndvi_map`` takes it.
+        maps: values by the title of each map, each as ``ndvi_map`` takes it.
         grid: the grid of all maps.
         title: title of the figure; it says what the maps show, and whether they are synthetic.
         columns: number of maps in a row.
+        index: name of the index.
     """
     rows = -(-len(maps) // columns)
     width_km, height_km = _size_km(grid)
@@ -223,11 +332,11 @@ def ndvi_maps(maps: Mapping[str, NDArray[Any]], grid: Grid, title: str, columns:
     for axes in every_axes.flat[len(maps) :]:
         axes.set_axis_off()
     for axes, (name, values) in zip(every_axes.flat, maps.items(), strict=False):
-        image = _draw_map(axes, values, grid)
+        image = _draw_map(axes, values, grid, index)
         axes.set_title(name, loc="left", color=_TEXT_COLOUR, fontsize=_SMALL_FONT)
         axes.tick_params(labelsize=_SMALL_FONT)
     every_axes[0, 0].locator_params(nbins=4, integer=True)
-    _draw_colour_bar(figure, image, every_axes)
+    _draw_colour_bar(figure, image, every_axes, index)
     _draw_title(figure, title)
     figure.supxlabel("km to the east", fontsize=_SMALL_FONT)
     figure.supylabel("km to the south", fontsize=_SMALL_FONT)
@@ -274,7 +383,8 @@ def _brightened(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _size_km(grid: Grid) -> tuple[float, float]:
     """Return width and height of a grid in kilometres."""
-    return grid.width * grid.pixel[0] / 1000, grid.height * grid.pixel[1] / 1000
+    pixel_width, pixel_height = grid.pixel_m
+    return grid.width * pixel_width / 1000, grid.height * pixel_height / 1000
 
 
 def _extent(grid: Grid) -> tuple[float, float, float, float]:
@@ -283,20 +393,21 @@ def _extent(grid: Grid) -> tuple[float, float, float, float]:
     return 0.0, width_km, height_km, 0.0
 
 
-def _draw_map(axes: Any, values: NDArray[Any], grid: Grid) -> Any:
-    """Draw NDVI, thinned where it has more pixels than a page shows, and return the image."""
+def _draw_map(axes: Any, values: NDArray[Any], grid: Grid, index: str) -> Any:
+    """Draw an index, thinned where it has more pixels than a page shows, and return the image."""
     step = max(1, -(-max(values.shape) // _MAX_MAP_PIXELS))
     thinned = values[::step, ::step]
     pixels = indices.to_float(thinned) if np.issubdtype(thinned.dtype, np.integer) else thinned
+    colours, low, high = colour_scale(index)
     return axes.imshow(
-        pixels, cmap=COLOUR_MAP, vmin=LOW, vmax=HIGH, extent=_extent(grid), interpolation="nearest"
+        pixels, cmap=colours, vmin=low, vmax=high, extent=_extent(grid), interpolation="nearest"
     )
 
 
-def _draw_colour_bar(figure: NotebookFigure, image: Any, axes: Any) -> None:
+def _draw_colour_bar(figure: NotebookFigure, image: Any, axes: Any, index: str) -> None:
     """Draw the scale of colours at the right of one or many axes."""
     bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.85, aspect=30)
-    bar.set_label("NDVI (grey: hidden)", fontsize=_SMALL_FONT)
+    bar.set_label(f"{index} (grey: hidden)", fontsize=_SMALL_FONT)
     bar.ax.tick_params(labelsize=_SMALL_FONT)
 
 

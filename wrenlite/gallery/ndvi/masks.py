@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -76,6 +77,28 @@ def count(reasons: Reasons) -> Counts:
     else:
         counts[Reason.USABLE] = reasons.size
     return counts
+
+    @classmethod
+    def joined(cls, parts: Iterable[tuple[Hidden, int]]) -> Hidden:
+        """Return the shares in several pictures together, each with its number of pixels."""
+        parts = list(parts)
+        pixels = max(1, sum(count for _, count in parts))
+        sums = (sum(part[number] * count for part, count in parts) for number in range(len(cls._fields)))
+        return cls(*(total / pixels for total in sums))
+
+    @property
+    def text(self) -> str:
+        """Return the reasons with their shares, the greatest first, such as ``cloud 12 %, shadow 3 %``."""
+        named = [
+            (share, reason.text) for share, reason in zip(self, list(Reason)[1:], strict=True) if share > 0
+        ]
+        named.sort(key=lambda pair: -pair[0])
+        return ", ".join(f"{name} {_percent(share)}" for share, name in named)
+
+
+def _percent(share: float) -> str:
+    """Return a share in whole percent; one that is not 0 is never shown as 0."""
+    return "< 1 %" if share < 0.005 else f"{share:.0%}".replace("%", " %")
 
 
 _OPTIONAL = frozenset(reason.text for reason in (Reason.CLOUD, Reason.SHADOW, Reason.SNOW, Reason.SATURATED))

@@ -1,4 +1,4 @@
-"""The table of a year: NDVI of each place in each month, as HTML for notebooks and as text.
+"""The table of a year: an index of each place in each month, as HTML for notebooks and as text.
 
 Styles are inline, because notebooks that are not trusted remove ``<style>``. Only cells with a value are
 filled, and their text is black or white, whichever has more contrast: the rest has the colours of the page.
@@ -14,21 +14,24 @@ from html import escape
 
 from matplotlib.colors import to_hex, to_rgb
 
-from wrenlite.gallery.ndvi.figures import COLOUR_MAP, HIGH, LOW
-from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
+from wrenlite.gallery.ndvi.figures import colour_scale
+from wrenlite.gallery.ndvi.results import PointNdvi, check_one_level, cloud_or_worst
 
 _FAINT = "color:var(--jp-ui-font-color2, gray)"
 
 
 @dataclass(frozen=True)
 class MonthTable:
-    """NDVI of several places in the months of a year. As the last line of a cell it is shown as a table."""
+    """An index of several places in the months of a year. As the last line of a cell it shows a table."""
 
     caption: str
     year: int
     places: Mapping[str, Sequence[PointNdvi | None]]
     """A point for each of the twelve months, by place: that of the clearest scene which shows the place. If
-    the place was hidden in all scenes of a month, it is a masked point; if there was no scene, it is None."""
+    the place was hidden in all scenes of a month, it is that of the clearest of them, and the table shows why
+    the place was hidden in it; if there was no scene, it is None."""
+    index: str = "NDVI"
+    """Name of the index."""
 
     def __repr__(self) -> str:
         lines = [self.caption, "\t".join(["", *self.places])]
@@ -40,7 +43,9 @@ class MonthTable:
             f'<th colspan="2" style="text-align:center;max-width:8em">{escape(name)}</th>'
             for name in self.places
         )
-        units = '<th style="text-align:center">NDVI</th><th style="text-align:right">cloud</th>'
+        units = (
+            f'<th style="text-align:center">{escape(self.index)}</th><th style="text-align:right">cloud</th>'
+        )
         rows = "".join(
             f'<tr><th style="text-align:left">{name}</th>{"".join(map(_cells, points))}</tr>'
             for name, points in self._rows()
@@ -64,14 +69,20 @@ def month_table(places: Mapping[str, Sequence[PointNdvi]], year: int, caption: s
     """Return the table of a year.
 
     Args:
-        places: the points of each place, by its name, in any order and of any years.
+        places: the points of each place, by its name, in any order and of any years. All are of one index.
         year: the year to show.
         caption: text above the table; it says whether the places are synthetic.
+
+    Raises:
+        ConfigError: the points are of several indices.
     """
+    every_point = [point for points in places.values() for point in points]
+    check_one_level(every_point, mixed=True)
     chosen = {
         name: [_clearest(points, year, month) for month in range(1, 13)] for name, points in places.items()
     }
-    return MonthTable(caption=caption, year=year, places=chosen)
+    index = every_point[0].index if every_point else "NDVI"
+    return MonthTable(caption=caption, year=year, places=chosen, index=index)
 
 
 def _clearest(points: Sequence[PointNdvi], year: int, month: int) -> PointNdvi | None:
@@ -81,18 +92,19 @@ def _clearest(points: Sequence[PointNdvi], year: int, month: int) -> PointNdvi |
 
 
 def _text(point: PointNdvi | None) -> str:
-    """Return the text of a cell."""
+    """Return the text of a cell: the value, or why there is none."""
     if point is None:
         return "no scene"
-    return "hidden" if math.isnan(point.value) else f"{point.value:.2f}"
+    return f"{point.value:.2f}" if not math.isnan(point.value) else point.hidden or "hidden"
 
 
 def _cells(point: PointNdvi | None) -> str:
-    """Return the cells of a point: NDVI on its colour, and the scene's cloud."""
+    """Return the cells of a point: its value on its colour, and the scene's cloud."""
     cloud = "" if point is None or point.cloud is None else f"{point.cloud:.0f} %"
     style = f"{_FAINT};text-align:center"
     if point is not None and not math.isnan(point.value):
-        fill = to_hex(COLOUR_MAP((point.value - LOW) / (HIGH - LOW)))
+        colours, low, high = colour_scale(point.index)
+        fill = to_hex(colours((point.value - low) / (high - low)))
         style = f"background-color:{fill};color:{_text_colour(fill)};text-align:center"
     return f'<td style="{style}">{_text(point)}</td><td style="text-align:right">{cloud}</td>'
 

@@ -64,6 +64,8 @@ class PointNdvi(SceneNdvi):
     """The index; NaN where the pixel is hidden."""
     hidden: str | None = None
     """Why the pixel cannot be used, such as ``cloud`` (see ``masks.Reason``); None where it can."""
+    harmonised: bool = False
+    """Whether the value was transformed to that of another sensor; see ``harmonisation``."""
 
     @property
     def masked(self) -> bool:
