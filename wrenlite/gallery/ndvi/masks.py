@@ -62,22 +62,6 @@ class Hidden(NamedTuple):
         size = int(counts.sum())
         return cls(*(float(number) / size for number in counts[1:]))
 
-
-def no_counts() -> Counts:
-    """Return the counts of no pixel, to which others are added."""
-    return np.zeros(len(Reason), np.int64)
-
-
-def count(reasons: Reasons) -> Counts:
-    """Return the number of pixels with each reason; the first number is that of the usable pixels."""
-    counts = no_counts()
-    if reasons.any():
-        for reason in range(int(reasons.min()), int(reasons.max()) + 1):
-            counts[reason] = np.count_nonzero(reasons == reason)  # four times as fast as np.bincount
-    else:
-        counts[Reason.USABLE] = reasons.size
-    return counts
-
     @classmethod
     def joined(cls, parts: Iterable[tuple[Hidden, int]]) -> Hidden:
         """Return the shares in several pictures together, each with its number of pixels."""
@@ -94,6 +78,22 @@ def count(reasons: Reasons) -> Counts:
         ]
         named.sort(key=lambda pair: -pair[0])
         return ", ".join(f"{name} {_percent(share)}" for share, name in named)
+
+
+def no_counts() -> Counts:
+    """Return the counts of no pixel, to which others are added."""
+    return np.zeros(len(Reason), np.int64)
+
+
+def count(reasons: Reasons) -> Counts:
+    """Return the number of pixels with each reason; the first number is that of the usable pixels."""
+    counts = no_counts()
+    if reasons.any():
+        for reason in range(int(reasons.min()), int(reasons.max()) + 1):
+            counts[reason] = np.count_nonzero(reasons == reason)  # four times as fast as np.bincount
+    else:
+        counts[Reason.USABLE] = reasons.size
+    return counts
 
 
 def _percent(share: float) -> str:
