@@ -25,6 +25,7 @@ from wrenlite.gallery.ndvi.zonal import AreaStats, Tally
 
 if TYPE_CHECKING:
     from wrenlite.executor import Executor
+    from wrenlite.job import Job
 
 _MASKING = Masking()
 
@@ -142,16 +143,44 @@ def survey_areas(
             any of the areas.
         WrenliteError: a scene cannot be read.
     """
-    chosen, wanted = read_areas(areas), find_index(index)
-    scenes = list(scenes)
-    check_one_level([tasks.describe(scene, wanted, masking) for scene in scenes], mixed)
-    task = partial(stats_or_none, index=wanted, masking=masking, reader=reader)
-    pairs = [(scene, area) for area in chosen for scene in scenes]
-    found = [stats for stats in executor.starmap(task, pairs).results() if stats is not None]
+    chosen, scenes = read_areas(areas), list(scenes)
+    job = map_areas(executor, scenes, chosen, index=index, masking=masking, mixed=mixed, reader=reader)
+    found = [stats for stats in job.results() if stats is not None]
     if not found:
         names = ", ".join(area.name for area in chosen)
         raise ConfigError(f"none of the {len(scenes)} scenes shows {names}: search scenes of that place")
     return sorted(found, key=lambda stats: (stats.area, stats.date, stats.product))
+
+
+def map_areas(
+    executor: Executor,
+    scenes: Iterable[Scene],
+    areas: Iterable[Area],
+    *,
+    index: str | Index = "NDVI",
+    masking: Masking = _MASKING,
+    mixed: bool = False,
+    reader: Reader | None = None,
+) -> Job[AreaStats | None]:
+    """Start computing statistics of areas in scenes; a value is None where a scene does not show the area.
+
+    Args:
+        executor: the executor whose workers read the scenes, with one task for each scene and area.
+        scenes: see ``survey_areas``, as for the rest.
+        areas: the areas that ``polygons.read_areas`` returns.
+        index: the index, or its name.
+        masking: which pixels are masked.
+        mixed: allow scenes of both levels.
+        reader: see ``bands.Reader``.
+
+    Raises:
+        ConfigError: there is no such index, or the scenes are of both levels.
+    """
+    scenes, wanted = list(scenes), find_index(index)
+    check_one_level([tasks.describe(scene, wanted, masking) for scene in scenes], mixed)
+    pairs = [(scene, area) for area in areas for scene in scenes]
+    task = partial(stats_or_none, index=wanted, masking=masking, reader=reader)
+    return executor.starmap(task, pairs)
 
 
 def stats_or_none(scene: Scene, area: Area, **options: Any) -> AreaStats | None:

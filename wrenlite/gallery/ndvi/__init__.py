@@ -16,6 +16,7 @@
 ``xarrays``        arrays with coordinates, as rioxarray has them
 ``polygons``       areas from GeoJSON, and the pixels within them
 ``zonal``          statistics of areas, their table and its files (pure)
+``thinned``        which pixels of overviews stand for the cells of a thinned picture (pure)
 ``periods``        months, seasons and years (pure)
 ``series``         a place's values over the years: table and smoothing curve
 ``spline``         the smoothing spline, its stiffness by cross-validation, and its band (pure)

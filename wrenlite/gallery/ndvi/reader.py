@@ -43,6 +43,7 @@ from wrenlite.gallery.ndvi.blocks import BlockFile, open_blocks
 from wrenlite.gallery.ndvi.grid import Grid, Window, clip
 from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers
 from wrenlite.gallery.ndvi.open_files import OpenFiles
+from wrenlite.gallery.ndvi.thinned import choose_pixels, shown_pixels
 
 try:
     import rasterio
@@ -354,9 +355,8 @@ def raster_grid(dataset: Any, band: Band) -> Grid:
 def read_window(dataset: Any, grid: Grid, window: Window, step: int) -> DigitalNumbers:
     """Return one pixel per cell of ``step`` x ``step`` in a window; fill where it reaches beyond the grid.
 
-    GDAL stretches the result over all that it reads. So cells that the scene's edge cuts are read separately
-    from whole cells, and every cell shows one of its own pixels. Overviews are used where there are some; an
-    overview of a side with an odd number of pixels is shifted by less than one of its own pixels.
+    Cells that the scene's edge cuts are read separately from whole cells, and every cell shows one of its own
+    pixels. Overviews are used where there are some.
     """
     shape = -(-window.height // step), -(-window.width // step)
     inside = clip(window, grid.window)
@@ -365,7 +365,7 @@ def read_window(dataset: Any, grid: Grid, window: Window, step: int) -> DigitalN
     rows = _spans(window.row, inside.row, inside.row + inside.height, step)
     columns = _spans(window.column, inside.column, inside.column + inside.width, step)
     if (rows[0].cell_count, columns[0].cell_count) == shape:
-        return _read_pixels(dataset, inside, shape)
+        return _read_cells(dataset, inside, shape, step)
     values = np.full(shape, FILL, np.uint16)
     for row, column in itertools.product(rows, columns):
         part = Window(column=column.pixel, row=row.pixel, width=column.pixel_count, height=row.pixel_count)
@@ -373,7 +373,7 @@ def read_window(dataset: Any, grid: Grid, window: Window, step: int) -> DigitalN
             slice(row.cell, row.cell + row.cell_count),
             slice(column.cell, column.cell + column.cell_count),
         )
-        values[cells] = _read_pixels(dataset, part, (row.cell_count, column.cell_count))
+        values[cells] = _read_cells(dataset, part, (row.cell_count, column.cell_count), step)
     return values
 
 
@@ -400,6 +400,37 @@ def _spans(origin: int, start: int, stop: int, step: int) -> list[_Span]:
         )
         for low, high in itertools.pairwise(cuts)
     ]
+
+
+def _read_cells(dataset: Any, window: Window, shape: tuple[int, int], step: int) -> DigitalNumbers:
+    """Read one pixel of each cell in a window, from the smallest overview that shows one of each."""
+    usable = [level for level, factor in enumerate(dataset.overviews(1)) if factor <= step]
+    for level in reversed(usable):
+        with rasterio.open(dataset.name, overview_level=level) as overview:
+            found = _pick_pixels(overview, (dataset.height, dataset.width), window, step)
+        if found is not None:
+            return found
+    if not usable:
+        return _read_pixels(dataset, window, shape)  # GDAL shows the pixel in the middle of each cell
+    pixels = _read_pixels(dataset, window, (window.height, window.width))
+    rows, columns = (np.minimum(np.arange(0, size, step) + step // 2, size - 1) for size in pixels.shape)
+    return pixels[np.ix_(rows, columns)]
+
+
+def _pick_pixels(overview: Any, size: tuple[int, int], window: Window, step: int) -> DigitalNumbers | None:
+    """Return one pixel of each cell from an overview of a raster; None where it shows none of some cell."""
+    rows, columns = (
+        choose_pixels(shown_pixels(whole, small), start, start + count, step)
+        for whole, small, start, count in (
+            (size[0], overview.height, window.row, window.height),
+            (size[1], overview.width, window.column, window.width),
+        )
+    )
+    if rows is None or columns is None:
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    part = Window(left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
+    return _read_pixels(overview, part, (part.height, part.width))[np.ix_(rows - top, columns - left)]
 
 
 def _read_pixels(dataset: Any, window: Window, shape: tuple[int, int]) -> DigitalNumbers:
