@@ -10,7 +10,7 @@ from wrenlite.gallery.landsat import quality
 from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import indices
-from wrenlite.gallery.ndvi.indices import NDVI, NODATA, Calibration, Scaling
+from wrenlite.gallery.ndvi.indices import INDICES, NDVI, NODATA, Calibration, Scaling
 
 
 def ndvi(red, nir, calibration):
@@ -105,19 +105,34 @@ def test_real_pixels_agree_with_the_definition_in_float64(product):
     assert np.abs(np.median(raw) - np.median(ndvi(red, nir, LEVEL_2)[usable])) > 0.4
 
 
-def oracle(name, red, nir):
-    """Return NDVI of reflectances by another package."""
-    module = pytest.importorskip(name, reason=f"{name} comes with the extra bench-landsat only")
-    if name == "spyndex":
-        return module.computeIndex("NDVI", {"R": red, "N": nir})
-    image = pytest.importorskip("rio_tiler.models").ImageData
-    stack = image(np.ma.array(np.stack([red, nir])), band_names=["b1", "b2"])
-    return stack.apply_expression("(b2-b1)/(b2+b1)").array[0].data
+def reflectances_of(index, low=7273, high=43_637):
+    """Return random digital numbers of an index's bands, and their surface reflectances, by band."""
+    numbers = np.random.default_rng(5).integers(low, high, (len(index.bands), 100, 1000), dtype=np.uint16)
+    by_band = dict(zip(index.bands, numbers, strict=True))
+    return by_band, {name: band * 2.75e-5 - 0.2 for name, band in by_band.items()}
 
 
-@pytest.mark.parametrize("name", ["spyndex", "rio_tiler"])
-def test_ndvi_agrees_with_other_packages(name):
-    red, nir = random_bands(np.random.default_rng(5), 7273)
-    theirs = oracle(name, *(band * 2.75e-5 - 0.2 for band in (red, nir)))
-    # Below 1, half a unit in float32's last place is 3e-8; both sides may be off by that.
-    assert np.abs(ndvi(red, nir, LEVEL_2) - theirs).max() < 6e-8
+@pytest.mark.parametrize("index", INDICES.values(), ids=INDICES)
+def test_every_index_agrees_with_spyndex(index):
+    spyndex = pytest.importorskip("spyndex", reason="spyndex comes with the extra bench-landsat only")
+    numbers, reflectances = reflectances_of(index)
+    names = {"blue": "B", "green": "G", "red": "R", "nir": "N", "swir2": "S2"}
+    constants = {"L": 0.5 if index.name == "SAVI" else 1.0, "g": 2.5, "C1": 6.0, "C2": 7.5}
+    theirs = spyndex.computeIndex(
+        index.name, {names[name]: band for name, band in reflectances.items()} | constants
+    )
+    inside = (theirs >= index.low) & (theirs <= index.high)  # EVI goes to infinity where it divides by zero
+    assert inside.mean() > 0.5
+    # Below 1, half a unit in float32's last place is 3e-8, and both sides may be off by that; above, 6e-8.
+    error = np.abs(indices.compute(index, numbers, LEVEL_2) - theirs)[inside].max()
+    assert error < 6e-8 * max(1, index.high)
+
+
+def test_ndvi_agrees_with_the_expression_of_rio_tiler():
+    image = pytest.importorskip(
+        "rio_tiler.models", reason="rio-tiler comes with the extra bench-landsat only"
+    ).ImageData
+    numbers, reflectances = reflectances_of(NDVI)
+    stack = image(np.ma.array(np.stack([*reflectances.values()])), band_names=["b1", "b2"])
+    theirs = stack.apply_expression("(b1-b2)/(b1+b2)").array[0].data
+    assert np.abs(indices.compute(NDVI, numbers, LEVEL_2) - theirs).max() < 6e-8
