@@ -19,8 +19,20 @@ SNIPPETS = {
 }
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS.values(), ids=SNIPPETS)
+SLOW = "make_archive("
+"""What a snippet has that needs the synthetic archive."""
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [
+        pytest.param(snippet, marks=[pytest.mark.e2e] if SLOW in snippet else [], id=name)
+        for name, snippet in SNIPPETS.items()
+    ],
+)
 def test_a_snippet_runs(snippet, tmp_path, request):
+    if SLOW in snippet:
+        request.getfixturevalue("landsat_cache")
     if "Executor.aws(" in snippet:
         request.getfixturevalue("bed").settings(concurrency=16)  # a process each, on this machine
     env = {**os.environ, "WRENLITE_PROGRESS": "false"}  # without the progress lines of a slow machine
