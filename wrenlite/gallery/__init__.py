@@ -7,6 +7,7 @@
 ``ndvi``         Vegetation indices of rasters; no sensor is known there
 ``landsat``      Scenes of Landsat: ids, catalogues, quality bits, tasks
 ``synthetic``    An archive of invented scenes whose true NDVI is known
+``area_survey``  The same of areas, and composites
 ``ndvi_survey``  The work of ``wrenlite demo ndvi``: a place's season and a map
 ===============  ====================================================================
 """

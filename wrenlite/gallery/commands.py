@@ -33,8 +33,11 @@ from wrenlite.storage.base import Store
 from wrenlite.storage.local import LocalStore
 
 if TYPE_CHECKING:
+    from wrenlite.gallery.area_survey import AreaSurvey
     from wrenlite.gallery.fractals.lsystems import Fractal
+    from wrenlite.gallery.landsat.query import Scenes
     from wrenlite.gallery.ndvi.results import PointNdvi
+    from wrenlite.gallery.ndvi_survey import Spot, Survey
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -298,6 +301,31 @@ def mandelbrot(
 )
 @click.option("--place", default="napa", show_default=True, help="A place of the archive, or LON,LAT.")
 @click.option(
+    "--area",
+    "area_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="GeoJSON file of areas, whose statistics are computed in place of those of --place.",
+)
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Table of the areas: .csv, or .parquet for GeoParquet.  [default: INDEX-areas.csv in --out]",
+)
+@click.option(
+    "--composite",
+    type=click.Choice(["median", "best"]),
+    help="Also make composites of the areas, or of 10 km round the place, as GeoTIFF.",
+)
+@click.option(
+    "--period",
+    type=click.Choice(["month", "season", "year", "all"]),
+    default="month",
+    show_default=True,
+    help="Time of each composite.",
+)
+@click.option(
     "--source",
     default="synthetic",
     show_default=True,
@@ -353,6 +381,10 @@ def mandelbrot(
 @json_option
 def ndvi(
     place: str,
+    area_file: Path | None,
+    table: Path | None,
+    composite: str | None,
+    period: str,
     source: str,
     levels: tuple[str, ...],
     sensors: tuple[str, ...],
@@ -364,39 +396,88 @@ def ndvi(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Compute NDVI or another index of a place in all its Landsat scenes, and draw a map of the clearest."""
+    """Compute NDVI or another index of a place in all its Landsat scenes, and draw a map of the clearest.
+
+    With --area, compute statistics of areas in all their scenes, and draw their seasons.
+    """
+    _refuse_unused_of_ndvi(area_file, composite, as_json)
+    with open_executor(workers, aws, "landsat") as executor:
+        from wrenlite.gallery import area_survey, ndvi_survey
+        from wrenlite.gallery.ndvi.indices import find_index
+        from wrenlite.gallery.ndvi.polygons import read_areas
+
+        wanted = find_index(index)  # what is not valid is refused before anything is searched
+        table = table or out / f"{wanted.name.lower()}-areas.csv"
+        if area_file is None:
+            spot, areas = ndvi_survey.Spot.parse(place), []
+        else:
+            areas = read_areas(area_file)
+            spot = area_survey.spot_of(areas, area_file.name)
+        check_folder(out)
+        asked |= {"levels": tuple(map(int, levels)), "sensors": sensors or None, "bands": wanted.bands}
+        found: Survey | AreaSurvey
+        if areas:
+            area_survey.check_table(table)
+            scenes = ndvi_survey.find(executor, source, spot, **asked)
+            found = area_survey.survey(executor, areas, scenes, table, wanted)
+        else:
+            scenes = ndvi_survey.find(executor, source, spot, **asked)
+            found = ndvi_survey.survey(executor, spot, scenes, out, wanted)
+        if composite is not None:
+            made = area_survey.composites(executor, scenes, spot, period, composite, wanted)
+            found.files.extend(made.write(out))
+        _print_ndvi(executor, spot, wanted.name, scenes, found, rows, as_json)
+
+
+def _refuse_unused_of_ndvi(area_file: Path | None, composite: str | None, as_json: bool) -> None:
+    """Refuse options of ``wrenlite demo ndvi`` that have no effect beside the others."""
     if as_json:
         refuse_unused(("rows",), "with --json, which reports all scenes")
-    print_text = text_printer(as_json)
-    with open_executor(workers, aws, "landsat") as executor:
-        from wrenlite.gallery import ndvi_survey as landsat
-        from wrenlite.gallery.ndvi.indices import find_index
+    if area_file is None:
+        refuse_unused(("table",), "without --area")
+    else:
+        refuse_unused(("place",), "with --area")
+    if composite is None:
+        refuse_unused(("period",), "without --composite")
 
-        spot = landsat.Spot.parse(place)
-        check_folder(out)
-        wanted = find_index(index)  # an unknown name is refused before anything is searched
-        asked |= {"levels": tuple(map(int, levels)), "sensors": sensors or None, "bands": wanted.bands}
-        scenes = landsat.find(executor, source, spot, **asked)
-        found = landsat.survey(executor, spot, scenes, out, wanted)
-        if found.synthetic:
-            print_text(landsat.NOTICE)
-        print_text(landsat.listing(found.points, rows, scenes.kinds_left_out))
-        for note in found.notes:
-            click.echo(note, err=True)
-        files = [str(file) for file in found.files]
-        print_text("\n".join(files))
-        data = {
-            "place": spot.name,
-            "lon": spot.lon,
-            "lat": spot.lat,
-            "synthetic": found.synthetic,
-            "index": wanted.name,
-            "scenes": [_scene_data(point) for point in found.points],
-            "left_out": scenes.left_out,
-            "notes": found.notes,
-            "files": files,
-        }
-        print_jobs(executor, *found.jobs, data=data, as_json=as_json)
+
+def _print_ndvi(
+    executor: Executor,
+    spot: Spot,
+    index: str,
+    scenes: Scenes,
+    found: Survey | AreaSurvey,
+    rows: int,
+    as_json: bool,
+) -> None:
+    """Print the report of a survey of a place or of areas."""
+    from wrenlite.gallery import area_survey, ndvi_survey
+
+    print_text = text_printer(as_json)
+    if found.synthetic:
+        print_text(ndvi_survey.NOTICE)
+    if isinstance(found, area_survey.AreaSurvey):
+        print_text(area_survey.listing(found.stats, rows, scenes.kinds_left_out))
+        results = {"areas": [area_survey.as_data(stats) for stats in found.stats]}
+    else:
+        print_text(ndvi_survey.listing(found.points, rows, scenes.kinds_left_out))
+        results = {"scenes": [_scene_data(point) for point in found.points]}
+    for note in found.notes:
+        click.echo(note, err=True)
+    files = [str(file) for file in found.files]
+    print_text("\n".join(files))
+    data = {
+        "place": spot.name,
+        "lon": spot.lon,
+        "lat": spot.lat,
+        "synthetic": found.synthetic,
+        "index": index,
+        **results,
+        "left_out": scenes.left_out,
+        "notes": found.notes,
+        "files": files,
+    }
+    print_jobs(executor, *found.jobs, data=data, as_json=as_json)
 
 
 def _scene_data(point: PointNdvi) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from wrenlite.gallery.landsat.query import Query, Scenes
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.landsat.tasks import grid_of, ndvi_point, ndvi_tile
 from wrenlite.gallery.ndvi import figures
-from wrenlite.gallery.ndvi.grid import TILE, windows
+from wrenlite.gallery.ndvi.grid import TILE, Box, windows
 from wrenlite.gallery.ndvi.indices import Index, find_index
 from wrenlite.gallery.ndvi.masks import Hidden
 from wrenlite.gallery.ndvi.mosaic import Mosaic, mosaic
@@ -48,6 +48,8 @@ class Spot:
     lat: float
     truth: Callable[[date], float] | None = None
     """NDVI of the point in the synthetic archive on a day; None where it is not known."""
+    box: Box | None = None
+    """A box round it, which the scenes must touch; None: they must cover the point."""
 
     @classmethod
     def parse(cls, text: str) -> Spot:
@@ -105,7 +107,7 @@ def find(executor: Executor, source: str, spot: Spot, **asked: Any) -> Scenes:
         ConfigError: there are no such scenes, or the workers could not read them.
         NotFound: there is no such archive.
     """
-    query = Query(place=(spot.lon, spot.lat), **asked)
+    query = Query(place=spot.box or (spot.lon, spot.lat), **asked)
     if source in SERVICES or source.startswith(("https://", "http://")):
         scenes = catalog.search(query, url=_service(source, query))
     else:
@@ -168,7 +170,7 @@ def survey(
     points, notes = _readable_points(scenes, points_job)
     files = []
     try:
-        files.append(_save(_season(spot, points), out / f"{prefix}-season.png"))
+        files.append(save_figure(_season(spot, points), out / f"{prefix}-season.png"))
     except ConfigError as error:  # too few days: the table and the map are made all the same
         notes.append(f"no season: {error}")
     read = {point.product for point in points}
@@ -177,7 +179,7 @@ def survey(
     )
     tiles_job = map_tiles(executor, clearest, index=index)
     picture = mosaic(tiles_job.results())
-    files.append(_save(_map(spot, picture, tiles_job.results()), out / f"{prefix}-map.png"))
+    files.append(save_figure(_map(spot, picture, tiles_job.results()), out / f"{prefix}-map.png"))
     files.append(out / f"{prefix}-map.tif")
     picture.write(files[-1])
     return Survey(
@@ -201,19 +203,20 @@ def _season(spot: Spot, points: Sequence[PointNdvi]) -> NotebookFigure:
     curve = smooth(points)
     synthetic = any(point.synthetic for point in points)
     known = synthetic and points[0].index == "NDVI"
-    title = _title(f"{points[0].index} of {spot.name}", synthetic)
+    title = titled(f"{points[0].index} of {spot.name}", synthetic)
     return figures.season(points, curve, title, spot.truth if known else None)
 
 
 def _map(spot: Spot, picture: Mosaic, tiles: Sequence[TileNdvi]) -> NotebookFigure:
     """Return the figure of a map, which tells the hidden shares of its tiles by reason."""
     first = tiles[0]
-    title = _title(f"{first.index} of {spot.name}, {first.date:%d %B %Y}", first.synthetic)
+    title = titled(f"{first.index} of {spot.name}, {first.date:%d %B %Y}", first.synthetic)
     hidden = Hidden.joined((tile.hidden, tile.values.size) for tile in tiles)
     return figures.ndvi_map(picture.values, picture.grid, title, index=first.index, hidden=hidden)
 
 
-def _title(text: str, synthetic: bool) -> str:
+def titled(text: str, synthetic: bool) -> str:
+    """Return the title of a figure, which says whether its scenes are synthetic."""
     return f"{text} · SYNTHETIC, not observed" if synthetic else text
 
 
@@ -228,7 +231,7 @@ def _readable_points(scenes: Sequence[Scene], job: Job[Any]) -> tuple[list[Point
     return sorted(points, key=lambda point: point.date), notes
 
 
-def _save(figure: NotebookFigure, path: Path) -> Path:
+def save_figure(figure: NotebookFigure, path: Path) -> Path:
     """Write a figure's file, which appears complete or not at all, and return its path.
 
     Raises:

@@ -179,8 +179,8 @@ def map_areas(
     scenes, wanted = list(scenes), find_index(index)
     check_one_level([tasks.describe(scene, wanted, masking) for scene in scenes], mixed)
     pairs = [(scene, area) for area in areas for scene in scenes]
-    task = partial(stats_or_none, index=wanted, masking=masking, reader=reader)
-    return executor.starmap(task, pairs)
+    options = {"index": wanted, "masking": masking, "reader": reader}
+    return executor.starmap(stats_or_none, pairs, kwargs=options)
 
 
 def stats_or_none(scene: Scene, area: Area, **options: Any) -> AreaStats | None:

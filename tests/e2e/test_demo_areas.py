@@ -1,0 +1,99 @@
+"""``wrenlite demo ndvi`` for areas and composites, as a user runs it."""
+
+import json
+
+import geopandas
+import numpy as np
+import pandas
+import pytest
+import rasterio
+from click.testing import CliRunner
+from PIL import Image
+
+from wrenlite.cli import main
+
+FIELD = [[[-122.365, 38.43], [-122.355, 38.43], [-122.352, 38.438], [-122.364, 38.437], [-122.365, 38.43]]]
+
+
+@pytest.fixture
+def areas(tmp_path):
+    """A GeoJSON file with two areas of the archive, and one of nowhere."""
+    shapes = {
+        "vineyard": FIELD,
+        "forest": [[[-122.39, 38.41], [-122.38, 38.41], [-122.38, 38.42], [-122.39, 38.41]]],
+    }
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"name": name},
+            "geometry": {"type": "Polygon", "coordinates": rings},
+        }
+        for name, rings in shapes.items()
+    ]
+    file = tmp_path / "fields.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return file
+
+
+def demo(*arguments, ok=True):
+    ended = CliRunner().invoke(main, ["demo", "ndvi", "--workers", "2", *map(str, arguments)])
+    assert (ended.exit_code == 0) is ok, ended.output
+    return ended.output
+
+
+@pytest.mark.e2e
+def test_areas_make_a_table_and_seasons(landsat_cache, areas, tmp_path):
+    said = demo("--area", areas, "--out", tmp_path / "new", "--rows", 3)
+    assert "SYNTHETIC" in said
+    assert "\nand 121 more lines: --rows 124 lists all\n" in said
+    table = pandas.read_csv(tmp_path / "new" / "ndvi-areas.csv", parse_dates=["date"])
+    assert len(table) == 124
+    assert table.groupby("area")["pixels"].nunique().tolist() == [1, 1]
+    shown = table[table["usable"] > 0.5]
+    assert shown["mean"].between(0.1, 0.8).all()
+    assert (table["p5"].fillna(0) <= table["p95"].fillna(0)).all()
+    with Image.open(tmp_path / "new" / "ndvi-areas.png") as picture:
+        assert np.asarray(picture.convert("RGB")).std() > 15
+
+
+@pytest.mark.e2e
+def test_geoparquet_and_composites_of_areas(landsat_cache, areas, tmp_path):
+    asked = ("--start", "2022-06-01", "--end", "2022-08-31", "--composite", "median", "--period", "season")
+    report = demo("--area", areas, "--table", tmp_path / "t.parquet", "--out", tmp_path, *asked, "--json")
+    data = json.loads(report[report.index("{\n") :])
+    assert {each["area"] for each in data["areas"]} == {"vineyard", "forest"}
+    assert data["files"] == [
+        str(tmp_path / name) for name in ("t.parquet", "ndvi-areas.png", "ndvi-2022-3-JJA.tif")
+    ]
+    frame = geopandas.read_parquet(tmp_path / "t.parquet")
+    assert len(frame) == len(data["areas"])
+    assert frame.total_bounds.tolist() == pytest.approx([-122.39, 38.41, -122.352, 38.438])
+    with rasterio.open(tmp_path / "ndvi-2022-3-JJA.tif") as dataset:
+        assert dataset.tags()["METHOD"] == "median"
+        assert 100 < dataset.width < 130
+        assert dataset.read(1).max() > 5000
+
+
+@pytest.mark.e2e
+def test_composites_round_a_place(landsat_cache, tmp_path):
+    asked = ("--start", "2022-06-01", "--end", "2022-07-31", "--composite", "best")
+    said = demo("--place", "napa", "--out", tmp_path, *asked)
+    assert f"{tmp_path / 'ndvi-2022-06.tif'}\n{tmp_path / 'ndvi-2022-07.tif'}\n" in said
+    with rasterio.open(tmp_path / "ndvi-2022-06.tif") as dataset:
+        assert dataset.width * 30 == pytest.approx(10_000, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--area", "none.json"), "there is no file none.json"),
+        (("--area", "AREAS", "--table", "x.xlsx"), "x.xlsx has no known format"),
+        (("--area", "AREAS", "--place", "napa"), "--place has no effect with --area"),
+        (("--table", "x.csv"), "--table has no effect without --area"),
+        (("--period", "year"), "--period has no effect without --composite"),
+        (("--area", "AREAS", "--table", "/none/x.csv"), "there is no folder /none"),
+    ],
+)
+def test_what_is_refused_before_anything_is_searched(areas, tmp_path, arguments, words):
+    given = [areas if argument == "AREAS" else argument for argument in arguments]
+    assert words in demo(*given, "--out", tmp_path, "--source", "/nowhere", ok=False)
