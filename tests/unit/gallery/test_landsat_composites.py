@@ -5,9 +5,10 @@ from datetime import date
 import numpy as np
 import pytest
 import rasterio
+import xarray
 
 import wrenlite
-from tests.landsat import write_ground
+from tests.landsat import BRUMADINHO, real_pixels, write_ground
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat import composites, tasks
 from wrenlite.gallery.landsat.composites import composite
@@ -192,6 +193,32 @@ def test_levels_and_sizes_are_checked_before_anything_is_read(archive, grid, exe
     huge = Grid(32611, 0.0, 0.0, (30.0, 30.0), 10**6, 10**6)
     with pytest.raises(ConfigError, match=r"3 composites would have 1,000,000 x 6,000,000 pixels and take"):
         composite(executor, archive, huge)
+
+
+def test_arrays_survive_a_file(archive, grid, executor, tmp_path):
+    made = composite(executor, archive, grid).to_xarray()
+    made.to_netcdf(tmp_path / "cube.nc", engine="scipy")
+    again = xarray.open_dataset(tmp_path / "cube.nc", engine="scipy", decode_coords="all")
+    np.testing.assert_allclose(again.NDVI.values, made.NDVI.values, atol=1e-7)
+    assert (again.used.values == made.used.values).all()
+    assert again.NDVI.encoding["dtype"].newbyteorder("=") == np.int16
+    assert again.NDVI.encoding["grid_mapping"] == "spatial_ref"
+    assert (again.time.values == made.time.values).all()
+
+
+def test_real_pixels_in_another_projection(executor):
+    scenes = [Scene.at(str(real_pixels()), product, quality=False) for product in BRUMADINHO]
+    own = tasks.grid_of(scenes[0])
+    same = composite(executor, scenes, own, "month")
+    tiles = [indices.to_float(tasks.ndvi_tile(scene, own.window, grid=own).values) for scene in scenes]
+    both = ~np.isnan(tiles[0]) & ~np.isnan(tiles[1])
+    expected = (tiles[0] + tiles[1]) / 2
+    assert np.abs(indices.to_float(same.values[0]) - expected)[both].max() < 6e-5
+    other = composite(executor, scenes, declare_grid(own.bounds, 32723), "month", "best")
+    shown = other.values[0][other.values[0] != indices.NODATA]
+    assert np.median(shown) / 10_000 == pytest.approx(0.785, abs=0.02)
+    # 32723 is 32623 with another northing, 10,000,000 m: no pixel is turned, and nearly all are shown.
+    assert abs(len(shown) / np.count_nonzero(same.values[0] != indices.NODATA) - 1) < 0.01
 
 
 @pytest.mark.filterwarnings("ignore")  # of the peer's own packages

@@ -144,6 +144,16 @@ def test_a_composite_is_the_median_of_the_clear_days_of_each_pixel():
     assert (found.grid, found.values.dtype) == (grid, np.float32)
 
 
+def test_a_composite_is_an_array_and_of_one_level():
+    grid = Grid(epsg=32610, west=15, north=15, pixel=(30.0, 30.0), width=2, height=1)
+    areas = [area([[0.1, 0.2]], grid, "a"), area([[0.3, np.nan]], grid, "b")]
+    array = composite(areas).to_xarray()
+    assert array.values == pytest.approx(np.array([[0.2, 0.2]]))
+    assert array.attrs["products"] == "a, b"
+    with pytest.raises(ConfigError, match="cannot be joined"):
+        composite([areas[0], dataclasses.replace(areas[1], level=1)])
+
+
 def test_a_composite_takes_areas_on_one_grid():
     grid = Grid(epsg=32610, west=15, north=15, pixel=(30.0, 30.0), width=2, height=1)
     other = dataclasses.replace(grid, west=45)

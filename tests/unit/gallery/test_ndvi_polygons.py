@@ -32,6 +32,7 @@ def test_areas_come_from_files_dicts_and_objects(tmp_path):
     assert [area.name for area in read_areas(file)] == ["north", "area 2", "7"]
     assert [area.name for area in read_areas(str(file))] == ["north", "area 2", "7"]
     assert [area.name for area in read_areas([POLYGON, box(1, 2, 3, 4)])] == ["area 1", "area 2"]
+    assert read_areas(json.dumps(POLYGON)) == read_areas(POLYGON)
     assert read_areas(POLYGON)[0].bounds == Box(10.0, 20.0, 10.2, 20.1)
     frame = geopandas.GeoDataFrame(
         {"name": ["a", "a"]}, geometry=[box(1, 2, 3, 4), box(5, 6, 7, 8)], crs=4326
@@ -65,8 +66,8 @@ def test_multipolygons_holes_and_collections():
         (collection(), "there are no areas"),
         ([], "there are no areas"),
         (collection(POLYGON), "its member 1 is not a Feature"),
-        ({"type": "Polygon", "coordinates": []}, "is an empty Polygon"),
-        ({"type": "MultiPolygon", "coordinates": [[]]}, "is an empty MultiPolygon"),
+        ({"type": "Polygon", "coordinates": []}, "is a Polygon without coordinates"),
+        ({"type": "MultiPolygon", "coordinates": [[]]}, "is a MultiPolygon without coordinates"),
         ({"type": "Polygon", "coordinates": [SQUARE[0][:-1]]}, "not closed"),
         ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [1, 2]]]}, "not closed"),
         ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [5, 6], [1, 2]]]}, "without extent"),
@@ -83,6 +84,14 @@ def test_multipolygons_holes_and_collections():
             {"type": "Polygon", "coordinates": [[[-120, 80], [0, 80], [120, 80], [-120, 80]]]},
             "goes round a pole",
         ),
+        ({"type": "Polygon", "coordinates": 5}, "without coordinates"),
+        ({"type": "MultiPolygon", "coordinates": 5}, "without coordinates"),
+        ({"type": "MultiPolygon", "coordinates": [5]}, "without coordinates"),
+        ({"type": "Polygon", "coordinates": "abcd"}, "without coordinates"),
+        ({"type": "Polygon", "coordinates": [5]}, "no list of longitudes"),
+        ({"type": "Polygon"}, "without coordinates"),
+        ({}, "is no geometry"),
+        ("{not json", "the text is not GeoJSON"),
         (7, "7 is no area: give a GeoJSON file"),
         (
             geopandas.GeoSeries([box(0, 0, 1, 1)], crs=32610),

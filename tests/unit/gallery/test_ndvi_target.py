@@ -61,6 +61,12 @@ def test_a_grid_in_degrees_has_exactly_the_pixels_of_its_box():
     assert declare_grid((-90.0, 40.0, -89.9, 40.1), 2263).pixel[0] == pytest.approx(30 / 0.3048006, rel=1e-6)
 
 
+def test_numbers_of_numpy_are_numbers():
+    made = declare_grid(np.array(BOXES["Napa"]), np.int64(32610), np.float32(30))
+    assert made == declare_grid(BOXES["Napa"], 32610, 30)
+    assert type(made.epsg) is int
+
+
 def test_a_grid_on_the_pixels_of_a_scene():
     scene = Grid(32618, 378_285.0, 275_715.0, (30.0, 30.0), 7591, 7741)
     made = declare_grid((-75.1, 1.4, -75.0, 1.5), like=scene)
@@ -79,6 +85,7 @@ def test_a_grid_on_the_pixels_of_a_scene():
         (BOXES["Napa"], {"epsg": "EPSG:32610"}, "is not an EPSG code: give a whole number"),
         (BOXES["Napa"], {"epsg": 32610.0}, "is not an EPSG code"),
         (BOXES["Napa"], {"epsg": True}, "is not an EPSG code"),
+        (BOXES["Napa"], {"like": BOXES["Napa"]}, "is not a grid: give one"),
         (BOXES["Napa"], {"resolution": 0}, "resolution=0 is not the size of a pixel"),
         (BOXES["Napa"], {"resolution": "30"}, "is not the size of a pixel"),
         (BOXES["Napa"], {"resolution": float("inf")}, "is not the size of a pixel"),

@@ -117,6 +117,8 @@ class Recipe:
     reader: Reader | None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.grid, Grid):
+            raise ConfigError(f"{self.grid!r} is not a grid: declare one with target.declare_grid")
         if self.method not in METHODS:
             raise ConfigError(f"method={self.method!r} makes no composite: take {' or '.join(METHODS)}")
 
@@ -312,13 +314,19 @@ def _median(stack: NDArray[np.int16]) -> MadeTile:
     """Return the median of the usable values of each pixel, rounded to even, and their number.
 
     Args:
-        stack: values of shape (scene, height, width), which are sorted in place; ``NODATA`` comes first.
+        stack: values of shape (scene, height, width), which are sorted in place; ``NODATA`` comes first. They
+            are sorted row by row, so that nothing else is as large as they are.
     """
-    stack.sort(axis=0)
-    used = np.count_nonzero(stack != NODATA, axis=0)
-    first = len(stack) - used
-    places = first + np.maximum(used - 1, 0) // 2, first + used // 2
-    last = len(stack) - 1  # where no value is usable, both places are beyond it
-    lower, upper = (np.take_along_axis(stack, np.minimum(at, last)[None], axis=0)[0] for at in places)
-    middle = np.rint((lower.astype(np.float32) + upper) / 2)
-    return MadeTile(np.where(used, middle, NODATA).astype(np.int16), used.astype(np.uint16))
+    made = MadeTile(np.empty(stack.shape[1:], np.int16), np.empty(stack.shape[1:], np.uint16))
+    last = len(stack) - 1
+    for row in range(stack.shape[1]):
+        values = stack[:, row]
+        values.sort(axis=0)
+        used = np.count_nonzero(values != NODATA, axis=0)
+        first = len(stack) - used
+        # Where no value is usable, both places are beyond the last.
+        places = first + np.maximum(used - 1, 0) // 2, first + used // 2
+        lower, upper = (np.take_along_axis(values, np.minimum(at, last)[None], axis=0)[0] for at in places)
+        middle = np.rint((lower.astype(np.float32) + upper) / 2)
+        made.values[row], made.used[row] = np.where(used, middle, NODATA), used
+    return made

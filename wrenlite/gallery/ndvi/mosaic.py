@@ -131,20 +131,35 @@ class Composite:
     used: NDArray[np.int64]
     """Number of usable values of each pixel."""
     grid: Grid
+    provenance: Provenance
+    """What the values were computed from."""
+
+    def to_xarray(self) -> Any:
+        """Return the values as a DataArray with the dims y and x, and coordinates of the pixels' centres.
+
+        Raises:
+            PackageMissing: xarray is not installed.
+        """
+        from wrenlite.gallery.ndvi import xarrays
+
+        return xarrays.data_array(self.values, self.grid, self.provenance)
 
 
-def composite(areas: Iterable[AreaNdvi]) -> Composite:
+def composite(areas: Iterable[AreaNdvi], *, mixed: bool = False) -> Composite:
     """Return the median of each pixel over several scenes; days on which the pixel is hidden do not count.
 
     Args:
         areas: NDVI of the same box in scenes of one UTM zone, as ``ndvi_area`` returns it.
+        mixed: allow areas of both levels.
 
     Raises:
-        ConfigError: there are no areas, or they are not on the same grid.
+        ConfigError: there are no areas, they are not on the same grid, or they have several indices or both
+            levels.
     """
     areas = list(areas)
     if not areas:
         raise ConfigError("a composite needs at least one area, and there are no areas")
+    provenance = Provenance.of(areas, mixed=mixed)
     grid = areas[0].grid
     for area in areas:
         if area.grid != grid:
@@ -156,7 +171,7 @@ def composite(areas: Iterable[AreaNdvi]) -> Composite:
     used = np.count_nonzero(~np.isnan(ordered), axis=0)
     middle = (np.maximum(used - 1, 0) // 2, used // 2)
     lower, upper = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in middle)
-    return Composite(values=(lower + upper) / np.float32(2), used=used, grid=grid)
+    return Composite(values=(lower + upper) / np.float32(2), used=used, grid=grid, provenance=provenance)
 
 
 def _offset(first: Grid, tile: TileNdvi) -> tuple[int, int]:

@@ -153,6 +153,8 @@ def _areas_in(source: Any, label: str) -> Iterator[Area]:
     """Return the areas in anything that ``read_areas`` takes, with names that may be the same."""
     if isinstance(source, Area):
         yield source
+    elif isinstance(source, str) and source.lstrip().startswith("{"):
+        yield from _areas_in(_parse(source, "the text"), label)
     elif isinstance(source, str | os.PathLike):
         yield from _areas_in(_load(Path(source)), Path(source).stem)
     elif isinstance(source, Mapping):
@@ -171,15 +173,20 @@ def _areas_in(source: Any, label: str) -> Iterator[Area]:
 
 def _load(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
+        return _parse(path.read_bytes(), path)
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {path}") from error
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _parse(data: str | bytes, source: object) -> Any:
+    try:
+        content = json.loads(data)
     except ValueError as error:
-        raise ConfigError(f"{path} is not GeoJSON: {error}") from error
+        raise ConfigError(f"{source} is not GeoJSON: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} is not GeoJSON: it has no object with a type")
+        raise ConfigError(f"{source} is not GeoJSON: it has no object with a type")
     return content
 
 
@@ -217,12 +224,16 @@ def _polygons(geometry: Any, label: str) -> Iterator[Polygon]:
             f"{label} is {'a ' + str(kind) if kind else 'no geometry'}, and not an area: give a Polygon or a"
             " MultiPolygon"
         )
-    coordinates = geometry.get("coordinates") or ()
+    coordinates = geometry.get("coordinates")
     polygons = [coordinates] if kind == "Polygon" else coordinates
-    if not polygons or not all(polygons):
-        raise ConfigError(f"{label} is an empty {kind}")
+    if not polygons or not _is_list(polygons) or not all(map(_is_list, polygons)) or not all(polygons):
+        raise ConfigError(f"{label} is a {kind} without coordinates")
     for polygon in polygons:
         yield tuple(_check_ring(ring, label) for ring in polygon)
+
+
+def _is_list(thing: Any) -> bool:
+    return isinstance(thing, list | tuple)
 
 
 def _check_ring(ring: Any, label: str) -> Ring:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,12 @@ def check_epsg(epsg: object) -> int:
         ConfigError: there is no such code, or it is not one of places on the Earth's surface.
         PackageMissing: the projection needs PROJ, and rasterio is not installed.
     """
-    if isinstance(epsg, bool) or not isinstance(epsg, int):
+    if isinstance(epsg, bool) or not isinstance(epsg, Integral):
         raise ConfigError(f"{epsg!r} is not an EPSG code: give a whole number, such as 32618 or 3031")
-    if epsg != DEGREES and utm.zone_of(epsg) is None:
-        _warp(epsg)
-    return epsg
+    code = int(epsg)
+    if code != DEGREES and utm.zone_of(code) is None:
+        _crs(code)
+    return code
 
 
 def forward(epsg: int, lon: ArrayLike, lat: ArrayLike) -> tuple[Coordinates, Coordinates]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -61,6 +62,8 @@ def declare_grid(
         PackageMissing: the projection needs PROJ, and rasterio is not installed.
     """
     checked = check_box(box)
+    if like is not None and not isinstance(like, Grid):
+        raise ConfigError(f"like={like!r} is not a grid: give one, such as tasks.grid_of(scene)")
     if like is None:
         like = _lattice(checked, epsg, resolution)
     elif epsg != AUTO or resolution is not None:
@@ -106,7 +109,7 @@ def _lattice(box: Box, epsg: int | str, resolution: float | None) -> Grid:
     """
     code = _auto_epsg(box) if epsg == AUTO else projection.check_epsg(epsg)
     side = _RESOLUTION_M / projection.metres_per_unit(code) if resolution is None else resolution
-    if isinstance(side, bool) or not isinstance(side, int | float) or not 0 < side < math.inf:
+    if isinstance(side, bool) or not isinstance(side, Real) or not 0 < side < math.inf:
         raise ConfigError(f"resolution={resolution!r} is not the size of a pixel: give a number above 0")
     return Grid(epsg=code, west=0.0, north=0.0, pixel=(float(side), float(side)), width=1, height=1)
 
