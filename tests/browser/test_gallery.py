@@ -69,7 +69,7 @@ def test_the_saved_landsat_notebook_can_be_read_untrusted_in_both_themes_and_on_
     opened.page.set_viewport_size({"width": 620, "height": 900})
     try:
         table = cell_with([cell.source for cell in saved.cells], "month_table(points")
-        hidden = opened.outputs(table, "td >> text=hidden").first
+        hidden = opened.outputs(table, "td >> text=cloud").first
         value, cloud = opened.outputs(table, "td").nth(0), opened.outputs(table, "td").nth(1)
         for theme in (LIGHT, DARK):
             opened.theme(theme)

@@ -174,8 +174,7 @@ def _note(places: Sequence[Season]) -> str:
         amount = most if least == most else f"{least} to {most}"
         side = "below" if max(biases) <= 0 else "off"
         lines.append(
-            f"Points are {amount} {side} the truth on average, from haze that no mask flags;"
-            " the band does not cover that."
+            f"Points are {amount} {side} the truth on average: haze that no mask flags and no band covers."
         )
     return "\n".join(lines)
 
