@@ -36,6 +36,7 @@ from wrenlite.gallery.ndvi.grid import (
     Window,
 )
 from wrenlite.gallery.ndvi.reader import GdalReader
+from wrenlite.gallery.ndvi.target import declare_grid
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.places import PLACES
 
@@ -96,6 +97,12 @@ def test_every_task_reads_the_same_from_every_store(place, small):
     box = (NAPA.lon - 0.08, NAPA.lat - 0.02, NAPA.lon + 0.01, NAPA.lat + 0.05)
     area = tasks.ndvi_area(there[0], box, 100)
     check_same(area, tasks.ndvi_area(here[0], box, 100))
+    for epsg in ("auto", 5070):
+        grid = declare_grid(box, epsg)
+        window = Window(100, 100, 150, 120)
+        tile = tasks.ndvi_tile(there[0], window, grid=grid)
+        check_same(tile, tasks.ndvi_tile(here[0], window, grid=grid))
+        assert tile.fill < 1
     assert area.timing.open_s > 0
     assert area.timing.read_s > 0
 
@@ -168,6 +175,12 @@ def test_a_point_takes_few_requests_and_no_listing(bed, small):
     counts = bed.counts()
     assert set(counts) == {"GetObject"}  # a listing would be "GetBucketDelimiter…prefix"
     assert counts["GetObject"] <= 8  # the header and one block of four bands
+    for epsg in (32610, 5070):
+        grid = declare_grid((NAPA.lon - 0.01, NAPA.lat - 0.01, NAPA.lon + 0.01, NAPA.lat + 0.01), epsg)
+        bed.reset()
+        tasks.ndvi_tile(scene, Window(10, 10, 8, 8), grid=grid)
+        assert set(bed.counts()) == {"GetObject"}
+        assert bed.counts()["GetObject"] <= 8  # the same on a declared grid
 
 
 def test_a_refusal_names_requester_pays_and_is_not_cached(bed, small):

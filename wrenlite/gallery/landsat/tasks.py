@@ -17,7 +17,7 @@ from wrenlite.gallery.landsat import metadata, quality
 from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
-from wrenlite.gallery.ndvi import indices, masks, warped
+from wrenlite.gallery.ndvi import indices, masks
 from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Place, Reader, WindowChooser, redact_address
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import CodedIndex, Index, find_index
@@ -103,7 +103,9 @@ def ndvi_tile(
     """
     wanted, reader = find_index(index), reader or default_reader()
     if grid is not None:
-        reader = warped.on_grid(reader, grid)
+        from wrenlite.gallery.ndvi.warped import on_grid  # it needs rasterio, and planning does not
+
+        reader = on_grid(reader, grid)
     choose = _choose_within(window, scene.product.id if grid is None else "the grid")
     calibration = _calibration(scene, wanted, reader)
     started = time.perf_counter()

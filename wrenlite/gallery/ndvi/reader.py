@@ -116,7 +116,7 @@ class GdalReader(Reader):
 
     def each(self, bands: Sequence[Band], read: Callable[[Band], Pixels]) -> Mapping[str, Pixels]:
         """Return what a function reads of each band; in several threads where bands are remote."""
-        if not any(_is_remote(band.href) for band in bands):
+        if not any(is_remote(band.href) for band in bands):
             return {band.name: read(band) for band in bands}
         futures = [_threads().submit(read, band) for band in bands]
         wait(futures)  # for all of them, so that none is still reading when the error of another is raised
@@ -129,7 +129,7 @@ class GdalReader(Reader):
         Files of the kind that archives have are read from disk block by block.
         """
         start = time.perf_counter()
-        if not any(_is_remote(band.href) for band in bands):
+        if not any(is_remote(band.href) for band in bands):
             with ExitStack() as stack:
                 files = {band.name: stack.enter_context(self._borrow(band)) for band in bands}
                 windows = {choose(file.grid)[0] for file in files.values()}
@@ -174,7 +174,7 @@ class GdalReader(Reader):
             region = self.regions.get(parts.netloc)
             store = S3Store(parts.netloc, region=region, requester_pays=self.requester_pays)
             return store.get(parts.path.lstrip("/"))
-        if _is_remote(href):
+        if is_remote(href):
             return _download(href)
         try:
             return Path(href).read_bytes()
@@ -233,7 +233,7 @@ class GdalReader(Reader):
 
     def _options(self, href: str) -> dict[str, Any]:
         """Return GDAL's options for one file."""
-        if not _is_remote(href):
+        if not is_remote(href):
             return {}
         options: dict[str, Any] = {
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -263,7 +263,8 @@ def _version(href: str) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _is_remote(href: str) -> bool:
+def is_remote(href: str) -> bool:
+    """Return whether an address is not one of a file here."""
     return "://" in href
 
 
@@ -463,7 +464,7 @@ def translate_errors(band: Band, call: Callable[[], Any]) -> Any:
 def _first_bytes(href: str) -> bytes:
     """Return the first bytes of a file here or on a web server; none where they cannot be read."""
     with suppress(OSError, HTTPException, ValueError):
-        if not _is_remote(href):
+        if not is_remote(href):
             with open(href, "rb") as file:
                 return file.read(256)
         if not href.startswith(S3):

@@ -8,16 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
+
+import rasterio
+from rasterio.vrt import WarpedVRT
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Reader, WindowChooser, cut
 from wrenlite.gallery.ndvi.grid import Grid, Window, clip
-from wrenlite.gallery.ndvi.indices import FILL
-
-if TYPE_CHECKING:
-    from wrenlite.gallery.ndvi.reader import GdalReader
+from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers
+from wrenlite.gallery.ndvi.reader import GdalReader, is_remote, raster_grid, read_window, translate_errors
 
 _TOLERANCE = 1e-3
 """Greatest error of a place, in pixels of the scene, by which GDAL may approximate a projection.
@@ -41,57 +42,40 @@ class WarpedReader(Reader):
     def read(self, bands: Sequence[Band], choose: WindowChooser) -> Mapping[str, Pixels]:
         """Read the chosen window of every band on the grid; see ``bands.Reader``."""
         window, step = choose(self.grid)
-        offset = self.reader.grid_of(bands[0]).offset_of(self.grid)
-        if offset is None:
-            return self.reader.each(bands, lambda band: self._read_warped(band, window, step))
-        shifted = window._replace(column=window.column + offset[0], row=window.row + offset[1])
-        found = self.reader.read(bands, lambda _: (shifted, step))
-        return {name: replace(pixels, grid=self.grid, window=window) for name, pixels in found.items()}
+        return self.reader.each(bands, lambda band: self._read_band(band, window, step))
 
     @contextmanager
     def parts(self, bands: Sequence[Band], choose: WindowChooser) -> Iterator[Parts]:
-        """Read the chosen window of every band in parts; see ``bands.Reader``."""
-        window, _ = choose(self.grid)
-        own = self.reader.grid_of(bands[0])
-        offset = own.offset_of(self.grid) or (0, 0)
-        shifted = window._replace(column=window.column + offset[0], row=window.row + offset[1])
-        if own.offset_of(self.grid) is None or clip(shifted, own.window) != shifted:
-            yield cut(self.read(bands, choose))
-            return
-        with self.reader.parts(bands, lambda _: (shifted, 1)) as parts:
-            yield parts._replace(grids=dict.fromkeys(parts.grids, self.grid))
+        """Read the chosen window of every band in parts; see ``bands.Reader``.
+
+        Files here whose pixels are those of the grid are read as fast as on their own grid. To look at the
+        grid of a remote file would be one more request.
+        """
+        if not is_remote(bands[0].href):
+            own, (window, _) = self.reader.grid_of(bands[0]), choose(self.grid)
+            shifted = _on_lattice(own, self.grid, window)
+            if shifted is not None and clip(shifted, own.window) == shifted:
+                with self.reader.parts(bands, lambda _: (shifted, 1)) as parts:
+                    yield parts._replace(grids=dict.fromkeys(parts.grids, self.grid))
+                return
+        yield cut(self.read(bands, choose))
 
     def fetch(self, href: str) -> bytes:
         """Return the content of a whole file; see ``bands.Reader``."""
         return self.reader.fetch(href)
 
-    def _read_warped(self, band: Band, window: Window, step: int) -> Pixels:
+    def _read_band(self, band: Band, window: Window, step: int) -> Pixels:
         """Read one band; each value is that of the scene's pixel at the centre of a pixel of the grid."""
-        import rasterio
-        from rasterio.vrt import WarpedVRT
-
-        from wrenlite.gallery.ndvi.reader import translate_errors
-
-        target = self.grid.part(window, step)
         start = time.perf_counter()
         with self.reader.open(band) as dataset:
+            own = raster_grid(dataset, band)
             opened = time.perf_counter()
-            nodata = FILL if dataset.nodata is None else dataset.nodata
-            options = {
-                "crs": f"EPSG:{target.epsg}",
-                "transform": rasterio.Affine.from_gdal(*target.transform),
-                "width": target.width,
-                "height": target.height,
-                "src_nodata": nodata,
-                "nodata": nodata,
-                "tolerance": _TOLERANCE,
-            }
-
-            def read() -> object:
-                with WarpedVRT(dataset, **options) as warped:
-                    return warped.read(1, out_dtype="uint16")
-
-            values = translate_errors(band, read)
+            shifted = _on_lattice(own, self.grid, window)
+            if shifted is None:
+                target = self.grid.part(window, step)
+                values = translate_errors(band, lambda: _read_warped(dataset, target))
+            else:
+                values = translate_errors(band, lambda: read_window(dataset, own, shifted, step))
         return Pixels(
             values=values,
             grid=self.grid,
@@ -102,14 +86,37 @@ class WarpedReader(Reader):
         )
 
 
+def _on_lattice(own: Grid, grid: Grid, window: Window) -> Window | None:
+    """Return a window of a grid as one of a scene's own grid; None if their pixels are not the same."""
+    offset = own.offset_of(grid)
+    if offset is None:
+        return None
+    return window._replace(column=window.column + offset[0], row=window.row + offset[1])
+
+
+def _read_warped(dataset: Any, target: Grid) -> DigitalNumbers:
+    """Return the pixels of a raster on a grid; where it has none, its number for no data."""
+    nodata = FILL if dataset.nodata is None else dataset.nodata
+    with WarpedVRT(
+        dataset,
+        crs=f"EPSG:{target.epsg}",
+        transform=rasterio.Affine.from_gdal(*target.transform),
+        width=target.width,
+        height=target.height,
+        src_nodata=nodata,
+        nodata=nodata,
+        tolerance=_TOLERANCE,
+    ) as warped:
+        values: DigitalNumbers = warped.read(1, out_dtype="uint16")
+    return values
+
+
 def on_grid(reader: Reader, grid: Grid) -> WarpedReader:
     """Return a reader that reads scenes on a grid.
 
     Raises:
         ConfigError: the reader is not GDAL's, which alone can reproject.
     """
-    from wrenlite.gallery.ndvi.reader import GdalReader
-
     if not isinstance(reader, GdalReader):
         raise ConfigError(
             f"{type(reader).__name__} cannot read scenes on a declared grid: leave out reader=, or give a"
