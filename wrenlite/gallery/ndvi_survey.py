@@ -212,7 +212,9 @@ def _map(spot: Spot, picture: Mosaic, tiles: Sequence[TileNdvi]) -> NotebookFigu
     first = tiles[0]
     title = titled(f"{first.index} of {spot.name}, {first.date:%d %B %Y}", first.synthetic)
     hidden = Hidden.joined((tile.hidden, tile.values.size) for tile in tiles)
-    return figures.ndvi_map(picture.values, picture.grid, title, index=first.index, hidden=hidden)
+    return figures.ndvi_map(
+        picture.values, picture.grid, title, index=first.index, level=first.level, hidden=hidden
+    )
 
 
 def titled(text: str, synthetic: bool) -> str:

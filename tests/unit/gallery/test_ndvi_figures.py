@@ -96,6 +96,8 @@ def test_sensors_have_their_own_markers_and_the_figure_says_whether_they_are_har
 def test_the_figure_says_what_the_band_does_not_cover():
     flat = season(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
     assert "Haze that no mask flags lowers" in legend_of(figures.season(*flat[:2], "title"))[1]
+    wet = season(0.5, 0.5, 0.5, 0.5, 0.5, 0.5, index="NDWI")
+    assert "Haze" not in legend_of(figures.season(*wet[:2], "title"))[1]  # which raises NDWI
     above = [flat._replace(truth=lambda day, above=above: 0.5 + above) for above in (0.011, 0.02)]
     assert (
         "Points are 0.011 below the truth" in legend_of(figures.season(*flat[:2], "title", above[0].truth))[1]
@@ -121,6 +123,30 @@ def test_figures_and_tables_name_another_index_and_draw_its_range():
     assert low == -high
     many = figures.ndvi_maps({"a": np.zeros((50, 100), np.float32)}, GRID, "title", index="NDWI")
     assert many.axes[-1].get_ylabel() == "NDWI (grey: hidden)"
+
+
+def test_level_1_is_said_in_figures_and_tables():
+    top = season(0.5, 0.5, 0.5, 0.5, 0.5, level=1)
+    label = "NDVI\ntop of atmosphere"
+    assert figures.season(*top[:2], "title").axes[0].get_ylabel() == label
+    assert figures.seasons({"a": top}, "title").axes[0].get_ylabel() == label
+    values = np.zeros((50, 100), np.float32)
+    for figure in (
+        figures.ndvi_map(values, GRID, "title", level=1),
+        figures.ndvi_maps({"a": values}, GRID, "title", level=1),
+    ):
+        assert figure.axes[-1].get_ylabel() == "NDVI (grey: hidden)\ntop of atmosphere"
+    assert ">NDVI, top of atmosphere<" in month_table({"a": top.points}, 2022, "")._repr_html_()
+
+
+def test_levels_together_are_said_and_are_in_a_table_only_when_asked_for():
+    points = [point(date(2022, month, 1), 0.4, level=1 + month % 2, sensor="OLI") for month in range(1, 9)]
+    figure = figures.season(points, series.smooth(points, mixed=True), "title")
+    assert figure.axes[0].get_ylabel() == "NDVI\nlevels 1 and 2"
+    assert "levels 1 and 2 mixed" in legend_of(figure)[1]
+    with pytest.raises(ConfigError, match="mixed=True"):
+        month_table({"a": points}, 2022, "")
+    assert month_table({"a": points}, 2022, "", mixed=True).value == "NDVI, levels 1 and 2"
 
 
 def test_a_map_tells_the_hidden_shares_by_reason():

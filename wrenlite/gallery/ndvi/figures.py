@@ -28,6 +28,8 @@ COLOUR_MAP = LinearSegmentedColormap.from_list(
 LOW, HIGH = -0.2, 0.9
 _VEGETATION = ("NDVI", "EVI", "SAVI")
 """Indices that are drawn in these colours; others go from brown through white, which is 0, to green."""
+_LOWERED_BY_HAZE = ("NDVI", "SAVI")
+"""Indices that haze lowers: it brightens red more than near infrared. EVI makes up for most of it by blue."""
 _TEXT_COLOUR, _CURVE_COLOUR, _TRUTH_COLOUR, _CLOUD_COLOUR = "#1f2933", "#2c7a3f", "#c2571a", "#9fb3c8"
 _SENSOR_STYLES = {"OLI": ("o", _CURVE_COLOUR), "ETM+": ("s", "#b07d12"), "TM": ("^", "#6a51a3")}
 """Marker and colour of the points of each sensor; an unknown sensor has those of OLI."""
@@ -94,7 +96,7 @@ def seasons(places: Mapping[str, Season], title: str) -> NotebookFigure:
         _draw_season(axes, season)
         _mark_hidden(axes, season.points, 0.04, axes.get_xaxis_transform())
         axes.set_title(name, loc="left", color=_TEXT_COLOUR, fontsize=_FONT)
-        axes.set_ylabel(_index_of(season.points), fontsize=_SMALL_FONT)
+        axes.set_ylabel(_value_label(season.points), fontsize=_SMALL_FONT)
         _tidy(axes)
     _set_index_axis(every_axes[0], drawn.values())
     _draw_title(figure, title)
@@ -121,7 +123,7 @@ def season(
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     _draw_season(upper, drawn)
     _set_index_axis(upper, [drawn])
-    upper.set_ylabel(_index_of(points), fontsize=_SMALL_FONT)
+    upper.set_ylabel(_value_label(points), fontsize=_SMALL_FONT)
     _draw_cloud(lower, points)
     _mark_hidden(lower, points, 0.07, lower.get_xaxis_transform())
     for axes in (upper, lower):
@@ -136,8 +138,19 @@ def _as_fitted(season: Season) -> Season:
     return season._replace(points=harmonise(season.points)) if season.curve.harmonised else season
 
 
-def _index_of(points: Sequence[PointNdvi]) -> str:
-    return points[0].index if points else "NDVI"
+def _value_label(points: Sequence[PointNdvi]) -> str:
+    """Return the label of an axis for the values of some points."""
+    if not points:
+        return "NDVI"
+    return "\n".join(filter(None, (points[0].index, level_text(point.level for point in points))))
+
+
+def level_text(levels: Iterable[int]) -> str:
+    """Return what reflectances of some levels are, empty where they are those of the surface."""
+    found = set(levels)
+    if len(found) > 1:
+        return "levels 1 and 2"
+    return "top of atmosphere" if found == {1} else ""
 
 
 def _draw_legend(figure: NotebookFigure, every_axes: Iterable[Any], places: Iterable[Season]) -> None:
@@ -167,15 +180,15 @@ def _note(places: Sequence[Season]) -> str:
     if "harmonised" in sensors or "mixed" in sensors:  # otherwise the legend says all
         lines.insert(0, f"{sensors}.")
     biases = [_bias(season) for season in places if season.truth is not None]
-    if not biases:
-        lines.append("Haze that no mask flags lowers points, curve and band alike.")
-    else:
+    if biases:
         least, most = (f"{abs(bias):.3f}" for bias in (max(biases), min(biases)))
         amount = most if least == most else f"{least} to {most}"
         side = "below" if max(biases) <= 0 else "off"
         lines.append(
             f"Points are {amount} {side} the truth on average: haze that no mask flags and no band covers."
         )
+    elif any(point.index in _LOWERED_BY_HAZE for point in points):
+        lines.append("Haze that no mask flags lowers points and band.")
     return "\n".join(lines)
 
 
@@ -288,7 +301,13 @@ def _draw_cloud(axes: Any, points: Sequence[PointNdvi]) -> None:
 
 
 def ndvi_map(
-    values: NDArray[Any], grid: Grid, title: str, *, index: str = "NDVI", hidden: Hidden | None = None
+    values: NDArray[Any],
+    grid: Grid,
+    title: str,
+    *,
+    index: str = "NDVI",
+    level: int = 2,
+    hidden: Hidden | None = None,
 ) -> NotebookFigure:
     """Draw a map of NDVI, or another index, with a colour bar, and kilometres along its edges.
 
@@ -297,12 +316,13 @@ def ndvi_map(
         grid: the grid of the values.
         title: title of the figure; it says what the map shows, and whether it is synthetic.
         index: name of the index.
+        level: level of the reflectances; the map tells where they are not those of the surface.
         hidden: shares of the hidden pixels, which the map then tells by reason.
     """
     width_km, height_km = _size_km(grid)
     figure = _new_figure(1.0 + 7.0 * height_km / width_km, _MAP_DPI)
     axes = figure.subplots()
-    _draw_colour_bar(figure, _draw_map(axes, values, grid, index), axes, index)
+    _draw_colour_bar(figure, _draw_map(axes, values, grid, index), axes, index, level)
     _draw_title(figure, title)
     _label_map(axes)
     if hidden is not None and hidden.total:
@@ -311,7 +331,13 @@ def ndvi_map(
 
 
 def ndvi_maps(
-    maps: Mapping[str, NDArray[Any]], grid: Grid, title: str, columns: int = 4, *, index: str = "NDVI"
+    maps: Mapping[str, NDArray[Any]],
+    grid: Grid,
+    title: str,
+    columns: int = 4,
+    *,
+    index: str = "NDVI",
+    level: int = 2,
 ) -> NotebookFigure:
     """Draw several maps of one area beside one another, with one scale of colours.
 
@@ -321,6 +347,7 @@ def ndvi_maps(
         title: title of the figure; it says what the maps show, and whether they are synthetic.
         columns: number of maps in a row.
         index: name of the index.
+        level: level of the reflectances, as in ``ndvi_map``.
     """
     rows = -(-len(maps) // columns)
     width_km, height_km = _size_km(grid)
@@ -335,7 +362,7 @@ def ndvi_maps(
         axes.set_title(name, loc="left", color=_TEXT_COLOUR, fontsize=_SMALL_FONT)
         axes.tick_params(labelsize=_SMALL_FONT)
     every_axes[0, 0].locator_params(nbins=4, integer=True)
-    _draw_colour_bar(figure, image, every_axes, index)
+    _draw_colour_bar(figure, image, every_axes, index, level)
     _draw_title(figure, title)
     figure.supxlabel("km to the east", fontsize=_SMALL_FONT)
     figure.supylabel("km to the south", fontsize=_SMALL_FONT)
@@ -403,10 +430,11 @@ def _draw_map(axes: Any, values: NDArray[Any], grid: Grid, index: str) -> Any:
     )
 
 
-def _draw_colour_bar(figure: NotebookFigure, image: Any, axes: Any, index: str) -> None:
+def _draw_colour_bar(figure: NotebookFigure, image: Any, axes: Any, index: str, level: int) -> None:
     """Draw the scale of colours at the right of one or many axes."""
     bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.85, aspect=30)
-    bar.set_label(f"{index} (grey: hidden)", fontsize=_SMALL_FONT)
+    label = "\n".join(filter(None, (f"{index} (grey: hidden)", level_text([level]))))
+    bar.set_label(label, fontsize=_SMALL_FONT)
     bar.ax.tick_params(labelsize=_SMALL_FONT)
 
 

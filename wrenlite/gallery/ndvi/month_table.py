@@ -14,7 +14,7 @@ from html import escape
 
 from matplotlib.colors import to_hex, to_rgb
 
-from wrenlite.gallery.ndvi.figures import colour_scale
+from wrenlite.gallery.ndvi.figures import colour_scale, level_text
 from wrenlite.gallery.ndvi.results import PointNdvi, check_one_level, cloud_or_worst
 
 _FAINT = "color:var(--jp-ui-font-color2, gray)"
@@ -30,8 +30,8 @@ class MonthTable:
     """A point for each of the twelve months, by place: that of the clearest scene which shows the place. If
     the place was hidden in all scenes of a month, it is that of the clearest of them, and the table shows why
     the place was hidden in it; if there was no scene, it is None."""
-    index: str = "NDVI"
-    """Name of the index."""
+    value: str = "NDVI"
+    """What the values are: the index, and where they are not of surface reflectance, of which."""
 
     def __repr__(self) -> str:
         lines = [self.caption, "\t".join(["", *self.places])]
@@ -44,7 +44,7 @@ class MonthTable:
             for name in self.places
         )
         units = (
-            f'<th style="text-align:center">{escape(self.index)}</th><th style="text-align:right">cloud</th>'
+            f'<th style="text-align:center">{escape(self.value)}</th><th style="text-align:right">cloud</th>'
         )
         rows = "".join(
             f'<tr><th style="text-align:left">{name}</th>{"".join(map(_cells, points))}</tr>'
@@ -65,24 +65,28 @@ class MonthTable:
         ]
 
 
-def month_table(places: Mapping[str, Sequence[PointNdvi]], year: int, caption: str) -> MonthTable:
+def month_table(
+    places: Mapping[str, Sequence[PointNdvi]], year: int, caption: str, *, mixed: bool = False
+) -> MonthTable:
     """Return the table of a year.
 
     Args:
         places: the points of each place, by its name, in any order and of any years. All are of one index.
         year: the year to show.
         caption: text above the table; it says whether the places are synthetic.
+        mixed: allow points of levels 1 and 2 together, whose values differ.
 
     Raises:
-        ConfigError: the points are of several indices.
+        ConfigError: the points are of several indices, or of levels 1 and 2.
     """
     every_point = [point for points in places.values() for point in points]
-    check_one_level(every_point, mixed=True)
+    check_one_level(every_point, mixed)
     chosen = {
         name: [_clearest(points, year, month) for month in range(1, 13)] for name, points in places.items()
     }
     index = every_point[0].index if every_point else "NDVI"
-    return MonthTable(caption=caption, year=year, places=chosen, index=index)
+    value = ", ".join(filter(None, (index, level_text(point.level for point in every_point))))
+    return MonthTable(caption=caption, year=year, places=chosen, value=value)
 
 
 def _clearest(points: Sequence[PointNdvi], year: int, month: int) -> PointNdvi | None:
