@@ -40,6 +40,8 @@ def test_areas_come_from_files_dicts_and_objects(tmp_path):
     areas = read_areas(frame)
     assert [area.name for area in areas] == ["a", "a (2)"]
     assert read_areas(areas) == areas
+    again = [feature(name=name) for name in ("a", "a (2)", "a")]
+    assert [area.name for area in read_areas(again)] == ["a", "a (2)", "a (3)"]
     assert areas[1].bounds == Box(5, 6, 7, 8)
     assert shape(areas[0]).equals(MultiPolygon([box(1, 2, 3, 4)]))
     assert "5 corners" in repr(areas[0])
@@ -159,6 +161,15 @@ def test_areas_across_the_antimeridian(coordinates):
         grid = declare_grid(area.bounds, epsg, 0.001 if epsg == 4326 else 100.0)
         share = covered(area.pixel_rings(grid), grid.window).mean()
         assert share > 0.95
+
+
+def test_an_area_round_the_earth_on_a_parallel():
+    cap = [[[-180, -90], [180, -90], [180, -60], [-180, -60], [-180, -90]]]
+    (area,) = read_areas({"type": "Polygon", "coordinates": cap})
+    assert area.bounds == Box(-180.0, -90.0, 180.0, -60.0)
+    grid = declare_grid(area.bounds, 3031, 20_000.0)
+    share = covered(area.pixel_rings(grid), grid.window).mean()
+    assert share == pytest.approx(np.pi / 4, abs=0.01)  # a circle in its square
 
 
 def test_an_area_far_from_a_projection_is_outside():

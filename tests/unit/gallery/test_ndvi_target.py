@@ -61,6 +61,16 @@ def test_a_grid_in_degrees_has_exactly_the_pixels_of_its_box():
     assert declare_grid((-90.0, 40.0, -89.9, 40.1), 2263).pixel[0] == pytest.approx(30 / 0.3048006, rel=1e-6)
 
 
+def test_grids_of_the_whole_earth_and_to_a_pole():
+    world = declare_grid((-180, -90, 180, 90), 4326, 0.5)
+    assert (world.west, world.north, world.width, world.height) == (-180.0, 90.0, 720, 360)
+    assert declare_grid((10, 80, 11, 90), 32632, 1000).bounds.north < 85  # where UTM ends
+    aleutians = declare_grid((170, 51, -170, 53), 3338, 300.0)
+    assert aleutians.width * 0.3 == pytest.approx(1390, rel=0.05)
+    with pytest.raises(ConfigError, match="far from the places"):
+        declare_grid((10, 85, 11, 86), 32632)
+
+
 def test_numbers_of_numpy_are_numbers():
     made = declare_grid(np.array(BOXES["Napa"]), np.int64(32610), np.float32(30))
     assert made == declare_grid(BOXES["Napa"], 32610, 30)
@@ -80,6 +90,8 @@ def test_a_grid_on_the_pixels_of_a_scene():
     ("box", "options", "words"),
     [
         ((1, 2, 3), {}, "is not a box"),
+        (None, {}, "None is not a box"),
+        ((180, 1, -180, 2), {}, "and not the same"),
         ((38.3, -122.5, 38.5, -122.2), {}, "look swapped"),
         (BOXES["Napa"], {"epsg": 99999}, "EPSG:99999 is not a projection"),
         (BOXES["Napa"], {"epsg": "EPSG:32610"}, "is not an EPSG code: give a whole number"),

@@ -223,7 +223,7 @@ def _reach(executor: Executor, scenes: Sequence[Scene], recipe: Recipe) -> dict[
     Raises:
         ConfigError: no scene reaches it.
     """
-    own = executor.map(partial(tasks.grid_of, reader=recipe.reader), scenes).results()
+    own = executor.map(tasks.grid_of, scenes, kwargs={"reader": recipe.reader}).results()
     windows_of = {scene: footprint(each, recipe.grid) for scene, each in zip(scenes, own, strict=True)}
     reach = {scene: window for scene, window in windows_of.items() if window is not None}
     if not reach:

@@ -122,8 +122,15 @@ class Grid:
             return None
         return round(column), round(row)
 
-    def fractional_pixels(self, lon: ArrayLike, lat: ArrayLike) -> tuple[Coordinates, Coordinates]:
+    def fractional_pixels(
+        self, lon: ArrayLike, lat: ArrayLike, *, connected: bool = False
+    ) -> tuple[Coordinates, Coordinates]:
         """Return columns and rows of places in degrees; whole numbers are corners of pixels.
+
+        Args:
+            lon: longitudes.
+            lat: latitudes.
+            connected: the places are of one line, so their longitudes do not jump, and may be beyond 180.
 
         Returns:
             Columns and rows, which may be outside the grid; NaN where the projection has no coordinates.
@@ -131,7 +138,8 @@ class Grid:
         x, y = projection.forward(self.epsg, lon, lat)
         if self.epsg == projection.DEGREES:
             middle = self.west + self.pixel[0] * self.width / 2
-            x = x + 360.0 * np.rint((middle - x) / 360.0)  # the grid may reach across the antimeridian
+            near = (x.min() + x.max()) / 2 if connected else x
+            x = x + 360.0 * np.rint((middle - near) / 360.0)  # the grid may reach across the antimeridian
         return (x - self.west) / self.pixel[0], (self.north - y) / self.pixel[1]
 
 
@@ -171,7 +179,7 @@ def check_box(box: Sequence[float]) -> Box:
     Raises:
         ConfigError: the numbers do not describe a box; often they are in another order.
     """
-    if isinstance(box, str) or len(box) != 4 or not all(map(_is_finite, box)):
+    if isinstance(box, str) or not hasattr(box, "__len__") or len(box) != 4 or not all(map(_is_finite, box)):
         raise ConfigError(f"{box!r} is not a box: give west, south, east, north in degrees")
     checked = Box(*map(float, box))
     if not (-90 <= checked.south < checked.north <= 90):
@@ -180,7 +188,8 @@ def check_box(box: Sequence[float]) -> Box:
             f"box {checked}: south and north must be between -90 and 90 degrees, and south the smaller"
             f"{f'; {SWAPPED}: the order is west, south, east, north' if in_range else ''}"
         )
-    if not (-180 <= checked.west <= 180 and -180 <= checked.east <= 180) or checked.west == checked.east:
+    width = checked.east - checked.west
+    if not (-180 <= checked.west <= 180 and -180 <= checked.east <= 180) or width in (0, -360):
         raise ConfigError(
             f"box {checked}: west and east must be between -180 and 180 degrees, and not the same"
         )
@@ -337,7 +346,7 @@ def _pixel_extent(grid: Grid, box: Box, name: str) -> tuple[int, int, int, int]:
     if utm.zone_of(grid.epsg) is not None:
         south, north = (min(max(lat, UTM_SOUTH), UTM_NORTH) for lat in (south, north))
     lon, lat = _edge(box.west, box.east), _edge(south, north)
-    columns, rows = grid.fractional_pixels(*projection.perimeter(lon, lat))
+    columns, rows = grid.fractional_pixels(*projection.perimeter(lon, lat), connected=True)
     if np.isnan(columns).any():
         raise ConfigError(
             f"box {box} reaches too far from the places that the projection EPSG:{grid.epsg} of {name} is"

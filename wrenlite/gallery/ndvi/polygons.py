@@ -51,8 +51,10 @@ class Area:
     @property
     def bounds(self) -> Box:
         """Return the box of the area; west is greater than east where that crosses the antimeridian."""
-        lon, lat = np.hstack([_along(polygon[0]) for polygon in self.polygons])
-        lon = lon + 360.0 * np.rint((lon[0] - lon) / 360.0)  # polygons on both sides of the antimeridian
+        outlines = [_along(polygon[0]) for polygon in self.polygons]
+        for outline in outlines:  # which may lie on both sides of the antimeridian
+            outline[0] += 360.0 * np.rint((outlines[0][0].mean() - outline[0].mean()) / 360.0)
+        lon, lat = np.hstack(outlines)
         west, east = projection.wrap_longitude([lon.min(), lon.max()])
         if lon.max() - lon.min() >= 360.0:
             west, east = np.array([-180.0, 180.0])
@@ -66,7 +68,8 @@ class Area:
             ConfigError: a part of it does.
         """
         rings = [
-            [np.stack(grid.fractional_pixels(*_along(ring))) for ring in polygon] for polygon in self.polygons
+            [np.stack(grid.fractional_pixels(*_along(ring), connected=True)) for ring in polygon]
+            for polygon in self.polygons
         ]
         beyond = np.isnan(np.hstack([ring[0] for polygon in rings for ring in polygon]))
         if beyond.any():
@@ -117,7 +120,10 @@ def _extent(ring: Coordinates) -> float:
 def _along(ring: Ring) -> Coordinates:
     """Return longitudes without jumps and latitudes along a ring, with points between distant corners."""
     lon, lat = np.array(ring, np.float64).T
-    lon = np.unwrap(lon, period=360.0)
+    edges = np.diff(lon)
+    crossing = (np.abs(edges) > 180.0) & (np.abs(edges) < 360.0)  # 360: once round the Earth, on a parallel
+    edges = np.where(crossing, (edges + 180.0) % 360.0 - 180.0, edges)
+    lon = np.concatenate([lon[:1], lon[0] + np.cumsum(edges)])
     steps = np.maximum(1, np.ceil(np.maximum(np.abs(np.diff(lon)), np.abs(np.diff(lat))) / _EDGE_DEGREES))
     corners = np.concatenate([[0.0], np.cumsum(steps)])
     places = np.arange(corners[-1] + 1)
@@ -138,15 +144,14 @@ def read_areas(source: Any) -> list[Area]:
         ConfigError: this is not GeoJSON, has something else than polygons, or is not in degrees; the message
             names the feature.
     """
-    areas: list[Area] = []
-    taken: dict[str, int] = {}
+    areas: dict[str, Area] = {}
     for area in _areas_in(source, "the area"):
-        taken[area.name] = taken.get(area.name, 0) + 1
-        number = taken[area.name]
-        areas.append(area if number == 1 else Area(f"{area.name} ({number})", area.polygons))
+        numbered = (f"{area.name} ({number})" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([area.name], numbered) if name not in areas)
+        areas[name] = Area(name, area.polygons)
     if not areas:
         raise ConfigError("there are no areas: give at least one polygon")
-    return areas
+    return list(areas.values())
 
 
 def _areas_in(source: Any, label: str) -> Iterator[Area]:
@@ -259,7 +264,7 @@ def _check_ring(ring: Any, label: str) -> Ring:
     if abs(turn) > 180:
         raise ConfigError(f"{label} goes round a pole: cut it along the antimeridian into two areas")
     if _extent(_along(corners)) == 0:
-        raise ConfigError(f"{label} has a ring without extent: its corners are on one line")
+        raise ConfigError(f"{label} has a ring without extent: it is a line, or crosses itself")
     return corners
 
 

@@ -24,8 +24,11 @@ DEGREES = 4326
 """The EPSG code of longitude and latitude on WGS84."""
 _MAX_DEGREES = 30.0
 """Distance from a zone's central meridian up to which UTM's coordinates are accurate."""
-_ROUND_TRIP = 1e-7
-"""Largest error of going to a projection and back, in Earth radii: 0.6 m, a fiftieth of Landsat's pixel."""
+_ROUND_TRIP = 1e-5
+"""Largest error of going to a projection and back, in Earth radii: 64 m.
+
+Beyond a projection's places it is much larger; between datums PROJ's ways there and back differ by metres.
+"""
 _METRES_PER_DEGREE = 6_378_137.0 * np.pi / 180
 _EDGE_POINTS = 32
 """Points per edge of a rectangle: straight edges are curved in degrees."""

@@ -14,7 +14,7 @@ from numbers import Real
 import numpy as np
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.ndvi import projection
+from wrenlite.gallery.ndvi import projection, utm
 from wrenlite.gallery.ndvi.grid import (
     UTM_NORTH,
     UTM_SOUTH,
@@ -69,8 +69,11 @@ def declare_grid(
     elif epsg != AUTO or resolution is not None:
         raise ConfigError("like= has a projection and a resolution: give either these, or like=")
     # The window is counted from a pixel in the middle of the box: the lattice's own corner may be anywhere.
-    column, row = (float(number[0]) for number in like.fractional_pixels(*_middle(checked)))
-    if math.isnan(column):
+    shown = checked
+    if utm.zone_of(like.epsg) is not None:
+        shown = checked._replace(south=max(checked.south, UTM_SOUTH), north=min(checked.north, UTM_NORTH))
+    column, row = (float(number[0]) for number in like.fractional_pixels(*_middle(shown)))
+    if math.isnan(column) or shown.south >= shown.north:
         raise ConfigError(
             f"box {checked} is far from the places that the projection EPSG:{like.epsg} is made for: give"
             " another epsg=, or epsg='auto'"
