@@ -62,9 +62,10 @@ def test_geoparquet_and_composites_of_areas(landsat_cache, areas, tmp_path):
     report = demo("--area", areas, "--table", tmp_path / "t.parquet", "--out", tmp_path, *asked, "--json")
     data = json.loads(report[report.index("{\n") :])
     assert {each["area"] for each in data["areas"]} == {"vineyard", "forest"}
-    assert data["files"] == [
-        str(tmp_path / name) for name in ("t.parquet", "ndvi-areas.png", "ndvi-2022-3-JJA.tif")
-    ]
+    names = ("t.parquet", "ndvi-areas.png", "ndvi-2022-3-JJA.tif", "ndvi-composites.png")
+    assert data["files"] == [str(tmp_path / name) for name in names]
+    with Image.open(tmp_path / "ndvi-composites.png") as picture:
+        assert np.asarray(picture.convert("RGB")).std() > 15
     frame = geopandas.read_parquet(tmp_path / "t.parquet")
     assert len(frame) == len(data["areas"])
     assert frame.total_bounds.tolist() == pytest.approx([-122.39, 38.41, -122.352, 38.438])

@@ -31,6 +31,7 @@ from wrenlite.texts import counted
 
 MOST_DRAWN = 6
 """Most areas whose seasons one figure shows."""
+_MOST_MAPS = 12
 _HALF_SIDE = 0.045
 """Half of the side of the box round a place of which composites are made, in degrees of latitude: 5 km."""
 
@@ -179,6 +180,34 @@ def composites(
     """
     grid = declare_grid(spot.box or _box_round(spot), like=grid_of(scenes[0]))
     return composite(executor, scenes, grid, None if period == "all" else period, method, index=index)
+
+
+def write_composites(made: Composites, spot: Spot, out: Path) -> list[Path]:
+    """Write the files of composites, and a picture of the first twelve of them; return the files.
+
+    Args:
+        made: the composites.
+        spot: the spot, which the picture's title names.
+        out: folder for the files.
+
+    Raises:
+        StoreError: the folder cannot be written to.
+    """
+    provenance = made.provenance
+    labels = [period.label for period in made.periods[:_MOST_MAPS]]
+    text = f"{provenance.index} of {spot.name}, {made.method}"
+    if len(made.periods) > _MOST_MAPS:
+        text += f", the first {_MOST_MAPS} of {len(made.periods)}"
+    figure = figures.ndvi_maps(
+        dict(zip(labels, made.values, strict=False)),
+        made.grid,
+        titled(text, provenance.synthetic),
+        columns=min(len(labels), 4),
+        index=provenance.index,
+        level=min(provenance.levels),
+    )
+    picture = out / f"{provenance.index.lower()}-composites.png"
+    return [*made.write(out), save_figure(figure, picture)]
 
 
 def _box_round(spot: Spot) -> Box:

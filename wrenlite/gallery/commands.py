@@ -425,7 +425,7 @@ def ndvi(
             found = ndvi_survey.survey(executor, spot, scenes, out, wanted)
         if composite is not None:
             made = area_survey.composites(executor, scenes, spot, period, composite, wanted)
-            found.files.extend(made.write(out))
+            found.files.extend(area_survey.write_composites(made, spot, out))
         _print_ndvi(executor, spot, wanted.name, scenes, found, rows, as_json)
 
 
