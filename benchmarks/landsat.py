@@ -247,13 +247,24 @@ def seasons() -> None:
             map_s = time.perf_counter() - start
         print(f"\nThe archive: {size / 1e6:.1f} MB, generated in {generated_s:.1f} s on one core")
         print(f"  {len(items)} points on two workers: {map_s:.2f} s")
+        print("                      usable  from truth  RMSE of the curve  band covers")
+        print("                                points    chosen  lam 3000     truth")
         for place in PLACES.values():
             here = [point for point, item in zip(points, items, strict=True) if item[1] is place]
-            days, curve = series.smooth(here).daily()
-            error = curve - [place.truth(day) for day in days]
-            usable = sum(not np.isnan(point.value) for point in here)
-            rmse = np.sqrt(np.mean(error**2))
-            print(f"  {place.name:<18}{usable:>3} of {len(here)} usable, RMSE of the curve {rmse:.4f}")
+            curve = series.smooth(here)
+            days, values = curve.daily()
+            error = values - [place.truth(day) for day in days]
+            usable = [point for point in here if not point.masked]
+            haze = np.mean([point.value - place.truth(point.date) for point in usable])
+            low, high = curve.band(days)
+            covered = np.mean((low - values < -error) & (-error < high - values))
+            fixed = series.smooth(here, smoothing=3e3).at(days) - (values - error)
+            rmse, of_fixed = (np.sqrt(np.mean(each**2)) for each in (error, fixed))
+            counts = f"{len(usable):>3} of {len(here)}"
+            print(
+                f"  {place.name:<18}{counts}{haze:>12.4f}{rmse:>10.4f}{of_fixed:>10.4f}{covered:>10.0%}",
+                flush=True,
+            )
 
 
 def memory() -> None:
@@ -285,7 +296,7 @@ def layer() -> None:
 
 
 def oracles() -> None:
-    """Print the differences of NDVI from spyndex and from rio-tiler's expression.
+    """Print the differences of every index from spyndex, and of NDVI from rio-tiler's expression.
 
     The pixels are real if the folder of real scenes exists on this machine, otherwise random.
 
@@ -295,30 +306,43 @@ def oracles() -> None:
     import spyndex
     from rio_tiler.models import ImageData
 
-    folder = Path(__file__).absolute().parents[2] / "shared" / "landsat" / "usgs-landsat"
-    if folder.is_dir():
-        import rasterio
+    numbers, origin = some_pixels()
+    reflectances = {name: band.astype(np.float64) * 2.75e-5 - 0.2 for name, band in numbers.items()}
+    letters = {"blue": "B", "green": "G", "red": "R", "nir": "N", "swir2": "S2"}
+    print(f"\nLargest differences on {origin}")
+    for index in indices.INDICES.values():
+        bands = {name: numbers[name] for name in index.bands}
+        parameters = {letters[name]: reflectances[name] for name in index.bands}
+        constants = {"L": 0.5 if index.name == "SAVI" else 1.0, "g": 2.5, "C1": 6.0, "C2": 7.5}
+        theirs = {"spyndex": spyndex.computeIndex(index.name, parameters | constants)}
+        if index is indices.NDVI:
+            stack = np.ma.array(np.stack([reflectances["nir"], reflectances["red"]]))
+            image = ImageData(stack, band_names=["b1", "b2"])
+            theirs["rio-tiler's expression"] = image.apply_expression("(b1-b2)/(b1+b2)").array[0].data
+        ours = indices.compute(index, bands, quality.LEVEL_2)
+        usable = (quality.reasons(bands) == 0) & (ours >= index.low) & (ours <= index.high)
+        for name, values in theirs.items():
+            difference = np.abs(ours - values)[usable].max()
+            print(f"  {index.name:<6}{name:<24}{difference:.1e} on {usable.sum():,} pixels")
+            if not difference <= MAX_DIFFERENCE:  # NaN fails, too
+                raise SystemExit(f"{index.name} differs from {name} by {difference:.1e}")
 
-        product = "LC08_L2SP_218074_20190114_20200829_02_T1"
-        scene, origin = Scene.at(str(folder), product, quality=False), "real pixels of Brumadinho"
-        with rasterio.open(scene.red) as red_file, rasterio.open(scene.nir) as nir_file:
-            red, nir = red_file.read(1), nir_file.read(1)
-    else:
-        red, nir = np.random.default_rng(0).integers(0, 65536, (2, 300, 400), dtype=np.uint16)
-        origin = "random pixels"
-    numbers = {"red": red, "nir": nir}
-    usable = quality.reasons(numbers) == 0
-    ours = indices.compute(indices.NDVI, numbers, quality.LEVEL_2)[usable]
-    reflectances = [band.astype(np.float64) * 2.75e-5 - 0.2 for band in (red, nir)]
-    by_spyndex = spyndex.computeIndex("NDVI", {"R": reflectances[0], "N": reflectances[1]})[usable]
-    image = ImageData(np.ma.array(np.stack(reflectances)), band_names=["b1", "b2"])
-    by_rio_tiler = image.apply_expression("(b2-b1)/(b2+b1)").array[0].data[usable]
-    print(f"\nLargest differences on {usable.sum():,} {origin}")
-    for name, theirs in (("spyndex", by_spyndex), ("rio-tiler's expression", by_rio_tiler)):
-        difference = np.abs(ours - theirs).max()
-        print(f"  {name:<24}{difference:.1e}")
-        if not difference <= MAX_DIFFERENCE:  # NaN fails, too
-            raise SystemExit(f"NDVI differs from {name} by {difference:.1e}: more than {MAX_DIFFERENCE:.0e}")
+
+def some_pixels() -> tuple[dict[str, indices.DigitalNumbers], str]:
+    """Return digital numbers by band, and where they are from."""
+    import rasterio
+
+    names = ("blue", "green", "red", "nir", "swir2")
+    folder = Path(__file__).absolute().parents[2] / "shared" / "landsat" / "usgs-landsat"
+    if not folder.is_dir():
+        random = np.random.default_rng(0).integers(7_273, 43_637, (len(names), 300, 400), dtype=np.uint16)
+        return dict(zip(names, random, strict=True)), "random pixels"
+    scene = Scene.at(str(folder), "LC08_L2SP_218074_20190114_20200829_02_T1", quality=False)
+    numbers = {}
+    for name in names:
+        with rasterio.open(scene.bands[name]) as file:
+            numbers[name] = file.read(1)
+    return numbers, "real pixels of Brumadinho"
 
 
 PARTS = {

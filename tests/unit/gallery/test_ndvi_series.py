@@ -99,7 +99,7 @@ def test_too_few_points_for_a_curve():
     with pytest.raises(
         ConfigError, match="only 4 days with a usable value, and a curve needs 5: take a longer time"
     ):
-        series.smooth([point(day, 0.5) for day in range(4)] + [point(9, np.nan)])
+        series.smooth([point(day, 0.5) for day in range(4)] + [point(9, np.nan), point(11, np.inf)])
 
 
 def test_levels_are_smoothed_together_only_when_asked_for_and_indices_never():
@@ -122,13 +122,13 @@ def test_sensors_are_harmonised_when_asked_for():
     assert series.harmonise(etm)[0].value == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, -3.0, np.inf, np.nan])
+@pytest.mark.parametrize("smoothing", [0.0, -3.0, np.inf, np.nan, "soft"])
 def test_a_smoothing_that_is_none_is_refused(smoothing):
     with pytest.raises(ConfigError, match="give a number of days cubed above 0, or None to choose it"):
         series.smooth([point(day, 0.5) for day in range(9)], smoothing)
 
 
-@pytest.mark.parametrize("probability", [0.0, 1.0, 95])
+@pytest.mark.parametrize("probability", [0.0, 1.0, 95, "0.95"])
 def test_a_probability_that_is_none_is_refused(probability):
     curve = series.smooth([point(day, 0.5) for day in range(9)])
     with pytest.raises(ConfigError, match=r"give a number between 0 and 1, such as 0\.95"):

@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from wrenlite.display.notebook_figure import NotebookFigure
+from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi import indices, land
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.harmonisation import harmonise, sensors_text
@@ -88,7 +89,12 @@ def seasons(places: Mapping[str, Season], title: str) -> NotebookFigure:
     Args:
         places: the seasons, by the places' names.
         title: title of the figure; it says whether the places are synthetic.
+
+    Raises:
+        ConfigError: there are no places.
     """
+    if not places:
+        raise ConfigError("a figure of seasons needs at least one place, and there are no places")
     drawn = {name: _as_fitted(season) for name, season in places.items()}
     figure = _new_figure(1.3 + 1.75 * len(places), _SEASON_DPI)
     every_axes = figure.subplots(len(places), sharex=True, sharey=True, squeeze=False)[:, 0]

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.results import PointNdvi, SceneNdvi
 
@@ -57,7 +59,7 @@ def harmonise(points: Iterable[PointNdvi]) -> list[PointNdvi]:
 
 
 def _harmonised(point: PointNdvi) -> PointNdvi:
-    if point.sensor == REFERENCE or point.harmonised:
+    if point.sensor == REFERENCE or point.harmonised or np.isnan(point.value):
         return point
     if point.index != "NDVI":
         raise ConfigError(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,8 +76,8 @@ class Curve:
             ConfigError: the probability is not between 0 and 1.
             PackageMissing: scipy is not installed.
         """
-        if not 0 < probability < 1:
-            raise ConfigError(f"probability={probability}: give a number between 0 and 1, such as 0.95")
+        if not (isinstance(probability, Real) and 0 < probability < 1):
+            raise ConfigError(f"probability={probability!r}: give a number between 0 and 1, such as 0.95")
         try:
             return self.spline.band(_ordinals(days), probability)
         except ImportError as error:
@@ -112,9 +113,11 @@ def smooth(
     """
     points = list(points)
     check_one_level(points, mixed)
-    if smoothing is not None and not 0 < smoothing < np.inf:
-        raise ConfigError(f"smoothing={smoothing}: give a number of days cubed above 0, or None to choose it")
-    usable = sorted((point for point in points if not np.isnan(point.value)), key=lambda point: point.date)
+    if smoothing is not None and not (isinstance(smoothing, Real) and 0 < smoothing < np.inf):
+        raise ConfigError(
+            f"smoothing={smoothing!r}: give a number of days cubed above 0, or None to choose it"
+        )
+    usable = sorted((point for point in points if np.isfinite(point.value)), key=lambda point: point.date)
     if harmonise:
         usable = harmonisation.harmonise(usable)
     days, values, weights = _daily(usable)
