@@ -1,5 +1,6 @@
 """Scenes are read in the same way from a folder and from S3, on a simulated server and on a real one."""
 
+import base64
 import dataclasses
 import http.server
 import json
@@ -436,6 +437,69 @@ def test_a_refusal_of_a_web_server_says_what_to_do(server, signed, status, query
     with pytest.raises(AccessDenied) as caught:
         GdalReader().fetch(scene.red)
     assert advice in str(caught.value)
+
+
+def test_a_user_and_a_password_are_sent_and_not_shown(server, signed):
+    login = f"Basic {base64.b64encode(b'me:my/SECRET').decode()}"
+    bands = {
+        name: href.partition("?")[0].replace("://", "://me:my%2FSECRET@")
+        for name, href in signed.bands.items()
+    }
+    scene = dataclasses.replace(signed, bands=bands)
+    for name in ("red", "nir"):
+        assert GdalReader().fetch(scene.bands[name]) == server.files[Path(scene.bands[name]).name]
+    assert tasks.ndvi_point(scene, NAPA.lon, NAPA.lat).product == scene.product.id
+    assert all(headers["authorization"] == login for _, headers in server.asked)
+    server.files[f"{scene.product.id}_SR_B4.TIF"] = b"<html>log in"
+    for error, kind in (((401, b""), AccessDenied), ((404, b""), NotFound), (None, AccessDenied)):
+        server.error = error
+        for read in (
+            lambda: GdalReader().fetch(scene.red),
+            lambda: tasks.ndvi_point(scene, NAPA.lon, NAPA.lat),
+        ):
+            with pytest.raises(kind) as caught:
+                read()
+            assert "SECRET" not in full_text(caught.value)
+
+
+def test_a_password_is_not_sent_on_to_another_server(server, signed, monkeypatch):
+    name = Path(signed.mtl.partition("?")[0]).name
+    elsewhere = f"{server.url.replace('127.0.0.1', 'localhost')}/there/{name}"
+    answer = server._answer
+
+    def redirect(handler, status, body, span=None):
+        if not handler.path.startswith("/here"):
+            answer(handler, status, body, span)
+            return
+        handler.send_response(302)
+        handler.send_header("Location", elsewhere)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    monkeypatch.setattr(server, "_answer", redirect)
+    address = f"{server.url.replace('://', '://me:password@')}/here/{name}"
+    assert GdalReader().fetch(address) == server.files[name]
+    first, second = (headers for _, headers in server.asked)
+    assert "authorization" in first
+    assert "authorization" not in second
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"no raster", r"the file is not a raster, and begins with b'no raster'"),
+        (b"PK\x03\x04" + bytes(5000), r"the file is not a raster, and begins with b'PK"),
+    ],
+)
+def test_a_file_of_another_kind_is_told(server, signed, tmp_path, content, words):
+    saved = tmp_path / "red.TIF"
+    saved.write_bytes(content)
+    server.files[f"{signed.product.id}_SR_B4.TIF"] = content
+    here = dataclasses.replace(signed, bands=signed.bands | {"red": str(saved)})
+    for scene, advice in ((here, "download it again"), (signed, "check its address")):
+        with pytest.raises(StoreError, match=f"cannot read band red .*: {words}.*; {advice}"):
+            tasks.ndvi_point(scene, NAPA.lon, NAPA.lat)
 
 
 def test_metadata_are_fetched_from_a_web_server(server, signed):

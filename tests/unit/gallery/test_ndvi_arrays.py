@@ -49,7 +49,7 @@ def test_a_gis_shows_values_and_how_they_were_made(file, tile):
         tile.product,
     )
     assert tags["MASKED"].startswith(
-        "fill, cloud, shadow, saturated, out of range (sum of reflectances below"
+        "fill, cloud, shadow, saturated, out of range; a sum of reflectances below"
     )
     assert tags["SYNTHETIC"].startswith("yes")
     assert tags["TIFFTAG_SOFTWARE"].startswith("wrenlite ")

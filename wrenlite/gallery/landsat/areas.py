@@ -12,7 +12,6 @@ import numpy as np
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat import tasks
-from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi.bands import Place, Reader
 from wrenlite.gallery.ndvi.grid import BLOCK, TILE, Grid, OutsideScene, Window, clip
@@ -59,7 +58,7 @@ def area_stats(
         AccessDenied: the server refuses a file.
         StoreError: a file cannot be read for any other reason.
     """
-    wanted, reader = find_index(index), reader or default_reader()
+    wanted, reader = tasks.arguments(index, masking, reader)
     started = time.perf_counter()
     grid = tasks.grid_of(scene, reader)
     opened = time.perf_counter()

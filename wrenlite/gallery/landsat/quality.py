@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,11 @@ _DROPPED_OR_OCCLUDED = 1 << 9 | 1 << 11
 Each sensor leaves the other sensors' bit at 0. Source: USGS LSDS-1618 and LSDS-1619, "Collection 2 Level 2
 Science Product Guide" of Landsat 4-7 and 8-9.
 """
+_TOLD_BY = {
+    "qa_pixel": frozenset(reason.text for reason in _QA_PIXEL if reason != Reason.FILL),
+    "qa_radsat": frozenset({Reason.SATURATED.text}),
+}
+"""Reasons by the quality band that tells of them. Of fill, the numbers themselves tell as well."""
 _STRONGEST = np.uint8(len(Reason))
 """This number less a reason is the reason's strength: of several, that with the least number counts."""
 _BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
@@ -45,6 +50,15 @@ LEVEL_1_OLI = Calibration({name: Scaling(1.0, -5_000.0) for name in _BANDS})
 
 The sine cancels in a normalised difference. Where it is known, the factor is 50,000 times the sine.
 """
+
+
+def unseen(bands: Collection[str]) -> frozenset[str]:
+    """Return the reasons of which none of some quality bands tells.
+
+    Args:
+        bands: names of the bands that a scene has: ``qa_pixel``, ``qa_radsat``.
+    """
+    return frozenset().union(*(told for name, told in _TOLD_BY.items() if name not in bands))
 
 
 def reasons(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from wrenlite.gallery.ndvi.masks import Hidden, Masking, Reason, Reasons
 from wrenlite.gallery.ndvi.results import AreaNdvi, PointNdvi, SceneNdvi, TileNdvi, Timing
 
 _MASKING = Masking()
+_FIRST_PIXEL = Window(column=0, row=0, width=1, height=1)
 
 
 def ndvi_point(
@@ -58,7 +61,7 @@ def ndvi_point(
         row, column = grids.pixel_at(grid, lon, lat, scene.product.id)
         return Window(column=column, row=row, width=1, height=1), 1
 
-    wanted, reader = find_index(index), reader or default_reader()
+    wanted, reader = arguments(index, masking, reader)
     started = time.perf_counter()
     pixels = _read(scene, wanted, choose, reader)
     read = time.perf_counter()
@@ -101,7 +104,7 @@ def ndvi_tile(
         CredentialsError: there are no credentials, or they are not valid.
         StoreError: a file cannot be read for any other reason.
     """
-    wanted, reader = find_index(index), reader or default_reader()
+    wanted, reader = arguments(index, masking, reader)
     if grid is not None:
         from wrenlite.gallery.ndvi.warped import on_grid  # it needs rasterio, and planning does not
 
@@ -109,7 +112,7 @@ def ndvi_tile(
     choose = _choose_within(window, scene.product.id if grid is None else "the grid")
     calibration = _calibration(scene, wanted, reader)
     started = time.perf_counter()
-    with reader.parts(bands_of(scene, wanted.bands), choose) as parts:
+    with _parts(scene, wanted, choose, reader) as parts:
         whole = _common_grid(scene, parts.grids)
         coded, counts, compute_s = _code(scene, wanted, parts, window, calibration, masking)
     read_s = time.perf_counter() - started - parts.open_s - compute_s
@@ -189,7 +192,7 @@ def ndvi_area(
     def choose(grid: Grid) -> tuple[Window, int]:
         return grids.decimate(grids.covering_window(grid, bbox, scene.product.id), max_size)
 
-    wanted, reader = find_index(index), reader or default_reader()
+    wanted, reader = arguments(index, masking, reader)
     started = time.perf_counter()
     pixels = _read(scene, wanted, choose, reader)
     read = time.perf_counter()
@@ -211,9 +214,8 @@ def grid_of(scene: Scene, reader: Reader | None = None) -> Grid:
         scene: the scene to read.
         reader: see ``bands.Reader``.
     """
-    first_pixel = Window(column=0, row=0, width=1, height=1)
     bands = bands_of(scene, ("red",))[:1]
-    return (reader or default_reader()).read(bands, lambda _: (first_pixel, 1))["red"].grid
+    return (reader or default_reader()).read(bands, lambda _: (_FIRST_PIXEL, 1))["red"].grid
 
 
 def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
@@ -239,12 +241,15 @@ def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
 
 def describe(scene: Scene, index: Index, masking: Masking) -> SceneNdvi:
     """Return what every result says of a scene, without reading it."""
+    masks.check_masking(masking)
     return SceneNdvi(timing=Timing(open_s=0.0, read_s=0.0, compute_s=0.0), **origin(scene, index, masking))
 
 
 def origin(scene: Scene, index: Index, masking: Masking) -> dict[str, Any]:
     """Return what a result says of its scene and its index, by the names of its fields."""
     product = scene.product
+    surface = product.level == 2 if scene.calibration is None else scene.calibration.has_floor
+    quality_bands = {"qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
     return {
         "product": product.id,
         "date": scene.date,
@@ -254,9 +259,20 @@ def origin(scene: Scene, index: Index, masking: Masking) -> dict[str, Any]:
         "level": product.level,
         "tier": product.tier,
         "index": index.name,
-        "masking": masking,
+        "masking": masking if index.normalised and surface else replace(masking, floor=0.0),
+        "unseen": quality.unseen([name for name, href in quality_bands.items() if href is not None]),
         "synthetic": product.synthetic,
     }
+
+
+def arguments(index: str | Index, masking: Masking, reader: Reader | None) -> tuple[Index, Reader]:
+    """Return the index and the reader of a task.
+
+    Raises:
+        ConfigError: there is no such index, or the masking is none.
+    """
+    masks.check_masking(masking)
+    return find_index(index), reader or default_reader()
 
 
 def index_parts(
@@ -270,7 +286,7 @@ def index_parts(
     """
     calibration = _calibration(scene, index, reader)
     choose = _choose_within(window, scene.product.id)
-    with reader.parts(bands_of(scene, index.bands), choose) as parts:
+    with _parts(scene, index, choose, reader) as parts:
         _common_grid(scene, parts.grids)
         for place, numbers in parts.values:
             yield place, *_index(scene, index, numbers, calibration, masking)
@@ -282,9 +298,43 @@ def _read(scene: Scene, index: Index, choose: WindowChooser, reader: Reader) -> 
     Raises:
         ConfigError: the bands are on different grids.
     """
-    pixels = reader.read(bands_of(scene, index.bands), choose)
+    bands = bands_of(scene, index.bands)
+    with _naming_other_grids(scene, bands, choose, reader) as choose:
+        pixels = reader.read(bands, choose)
     _common_grid(scene, {name: band.grid for name, band in pixels.items()})
     return pixels
+
+
+@contextmanager
+def _parts(scene: Scene, index: Index, choose: WindowChooser, reader: Reader) -> Iterator[Parts]:
+    """Read all bands of a window in parts."""
+    bands = bands_of(scene, index.bands)
+    with _naming_other_grids(scene, bands, choose, reader) as choose, reader.parts(bands, choose) as parts:
+        yield parts
+
+
+@contextmanager
+def _naming_other_grids(
+    scene: Scene, bands: Sequence[Band], choose: WindowChooser, reader: Reader
+) -> Iterator[WindowChooser]:
+    """Give a chooser to read bands with. If it fails for a band on another grid, the error names that band.
+
+    Raises:
+        ConfigError: the place is outside of a band, and the bands are on different grids.
+    """
+    found = set()
+
+    def choose_and_note(grid: Grid) -> tuple[Window, int]:
+        found.add(grid)
+        return choose(grid)
+
+    try:
+        yield choose_and_note
+    except grids.OutsideScene:
+        if len(found) > 1:
+            corners = reader.read(bands, lambda _: (_FIRST_PIXEL, 1))
+            _common_grid(scene, {name: band.grid for name, band in corners.items()})
+        raise
 
 
 def _common_grid(scene: Scene, by_band: Mapping[str, Grid]) -> Grid:
@@ -355,7 +405,7 @@ def _index(
     if reasons.all():
         return np.empty(reasons.shape, np.float32) if out is None else out, reasons
     values = indices.compute(index, numbers, calibration, out)
-    if not index.normalised:  # a normalised difference of reflectances above 0 is within its range
+    if not index.always_within:
         inside = (values >= index.low) & (values <= index.high)
         reasons[~inside & (reasons == Reason.USABLE)] = Reason.OUT_OF_RANGE
     return values, reasons

@@ -56,6 +56,23 @@ def web_page(what: str, href: str) -> Exception:
     return AccessDenied(f"the server sends a web page in place of {what}: it requires a login. {_LOGIN}")
 
 
+def not_a_raster(what: str, href: str, start: bytes | None) -> Exception:
+    """Return the error for a file that GDAL does not recognise as a raster.
+
+    Args:
+        what: see ``translate``.
+        href: the file's address, as the scene has it.
+        start: the file's first bytes; None where they are not known.
+    """
+    if start is not None and is_web_page(start):
+        return web_page(what, href)
+    advice = "check its address" if "://" in href else "download it again"
+    if start == b"":
+        return StoreError(f"cannot read {what}: the file is empty; {advice}")
+    begin = f", and begins with {start[:16]!r}" if start else ""
+    return StoreError(f"cannot read {what}: the file is not a raster{begin}; {advice}")
+
+
 def translate(what: str, href: str, number: int | None, message: str) -> Exception:
     """Return the error to raise for a file that could not be read.
 

@@ -12,6 +12,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,10 @@ NODATA = -32768
 SCALE = 10_000
 """The factor of int16 NDVI: 7,850 is 0.785."""
 _CODE_RANGE = 32_767, NODATA
+_HIGHEST = 65_535
+"""The greatest digital number."""
+_LEAST_WHITE = 0.01
+"""A reflectance that the greatest digital number of a product surely has; that of white is 1."""
 _EXACT = 2**24
 """The number up to which float32 holds all whole numbers."""
 _STRIP_PIXELS = 2**16
@@ -50,6 +55,9 @@ class Calibration:
 
     A factor common to all bands cancels in a normalised difference, so gains and offsets can be whole
     numbers, which makes it exact.
+
+    Raises:
+        ConfigError: with these gains, offsets and factor no number has a reflectance that makes sense.
     """
 
     bands: Mapping[str, Scaling] = field(hash=False)
@@ -58,13 +66,62 @@ class Calibration:
     """None where only normalised differences can be computed, because the scale is not known."""
     surface: bool = False
     """Whether the reflectances are those of the surface, and not of the top of the atmosphere."""
-    highest: int = field(default=65_535, compare=False)
+    highest: int = field(default=_HIGHEST, compare=False)
     """The greatest valid digital number. It does not change an index, so it is no part of a comparison."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.bands, Mapping) or not self.bands:
+            raise ConfigError(
+                f"{self.bands!r} are no scalings by band: give such as {{'red': Scaling(2.75e-5, -0.2)}}"
+            )
+        if self.factor is not None and not (_is_number(self.factor) and self.factor > 0):
+            raise ConfigError(
+                f"factor={self.factor!r} divides no reflectance: give a number above 0, or None"
+            )
+        if not (_is_number(self.highest) and FILL < self.highest <= _HIGHEST):
+            raise ConfigError(f"highest={self.highest!r} is no digital number: give one from 1 to {_HIGHEST}")
+        for name in self.bands:
+            self._check(name)
+
+    def _check(self, band: str) -> None:
+        """Check that some numbers of a band have a reflectance.
+
+        Raises:
+            ConfigError: the gain is not above 0, or no valid number has a reflectance worth the name.
+        """
+        scaling = self.bands[band]
+        if not (isinstance(scaling, Scaling) and all(map(_is_number, scaling))):
+            raise ConfigError(f"{scaling!r} is no scaling of the band {band}: give Scaling(gain, offset)")
+        gain, offset = scaling
+        if gain <= 0:
+            raise ConfigError(
+                f"the gain {gain!r} of the band {band} makes no reflectance: give a number above 0, such as"
+                " 2.75e-5"
+            )
+        greatest = (gain * self.highest + offset) / (self.factor or 1.0)
+        if not greatest > (_LEAST_WHITE if self.factor else 0):
+            raise ConfigError(
+                f"the gain {gain!r} and the offset {offset!r} of the band {band} give the greatest number,"
+                f" {self.highest}, a reflectance of {greatest:g}, where white is 1: give those of the product"
+            )
+
     def lowest(self, band: str) -> int:
-        """Return the least digital number of a band whose reflectance is above zero."""
+        """Return the least digital number of a band whose reflectance is above zero.
+
+        A reflectance of less than a billionth of the gain is zero: it is the rounding of a gain and an offset
+        whose decimals make it exactly zero.
+        """
         gain, offset = self.bands[band]
-        return max(FILL + 1, int(-offset // gain) + 1)
+        return max(FILL + 1, math.floor(-offset / gain + 1e-9) + 1)
+
+    @property
+    def has_floor(self) -> bool:
+        """Return whether the floor of ``masks.Masking`` applies: for reflectances of the surface only."""
+        return self.surface and self.factor is not None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 Formula = Callable[..., Floats]
@@ -77,22 +134,70 @@ def normalised_difference(a: Floats, b: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Index:
-    """A spectral index: a formula of reflectances."""
+    """A spectral index: a formula of reflectances.
+
+    Raises:
+        ConfigError: the range does not fit into int16, or another argument makes no index.
+    """
 
     name: str
+    """A word, such as ``NDVI``."""
     bands: tuple[str, ...]
     """Common names of the bands, in the order of the formula's arguments."""
     formula: Formula
+    """Takes one array of floats for each band, and returns the index as an array of the same shape."""
     low: float
     high: float
-    """The range of the index; values beyond it are masked as out of range."""
+    """The range of the index, within ±3.2767, which int16 can hold; values beyond it are out of range."""
     source: str
     """Where the formula was published."""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name.isidentifier()):
+            raise ConfigError(f"name={self.name!r} names no index: give a word, such as NDVI")
+        listed = isinstance(self.bands, tuple | list) and all(isinstance(band, str) for band in self.bands)
+        if not (listed and self.bands):
+            raise ConfigError(f"{self.name}: bands={self.bands!r} are no bands: give such as ('nir', 'red')")
+        object.__setattr__(self, "bands", tuple(self.bands))
+        if self.normalised and (len(self.bands) != 2 or self.bands[0] == self.bands[1]):
+            raise ConfigError(
+                f"{self.name}: a normalised difference is one of two different bands, and not of"
+                f" {', '.join(self.bands)}"
+            )
+        limit = _CODE_RANGE[0] / SCALE
+        if not (_is_number(self.low) and _is_number(self.high) and -limit <= self.low < self.high <= limit):
+            raise ConfigError(
+                f"{self.name}: the range {self.low!r} to {self.high!r} cannot be stored, because values are"
+                f" kept as int16 in steps of {1 / SCALE:g}: give low < high within ±{limit:g}, and divide the"
+                " formula's result by a constant where it is greater"
+            )
+        self._try_formula()
+
+    def _try_formula(self) -> None:
+        """Check that the formula takes an array for each band, and returns one.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        example = np.linspace(0.1, 0.9, 4, dtype=np.float32).reshape(2, 2)
+        try:
+            with np.errstate(all="ignore"):
+                np.copyto(np.empty_like(example), self.formula(*(example for _ in self.bands)), "same_kind")
+        except Exception as error:
+            raise ConfigError(
+                f"{self.name}: the formula fails on arrays of {', '.join(self.bands)}: {error!r}. It takes"
+                " one array of floats for each band, and returns one of the same shape"
+            ) from error
 
     @property
     def normalised(self) -> bool:
         """Return whether this is a normalised difference, for which gains without scale are enough."""
         return self.formula is normalised_difference
+
+    @property
+    def always_within(self) -> bool:
+        """Return whether the index is within its range wherever all reflectances are above 0."""
+        return self.normalised and self.low <= -1 and self.high >= 1
 
 
 def _evi(nir: Floats, red: Floats, blue: Floats) -> Floats:
@@ -132,7 +237,9 @@ def find_index(index: str | Index) -> Index:
     try:
         return INDICES[index.upper()]
     except (KeyError, AttributeError):
-        raise ConfigError(f"there is no index {index!r}: take one of {', '.join(INDICES)}") from None
+        raise ConfigError(
+            f"there is no index {index!r}: take one of {', '.join(INDICES)}, or an indices.Index"
+        ) from None
 
 
 def compute(
@@ -187,7 +294,7 @@ def _compute_difference(parts: Sequence[DigitalNumbers], scalings: Sequence[Scal
     """Compute a normalised difference of one strip into ``out``, in floats: uint16 would wrap below 0."""
     first, second = scalings
     # Not every sensor's gains have a common factor that makes them whole numbers: those of Landsat TM do not.
-    exact = float(first.gain).is_integer() and float(second.gain).is_integer()
+    exact = _is_whole(first) and _is_whole(second)
     a, b, total = (out, *_scratch(2, out.shape)) if exact else np.empty((3, *out.shape))
     np.copyto(a, parts[0])
     np.copyto(b, parts[1])
@@ -199,6 +306,12 @@ def _compute_difference(parts: Sequence[DigitalNumbers], scalings: Sequence[Scal
     if first.offset != second.offset:
         a += first.offset - second.offset
     np.divide(a, total, out=out, casting="same_kind")
+
+
+def _is_whole(scaling: Scaling) -> bool:
+    """Return whether float32 holds the scaled numbers of a band, and a sum of two, exactly."""
+    gain, offset = map(float, scaling)
+    return gain.is_integer() and offset.is_integer() and 2 * (gain * _HIGHEST + abs(offset)) <= _EXACT
 
 
 _kept = threading.local()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -58,8 +59,8 @@ class Hidden(NamedTuple):
 
     @classmethod
     def of(cls, counts: Counts) -> Hidden:
-        """Return the shares for the numbers of pixels that ``count`` gives."""
-        size = int(counts.sum())
+        """Return the shares for the numbers of pixels that ``count`` gives; 0 where there is no pixel."""
+        size = max(1, int(counts.sum()))
         return cls(*(float(number) / size for number in counts[1:]))
 
     @classmethod
@@ -113,8 +114,11 @@ class Masking:
             between 0 and 1.
     """
 
-    keep: frozenset[str] = frozenset()
-    """Reasons that do not mask, such as ``{"snow"}``. Fill and reflectances out of range always mask."""
+    keep: Collection[str] = frozenset()
+    """Reasons that do not mask, such as ``{"snow"}``; a text is one reason.
+
+    Fill and reflectances out of range always mask.
+    """
     floor: float = 0.05
     """Least sum of the two surface reflectances of a normalised difference.
 
@@ -124,24 +128,44 @@ class Masking:
     """
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keep", frozenset(self.keep))
-        unknown = sorted(self.keep - _OPTIONAL)
-        if unknown:
-            raise ConfigError(
-                f"{unknown[0]!r} is no reason for which pixels can be kept: give some of"
-                f" {', '.join(sorted(_OPTIONAL))}"
-            )
-        if not 0 <= self.floor < 1:
-            raise ConfigError(f"floor={self.floor} is no reflectance: give a number from 0 to below 1")
+        known = f"give some of {', '.join(sorted(_OPTIONAL))}, such as keep={{'snow'}}"
+        try:
+            keep = frozenset({self.keep} if isinstance(self.keep, str) else self.keep)
+        except TypeError:
+            raise ConfigError(f"keep={self.keep!r} is no set of reasons: {known}") from None
+        for reason in keep - _OPTIONAL:
+            raise ConfigError(f"{reason!r} is no reason for which pixels can be kept: {known}")
+        object.__setattr__(self, "keep", keep)
+        # A bool is a number in Python, but floor=True means nothing.
+        if not isinstance(self.floor, Real) or isinstance(self.floor, bool) or not 0 <= self.floor < 1:
+            raise ConfigError(f"floor={self.floor!r} is no reflectance: give a number from 0 to below 1")
 
-    @property
-    def text(self) -> str:
-        """Return what is masked in words, such as for the tag of a file."""
-        masked = [reason.text for reason in Reason if reason and self.masks(reason)]
-        return ", ".join(masked) + f" (sum of reflectances below {self.floor:g} is out of range)" * (
-            self.floor > 0
-        )
+    def text(self, unseen: Collection[str] = ()) -> str:
+        """Return what is masked in words, such as for the tag of a file.
+
+        Args:
+            unseen: reasons that nothing tells of; see ``SceneNdvi.unseen``.
+        """
+        wanted = [reason.text for reason in Reason if reason and self.masks(reason)]
+        parts = [", ".join(name for name in wanted if name not in unseen)]
+        if self.floor:
+            parts.append(f"a sum of reflectances below {self.floor:g} is out of range")
+        if missing := ", ".join(name for name in wanted if name in unseen):
+            parts.append(f"not masked, because the scene has no quality band for it: {missing}")
+        return "; ".join(parts)
 
     def masks(self, reason: Reason) -> bool:
         """Return whether pixels with this reason are masked."""
         return reason.text not in self.keep
+
+
+def check_masking(masking: object) -> None:
+    """Check that an argument is a masking.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(masking, Masking):
+        raise ConfigError(
+            f"masking={masking!r} is no masking: give one such as masks.Masking(keep={{'snow'}})"
+        )

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from wrenlite import __version__
 from wrenlite.gallery.ndvi.indices import NODATA, SCALE
-from wrenlite.gallery.ndvi.masks import Masking
 from wrenlite.gallery.ndvi.results import SceneNdvi, check_one_level
 
 T = TypeVar("T")
@@ -24,8 +23,8 @@ class Provenance:
     levels: tuple[int, ...]
     sensors: tuple[str, ...]
     tiers: tuple[str, ...]
-    maskings: tuple[Masking, ...]
-    """What was masked; several where the results were not computed alike."""
+    masked: tuple[str, ...]
+    """What was masked, in words; several where it was not the same in all scenes."""
     synthetic: bool = False
     """True where at least one of the scenes was generated, not observed."""
 
@@ -48,7 +47,7 @@ class Provenance:
             levels=_distinct(result.level for result in results),
             sensors=_distinct(result.sensor for result in results),
             tiers=_distinct(result.tier for result in results),
-            maskings=_distinct(result.masking for result in results),
+            masked=_distinct(result.masking_text for result in results),
             synthetic=any(result.synthetic for result in results),
         )
 
@@ -62,7 +61,7 @@ class Provenance:
         """Return the same facts as texts by name, for files and for arrays with attributes."""
         return {
             "index": self.index,
-            "masked": "; ".join(masking.text for masking in self.maskings),
+            "masked": ". In other scenes: ".join(self.masked),
             "level": _join(self.levels),
             "sensor": _join(self.sensors),
             "tier": _join(self.tiers),

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
@@ -21,7 +23,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -286,7 +288,7 @@ def _download(href: str) -> bytes:
     if urlsplit(href).scheme not in ("http", "https"):
         raise ConfigError(f"cannot read {what}: give a path, or an address with s3:// or https://")
     try:
-        with urlopen(href, timeout=_TIMEOUT_S) as response:
+        with urlopen(_request(href), timeout=_TIMEOUT_S) as response:
             data: bytes = response.read()
     except HTTPError as error:
         error.close()
@@ -453,24 +455,39 @@ def translate_errors(band: Band, call: Callable[[], Any]) -> Any:
         number, message = _describe(error)
     # The error is raised outside of ``except``, so that it has no cause and no context: those would hold the
     # whole address, with its signature.
-    for address in (gdal_path(band.href), band.href):
+    for address in (f"/vsicurl/{band.href}", gdal_path(band.href), band.href):
         message = message.replace(address, "it")
+    message = re.sub(r"//[^/\s]*@", "//", message)  # a user and a password
     what = f"band {band.name} of {band.product} at {redact_address(band.href)}"
-    if gdal_errors.NOT_A_RASTER in message and gdal_errors.is_web_page(_first_bytes(band.href)):
-        raise gdal_errors.web_page(what, band.href)
+    if gdal_errors.NOT_A_RASTER in message:
+        raise gdal_errors.not_a_raster(what, band.href, _first_bytes(band.href))
     raise gdal_errors.translate(what, band.href, number, message)
 
 
-def _first_bytes(href: str) -> bytes:
-    """Return the first bytes of a file here or on a web server; none where they cannot be read."""
+def _first_bytes(href: str) -> bytes | None:
+    """Return the first bytes of a file here or on a web server; None where they cannot be read."""
     with suppress(OSError, HTTPException, ValueError):
         if not is_remote(href):
             with open(href, "rb") as file:
                 return file.read(256)
         if not href.startswith(S3):
-            with urlopen(Request(href, headers={"Range": "bytes=0-255"}), timeout=_TIMEOUT_S) as response:
+            with urlopen(_request(href, Range="bytes=0-255"), timeout=_TIMEOUT_S) as response:
                 return bytes(response.read(256))
-    return b""
+    return None
+
+
+def _request(href: str, **headers: str) -> Request:
+    """Return a request for a file on a web server.
+
+    A user and a password in the address become basic authorisation, which is not sent on to another server.
+    """
+    parts = urlsplit(href)
+    user, at, host = parts.netloc.rpartition("@")
+    request = Request(urlunsplit(parts._replace(netloc=host)), headers=headers)
+    if at:
+        login = b64encode(unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {login}")
+    return request
 
 
 def _describe(error: BaseException) -> tuple[int | None, str]:

@@ -51,9 +51,16 @@ class SceneNdvi:
     index: str = "NDVI"
     """Name of the index."""
     masking: Masking = field(default_factory=Masking)
-    """What was masked."""
+    """What was masked, as far as the scene's quality bands tell of it. The floor is 0 where none applies."""
+    unseen: frozenset[str] = frozenset()
+    """Reasons for which nothing is masked, such as ``cloud``, because the scene has no quality band."""
     synthetic: bool = False
     """True where the scene was generated, not observed; a file made from the result says so."""
+
+    @property
+    def masking_text(self) -> str:
+        """Return in words what was masked, and what was not because the scene has no quality band."""
+        return self.masking.text(self.unseen)
 
 
 @dataclass(frozen=True, kw_only=True)

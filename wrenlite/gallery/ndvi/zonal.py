@@ -127,7 +127,7 @@ def area_table(stats: Iterable[AreaStats]) -> pandas.DataFrame:
         {
             **{name: getattr(each, name) for name in first + numbers},
             **{f"hidden_{reason}": share for reason, share in each.hidden._asdict().items()},
-            "masked": each.masking.text,
+            "masked": each.masking_text,
             "synthetic": each.synthetic,
         }
         for each in sorted(stats, key=lambda each: (each.area, each.date, each.product))
