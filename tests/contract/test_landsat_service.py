@@ -31,6 +31,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     items: list
     asked: list
     status: int
+    root: object
+    """What the service's address answers; None: what that of a STAC service does."""
 
     def do_GET(self):
         api = "https://api.stacspec.org/v1.0.0"
@@ -54,7 +56,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 ),
             ],
         }
-        self._answer(root)
+        self._answer(root if self.root is None else self.root)
 
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -91,7 +93,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def service():
     """A running service, whose items and status a test sets."""
-    handler = type("Handler", (_Handler,), {"items": [], "asked": [], "status": 200})
+    handler = type("Handler", (_Handler,), {"items": [], "asked": [], "status": 200, "root": None})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -119,7 +121,19 @@ def test_pages_are_joined_and_open_ends_are_asked_for(service):
 
 def test_a_service_that_answers_with_an_error(service):
     service.status = 502
-    with pytest.raises(StoreError, match=f"the STAC service {service.address} cannot be reached"):
+    with pytest.raises(
+        StoreError, match=f"the STAC service {service.address} answered with the error 502: "
+    ) as e:
+        catalog.search(Query(INSIDE), url=service.address)
+    assert "synthetic" not in str(e.value), "the network is not the cause"
+
+
+@pytest.mark.parametrize("content", [[1], {"features": None}, {"type": "Catalog"}, "<html>"])
+def test_an_address_that_is_not_one_of_a_service(service, content):
+    service.root = content
+    with pytest.raises(
+        StoreError, match=r"gave an answer that is not one of a STAC service: .*; check its address"
+    ):
         catalog.search(Query(INSIDE), url=service.address)
 
 

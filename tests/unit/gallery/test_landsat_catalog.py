@@ -26,7 +26,7 @@ from tests.stac_items import (
     temperature_2020,
 )
 from wrenlite.errors import ConfigError, PackageMissing, StoreError
-from wrenlite.gallery.landsat import catalog
+from wrenlite.gallery.landsat import catalog, items
 from wrenlite.gallery.landsat.access import USGS
 from wrenlite.gallery.landsat.catalog import Query
 from wrenlite.gallery.landsat.scene import Product, Scene
@@ -58,7 +58,7 @@ def test_a_search_asks_for_place_and_time():
     assert scene == Scene.at(USGS, LANDSAT_8, cloud=8.0)
     (asked,) = service.asked
     assert asked["intersects"]["coordinates"] == [-75.0, 1.5]
-    assert asked["datetime"] == "2019-01-01T00:00:00Z/2019-12-31T23:59:59Z"
+    assert asked["datetime"] == "2019-01-01T00:00:00Z/2019-12-31T23:59:59.999999Z"
     assert asked["collections"] == ["landsat-c2-l2"]
     assert asked["sortby"] == [{"field": "properties.datetime", "direction": "asc"}]
     assert "query" not in asked, "which would drop items whose cloud is not known"
@@ -69,7 +69,7 @@ def test_a_search_asks_for_place_and_time():
     [
         ({}, None),
         ({"start": "2019-01-01"}, "2019-01-01T00:00:00Z/.."),
-        ({"end": "2019-12-31"}, "../2019-12-31T23:59:59Z"),
+        ({"end": "2019-12-31"}, "../2019-12-31T23:59:59.999999Z"),
     ],
 )
 def test_a_search_with_open_ends(time, asked):
@@ -97,7 +97,7 @@ def test_collections_are_those_of_the_level_and_the_service():
     assert service.asked[0]["collections"] == ["landsat-c2l1", "landsat-c2l2-sr"]
     catalog.search(Query(INSIDE), url=catalog.LANDSATLOOK, collection="mine", client=service)
     assert service.asked[1]["collections"] == ["mine"]
-    with pytest.raises(ConfigError, match=r"earth-search .* has no collection of level 1: .*landsatlook"):
+    with pytest.raises(ConfigError, match=r"earth-search .* has no scenes of level 1: .*landsatlook"):
         catalog.search(Query(INSIDE, levels=1), client=service)
 
 
@@ -107,7 +107,6 @@ def test_a_mixed_answer_gives_what_can_be_used_and_counts_the_rest_by_reason():
     del no_nir["assets"]["nir08"]
     no_href = earth_search(LANDSAT_8.replace("20191201", "20191203"))
     no_href["assets"]["red"] = {}
-    no_day = earth_search(LANDSAT_8.replace("20191201", "20191204"), datetime="soon")
     elsewhere = earth_search(LANDSAT_8.replace("20191201", "20191205"))
     elsewhere["geometry"]["coordinates"] = [[[10, 10], [11, 10], [11, 11]]]
     no_place = earth_search(LANDSAT_8.replace("20191201", "20191206")) | {"geometry": 3}
@@ -115,22 +114,21 @@ def test_a_mixed_answer_gives_what_can_be_used_and_counts_the_rest_by_reason():
         *(earth_search(LANDSAT_8), landsatlook(LANDSAT_7), earth_search(LANDSAT_5)),
         *(landsatlook(LANDSAT_9), landsatlook(older) | {"id": "older"}),
         *(landsatlook(MSS), collection_1(), temperature_2020(LANDSAT_7), sentinel_2()),
-        *(no_nir, no_href, no_day, elsewhere, no_place),
+        *(no_nir, no_href, elsewhere, no_place),
         *(None, 3, {"id": "a"}, {"id": "a", "properties": {}}),
         *(earth_search(LANDSAT_5.replace("T1", "T2")), landsatlook(LANDSAT_5.replace("L2SP", "L1TP"))),
     ]
     found = catalog.search(Query(INSIDE), client=Service(*answer, answer[0], answer[0]))
     assert [scene.product.id for scene in found] == [LANDSAT_5, LANDSAT_7, LANDSAT_8, LANDSAT_9]
     assert found.left_out == {
-        "not a STAC item": 3,  # the two with the same id are one
-        "listed more than once": 3,
+        "not a STAC item": 4,
+        "listed more than once": 2,
         "NDVI of MSS does not agree with that of the other sensors": 1,
         "Collection 1": 1,
         "surface temperature only": 1,
         "not a Landsat product": 1,
         "no near-infrared band": 1,
         "an asset has no address (href)": 1,
-        "the date cannot be read": 1,
         "the place cannot be read": 1,
         "another place": 1,
         "tier 2 (T2)": 1,
@@ -175,7 +173,9 @@ def test_a_client_that_fails():
         def items_as_dicts(self):
             raise RuntimeError("503 for this page")
 
-    with pytest.raises(StoreError, match=r"cannot be reached: RuntimeError: 503 .*\(source synthetic\)"):
+    with pytest.raises(
+        StoreError, match=r"client gave an answer that is not .*: RuntimeError: 503 .*; check"
+    ):
         catalog.search(Query(INSIDE, *YEAR), client=Broken())
 
 
@@ -339,23 +339,116 @@ def test_a_query_compares_with_the_scenes_geometry_not_with_its_box(tmp_path, ge
         assert catalog.stored(folder, query=Query((-73.0, 1.5), *YEAR)) == []
 
 
-def test_an_item_of_a_time_from_start_to_end(tmp_path):
-    times = {
-        "datetime": None,
-        "start_datetime": "2019-12-01T15:13:00Z",
-        "end_datetime": "2019-12-01T15:14:00Z",
-    }
-    folder = collection(tmp_path, earth_search(LANDSAT_8, **times))
-    assert len(catalog.stored(folder, query=Query(INSIDE, *YEAR))) == 1
-    assert catalog.stored(folder, query=Query(INSIDE, "2020-01-01")) == []
+@pytest.mark.parametrize("time", [None, "soon", 5, "2019-12-01t24:00:00z", "0001-01-01T00:00:00+02:00", []])
+def test_the_day_of_an_item_is_that_of_its_product_whatever_its_time_says(tmp_path, time):
+    folder = collection(tmp_path, earth_search(LANDSAT_8, datetime=time))
+    assert len(catalog.stored(folder, query=Query(INSIDE, "2019-12-01", "2019-12-01"))) == 1
+    assert catalog.stored(folder, query=Query(INSIDE, "2019-12-02")).left_out == {"another time": 1}
+
+
+ROUND = [-180.0, 1.0, 180.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        {"geometry": None, "bbox": ROUND},
+        {"geometry": None, "bbox": [-175.0, 1.0, 175.0, 3.0]},
+        {
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[-180, 1], [180, 1], [180, 3], [-180, 3], [-180, 1]]],
+            }
+        },
+        {
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[-179.99, 1], [179.99, 1], [179.99, 3], [-180, 3]]],
+            }
+        },
+        {
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [
+                    [*([x, 1] for x in range(-180, 181, 60)), *([x, 3] for x in range(180, -181, -60))]
+                ],
+            }
+        },
+    ],
+    ids=["box", "most of a box", "polygon", "almost", "many corners"],
+)
+def test_outlines_round_the_whole_earth(tmp_path, outline):
+    folder = collection(tmp_path, earth_search(LANDSAT_8) | outline)
+    for lon in (-174.5, -100, 0, 90.5, 174.5):
+        assert len(catalog.stored(folder, query=Query((lon, 2.0)))) == 1, lon
+        assert catalog.stored(folder, query=Query((lon, 4.0))) == []
+    assert len(catalog.stored(folder, query=Query((-10.0, 2.0, 10.0, 5.0)))) == 1
+
+
+def test_items_without_id_and_products_under_one_id_are_different():
+    without_id = [{**earth_search(each), "id": None} for each in (LANDSAT_5, LANDSAT_7)]
+    del without_id[0]["id"]
+    same_id = [earth_search(each) | {"id": "same"} for each in (LANDSAT_8, LANDSAT_9)]
+    temperature = temperature_2020(LANDSAT_8) | {"id": "same", "collection": same_id[0]["collection"]}
+    found = catalog.search(Query(INSIDE), client=Service(*without_id, *same_id, temperature, without_id[0]))
+    assert [scene.product.id for scene in found] == [LANDSAT_5, LANDSAT_7, LANDSAT_8, LANDSAT_9]
+    assert found.left_out == {"surface temperature only": 1, "listed more than once": 1}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{catalog.LANDSATLOOK}/",
+        "HTTPS://LandsatLook.usgs.gov/stac-server",
+        "https://landsatlook.usgs.gov:443/stac-server//",
+    ],
+)
+def test_the_address_of_a_known_service_may_be_written_in_other_ways(url):
+    service = Service(landsatlook(LANDSAT_8))
+    catalog.search(Query(INSIDE, levels=(1, 2)), url=url, client=service)
+    assert service.asked[0]["collections"] == ["landsat-c2l1", "landsat-c2l2-sr"]
+
+
+def test_a_collection_that_is_not_known_and_an_address_that_is_none():
+    with pytest.raises(
+        ConfigError, match=r"collection of level 1 of the STAC service https://a\.b/c is not known"
+    ):
+        catalog.search(Query(INSIDE, levels=1), url="https://u:secret@a.b/c?key=secret")
+    for url in ("https://[x/", "https://a:port/"):
+        with pytest.raises(ConfigError, match="is not the address of a service"):
+            catalog.search(Query(INSIDE), url=url)
+
+
+def test_an_error_that_nobody_foresaw_leaves_out_one_item(monkeypatch):
+    describe = items.describe
+
+    def fail(item, folder=""):
+        if item["id"] == "odd":
+            raise ZeroDivisionError("nobody foresaw this")
+        return describe(item, folder)
+
+    monkeypatch.setattr(items, "describe", fail)
+    service = Service(earth_search(LANDSAT_8) | {"id": "odd"}, earth_search(LANDSAT_9))
+    found = catalog.search(Query(INSIDE), client=service)
+    assert [scene.product.id for scene in found] == [LANDSAT_9]
+    assert found.left_out == {"an item that cannot be read (ZeroDivisionError)": 1}
+
+
+@pytest.mark.parametrize(
+    "href", ["http://[x/y.png", "https://x/" + "a" * 5000, "file://[x/y", "a\x00b", "http://h/\ud800"]
+)
+def test_odd_addresses_of_assets_that_nobody_reads(tmp_path, href):
+    odd = earth_search(LANDSAT_8)
+    odd["assets"] |= {"thumbnail": {"href": href}, "blue": {"href": href}}
+    (tmp_path / f"{LANDSAT_8}_stac.json").write_text(json.dumps(odd))
+    (scene,) = catalog.stored(tmp_path)
+    assert "blue" not in scene.bands
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"properties": {}}, "the date cannot be read"),
-        ({"properties": {"datetime": 5}}, "the date cannot be read"),
-        ({"properties": {"datetime": "0001-01-01T00:00:00+02:00"}}, "the date cannot be read"),
+        ({"geometry": {"type": "Polygon", "coordinates": [[[10**400, 0]] * 4]}}, "the place cannot be read"),
         ({"geometry": None, "bbox": [1]}, "the place cannot be read"),
         ({"geometry": None, "bbox": None}, "the place cannot be read"),
         ({"geometry": {}}, "the place cannot be read"),
@@ -365,12 +458,12 @@ def test_an_item_of_a_time_from_start_to_end(tmp_path):
         ({"geometry": {"type": "MultiPolygon", "coordinates": [3]}}, "the place cannot be read"),
     ],
 )
-def test_an_item_without_time_or_place_is_left_out_of_a_query(tmp_path, changes, reason):
+def test_an_item_without_place_is_left_out_of_a_query(tmp_path, changes, reason):
     folder = collection(tmp_path, earth_search(LANDSAT_8) | changes, earth_search(LANDSAT_9))
     found = catalog.stored(folder, query=Query(INSIDE))
     assert [scene.product.id for scene in found] == [LANDSAT_9]
     assert found.left_out == {reason: 1}
-    assert len(catalog.stored(folder)) == 2, "without a query neither is needed"
+    assert len(catalog.stored(folder)) == 2, "without a query it is not needed"
 
 
 JUNK = (

@@ -1,6 +1,7 @@
 """Folders of downloads: products with metadata files (MTL), with and without STAC items, flat and nested."""
 
 import json
+import os
 from datetime import date
 
 import pytest
@@ -15,11 +16,14 @@ from tests.stac_items import (
     LANDSAT_8,
     LANDSAT_9,
     MSS,
+    earth_search,
+    landsatlook,
     landsatlook_2020,
+    planetary_computer,
     temperature_2020,
 )
 from wrenlite.errors import ConfigError, NotFound
-from wrenlite.gallery.landsat import catalog, tasks
+from wrenlite.gallery.landsat import catalog, metadata, tasks
 from wrenlite.gallery.landsat.catalog import Query
 from wrenlite.gallery.landsat.quality import LEVEL_2
 from wrenlite.gallery.landsat.scene import Product
@@ -197,11 +201,83 @@ def test_folders_with_nothing_to_use(tmp_path):
     message = r"has neither items\.json nor any \*_stac\.json, \*_MTL\.json or \*_MTL\.txt: "
     with pytest.raises(NotFound, match=message + "give a folder of scenes"):
         catalog.stored(tmp_path)
-    with pytest.raises(NotFound, match=message):
+    with pytest.raises(NotFound, match=f"there is no folder {tmp_path}/missing"):
         catalog.stored(tmp_path / "missing")
     (tmp_path / f"{LANDSAT_8}.tar").touch()
     with pytest.raises(NotFound, match=message + "unpack its .tar files first"):
         catalog.stored(tmp_path)
+    with pytest.raises(ConfigError, match=r"_T1\.tar is a file: give the folder into which it is unpacked"):
+        catalog.stored(tmp_path / f"{LANDSAT_8}.tar")
+    (tmp_path / "a.json").touch()
+    with pytest.raises(ConfigError, match=r"a\.json is a file: give the folder that it is in"):
+        catalog.stored(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("service", [earth_search, landsatlook, planetary_computer])
+def test_files_that_are_here_are_preferred_to_any_address(tmp_path, service):
+    downloads.write(tmp_path, LANDSAT_8, kinds=["json"], pixels=False)
+    (tmp_path / f"{LANDSAT_8}_stac.json").write_text(json.dumps(service(LANDSAT_8)))
+    (scene,) = catalog.stored(tmp_path)
+    for href in (*scene.bands.values(), scene.qa_pixel, scene.qa_radsat, scene.mtl):
+        assert href.startswith(f"{tmp_path}/{LANDSAT_8}_")
+
+
+def test_items_that_are_named_after_their_id_as_pystac_does(tmp_path):
+    for product in (LANDSAT_8, LANDSAT_9):
+        item = earth_search(product)
+        folder = downloads.write(tmp_path / item["id"], product, kinds=[], pixels=False)
+        (folder / f"{item['id']}.json").write_text(json.dumps(item))
+    (tmp_path / "catalog.json").write_text('{"type": "Catalog"}')
+    found = catalog.stored(tmp_path, query=Query(INSIDE))
+    assert products(found) == [LANDSAT_8, LANDSAT_9]
+    assert found.left_out == {}
+    assert found[0].red.startswith(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize("kind", ["txt", "json"])
+def test_a_byte_order_mark_is_no_part_of_the_metadata(tmp_path, kind):
+    downloads.write(tmp_path, LEVEL_1["TM"], kinds=[kind])
+    file = tmp_path / f"{LEVEL_1['TM']}_MTL.{kind}"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    (scene,) = catalog.stored(tmp_path)
+    assert tasks.ndvi_point(scene, *INSIDE).value == pytest.approx(downloads.NDVI, abs=0.01)
+
+
+@pytest.mark.parametrize("broken", ["{}", '{"LANDSAT_PRODUCT_ID": ""}', '{"LANDSAT_PRODUCT_ID": "x"}'])
+def test_text_stands_in_for_json_that_is_not_complete(tmp_path, broken):
+    downloads.write(tmp_path, LANDSAT_8, kinds=["txt", "json"], pixels=False)
+    content = f'{{"LANDSAT_METADATA_FILE": {{"PRODUCT_CONTENTS": {broken}}}}}'
+    (tmp_path / f"{LANDSAT_8}_MTL.json").write_text(content)
+    (scene,) = catalog.stored(tmp_path)
+    assert scene.mtl.endswith("_MTL.txt")
+
+
+def test_metadata_in_xml_only_are_named(tmp_path):
+    downloads.write(tmp_path, LANDSAT_8, kinds=[], pixels=False)
+    (tmp_path / f"{LANDSAT_8}_MTL.xml").write_text("<LANDSAT_METADATA_FILE/>")
+    found = catalog.stored(tmp_path)
+    assert found.left_out == {"only MTL.xml, which is not read: download MTL.txt or MTL.json as well": 1}
+    downloads.write(tmp_path, LANDSAT_8, pixels=False)
+    assert products(catalog.stored(tmp_path)) == [LANDSAT_8]
+
+
+@pytest.mark.parametrize("name", [f"{LANDSAT_8}_MTL.txt", f"{LANDSAT_8}_stac.json", "items.json"])
+def test_pipes_are_no_files(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    downloads.write(tmp_path, LANDSAT_9, pixels=False)
+    assert products(catalog.stored(tmp_path)) == [LANDSAT_9]
+
+
+@pytest.mark.parametrize("gain", ["0.0", "-2.75E-05", "1E-300", "2.0", "1E300"])
+@pytest.mark.parametrize("product", [LANDSAT_8, LEVEL_1["TM"], LEVEL_1["OLI"]])
+def test_a_gain_that_gives_no_reflectance_is_left_out(tmp_path, product, gain):
+    downloads.write(tmp_path, product, pixels=False)
+    groups = downloads.mtl(Product.parse(product))
+    group = metadata.RESCALING_GROUPS[2 if product == LANDSAT_8 else 1]
+    groups[group] |= {f"REFLECTANCE_MULT_BAND_{Product.parse(product).sensor.bands['nir']}": gain}
+    (tmp_path / f"{product}_MTL.txt").write_text(downloads.mtl_text(groups))
+    reason = "a gain in the metadata file (MTL) that gives no reflectance"
+    assert catalog.stored(tmp_path).left_out == {reason: 1}
 
 
 def test_a_scene_whose_metadata_have_no_gains_names_the_file(tmp_path):

@@ -63,6 +63,9 @@ def test_a_file_with_a_longer_name_is_found_by_the_name_of_its_asset():
         "https://usgs-landsat.s3.us-west-2.amazonaws.com/{}",
         "https://usgs-landsat.s3.amazonaws.com/{}",
         "https://s3.us-west-2.amazonaws.com/usgs-landsat/{}?x=1",
+        "HTTPS://LandsatLook.USGS.gov:443/data/{}",
+        "https://s3.dualstack.us-west-2.amazonaws.com/usgs-landsat/{}",
+        "https://usgs-landsat.s3.dualstack.us-west-2.amazonaws.com:443/{}",
     ],
 )
 def test_addresses_of_the_public_archive_on_the_web_are_read_on_s3(href):

@@ -61,6 +61,14 @@ def test_gains_without_exact_whole_numbers_are_kept():
     assert calibration.factor == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(
+    ("gains", "highest"),
+    [(("1e-4", "0"), 10_000), (("2.75e-05", "-0.2"), 43_636), (("1e-5", "-0.1"), 65_535)],
+)
+def test_the_greatest_valid_number_of_level_2_has_the_reflectance_1(gains, highest):
+    assert metadata.calibration(metadata.parse(mtl_json(COLOMBIA, gains))).highest == highest
+
+
 def test_cloud_that_was_not_assessed_is_none():
     assert metadata.cloud(metadata.parse(mtl_json(COLOMBIA, CLOUD_COVER="-1.00"))) is None
 

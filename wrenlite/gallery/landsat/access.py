@@ -17,9 +17,9 @@ USGS = "s3://usgs-landsat"
 """The public archive; whoever reads it pays for the requests."""
 _REGIONS = {"usgs-landsat": "us-west-2"}
 _WEB = re.compile(
-    r"https?://(?:landsatlook\.usgs\.gov/data"
-    r"|usgs-landsat\.s3(?:[.-]us-west-2)?\.amazonaws\.com"
-    r"|s3[.-]us-west-2\.amazonaws\.com/usgs-landsat)"
+    r"(?i:https?://(?:landsatlook\.usgs\.gov(?::443)?/data"
+    r"|usgs-landsat\.s3(?:\.dualstack)?(?:[.-]us-west-2)?\.amazonaws\.com(?::443)?"
+    r"|s3(?:\.dualstack)?[.-]us-west-2\.amazonaws\.com(?::443)?/usgs-landsat))"
     r"(/collection02/[^?#]+)"
 )
 """Addresses of the archive's files on the web. All of them require a login, or say nothing of who pays.

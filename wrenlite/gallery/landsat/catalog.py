@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
 from wrenlite.gallery.landsat import folders, items
@@ -21,6 +24,7 @@ from wrenlite.gallery.landsat.query import Query as Query
 from wrenlite.gallery.landsat.scene import Scene, Unusable
 from wrenlite.gallery.ndvi.bands import S3, Reader, redact_address
 from wrenlite.gallery.ndvi.grid import Box
+from wrenlite.texts import counted
 
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
 """A public STAC service; its collection of level 2 has addresses in ``s3://usgs-landsat``."""
@@ -34,11 +38,18 @@ _COLLECTIONS = {
     PLANETARY_COMPUTER: {2: "landsat-c2-l2"},
 }
 """Names of the collections of each level. Planetary Computer's level 1 is MSS only."""
+_USUAL_COLLECTIONS = _COLLECTIONS[EARTH_SEARCH]
+"""Names to try at a service that is not known."""
 _TIMEOUT_S = (10, 60)
 """Timeouts for connecting, and for each further part of an answer."""
+_ITEM_FILE = re.compile(r"(?:.+_stac|L[COTEM][0-9]{2}_.+(?<!_MTL))\.json", re.IGNORECASE)
+"""Names of files with one item: those of downloads end in ``_stac``, those of pystac are the item's id."""
 _PAGE = 100
 """Number of items that a service is asked for at a time."""
+_MOST_SAID = 300
+"""Most characters of a service's error in a message: some services answer with a whole page."""
 _REPEATED = "listed more than once"
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 ITEMS = "items.json"
 """Name of the file with all items of an archive, a STAC ItemCollection: one GET finds every scene."""
 
@@ -64,7 +75,8 @@ def search(
     Raises:
         PackageMissing: pystac-client is not installed.
         StoreError: the service cannot be reached, or answers with an error.
-        ConfigError: the service finds more items than the limit, or does not have the level.
+        ConfigError: this is no address of a service, the service finds more items than the limit, or its
+            collection of the level is not known.
     """
     collections = [collection] if collection else _collections(url, query.levels)
     name = "the STAC service of this client" if client is not None else _service_name(url)
@@ -79,8 +91,8 @@ def search(
         repeated += again
         if len(found) > limit:
             raise ConfigError(
-                f"{name} has more than {limit} items for this query ({query.time}): choose a shorter time or"
-                " a smaller place, or a greater limit="
+                f"{name} has more than {counted(limit, 'item')} for this query ({query.time}): choose a"
+                " shorter time (start, end) or a smaller place"
             )
     sieve = _Sieve(query, {_REPEATED: repeated} if repeated else {})
     for item in found.values():
@@ -94,14 +106,32 @@ def _collections(url: str, levels: Iterable[int]) -> list[str]:
     Raises:
         ConfigError: the service does not have one of them.
     """
-    known = _COLLECTIONS.get(url, _COLLECTIONS[EARTH_SEARCH])
+    plain = _plain_address(url)
+    known = _COLLECTIONS.get(plain, _USUAL_COLLECTIONS)
     missing = [level for level in levels if level not in known]
+    if missing and plain in _COLLECTIONS:
+        raise ConfigError(f"{_service_name(url)} has no scenes of level {missing[0]}: search {LANDSATLOOK}")
     if missing:
         raise ConfigError(
-            f"{_service_name(url)} has no collection of level {missing[0]}: name one with collection=, or"
-            f" search {LANDSATLOOK}"
+            f"the name of the collection of level {missing[0]} of {_service_name(url)} is not known: give it"
+            " as the collection"
         )
     return [known[level] for level in levels]
+
+
+def _plain_address(url: str) -> str:
+    """Return the address of a service as it is written here, where it is the same one.
+
+    Raises:
+        ConfigError: this is no address.
+    """
+    try:
+        parts = urlsplit(url)
+        ports = {"https": (None, 443), "http": (None, 80)}
+        port = "" if parts.port in ports.get(parts.scheme, ()) else f":{parts.port}"
+    except ValueError as error:
+        raise ConfigError(f"{redact_address(url)!r} is not the address of a service: {error}") from error
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
 
 
 def _distinct_items(
@@ -121,7 +151,7 @@ def _distinct_items(
     found: dict[str, Any] = {}
     new = repeated = in_a_row = 0
     for item in service.search(**parameters).items_as_dicts():
-        key = repr((item.get("collection"), item.get("id")) if isinstance(item, dict) else item)
+        key = items.identity(item)
         in_a_row = in_a_row + 1 if key in found else 0
         repeated += key in found
         new += key not in found and key not in known
@@ -140,7 +170,7 @@ def _search_parameters(query: Query, box: Box) -> dict[str, Any]:
     does not exclude. The operators of STAC's ``query`` cannot say "or unknown".
     """
     start = ".." if query.start is None else f"{query.start.isoformat()}T00:00:00Z"
-    end = ".." if query.end is None else f"{query.end.isoformat()}T23:59:59Z"
+    end = ".." if query.end is None else f"{query.end.isoformat()}T23:59:59.999999Z"
     point = {"type": "Point", "coordinates": [box.west, box.south]}
     return {
         "limit": _PAGE,
@@ -151,7 +181,8 @@ def _search_parameters(query: Query, box: Box) -> dict[str, Any]:
 
 
 def _service_name(url: str) -> str:
-    return f"earth-search ({url})" if url == EARTH_SEARCH else f"the STAC service {redact_address(url)}"
+    known = _plain_address(url) == EARTH_SEARCH
+    return f"earth-search ({url})" if known else f"the STAC service {redact_address(url)}"
 
 
 def _call_service(name: str, call: Callable[[], Any]) -> Any:
@@ -165,10 +196,22 @@ def _call_service(name: str, call: Callable[[], Any]) -> Any:
     except (PackageMissing, StoreError):
         raise
     except Exception as error:  # pystac-client raises its own errors, and those of requests and pystac
-        raise StoreError(
-            f"{name} cannot be reached: {type(error).__name__}: {error}; the synthetic archive needs no"
-            " network (source synthetic)"
-        ) from error
+        raise StoreError(f"{name} {_service_failure(error)}") from error
+
+
+def _service_failure(error: BaseException) -> str:
+    """Return in words why a call of pystac-client has failed."""
+    said = f"{type(error).__name__}: {textwrap.shorten(str(error), _MOST_SAID)}"
+    status = getattr(error, "status_code", None)
+    if status is not None:
+        return f"answered with the error {status}: {said}"
+    causes = [error]
+    while following := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(following)
+    # What requests raises where an answer cannot be understood is a ValueError as well.
+    if any(isinstance(cause, OSError) and not isinstance(cause, ValueError) for cause in causes):
+        return f"cannot be reached: {said}; the synthetic archive needs no network (source synthetic)"
+    return f"gave an answer that is not one of a STAC service: {said}; check its address"
 
 
 def _open_service(url: str) -> Any:
@@ -193,7 +236,8 @@ class _Sieve:
         """Add what is described.
 
         Args:
-            describe: returns the scene, or raises Unusable.
+            describe: returns the scene, or raises Unusable. Any other error means the same: what one item
+                holds must not refuse the others.
             count: count it where it is left out.
 
         Returns:
@@ -204,6 +248,9 @@ class _Sieve:
         except Unusable as error:
             self._left_out[error.reason] += count
             return None
+        except Exception as error:
+            self._left_out[f"an item that cannot be read ({type(error).__name__})"] += count
+            return None
         product = described.scene.product.id
         reason = self._query.mismatch(described) if self._query is not None else None
         if reason is None and product in self._scenes:
@@ -212,7 +259,7 @@ class _Sieve:
             self._scenes[product] = described.scene
         else:
             self._left_out[reason] += count
-        return product if self._query is None or (described.day and described.rings) else None
+        return product if self._query is None or described.rings else None
 
     def scenes(self) -> Scenes:
         """Return the scenes: of each acquisition and level the newest processing."""
@@ -247,8 +294,8 @@ def stored(root: str | os.PathLike[str], reader: Reader | None = None, query: Qu
     """Return the scenes in a folder or bucket; no service is asked.
 
     A folder may hold downloads as they come: bands with their metadata file (MTL, JSON or text), with or
-    without a STAC item (``*_stac.json``), in any folders below. Files in the folder are preferred to the
-    addresses in items.
+    without a STAC item (``*_stac.json``, or named after the product as pystac does), in any folders below.
+    Files in the folder are preferred to the addresses in items.
 
     Args:
         root: a folder, or ``s3://bucket/prefix`` with ``items.json``, a STAC ItemCollection of all scenes. In
@@ -257,12 +304,12 @@ def stored(root: str | os.PathLike[str], reader: Reader | None = None, query: Qu
         query: which scenes to return; default: all that can be used.
 
     Raises:
-        NotFound: there are neither items nor metadata files.
+        NotFound: there is no such folder, or there are neither items nor metadata files.
         ConfigError: the root is neither a folder nor a bucket, or ``items.json`` is not an ItemCollection.
     """
     base = _check_root(os.fspath(root))
     sieve = _Sieve(query)
-    if base.startswith(S3) or (Path(base) / ITEMS).exists():
+    if base.startswith(S3) or os.path.isfile(f"{base}/{ITEMS}"):
         for item in _collection(f"{base}/{ITEMS}", reader):
             sieve.add(partial(items.describe, item, base))
     else:
@@ -278,10 +325,10 @@ def _add_folder(sieve: _Sieve, base: str) -> None:
     """
     tree = folders.walk(base)
     files = [(folder, name) for folder, names in tree.items() for name in names]
-    item_files = [(folder, name) for folder, name in files if name.endswith("_stac.json")]
+    item_files = [(folder, name) for folder, name in files if _ITEM_FILE.fullmatch(name)]
     downloads = folders.downloads(tree)
     if not item_files and not downloads:
-        archives = any(name.lower().endswith((".tar", ".tar.gz")) for _, name in files)
+        archives = any(name.lower().endswith(_ARCHIVES) for _, name in files)
         raise NotFound(
             f"{base} has neither {ITEMS} nor any *_stac.json, *_MTL.json or *_MTL.txt: "
             + ("unpack its .tar files first" if archives else "give a folder of scenes with their metadata")
@@ -312,6 +359,7 @@ def _check_root(root: str) -> str:
     """Return the place where scenes are stored: the whole path of a folder, or the address of a bucket.
 
     Raises:
+        NotFound: there is no such folder.
         ConfigError: it is neither a folder nor a bucket.
     """
     scheme, mark, rest = root.partition("://")
@@ -320,7 +368,15 @@ def _check_root(root: str) -> str:
         raise ConfigError(
             f"{redact_address(root)!r} cannot be an archive of scenes: give a folder, or s3://bucket/prefix"
         )
-    return root.rstrip("/") if mark else os.path.abspath(os.path.expanduser(root))
+    if mark:
+        return root.rstrip("/")
+    folder = os.path.abspath(os.path.expanduser(root))
+    if not os.path.exists(folder):
+        raise NotFound(f"there is no folder {folder}")
+    if not os.path.isdir(folder):
+        unpacked = " into which it is unpacked" if folder.lower().endswith(_ARCHIVES) else " that it is in"
+        raise ConfigError(f"{folder} is a file: give the folder{unpacked}")
+    return folder
 
 
 def _collection(address: str, reader: Reader | None) -> list[Any]:
@@ -368,8 +424,8 @@ def scene_of(item: Mapping[str, Any], folder: str = "") -> Scene:
 
     Args:
         item: the item, as JSON objects.
-        folder: the folder from which relative addresses start. Files in it are preferred to addresses of a
-            web site in the item.
+        folder: the folder from which relative addresses start. Files in it are preferred to the addresses in
+            the item.
 
     Raises:
         ConfigError: this is not a STAC item, or NDVI cannot be computed from what it describes.

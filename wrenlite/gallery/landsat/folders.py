@@ -18,8 +18,9 @@ from wrenlite.gallery.landsat.items import product_id
 from wrenlite.gallery.landsat.metadata import Groups
 from wrenlite.gallery.landsat.query import Described, Ring
 from wrenlite.gallery.landsat.scene import Product, Scene, Unusable
+from wrenlite.gallery.ndvi.indices import Calibration
 
-_MTL = re.compile(r"(?P<product>.+)_MTL\.(?:json|txt)", re.IGNORECASE)
+_MTL = re.compile(r"(?P<product>.+)_MTL\.(?:json|txt|xml)", re.IGNORECASE)
 _QUALITY = {
     "qa_pixel": ("FILE_NAME_QUALITY_L1_PIXEL", "QA_PIXEL.TIF"),
     "qa_radsat": ("FILE_NAME_QUALITY_L1_RADIOMETRIC_SATURATION", "QA_RADSAT.TIF"),
@@ -34,7 +35,7 @@ class Download(NamedTuple):
     """Id of the product, or whatever the metadata files are named after."""
     folder: str
     metadata: Sequence[str]
-    """Names of the metadata files; one is enough, and JSON comes first."""
+    """Names of the metadata files; one is enough. JSON comes first, and XML, which is not read, last."""
     files: Mapping[str, str]
     """Names of all files of the folder, by name in small letters."""
 
@@ -42,7 +43,8 @@ class Download(NamedTuple):
 def walk(root: str) -> dict[str, list[str]]:
     """Return the names of all files in a folder and in the folders below, by folder.
 
-    Links to folders are followed, each folder once.
+    Links to folders are followed, each folder once. Pipes, whose reading could last for ever, and links to
+    nothing are no files.
     """
     tree, seen = {}, set()
     for folder, below, names in os.walk(root, followlinks=True):
@@ -51,7 +53,7 @@ def walk(root: str) -> dict[str, list[str]]:
             below.clear()
         else:
             seen.add(real)
-            tree[folder] = sorted(names)
+            tree[folder] = sorted(name for name in names if os.path.isfile(os.path.join(folder, name)))
     return dict(sorted(tree.items()))
 
 
@@ -61,7 +63,7 @@ def downloads(tree: Mapping[str, Sequence[str]]) -> list[Download]:
     for folder, names in tree.items():
         files = {name.lower(): name for name in names}
         metadata_files = defaultdict(list)
-        for name in names:  # sorted, so JSON is before text
+        for name in names:  # sorted, so JSON is before text and XML
             if match := _MTL.fullmatch(name):
                 metadata_files[match["product"].upper()].append(name)
         found += [Download(product, folder, own, files) for product, own in metadata_files.items()]
@@ -69,21 +71,14 @@ def downloads(tree: Mapping[str, Sequence[str]]) -> list[Download]:
 
 
 def describe(download: Download) -> Described:
-    """Return the scene of a download, with its day and its outline.
+    """Return the scene of a download, with its outline.
 
     Raises:
         Unusable: NDVI cannot be computed from what the download holds.
     """
     if product_id(download.product) is not None:
         Product.parse(download.product)  # tells Collection 1 and MSS without reading their metadata
-    path, groups = _read(download)
-    try:
-        product, calibration = metadata.product(groups), metadata.calibration(groups)
-        cloud = metadata.cloud(groups)
-    except Unusable:
-        raise
-    except ConfigError as error:
-        raise _unreadable(path, error) from error
+    path, groups, product, calibration = _read(download)
     bands = {}
     for name, number in product.sensor.bands.items():
         file = _find(download, groups, f"FILE_NAME_BAND_{number}", product.band_file(number))
@@ -98,27 +93,42 @@ def describe(download: Download) -> Described:
     quality = {
         name: _find(download, groups, key, product.file(suffix)) for name, (key, suffix) in _QUALITY.items()
     }
-    scene = Scene(product=product, bands=bands, cloud=cloud, calibration=calibration, mtl=path, **quality)
-    return Described(scene, product.acquired, _rings(groups))
+    scene = Scene(
+        product=product,
+        bands=bands,
+        cloud=metadata.cloud(groups),
+        calibration=calibration,
+        mtl=path,
+        **quality,
+    )
+    return Described(scene, _rings(groups))
 
 
-def _read(download: Download) -> tuple[str, Groups]:
-    """Return the path and the content of a download's metadata, from the first file that can be read.
+def _read(download: Download) -> tuple[str, Groups, Product, Calibration]:
+    """Return the path of a download's metadata, and what it holds, from the first file that is complete.
 
     Raises:
-        Unusable: none can be read.
+        Unusable: NDVI cannot be computed with any of them.
     """
+    errors = []
     for name in download.metadata:
         path = f"{download.folder}/{name}"
+        if name.lower().endswith(".xml"):
+            continue
         try:
-            return path, metadata.parse(Path(path).read_bytes())
+            groups = metadata.parse(Path(path).read_bytes())
+            return path, groups, metadata.product(groups), metadata.calibration(groups)
+        except Unusable as error:
+            errors.append(error)
         except (ConfigError, OSError) as error:
-            last = error
-    raise _unreadable(path, last) from last
-
-
-def _unreadable(path: str, error: Exception) -> Unusable:
-    return Unusable(f"{path}: {error}", reason="the metadata file (MTL) cannot be read")
+            errors.append(Unusable(f"{path}: {error}", reason="the metadata file (MTL) cannot be read"))
+    if not errors:
+        raise Unusable(
+            f"{download.folder}/{download.metadata[0]}: metadata in XML are not read: download the product's"
+            " MTL.txt or MTL.json as well",
+            reason="only MTL.xml, which is not read: download MTL.txt or MTL.json as well",
+        )
+    raise errors[-1]
 
 
 def _find(download: Download, groups: Groups, key: str, name: str) -> str | None:

@@ -6,16 +6,15 @@ Products and bands are recognised by the names of files, because items call the 
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from wrenlite.gallery.landsat.access import s3_twin
-from wrenlite.gallery.landsat.query import Described, Ring, day_of
+from wrenlite.gallery.landsat.query import Described, Ring
 from wrenlite.gallery.landsat.scene import (
     Product,
     Scene,
@@ -30,6 +29,7 @@ from wrenlite.gallery.ndvi.grid import split_at_antimeridian
 _PRODUCT_ID = re.compile(
     r"L[COTEM][0-9]{2}_L[0-9][A-Z]{2}_[0-9]{6}_[0-9]{8}_[0-9]{8}_[0-9]{2}_[0-9A-Z]{2}(?![0-9A-Z])"
 )
+_PRODUCT_FILE = re.compile(_PRODUCT_ID.pattern + r"\w*\.\w+")
 _COMMON_NAMES = {"nir": "nir08", "swir1": "swir16", "swir2": "swir22"}
 """The names of bands in today's items, where they are not wrenlite's."""
 _WORDS = {"red": "red", "nir": "near-infrared"}
@@ -37,12 +37,12 @@ _SURFACE_TEMPERATURE = re.compile(r"_ST_B[0-9]+\.TIF$", re.IGNORECASE)
 
 
 def describe(item: Any, folder: str = "") -> Described:
-    """Return the scene that a STAC item describes, with its day and its outline.
+    """Return the scene that a STAC item describes, with its outline.
 
     Args:
         item: the item, as JSON objects.
-        folder: the folder from which relative addresses start. Files in it are preferred to addresses of a
-            web site in the item.
+        folder: the folder from which relative addresses start. Files in it are preferred to the addresses in
+            the item.
 
     Raises:
         Unusable: NDVI cannot be computed from what the item describes.
@@ -54,7 +54,19 @@ def describe(item: Any, folder: str = "") -> Described:
     files = _Files(item, folder)
     product, properties = files.product(), item["properties"]
     check_daylight(product, properties.get("view:sun_elevation", properties.get("eo:sun_elevation")))
-    return Described(_scene(item, product, files), _day(properties), _rings(item))
+    return Described(_scene(item, product, files), _rings(item))
+
+
+def identity(item: Any) -> str:
+    """Return what tells an item from others: its id, and the names of its product's files.
+
+    An id alone is not enough, because some items have none, and those of a product's reflectance and of its
+    temperature may have the same. Addresses may have another signature each time.
+    """
+    if not isinstance(item, dict):
+        return repr(item)
+    names = sorted(set(_PRODUCT_FILE.findall(repr(item.get("assets")))))
+    return repr((item.get("collection"), item.get("id"), names or item))
 
 
 def product_id(text: str) -> str | None:
@@ -160,7 +172,7 @@ def _metadata_file(product: Product, files: _Files, red: str) -> str | None:
     names = [product.file(f"MTL.{kind}") for kind in ("json", "txt")]
     listed = filter(None, (files.find(product, name) for name in names))
     found = (*listed, *(beside_file(red, name) for name in names))
-    here = (href for href in found if not _is_remote(href) and Path(href).exists())
+    here = (href for href in found if not _is_remote(href) and os.path.isfile(href))
     return next(iter((*here, *filter(_is_remote, found))), None)
 
 
@@ -178,12 +190,16 @@ def _address(asset: Any, folder: str) -> str | None:
     on_s3 = _text(_member(_member(asset.get("alternate"), "s3"), "href"))
     if href is None:
         return on_s3
-    if href.startswith("file://"):
-        return unquote(urlsplit(href).path)
+    try:
+        parts = urlsplit(href)
+    except ValueError:  # such as http://[x/y.tif
+        return on_s3
+    if parts.scheme == "file":
+        return unquote(parts.path)
     if not _is_remote(href):
         return href if posixpath.isabs(href) else f"{folder or '.'}/{posixpath.normpath(href)}"
     here = f"{folder}/{_file_name(href)}"
-    if folder and not _is_remote(folder) and not href.startswith("s3://") and Path(here).exists():
+    if folder and not _is_remote(folder) and os.path.isfile(here):
         return here
     return on_s3 or s3_twin(href) or href
 
@@ -205,14 +221,6 @@ def _file_name(href: str) -> str:
     return posixpath.basename(redact_address(href))
 
 
-def _day(properties: Mapping[str, Any]) -> date | None:
-    """Return the day on which a scene was taken, in UTC; None where it cannot be read."""
-    try:
-        return day_of(properties.get("datetime") or properties.get("start_datetime"))
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
 def _rings(item: Mapping[str, Any]) -> list[Ring]:
     """Return the outer rings of an item's geometry, or of its box where it has no geometry.
 
@@ -223,22 +231,39 @@ def _rings(item: Mapping[str, Any]) -> list[Ring]:
         if geometry is None or geometry["type"] not in ("Polygon", "MultiPolygon"):
             return [_ring(corners) for corners in _box_corners(item["bbox"])]
         polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
-        return [_ring(polygon[0]) for polygon in polygons]
-    except (LookupError, TypeError, ValueError):
+        return [ring for polygon in polygons for ring in _split_if_global(_ring(polygon[0]))]
+    except (LookupError, TypeError, ValueError, OverflowError):
         return []
 
 
 def _box_corners(numbers: list[Any]) -> list[Ring]:
-    """Return the corners of a box, or of both its parts where it crosses the antimeridian.
+    """Return the corners of a box in parts at most 180 degrees wide, none of which cross the antimeridian.
 
     Raises:
         ValueError: the numbers are no box.
     """
     half = len(numbers) // 2  # a box of six numbers has heights, as its third and last number
     boxes = split_at_antimeridian((*numbers[:2], *numbers[half : half + 2]))
-    return [
-        [(west, south), (east, south), (east, north), (west, north)] for west, south, east, north in boxes
+    halves = [
+        (start, box.south, end, box.north)
+        for box in boxes
+        for start, end in ((box.west, (box.west + box.east) / 2), ((box.west + box.east) / 2, box.east))
     ]
+    return [
+        [(west, south), (east, south), (east, north), (west, north)] for west, south, east, north in halves
+    ]
+
+
+def _split_if_global(ring: Ring) -> list[Ring]:
+    """Return a ring, in parts where it goes from one side of the antimeridian round the Earth to the other.
+
+    A scene is at least 1.5 degrees wide, so corners that lie all within 0.1 degrees of the antimeridian, on
+    both sides, are those of the whole width.
+    """
+    lons, lats = zip(*ring, strict=True)
+    if min(lons) < 0 < max(lons) and all(179.9 < abs(lon) <= 180 for lon in lons):
+        return _box_corners([-180.0, min(lats), 180.0, max(lats)])
+    return [ring]
 
 
 def _ring(corners: Iterable[Any]) -> Ring:

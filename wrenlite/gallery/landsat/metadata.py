@@ -13,13 +13,15 @@ from collections.abc import Mapping
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.landsat.quality import LEVEL_1_OLI, LEVEL_2
-from wrenlite.gallery.landsat.scene import Product, check_daylight, cloud_percent
+from wrenlite.gallery.landsat.scene import Product, Unusable, check_daylight, cloud_percent
 from wrenlite.gallery.ndvi.indices import Calibration, Scaling
 
 Groups = dict[str, dict[str, str]]
 """Values as text, by name, by group."""
 _ROOT = "LANDSAT_METADATA_FILE"
-_RESCALING_GROUPS = {1: "LEVEL1_RADIOMETRIC_RESCALING", 2: "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"}
+RESCALING_GROUPS = {1: "LEVEL1_RADIOMETRIC_RESCALING", 2: "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"}
+_LEAST_GAIN = 1e-7
+"""A gain below this gives the greatest number of 16 bits a reflectance of less than 0.01."""
 _LINE = re.compile(r"\s*(\w+) = (.*?)\s*")
 
 
@@ -33,6 +35,7 @@ def parse(content: str | bytes) -> Groups:
         ConfigError: this is not a metadata file of Collection 2.
     """
     text = content if isinstance(content, str) else content.decode("utf-8", "replace")
+    text = text.removeprefix("\ufeff")  # the byte order mark that editors of Windows write
     try:
         groups = _from_json(text) if text.lstrip().startswith("{") else _from_text(text)
     except (ValueError, LookupError, AttributeError, RecursionError) as error:
@@ -114,21 +117,45 @@ def calibration(groups: Groups) -> Calibration:
     """
     described = product(groups)
     check_daylight(described, groups.get("IMAGE_ATTRIBUTES", {}).get("SUN_ELEVATION"))
-    group = _RESCALING_GROUPS[described.level]
+    group = RESCALING_GROUPS[described.level]
     kinds = ("MULT", "ADD")
     scalings = {
         name: Scaling(*(number(groups, group, f"REFLECTANCE_{kind}_BAND_{band}") for kind in kinds))
         for name, band in described.sensor.bands.items()
         if name in ("red", "nir") or f"REFLECTANCE_MULT_BAND_{band}" in groups.get(group, {})
     }
+    for name, scaling in scalings.items():
+        _check_scaling(described, name, scaling)
     if described.level == 2:
         usual = _times(scalings, 400_000).items() <= LEVEL_2.bands.items()
-        return LEVEL_2 if usual else Calibration(scalings, factor=1.0, surface=True)
+        highest = min(_greatest_valid(scaling) for scaling in scalings.values())
+        return LEVEL_2 if usual else Calibration(scalings, factor=1.0, surface=True, highest=highest)
     sine = math.sin(math.radians(number(groups, "IMAGE_ATTRIBUTES", "SUN_ELEVATION")))
     whole = _times(scalings, 50_000)
     if whole.items() <= LEVEL_1_OLI.bands.items():
         return Calibration(whole, factor=50_000 * sine)
     return Calibration(scalings, factor=sine)
+
+
+def _check_scaling(product: Product, band: str, scaling: Scaling) -> None:
+    """Check that some numbers from 1 to 65,535 are reflectances from 0 to 1, and differ as such.
+
+    Raises:
+        Unusable: they are none.
+    """
+    gain, offset = scaling
+    if not (gain >= _LEAST_GAIN and gain + offset < 1 and gain * 65_535 + offset > 0):
+        raise Unusable(
+            f"{product.id}: its metadata (MTL) have the gain {gain:g} and the offset {offset:g} for band"
+            f" {band}, which give no reflectance between 0 and 1: download the file again",
+            reason="a gain in the metadata file (MTL) that gives no reflectance",
+        )
+
+
+def _greatest_valid(scaling: Scaling) -> int:
+    """Return the greatest number whose reflectance is at most 1, as for the usual gains of level 2."""
+    gain, offset = scaling
+    return min(math.floor(round((1 - offset) / gain, 6)), 65_535)
 
 
 def _times(scalings: Mapping[str, Scaling], factor: float) -> dict[str, Scaling]:

@@ -37,8 +37,6 @@ class Described(NamedTuple):
     """A scene, with what a query needs to know of it."""
 
     scene: Scene
-    day: date | None
-    """Day on which it was taken, in UTC; None where that cannot be read."""
     rings: Sequence[Ring]
     """Outlines of the ground that it covers; none where they cannot be read."""
 
@@ -105,13 +103,11 @@ class Query:
     def mismatch(self, described: Described) -> str | None:
         """Return why a scene is not among those that are asked for; None where it is."""
         scene = described.scene
-        if described.day is None:
-            return "the date cannot be read"
         if not described.rings:
             return "the place cannot be read"
         if not any(intersects(ring, box) for ring in described.rings for box in self.boxes):
             return _PLACE
-        if (self.start or date.min) > described.day or described.day > (self.end or date.max):
+        if not (self.start or date.min) <= scene.date <= (self.end or date.max):
             return _TIME
         if scene.cloud is not None and scene.cloud > self.cloud:
             return _CLOUD
@@ -151,10 +147,8 @@ class Scenes(list[Scene]):
 
     @property
     def kinds_left_out(self) -> Mapping[str, int]:
-        """Return what was left out because of what it is, and not for its place, time or cloud."""
-        return {
-            reason: count for reason, count in self.left_out.items() if reason not in (_PLACE, _TIME, _CLOUD)
-        }
+        """Return what was left out because of what it is, or its cloud, and not for its place or time."""
+        return {reason: count for reason, count in self.left_out.items() if reason not in (_PLACE, _TIME)}
 
     def __repr__(self) -> str:
         return f"Scenes({self.summary()})"
@@ -163,7 +157,8 @@ class Scenes(list[Scene]):
         """Return in one line how many scenes were found, and what was left out for which reason."""
         found = counted(len(self), "scene")
         if self:
-            found += f" from {self[0].date} to {self[-1].date}"
+            first, last = self[0].date, self[-1].date
+            found += f" of {first}" if first == last else f" from {first} to {last}"
         return "; ".join(filter(None, (found, self.left_out_text())))
 
     def left_out_text(self) -> str:
@@ -174,7 +169,7 @@ class Scenes(list[Scene]):
         return f"{counted(sum(self.left_out.values()), 'item')} left out: {reasons}"
 
 
-def day_of(value: Any) -> date:
+def _day_of(value: Any) -> date:
     """Return the day in UTC of a date, a datetime or a text in ISO 8601. A time without zone is in UTC.
 
     Raises:
@@ -199,7 +194,7 @@ def _check_day(name: str, value: Any) -> date | None:
         ConfigError: the value is no day.
     """
     try:
-        return None if value is None else day_of(value)
+        return None if value is None else _day_of(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(
             f"{name}={value!r} is no day: give a date, a datetime, a text such as '2021-05-01', or None for"
@@ -215,7 +210,7 @@ def _check_place(place: Any) -> tuple[float, ...]:
     """
     try:
         numbers = () if isinstance(place, str) else tuple(float(number) for number in place)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = ()
     if len(numbers) not in (2, 4):
         raise ConfigError(f"{place!r} is no place: give longitude, latitude, or west, south, east, north")
@@ -232,7 +227,7 @@ def _check_cloud(cloud: Any) -> float:
     try:
         if 0 <= (percent := float(number)) <= 100:
             return percent
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ConfigError(f"cloud={cloud!r} is no share of cloud: give a percentage from 0 to 100")
 

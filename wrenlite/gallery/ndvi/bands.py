@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import DigitalNumbers, strips
@@ -16,11 +16,16 @@ S3 = "s3://"
 
 
 def redact_address(href: str) -> str:
-    """Return an address for messages: without its query, which may be a signature, and without a password."""
+    """Return an address for messages: without its query, which may be a signature, and without a password.
+
+    Any text is taken, also one that is no address.
+    """
     if "://" not in href or href.startswith(S3):
         return href
-    parts = urlsplit(href)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    scheme, _, rest = href.partition("://")
+    place = re.split("[?#]", rest, maxsplit=1)[0]
+    host, slash, path = place.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 @dataclass(frozen=True)

@@ -238,8 +238,10 @@ def intersects(ring: Sequence[Sequence[float]], box: Box) -> bool:
         ring: corners as longitude, latitude and perhaps height; the ring may cross the antimeridian.
         box: a box that does not cross the antimeridian; without extent it is a point.
     """
-    first = float(ring[0][0])
-    corners = [(_nearest_turn(float(corner[0]), first), float(corner[1])) for corner in ring]
+    corners: list[tuple[float, float]] = []
+    for corner in ring:
+        lon = float(corner[0])
+        corners.append((_nearest_turn(lon, corners[-1][0] if corners else lon), float(corner[1])))
     return any(
         _clip_polygon(corners, box._replace(west=box.west + turn, east=box.east + turn))
         for turn in (-360.0, 0.0, 360.0)
