@@ -1,6 +1,7 @@
 """Scenes are read in the same way from a folder and from S3, on a simulated server and on a real one."""
 
 import base64
+import collections
 import dataclasses
 import http.server
 import json
@@ -16,6 +17,7 @@ import pytest
 import rasterio
 from botocore.session import Session
 
+import wrenlite
 from tests.landsat import BRUMADINHO, COLOMBIA, real_pixels
 from wrenlite.backends.aws.s3 import S3Store
 from wrenlite.errors import (
@@ -146,8 +148,6 @@ def test_metadata_are_fetched(place, small):
 
 
 def test_tasks_map_on_workers(place, small):
-    import wrenlite
-
     scenes = catalog.stored(place(small))
     with wrenlite.Executor.local(2, progress=False) as executor:
         found = executor.map(lambda scene: tasks.ndvi_point(scene, NAPA.lon, NAPA.lat), scenes).results()
@@ -156,8 +156,6 @@ def test_tasks_map_on_workers(place, small):
 
 
 def test_the_archive_can_be_generated_by_a_map(tmp_path, monkeypatch):
-    import wrenlite
-
     few = [archive.Pass("napa", day, side=64) for day in NAPA.dates[:3]]
     monkeypatch.setattr(archive, "passes", lambda: few)
     with wrenlite.Executor.local(2, progress=False) as executor:
@@ -198,10 +196,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     asked: list
     files: dict
     error: tuple | None
+    busy: int
+    """How many of the next requests are answered with 503."""
     url: str
 
     def do_GET(self):
         self.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        if type(self).busy > 0:
+            type(self).busy -= 1
+            self._answer(503, body("SlowDown", "Please reduce your request rate."))
+            return
         name = self.path.partition("?")[0].rpartition("/")[2]
         if self.error is not None or name not in self.files:
             self._answer(*(self.error or (404, b"")))
@@ -233,7 +237,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     """A server on this machine that stands for S3 and for other web servers."""
-    handler = type("Handler", (_Handler,), {"asked": [], "files": {}, "error": None})
+    handler = type("Handler", (_Handler,), {"asked": [], "files": {}, "error": None, "busy": 0})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -355,6 +359,91 @@ def test_without_credentials_the_message_says_how_to_get_some(server, monkeypatc
     ):
         tasks.ndvi_point(scene, -75.0, 1.5)
     assert server.asked == []
+
+
+def reads(asked):
+    """Return the requests for objects, by key: those that are no listings."""
+    return collections.Counter(path for path, _ in asked if path not in listings(asked))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ((404, b""), NotFound),
+        ((403, body("AccessDenied", "Access Denied")), AccessDenied),
+        ((400, body("InvalidRequest", "Something else.")), StoreError),
+    ],
+)
+def test_a_permanent_error_is_not_tried_again(server, error, kind):
+    server.error = error
+    scene = Scene.at("s3://usgs-landsat", COLOMBIA, quality=False)
+    with pytest.raises(kind):
+        tasks.ndvi_point(scene, -75.0, 1.5)
+    once = reads(server.asked)
+    assert max(once.values()) == 2  # whatever the answer is, GDAL looks for a file that it cannot open
+    server.asked.clear()
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        job = executor.map(lambda each: tasks.ndvi_point(each, -75.0, 1.5), [scene])
+        with pytest.raises(kind):
+            job.results(timeout=60)
+    assert reads(server.asked) == once
+
+
+def test_a_damaged_object_is_not_read_again(server, signed):
+    name = f"{signed.product.id}_SR_B5.TIF"
+    with rasterio.MemoryFile(server.files[name]) as memory, memory.open() as file:
+        offset = int(file.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    data = bytearray(server.files[name])
+    data[offset + 10 : offset + 3000] = bytes(2990)
+    server.files[name] = bytes(data)
+    server.asked.clear()
+    with pytest.raises(StoreError, match=f"cannot read band nir of {signed.product.id}"):
+        tasks.ndvi_tile(signed, Window(0, 0, 256, 256))
+    spans = collections.Counter(
+        (path, headers["range"]) for path, headers in server.asked if "range" in headers
+    )
+    assert max(spans.values()) == 1
+
+
+@pytest.mark.parametrize("busy", [1, 3])
+def test_a_server_that_is_busy_is_asked_again(server, signed, busy):
+    expected = tasks.ndvi_point(signed, NAPA.lon, NAPA.lat)
+    server.busy = busy
+    assert np.array_equal(tasks.ndvi_point(signed, NAPA.lon, NAPA.lat).value, expected.value, equal_nan=True)
+    assert server.busy == 0
+
+
+def test_objects_that_are_never_replaced_stay_open(bed, small):
+    root = upload(small)
+    bucket = root.removeprefix("s3://")
+    scene = dataclasses.replace(catalog.stored(root)[0], qa_pixel=None, qa_radsat=None)
+    counts = {}
+    for reader in (GdalReader(), GdalReader(lasting=frozenset([bucket]))):
+        for window in (Window(0, 0, 256, 256), Window(256, 0, 16, 256)):
+            bed.reset()
+            tasks.ndvi_tile(scene, window, reader=reader)
+            counts[bool(reader.lasting), window.column] = bed.counts().get("GetObject", 0)
+    assert counts[True, 0] == counts[False, 0] >= 2
+    assert counts[True, 256] <= counts[False, 256] - 2  # the headers of two bands
+
+
+def test_an_object_that_is_replaced_is_read_anew(bed, small):
+    root = upload(small)
+    scenes = catalog.stored(root)
+    before, other = (tasks.ndvi_tile(scene, Window(0, 0, 256, 256)) for scene in scenes[:2])
+    client = Session().create_client("s3")
+    bucket = root.removeprefix("s3://")
+    for ours, theirs in zip(sorted(hrefs(scenes[0])), sorted(hrefs(scenes[1])), strict=True):
+        source = client.get_object(Bucket=bucket, Key=theirs.removeprefix(f"{root}/"))["Body"].read()
+        client.put_object(Bucket=bucket, Key=ours.removeprefix(f"{root}/"), Body=source)
+    after = tasks.ndvi_tile(scenes[0], Window(0, 0, 256, 256))
+    assert not np.array_equal(before.values, other.values)
+    assert np.array_equal(after.values, other.values)
+
+
+def hrefs(scene):
+    """Return the addresses of all rasters of a scene."""
+    return [scene.red, scene.nir, scene.qa_pixel, scene.qa_radsat]
 
 
 @pytest.fixture

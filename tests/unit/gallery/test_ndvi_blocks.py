@@ -48,7 +48,7 @@ def pictures(height, width):
 
 def read_parts(path, window, count=1):
     """Return a window that a reader joined from parts, of a raster that stands for several bands."""
-    bands = [Band(f"band {number}", path, "LC08") for number in range(count)]
+    bands = [Band(f"band {number}", path, "LC08", is_bits=True) for number in range(count)]
     joined = {band.name: np.full((window.height, window.width), 12345, np.uint16) for band in bands}
     with GdalReader().parts(bands, lambda _: (window, 1)) as parts:
         for place, values in parts.values:

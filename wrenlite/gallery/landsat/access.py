@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 USGS = "s3://usgs-landsat"
 """The public archive; whoever reads it pays for the requests."""
 _REGIONS = {"usgs-landsat": "us-west-2"}
+_LASTING = frozenset(_REGIONS)
+"""A scene that is processed again has another id, so that no object of the archive is replaced."""
 _WEB = re.compile(
     r"(?i:https?://(?:landsatlook\.usgs\.gov(?::443)?/data"
     r"|usgs-landsat\.s3(?:\.dualstack)?(?:[.-]us-west-2)?\.amazonaws\.com(?::443)?"
@@ -89,4 +91,4 @@ def default_reader(requester_pays: bool = True) -> GdalReader:
     """
     from wrenlite.gallery.ndvi.reader import GdalReader  # imported here, so that planning needs no rasterio
 
-    return GdalReader(requester_pays=requester_pays, regions=_REGIONS)
+    return GdalReader(requester_pays=requester_pays, regions=_REGIONS, lasting=_LASTING)

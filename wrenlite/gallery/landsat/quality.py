@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ _TOLD_BY = {
 """Reasons by the quality band that tells of them. Of fill, the numbers themselves tell as well."""
 _STRONGEST = np.uint8(len(Reason))
 """This number less a reason is the reason's strength: of several, that with the least number counts."""
+_MARGIN = 1e-5
+"""Reflectance by which rounding may change a sum of reflectances, many times over."""
 _BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
 
 LEVEL_2 = Calibration(
@@ -89,28 +91,38 @@ def reasons(
     if any(span.high == FILL for span in spans.values()):
         return np.full(shape, Reason.FILL, np.uint8)
     floor = masking.floor if normalised else 0.0
-    masks = itertools.chain(
-        ((Reason.FILL, numbers[name] == FILL) for name, span in spans.items() if span.low == FILL),
+    strengths: NDArray[np.uint8] | None = None
+    for reason, mask in itertools.chain(
+        ((Reason.FILL, numbers[name] == FILL) for name, span in spans.items() if span.fill),
         _from_quality(qa_pixel, _QA_PIXEL),
         _from_quality(qa_radsat, {Reason.SATURATED: saturation_bits | _DROPPED_OR_OCCLUDED}),
         ((Reason.OUT_OF_RANGE, mask) for mask in _out_of_range(numbers, spans, calibration, floor)),
-    )
-    strengths = np.zeros(shape, np.uint8)
-    for reason, mask in masks:
+    ):
         if masking.masks(reason):
-            np.maximum(strengths, mask.view(np.uint8) * np.uint8(_STRONGEST - reason), out=strengths)
-    return (_STRONGEST - strengths) * (strengths != 0) if strengths.any() else strengths
+            strength = mask.view(np.uint8) * np.uint8(_STRONGEST - reason)
+            strengths = strength if strengths is None else np.maximum(strengths, strength, out=strengths)
+    if strengths is None:
+        return np.zeros(shape, np.uint8)
+    found: Reasons = (_STRONGEST - strengths) * (strengths != 0)
+    return found
 
 
 class _Span(NamedTuple):
-    """The least and the greatest number of a band, which tell what has to be looked at pixel by pixel."""
+    """The extremes of a band, which tell what has to be looked at pixel by pixel."""
 
+    fill: bool
+    """Whether there is fill."""
     low: int
+    """The least number that is not fill."""
     high: int
 
     @classmethod
     def of(cls, band: DigitalNumbers) -> _Span:
-        return cls(int(band.min(initial=65_535)), int(band.max(initial=0)))
+        low, high = (int(extreme.reduce(band, axis=None)) for extreme in (np.minimum, np.maximum))
+        fill = low == FILL < high
+        if fill:  # one less wraps fill to the greatest number
+            low = int(np.minimum.reduce(band - np.uint16(1), axis=None)) + 1
+        return cls(fill=fill, low=low, high=high)
 
 
 def _from_quality(
@@ -130,20 +142,23 @@ def _out_of_range(
     calibration: Calibration,
     floor: float,
 ) -> Iterator[Mask]:
-    """Yield which pixels have a reflectance out of range, or a sum of surface reflectances below a floor."""
+    """Yield which pixels have a reflectance out of range, or a sum of surface reflectances below a floor.
+
+    Fill may be among them.
+    """
     for name, band in numbers.items():
         if spans[name].low < calibration.lowest(name):
             yield band < calibration.lowest(name)
         if spans[name].high > calibration.highest:
             yield band > calibration.highest
     if floor and calibration.surface and calibration.factor is not None:
-        threshold = floor * calibration.factor
-        darkest = {name: np.array(span.low) for name, span in spans.items()}
-        if _total(darkest, calibration) < threshold:  # rounding keeps the order of totals
-            yield _total(numbers, calibration) < threshold
+        least = sum(calibration.bands[name].gain * spans[name].low for name in numbers)
+        offset = sum(calibration.bands[name].offset for name in numbers)
+        if least + offset < (floor + _MARGIN) * calibration.factor:
+            yield _total(numbers, calibration) < floor * calibration.factor
 
 
-def _total(numbers: Mapping[str, NDArray[Any]], calibration: Calibration) -> NDArray[np.float32]:
+def _total(numbers: Mapping[str, DigitalNumbers], calibration: Calibration) -> NDArray[np.float32]:
     """Return the sum of the bands' reflectances, times the calibration's factor."""
     scaled = ((band, *calibration.bands[name]) for name, band in numbers.items())
     parts = [band.astype(np.float32) * np.float32(gain) + np.float32(offset) for band, gain, offset in scaled]

@@ -139,8 +139,9 @@ def _code(
     for place, numbers in parts.values:
         read = time.perf_counter()
         values, reasons = _index(scene, index, numbers, calibration, masking, coded.room(place))
-        coded.add(place, values, reasons == Reason.USABLE)
-        counts += masks.count(reasons)
+        found = masks.count(reasons)
+        coded.add(place, values, None if found[0] == reasons.size else reasons == Reason.USABLE)
+        counts += found
         compute_s += time.perf_counter() - read
     return coded, counts, compute_s
 
@@ -230,13 +231,25 @@ def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
                 f"{scene.product.id} has no band {name}, which the index needs: it has"
                 f" {', '.join(scene.bands)}"
             )
-    hrefs: dict[str, str | None] = {name: href for name, href in scene.bands.items() if name in names}
-    hrefs |= {"qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
-    return [
-        Band(name=name, href=href, product=scene.product.id, types=scene.product.types)
-        for name, href in hrefs.items()
-        if href is not None
+    product = scene.product
+    reflective = [
+        Band(name, href, product.id, types=product.types, scaling=_stated_scaling(scene, name))
+        for name, href in scene.bands.items()
+        if name in names
     ]
+    quality_bands = {"qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
+    return reflective + [
+        Band(name, href, product.id, is_bits=True) for name, href in quality_bands.items() if href is not None
+    ]
+
+
+def _stated_scaling(scene: Scene, band: str) -> tuple[float, float] | None:
+    """Return the gain and offset to reflectance that a band's file may state; None where not known."""
+    calibration = scene.calibration
+    if calibration is None or calibration.factor is None or not calibration.surface:
+        return None
+    gain, offset = calibration.bands[band]
+    return gain / calibration.factor, offset / calibration.factor
 
 
 def describe(scene: Scene, index: Index, masking: Masking) -> SceneNdvi:
@@ -402,7 +415,7 @@ def _index(
         qa_pixel=numbers.get("qa_pixel"),
         qa_radsat=numbers.get("qa_radsat"),
     )
-    if reasons.all():
+    if reasons[0, 0] and reasons.all():
         return np.empty(reasons.shape, np.float32) if out is None else out, reasons
     values = indices.compute(index, numbers, calibration, out)
     if not index.always_within:

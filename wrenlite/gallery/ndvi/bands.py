@@ -39,6 +39,10 @@ class Band:
     """Id of the scene that the band belongs to."""
     types: tuple[str, ...] = ("uint16",)
     """Types of numbers that the product's file may have, as numpy calls them: uint16, uint8."""
+    scaling: tuple[float, float] | None = None
+    """Gain and offset to reflectance that the file may state; None where they are not known."""
+    is_bits: bool = False
+    """Whether the numbers are bits that describe the quality."""
 
     def __repr__(self) -> str:
         return f"Band({self.name!r}, {redact_address(self.href)!r}, {self.product!r})"

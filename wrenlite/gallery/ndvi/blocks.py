@@ -10,6 +10,7 @@ data, is not decoded again.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ import numpy as np
 
 from wrenlite.gallery.ndvi.bands import Place
 from wrenlite.gallery.ndvi.grid import Window
-from wrenlite.gallery.ndvi.indices import DigitalNumbers
+from wrenlite.gallery.ndvi.indices import STRIP_PIXELS, DigitalNumbers
 
 _deflate: Any
 try:
@@ -156,17 +157,43 @@ def read_parts(
         otherwise: reads a part of a band whose block cannot be decoded here.
     """
     height, width = next(iter(files.values())).shape
-    for row in range(window.row // height, -(-(window.row + window.height) // height)):
-        rows, within_rows = _overlap(row * height, height, window.row, window.height)
-        for column in range(window.column // width, -(-(window.column + window.width) // width)):
-            columns, within_columns = _overlap(column * width, width, window.column, window.width)
-            values = {}
-            for name, file in files.items():
-                try:
-                    values[name] = np.ascontiguousarray(file.decode(row, column)[within_rows, within_columns])
-                except UnreadableBlock:
-                    values[name] = otherwise(name, _part_of(window, rows, columns))
-            yield (rows, columns), values
+    across = max(1, STRIP_PIXELS // (height * width))
+    room = {name: np.empty(height * width * across, np.uint16) for name in files}
+    columns = _blocks(window.column, window.width, width)
+    for row, rows, within_rows in _blocks(window.row, window.height, height):
+        for first in range(0, len(columns), across):
+            part = columns[first : first + across]
+            left, right = part[0][1].start, part[-1][1].stop
+            shape = rows.stop - rows.start, right - left
+            values = {name: array[: math.prod(shape)].reshape(shape) for name, array in room.items()}
+            for column, place, within in part:
+                for name, file in files.items():
+                    target = values[name][:, place.start - left : place.stop - left]
+                    try:
+                        target[...] = file.decode(row, column)[within_rows, within]
+                    except UnreadableBlock:
+                        target[...] = otherwise(name, _part_of(window, rows, place))
+            yield (rows, slice(left, right)), values
+
+
+def _blocks(start: int, length: int, side: int) -> list[tuple[int, slice, slice]]:
+    """Return the blocks that a window meets along one axis: their numbers, and the pixels that both share.
+
+    Args:
+        start: the window's first pixel.
+        length: number of the window's pixels.
+        side: number of a block's pixels.
+
+    Returns:
+        The number of each block, and the shared pixels counted from the window's and from the block's first.
+    """
+    found = []
+    for number in range(start // side, -(-(start + length) // side)):
+        first, last = max(number * side, start), min((number + 1) * side, start + length)
+        found.append(
+            (number, slice(first - start, last - start), slice(first - number * side, last - number * side))
+        )
+    return found
 
 
 def _part_of(window: Window, rows: slice, columns: slice) -> Window:
@@ -177,9 +204,3 @@ def _part_of(window: Window, rows: slice, columns: slice) -> Window:
         width=columns.stop - columns.start,
         height=rows.stop - rows.start,
     )
-
-
-def _overlap(block: int, block_size: int, window: int, window_size: int) -> tuple[slice, slice]:
-    """Return the pixels that a window and a block share along one axis, counted from either's first pixel."""
-    first, last = max(block, window), min(block + block_size, window + window_size)
-    return slice(first - window, last - window), slice(first - block, last - block)

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,7 +27,6 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
 from wrenlite.gallery.ndvi import blocks, gdal_errors
@@ -45,6 +44,7 @@ from wrenlite.gallery.ndvi.blocks import BlockFile, open_blocks
 from wrenlite.gallery.ndvi.grid import Grid, Window, clip
 from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers
 from wrenlite.gallery.ndvi.open_files import OpenFiles
+from wrenlite.gallery.ndvi.stored_numbers import as_digital_numbers, check_numbers, has_other_fill
 from wrenlite.gallery.ndvi.thinned import choose_pixels, shown_pixels
 
 try:
@@ -91,8 +91,10 @@ class _OpenBand:
         self.dataset.close()
 
 
-_OPEN_FILES: OpenFiles[_OpenBand] = OpenFiles(limit=8, age_s=300.0)
+OPEN_FILES: OpenFiles[_OpenBand] = OpenFiles(limit=8, age_s=300.0)
 """The files of two scenes, with their quality bands."""
+_CACHE_BYTES = 2**25
+"""Memory for GDAL's cache of blocks, which belongs to open files: four bands of a tile."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class GdalReader(Reader):
     """Tell S3 that this account pays for the requests; a requester-pays bucket refuses them otherwise."""
     regions: Mapping[str, str] = field(default_factory=dict, hash=False)
     """AWS regions by bucket, for buckets that are not in the region of the environment."""
+    lasting: frozenset[str] = frozenset()
+    """Buckets whose objects are never replaced. Their files stay open between the tasks of a worker."""
 
     def read(self, bands: Sequence[Band], choose: WindowChooser) -> Mapping[str, Pixels]:
         """Read the chosen window of every band; see ``bands.Reader``."""
@@ -204,26 +208,38 @@ class GdalReader(Reader):
     def _read_window(self, band: Band, file: _OpenBand, window: Window, step: int) -> DigitalNumbers:
         """Read a window of an open band through GDAL."""
         with self._environment(band.href):
-            values: DigitalNumbers = translate_errors(
-                band, lambda: read_window(file.dataset, file.grid, window, step)
-            )
-        return values
+            values = translate_errors(band, lambda: read_window(file.dataset, file.grid, window, step))
+        return as_digital_numbers(values, file.dataset, band)
 
     def _borrow(self, band: Band) -> AbstractContextManager[_OpenBand]:
         """Borrow the open file of a band from earlier tasks, or open it."""
-        version = _version(band.href)
+        version = self._version(band.href)
         if version is None:
-            return closing(self._open(band, None))
-        return _OPEN_FILES.borrow((band.href, version), lambda: self._open(band, version))
+            return closing(self._open(band))
+        return OPEN_FILES.borrow((band, version), lambda: self._open(band))
 
-    def _open(self, band: Band, version: tuple[int, ...] | None) -> _OpenBand:
-        """Open a band's file, of which a version is known if it is a local one."""
+    def _version(self, href: str) -> Hashable:
+        """Return what changes when a file must be opened anew; None for a file that must not stay open."""
+        if is_remote(href):
+            if not href.startswith(S3) or urlsplit(href).netloc not in self.lasting:
+                return None
+            account = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+            return hash((*sorted(self._options(href).items()), *sorted(account.items())))
+        try:
+            status = os.stat(href)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def _open(self, band: Band) -> _OpenBand:
+        """Open a band's file."""
         with self._environment(band.href):
             dataset = translate_errors(band, lambda: rasterio.open(gdal_path(band.href)))
             try:
-                _check_numbers(dataset, band)
+                check_numbers(dataset, band)
                 grid = raster_grid(dataset, band)
-                decoder = open_blocks(band.href, dataset, rasterio.__gdal_version__) if version else None
+                decodable = os.path.isfile(band.href) and not has_other_fill(dataset, band)
+                decoder = open_blocks(band.href, dataset, rasterio.__gdal_version__) if decodable else None
             except BaseException:
                 dataset.close()
                 raise
@@ -236,8 +252,9 @@ class GdalReader(Reader):
     def _options(self, href: str) -> dict[str, Any]:
         """Return GDAL's options for one file."""
         if not is_remote(href):
-            return {}
+            return {"GDAL_CACHEMAX": _CACHE_BYTES}
         options: dict[str, Any] = {
+            "GDAL_CACHEMAX": _CACHE_BYTES,
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
             "GDAL_INGESTED_BYTES_AT_OPEN": _HEADER_BYTES,
             "GDAL_HTTP_CONNECTTIMEOUT": _CONNECT_TIMEOUT_S,
@@ -254,15 +271,6 @@ class GdalReader(Reader):
         if self.requester_pays:
             options["AWS_REQUEST_PAYER"] = "requester"
         return options | _endpoint_options(os.environ)
-
-
-def _version(href: str) -> tuple[int, ...] | None:
-    """Return what changes when a local file is replaced or written to; None for other addresses."""
-    try:
-        status = os.stat(href)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def is_remote(href: str) -> bool:
@@ -313,23 +321,6 @@ def _endpoint_options(environ: Mapping[str, str]) -> dict[str, str]:
         "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
         "AWS_VIRTUAL_HOSTING": "FALSE",
     }
-
-
-def _check_numbers(dataset: Any, band: Band) -> None:
-    """Refuse a raster that does not have one band of digital numbers.
-
-    Raises:
-        ConfigError: the raster has several bands, or numbers of another type than the archive's files.
-    """
-    types = ", ".join(dict.fromkeys(dataset.dtypes))
-    if dataset.count == 1 and types in band.types:
-        return
-    found = f"{types} pixels" if dataset.count == 1 else f"{dataset.count} bands of {types}"
-    raise ConfigError(
-        f"band {band.name} of {band.product} at {redact_address(band.href)} cannot be used: the file has"
-        f" {found}, and the product has one band of {' or '.join(band.types)}. Give the product's own file of"
-        " digital numbers, and not one with reflectances or with several bands"
-    )
 
 
 def raster_grid(dataset: Any, band: Band) -> Grid:
@@ -438,13 +429,14 @@ def _pick_pixels(overview: Any, size: tuple[int, int], window: Window, step: int
 
 def _read_pixels(dataset: Any, window: Window, shape: tuple[int, int]) -> DigitalNumbers:
     """Read a window within the raster, stretched to a shape, by nearest neighbour."""
-    values: NDArray[Any] = dataset.read(
+    values: DigitalNumbers = dataset.read(
         1,
         window=rasterio.windows.Window(*window),
         out_shape=shape,
+        out_dtype="uint16",
         resampling=Resampling.nearest,  # the bits of quality bands, and fill, have no average
     )
-    return values.astype(np.uint16, copy=False)
+    return values
 
 
 def translate_errors(band: Band, call: Callable[[], Any]) -> Any:

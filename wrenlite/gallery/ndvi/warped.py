@@ -19,6 +19,7 @@ from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Reader, WindowChoos
 from wrenlite.gallery.ndvi.grid import Grid, Window, clip
 from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers
 from wrenlite.gallery.ndvi.reader import GdalReader, is_remote, raster_grid, read_window, translate_errors
+from wrenlite.gallery.ndvi.stored_numbers import as_digital_numbers
 
 _TOLERANCE = 1e-3
 """Greatest error of a place, in pixels of the scene, by which GDAL may approximate a projection.
@@ -76,6 +77,7 @@ class WarpedReader(Reader):
                 values = translate_errors(band, lambda: _read_warped(dataset, target))
             else:
                 values = translate_errors(band, lambda: read_window(dataset, own, shifted, step))
+            values = as_digital_numbers(values, dataset, band)
         return Pixels(
             values=values,
             grid=self.grid,
