@@ -213,7 +213,13 @@ def _map(spot: Spot, picture: Mosaic, tiles: Sequence[TileNdvi]) -> NotebookFigu
     title = titled(f"{first.index} of {spot.name}, {first.date:%d %B %Y}", first.synthetic)
     hidden = Hidden.joined((tile.hidden, tile.values.size) for tile in tiles)
     return figures.ndvi_map(
-        picture.values, picture.grid, title, index=first.index, level=first.level, hidden=hidden
+        picture.values,
+        picture.grid,
+        title,
+        index=first.index,
+        level=first.level,
+        hidden=hidden,
+        unseen=first.unseen,
     )
 
 

@@ -125,6 +125,15 @@ def test_figures_and_tables_name_another_index_and_draw_its_range():
     assert many.axes[-1].get_ylabel() == "NDWI (grey: hidden)"
 
 
+def test_scenes_without_quality_bands_are_said():
+    unseen = frozenset({"cloud", "shadow", "snow"})
+    blind = season(0.5, 0.5, 0.5, 0.5, 0.5, unseen=unseen)
+    assert "Clouds are not masked in 1 scene: there is" in legend_of(figures.season(*blind[:2], "title"))[1]
+    figure = figures.ndvi_map(np.zeros((50, 100), np.float32), GRID, "title", unseen=unseen)
+    words = "km to the east\nnot masked, for lack of quality bands: cloud, shadow, snow"
+    assert figure.axes[0].get_xlabel() == words
+
+
 def test_level_1_is_said_in_figures_and_tables():
     top = season(0.5, 0.5, 0.5, 0.5, 0.5, level=1)
     label = "NDVI\ntop of atmosphere"

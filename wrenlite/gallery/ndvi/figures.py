@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from wrenlite.gallery.ndvi.harmonisation import harmonise, sensors_text
 from wrenlite.gallery.ndvi.masks import Hidden
 from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import Curve
+from wrenlite.texts import counted
 
 _NO_DATA_COLOUR = "#d5d9de"
 COLOUR_MAP = LinearSegmentedColormap.from_list(
@@ -185,6 +186,9 @@ def _note(places: Sequence[Season]) -> str:
     lines = ["Larger points: scenes with less cloud."]
     if "harmonised" in sensors or "mixed" in sensors:  # otherwise the legend says all
         lines.insert(0, f"{sensors}.")
+    blind = {point.product for point in points if "cloud" in point.unseen}
+    if blind:
+        lines.append(f"Clouds are not masked in {counted(len(blind), 'scene')}: there is no quality band.")
     biases = [_bias(season) for season in places if season.truth is not None]
     if biases:
         least, most = (f"{abs(bias):.3f}" for bias in (max(biases), min(biases)))
@@ -314,6 +318,7 @@ def ndvi_map(
     index: str = "NDVI",
     level: int = 2,
     hidden: Hidden | None = None,
+    unseen: Collection[str] = (),
 ) -> NotebookFigure:
     """Draw a map of NDVI, or another index, with a colour bar, and kilometres along its edges.
 
@@ -324,6 +329,7 @@ def ndvi_map(
         index: name of the index.
         level: level of the reflectances; the map tells where they are not those of the surface.
         hidden: shares of the hidden pixels, which the map then tells by reason.
+        unseen: reasons for which nothing is masked, which the map then tells; see ``SceneNdvi.unseen``.
     """
     width_km, height_km = _size_km(grid)
     figure = _new_figure(1.0 + 7.0 * height_km / width_km, _MAP_DPI)
@@ -331,8 +337,10 @@ def ndvi_map(
     _draw_colour_bar(figure, _draw_map(axes, values, grid, index), axes, index, level)
     _draw_title(figure, title)
     _label_map(axes)
-    if hidden is not None and hidden.total:
-        axes.set_xlabel(f"{axes.get_xlabel()}\nhidden: {hidden.text}")
+    facts = [f"hidden: {hidden.text}"] if hidden is not None and hidden.total else []
+    if unseen:
+        facts.append(f"not masked, for lack of quality bands: {', '.join(sorted(unseen))}")
+    axes.set_xlabel("\n".join([axes.get_xlabel(), *facts]))
     return figure
 
 
