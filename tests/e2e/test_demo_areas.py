@@ -1,6 +1,7 @@
 """``wrenlite demo ndvi`` for areas and composites, as a user runs it."""
 
 import json
+import re
 
 import geopandas
 import numpy as np
@@ -80,6 +81,9 @@ def test_composites_round_a_place(landsat_cache, tmp_path):
     asked = ("--start", "2022-06-01", "--end", "2022-07-31", "--composite", "best")
     said = demo("--place", "napa", "--out", tmp_path, *asked)
     assert f"{tmp_path / 'ndvi-2022-06.tif'}\n{tmp_path / 'ndvi-2022-07.tif'}\n" in said
+    scenes = len(re.findall(r"^2022-0[67]-\d\d ", said, re.MULTILINE))
+    # A point and a grid of each scene, one tile of the map, and one of each month.
+    assert int(re.search(r"^tasks +(\d+) on", said, re.MULTILINE)[1]) == 2 * scenes + 1 + 2
     with rasterio.open(tmp_path / "ndvi-2022-06.tif") as dataset:
         assert dataset.width * 30 == pytest.approx(10_000, rel=0.03)
 

@@ -12,7 +12,7 @@ from typing import Any
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.landsat.areas import map_areas
-from wrenlite.gallery.landsat.composites import Composites, composite
+from wrenlite.gallery.landsat.composites import CompositeJob, Composites, Recipe, start
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.landsat.tasks import grid_of
 from wrenlite.gallery.ndvi import figures
@@ -162,10 +162,10 @@ def as_data(stats: AreaStats) -> dict[str, Any]:
     }
 
 
-def composites(
+def start_composites(
     executor: Executor, scenes: Sequence[Scene], spot: Spot, period: str, method: str, index: Index
-) -> Composites:
-    """Return composites of a spot's box, or of 10 km round it, on the pixels of the scenes.
+) -> CompositeJob:
+    """Start making composites of a spot's box, or of 10 km round it, on the pixels of the scenes.
 
     Args:
         executor: the executor to run on.
@@ -179,7 +179,8 @@ def composites(
         ConfigError: the scenes are of both levels, or the box is too large.
     """
     grid = declare_grid(spot.box or _box_round(spot), like=grid_of(scenes[0]))
-    return composite(executor, scenes, grid, None if period == "all" else period, method, index=index)
+    kind = None if period == "all" else period
+    return start(executor, scenes, Recipe(grid, kind, method, index))
 
 
 def write_composites(made: Composites, spot: Spot, out: Path) -> list[Path]:

@@ -424,8 +424,9 @@ def ndvi(
             scenes = ndvi_survey.find(executor, source, spot, **asked)
             found = ndvi_survey.survey(executor, spot, scenes, out, wanted)
         if composite is not None:
-            made = area_survey.composites(executor, scenes, spot, period, composite, wanted)
-            found.files.extend(area_survey.write_composites(made, spot, out))
+            made = area_survey.start_composites(executor, scenes, spot, period, composite, wanted)
+            found.files.extend(area_survey.write_composites(made.result(), spot, out))
+            found.jobs.extend(made.jobs)
         _print_ndvi(executor, spot, wanted.name, scenes, found, rows, as_json)
 
 

@@ -179,10 +179,10 @@ def map_areas(
     check_one_level([tasks.describe(scene, wanted, masking) for scene in scenes], mixed)
     pairs = [(scene, area) for area in areas for scene in scenes]
     options = {"index": wanted, "masking": masking, "reader": reader}
-    return executor.starmap(stats_or_none, pairs, kwargs=options)
+    return executor.starmap(area_statistics, pairs, kwargs=options)
 
 
-def stats_or_none(scene: Scene, area: Area, **options: Any) -> AreaStats | None:
+def area_statistics(scene: Scene, area: Area, **options: Any) -> AreaStats | None:
     """Return what ``area_stats`` returns, and None where the scene does not show the area."""
     try:
         return area_stats(scene, area, **options)

@@ -2,7 +2,7 @@
 
 The work is cut by period and by tile of a declared grid. A task reads the scenes of its period one after
 another on its tile, and keeps 2 bytes for each pixel of each scene; it returns the tile. The caller holds the
-result, and as many tiles as are under way.
+result and the tiles, which is checked to fit into its memory before anything is read.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from wrenlite.gallery.preflight import check_memory as check_worker_memory
 
 if TYPE_CHECKING:
     from wrenlite.executor import Executor
+    from wrenlite.job import Job
 
 STACK_BYTES = 128 << 20
 """Most memory that the values of all scenes take in a task."""
@@ -112,9 +113,9 @@ class Recipe:
     period: str | None
     method: str
     index: Index
-    masking: Masking
-    mixed: bool
-    reader: Reader | None
+    masking: Masking = _MASKING
+    mixed: bool = False
+    reader: Reader | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.grid, Grid):
@@ -158,6 +159,40 @@ class MadeTile(NamedTuple):
     used: NDArray[np.uint16]
 
 
+@dataclass(frozen=True)
+class CompositeJob:
+    """Composites that are being made."""
+
+    recipe: Recipe
+    scenes: Iterable[Scene]
+    """The scenes that reach the grid, oldest first."""
+    groups: Mapping[Period, Sequence[Scene]]
+    """The same by period."""
+    tiles: Sequence[CompositeTile]
+    """What each task of the last job makes."""
+    jobs: tuple[Job[Any], ...]
+    """The job that asked where the scenes are, and the job of the tiles."""
+
+    def result(self) -> Composites:
+        """Wait for the composites, and return them.
+
+        Raises:
+            WrenliteError: a scene cannot be read.
+        """
+        grid = self.recipe.grid
+        made = (future.result() for future in self.jobs[-1])
+        values, used = _assemble(self.tiles, made, (len(self.groups), grid.height, grid.width))
+        return Composites(
+            periods=tuple(self.groups),
+            values=values,
+            used=used,
+            grid=grid,
+            method=self.recipe.method,
+            provenance=self.recipe.provenance(self.scenes),
+            provenances=tuple(map(self.recipe.provenance, self.groups.values())),
+        )
+
+
 def composite(
     executor: Executor,
     scenes: Iterable[Scene],
@@ -194,17 +229,29 @@ def composite(
         WrenliteError: a scene cannot be read.
     """
     recipe = Recipe(grid, period, method, find_index(index), masking, mixed, reader)
+    return start(executor, scenes, recipe).result()
+
+
+def start(executor: Executor, scenes: Iterable[Scene], recipe: Recipe) -> CompositeJob:
+    """Start making composites; ``composite`` also waits for them.
+
+    Args:
+        executor: the executor whose workers read the scenes.
+        scenes: see ``composite``.
+        recipe: how the composites are made.
+
+    Raises:
+        ConfigError, WrenliteError: see ``composite``.
+    """
     scenes = sorted(scenes, key=lambda scene: (scene.date, scene.product.id))
     recipe.provenance(scenes)  # refuses what may not be mixed, before anything is read
-    _check_sizes(executor, len(recipe.groups(scenes)), grid)
-    reach = _reach(executor, scenes, recipe)
+    _check_sizes(executor, len(recipe.groups(scenes)), recipe.grid)
+    grids = executor.map(tasks.grid_of, scenes, kwargs={"reader": recipe.reader})
+    reach = _reach(scenes, grids.results(), recipe)
     groups = recipe.groups(reach)
     plan = list(_plan(groups, reach, recipe))
-    ahead = 2 * executor.workers + 2
-    tiles = executor.map(composite_tile, plan, args=(recipe,), buffersize=ahead, chunksize=1)
-    values, used = _assemble(plan, tiles, (len(groups), grid.height, grid.width))
-    provenances = [recipe.provenance(scenes) for scenes in (reach, *groups.values())]
-    return Composites(tuple(groups), values, used, grid, method, provenances[0], tuple(provenances[1:]))
+    tiles = executor.map(composite_tile, plan, args=(recipe,), chunksize=1)
+    return CompositeJob(recipe, reach, groups, plan, jobs=(grids, tiles))
 
 
 def _check_sizes(executor: Executor, count: int, grid: Grid) -> None:
@@ -217,13 +264,12 @@ def _check_sizes(executor: Executor, count: int, grid: Grid) -> None:
     check_worker_memory(executor.backend, STACK_BYTES + _READING_BYTES, "a tile of a composite")
 
 
-def _reach(executor: Executor, scenes: Sequence[Scene], recipe: Recipe) -> dict[Scene, Window]:
+def _reach(scenes: Sequence[Scene], own: Sequence[Grid], recipe: Recipe) -> dict[Scene, Window]:
     """Return the scenes that reach a grid, with the windows outside of which they have no pixels.
 
     Raises:
         ConfigError: no scene reaches it.
     """
-    own = executor.map(tasks.grid_of, scenes, kwargs={"reader": recipe.reader}).results()
     windows_of = {scene: footprint(each, recipe.grid) for scene, each in zip(scenes, own, strict=True)}
     reach = {scene: window for scene, window in windows_of.items() if window is not None}
     if not reach:
