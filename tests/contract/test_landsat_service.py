@@ -151,6 +151,8 @@ def test_the_demo_searches_any_service(service, tmp_path):
     assert [scene["product"] for scene in found["scenes"]] == [LANDSAT_8]
     assert found["scenes"][0]["ndvi"] == pytest.approx(downloads.NDVI, abs=1e-4)
     assert sum(found["left_out"].values()) == 3
+    CliRunner().invoke(main, [*command, "--out", str(tmp_path / "out"), "--collection", "mine"])
+    assert service.asked[-1]["collections"] == ["mine"]
     service.items = [landsatlook(MSS)]
     ended = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "out")])
     assert ended.exit_code == 1

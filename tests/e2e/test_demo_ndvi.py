@@ -23,6 +23,7 @@ from tests.stac_items import (
     LANDSAT_9,
     MSS,
     collection_1,
+    earth_search,
     landsatlook,
     sentinel_2,
     temperature_2020,
@@ -178,7 +179,8 @@ def test_levels_of_one_day_are_not_joined_in_a_curve(tmp_path):
         downloads.write(tmp_path / "in", product, quality=False, only=["red", "nir"])
     ended = run("--source", tmp_path / "in", "--out", tmp_path / "out", *HERE, "--level", 1, "--level", 2)
     assert len(re.findall(r"  0\.778  ", ended.stdout)) == len(days)
-    assert re.search(r"^no season: .*level", ended.stderr, re.MULTILINE)
+    assert re.search(r"^no season: .*: give --level once$", ended.stderr, re.MULTILINE)
+    assert "no QA_PIXEL: clouds, shadows and snow are not masked in 10 scenes\n" in ended.stderr
     assert not (tmp_path / "out" / "ndvi-season.png").exists()
     ended = run("--source", tmp_path / "in", "--out", tmp_path / "out", *HERE, "--level", 1)
     assert "no season" not in ended.stderr
@@ -192,6 +194,29 @@ def test_another_index(mixed, tmp_path):
     # 2.5 (N - R) / (N + 6 R - 7.5 B + 1) of the reflectances in the files
     assert [scene["evi"] for scene in found["scenes"]] == pytest.approx([0.625] * 3, abs=1e-4)
     assert {path.name for path in tmp_path.iterdir()} == {"evi-map.png", "evi-map.tif"}
+
+
+def test_what_the_files_lack_and_what_cloud_has_left_out_is_said(tmp_path):
+    folder = downloads.write(tmp_path / "in", LANDSAT_8, quality=False)
+    downloads.write(folder, LANDSAT_7, CLOUD_COVER="50")
+    (folder / f"{LANDSAT_8}_stac.json").write_text(json.dumps(earth_search(LANDSAT_8)))
+    ended = run("--source", folder, "--out", tmp_path / "out", *HERE, "--cloud", 20)
+    assert re.search(r"^ +1  left out: too much cloud$", ended.stdout, re.MULTILINE)
+    assert "no QA_PIXEL: clouds, shadows and snow are not masked in 1 scene\n" in ended.stderr
+    assert "no season: only 1 day with" in ended.stderr
+    found = json.loads(demo("--source", folder, "--out", tmp_path / "out", *HERE, "--json"))
+    assert "no QA_RADSAT: saturated pixels are not masked in 1 scene" in found["notes"]
+
+
+def test_scenes_that_all_fail_are_counted(tmp_path):
+    for product in (LANDSAT_8, LANDSAT_9):
+        folder = downloads.write(tmp_path / "in", product)
+        (folder / f"{product}_SR_B4.TIF").write_bytes(b"nothing that GDAL knows")
+    command = ["demo", "ndvi", "--source", str(folder), "--out", str(tmp_path / "out"), *map(str, HERE)]
+    ended = CliRunner().invoke(main, command)
+    assert ended.exit_code == 1
+    assert "Error: no scene can be read: all 2 tasks failed, the first with: " in ended.stderr
+    assert f"{LANDSAT_8}_SR_B4.TIF" in ended.stderr
 
 
 def test_scenes_without_a_band_of_the_index_are_left_out(tmp_path):
@@ -208,7 +233,8 @@ def test_only_an_empty_result_is_an_error_with_the_counts(mixed, tmp_path):
     place = ("--place", "10,10", "--out", tmp_path)
     ended = CliRunner().invoke(main, ["demo", "ndvi", "--source", str(mixed), *map(str, place)])
     assert ended.exit_code == 1
-    assert "has no scene of 10, 10 (at any time): 9 items left out: another place (4)" in ended.stderr
+    assert "has no scene of 10, 10 at any time: 9 items left out: another place (4)" in ended.stderr
+    assert ended.stderr.endswith("Choose another place or source\n")
     assert "Collection 1 (1)" in ended.stderr
 
 
@@ -248,7 +274,15 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--place 10,10", "no scene of 10, 10"),
         ("--place 10,north", "LON,LAT"),
         ("--place 10,95", "latitude"),
-        ("--source /nowhere", "/nowhere"),
+        ("--source /nowhere", "there is no folder /nowhere"),
+        ("--source sentinel", "there is no source 'sentinel': take synthetic, usgs, landsatlook, planetary-"),
+        ("--collection c2", "--collection has no effect with a --source that is not a STAC service"),
+        (
+            "--end 2020-12-31",
+            "Choose another time (--start, --end); the synthetic archive has coffee-triangle",
+        ),
+        ("--cloud 0 --sensor TM", "Choose a greater --cloud or another --sensor;"),
+        ("--composite best --level 1 --level 2", "--composite joins scenes of one level"),
         ("--start 2022-02-30", "2022-02-30"),
         ("--start 2023-01-01 --end 2022-01-01", "ends before it starts"),
         ("--cloud 101", "must be a number from 0 to 100"),
@@ -256,8 +290,8 @@ def test_an_archive_in_a_bucket(bed, landsat_cache, tmp_path):
         ("--tier A1", "'A1' is not one of 'T1', 'T2', 'RT'"),
         ("--sensor MSS", "'MSS' is not one of 'OLI', 'ETM+', 'TM'"),
         ("--index NDXI", "take one of NDVI, EVI, SAVI, NDWI, NBR"),
-        ("--place napa --level 1", "level 2 (62)"),
-        ("--place napa --index EVI", "another place (186), no blue band (62)"),
+        ("--place napa --level 1", "level 2 (62). Choose another --level"),
+        ("--place napa --index EVI", "another place (186), no blue band (62). Choose another --index"),
         ("--source ftp://x.y", "'ftp://x.y' cannot be an archive"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
         ("--out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),

@@ -24,7 +24,7 @@ from wrenlite.gallery.ndvi.projection import wrap_longitude
 from wrenlite.gallery.ndvi.series import smooth
 from wrenlite.gallery.ndvi.target import declare_grid
 from wrenlite.gallery.ndvi.zonal import AreaStats, area_table, check_table_path, write_table
-from wrenlite.gallery.ndvi_survey import Spot, save_figure, titled
+from wrenlite.gallery.ndvi_survey import Spot, errors_of, save_figure, scene_notes, titled
 from wrenlite.gallery.preflight import check_file
 from wrenlite.job import Job
 from wrenlite.texts import counted
@@ -94,15 +94,12 @@ def survey(
         WrenliteError: no scene can be read; this is the error of the first.
     """
     job = map_areas(executor, scenes, areas, index=index)
-    job.wait()
-    errors = job.errors()
-    if len(errors) == len(job):
-        job.results()  # raises the first error
+    errors = errors_of(job)
     found = [future.result() for number, future in enumerate(job) if number not in errors]
     stats = sorted(
         (each for each in found if each is not None), key=lambda each: (each.area, each.date, each.product)
     )
-    notes = sorted({f"left out: {error}" for error in errors.values()})
+    notes = sorted({f"left out: {error}" for error in errors.values()}) + scene_notes(scenes)
     if not stats:
         raise ConfigError(
             f"none of the {counted(len(scenes), 'scene')} shows the areas: take scenes of their place"

@@ -332,6 +332,7 @@ def mandelbrot(
     help="Where the scenes are: synthetic; usgs, landsatlook, planetary-computer or the address of another"
     " STAC service; a folder of downloads or of STAC items; or s3://BUCKET/PREFIX with items.json.",
 )
+@click.option("--collection", help="Collection of a STAC service.  [default: the usual name for the level]")
 @click.option("--start", type=_DAY, help="First day.  [default: no limit]")
 @click.option("--end", type=_DAY, help="Last day.  [default: no limit]")
 @click.option(
@@ -339,7 +340,7 @@ def mandelbrot(
     type=click.FloatRange(0, 100),
     default=100,
     show_default=True,
-    help="Leave out scenes with more cloud, in percent.",
+    help="Leave out scenes with more cloud, in percent. Scenes whose cloud is not known are kept.",
 )
 @click.option(
     "--level",
@@ -400,12 +401,14 @@ def ndvi(
 
     With --area, compute statistics of areas in all their scenes, and draw their seasons.
     """
-    _refuse_unused_of_ndvi(area_file, composite, as_json)
+    _refuse_unused_of_ndvi(area_file, composite, levels, as_json)
     with open_executor(workers, aws, "landsat") as executor:
         from wrenlite.gallery import area_survey, ndvi_survey
         from wrenlite.gallery.ndvi.indices import find_index
         from wrenlite.gallery.ndvi.polygons import read_areas
 
+        if not ndvi_survey.is_service(source):
+            refuse_unused(("collection",), "with a --source that is not a STAC service")
         wanted = find_index(index)  # what is not valid is refused before anything is searched
         table = table or out / f"{wanted.name.lower()}-areas.csv"
         if area_file is None:
@@ -430,8 +433,15 @@ def ndvi(
         _print_ndvi(executor, spot, wanted.name, scenes, found, rows, as_json)
 
 
-def _refuse_unused_of_ndvi(area_file: Path | None, composite: str | None, as_json: bool) -> None:
-    """Refuse options of ``wrenlite demo ndvi`` that have no effect beside the others."""
+def _refuse_unused_of_ndvi(
+    area_file: Path | None, composite: str | None, levels: tuple[str, ...], as_json: bool
+) -> None:
+    """Refuse options of ``wrenlite demo ndvi`` that have no effect beside the others, or exclude them."""
+    if len(set(levels)) > 1 and (area_file or composite):
+        option = "--area" if area_file else "--composite"
+        raise click.UsageError(
+            f"{option} joins scenes of one level, whose values can be compared: give --level once"
+        )
     if as_json:
         refuse_unused(("rows",), "with --json, which reports all scenes")
     if area_file is None:

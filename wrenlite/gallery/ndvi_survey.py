@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from wrenlite.display.notebook_figure import NotebookFigure
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, StoreError
 from wrenlite.executor import Executor
 from wrenlite.gallery.landsat import catalog
-from wrenlite.gallery.landsat.query import Query, Scenes
+from wrenlite.gallery.landsat.query import LEVELS, SENSORS, TIERS, Query, Scenes
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.landsat.tasks import grid_of, ndvi_point, ndvi_tile
 from wrenlite.gallery.ndvi import figures
@@ -26,6 +27,7 @@ from wrenlite.gallery.ndvi.results import PointNdvi, TileNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import smooth
 from wrenlite.gallery.synthetic import archive
 from wrenlite.gallery.synthetic.archive import NOTICE as NOTICE
+from wrenlite.gallery.synthetic.places import PLACES
 from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
 from wrenlite.texts import counted
@@ -91,7 +93,14 @@ class Survey:
     """True where scenes of the synthetic archive are among them."""
 
 
-def find(executor: Executor, source: str, spot: Spot, **asked: Any) -> Scenes:
+def is_service(source: str) -> bool:
+    """Return whether a source is the name or the address of a STAC service."""
+    return source in SERVICES or source.lower().startswith(("https://", "http://"))
+
+
+def find(
+    executor: Executor, source: str, spot: Spot, *, collection: str | None = None, **asked: Any
+) -> Scenes:
     """Return the scenes of a spot, oldest first.
 
     Args:
@@ -101,6 +110,7 @@ def find(executor: Executor, source: str, spot: Spot, **asked: Any) -> Scenes:
             searched through earth-search) or the address of another STAC service; or a folder or
             ``s3://bucket/prefix``, see ``catalog.stored``.
         spot: the point that the scenes must cover.
+        collection: a service's name for its collection; default: the names that are known.
         asked: what else is asked, as in ``Query``: start, end, cloud, levels, tiers, sensors and bands.
 
     Raises:
@@ -108,19 +118,52 @@ def find(executor: Executor, source: str, spot: Spot, **asked: Any) -> Scenes:
         NotFound: there is no such archive.
     """
     query = Query(place=spot.box or (spot.lon, spot.lat), **asked)
-    if source in SERVICES or source.startswith(("https://", "http://")):
-        scenes = catalog.search(query, url=_service(source, query))
+    if is_service(source):
+        scenes = catalog.search(query, url=_service(source, query), collection=collection)
     else:
+        _check_name(source)
         _check_reach(executor, source)
         root = str(make_archive(executor)) if source == SYNTHETIC else source
         scenes = catalog.stored(root, query=query)
     if not scenes:
         left_out = scenes.left_out_text() or "nothing is known there"
         raise ConfigError(
-            f"{source} has no scene of {spot.name} ({query.time}): {left_out}. Choose another time, place"
-            " or index, or other levels, tiers or sensors, or allow more cloud"
+            f"{source} has no scene of {spot.name} {query.time}: {left_out}."
+            f" {_advice(source, query, scenes.left_out)}"
         )
     return scenes
+
+
+def _advice(source: str, query: Query, left_out: Mapping[str, int]) -> str:
+    """Return what to do where no scene is left."""
+    remedies = {
+        "another time": "another time (--start, --end)",
+        "too much cloud": "a greater --cloud",
+        **dict.fromkeys((f"level {level}" for level in LEVELS), "another --level"),
+        **dict.fromkeys((f"{name} ({tier})" for tier, name in TIERS.items()), "another --tier"),
+        **dict.fromkeys((f"sensor {sensor}" for sensor in SENSORS), "another --sensor"),
+        **dict.fromkeys((f"no {band} band" for band in query.bands), "another --index"),
+    }
+    found = dict.fromkeys(remedy for reason, remedy in remedies.items() if reason in left_out)
+    if source == SYNTHETIC:
+        days = sorted(each.day for each in archive.passes())
+        known = f"; the synthetic archive has {', '.join(PLACES)} from {days[0]} to {days[-1]}"
+    else:
+        known = ""
+    return f"Choose {' or '.join(found) or 'another place or source'}{known}"
+
+
+def _check_name(source: str) -> None:
+    """Check that a source without any slash is one that exists.
+
+    Raises:
+        ConfigError: it is neither a name that is known nor a folder.
+    """
+    if source != SYNTHETIC and "/" not in source and not os.path.exists(os.path.expanduser(source)):
+        raise ConfigError(
+            f"there is no source {source!r}: take {SYNTHETIC}, {', '.join(SERVICES)}, the address of another"
+            " STAC service, a folder that exists, or s3://BUCKET/PREFIX"
+        )
 
 
 def _service(source: str, query: Query) -> str:
@@ -159,15 +202,15 @@ def survey(
         index: the index, or its name.
 
     Raises:
-        StoreError: the folder cannot be written to.
+        StoreError: the folder cannot be written to, or no scene can be read.
         ConfigError: there is no such index.
-        WrenliteError: no scene can be read; this is the error of the first scene, such as NotFound.
     """
     synthetic = any(scene.product.synthetic for scene in scenes)
     index = find_index(index)
     prefix = index.name.lower()
     points_job = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat), kwargs={"index": index})
     points, notes = _readable_points(scenes, points_job)
+    notes += scene_notes(scenes)
     files = []
     try:
         files.append(save_figure(_season(spot, points), out / f"{prefix}-season.png"))
@@ -200,6 +243,8 @@ def _season(spot: Spot, points: Sequence[PointNdvi]) -> NotebookFigure:
     Raises:
         ConfigError: the points are of both levels, or too few.
     """
+    if len({point.level for point in points}) > 1:
+        raise ConfigError("scenes of levels 1 and 2 are not joined in one curve: give --level once")
     curve = smooth(points)
     synthetic = any(point.synthetic for point in points)
     known = synthetic and points[0].index == "NDVI"
@@ -229,14 +274,42 @@ def titled(text: str, synthetic: bool) -> str:
 
 
 def _readable_points(scenes: Sequence[Scene], job: Job[Any]) -> tuple[list[PointNdvi], list[str]]:
-    """Return the points of the scenes that could be read, by date, and a note for each of the others."""
-    job.wait()
-    errors = job.errors()
-    if len(errors) == len(scenes):
-        job.results()  # raises the first error
+    """Return the points of the scenes that could be read, by date, and a note for each of the others.
+
+    Raises:
+        StoreError: none can be read.
+    """
+    errors = errors_of(job)
     points = [future.result() for number, future in enumerate(job) if number not in errors]
     notes = [f"left out {scenes[number].product.id}: {error}" for number, error in sorted(errors.items())]
     return sorted(points, key=lambda point: point.date), notes
+
+
+def errors_of(job: Job[Any]) -> dict[int, BaseException]:
+    """Wait for tasks that read scenes, and return the errors of those that failed, by number.
+
+    Raises:
+        StoreError: all tasks failed; the message has the first error.
+    """
+    job.wait()
+    errors = job.errors()
+    if errors and len(errors) == len(job):
+        first = errors[min(errors)]
+        failed = "the only task" if len(job) == 1 else f"all {len(job)} tasks"
+        raise StoreError(f"no scene can be read: {failed} failed, the first with: {first}") from first
+    return errors
+
+
+def scene_notes(scenes: Sequence[Scene]) -> list[str]:
+    """Return what the files of scenes lack, and how many scenes lack it; one line each."""
+    counts = {
+        "no QA_PIXEL: clouds, shadows and snow are not masked": [each.qa_pixel is None for each in scenes],
+        "no QA_RADSAT: saturated pixels are not masked": [each.qa_radsat is None for each in scenes],
+        "some bands are not in the folder and are read from their address": [
+            len({"://" in href for href in each.bands.values()}) > 1 for each in scenes
+        ],
+    }
+    return [f"{text} in {counted(sum(has), 'scene')}" for text, has in counts.items() if any(has)]
 
 
 def save_figure(figure: NotebookFigure, path: Path) -> Path:

@@ -91,8 +91,8 @@ def search(
         repeated += again
         if len(found) > limit:
             raise ConfigError(
-                f"{name} has more than {counted(limit, 'item')} for this query ({query.time}): choose a"
-                " shorter time (start, end) or a smaller place"
+                f"{name} has more than {counted(limit, 'item')} of this place {query.time}: choose a shorter"
+                " time (start, end) or a smaller place"
             )
     sieve = _Sieve(query, {_REPEATED: repeated} if repeated else {})
     for item in found.values():
