@@ -407,8 +407,6 @@ def ndvi(
         from wrenlite.gallery.ndvi.indices import find_index
         from wrenlite.gallery.ndvi.polygons import read_areas
 
-        if not ndvi_survey.is_service(source):
-            refuse_unused(("collection",), "with a --source that is not a STAC service")
         wanted = find_index(index)  # what is not valid is refused before anything is searched
         table = table or out / f"{wanted.name.lower()}-areas.csv"
         if area_file is None:

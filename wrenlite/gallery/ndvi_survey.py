@@ -93,11 +93,6 @@ class Survey:
     """True where scenes of the synthetic archive are among them."""
 
 
-def is_service(source: str) -> bool:
-    """Return whether a source is the name or the address of a STAC service."""
-    return source in SERVICES or source.lower().startswith(("https://", "http://"))
-
-
 def find(
     executor: Executor, source: str, spot: Spot, *, collection: str | None = None, **asked: Any
 ) -> Scenes:
@@ -118,10 +113,12 @@ def find(
         NotFound: there is no such archive.
     """
     query = Query(place=spot.box or (spot.lon, spot.lat), **asked)
-    if is_service(source):
+    if source in SERVICES or source.lower().startswith(("https://", "http://")):
         scenes = catalog.search(query, url=_service(source, query), collection=collection)
     else:
         _check_name(source)
+        if collection is not None:
+            raise ConfigError(f"{source} is no STAC service, so --collection has no effect: leave it out")
         _check_reach(executor, source)
         root = str(make_archive(executor)) if source == SYNTHETIC else source
         scenes = catalog.stored(root, query=query)

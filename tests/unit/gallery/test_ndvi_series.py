@@ -97,7 +97,7 @@ def test_a_curve_knows_its_gaps():
 
 def test_too_few_points_for_a_curve():
     with pytest.raises(
-        ConfigError, match="only 4 days with a usable value, and a curve needs 5: take a longer time"
+        ConfigError, match="4 days with a usable value, and a curve needs 5: take a longer time"
     ):
         series.smooth([point(day, 0.5) for day in range(4)] + [point(9, np.nan), point(11, np.inf)])
 

@@ -122,10 +122,9 @@ def smooth(
         usable = harmonisation.harmonise(usable)
     days, values, weights = _daily(usable)
     if len(days) < _MIN_DAYS:
-        found = f"only {counted(len(days), 'day')}" if len(days) else "no day"
         raise ConfigError(
-            f"{found} with a usable value, and a curve needs {_MIN_DAYS}: take a longer time, or scenes with"
-            " more cloud"
+            f"{counted(len(days), 'day')} with a usable value, and a curve needs {_MIN_DAYS}: take a"
+            " longer time, or scenes with more cloud"
         )
     return Curve(
         start=usable[0].date,
