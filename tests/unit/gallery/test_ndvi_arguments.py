@@ -306,5 +306,9 @@ def test_a_quality_band_of_another_size_is_named(tmp_path, side):
         with pytest.raises(ConfigError, match="band qa_pixel is on another grid than") as caught:
             task(scene, *place)
         assert not isinstance(caught.value, OutsideScene)
+    own = downloads.GRID
+    for declared in (own, dataclasses.replace(own, west=own.west + 7.0), dataclasses.replace(own, west=0.0)):
+        with pytest.raises(ConfigError, match="band qa_pixel is on another grid than"):
+            tasks.ndvi_tile(scene, Window(8, 8, 20, 20), grid=declared)
     with pytest.raises(OutsideScene):
         tasks.ndvi_point(scene, -70.0, 1.5)

@@ -20,7 +20,16 @@ from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.ndvi import indices, masks
-from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Place, Reader, WindowChooser, redact_address
+from wrenlite.gallery.ndvi.bands import (
+    Band,
+    Parts,
+    Pixels,
+    Place,
+    Reader,
+    WindowChooser,
+    common_grid,
+    redact_address,
+)
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import CodedIndex, Index, find_index
 from wrenlite.gallery.ndvi.masks import Hidden, Masking, Reason, Reasons
@@ -113,7 +122,7 @@ def ndvi_tile(
     calibration = _calibration(scene, wanted, reader)
     started = time.perf_counter()
     with _parts(scene, wanted, choose, reader) as parts:
-        whole = _common_grid(scene, parts.grids)
+        whole = common_grid(scene.product.id, parts.grids)
         coded, counts, compute_s = _code(scene, wanted, parts, window, calibration, masking)
     read_s = time.perf_counter() - started - parts.open_s - compute_s
     return TileNdvi(
@@ -300,7 +309,7 @@ def index_parts(
     calibration = _calibration(scene, index, reader)
     choose = _choose_within(window, scene.product.id)
     with _parts(scene, index, choose, reader) as parts:
-        _common_grid(scene, parts.grids)
+        common_grid(scene.product.id, parts.grids)
         for place, numbers in parts.values:
             yield place, *_index(scene, index, numbers, calibration, masking)
 
@@ -314,7 +323,7 @@ def _read(scene: Scene, index: Index, choose: WindowChooser, reader: Reader) -> 
     bands = bands_of(scene, index.bands)
     with _naming_other_grids(scene, bands, choose, reader) as choose:
         pixels = reader.read(bands, choose)
-    _common_grid(scene, {name: band.grid for name, band in pixels.items()})
+    common_grid(scene.product.id, {name: band.grid for name, band in pixels.items()})
     return pixels
 
 
@@ -346,24 +355,8 @@ def _naming_other_grids(
     except grids.OutsideScene:
         if len(found) > 1:
             corners = reader.read(bands, lambda _: (_FIRST_PIXEL, 1))
-            _common_grid(scene, {name: band.grid for name, band in corners.items()})
+            common_grid(scene.product.id, {name: band.grid for name, band in corners.items()})
         raise
-
-
-def _common_grid(scene: Scene, by_band: Mapping[str, Grid]) -> Grid:
-    """Return the grid of all bands.
-
-    Raises:
-        ConfigError: the bands are on different grids.
-    """
-    first_name, first = next(iter(by_band.items()))
-    for name, grid in by_band.items():
-        if grid != first:
-            raise ConfigError(
-                f"{scene.product.id}: band {name} is on another grid than {first_name}, so they cannot be"
-                f" compared: {grid}, {first}"
-            )
-    return first
 
 
 def _calibration(scene: Scene, index: Index, reader: Reader) -> indices.Calibration:

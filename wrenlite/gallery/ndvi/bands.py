@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.grid import Grid, Window
 from wrenlite.gallery.ndvi.indices import DigitalNumbers, strips
 
@@ -149,3 +150,23 @@ def cut(pixels: Mapping[str, Pixels]) -> Parts:
             for place in strips(height, width)
         ),
     )
+
+
+def common_grid(product: str, by_band: Mapping[str, Grid]) -> Grid:
+    """Return the grid of all bands of a product.
+
+    Args:
+        product: id of the product.
+        by_band: grids of whole rasters, by the bands' names.
+
+    Raises:
+        ConfigError: the bands are on different grids.
+    """
+    first_name, first = next(iter(by_band.items()))
+    for name, grid in by_band.items():
+        if grid != first:
+            raise ConfigError(
+                f"{product}: band {name} is on another grid than {first_name}, so they cannot be compared:"
+                f" {grid}, {first}"
+            )
+    return first

@@ -15,7 +15,7 @@ import rasterio
 from rasterio.vrt import WarpedVRT
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Reader, WindowChooser, cut
+from wrenlite.gallery.ndvi.bands import Band, Parts, Pixels, Reader, WindowChooser, common_grid, cut
 from wrenlite.gallery.ndvi.grid import Grid, Window, clip
 from wrenlite.gallery.ndvi.indices import FILL, DigitalNumbers
 from wrenlite.gallery.ndvi.reader import GdalReader, is_remote, raster_grid, read_window, translate_errors
@@ -43,7 +43,10 @@ class WarpedReader(Reader):
     def read(self, bands: Sequence[Band], choose: WindowChooser) -> Mapping[str, Pixels]:
         """Read the chosen window of every band on the grid; see ``bands.Reader``."""
         window, step = choose(self.grid)
-        return self.reader.each(bands, lambda band: self._read_band(band, window, step))
+        own: dict[str, Grid] = {}
+        pixels = self.reader.each(bands, lambda band: self._read_band(band, window, step, own))
+        common_grid(bands[0].product, own)
+        return pixels
 
     @contextmanager
     def parts(self, bands: Sequence[Band], choose: WindowChooser) -> Iterator[Parts]:
@@ -57,6 +60,7 @@ class WarpedReader(Reader):
             shifted = _on_lattice(own, self.grid, window)
             if shifted is not None and clip(shifted, own.window) == shifted:
                 with self.reader.parts(bands, lambda _: (shifted, 1)) as parts:
+                    common_grid(bands[0].product, parts.grids)
                     yield parts._replace(grids=dict.fromkeys(parts.grids, self.grid))
                 return
         yield cut(self.read(bands, choose))
@@ -65,11 +69,14 @@ class WarpedReader(Reader):
         """Return the content of a whole file; see ``bands.Reader``."""
         return self.reader.fetch(href)
 
-    def _read_band(self, band: Band, window: Window, step: int) -> Pixels:
-        """Read one band; each value is that of the scene's pixel at the centre of a pixel of the grid."""
+    def _read_band(self, band: Band, window: Window, step: int, grids: dict[str, Grid]) -> Pixels:
+        """Read one band; each value is that of the scene's pixel at the centre of a pixel of the grid.
+
+        The scene's own grid is added to ``grids``.
+        """
         start = time.perf_counter()
         with self.reader.open(band) as dataset:
-            own = raster_grid(dataset, band)
+            own = grids[band.name] = raster_grid(dataset, band)
             opened = time.perf_counter()
             shifted = _on_lattice(own, self.grid, window)
             if shifted is None:
