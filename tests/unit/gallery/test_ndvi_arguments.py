@@ -25,6 +25,7 @@ from wrenlite.gallery.ndvi.polygons import read_areas
 from wrenlite.gallery.ndvi.provenance import Provenance
 from wrenlite.gallery.ndvi.zonal import area_table
 
+LANDSAT_7_LEVEL_1 = "LE07_L1TP_008059_20100125_20200911_02_T1"
 HERE = -75.0, 1.5
 """A place in the middle of the downloads."""
 
@@ -122,7 +123,7 @@ def test_a_floor_that_is_no_reflectance_is_refused(floor):
 
 
 def test_a_text_is_one_reason_to_keep():
-    assert Masking(keep="snow") == Masking(keep=["snow"]) == Masking(keep=frozenset({"snow"}))
+    assert Masking(keep="snow") == Masking(keep=["snow"]) == Masking(keep={Reason.SNOW})
     assert hash(Masking(keep="snow", floor=np.float32(0.25))) == hash(Masking(keep={"snow"}, floor=0.25))
 
 
@@ -157,6 +158,9 @@ def test_shares_of_no_pixels():
         (Scaling(1e-300, -0.2), {}, "a reflectance of -0.2, where white is 1"),
         (Scaling(2.75e-5, -0.2), {"factor": 400_000.0}, "where white is 1"),
         (Scaling(2.75e-5, -0.2), {"factor": 1.0, "highest": 7272}, "the greatest number, 7272"),
+        (Scaling(10**400, 0), {}, "is no scaling of the band red"),
+        (Scaling(2.75e-5, -0.2), {"factor": 10**400}, "divides no reflectance"),
+        (Scaling(2.75e-5, -0.2), {"highest": 43636.5}, "is no digital number"),
         (Scaling(2.75e-5, -0.2), {"factor": 0.0}, r"factor=0\.0 divides no reflectance"),
         (Scaling(2.75e-5, -0.2), {"factor": math.nan}, "factor=nan divides no reflectance"),
         (Scaling(2.75e-5, -0.2), {"highest": 0}, "highest=0 is no digital number: give one from 1 to 65535"),
@@ -217,6 +221,22 @@ def test_large_and_broken_scalings_are_as_exact_as_others(gain, offset):
     got = indices.compute(indices.NDVI, {"red": red, "nir": red[:, ::-1]}, calibration)
     r, n = red * gain + offset, red[:, ::-1] * gain
     assert np.abs(got - (n - r) / (n + r)).max() < 6e-8
+
+
+def test_a_calibration_without_a_band_of_the_index_is_refused(tmp_path):
+    folder = downloads.write(tmp_path, LANDSAT_7_LEVEL_1)
+    scene = catalog.stored(folder)[0]
+    red_only = scene.with_calibration(Calibration({"red": Scaling(1.0, 0.0)}))
+    with pytest.raises(
+        ConfigError, match=r"there is no gain of the band nir, which the index needs, but of red"
+    ):
+        tasks.ndvi_point(red_only, *HERE)
+    metadata = next(folder.glob("*MTL.txt"))
+    lines = [line for line in metadata.read_text().splitlines() if "REFLECTANCE_MULT_BAND_1" not in line]
+    metadata.write_text("\n".join(lines))
+    assert tasks.ndvi_point(scene.with_calibration(None), *HERE).hidden is None
+    with pytest.raises(ConfigError, match="no gain of the band blue"):
+        tasks.ndvi_point(scene.with_calibration(None), *HERE, index="EVI")
 
 
 EVERYTHING = "fill, cloud, shadow, snow, saturated, out of range"

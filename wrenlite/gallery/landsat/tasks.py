@@ -240,6 +240,8 @@ def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
                 f"{scene.product.id} has no band {name}, which the index needs: it has"
                 f" {', '.join(scene.bands)}"
             )
+        if scene.calibration is not None:
+            _check_gain(scene, scene.calibration, name)
     product = scene.product
     reflective = [
         Band(name, href, product.id, types=product.types, scaling=_stated_scaling(scene, name))
@@ -374,11 +376,27 @@ def _calibration(scene: Scene, index: Index, reader: Reader) -> indices.Calibrat
             " beside the bands, or give the scene gains with scene.with_calibration(...)"
         )
     try:
-        return metadata.calibration(metadata.parse(reader.fetch(scene.mtl)))
+        read = metadata.calibration(metadata.parse(reader.fetch(scene.mtl)))
     except ConfigError as error:
         raise ConfigError(
             f"{scene.product.id}: no gains can be read from {redact_address(scene.mtl)}: {error}"
         ) from error
+    for name in index.bands:
+        _check_gain(scene, read, name)
+    return read
+
+
+def _check_gain(scene: Scene, calibration: indices.Calibration, band: str) -> None:
+    """Check that a calibration has a gain of a band of the scene.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if band not in calibration.bands:
+        raise ConfigError(
+            f"{scene.product.id}: there is no gain of the band {band}, which the index needs, but of"
+            f" {', '.join(calibration.bands)}: give them with scene.with_calibration(...)"
+        )
 
 
 def _index(

@@ -12,7 +12,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,8 @@ _HIGHEST = 65_535
 """The greatest digital number."""
 _LEAST_WHITE = 0.01
 """A reflectance that the greatest digital number of a product surely has; that of white is 1."""
+_HUGE = 1e300
+"""Numbers beyond this are mistakes; it times the greatest digital number is still finite."""
 _EXACT = 2**24
 """The number up to which float32 holds all whole numbers."""
 STRIP_PIXELS = 2**17
@@ -78,7 +80,7 @@ class Calibration:
             raise ConfigError(
                 f"factor={self.factor!r} divides no reflectance: give a number above 0, or None"
             )
-        if not (_is_number(self.highest) and FILL < self.highest <= _HIGHEST):
+        if not (isinstance(self.highest, Integral) and FILL < self.highest <= _HIGHEST):
             raise ConfigError(f"highest={self.highest!r} is no digital number: give one from 1 to {_HIGHEST}")
         for name in self.bands:
             self._check(name)
@@ -121,7 +123,8 @@ class Calibration:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether a value is a finite number; a bool is one in Python, but means nothing here."""
+    return isinstance(value, Real) and not isinstance(value, bool) and -_HUGE < value < _HUGE
 
 
 Formula = Callable[..., Floats]
@@ -179,7 +182,7 @@ class Index:
         Raises:
             ConfigError: it does not.
         """
-        example = np.linspace(0.1, 0.9, 4, dtype=np.float32).reshape(2, 2)
+        example = np.linspace(0.1, 0.9, 6, dtype=np.float32).reshape(2, 3)
         try:
             with np.errstate(all="ignore"):
                 np.copyto(np.empty_like(example), self.formula(*(example for _ in self.bands)), "same_kind")

@@ -115,7 +115,7 @@ class Masking:
     """
 
     keep: Collection[str] = frozenset()
-    """Reasons that do not mask, such as ``{"snow"}``; a text is one reason.
+    """Reasons that do not mask, as texts such as ``{"snow"}``; a text alone is one reason.
 
     Fill and reflectances out of range always mask.
     """
@@ -130,15 +130,17 @@ class Masking:
     def __post_init__(self) -> None:
         known = f"give some of {', '.join(sorted(_OPTIONAL))}, such as keep={{'snow'}}"
         try:
-            keep = frozenset({self.keep} if isinstance(self.keep, str) else self.keep)
+            given = [self.keep] if isinstance(self.keep, str) else self.keep
+            keep = frozenset(each.text if isinstance(each, Reason) else each for each in given)
         except TypeError:
             raise ConfigError(f"keep={self.keep!r} is no set of reasons: {known}") from None
         for reason in keep - _OPTIONAL:
             raise ConfigError(f"{reason!r} is no reason for which pixels can be kept: {known}")
-        object.__setattr__(self, "keep", keep)
         # A bool is a number in Python, but floor=True means nothing.
         if not isinstance(self.floor, Real) or isinstance(self.floor, bool) or not 0 <= self.floor < 1:
             raise ConfigError(f"floor={self.floor!r} is no reflectance: give a number from 0 to below 1")
+        object.__setattr__(self, "keep", keep)
+        object.__setattr__(self, "floor", float(self.floor))
 
     def text(self, unseen: Collection[str] = ()) -> str:
         """Return what is masked in words, such as for the tag of a file.
