@@ -12,7 +12,7 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,9 +122,10 @@ class Calibration:
         return self.surface and self.factor is not None
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     """Return whether a value is a finite number; a bool is one in Python, but means nothing here."""
-    return isinstance(value, Real) and not isinstance(value, bool) and -_HUGE < value < _HUGE
+    known = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return known and -_HUGE < value < _HUGE
 
 
 Formula = Callable[..., Floats]
