@@ -551,6 +551,20 @@ def test_a_user_and_a_password_are_sent_and_not_shown(server, signed):
             assert "SECRET" not in full_text(caught.value)
 
 
+@pytest.mark.parametrize("host", ["me:my/SECRET@localhost:9", "me:SECRET@[x", "me:SECRET@localhost:port"])
+def test_an_address_that_is_not_valid_is_told_without_its_password(signed, host):
+    shown = host.rpartition("@")[2].replace("[", r"\[")
+    with pytest.raises(
+        StoreError, match=f"cannot read file http://{shown}/x: the address is not valid"
+    ) as caught:
+        GdalReader().fetch(f"http://{host}/x")
+    assert "SECRET" not in str(caught.value)
+    scene = dataclasses.replace(signed, bands=dict.fromkeys(signed.bands, f"http://{host}/x"))
+    with pytest.raises(StoreError, match=f"cannot read band red of .* at http://{shown}/x: ") as caught:
+        tasks.ndvi_point(scene, NAPA.lon, NAPA.lat)
+    assert "SECRET" not in str(caught.value) + repr(scene)
+
+
 def test_a_password_is_not_sent_on_to_another_server(server, signed, monkeypatch):
     name = Path(signed.mtl.partition("?")[0]).name
     elsewhere = f"{server.url.replace('127.0.0.1', 'localhost')}/there/{name}"

@@ -16,6 +16,10 @@ S3 = "s3://"
 """How the address of an S3 object begins."""
 
 
+_LOGIN = re.compile(r"^(?:[^/]*|[^/@:]*:(?!\d+(?:/|$))[^@]*)@")
+"""A user and a password before a host. The second way is a password with a slash, which is no port."""
+
+
 def redact_address(href: str) -> str:
     """Return an address for messages: without its query, which may be a signature, and without a password.
 
@@ -25,8 +29,7 @@ def redact_address(href: str) -> str:
         return href
     scheme, _, rest = href.partition("://")
     place = re.split("[?#]", rest, maxsplit=1)[0]
-    host, slash, path = place.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    return f"{scheme}://{_LOGIN.sub('', place)}"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
@@ -234,7 +234,7 @@ class GdalReader(Reader):
     def _open(self, band: Band) -> _OpenBand:
         """Open a band's file."""
         with self._environment(band.href):
-            dataset = translate_errors(band, lambda: rasterio.open(gdal_path(band.href)))
+            dataset = translate_errors(band, lambda: _open_dataset(band.href))
             try:
                 check_numbers(dataset, band)
                 grid = raster_grid(dataset, band)
@@ -278,6 +278,14 @@ def is_remote(href: str) -> bool:
     return "://" in href
 
 
+def _open_dataset(href: str) -> Any:
+    """Open a raster with rasterio, whose error for an address that is not valid becomes one of its own kind."""
+    try:
+        return rasterio.open(gdal_path(href))
+    except ValueError:
+        raise RasterioError("the address is not valid") from None
+
+
 def gdal_path(href: str) -> str:
     """Return a path or address as GDAL names it, which opens sooner than rasterio's own handling of ``s3://``."""
     return f"/vsis3/{href[len(S3) :]}" if href.startswith(S3) else href
@@ -293,7 +301,7 @@ def _download(href: str) -> bytes:
         ConfigError: the address is not one of a web server.
     """
     what = f"file {redact_address(href)}"
-    if urlsplit(href).scheme not in ("http", "https"):
+    if href.partition("://")[0].lower() not in ("http", "https"):
         raise ConfigError(f"cannot read {what}: give a path, or an address with s3:// or https://")
     try:
         with urlopen(_request(href), timeout=_TIMEOUT_S) as response:
@@ -301,6 +309,8 @@ def _download(href: str) -> bytes:
     except HTTPError as error:
         error.close()
         message = f"HTTP response code: {error.code}"
+    except (InvalidURL, ValueError):
+        message = "the address is not valid"  # the error's own text may have a part of a password
     except (OSError, HTTPException) as error:
         message = str(error)
     else:
