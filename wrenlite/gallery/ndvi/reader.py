@@ -279,7 +279,7 @@ def is_remote(href: str) -> bool:
 
 
 def _open_dataset(href: str) -> Any:
-    """Open a raster with rasterio, whose error for an address that is not valid becomes one of its own kind."""
+    """Open a raster; an address that is not valid is an error of rasterio like any other."""
     try:
         return rasterio.open(gdal_path(href))
     except ValueError:
