@@ -112,6 +112,7 @@ def odc_stac(scene: Scene, item: dict[str, Any], grid: Grid) -> float:
         resolution=30,
         anchor="center",
         chunks={"x": TILE, "y": TILE},
+        dtype="uint16",  # the items of quality bands do not say it
     )
     return _mean(*(bands[name] for name in names))
 
