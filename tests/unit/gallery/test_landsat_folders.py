@@ -26,7 +26,7 @@ from wrenlite.errors import ConfigError, NotFound
 from wrenlite.gallery.landsat import catalog, metadata, tasks
 from wrenlite.gallery.landsat.catalog import Query
 from wrenlite.gallery.landsat.quality import LEVEL_2
-from wrenlite.gallery.landsat.scene import Product
+from wrenlite.gallery.landsat.scene import Product, Scene
 
 LEVEL_1 = {name: product.replace("L2SP", "L1TP") for name, product in (("TM", LANDSAT_5), ("OLI", LANDSAT_8))}
 
@@ -259,6 +259,17 @@ def test_metadata_in_xml_only_are_named(tmp_path):
     assert found.left_out == {"only MTL.xml, which is not read: download MTL.txt or MTL.json as well": 1}
     downloads.write(tmp_path, LANDSAT_8, pixels=False)
     assert products(catalog.stored(tmp_path)) == [LANDSAT_8]
+
+
+@pytest.mark.parametrize("kind", ["txt", "json"])
+def test_a_scene_of_a_known_product_has_its_gains_from_either_file(tmp_path, kind):
+    product = Product.parse(LEVEL_1["TM"])
+    folder = downloads.write(tmp_path / product.key, product.id, kinds=[kind])
+    scene = Scene.at(str(tmp_path), product)
+    assert tasks.ndvi_point(scene, *INSIDE).value == pytest.approx(downloads.NDVI, abs=0.01)
+    (folder / product.file(f"MTL.{kind}")).unlink()
+    with pytest.raises(NotFound, match=r"_MTL\.json"):
+        tasks.ndvi_point(scene, *INSIDE)
 
 
 @pytest.mark.parametrize("name", [f"{LANDSAT_8}_MTL.txt", f"{LANDSAT_8}_stac.json", "items.json"])

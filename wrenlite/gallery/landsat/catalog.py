@@ -114,7 +114,7 @@ def _collections(url: str, levels: Iterable[int]) -> list[str]:
     if missing:
         raise ConfigError(
             f"the name of the collection of level {missing[0]} of {_service_name(url)} is not known: give it"
-            " as the collection"
+            " as the collection (--collection)"
         )
     return [known[level] for level in levels]
 

@@ -6,6 +6,7 @@ GDAL's by default, or anything that implements ``bands.Reader``.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, NotFound
 from wrenlite.gallery.landsat import metadata, quality
 from wrenlite.gallery.landsat.access import default_reader
 from wrenlite.gallery.landsat.scene import Scene
@@ -361,6 +362,22 @@ def _naming_other_grids(
         raise
 
 
+def _fetch_metadata(mtl: str, reader: Reader) -> bytes:
+    """Return a metadata file, or where it does not exist, the one beside it in the other format.
+
+    Raises:
+        NotFound: neither exists.
+    """
+    try:
+        return reader.fetch(mtl)
+    except NotFound:
+        for kind, other in (("_MTL.json", "_MTL.txt"), ("_MTL.txt", "_MTL.json")):
+            if kind in mtl:
+                with contextlib.suppress(NotFound):
+                    return reader.fetch(mtl.replace(kind, other))
+        raise
+
+
 def _calibration(scene: Scene, index: Index, reader: Reader) -> indices.Calibration:
     """Return the gains and offsets of a scene, which its metadata have where its product id is not enough.
 
@@ -376,7 +393,7 @@ def _calibration(scene: Scene, index: Index, reader: Reader) -> indices.Calibrat
             " beside the bands, or give the scene gains with scene.with_calibration(...)"
         )
     try:
-        read = metadata.calibration(metadata.parse(reader.fetch(scene.mtl)))
+        read = metadata.calibration(metadata.parse(_fetch_metadata(scene.mtl, reader)))
     except ConfigError as error:
         raise ConfigError(
             f"{scene.product.id}: no gains can be read from {redact_address(scene.mtl)}: {error}"
