@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # Few programs need these, and every worker imports this module: they are compiled when they are first used.
 _TERMINAL_CODE = (
@@ -27,6 +28,17 @@ def counted(number: float, thing: str) -> str:
     """
     digits = f"{number:,}" if isinstance(number, int) else f"{number:,.3g}"
     return f"{digits} {thing}{'' if digits == '1' else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return names in one line: ``a, b and 3 more``.
+
+    Args:
+        names: the names.
+        most: the most names.
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def duration(seconds: float) -> str:

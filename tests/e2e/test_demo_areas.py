@@ -49,7 +49,7 @@ def test_areas_make_a_table_and_seasons(landsat_cache, areas, tmp_path):
     assert "\nand 121 more lines: --rows 124 lists all\n" in said
     table = pandas.read_csv(tmp_path / "new" / "ndvi-areas.csv", parse_dates=["date"])
     assert len(table) == 124
-    assert table.groupby("area")["pixels"].nunique().tolist() == [1, 1]
+    assert table.groupby("name")["pixels"].nunique().tolist() == [1, 1]
     shown = table[table["usable"] > 0.5]
     assert shown["mean"].between(0.1, 0.8).all()
     assert (table["p5"].fillna(0) <= table["p95"].fillna(0)).all()
@@ -62,7 +62,7 @@ def test_geoparquet_and_composites_of_areas(landsat_cache, areas, tmp_path):
     asked = ("--start", "2022-06-01", "--end", "2022-08-31", "--composite", "median", "--period", "season")
     report = demo("--area", areas, "--table", tmp_path / "t.parquet", "--out", tmp_path, *asked, "--json")
     data = json.loads(report[report.index("{\n") :])
-    assert {each["area"] for each in data["areas"]} == {"vineyard", "forest"}
+    assert {each["name"] for each in data["areas"]} == {"vineyard", "forest"}
     names = ("t.parquet", "ndvi-areas.png", "ndvi-2022-3-JJA.tif", "ndvi-composites.png")
     assert data["files"] == [str(tmp_path / name) for name in names]
     with Image.open(tmp_path / "ndvi-composites.png") as picture:
@@ -94,6 +94,8 @@ def test_composites_round_a_place(landsat_cache, tmp_path):
         (("--area", "none.json"), "there is no file none.json"),
         (("--area", "AREAS", "--table", "x.xlsx"), "x.xlsx has no known format"),
         (("--area", "AREAS", "--place", "napa"), "--place has no effect with --area"),
+        (("--area", "AREAS", "--name", "parcel"), "area 1 has no property 'parcel' to name it by: it has id"),
+        (("--name", "parcel"), "--name has no effect without --area"),
         (("--table", "x.csv"), "--table has no effect without --area"),
         (("--period", "year"), "--period has no effect without --composite"),
         (("--area", "AREAS", "--table", "/none/x.csv"), "there is no folder /none"),

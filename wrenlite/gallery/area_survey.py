@@ -11,7 +11,7 @@ from typing import Any
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
-from wrenlite.gallery.landsat.areas import map_areas
+from wrenlite.gallery.landsat.areas import gather, map_areas
 from wrenlite.gallery.landsat.composites import CompositeJob, Composites, Recipe, start
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.landsat.tasks import grid_of
@@ -19,7 +19,7 @@ from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.figures import Season
 from wrenlite.gallery.ndvi.grid import Box
 from wrenlite.gallery.ndvi.indices import Index
-from wrenlite.gallery.ndvi.polygons import Area
+from wrenlite.gallery.ndvi.polygons import Area, Noted
 from wrenlite.gallery.ndvi.projection import wrap_longitude
 from wrenlite.gallery.ndvi.series import smooth
 from wrenlite.gallery.ndvi.target import declare_grid
@@ -41,7 +41,7 @@ class AreaSurvey:
     """The result of surveying areas."""
 
     stats: list[AreaStats]
-    """Statistics of each area in each scene that shows it, by area and date."""
+    """Statistics of each area in each scene that shows it, in the order of the areas, and by date."""
     files: list[Path]
     notes: list[str]
     """What was left out, and why; one line each."""
@@ -74,7 +74,7 @@ def spot_of(areas: Sequence[Area], name: str) -> Spot:
 
 
 def survey(
-    executor: Executor, areas: Sequence[Area], scenes: Sequence[Scene], table: Path, index: Index
+    executor: Executor, areas: Noted[Area], scenes: Sequence[Scene], table: Path, index: Index
 ) -> AreaSurvey:
     """Compute statistics of areas in all scenes, write their table, and draw their seasons.
 
@@ -95,15 +95,9 @@ def survey(
     """
     job = map_areas(executor, scenes, areas, index=index)
     errors = errors_of(job)
-    found = [future.result() for number, future in enumerate(job) if number not in errors]
-    stats = sorted(
-        (each for each in found if each is not None), key=lambda each: (each.area, each.date, each.product)
-    )
-    notes = sorted({f"left out: {error}" for error in errors.values()}) + scene_notes(scenes)
-    if not stats:
-        raise ConfigError(
-            f"none of the {counted(len(scenes), 'scene')} shows the areas: take scenes of their place"
-        )
+    stats = gather(areas, [future.result() for number, future in enumerate(job) if number not in errors])
+    notes = [*areas.notes, *sorted({f"left out: {error}" for error in errors.values()})]
+    notes += [*scene_notes(scenes), *stats.notes]
     write_table(area_table(stats), table, areas)
     files = [table]
     figure, more = _seasons(stats, index)

@@ -308,6 +308,11 @@ def mandelbrot(
     help="GeoJSON file of areas, whose statistics are computed in place of those of --place.",
 )
 @click.option(
+    "--name",
+    metavar="PROPERTY",
+    help="Property of the areas that names them.  [default: name, title, label or id]",
+)
+@click.option(
     "--table",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -383,6 +388,7 @@ def mandelbrot(
 def ndvi(
     place: str,
     area_file: Path | None,
+    name: str | None,
     table: Path | None,
     composite: str | None,
     period: str,
@@ -405,14 +411,14 @@ def ndvi(
     with open_executor(workers, aws, "landsat") as executor:
         from wrenlite.gallery import area_survey, ndvi_survey
         from wrenlite.gallery.ndvi.indices import find_index
-        from wrenlite.gallery.ndvi.polygons import read_areas
+        from wrenlite.gallery.ndvi.polygons import Area, Noted, read_areas
 
         wanted = find_index(index)  # what is not valid is refused before anything is searched
         table = table or out / f"{wanted.name.lower()}-areas.csv"
         if area_file is None:
-            spot, areas = ndvi_survey.Spot.parse(place), []
+            spot, areas = ndvi_survey.Spot.parse(place), Noted[Area]()
         else:
-            areas = read_areas(area_file)
+            areas = read_areas(area_file, name)
             spot = area_survey.spot_of(areas, area_file.name)
         check_folder(out)
         asked |= {"levels": tuple(map(int, levels)), "sensors": sensors or None, "bands": wanted.bands}
@@ -443,7 +449,7 @@ def _refuse_unused_of_ndvi(
     if as_json:
         refuse_unused(("rows",), "with --json, which reports all scenes")
     if area_file is None:
-        refuse_unused(("table",), "without --area")
+        refuse_unused(("name", "table"), "without --area")
     else:
         refuse_unused(("place",), "with --area")
     if composite is None:

@@ -1,5 +1,6 @@
 """Statistics of areas in scenes, their table, and its files."""
 
+import re
 import sys
 
 import geopandas
@@ -109,14 +110,58 @@ def test_an_area_half_beyond_the_scene_has_fill(archive):
     with pytest.raises(OutsideScene, match=r"the area 'the area', which covers .* has no pixel in LC08"):
         area_stats(archive[1], outside)
     (far,) = read_areas(box(20, 37, 21, 38))
-    with pytest.raises(OutsideScene, match="reaches too far"):
+    with pytest.raises(OutsideScene, match="the area 'the area' is far from the scene"):
         area_stats(archive[1], far)
 
 
-def test_an_area_between_the_centres_of_pixels_is_outside(archive):
-    (tiny,) = read_areas(box(-120.00001, 38.00001, -120.0, 38.00002))
+def test_an_area_between_the_centres_of_pixels_has_statistics_of_no_pixel(archive):
+    tiny = box(-120.00001, 38.00001, -120.0, 38.00002)
+    stats = area_stats(archive[1], tiny)
+    assert (stats.pixels, stats.usable, stats.point().hidden) == (0, 0.0, "fill")
+    assert np.isnan([stats.mean, stats.median, stats.p5]).all()
+    with wrenlite.Executor.inline() as executor:
+        found = survey_areas(executor, archive, [tiny])
+    assert [each.pixels for each in found] == [0, 0, 0]
+    assert found.notes == (
+        "no pixel has its centre within area 1: areas smaller than a pixel have no statistics",
+    )
+    bounds = tasks.grid_of(archive[1]).bounds
     with pytest.raises(OutsideScene, match="has no pixel"):
-        area_stats(archive[1], tiny)
+        area_stats(archive[1], box(bounds.east + 1, 38, bounds.east + 1.00001, 38.00001))
+
+
+def test_an_area_that_reaches_too_far_leaves_the_others_alone(archive):
+    world = box(-160, 10, 10, 60)
+    with wrenlite.Executor.inline() as executor:
+        found = survey_areas(executor, archive, [FIELD, world, box(20, 37, 21, 38), box(-100, 37, -99, 38)])
+        assert {each.area for each in found} == {"area 1"}
+        assert any("'area 2' reaches too far" in note for note in found.notes)
+        assert found.notes[-1].startswith("no scene shows area 3, area 4: search scenes")
+        with pytest.raises(ConfigError, match="'the area' reaches too far"):
+            survey_areas(executor, archive, world)
+
+
+def test_many_areas_are_one_task_for_each_scene(archive, monkeypatch):
+    monkeypatch.setattr(zonal_areas, "MOST_AREAS", 2)
+    fields = [box(-120 + 0.001 * step, 38, -119.999 + 0.001 * step, 38.001) for step in range(5)]
+    with wrenlite.Executor.inline() as executor:
+        job = zonal_areas.map_areas(executor, archive, fields)
+        assert len(job) == 3 * len(archive)
+        found = zonal_areas.gather(read_areas(fields), job.results())
+    assert [each.area for each in found] == [f"area {1 + n // 3}" for n in range(15)]
+    assert found[4].pixels == area_stats(archive[2], fields[1]).pixels
+
+
+def test_swapped_coordinates_are_named(tmp_path):
+    product = "LC08_L2SP_188025_20220105_20220112_02_T1"
+    scene = write_ground(tmp_path, product, own_grid(32634, lon=20.0, lat=50.0))
+    swapped = box(49.99, 19.99, 50.01, 20.01)
+    with pytest.raises(OutsideScene, match="look swapped: GeoJSON has the longitude first"):
+        area_stats(scene, swapped)
+    with wrenlite.Executor.inline() as executor:
+        assert survey_areas(executor, scene, box(19.99, 49.99, 20.01, 50.01))[0].pixels > 3000
+        with pytest.raises(ConfigError, match="no scene shows the area: longitude and latitude look swapped"):
+            survey_areas(executor, scene, swapped)
 
 
 def test_a_survey_is_a_table_with_a_row_for_each_area_and_date(archive, tmp_path):
@@ -134,19 +179,21 @@ def test_a_survey_is_a_table_with_a_row_for_each_area_and_date(archive, tmp_path
     with wrenlite.Executor.local(2, progress=False) as executor:
         found = survey_areas(executor, archive, sources)
     table = area_table(found[::-1])
-    assert table["area"].tolist() == ["a"] * 3 + ["vineyard"] * 3
+    assert table["name"].tolist() == ["a"] * 3 + ["vineyard"] * 3  # in the order in which they come
+    assert area_table(found)["name"].tolist() == ["vineyard"] * 3 + ["a"] * 3
     assert table["date"].is_monotonic_increasing is False
     assert table["date"].dt.strftime("%d").tolist() == ["05", "14", "21"] * 2
     assert table["hidden_cloud"].iloc[0] > 0.2
-    means = table.set_index(["area", "date"])["mean"].loc["vineyard"].tolist()
+    means = table.set_index(["name", "date"])["mean"].loc["vineyard"].tolist()
     assert means[2] - means[0] == pytest.approx(0.1, abs=0.01)  # over zones, too
     assert means[1] - means[0] == pytest.approx(0.05, abs=0.01)
 
     write_table(table, tmp_path / "areas.csv")
     again = pandas.read_csv(tmp_path / "areas.csv", parse_dates=["date"])
     assert again["date"].iloc[0] == table["date"].iloc[0]
-    assert again["mean"].tolist() == pytest.approx(table["mean"].tolist())
-    write_table(table, tmp_path / "areas.parquet", read_areas(sources))
+    assert again["mean"].tolist() == pytest.approx(table["mean"].tolist(), rel=1e-5)  # 6 digits
+    assert re.fullmatch(r"0\.\d{1,6}", (tmp_path / "areas.csv").read_text().splitlines()[1].split(",")[10])
+    write_table(table, tmp_path / "areas.parquet", sources)
     frame = geopandas.read_parquet(tmp_path / "areas.parquet")
     assert frame.crs.to_epsg() == 4326
     assert frame.geometry.iloc[-1].equals(read_areas_shape(FIELD))
@@ -178,6 +225,8 @@ def test_tables_that_cannot_be_written(archive, tmp_path, monkeypatch):
         write_table(table, tmp_path / "areas.xlsx")
     with pytest.raises(ConfigError, match="GeoParquet needs the polygons of 'the area'"):
         write_table(table, tmp_path / "areas.parquet")
+    with pytest.raises(ConfigError, match="give areas= with all areas of the table, not only area 1"):
+        write_table(table, tmp_path / "areas.parquet", [FIELD])
     with pytest.raises(StoreError, match="cannot write"):
         write_table(table, tmp_path / "none" / "areas.csv")
     with pytest.raises(StoreError, match="cannot write"):
@@ -194,12 +243,17 @@ def test_levels_are_not_mixed_and_something_must_be_seen(archive):
     with wrenlite.Executor.inline() as executor:
         with pytest.raises(ConfigError, match="mixed=True"):
             survey_areas(executor, [*archive, other], FIELD)
-        with pytest.raises(
-            ConfigError, match="none of the 3 scenes shows the area: search scenes of that place"
-        ):
+        with pytest.raises(ConfigError, match="no scene shows the area: search scenes of that place"):
             survey_areas(executor, archive, box(0, 0, 1, 1))
         with pytest.raises(ConfigError, match="there is no index"):
             survey_areas(executor, archive, FIELD, index="X")
+        with pytest.raises(ConfigError, match="there are no scenes"):
+            survey_areas(executor, [], FIELD)
+        with pytest.raises(ConfigError, match="'a' is no scene"):
+            survey_areas(executor, "a", FIELD)
+        assert len(survey_areas(executor, archive[0], FIELD)) == 1
+    with pytest.raises(ConfigError, match="there are 2 areas where one is needed: area 1, area 2"):
+        area_stats(archive[0], [FIELD, FIELD])
 
 
 def test_real_pixels_agree_with_the_picture_of_the_same_box():

@@ -1,11 +1,12 @@
 """Areas from GeoJSON and from other libraries' objects."""
 
+import functools
 import json
 
 import geopandas
 import numpy as np
 import pytest
-from shapely.geometry import MultiPolygon, Point, box, shape
+from shapely.geometry import MultiPolygon, Point, Polygon, box, shape
 
 from wrenlite.errors import ConfigError, NotFound
 from wrenlite.gallery.ndvi.grid import Box, Grid, OutsideScene, Window
@@ -64,11 +65,28 @@ def test_multipolygons_holes_and_collections():
             collection(feature(), feature({"type": "LineString", "coordinates": [[1, 2], [3, 4]]})),
             "area 2 is a Line",
         ),
-        (feature(None, name="north"), "north is no geometry"),
+        (feature(None, name="north"), "there are no areas: .* left out, without a polygon: north"),
         (collection(), "there are no areas"),
         ([], "there are no areas"),
         (collection(POLYGON), "its member 1 is not a Feature"),
-        ({"type": "Polygon", "coordinates": []}, "is a Polygon without coordinates"),
+        ({"type": "Polygon", "coordinates": []}, "left out, without a polygon: the area"),
+        (Polygon(), "left out, without a polygon: the area"),
+        ({"type": "GeometryCollection", "geometries": []}, "left out, without a polygon"),
+        (
+            {"type": "GeometryCollection", "geometries": 5},
+            "a GeometryCollection whose geometries are no list",
+        ),
+        ({"type": "FeatureCollection", "features": 3}, "a FeatureCollection whose features are no list"),
+        ({"type": "FeatureCollection", "features": {"a": 1}}, "whose features are no list"),
+        ({**feature(), "properties": [1]}, "the area has properties that are no object"),
+        ({**feature(), "properties": "x"}, "the area has properties that are no object"),
+        (
+            {"type": "Polygon", "coordinates": [[[10**400, 2], [3, 4], [5, 6], [10**400, 2]]]},
+            "no list of long",
+        ),
+        pytest.param('{"a":' + "[" * 100_000, "nested too deeply", id="nested"),
+        (functools.reduce(lambda inner, _: [inner], range(5000), POLYGON), "nested too deeply"),
+        ("a\0b", "is no path of a file"),
         ({"type": "MultiPolygon", "coordinates": [[]]}, "is a MultiPolygon without coordinates"),
         ({"type": "Polygon", "coordinates": [SQUARE[0][:-1]]}, "not closed"),
         ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [1, 2]]]}, "not closed"),
@@ -105,11 +123,64 @@ def test_multipolygons_holes_and_collections():
             ),
             "is in urn:ogc:def:crs:EPSG::32610, and not in degrees",
         ),
+        *(
+            (collection(feature(), crs=crs), f"is in {words}.*, and not in degrees")
+            for crs, words in (
+                ("EPSG:32610", "EPSG:32610"),
+                ({"type": "name", "properties": {"name": "EPSG:14326"}}, "EPSG:14326"),
+                ({"type": "EPSG", "properties": {"code": 32610}}, "32610"),
+                ({"type": "name", "properties": "EPSG:3857"}, "{'type'"),
+                ({"type": "link", "properties": {"href": "http://x/4326"}}, "{'type'"),
+                (["EPSG:4326"], r"\['EPSG"),
+            )
+        ),
     ],
 )
 def test_what_is_no_area(source, words):
     with pytest.raises(ConfigError, match=words):
         read_areas(source)
+
+
+def test_features_without_a_geometry_are_left_out_and_named():
+    hollow = {"type": "GeometryCollection", "geometries": []}
+    found = read_areas(collection(feature(name="a"), feature(None, name="b"), feature(hollow, name="c")))
+    assert [area.name for area in found] == ["a"]
+    assert found.notes == ("left out, without a polygon: b, c",)
+    assert read_areas(found).notes == found.notes
+    frame = geopandas.GeoDataFrame({"name": ["a", "b"]}, geometry=[box(1, 2, 3, 4), None], crs=4326)
+    assert read_areas(frame).notes == ("left out, without a polygon: b",)
+
+
+def test_a_property_names_areas():
+    file = collection(
+        feature(parcel="p 1", name="x"), feature(parcel=7), feature(parcel=None), feature(parcel=NAN)
+    )
+    assert [area.name for area in read_areas(file, "parcel")] == ["p 1", "7", "area 3", "area 4"]
+    with pytest.raises(ConfigError, match="area 2 has no property 'name' to name it by: it has id, parcel"):
+        read_areas(file, name="name")
+
+
+def test_tables_of_geopandas_are_in_any_degrees_and_have_rows():
+    frame = geopandas.GeoDataFrame(
+        {"name": ["a", "b"]}, geometry=[box(1, 2, 3, 4), box(5, 6, 7, 8)], crs=4326
+    )
+    expected = list(read_areas(frame))
+    assert read_areas(frame.to_crs("OGC:CRS84")) == expected
+    assert read_areas(frame.set_crs(4269, allow_override=True))[1].bounds == pytest.approx(Box(5, 6, 7, 8))
+    assert read_areas(frame.iloc[1]) == expected[1:]
+    assert read_areas(frame.itertuples()) == expected
+    for name in ("urn:ogc:def:crs:EPSG::4269", "http://www.opengis.net/def/crs/OGC/1.3/CRS84", "EPSG:4326"):
+        assert len(read_areas({**POLYGON, "crs": {"type": "name", "properties": {"name": name}}})) == 1
+    assert len(read_areas({**POLYGON, "crs": {"type": "EPSG", "properties": {"code": 4326}}})) == 1
+
+
+def test_pixels_of_overlapping_polygons_count_once():
+    squares = [box(2, 2, 12, 12), box(7, 2, 17, 12)]
+    rings = [[np.array(square.exterior.coords).T] for square in squares]
+    assert count_pixels(rings) == 150
+    wide = [[ring[0] * 1000] for ring in rings]
+    assert count_pixels(wide) == pytest.approx(150_000_000, rel=0.002)  # by cells of 4 x 4 pixels
+    assert count_pixels([[rings[0][0] / 1000]]) == 0
 
 
 def test_files_that_cannot_be_read(tmp_path):
@@ -174,8 +245,10 @@ def test_an_area_round_the_earth_on_a_parallel():
 
 def test_an_area_far_from_a_projection_is_outside():
     (area,) = read_areas(POLYGON)
-    with pytest.raises(OutsideScene, match=r"the area 'the area' reaches too far .* EPSG:32655"):
+    with pytest.raises(
+        OutsideScene, match=r"the area 'the area' is far from the scene: its projection EPSG:32655"
+    ):
         area.pixel_rings(Grid(32655, 0.0, 0.0, (30.0, 30.0), 10, 10))
     wide = Area("wide", (((((0.0, 0.0), (100.0, 0.0), (100.0, 5.0), (0.0, 0.0))),),))
-    with pytest.raises(ConfigError, match="cut it into smaller areas"):
+    with pytest.raises(ConfigError, match=r"wide.* leave out the part that is far from the scenes"):
         wide.pixel_rings(Grid(32632, 0.0, 0.0, (30.0, 30.0), 10, 10))

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, WrenliteError
 from wrenlite.gallery.landsat import tasks
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi.bands import Place, Reader
-from wrenlite.gallery.ndvi.grid import BLOCK, TILE, Grid, OutsideScene, Window, clip
+from wrenlite.gallery.ndvi.grid import BLOCK, SWAPPED, TILE, Grid, OutsideScene, Window, clip
 from wrenlite.gallery.ndvi.indices import Floats, Index, find_index
 from wrenlite.gallery.ndvi.masks import Masking, Reasons
-from wrenlite.gallery.ndvi.polygons import Area, count_pixels, covered, read_areas
-from wrenlite.gallery.ndvi.projection import Coordinates
+from wrenlite.gallery.ndvi.polygons import Area, Noted, count_pixels, covered, extent_of, one_area, read_areas
 from wrenlite.gallery.ndvi.results import Timing, check_one_level
-from wrenlite.gallery.ndvi.zonal import AreaStats, Tally
+from wrenlite.gallery.ndvi.zonal import AreaStats, Tally, in_order
+from wrenlite.texts import listed
 
 if TYPE_CHECKING:
     from wrenlite.executor import Executor
     from wrenlite.job import Job
 
 _MASKING = Masking()
+MOST_AREAS = 100
+"""Most areas that a task takes, which are read in one scene."""
+Outcome = AreaStats | WrenliteError
+"""What comes of an area in a scene; ``OutsideScene`` where the scene does not show it."""
 
 
 def area_stats(
     scene: Scene,
-    area: Area,
+    area: Any,
     *,
     index: str | Index = "NDVI",
     masking: Masking = _MASKING,
@@ -40,71 +41,113 @@ def area_stats(
     """Return statistics of NDVI, or of another index, over an area in one scene.
 
     A pixel belongs to the area if its centre lies within. The area is read in windows of 2,048 pixels, so it
-    may be as large as a scene. Pixels of the area beyond the scene count as fill; their number is computed
-    from the area's extent.
+    may be as large as a scene. Pixels of the area beyond the scene count as fill; ``polygons.count_pixels``
+    tells how exactly. An area within the scene that is smaller than a pixel may have none: then its
+    statistics are of 0 pixels.
 
     Args:
         scene: the scene to read.
-        area: one of the areas that ``polygons.read_areas`` returns.
+        area: an area that ``polygons.read_areas`` returns, or anything that it takes as one area.
         index: name of the index, one of ``indices.INDICES``, or an ``indices.Index``.
         masking: which pixels are masked.
         reader: see ``bands.Reader``.
 
     Raises:
         OutsideScene: the area and the scene share no pixel.
-        ConfigError: there is no such index, the scene lacks one of its bands or its gains, or the area
-            reaches too far from the places that the scene's projection is made for.
+        ConfigError: there is no such index, the scene lacks one of its bands or its gains, this is not one
+            area, or the area reaches too far from the places that the scene's projection is made for.
         NotFound: a file of the scene does not exist.
         AccessDenied: the server refuses a file.
         StoreError: a file cannot be read for any other reason.
     """
+    (found,) = statistics_of_areas(
+        scene, [one_area(area)], index=index, masking=masking, reader=reader
+    ).values()
+    if isinstance(found, WrenliteError):
+        raise found
+    return found
+
+
+def statistics_of_areas(
+    scene: Scene,
+    areas: Sequence[Area],
+    *,
+    index: str | Index = "NDVI",
+    masking: Masking = _MASKING,
+    reader: Reader | None = None,
+) -> dict[str, Outcome]:
+    """Return by name what ``area_stats`` returns or raises for each of several areas in one scene.
+
+    Raises:
+        ConfigError: there is no such index.
+        WrenliteError: the scene cannot be opened.
+    """
     wanted, reader = tasks.arguments(index, masking, reader)
     started = time.perf_counter()
     grid = tasks.grid_of(scene, reader)
-    opened = time.perf_counter()
+    open_s = (time.perf_counter() - started) / len(areas)
     parts = partial(tasks.index_parts, scene, index=wanted, masking=masking, reader=reader)
-    tally = _gather(area.pixel_rings(grid), grid, parts)
-    if not tally.reasons.any():
-        raise OutsideScene(
-            f"the area {area.name!r}, which covers (west, south, east, north) {area.bounds}, has no pixel in"
-            f" {scene.product.id}, which covers {grid.bounds}"
+    outcomes: dict[str, Outcome] = {}
+    for area in areas:
+        started = time.perf_counter()
+        try:
+            tally = _tally(area, scene.product.id, grid, parts)
+        except WrenliteError as error:
+            outcomes[area.name] = error
+            continue
+        read_s = time.perf_counter() - started  # with the computing, which goes hand in hand with it
+        outcomes[area.name] = AreaStats(
+            area=area.name,
+            timing=Timing(open_s=open_s, read_s=read_s, compute_s=0.0),
+            **tally.statistics(),
+            **tasks.origin(scene, wanted, masking),
         )
-    read_s = time.perf_counter() - opened  # with the computing, which goes hand in hand with it
-    return AreaStats(
-        area=area.name,
-        timing=Timing(open_s=opened - started, read_s=read_s, compute_s=0.0),
-        **tally.statistics(),
-        **tasks.origin(scene, wanted, masking),
-    )
+    return outcomes
 
 
-def _gather(
-    rings: Sequence[Sequence[Coordinates]],
+def _tally(
+    area: Area,
+    product: str,
     grid: Grid,
     parts: Callable[[Window], Iterable[tuple[Place, Floats, Reasons]]],
 ) -> Tally:
-    """Return what the pixels within polygons have, which are read window by window, and those in parts."""
-    extent, tally = _extent(rings), Tally()
-    for window in _windows(extent, grid):
+    """Return what the pixels of an area have, which are read window by window, and those in parts.
+
+    Raises:
+        OutsideScene: the area and the scene share no pixel.
+    """
+    rings = area.pixel_rings(grid)
+    extent, tally = extent_of(rings), Tally()
+    inside = clip(extent, grid.window)
+    for window in _windows(inside):
         within = covered(rings, window)
         if within.any():
             for place, values, reasons in parts(window):
                 tally.add(values[within[place]], reasons[within[place]])
-    if tally.reasons.any() and clip(extent, grid.window) != extent:
-        tally.add_beyond(max(0, round(count_pixels(rings)) - int(tally.reasons.sum())))
+    beyond = 0 if inside == extent else max(0, count_pixels(rings) - tally.pixels)
+    if inside is None or (beyond and not tally.pixels):
+        raise OutsideScene(
+            f"the area {area.name!r}, which covers (west, south, east, north) {area.bounds}, has no pixel in"
+            f" {product}, which covers {grid.bounds}{_swapped_hint(area, grid)}"
+        )
+    tally.add_beyond(beyond)
     return tally
 
 
-def _extent(rings: Iterable[Iterable[Any]]) -> Window:
-    """Return the window that contains all polygons."""
-    columns, rows = np.hstack([ring for polygon in rings for ring in polygon])
-    left, top = math.floor(columns.min()), math.floor(rows.min())
-    return Window(left, top, math.ceil(columns.max()) - left, math.ceil(rows.max()) - top)
+def _swapped_hint(area: Area, grid: Grid) -> str:
+    """Return what to do if the area lies on the grid once its coordinates are swapped."""
+    swapped = area.swapped()
+    if swapped is None:
+        return ""
+    try:
+        shown = clip(extent_of(swapped.pixel_rings(grid)), grid.window) is not None
+    except ConfigError:
+        return ""
+    return f"; {SWAPPED}: GeoJSON has the longitude first" if shown else ""
 
 
-def _windows(extent: Window, grid: Grid) -> list[Window]:
-    """Cut the part of a window within a grid into windows of at most 2,048 pixels a side."""
-    inside = clip(extent, grid.window)
+def _windows(inside: Window | None) -> list[Window]:
+    """Cut a window within a grid into windows of at most 2,048 pixels a side, which begin where blocks do."""
     if inside is None:
         return []
     left, top = inside.column // BLOCK * BLOCK, inside.row // BLOCK * BLOCK
@@ -118,18 +161,22 @@ def _windows(extent: Window, grid: Grid) -> list[Window]:
 
 def survey_areas(
     executor: Executor,
-    scenes: Iterable[Scene],
+    scenes: Iterable[Scene] | Scene,
     areas: Any,
     *,
     index: str | Index = "NDVI",
     masking: Masking = _MASKING,
     mixed: bool = False,
     reader: Reader | None = None,
-) -> list[AreaStats]:
-    """Return statistics of areas in all scenes that show them, by area and date; ``area_table`` lists them.
+) -> Noted[AreaStats]:
+    """Return statistics of areas in all scenes that show them; ``area_table`` lists them.
+
+    They are in the order of the areas, and by date. An area smaller than a pixel has statistics of 0 pixels.
+    An area that no scene shows, or that reaches too far for a scene's projection, is left out there; the
+    result's ``notes`` name it.
 
     Args:
-        executor: the executor whose workers read the scenes, with one task for each scene and area.
+        executor: the executor whose workers read the scenes, with one task for each scene and 100 areas.
         scenes: scenes of one level.
         areas: anything that ``polygons.read_areas`` takes.
         index: name of the index, one of ``indices.INDICES``, or an ``indices.Index``.
@@ -142,31 +189,32 @@ def survey_areas(
             any of the areas.
         WrenliteError: a scene cannot be read.
     """
-    chosen, scenes = read_areas(areas), list(scenes)
+    chosen, scenes = read_areas(areas), check_scenes(scenes)
     job = map_areas(executor, scenes, chosen, index=index, masking=masking, mixed=mixed, reader=reader)
-    found = [stats for stats in job.results() if stats is not None]
-    if not found:
-        names = ", ".join(area.name for area in chosen)
-        raise ConfigError(f"none of the {len(scenes)} scenes shows {names}: search scenes of that place")
-    return sorted(found, key=lambda stats: (stats.area, stats.date, stats.product))
+    outcomes = job.results()
+    for outcome in (each for scene in outcomes for each in scene.values()):
+        if isinstance(outcome, WrenliteError) and not isinstance(outcome, ConfigError):
+            raise outcome
+    found = gather(chosen, outcomes)
+    return Noted(found, (*chosen.notes, *found.notes))
 
 
 def map_areas(
     executor: Executor,
-    scenes: Iterable[Scene],
-    areas: Iterable[Area],
+    scenes: Iterable[Scene] | Scene,
+    areas: Any,
     *,
     index: str | Index = "NDVI",
     masking: Masking = _MASKING,
     mixed: bool = False,
     reader: Reader | None = None,
-) -> Job[AreaStats | None]:
-    """Start computing statistics of areas in scenes; a value is None where a scene does not show the area.
+) -> Job[dict[str, Outcome]]:
+    """Start computing statistics of areas in scenes; ``gather`` joins the values.
 
     Args:
-        executor: the executor whose workers read the scenes, with one task for each scene and area.
+        executor: the executor whose workers read the scenes, with one task for each scene and 100 areas.
         scenes: see ``survey_areas``, as for the rest.
-        areas: the areas that ``polygons.read_areas`` returns.
+        areas: anything that ``polygons.read_areas`` takes.
         index: the index, or its name.
         masking: which pixels are masked.
         mixed: allow scenes of both levels.
@@ -175,16 +223,70 @@ def map_areas(
     Raises:
         ConfigError: there is no such index, or the scenes are of both levels.
     """
-    scenes, wanted = list(scenes), find_index(index)
+    chosen, scenes, wanted = read_areas(areas), check_scenes(scenes), find_index(index)
     check_one_level([tasks.describe(scene, wanted, masking) for scene in scenes], mixed)
-    pairs = [(scene, area) for area in areas for scene in scenes]
+    groups = [chosen[first : first + MOST_AREAS] for first in range(0, len(chosen), MOST_AREAS)]
+    pairs = [(scene, group) for group in groups for scene in scenes]
     options = {"index": wanted, "masking": masking, "reader": reader}
-    return executor.starmap(area_statistics, pairs, kwargs=options)
+    return executor.starmap(statistics_of_areas, pairs, kwargs=options)
 
 
-def area_statistics(scene: Scene, area: Area, **options: Any) -> AreaStats | None:
-    """Return what ``area_stats`` returns, and None where the scene does not show the area."""
-    try:
-        return area_stats(scene, area, **options)
-    except OutsideScene:
-        return None
+def check_scenes(scenes: Iterable[Scene] | Scene) -> list[Scene]:
+    """Return scenes as a list.
+
+    Raises:
+        ConfigError: there are none, or something is no scene.
+    """
+    given = [scenes] if isinstance(scenes, Scene) or not isinstance(scenes, Iterable) else list(scenes)
+    for each in given:
+        if not isinstance(each, Scene):
+            raise ConfigError(
+                f"{each!r} is no scene: give scenes that catalog.search or catalog.stored found"
+            )
+    if not given:
+        raise ConfigError("there are no scenes: give at least one")
+    return given
+
+
+def gather(areas: Sequence[Area], outcomes: Iterable[Mapping[str, Outcome]]) -> Noted[AreaStats]:
+    """Return the statistics among outcomes in the order of the areas, and by date, with notes on the others.
+
+    Args:
+        areas: the areas.
+        outcomes: values of the job that ``map_areas`` returns.
+
+    Raises:
+        ConfigError: there are no statistics, because no scene shows the areas.
+        WrenliteError: there are none, and this is the first error.
+    """
+    by_area: dict[str, list[Outcome]] = {area.name: [] for area in areas}
+    for outcome in outcomes:
+        for name, each in outcome.items():
+            by_area[name].append(each)
+    everything = [each for found in by_area.values() for each in found]
+    stats = in_order(each for each in everything if isinstance(each, AreaStats))
+    refused = [each for each in everything if not isinstance(each, AreaStats | OutsideScene)]
+    unseen = _unseen(by_area)
+    if not stats:
+        raise refused[0] if refused else ConfigError(unseen)
+    small = list(dict.fromkeys(each.area for each in stats if not each.pixels))
+    notes = [*dict.fromkeys(f"left out: {each}" for each in refused), *filter(None, [unseen])]
+    if small:
+        notes.append(
+            f"no pixel has its centre within {listed(small)}: areas smaller than a pixel have no statistics"
+        )
+    return Noted(stats, notes)
+
+
+def _unseen(by_area: Mapping[str, Sequence[Outcome]]) -> str:
+    """Return a line that names the areas that no scene shows; an empty text where there are none."""
+    outside = {
+        name: str(found[0])
+        for name, found in by_area.items()
+        if found and all(isinstance(each, OutsideScene) for each in found)
+    }
+    if not outside:
+        return ""
+    swapped = any(SWAPPED in text for text in outside.values())
+    hint = f"{SWAPPED}: GeoJSON has the longitude first" if swapped else "search scenes of that place"
+    return f"no scene shows {listed(list(outside))}: {hint}"

@@ -6,10 +6,10 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from wrenlite.gallery.ndvi import projection
 from wrenlite.gallery.ndvi.grid import SWAPPED, Box, Grid, OutsideScene, Window
 from wrenlite.gallery.ndvi.indices import Mask
 from wrenlite.gallery.ndvi.projection import Coordinates
+from wrenlite.texts import listed
 
 Ring = tuple[tuple[float, float], ...]
 """Corners as longitude and latitude; the last is the first again."""
@@ -28,8 +29,24 @@ _NAMES = ("name", "Name", "NAME", "title", "label", "id", "ID")
 """Properties of a feature that name it; the first that it has counts."""
 _EDGE_DEGREES = 0.01
 """Longest edge: those of GeoJSON are straight in degrees, and pieces of this length are so in UTM to 2 cm."""
-_DEGREE_CRS = ("CRS84", "4326")
-"""What the names of coordinate systems of plain degrees end with."""
+_DEGREE_CRS = frozenset({"CRS84", "CRS84h", "CRS83", "4326", "4979", "4269", "4258"})
+"""What the names of coordinate systems end with that are degrees within 2 m of WGS84."""
+_MOST_CELLS = 4096
+"""Greatest width and height of the raster on which the pixels of an area are counted."""
+
+T = TypeVar("T")
+
+
+class Noted(list[T]):
+    """A list that also tells what was left out, and why."""
+
+    notes: tuple[str, ...]
+    """One line each."""
+
+    def __init__(self, items: Iterable[T] = (), notes: Iterable[str] = ()) -> None:
+        """Create the list."""
+        super().__init__(items)
+        self.notes = tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -73,19 +90,44 @@ class Area:
         ]
         beyond = np.isnan(np.hstack([ring[0] for polygon in rings for ring in polygon]))
         if beyond.any():
-            raise (OutsideScene if beyond.all() else ConfigError)(
+            if beyond.all():
+                raise OutsideScene(
+                    f"the area {self.name!r} is far from the scene: its projection EPSG:{grid.epsg} is not"
+                    " made for such places"
+                )
+            raise ConfigError(
                 f"the area {self.name!r} reaches too far from the places that the projection EPSG:{grid.epsg}"
-                " is made for: cut it into smaller areas"
+                " is made for: leave out the part that is far from the scenes"
             )
         return rings
 
+    def swapped(self) -> Area | None:
+        """Return the area with longitudes and latitudes exchanged; None if that is not on Earth."""
+        corners = [corner for polygon in self.polygons for ring in polygon for corner in ring]
+        if max(abs(lon) for lon, _ in corners) > 90:
+            return None
+        polygons = tuple(
+            tuple(tuple((lat, lon) for lon, lat in ring) for ring in polygon) for polygon in self.polygons
+        )
+        return Area(self.name, polygons)
 
-def count_pixels(rings: Sequence[Sequence[Coordinates]]) -> float:
-    """Return how many pixels polygons cover, by their extent: outer rings less holes."""
-    total = 0.0
-    for outer, *holes in rings:
-        total += _extent(outer) - sum(map(_extent, holes))
-    return total
+
+def extent_of(rings: Iterable[Iterable[Coordinates]]) -> Window:
+    """Return the window that contains all polygons, given as columns and rows."""
+    columns, rows = np.hstack([ring for polygon in rings for ring in polygon])
+    left, top = math.floor(columns.min()), math.floor(rows.min())
+    return Window(left, top, math.ceil(columns.max()) - left, math.ceil(rows.max()) - top)
+
+
+def count_pixels(rings: Sequence[Sequence[Coordinates]]) -> int:
+    """Return how many pixels have their centre within polygons, of which a pixel may be in several.
+
+    Polygons wider or higher than 4,096 pixels are counted by square cells of pixels, 4,096 at most.
+    """
+    whole = extent_of(rings)
+    step = math.ceil(max(whole.width, whole.height, 1) / _MOST_CELLS)
+    scaled = [[ring / step for ring in polygon] for polygon in rings]
+    return int(np.count_nonzero(covered(scaled, extent_of(scaled)))) * step**2
 
 
 def covered(rings: Sequence[Sequence[Coordinates]], window: Window) -> Mask:
@@ -130,46 +172,85 @@ def _along(ring: Ring) -> Coordinates:
     return np.stack([np.interp(places, corners, lon), np.interp(places, corners, lat)])
 
 
-def read_areas(source: Any) -> list[Area]:
+def read_areas(source: Any, name: str | None = None) -> Noted[Area]:
     """Return the areas in GeoJSON, or in objects that can be shown as such.
+
+    Features without a geometry are left out; the result's ``notes`` name them.
 
     Args:
         source: path of a GeoJSON file; a geometry, Feature or FeatureCollection as a dict; any object with
-            ``__geo_interface__``, such as those of shapely and geopandas; an ``Area``; or several of these.
-            Coordinates are longitude and latitude on WGS84, in degrees.
+            ``__geo_interface__``, such as those of shapely and geopandas, or a row of a GeoDataFrame; an
+            ``Area``; or several of these. Coordinates are longitude and latitude on WGS84, in degrees; tables
+            of geopandas may also be in degrees of another datum.
+        name: the property that names features; default: the first that a feature has of name, title, label
+            and id.
 
     Raises:
         NotFound: there is no such file.
         StoreError: the file cannot be read.
-        ConfigError: this is not GeoJSON, has something else than polygons, or is not in degrees; the message
-            names the feature.
+        ConfigError: this is not GeoJSON, has something else than polygons, is not in degrees, or a feature
+            does not have the property; the message names the feature.
     """
+    try:
+        given = list(_areas_in(source, "the area", name))
+    except RecursionError as error:
+        raise ConfigError("the areas are nested too deeply: give a list of polygons") from error
     areas: dict[str, Area] = {}
-    for area in _areas_in(source, "the area"):
-        numbered = (f"{area.name} ({number})" for number in itertools.count(2))
-        name = next(name for name in itertools.chain([area.name], numbered) if name not in areas)
-        areas[name] = Area(name, area.polygons)
+    for area in given:
+        if area.polygons:
+            unique = _unique(area.name, areas)
+            areas[unique] = Area(unique, area.polygons)
+    notes = list(source.notes) if isinstance(source, Noted) else []
+    empty = [area.name for area in given if not area.polygons]
+    if empty:
+        notes.append(f"left out, without a polygon: {listed(empty)}")
     if not areas:
-        raise ConfigError("there are no areas: give at least one polygon")
-    return list(areas.values())
+        raise ConfigError("; ".join(["there are no areas: give at least one polygon", *notes]))
+    return Noted(areas.values(), notes)
 
 
-def _areas_in(source: Any, label: str) -> Iterator[Area]:
-    """Return the areas in anything that ``read_areas`` takes, with names that may be the same."""
+def one_area(source: Any) -> Area:
+    """Return the only area in anything that ``read_areas`` takes.
+
+    Raises:
+        ConfigError: there is more than one.
+    """
+    areas = [source] if isinstance(source, Area) else read_areas(source)
+    if len(areas) > 1:
+        raise ConfigError(
+            f"there are {len(areas)} areas where one is needed: {listed([a.name for a in areas])}"
+        )
+    return areas[0]
+
+
+def _unique(name: str, taken: Container[str]) -> str:
+    """Return a name that is not taken, with a number where it is."""
+    numbered = (f"{name} ({number})" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in taken)
+
+
+def _areas_in(source: Any, label: str, name: str | None) -> Iterator[Area]:
+    """Return the areas in anything that ``read_areas`` takes, with names that may be the same.
+
+    An area without a geometry has no polygons.
+    """
     if isinstance(source, Area):
         yield source
     elif isinstance(source, str) and source.lstrip().startswith("{"):
-        yield from _areas_in(_parse(source, "the text"), label)
+        yield from _areas_in(_parse(source, "the text"), label, name)
     elif isinstance(source, str | os.PathLike):
-        yield from _areas_in(_load(Path(source)), Path(source).stem)
+        yield from _areas_in(_load(Path(source)), Path(source).stem, name)
     elif isinstance(source, Mapping):
-        yield from _areas_of_object(source, label)
+        yield from _areas_of_object(source, label, name)
     elif hasattr(source, "__geo_interface__"):
-        _check_crs_of(source)
-        yield from _areas_in(source.__geo_interface__, label)
+        yield from _areas_in(_in_degrees(source).__geo_interface__, label, name)
+    elif hasattr(getattr(source, "geometry", None), "__geo_interface__"):  # a row of a GeoDataFrame
+        row = source._asdict() if hasattr(source, "_asdict") else dict(source)
+        geometry = source.geometry.__geo_interface__
+        yield from _areas_in({"type": "Feature", "properties": row, "geometry": geometry}, label, name)
     elif isinstance(source, Iterable):
         for number, each in enumerate(source, 1):
-            yield from _areas_in(each, f"area {number}")
+            yield from _areas_in(each, f"area {number}", name)
     else:
         raise ConfigError(
             f"{source!r} is no area: give a GeoJSON file, a dict, or an object with __geo_interface__"
@@ -178,11 +259,14 @@ def _areas_in(source: Any, label: str) -> Iterator[Area]:
 
 def _load(path: Path) -> Any:
     try:
-        return _parse(path.read_bytes(), path)
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {path}") from error
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:  # a null byte in the path
+        raise ConfigError(f"{str(path)!r} is no path of a file: {error}") from error
+    return _parse(content, path)
 
 
 def _parse(data: str | bytes, source: object) -> Any:
@@ -195,33 +279,62 @@ def _parse(data: str | bytes, source: object) -> Any:
     return content
 
 
-def _areas_of_object(thing: Mapping[str, Any], label: str) -> Iterator[Area]:
+def _areas_of_object(thing: Mapping[str, Any], label: str, name: str | None) -> Iterator[Area]:
     """Return the areas of an object of GeoJSON."""
-    _check_crs_name(str(((thing.get("crs") or {}).get("properties") or {}).get("name", "")), label)
+    _check_crs(thing.get("crs"), label)
     kind = thing.get("type")
     if kind == "FeatureCollection":
-        for number, feature in enumerate(thing.get("features") or (), 1):
+        for number, feature in enumerate(_members(thing, "features", label), 1):
             if not isinstance(feature, Mapping) or feature.get("type") != "Feature":
                 raise ConfigError(f"{label}: its member {number} is not a Feature")
-            yield from _areas_of_object(feature, f"area {number}")
+            yield from _areas_of_object(feature, f"area {number}", name)
     elif kind == "Feature":
-        properties = {"id": thing.get("id"), **(thing.get("properties") or {})}
-        named = (properties[name] for name in _NAMES if properties.get(name) not in (None, ""))
-        name = str(next(named, label))
-        yield Area(name=name, polygons=tuple(_polygons(thing.get("geometry"), name)))
+        called = _name_of(thing, label, name)
+        yield Area(called, tuple(_polygons(thing.get("geometry"), called)))
     else:
-        yield Area(name=label, polygons=tuple(_polygons(thing, label)))
+        yield Area(label, tuple(_polygons(thing, label)))
+
+
+def _members(thing: Mapping[str, Any], key: str, label: str) -> Sequence[Any]:
+    """Return a list in an object of GeoJSON.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    members: Sequence[Any] = thing.get(key) or ()
+    if not _is_list(members):
+        raise ConfigError(f"{label} is a {thing.get('type')} whose {key} are no list")
+    return members
+
+
+def _name_of(feature: Mapping[str, Any], label: str, wanted: str | None) -> str:
+    """Return the name of a feature, or its label where it has none.
+
+    Raises:
+        ConfigError: it has no properties that could name it, or not the wanted one.
+    """
+    properties = feature.get("properties") or {}
+    if not isinstance(properties, Mapping):
+        raise ConfigError(f"{label} has properties that are no object of names and values")
+    properties = {"id": feature.get("id"), **properties}
+    if wanted is not None and wanted not in properties:
+        have = listed([str(key) for key in properties], 20)
+        raise ConfigError(f"{label} has no property {wanted!r} to name it by: it has {have}")
+    named = (properties.get(key) for key in ((wanted,) if wanted is not None else _NAMES))
+    return next((str(each) for each in named if each not in (None, "") and each == each), label)
 
 
 def _polygons(geometry: Any, label: str) -> Iterator[Polygon]:
-    """Return the polygons of a geometry.
+    """Return the polygons of a geometry, which may be null or empty.
 
     Raises:
-        ConfigError: it has none, or something else.
+        ConfigError: it has something else.
     """
+    if geometry is None:
+        return
     kind = geometry.get("type") if isinstance(geometry, Mapping) else None
     if kind == "GeometryCollection":
-        for part in geometry.get("geometries") or ():
+        for part in _members(geometry, "geometries", label):
             yield from _polygons(part, label)
         return
     if kind not in ("Polygon", "MultiPolygon"):
@@ -230,8 +343,8 @@ def _polygons(geometry: Any, label: str) -> Iterator[Polygon]:
             " MultiPolygon"
         )
     coordinates = geometry.get("coordinates")
-    polygons = [coordinates] if kind == "Polygon" else coordinates
-    if not polygons or not _is_list(polygons) or not all(map(_is_list, polygons)) or not all(polygons):
+    polygons = [coordinates] if kind == "Polygon" and coordinates else coordinates
+    if not _is_list(polygons) or not all(map(_is_list, polygons)) or not all(polygons):
         raise ConfigError(f"{label} is a {kind} without coordinates")
     for polygon in polygons:
         yield tuple(_check_ring(ring, label) for ring in polygon)
@@ -249,7 +362,7 @@ def _check_ring(ring: Any, label: str) -> Ring:
     """
     try:
         corners = tuple((float(corner[0]), float(corner[1])) for corner in ring)
-    except (TypeError, ValueError, LookupError):
+    except (TypeError, ValueError, LookupError, OverflowError):
         raise ConfigError(f"{label} has a ring that is no list of longitudes and latitudes") from None
     if len(corners) < 4 or corners[0] != corners[-1]:
         raise ConfigError(
@@ -280,17 +393,29 @@ def _hint(corners: Ring) -> str:
     )
 
 
-def _check_crs_of(thing: Any) -> None:
-    """Check that an object of geopandas is in degrees; shapely's do not tell.
+def _in_degrees(thing: Any) -> Any:
+    """Return an object in degrees on WGS84: shapely's do not tell, and geopandas converts other degrees.
 
     Raises:
         ConfigError: it is in another coordinate system.
     """
     crs = getattr(thing, "crs", None)
-    if crs is not None and crs.to_epsg() != projection.DEGREES:
-        raise ConfigError(f"the areas are in {crs}, and not in degrees: give areas.to_crs(4326)")
+    if crs is None:
+        return thing
+    if getattr(crs, "is_geographic", False) and hasattr(thing, "to_crs"):
+        return thing.to_crs(projection.DEGREES)
+    raise ConfigError(f"the areas are in {crs}, and not in degrees: give areas.to_crs(4326)")
 
 
-def _check_crs_name(name: str, label: str) -> None:
-    if name and not name.endswith(_DEGREE_CRS):
-        raise ConfigError(f"{label} is in {name}, and not in degrees: reproject it to EPSG:4326")
+def _check_crs(crs: Any, label: str) -> None:
+    """Check the member crs of an object of GeoJSON, which files of before 2016 have.
+
+    Raises:
+        ConfigError: it does not name degrees on WGS84.
+    """
+    if crs is None:
+        return
+    properties = crs.get("properties") if isinstance(crs, Mapping) else {"name": crs}
+    named = (properties.get("name") or properties.get("code")) if isinstance(properties, Mapping) else None
+    if str(named).replace("/", ":").split(":")[-1] not in _DEGREE_CRS:
+        raise ConfigError(f"{label} is in {named or crs}, and not in degrees: reproject it to EPSG:4326")

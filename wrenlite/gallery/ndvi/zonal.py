@@ -14,8 +14,9 @@ from wrenlite.errors import ConfigError, PackageMissing, StoreError
 from wrenlite.gallery.ndvi import masks
 from wrenlite.gallery.ndvi.indices import SCALE, Floats
 from wrenlite.gallery.ndvi.masks import Hidden, Reason, Reasons
-from wrenlite.gallery.ndvi.polygons import Area
+from wrenlite.gallery.ndvi.polygons import read_areas
 from wrenlite.gallery.ndvi.results import PointNdvi, SceneNdvi
+from wrenlite.texts import listed
 
 if TYPE_CHECKING:
     import pandas
@@ -44,7 +45,10 @@ class AreaStats(SceneNdvi):
     p95: float
     """Percentiles, in steps of 0.0001; between two values they are interpolated."""
     hidden: Hidden
-    """Share of the area's pixels that cannot be used, by reason; ``fill`` also lies beyond the scene."""
+    """Share of the area's pixels that cannot be used, by reason; ``fill`` also lies beyond the scene.
+
+    Of an area without a pixel, all is ``fill``.
+    """
 
     @property
     def usable(self) -> float:
@@ -82,19 +86,24 @@ class Tally:
         self.reasons += masks.count(reasons)
         self.total += float(shown.sum())
 
+    @property
+    def pixels(self) -> int:
+        """Return the number of pixels so far."""
+        return int(self.reasons.sum())
+
     def add_beyond(self, pixels: int) -> None:
         """Add pixels of the area that lie beyond the scene."""
         self.reasons[Reason.FILL] += pixels
 
     def statistics(self) -> dict[str, Any]:
         """Return the statistics by the names of the fields of ``AreaStats``."""
-        pixels, used = int(self.reasons.sum()), int(self.counts.sum())
+        used = int(self.counts.sum())
         percentiles = self._percentiles(used)
         return {
-            "pixels": pixels,
+            "pixels": self.pixels,
             "mean": self.total / used if used else float("nan"),
             **{"median" if each == 50 else f"p{each}": percentiles[each] for each in PERCENTILES},
-            "hidden": Hidden.of(self.reasons),
+            "hidden": Hidden.of(self.reasons) if self.pixels else Hidden(fill=1.0),
         }
 
     def _percentiles(self, used: int) -> dict[int, float]:
@@ -111,8 +120,15 @@ class Tally:
         return dict(zip(PERCENTILES, values.tolist(), strict=True))
 
 
+def in_order(stats: Iterable[AreaStats]) -> list[AreaStats]:
+    """Return statistics by area, in the order in which areas come first, and by date."""
+    stats = list(stats)
+    places = {name: place for place, name in enumerate(dict.fromkeys(each.area for each in stats))}
+    return sorted(stats, key=lambda each: (places[each.area], each.date, each.product))
+
+
 def area_table(stats: Iterable[AreaStats]) -> pandas.DataFrame:
-    """Return a table with one row for each area and scene, by area and date.
+    """Return a table with one row for each area and scene, in the order of the areas, and by date.
 
     Raises:
         PackageMissing: pandas is not installed.
@@ -121,18 +137,26 @@ def area_table(stats: Iterable[AreaStats]) -> pandas.DataFrame:
         import pandas
     except ImportError as error:
         raise PackageMissing(f"tables need {error.name}: pip install 'wrenlite[landsat]'") from error
-    first = ("area", "date", "product", "satellite", "sensor", "level", "tier", "index", "cloud")
+    first = ("date", "product", "satellite", "sensor", "level", "tier", "index", "cloud")
     numbers = ("pixels", "usable", "mean", "median", "p5", "p25", "p75", "p95")
     rows = [
         {
+            "name": each.area,
             **{name: getattr(each, name) for name in first + numbers},
             **{f"hidden_{reason}": share for reason, share in each.hidden._asdict().items()},
             "masked": each.masking_text,
             "synthetic": each.synthetic,
         }
-        for each in sorted(stats, key=lambda each: (each.area, each.date, each.product))
+        for each in in_order(stats)
     ]
-    names = [*first, *numbers, *(f"hidden_{reason}" for reason in Hidden._fields), "masked", "synthetic"]
+    names = [
+        "name",
+        *first,
+        *numbers,
+        *(f"hidden_{reason}" for reason in Hidden._fields),
+        "masked",
+        "synthetic",
+    ]
     table = pandas.DataFrame(rows, columns=names)
     return table.astype({"date": "datetime64[s]", "cloud": "float64"})
 
@@ -152,13 +176,14 @@ def check_table_path(path: str | Path) -> Path:
     return target
 
 
-def write_table(table: pandas.DataFrame, path: str | Path, areas: Sequence[Area] = ()) -> None:
+def write_table(table: pandas.DataFrame, path: str | Path, areas: Any = ()) -> None:
     """Write a table of areas as CSV, or as GeoParquet, which also has the areas' polygons.
 
     Args:
         table: the table that ``area_table`` returns.
-        path: path of the file, whose name ends in ``.csv``, ``.parquet`` or ``.geoparquet``.
-        areas: the areas, for GeoParquet.
+        path: path of the file, whose name ends in ``.csv``, ``.parquet`` or ``.geoparquet``. In CSV,
+            numbers have 6 significant digits.
+        areas: the areas, for GeoParquet; anything that ``polygons.read_areas`` takes.
 
     Raises:
         ConfigError: the name has another ending, or an area of the table is not among the areas.
@@ -168,7 +193,7 @@ def write_table(table: pandas.DataFrame, path: str | Path, areas: Sequence[Area]
     target = check_table_path(path)
     try:
         if target.suffix.lower() == ".csv":
-            table.to_csv(target, index=False, date_format="%Y-%m-%d")
+            table.to_csv(target, index=False, date_format="%Y-%m-%d", float_format="%.6g")
         else:
             _with_polygons(table, areas).to_parquet(target, index=False)
     except OSError as error:
@@ -177,7 +202,7 @@ def write_table(table: pandas.DataFrame, path: str | Path, areas: Sequence[Area]
         raise PackageMissing(f"GeoParquet needs pyarrow: pip install 'wrenlite[areas]' ({error})") from error
 
 
-def _with_polygons(table: pandas.DataFrame, areas: Sequence[Area]) -> Any:
+def _with_polygons(table: pandas.DataFrame, areas: Any) -> Any:
     """Return the table as a GeoDataFrame in degrees.
 
     Raises:
@@ -186,11 +211,15 @@ def _with_polygons(table: pandas.DataFrame, areas: Sequence[Area]) -> Any:
     geopandas = _import_geopandas()
     from shapely.geometry import shape
 
-    shapes = {area.name: shape(area) for area in areas}
-    missing = sorted(set(table["area"]) - set(shapes))
+    given = [] if isinstance(areas, Sequence) and not areas else read_areas(areas)
+    shapes = {area.name: shape(area) for area in given}
+    missing = [name for name in table["name"] if name not in shapes]
     if missing:
-        raise ConfigError(f"GeoParquet needs the polygons of {missing[0]!r}: give areas= with all areas")
-    return geopandas.GeoDataFrame(table, geometry=[shapes[name] for name in table["area"]], crs="EPSG:4326")
+        have = f", not only {listed(list(shapes))}" if shapes else ""
+        raise ConfigError(
+            f"GeoParquet needs the polygons of {missing[0]!r}: give areas= with all areas of the table{have}"
+        )
+    return geopandas.GeoDataFrame(table, geometry=[shapes[name] for name in table["name"]], crs="EPSG:4326")
 
 
 def _import_geopandas() -> Any:
