@@ -93,6 +93,31 @@ def test_sensors_have_their_own_markers_and_the_figure_says_whether_they_are_har
         assert np.asarray(etm.get_offsets())[:, 1] == pytest.approx(drawn)
 
 
+def test_points_that_were_harmonised_before_are_said_to_be():
+    days = [date(2022, 1, 1) + timedelta(16 * number) for number in range(10)]
+    points = [point(day, 0.5, satellite="Landsat 8", sensor="OLI") for day in days[::2]]
+    points += [point(day, 0.5, satellite="Landsat 7", sensor="ETM+") for day in days[1::2]]
+    harmonised = series.harmonise(points)
+    note = legend_of(figures.season(harmonised, series.smooth(harmonised), "title"))[1]
+    assert note.startswith("Landsat 7 ETM+ and 8 OLI, harmonised to OLI (Roy et al. 2016).")
+
+
+def test_long_titles_stay_in_the_figure():
+    words = "A place with a name of many words that goes on and on, in a country far away, " * 2
+    flat = season(0.5, 0.5, 0.5, 0.5, 0.5)
+    values, picture = np.zeros((50, 100), np.float32), np.full((50, 100, 3), 90, np.uint8)
+    for figure in (
+        figures.season(*flat[:2], words),
+        figures.seasons({words: flat}, words),
+        figures.ndvi_map(values, GRID, words),
+        figures.ndvi_maps({words[:50]: values, "b": values}, GRID, words),
+        figures.true_colour({words[:70]: (picture, GRID), "b": (picture, GRID)}, words),
+    ):
+        figure.draw_without_rendering()
+        texts = [figure._suptitle, *(axes._left_title for axes in figure.axes)]
+        assert max(text.get_window_extent().x1 for text in texts) <= figure.bbox.x1
+
+
 def test_the_figure_says_what_the_band_does_not_cover():
     flat = season(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
     assert "Haze that no mask flags lowers" in legend_of(figures.season(*flat[:2], "title"))[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.ndvi.harmonisation import LINES, harmonise, sensors_text
+from wrenlite.gallery.ndvi.harmonisation import LINES, comparability, harmonise, sensors_named
 from wrenlite.gallery.ndvi.results import PointNdvi, Timing
 
 
@@ -63,11 +63,20 @@ def test_what_has_no_published_transformation_is_refused():
 
 
 def test_the_sensors_in_words():
-    assert sensors_text([point(""), point("OLI")]) == "Landsat 8 OLI"
-    assert sensors_text([]) == ""
+    assert sensors_named([point(""), point("OLI")]) == "Landsat 8 OLI"
+    assert sensors_named([]) == ""
+    assert sensors_named([point("TM"), point("ETM+")]) == "Landsat 5 TM and 7 ETM+"
+
+
+def test_what_must_be_known_to_compare_points_in_words():
     both = [point("OLI"), point("ETM+"), point("OLI", satellite="Landsat 9")]
-    assert sensors_text(both) == "Landsat 7 ETM+, 8 OLI and 9 OLI, not harmonised"
-    assert sensors_text(both[:2], True) == "Landsat 7 ETM+ and 8 OLI, harmonised to OLI (Roy et al. 2016)"
-    assert sensors_text([point("TM"), point("ETM+")]) == "Landsat 5 TM and 7 ETM+"
+    assert comparability(both) == "Landsat 7 ETM+, 8 OLI and 9 OLI, not harmonised"
+    hidden = point("ETM+", np.nan, hidden="cloud")
+    expected = "Landsat 7 ETM+ and 8 OLI, harmonised to OLI (Roy et al. 2016)"
+    assert comparability([*harmonise(both[:2]), hidden]) == expected
+    assert "partly harmonised to OLI" in comparability([*harmonise(both), point("TM")])
+    for alone in ([], [point("")], [point("OLI")], [point("TM"), point("ETM+")], [point("OLI"), hidden]):
+        assert comparability(alone) == ""
+    assert comparability(harmonise([point("TM")])).startswith("Landsat 5 TM, harmonised")
     levels = [point("OLI"), replace(point("OLI"), level=1)]
-    assert sensors_text(levels) == "Landsat 8 OLI, levels 1 and 2 mixed"
+    assert comparability(levels) == "Landsat 8 OLI, levels 1 and 2 mixed"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_cloudy_scenes_have_less_weight():
 
 def test_a_day_with_two_scenes_counts_once_and_masked_points_do_not_count():
     found = [point(day, 0.5) for day in (50, 30, 0, 10, 20)] + [point(10, 0.7), point(40, np.nan)]
-    curve = series.smooth(found, smoothing=1e-3)
+    curve = series.smooth(found, smoothing=1)
     assert (curve.used, curve.start, curve.end) == (6, date(2022, 1, 1), date(2022, 2, 20))
     assert curve.at([date(2022, 1, 11)])[0] == pytest.approx(0.6, abs=1e-3)
 
@@ -119,12 +119,36 @@ def test_sensors_are_harmonised_when_asked_for():
     assert np.abs(harmonised.daily()[1] - 0.5).max() < 1e-6
     assert plain.daily()[1].mean() == pytest.approx(0.495, abs=1e-3)
     assert (plain.harmonised, harmonised.harmonised) == (False, True)
-    assert series.harmonise(etm)[0].value == pytest.approx(0.5)
+    before = series.smooth(oli + series.harmonise(etm))
+    assert before.harmonised
+    assert np.abs(before.daily()[1] - 0.5).max() < 1e-6
 
 
-@pytest.mark.parametrize("smoothing", [0.0, -3.0, np.inf, np.nan, "soft"])
+def test_days_may_be_dates_datetimes_or_an_array_and_nothing_else():
+    curve = series.smooth([point(day, 0.5 + day / 100) for day in range(9)])
+    wanted = curve.at([date(2022, 1, 3), date(2022, 1, 5)])
+    times = np.array(["2022-01-03T12:00", "2022-01-05"], "datetime64[s]")
+    for days in (times, [datetime(2022, 1, 3, 7), datetime(2022, 1, 5)]):
+        assert curve.at(days).tolist() == wanted.tolist()
+    assert curve.at(date(2022, 1, 3)).tolist() == pytest.approx(wanted[:1].tolist())
+    assert curve.at([]).shape == (0,)
+    for days in ([3, 5], 7.5, "yesterday", [None], np.array(["NaT"], "datetime64[D]"), [date(2022, 1, 3), 5]):
+        with pytest.raises(ConfigError, match="is no day: give dates"):
+            curve.band(days)
+
+
+def test_the_softest_and_the_stiffest_curve_have_a_band():
+    found = [point(day, 0.5 + 0.1 * (day % 3)) for day in range(0, 300, 16)]
+    for smoothing in (1.0, 1e12):
+        curve = series.smooth(found, smoothing)
+        low, high = curve.band(curve.daily()[0])
+        assert np.isfinite([low, high]).all()
+        assert (low <= high).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, -3.0, 1e-300, 1e300, np.inf, np.nan, "soft"])
 def test_a_smoothing_that_is_none_is_refused(smoothing):
-    with pytest.raises(ConfigError, match="give a number of days cubed above 0, or None to choose it"):
+    with pytest.raises(ConfigError, match="give a number of days cubed from 1 to"):
         series.smooth([point(day, 0.5) for day in range(9)], smoothing)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from wrenlite.display.notebook_figure import NotebookFigure
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi import indices, land
 from wrenlite.gallery.ndvi.grid import Grid
-from wrenlite.gallery.ndvi.harmonisation import harmonise, sensors_text
+from wrenlite.gallery.ndvi.harmonisation import comparability, harmonise, sensors_named
 from wrenlite.gallery.ndvi.masks import Hidden
 from wrenlite.gallery.ndvi.results import PointNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import Curve
@@ -52,6 +53,8 @@ _FONT, _SMALL_FONT = 12.0, 11.0
 """Sizes of text in points, which can still be read where a narrow page shrinks the figure to 500 pixels."""
 _SEASON_DPI = 110
 """Pixels per inch of a season in a notebook; a picture of noise is a large file."""
+_TITLE_CHARACTERS = 76
+"""Greatest length of a line of a title, which has the figure's width in bold letters of the usual width."""
 _MAP_DPI = 130
 _MAX_MAP_PIXELS = 1_000
 """Greatest width or height of a map in pixels, which is more than a page shows."""
@@ -102,7 +105,7 @@ def seasons(places: Mapping[str, Season], title: str) -> NotebookFigure:
     for axes, (name, season) in zip(every_axes, drawn.items(), strict=True):
         _draw_season(axes, season)
         _mark_hidden(axes, season.points, 0.04, axes.get_xaxis_transform())
-        axes.set_title(name, loc="left", color=_TEXT_COLOUR, fontsize=_FONT)
+        axes.set_title(fill(name, _TITLE_CHARACTERS), loc="left", color=_TEXT_COLOUR, fontsize=_FONT)
         axes.set_ylabel(_value_label(season.points), fontsize=_SMALL_FONT)
         _tidy(axes)
     _set_index_axis(every_axes[0], drawn.values())
@@ -182,10 +185,9 @@ def _draw_legend(figure: NotebookFigure, every_axes: Iterable[Any], places: Iter
 def _note(places: Sequence[Season]) -> str:
     """Return what must be known to read a figure of seasons: what its points are, and what no band covers."""
     points = [point for season in places for point in season.points]
-    sensors = sensors_text(points, any(season.curve.harmonised for season in places))
     lines = ["Larger points: scenes with less cloud."]
-    if "harmonised" in sensors or "mixed" in sensors:  # otherwise the legend says all
-        lines.insert(0, f"{sensors}.")
+    if compared := comparability(points):
+        lines.insert(0, f"{compared}.")
     blind = {point.product for point in points if "cloud" in point.unseen}
     if blind:
         lines.append(f"Clouds are not masked in {counted(len(blind), 'scene')}: there is no quality band.")
@@ -226,7 +228,8 @@ def _new_figure(height: float, dpi: int) -> NotebookFigure:
 
 def _draw_title(figure: NotebookFigure, title: str) -> None:
     """Draw the title of a whole figure at its left edge."""
-    figure.suptitle(title, x=0.01, ha="left", color=_TEXT_COLOUR, fontweight="bold", fontsize=_FONT)
+    wrapped = fill(title, _TITLE_CHARACTERS)
+    figure.suptitle(wrapped, x=0.01, ha="left", color=_TEXT_COLOUR, fontweight="bold", fontsize=_FONT)
 
 
 def _tidy(axes: Any) -> None:
@@ -272,7 +275,7 @@ def _draw_points(axes: Any, points: Sequence[PointNdvi]) -> None:
             color=colour,
             alpha=0.75,
             edgecolor="white",
-            label=sensors_text(chosen) or "scenes",
+            label=sensors_named(chosen) or "scenes",
         )
 
 
@@ -373,7 +376,8 @@ def ndvi_maps(
         axes.set_axis_off()
     for axes, (name, values) in zip(every_axes.flat, maps.items(), strict=False):
         image = _draw_map(axes, values, grid, index)
-        axes.set_title(name, loc="left", color=_TEXT_COLOUR, fontsize=_SMALL_FONT)
+        title_of_map = fill(name, max(10, _TITLE_CHARACTERS // columns))
+        axes.set_title(title_of_map, loc="left", color=_TEXT_COLOUR, fontsize=_SMALL_FONT)
         axes.tick_params(labelsize=_SMALL_FONT)
     every_axes[0, 0].locator_params(nbins=4, integer=True)
     _draw_colour_bar(figure, image, every_axes, index, level)
@@ -404,7 +408,8 @@ def true_colour(
     for axes, (name, (picture, grid)) in zip(every_axes.flat, pictures.items(), strict=False):
         axes.set_facecolor(_NO_DATA_COLOUR)
         axes.imshow(_brightened(picture), extent=_extent(grid), interpolation="nearest")
-        axes.set_title(name, loc="left", color=_TEXT_COLOUR, fontsize=_FONT)
+        title_of_map = fill(name, max(10, _TITLE_CHARACTERS // columns))
+        axes.set_title(title_of_map, loc="left", color=_TEXT_COLOUR, fontsize=_FONT)
         _label_map(axes)
     _draw_title(figure, title)
     return figure

@@ -75,21 +75,30 @@ def _harmonised(point: PointNdvi) -> PointNdvi:
     return replace(point, value=line.intercept + line.slope * point.value, harmonised=True)
 
 
-def sensors_text(results: Iterable[SceneNdvi], harmonised: bool = False) -> str:
-    """Return the sensors of results in words, and whether they are comparable; empty where none is known.
-
-    Such as ``Landsat 7 ETM+ and 8 OLI, not harmonised``.
-    """
-    results = [each for each in results if each.sensor]
-    names = sorted({f"{each.satellite} {each.sensor}".strip() for each in results})
+def sensors_named(results: Iterable[SceneNdvi]) -> str:
+    """Return the sensors of results, such as ``Landsat 7 ETM+ and 8 OLI``; empty where none is known."""
+    names = sorted({f"{each.satellite} {each.sensor}".strip() for each in results if each.sensor})
     if not names:
         return ""
     mission, _, _ = names[0].partition(" ")
     names[1:] = [name.removeprefix(f"{mission} ") for name in names[1:]]
-    text = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    if len({each.level for each in results}) > 1:
-        text += ", levels 1 and 2 mixed"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def comparability(points: Iterable[PointNdvi]) -> str:
+    """Return in words what must be known to compare points of several sensors or levels; often nothing.
+
+    Such as ``Landsat 7 ETM+ and 8 OLI, not harmonised``.
+    """
+    points = [point for point in points if not np.isnan(point.value)]
+    facts = []
+    if len({point.level for point in points}) > 1:
+        facts.append("levels 1 and 2 mixed")
+    others = [point for point in points if point.sensor and point.sensor != REFERENCE]
+    harmonised = sum(point.harmonised for point in others)
     if harmonised:
-        return f"{text}, harmonised to {REFERENCE} ({SOURCE})"
-    sensors = {each.sensor for each in results}
-    return f"{text}, not harmonised" if REFERENCE in sensors and len(sensors) > 1 else text
+        part = "" if harmonised == len(others) else "partly "
+        facts.append(f"{part}harmonised to {REFERENCE} ({SOURCE})")
+    elif others and any(point.sensor == REFERENCE for point in points):
+        facts.append("not harmonised")
+    return ", ".join([sensors_named(points), *facts]) if facts else ""

@@ -75,7 +75,7 @@ class Mosaic:
 
 
 def mosaic(tiles: Iterable[TileNdvi], *, mixed: bool = False) -> Mosaic:
-    """Join tiles. Where they overlap, the first usable value counts, so give the best scene first.
+    """Join tiles. Where they overlap, the first usable value counts, in the order given: best first.
 
     Args:
         tiles: NDVI, or another index, of windows on one lattice. Tiles of scenes in several zones are on one

@@ -21,6 +21,8 @@ SHORTEST_DAYS, LONGEST_DAYS = 90.0, 730.0
 
 A softer curve follows the weather of single scenes; a stiffer one loses the seasons.
 """
+SOFTEST, STIFFEST = 1.0, 1e12
+"""Smoothing factors, in days cubed, between which numbers are exact enough: from no smoothing to a line."""
 _STEPS_PER_DECADE = 4
 _LEAST_FREEDOM = 0.1
 """A curve through every point leaves nothing to estimate the noise from, and its band is very wide."""
@@ -58,7 +60,7 @@ class Spline:
         from scipy.special import stdtrit
 
         means, deviations = self.at(days)
-        half_width = deviations * float(stdtrit(self.freedom, (1 + probability) / 2))
+        half_width = deviations * float(stdtrit(max(1.0, self.freedom), (1 + probability) / 2))
         return means - half_width, means + half_width
 
 
