@@ -152,6 +152,37 @@ def test_many_areas_are_one_task_for_each_scene(archive, monkeypatch):
     assert found[4].pixels == area_stats(archive[2], fields[1]).pixels
 
 
+@pytest.mark.parametrize("other", [32611, 32610], ids=["one zone", "two zones"])
+def test_scenes_of_one_pass_are_joined(tmp_path, other):
+    """Two rows that overlap by half; in the overlap, half of the pixels of the first are under cloud."""
+    upper = own_grid(32611, lat=38.0)
+    x, y = upper.west + SIDE * 15, upper.north - SIDE * 30
+    lon, lat = (float(each[0]) for each in projection.inverse(32611, x, y))
+    lower = own_grid(other, lon, lat)
+    hidden = np.full((SIDE, SIDE), CLEAR, np.uint16)
+    hidden[SIDE // 2 :, ::2] = CLOUD
+    rows = [
+        write_ground(tmp_path, f"LC08_L2SP_0420{row}_20220105_20220112_02_T1", grid, hidden=bits, cloud=cloud)
+        for row, grid, bits, cloud in (("33", upper, hidden, 10.0), ("34", lower, None, 30.0))
+    ]
+    (area,) = read_areas(box(lon - 0.02, lat - 0.03, lon + 0.02, lat + 0.06))
+    with wrenlite.Executor.inline() as executor:
+        (joined,) = survey_areas(executor, rows[::-1], area)
+        apart = [area_stats(scene, area) for scene in rows]
+    assert joined.product == " + ".join(scene.product.id for scene in rows)
+    assert (joined.cloud, joined.pixels) == (30.0, apart[0].pixels)
+    assert joined.usable == pytest.approx(1.0, abs=0.002)  # of two zones, a seam of turned edges
+    assert apart[0].hidden.cloud > 0.1
+    assert apart[0].hidden.fill > 0.1
+    truth = area_stats(write_ground(tmp_path / "whole", rows[0].product.id, big_grid(upper)), area)
+    assert joined.mean == pytest.approx(truth.mean, abs=1e-3 if other == 32610 else 1e-6)
+
+
+def big_grid(upper):
+    """A grid with the same pixels that has both rows."""
+    return Grid(upper.epsg, upper.west - 3000, upper.north + 3000, upper.pixel, SIDE + 200, SIDE * 2)
+
+
 def test_swapped_coordinates_are_named(tmp_path):
     product = "LC08_L2SP_188025_20220105_20220112_02_T1"
     scene = write_ground(tmp_path, product, own_grid(32634, lon=20.0, lat=50.0))

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wrenlite.errors import ConfigError, WrenliteError
-from wrenlite.gallery.landsat import tasks
+from wrenlite.gallery.landsat import passes, tasks
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi.bands import Place, Reader
 from wrenlite.gallery.ndvi.grid import BLOCK, SWAPPED, TILE, Grid, OutsideScene, Window, clip
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MASKING = Masking()
 MOST_AREAS = 100
-"""Most areas that a task takes, which are read in one scene."""
+"""Most areas that a task takes."""
 Outcome = AreaStats | WrenliteError
 """What comes of an area in a scene; ``OutsideScene`` where the scene does not show it."""
 
@@ -61,7 +61,7 @@ def area_stats(
         StoreError: a file cannot be read for any other reason.
     """
     (found,) = statistics_of_areas(
-        scene, [one_area(area)], index=index, masking=masking, reader=reader
+        [scene], [one_area(area)], index=index, masking=masking, reader=reader
     ).values()
     if isinstance(found, WrenliteError):
         raise found
@@ -69,40 +69,51 @@ def area_stats(
 
 
 def statistics_of_areas(
-    scene: Scene,
+    scenes: Sequence[Scene],
     areas: Sequence[Area],
     *,
     index: str | Index = "NDVI",
     masking: Masking = _MASKING,
     reader: Reader | None = None,
 ) -> dict[str, Outcome]:
-    """Return by name what ``area_stats`` returns or raises for each of several areas in one scene.
+    """Return by name what ``area_stats`` returns or raises for each of several areas in the scenes of a pass.
+
+    An area that several of the scenes show is read in all of them; of each pixel the first usable value
+    counts.
 
     Raises:
         ConfigError: there is no such index.
-        WrenliteError: the scene cannot be opened.
+        WrenliteError: a scene cannot be opened.
     """
     wanted, reader = tasks.arguments(index, masking, reader)
     started = time.perf_counter()
-    grid = tasks.grid_of(scene, reader)
+    grids = [tasks.grid_of(scene, reader) for scene in scenes]
     open_s = (time.perf_counter() - started) / len(areas)
-    parts = partial(tasks.index_parts, scene, index=wanted, masking=masking, reader=reader)
     outcomes: dict[str, Outcome] = {}
     for area in areas:
         started = time.perf_counter()
+        shown = [number for number, grid in enumerate(grids) if len(grids) == 1 or _shows(grid, area)] or [0]
+        chosen = [scenes[number] for number in shown]
+        origin = passes.origin(chosen, wanted, masking)
         try:
-            tally = _tally(area, scene.product.id, grid, parts)
+            grid = passes.joined_grid([grids[number] for number in shown])
+            parts = partial(passes.index_parts, chosen, grid, index=wanted, masking=masking, reader=reader)
+            tally = _tally(area, origin["product"], grid, parts)
         except WrenliteError as error:
             outcomes[area.name] = error
             continue
         read_s = time.perf_counter() - started  # with the computing, which goes hand in hand with it
-        outcomes[area.name] = AreaStats(
-            area=area.name,
-            timing=Timing(open_s=open_s, read_s=read_s, compute_s=0.0),
-            **tally.statistics(),
-            **tasks.origin(scene, wanted, masking),
-        )
+        timing = Timing(open_s=open_s, read_s=read_s, compute_s=0.0)
+        outcomes[area.name] = AreaStats(area=area.name, timing=timing, **tally.statistics(), **origin)
     return outcomes
+
+
+def _shows(grid: Grid, area: Area) -> bool:
+    """Return whether an area's extent and a grid share a place."""
+    try:
+        return clip(extent_of(area.pixel_rings(grid)), grid.window) is not None
+    except ConfigError:
+        return False
 
 
 def _tally(
@@ -171,18 +182,19 @@ def survey_areas(
 ) -> Noted[AreaStats]:
     """Return statistics of areas in all scenes that show them; ``area_table`` lists them.
 
-    They are in the order of the areas, and by date. An area smaller than a pixel has statistics of 0 pixels.
-    An area that no scene shows, or that reaches too far for a scene's projection, is left out there; the
-    result's ``notes`` name it.
+    They are in the order of the areas, and by date. Scenes of one pass (adjacent rows of one satellite, path
+    and day) are joined where an area lies in several: a pixel counts once. An area smaller than a pixel has
+    statistics of 0 pixels. An area that no scene shows, or that reaches too far for a scene's projection, is
+    left out there; the result's ``notes`` name it.
 
     Args:
-        executor: the executor whose workers read the scenes, with one task for each scene and 100 areas.
+        executor: the executor whose workers read the scenes, with one task for each pass and 100 areas.
         scenes: scenes of one level.
         areas: anything that ``polygons.read_areas`` takes.
         index: name of the index, one of ``indices.INDICES``, or an ``indices.Index``.
         masking: which pixels are masked.
         mixed: allow scenes of both levels.
-        reader: see ``bands.Reader``; default: GDAL's.
+        reader: see ``bands.Reader``; default: GDAL's, which alone can join scenes.
 
     Raises:
         ConfigError: the areas or the index are not valid, the scenes are of both levels, or no scene shows
@@ -212,7 +224,7 @@ def map_areas(
     """Start computing statistics of areas in scenes; ``gather`` joins the values.
 
     Args:
-        executor: the executor whose workers read the scenes, with one task for each scene and 100 areas.
+        executor: the executor whose workers read the scenes, with one task for each pass and 100 areas.
         scenes: see ``survey_areas``, as for the rest.
         areas: anything that ``polygons.read_areas`` takes.
         index: the index, or its name.
@@ -226,7 +238,7 @@ def map_areas(
     chosen, scenes, wanted = read_areas(areas), check_scenes(scenes), find_index(index)
     check_one_level([tasks.describe(scene, wanted, masking) for scene in scenes], mixed)
     groups = [chosen[first : first + MOST_AREAS] for first in range(0, len(chosen), MOST_AREAS)]
-    pairs = [(scene, group) for group in groups for scene in scenes]
+    pairs = [(joined, group) for group in groups for joined in passes.passes(scenes)]
     options = {"index": wanted, "masking": masking, "reader": reader}
     return executor.starmap(statistics_of_areas, pairs, kwargs=options)
 
