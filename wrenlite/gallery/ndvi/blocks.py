@@ -35,7 +35,7 @@ _PIXELS = range(2**12, 2**20 + 1)
 _SMALL_BYTES = 1024
 """Size of an encoded block up to which it is worthwhile to look for it among those decoded before."""
 _OLDEST_GDAL = 3, 9
-"""The first release of GDAL with which this was tested; an older one may not tell about the differencing."""
+"""An older release of GDAL may not tell about the differencing (predictor) of a file."""
 
 
 class UnreadableBlock(Exception):
