@@ -77,6 +77,16 @@ def test_geoparquet_and_composites_of_areas(landsat_cache, areas, tmp_path):
 
 
 @pytest.mark.e2e
+def test_areas_where_no_scene_is(landsat_cache, tmp_path):
+    (tmp_path / "swapped.json").write_text(
+        json.dumps({"type": "Polygon", "coordinates": [[[5, 45], [6, 45], [6, 46], [5, 45]]]})
+    )
+    said = demo("--area", tmp_path / "swapped.json", "--out", tmp_path, ok=False)
+    assert "has no scene of the areas of swapped.json" in said
+    assert said.rstrip().endswith(". Areas have the longitude first")
+
+
+@pytest.mark.e2e
 def test_composites_round_a_place(landsat_cache, tmp_path):
     asked = ("--start", "2022-06-01", "--end", "2022-07-31", "--composite", "best")
     said = demo("--place", "napa", "--out", tmp_path, *asked)

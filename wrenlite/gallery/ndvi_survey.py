@@ -127,6 +127,7 @@ def find(
         raise ConfigError(
             f"{source} has no scene of {spot.name} {query.time}: {left_out}."
             f" {_advice(source, query, scenes.left_out)}"
+            f"{'. Areas have the longitude first' if spot.box else ''}"
         )
     return scenes
 

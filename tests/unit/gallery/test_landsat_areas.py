@@ -15,6 +15,7 @@ from wrenlite.errors import ConfigError, PackageMissing, StoreError
 from wrenlite.gallery.landsat import areas as zonal_areas
 from wrenlite.gallery.landsat import tasks
 from wrenlite.gallery.landsat.areas import area_stats, survey_areas
+from wrenlite.gallery.landsat.passes import passes
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi import indices, projection
 from wrenlite.gallery.ndvi.grid import Grid, OutsideScene
@@ -174,6 +175,7 @@ def test_scenes_of_one_pass_are_joined(tmp_path, other):
     assert joined.usable == pytest.approx(1.0, abs=0.002)  # of two zones, a seam of turned edges
     assert apart[0].hidden.cloud > 0.1
     assert apart[0].hidden.fill > 0.1
+    assert passes([*rows, rows[0]]) == [rows, rows[:1]]  # a row is joined with itself never
     truth = area_stats(write_ground(tmp_path / "whole", rows[0].product.id, big_grid(upper)), area)
     assert joined.mean == pytest.approx(truth.mean, abs=1e-3 if other == 32610 else 1e-6)
 

@@ -158,6 +158,13 @@ def test_a_property_names_areas():
     assert [area.name for area in read_areas(file, "parcel")] == ["p 1", "7", "area 3", "area 4"]
     with pytest.raises(ConfigError, match="area 2 has no property 'name' to name it by: it has id, parcel"):
         read_areas(file, name="name")
+    with pytest.raises(ConfigError, match=r"name=\['parcel'\] is no property"):
+        read_areas(file, name=["parcel"])
+
+
+def test_an_area_of_a_metre_is_an_area():
+    (area,) = read_areas(Point(-122.36, 38.435).buffer(1e-7))
+    assert area.bounds == pytest.approx(Box(-122.36, 38.435, -122.36, 38.435), abs=2e-7)
 
 
 def test_tables_of_geopandas_are_in_any_degrees_and_have_rows():

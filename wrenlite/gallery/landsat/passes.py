@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,15 @@ from wrenlite.gallery.ndvi.target import declare_grid
 
 
 def passes(scenes: Iterable[Scene]) -> list[list[Scene]]:
-    """Group scenes of one satellite, day, path, level and tier; in each group they are by row."""
-
-    def key(scene: Scene) -> tuple[Any, ...]:
+    """Group scenes of one satellite, day, path, level and tier; each group has a row once, and is by row."""
+    groups: dict[tuple[Any, ...], list[Scene]] = {}
+    times_seen: Counter[tuple[Any, ...]] = Counter()
+    for scene in sorted(scenes, key=lambda scene: (scene.date, scene.product.path, scene.product.row)):
         product = scene.product
-        return scene.date, product.satellite, product.path, product.level, product.tier, product.synthetic
-
-    ordered = sorted(scenes, key=lambda scene: (*key(scene), scene.product.row))
-    return [list(group) for _, group in groupby(ordered, key)]
+        key = (scene.date, product.satellite, product.path, product.level, product.tier, product.synthetic)
+        groups.setdefault((*key, times_seen[*key, product.row]), []).append(scene)
+        times_seen[*key, product.row] += 1  # the same row once more belongs to another group
+    return list(groups.values())
 
 
 def origin(scenes: Sequence[Scene], index: Index, masking: Masking) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def covered(rings: Sequence[Sequence[Coordinates]], window: Window) -> Mask:
 
 def _extent(ring: Coordinates) -> float:
     """Return the area within a ring, by the shoelace formula."""
-    x, y = ring
+    x, y = ring - ring[:, :1]  # small numbers, so that a ring of a metre has an extent
     return float(abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]))) / 2
 
 
@@ -191,6 +191,8 @@ def read_areas(source: Any, name: str | None = None) -> Noted[Area]:
         ConfigError: this is not GeoJSON, has something else than polygons, is not in degrees, or a feature
             does not have the property; the message names the feature.
     """
+    if not (name is None or isinstance(name, str)):
+        raise ConfigError(f"name={name!r} is no property: give its name as a text, such as 'parcel'")
     try:
         given = list(_areas_in(source, "the area", name))
     except RecursionError as error:
