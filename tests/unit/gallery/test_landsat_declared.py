@@ -63,6 +63,36 @@ def test_a_mosaic_over_two_zones_shows_the_ground(two_zones, epsg, resolution):
     assert abs((indices.to_float(made.values) - truth)[has].mean()) < allowed / 20  # no shift to one side
 
 
+@pytest.mark.parametrize("epsg", [4326, 4269, 3857, 6933])
+def test_a_scene_across_the_antimeridian(tmp_path, epsg):
+    scene = write_ground(tmp_path, WEST, grid_at(32660, 180.0, -17.0))
+    grid = declare_grid((179.97, -17.02, -179.97, -16.98), epsg)
+    tile = tasks.ndvi_tile(scene, grid.window, grid=grid)
+    assert (tile.values != indices.NODATA).all()
+    lon, lat = (numbers[:: grid.height - 1, :: grid.width - 1] for numbers in centres(grid))
+    corners = tile.values[:: grid.height - 1, :: grid.width - 1]
+    for place in np.ndindex(2, 2):
+        point = tasks.ndvi_point(scene, float(projection.wrap_longitude(lon[place])), float(lat[place]))
+        assert point.value == pytest.approx(corners[place] / 10_000, abs=6e-5)
+
+
+@pytest.mark.parametrize(
+    "window", [(0, 0, 10), "0000", None, (0, 0, 10, 0), (0, 0, -1, 5), (0.5, 0, 1, 1), (True, 0, 1, 1), 7]
+)
+def test_what_is_no_window(two_zones, window):
+    with pytest.raises(ConfigError, match=r"is not a window: give column, row, width and height"):
+        tasks.ndvi_tile(two_zones[0], window)
+
+
+def test_four_numbers_are_a_window(two_zones):
+    grid = declare_grid((-120.08, 37.97, -119.90, 38.03))
+    expected = tasks.ndvi_tile(two_zones[0], Window(1, 2, 30, 40), grid=grid)
+    for window in ((1, 2, 30, 40), [1, 2, 30, 40], np.array([1, 2, 30, 40])):
+        tile = tasks.ndvi_tile(two_zones[0], window, grid=grid)
+        assert tile.grid == expected.grid
+        assert (tile.values == expected.values).all()
+
+
 def test_a_scene_on_the_pixels_of_the_grid_is_read_as_it_is(two_zones):
     scene, own = two_zones[0], tasks.grid_of(two_zones[0])
     single = tasks.ndvi_tile(scene, own.window)

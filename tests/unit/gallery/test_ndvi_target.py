@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rasterio.crs import CRS
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi import grid as grids
@@ -71,6 +72,35 @@ def test_grids_of_the_whole_earth_and_to_a_pole():
         declare_grid((10, 85, 11, 86), 32632)
 
 
+@pytest.mark.parametrize("epsg", [4269, 3857, 3395, 6933])
+def test_a_grid_across_the_antimeridian_is_as_narrow_as_its_box(epsg):
+    box = (179.94, -17.0, -179.94, -16.8)
+    made = declare_grid(box, epsg)
+    width_m = made.width * made.pixel_m[0]
+    assert width_m == pytest.approx(0.12 * 111_319 * np.cos(np.radians(16.9)), rel=0.01)
+    assert np.abs(np.subtract(made.bounds, box)).max() < 0.001
+    assert grids.pixel_at(made, 179.95, -16.9)[1] < made.width / 2 < grids.pixel_at(made, -179.95, -16.9)[1]
+
+
+def test_a_grid_may_lie_across_the_edge_of_a_projection_elsewhere():
+    made = declare_grid((-30.05, 10.0, -29.95, 10.1), 3832)  # Mercator's round 150 degrees east
+    assert made.width * made.pixel_m[0] < 12_000
+    world = declare_grid((-180, -60, 180, 60), 3832, 10_000.0)
+    assert world.width * 10_000 == pytest.approx(40_075_017, abs=20_000)
+    assert (world.bounds.west, world.bounds.east) == (-180.0, 180.0)
+
+
+@pytest.mark.parametrize("epsg", ["EPSG:32610", "32610", "epsg:32610", 32610.0, CRS.from_epsg(32610)])
+def test_ways_to_name_a_projection(epsg):
+    assert declare_grid(BOXES["Napa"], epsg) == declare_grid(BOXES["Napa"], 32610)
+
+
+def test_an_unknown_code_writes_nothing_to_standard_error(capfd):
+    with pytest.raises(ConfigError, match="EPSG:99998 is not a projection"):
+        declare_grid(BOXES["Napa"], 99998)
+    assert capfd.readouterr().err == ""
+
+
 def test_numbers_of_numpy_are_numbers():
     made = declare_grid(np.array(BOXES["Napa"]), np.int64(32610), np.float32(30))
     assert made == declare_grid(BOXES["Napa"], 32610, 30)
@@ -94,8 +124,27 @@ def test_a_grid_on_the_pixels_of_a_scene():
         ((180, 1, -180, 2), {}, "and not the same"),
         ((38.3, -122.5, 38.5, -122.2), {}, "look swapped"),
         (BOXES["Napa"], {"epsg": 99999}, "EPSG:99999 is not a projection"),
-        (BOXES["Napa"], {"epsg": "EPSG:32610"}, "is not an EPSG code: give a whole number"),
-        (BOXES["Napa"], {"epsg": 32610.0}, "is not an EPSG code"),
+        (BOXES["Napa"], {"epsg": "UTM"}, "'UTM' is not an EPSG code: give one such as 32618"),
+        (BOXES["Napa"], {"epsg": 32610.5}, "is not an EPSG code"),
+        (BOXES["Napa"], {"epsg": float("nan")}, "is not an EPSG code"),
+        (BOXES["Napa"], {"epsg": 10**20}, "is not a projection"),
+        (BOXES["Napa"], {"epsg": CRS}, "is not an EPSG code"),
+        (BOXES["Napa"], {"epsg": CRS.from_string("+proj=moll")}, "is not an EPSG code"),
+        (
+            BOXES["Napa"],
+            {"resolution": 1e-9},
+            r"pixels of 1e-09 metres, .*: give a number from 0.01 to 111,319",
+        ),
+        (BOXES["Napa"], {"resolution": 1e9}, r"pixels of 1e\+09 metres"),
+        (
+            BOXES["Napa"],
+            {"resolution": 30, "epsg": 4326},
+            "30 degrees, the unit of EPSG:4326: .*; 30 m are 0.00026",
+        ),
+        (BOXES["Napa"], {"resolution": 1e6, "epsg": 2263}, "pixels of 1e.06 US survey foot"),
+        (BOXES["antimeridian"], {"epsg": 8857}, "8857 of the grid is cut apart within .*'auto' or epsg=4326"),
+        ((10, -20, -10, 20), {"epsg": 8857}, r"cut apart within the box \(10.*, -10.00000, 20.00000\)"),
+        ((-30.1, 10, -29.9, 10.1), {"epsg": 8859}, "is cut apart"),
         (BOXES["Napa"], {"epsg": True}, "is not an EPSG code"),
         (BOXES["Napa"], {"like": BOXES["Napa"]}, "is not a grid: give one"),
         (BOXES["Napa"], {"resolution": 0}, "resolution=0 is not the size of a pixel"),

@@ -87,7 +87,7 @@ def ndvi_point(
 
 def ndvi_tile(
     scene: Scene,
-    window: Window,
+    window: Sequence[int],
     *,
     grid: Grid | None = None,
     index: str | Index = "NDVI",
@@ -98,7 +98,7 @@ def ndvi_tile(
 
     Args:
         scene: the scene to read.
-        window: a window within the scene, or within ``grid``, such as ``grid.windows`` makes.
+        window: column, row, width and height in the scene, or in ``grid``, such as ``grid.windows`` makes.
         grid: a declared grid on which the scene is read, whatever its projection; see
             ``target.declare_grid``. Where the scene has no pixels, the tile has none.
         index: name of the index, one of ``indices.INDICES``, or an ``indices.Index``.
@@ -107,14 +107,15 @@ def ndvi_tile(
 
     Raises:
         OutsideScene: the window reaches beyond the scene.
-        ConfigError: there is no such index, the scene lacks one of its bands or its gains, or its bands are
-            on different grids.
+        ConfigError: there is no such index, the window is none, the scene lacks one of its bands or its
+            gains, or its bands are on different grids.
         NotFound: a file of the scene does not exist.
         AccessDenied: the server refuses a file.
         CredentialsError: there are no credentials, or they are not valid.
         StoreError: a file cannot be read for any other reason.
     """
     wanted, reader = arguments(index, masking, reader)
+    window = grids.check_window(window)
     if grid is not None:
         from wrenlite.gallery.ndvi.warped import on_grid  # it needs rasterio, and planning does not
 

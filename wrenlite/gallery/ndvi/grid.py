@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +31,8 @@ _EDGE_DEGREES = 0.25
 _EARTH_RADIUS_M = 6_371_008.8
 _LATTICE_TOLERANCE = 1e-3
 """Part of a pixel by which a corner may miss a lattice through rounding."""
+_CUT = 1e-4
+"""Distance in Earth radii, 600 m, beyond which two places are not beside each other."""
 SWAPPED = "longitude and latitude look swapped"
 
 
@@ -136,10 +138,13 @@ class Grid:
             Columns and rows, which may be outside the grid; NaN where the projection has no coordinates.
         """
         x, y = projection.forward(self.epsg, lon, lat)
-        if self.epsg == projection.DEGREES:
+        turn = projection.period(self.epsg)
+        if turn is not None:  # the grid may reach across the antimeridian
             middle = self.west + self.pixel[0] * self.width / 2
+            if connected:  # and the line across the projection's own edge
+                x = x + turn * np.rint((x[0] - x) / turn + (lon - np.ravel(lon)[0]) / 360.0)
             near = (x.min() + x.max()) / 2 if connected else x
-            x = x + 360.0 * np.rint((middle - near) / 360.0)  # the grid may reach across the antimeridian
+            x = x + turn * np.rint((middle - near) / turn)
         return (x - self.west) / self.pixel[0], (self.north - y) / self.pixel[1]
 
 
@@ -194,6 +199,25 @@ def check_box(box: Sequence[float]) -> Box:
             f"box {checked}: west and east must be between -180 and 180 degrees, and not the same"
         )
     return checked
+
+
+def check_window(window: Sequence[int]) -> Window:
+    """Return a valid window, which may reach beyond its grid.
+
+    Args:
+        window: column, row, width and height.
+
+    Raises:
+        ConfigError: these are not four whole numbers, or the window is empty.
+    """
+    numbers = list(window) if isinstance(window, Sequence | np.ndarray) else []
+    whole = all(isinstance(number, Integral) and not isinstance(number, bool) for number in numbers)
+    if len(numbers) != 4 or not whole or min(numbers[2:]) < 1:
+        raise ConfigError(
+            f"{window!r} is not a window: give column, row, width and height as whole numbers of pixels, or a"
+            " grid.Window"
+        )
+    return Window(*map(int, numbers))
 
 
 def check_point(lon: float, lat: float) -> tuple[float, float]:
@@ -325,6 +349,8 @@ def covering_window(grid: Grid, box: Sequence[float], name: str = "the scene") -
     covered = split_at_antimeridian(grid.bounds)
     if not any(_share_a_place(one, other) for one in covered for other in parts):
         raise outside
+    if projection.period(grid.epsg) is None:
+        parts = [check_box(box)]
     extents = [_pixel_extent(grid, part, name) for part in parts]
     left, top = min(extent[0] for extent in extents), min(extent[1] for extent in extents)
     right, bottom = max(extent[2] for extent in extents), max(extent[3] for extent in extents)
@@ -347,12 +373,17 @@ def _pixel_extent(grid: Grid, box: Box, name: str) -> tuple[int, int, int, int]:
     south, north = box.south, box.north
     if utm.zone_of(grid.epsg) is not None:
         south, north = (min(max(lat, UTM_SOUTH), UTM_NORTH) for lat in (south, north))
-    lon, lat = _edge(box.west, box.east), _edge(south, north)
+    lon, lat = _edge(box.west, box.east + 360.0 * (box.west > box.east)), _edge(south, north)
     columns, rows = grid.fractional_pixels(*projection.perimeter(lon, lat), connected=True)
     if np.isnan(columns).any():
         raise ConfigError(
             f"box {box} reaches too far from the places that the projection EPSG:{grid.epsg} of {name} is"
             " made for: give a smaller box"
+        )
+    if projection.period(grid.epsg) is None and _is_cut(grid, columns, rows, (len(lon), len(lat))):
+        raise ConfigError(
+            f"the projection EPSG:{grid.epsg} of {name} is cut apart within the box {box}: give a box on one"
+            " side of the cut, or declare a grid with epsg='auto' or epsg=4326"
         )
     columns, rows = np.round(columns, 6), np.round(rows, 6)  # a box that ends on a pixel's edge ends there
     return (
@@ -361,6 +392,33 @@ def _pixel_extent(grid: Grid, box: Box, name: str) -> tuple[int, int, int, int]:
         math.ceil(columns.max()),
         math.ceil(rows.max()),
     )
+
+
+def _is_cut(grid: Grid, columns: Coordinates, rows: Coordinates, counts: tuple[int, int]) -> bool:
+    """Return whether a projection is cut between two points that follow each other on an edge of a box.
+
+    There, the place halfway between the two on the grid is far from both on Earth.
+
+    Args:
+        grid: a grid of the projection.
+        columns: columns of the points on the four edges, see ``projection.perimeter``.
+        rows: rows of these points.
+        counts: number of points on an edge of each of the two directions.
+    """
+    ends = np.cumsum([counts[0], counts[0], counts[1], counts[1]])[:-1]
+    for edge in zip(np.split(columns, ends), np.split(rows, ends), strict=True):
+        here, halfway = (
+            projection.unit_vectors(
+                *projection.inverse(
+                    grid.epsg, grid.west + column * grid.pixel[0], grid.north - row * grid.pixel[1]
+                )
+            )
+            for column, row in (edge, [(numbers[1:] + numbers[:-1]) / 2 for numbers in edge])
+        )
+        distance = np.linalg.norm(halfway - here[:, :-1], axis=0)
+        if not (distance <= np.linalg.norm(np.diff(here), axis=0) + _CUT).all():
+            return True
+    return False
 
 
 def _edge(low: float, high: float) -> Coordinates:

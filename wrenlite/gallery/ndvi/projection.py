@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import lru_cache
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -29,21 +29,32 @@ _ROUND_TRIP = 1e-5
 
 Beyond a projection's places it is much larger; between datums PROJ's ways there and back differ by metres.
 """
-_METRES_PER_DEGREE = 6_378_137.0 * np.pi / 180
+METRES_PER_DEGREE = 6_378_137.0 * np.pi / 180
+"""Length of a degree of longitude at the equator of WGS84."""
 _EDGE_POINTS = 32
 """Points per edge of a rectangle: straight edges are curved in degrees."""
+_PERIOD_STEP = 30
+"""Degrees of longitude between the places at which a projection's period is measured."""
 
 
 def check_epsg(epsg: object) -> int:
     """Return the code of a projection that can be used.
 
+    Args:
+        epsg: the code as a number or a text, such as 32618 or ``EPSG:32618``; or an object that knows it by
+            its method ``to_epsg``, as those of rasterio and pyproj do.
+
     Raises:
         ConfigError: there is no such code, or it is not one of places on the Earth's surface.
         PackageMissing: the projection needs PROJ, and rasterio is not installed.
     """
-    if isinstance(epsg, bool) or not isinstance(epsg, Integral):
-        raise ConfigError(f"{epsg!r} is not an EPSG code: give a whole number, such as 32618 or 3031")
-    code = int(epsg)
+    number = epsg.to_epsg() if hasattr(epsg, "to_epsg") and not isinstance(epsg, type) else epsg
+    if isinstance(number, str):
+        digits = number.strip().upper().removeprefix("EPSG:")
+        number = int(digits) if digits.isdecimal() and len(digits) < 10 else None
+    if isinstance(number, bool) or not isinstance(number, Real) or number != number // 1:
+        raise ConfigError(f"{epsg!r} is not an EPSG code: give one such as 32618, or 'EPSG:3031'")
+    code = int(float(number)) if not isinstance(number, Integral) else int(number)
     if code != DEGREES and utm.zone_of(code) is None:
         _crs(code)
     return code
@@ -69,7 +80,7 @@ def forward(epsg: int, lon: ArrayLike, lat: ArrayLike) -> tuple[Coordinates, Coo
             x, y = utm.forward(lon, lat, zone.number)
         far = ~(np.abs(utm.unwrap(lon, zone.number)) <= _MAX_DEGREES)
         return np.where(far, np.nan, x), np.where(far, np.nan, y + zone.false_northing)
-    x, y = _transform(epsg, DEGREES, epsg, lon, lat)
+    x, y = _transform(epsg, DEGREES, epsg, wrap_longitude(lon), lat)
     back = unit_vectors(*_transform(epsg, epsg, DEGREES, x, y))
     good = np.linalg.norm(back - unit_vectors(lon, lat), axis=0) <= _ROUND_TRIP  # not where there is NaN
     return np.where(good, x, np.nan), np.where(good, y, np.nan)
@@ -82,7 +93,8 @@ def inverse(epsg: int, x: ArrayLike, y: ArrayLike) -> tuple[Coordinates, Coordin
         return wrap_longitude(x), y
     zone = utm.zone_of(epsg)
     if zone is None:
-        return _transform(epsg, epsg, DEGREES, x, y)
+        lon, lat = _transform(epsg, epsg, DEGREES, x, y)
+        return wrap_longitude(lon), lat
     lon, lat = utm.inverse(x, y - zone.false_northing)
     return wrap_longitude(lon + utm.central_meridian(zone.number)), lat
 
@@ -95,11 +107,12 @@ def bounds(epsg: int, west: float, south: float, east: float, north: float) -> t
     Raises:
         ConfigError: the rectangle reaches beyond the places that the projection can show.
     """
-    if epsg == DEGREES:
-        return _degree_bounds(west, south, east, north)
     zone = utm.zone_of(epsg)
     if zone is None:
-        return _proj_bounds(epsg, west, south, east, north)
+        turn = period(epsg)
+        if turn is None:
+            return _proj_bounds(epsg, west, south, east, north)
+        return _periodic_bounds(epsg, turn, west, south, east, north)
     x, y = perimeter(np.linspace(west, east, _EDGE_POINTS), np.linspace(south, north, _EDGE_POINTS))
     lon, lat = utm.inverse(x, y - zone.false_northing)
     left, right = wrap_longitude(np.array([lon.min(), lon.max()]) + utm.central_meridian(zone.number))
@@ -120,11 +133,45 @@ def wrap_longitude(lon: ArrayLike) -> Coordinates:
     return np.where(np.abs(lon) <= 180.0, lon, (lon + 180.0) % 360.0 - 180.0)
 
 
-def _degree_bounds(west: float, south: float, east: float, north: float) -> tuple[float, ...]:
-    if east - west >= 360.0:
-        return -180.0, south, 180.0, north
-    left, right = wrap_longitude([west, east])
-    return float(left), south, float(right), north
+@lru_cache
+def period(epsg: int) -> float | None:
+    """Return the difference in x of 360 degrees of longitude, after which the same places come again.
+
+    Returns:
+        The period in the projection's unit, where x depends on the longitude alone and grows evenly with it,
+        as in degrees and in Mercator's projection; None elsewhere.
+    """
+    if epsg == DEGREES:
+        return 360.0
+    if utm.zone_of(epsg) is not None:
+        return None
+    lon = np.arange(-165.0, 180.0, _PERIOD_STEP)
+    x, north = (forward(epsg, lon, np.full(len(lon), lat))[0] for lat in (0.0, 50.0))
+    steps = np.diff(x)
+    step = float(np.median(steps))
+    even = np.abs(steps - step) <= abs(step) * 1e-6
+    # One step may lead across the projection's own edge, which need not be the antimeridian.
+    if step <= 0 or np.count_nonzero(even) < len(steps) - 1 or not np.allclose(x, north, 1e-6, step * 1e-6):
+        return None
+    return step * 360.0 / _PERIOD_STEP
+
+
+def _periodic_bounds(
+    epsg: int, turn: float, west: float, south: float, east: float, north: float
+) -> tuple[float, ...]:
+    """Return the bounds of a rectangle that may reach across the edge of a periodic projection."""
+    if epsg == DEGREES:
+        left, right, low, high = west, east, south, north
+    else:
+        middle, lat = inverse(epsg, np.full(2, (west + east) / 2), [south, north])
+        if np.isnan(lat).any():
+            raise ConfigError(f"{(west, south, east, north)} reaches beyond what EPSG:{epsg} can show")
+        half = (east - west) / 2 * 360.0 / turn
+        left, right, (low, high) = float(middle[0]) - half, float(middle[0]) + half, map(float, lat)
+    if right - left >= 360.0:
+        return -180.0, low, 180.0, high
+    left, right = map(float, wrap_longitude([left, right]))
+    return left, low, right, high
 
 
 def _proj_bounds(epsg: int, *rectangle: float) -> tuple[float, ...]:
@@ -165,11 +212,23 @@ def _name(epsg: int) -> str:
 def metres_per_unit(epsg: int) -> float:
     """Return how long the projection's unit is in metres; that of degrees is their length at the equator."""
     if epsg == DEGREES:
-        return _METRES_PER_DEGREE
+        return METRES_PER_DEGREE
     if utm.zone_of(epsg) is not None:
         return 1.0
     crs = _crs(epsg)
-    return _METRES_PER_DEGREE if crs.is_geographic else float(crs.linear_units_factor[1])
+    return METRES_PER_DEGREE if crs.is_geographic else float(crs.linear_units_factor[1])
+
+
+def unit_of(epsg: int) -> str:
+    """Return the name of the projection's unit in the plural, for messages."""
+    if epsg == DEGREES:
+        return "degrees"
+    if utm.zone_of(epsg) is not None:
+        return "metres"
+    crs = _crs(epsg)
+    return (
+        "degrees" if crs.is_geographic else {"metre": "metres"}.get(crs.linear_units, str(crs.linear_units))
+    )
 
 
 def wkt(epsg: int) -> str:
@@ -218,15 +277,18 @@ def _crs(epsg: int) -> Any:
         PackageMissing: rasterio is not installed.
     """
     try:
+        from rasterio import Env
         from rasterio.crs import CRS
         from rasterio.errors import CRSError
+        from rasterio.session import DummySession
     except ImportError as error:
         raise PackageMissing(
             f"the projection EPSG:{epsg} needs {error.name}: pip install 'wrenlite[landsat]'"
         ) from error
     try:
-        crs = CRS.from_epsg(epsg)
-    except CRSError:
+        with Env(session=DummySession()):  # without it, PROJ writes to standard error
+            crs = CRS.from_epsg(epsg)
+    except (CRSError, OverflowError):
         crs = None
     if crs is None or not (crs.is_projected or crs.is_geographic):
         raise ConfigError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ AUTO = "auto"
 _ARCTIC, _ANTARCTIC = 3413, 3031
 """Polar stereographic projections: NSIDC's in the north, that of Landsat's products in the south."""
 _RESOLUTION_M = 30.0
+_SMALLEST_M = 0.01
 _EDGE_POINTS = 64
 _BYTES_PER_PIXEL = 6
 """Memory that a picture of int16 takes: once to hold it, and twice more to write it."""
@@ -38,7 +40,7 @@ _BYTES_PER_PIXEL = 6
 
 def declare_grid(
     box: Sequence[float],
-    epsg: int | str = AUTO,
+    epsg: Any = AUTO,
     resolution: float | None = None,
     *,
     like: Grid | None = None,
@@ -47,11 +49,12 @@ def declare_grid(
 
     Args:
         box: west, south, east, north in degrees. West is greater than east across the antimeridian.
-        epsg: code of the projection. ``auto`` is the zone of UTM in which the box's middle lies, a northern
+        epsg: code of the projection, such as 32618 or ``EPSG:32618``, or the ``crs`` of a raster or a table
+            of geometries. ``auto`` is the zone of UTM in which the box's middle lies, a northern
             one, as in Landsat's products (south of the equator its northings are negative); towards the
             poles it is a polar projection.
         resolution: width and height of a pixel in the projection's unit; default: 30 m, in degrees as long
-            as 30 m are at the equator. The edges of pixels lie on multiples of it.
+            as 30 m are at the equator; at most 1 degree. The edges of pixels lie on multiples of it.
         like: a grid whose projection and pixels are taken instead, such as ``tasks.grid_of(scene)``. Scenes
             on these pixels are not resampled. The pixels of Landsat lie 15 m off the multiples of 30: on a
             grid of 30 m that was not declared like a scene, scenes of its own zone move by half a pixel.
@@ -66,7 +69,7 @@ def declare_grid(
         raise ConfigError(f"like={like!r} is not a grid: give one, such as tasks.grid_of(scene)")
     if like is None:
         like = _lattice(checked, epsg, resolution)
-    elif epsg != AUTO or resolution is not None:
+    elif not _is_auto(epsg) or resolution is not None:
         raise ConfigError("like= has a projection and a resolution: give either these, or like=")
     # The window is counted from a pixel in the middle of the box: the lattice's own corner may be anywhere.
     shown = checked
@@ -104,16 +107,28 @@ def check_memory(width: int, height: int, what: str, advice: str) -> None:
         )
 
 
-def _lattice(box: Box, epsg: int | str, resolution: float | None) -> Grid:
+def _is_auto(epsg: object) -> bool:
+    return isinstance(epsg, str) and epsg == AUTO
+
+
+def _lattice(box: Box, epsg: object, resolution: float | None) -> Grid:
     """Return a grid of one pixel whose corner is the projection's origin.
 
     Raises:
         ConfigError: there is no such projection or resolution.
     """
-    code = _auto_epsg(box) if epsg == AUTO else projection.check_epsg(epsg)
-    side = _RESOLUTION_M / projection.metres_per_unit(code) if resolution is None else resolution
+    code = _auto_epsg(box) if _is_auto(epsg) else projection.check_epsg(epsg)
+    unit_m = projection.metres_per_unit(code)
+    side = _RESOLUTION_M / unit_m if resolution is None else resolution
     if isinstance(side, bool) or not isinstance(side, Real) or not 0 < side < math.inf:
         raise ConfigError(f"resolution={resolution!r} is not the size of a pixel: give a number above 0")
+    smallest, largest = _SMALLEST_M / unit_m, projection.METRES_PER_DEGREE / unit_m
+    if not smallest <= side <= largest * (1 + 1e-9):
+        unit = projection.unit_of(code)
+        raise ConfigError(
+            f"resolution={resolution!r} would be pixels of {side:,.6g} {unit}, the unit of EPSG:{code}:"
+            f" give a number from {smallest:.2g} to {largest:,.6g}; 30 m are {_RESOLUTION_M / unit_m:.4g}"
+        )
     return Grid(epsg=code, west=0.0, north=0.0, pixel=(float(side), float(side)), width=1, height=1)
 
 
