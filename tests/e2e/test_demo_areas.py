@@ -63,14 +63,19 @@ def test_geoparquet_and_composites_of_areas(landsat_cache, areas, tmp_path):
     report = demo("--area", areas, "--table", tmp_path / "t.parquet", "--out", tmp_path, *asked, "--json")
     data = json.loads(report[report.index("{\n") :])
     assert {each["name"] for each in data["areas"]} == {"vineyard", "forest"}
-    names = ("t.parquet", "ndvi-areas.png", "ndvi-2022-3-JJA.tif", "ndvi-composites.png")
+    names = (
+        "t.parquet",
+        "ndvi-areas.png",
+        *(f"ndvi-2022-3-JJA-median{end}.tif" for end in ("", "-used")),
+        "ndvi-composites.png",
+    )
     assert data["files"] == [str(tmp_path / name) for name in names]
     with Image.open(tmp_path / "ndvi-composites.png") as picture:
         assert np.asarray(picture.convert("RGB")).std() > 15
     frame = geopandas.read_parquet(tmp_path / "t.parquet")
     assert len(frame) == len(data["areas"])
     assert frame.total_bounds.tolist() == pytest.approx([-122.39, 38.41, -122.352, 38.438])
-    with rasterio.open(tmp_path / "ndvi-2022-3-JJA.tif") as dataset:
+    with rasterio.open(tmp_path / "ndvi-2022-3-JJA-median.tif") as dataset:
         assert dataset.tags()["METHOD"] == "median"
         assert 100 < dataset.width < 130
         assert dataset.read(1).max() > 5000
@@ -90,11 +95,12 @@ def test_areas_where_no_scene_is(landsat_cache, tmp_path):
 def test_composites_round_a_place(landsat_cache, tmp_path):
     asked = ("--start", "2022-06-01", "--end", "2022-07-31", "--composite", "best")
     said = demo("--place", "napa", "--out", tmp_path, *asked)
-    assert f"{tmp_path / 'ndvi-2022-06.tif'}\n{tmp_path / 'ndvi-2022-07.tif'}\n" in said
+    names = (f"ndvi-2022-{month}-best{end}.tif" for month in ("06", "07") for end in ("", "-used"))
+    assert "".join(f"{tmp_path / name}\n" for name in names) in said
     scenes = len(re.findall(r"^2022-0[67]-\d\d ", said, re.MULTILINE))
     # A point and a grid of each scene, one tile of the map, and one of each month.
     assert int(re.search(r"^tasks +(\d+) on", said, re.MULTILINE)[1]) == 2 * scenes + 1 + 2
-    with rasterio.open(tmp_path / "ndvi-2022-06.tif") as dataset:
+    with rasterio.open(tmp_path / "ndvi-2022-06-best.tif") as dataset:
         assert dataset.width * 30 == pytest.approx(10_000, rel=0.03)
 
 

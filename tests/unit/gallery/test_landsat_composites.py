@@ -155,13 +155,28 @@ def test_arrays_and_files(archive, grid, executor, tmp_path):
     assert data.NDVI.attrs["cell_methods"] == "time: median"
     np.testing.assert_array_equal(data.used.values, made.used)
     files = made.write(tmp_path)
-    assert [file.name for file in files] == ["ndvi-2022-1-DJF.tif", "ndvi-2023-1-DJF.tif"]
+    seasons = ("2022-1-DJF", "2023-1-DJF")
+    assert [file.name for file in files] == [
+        f"ndvi-{season}-median{end}.tif" for season in seasons for end in ("", "-used")
+    ]
     with rasterio.open(files[0]) as dataset:
         assert (dataset.read(1) == made.values[0]).all()
         assert dataset.scales == (0.0001,)
         tags = dataset.tags()
     assert (tags["METHOD"], tags["PERIOD"]) == ("median", "2021-12-01 to 2022-02-28")
     assert tags["PRODUCTS"].count(",") == 5
+    with rasterio.open(files[1]) as dataset:
+        assert (dataset.read(1) == made.used[0]).all()
+        assert (dataset.descriptions, dataset.nodata) == (("used",), None)
+        assert dataset.tags()["TIFFTAG_IMAGEDESCRIPTION"].endswith("ndvi-2022-1-DJF-median.tif")
+
+
+def test_the_files_of_both_methods_are_beside_each_other(archive, grid, executor, tmp_path):
+    for method in composites.METHODS:
+        made = composite(executor, archive[:2], grid, None, method)
+        made.write(tmp_path)
+        assert ("cell_methods" in made.to_xarray().NDVI.attrs) == (method == "median")
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_other_indices(archive, grid, executor):

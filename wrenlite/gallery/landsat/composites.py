@@ -72,19 +72,20 @@ class Composites:
 
         times = [period.start for period in self.periods]
         index = xarrays.data_array(self.values, self.grid, self.provenance, times)
-        index.attrs["cell_methods"] = f"time: {self.method}"
+        if self.method == "median":
+            index.attrs["cell_methods"] = "time: median"
         name = "number of usable scenes" if self.method == "median" else "number of scenes shown"
         used = xarrays.counts_array(self.used, self.grid, times, name)
         return index.to_dataset().assign(used=used)
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Write one cloud-optimised GeoTIFF for each period, such as ``ndvi-2021-06.tif``.
+        """Write two cloud-optimised GeoTIFF for each period: the index, and the number of scenes.
 
         Args:
             folder: an existing folder.
 
         Returns:
-            The files.
+            The files, such as ``ndvi-2021-06-median.tif`` and ``ndvi-2021-06-median-used.tif``.
 
         Raises:
             StoreError: a file cannot be written.
@@ -92,16 +93,16 @@ class Composites:
         from wrenlite.gallery.ndvi.cog import Coding, write_cog
 
         files = []
-        for period, values, provenance in zip(self.periods, self.values, self.provenances, strict=True):
-            files.append(Path(folder) / f"{provenance.index.lower()}-{period.label}.tif")
-            write_cog(
-                files[-1],
-                values,
-                self.grid,
-                nodata=NODATA,
-                coding=Coding(provenance.index, scale=1 / SCALE),
-                tags=provenance.tags() | {"METHOD": self.method, "PERIOD": f"{period.start} to {period.end}"},
-            )
+        pictures = zip(self.periods, self.values, self.used, self.provenances, strict=True)
+        for period, values, used, provenance in pictures:
+            name = f"{provenance.index.lower()}-{period.label}-{self.method}"
+            tags = provenance.tags() | {"METHOD": self.method, "PERIOD": f"{period.start} to {period.end}"}
+            coding = Coding(provenance.index, scale=1 / SCALE)
+            files.append(Path(folder) / f"{name}.tif")
+            write_cog(files[-1], values, self.grid, nodata=NODATA, coding=coding, tags=tags)
+            tags["TIFFTAG_IMAGEDESCRIPTION"] = f"number of scenes behind each value of {files[-1].name}"
+            files.append(Path(folder) / f"{name}-used.tif")
+            write_cog(files[-1], used, self.grid, coding=Coding("used"), tags=tags, overviews="nearest")
         return files
 
 

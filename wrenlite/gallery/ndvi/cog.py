@@ -40,7 +40,7 @@ def write_cog(
     values: NDArray[Any],
     grid: Grid,
     *,
-    nodata: float,
+    nodata: float | None = None,
     coding: Coding | None = None,
     tags: Mapping[str, str] | None = None,
     overviews: str = "average",
@@ -51,7 +51,7 @@ def write_cog(
         path: path of the file, which appears complete or not at all.
         values: pixels, of shape (height, width) of the grid.
         grid: the grid of the pixels.
-        nodata: the value that stands for no data; overviews leave it out.
+        nodata: the value that stands for no data, if any; overviews leave it out.
         coding: name of the band, and what its numbers mean. With it a GIS shows 0.785 where 7,850 is stored.
         tags: texts to keep in the file, by tag.
         overviews: how overviews are made: ``average``, or ``nearest`` for bits.
@@ -74,7 +74,7 @@ def write_cog(
 def _encode(
     values: NDArray[Any],
     grid: Grid,
-    nodata: float,
+    nodata: float | None,
     coding: Coding | None,
     tags: Mapping[str, str],
     overviews: str,

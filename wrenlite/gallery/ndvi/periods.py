@@ -15,7 +15,7 @@ class Period(NamedTuple):
     """Some days that belong together."""
 
     label: str
-    """Such as ``2021-06``, ``2021-JJA`` or ``2021``; it sorts and can be part of a file's name."""
+    """Such as ``2021-06``, ``2021-3-JJA`` or ``2021``; it sorts and can be part of a file's name."""
     start: date
     end: date
     """First and last day, both included."""
