@@ -67,10 +67,10 @@ def test_geoparquet_and_composites_of_areas(landsat_cache, areas, tmp_path):
         "t.parquet",
         "ndvi-areas.png",
         *(f"ndvi-2022-3-JJA-median{end}.tif" for end in ("", "-used")),
-        "ndvi-composites.png",
+        "ndvi-composites-median.png",
     )
     assert data["files"] == [str(tmp_path / name) for name in names]
-    with Image.open(tmp_path / "ndvi-composites.png") as picture:
+    with Image.open(tmp_path / "ndvi-composites-median.png") as picture:
         assert np.asarray(picture.convert("RGB")).std() > 15
     frame = geopandas.read_parquet(tmp_path / "t.parquet")
     assert len(frame) == len(data["areas"])

@@ -198,7 +198,7 @@ def write_composites(made: Composites, spot: Spot, out: Path) -> list[Path]:
         index=provenance.index,
         level=min(provenance.levels),
     )
-    picture = out / f"{provenance.index.lower()}-composites.png"
+    picture = out / f"{provenance.index.lower()}-composites-{made.method}.png"
     return [*made.write(out), save_figure(figure, picture)]
 
 
