@@ -269,9 +269,8 @@ def over_s3() -> None:
     print(
         "                                    GETs    others        MB   wall ms      GETs        MB   wall ms"
     )
-    for name, call in {"point": point} | {
-        f"window of {side:,}": tile(side) for side in (512, 1024, 2048)
-    }.items():
+    calls = {"point": point} | {f"window of {side:,}": tile(side) for side in (512, 1024, 2048)}
+    for name, call in calls.items():
         for scene in scenes:
             row = f"  {name:<16} {'4 bands' if scene.qa_pixel else '2 bands':<10}"
             for offset, before in ((0, OPEN_FILES.close), (1, lambda: None)):

@@ -105,9 +105,25 @@ def _decode(encoded: bytes, shape: tuple[int, int], predictor: int) -> DigitalNu
         raise UnreadableBlock(f"the block has {len(decoded)} bytes, not {size}")
     block: DigitalNumbers = np.frombuffer(decoded, np.uint16).reshape(shape)
     if predictor == 2:
-        np.add.accumulate(block, axis=1, out=block)
+        block = _sum_rows(block)
     block.flags.writeable = False  # others may be given the same array
     return block
+
+
+def _sum_rows(differences: DigitalNumbers) -> DigitalNumbers:
+    """Return the sums of all differences up to each pixel of its row, which wrap around; the input is lost.
+
+    Sums of up to 1, 2, 4, ... pixels are made for the whole block at once, which takes half the time of
+    ``np.add.accumulate``: that adds one pixel after the other.
+    """
+    sums, other = differences, np.empty_like(differences)
+    length, width = 1, differences.shape[1]
+    while length < width:
+        np.add(sums.ravel()[length:], sums.ravel()[:-length], out=other.ravel()[length:])
+        other[:, :length] = sums[:, :length]  # the row above ends before these
+        sums, other = other, sums
+        length *= 2
+    return sums
 
 
 _decode_small = lru_cache(maxsize=16)(_decode)
