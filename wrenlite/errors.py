@@ -3,34 +3,34 @@
 ::
 
     WrenliteError
-    ├── ConfigError (ValueError)            a setting or an argument cannot be used
-    │   └── ArgumentError (TypeError)         a call does not fit the parameters of what is called
-    ├── BadInput (ValueError)               what a published job was given cannot be used; has field and line
-    ├── NotPicklable (TypeError)            something cannot be sent to a worker or back
-    │   ├── FunctionNotPicklable              the function, or something that it closes over
-    │   ├── ItemNotPicklable                  one item of the data
-    │   └── ResultNotPicklable                the value that a task returned
-    ├── PackageMissing (ImportError)        a package is not installed where it is needed, here or for tasks
-    ├── LocalExtension (ImportError)        a compiled module is outside site-packages
+    ├── ConfigError* (ValueError)           a setting or an argument cannot be used
+    │   └── ArgumentError* (TypeError)        a call does not fit the parameters of what is called
+    ├── BadInput* (ValueError)              what a published job was given cannot be used; has field and line
+    ├── NotPicklable* (TypeError)           something cannot be sent to a worker or back
+    │   ├── FunctionNotPicklable*             the function, or something that it closes over
+    │   ├── ItemNotPicklable*                 one item of the data
+    │   └── ResultNotPicklable*               the value that a task returned
+    ├── PackageMissing* (ImportError)       a package is not installed where it is needed, here or for tasks
+    ├── LocalExtension* (ImportError)       a compiled module is outside site-packages
     ├── ExecutorClosed (RuntimeError)       an executor is used after shutdown, or in a forked child
     ├── JobClosed (RuntimeError)            a task is submitted to a job that was closed
     ├── JobNotFound (LookupError)           the journal has no such job
     ├── ValueReleased (LookupError)         ``values()`` has handed the value out already
     ├── StoreError (OSError)                the store could not be read or written
-    │   ├── NotFound (LookupError)            there is no blob at that key
+    │   ├── NotFound* (LookupError)           there is no blob at that key
     │   └── IntegrityError                    a blob does not have the digest that was announced
     ├── KeeperDied                          the process that kept a detached job ended before the job did
     ├── BackendError                        nothing can run there: the whole job fails
     │   ├── WorkerStartError                  a worker process cannot start
     │   ├── InitializerFailed                 the initializer of a worker raised an exception, or ended it
-    │   ├── IncompatibleRuntime               client and worker run different versions
-    │   ├── AccessDenied (PermissionError)    AWS forbids a call; the message has the policy statement to add
+    │   ├── IncompatibleRuntime*              client and worker run different versions
+    │   ├── AccessDenied* (PermissionError)   AWS forbids a call; the message has the policy statement to add
     │   ├── CredentialsError                  there are no AWS credentials, or AWS rejects them
     │   │   └── CredentialsExpired              they were valid before: jobs wait for new ones
-    │   ├── FunctionMissing (LookupError)     there is no such Lambda function in that account and region
+    │   ├── FunctionMissing* (LookupError)    there is no such Lambda function in that account and region
     │   ├── FunctionBroken                    the Lambda function cannot start, or answers in another form
     │   ├── ServiceUnavailable                Lambda or the store fails, or cannot be reached, for a long time
-    │   └── BudgetExceeded                    the next request does not fit into what is left of ``budget=``
+    │   └── BudgetExceeded*                   the next request does not fit into what is left of ``budget=``
     └── TaskError                           one task failed, for a reason that is not its own exception
         ├── DependencyFailed                  a task whose value it takes has failed or was cancelled
         ├── RemoteError                       an exception, item or value cannot be rebuilt; has the reason
@@ -41,17 +41,29 @@
 
 An exception that a task raises comes back as itself, with its own type, and is not in this tree. Each error
 here takes one argument, its message, so that all of them can be pickled. ``BadInput`` has two more by name.
+
+Errors with a star are permanent (``WrenliteError.permanent``): the same call would raise them again. So a
+task that raises one, or an error of a derived class, is not run again, whatever ``retries=`` says.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 
 class WrenliteError(Exception):
     """The root of the tree: ``except wrenlite.WrenliteError`` catches every error of wrenlite itself."""
 
+    permanent: ClassVar[bool] = False
+    """Whether the same call would raise the error again, so that ``retries=`` does not run a task again that
+    raised it. Derived classes inherit it, and may set it to another value.
+    """
+
 
 class ConfigError(WrenliteError, ValueError):
     """A setting, environment variable or argument cannot be used. The message says what it may be."""
+
+    permanent = True
 
 
 class ArgumentError(ConfigError, TypeError):
@@ -60,6 +72,8 @@ class ArgumentError(ConfigError, TypeError):
 
 class BadInput(WrenliteError, ValueError):
     """What a published job was given cannot be used: a field of a request, or a row of a file."""
+
+    permanent = True
 
     def __init__(self, message: str = "", *, field: str | None = None, line: int | None = None) -> None:
         """Create an error.
@@ -77,6 +91,8 @@ class BadInput(WrenliteError, ValueError):
 class NotPicklable(WrenliteError, TypeError):
     """Something cannot be pickled. The message names it and, where that is found, the part of it at fault."""
 
+    permanent = True
+
 
 class FunctionNotPicklable(NotPicklable):
     """The function, or something it closes over, cannot be pickled. ``map`` itself raises this."""
@@ -93,9 +109,13 @@ class ResultNotPicklable(NotPicklable):
 class PackageMissing(WrenliteError, ImportError):
     """A package is not installed where it is needed: here, or where tasks run. The message has a command."""
 
+    permanent = True
+
 
 class LocalExtension(WrenliteError, ImportError):
     """A compiled module outside site-packages cannot be sent to workers as source."""
+
+    permanent = True
 
 
 class ExecutorClosed(WrenliteError, RuntimeError):
@@ -125,6 +145,8 @@ class StoreError(WrenliteError, OSError):
 class NotFound(StoreError, LookupError):
     """There is no blob at that key."""
 
+    permanent = True
+
 
 class IntegrityError(StoreError):
     """A blob does not have the digest that was announced, so it was not unpickled."""
@@ -148,9 +170,13 @@ class InitializerFailed(BackendError):
 class IncompatibleRuntime(BackendError):
     """Client and worker run versions that do not work together. The message names both, and what to do."""
 
+    permanent = True
+
 
 class AccessDenied(BackendError, PermissionError):
     """AWS forbids a call. The message names action, resource and the policy statement that allows it."""
+
+    permanent = True
 
 
 class CredentialsError(BackendError):
@@ -166,6 +192,8 @@ class CredentialsExpired(CredentialsError):
 
 class FunctionMissing(BackendError, LookupError):
     """There is no such Lambda function in that account and region."""
+
+    permanent = True
 
 
 class FunctionBroken(BackendError):
@@ -184,6 +212,8 @@ class BudgetExceeded(BackendError):
 
     Tasks that were not sent fail with this error; finished results are kept.
     """
+
+    permanent = True
 
 
 class TaskError(WrenliteError):
@@ -221,3 +251,8 @@ class OutOfMemory(WorkerDied, MemoryError):
 
 class TaskTimeout(TaskError, TimeoutError):
     """The task ran longer than ``timeout=`` or Lambda's time limit allows. Its worker was killed."""
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Return whether another attempt of a task that raised this would fail too, as far as that is known."""
+    return isinstance(error, WrenliteError) and type(error).permanent is True

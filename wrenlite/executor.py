@@ -144,7 +144,7 @@ class Executor(Lifetime, ByReference):
             data: any iterable, or a job. It is read and pickled now. ``starmap`` passes the parts of a tuple.
             chunksize: tasks per batch; default: learned from how long they take.
             buffersize: read endless data, so many items ahead at most. Returns an iterator of the values.
-            retries: further attempts for a task that fails.
+            retries: further attempts for a task that fails, unless its error is permanent (see ``errors``).
             timeout: seconds that one task may take.
             args: further positional arguments of every call.
             kwargs: keyword arguments of every call.

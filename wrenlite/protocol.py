@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 from wrenlite.texts import sized, timed
 
-PROTOCOL = 12
+PROTOCOL = 13
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -148,21 +148,26 @@ class Outcome(NamedTuple):
     """What the task wrote to stdout and stderr, limited in length."""
     records: bytes = b""
     """What the task logged, as ``task_logging`` sends it; empty where it was handed on, or not asked for."""
+    permanent: bool = False
+    """Whether another attempt would fail too. The worker decides that: only it has the exception itself."""
 
     @classmethod
-    def failed(cls, task: int, packed: Packed = NOTHING, *, started: float = 0.0) -> Outcome:
+    def failed(
+        cls, task: int, packed: Packed = NOTHING, *, started: float = 0.0, permanent: bool = False
+    ) -> Outcome:
         """Return the outcome of a task that failed without having run to its end.
 
         Args:
             task: number of the task in its job.
             packed: the failure. ``NOTHING`` where no worker reported one: then the job knows the error.
             started: seconds since the epoch; 0: the task never started.
+            permanent: whether another attempt would fail too.
         """
-        return cls(task, False, packed, started, 0.0, 0.0, "")
+        return cls(task, False, packed, started, 0.0, 0.0, "", permanent=permanent)
 
     def without_value(self) -> Outcome:
         """Return this outcome without its pickled value, which somebody has unpickled."""
-        task, ok, _, started, seconds, cpu_s, output, _ = self  # three times as fast as _replace
+        task, ok, _, started, seconds, cpu_s, output, *_ = self  # three times as fast as _replace
         return Outcome(task, ok, NOTHING, started, seconds, cpu_s, output)
 
 

@@ -199,6 +199,75 @@ def test_retries_run_out(executor, shared_path):
     assert job.stats()[0].attempts == 4
 
 
+def permanent_failures():
+    """Return a function that fails once for each line of a file, in one of several ways."""
+
+    class NoSuchScene(wrenlite.NotFound):
+        pass
+
+    class NotYetThere(wrenlite.NotFound):
+        permanent = False
+
+    class BadRow(wrenlite.WrenliteError):
+        permanent = True
+
+    class Odd(wrenlite.WrenliteError):
+        permanent = property(lambda self: 1 / 0)
+
+    def fails(way, folder):
+        import os
+
+        with open(os.path.join(folder, way), "a") as stream:
+            stream.write("x")
+        if way == "wrapped":
+            try:
+                raise wrenlite.NotFound(way)
+            except wrenlite.NotFound as error:
+                raise OSError(way) from error
+        if way == "value":
+            return (each for each in way)
+        if way == "none":
+            return way
+        raise {
+            "not found": wrenlite.NotFound,
+            "denied": wrenlite.AccessDenied,
+            "setting": wrenlite.ConfigError,
+            "inherited": NoSuchScene,
+            "set": BadRow,
+            "unset": NotYetThere,
+            "odd": Odd,
+            "store": wrenlite.StoreError,
+        }[way](way)
+
+    return fails
+
+
+def test_permanent_errors_are_not_tried_again(executor, shared_path):
+    once = ["not found", "denied", "setting", "inherited", "set", "value", "none"]
+    thrice = ["unset", "odd", "wrapped", "store"]
+    job = executor.map(
+        permanent_failures(), [*once, *thrice], args=(str(shared_path),), retries=2, chunksize=4
+    )
+    job.wait()
+    assert {way: len((shared_path / way).read_text()) for way in once + thrice} == {
+        **dict.fromkeys(once, 1),
+        **dict.fromkeys(thrice, 3),
+    }
+    assert [stats.attempts for stats in job.stats()] == [1] * len(once) + [3] * len(thrice)
+    assert sorted(job.errors()) == [task for task in range(len(once + thrice)) if task != once.index("none")]
+    error = job[0].exception()
+    assert type(error) is wrenlite.NotFound
+    assert "attempt 1" in "".join(error.__notes__)
+    assert "attempt 3" in "".join(job[len(once)].exception().__notes__)
+
+
+def test_a_single_call_with_a_permanent_error_is_not_tried_again(executor, shared_path):
+    future = executor.submit(permanent_failures(), "setting", str(shared_path), retries=2)
+    with pytest.raises(wrenlite.ConfigError, match="setting"):
+        future.result()
+    assert (shared_path / "setting").read_text() == "x"
+
+
 def test_generators_are_refused_as_values(executor):
     def generate(n):
         yield n

@@ -28,6 +28,11 @@ def test_the_docstring_draws_the_whole_tree_of_errors():
     assert {name or root for name, root in drawn} == {kind.__name__ for kind in CLASSES}
 
 
+def test_the_docstring_marks_permanent_errors_with_a_star():
+    marked = set(re.findall(r"[├└]── (\w+)\*", errors.__doc__))
+    assert marked == {kind.__name__ for kind in CLASSES if kind.permanent}
+
+
 def test_errors_have_the_builtin_bases_that_users_expect():
     assert issubclass(errors.TaskTimeout, TimeoutError)
     assert issubclass(errors.OutOfMemory, MemoryError)

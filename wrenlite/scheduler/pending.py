@@ -388,9 +388,10 @@ class PendingJob:
             if not self.tasks.has_ended(index)
         ]
 
-    def runs_again(self, index: int) -> bool:
-        """Return whether a task that has failed has another attempt."""
-        return runs_again(attempts=self.tasks.attempts[index], retries=self.options.retries)
+    def runs_again(self, index: int, *, permanent: bool = False) -> bool:
+        """Return whether a task that has failed has another attempt; ``permanent`` is that of its outcome."""
+        attempts, retries = self.tasks.attempts[index], self.options.retries
+        return runs_again(attempts=attempts, retries=retries, permanent=permanent)
 
     @property
     def is_closed_empty(self) -> bool:

@@ -378,8 +378,8 @@ class Scheduler:
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
             pending.tasks.end_batch(in_flight.indexes, ended.usage)
         pending.tasks.count_attempts(ended_tasks)
-        failed = [outcome.task for outcome in outcomes if not outcome.ok]
-        if again := set(filter(pending.runs_again, failed)):
+        failed = [outcome for outcome in outcomes if not outcome.ok]
+        if again := {each.task for each in failed if pending.runs_again(each.task, permanent=each.permanent)}:
             self._requeue(pending, sorted(again))
             outcomes = [outcome for outcome in outcomes if outcome.task not in again]
         self._end(pending, outcomes)

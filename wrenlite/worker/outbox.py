@@ -95,7 +95,7 @@ class Outbox:
 
     def put(self, outcome: Outcome) -> bool:
         """Put an outcome into the outbox. Return False where it cannot hold it, or has no room left."""
-        _, ok, packed, started, seconds, cpu_s, output, records = outcome
+        _, ok, packed, started, seconds, cpu_s, output, records, _ = outcome
         if not ok or output or records:
             return False
         if type(packed) in PLAIN_TYPES:

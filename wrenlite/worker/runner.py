@@ -22,6 +22,7 @@ from wrenlite.errors import (
     TaskError,
     WorkerDied,
     WrenliteError,
+    is_permanent,
 )
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import (
@@ -332,7 +333,8 @@ class Runner:
                 self.store.put(key, blob)
                 outcome = outcome._replace(packed=place_of(blob, key))
             except Exception as error:
-                outcome = outcome._replace(ok=False, packed=self._pack_error(error, packer, ()))
+                packed, permanent = self._pack_error(error, packer, ()), is_permanent(error)
+                outcome = outcome._replace(ok=False, packed=packed, permanent=permanent)
         if room is None:
             return outcome, None
         text = outcome.output
@@ -373,18 +375,18 @@ class Runner:
                     packed = self._pack(function, item, value)
             else:
                 packed = self._call(function, task, item)
-            ok = True
+            ok, permanent = True, False
         except BaseException as error:
             packed = self._pack_error(error, function.packer, function.call.table)
-            ok = False
+            ok, permanent = False, is_permanent(error)
         finally:
             sys.modules["__main__"] = main_before
         cpu_s = seconds = time.perf_counter() - self._fetching_s() - clock
         if seconds > _CPU_READING_S:
             cpu_before, self._cpu, self._cpu_read_at = self._cpu, time.thread_time(), time.perf_counter()
             cpu_s = min(self._cpu - cpu_before, seconds)
-        records = self._records.take() if self._records is not None else b""
-        return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), records))
+        logged = self._records.take() if self._records is not None else b""
+        return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), logged, permanent))
 
     def _fetching_s(self) -> float:
         """Return the seconds so far in which packages were fetched: they are not those of a task."""
@@ -478,7 +480,7 @@ class Runner:
         for task in request.tasks[:count]:
             if self._gives_back():
                 return
-            yield Outcome.failed(task, packed, started=time.time())
+            yield Outcome.failed(task, packed, started=time.time(), permanent=is_permanent(error))
             if self.worn_out:
                 return
 

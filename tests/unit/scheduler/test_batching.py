@@ -121,6 +121,7 @@ def test_a_task_has_one_run_and_its_retries(retries):
     while batching.runs_again(attempts=runs, retries=retries):
         runs += 1
     assert runs == retries + 1
+    assert not batching.runs_again(attempts=1, retries=retries, permanent=True)
 
 
 def test_batches_have_fewer_bytes_before_task_times_are_known():
