@@ -9,7 +9,7 @@ import xarray
 
 import wrenlite
 from tests.landsat import BRUMADINHO, real_pixels, write_ground
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, NotFound
 from wrenlite.gallery.landsat import composites, tasks
 from wrenlite.gallery.landsat.composites import composite
 from wrenlite.gallery.landsat.scene import Scene
@@ -17,7 +17,9 @@ from wrenlite.gallery.ndvi import grid as grids
 from wrenlite.gallery.ndvi import indices, projection
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.periods import Period, periods_of
+from wrenlite.gallery.ndvi.reader import OPEN_FILES, GdalReader
 from wrenlite.gallery.ndvi.target import declare_grid
+from wrenlite.gallery.preflight import PYTHON_BYTES
 
 CLOUD, CLEAR = 21824 | 1 << 3, 21824
 SIDE = 300
@@ -114,26 +116,78 @@ def test_of_equally_cloudy_scenes_the_one_nearest_to_the_middle_is_best(tmp_path
     assert (made.values[0] == tasks.ndvi_tile(scenes[1], grid.window).values).all()
 
 
-def test_strips_and_small_tiles_give_the_same(archive, grid, executor):
+def test_strips_give_the_same(archive, grid, executor):
     whole = composite(executor, archive, grid, None)
-    recipe = composites.Recipe(grid, None, "median", indices.NDVI, composites._MASKING, False, None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(composites, "STACK_BYTES", 7 * 2 * grid.width * 100)  # 100 rows
-        item = composites.CompositeTile(0, grid.window, tuple(archive))
-        assert len(composites._strips(grid.window, 7)) == -(-grid.height // 100)
-        tile = composites.composite_tile(item, recipe)
+    recipe = composites.Recipe(grid, None, "median", indices.NDVI)
+    places = [composites.place_of(scene, grid) for scene in archive]
+    rows = composites.Work(recipe, tuple(archive), stack_bytes=7 * 2 * grid.width * 100)
+    assert len(composites._strips(grid.window, 7, rows.stack_bytes)) == -(-grid.height // 100)
+    tile = composites.composite_tile(composites.CompositeTile("all", grid.window), rows, places)
     assert (tile.values == whole.values[0]).all()
     assert (tile.used == whole.used[0]).all()
     assert whole.periods == (Period("all", date(2022, 1, 5), date(2023, 1, 5)),)
 
 
-@pytest.mark.parametrize(("count", "side"), [(1, 1024), (64, 1024), (65, 768), (500, 256), (100_000, 256)])
-def test_tiles_are_so_small_that_the_stack_is_bounded(count, side):
-    assert composites._side(count) == side
-    window = grids.Window(0, 0, side, side)
-    strips = composites._strips(window, count)
+MB = 2**20
+
+
+@pytest.mark.parametrize("memory", [None, 128 * MB, 512 * MB, 1769 * MB, 8192 * MB])
+@pytest.mark.parametrize("count", [1, 12, 64, 300, 5000, 30_000])
+def test_the_values_of_all_scenes_fit_into_a_worker(count, memory):
+    stack_bytes = composites._stack_bytes(memory)
+    side = composites._side(count, stack_bytes, 10**9)
+    assert side in range(256, 1025, 256)
+    strips = composites._strips(grids.Window(0, 0, side, side), count, stack_bytes)
     assert sum(strip.height for strip in strips) == side
-    assert max(strip.height for strip in strips) * side * count * 2 <= composites.STACK_BYTES
+    assert max(strip.height for strip in strips) * side * count * 2 <= stack_bytes
+    if memory and memory > 192 * MB:  # less is refused
+        assert stack_bytes + composites._READING_BYTES + PYTHON_BYTES < memory
+
+
+@pytest.mark.parametrize(
+    ("count", "memory", "slot_pixels", "side", "rows"),
+    [
+        (300, 1769 * MB, 10**9, 1024, 1024),
+        (1000, 1769 * MB, 10**9, 1024, 256),
+        (300, 512 * MB, 10**9, 1024, 256),
+        (300, None, 10**9, 768, 256),
+        (12, 2048 * MB, 700**2, 512, 512),
+        (12, 2048 * MB, 10, 512, 512),
+        (12, 2048 * MB, 800**2, 768, 768),
+    ],
+)
+def test_tiles_are_as_large_as_memory_and_slots_allow(count, memory, slot_pixels, side, rows):
+    stack_bytes = composites._stack_bytes(memory)
+    assert composites._side(count, stack_bytes, slot_pixels) == side
+    assert composites._strips(grids.Window(0, 0, side, side), count, stack_bytes)[0].height == rows
+
+
+def test_files_are_opened_once_however_many_strips_there_are(archive, grid, monkeypatch):
+    opened = []
+    plain = GdalReader._open
+    monkeypatch.setattr(GdalReader, "_open", lambda self, band: opened.append(band) or plain(self, band))
+    work = composites.Work(composites.Recipe(grid, None, "median", indices.NDVI), tuple(archive), 2**18)
+    OPEN_FILES.close()
+    places = [composites.place_of(scene, grid) for scene in archive]
+    composites.composite_tile(composites.CompositeTile("all", grid.window), work, places)
+    assert len(opened) <= len(archive) * 5  # a red band, then the four of each scene
+    assert len(OPEN_FILES._idle) <= 8
+
+
+def test_the_number_of_tiles_is_known_before_anything_is_read(archive, grid):
+    with wrenlite.Executor.local(1, progress=False) as executor:
+        made = composites.start(executor, archive, composites.Recipe(grid, "month", "median", indices.NDVI))
+        assert [len(job) for job in made.jobs] == [len(archive) + 1, 3]
+        assert len(made.result().periods) == 3
+
+
+def test_a_scene_that_cannot_be_read_is_named(archive, grid):
+    missing = Scene.at("/nowhere", "LC08_L2SP_042033_20220105_20220112_02_T1")
+    with (
+        wrenlite.Executor.local(1, progress=False) as executor,
+        pytest.raises(NotFound, match="LC08_L2SP_042033_20220105_20220112_02_T1"),
+    ):
+        composite(executor, [*archive, missing], grid)
 
 
 def test_scenes_elsewhere_do_not_count(archive, grid, executor, tmp_path):

@@ -65,6 +65,19 @@ def test_those_used_last_stay_open(files):
     assert (opened["a"].closed, opened["b"].closed, opened["c"].closed) == (0, 1, 0)
 
 
+def test_more_files_stay_open_for_a_while(files):
+    with files.room_for_more():
+        for key in range(10):
+            with files.borrow(key, File):
+                pass
+        assert File.open_count == 10
+        with files.borrow(0, File):
+            assert File.open_count == 10
+    assert File.open_count == 2
+    with files.borrow(0, File):
+        assert File.open_count == 2  # those used last are kept
+
+
 def test_a_file_is_closed_after_an_error(files):
     with pytest.raises(ValueError, match="broken"), files.borrow("a", File) as first:
         raise ValueError("broken")

@@ -1,14 +1,18 @@
 """Composites: one picture a month, season or year from many scenes, made by tasks of bounded memory.
 
-The work is cut by period and by tile of a declared grid. A task reads the scenes of its period one after
-another on its tile, and keeps 2 bytes for each pixel of each scene; it returns the tile. The caller holds the
-result and the tiles, which is checked to fit into its memory before anything is read.
+The work is cut by period and by tile of a declared grid. Where the scenes are is asked on the workers; the
+tiles wait for that and are known before, so that progress has a total from the start. A task reads the scenes
+of its period one after another on a strip of its tile, keeps 2 bytes for each pixel of each scene, reduces
+them, and goes on with the next strip; it returns the tile. The strips are so low that the values fit into the
+worker, however many scenes there are. The caller holds the result and the tiles, which is checked to fit into
+its memory before anything is read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, DependencyFailed
 from wrenlite.gallery.landsat import tasks
 from wrenlite.gallery.landsat.scene import Scene
 from wrenlite.gallery.ndvi.bands import Reader
@@ -28,18 +32,24 @@ from wrenlite.gallery.ndvi.periods import Period, periods_of
 from wrenlite.gallery.ndvi.provenance import Provenance
 from wrenlite.gallery.ndvi.results import cloud_or_worst
 from wrenlite.gallery.ndvi.target import check_memory, footprint
+from wrenlite.gallery.preflight import PYTHON_BYTES
 from wrenlite.gallery.preflight import check_memory as check_worker_memory
 
 if TYPE_CHECKING:
     from wrenlite.executor import Executor
+    from wrenlite.futures import Future
     from wrenlite.job import Job
 
-STACK_BYTES = 128 << 20
-"""Most memory that the values of all scenes take in a task."""
+DEFAULT_STACK_BYTES = 128 << 20
+"""Most memory that the values of all scenes take in a task, where nobody knows how much a worker has."""
+_LEAST_STACK_BYTES = 16 << 20
 _READING_BYTES = 40 << 20
-"""Memory that reading one scene on a tile takes."""
+"""Memory that reading one scene on a tile takes, with the files that stay open."""
 _VALUE_BYTES = 2
 _MAX_SIDE = 1024
+_LEAST_SHARED_SIDE = 512
+"""Side down to which tiles are made smaller so that every slot has one. With smaller ones, opening the files
+would take longer than reading them."""
 METHODS = ("median", "best")
 _MASKING = Masking()
 
@@ -143,14 +153,32 @@ class Recipe:
         return Provenance.of(described, mixed=self.mixed)
 
 
+@dataclass(frozen=True)
+class Work:
+    """What all tasks of a job of composites have in common."""
+
+    recipe: Recipe
+    scenes: tuple[Scene, ...]
+    stack_bytes: int
+    """Most memory that the values of all scenes take in a task."""
+
+    def groups(self, places: Iterable[Window | None]) -> dict[Period, list[tuple[Scene, Window]]]:
+        """Return the scenes that reach the grid by period, with their windows; see ``Recipe.groups``.
+
+        Args:
+            places: the window of the grid outside of which each scene has no pixels; None where it has none.
+        """
+        found = {scene: window for scene, window in zip(self.scenes, places, strict=True) if window}
+        groups = self.recipe.groups(found).items()
+        return {period: [(scene, found[scene]) for scene in group] for period, group in groups}
+
+
 class CompositeTile(NamedTuple):
     """What one task makes: a window of a grid from all scenes of a period that reach it."""
 
-    period: int
-    """Number of the period."""
+    period: str
+    """The period's label."""
     window: Window
-    scenes: tuple[Scene, ...]
-    """The best scene first."""
 
 
 class MadeTile(NamedTuple):
@@ -164,33 +192,45 @@ class MadeTile(NamedTuple):
 class CompositeJob:
     """Composites that are being made."""
 
-    recipe: Recipe
-    scenes: Iterable[Scene]
-    """The scenes that reach the grid, oldest first."""
-    groups: Mapping[Period, Sequence[Scene]]
-    """The same by period."""
+    work: Work
+    places: Future[list[Window | None]]
+    """Where each scene is on the grid."""
     tiles: Sequence[CompositeTile]
     """What each task of the last job makes."""
     jobs: tuple[Job[Any], ...]
-    """The job that asked where the scenes are, and the job of the tiles."""
+    """The job that asks where the scenes are, and the job of the tiles, which waits for it."""
 
     def result(self) -> Composites:
         """Wait for the composites, and return them.
 
         Raises:
+            ConfigError: no scene reaches the grid.
             WrenliteError: a scene cannot be read.
         """
-        grid = self.recipe.grid
-        made = (future.result() for future in self.jobs[-1])
-        values, used = _assemble(self.tiles, made, (len(self.groups), grid.height, grid.width))
+        recipe, tiles = self.work.recipe, self.jobs[-1]
+        try:
+            tiles[0].result()  # the tiles are waited for first, so that a terminal shows how many they are
+            places = self.places.result()
+        except DependencyFailed:
+            self.places.result()  # raises the error of the scene that cannot be read
+            raise
+        groups = self.work.groups(places)
+        if not groups:
+            raise ConfigError(
+                f"none of the {len(places)} scenes reaches the grid, which covers {recipe.grid.bounds}"
+            )
+        made = (future.result() for future in tiles)
+        labels = [period.label for period in groups]
+        values, used = _assemble(labels, recipe.grid, zip(self.tiles, made, strict=True))
+        scenes = [scene for scene, place in zip(self.work.scenes, places, strict=True) if place]
         return Composites(
-            periods=tuple(self.groups),
+            periods=tuple(groups),
             values=values,
             used=used,
-            grid=grid,
-            method=self.recipe.method,
-            provenance=self.recipe.provenance(self.scenes),
-            provenances=tuple(map(self.recipe.provenance, self.groups.values())),
+            grid=recipe.grid,
+            method=recipe.method,
+            provenance=recipe.provenance(dict.fromkeys(scenes)),
+            provenances=tuple(recipe.provenance(scene for scene, _ in group) for group in groups.values()),
         )
 
 
@@ -246,13 +286,17 @@ def start(executor: Executor, scenes: Iterable[Scene], recipe: Recipe) -> Compos
     """
     scenes = sorted(scenes, key=lambda scene: (scene.date, scene.product.id))
     recipe.provenance(scenes)  # refuses what may not be mixed, before anything is read
-    _check_sizes(executor, len(recipe.groups(scenes)), recipe.grid)
-    grids = executor.map(tasks.grid_of, scenes, kwargs={"reader": recipe.reader})
-    reach = _reach(scenes, grids.results(), recipe)
-    groups = recipe.groups(reach)
-    plan = list(_plan(groups, reach, recipe))
-    tiles = executor.map(composite_tile, plan, args=(recipe,), chunksize=1)
-    return CompositeJob(recipe, reach, groups, plan, jobs=(grids, tiles))
+    groups, stack_bytes = recipe.groups(scenes), _stack_bytes(executor.backend.memory_bytes)
+    _check_sizes(executor, len(groups), recipe.grid)
+    work = Work(recipe, tuple(scenes), stack_bytes)
+    options = {"grid": recipe.grid, "reader": recipe.reader}
+    places = executor.map_reduce(place_of, scenes, list, kwargs=options)
+    most = max(map(len, groups.values())) if recipe.method == "median" else 1
+    pixels = len(groups) * recipe.grid.width * recipe.grid.height
+    side = _side(most, stack_bytes, pixels // executor.backend.invoker.slots)
+    plan = [CompositeTile(period.label, window) for period in groups for window in windows(recipe.grid, side)]
+    tiles = executor.map(composite_tile, plan, args=(work, places), chunksize=1)
+    return CompositeJob(work, places, plan, jobs=(places.job, tiles))
 
 
 def _check_sizes(executor: Executor, count: int, grid: Grid) -> None:
@@ -262,22 +306,15 @@ def _check_sizes(executor: Executor, count: int, grid: Grid) -> None:
         ConfigError: one of the two does not fit.
     """
     check_memory(grid.width, 2 * count * grid.height, f"{count} composites", "declare a smaller grid")
-    check_worker_memory(executor.backend, STACK_BYTES + _READING_BYTES, "a tile of a composite")
+    check_worker_memory(executor.backend, _LEAST_STACK_BYTES + _READING_BYTES, "a tile of a composite")
 
 
-def _reach(scenes: Sequence[Scene], own: Sequence[Grid], recipe: Recipe) -> dict[Scene, Window]:
-    """Return the scenes that reach a grid, with the windows outside of which they have no pixels.
+def place_of(scene: Scene, grid: Grid, reader: Reader | None = None) -> Window | None:
+    """Return the window of a grid outside of which a scene has no pixels; None where it has none at all.
 
-    Raises:
-        ConfigError: no scene reaches it.
+    It takes one small read of the red band.
     """
-    windows_of = {scene: footprint(each, recipe.grid) for scene, each in zip(scenes, own, strict=True)}
-    reach = {scene: window for scene, window in windows_of.items() if window is not None}
-    if not reach:
-        raise ConfigError(
-            f"none of the {len(scenes)} scenes reaches the grid, which covers {recipe.grid.bounds}"
-        )
-    return reach
+    return footprint(tasks.grid_of(scene, reader), grid)
 
 
 def _rank(period: Period, scene: Scene) -> tuple[float, float, str]:
@@ -285,65 +322,106 @@ def _rank(period: Period, scene: Scene) -> tuple[float, float, str]:
     return cloud_or_worst(scene.cloud), period.days_from_middle(scene.date), scene.product.id
 
 
-def _plan(
-    groups: Mapping[Period, Sequence[Scene]], reach: Mapping[Scene, Window], recipe: Recipe
-) -> Iterator[CompositeTile]:
-    """Return the tiles of all periods that some scene reaches."""
-    for number, group in enumerate(groups.values()):
-        for window in windows(recipe.grid, _side(len(group) if recipe.method == "median" else 1)):
-            scenes = tuple(scene for scene in group if clip(window, reach[scene]) is not None)
-            if scenes:
-                yield CompositeTile(number, window, scenes)
+def _stack_bytes(worker_bytes: int | None) -> int:
+    """Return how much memory the values of all scenes may take in a task: half of what a worker has to spare.
+
+    The other half is for the tile that is returned, and for what nobody foresees.
+
+    Args:
+        worker_bytes: memory of a worker; None: nobody knows.
+    """
+    if worker_bytes is None:
+        return DEFAULT_STACK_BYTES
+    return max((worker_bytes - PYTHON_BYTES - _READING_BYTES) // 2, _LEAST_STACK_BYTES)
 
 
-def _side(scene_count: int) -> int:
-    """Return the side of a tile on which the values of so many scenes take at most ``STACK_BYTES``."""
-    largest = math.isqrt(STACK_BYTES // (_VALUE_BYTES * scene_count))
-    return min(max(largest // BLOCK, 1) * BLOCK, _MAX_SIDE)
+def _side(scene_count: int, stack_bytes: int, fair_pixels: int) -> int:
+    """Return the side of tiles: large, so that files are seldom opened.
+
+    Args:
+        scene_count: the most scenes of a period.
+        stack_bytes: memory for their values, into which those of a strip of one block's height fit.
+        fair_pixels: pixels of each slot, if every slot has as many.
+    """
+    blocks = stack_bytes // (_VALUE_BYTES * scene_count * BLOCK * BLOCK)
+    fair = max(math.isqrt(fair_pixels) // BLOCK * BLOCK, _LEAST_SHARED_SIDE)
+    return max(BLOCK, min(blocks * BLOCK, fair, _MAX_SIDE))
+
+
+def _strips(window: Window, scene_count: int, stack_bytes: int) -> list[Window]:
+    """Cut a window into strips on each of which the values of so many scenes fit into the memory for them.
+
+    They have as many rows of blocks as fit, so that few blocks are decoded twice.
+    """
+    rows = max(1, stack_bytes // (_VALUE_BYTES * scene_count * window.width))
+    if rows > BLOCK:
+        rows -= rows % BLOCK
+    return [
+        window._replace(row=window.row + top, height=min(rows, window.height - top))
+        for top in range(0, window.height, rows)
+    ]
 
 
 def _assemble(
-    plan: Sequence[CompositeTile], made: Iterable[MadeTile], shape: tuple[int, int, int]
+    labels: Sequence[str], grid: Grid, made: Iterable[tuple[CompositeTile, MadeTile | None]]
 ) -> MadeTile:
-    """Return the tiles of all periods in one array."""
+    """Return the tiles of some periods, which are given by their labels, in one array."""
+    shape = len(labels), grid.height, grid.width
     whole = MadeTile(np.full(shape, NODATA, np.int16), np.zeros(shape, np.uint16))
-    for item, tile in zip(plan, made, strict=True):
-        column, row, width, height = item.window
-        part = (item.period, slice(row, row + height), slice(column, column + width))
-        whole.values[part], whole.used[part] = tile
+    for item, tile in made:
+        if tile is not None:
+            column, row, width, height = item.window
+            part = (labels.index(item.period), slice(row, row + height), slice(column, column + width))
+            whole.values[part], whole.used[part] = tile
     return whole
 
 
-def composite_tile(item: CompositeTile, recipe: Recipe) -> MadeTile:
-    """Return one tile of a composite; this is the task that ``composite`` maps.
+def composite_tile(item: CompositeTile, work: Work, places: Sequence[Window | None]) -> MadeTile | None:
+    """Return one tile of a composite, None where no scene reaches it; this is the task of ``composite``.
 
     Args:
-        item: the window, and the scenes, the best first.
-        recipe: how the composite is made.
+        item: the period and the window.
+        work: what all tiles have in common.
+        places: where each scene is on the grid, see ``place_of``.
     """
+    recipe = work.recipe
+    groups = {period.label: group for period, group in work.groups(places).items()}
+    scenes = [scene for scene, place in groups.get(item.period, ()) if clip(item.window, place) is not None]
 
     def read(scene: Scene, window: Window) -> NDArray[np.int16]:
         options: dict[str, Any] = {"index": recipe.index, "masking": recipe.masking}
         return tasks.ndvi_tile(scene, window, grid=recipe.grid, reader=recipe.reader, **options).values
 
+    if not scenes:
+        return None
     if recipe.method == "best":
-        return _best(read(scene, item.window) for scene in item.scenes)
-    parts = []
-    for strip in _strips(item.window, len(item.scenes)):
-        stack = np.empty((len(item.scenes), strip.height, strip.width), np.int16)
-        for number, scene in enumerate(item.scenes):
-            stack[number] = read(scene, strip)
-        parts.append(_median(stack))
+        return _best(read(scene, item.window) for scene in scenes)
+    return _median_in_strips(read, scenes, item.window, work.stack_bytes)
+
+
+def _median_in_strips(
+    read: Callable[[Scene, Window], NDArray[np.int16]],
+    scenes: Sequence[Scene],
+    window: Window,
+    stack_bytes: int,
+) -> MadeTile:
+    """Return the median of scenes on a window, of which one strip after the other is read in all of them.
+
+    Every second strip is read from the last scene to the first, since files that were used last are still
+    open.
+    """
+    from wrenlite.gallery.ndvi.reader import OPEN_FILES  # it needs rasterio, and planning does not
+
+    strips = _strips(window, len(scenes), stack_bytes)
+    numbered, parts = list(enumerate(scenes)), []
+    with OPEN_FILES.room_for_more() if len(strips) > 1 else nullcontext():
+        for strip in strips:
+            stack = np.empty((len(scenes), strip.height, strip.width), np.int16)
+            for number, scene in numbered:
+                stack[number] = read(scene, strip)
+            parts.append(_median(stack))
+            numbered.reverse()
     return MadeTile(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def _strips(window: Window, scene_count: int) -> list[Window]:
-    """Cut a window into strips on each of which the values of so many scenes take at most ``STACK_BYTES``."""
-    rows = max(1, STACK_BYTES // (_VALUE_BYTES * scene_count * window.width))
-    return [
-        window._replace(row=window.row + top, height=min(rows, window.height - top))
-        for top in range(0, window.height, rows)
-    ]
 
 
 def _best(tiles: Iterable[NDArray[np.int16]]) -> MadeTile:
