@@ -204,6 +204,12 @@ def test_arrays_and_files(archive, grid, executor, tmp_path):
     data = made.to_xarray()
     assert data.NDVI.dims == data.used.dims == ("time", "y", "x")
     assert [str(time)[:10] for time in data.time.values] == ["2021-12-01", "2022-12-01"]
+    assert data.time.attrs["bounds"] == "time_bnds"
+    assert data.time_bnds.dims == ("time", "bnds")
+    assert [[str(day)[:10] for day in pair] for pair in data.time_bnds.values] == [
+        ["2021-12-01", "2022-03-01"],
+        ["2022-12-01", "2023-03-01"],
+    ]
     assert f'"EPSG","{grid.epsg}"' in data.spatial_ref.attrs["crs_wkt"]
     assert float(data.x[0]) == grid.west + 15
     assert data.NDVI.attrs["cell_methods"] == "time: median"
@@ -273,6 +279,13 @@ def test_arrays_survive_a_file(archive, grid, executor, tmp_path):
     assert again.NDVI.encoding["dtype"].newbyteorder("=") == np.int16
     assert again.NDVI.encoding["grid_mapping"] == "spatial_ref"
     assert (again.time.values == made.time.values).all()
+    assert (again.time_bnds.values == made.time_bnds.values).all()
+    with xarray.open_dataset(tmp_path / "cube.nc", engine="scipy", decode_times=False) as raw:
+        assert raw.time.attrs["bounds"] == "time_bnds"
+        assert "bounds" not in raw.time_bnds.attrs
+        # Bounds may lack units, which are then those of the time.
+        assert raw.time_bnds.attrs.get("units", raw.time.attrs["units"]) == raw.time.attrs["units"]
+        assert raw.time_bnds.values.tolist() == [[0, 31], [31, 59], [365, 396]]
 
 
 def test_real_pixels_in_another_projection(executor):

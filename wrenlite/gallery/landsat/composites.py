@@ -73,7 +73,7 @@ class Composites:
     def to_xarray(self) -> Any:
         """Return a Dataset with the dims time, y and x: the index, and ``used``, the number of scenes.
 
-        A period's time is its first day.
+        A period's time is its first day; ``time_bnds`` has the times at which it begins and ends.
 
         Raises:
             PackageMissing: xarray is not installed.
@@ -86,7 +86,7 @@ class Composites:
             index.attrs["cell_methods"] = "time: median"
         name = "number of usable scenes" if self.method == "median" else "number of scenes shown"
         used = xarrays.counts_array(self.used, self.grid, times, name)
-        return index.to_dataset().assign(used=used)
+        return xarrays.with_bounds(index.to_dataset().assign(used=used), self.periods)
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write two cloud-optimised GeoTIFF for each period: the index, and the number of scenes.

@@ -151,11 +151,12 @@ def _out_of_range(
             yield band < calibration.lowest(name)
         if spans[name].high > calibration.highest:
             yield band > calibration.highest
-    if floor and calibration.surface and calibration.factor is not None:
+    factor = calibration.surface_factor
+    if floor and factor is not None:
         least = sum(calibration.bands[name].gain * spans[name].low for name in numbers)
         offset = sum(calibration.bands[name].offset for name in numbers)
-        if least + offset < (floor + _MARGIN) * calibration.factor:
-            yield _total(numbers, calibration) < floor * calibration.factor
+        if least + offset < (floor + _MARGIN) * factor:
+            yield _total(numbers, calibration) < floor * factor
 
 
 def _total(numbers: Mapping[str, DigitalNumbers], calibration: Calibration) -> NDArray[np.float32]:

@@ -259,10 +259,10 @@ def bands_of(scene: Scene, names: Sequence[str] = ("red", "nir")) -> list[Band]:
 def _stated_scaling(scene: Scene, band: str) -> tuple[float, float] | None:
     """Return the gain and offset to reflectance that a band's file may state; None where not known."""
     calibration = scene.calibration
-    if calibration is None or calibration.factor is None or not calibration.surface:
+    if calibration is None or (factor := calibration.surface_factor) is None:
         return None
     gain, offset = calibration.bands[band]
-    return gain / calibration.factor, offset / calibration.factor
+    return gain / factor, offset / factor
 
 
 def describe(scene: Scene, index: Index, masking: Masking) -> SceneNdvi:
@@ -274,7 +274,8 @@ def describe(scene: Scene, index: Index, masking: Masking) -> SceneNdvi:
 def origin(scene: Scene, index: Index, masking: Masking) -> dict[str, Any]:
     """Return what a result says of its scene and its index, by the names of its fields."""
     product = scene.product
-    surface = product.level == 2 if scene.calibration is None else scene.calibration.has_floor
+    known = scene.calibration
+    surface = product.level == 2 if known is None else known.surface_factor is not None
     quality_bands = {"qa_pixel": scene.qa_pixel, "qa_radsat": scene.qa_radsat}
     return {
         "product": product.id,

@@ -117,9 +117,12 @@ class Calibration:
         return max(FILL + 1, math.floor(-offset / gain + 1e-9) + 1)
 
     @property
-    def has_floor(self) -> bool:
-        """Return whether the floor of ``masks.Masking`` applies: for reflectances of the surface only."""
-        return self.surface and self.factor is not None
+    def surface_factor(self) -> float | None:
+        """Return the factor of reflectances of the surface; None for others, or where it is not known.
+
+        The floor of ``masks.Masking`` applies where there is one.
+        """
+        return self.factor if self.surface else None
 
 
 def _is_number(value: Any) -> bool:

@@ -8,7 +8,7 @@ with NaN where there is no data; the ``encoding`` stores them again as int16.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from wrenlite.errors import PackageMissing
 from wrenlite.gallery.ndvi import indices, projection
 from wrenlite.gallery.ndvi.grid import Grid
+from wrenlite.gallery.ndvi.periods import Period
 from wrenlite.gallery.ndvi.provenance import Provenance
 from wrenlite.gallery.ndvi.results import PixelsNdvi
 
@@ -67,6 +68,25 @@ def counts_array(counts: NDArray[Any], grid: Grid, times: Sequence[date], long_n
     array.attrs = {"long_name": long_name, "units": "1"}
     array.encoding = {"grid_mapping": _GRID_MAPPING}
     return array
+
+
+def with_bounds(dataset: Any, periods: Sequence[Period]) -> Any:
+    """Return a Dataset with the bounds of its times: when each period begins, and when the one after it does.
+
+    They are the variable ``time_bnds``, which the attribute ``bounds`` of ``time`` names (CF conventions,
+    section 7.1).
+
+    Args:
+        dataset: a Dataset with the dim time.
+        periods: the period of each time.
+    """
+    bounds = [(period.start, period.end + timedelta(days=1)) for period in periods]
+    dataset = dataset.assign_coords(time_bnds=(("time", "bnds"), np.array(bounds, "datetime64[ns]")))
+    dataset.time.attrs["bounds"] = "time_bnds"
+    units = {"units": f"days since {min(first for first, _ in bounds)}", "dtype": "int32"}
+    for name in ("time", "time_bnds"):  # CF wants the same units for both
+        dataset[name].encoding = dict(units)
+    return dataset
 
 
 def of_result(result: PixelsNdvi) -> Any:
