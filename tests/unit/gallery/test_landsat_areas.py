@@ -7,7 +7,7 @@ import geopandas
 import numpy as np
 import pandas
 import pytest
-from shapely.geometry import Polygon, box, mapping
+from shapely.geometry import MultiPolygon, Polygon, box, mapping
 
 import wrenlite
 from tests.landsat import BRUMADINHO, real_pixels, write_ground
@@ -140,6 +140,27 @@ def test_an_area_that_reaches_too_far_leaves_the_others_alone(archive):
         assert found.notes[-1].startswith("no scene shows area 3, area 4: search scenes")
         with pytest.raises(ConfigError, match="'the area' reaches too far"):
             survey_areas(executor, archive, world)
+
+
+def test_a_part_on_another_continent_is_left_out_with_a_note(archive):
+    both = MultiPolygon([FIELD, box(20, 37, 21, 38)])
+    alone, stats = area_stats(archive[1], FIELD), area_stats(archive[1], both)
+    assert (stats.pixels, stats.mean, stats.hidden) == (alone.pixels, alone.mean, alone.hidden)
+    assert (alone.left_out, stats.left_out) == (0, 1)
+    with wrenlite.Executor.inline() as executor:
+        found = survey_areas(executor, archive, [both, FIELD])
+    assert [each.area for each in found] == ["area 1"] * 3 + ["area 2"] * 3
+    assert found.notes == ("polygons that are too far from a scene are left out there: some of area 1",)
+
+
+@pytest.mark.parametrize("given", [[1], 1, "stats", None], ids=repr)
+def test_a_table_of_something_else_is_refused(tmp_path, given):
+    with pytest.raises(ConfigError, match="is no AreaStats"):
+        area_table(given)
+    with pytest.raises(ConfigError, match="is no table of areas: give what"):
+        write_table(given, tmp_path / "table.csv")
+    with pytest.raises(ConfigError, match="give the path of a file that ends in"):
+        write_table(area_table([]), 3)
 
 
 def test_many_areas_are_one_task_for_each_scene(archive, monkeypatch):

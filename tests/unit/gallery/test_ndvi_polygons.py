@@ -250,6 +250,61 @@ def test_an_area_round_the_earth_on_a_parallel():
     assert share == pytest.approx(np.pi / 4, abs=0.01)  # a circle in its square
 
 
+def ring(west, south, east, north):
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+
+
+DATE_LINE = [[179, 0], [-179, 0], [-179, 2], [179, 2], [179, 0]]
+CORNER = [[0, 0], [10, 0], [10, 1], [1, 1], [1, 10], [0, 10], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("outline", "hole"),
+    [
+        (ring(0, 0, 9, 9), ring(20, 20, 21, 21)),
+        (ring(0, 0, 9, 9), ring(8, 8, 10, 10)),
+        (ring(4, 4, 5, 5), ring(0, 0, 9, 9)),
+        (CORNER, ring(5, 5, 6, 6)),
+        (DATE_LINE, ring(178, 0.5, 178.5, 1)),
+    ],
+)
+def test_a_hole_outside_its_polygon_is_refused(outline, hole):
+    for rings in ([outline, hole], [outline, ring(0.1, 0.1, 0.2, 0.2), hole]):
+        with pytest.raises(ConfigError, match=r"^x has a hole that reaches out of its polygon"):
+            read_areas(feature({"type": "Polygon", "coordinates": rings}, name="x"))
+
+
+@pytest.mark.parametrize(
+    ("outline", "hole"),
+    [
+        (ring(0, 0, 9, 9), ring(8, 8, 9, 9)),
+        (ring(0, 0, 9, 9), ring(8, 8, 9.00005, 9)),
+        (DATE_LINE, ring(179.2, 0.5, 179.8, 1)),
+        (DATE_LINE, ring(-179.8, 0.5, -179.2, 1)),
+        (DATE_LINE, [[179.5, 1], [-179.5, 1], [-179.5, 1.5], [179.5, 1.5], [179.5, 1]]),
+    ],
+)
+def test_a_hole_may_touch_its_polygon_and_cross_the_antimeridian(outline, hole):
+    (area,) = read_areas({"type": "Polygon", "coordinates": [outline, hole]})
+    assert len(area.polygons[0]) == 2
+
+
+def test_holes_that_undo_each_other_are_refused():
+    outline, hole = ring(0, 0, 9, 9), ring(1, 1, 2, 2)
+    with pytest.raises(ConfigError, match="the area has the same hole twice"):
+        read_areas({"type": "Polygon", "coordinates": [outline, hole, hole]})
+    with pytest.raises(ConfigError, match="holes that leave nothing of their polygon"):
+        read_areas({"type": "Polygon", "coordinates": [outline, outline]})
+
+
+def test_polygons_far_from_the_scene_are_left_out():
+    grid = Grid(32632, 500_000.0, 5_000_000.0, (30.0, 30.0), 100, 100)  # at 9 degrees east, 45 north
+    near, far, wide = ring(9, 45, 9.01, 45.01), ring(-100, 40, -99, 41), ring(60, 40, 120, 41)
+    (whole,) = read_areas({"type": "MultiPolygon", "coordinates": [[far], [near], [wide]]})
+    (alone,) = read_areas({"type": "Polygon", "coordinates": [near]})
+    assert count_pixels(whole.pixel_rings(grid)) == count_pixels(alone.pixel_rings(grid)) > 0
+
+
 def test_an_area_far_from_a_projection_is_outside():
     (area,) = read_areas(POLYGON)
     with pytest.raises(
@@ -258,4 +313,4 @@ def test_an_area_far_from_a_projection_is_outside():
         area.pixel_rings(Grid(32655, 0.0, 0.0, (30.0, 30.0), 10, 10))
     wide = Area("wide", (((((0.0, 0.0), (100.0, 0.0), (100.0, 5.0), (0.0, 0.0))),),))
     with pytest.raises(ConfigError, match=r"wide.* leave out the part that is far from the scenes"):
-        wide.pixel_rings(Grid(32632, 0.0, 0.0, (30.0, 30.0), 10, 10))
+        wide.pixel_rings(Grid(32632, 0.0, 100.0, (30.0, 30.0), 10, 10))

@@ -168,7 +168,21 @@ def test_the_table_is_sorted_and_says_why_points_are_hidden():
     assert table["hidden"].fillna("").tolist() == ["shadow", ""]
     assert table[["sensor", "level", "tier"]].to_numpy().tolist() == [["", 1, ""], ["OLI", 2, "T1"]]
     assert set(table["place"]) == {"napa"}
+    assert table["harmonised"].tolist() == [False, False]
     assert series.table([]).columns.tolist() == table.columns.tolist()
+
+
+def test_the_table_says_which_points_are_harmonised():
+    points = [point(1, 0.5, sensor="ETM+"), point(2, 0.5, sensor="OLI")]
+    table = series.table(series.harmonise(points))
+    assert table[["sensor", "harmonised"]].to_numpy().tolist() == [["ETM+", True], ["OLI", False]]
+
+
+@pytest.mark.parametrize("given", [[1], 1, "points", None, [None]], ids=repr)
+def test_what_is_no_point_is_refused(given):
+    for function in (series.table, series.smooth, series.harmonise):
+        with pytest.raises(ConfigError, match="is no PointNdvi: give results of tasks"):
+            function(given)
 
 
 def test_the_table_has_the_name_of_the_index():

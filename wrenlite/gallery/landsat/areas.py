@@ -128,7 +128,7 @@ def _tally(
         OutsideScene: the area and the scene share no pixel.
     """
     rings = area.pixel_rings(grid)
-    extent, tally = extent_of(rings), Tally()
+    extent, tally = extent_of(rings), Tally(left_out=len(area.polygons) - len(rings))
     inside = clip(extent, grid.window)
     for window in _windows(inside):
         within = covered(rings, window)
@@ -185,7 +185,7 @@ def survey_areas(
     They are in the order of the areas, and by date. Scenes of one pass (adjacent rows of one satellite, path
     and day) are joined where an area lies in several: a pixel counts once. An area smaller than a pixel has
     statistics of 0 pixels. An area that no scene shows, or that reaches too far for a scene's projection, is
-    left out there; the result's ``notes`` name it.
+    left out there, and so are single polygons of an area; the result's ``notes`` name it.
 
     Args:
         executor: the executor whose workers read the scenes, with one task for each pass and 100 areas.
@@ -283,6 +283,9 @@ def gather(areas: Sequence[Area], outcomes: Iterable[Mapping[str, Outcome]]) -> 
         raise refused[0] if refused else ConfigError(unseen)
     small = list(dict.fromkeys(each.area for each in stats if not each.pixels))
     notes = [*dict.fromkeys(f"left out: {each}" for each in refused), *filter(None, [unseen])]
+    partly = list(dict.fromkeys(each.area for each in stats if each.left_out))
+    if partly:
+        notes.append(f"polygons that are too far from a scene are left out there: some of {listed(partly)}")
     if small:
         notes.append(
             f"no pixel has its centre within {listed(small)}: areas smaller than a pixel have no statistics"

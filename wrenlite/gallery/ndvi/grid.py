@@ -346,8 +346,7 @@ def covering_window(grid: Grid, box: Sequence[float], name: str = "the scene") -
     outside = OutsideScene(
         f"box {check_box(box)} is outside {name}, which covers (west, south, east, north) {grid.bounds}"
     )
-    covered = split_at_antimeridian(grid.bounds)
-    if not any(_share_a_place(one, other) for one in covered for other in parts):
+    if not share_a_place(box, grid.bounds):
         raise outside
     if projection.period(grid.epsg) is None:
         parts = [check_box(box)]
@@ -360,12 +359,16 @@ def covering_window(grid: Grid, box: Sequence[float], name: str = "the scene") -
     return window
 
 
-def _share_a_place(one: Box, other: Box) -> bool:
-    """Return whether two boxes touch, neither of which crosses the antimeridian."""
-    apart = (
-        one.east < other.west or other.east < one.west or one.north < other.south or other.north < one.south
+def share_a_place(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Return whether two boxes in degrees touch."""
+    return any(
+        first.west <= second.east
+        and second.west <= first.east
+        and first.south <= second.north
+        and second.south <= first.north
+        for first in split_at_antimeridian(one)
+        for second in split_at_antimeridian(other)
     )
-    return not apart
 
 
 def _pixel_extent(grid: Grid, box: Box, name: str) -> tuple[int, int, int, int]:

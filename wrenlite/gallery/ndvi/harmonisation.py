@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.ndvi.results import PointNdvi, SceneNdvi
+from wrenlite.gallery.ndvi.results import PointNdvi, SceneNdvi, results_in
 
 REFERENCE = "OLI"
 """The sensor whose values the others are transformed to."""
@@ -53,9 +53,10 @@ def harmonise(points: Iterable[PointNdvi]) -> list[PointNdvi]:
         points: points of any sensor, and of level 1 or 2.
 
     Raises:
-        ConfigError: a point is of another index, or of a sensor without a published transformation.
+        ConfigError: a point is of another index, or of a sensor without a published transformation, or
+            something is no point.
     """
-    return [_harmonised(point) for point in points]
+    return [_harmonised(point) for point in results_in(points, PointNdvi)]
 
 
 def _harmonised(point: PointNdvi) -> PointNdvi:

@@ -14,7 +14,7 @@ from wrenlite.errors import ConfigError
 from wrenlite.gallery.ndvi.grid import Grid
 from wrenlite.gallery.ndvi.indices import NODATA, SCALE
 from wrenlite.gallery.ndvi.provenance import Provenance
-from wrenlite.gallery.ndvi.results import AreaNdvi, TileNdvi
+from wrenlite.gallery.ndvi.results import AreaNdvi, TileNdvi, results_in
 from wrenlite.gallery.ndvi.target import check_memory
 
 
@@ -83,11 +83,11 @@ def mosaic(tiles: Iterable[TileNdvi], *, mixed: bool = False) -> Mosaic:
         mixed: allow tiles of both levels.
 
     Raises:
-        ConfigError: there are no tiles; they have several indices, or both levels; they are in several
-            projections or on different lattices; or they are so far apart that a picture of all of them does
-            not fit into this machine's memory.
+        ConfigError: there are no tiles; something is no tile; they have several indices, or both levels;
+            they are in several projections or on different lattices; or they are so far apart that a picture
+            of all of them does not fit into this machine's memory.
     """
-    tiles = list(tiles)
+    tiles = results_in(tiles, TileNdvi)
     if not tiles:
         raise ConfigError("a mosaic needs at least one tile, and there are no tiles")
     provenance = Provenance.of(tiles, mixed=mixed)

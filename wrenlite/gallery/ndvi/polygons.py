@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
 from wrenlite.gallery.ndvi import projection
-from wrenlite.gallery.ndvi.grid import SWAPPED, Box, Grid, OutsideScene, Window
+from wrenlite.gallery.ndvi.grid import SWAPPED, Box, Grid, OutsideScene, Window, share_a_place
 from wrenlite.gallery.ndvi.indices import Mask
 from wrenlite.gallery.ndvi.projection import Coordinates
 from wrenlite.texts import listed
@@ -33,6 +33,11 @@ _DEGREE_CRS = frozenset({"CRS84", "CRS84h", "CRS83", "4326", "4979", "4269", "42
 """What the names of coordinate systems end with that are degrees within 2 m of WGS84."""
 _MOST_CELLS = 4096
 """Greatest width and height of the raster on which the pixels of an area are counted."""
+
+_POKE_DEGREES = 1e-4
+"""How far a hole may reach out of its polygon: about 10 m, which a pixel of 30 m does not show."""
+_TESTED_CORNERS = 16
+"""Most corners of a hole that are tested for it."""
 
 T = TypeVar("T")
 
@@ -80,26 +85,30 @@ class Area:
     def pixel_rings(self, grid: Grid) -> list[list[Coordinates]]:
         """Return the rings of each polygon as columns and rows of a grid, of shape (2, corners).
 
+        Polygons that lie beyond the places that the grid's projection can show are left out.
+
         Raises:
-            OutsideScene: the whole area lies beyond the places that the grid's projection can show.
-            ConfigError: a part of it does.
+            OutsideScene: all of them do.
+            ConfigError: a part of a polygon does, and another part may be on the grid.
         """
         rings = [
             [np.stack(grid.fractional_pixels(*_along(ring), connected=True)) for ring in polygon]
             for polygon in self.polygons
         ]
-        beyond = np.isnan(np.hstack([ring[0] for polygon in rings for ring in polygon]))
-        if beyond.any():
-            if beyond.all():
-                raise OutsideScene(
-                    f"the area {self.name!r} is far from the scene: its projection EPSG:{grid.epsg} is not"
-                    " made for such places"
+        near = [not np.isnan(np.hstack(polygon)).any() for polygon in rings]
+        for polygon, place, is_near in zip(self.polygons, rings, near, strict=True):
+            reaches_in = not np.isnan(np.hstack(place)).all()
+            if not is_near and reaches_in and share_a_place(Area("", (polygon,)).bounds, grid.bounds):
+                raise ConfigError(
+                    f"the area {self.name!r} reaches too far from the places that the projection"
+                    f" EPSG:{grid.epsg} is made for: leave out the part that is far from the scenes"
                 )
-            raise ConfigError(
-                f"the area {self.name!r} reaches too far from the places that the projection EPSG:{grid.epsg}"
-                " is made for: leave out the part that is far from the scenes"
+        if not any(near):
+            raise OutsideScene(
+                f"the area {self.name!r} is far from the scene: its projection EPSG:{grid.epsg} is not"
+                " made for such places"
             )
-        return rings
+        return list(itertools.compress(rings, near))
 
     def swapped(self) -> Area | None:
         """Return the area with longitudes and latitudes exchanged; None if that is not on Earth."""
@@ -159,13 +168,18 @@ def _extent(ring: Coordinates) -> float:
     return float(abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]))) / 2
 
 
-def _along(ring: Ring) -> Coordinates:
-    """Return longitudes without jumps and latitudes along a ring, with points between distant corners."""
+def _corners(ring: Ring) -> Coordinates:
+    """Return longitudes without jumps and latitudes of a ring."""
     lon, lat = np.array(ring, np.float64).T
     edges = np.diff(lon)
     crossing = (np.abs(edges) > 180.0) & (np.abs(edges) < 360.0)  # 360: once round the Earth, on a parallel
     edges = np.where(crossing, (edges + 180.0) % 360.0 - 180.0, edges)
-    lon = np.concatenate([lon[:1], lon[0] + np.cumsum(edges)])
+    return np.stack([np.concatenate([lon[:1], lon[0] + np.cumsum(edges)]), lat])
+
+
+def _along(ring: Ring) -> Coordinates:
+    """Return longitudes without jumps and latitudes along a ring, with points between distant corners."""
+    lon, lat = _corners(ring)
     steps = np.maximum(1, np.ceil(np.maximum(np.abs(np.diff(lon)), np.abs(np.diff(lat))) / _EDGE_DEGREES))
     corners = np.concatenate([[0.0], np.cumsum(steps)])
     places = np.arange(corners[-1] + 1)
@@ -349,7 +363,9 @@ def _polygons(geometry: Any, label: str) -> Iterator[Polygon]:
     if not _is_list(polygons) or not all(map(_is_list, polygons)) or not all(polygons):
         raise ConfigError(f"{label} is a {kind} without coordinates")
     for polygon in polygons:
-        yield tuple(_check_ring(ring, label) for ring in polygon)
+        outer, *holes = (_check_ring(ring, label) for ring in polygon)
+        _check_holes(outer, holes, label)
+        yield outer, *holes
 
 
 def _is_list(thing: Any) -> bool:
@@ -378,9 +394,43 @@ def _check_ring(ring: Any, label: str) -> Ring:
     turn = math.fsum((b[0] - a[0] + 180) % 360 - 180 for a, b in itertools.pairwise(corners))
     if abs(turn) > 180:
         raise ConfigError(f"{label} goes round a pole: cut it along the antimeridian into two areas")
-    if _extent(_along(corners)) == 0:
+    if _extent(_corners(corners)) == 0:
         raise ConfigError(f"{label} has a ring without extent: it is a line, or crosses itself")
     return corners
+
+
+def _check_holes(outer: Ring, holes: Sequence[Ring], label: str) -> None:
+    """Check that holes are holes: GDAL fills what is within an odd number of rings, wherever they are.
+
+    Raises:
+        ConfigError: a hole reaches out of its polygon, is there twice, or the holes leave nothing of it.
+    """
+    outline = _corners(outer)
+    for hole in map(_corners, holes):
+        hole[0] += 360.0 * np.rint((outline[0].mean() - hole[0].mean()) / 360.0)
+        tested = hole[:, :: math.ceil(hole.shape[1] / _TESTED_CORNERS)].T
+        if any(_distance_outside(corner, outline) > _POKE_DEGREES for corner in tested):
+            raise ConfigError(
+                f"{label} has a hole that reaches out of its polygon: the first ring of a Polygon is its"
+                " outline, and all others are holes; give separate outlines as a MultiPolygon"
+            )
+    if len(set(holes)) < len(holes):
+        raise ConfigError(f"{label} has the same hole twice: leave one of them out")
+    if holes and math.fsum(_extent(_corners(hole)) for hole in holes) >= _extent(outline):
+        raise ConfigError(f"{label} has holes that leave nothing of their polygon")
+
+
+def _distance_outside(place: NDArray[np.float64], outline: Coordinates) -> float:
+    """Return how far a place lies outside of an outline, in degrees; 0 within it."""
+    start, end = outline[:, :-1] - place[:, None], outline[:, 1:] - place[:, None]
+    along = end - start
+    crosses = (start[1] > 0) != (end[1] > 0)
+    at = start[0, crosses] - start[1, crosses] * along[0, crosses] / along[1, crosses]
+    if np.count_nonzero(at > 0) % 2:
+        return 0.0
+    length = np.maximum((along**2).sum(axis=0), np.finfo(np.float64).tiny)
+    share = np.clip(-(start * along).sum(axis=0) / length, 0.0, 1.0)
+    return float(np.hypot(*(start + share * along)).min())
 
 
 def _hint(corners: Ring) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,28 @@ class AreaNdvi(PixelsNdvi):
     """The index, of shape (height, width); NaN where hidden, and where the area reaches beyond the scene."""
 
 
+R = TypeVar("R", bound=SceneNdvi)
+
+
+def results_in(given: object, kind: type[R]) -> list[R]:
+    """Return results as a list: one, or several.
+
+    Args:
+        given: what should be results.
+        kind: their class.
+
+    Raises:
+        ConfigError: something else is among them.
+    """
+    results: list[R] = []
+    for each in [given] if isinstance(given, kind | str) or not isinstance(given, Iterable) else given:
+        if not isinstance(each, kind):
+            what = f"{each!r:.80} is no {kind.__name__}"
+            raise ConfigError(f"{what}: give results of tasks of this kind, such as job.results()")
+        results.append(each)
+    return results
+
+
 def cloud_or_worst(cloud: float | None) -> float:
     """Return the percent of a scene under cloud; 100 where it is not known, wherever scenes are compared."""
     return 100.0 if cloud is None else cloud
@@ -144,9 +166,9 @@ def check_one_level(results: Iterable[SceneNdvi], mixed: bool = False) -> None:
         mixed: whether levels 1 and 2 may be together. Different indices never may.
 
     Raises:
-        ConfigError: the results are of several indices, or of levels 1 and 2.
+        ConfigError: the results are of several indices, or of levels 1 and 2, or something is no result.
     """
-    results = list(results)
+    results = results_in(results, SceneNdvi)
     for each in results[1:]:
         if each.index != results[0].index:
             raise ConfigError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, PackageMissing
 from wrenlite.gallery.ndvi import harmonisation, spline
-from wrenlite.gallery.ndvi.results import PointNdvi, check_one_level, cloud_or_worst
+from wrenlite.gallery.ndvi.results import PointNdvi, check_one_level, cloud_or_worst, results_in
 from wrenlite.gallery.ndvi.spline import SOFTEST, STIFFEST, Floats
 from wrenlite.texts import counted
 
@@ -117,9 +117,9 @@ def smooth(
 
     Raises:
         ConfigError: fewer than five days have a usable value; the points are of several indices, or of levels
-            1 and 2; they cannot be harmonised; or the smoothing is out of range.
+            1 and 2; they cannot be harmonised; something is no point; or the smoothing is out of range.
     """
-    points = list(points)
+    points = results_in(points, PointNdvi)
     check_one_level(points, mixed)
     _check_smoothing(smoothing)
     usable = sorted((point for point in points if np.isfinite(point.value)), key=lambda point: point.date)
@@ -170,22 +170,22 @@ def table(points: Iterable[PointNdvi], place: str = "") -> DataFrame:
     """Return a table with one row per scene, sorted by date.
 
     Its columns are place; date; the index, such as ndvi (NaN where hidden); hidden, which is the reason, or
-    missing; cloud of the scene in percent; satellite, sensor, level, tier and product; and the seconds that
-    opening, reading and computing took.
+    missing; cloud of the scene in percent; satellite, sensor, level, tier and product; whether the value was
+    harmonised; and the seconds that opening, reading and computing took.
 
     Args:
         points: points of one place and one index, in any order.
         place: name of the place, for the column.
 
     Raises:
-        ConfigError: the points are of several indices.
+        ConfigError: the points are of several indices, or something is no point.
         PackageMissing: pandas is not installed.
     """
     try:
         import pandas
     except ImportError as error:
         raise PackageMissing(f"a table needs {error.name}: pip install 'wrenlite[landsat]'") from error
-    points = sorted(points, key=lambda point: (point.date, point.product))
+    points = sorted(results_in(points, PointNdvi), key=lambda point: (point.date, point.product))
     check_one_level(points, mixed=True)
     value = points[0].index.lower() if points else "ndvi"
     rows = [
@@ -200,6 +200,7 @@ def table(points: Iterable[PointNdvi], place: str = "") -> DataFrame:
             "level": point.level,
             "tier": point.tier,
             "product": point.product,
+            "harmonised": point.harmonised,
             "open_s": point.timing.open_s,
             "read_s": point.timing.read_s,
             "compute_s": point.timing.compute_s,
@@ -207,7 +208,7 @@ def table(points: Iterable[PointNdvi], place: str = "") -> DataFrame:
         for point in points
     ]
     columns = ["place", "date", value, "hidden", "cloud", "satellite", "sensor", "level", "tier", "product"]
-    columns += ["open_s", "read_s", "compute_s"]
+    columns += ["harmonised", "open_s", "read_s", "compute_s"]
     return pandas.DataFrame(rows, columns=columns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from wrenlite.gallery.ndvi import masks
 from wrenlite.gallery.ndvi.indices import SCALE, Floats
 from wrenlite.gallery.ndvi.masks import Hidden, Reason, Reasons
 from wrenlite.gallery.ndvi.polygons import read_areas
-from wrenlite.gallery.ndvi.results import PointNdvi, SceneNdvi
+from wrenlite.gallery.ndvi.results import PointNdvi, SceneNdvi, results_in
 from wrenlite.texts import listed
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class AreaStats(SceneNdvi):
 
     Of an area without a pixel, all is ``fill``.
     """
+    left_out: int = 0
+    """Number of the area's polygons that are not counted: they are too far for the scene's projection."""
 
     @property
     def usable(self) -> float:
@@ -77,6 +80,8 @@ class Tally:
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_CODES, np.int64))
     reasons: NDArray[np.int64] = field(default_factory=masks.no_counts)
     total: float = 0.0
+    left_out: int = 0
+    """Number of polygons that are not counted."""
 
     def add(self, values: Floats, reasons: Reasons) -> None:
         """Add pixels of the area: their index, and why they are hidden."""
@@ -104,6 +109,7 @@ class Tally:
             "mean": self.total / used if used else float("nan"),
             **{"median" if each == 50 else f"p{each}": percentiles[each] for each in PERCENTILES},
             "hidden": Hidden.of(self.reasons) if self.pixels else Hidden(fill=1.0),
+            "left_out": self.left_out,
         }
 
     def _percentiles(self, used: int) -> dict[int, float]:
@@ -131,6 +137,7 @@ def area_table(stats: Iterable[AreaStats]) -> pandas.DataFrame:
     """Return a table with one row for each area and scene, in the order of the areas, and by date.
 
     Raises:
+        ConfigError: something is no statistics of an area.
         PackageMissing: pandas is not installed.
     """
     try:
@@ -147,7 +154,7 @@ def area_table(stats: Iterable[AreaStats]) -> pandas.DataFrame:
             "masked": each.masking_text,
             "synthetic": each.synthetic,
         }
-        for each in in_order(stats)
+        for each in in_order(results_in(stats, AreaStats))
     ]
     names = [
         "name",
@@ -165,9 +172,11 @@ def check_table_path(path: str | Path) -> Path:
     """Return the path of a table whose name says which format it has.
 
     Raises:
-        ConfigError: it says neither CSV nor GeoParquet.
+        ConfigError: it says neither CSV nor GeoParquet, or this is no path.
         PackageMissing: geopandas, which GeoParquet needs, is not installed.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"path={path!r:.80}: give the path of a file that ends in {', '.join(_EXTENSIONS)}")
     target = Path(path)
     if target.suffix.lower() not in _EXTENSIONS:
         raise ConfigError(f"{target} has no known format: give a name that ends in {', '.join(_EXTENSIONS)}")
@@ -186,11 +195,14 @@ def write_table(table: pandas.DataFrame, path: str | Path, areas: Any = ()) -> N
         areas: the areas, for GeoParquet; anything that ``polygons.read_areas`` takes.
 
     Raises:
-        ConfigError: the name has another ending, or an area of the table is not among the areas.
+        ConfigError: the name has another ending, this is no table of areas, or an area of the table is not
+            among the areas.
         PackageMissing: geopandas or pyarrow, which GeoParquet needs, is not installed.
         StoreError: the file cannot be written.
     """
     target = check_table_path(path)
+    if "name" not in getattr(table, "columns", ()):
+        raise ConfigError(f"{table!r:.80} is no table of areas: give what zonal.area_table returns")
     try:
         if target.suffix.lower() == ".csv":
             table.to_csv(target, index=False, date_format="%Y-%m-%d", float_format="%.6g")
