@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from wrenlite.cli import main
+from wrenlite.gallery.ndvi.masks import Masking
 
 FIELD = [[[-122.365, 38.43], [-122.355, 38.43], [-122.352, 38.438], [-122.364, 38.437], [-122.365, 38.43]]]
 
@@ -98,10 +99,36 @@ def test_composites_round_a_place(landsat_cache, tmp_path):
     names = (f"ndvi-2022-{month}-best{end}.tif" for month in ("06", "07") for end in ("", "-used"))
     assert "".join(f"{tmp_path / name}\n" for name in names) in said
     scenes = len(re.findall(r"^2022-0[67]-\d\d ", said, re.MULTILINE))
-    # A point and a grid of each scene, one tile of the map, and one of each month.
-    assert int(re.search(r"^tasks +(\d+) on", said, re.MULTILINE)[1]) == 2 * scenes + 1 + 2
+    # A point and a place of each scene, all places as one list, one tile of the map, and one of each month.
+    assert int(re.search(r"^tasks +(\d+) on", said, re.MULTILINE)[1]) == 2 * scenes + 1 + 1 + 2
     with rasterio.open(tmp_path / "ndvi-2022-06-best.tif") as dataset:
         assert dataset.width * 30 == pytest.approx(10_000, rel=0.03)
+
+
+@pytest.mark.e2e
+def test_what_is_masked_is_chosen(landsat_cache, areas, tmp_path):
+    asked = ("--start", "2022-06-01", "--end", "2022-07-31", "--json", "--out", tmp_path)
+    keep = ("--keep", "cloud", "--keep", "shadow", "--floor", "0")
+    usable = []
+    for options in ((), keep):
+        report = demo("--area", areas, "--composite", "median", "--period", "all", *asked, *options)
+        data = json.loads(report[report.index("{\n") :])
+        usable.append(sum(each["usable"] for each in data["areas"]))
+        with rasterio.open(tmp_path / "ndvi-all-median-used.tif") as dataset:
+            usable.append(float(dataset.read(1).mean()))
+            masking = dataset.tags()["MASKED"]
+    assert usable[0] < usable[2]
+    assert usable[1] < usable[3]
+    assert (data["floor"], data["kept"]) == (0.0, ["cloud", "shadow"])
+    assert masking == Masking(keep=["cloud", "shadow"], floor=0).text()
+    report = demo("--place", "napa", *asked, *keep)
+    scenes = json.loads(report[report.index("{\n") :])["scenes"]
+    assert {scene["hidden"] for scene in scenes} == {None}
+
+
+def test_the_floor_is_that_of_maskings():
+    ended = CliRunner().invoke(main, ["demo", "ndvi", "--help"])
+    assert re.search(rf"--floor .*?default:\s+{Masking().floor}\]", ended.output, re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +142,11 @@ def test_composites_round_a_place(landsat_cache, tmp_path):
         (("--table", "x.csv"), "--table has no effect without --area"),
         (("--period", "year"), "--period has no effect without --composite"),
         (("--area", "AREAS", "--table", "/none/x.csv"), "there is no folder /none"),
+        (("--keep", "fog"), "'fog' is not one of 'cloud', 'shadow', 'snow', 'saturated'"),
+        (("--area", "AREAS", "--floor", "1"), "floor=1.0 is no reflectance: give a number"),
+        (("--floor", "nan"), "floor=nan is no reflectance: give a number from 0 to below 1"),
+        (("--index", "EVI", "--floor", "0.1"), "--floor has no effect on EVI, which is no normalised"),
+        (("--level", "1", "--floor", "0.1"), "--floor has no effect on level 1"),
     ],
 )
 def test_what_is_refused_before_anything_is_searched(areas, tmp_path, arguments, words):

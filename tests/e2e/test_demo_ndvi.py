@@ -84,7 +84,19 @@ def test_without_a_season_there_is_still_a_table_and_a_map(landsat_cache, tmp_pa
 def test_a_place_reports_as_json(landsat_cache, tmp_path):
     found = json.loads(demo("--out", tmp_path, "--start", "2021-01-20", "--end", "2021-04-30", "--json"))
     assert set(found) == {
-        *("place", "lon", "lat", "synthetic", "index", "scenes", "left_out", "notes", "files"),
+        *(
+            "place",
+            "lon",
+            "lat",
+            "synthetic",
+            "index",
+            "floor",
+            "kept",
+            "scenes",
+            "left_out",
+            "notes",
+            "files",
+        ),
         *("backend", "tasks", "wall_s", "cpu_s", "cost"),
     }
     assert found["synthetic"] is True

@@ -2,6 +2,7 @@
 
 ===============  ====================================================================
 ``commands``     ``wrenlite demo`` and its commands; ``options`` are those they share
+``ndvi_command`` The command ``wrenlite demo ndvi``
 ``preflight``    Checks of memory and folders before anything is sent
 ``fractals``     L-systems, Mandelbrot and Julia sets
 ``ndvi``         Vegetation indices of rasters; no sensor is known there

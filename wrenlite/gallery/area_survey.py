@@ -19,6 +19,7 @@ from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.figures import Season
 from wrenlite.gallery.ndvi.grid import Box
 from wrenlite.gallery.ndvi.indices import Index
+from wrenlite.gallery.ndvi.masks import Masking
 from wrenlite.gallery.ndvi.polygons import Area, Noted
 from wrenlite.gallery.ndvi.projection import wrap_longitude
 from wrenlite.gallery.ndvi.series import smooth
@@ -32,6 +33,7 @@ from wrenlite.texts import counted
 MOST_DRAWN = 6
 """Most areas whose seasons one figure shows."""
 _MOST_MAPS = 12
+_MASKING = Masking()
 _HALF_SIDE = 0.045
 """Half of the side of the box round a place of which composites are made, in degrees of latitude: 5 km."""
 
@@ -74,7 +76,12 @@ def spot_of(areas: Sequence[Area], name: str) -> Spot:
 
 
 def survey(
-    executor: Executor, areas: Noted[Area], scenes: Sequence[Scene], table: Path, index: Index
+    executor: Executor,
+    areas: Noted[Area],
+    scenes: Sequence[Scene],
+    table: Path,
+    index: Index,
+    masking: Masking = _MASKING,
 ) -> AreaSurvey:
     """Compute statistics of areas in all scenes, write their table, and draw their seasons.
 
@@ -87,13 +94,14 @@ def survey(
         scenes: scenes of one level.
         table: file for the table, as ``zonal.write_table`` takes it. The figure is written beside it.
         index: the index.
+        masking: which pixels are masked.
 
     Raises:
         StoreError: a file cannot be written.
         ConfigError: no scene shows any of the areas, or the scenes are of both levels.
         WrenliteError: no scene can be read; this is the error of the first.
     """
-    job = map_areas(executor, scenes, areas, index=index)
+    job = map_areas(executor, scenes, areas, index=index, masking=masking)
     errors = errors_of(job)
     stats = gather(areas, [future.result() for number, future in enumerate(job) if number not in errors])
     notes = [*areas.notes, *sorted({f"left out: {error}" for error in errors.values()})]
@@ -154,7 +162,14 @@ def as_data(stats: AreaStats) -> dict[str, Any]:
 
 
 def start_composites(
-    executor: Executor, scenes: Sequence[Scene], spot: Spot, period: str, method: str, index: Index
+    executor: Executor,
+    scenes: Sequence[Scene],
+    spot: Spot,
+    period: str,
+    method: str,
+    *,
+    index: Index,
+    masking: Masking = _MASKING,
 ) -> CompositeJob:
     """Start making composites of a spot's box, or of 10 km round it, on the pixels of the scenes.
 
@@ -165,13 +180,14 @@ def start_composites(
         period: ``month``, ``season``, ``year`` or ``all``.
         method: ``median`` or ``best``.
         index: the index.
+        masking: which pixels are masked.
 
     Raises:
         ConfigError: the scenes are of both levels, or the box is too large.
     """
     grid = declare_grid(spot.box or _box_round(spot), like=grid_of(scenes[0]))
     kind = None if period == "all" else period
-    return start(executor, scenes, Recipe(grid, kind, method, index))
+    return start(executor, scenes, Recipe(grid, kind, method, index, masking))
 
 
 def write_composites(made: Composites, spot: Spot, out: Path) -> list[Path]:

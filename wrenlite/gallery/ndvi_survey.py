@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -21,7 +21,7 @@ from wrenlite.gallery.landsat.tasks import grid_of, ndvi_point, ndvi_tile
 from wrenlite.gallery.ndvi import figures
 from wrenlite.gallery.ndvi.grid import TILE, Box, windows
 from wrenlite.gallery.ndvi.indices import Index, find_index
-from wrenlite.gallery.ndvi.masks import Hidden
+from wrenlite.gallery.ndvi.masks import Hidden, Masking
 from wrenlite.gallery.ndvi.mosaic import Mosaic, mosaic
 from wrenlite.gallery.ndvi.results import PointNdvi, TileNdvi, cloud_or_worst
 from wrenlite.gallery.ndvi.series import smooth
@@ -32,6 +32,7 @@ from wrenlite.job import Job
 from wrenlite.storage.local import LocalStore
 from wrenlite.texts import counted
 
+_MASKING = Masking()
 SYNTHETIC = "synthetic"
 SERVICES = {
     "usgs": catalog.EARTH_SEARCH,
@@ -170,7 +171,11 @@ def _service(source: str, query: Query) -> str:
 
 
 def map_tiles(
-    executor: Executor, scene: Scene, side: int = TILE, index: str | Index = "NDVI"
+    executor: Executor,
+    scene: Scene,
+    side: int = TILE,
+    index: str | Index = "NDVI",
+    masking: Masking = _MASKING,
 ) -> Job[TileNdvi]:
     """Start computing an index of a whole scene, with one task per window; ``mosaic`` joins the results.
 
@@ -179,13 +184,19 @@ def map_tiles(
         scene: the scene to read.
         side: width and height of a window in pixels.
         index: the index, or its name.
+        masking: which pixels are masked.
     """
-    task = partial(ndvi_tile, scene, index=index)
+    task = partial(ndvi_tile, scene, index=index, masking=masking)
     return executor.map(task, windows(grid_of(scene), side), chunksize=1)
 
 
 def survey(
-    executor: Executor, spot: Spot, scenes: Sequence[Scene], out: Path, index: str | Index = "NDVI"
+    executor: Executor,
+    spot: Spot,
+    scenes: Sequence[Scene],
+    out: Path,
+    index: str | Index = "NDVI",
+    masking: Masking = _MASKING,
 ) -> Survey:
     """Compute an index of a spot in all scenes, and draw its season and a map of the clearest scene.
 
@@ -198,15 +209,16 @@ def survey(
         scenes: all scenes of the spot.
         out: folder for the files.
         index: the index, or its name.
+        masking: which pixels are masked.
 
     Raises:
         StoreError: the folder cannot be written to, or no scene can be read.
         ConfigError: there is no such index.
     """
-    synthetic = any(scene.product.synthetic for scene in scenes)
     index = find_index(index)
     prefix = index.name.lower()
-    points_job = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat), kwargs={"index": index})
+    options = {"index": index, "masking": masking}
+    points_job = executor.map(ndvi_point, scenes, args=(spot.lon, spot.lat), kwargs=options)
     points, notes = _readable_points(scenes, points_job)
     notes += scene_notes(scenes)
     files = []
@@ -214,15 +226,10 @@ def survey(
         files.append(save_figure(_season(spot, points), out / f"{prefix}-season.png"))
     except ConfigError as error:  # too few days: the table and the map are made all the same
         notes.append(f"no season: {error}")
-    read = {point.product for point in points}
-    clearest = min(
-        (scene for scene in scenes if scene.product.id in read), key=lambda scene: cloud_or_worst(scene.cloud)
-    )
-    tiles_job = map_tiles(executor, clearest, index=index)
+    clearest = _clearest(scenes, {point.product for point in points})
+    tiles_job = map_tiles(executor, clearest, index=index, masking=masking)
     picture = mosaic(tiles_job.results())
-    files.append(save_figure(_map(spot, picture, tiles_job.results()), out / f"{prefix}-map.png"))
-    files.append(out / f"{prefix}-map.tif")
-    picture.write(files[-1])
+    files += _write_map(spot, picture, tiles_job.results(), out / f"{prefix}-map.tif")
     return Survey(
         spot=spot,
         points=points,
@@ -231,8 +238,14 @@ def survey(
         files=files,
         notes=notes,
         jobs=[points_job, tiles_job],
-        synthetic=synthetic,
+        synthetic=any(scene.product.synthetic for scene in scenes),
     )
+
+
+def _clearest(scenes: Sequence[Scene], products: Collection[str]) -> Scene:
+    """Return the scene with the least cloud among those with some product ids."""
+    chosen = (scene for scene in scenes if scene.product.id in products)
+    return min(chosen, key=lambda scene: cloud_or_worst(scene.cloud))
 
 
 def _season(spot: Spot, points: Sequence[PointNdvi]) -> NotebookFigure:
@@ -248,6 +261,13 @@ def _season(spot: Spot, points: Sequence[PointNdvi]) -> NotebookFigure:
     known = synthetic and points[0].index == "NDVI"
     title = titled(f"{points[0].index} of {spot.name}", synthetic)
     return figures.season(points, curve, title, spot.truth if known else None)
+
+
+def _write_map(spot: Spot, picture: Mosaic, tiles: Sequence[TileNdvi], path: Path) -> list[Path]:
+    """Write a map as a figure and as a GeoTIFF with the given path; return both files."""
+    figure = save_figure(_map(spot, picture, tiles), path.with_suffix(".png"))
+    picture.write(path)
+    return [figure, path]
 
 
 def _map(spot: Spot, picture: Mosaic, tiles: Sequence[TileNdvi]) -> NotebookFigure:
