@@ -167,7 +167,7 @@ class Outcome(NamedTuple):
 
     def without_value(self) -> Outcome:
         """Return this outcome without its pickled value, which somebody has unpickled."""
-        task, ok, _, started, seconds, cpu_s, output, *_ = self  # three times as fast as _replace
+        task, ok, _, started, seconds, cpu_s, output, _, _ = self  # three times as fast as _replace
         return Outcome(task, ok, NOTHING, started, seconds, cpu_s, output)
 
 
