@@ -149,7 +149,7 @@ def running_invocations(invoker, job, invocations):
 MOVES = ["ok"] * 8 + ["fail", "die", "stop", *WHOLE_FAILURES]
 
 
-@settings(deadline=None, max_examples=150)  # each example has threads
+@settings(max_examples=150)
 @given(
     total=st.integers(1, 40),
     slots=st.integers(1, 5),

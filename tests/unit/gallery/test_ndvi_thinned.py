@@ -53,7 +53,7 @@ def files(tmp_path_factory):
     return folder
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(SIZES),
     st.sampled_from(["cog", "added", "none"]),

@@ -5,7 +5,7 @@ import pickle
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wrenlite.protocol import Packed
@@ -33,7 +33,6 @@ def sent_through_a_pipe(messages):
     return received
 
 
-@settings(deadline=None)  # each example has a thread
 @given(st.lists(st.lists(st.integers(0, 300_000), max_size=4), max_size=4))
 def test_messages_of_any_size_arrive_in_order(sizes):
     messages = [
