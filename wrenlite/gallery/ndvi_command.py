@@ -174,14 +174,16 @@ def ndvi(
         if areas:
             area_survey.check_table(table)
         scenes = ndvi_survey.find(executor, source, spot, bands=wanted.bands, **asked)
+        made = None
+        if composite is not None:  # a box that is too large, or far from a scene, is refused before any task
+            how: dict[str, Any] = {"index": wanted, "masking": masking}
+            made = area_survey.start_composites(executor, scenes, spot, period, composite, **how)
         found: Survey | AreaSurvey
         if areas:
             found = area_survey.survey(executor, areas, scenes, table, wanted, masking)
         else:
             found = ndvi_survey.survey(executor, spot, scenes, out, wanted, masking)
-        if composite is not None:
-            how: dict[str, Any] = {"index": wanted, "masking": masking}
-            made = area_survey.start_composites(executor, scenes, spot, period, composite, **how)
+        if made is not None:
             found.files.extend(area_survey.write_composites(made.result(), spot, out))
             found.jobs.extend(made.jobs)
         _print(executor, spot, (wanted, masking), scenes, found, rows, as_json)
@@ -242,9 +244,11 @@ def _print(
         print_text(ndvi_survey.NOTICE)
     if isinstance(found, area_survey.AreaSurvey):
         print_text(area_survey.listing(found.stats, rows, scenes.kinds_left_out))
+        floors = [stats.masking.floor for stats in found.stats]
         results = {"areas": [area_survey.as_data(stats) for stats in found.stats]}
     else:
         print_text(ndvi_survey.listing(found.points, rows, scenes.kinds_left_out))
+        floors = [point.masking.floor for point in found.points]
         results = {"scenes": [_scene_data(point) for point in found.points]}
     for note in found.notes:
         click.echo(note, err=True)
@@ -256,7 +260,7 @@ def _print(
         "lat": spot.lat,
         "synthetic": found.synthetic,
         "index": index.name,
-        "floor": masking.floor,
+        "floor": max(floors, default=0.0),  # 0 where none applies, as to SAVI or to level 1
         "kept": sorted(masking.keep),
         **results,
         "left_out": scenes.left_out,

@@ -150,7 +150,7 @@ def test_a_part_on_another_continent_is_left_out_with_a_note(archive):
     with wrenlite.Executor.inline() as executor:
         found = survey_areas(executor, archive, [both, FIELD])
     assert [each.area for each in found] == ["area 1"] * 3 + ["area 2"] * 3
-    assert found.notes == ("polygons that are too far from a scene are left out there: some of area 1",)
+    assert found.notes == ("some polygons are too far from a scene to be counted there: of area 1",)
 
 
 @pytest.mark.parametrize("given", [[1], 1, "stats", None], ids=repr)

@@ -263,8 +263,11 @@ def test_levels_and_sizes_are_checked_before_anything_is_read(archive, grid, exe
     missing = Scene.at("/nowhere", "LC08_L1TP_042033_20220105_20220112_02_T1")
     with pytest.raises(ConfigError, match=r"cannot be joined, .*mixed=True"):
         composite(executor, [*archive, missing], grid)
-    with pytest.raises(ConfigError, match="at least one scene"):
+    with pytest.raises(ConfigError, match="there are no scenes: give at least one"):
         composite(executor, [], grid)
+    for wrong in (None, [1], "scenes"):
+        with pytest.raises(ConfigError, match="is no scene: give scenes that"):
+            composite(executor, wrong, grid)
     huge = Grid(32611, 0.0, 0.0, (30.0, 30.0), 10**6, 10**6)
     with pytest.raises(ConfigError, match=r"3 composites would have 1,000,000 x 6,000,000 pixels and take"):
         composite(executor, archive, huge)

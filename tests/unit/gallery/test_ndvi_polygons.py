@@ -6,6 +6,7 @@ import json
 import geopandas
 import numpy as np
 import pytest
+import shapely
 from shapely.geometry import MultiPolygon, Point, Polygon, box, shape
 
 from wrenlite.errors import ConfigError, NotFound
@@ -289,12 +290,27 @@ def test_a_hole_may_touch_its_polygon_and_cross_the_antimeridian(outline, hole):
     assert len(area.polygons[0]) == 2
 
 
-def test_holes_that_undo_each_other_are_refused():
-    outline, hole = ring(0, 0, 9, 9), ring(1, 1, 2, 2)
-    with pytest.raises(ConfigError, match="the area has the same hole twice"):
-        read_areas({"type": "Polygon", "coordinates": [outline, hole, hole]})
-    with pytest.raises(ConfigError, match="holes that leave nothing of their polygon"):
-        read_areas({"type": "Polygon", "coordinates": [outline, outline]})
+@pytest.mark.parametrize(
+    ("outline", "holes"),
+    [
+        (box(0, 0, 9, 9), [box(1, 1, 4, 4), box(2, 2, 5, 5)]),
+        (box(0, 0, 9, 9), [box(1, 1, 4, 4), box(2, 2, 3, 3)]),
+        (box(0, 0, 9, 9), [box(1, 1, 4, 4), box(1, 1, 4, 4)]),
+        (box(0, 0, 9, 9), [box(0, 0, 9, 9)]),
+        (box(0, 0, 9, 9).difference(box(3, 3, 6, 9)), [box(2, 4, 7, 5)]),  # from one arm of a U to the other
+    ],
+)
+def test_no_hole_adds_pixels_or_undoes_another(outline, holes):
+    grid = Grid(4326, 0.0, 10.0, (0.05, 0.05), 200, 200)
+    rings = [list(each.exterior.coords) for each in (outline, *holes)]
+    island = list(box(2.5, 2.5, 2.9, 2.9).exterior.coords)
+    (area,) = read_areas({"type": "MultiPolygon", "coordinates": [rings, [island]]})
+    expected = shapely.union_all([outline.difference(shapely.union_all(holes)), Polygon(island)])
+    rows, columns = np.indices((200, 200))
+    within = shapely.contains_xy(expected, (columns + 0.5) * 0.05, 10.0 - (rows + 0.5) * 0.05)
+    assert (covered(area.pixel_rings(grid), Window(0, 0, 200, 200)) == within).all()
+    part = Window(37, 61, 70, 80)
+    assert (covered(area.pixel_rings(grid), part) == within[61:141, 37:107]).all()
 
 
 def test_polygons_far_from_the_scene_are_left_out():

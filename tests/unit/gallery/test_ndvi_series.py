@@ -181,7 +181,7 @@ def test_the_table_says_which_points_are_harmonised():
 @pytest.mark.parametrize("given", [[1], 1, "points", None, [None]], ids=repr)
 def test_what_is_no_point_is_refused(given):
     for function in (series.table, series.smooth, series.harmonise):
-        with pytest.raises(ConfigError, match="is no PointNdvi: give results of tasks"):
+        with pytest.raises(ConfigError, match=r"^a \w+ is no PointNdvi: give what tasks have returned"):
             function(given)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from wrenlite.errors import ConfigError, WrenliteError
 from wrenlite.gallery.landsat import passes, tasks
-from wrenlite.gallery.landsat.scene import Scene
+from wrenlite.gallery.landsat.scene import Scene, check_scenes
 from wrenlite.gallery.ndvi.bands import Place, Reader
 from wrenlite.gallery.ndvi.grid import BLOCK, SWAPPED, TILE, Grid, OutsideScene, Window, clip
 from wrenlite.gallery.ndvi.indices import Floats, Index, find_index
@@ -127,7 +127,10 @@ def _tally(
     Raises:
         OutsideScene: the area and the scene share no pixel.
     """
-    rings = area.pixel_rings(grid)
+    try:
+        rings = area.pixel_rings(grid)
+    except OutsideScene as error:
+        raise OutsideScene(f"{error}{_swapped_hint(area, grid)}") from None
     extent, tally = extent_of(rings), Tally(left_out=len(area.polygons) - len(rings))
     inside = clip(extent, grid.window)
     for window in _windows(inside):
@@ -243,23 +246,6 @@ def map_areas(
     return executor.starmap(statistics_of_areas, pairs, kwargs=options)
 
 
-def check_scenes(scenes: Iterable[Scene] | Scene) -> list[Scene]:
-    """Return scenes as a list.
-
-    Raises:
-        ConfigError: there are none, or something is no scene.
-    """
-    given = [scenes] if isinstance(scenes, Scene) or not isinstance(scenes, Iterable) else list(scenes)
-    for each in given:
-        if not isinstance(each, Scene):
-            raise ConfigError(
-                f"{each!r} is no scene: give scenes that catalog.search or catalog.stored found"
-            )
-    if not given:
-        raise ConfigError("there are no scenes: give at least one")
-    return given
-
-
 def gather(areas: Sequence[Area], outcomes: Iterable[Mapping[str, Outcome]]) -> Noted[AreaStats]:
     """Return the statistics among outcomes in the order of the areas, and by date, with notes on the others.
 
@@ -285,7 +271,7 @@ def gather(areas: Sequence[Area], outcomes: Iterable[Mapping[str, Outcome]]) -> 
     notes = [*dict.fromkeys(f"left out: {each}" for each in refused), *filter(None, [unseen])]
     partly = list(dict.fromkeys(each.area for each in stats if each.left_out))
     if partly:
-        notes.append(f"polygons that are too far from a scene are left out there: some of {listed(partly)}")
+        notes.append(f"some polygons are too far from a scene to be counted there: of {listed(partly)}")
     if small:
         notes.append(
             f"no pixel has its centre within {listed(small)}: areas smaller than a pixel have no statistics"

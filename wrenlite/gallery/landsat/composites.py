@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, DependencyFailed
 from wrenlite.gallery.landsat import tasks
-from wrenlite.gallery.landsat.scene import Scene
+from wrenlite.gallery.landsat.scene import Scene, check_scenes
 from wrenlite.gallery.ndvi.bands import Reader
 from wrenlite.gallery.ndvi.grid import BLOCK, Grid, Window, clip, windows
 from wrenlite.gallery.ndvi.indices import NODATA, SCALE, Index, find_index
@@ -284,7 +284,7 @@ def start(executor: Executor, scenes: Iterable[Scene], recipe: Recipe) -> Compos
     Raises:
         ConfigError, WrenliteError: see ``composite``.
     """
-    scenes = sorted(scenes, key=lambda scene: (scene.date, scene.product.id))
+    scenes = sorted(check_scenes(scenes), key=lambda scene: (scene.date, scene.product.id))
     recipe.provenance(scenes)  # refuses what may not be mixed, before anything is read
     groups, stack_bytes = recipe.groups(scenes), _stack_bytes(executor.backend.memory_bytes)
     _check_sizes(executor, len(groups), recipe.grid)

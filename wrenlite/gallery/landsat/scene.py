@@ -310,3 +310,20 @@ def known_calibration(product: Product) -> Calibration | None:
     if product.level == 2:
         return LEVEL_2
     return LEVEL_1_OLI if product.sensor is OLI else None
+
+
+def check_scenes(scenes: Iterable[Scene] | Scene) -> list[Scene]:
+    """Return scenes as a list.
+
+    Raises:
+        ConfigError: there are none, or something is no scene.
+    """
+    given = [scenes] if isinstance(scenes, Scene) or not isinstance(scenes, Iterable) else list(scenes)
+    for each in given:
+        if not isinstance(each, Scene):
+            raise ConfigError(
+                f"{each!r} is no scene: give scenes that catalog.search or catalog.stored found"
+            )
+    if not given:
+        raise ConfigError("there are no scenes: give at least one")
+    return given

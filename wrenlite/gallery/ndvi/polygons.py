@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError, NotFound, PackageMissing, StoreError
 from wrenlite.gallery.ndvi import projection
-from wrenlite.gallery.ndvi.grid import SWAPPED, Box, Grid, OutsideScene, Window, share_a_place
+from wrenlite.gallery.ndvi.grid import SWAPPED, Box, Grid, OutsideScene, Window, clip, share_a_place
 from wrenlite.gallery.ndvi.indices import Mask
 from wrenlite.gallery.ndvi.projection import Coordinates
 from wrenlite.texts import listed
@@ -153,13 +153,33 @@ def covered(rings: Sequence[Sequence[Coordinates]], window: Window) -> Mask:
         from rasterio.features import rasterize
     except ImportError as error:
         raise PackageMissing(f"areas need {error.name}: pip install 'wrenlite[landsat]'") from error
-    origin = np.array([[window.column], [window.row]])
-    shapes = [
-        {"type": "Polygon", "coordinates": [(ring - origin).T.tolist() for ring in polygon]}
-        for polygon in rings
-    ]
-    found: NDArray[np.uint8] = rasterize(shapes, (window.height, window.width), dtype="uint8")
+    found = np.zeros((window.height, window.width), np.uint8)
+    for group in _burnt_together(rings):
+        part = clip(extent_of(group), window)
+        if part is None:
+            continue
+        origin = np.array([[part.column], [part.row]])
+        shapes = [
+            ({"type": "Polygon", "coordinates": [(ring - origin).T.tolist()]}, int(not is_hole))
+            for polygon in group
+            for is_hole, ring in zip(itertools.chain([False], itertools.repeat(True)), polygon, strict=False)
+        ]
+        top, left = part.row - window.row, part.column - window.column
+        found[top : top + part.height, left : left + part.width] |= rasterize(
+            shapes, (part.height, part.width), dtype="uint8"
+        )
     return found.astype(np.bool_)
+
+
+def _burnt_together(rings: Sequence[Sequence[Coordinates]]) -> Iterator[Sequence[Sequence[Coordinates]]]:
+    """Yield groups of polygons such that no hole of one can take pixels from another.
+
+    The rings of a group are burnt one after the other: outlines with 1, and holes with 0. GDAL itself would
+    fill what is within an odd number of rings, so that holes that overlap would undo each other.
+    """
+    if plain := [polygon for polygon in rings if len(polygon) == 1]:
+        yield plain
+    yield from ([polygon] for polygon in rings if len(polygon) > 1)
 
 
 def _extent(ring: Coordinates) -> float:
@@ -382,15 +402,15 @@ def _check_ring(ring: Any, label: str) -> Ring:
         corners = tuple((float(corner[0]), float(corner[1])) for corner in ring)
     except (TypeError, ValueError, LookupError, OverflowError):
         raise ConfigError(f"{label} has a ring that is no list of longitudes and latitudes") from None
-    if len(corners) < 4 or corners[0] != corners[-1]:
-        raise ConfigError(
-            f"{label} has a ring that is not closed: the last of at least 4 corners must be the first again"
-        )
     for lon, lat in corners:
         if not (abs(lon) <= 180 and abs(lat) <= 90):  # nor NaN
             raise ConfigError(
                 f"{label} has a corner at longitude {lon:g}, latitude {lat:g}: {_hint(corners)}"
             )
+    if len(corners) < 4 or corners[0] != corners[-1]:
+        raise ConfigError(
+            f"{label} has a ring that is not closed: the last of at least 4 corners must be the first again"
+        )
     turn = math.fsum((b[0] - a[0] + 180) % 360 - 180 for a, b in itertools.pairwise(corners))
     if abs(turn) > 180:
         raise ConfigError(f"{label} goes round a pole: cut it along the antimeridian into two areas")
@@ -400,10 +420,10 @@ def _check_ring(ring: Any, label: str) -> Ring:
 
 
 def _check_holes(outer: Ring, holes: Sequence[Ring], label: str) -> None:
-    """Check that holes are holes: GDAL fills what is within an odd number of rings, wherever they are.
+    """Check that holes are holes, and not outlines of further polygons.
 
     Raises:
-        ConfigError: a hole reaches out of its polygon, is there twice, or the holes leave nothing of it.
+        ConfigError: a hole reaches out of its polygon.
     """
     outline = _corners(outer)
     for hole in map(_corners, holes):
@@ -414,10 +434,6 @@ def _check_holes(outer: Ring, holes: Sequence[Ring], label: str) -> None:
                 f"{label} has a hole that reaches out of its polygon: the first ring of a Polygon is its"
                 " outline, and all others are holes; give separate outlines as a MultiPolygon"
             )
-    if len(set(holes)) < len(holes):
-        raise ConfigError(f"{label} has the same hole twice: leave one of them out")
-    if holes and math.fsum(_extent(_corners(hole)) for hole in holes) >= _extent(outline):
-        raise ConfigError(f"{label} has holes that leave nothing of their polygon")
 
 
 def _distance_outside(place: NDArray[np.float64], outline: Coordinates) -> float:

@@ -144,8 +144,10 @@ def results_in(given: object, kind: type[R]) -> list[R]:
     results: list[R] = []
     for each in [given] if isinstance(given, kind | str) or not isinstance(given, Iterable) else given:
         if not isinstance(each, kind):
-            what = f"{each!r:.80} is no {kind.__name__}"
-            raise ConfigError(f"{what}: give results of tasks of this kind, such as job.results()")
+            raise ConfigError(
+                f"a {type(each).__name__} is no {kind.__name__}: give what tasks have returned, such as"
+                " job.results()"
+            )
         results.append(each)
     return results
 

@@ -151,6 +151,7 @@ def area_table(stats: Iterable[AreaStats]) -> pandas.DataFrame:
             "name": each.area,
             **{name: getattr(each, name) for name in first + numbers},
             **{f"hidden_{reason}": share for reason, share in each.hidden._asdict().items()},
+            "polygons_left_out": each.left_out,
             "masked": each.masking_text,
             "synthetic": each.synthetic,
         }
@@ -161,6 +162,7 @@ def area_table(stats: Iterable[AreaStats]) -> pandas.DataFrame:
         *first,
         *numbers,
         *(f"hidden_{reason}" for reason in Hidden._fields),
+        "polygons_left_out",
         "masked",
         "synthetic",
     ]
