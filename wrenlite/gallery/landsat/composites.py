@@ -1,11 +1,11 @@
 """Composites: one picture a month, season or year from many scenes, made by tasks of bounded memory.
 
-The work is cut by period and by tile of a declared grid. Where the scenes are is asked on the workers; the
-tiles wait for that and are known before, so that progress has a total from the start. A task reads the scenes
-of its period one after another on a strip of its tile, keeps 2 bytes for each pixel of each scene, reduces
-them, and goes on with the next strip; it returns the tile. The strips are so low that the values fit into the
-worker, however many scenes there are. The caller holds the result and the tiles, which is checked to fit into
-its memory before anything is read.
+The work is cut by period and by tile of a declared grid. A first job finds out where each scene lies. The
+tiles are planned before it and wait for its result, so that progress has a total from the start. A task reads
+the scenes of its period one after another on a strip of its tile, keeps 2 bytes for each pixel of each scene,
+reduces them, and continues with the next strip; it returns the tile. A strip is low enough for the values of
+all scenes to fit into the worker's memory. The caller holds the result and the tiles; that they fit into its
+memory is checked before anything is read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from wrenlite.job import Job
 
 DEFAULT_STACK_BYTES = 128 << 20
-"""Most memory that the values of all scenes take in a task, where nobody knows how much a worker has."""
+"""Most memory that the values of all scenes take in a task, where the memory of a worker is not known."""
 _LEAST_STACK_BYTES = 16 << 20
 _READING_BYTES = 40 << 20
 """Memory that reading one scene on a tile takes, with the files that stay open."""
@@ -325,10 +325,10 @@ def _rank(period: Period, scene: Scene) -> tuple[float, float, str]:
 def _stack_bytes(worker_bytes: int | None) -> int:
     """Return how much memory the values of all scenes may take in a task: half of what a worker has to spare.
 
-    The other half is for the tile that is returned, and for what nobody foresees.
+    The other half is for the tile that is returned, and a reserve.
 
     Args:
-        worker_bytes: memory of a worker; None: nobody knows.
+        worker_bytes: memory of a worker; None: it is not known.
     """
     if worker_bytes is None:
         return DEFAULT_STACK_BYTES
@@ -341,7 +341,7 @@ def _side(scene_count: int, stack_bytes: int, fair_pixels: int) -> int:
     Args:
         scene_count: the most scenes of a period.
         stack_bytes: memory for their values, into which those of a strip of one block's height fit.
-        fair_pixels: pixels of each slot, if every slot has as many.
+        fair_pixels: the number of all pixels divided by the number of slots.
     """
     blocks = stack_bytes // (_VALUE_BYTES * scene_count * BLOCK * BLOCK)
     fair = max(math.isqrt(fair_pixels) // BLOCK * BLOCK, _LEAST_SHARED_SIDE)

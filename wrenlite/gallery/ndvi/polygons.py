@@ -160,9 +160,9 @@ def covered(rings: Sequence[Sequence[Coordinates]], window: Window) -> Mask:
             continue
         origin = np.array([[part.column], [part.row]])
         shapes = [
-            ({"type": "Polygon", "coordinates": [(ring - origin).T.tolist()]}, int(not is_hole))
+            ({"type": "Polygon", "coordinates": [(ring - origin).T.tolist()]}, int(number == 0))
             for polygon in group
-            for is_hole, ring in zip(itertools.chain([False], itertools.repeat(True)), polygon, strict=False)
+            for number, ring in enumerate(polygon)
         ]
         top, left = part.row - window.row, part.column - window.column
         found[top : top + part.height, left : left + part.width] |= rasterize(
