@@ -14,6 +14,7 @@ import wrenlite
 from tests.aws.tasks import Runs
 from wrenlite import keys
 from wrenlite.backends.aws import payload
+from wrenlite.backends.aws.driver import Driver
 from wrenlite.durable import attach, tokens
 from wrenlite.protocol import cancel_key, reply_key, values_prefix
 from wrenlite.serialize import framing
@@ -110,6 +111,18 @@ def test_a_driver_that_is_killed_is_followed_by_another(driven, shared_path, bed
     bed.kill_sandboxes("kept-driver")
     assert job.results(timeout=60) == [n * n for n in range(24)]
     assert set(runs().values()) == {1}, "what runs at that moment goes on, and its reply is found"
+
+
+def test_a_job_whose_client_was_killed_before_it_started_a_driver_is_resumed(
+    driven, shared_path, monkeypatch
+):
+    runs = Runs(shared_path / "runs")
+    with monkeypatch.context() as killed:
+        killed.setattr(Driver, "start", lambda *_: None)  # what the client wrote is all that it did
+        job = driven.map(work, range(6), args=(runs.path, 0.0), detach=True)
+    # At first it looks as if a driver were on its way.
+    assert wrenlite.attach(job.token, resume=True).results(timeout=60) == [n * n for n in range(6)]
+    assert set(runs().values()) == {1}
 
 
 def test_two_drivers_of_a_job_run_nothing_twice(driven, shared_path, bed):

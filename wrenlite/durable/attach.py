@@ -96,6 +96,8 @@ class Following:
         self.place = place
         """Where the job is kept."""
         self._settler: Settler | None = None
+        self._wants_keeper = False
+        """Whether a keeper is to be started, as soon as it is certain that none is on its way."""
 
     def follow(self, job: Job[Any], *, resume: bool = False) -> None:
         """Repeat on a job what happens to it. What has happened so far is repeated before this returns.
@@ -110,8 +112,7 @@ class Following:
         if job._tasks.over:
             follower.close()
             return
-        if resume:
-            self.place.start_keeper()
+        self._wants_keeper = resume and not self.place.start_keeper()
         arguments = weakref.ref(job), follower
         name = f"wrenlite-attached-{job.id}"
         threading.Thread(target=self._follow, args=arguments, name=name, daemon=True).start()
@@ -151,6 +152,8 @@ class Following:
         Returns:
             How much that was, and why nothing more will come; None: something may.
         """
+        if self._wants_keeper:
+            self._wants_keeper = not self.place.start_keeper()
         kept, news = self.place.is_kept(), 0
         for call in calls_of(follower):
             if (job := reference()) is None:  # nobody is interested any more

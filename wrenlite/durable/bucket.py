@@ -158,17 +158,20 @@ class Bucket:
         lease = self.lease()
         return lease is not None and time.time() < lease.lost
 
-    def start_keeper(self) -> None:
+    def start_keeper(self) -> bool:
         """Invoke the driver, unless a keeper runs the job, as ``Place.start_keeper``."""
-        if not self._is_taken():
-            self.invoke_driver()
+        lease = self.lease()
+        if self._is_taken(lease):
+            return bool(lease and lease.holder)
+        self.invoke_driver()
+        return True
 
-    def _is_taken(self) -> bool:
+    def _is_taken(self, lease: Lease | None) -> bool:
         """Return whether a keeper runs the job, or one was started a moment ago."""
-        lease, now = self.lease(), time.time()
         if lease is None:
             return False
-        return now < (lease.until if lease.holder else min(lease.lost, lease.until + self.times.lease_s))
+        until = lease.until if lease.holder else min(lease.lost, lease.until + self.times.lease_s)
+        return time.time() < until
 
     def invoke_driver(self) -> None:
         """Have a driver keep the job, soon."""
@@ -198,7 +201,7 @@ class Bucket:
 
     def run_again(self, job: Manifest, failed: Sequence[int]) -> bool:
         """Have a driver run failed tasks again, unless one runs the job, as ``Place.run_again``."""
-        if self._is_taken():
+        if self._is_taken(self.lease()):
             return False
         self.write_manifest(job)
         self.store.delete([entry.key for entry in self.store.list(self.name("cancel/"))])

@@ -158,9 +158,10 @@ class Folder:
         """Return whether a keeper runs the job now."""
         return places.is_locked(self.path / LOCK)
 
-    def start_keeper(self) -> None:
+    def start_keeper(self) -> bool:
         """Start a keeper, unless one runs, as ``Place.start_keeper``."""
         self._start_keeper(lambda: None)
+        return True  # whoever holds the lock is a keeper
 
     def run_again(self, job: Manifest, failed: Sequence[int]) -> bool:
         """Start a keeper that runs failed tasks again, unless one runs, as ``Place.run_again``."""

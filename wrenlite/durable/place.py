@@ -86,8 +86,12 @@ class Place(Protocol):
     def follower(self) -> Follower:
         """Begin to read what happens to the tasks."""
 
-    def start_keeper(self) -> None:
+    def start_keeper(self) -> bool:
         """Have a keeper run what has not ended, unless one does.
+
+        Returns:
+            Whether one runs it now, or was started by this call. False: another process may have started one
+            a moment ago, or was killed before it did. So ask again, soon.
 
         Raises:
             BackendError: it cannot be started.
