@@ -45,7 +45,7 @@ _servers: set[int] = set()
 def _no_process_left():
     before = children_of(os.getpid())
     yield
-    deadline = time.monotonic() + 2  # an executor that was not shut down ends in the background
+    deadline = time.monotonic() + 20  # an executor that was not shut down ends in the background
     while (left := children_of(os.getpid()) - before - _servers) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left, f"processes left behind: {left}"

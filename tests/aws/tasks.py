@@ -44,7 +44,7 @@ def squares(executor, runs, count, **options):
     return executor.map(record, range(count), args=(runs.path,), **options)
 
 
-def wait_until(holds, timeout_s=20.0):
+def wait_until(holds, timeout_s=60.0):
     """Wait until something holds, and fail where it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not holds():

@@ -156,7 +156,7 @@ def test_a_failure_is_raised_as_it_is_and_cancels_the_other_tasks(pool, tmp_path
     ):
         Parallel(batch_size=1)(delayed(fail_or_wait)(number) for number in range(50))
     assert 'int("one")' in str(info.value.__cause__)  # as with joblib's other backends
-    assert time.monotonic() - started < 20  # of 25 times 60 s
+    assert time.monotonic() - started < 60, "the others sleep that long"
     with parallel_config("wrenlite", executor=pool):  # it goes on
         assert Parallel()(delayed(square)(x) for x in range(4)) == [0, 1, 4, 9]
 

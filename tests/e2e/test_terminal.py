@@ -393,7 +393,7 @@ def press_ctrl_c(screen):
     for press in range(5):
         os.kill(screen.child.pid, signal.SIGINT)
         with contextlib.nullcontext() if press == 4 else contextlib.suppress(AssertionError):
-            screen.until(shows("interrupted"), timeout=3)
+            screen.until(shows("interrupted"), timeout=10)
             return
 
 

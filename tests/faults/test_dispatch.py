@@ -123,7 +123,7 @@ class Invoker:
         pass
 
     def take(self, count):
-        return [self.started.get(timeout=10) for _ in range(count)]
+        return [self.started.get(timeout=60) for _ in range(count)]
 
     def start(self, request, emit):
         invocation = Invocation(request, emit)
@@ -240,7 +240,7 @@ class HeldUpload:
 
     def _put(self):
         self.begun.set()
-        assert self.end.wait(10)
+        assert self.end.wait(60)
         for error in self._errors:
             raise error
 
@@ -274,7 +274,7 @@ def test_code_that_many_requests_miss_at_once_is_put_there_once(dispatched):
     for invocation in invoker.take(10):
         invocation.play("ok", Counter())
         invocation.play("ok", Counter())
-    assert job.results(timeout=10) == list(range(10))
+    assert job.results(timeout=60) == list(range(10))
     assert [stats.attempts for stats in job.stats()] == [1] * 10
 
 
@@ -288,7 +288,7 @@ def test_code_that_is_found_in_between_may_go_missing_many_times(dispatched):
             (invocation,) = invoker.take(1)
             invocation.play(move, Counter())
         invocation.play("ok", Counter())
-    assert job.results(timeout=10) == list(range(10))
+    assert job.results(timeout=60) == list(range(10))
     assert len(restored) == 20
 
 
@@ -299,7 +299,7 @@ def test_code_that_is_missing_after_each_upload_fails_the_job(dispatched, move, 
     for _ in range(4):
         invoker.take(1)[0].play(move, Counter())
     with pytest.raises(error, match=r"code/code was .* again after 3 further uploads\. Does .*program"):
-        job.results(timeout=10)
+        job.results(timeout=60)
 
 
 def test_an_upload_does_not_hold_up_other_jobs_and_its_end_is_known(dispatched):
@@ -308,13 +308,13 @@ def test_an_upload_does_not_hold_up_other_jobs_and_its_end_is_known(dispatched):
 
     def restore(missing):
         uploads.put(missing.key)
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         raise wrenlite.StoreError("the disk is full")
 
     jobs = [submitted(dispatcher, backend, 2, restore) for _ in range(2)]
     for invocation in invoker.take(4):
         invocation.play("missing", Counter())
-    assert [uploads.get(timeout=10) for _ in jobs] == ["code/code"] * 2
+    assert [uploads.get(timeout=60) for _ in jobs] == ["code/code"] * 2
     other = submitted(dispatcher, backend, 2)
     invoker.take(2)[0].play("ok", Counter())
     assert other.cancel() == 1, "while both uploads go on"
@@ -322,7 +322,7 @@ def test_an_upload_does_not_hold_up_other_jobs_and_its_end_is_known(dispatched):
     assert jobs[0].cancel() == 2
     go_on.set()
     with pytest.raises(wrenlite.StoreError, match="task 0 of job-1: the disk is full"):
-        jobs[1].results(timeout=10)
+        jobs[1].results(timeout=60)
 
 
 def play_all(invoker, count):
@@ -350,8 +350,8 @@ def test_requests_beyond_the_limit_wait_for_the_upload_and_carry_nothing(dispatc
     for each in (*first, invocation, *rest):
         each.play("ok", Counter())
         each.play("ok", Counter())
-    assert job.results(timeout=10) == list(range(5))
-    assert other.results(timeout=10) == [0]
+    assert job.results(timeout=60) == list(range(5))
+    assert other.results(timeout=60) == [0]
     dispatcher.close("the test has ended")
     assert dispatcher.join(10)
 
@@ -365,10 +365,10 @@ def test_an_upload_that_fails_fails_only_jobs_that_need_it(dispatched, complete)
     held.end.set()
     if complete:
         play_all(invoker, 2)
-        assert job.results(timeout=10) == [0, 1]
+        assert job.results(timeout=60) == [0, 1]
     else:
         with pytest.raises(wrenlite.StoreError, match="task 0 of job-1: the disk is full"):
-            job.results(timeout=10)
+            job.results(timeout=60)
         assert invoker.started.empty()
 
 
@@ -376,9 +376,9 @@ def test_the_end_waits_for_uploads_of_jobs_that_have_ended(dispatched):
     invoker, backend, dispatcher = dispatched
     held = HeldUpload()
     job = submitted(dispatcher, backend, 1, code=held.code(b"12345"))
-    assert held.begun.wait(10)
+    assert held.begun.wait(60)
     play_all(invoker, 1)
-    assert job.results(timeout=10) == [0]
+    assert job.results(timeout=60) == [0]
     cancelled = submitted(dispatcher, backend, 1, code=held.code(b"12345"))
     cancelled.cancel()
     dispatcher.close("the test is over")

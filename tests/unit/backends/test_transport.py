@@ -305,7 +305,7 @@ class Closing(bytes):
 
     def __radd__(self, head):
         if self.server is not None:
-            self.server.clients.get(timeout=5).shutdown(socket.SHUT_RDWR)
+            self.server.clients.get(timeout=30).shutdown(socket.SHUT_RDWR)
             self.server = None
         return head + bytes(self)
 
