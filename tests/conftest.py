@@ -3,6 +3,7 @@
 They keep the settings of the machine's user out of every test, and check that no process outlives its test.
 """
 
+import functools
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import botocore.loaders
 import hypothesis
 import pytest
 
@@ -20,6 +22,10 @@ from tests.machine import children_of, skip_if_missing
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # no test fails because the machine is busy
 hypothesis.settings.load_profile("untimed")
+
+# All sessions of botocore share what they read about each service of AWS. Without this, it takes twice
+# as long to make an executor for AWS.
+botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)
 
 
 def pytest_collection_modifyitems(items):

@@ -44,6 +44,12 @@ def squares(executor, runs, count, **options):
     return executor.map(record, range(count), args=(runs.path,), **options)
 
 
+def longest_request(aws, job):
+    """Return the price of the longest request of a job on the bed, as seen from here."""
+    longest_s = max(one.finished - one.dispatched for one in job.stats() if one.state == "done")
+    return aws.backend.prices.request_dollars(longest_s)
+
+
 def wait_until(holds, timeout_s=60.0):
     """Wait until something holds, and fail where it does not in time."""
     deadline = time.monotonic() + timeout_s

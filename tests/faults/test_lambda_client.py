@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 import wrenlite
-from tests.aws.tasks import nap, wait_until
+from tests.aws.tasks import longest_request, nap, wait_until
 
 # The end of the client, and cancellations
 
@@ -143,10 +143,10 @@ def test_a_budget_stops_dispatching_and_keeps_finished_values(connected, bed, ru
     job = aws.map(nap, range(100), args=(runs.path,), chunksize=1)
     values = job.results(return_exceptions=True, timeout=30)
     finished = [value for value in values if isinstance(value, int)]
-    assert 4 <= len(finished) <= 16
+    assert 1 <= len(finished) <= 16
     assert len(runs()) == len(finished)
     assert all(isinstance(value, int | wrenlite.BudgetExceeded) for value in values)
-    assert job.cost.dollars <= 1.9e-5
+    assert job.cost.dollars <= 1.7e-5 + 2 * longest_request(aws, job), "two were under way when it was spent"
     message = next(str(value) for value in values if isinstance(value, wrenlite.BudgetExceeded))
     assert re.search(r"budget=\$1\.7e-05 was spent.*Set a larger budget=", message)
 
@@ -158,7 +158,7 @@ def test_a_budget_holds_for_batches_of_a_given_size_too(connected, bed, runs):
     job = aws.map(nap, range(100), chunksize=1)
     values = job.results(return_exceptions=True, timeout=60)
     assert sum(isinstance(value, int) for value in values) <= 20
-    assert job.cost.dollars <= 6e-5, "the start of a sandbox costs more than a task"
+    assert job.cost.dollars <= 1.7e-5 + 4 * longest_request(aws, job), "four run at once"
     assert aws.cost == job.cost
 
 
