@@ -5,7 +5,9 @@ BIN = $(VENV)/bin
 # The file with the versions that .venv is pinned to. `CONSTRAINTS=` installs the newest version of everything.
 CONSTRAINTS ?= constraints.txt
 PIN = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile $(PIN)
+# On all cores, unlike pip. The many processes of the tests then compile nothing, even if they may not write it.
+COMPILE = -@$(BIN)/python -W ignore -m compileall -qq -j 0
 
 # `make demo` and `make lab` need only a small environment (ready); all other targets need everything for
 # development (done). If the large one exists already, the demo and JupyterLab use it.
@@ -33,9 +35,11 @@ demo: $(READY)
 	$(BIN)/wrenlite demo $(ARGS)
 
 test: $(VENV)/done
+	$(COMPILE) wrenlite tests
 	$(BIN)/python -m pytest -m "not full and not aws and not e2e and not suites" -n 2 --dist loadfile $(ARGS)
 
 e2e: $(VENV)/done
+	$(COMPILE) wrenlite tests
 	$(BIN)/python -m pytest -m "e2e and not full" -n 2 --dist loadfile $(ARGS)
 
 full: $(VENV)/done
@@ -99,6 +103,7 @@ $(VENV)/ready $(VENV)/done: pyproject.toml constraints.txt
 		|| { echo "$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(INSTALL) --editable '.[$(EXTRA)]'
+	$(COMPILE) -x '/tests/' $(VENV)/lib
 	@touch $@
 
 clean:
