@@ -183,6 +183,19 @@ def test_a_mandelbrot_is_the_same_by_either_name_of_its_options(tmp_path):
     assert (tmp_path / "out.png").read_bytes() != (tmp_path / "usual.png").read_bytes()
 
 
+def test_a_zoom_and_a_morph_are_videos(tmp_path):
+    few = "--width 64 --height 36 --fps 10 --seconds 1 --workers 2"
+    found = report("zoom", few, "--radius 0.5 --iters 60 --out", tmp_path / "z.mp4")
+    assert set(found) == USAGE | {"files", "frames", "bytes"}
+    assert (found["tasks"], found["frames"]) == (4, 10)
+    assert found["bytes"] == (tmp_path / "z.mp4").stat().st_size
+    ended = run("morph", few, "--out", tmp_path / "m.webm")
+    assert ended.returncode == 0, ended.stderr
+    assert f"encoding {tmp_path / 'm.webm'}" in ended.stderr
+    assert f"{tmp_path / 'm.webm'}: 64 x 36, 1.0 s at 10 frames per second, 0.0 MB" in ended.stdout
+    assert rows(ended.stdout)["tasks"] == "10 on 2 local workers"
+
+
 def test_a_julia_set_and_a_deep_zoom(tmp_path):
     few = "mandelbrot --width 48 --height 36 --iters 300 --smoothness 1 --out"
     julia = run(few, tmp_path / "j.png", "--julia=-0.8,0.156")
@@ -228,6 +241,16 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("mandelbrot --outfile /nowhere/m.png", "/nowhere/m.png: there is no folder /nowhere. Make it first"),
         ("fractals --out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),
         ("all --out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),
+        ("zoom --out zoom.gif", "zoom.gif must end in .mp4 or .webm"),
+        ("zoom --out /nowhere/zoom.mp4", "there is no folder /nowhere"),
+        ("zoom --width 641", "both must be even"),
+        ("zoom --radius 5", "start is 4 and radius is 5: a zoom begins wider than it ends"),
+        ("zoom --start x", "start is 'x': it must be a number"),
+        ("zoom --xpos 0", "give both or neither"),
+        ("zoom --seconds 0", "a video needs more than 0 seconds"),
+        ("morph --seconds 1e9", "a video has 2 to 36,000 frames"),
+        ("morph --scale nan", "scale is nan"),
+        ("morph --palette Fiest", "did you mean Fiesta"),
         ("mandelbrot --scaling --aws", "cannot be combined with --aws"),
         ("mandelbrot --workers 2 --aws", "cannot be combined with --aws"),
         (

@@ -29,6 +29,7 @@ from wrenlite.gallery.options import (
     text_printer,
 )
 from wrenlite.gallery.preflight import check_folder
+from wrenlite.gallery.video_commands import morph, zoom
 from wrenlite.storage.base import Store
 from wrenlite.storage.local import LocalStore
 
@@ -53,6 +54,10 @@ def demo() -> None:
     Without a command, "all" runs, and its options can follow directly: see
     wrenlite demo all --help.
     """
+
+
+demo.add_command(zoom)
+demo.add_command(morph)
 
 
 @demo.command(

@@ -18,7 +18,11 @@ from wrenlite.job import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_PACKAGES = {"gallery": ("numpy", "PIL"), "landsat": ("numpy", "PIL", "rasterio", "scipy", "matplotlib")}
+_PACKAGES = {
+    "gallery": ("numpy", "PIL"),
+    "video": ("numpy", "PIL", "av"),
+    "landsat": ("numpy", "PIL", "rasterio", "scipy", "matplotlib"),
+}
 """The packages of each extra; wrenlite itself does not need them."""
 
 seed_option = click.option(

@@ -1,0 +1,149 @@
+"""``wrenlite demo zoom`` and ``wrenlite demo morph``: videos on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wrenlite.display.console import json_option
+from wrenlite.gallery.options import Command, executor_options, open_executor, print_jobs, text_printer
+
+if TYPE_CHECKING:
+    from wrenlite.gallery.fractals.video import Clip
+
+
+def _video_options(out: str, palette: str, iters: int) -> Callable[[Command], Command]:
+    """Return the options that both commands share, with their defaults."""
+    options = (
+        click.option(
+            "--palette", default=palette, show_default=True, help="An unknown name lists all palettes."
+        ),
+        click.option(
+            "--iters",
+            type=click.IntRange(1),
+            default=iters,
+            show_default=True,
+            help="Most iterations per point.",
+        ),
+        click.option("--step", type=float, help="As for demo mandelbrot."),
+        click.option(
+            "--smoothness", type=int, default=2, show_default=True, help="Points per pixel in each direction."
+        ),
+        click.option("--width", type=int, default=1280, show_default=True, help="Pixels, an even number."),
+        click.option("--height", type=int, default=720, show_default=True, help="Pixels, an even number."),
+        click.option("--seconds", type=float, default=20.0, show_default=True, help="Length of the video."),
+        click.option("--fps", type=int, default=30, show_default=True, help="Frames per second."),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            default=Path(out),
+            show_default=True,
+            metavar="FILE",
+            help="File for the video: .mp4 (H.264) or .webm (VP9).",
+        ),
+        executor_options,
+        json_option,
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.command(epilog="Example: wrenlite demo zoom --radius 1e-6 --seconds 10 --out zoom.mp4")
+@click.option(
+    "--xpos", help="Centre, real part, any number of digits.  [default: a spiral in Seahorse Valley]"
+)
+@click.option("--ypos", help="Centre, imaginary part.")
+@click.option("--start", default="4", show_default=True, help="Width of the first frame in the plane.")
+@click.option("--radius", default="1e-10", show_default=True, help="Width of the last frame, down to 1e-280.")
+@_video_options("zoom.mp4", "Wren", 2000)
+def zoom(
+    xpos: str | None,
+    ypos: str | None,
+    start: str,
+    radius: str,
+    seconds: float,
+    fps: int,
+    out: Path,
+    workers: int | None,
+    aws: bool,
+    as_json: bool,
+    **parameters: Any,
+) -> None:
+    """Draw a video of a zoom into the Mandelbrot set, from keyframes that are each one task."""
+    if (xpos is None) != (ypos is None):
+        raise click.UsageError("--xpos and --ypos are a place together: give both or neither")
+
+    def clip() -> Clip:
+        from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
+        from wrenlite.gallery.fractals.poster import PosterOptions
+        from wrenlite.gallery.fractals.video import Zoom
+
+        place = (str(DEEP_VIEW.xpos), str(DEEP_VIEW.ypos)) if xpos is None or ypos is None else (xpos, ypos)
+        last = PosterOptions(xpos=place[0], ypos=place[1], radius=radius, **parameters).poster()
+        return Zoom(last, seconds, fps, start)
+
+    _record(clip, out, workers, aws, as_json)
+
+
+@click.command(epilog="Example: wrenlite demo morph --seconds 10 --out morph.mp4")
+@click.option(
+    "--scale",
+    type=float,
+    default=1.05,
+    show_default=True,
+    help="Size of the path of the numbers, as a multiple of the Mandelbrot set's cardioid.",
+)
+@click.option("--radius", default="3.2", show_default=True, help="Width of the frames in the plane.")
+@_video_options("morph.mp4", "Wren", 300)
+def morph(
+    scale: float,
+    radius: str,
+    seconds: float,
+    fps: int,
+    out: Path,
+    workers: int | None,
+    aws: bool,
+    as_json: bool,
+    **parameters: Any,
+) -> None:
+    """Draw a video of Julia sets that change from one to the next, and end as they began."""
+
+    def clip() -> Clip:
+        from wrenlite.gallery.fractals.poster import PosterOptions
+        from wrenlite.gallery.fractals.video import Morph
+
+        first = PosterOptions(julia="0,0", radius=radius, **parameters).poster()
+        return Morph(first, seconds, fps, scale)
+
+    _record(clip, out, workers, aws, as_json)
+
+
+def _record(clip: Callable[[], Clip], out: Path, workers: int | None, aws: bool, as_json: bool) -> None:
+    """Write a video, and print where it is, how large it is, and what its job took.
+
+    Args:
+        clip: returns what the video shows; it is called where the packages are known to be there.
+        out: the file.
+        workers: the value of ``--workers``.
+        aws: the value of ``--aws``.
+        as_json: print the report as JSON.
+    """
+    with open_executor(workers, aws, "video") as executor:
+        from wrenlite.gallery.fractals import encoder, video
+
+        wanted = clip()
+        encoder.check_video_file(out, *wanted.size)
+        with click.progressbar(length=wanted.count, label=f"encoding {out}", file=sys.stderr) as bar:
+            made = video.record(executor, wanted, out, lambda frames: bar.update(1))
+        text_printer(as_json)(f"{out}: {made.facts}")
+        data = {"files": [str(out)], "frames": made.frames, "bytes": made.size_bytes}
+        print_jobs(executor, made.job, data=data, as_json=as_json)
