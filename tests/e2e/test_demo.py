@@ -196,6 +196,18 @@ def test_a_zoom_and_a_morph_are_videos(tmp_path):
     assert rows(ended.stdout)["tasks"] == "10 on 2 local workers"
 
 
+def test_workers_write_a_pyramid_to_a_bucket(bed, tmp_path):
+    Session().create_client("s3").create_bucket(Bucket="pyramids")
+    small = "--width 600 --height 300 --iters 60 --smoothness 1 --name small"
+    found = report("pyramid", small, "--out s3://pyramids/in", "--aws", cwd=tmp_path)
+    assert found["files"] == ["s3://pyramids/in/small.dzi", "s3://pyramids/in/small.html"]
+    objects = Session().create_client("s3").list_objects_v2(Bucket="pyramids")["Contents"]
+    tiles = [entry["Size"] for entry in objects if "/small_files/" in entry["Key"]]
+    assert (len(tiles), sum(tiles)) == (found["tiles"], found["bytes"]) == (12, found["bytes"])
+    assert len(objects) == 12 + 2
+    assert "give a bucket" in refused(f"pyramid {small} --out {tmp_path} --aws")
+
+
 def test_a_julia_set_and_a_deep_zoom(tmp_path):
     few = "mandelbrot --width 48 --height 36 --iters 300 --smoothness 1 --out"
     julia = run(few, tmp_path / "j.png", "--julia=-0.8,0.156")
@@ -251,6 +263,12 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("morph --seconds 1e9", "a video has 2 to 36,000 frames"),
         ("morph --scale nan", "scale is nan"),
         ("morph --palette Fiest", "did you mean Fiesta"),
+        ("pyramid --xpos 0", "give all of them or none"),
+        ("pyramid --name a/b", "name is 'a/b': it must be one that a file can have"),
+        ("pyramid --format gif", "format is 'gif': it must be one of jpg, png, webp"),
+        ("pyramid --width 10000000 --height 1000000", "a pyramid has at most 2,000,000"),
+        ("pyramid --out /nowhere/new", "there is no folder /nowhere"),
+        ("pyramid --out afile", "cannot write to afile: afile is a file"),
         ("mandelbrot --scaling --aws", "cannot be combined with --aws"),
         ("mandelbrot --workers 2 --aws", "cannot be combined with --aws"),
         (

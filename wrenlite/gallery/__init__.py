@@ -2,7 +2,7 @@
 
 ===============  ====================================================================
 ``commands``     ``wrenlite demo`` and its commands; ``options`` are those they share
-                 (``video_commands`` has those for videos)
+                 (``fractal_commands`` has those for videos and large pictures)
 ``ndvi_command`` The command ``wrenlite demo ndvi``
 ``preflight``    Checks of memory and folders before anything is sent
 ``fractals``     L-systems, Mandelbrot and Julia sets

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from dataclasses import replace
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wrenlite import Executor
-from wrenlite.backends.factory import open_store
 from wrenlite.backends.local import cpu_count
 from wrenlite.display.console import json_option, print_report
 from wrenlite.errors import AccessDenied
+from wrenlite.gallery.fractal_commands import morph, pyramid, zoom
 from wrenlite.gallery.ndvi_command import ndvi
 from wrenlite.gallery.options import (
     cost_data,
@@ -23,15 +22,13 @@ from wrenlite.gallery.options import (
     executor_options,
     folder_option,
     open_executor,
+    open_output,
     print_jobs,
     refuse_unused,
     seed_option,
     text_printer,
 )
 from wrenlite.gallery.preflight import check_folder
-from wrenlite.gallery.video_commands import morph, zoom
-from wrenlite.storage.base import Store
-from wrenlite.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from wrenlite.gallery.fractals.lsystems import Fractal
@@ -58,6 +55,7 @@ def demo() -> None:
 
 demo.add_command(zoom)
 demo.add_command(morph)
+demo.add_command(pyramid)
 
 
 @demo.command(
@@ -152,7 +150,7 @@ def fractals(
         from wrenlite.gallery.fractals import batch
 
         chosen = _choose_fractals(count, seed, names, every, listing, **style)
-        store, workers_write = _open_output(out)
+        store, workers_write = open_output(out)
         future = batch.draw_batch(executor, chosen, store if workers_write else None)
         found = future.result()
         if not workers_write:
@@ -190,21 +188,6 @@ def _choose_fractals(
     else:
         chosen = random_fractals(count, seed)
     return [replace(fractal, width=line_width, palette=palette) for fractal in chosen]
-
-
-def _open_output(address: str) -> tuple[Store, bool]:
-    """Open the store for the pictures.
-
-    Returns:
-        The store, and whether the workers write to it: they write to a bucket, this process to a folder.
-    """
-    store = open_store(address)
-    if not isinstance(store, LocalStore):
-        with contextlib.suppress(AccessDenied):  # a user who may not list the bucket may still write to it
-            next(store.list(""), None)  # a missing bucket is refused before anything runs
-        return store, True
-    check_folder(address)
-    return store, False
 
 
 @demo.command(epilog="Example: wrenlite demo mandelbrot --palette Vivid --out vivid.png")

@@ -12,9 +12,14 @@ import click
 from click.core import ParameterSource
 
 from wrenlite import Executor
+from wrenlite.backends.factory import open_store
 from wrenlite.cost import Cost
 from wrenlite.display.console import errors_in_one_line, print_report
+from wrenlite.errors import AccessDenied
+from wrenlite.gallery.preflight import check_folder
 from wrenlite.job import Job
+from wrenlite.storage.base import Store
+from wrenlite.storage.local import LocalStore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -97,6 +102,21 @@ def _new_executor(workers: int | None, aws: bool) -> Executor:
     if aws:
         return Executor.aws()
     return Executor() if workers is None else Executor.local(workers)
+
+
+def open_output(address: str) -> tuple[Store, bool]:
+    """Open the store for the pictures.
+
+    Returns:
+        The store, and whether the workers write to it: they write to a bucket, this process to a folder.
+    """
+    store = open_store(address)
+    if not isinstance(store, LocalStore):
+        with contextlib.suppress(AccessDenied):  # a user who may not list the bucket may still write to it
+            next(store.list(""), None)  # a missing bucket is refused before anything runs
+        return store, True
+    check_folder(address)
+    return store, False
 
 
 def refuse_unused(parameters: Iterable[str], reason: str) -> None:

@@ -1,4 +1,4 @@
-"""``wrenlite demo zoom`` and ``wrenlite demo morph``: videos on the command line."""
+"""``wrenlite demo zoom``, ``morph`` and ``pyramid``: videos, and large pictures as tiles."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wrenlite.display.console import json_option
-from wrenlite.gallery.options import Command, executor_options, open_executor, print_jobs, text_printer
+from wrenlite.gallery.options import (
+    Command,
+    executor_options,
+    open_executor,
+    open_output,
+    print_jobs,
+    text_printer,
+)
 
 if TYPE_CHECKING:
     from wrenlite.gallery.fractals.video import Clip
 
 
-def _video_options(out: str, palette: str, iters: int) -> Callable[[Command], Command]:
-    """Return the options that both commands share, with their defaults."""
-    options = (
+def _picture_options(palette: str, iters: int, width: int, height: int) -> Callable[[Command], Command]:
+    """Return the options of what is drawn that all commands share, with their defaults."""
+    return _all_of(
         click.option(
             "--palette", default=palette, show_default=True, help="An unknown name lists all palettes."
         ),
@@ -27,14 +34,20 @@ def _video_options(out: str, palette: str, iters: int) -> Callable[[Command], Co
             type=click.IntRange(1),
             default=iters,
             show_default=True,
-            help="Most iterations per point.",
+            help="Largest number of iterations per point.",
         ),
         click.option("--step", type=float, help="As for demo mandelbrot."),
         click.option(
             "--smoothness", type=int, default=2, show_default=True, help="Points per pixel in each direction."
         ),
-        click.option("--width", type=int, default=1280, show_default=True, help="Pixels, an even number."),
-        click.option("--height", type=int, default=720, show_default=True, help="Pixels, an even number."),
+        click.option("--width", type=int, default=width, show_default=True, help="Pixels."),
+        click.option("--height", type=int, default=height, show_default=True, help="Pixels."),
+    )
+
+
+def _video_options(out: str) -> Callable[[Command], Command]:
+    """Return the options that all videos share, with their defaults."""
+    return _all_of(
         click.option("--seconds", type=float, default=20.0, show_default=True, help="Length of the video."),
         click.option("--fps", type=int, default=30, show_default=True, help="Frames per second."),
         click.option(
@@ -49,6 +62,8 @@ def _video_options(out: str, palette: str, iters: int) -> Callable[[Command], Co
         json_option,
     )
 
+
+def _all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -64,7 +79,8 @@ def _video_options(out: str, palette: str, iters: int) -> Callable[[Command], Co
 @click.option("--ypos", help="Centre, imaginary part.")
 @click.option("--start", default="4", show_default=True, help="Width of the first frame in the plane.")
 @click.option("--radius", default="1e-10", show_default=True, help="Width of the last frame, down to 1e-280.")
-@_video_options("zoom.mp4", "Wren", 2000)
+@_picture_options("Wren", 2000, 1280, 720)
+@_video_options("zoom.mp4")
 def zoom(
     xpos: str | None,
     ypos: str | None,
@@ -103,7 +119,8 @@ def zoom(
     help="Size of the path of the numbers, as a multiple of the Mandelbrot set's cardioid.",
 )
 @click.option("--radius", default="3.2", show_default=True, help="Width of the frames in the plane.")
-@_video_options("morph.mp4", "Wren", 300)
+@_picture_options("Wren", 300, 1280, 720)
+@_video_options("morph.mp4")
 def morph(
     scale: float,
     radius: str,
@@ -147,3 +164,51 @@ def _record(clip: Callable[[], Clip], out: Path, workers: int | None, aws: bool,
         text_printer(as_json)(f"{out}: {made.facts}")
         data = {"files": [str(out)], "frames": made.frames, "bytes": made.size_bytes}
         print_jobs(executor, made.job, data=data, as_json=as_json)
+
+
+@click.command(epilog="Example: wrenlite demo pyramid --width 32768 --height 32768 --out s3://my-bucket/sets")
+@click.option("--xpos", help="Centre, real part, any number of digits.  [default: Seahorse Valley]")
+@click.option("--ypos", help="Centre, imaginary part.")
+@click.option("--radius", help="Width of the picture in the plane.")
+@click.option("--julia", metavar="RE,IM", help="Draw the Julia set of this number: --julia=-0.8,0.156.")
+@_picture_options("Wren", 1000, 8192, 8192)
+@click.option("--name", default="mandelbrot", show_default=True, help="Name of the files.")
+@click.option("--format", default="jpg", show_default=True, help="Format of the tiles: jpg, png or webp.")
+@click.option(
+    "--out",
+    default="demo",
+    show_default=True,
+    metavar="DIR|s3://BUCKET/PREFIX",
+    help="Folder or bucket for the tiles, which the workers write.",
+)
+@executor_options
+@json_option
+def pyramid(
+    name: str,
+    format: str,
+    out: str,
+    workers: int | None,
+    aws: bool,
+    as_json: bool,
+    **parameters: Any,
+) -> None:
+    """Draw a large picture as a Deep Zoom Image: tiles of all sizes, and a page that shows them."""
+    place = ("xpos", "ypos", "radius")
+    given = [each for each in place if parameters[each] is not None]
+    if given and len(given) < len(place):
+        raise click.UsageError("--xpos, --ypos and --radius are a place together: give all of them or none")
+    with open_executor(workers, aws) as executor:
+        from wrenlite.gallery.fractals import pyramid as pyramids
+        from wrenlite.gallery.fractals.demo import POSTER
+        from wrenlite.gallery.fractals.poster import PosterOptions
+
+        if not given and parameters["julia"] is None:
+            parameters |= {each: str(getattr(POSTER.view, each)) for each in place}
+        wanted = pyramids.Pyramid(PosterOptions(**parameters).poster(), name, format)
+        store, _ = open_output(out)
+        job = pyramids.start_pyramid(executor, wanted, store)
+        written = sum(job.results())
+        files = [f"{out.rstrip('/') or out}/{file}" for file in pyramids.finish(wanted, store)]
+        text_printer(as_json)("\n".join(files))
+        data = {"files": files, "tiles": wanted.count, "bytes": written}
+        print_jobs(executor, job, data=data, as_json=as_json)
