@@ -13,7 +13,7 @@ COMPILE = -@$(BIN)/python -W ignore -m compileall -qq -j 0
 # development (done). If the large one exists already, the demo and JupyterLab use it.
 READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
 
-.PHONY: help demo test test-newest e2e full suites check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed lab notebooks clean
+.PHONY: help demo test test-newest e2e full suites check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks clean
 help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench-panel     measure the cost of the job panel in a notebook"
 	@echo "make bench-fractals  measure the fractal kernels, how evenly a poster's work is divided, and a deep frame"
 	@echo "make bench-landsat   measure NDVI of a whole scene beside rio-tiler, odc-stac and stackstac, and requests over S3"
+	@echo "make kernel          compile the fractals' kernel for each kind of processor"
 	@echo "make lab             open JupyterLab on the notebooks"
 	@echo "make notebooks       run the notebooks, and save them with their outputs"
 	@echo "make clean           remove .venv and all files that the other targets create"
@@ -85,6 +86,11 @@ bench-landsat:
 
 aws-bed: $(VENV)/done
 	@$(BIN)/python -m tests.aws.bed $(ARGS)
+
+# The compiler has 100 MB, so only this target installs it.
+kernel: $(VENV)/done
+	$(INSTALL) --editable '.[compiler]'
+	$(BIN)/python .ci/build_kernel.py
 
 lab: $(READY)
 	$(INSTALL) --editable '.[lab,landsat,report]'

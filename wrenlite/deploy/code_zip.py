@@ -1,5 +1,7 @@
 """Make the zip of the Lambda function: this package, cloudpickle, and the handler, with their byte code.
 
+It has the package's compiled libraries for both architectures, so it does not depend on the function's.
+
 The zip is deterministic and not compressed: the same sources and the same Python give the same bytes, from a
 checkout and from an installed wheel. So the digest alone shows whether the deployed function is this version.
 """
@@ -39,9 +41,10 @@ def _files() -> Iterator[tuple[str, bytes]]:
     package = Path(wrenlite.__file__).parent
     handler = _find_handler(package)
     yield "handler.py", handler.read_bytes()
-    for source in package.rglob("*.py"):
-        if source != handler and source.relative_to(package).parts[0] not in _LEFT_OUT:
-            yield source.relative_to(package.parent).as_posix(), source.read_bytes()
+    for pattern in ("*.py", "*.so"):
+        for file in package.rglob(pattern):
+            if file != handler and file.relative_to(package).parts[0] not in _LEFT_OUT:
+                yield file.relative_to(package.parent).as_posix(), file.read_bytes()
     yield from _cloudpickle_files()
 
 

@@ -6,6 +6,7 @@
 ``batch``           Many curves as one ``map_reduce``, with a ``collage`` of them
 ``view``            Views of the complex plane, and rectangular tiles of a view
 ``escape``          The kernel: how soon each point escapes
+``compiled``        The same in compiled code, from ``kernel/escape.c``
 ``perturbation``    The same for deep zooms
 ``mandelbrot``      The counts of one tile or of several
 ``tiling``          A view cut into tasks of about equal cost

@@ -1,19 +1,21 @@
 """The escape-time kernel: iterate z ← z² + c for many points at once, and count the steps until each escapes.
 
-The loop over points is inside numpy's ufuncs. Squaring a complex array in place and adding another array are
-two passes over memory; with real and imaginary parts in separate arrays there would be seven. Each pass
-covers a block of points that fits into a core's second-level cache. Blocks shrink as points escape, and a
-numpy call costs as much as a pass over a thousand points. So the remaining points are merged into new full
-blocks: soon after the start, then less and less often.
+The kernel is compiled code (``compiled``), which iterates 32 points side by side. Where the package has no
+library for the machine, numpy does the same (``escape_numpy``), at a third of the speed. There the loop over
+points is inside numpy's ufuncs. Squaring a complex array in place and adding another array are two passes
+over memory; with real and imaginary parts in separate arrays there would be seven. Each pass covers a block
+of points that fits into a core's second-level cache. Blocks shrink as points escape, and a numpy call costs
+as much as a pass over a thousand points. So the remaining points are merged into new full blocks: soon after
+the start, then less and less often.
 
 A count is smooth: it has a fractional part that depends on the distance that the point has reached, so
 pictures have no bands. As |z| is squared at each step, log2(log |z|) grows by one per step, and the count may
 be computed any number of steps after the escape (see e.g. Linas Vepstas, "Renormalizing the Mandelbrot
 Escape").
 
-Orbits have the same bits on every machine where numpy multiplies complex numbers with fused multiply-add
-instructions: x86-64 since 2013 and 64-bit ARM. The logarithms may differ in their last digit, which is far
-below the 16 bits of a stored count.
+Orbits have the same bits in compiled code and on every machine where numpy multiplies complex numbers with
+fused multiply-add instructions: x86-64 since 2013 and 64-bit ARM. The logarithms may differ in their last
+digits, so that counts differ by four units in the last place of the count or of 16.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wrenlite.gallery.fractals import compiled
 
 Points = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -112,6 +116,12 @@ def escape(z: Points, c: Points, step: int, iters: int) -> Floats:
     Returns:
         Counts, shape (points,); infinite for points that do not escape within ``iters`` iterations.
     """
+    kernel = compiled.find_kernel() or escape_numpy
+    return kernel(z, c, step, iters)
+
+
+def escape_numpy(z: Points, c: Points, step: int, iters: int) -> Floats:
+    """Return what ``escape`` returns, computed by numpy."""
     record = EscapeRecord(z.size)
     active = ActivePoints(z, c, np.arange(z.size))
     checks = _FIRST_CHECKS

@@ -1,0 +1,74 @@
+"""Compile the fractals' kernel for each kind of processor: ``make kernel``.
+
+The same source and the same compiler give the same bytes, whatever machine compiles them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "wrenlite" / "gallery" / "fractals" / "kernel" / "escape.c"
+PROCESSORS = ("x86_64", "aarch64")
+"""What ``platform.machine()`` calls them."""
+OPTIONS = (
+    "-shared",
+    "-fPIC",
+    "-nostdlib",
+    "-ffreestanding",
+    "-O3",
+    "-ffp-contract=off",  # else results would differ from numpy's, and between processors
+    "-fno-math-errno",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wl,-s",
+)
+
+
+def compiler() -> str:
+    """Return the requirement of the compiler, such as ``ziglang==1.2.3``, which pyproject.toml pins."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (requirement,) = extras["compiler"]
+    return str(requirement)
+
+
+def build_digest() -> str:
+    """Return a digest of the source and of how it is compiled, which each library contains."""
+    parts = (compiler(), *OPTIONS, hashlib.sha256(SOURCE.read_bytes()).hexdigest())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def library(processor: str) -> Path:
+    """Return the path of the library for a processor."""
+    return SOURCE.with_name(f"{SOURCE.stem}-{processor}.so")
+
+
+def build(processor: str) -> bytes:
+    """Compile the library for a processor, and return its content."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "kernel.so"
+        command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{processor}-linux-gnu", *OPTIONS]
+        command += [f'-DBUILD_DIGEST="{build_digest()}"', "-o", str(output), SOURCE.name]
+        # The compiler's cache goes with the folder.
+        caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), folder)
+        subprocess.run(command, check=True, cwd=SOURCE.parent, env=os.environ | caches)
+        return output.read_bytes()
+
+
+def main() -> None:
+    """Compile all libraries."""
+    for processor in PROCESSORS:
+        path = library(processor)
+        path.write_bytes(build(processor))
+        print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+import importlib.metadata
+import importlib.util
+import io
+import platform
+import runpy
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wrenlite.deploy.code_zip import function_zip
+from wrenlite.gallery.fractals import compiled
+from wrenlite.gallery.fractals.escape import escape, escape_numpy
+from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts
+
+ROOT = Path(__file__).parents[3]
+BUILD = runpy.run_path(str(ROOT / ".ci" / "build_kernel.py"))
+PROCESSORS = BUILD["PROCESSORS"]
+
+needs_kernel = pytest.mark.skipif(compiled.find_kernel() is None, reason="no library for this machine")
+
+
+def random_points(count, size=1.5):
+    rng = np.random.default_rng(count)
+    return size * (rng.normal(size=count) + 1j * rng.normal(size=count))
+
+
+def error_bound(counts):
+    """Return four units in the last place of a count, or of 16: both kernels add logarithms of up to 10."""
+    return 4 * np.spacing(np.maximum(counts, 16.0))
+
+
+def assert_equal_but_for_logarithms(z, c, step, iters):
+    """Compare both kernels. A wrong bit of z would change counts by far more than the bound."""
+    ours, numpys = escape(z, c, step, iters), escape_numpy(z, c, step, iters)
+    inside = np.isinf(numpys)
+    assert (np.isinf(ours) == inside).all()
+    assert (np.abs(ours[~inside] - numpys[~inside]) <= error_bound(numpys[~inside])).all()
+
+
+@needs_kernel
+@pytest.mark.parametrize("count", [0, 1, 2, 15, 33, 1000, 40001])
+@pytest.mark.parametrize("iters", [1, 2, 7, 300])
+def test_the_compiled_kernel_has_the_counts_of_numpy(count, iters):
+    points = random_points(count)
+    assert_equal_but_for_logarithms(points, points, 1, iters)
+    assert_equal_but_for_logarithms(points, np.full_like(points, -0.12 + 0.74j), 0, iters)
+
+
+@needs_kernel
+def test_points_of_chaos_have_the_counts_of_numpy_too():
+    # Points 1e-15 apart at the boundary: one different bit of z changes their counts by whole iterations.
+    rng = np.random.default_rng(5)
+    x, y = rng.integers(0, 99, (2, 3000))
+    points = -0.743643887037 + 0.131825904205j + 1e-15 * (x + 1j * y)
+    assert_equal_but_for_logarithms(points, points, 1, 20000)
+    counts = escape(points, points, 1, 20000)
+    assert np.ptp(counts[np.isfinite(counts)]) > 1
+
+
+@needs_kernel
+@pytest.mark.parametrize("part", [0.0, 256.0, 256.0001, 1e5, 1e20, 1e150, 1e200, 1e300, np.inf])
+def test_points_far_away_have_the_counts_of_numpy(part):
+    points = np.array([complex(part, 0), complex(0, part), complex(-part, part), complex(part, np.nan)])
+    with np.errstate(all="ignore"):
+        assert_equal_but_for_logarithms(points, points, 0, 20)
+        assert_equal_but_for_logarithms(points, np.zeros_like(points), 3, 9)
+
+
+@needs_kernel
+def test_no_count_depends_on_the_points_beside_it():
+    points = random_points(500)
+    together = escape(points, points, 1, 400)
+    assert [escape(points[[i]], points[[i]], 1, 400)[0] for i in range(500)] == together.tolist()
+    assert (escape(points[::-3], points[::-3], 1, 400) == together[::-3]).all()
+
+
+@needs_kernel
+def test_arguments_are_not_changed():
+    points = random_points(100)
+    before = points.copy()
+    escape(points, points, 1, 50)
+    assert (points == before).all()
+    assert np.isinf(escape(points, points, 50, 50)).all()
+
+
+@pytest.mark.parametrize("machine", ["riscv64", "AMD64", "", "../kernel"])
+def test_numpy_computes_where_there_is_no_library(machine, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    compiled.find_kernel.cache_clear()
+    try:
+        assert compiled.find_kernel() is None
+        points = random_points(50)
+        assert (escape(points, points, 1, 40) == escape_numpy(points, points, 1, 40)).all()
+    finally:
+        compiled.find_kernel.cache_clear()
+
+
+def test_numpy_computes_where_a_library_is_for_another_machine(monkeypatch):
+    other = next(each for each in PROCESSORS if each != platform.machine())
+    monkeypatch.setattr(platform, "machine", lambda: other)
+    compiled.find_kernel.cache_clear()
+    try:
+        assert compiled.find_kernel() is None
+    finally:
+        compiled.find_kernel.cache_clear()
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_libraries_are_small_and_belong_to_their_source(processor):
+    content = BUILD["library"](processor).read_bytes()
+    assert len(content) < 20_000
+    assert BUILD["build_digest"]().encode() in content, "run `make kernel`: the source or its options changed"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="`make kernel` installs the compiler")
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_compiling_again_gives_the_same_bytes(processor):
+    assert f"ziglang=={importlib.metadata.version('ziglang')}" == BUILD["compiler"]()
+    assert BUILD["build"](processor) == BUILD["library"](processor).read_bytes()
+
+
+def test_the_zip_of_the_function_has_the_libraries():
+    with zipfile.ZipFile(io.BytesIO(function_zip())) as archive:
+        for processor in PROCESSORS:
+            path = BUILD["library"](processor)
+            assert archive.read(path.relative_to(ROOT).as_posix()) == path.read_bytes()
+
+
+@needs_kernel
+def test_the_kernel_computes_the_tiles_of_a_view(monkeypatch):
+    view = View(-0.743643, 0.131825, 0.01, 64, 48, 300)
+    tile = Tile(view, 0, 0, 64, 48)
+    ours = counts(tile)
+    monkeypatch.setattr(compiled, "find_kernel", lambda: None)
+    assert (ours == counts(tile)).all()
