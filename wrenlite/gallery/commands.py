@@ -13,7 +13,6 @@ import click
 from wrenlite import Executor
 from wrenlite.backends.local import cpu_count
 from wrenlite.display.console import json_option, print_report
-from wrenlite.errors import AccessDenied
 from wrenlite.gallery.fractal_commands import morph, pyramid, zoom
 from wrenlite.gallery.ndvi_command import ndvi
 from wrenlite.gallery.options import (
@@ -206,15 +205,17 @@ def _choose_fractals(
     "--iters",
     "--iterations",
     "iters",
-    type=click.IntRange(1, 65_535),
+    type=click.IntRange(1, 2**31 - 1),
     default=800,
     show_default=True,
     help="Largest number of iterations per point.",
 )
 @click.option(
     "--step",
-    type=float,
-    help="Iterations per run through the palette.  [default: every run is longer than the one before]",
+    type=click.IntRange(min=2),
+    default=6000,
+    show_default=True,
+    help="Number of colours of the palette, spread over the picture's counts; few make bands.",
 )
 @click.option(
     "--smoothness", type=int, default=2, show_default=True, help="Points per pixel in each direction."

@@ -36,7 +36,13 @@ def _picture_options(palette: str, iters: int, width: int, height: int) -> Calla
             show_default=True,
             help="Largest number of iterations per point.",
         ),
-        click.option("--step", type=float, help="As for demo mandelbrot."),
+        click.option(
+            "--step",
+            type=click.IntRange(min=2),
+            default=6000,
+            show_default=True,
+            help="As for demo mandelbrot.",
+        ),
         click.option(
             "--smoothness", type=int, default=2, show_default=True, help="Points per pixel in each direction."
         ),

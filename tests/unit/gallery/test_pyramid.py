@@ -10,6 +10,7 @@ from PIL import Image
 
 import wrenlite
 from wrenlite.errors import ConfigError
+from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.poster import Poster, picture
 from wrenlite.gallery.fractals.pyramid import Place, Pyramid, finish, start_pyramid
 from wrenlite.gallery.fractals.video import field_of
@@ -61,11 +62,12 @@ def test_the_levels_halve_the_picture_down_to_one_pixel():
 
 
 def test_the_finest_tiles_are_the_picture(store):
-    direct = np.asarray(picture(field_of(POSTER.view), POSTER))
+    direct = np.asarray(picture(field_of(POSTER.view), POSTER, ColourRange(0, POSTER.view.iters)))
     joined = level(store, SMALL.finest)
     assert joined.shape == direct.shape
     # Tiles are filled where their own lattice is inside: a filament may be missed in one and not in another.
-    assert (joined != direct).any(axis=-1).mean() < 1e-4
+    # Encoding the counts changes a colour by a byte or two.
+    assert (np.abs(joined.astype(int) - direct).max(axis=-1) > 2).mean() < 1e-4
 
 
 def test_neighbours_agree_where_they_overlap(store):

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wrenlite.gallery.fractals import perturbation
+from wrenlite.gallery.fractals.encoding import Encoded, Field, encode
 from wrenlite.gallery.fractals.escape import Floats, Indices, Points, escape
-from wrenlite.gallery.fractals.view import INSIDE as INSIDE
 from wrenlite.gallery.fractals.view import Method as Method
 from wrenlite.gallery.fractals.view import Tile as Tile
 from wrenlite.gallery.fractals.view import View as View
@@ -32,55 +33,72 @@ _BATCH_POINTS = 2**18
 the allocator may ask for fresh pages each time, which takes as long as a fifth of the work."""
 
 
-def counts(tile: Tile) -> NDArray[np.uint16]:
-    """Return how soon each point of a tile escapes, shape (height, width).
+class Part(NamedTuple):
+    """The value of a task that computed a part of a view."""
 
-    0 to 65,534 stand for 0 to ``view.iters`` iterations; ``INSIDE`` stands for points that never escaped. The
-    values of a plain tile are the same however its view is cut. With ``mariani`` they are the same except
+    counts: Encoded
+    """Counts of the points, shape (points,): tile after tile, each row by row."""
+    computed: float
+    """Iterations that were computed. Those of points in the main bulbs and in filled rectangles were not."""
+
+
+def counts(tile: Tile) -> Field:
+    """Return how soon each point of a tile escapes, shape (height, width); infinite for points inside.
+
+    The values of a plain tile are the same however its view is cut. With ``mariani`` they are the same except
     near filaments: a filament of escaping points that passes between two neighbouring points of a mesh's edge
     is not noticed, and its points in the mesh are counted as inside.
     """
-    return render((tile,)).reshape(tile.height, tile.width)
+    (field,), _ = _render_batch((tile,))
+    return field
 
 
-def render(piece: Sequence[Tile]) -> NDArray[np.uint16]:
-    """Return the counts of some tiles of one view, shape (points,): tile after tile, each row by row.
+def render(piece: Sequence[Tile]) -> Part:
+    """Return the counts of some tiles of one view.
 
-    The tiles are iterated together, since a few large batches cost less than many small ones. The result is
+    The tiles are iterated together, since a few large batches cost less than many small ones. The counts are
     one array, since one large array is sent to the client without being copied.
     """
     ends = itertools.accumulate(tile.width * tile.height for tile in piece)
-    batches = itertools.groupby(zip(ends, piece, strict=True), lambda pair: (pair[0] - 1) // _BATCH_POINTS)
-    fields = [field.ravel() for _, batch in batches for field in _render_batch([tile for _, tile in batch])]
-    return np.concatenate(fields) if fields else np.empty(0, np.uint16)
+    groups = itertools.groupby(zip(ends, piece, strict=True), lambda pair: (pair[0] - 1) // _BATCH_POINTS)
+    batches = [_render_batch([tile for _, tile in group]) for _, group in groups]
+    flat = [field.ravel() for fields, _ in batches for field in fields]
+    joined = np.concatenate(flat) if flat else np.empty(0, np.float32)
+    return Part(encode(joined), sum(computed for _, computed in batches))
 
 
-def _render_batch(piece: Sequence[Tile]) -> list[NDArray[np.uint16]]:
-    """Return the counts of each of some tiles, whose points are iterated together."""
+def _render_batch(piece: Sequence[Tile]) -> tuple[list[Field], float]:
+    """Return the counts of each of some tiles, whose points are iterated together, and the iterations."""
     view = piece[0].view
     if view.deep:
-        return [_encode(perturbation.escape(tile), view.iters) for tile in piece]
+        fields = [perturbation.escape(tile) for tile in piece]
+        return _single_precision(fields), sum(total_iterations(field, view.iters) for field in fields)
     grids = [_Grid(tile) for tile in piece]
+    computed = 0.0
     for unknown_points in (_Grid.lattice, _Grid.rest):
         wanted = [unknown_points(grid) for grid in grids]
         points = np.concatenate([grid.points(indices) for grid, indices in zip(grids, wanted, strict=True)])
         values = _escape(points, view)
+        computed += total_iterations(values, view.iters)
         ends = np.cumsum([indices.size for indices in wanted])
         for grid, indices, part in zip(grids, wanted, np.split(values, ends[:-1]), strict=True):
             grid.counts.reshape(-1)[indices] = part
-    return [_encode(grid.counts, view.iters) for grid in grids]
+    return _single_precision([grid.counts for grid in grids]), computed
+
+
+def total_iterations(counts: Floats | Field, iters: int) -> float:
+    """Return the sum of the iterations of some points, ``iters`` for each point inside."""
+    return float(np.minimum(counts, iters).sum(dtype=np.float64))
+
+
+def _single_precision(fields: Sequence[Floats]) -> list[Field]:
+    return [field.astype(np.float32) for field in fields]
 
 
 def _escape(points: Points, view: View) -> Floats:
     if view.seed is None:
         return escape(points, points, 1, view.iters)  # from 0 the first iteration leads to c
     return escape(points, np.full_like(points, view.seed), 0, view.iters)
-
-
-def _encode(values: Floats, iters: int) -> NDArray[np.uint16]:
-    """Convert smooth counts to the 16 bits that are stored."""
-    scaled = np.rint(values * ((INSIDE - 1) / iters))
-    return np.minimum(scaled, INSIDE).astype(np.uint16)
 
 
 class _Grid:

@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
+from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.colours import check_name, from_oklab, oklab
-from wrenlite.gallery.fractals.view import INSIDE, iterations
+from wrenlite.gallery.fractals.encoding import Field
 
 DEFAULT = "Hippi"
-_RUNS_PER_DOUBLING = 1.15
-"""Runs through a palette each time that the count doubles, where no step is given."""
+DEFAULT_STEP = 6000
+"""Number of colours of a palette: the original program's default."""
+_BLOCK = 1 << 15
+"""Points that are coloured at a time: so few that they stay in the cache."""
+_MAX_COLOURS = 1 << 14
+"""More colours between two stops could not be distinguished."""
 _MAX_STOPS_PER_RUN = 24
 """Palettes with more stops than this have longer runs, in proportion to their stops. Otherwise Plan9 would
 flicker."""
-_OFFSET = 8
-"""Iterations that are added to counts before the logarithm is taken, so that runs do not become ever shorter
-towards count 0: the first few counts are wide bands far from the set."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,19 @@ class Palette:
         bands = [np.interp(position, self.positions, lab[:, band]) for band in range(3)]
         return from_oklab(np.stack(bands, axis=-1))
 
-    def at_repeated(self, position: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def at_repeated(self, position: NDArray[np.float64], colours: int) -> NDArray[np.uint8]:
         """Return the colours at any positions, also beyond 1: shape (…, 3).
 
         After its end, a closed palette is repeated, and another palette is run through backwards and forwards
         in turn.
+
+        Args:
+            position: positions; 1 is the end of the palette.
+            colours: number of different colours, 2 or more, evenly spaced from the first to the last.
         """
-        return self.at(position % 1.0 if self.closed else 1.0 - np.abs(position % 2.0 - 1.0))
+        within = position % 1.0 if self.closed else 1.0 - np.abs(position % 2.0 - 1.0)
+        each = self.at(np.linspace(0.0, 1.0, colours, endpoint=not self.closed))
+        return np.asarray(each[np.minimum(within * colours, colours - 1).astype(np.intp)])
 
 
 def _palette(colours: str, positions: tuple[float, ...] | None = None) -> Palette:
@@ -102,36 +109,41 @@ PALETTES = {
 
 
 def colour(
-    field: NDArray[np.uint16], iters: int, palette: str = DEFAULT, step: float | None = None
+    field: Field, palette: str = DEFAULT, step: int = DEFAULT_STEP, colours: ColourRange | None = None
 ) -> NDArray[np.uint8]:
     """Return the colours of a field of counts, shape (height, width, 3); points inside are black.
 
     Args:
-        field: shape (height, width); 0 to 65,534 stand for 0 to ``iters``, ``INSIDE`` for points inside.
-        iters: the limit of iterations that the field was computed with.
+        field: counts, shape (height, width); infinite for points inside.
         palette: a key of ``PALETTES``.
-        step: iterations for one run through the palette. After a run, a closed palette is repeated, and
-            another palette is run through backwards. None: runs become longer as counts grow, about one run
-            each time that the count doubles, which suits 20 iterations as well as 5,000.
+        step: number of colours of the palette, as in the original program.
+        colours: which counts have which colours. None: that is chosen from the field. Pictures that are to
+            match, such as tiles and the frames of a zoom, need the same one: ``ColourRange.of(*fields)``.
 
     Raises:
-        ConfigError: there is no such palette, or ``iters`` or ``step`` is not a number above 0.
+        ConfigError: there is no such palette, or ``step`` is not a whole number of 2 or more.
     """
-    table = _table(iters, check_name("palette", palette, PALETTES), step)
+    colours = colours or ColourRange.of(field)
+    table = _table(colours, check_name("palette", palette, PALETTES), check_step(step))
     pixels = np.empty((*field.shape, 3), np.uint8)
-    return np.take(table, field, axis=0, out=pixels, mode="clip")  # every uint16 is an index of the table
+    flat, counts = pixels.reshape(-1, 3), field.reshape(-1)
+    for start in range(0, counts.size, _BLOCK):
+        block = counts[start : start + _BLOCK]
+        np.take(table, colours.entries(block), axis=0, out=flat[start : start + _BLOCK], mode="clip")
+        flat[start : start + _BLOCK][np.isinf(block)] = 0
+    return pixels
+
+
+def check_step(step: int) -> int:
+    """Return the number of colours of a palette if it is valid, else raise ConfigError."""
+    if not isinstance(step, int | np.integer) or step < 2:
+        raise ConfigError(f"step is {step!r}: it must be a whole number of colours, 2 or more")
+    return int(step)
 
 
 @functools.lru_cache(maxsize=16)
-def _table(iters: int, palette: str, step: float | None) -> NDArray[np.uint8]:
-    """Return the colour of each possible value of a field, shape (65536, 3)."""
-    if not iters > 0:
-        raise ConfigError(f"iters must be above 0, not {iters!r}")
-    if step is not None and not 0 < step < math.inf:
-        raise ConfigError(f"step must be a number above 0, not {step!r}")
-    counts = iterations(np.arange(INSIDE + 1), iters)
-    runs = _RUNS_PER_DOUBLING * min(1.0, _MAX_STOPS_PER_RUN / len(PALETTES[palette].stops))
-    position = counts / step if step else runs * np.asarray(np.log2(1 + counts / _OFFSET))
-    table = PALETTES[palette].at_repeated(position)
-    table[INSIDE] = 0
-    return table
+def _table(colours: ColourRange, palette: str, step: int) -> NDArray[np.uint8]:
+    """Return the colour of each entry of a range, shape (entries, 3)."""
+    found = PALETTES[palette]
+    runs = min(1.0, _MAX_STOPS_PER_RUN / len(found.stops))
+    return found.at_repeated(runs * colours.positions(), min(step, _MAX_COLOURS))

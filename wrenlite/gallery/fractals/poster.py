@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, tiling
+from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.colours import check_name, downsample
-from wrenlite.gallery.fractals.palettes import DEFAULT, PALETTES, colour
-from wrenlite.gallery.fractals.view import INSIDE, View, iterations
+from wrenlite.gallery.fractals.encoding import Field
+from wrenlite.gallery.fractals.palettes import DEFAULT, DEFAULT_STEP, PALETTES, check_step, colour
+from wrenlite.gallery.fractals.view import View
 from wrenlite.gallery.preflight import check_file, check_memory
 from wrenlite.job import Job
 from wrenlite.memory import memory_bytes
@@ -38,18 +39,19 @@ _JULIA_VIEW = {"xpos": "0", "ypos": "0", "radius": "3.2"}
 """The same for Julia sets, whose centre is 0."""
 _STRIP_POINTS = 1 << 22
 """Points that are coloured at a time."""
-_WORKER_BYTES_PER_POINT = 6
-"""A worker holds the counts of its part, their pickle, and the reply that is made of the pickle."""
-_CLIENT_BYTES_PER_POINT = 5
-"""Here, a point takes two bytes in the value of its task and two in the field. The fifth byte is its share of
-the strip that is being coloured, and of the strip's colours."""
+_WORKER_BYTES_PER_POINT = 16
+"""A worker holds the counts of its part, and their levels and codes; the reply, later, is smaller."""
+_CLIENT_BYTES_PER_POINT = 8
+"""Here, a point takes two bytes in the value of its task and four in the field. The rest is its share of the
+sample that the colours are chosen from, of the strip that is being coloured, and of the strip's colours."""
 
 
 @dataclass(frozen=True)
 class Poster:
     """A picture of a view.
 
-    The names of the fields, and all defaults except ``smoothness``, are those of the original program.
+    The original program, https://github.com/esimov/gobrot, has options with the names of most fields;
+    decision 34 in ``docs/decisions`` lists where their meaning differs.
 
     Raises:
         ConfigError: one of the fields has a value that cannot be drawn.
@@ -58,9 +60,8 @@ class Poster:
     view: View
     """The view in pixels of the picture."""
     palette: str = DEFAULT
-    step: float | None = None
-    """Iterations for one run through the palette. None: runs become longer as counts grow (see
-    ``palettes.colour``)."""
+    step: int = DEFAULT_STEP
+    """Number of colours of the palette; few make bands."""
     smoothness: int = 2
     """Supersampling: a pixel is the mean of this number of points, squared; 1 to 16."""
 
@@ -68,8 +69,7 @@ class Poster:
         check_name("palette", self.palette, PALETTES)
         if not 1 <= self.smoothness <= 16:
             raise ConfigError(f"smoothness is {self.smoothness}: it must be 1 to 16 points a pixel each way")
-        if self.step is not None and not 0 < self.step < float("inf"):
-            raise ConfigError(f"step is {self.step}: it must be a number of iterations above 0")
+        check_step(self.step)
 
     @property
     def sampled(self) -> View:
@@ -94,7 +94,7 @@ class PosterOptions:
     radius: str | float | None = None
     """Width in the plane."""
     iters: int = 800
-    step: float | None = None
+    step: int = DEFAULT_STEP
     smoothness: int = 2
     width: int = 1024
     height: int = 768
@@ -128,8 +128,8 @@ def _parse_complex(text: str) -> complex:
 class Rendered(NamedTuple):
     """The counts of a poster, and how they were computed."""
 
-    field: NDArray[np.uint16]
-    """Counts of the points, shape (height, width) of the poster's ``sampled`` view."""
+    field: Field
+    """Counts of the points, shape (height, width) of the poster's ``sampled`` view; infinite inside."""
     pieces: list[tiling.Piece]
     """The tiles that each task of the job rendered."""
     job: Job[Any]
@@ -139,6 +139,8 @@ class Rendered(NamedTuple):
     """Seconds from the start of the map until all values had arrived."""
     join_s: float
     """Seconds that joining the values to the field took in this process."""
+    computed: list[float]
+    """Iterations that each task computed: see ``mandelbrot.Part``."""
 
 
 def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
@@ -167,9 +169,9 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     pieces = tiling.plan(view, tasks)
     planned = time.perf_counter()
     job = executor.map(mandelbrot.render, pieces, chunksize=1)
-    values = job.results()
+    parts = job.results()
     mapped = time.perf_counter()
-    field = tiling.assemble(view, pieces, values)
+    field = tiling.assemble(view, pieces, parts)
     return Rendered(
         field,
         pieces,
@@ -177,20 +179,27 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
         plan_s=planned - start,
         map_s=mapped - planned,
         join_s=time.perf_counter() - mapped,
+        computed=[part.computed for part in parts],
     )
 
 
-def picture(field: NDArray[np.uint16], poster: Poster) -> Image.Image:
+def picture(field: Field, poster: Poster, colours: ColourRange | None = None) -> Image.Image:
     """Return a field of counts as a picture with the colours and the size of a poster.
 
     Each pixel is the mean light of its points (see ``downsample``).
+
+    Args:
+        field: counts of the points of the poster's ``sampled`` view.
+        poster: the poster.
+        colours: which counts have which colours. None: that is chosen from the field.
     """
+    colours = colours or ColourRange.of(field)
     each, view = poster.smoothness, poster.view
     pixels = np.empty((view.height, view.width, 3), np.uint8)
     rows = max(1, _STRIP_POINTS // (view.width * each * each))
     for top in range(0, view.height, rows):
         strip = field[top * each : (top + rows) * each]
-        coloured = colour(strip, view.iters, poster.palette, poster.step)
+        coloured = colour(strip, poster.palette, poster.step, colours)
         pixels[top : top + rows] = downsample(coloured, each)
     return Image.fromarray(pixels)
 
@@ -235,8 +244,3 @@ def encoded(picture: Image.Image, extension: str) -> bytes:
     file = io.BytesIO()
     picture.save(file, Image.registered_extensions()[extension.lower()], quality=90)
     return file.getvalue()
-
-
-def total_iterations(field: NDArray[np.uint16], iters: int) -> float:
-    """Return the sum of the iterations of all points of a field."""
-    return float(np.bincount(field.ravel(), minlength=INSIDE + 1) @ iterations(np.arange(INSIDE + 1), iters))

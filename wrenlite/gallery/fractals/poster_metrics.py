@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from wrenlite.executor import Executor
-from wrenlite.gallery.fractals.poster import Poster, Rendered, render, total_iterations
+from wrenlite.gallery.fractals.mandelbrot import total_iterations
+from wrenlite.gallery.fractals.poster import Poster, Rendered, render
 
 _MAX_NAME = 12
 """Characters at the end of a worker's name that are shown: names on Lambda have 56, and differ at the end."""
@@ -24,21 +25,25 @@ class WorkerTotals(NamedTuple):
     tasks: int
     busy_s: float
     cpu_s: float
+    computed: float
+    """Iterations that were computed."""
     iterations: float
+    """Iterations of the picture: also those of points in the main bulbs and in filled rectangles."""
 
 
 def worker_totals(rendered: Rendered, iters: int) -> list[WorkerTotals]:
     """Return the work of each worker, sorted by the workers' names."""
     totals: dict[str, WorkerTotals] = {}
-    for stats, piece in zip(rendered.job.stats(), rendered.pieces, strict=True):
+    for stats, piece, computed in zip(rendered.job.stats(), rendered.pieces, rendered.computed, strict=True):
         worker = stats.worker or "?"
-        so_far = totals.get(worker, WorkerTotals(worker, 0, 0.0, 0.0, 0.0))
+        so_far = totals.get(worker, WorkerTotals(worker, 0, 0.0, 0.0, 0.0, 0.0))
         done = sum(total_iterations(rendered.field[tile.rows, tile.columns], iters) for tile in piece)
         totals[worker] = WorkerTotals(
             worker,
             tasks=so_far.tasks + 1,
             busy_s=so_far.busy_s + (stats.seconds or 0.0),
             cpu_s=so_far.cpu_s + (stats.cpu_s or 0.0),
+            computed=so_far.computed + computed,
             iterations=so_far.iterations + done,
         )
     return [totals[worker] for worker in sorted(totals)]
@@ -72,10 +77,18 @@ def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> s
         tasks=len(rendered.pieces),
         busy_s=sum(each.busy_s for each in workers),
         cpu_s=sum(each.cpu_s for each in workers),
+        computed=sum(each.computed for each in workers),
         iterations=sum(each.iterations for each in workers),
     )
     rows = [
-        (each.worker[-_MAX_NAME:], f"{each.tasks}", f"{each.busy_s:.2f}", f"{each.cpu_s:.2f}", _rate(each))
+        (
+            each.worker[-_MAX_NAME:],
+            f"{each.tasks}",
+            f"{each.busy_s:.2f}",
+            f"{each.cpu_s:.2f}",
+            _rate(each.computed, each.cpu_s),
+            _rate(each.iterations, each.cpu_s),
+        )
         for each in [*workers, total]
     ]
     seconds = [stats.seconds or 0.0 for stats in rendered.job.stats()]
@@ -85,8 +98,10 @@ def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> s
         (
             _table(("leader", "s"), leader),
             "",
-            _table(("worker", "tasks", "busy s", "CPU s", "Mit/s of CPU"), rows),
+            _table(("worker", "tasks", "busy s", "CPU s", "computed Mit/s", "picture Mit/s"), rows),
             "",
+            "Mit/s: millions of iterations per second of CPU; a picture also has those of points that are",
+            "known to be inside without being computed",
             f"slowest task over the mean {imbalance:.2f}; workers busy {utilisation:.0%} of the map",
         )
     )
@@ -144,9 +159,9 @@ def scaling_table(steps: Iterable[ScalingStep]) -> str:
     return _table(("workers", "wall s", "speed-up", "efficiency"), rows)
 
 
-def _rate(totals: WorkerTotals) -> str:
+def _rate(iterations: float, cpu_s: float) -> str:
     """Return the millions of iterations per second of processor time."""
-    return f"{totals.iterations / totals.cpu_s / 1e6:,.0f}" if totals.cpu_s else "-"
+    return f"{iterations / cpu_s / 1e6:,.0f}" if cpu_s else "-"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

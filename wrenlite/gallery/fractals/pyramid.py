@@ -25,6 +25,7 @@ from PIL import Image
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
+from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.colours import downsample
 from wrenlite.gallery.fractals.mandelbrot import counts
 from wrenlite.gallery.fractals.palettes import colour
@@ -160,7 +161,7 @@ class Pyramid:
             (bottom - top) * each,
             "plain" if sampled.deep else "mariani",
         )
-        coloured = colour(counts(points), sampled.iters, poster.palette, poster.step)
+        coloured = colour(counts(points), poster.palette, poster.step, ColourRange(0.0, sampled.iters))
         return Image.fromarray(downsample(coloured, each))
 
     @property

@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
+from wrenlite.gallery.fractals.encoding import Field, decode
 from wrenlite.gallery.fractals.escape import Floats, Indices
-from wrenlite.gallery.fractals.mandelbrot import counts, in_bulbs
-from wrenlite.gallery.fractals.view import INSIDE, Tile, View, iterations, tiles
+from wrenlite.gallery.fractals.mandelbrot import Part, counts, in_bulbs
+from wrenlite.gallery.fractals.view import Tile, View, tiles
 
 Piece = tuple[Tile, ...]
 """The tiles of one task."""
-Field = NDArray[np.uint16]
-"""Counts of the points of a view."""
 
 _PREVIEW_FACTOR = 16
 """Points of the view for one point of the preview, each way."""
@@ -64,22 +63,22 @@ def plan(view: View, tasks: int) -> list[Piece]:
     return _pack(_estimate_costs(view, side), tasks)
 
 
-def assemble(view: View, pieces: Sequence[Piece], values: Iterable[Field]) -> Field:
-    """Join the values of all tasks to the field of the whole view.
+def assemble(view: View, pieces: Sequence[Piece], parts: Iterable[Part]) -> Field:
+    """Join the parts of all tasks to the field of the whole view.
 
     Args:
         view: the view.
         pieces: the tiles of each task, from ``plan``.
-        values: what ``mandelbrot.render`` returned for each piece.
+        parts: what ``mandelbrot.render`` returned for each piece.
 
     Returns:
-        Counts, shape (height, width).
+        Counts, shape (height, width); infinite for points inside. See ``encoding`` for their error.
     """
-    field = np.empty((view.height, view.width), np.uint16)
-    for piece, value in zip(pieces, values, strict=True):
+    field = np.empty((view.height, view.width), np.float32)
+    for piece, part in zip(pieces, parts, strict=True):
         ends = list(itertools.accumulate(tile.width * tile.height for tile in piece))
-        for tile, part in zip(piece, np.split(value, ends[:-1]), strict=True):
-            field[tile.rows, tile.columns] = part.reshape(tile.height, tile.width)
+        for tile, counted in zip(piece, np.split(decode(part.counts), ends[:-1]), strict=True):
+            field[tile.rows, tile.columns] = counted.reshape(tile.height, tile.width)
     return field
 
 
@@ -111,10 +110,10 @@ def _tile_means(costs: Floats, rows: Indices, columns: Indices) -> Floats:
 def _point_costs(preview: View) -> tuple[Floats, Floats]:
     """Return the expected costs of a point near each point of the preview, by ``plain`` and ``mariani``."""
     field = counts(Tile(preview, 0, 0, preview.width, preview.height))
-    spent = iterations(field, preview.iters)
+    spent = np.minimum(field, preview.iters)
     free = _not_iterated(preview)
     plain = np.where(free, _BULB_POINT_COST, _POINT_COST + spent)
-    computed = np.where(_surrounded_by_inside(field == INSIDE), _ON_LATTICE, 1.0)
+    computed = np.where(_surrounded_by_inside(np.isinf(field)), _ON_LATTICE, 1.0)
     return plain, np.where(free, _BULB_POINT_COST, _POINT_COST + _FILL_COST + spent * computed)
 
 

@@ -27,7 +27,9 @@ from wrenlite.backends.local import cpu_count
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, tiling
+from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.encoder import check_video_file, write_video
+from wrenlite.gallery.fractals.encoding import Field, decode
 from wrenlite.gallery.fractals.palettes import colour
 from wrenlite.gallery.fractals.poster import Poster, picture
 from wrenlite.gallery.fractals.view import Number, Tile, View, zoom
@@ -70,7 +72,7 @@ class Clip(Protocol):
     def views(self) -> list[View]:
         """The pictures that are computed, one per task, in the order in which the frames need them."""
 
-    def frames(self, fields: Iterable[tiling.Field]) -> Iterator[Rgb]:
+    def frames(self, fields: Iterable[Field]) -> Iterator[Rgb]:
         """Make the frames from the counts of all views, read one after the other."""
 
 
@@ -147,7 +149,7 @@ class Zoom(_Timed):
         """The keyframes, from the widest to the narrowest."""
         return zoom(self.poster.sampled, self.start, self._intervals + 1)
 
-    def frames(self, fields: Iterable[tiling.Field]) -> Iterator[Rgb]:
+    def frames(self, fields: Iterable[Field]) -> Iterator[Rgb]:
         """Make the frames from the counts of the keyframes."""
         ratio = 2 ** (self._doublings / self._intervals)
         positions = [number * self._intervals / (self.count - 1) for number in range(self.count)]
@@ -161,9 +163,10 @@ class Zoom(_Timed):
                 for begin in range(0, len(parts), at_once):
                     yield from threads.map(between, parts[begin : begin + at_once])
 
-    def _keyframe(self, field: tiling.Field) -> Keyframe:
+    def _keyframe(self, field: Field) -> Keyframe:
         poster = self.poster
-        return Keyframe(colour(field, poster.view.iters, poster.palette, poster.step), poster.smoothness)
+        colours = ColourRange(0.0, poster.view.iters)
+        return Keyframe(colour(field, poster.palette, poster.step, colours), poster.smoothness)
 
 
 @dataclass(frozen=True)
@@ -191,9 +194,12 @@ class Morph(_Timed):
         seeds = self.scale * (turns / 2 - turns**2 / 4)
         return [replace(self.poster.sampled, seed=complex(seed)) for seed in seeds]
 
-    def frames(self, fields: Iterable[tiling.Field]) -> Iterator[Rgb]:
+    def frames(self, fields: Iterable[Field]) -> Iterator[Rgb]:
         """Colour the counts of each frame."""
-        return (np.asarray(picture(field, self.poster)) for field in fields)
+        return (
+            np.asarray(picture(field, self.poster, ColourRange(0.0, self.poster.view.iters)))
+            for field in fields
+        )
 
 
 @dataclass(frozen=True)
@@ -268,7 +274,7 @@ def record(
     return Video(path, clip.size, clip.count, clip.fps, size, preview.encoded(), fields.job)
 
 
-def field_of(view: View) -> tiling.Field:
+def field_of(view: View) -> Field:
     """Return the counts of a whole view, shape (height, width).
 
     The picture of a Julia set around 0 does not change when it is turned by half a turn, so that only its
@@ -281,7 +287,7 @@ def field_of(view: View) -> tiling.Field:
     strips = [
         Tile(view, 0, top, view.width, min(_STRIP_ROWS, rows - top)) for top in range(0, rows, _STRIP_ROWS)
     ]
-    upper = mandelbrot.render(strips).reshape(rows, view.width)
+    upper = decode(mandelbrot.render(strips).counts).reshape(rows, view.width)
     return np.concatenate([upper, upper[: view.height - rows][::-1, ::-1]])
 
 

@@ -11,7 +11,7 @@ import itertools
 import operator
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation, localcontext
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,8 @@ Method = Literal["plain", "mariani"]
 """How the points of a tile are computed. ``plain``: all points are iterated. ``mariani``: rectangles whose
 edge never escapes are filled (Mariani-Silver method)."""
 
-INSIDE = 65535
-"""The value of a point that never escaped."""
-MAX_ITERATIONS = 65535
+MAX_ITERATIONS = 2**31 - 1
+"""The highest limit of iterations: one that takes days for a single point."""
 _MAX_DISTANCE = 1000.0
 """Six squarings of a point at this distance from 0 stay below 1e308, so no point overflows between two checks
 for escape."""
@@ -60,7 +59,7 @@ class View:
     height: int
     """Points per column."""
     iters: int
-    """Number of iterations after which a point counts as inside, 1 to 65,535."""
+    """Number of iterations after which a point counts as inside, 1 to 2,147,483,647."""
     seed: complex | None = None
     """The c of a Julia set. None: the Mandelbrot set."""
 
@@ -164,16 +163,6 @@ def tiles(view: View, side: int, method: Method = "plain") -> list[Tile]:
         Tile(view, left, top, min(side, view.width - left), min(side, view.height - top), method)
         for top, left in itertools.product(range(0, view.height, side), range(0, view.width, side))
     ]
-
-
-def iterations(field: NDArray[np.integer[Any]], iters: int) -> NDArray[np.float64]:
-    """Convert the values of a field to numbers of iterations, 0 to ``iters``; ``INSIDE`` becomes ``iters``.
-
-    Args:
-        field: values of any shape.
-        iters: the limit of iterations that the field was computed with.
-    """
-    return np.where(field == INSIDE, iters, field * (iters / (INSIDE - 1)))
 
 
 def zoom(view: View, start: Number, frames: int) -> list[View]:

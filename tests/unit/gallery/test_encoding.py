@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from wrenlite.gallery.fractals.encoding import decode, encode
+
+COUNTS = st.floats(0, 2**31, width=32) | st.just(np.inf) | st.floats(0, 50, width=32)
+
+
+def allowed(field, encoded):
+    """Return the error that ``encode`` states."""
+    height = np.log((encoded.highest + 8) / (encoded.lowest + 8))
+    return 8e-6 * (field + 8) * height + 2**-24 * (field + 8)
+
+
+@settings(deadline=None, max_examples=40)
+@given(arrays.arrays(np.float32, st.integers(0, 60), elements=COUNTS))
+def test_decoded_counts_are_as_near_as_is_stated(field):
+    encoded = encode(field)
+    decoded = decode(encoded)
+    assert encoded.codes.dtype == np.uint16
+    assert decoded.dtype == np.float32
+    assert (np.isinf(decoded) == np.isinf(field)).all()
+    outside = np.isfinite(field)
+    errors = np.abs(decoded[outside].astype(float) - field[outside])
+    assert (errors <= allowed(field[outside].astype(float), encoded)).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(arrays.arrays(np.float32, 50, elements=st.floats(0, 2**31, width=32)))
+def test_the_order_of_counts_is_kept(field):
+    ordered = np.sort(field)
+    assert (np.diff(decode(encode(ordered))) >= 0).all()
+
+
+@pytest.mark.parametrize(("lowest", "highest", "at", "error"), [(10, 800, 10, 0.0006), (10, 800, 800, 0.03)])
+def test_the_error_in_a_usual_view_is_far_below_an_iteration(lowest, highest, at, error):
+    field = np.append(np.linspace(max(lowest, at - 5), min(highest, at + 5), 9999), [lowest, highest])
+    near = np.abs(field - at) < 1
+    assert np.abs(decode(encode(field)) - field)[near].max() < error * 1.1
+
+
+def test_low_counts_are_as_exact_with_a_high_limit_as_with_a_low_one():
+    low = np.linspace(4, 30, 10_000)
+    decoded = decode(encode(np.append(low, 900_000.0)))
+    assert len(np.unique(decoded)) > 5_000  # no bands
+
+
+@pytest.mark.parametrize("value", [0.0, 7.5, 123456.0, np.inf])
+def test_a_field_with_one_count_is_kept(value):
+    field = np.full((3, 2), value, np.float32)
+    assert np.allclose(decode(encode(field)), field, rtol=1e-6)
