@@ -111,10 +111,20 @@ def test_fractals_of_a_list_are_named_in_its_order(tmp_path):
 
 def test_fractals_report_as_json(tmp_path):
     found = report("fractals", "--count", "2", "--out", tmp_path / "out", "--workers", "2")
-    assert set(found) == USAGE | {"files"}
+    assert set(found) == USAGE | {"files", "notes"}
+    assert found["notes"] == []
     assert set(found["files"]) == {str(file) for file in tmp_path.rglob("*.png")}
     assert found["files"][-1] == str(tmp_path / "out" / "fractals" / "collage.png")
     assert (found["backend"], found["tasks"], found["cost"]) == ("2 local workers", 3, None)
+
+
+def test_a_curve_that_would_fill_its_picture_is_drawn_with_fewer_iterations(tmp_path):
+    ended = run("fractals --name hilbert2 --size 128 --workers 1 --out", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    note = "hilbert2 at 128 px is drawn with 3 iterations, not 4, whose lines would run together"
+    assert note in ended.stderr
+    as_asked = run("fractals --name hilbert2 --size 128 --line-width 1 --workers 1 --out", tmp_path / "out")
+    assert "is drawn with" not in as_asked.stderr
 
 
 def test_fractals_on_lambda_report_their_cost_as_json(bed, tmp_path):

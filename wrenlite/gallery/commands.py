@@ -112,7 +112,11 @@ def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool,
 @click.option(
     "--size", type=int, default=640, show_default=True, help="Pixels per side, with --name or --every."
 )
-@click.option("--line-width", type=float, help="Pixels.  [default: from the length of the steps]")
+@click.option(
+    "--line-width",
+    type=float,
+    help="Pixels; with it, lines may run together.  [default: from the length of the steps]",
+)
 @click.option("--palette", help="Colours along the curve, such as Hippi.  [default: a range of hues]")
 @click.option(
     "--out",
@@ -157,8 +161,10 @@ def fractals(
                 store.put(drawn.file, drawn.png)
             store.put(batch.COLLAGE, found.collage)
         files = [f"{out.rstrip('/') or out}/{file}" for file in (*found.files, batch.COLLAGE)]
+        for note in found.notes:
+            click.echo(note, err=True)
         print_text("\n".join(files))
-        print_jobs(executor, future.job, data={"files": files}, as_json=as_json)
+        print_jobs(executor, future.job, data={"files": files, "notes": found.notes}, as_json=as_json)
 
 
 def _choose_fractals(

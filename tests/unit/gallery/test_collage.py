@@ -8,11 +8,11 @@ from PIL import Image
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import collage as module
-from wrenlite.gallery.fractals.collage import collage, pack
+from wrenlite.gallery.fractals.collage import arrange, collage
 from wrenlite.gallery.fractals.curve_drawing import draw
 from wrenlite.gallery.fractals.lsystems import Fractal
 
-GAP = 14
+SQUARE = (640, 640)
 
 
 def picture_file(width, height, colour=(200, 40, 90)):
@@ -27,54 +27,54 @@ def decode(data):
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
-def rectangles(count, seed):
+def mixed(count, seed):
+    """Return sizes of pictures of all shapes, some of them tiny."""
     rng = random.Random(seed)
-    return [(rng.randint(20, 300), rng.randint(20, 300)) for _ in range(count)]
+    return [(rng.choice((16, 300, 640, 3000)), rng.choice((16, 200, 640, 2000))) for _ in range(count)]
 
 
-def thumbnails(count, seed):
-    """Return cells like those of random fractals: squares of three sizes, with space for a label."""
-    rng = random.Random(seed)
-    return [(side, side + 24) for side in rng.choices((192, 256, 320), k=count)]
+def rows_of(layout):
+    """Return the cells of each row of a layout."""
+    return [list(row) for _, row in itertools.groupby(layout.cells, lambda cell: cell.top)]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 10, 60, 300])
-@pytest.mark.parametrize("kind", [rectangles, thumbnails])
-def test_packed_rectangles_keep_the_gap_and_stay_on_the_sheet(count, kind):
-    sizes = kind(count, count)
-    layout = pack(sizes, GAP)
-    boxes = [
-        (left, top, left + width, top + height)
-        for (left, top), (width, height) in zip(layout.corners, sizes, strict=True)
-    ]
-    for left, top, right, bottom in boxes:
-        assert min(left, top) >= GAP
-        assert right <= layout.width - GAP
-        assert bottom <= layout.height - GAP
-    for one, other in itertools.combinations(boxes, 2):
-        side_by_side = one[2] + GAP <= other[0] or other[2] + GAP <= one[0]
-        assert side_by_side or one[3] + GAP <= other[1] or other[3] + GAP <= one[1]
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 7, 20, 26, 60, 300])
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_every_row_is_as_wide_as_the_sheet_and_pictures_keep_their_order(count, seed):
+    layout = arrange([SQUARE] * count if seed is None else mixed(count, seed), 256.0)
+    assert len(layout.cells) == count
+    margin = layout.cells[0].left
+    bottom = 0
+    for row in rows_of(layout):
+        assert row[0].left == margin
+        assert row[-1].left + row[-1].width == layout.width - margin
+        assert len({cell.height for cell in row}) == 1
+        for one, other in itertools.pairwise(row):
+            assert other.left - (one.left + one.width) == margin  # as far apart as from the edge
+        assert row[0].top >= bottom + margin
+        bottom = row[0].top + row[0].height + layout.font_size
+    assert bottom < layout.height
 
 
-@pytest.mark.parametrize(("count", "max_waste"), [(10, 0.25), (26, 0.15), (100, 0.10), (400, 0.06)])
-def test_little_of_a_sheet_is_wasted(count, max_waste):
-    """Each bound is a little above the worst of 20 batches, which was 21, 13, 7 and 5 %."""
-    for seed in range(20 if count < 400 else 3):
-        sizes = thumbnails(count, seed)
-        layout = pack(sizes, GAP)
-        used = sum((width + GAP) * (height + GAP) for width, height in sizes)
-        assert 1 - used / ((layout.width - GAP) * (layout.height - GAP)) < max_waste
-        assert count < 26 or 1.2 < layout.width / layout.height < 2.1
+@pytest.mark.parametrize("count", [3, 5, 7, 20, 26, 60, 61, 97, 300])
+def test_rows_of_squares_have_nearly_one_height(count):
+    layout = arrange([SQUARE] * count, 256.0)
+    heights = [cell.height for cell in layout.cells]
+    assert max(heights) < 1.6 * min(heights)  # 5 squares are 3 above 2
+    assert max(heights) < 1.2 * min(heights) or count < 20
+    assert 1.1 < layout.width / layout.height < (1.9 if count >= 20 else 2.8)
 
 
-def test_equal_rectangles_are_packed_as_a_grid():
-    layout = pack([(100, 100)] * 40, GAP)
-    assert len({left for left, _ in layout.corners}) * len({top for _, top in layout.corners}) == 40
+def test_labels_grow_with_the_sheet():
+    one, original, many = (arrange([(2048, 2048)] * count, 480.0) for count in (1, 26, 200))
+    assert one.font_size / one.width > 0.012
+    assert original.font_size / original.width > 0.012
+    assert original.font_size > 40
+    assert many.font_size < 480 / 8  # more would not fit below a picture
 
 
-def test_packing_is_deterministic():
-    sizes = rectangles(50, 1)
-    assert pack(sizes, GAP) == pack(sizes, GAP)
+def test_arranging_is_deterministic():
+    assert arrange(mixed(50, 1), 200.0) == arrange(mixed(50, 1), 200.0)
 
 
 def test_all_pictures_and_labels_are_on_the_sheet():
@@ -89,8 +89,8 @@ def test_all_pictures_and_labels_are_on_the_sheet():
 
 def test_a_long_label_stays_within_its_picture():
     sheet = decode(collage([("very long " * 20, picture_file(100, 100))]))
-    assert sheet.shape[1] == 100 + 2 * GAP
-    assert (sheet[GAP + 102 :, :GAP] == sheet[0, 0]).all()
+    assert sheet.shape[1] == 100 + 2 * 8
+    assert (sheet[8 + 102 :, :8] == sheet[0, 0]).all()
 
 
 def test_a_small_picture_is_not_enlarged():
@@ -130,10 +130,12 @@ def test_pictures_are_read_one_by_one_and_released():
 def test_thumbnails_are_halved_when_there_are_very_many(monkeypatch):
     pictures = [("a", picture_file(400, 400))] * 12
     large = decode(collage(pictures))
-    monkeypatch.setattr(module, "_MAX_THUMBNAIL_PIXELS", 4 * 160**2)  # four thumbnails, not five
+    monkeypatch.setattr(module, "_MAX_THUMBNAIL_PIXELS", 4 * 400**2)  # four thumbnails, not five
     small = decode(collage(iter(pictures)))
+    # The first sheet has rows of cells 300 pixels wide and more; the second is limited by what was kept.
     shown = [(sheet == (200, 40, 90)).all(axis=2).sum() for sheet in (large, small)]
-    assert shown == [12 * 160**2, 12 * 80**2]
+    assert shown[0] > 12 * 256**2
+    assert shown[1] == 12 * 100**2
 
 
 def test_a_collage_of_the_same_pictures_has_the_same_bytes():

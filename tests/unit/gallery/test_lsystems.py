@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals.curve_drawing import BACKGROUND, draw, peak_bytes
+from wrenlite.gallery.fractals.curve_drawing import BACKGROUND, draw, peak_bytes, visible
 from wrenlite.gallery.fractals.lsystems import (
     MAX_ITERATIONS,
     MAX_SIZE,
@@ -24,6 +24,8 @@ from wrenlite.gallery.fractals.lsystems import (
 OPEN = {"dragon", "hilbert2", "hilberts", "levy_c", "moore", "peano", "peano_gosper"}
 OPEN |= {"sierpinski_arrowhead", "ter_dragon", "three_dragon", "twin_dragon"}
 """Curves that do not end where they begin."""
+FILLING = {"hilbert2", "hilberts", "moore", "peano", "peano_gosper"}
+"""Curves that pass all places of their picture's middle, so that nothing else is to be seen in it."""
 
 
 def rewritten(system, iterations):
@@ -98,6 +100,43 @@ def test_every_system_covers_a_part_of_its_picture(name):
     picture = pixels(Fractal(name, SYSTEMS[name].iterations, 160))
     assert picture.shape == (160, 160, 3)
     assert 0.02 < (picture != BACKGROUND).any(axis=2).mean() < 0.9
+
+
+def solid_share(fractal):
+    """Return the share of drawn pixels whose neighbours are all at least a third as bright as a line."""
+    light = pixels(fractal).astype(float) ** 2.2
+    ink = light.sum(axis=2) - light[0, 0].sum()
+    drawn = ink > 0.02 * ink.max()
+    windows = np.lib.stride_tricks.sliding_window_view(ink / np.percentile(ink[drawn], 95), (3, 3))
+    return (windows.min(axis=(2, 3)) > 1 / 3)[drawn[1:-1, 1:-1]].mean()
+
+
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("more", [0, 2])
+@pytest.mark.parametrize("name", sorted(SYSTEMS))
+def test_the_lines_of_a_visible_curve_are_seen(name, more, size):
+    """Dragons and triangles keep bays and islands that are solid; the others are lines with gaps."""
+    fractal = visible(Fractal(name, SYSTEMS[name].iterations + more, size))
+    assert fractal.iterations <= SYSTEMS[name].iterations + more
+    bound = 0.65 if "dragon" in name or name == "triangle" else 0.4
+    assert solid_share(fractal) < (0.02 if name in FILLING else bound)
+
+
+def test_only_curves_that_fill_the_plane_lose_iterations():
+    drawn = {name: visible(Fractal(name, SYSTEMS[name].iterations, 128)).iterations for name in SYSTEMS}
+    fewer = {name for name in SYSTEMS if drawn[name] < SYSTEMS[name].iterations}
+    assert fewer == {"hilbert2", "peano", "peano_gosper", "ter_dragon"}
+    assert drawn["hilbert2"] == 3
+    snowflake = Fractal("koch_snowflake", 9, 64)
+    assert visible(snowflake) == snowflake
+    assert visible(Fractal("hilbert2", 4, 128, width=0.9)).iterations == 4  # a given width is kept
+    assert visible(Fractal("peano", 7, 2048)).iterations == 6
+    assert all(visible(fractal) == fractal for fractal in random_fractals(60, 3))
+
+
+def test_the_smallest_picture_has_a_curve():
+    for name, system in SYSTEMS.items():
+        assert steps(system, visible(Fractal(name, system.iterations + 1, 16)).iterations) > 0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.futures import Future
 from wrenlite.gallery.fractals import collage
-from wrenlite.gallery.fractals.curve_drawing import draw, peak_bytes
+from wrenlite.gallery.fractals.curve_drawing import draw, peak_bytes, visible
 from wrenlite.gallery.fractals.lsystems import Fractal, file_names
 from wrenlite.gallery.preflight import check_memory
 from wrenlite.storage.base import Store
@@ -27,6 +27,8 @@ class DrawnFractal(NamedTuple):
     label: str
     """Text for the collage."""
     png: bytes
+    note: str = ""
+    """How it differs from what was asked for; empty if it does not."""
 
 
 class BatchResult(NamedTuple):
@@ -36,10 +38,15 @@ class BatchResult(NamedTuple):
     """File names of the pictures, in the order of the fractals."""
     collage: bytes
     """PNG with all pictures."""
+    notes: list[str]
+    """The notes of the pictures that differ from what was asked for."""
 
 
 def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | None = None) -> Future[Any]:
     """Draw fractals on the workers, and arrange the pictures in a collage.
+
+    A curve that would fill its picture is drawn with fewer iterations (see ``curve_drawing.visible``), and
+    its label and a note say so.
 
     Args:
         executor: the executor that runs the tasks.
@@ -64,23 +71,35 @@ def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | No
     check_memory(executor.backend, collage.peak_bytes(sides), f"a collage of pictures up to {max(sides)} px")
 
     def draw_fractal(item: tuple[str, Fractal]) -> DrawnFractal:
-        file, fractal = item
+        file, asked = item
+        fractal = visible(asked)
         png = draw(fractal)
         if save is not None:
             save.put(file, png)
-        return DrawnFractal(file, fractal.label, png)
+        return DrawnFractal(file, fractal.label, png, _difference(asked, fractal))
 
     def arrange(pictures: Sequence[DrawnFractal]) -> BatchResult:
-        files = []
+        files, notes = [], []
 
         def labelled() -> Iterator[tuple[str, bytes]]:
             for picture in pictures:
                 files.append(picture.file)
+                notes.extend([picture.note] if picture.note else [])
                 yield picture.label, picture.png
 
         sheet = collage.collage(labelled())
         if save is not None:
             save.put(COLLAGE, sheet)
-        return BatchResult(files, sheet)
+        return BatchResult(files, sheet, notes)
 
     return executor.map_reduce(draw_fractal, list(zip(file_names(fractals), fractals, strict=True)), arrange)
+
+
+def _difference(asked: Fractal, drawn: Fractal) -> str:
+    """Return a sentence about the iterations that were left out; empty if there are none."""
+    if drawn == asked:
+        return ""
+    return (
+        f"{asked.name} at {asked.size} px is drawn with {counted(drawn.iterations, 'iteration')}, not "
+        f"{asked.iterations}, whose lines would run together; with a given line width it is drawn as asked"
+    )

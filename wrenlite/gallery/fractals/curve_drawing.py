@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,11 @@ _WHOLE_STEP = 16
 exactly."""
 _MIN_LIGHTNESS = 0.45
 """Lightness in Oklab. Darker colours of a palette are raised to it, to stand out from the background."""
+_CROWDED_DISTANCE = 2.25
+"""Pixels. Lines that are closer than this run together: a line and a gap need a pixel each, and a little more
+where they are not placed on whole pixels."""
+_CROWDED_SHARE = 0.5
+"""A curve is crowded if more than this share of it has lines that close on all sides."""
 _SHADES = 255
 """Number of colours along a path. Number 0 is the background."""
 _BATCH_SAMPLES = 1 << 18
@@ -68,6 +73,47 @@ def draw(fractal: Fractal) -> bytes:
     file = io.BytesIO()
     Image.fromarray(_average(numbers, _colours(fractal), grid)).save(file, "PNG", compress_level=6)
     return file.getvalue()
+
+
+def visible(fractal: Fractal) -> Fractal:
+    """Return a fractal with the most iterations, up to its own, at which its lines are seen apart.
+
+    A curve that fills the plane, such as Hilbert's, becomes a patch of one colour when its lines are closer
+    than the pixels can show. The outline of a snowflake does not, however short its steps are. A fractal
+    whose line has a given width is returned as it is.
+    """
+    if fractal.width is not None:
+        return fractal
+    system = SYSTEMS[fractal.name]
+    possible = [count for count in range(fractal.iterations + 1) if steps(system, count)]
+    fewer = (replace(fractal, iterations=count) for count in reversed(possible))
+    return next((each for each in fewer if not _crowded(each)), replace(fractal, iterations=possible[0]))
+
+
+def _crowded(fractal: Fractal) -> bool:
+    """Return whether most of a curve has other parts of it within ``_CROWDED_DISTANCE`` on all sides.
+
+    The picture is divided into boxes of that size. A part of the curve is crowded if the curve also passes
+    through all eight neighbours of its box.
+    """
+    system = SYSTEMS[fractal.name]
+    corners = points(system, headings(system, fractal.iterations))
+    corners -= corners.min(axis=1)[:, np.newaxis]
+    boxes_per_step = _inner(fractal.size) / float(corners.max()) / _CROWDED_DISTANCE
+    if boxes_per_step > 1:
+        return False
+    corners *= boxes_per_step
+    columns, rows = corners.astype(np.int32)
+    taken = np.zeros((rows.max() + 1, columns.max() + 1), np.bool_)
+    taken[rows, columns] = True
+    across = taken[:, :-2] & taken[:, 1:-1] & taken[:, 2:]
+    crowded = across[:-2] & across[1:-1] & across[2:]
+    return bool(crowded.sum() > _CROWDED_SHARE * taken.sum())
+
+
+def _inner(size: int) -> float:
+    """Return the pixels of a picture's side between its margins."""
+    return size - 2 * max(_MARGIN * size, _MIN_MARGIN)
 
 
 def peak_bytes(fractal: Fractal) -> int:
@@ -129,7 +175,7 @@ def _place(fractal: Fractal, grid: _Grid) -> tuple[NDArray[np.int16], NDArray[np
     heading = headings(system, fractal.iterations) % system.directions
     corners = points(system, heading)
     extent = float(np.ptp(corners, axis=1).max())
-    inner = fractal.size - 2 * max(_MARGIN * fractal.size, _MIN_MARGIN)
+    inner = _inner(fractal.size)
     width = fractal.width or max(
         min(_LINE_OF_STEP * inner / extent, _MAX_LINE_OF_SIDE * fractal.size), _MIN_LINE
     )
