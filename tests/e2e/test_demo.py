@@ -185,6 +185,14 @@ def test_a_mandelbrot_reports_as_json(tmp_path):
     assert set(report("mandelbrot", few, "--out", tmp_path / "m.png")) == USAGE | {"files"}
 
 
+def test_a_buddhabrot_reports_as_json(tmp_path):
+    few = "buddhabrot --width 48 --height 64 --samples 5000 --tasks 4 --workers 2"
+    found = report(few, "--out", tmp_path / "b.png")
+    assert set(found) == USAGE | {"files", "points"}
+    assert (found["points"], found["tasks"]) == (20_000, 5)
+    assert pixels(tmp_path / "b.png").std() > 20
+
+
 def test_a_mandelbrot_is_the_same_by_either_name_of_its_options(tmp_path):
     few = "mandelbrot --width 32 --height 24 --workers 2"
     for radius, iters, out in (("radius", "iters", "out"), ("escape-radius", "iterations", "outfile")):

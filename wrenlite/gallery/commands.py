@@ -13,7 +13,7 @@ import click
 from wrenlite import Executor
 from wrenlite.backends.local import cpu_count
 from wrenlite.display.console import json_option, print_report
-from wrenlite.gallery.fractal_commands import morph, pyramid, zoom
+from wrenlite.gallery.fractal_commands import buddhabrot, morph, pyramid, zoom
 from wrenlite.gallery.ndvi_command import ndvi
 from wrenlite.gallery.options import (
     cost_data,
@@ -55,6 +55,7 @@ def demo() -> None:
 demo.add_command(zoom)
 demo.add_command(morph)
 demo.add_command(pyramid)
+demo.add_command(buddhabrot)
 
 
 @demo.command(

@@ -1,4 +1,4 @@
-"""``wrenlite demo zoom``, ``morph`` and ``pyramid``: videos, and large pictures as tiles."""
+"""``wrenlite demo zoom``, ``morph``, ``pyramid`` and ``buddhabrot``: videos, tiles and sums of pictures."""
 
 from __future__ import annotations
 
@@ -218,3 +218,44 @@ def pyramid(
         text_printer(as_json)("\n".join(files))
         data = {"files": files, "tiles": wanted.count, "bytes": written}
         print_jobs(executor, job, data=data, as_json=as_json)
+
+
+@click.command(epilog="Example: wrenlite demo buddhabrot --tasks 256 --out buddhabrot.png")
+@click.option("--width", type=int, default=768, show_default=True, help="Pixels.")
+@click.option("--height", type=int, default=1024, show_default=True, help="Pixels.")
+@click.option("--iters", type=int, default=5000, show_default=True, help="Length of the longest orbits.")
+@click.option("--samples", type=int, default=250_000, show_default=True, help="Random points per task.")
+@click.option(
+    "--tasks",
+    type=click.IntRange(1, 4096),
+    default=64,
+    show_default=True,
+    help="Number of tasks: four times as many halve the noise.",
+)
+@click.option("--seed", type=int, default=7, show_default=True, help="Same seed and tasks, same picture.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("buddhabrot.png"),
+    show_default=True,
+    metavar="FILE",
+    help="File for the picture: .png, .webp or .jpg.",
+)
+@executor_options
+@json_option
+def buddhabrot(
+    tasks: int, out: Path, workers: int | None, aws: bool, as_json: bool, **parameters: int
+) -> None:
+    """Draw where orbits go that escape from the Mandelbrot set: the sum of the images of many tasks."""
+    with open_executor(workers, aws) as executor:
+        from wrenlite.gallery.fractals import buddhabrot as orbits
+        from wrenlite.gallery.fractals.poster import check_outfile, save
+        from wrenlite.gallery.fractals.view import View
+
+        wanted = orbits.Buddhabrot(**parameters)
+        check_outfile(out, View(0, 0, 1, wanted.width, wanted.height, 1))
+        future = orbits.render(executor, wanted, tasks)
+        save(orbits.picture(future.result()), out)
+        text_printer(as_json)(str(out))
+        data = {"files": [str(out)], "points": tasks * wanted.samples}
+        print_jobs(executor, future.job, data=data, as_json=as_json)

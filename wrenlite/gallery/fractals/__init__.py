@@ -14,6 +14,7 @@
 ``poster_metrics``  What a poster took, and how it scales with workers
 ``video``           A zoom from keyframes (``zoom_frames``) and a morph; ``encoder`` writes the file
 ``pyramid``         A picture of any size as tiles for browsers (DZI)
+``buddhabrot``      Where escaping orbits go: a ``map_reduce`` that adds up images
 ``palettes``        Palettes, and counts in their colours; ``colours`` has the arithmetic
 ``demo``            The work of ``wrenlite demo``
 ==================  =====================================================================

@@ -61,14 +61,7 @@ def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | No
     Raises:
         ConfigError: there are no fractals, or one of the tasks needs more memory than a worker has.
     """
-    if not fractals:
-        raise ConfigError("there are no fractals to draw")
-    for fractal in fractals:
-        what = f"{fractal.name} at {counted(fractal.iterations, 'iteration')} and {fractal.size} px"
-        check_memory(executor.backend, peak_bytes(fractal), what)
-
-    sides = [fractal.size for fractal in fractals]
-    check_memory(executor.backend, collage.peak_bytes(sides), f"a collage of pictures up to {max(sides)} px")
+    _check(executor, fractals)
 
     def draw_fractal(item: tuple[str, Fractal]) -> DrawnFractal:
         file, asked = item
@@ -84,15 +77,27 @@ def draw_batch(executor: Executor, fractals: Sequence[Fractal], save: Store | No
         def labelled() -> Iterator[tuple[str, bytes]]:
             for picture in pictures:
                 files.append(picture.file)
-                notes.extend([picture.note] if picture.note else [])
+                notes.append(picture.note)
                 yield picture.label, picture.png
 
         sheet = collage.collage(labelled())
         if save is not None:
             save.put(COLLAGE, sheet)
-        return BatchResult(files, sheet, notes)
+        return BatchResult(files, sheet, [note for note in notes if note])
 
     return executor.map_reduce(draw_fractal, list(zip(file_names(fractals), fractals, strict=True)), arrange)
+
+
+def _check(executor: Executor, fractals: Sequence[Fractal]) -> None:
+    """Refuse fractals that cannot be drawn. Raises ConfigError."""
+    if not fractals:
+        raise ConfigError("there are no fractals to draw")
+    for fractal in fractals:
+        what = f"{fractal.name} at {counted(fractal.iterations, 'iteration')} and {fractal.size} px"
+        check_memory(executor.backend, peak_bytes(fractal), what)
+
+    sides = [fractal.size for fractal in fractals]
+    check_memory(executor.backend, collage.peak_bytes(sides), f"a collage of pictures up to {max(sides)} px")
 
 
 def _difference(asked: Fractal, drawn: Fractal) -> str:
