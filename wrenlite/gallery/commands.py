@@ -231,6 +231,13 @@ def _choose_fractals(
 @click.option("--height", type=int, default=768, show_default=True, help="Pixels.")
 @click.option("--julia", metavar="RE,IM", help="Draw the Julia set of this number: --julia=-0.8,0.156.")
 @click.option(
+    "--set",
+    "kind",
+    default="mandelbrot",
+    show_default=True,
+    help="What is iterated: mandelbrot, burning-ship or newton (roots of z^3 = 1).",
+)
+@click.option(
     "--out",
     "--outfile",
     "out",
@@ -255,7 +262,7 @@ def mandelbrot(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Draw a part of the Mandelbrot set, or a Julia set."""
+    """Draw a part of the Mandelbrot set, a Julia set, or another set."""
     if scaling and aws:
         raise click.UsageError("--scaling measures local workers and cannot be combined with --aws")
     print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])

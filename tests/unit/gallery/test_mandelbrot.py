@@ -8,7 +8,7 @@ import pytest
 
 from tests import exact
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals import mandelbrot
+from wrenlite.gallery.fractals import sets
 from wrenlite.gallery.fractals.encoding import decode
 from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts, render, tiles, zoom
 
@@ -128,8 +128,8 @@ def test_filling_saves_iterations(monkeypatch):
         iterated.append(z.size)
         return real_escape(z, c, step, iters)
 
-    real_escape = mandelbrot.escape
-    monkeypatch.setattr(mandelbrot, "escape", counted_escape)
+    real_escape = sets.escape
+    monkeypatch.setattr(sets, "escape", counted_escape)
     view = View(-0.1, 0.75, 0.2, 256, 256, 500)
     inside = (whole_field(view, "mariani") == np.inf).mean()
     assert 0.2 < inside < 0.9

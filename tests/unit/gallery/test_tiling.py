@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals import mandelbrot
+from wrenlite.gallery.fractals import sets
 from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts, render
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.tiling import assemble, plan
@@ -44,7 +44,7 @@ def test_views_of_any_size_can_be_planned(width, height):
 
 def test_tasks_take_about_equally_many_iterations(monkeypatch):
     view = View(-0.5, 0.62, 0.5, 1920, 1080, 2000)  # on the left mostly inside, on the right mostly outside
-    real_escape, costs = mandelbrot.escape, []
+    real_escape, costs = sets.escape, []
 
     def measured_escape(z, c, step, iters):
         values = real_escape(z, c, step, iters)
@@ -52,7 +52,7 @@ def test_tasks_take_about_equally_many_iterations(monkeypatch):
         return values
 
     pieces = plan(view, 24)
-    monkeypatch.setattr(mandelbrot, "escape", measured_escape)
+    monkeypatch.setattr(sets, "escape", measured_escape)
     for piece in pieces:
         costs.append(0.0)
         render(piece)

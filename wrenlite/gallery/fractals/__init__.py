@@ -7,6 +7,7 @@
 ``view``            Views of the complex plane, and rectangular tiles of a view
 ``escape``          The kernel: how soon each point escapes
 ``compiled``        The same in compiled code, from ``kernel/escape.c``
+``sets``            The sets that can be drawn: one function each
 ``perturbation``    The same for deep zooms
 ``mandelbrot``      The counts of one tile or of several
 ``tiling``          A view cut into tasks of about equal cost

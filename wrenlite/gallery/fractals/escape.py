@@ -120,8 +120,16 @@ def escape(z: Points, c: Points, step: int, iters: int) -> Floats:
     return kernel(z, c, step, iters)
 
 
-def escape_numpy(z: Points, c: Points, step: int, iters: int) -> Floats:
-    """Return what ``escape`` returns, computed by numpy."""
+def escape_numpy(z: Points, c: Points, step: int, iters: int, fold: bool = False) -> Floats:
+    """Return what ``escape`` returns, computed by numpy.
+
+    Args:
+        z: as for ``escape``.
+        c: the same.
+        step: the same.
+        iters: the same.
+        fold: replace both parts of z by their absolute values before each square.
+    """
     record = EscapeRecord(z.size)
     active = ActivePoints(z, c, np.arange(z.size))
     checks = _FIRST_CHECKS
@@ -129,7 +137,8 @@ def escape_numpy(z: Points, c: Points, step: int, iters: int) -> Floats:
         checks = min(checks, -(-(iters - step) // STEPS_PER_CHECK))
         starts = range(0, active.indices.size, _BLOCK)
         blocks = [
-            _iterate(active.select(slice(start, start + _BLOCK)), step, checks, record) for start in starts
+            _iterate(active.select(slice(start, start + _BLOCK)), step, checks, record, fold)
+            for start in starts
         ]
         active = ActivePoints(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
         step += checks * STEPS_PER_CHECK
@@ -150,7 +159,7 @@ def find_escaped(z: Points, scratch: Floats) -> Indices:
     return np.flatnonzero(parts.view(np.uint16) != 0)  # the flags of both parts, read as one number
 
 
-def _iterate(active: ActivePoints, step: int, checks: int, record: EscapeRecord) -> ActivePoints:
+def _iterate(active: ActivePoints, step: int, checks: int, record: EscapeRecord, fold: bool) -> ActivePoints:
     """Iterate a block of points, and return the points that have not escaped.
 
     Args:
@@ -158,13 +167,17 @@ def _iterate(active: ActivePoints, step: int, checks: int, record: EscapeRecord)
         step: number of iterations that the points have behind them.
         checks: how often to look for escaped points, each time after ``STEPS_PER_CHECK`` iterations.
         record: where escapes are recorded.
+        fold: as for ``escape_numpy``.
     """
     active = active.padded()
     remaining = active.indices.size
     scratch = np.empty(2 * active.z.size)
     for _ in range(checks):
         z, c, indices = active
+        parts = z.view(np.float64)
         for _ in range(STEPS_PER_CHECK):
+            if fold:
+                np.abs(parts, out=parts)
             np.square(z, out=z)
             np.add(z, c, out=z)
         step += STEPS_PER_CHECK

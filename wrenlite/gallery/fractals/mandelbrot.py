@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from wrenlite.gallery.fractals import perturbation
 from wrenlite.gallery.fractals.encoding import Encoded, Field, encode
-from wrenlite.gallery.fractals.escape import Floats, Indices, Points, escape
+from wrenlite.gallery.fractals.escape import Floats, Indices, Points
+from wrenlite.gallery.fractals.sets import SETS
 from wrenlite.gallery.fractals.view import Method as Method
 from wrenlite.gallery.fractals.view import Tile as Tile
 from wrenlite.gallery.fractals.view import View as View
@@ -78,7 +79,7 @@ def _render_batch(piece: Sequence[Tile]) -> tuple[list[Field], float]:
     for unknown_points in (_Grid.lattice, _Grid.rest):
         wanted = [unknown_points(grid) for grid in grids]
         points = np.concatenate([grid.points(indices) for grid, indices in zip(grids, wanted, strict=True)])
-        values = _escape(points, view)
+        values = SETS[view.kind](points, view)
         computed += total_iterations(values, view.iters)
         ends = np.cumsum([indices.size for indices in wanted])
         for grid, indices, part in zip(grids, wanted, np.split(values, ends[:-1]), strict=True):
@@ -93,12 +94,6 @@ def total_iterations(counts: Floats | Field, iters: int) -> float:
 
 def _single_precision(fields: Sequence[Floats]) -> list[Field]:
     return [field.astype(np.float32) for field in fields]
-
-
-def _escape(points: Points, view: View) -> Floats:
-    if view.seed is None:
-        return escape(points, points, 1, view.iters)  # from 0 the first iteration leads to c
-    return escape(points, np.full_like(points, view.seed), 0, view.iters)
 
 
 class _Grid:
@@ -116,7 +111,7 @@ class _Grid:
         self._fills = tile.method == "mariani"
         self.counts = np.full((tile.height, tile.width), np.nan)
         """Smooth counts; infinite for points inside, NaN for points that are not known yet."""
-        if tile.view.seed is None:
+        if tile.view.has_bulbs:
             self.counts[in_bulbs(x, y)] = np.inf
 
     def lattice(self) -> Indices:

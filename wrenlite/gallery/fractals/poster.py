@@ -10,7 +10,7 @@ import io
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,8 @@ from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.colours import check_name, downsample
 from wrenlite.gallery.fractals.encoding import Field
 from wrenlite.gallery.fractals.palettes import DEFAULT, DEFAULT_STEP, PALETTES, check_step, colour
-from wrenlite.gallery.fractals.view import View
+from wrenlite.gallery.fractals.sets import colour_of_roots
+from wrenlite.gallery.fractals.view import Kind, View
 from wrenlite.gallery.preflight import check_file, check_memory
 from wrenlite.job import Job
 from wrenlite.memory import memory_bytes
@@ -37,6 +38,12 @@ _MANDELBROT_VIEW = {"xpos": "-0.00275", "ypos": "0.78912", "radius": "0.125689"}
 """The part of the plane that is drawn by default: the original program's defaults."""
 _JULIA_VIEW = {"xpos": "0", "ypos": "0", "radius": "3.2"}
 """The same for Julia sets, whose centre is 0."""
+_VIEWS = {
+    "mandelbrot": _MANDELBROT_VIEW,
+    "burning-ship": {"xpos": "-1.7572", "ypos": "0.03", "radius": "0.115"},
+    "newton": {"xpos": "0", "ypos": "0", "radius": "3.2"},
+}
+"""The part of the plane of each set that is drawn by default."""
 _STRIP_POINTS = 1 << 22
 """Points that are coloured at a time."""
 _WORKER_BYTES_PER_POINT = 16
@@ -99,7 +106,9 @@ class PosterOptions:
     width: int = 1024
     height: int = 768
     julia: str | None = None
-    """``RE,IM``: the Julia set of this number. None: the Mandelbrot set."""
+    """``RE,IM``: the Julia set of this number. None: the Mandelbrot set, or that of ``kind``."""
+    kind: str = "mandelbrot"
+    """The set: a key of ``sets.SETS``."""
 
     def __post_init__(self) -> None:
         self.poster()
@@ -107,11 +116,13 @@ class PosterOptions:
     def poster(self) -> Poster:
         """Return the poster."""
         seed = None if self.julia is None else _parse_complex(self.julia)
-        place = {
+        default_view = _JULIA_VIEW if seed is not None else _VIEWS[check_name("set", self.kind, _VIEWS)]
+        place: dict[str, Any] = {
             name: default if (given := getattr(self, name)) is None else given
-            for name, default in (_MANDELBROT_VIEW if seed is None else _JULIA_VIEW).items()
+            for name, default in default_view.items()
         }
-        view = View(**place, width=self.width, height=self.height, iters=self.iters, seed=seed)
+        kind = cast("Kind", self.kind)
+        view = View(**place, width=self.width, height=self.height, iters=self.iters, seed=seed, kind=kind)
         return Poster(view, self.palette, self.step, self.smoothness)
 
 
@@ -199,7 +210,10 @@ def picture(field: Field, poster: Poster, colours: ColourRange | None = None) ->
     rows = max(1, _STRIP_POINTS // (view.width * each * each))
     for top in range(0, view.height, rows):
         strip = field[top * each : (top + rows) * each]
-        coloured = colour(strip, poster.palette, poster.step, colours)
+        if view.kind == "newton":
+            coloured = colour_of_roots(strip, poster.palette)
+        else:
+            coloured = colour(strip, poster.palette, poster.step, colours)
         pixels[top : top + rows] = downsample(coloured, each)
     return Image.fromarray(pixels)
 

@@ -89,8 +89,8 @@ def _estimate_costs(view: View, side: int) -> list[tuple[float, Tile]]:
     rows, columns = ((np.arange(0, length, side) * scale).astype(int) for length in (view.height, view.width))
     point_costs = _point_costs(replace(view, width=width, height=height))
     plain, mariani = (_tile_means(costs, rows, columns) for costs in point_costs)
-    if view.deep:
-        mariani = np.full_like(mariani, np.inf)  # perturbation computes every point
+    if view.deep or view.kind != "mandelbrot":
+        mariani = np.full_like(mariani, np.inf)  # perturbation computes every point; other sets have holes
     tiles_with_costs = []
     for tile, plain_cost, mariani_cost in zip(tiles(view, side), plain.flat, mariani.flat, strict=True):
         cost = float(min(plain_cost, mariani_cost)) * tile.width * tile.height
@@ -126,7 +126,7 @@ def _surrounded_by_inside(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _not_iterated(view: View) -> NDArray[np.bool_]:
     """Return which points are known to be inside without iteration."""
-    if view.seed is not None or view.deep:
+    if not view.has_bulbs or view.deep:
         return np.zeros((view.height, view.width), np.bool_)
     across, up = Tile(view, 0, 0, view.width, view.height).offsets()
     return in_bulbs(float(view.xpos) + across, float(view.ypos) + up[:, np.newaxis])

@@ -20,6 +20,8 @@ from wrenlite.errors import ConfigError
 
 Number = Decimal | float | str
 """A coordinate. Text or Decimal is for coordinates with more digits than a float has."""
+Kind = Literal["mandelbrot", "burning-ship", "newton"]
+"""The sets that can be drawn: see ``sets``."""
 Method = Literal["plain", "mariani"]
 """How the points of a tile are computed. ``plain``: all points are iterated. ``mariani``: rectangles whose
 edge never escapes are filled (Mariani-Silver method)."""
@@ -61,7 +63,9 @@ class View:
     iters: int
     """Number of iterations after which a point counts as inside, 1 to 2,147,483,647."""
     seed: complex | None = None
-    """The c of a Julia set. None: the Mandelbrot set."""
+    """The c of a Julia set. None: the Mandelbrot set, or that of ``kind``."""
+    kind: Kind = "mandelbrot"
+    """What is iterated."""
 
     def __post_init__(self) -> None:
         for name in ("xpos", "ypos", "radius"):
@@ -77,23 +81,32 @@ class View:
             )
         if self.spacing < _MIN_SPACING:
             raise ConfigError(f"radius is {self.radius}: points would be less than {_MIN_SPACING:g} apart")
+        if self.kind not in get_args(Kind):
+            raise ConfigError(f"kind is {self.kind!r}: it may be one of {', '.join(get_args(Kind))}")
         if self.seed is not None:
             self._check_seed(complex(self.seed))
+        if self.deep and not self.has_bulbs:
+            raise ConfigError(
+                f"radius is {self.radius}: this set is iterated in float64, which has too few digits for "
+                f"points {self.spacing:.1e} apart; deep zooms are of the Mandelbrot set"
+            )
 
     def _check_seed(self, seed: complex) -> None:
         if not cmath.isfinite(seed) or abs(seed) > _MAX_DISTANCE:
             raise ConfigError(f"seed is {seed}: it must be finite and at most {_MAX_DISTANCE:g} from 0")
-        if self.deep:
-            raise ConfigError(
-                f"radius is {self.radius}: Julia sets are iterated in float64, which has too few digits for "
-                f"points {self.spacing:.1e} apart; deep zooms are of the Mandelbrot set"
-            )
+        if self.kind == "newton":
+            raise ConfigError("seed is the number of a Julia set, and Newton's method has none")
         object.__setattr__(self, "seed", seed)
 
     @property
     def spacing(self) -> float:
         """The distance of neighbouring points in the plane."""
         return float(self.radius) / self.width
+
+    @property
+    def has_bulbs(self) -> bool:
+        """Whether the set is the Mandelbrot set, of which large parts are known without iteration."""
+        return self.kind == "mandelbrot" and self.seed is None
 
     @property
     def deep(self) -> bool:
