@@ -169,6 +169,34 @@ def test_a_mandelbrot_with_the_options_of_the_original_and_its_metrics(tmp_path)
     assert re.search(r"^1 +\d+\.\d\d +1\.00 +100%\n2 +\d+\.\d\d +\d\.\d\d +\d+%$", ended.stdout, re.MULTILINE)
 
 
+WIDE = "-smoothness 10 -width 1920 -height 1080"
+ORIGINAL = [
+    "",
+    "-palette Hippi -xpos -0.0091275 -ypos 0.7899912 -radius .01401245 -file mandelbrot.png",
+    "-palette Plan9 -xpos -0.0091275 -ypos 0.7899912 -radius .01401245 -file test2.png -iteration 600"
+    " -step 600",
+    f"-palette Vivid -xpos -0.00991275 -ypos 0.7899912 -radius .02401245 -file test3.png -step 600 {WIDE}",
+    f"-palette Hippi -xpos -0.00275 -ypos 1.012 -radius .089999 -file test4.png -step 600 {WIDE}",
+    f"-palette Hippi -xpos -0.00275 -ypos 0.78912 -radius .1256789 -file test5.png -step 6000 {WIDE}",
+]
+"""The arguments of the commands in the README of the original program, without some of their defaults."""
+
+
+@pytest.mark.parametrize("arguments", ORIGINAL)
+def test_the_commands_of_the_original_as_spelled_draw_rich_pictures(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WRENLITE_BACKEND", "inline")
+    small = "-smoothness=1 -width 160 -height 90"
+    ended = CliRunner().invoke(main, ["demo", "mandelbrot", *f"{arguments} {small}".split()])
+    assert ended.exit_code == 0, ended.output
+    (file,) = tmp_path.iterdir()
+    assert file.name == (re.findall(r"-file (\S+)", arguments) or ["mandelbrot.png"])[0]
+    picture = pixels(file)
+    assert picture.mean() > 70
+    assert picture.std() > 40
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100  # of the 600 colours of one command
+
+
 def test_a_mandelbrot_reports_as_json(tmp_path):
     few = "--width 64 --height 48 --iters 100 --tasks 6 --workers 2"
     found = report("mandelbrot", few, "--out", tmp_path / "m.png", "--metrics --scaling")

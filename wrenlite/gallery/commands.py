@@ -16,6 +16,7 @@ from wrenlite.display.console import json_option, print_report
 from wrenlite.gallery.fractal_commands import buddhabrot, morph, pyramid, zoom
 from wrenlite.gallery.ndvi_command import ndvi
 from wrenlite.gallery.options import (
+    OneOrTwoHyphens,
     cost_data,
     count_option,
     executor_options,
@@ -196,7 +197,7 @@ def _choose_fractals(
     return [replace(fractal, width=line_width, palette=palette) for fractal in chosen]
 
 
-@demo.command(epilog="Example: wrenlite demo mandelbrot --palette Vivid --out vivid.png")
+@demo.command(cls=OneOrTwoHyphens, epilog="Example: wrenlite demo mandelbrot --palette Vivid --out vivid.png")
 @click.option(
     "--palette", default="Hippi", show_default=True, help="Such as Vivid; an unknown name lists all palettes."
 )
@@ -211,6 +212,7 @@ def _choose_fractals(
 @click.option(
     "--iters",
     "--iterations",
+    "--iteration",
     "iters",
     type=click.IntRange(1, 2**31 - 1),
     default=800,
@@ -240,6 +242,7 @@ def _choose_fractals(
 @click.option(
     "--out",
     "--outfile",
+    "--file",
     "out",
     type=click.Path(path_type=Path),
     default=Path("mandelbrot.png"),
@@ -262,7 +265,10 @@ def mandelbrot(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Draw a part of the Mandelbrot set, a Julia set, or another set."""
+    """Draw a part of the Mandelbrot set, a Julia set, or another set.
+
+    The commands of the original program, gobrot, also work here as they are spelled; their colours differ.
+    """
     if scaling and aws:
         raise click.UsageError("--scaling measures local workers and cannot be combined with --aws")
     print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])

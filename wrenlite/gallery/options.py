@@ -72,6 +72,17 @@ def executor_options(command: Command) -> Command:
     return command
 
 
+class OneOrTwoHyphens(click.Command):
+    """A command that also takes long options with one hyphen, as programs in Go do: ``-palette Vivid``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Write the second hyphen of options that have one."""
+        known = {name for parameter in self.params for name in parameter.opts}
+        single = [f"-{arg}".partition("=")[0] in known for arg in args]
+        written = [f"-{arg}" if one else arg for arg, one in zip(args, single, strict=True)]
+        return super().parse_args(ctx, written)
+
+
 @contextlib.contextmanager
 def open_executor(workers: int | None, aws: bool, extra: str = "gallery") -> Iterator[Executor]:
     """Open the executor that ``--workers`` and ``--aws`` choose; without them, the configured one.
