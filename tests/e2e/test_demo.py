@@ -231,17 +231,29 @@ def test_a_mandelbrot_is_the_same_by_either_name_of_its_options(tmp_path):
     assert (tmp_path / "out.png").read_bytes() != (tmp_path / "usual.png").read_bytes()
 
 
+def test_a_picture_is_made_again_from_its_file(tmp_path):
+    few = "--width 48 --height 36 --iters 150 --radius 0.02 --tasks 3 --workers 2"
+    assert run("mandelbrot", few, "--palette Wren --bits 16 --out", tmp_path / "first.png").returncode == 0
+    assert run("mandelbrot --workers 1 --like first.png --out again.png", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "first.png").read_bytes()
+    other = run("mandelbrot --like first.png --palette Vivid --bits 8 --out other.webp", cwd=tmp_path)
+    assert other.returncode == 0, other.stderr
+    assert pixels(tmp_path / "other.webp").shape == (36, 48, 3)
+    assert run("mandelbrot --like other.webp --out twice.webp", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "twice.webp").read_bytes() == (tmp_path / "other.webp").read_bytes()
+
+
 def test_a_zoom_and_a_morph_are_videos(tmp_path):
     few = "--width 64 --height 36 --fps 10 --seconds 1 --workers 2"
     found = report("zoom", few, "--radius 0.5 --iters 60 --out", tmp_path / "z.mp4")
     assert set(found) == USAGE | {"files", "frames", "bytes"}
-    assert (found["tasks"], found["frames"]) == (4, 10)
+    assert (found["tasks"], found["frames"]) == (2 * 4, 10)  # small keyframes first, for the colours
     assert found["bytes"] == (tmp_path / "z.mp4").stat().st_size
     ended = run("morph", few, "--out", tmp_path / "m.webm")
     assert ended.returncode == 0, ended.stderr
     assert f"encoding {tmp_path / 'm.webm'}" in ended.stderr
     assert f"{tmp_path / 'm.webm'}: 64 x 36, 1.0 s at 10 frames per second, 0.0 MB" in ended.stdout
-    assert rows(ended.stdout)["tasks"] == "10 on 2 local workers"
+    assert rows(ended.stdout)["tasks"] == "20 on 2 local workers"
 
 
 def test_workers_write_a_pyramid_to_a_bucket(bed, tmp_path):
@@ -301,6 +313,10 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("mandelbrot --outfile /nowhere/m.png", "/nowhere/m.png: there is no folder /nowhere. Make it first"),
         ("fractals --out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),
         ("all --out /nowhere/new", "Error: cannot write to /nowhere/new: there is no folder /nowhere"),
+        ("mandelbrot --like afile", "afile is not a PNG, WebP or JPEG file"),
+        ("mandelbrot --like nowhere.png", "cannot read nowhere.png: No such file"),
+        ("mandelbrot --bits 16 --out m.webp", "a .webp file has 8 bits per colour; .png has 16"),
+        ("mandelbrot --bits 12", "'--bits'"),
         ("zoom --out zoom.gif", "zoom.gif must end in .mp4 or .webm"),
         ("zoom --out /nowhere/zoom.mp4", "there is no folder /nowhere"),
         ("zoom --width 641", "both must be even"),

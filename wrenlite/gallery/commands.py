@@ -27,6 +27,7 @@ from wrenlite.gallery.options import (
     refuse_unused,
     seed_option,
     text_printer,
+    without_given,
 )
 from wrenlite.gallery.preflight import check_folder
 
@@ -250,6 +251,15 @@ def _choose_fractals(
     metavar="FILE",
     help="File for the picture: .png, .webp or .jpg.",
 )
+@click.option(
+    "--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Per colour; 16 for .png."
+)
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take the options that made this picture; others that are given replace them.",
+)
 @click.option("--tasks", type=click.IntRange(1, 4096), default=64, show_default=True, help="Number of tasks.")
 @click.option("--metrics", is_flag=True, help="Report the time of this process and of each warm worker.")
 @click.option("--scaling", is_flag=True, help="Also measure the time on 1, 2, 3 and more local workers.")
@@ -257,7 +267,7 @@ def _choose_fractals(
 @json_option
 def mandelbrot(
     out: Path,
-    tasks: int,
+    like: Path | None,
     metrics: bool,
     scaling: bool,
     workers: int | None,
@@ -273,10 +283,14 @@ def mandelbrot(
         raise click.UsageError("--scaling measures local workers and cannot be combined with --aws")
     print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])
     with open_executor(workers, aws) as executor:
-        from wrenlite.gallery.fractals import poster, poster_metrics
+        from wrenlite.gallery.fractals import picture_files, poster, poster_metrics
 
+        parameters["bits"] = int(parameters["bits"])
+        if like is not None:
+            parameters |= without_given(picture_files.read_options(like))
+        tasks = parameters.pop("tasks")
         wanted = poster.PosterOptions(**parameters).poster()
-        poster.check_outfile(out, wanted.view)
+        picture_files.check_outfile(out, wanted.view.width, wanted.view.height, wanted.bits)
         if metrics:
             poster_metrics.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
         rendered = poster.render(executor, wanted, tasks)
@@ -285,7 +299,7 @@ def mandelbrot(
         picture = poster.picture(rendered.field, wanted)
         coloured = time.perf_counter()
         click.echo(f"writing {out}", err=True)
-        poster.save(picture, out)
+        picture_files.save(picture, out, picture_files.options_of(wanted, tasks))
         print_text(str(out))
         if metrics:
             steps = {"colour": coloured - start, "write": time.perf_counter() - coloured}

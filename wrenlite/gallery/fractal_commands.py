@@ -169,7 +169,7 @@ def _record(clip: Callable[[], Clip], out: Path, workers: int | None, aws: bool,
             made = video.record(executor, wanted, out, lambda frames: bar.update(1))
         text_printer(as_json)(f"{out}: {made.facts}")
         data = {"files": [str(out)], "frames": made.frames, "bytes": made.size_bytes}
-        print_jobs(executor, made.job, data=data, as_json=as_json)
+        print_jobs(executor, *made.jobs, data=data, as_json=as_json)
 
 
 @click.command(epilog="Example: wrenlite demo pyramid --width 32768 --height 32768 --out s3://my-bucket/sets")
@@ -249,11 +249,10 @@ def buddhabrot(
     """Draw where orbits go that escape from the Mandelbrot set: the sum of the images of many tasks."""
     with open_executor(workers, aws) as executor:
         from wrenlite.gallery.fractals import buddhabrot as orbits
-        from wrenlite.gallery.fractals.poster import check_outfile, save
-        from wrenlite.gallery.fractals.view import View
+        from wrenlite.gallery.fractals.picture_files import check_outfile, save
 
         wanted = orbits.Buddhabrot(**parameters)
-        check_outfile(out, View(0, 0, 1, wanted.width, wanted.height, 1))
+        check_outfile(out, wanted.width, wanted.height)
         future = orbits.render(executor, wanted, tasks)
         save(orbits.picture(future.result()), out)
         text_printer(as_json)(str(out))

@@ -147,6 +147,16 @@ def refuse_unused(parameters: Iterable[str], reason: str) -> None:
             raise click.UsageError(f"{options[name]} has no effect {reason}")
 
 
+def without_given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of those parameters that were not given on the command line."""
+    context = click.get_current_context()
+    return {
+        name: value
+        for name, value in values.items()
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE
+    }
+
+
 def text_printer(as_json: bool) -> Callable[[str], None]:
     """Return a function that prints a text for people, or that prints nothing, where the report is JSON."""
     return (lambda text: None) if as_json else click.echo

@@ -10,6 +10,7 @@ from PIL import Image
 
 import wrenlite
 from wrenlite.errors import ConfigError, StoreError
+from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.colours import LIGHT, downsample
 from wrenlite.gallery.fractals.mandelbrot import Tile, counts
 from wrenlite.gallery.fractals.palettes import colour
@@ -19,13 +20,14 @@ from wrenlite.gallery.fractals.view import View
 from wrenlite.gallery.fractals.zoom_frames import Keyframe, frame
 
 LAST = Poster(View("-0.75", "0.1", "0.5", 64, 36, 60), palette="Wren")
+COLOURS = ColourRange(0.0, 60.0)
 WIDTH, HEIGHT = 320, 180
 
 
 def drawn(radius):
     """Return the points of a view, two per pixel each way, as bytes."""
     view = View("-0.75", "0.1", radius, 2 * WIDTH, 2 * HEIGHT, 100)
-    return colour(counts(Tile(view, 0, 0, view.width, view.height)), "Wren")
+    return colour(counts(Tile(view, 0, 0, view.width, view.height)), "Wren", colours=COLOURS)
 
 
 def light(rgb):
@@ -71,7 +73,7 @@ def test_a_zoom_is_keyframes_of_twice_the_width_and_equal_steps():
     clip = Zoom(LAST, seconds=2, fps=10, start=4)
     assert [float(view.radius) for view in clip.views] == [4.0, 2.0, 1.0, 0.5]
     assert {(view.width, view.height) for view in clip.views} == {(128, 72)}
-    frames = list(clip.frames(map(field_of, clip.views)))
+    frames = list(clip.frames(map(field_of, clip.views), COLOURS))
     assert len(frames) == clip.count == 20
     assert {rgb.shape for rgb in frames} == {(36, 64, 3)}
     changes = [np.abs(light(b) - light(a)).mean() for a, b in itertools.pairwise(frames)]
@@ -106,7 +108,8 @@ def test_a_video_is_a_file_that_browsers_play(tmp_path, name, codec):
         decoded = [each.to_ndarray(format="rgb24") for each in file.decode(video=0)]
     assert len(decoded) == 12
     clip = Zoom(LAST, 1, 12)
-    wanted = list(clip.frames(map(field_of, clip.views)))
+    fields = [field_of(view) for view in clip.views]
+    wanted = list(clip.frames(fields, ColourRange.of(*fields)))
     assert np.abs(decoded[-1].mean((0, 1)) - wanted[-1].mean((0, 1))).max() < 4  # its colours are the colours
     data = (tmp_path / name).read_bytes()
     assert video.size_bytes == len(data)
@@ -124,7 +127,7 @@ def test_in_a_notebook_a_video_is_an_animation_and_a_link(tmp_path, monkeypatch)
     assert "64 x 36, 2.0 s at 20 frames per second" in html
     (tmp_path / "preview.webp").write_bytes(video.preview)
     with Image.open(tmp_path / "preview.webp") as shown:
-        assert (shown.size, shown.n_frames) == ((64, 36), 30)
+        assert (shown.size, shown.n_frames) == ((64, 36), 32)
 
 
 def test_what_cannot_be_a_video_is_refused_before_anything_runs(tmp_path):

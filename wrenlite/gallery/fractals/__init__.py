@@ -13,6 +13,7 @@
 ``tiling``          A view cut into tasks of about equal cost
 ``poster``          A whole picture: counts from workers, colours here
 ``poster_metrics``  What a poster took, and how it scales with workers
+``picture_files``   Files of pictures, which say how they were made; ``png16`` writes 16 bits
 ``video``           A zoom from keyframes (``zoom_frames``) and a morph; ``encoder`` writes the file
 ``pyramid``         A picture of any size as tiles for browsers (DZI)
 ``buddhabrot``      Where escaping orbits go: a ``map_reduce`` that adds up images

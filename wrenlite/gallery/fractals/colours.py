@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from wrenlite.errors import ConfigError
 
 Floats = NDArray[np.float64]
+Rgb = NDArray[np.unsignedinteger[Any]]
+"""sRGB values, shape (…, 3), of 8 or 16 bits."""
 
 # Björn Ottosson, "A perceptual color space for image processing", 2020: linear sRGB to cone responses,
 # and their cube roots to lightness, green-red and blue-yellow.
@@ -72,13 +75,18 @@ def oklab(rgb: ArrayLike) -> Floats:
     return np.asarray(np.cbrt(light @ _RGB_TO_CONES.T) @ _CONES_TO_LAB.T)
 
 
-def from_oklab(lab: ArrayLike) -> NDArray[np.uint8]:
-    """Convert Oklab, shape (…, 3), to the nearest bytes, shape (…, 3)."""
+def from_oklab(lab: ArrayLike, bits: int = 8) -> Rgb:
+    """Convert Oklab, shape (…, 3), to the nearest sRGB values of 8 or 16 bits, shape (…, 3)."""
     cones = (np.asarray(lab, float) @ np.linalg.inv(_CONES_TO_LAB).T) ** 3
-    return np.rint(srgb(cones @ np.linalg.inv(_RGB_TO_CONES).T) * 255).astype(np.uint8)
+    return _whole(srgb(cones @ np.linalg.inv(_RGB_TO_CONES).T), bits)
 
 
-def hues(start: float, span: float, count: int) -> NDArray[np.uint8]:
+def _whole(srgb_values: Floats, bits: int) -> Rgb:
+    """Convert sRGB values, 0 to 1, to whole numbers."""
+    return np.asarray(np.rint(srgb_values * (2**bits - 1)), np.uint8 if bits == 8 else np.uint16)
+
+
+def hues(start: float, span: float, count: int) -> Rgb:
     """Return bright colours along a part of the colour circle.
 
     Args:
@@ -95,15 +103,15 @@ def hues(start: float, span: float, count: int) -> NDArray[np.uint8]:
     return from_oklab(np.stack([lightness, chroma * np.cos(angle), chroma * np.sin(angle)], axis=-1))
 
 
-def downsample(rgb: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+def downsample(rgb: Rgb, factor: int) -> Rgb:
     """Replace each square of ``factor`` x ``factor`` pixels by one pixel with their mean light.
 
     Args:
-        rgb: bytes, shape (factor * height, factor * width, 3).
+        rgb: values of 8 or 16 bits, shape (factor * height, factor * width, 3).
         factor: 1 to 255. With 1 the picture itself is returned.
 
     Returns:
-        Bytes, shape (height, width, 3).
+        As many bits, shape (height, width, 3).
 
     Raises:
         ConfigError: the size of the picture is not a multiple of ``factor``.
@@ -113,6 +121,8 @@ def downsample(rgb: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
         raise ConfigError(f"{rgb.shape[1]} x {rgb.shape[0]} pixels cannot be divided by {factor}")
     if factor == 1:
         return rgb
+    if rgb.dtype == np.uint16:
+        return _downsample_16(rgb, factor)
     small = np.empty((height, width, 3), np.uint8)
     light = np.empty((factor, width * factor * 3), np.uint16)
     for row in range(height):  # row by row, so that the data stays in the cache
@@ -123,6 +133,15 @@ def downsample(rgb: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
         column_sums = light.sum(axis=0, dtype=np.uint32).reshape(width, factor, 3)
         total = functools.reduce(np.add, (column_sums[:, column] for column in range(factor)))
         small[row] = BYTE[(total + factor * factor // 2) // (factor * factor)]
+    return small
+
+
+def _downsample_16(rgb: Rgb, factor: int) -> Rgb:
+    """Do the same with 16 bits, without tables."""
+    small = np.empty((rgb.shape[0] // factor, rgb.shape[1] // factor, 3), np.uint16)
+    for row in range(len(small)):
+        light = linear(rgb[row * factor : (row + 1) * factor] / 65535)
+        small[row] = _whole(srgb(light.reshape(factor, -1, factor, 3).mean(axis=(0, 2))), 16)
     return small
 
 

@@ -15,7 +15,8 @@ from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.curve_drawing import draw
 from wrenlite.gallery.fractals.lsystems import Fractal, file_names, random_fractals
-from wrenlite.gallery.fractals.poster import Poster, picture, save
+from wrenlite.gallery.fractals.picture_files import options_of, save
+from wrenlite.gallery.fractals.poster import Poster, picture
 from wrenlite.gallery.fractals.view import View, tiles
 from wrenlite.gallery.preflight import check_folder
 from wrenlite.job import Job
@@ -90,7 +91,7 @@ def run(
     values = job.results()
     report(f"writing the pictures to {out}")
     field = tiling.assemble(POSTER.sampled, pieces, values[: len(pieces)])
-    save(picture(field, POSTER), out / "mandelbrot-poster.png")
+    save(picture(field, POSTER), out / "mandelbrot-poster.png", options_of(POSTER, POSTER_TASKS))
     pictures = dict(zip(file_names(fractals), values[len(pieces) :], strict=True))
     if fractals:
         pictures["collage.png"] = collage(zip((f.label for f in fractals), pictures.values(), strict=True))

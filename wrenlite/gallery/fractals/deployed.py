@@ -17,7 +17,8 @@ from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import mandelbrot, poster_metrics, tiling
 from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.lsystems import distinct_files
-from wrenlite.gallery.fractals.poster import TASKS, PosterOptions, encoded, picture, render
+from wrenlite.gallery.fractals.picture_files import encoded, options_of
+from wrenlite.gallery.fractals.poster import TASKS, PosterOptions, picture, render
 from wrenlite.serving.events import ObjectEvent
 from wrenlite.storage.base import Store, wrong_key
 
@@ -84,7 +85,7 @@ def drawn(row: Row) -> bytes:
     wanted = row.poster()
     pieces = tiling.plan(wanted.sampled, 1)
     field = tiling.assemble(wanted.sampled, pieces, map(mandelbrot.render, pieces))
-    return encoded(picture(field, wanted), ".png")
+    return encoded(picture(field, wanted), ".png", options_of(wanted, 1))
 
 
 def poster(options: PosterOptions) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def poster(options: PosterOptions) -> dict[str, Any]:
         start = time.perf_counter()
         image = picture(rendered.field, wanted)
         coloured = time.perf_counter()
-        outputs.put("poster.png", encoded(image, ".png"))
+        outputs.put("poster.png", encoded(image, ".png", options_of(wanted, TASKS)))
         steps = {"colour": coloured - start, "write": time.perf_counter() - coloured}
         return {"poster": "poster.png", **poster_metrics.metrics_data(rendered, wanted, steps)}
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.colour_range import ColourRange
-from wrenlite.gallery.fractals.colours import check_name, from_oklab, oklab
+from wrenlite.gallery.fractals.colours import Rgb, check_name, from_oklab, oklab
 from wrenlite.gallery.fractals.encoding import Field
 
 DEFAULT = "Hippi"
@@ -45,13 +45,13 @@ class Palette:
         """Whether the last colour is also the first."""
         return self.stops[0] == self.stops[-1]
 
-    def at(self, position: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Return the colours at positions from 0 to 1: shape (…, 3)."""
+    def at(self, position: NDArray[np.float64], bits: int = 8) -> Rgb:
+        """Return the colours at positions from 0 to 1: shape (…, 3), of 8 or 16 bits."""
         lab = oklab(self.stops)
         bands = [np.interp(position, self.positions, lab[:, band]) for band in range(3)]
-        return from_oklab(np.stack(bands, axis=-1))
+        return from_oklab(np.stack(bands, axis=-1), bits)
 
-    def at_repeated(self, position: NDArray[np.float64], colours: int) -> NDArray[np.uint8]:
+    def at_repeated(self, position: NDArray[np.float64], colours: int, bits: int = 8) -> Rgb:
         """Return the colours at any positions, also beyond 1: shape (…, 3).
 
         After its end, a closed palette is repeated, and another palette is run through backwards and forwards
@@ -60,9 +60,10 @@ class Palette:
         Args:
             position: positions; 1 is the end of the palette.
             colours: number of different colours, 2 or more, evenly spaced from the first to the last.
+            bits: of a colour's red, green and blue: 8 or 16.
         """
         within = position % 1.0 if self.closed else 1.0 - np.abs(position % 2.0 - 1.0)
-        each = self.at(np.linspace(0.0, 1.0, colours, endpoint=not self.closed))
+        each = self.at(np.linspace(0.0, 1.0, colours, endpoint=not self.closed), bits)
         return np.asarray(each[np.minimum(within * colours, colours - 1).astype(np.intp)])
 
 
@@ -109,8 +110,12 @@ PALETTES = {
 
 
 def colour(
-    field: Field, palette: str = DEFAULT, step: int = DEFAULT_STEP, colours: ColourRange | None = None
-) -> NDArray[np.uint8]:
+    field: Field,
+    palette: str = DEFAULT,
+    step: int = DEFAULT_STEP,
+    colours: ColourRange | None = None,
+    bits: int = 8,
+) -> Rgb:
     """Return the colours of a field of counts, shape (height, width, 3); points inside are black.
 
     Args:
@@ -119,13 +124,14 @@ def colour(
         step: number of colours of the palette, as in the original program.
         colours: which counts have which colours. None: that is chosen from the field. Pictures that are to
             match, such as tiles and the frames of a zoom, need the same one: ``ColourRange.of(*fields)``.
+        bits: of each colour's red, green and blue: 8 or 16.
 
     Raises:
         ConfigError: there is no such palette, or ``step`` is not a whole number of 2 or more.
     """
     colours = colours or ColourRange.of(field)
-    table = _table(colours, check_name("palette", palette, PALETTES), check_step(step))
-    pixels = np.empty((*field.shape, 3), np.uint8)
+    table = _table(colours, check_name("palette", palette, PALETTES), check_step(step), bits)
+    pixels = np.empty((*field.shape, 3), table.dtype)
     flat, counts = pixels.reshape(-1, 3), field.reshape(-1)
     for start in range(0, counts.size, _BLOCK):
         block = counts[start : start + _BLOCK]
@@ -142,8 +148,8 @@ def check_step(step: int) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def _table(colours: ColourRange, palette: str, step: int) -> NDArray[np.uint8]:
+def _table(colours: ColourRange, palette: str, step: int, bits: int) -> Rgb:
     """Return the colour of each entry of a range, shape (entries, 3)."""
     found = PALETTES[palette]
     runs = min(1.0, _MAX_STOPS_PER_RUN / len(found.stops))
-    return found.at_repeated(runs * colours.positions(), min(step, _MAX_COLOURS))
+    return found.at_repeated(runs * colours.positions(), min(step, _MAX_COLOURS), bits)

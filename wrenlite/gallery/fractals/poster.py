@@ -6,13 +6,12 @@ The field of counts is kept, so that another palette needs no worker.
 from __future__ import annotations
 
 import cmath
-import io
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from wrenlite.errors import ConfigError
@@ -24,16 +23,13 @@ from wrenlite.gallery.fractals.encoding import Field
 from wrenlite.gallery.fractals.palettes import DEFAULT, DEFAULT_STEP, PALETTES, check_step, colour
 from wrenlite.gallery.fractals.sets import colour_of_roots
 from wrenlite.gallery.fractals.view import Kind, View
-from wrenlite.gallery.preflight import check_file, check_memory
+from wrenlite.gallery.preflight import check_memory
 from wrenlite.job import Job
 from wrenlite.memory import memory_bytes
-from wrenlite.storage.local import LocalStore
 from wrenlite.texts import counted
 
 TASKS = 64
 """Default number of tasks that a poster is cut into."""
-FORMATS = {".png": 2**31 - 1, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
-"""File name extensions, and the largest side in pixels that each format allows."""
 _MANDELBROT_VIEW = {"xpos": "-0.00275", "ypos": "0.78912", "radius": "0.125689"}
 """The part of the plane that is drawn by default: the original program's defaults."""
 _JULIA_VIEW = {"xpos": "0", "ypos": "0", "radius": "3.2"}
@@ -51,6 +47,10 @@ _WORKER_BYTES_PER_POINT = 16
 _CLIENT_BYTES_PER_POINT = 8
 """Here, a point takes two bytes in the value of its task and four in the field. The rest is its share of the
 sample that the colours are chosen from, of the strip that is being coloured, and of the strip's colours."""
+
+
+Picture = Image.Image | NDArray[np.uint16]
+"""A picture with 8 bits per colour, or one with 16, which Pillow does not know: shape (height, width, 3)."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,16 @@ class Poster:
     """Number of colours of the palette; few make bands."""
     smoothness: int = 2
     """Supersampling: a pixel is the mean of this number of points, squared; 1 to 16."""
+    bits: int = 8
+    """Bits of each pixel's red, green and blue: 8 or 16."""
 
     def __post_init__(self) -> None:
         check_name("palette", self.palette, PALETTES)
         if not 1 <= self.smoothness <= 16:
             raise ConfigError(f"smoothness is {self.smoothness}: it must be 1 to 16 points a pixel each way")
         check_step(self.step)
+        if self.bits not in (8, 16):
+            raise ConfigError(f"bits is {self.bits}: it must be 8 or 16")
 
     @property
     def sampled(self) -> View:
@@ -109,6 +113,7 @@ class PosterOptions:
     """``RE,IM``: the Julia set of this number. None: the Mandelbrot set, or that of ``kind``."""
     kind: str = "mandelbrot"
     """The set: a key of ``sets.SETS``."""
+    bits: int = 8
 
     def __post_init__(self) -> None:
         self.poster()
@@ -123,7 +128,7 @@ class PosterOptions:
         }
         kind = cast("Kind", self.kind)
         view = View(**place, width=self.width, height=self.height, iters=self.iters, seed=seed, kind=kind)
-        return Poster(view, self.palette, self.step, self.smoothness)
+        return Poster(view, self.palette, self.step, self.smoothness, self.bits)
 
 
 def _parse_complex(text: str) -> complex:
@@ -194,67 +199,26 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     )
 
 
-def picture(field: Field, poster: Poster, colours: ColourRange | None = None) -> Image.Image:
-    """Return a field of counts as a picture with the colours and the size of a poster.
+def picture(field: Field, poster: Poster, colours: ColourRange | None = None) -> Picture:
+    """Return a field of counts, of a whole poster or of a part of it, as a picture in the poster's colours.
 
     Each pixel is the mean light of its points (see ``downsample``).
 
     Args:
-        field: counts of the points of the poster's ``sampled`` view.
+        field: counts of points of the poster's ``sampled`` view.
         poster: the poster.
         colours: which counts have which colours. None: that is chosen from the field.
     """
     colours = colours or ColourRange.of(field)
-    each, view = poster.smoothness, poster.view
-    pixels = np.empty((view.height, view.width, 3), np.uint8)
-    rows = max(1, _STRIP_POINTS // (view.width * each * each))
-    for top in range(0, view.height, rows):
+    each = poster.smoothness
+    height, width = (side // each for side in field.shape)
+    pixels = np.empty((height, width, 3), np.uint8 if poster.bits == 8 else np.uint16)
+    rows = max(1, _STRIP_POINTS // (width * each * each))
+    for top in range(0, height, rows):
         strip = field[top * each : (top + rows) * each]
-        if view.kind == "newton":
-            coloured = colour_of_roots(strip, poster.palette)
+        if poster.view.kind == "newton":
+            coloured = colour_of_roots(strip, poster.palette, poster.bits)
         else:
-            coloured = colour(strip, poster.palette, poster.step, colours)
+            coloured = colour(strip, poster.palette, poster.step, colours, poster.bits)
         pixels[top : top + rows] = downsample(coloured, each)
-    return Image.fromarray(pixels)
-
-
-def check_outfile(path: Path, view: View) -> None:
-    """Refuse a file that could not be written, before any work is done.
-
-    Args:
-        path: the file.
-        view: the view in pixels of the picture.
-
-    Raises:
-        ConfigError: the extension is not one of ``FORMATS``, or the picture is too large for the format.
-        StoreError: there is no such folder, or it cannot be written to.
-    """
-    max_side = FORMATS.get(path.suffix.lower())
-    if max_side is None:
-        raise ConfigError(f"{path} must end in {', '.join(FORMATS)}")
-    if max(view.width, view.height) > max_side:
-        raise ConfigError(
-            f"{path}: a {path.suffix.lower()} file has at most {max_side:,} pixels a side; .png allows more"
-        )
-    check_file(path)
-
-
-def save(picture: Image.Image, path: Path) -> None:
-    """Write a picture to a file, completely or not at all.
-
-    Raises:
-        StoreError: the file cannot be written.
-    """
-    LocalStore(path.parent).put(path.name, encoded(picture, path.suffix))
-
-
-def encoded(picture: Image.Image, extension: str) -> bytes:
-    """Return a picture as a file.
-
-    Args:
-        picture: the picture.
-        extension: of the file's name: one of ``FORMATS``.
-    """
-    file = io.BytesIO()
-    picture.save(file, Image.registered_extensions()[extension.lower()], quality=90)
-    return file.getvalue()
+    return Image.fromarray(pixels) if poster.bits == 8 else pixels

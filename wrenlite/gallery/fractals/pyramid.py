@@ -21,15 +21,12 @@ from decimal import Decimal, localcontext
 from functools import cached_property, partial
 from typing import NamedTuple
 
-from PIL import Image
-
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
+from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colour_range import ColourRange
-from wrenlite.gallery.fractals.colours import downsample
-from wrenlite.gallery.fractals.mandelbrot import counts
-from wrenlite.gallery.fractals.palettes import colour
-from wrenlite.gallery.fractals.poster import Poster, encoded
+from wrenlite.gallery.fractals.picture_files import encoded
+from wrenlite.gallery.fractals.poster import Picture, Poster, picture
 from wrenlite.gallery.fractals.view import Tile, View
 from wrenlite.gallery.preflight import check_memory
 from wrenlite.job import Job
@@ -42,6 +39,8 @@ TILE, OVERLAP = 510, 1
 """Pixels of a tile without its overlap, and pixels that it shows of each neighbour, so that no seam is seen
 where a browser scales tiles."""
 _TILES_PER_TASK = 16
+_COLOURS_FROM = 9
+"""The level from whose counts the colours are chosen: it has up to 512 points each way."""
 _MOST_TILES = 2_000_000
 _BYTES_PER_POINT = 120
 """A worker holds the points of one tile, their counts and their colours."""
@@ -77,6 +76,8 @@ class Pyramid:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or wrong_key(f"{self.name}.dzi"):
             raise ConfigError(f"name is {self.name!r:.60}: it must be one that a file can have")
+        if self.poster.bits != 8:
+            raise ConfigError(f"bits is {self.poster.bits}: the tiles of a pyramid have 8")
         if self.format not in FORMATS:
             raise ConfigError(f"format is {self.format!r:.60}: it must be one of {', '.join(FORMATS)}")
         if self.count > _MOST_TILES:
@@ -147,8 +148,13 @@ class Pyramid:
                 height=height,
             )
 
-    def tile(self, place: Place) -> Image.Image:
-        """Return the picture of a tile."""
+    def tile(self, place: Place, colours: ColourRange) -> Picture:
+        """Return the picture of a tile.
+
+        Args:
+            place: which tile.
+            colours: which counts have which colours: ``colours_of``.
+        """
         poster = replace(self.poster, view=self.view(place.level))
         each, sampled = poster.smoothness, poster.sampled
         left, right = _span(place.column, poster.view.width)
@@ -159,10 +165,9 @@ class Pyramid:
             top * each,
             (right - left) * each,
             (bottom - top) * each,
-            "plain" if sampled.deep else "mariani",
+            "plain" if sampled.deep or sampled.kind != "mandelbrot" else "mariani",
         )
-        coloured = colour(counts(points), poster.palette, poster.step, ColourRange(0.0, sampled.iters))
-        return Image.fromarray(downsample(coloured, each))
+        return picture(mandelbrot.counts(points), poster, colours)
 
     @property
     def descriptor(self) -> str:
@@ -214,16 +219,24 @@ def start_pyramid(executor: Executor, pyramid: Pyramid, store: Store) -> Job[int
         )
     points = ((TILE + 2 * OVERLAP) * pyramid.poster.smoothness) ** 2
     check_memory(executor.backend, points * _BYTES_PER_POINT, f"a tile of {points:,} points")
+    (colours,) = executor.map(colours_of, [pyramid], progress=False).results()
     places = pyramid.places()
     tasks = [places[begin : begin + _TILES_PER_TASK] for begin in range(0, len(places), _TILES_PER_TASK)]
-    return executor.map(partial(write_tiles, pyramid, store), tasks, chunksize=1)
+    return executor.map(partial(write_tiles, pyramid, store, colours), tasks, chunksize=1)
 
 
-def write_tiles(pyramid: Pyramid, store: Store, places: Sequence[Place]) -> int:
+def colours_of(pyramid: Pyramid) -> ColourRange:
+    """Choose the colours of a pyramid from a level that is small."""
+    view = pyramid.view(min(pyramid.finest, _COLOURS_FROM))
+    pieces = tiling.plan(view, 1)
+    return ColourRange.of(tiling.assemble(view, pieces, map(mandelbrot.render, pieces)))
+
+
+def write_tiles(pyramid: Pyramid, store: Store, colours: ColourRange, places: Sequence[Place]) -> int:
     """Write some tiles of a pyramid into a store, and return their number of bytes."""
     total = 0
     for place in places:
-        data = encoded(pyramid.tile(place), f".{pyramid.format}")
+        data = encoded(pyramid.tile(place, colours), f".{pyramid.format}")
         store.put(pyramid.key(place), data)
         total += len(data)
     return total

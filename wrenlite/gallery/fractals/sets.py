@@ -10,9 +10,8 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wrenlite.gallery.fractals.colours import check_name
+from wrenlite.gallery.fractals.colours import Rgb, check_name
 from wrenlite.gallery.fractals.encoding import Field
 from wrenlite.gallery.fractals.escape import Floats, Points, escape, escape_numpy
 from wrenlite.gallery.fractals.palettes import PALETTES
@@ -72,7 +71,7 @@ SETS: dict[Kind, Callable[[Points, View], Floats]] = {
 }
 
 
-def colour_of_roots(field: Field, palette: str) -> NDArray[np.uint8]:
+def colour_of_roots(field: Field, palette: str, bits: int = 8) -> Rgb:
     """Return the colours of values of ``newton``, shape (height, width, 3).
 
     Each root has a third of the palette. Points that arrive soon have its first colours.
@@ -80,10 +79,11 @@ def colour_of_roots(field: Field, palette: str) -> NDArray[np.uint8]:
     Args:
         field: values of ``newton``, shape (height, width).
         palette: a key of ``PALETTES``.
+        bits: of each colour's red, green and blue: 8 or 16.
     """
     known = np.where(np.isfinite(field), field, 0.0)
     root, count = np.divmod(known, ROOT_SPAN)
     position = (root + 1 - 0.5 ** (count / _FADING)) / _ROOTS
-    pixels = PALETTES[check_name("palette", palette, PALETTES)].at(position)
+    pixels = PALETTES[check_name("palette", palette, PALETTES)].at(position, bits)
     pixels[~np.isfinite(field)] = 0
     return pixels

@@ -10,7 +10,7 @@ import base64
 import io
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,13 +29,13 @@ from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.encoder import check_video_file, write_video
-from wrenlite.gallery.fractals.encoding import Field, decode
+from wrenlite.gallery.fractals.encoding import Encoded, Field, decode, encode
 from wrenlite.gallery.fractals.palettes import colour
 from wrenlite.gallery.fractals.poster import Poster, picture
 from wrenlite.gallery.fractals.view import Number, Tile, View, zoom
 from wrenlite.gallery.fractals.zoom_frames import Keyframe, frame
 from wrenlite.gallery.preflight import check_memory
-from wrenlite.open_job import OpenJob
+from wrenlite.job import Job
 
 Rgb = NDArray[np.uint8]
 
@@ -48,9 +48,12 @@ _WORKER_BYTES_PER_POINT = 40
 """A worker holds the counts of a whole picture, their pickle, the reply, and the points of some tiles."""
 _AHEAD = 2
 """Pictures per slot that are computed before their frames are encoded."""
-_PREVIEW_WIDTH, _PREVIEW_FRAMES, _PREVIEW_FPS, _PREVIEW_BYTES = 640, 30, 8, 1_500_000
-"""The animation that a notebook shows: its pixels, frames, frames per second and most bytes."""
-_PREVIEW_QUALITIES = (60, 40, 20)
+_SMALL_WIDTH, _MOST_SMALL = 160, 100
+"""Points per row of the pictures from which the colours are chosen, and their number."""
+_PREVIEW_WIDTH, _PREVIEW_FRAMES, _PREVIEW_SECONDS = 640, 32, 4
+"""The animation that a notebook shows: width of its frames in pixels, their number, and how long it is."""
+_PREVIEW_QUALITIES = ((60, 1), (40, 1), (40, 2), (20, 2), (20, 4))
+"""Qualities of an animation, and of how many frames one is shown, from the best to the smallest."""
 
 
 class Clip(Protocol):
@@ -72,7 +75,7 @@ class Clip(Protocol):
     def views(self) -> list[View]:
         """The pictures that are computed, one per task, in the order in which the frames need them."""
 
-    def frames(self, fields: Iterable[Field]) -> Iterator[Rgb]:
+    def frames(self, fields: Iterable[Field], colours: ColourRange) -> Iterator[Rgb]:
         """Make the frames from the counts of all views, read one after the other."""
 
 
@@ -93,6 +96,8 @@ class _Timed:
                 f"{self.seconds:g} seconds at {self.fps} frames per second: a video has 2 to "
                 f"{_MOST_FRAMES:,} frames"
             )
+        if self.poster.bits != 8 or self.poster.view.kind == "newton":
+            raise ConfigError("a video has 8 bits per colour, and shows sets that are coloured by counts")
         if max(self.size) > _MOST_SIDE:
             width, height = self.size
             raise ConfigError(
@@ -149,11 +154,12 @@ class Zoom(_Timed):
         """The keyframes, from the widest to the narrowest."""
         return zoom(self.poster.sampled, self.start, self._intervals + 1)
 
-    def frames(self, fields: Iterable[Field]) -> Iterator[Rgb]:
+    def frames(self, fields: Iterable[Field], colours: ColourRange) -> Iterator[Rgb]:
         """Make the frames from the counts of the keyframes."""
         ratio = 2 ** (self._doublings / self._intervals)
         positions = [number * self._intervals / (self.count - 1) for number in range(self.count)]
-        keyframes = itertools.pairwise(itertools.chain(map(self._keyframe, fields), [None]))
+        drawn = (self._keyframe(field, colours) for field in fields)
+        keyframes = itertools.pairwise(itertools.chain(drawn, [None]))
         at_once = cpu_count()
         with ThreadPoolExecutor(at_once) as threads:
             for number, (wide, narrow) in enumerate(keyframes):
@@ -163,9 +169,8 @@ class Zoom(_Timed):
                 for begin in range(0, len(parts), at_once):
                     yield from threads.map(between, parts[begin : begin + at_once])
 
-    def _keyframe(self, field: Field) -> Keyframe:
+    def _keyframe(self, field: Field, colours: ColourRange) -> Keyframe:
         poster = self.poster
-        colours = ColourRange(0.0, poster.view.iters)
         return Keyframe(colour(field, poster.palette, poster.step, colours), poster.smoothness)
 
 
@@ -194,12 +199,9 @@ class Morph(_Timed):
         seeds = self.scale * (turns / 2 - turns**2 / 4)
         return [replace(self.poster.sampled, seed=complex(seed)) for seed in seeds]
 
-    def frames(self, fields: Iterable[Field]) -> Iterator[Rgb]:
+    def frames(self, fields: Iterable[Field], colours: ColourRange) -> Iterator[Rgb]:
         """Colour the counts of each frame."""
-        return (
-            np.asarray(picture(field, self.poster, ColourRange(0.0, self.poster.view.iters)))
-            for field in fields
-        )
+        return (np.asarray(picture(field, self.poster, colours)) for field in fields)
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,8 @@ class Video:
     size_bytes: int
     preview: bytes
     """An animation as WebP."""
-    job: OpenJob[Any]
+    jobs: tuple[Job[Any], ...]
+    """The job that computed small pictures, from which the colours were chosen, and that of the pictures."""
 
     def __repr__(self) -> str:
         return f"<Video {self.path}: {self.facts}>"
@@ -237,7 +240,11 @@ class Video:
 
 
 def record(
-    executor: Executor, clip: Clip, path: Path | str, report: Callable[[int], None] | None = None
+    executor: Executor,
+    clip: Clip,
+    path: Path | str,
+    report: Callable[[int], None] | None = None,
+    preview_bytes: int = 2_000_000,
 ) -> Video:
     """Write a video to a file.
 
@@ -246,6 +253,7 @@ def record(
         clip: a ``Zoom`` or a ``Morph``.
         path: the file: ``.mp4`` or ``.webm``.
         report: called after each frame with the number of frames so far. None: the job shows its progress.
+        preview_bytes: the most bytes of the animation that a notebook shows.
 
     Raises:
         ConfigError: the file or the frames cannot be a video, or a task needs more memory than a worker has.
@@ -258,20 +266,38 @@ def record(
     points = views[0].width * views[0].height
     what = f"a picture of {views[0].width:,} x {views[0].height:,} points"
     check_memory(executor.backend, points * _WORKER_BYTES_PER_POINT, what)
+    progress = None if report is None else False
+    previews = executor.map(encoded_counts, _small(views), progress=progress)
+    colours = ColourRange.of(*map(decode, previews.values()))
     fields = executor.map(
-        field_of,
+        encoded_counts,
         views,
         chunksize=1,
         buffersize=_AHEAD * executor.backend.invoker.slots,
-        progress=None if report is None else False,
+        progress=progress,
     )
     preview = _Preview(clip.count)
-    shown = _reported(preview.watched(clip.frames(fields)), report)
+    shown = _reported(preview.watched(clip.frames(map(decode, fields), colours)), report)
     try:
         size = write_video(shown, path, clip.size, clip.fps)
     finally:
         fields.close()
-    return Video(path, clip.size, clip.count, clip.fps, size, preview.encoded(), fields.job)
+    return Video(
+        path, clip.size, clip.count, clip.fps, size, preview.encoded(preview_bytes), (previews, fields.job)
+    )
+
+
+def _small(views: Sequence[View]) -> list[View]:
+    """Return some of the views with few points, which show which counts there are."""
+    every = -(-len(views) // _MOST_SMALL)
+    scale = _SMALL_WIDTH / views[0].width
+    height = max(1, round(scale * views[0].height))
+    return [replace(view, width=_SMALL_WIDTH, height=height) for view in views[::every]]
+
+
+def encoded_counts(view: View) -> Encoded:
+    """Return the counts of a whole view in 16 bits."""
+    return encode(field_of(view))
 
 
 def field_of(view: View) -> Field:
@@ -280,15 +306,21 @@ def field_of(view: View) -> Field:
     The picture of a Julia set around 0 does not change when it is turned by half a turn, so that only its
     upper half is computed.
     """
-    if view.seed is None or view.xpos or view.ypos:
-        pieces = tiling.plan(view, 1)
-        return tiling.assemble(view, pieces, map(mandelbrot.render, pieces))
+    field = np.empty((view.height, view.width), np.float32)
+    turned = view.seed is not None and view.kind == "mandelbrot" and not view.xpos and not view.ypos
+    for tile in _upper_half(view) if turned else itertools.chain(*tiling.plan(view, 1)):
+        field[tile.rows, tile.columns] = mandelbrot.counts(tile)
+    if turned:
+        lower = view.height // 2
+        field[view.height - lower :] = field[:lower][::-1, ::-1]
+    return field
+
+
+def _upper_half(view: View) -> list[Tile]:
     rows = (view.height + 1) // 2
-    strips = [
+    return [
         Tile(view, 0, top, view.width, min(_STRIP_ROWS, rows - top)) for top in range(0, rows, _STRIP_ROWS)
     ]
-    upper = decode(mandelbrot.render(strips).counts).reshape(rows, view.width)
-    return np.concatenate([upper, upper[: view.height - rows][::-1, ::-1]])
 
 
 class _Preview:
@@ -307,14 +339,16 @@ class _Preview:
                 self._pictures.append(image)
             yield rgb
 
-    def encoded(self) -> bytes:
+    def encoded(self, most_bytes: int) -> bytes:
         """Return the animation, with the best quality that is not too large."""
-        for quality in _PREVIEW_QUALITIES:
+        for quality, every in _PREVIEW_QUALITIES:
             file = io.BytesIO()
-            first, *others = self._pictures
-            options = {"duration": 1000 // _PREVIEW_FPS, "loop": 0, "quality": quality}
-            first.save(file, "WEBP", save_all=True, append_images=others, **options)
-            if file.tell() <= _PREVIEW_BYTES:
+            first, *others = shown = self._pictures[::every]
+            duration = 1000 * _PREVIEW_SECONDS // len(shown)
+            first.save(
+                file, "WEBP", save_all=True, append_images=others, duration=duration, loop=0, quality=quality
+            )
+            if file.tell() <= most_bytes:
                 break
         return file.getvalue()
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wrenlite.gallery.fractals.colours import BYTE, LIGHT
+from wrenlite.gallery.fractals.colours import BYTE, LIGHT, Rgb
 
 _SOFT_EDGE = 0.12
 """Width of the edge over which the weight of the narrower keyframe falls, as a part of the frame's height."""
@@ -32,7 +32,7 @@ Planes = tuple[Image.Image, Image.Image, Image.Image]
 class Keyframe:
     """A picture of a zoom in linear light, with a whole number of points per pixel of a frame."""
 
-    def __init__(self, rgb: NDArray[np.uint8], points_per_pixel: int) -> None:
+    def __init__(self, rgb: Rgb, points_per_pixel: int) -> None:
         """Convert a picture to light.
 
         Args:
