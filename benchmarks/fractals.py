@@ -85,7 +85,7 @@ def least_cpu_s(works: Sequence[Callable[[], object]], rounds: int) -> list[floa
 
 def with_numpy(work: Callable[[], object]) -> object:
     """Call a function that finds no compiled kernel."""
-    with mock.patch.object(compiled, "find_kernel", return_value=None):
+    with mock.patch.object(compiled, "find_kernels", return_value=None):
         return work()
 
 

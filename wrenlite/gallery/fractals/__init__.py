@@ -6,9 +6,9 @@
 ``batch``           Many curves as one ``map_reduce``, with a ``collage`` of them
 ``view``            Views of the complex plane, and rectangular tiles of a view
 ``escape``          The kernel: how soon each point escapes
-``compiled``        The same in compiled code, from ``kernel/escape.c``
 ``sets``            The sets that can be drawn: one function each
 ``perturbation``    The same for deep zooms
+``compiled``        Both in compiled code, from ``kernel/escape.c``
 ``mandelbrot``      The counts of one tile or of several
 ``tiling``          A view cut into tasks of about equal cost
 ``poster``          A whole picture: counts from workers, colours here

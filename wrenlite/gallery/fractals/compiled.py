@@ -1,4 +1,4 @@
-"""The compiled escape-time kernel, where there is a library for this machine.
+"""The compiled kernels, where there is a library for this machine.
 
 The libraries are in the package, for Linux on x86-64 with AVX2 and FMA (since 2013) and on 64-bit ARM.
 ``make kernel`` compiles them from ``kernel/escape.c``. They need no other library.
@@ -9,37 +9,59 @@ from __future__ import annotations
 import ctypes
 import functools
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-Kernel = Callable[[NDArray[np.complex128], NDArray[np.complex128], int, int], NDArray[np.float64]]
-"""A function with the arguments and the result of ``escape.escape``."""
+Points = NDArray[np.complex128]
+Floats = NDArray[np.float64]
+
+
+class Kernels:
+    """The functions of a library."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        """Declare the functions of a library that this processor supports."""
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._escape, self._escape_perturbed = library.escape, library.escape_perturbed
+        self._escape.restype = self._escape_perturbed.restype = None
+        self._escape.argtypes = [pointer, pointer, number, number, number, pointer]
+        self._escape_perturbed.argtypes = [pointer, number, pointer, pointer, *[number] * 3, pointer]
+
+    def escape(self, z: Points, c: Points, step: int, iters: int) -> Floats:
+        """Return what ``escape.escape`` returns."""
+        z, c = (np.ascontiguousarray(points, np.complex128) for points in (z, c))
+        assert z.shape == c.shape == (z.size,)
+        counts = np.empty(z.size)
+        self._escape(z.ctypes.data, c.ctypes.data, z.size, step, iters, counts.ctypes.data)
+        return counts
+
+    def escape_perturbed(self, orbit: Points, offsets: Points, together: int, iters: int) -> Floats:
+        """Return the smooth counts of points that follow a reference orbit; infinite without escape.
+
+        Args:
+            orbit: the positions of the orbit, from 0 on; at least two.
+            offsets: distances of the points from the centre of the view, shape (points,).
+            together: number of first steps in which no point is rebased or escapes, a multiple of
+                ``STEPS_PER_CHECK`` and less than the index of the orbit's last position.
+            iters: number of iterations after which to stop.
+        """
+        orbit, c = (np.ascontiguousarray(points, np.complex128) for points in (orbit, offsets))
+        last = orbit.size - 1
+        assert 0 <= together < last
+        z, counts = np.empty_like(c), np.empty(c.size)
+        places = [array.ctypes.data for array in (orbit, z, c, counts)]
+        self._escape_perturbed(places[0], last, *places[1:3], c.size, together, iters, places[3])
+        return counts
 
 
 @functools.cache
-def find_kernel() -> Kernel | None:
-    """Return the kernel; None where the package has no library for this machine, or it cannot be loaded."""
+def find_kernels() -> Kernels | None:
+    """Return the kernels; None where the package has no library for this machine, or it cannot be loaded."""
     path = Path(__file__).with_name("kernel") / f"escape-{platform.machine()}.so"
     try:
         library = ctypes.CDLL(str(path))
     except OSError:
         return None  # there is none, it is for another system, or the folder may not contain programs
-    if not library.supported():
-        return None
-    function = library.escape
-    function.restype = None
-    function.argtypes = [*[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 3, ctypes.c_void_p]
-
-    def escape(
-        z: NDArray[np.complex128], c: NDArray[np.complex128], step: int, iters: int
-    ) -> NDArray[np.float64]:
-        z, c = (np.ascontiguousarray(points, np.complex128) for points in (z, c))
-        assert z.shape == c.shape == (z.size,)
-        counts = np.empty(z.size)
-        function(z.ctypes.data, c.ctypes.data, z.size, step, iters, counts.ctypes.data)
-        return counts
-
-    return escape
+    return Kernels(library) if library.supported() else None

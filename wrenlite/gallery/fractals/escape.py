@@ -116,8 +116,8 @@ def escape(z: Points, c: Points, step: int, iters: int) -> Floats:
     Returns:
         Counts, shape (points,); infinite for points that do not escape within ``iters`` iterations.
     """
-    kernel = compiled.find_kernel() or escape_numpy
-    return kernel(z, c, step, iters)
+    kernels = compiled.find_kernels()
+    return (kernels.escape if kernels else escape_numpy)(z, c, step, iters)
 
 
 def escape_numpy(z: Points, c: Points, step: int, iters: int, fold: bool = False) -> Floats:

@@ -10,6 +10,8 @@ it begins to follow the orbit again from its first position, δ ← z, Z ← Z�
 orbit ends, so the reference can be any orbit, of any length (Zhuoran, "Another solution to perturbation
 glitches", fractalforums.org, 2021).
 
+Compiled code does this where the package has a library for the machine (``compiled``), and numpy elsewhere.
+
 Two things limit the depth. First, γ and δ are floats, so points must be more than 1e-290 apart, which
 ``View`` checks. Second, deeper views take more iterations, and so more time. The orbit's digits are no limit.
 """
@@ -24,6 +26,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from wrenlite.gallery.fractals import compiled
 from wrenlite.gallery.fractals.escape import (
     BAILOUT,
     MIN_POINTS,
@@ -95,15 +98,49 @@ def escape(tile: Tile) -> Floats:
     across, up = tile.offsets()
     offsets = np.empty((tile.height, tile.width), np.complex128)
     offsets.real, offsets.imag = across, up[:, np.newaxis]
+    orbit, iters = reference_orbit(tile.view), tile.view.iters
+    kernels = compiled.find_kernels()
+    if kernels is None:
+        return _escape_numpy(orbit, offsets.reshape(-1), iters).reshape(offsets.shape)
+    together = (
+        _steps_together(orbit, float(np.abs(offsets).max()), iters) // STEPS_PER_CHECK * STEPS_PER_CHECK
+    )
+    return kernels.escape_perturbed(orbit.z, offsets.reshape(-1), together, iters).reshape(offsets.shape)
+
+
+def _escape_numpy(orbit: ReferenceOrbit, offsets: Points, iters: int) -> Floats:
+    """Return the smooth counts of points with some offsets from the view's centre, computed by numpy."""
     record = EscapeRecord(offsets.size)
     for start in range(0, offsets.size, _BLOCK):
-        block = offsets.reshape(-1)[start : start + _BLOCK]
-        points = _PerturbedPoints(reference_orbit(tile.view), block, np.arange(start, start + block.size))
-        while points.indices.size and points.step < tile.view.iters:
-            points.advance_together(tile.view.iters)
+        block = offsets[start : start + _BLOCK]
+        points = _PerturbedPoints(orbit, block, np.arange(start, start + block.size))
+        while points.indices.size and points.step < iters:
+            points.advance_together(iters)
             points.advance_separately()
             points.remove_escaped(record)
-    return record.counts(tile.view.iters).reshape(offsets.shape)
+    return record.counts(iters)
+
+
+def _steps_together(
+    orbit: ReferenceOrbit, max_gamma: float, limit: int, position: int = 0, bound: float = 0.0
+) -> int:
+    """Return for how many steps a bound on ``|δ|`` excludes rebasing and escape.
+
+    Args:
+        orbit: the orbit that the points follow.
+        max_gamma: the largest ``|γ|`` of the points.
+        limit: the most steps.
+        position: where all points are on the orbit.
+        bound: the largest ``|δ|`` of the points.
+    """
+    steps = 0
+    while steps < limit and position + steps + 1 < orbit.last:  # points are rebased at the last position
+        before, size = orbit.sizes[position + steps : position + steps + 2]
+        bound = (2 * before + bound) * bound + max_gamma
+        if bound > _SAFE_RATIO * size or size > BAILOUT / 2:
+            break
+        steps += 1
+    return steps
 
 
 class _PerturbedPoints:
@@ -150,18 +187,12 @@ class _PerturbedPoints:
         position = int(self._position[0])
         if (self._position != position).any():
             return
-        orbit = self._orbit
         bound = float(np.abs(self._delta).max())
-        first_step = self.step
-        while self.step < iters and position + 1 < orbit.last:  # points are rebased at the last position
-            size = orbit.sizes[position + 1]
-            bound = (2 * orbit.sizes[position] + bound) * bound + self._max_gamma
-            if bound > _SAFE_RATIO * size or size > BAILOUT / 2:
-                break
-            self._update_delta(orbit.twice_z[position])
-            position += 1
-            self.step += 1
-        self._position += self.step - first_step
+        steps = _steps_together(self._orbit, self._max_gamma, iters - self.step, position, bound)
+        for twice_z in self._orbit.twice_z[position : position + steps]:
+            self._update_delta(twice_z)
+        self._position += steps
+        self.step += steps
 
     def advance_separately(self) -> None:
         """Iterate up to the next step at which escapes are checked, and rebase points where necessary."""
