@@ -11,8 +11,8 @@ COUNTS = st.floats(0, 2**31, width=32) | st.just(np.inf) | st.floats(0, 50, widt
 
 def allowed(field, encoded):
     """Return the error that ``encode`` states."""
-    height = np.log((encoded.highest + 8) / (encoded.lowest + 8))
-    return 8e-6 * (field + 8) * height + 2**-24 * (field + 8)
+    far = np.hypot(field - encoded.centre, encoded.spread)
+    return 8e-6 * (encoded.high - encoded.low) * far + 2**-23 * field
 
 
 @settings(deadline=None, max_examples=40)
@@ -35,11 +35,10 @@ def test_the_order_of_counts_is_kept(field):
     assert (np.diff(decode(encode(ordered))) >= 0).all()
 
 
-@pytest.mark.parametrize(("lowest", "highest", "at", "error"), [(10, 800, 10, 0.0006), (10, 800, 800, 0.03)])
-def test_the_error_in_a_usual_view_is_far_below_an_iteration(lowest, highest, at, error):
-    field = np.append(np.linspace(max(lowest, at - 5), min(highest, at + 5), 9999), [lowest, highest])
-    near = np.abs(field - at) < 1
-    assert np.abs(decode(encode(field)) - field)[near].max() < error * 1.1
+def test_the_bulk_of_a_deep_view_is_exact_beside_far_higher_counts():
+    bulk = np.linspace(8400, 8700, 10_000, dtype=np.float32)
+    field = np.append(bulk, [6874, 50_000]).astype(np.float32)
+    assert np.abs(decode(encode(field)) - field)[: bulk.size].max() < 0.02
 
 
 def test_low_counts_are_as_exact_with_a_high_limit_as_with_a_low_one():
