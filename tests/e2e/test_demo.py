@@ -159,13 +159,15 @@ def test_a_mandelbrot_with_the_options_of_the_original_and_its_metrics(tmp_path)
     assert picture.shape == (54, 96, 3)
     assert picture.std() > 10
     assert "colouring 96 x 54 pixels\nwriting m.webp\n" in ended.stderr
-    steps = re.findall(r"^(plan|map|join|colour|write) +\d+\.\d{3}$", ended.stdout, re.MULTILINE)
+    steps = re.findall(r"^(plan|map|join|colour|write) +\d+\.\d{3} +\d+\.\d{3}$", ended.stdout, re.MULTILINE)
     assert steps == ["plan", "map", "join", "colour", "write"]
     workers = re.findall(
-        r"^(\d+|all) +(\d+) +\d+\.\d\d +\d+\.\d\d +[\d,]+ +[\d,]+$", ended.stdout, re.MULTILINE
+        r"^(\d+|all) +(\d+) +\d+\.\d\d +\d+\.\d\d +[\d,]+ +[\d,]+ +\S.*$", ended.stdout, re.MULTILINE
     )
     assert workers[-1][0] == "all"
     assert sum(int(tasks) for _, tasks in workers[:-1]) == int(workers[-1][1])
+    assert re.search(r"leader: peak .* MB, sent tasks of .* KB, got counts of ", ended.stdout)
+    assert pixels(tmp_path / "m-scaling.png").std() > 5
     assert re.search(r"^1 +\d+\.\d\d +1\.00 +100%\n2 +\d+\.\d\d +\d\.\d\d +\d+%$", ended.stdout, re.MULTILINE)
 
 
@@ -201,10 +203,14 @@ def test_a_mandelbrot_reports_as_json(tmp_path):
     few = "--width 64 --height 48 --iters 100 --tasks 6 --workers 2"
     found = report("mandelbrot", few, "--out", tmp_path / "m.png", "--metrics --scaling")
     assert set(found) == USAGE | {"files", "metrics", "scaling"}
-    assert found["files"] == [str(tmp_path / "m.png")]
+    assert found["files"] == [str(tmp_path / "m.png"), str(tmp_path / "m-scaling.png")]
+    assert found["metrics"]["received_bytes"] == 2 * 128 * 96  # two points per pixel each way, 16 bits each
+    assert found["metrics"]["sent_bytes"] > 6 * 100
+    assert found["metrics"]["client_peak_bytes"] > 10_000_000
+    assert set(found["metrics"]["client_cpu_s"]) == set(found["metrics"]["client_s"])
     assert list(found["metrics"]["client_s"]) == ["plan", "map", "join", "colour", "write"]
     workers = found["metrics"]["workers"]
-    assert set(workers[0]) == {"worker", "tasks", "busy_s", "cpu_s", "computed", "iterations"}
+    assert set(workers[0]) == {"peak_bytes", "worker", "tasks", "busy_s", "cpu_s", "computed", "iterations"}
     assert sum(each["tasks"] for each in workers) == found["tasks"]
     first, second = found["scaling"]
     assert (first["workers"], first["speed_up"], first["efficiency"]) == (1, 1, 1)
@@ -219,6 +225,21 @@ def test_a_buddhabrot_reports_as_json(tmp_path):
     assert set(found) == USAGE | {"files", "points"}
     assert (found["points"], found["tasks"]) == (20_000, 5)
     assert pixels(tmp_path / "b.png").std() > 20
+
+
+def test_scaling_on_lambda_varies_the_requests_at_once(bed, tmp_path):
+    few = "mandelbrot --aws --width 64 --height 48 --iters 100 --tasks 2 --metrics --scaling"
+    found = report(few, "--out", tmp_path / "m.png")
+    assert [step["workers"] for step in found["scaling"]] == [1, 2]
+    assert found["metrics"]["workers"][0]["peak_bytes"] > 10_000_000
+    assert pixels(tmp_path / "m-scaling.png").shape[1] > 1000
+
+
+def test_other_sets_are_drawn(tmp_path):
+    for name in ("newton", "burning-ship"):
+        ended = run("mandelbrot --width 64 --height 48 --workers 1 --set", name, "--out", tmp_path / "s.png")
+        assert ended.returncode == 0, ended.stderr
+        assert pixels(tmp_path / "s.png").std() > 20
 
 
 def test_a_mandelbrot_is_the_same_by_either_name_of_its_options(tmp_path):
@@ -333,7 +354,10 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("pyramid --width 10000000 --height 1000000", "a pyramid has at most 2,000,000"),
         ("pyramid --out /nowhere/new", "there is no folder /nowhere"),
         ("pyramid --out afile", "cannot write to afile: afile is a file"),
-        ("mandelbrot --scaling --aws", "cannot be combined with --aws"),
+        ("mandelbrot --set dragon", "no set is called 'dragon': there are burning-ship, mandelbrot, newton"),
+        ("mandelbrot --set newton --julia=0,1", "seed is the number of a Julia set"),
+        ("buddhabrot --width 4", "width is 4: it must be 16 to 8,192"),
+        ("buddhabrot --out orbits.gif", "must end in .png"),
         ("mandelbrot --workers 2 --aws", "cannot be combined with --aws"),
         (
             "fractals --workers 10000000",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,13 @@ from wrenlite.gallery.options import (
     text_printer,
     without_given,
 )
-from wrenlite.gallery.preflight import check_folder
+from wrenlite.storage.local import LocalStore
+from wrenlite.texts import counted
 
 if TYPE_CHECKING:
     from wrenlite.gallery.fractals.lsystems import Fractal
+    from wrenlite.gallery.fractals.poster import Poster
+    from wrenlite.gallery.fractals.scaling import ScalingStep
 
 
 class _DemoGroup(click.Group):
@@ -262,7 +265,11 @@ def _choose_fractals(
 )
 @click.option("--tasks", type=click.IntRange(1, 4096), default=64, show_default=True, help="Number of tasks.")
 @click.option("--metrics", is_flag=True, help="Report the time of this process and of each warm worker.")
-@click.option("--scaling", is_flag=True, help="Also measure the time on 1, 2, 3 and more local workers.")
+@click.option(
+    "--scaling",
+    is_flag=True,
+    help="Also measure the time on 1, 2, 4 and more workers, and draw a figure beside the picture.",
+)
 @executor_options
 @json_option
 def mandelbrot(
@@ -279,8 +286,6 @@ def mandelbrot(
 
     The commands of the original program, gobrot, also work here as they are spelled; their colours differ.
     """
-    if scaling and aws:
-        raise click.UsageError("--scaling measures local workers and cannot be combined with --aws")
     print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])
     with open_executor(workers, aws) as executor:
         from wrenlite.gallery.fractals import picture_files, poster, poster_metrics
@@ -291,25 +296,58 @@ def mandelbrot(
         tasks = parameters.pop("tasks")
         wanted = poster.PosterOptions(**parameters).poster()
         picture_files.check_outfile(out, wanted.view.width, wanted.view.height, wanted.bits)
+        if scaling:
+            importlib.import_module("wrenlite.gallery.fractals.scaling")  # refused now if it cannot draw
+        slots = min(executor.backend.invoker.slots, tasks)
         if metrics:
-            poster_metrics.warm_up(executor, wanted, min(executor.backend.invoker.slots, tasks))
+            poster_metrics.warm_up(executor, wanted, slots)
         rendered = poster.render(executor, wanted, tasks)
-        start = time.perf_counter()
+        start = poster.StepTime.now()
         click.echo(f"colouring {wanted.view.width:,} x {wanted.view.height:,} pixels", err=True)
         picture = poster.picture(rendered.field, wanted)
-        coloured = time.perf_counter()
+        coloured = poster.StepTime.now()
         click.echo(f"writing {out}", err=True)
         picture_files.save(picture, out, picture_files.options_of(wanted, tasks))
         print_text(str(out))
         if metrics:
-            steps = {"colour": coloured - start, "write": time.perf_counter() - coloured}
+            steps = {"colour": coloured.since(start), "write": poster.StepTime.now().since(coloured)}
             print_text(poster_metrics.metrics(rendered, wanted, steps))
             data["metrics"] = poster_metrics.metrics_data(rendered, wanted, steps)
         if scaling:
-            measured = poster_metrics.measure_scaling(wanted, tasks, workers or cpu_count())
-            print_text(poster_metrics.scaling_table(measured))
+            most = slots if aws else workers or cpu_count()
+            figure, measured = _measure_scaling(wanted, tasks, most, aws, out)
+            from wrenlite.gallery.fractals.scaling import scaling_table
+
+            print_text(f"{figure}\n{scaling_table(measured)}")
+            data["files"].append(str(figure))
             data["scaling"] = [step._asdict() for step in measured]
         print_jobs(executor, rendered.job, data=data, as_json=as_json)
+
+
+def _measure_scaling(
+    wanted: Poster, tasks: int, most: int, aws: bool, out: Path
+) -> tuple[Path, list[ScalingStep]]:
+    """Measure a poster on 1, 2, 4 and more workers, and draw a figure beside the picture.
+
+    Returns:
+        The file of the figure, and the measurements.
+    """
+    from wrenlite.gallery.fractals import scaling
+
+    def open_with(count: int) -> Executor:
+        click.echo(f"measuring with {counted(count, unit)}", err=True)
+        if aws:
+            return Executor.aws(max_concurrency=count, progress=False)
+        return Executor.local(count, progress=False)
+
+    unit = "request at once" if aws else "local worker"
+    steps = scaling.measure_scaling(wanted, tasks, scaling.worker_counts(most), open_with)
+    width, height = wanted.sampled.width, wanted.sampled.height
+    title = f"{counted(tasks, 'task')}, {width:,} x {height:,} points"
+    file = out.with_name(f"{out.stem}-scaling.png")
+    png = scaling.scaling_png(steps, title, "requests at once" if aws else "local workers")
+    LocalStore(file.parent).put(file.name, png)
+    return file, steps
 
 
 demo.add_command(ndvi)

@@ -12,7 +12,8 @@
 ``mandelbrot``      The counts of one tile or of several
 ``tiling``          A view cut into tasks of about equal cost
 ``poster``          A whole picture: counts from workers, colours here
-``poster_metrics``  What a poster took, and how it scales with workers
+``poster_metrics``  What a poster took: time, memory, bytes
+``scaling``         How a poster scales with workers, as a table and a figure
 ``picture_files``   Files of pictures, which say how they were made; ``png16`` writes 16 bits
 ``video``           A zoom from keyframes (``zoom_frames``) and a morph; ``encoder`` writes the file
 ``pyramid``         A picture of any size as tiles for browsers (DZI)

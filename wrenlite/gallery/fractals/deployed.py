@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from wrenlite.gallery.fractals import mandelbrot, poster_metrics, tiling
 from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.lsystems import distinct_files
 from wrenlite.gallery.fractals.picture_files import encoded, options_of
-from wrenlite.gallery.fractals.poster import TASKS, PosterOptions, picture, render
+from wrenlite.gallery.fractals.poster import TASKS, PosterOptions, StepTime, picture, render
 from wrenlite.serving.events import ObjectEvent
 from wrenlite.storage.base import Store, wrong_key
 
@@ -101,11 +100,11 @@ def poster(options: PosterOptions) -> dict[str, Any]:
     outputs = _outputs()
     with Executor() as executor:
         rendered = render(executor, wanted, TASKS)
-        start = time.perf_counter()
+        start = StepTime.now()
         image = picture(rendered.field, wanted)
-        coloured = time.perf_counter()
+        coloured = StepTime.now()
         outputs.put("poster.png", encoded(image, ".png", options_of(wanted, TASKS)))
-        steps = {"colour": coloured - start, "write": time.perf_counter() - coloured}
+        steps = {"colour": coloured.since(start), "write": StepTime.now().since(coloured)}
         return {"poster": "poster.png", **poster_metrics.metrics_data(rendered, wanted, steps)}
 
 

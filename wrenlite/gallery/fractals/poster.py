@@ -141,6 +141,23 @@ def _parse_complex(text: str) -> complex:
     return seed
 
 
+class StepTime(NamedTuple):
+    """The time of a step of this process, or the time at one moment."""
+
+    wall_s: float
+    cpu_s: float
+    """Processor time of all threads."""
+
+    @classmethod
+    def now(cls) -> StepTime:
+        """Return the time now, from which ``since`` measures."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, start: StepTime) -> StepTime:
+        """Return the time from a moment to this one."""
+        return StepTime(self.wall_s - start.wall_s, self.cpu_s - start.cpu_s)
+
+
 class Rendered(NamedTuple):
     """The counts of a poster, and how they were computed."""
 
@@ -149,14 +166,18 @@ class Rendered(NamedTuple):
     pieces: list[tiling.Piece]
     """The tiles that each task of the job rendered."""
     job: Job[Any]
-    plan_s: float
-    """Seconds that planning the tasks took in this process."""
-    map_s: float
-    """Seconds from the start of the map until all values had arrived."""
-    join_s: float
-    """Seconds that joining the values to the field took in this process."""
+    times: dict[str, StepTime]
+    """The time in this process of ``plan``, which makes the tasks; ``map``, until all values had arrived; and
+    ``join``, which makes the field of them."""
     computed: list[float]
     """Iterations that each task computed: see ``mandelbrot.Part``."""
+    value_bytes: list[int]
+    """Bytes of the counts that each task returned."""
+
+    @property
+    def map_s(self) -> float:
+        """Seconds from the start of the map until all values had arrived."""
+        return self.times["map"].wall_s
 
 
 def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
@@ -181,21 +202,24 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
             f"picture is put together, and it has {memory_bytes() / 2**30:,.0f} GB: choose a lower width, "
             f"height or smoothness"
         )
-    start = time.perf_counter()
+    start = StepTime.now()
     pieces = tiling.plan(view, tasks)
-    planned = time.perf_counter()
+    planned = StepTime.now()
     job = executor.map(mandelbrot.render, pieces, chunksize=1)
     parts = job.results()
-    mapped = time.perf_counter()
+    mapped = StepTime.now()
     field = tiling.assemble(view, pieces, parts)
     return Rendered(
         field,
         pieces,
         job,
-        plan_s=planned - start,
-        map_s=mapped - planned,
-        join_s=time.perf_counter() - mapped,
+        times={
+            "plan": planned.since(start),
+            "map": mapped.since(planned),
+            "join": StepTime.now().since(mapped),
+        },
         computed=[part.computed for part in parts],
+        value_bytes=[part.counts.codes.nbytes for part in parts],
     )
 
 

@@ -1,7 +1,9 @@
-"""Measurements of a poster: the time it took here and on each worker, and how it scales with the workers."""
+"""Measurements of a poster: time, memory and bytes, in this process and on each worker."""
 
 from __future__ import annotations
 
+import pickle
+import resource
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,11 +11,12 @@ from typing import Any, NamedTuple
 
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals.mandelbrot import total_iterations
-from wrenlite.gallery.fractals.poster import Poster, Rendered, render
+from wrenlite.gallery.fractals.poster import Poster, Rendered, StepTime, render
+from wrenlite.texts import sized
+from wrenlite.worker.main import peak_bytes
 
 _MAX_NAME = 12
 """Characters at the end of a worker's name that are shown: names on Lambda have 56, and differ at the end."""
-_ROUNDS = 3
 _WARM_UP_TASKS = 4
 """Tasks per worker that warm up an executor."""
 
@@ -29,6 +32,8 @@ class WorkerTotals(NamedTuple):
     """Iterations that were computed."""
     iterations: float
     """Iterations of the picture: also those of points in the main bulbs and in filled rectangles."""
+    peak_bytes: int
+    """The most memory that a worker has held; 0 if it is not known."""
 
 
 def worker_totals(rendered: Rendered, iters: int) -> list[WorkerTotals]:
@@ -36,7 +41,7 @@ def worker_totals(rendered: Rendered, iters: int) -> list[WorkerTotals]:
     totals: dict[str, WorkerTotals] = {}
     for stats, piece, computed in zip(rendered.job.stats(), rendered.pieces, rendered.computed, strict=True):
         worker = stats.worker or "?"
-        so_far = totals.get(worker, WorkerTotals(worker, 0, 0.0, 0.0, 0.0, 0.0))
+        so_far = totals.get(worker, WorkerTotals(worker, 0, 0.0, 0.0, 0.0, 0.0, 0))
         done = sum(total_iterations(rendered.field[tile.rows, tile.columns], iters) for tile in piece)
         totals[worker] = WorkerTotals(
             worker,
@@ -45,6 +50,7 @@ def worker_totals(rendered: Rendered, iters: int) -> list[WorkerTotals]:
             cpu_s=so_far.cpu_s + (stats.cpu_s or 0.0),
             computed=so_far.computed + computed,
             iterations=so_far.iterations + done,
+            peak_bytes=max(so_far.peak_bytes, stats.peak_bytes or 0),
         )
     return [totals[worker] for worker in sorted(totals)]
 
@@ -61,102 +67,92 @@ def warm_up(executor: Executor, poster: Poster, workers: int) -> None:
     render(executor, replace(poster, view=small_view), _WARM_UP_TASKS * workers)
 
 
-def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> str:
-    """Return a table of the time that the leader (this process) and each worker took.
+def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, StepTime]) -> str:
+    """Return tables of what the leader (this process) and each worker took.
 
     Args:
         rendered: the result of ``poster.render``.
         poster: the poster that was rendered.
-        steps: seconds of the other steps of this process, by their names.
+        steps: the time of the other steps of this process, by their names.
     """
-    step_s = {"plan": rendered.plan_s, "map": rendered.map_s, "join": rendered.join_s, **steps}
-    leader = [(name, f"{seconds:.3f}") for name, seconds in step_s.items()]
+    times = rendered.times | dict(steps)
+    leader = [(name, f"{step.wall_s:.3f}", f"{step.cpu_s:.3f}") for name, step in times.items()]
     workers = worker_totals(rendered, poster.view.iters)
-    total = WorkerTotals(
-        "all",
-        tasks=len(rendered.pieces),
-        busy_s=sum(each.busy_s for each in workers),
-        cpu_s=sum(each.cpu_s for each in workers),
-        computed=sum(each.computed for each in workers),
-        iterations=sum(each.iterations for each in workers),
-    )
-    rows = [
-        (
-            each.worker[-_MAX_NAME:],
-            f"{each.tasks}",
-            f"{each.busy_s:.2f}",
-            f"{each.cpu_s:.2f}",
-            _rate(each.computed, each.cpu_s),
-            _rate(each.iterations, each.cpu_s),
-        )
-        for each in [*workers, total]
-    ]
+    total = _sum_of(workers)
     seconds = [stats.seconds or 0.0 for stats in rendered.job.stats()]
     imbalance = max(seconds) / statistics.mean(seconds)
     utilisation = total.busy_s / (len(workers) * rendered.map_s)
     return "\n".join(
         (
-            _table(("leader", "s"), leader),
+            table(("leader", "s", "CPU s"), leader),
             "",
-            _table(("worker", "tasks", "busy s", "CPU s", "computed Mit/s", "picture Mit/s"), rows),
+            table(
+                ("worker", "tasks", "busy s", "CPU s", "computed Mit/s", "picture Mit/s", "peak"),
+                [_row(each) for each in [*workers, total]],
+            ),
             "",
             "Mit/s: millions of iterations per second of CPU; a picture also has those of points that are",
             "known to be inside without being computed",
+            "peak: most memory held; - where it stayed below that of the process that started the worker",
+            f"leader: peak {sized(_own_peak_bytes())}, sent tasks of {sized(_sent_bytes(rendered))}, got "
+            f"counts of {sized(sum(rendered.value_bytes))}",
             f"slowest task over the mean {imbalance:.2f}; workers busy {utilisation:.0%} of the map",
         )
     )
 
 
-def metrics_data(rendered: Rendered, poster: Poster, steps: Mapping[str, float]) -> dict[str, Any]:
-    """Return the same for programs: seconds of this process by step, and the work of each worker.
+def metrics_data(rendered: Rendered, poster: Poster, steps: Mapping[str, StepTime]) -> dict[str, Any]:
+    """Return the same for programs: what this process took by step, and the work of each worker.
 
     Args:
         rendered: as for ``metrics``.
         poster: the same.
         steps: the same.
     """
-    map_steps = {"plan": rendered.plan_s, "map": rendered.map_s, "join": rendered.join_s}
-    shares = worker_totals(rendered, poster.view.iters)
-    return {"client_s": {**map_steps, **steps}, "workers": [share._asdict() for share in shares]}
+    times = rendered.times | dict(steps)
+    return {
+        "client_s": {name: step.wall_s for name, step in times.items()},
+        "client_cpu_s": {name: step.cpu_s for name, step in times.items()},
+        "client_peak_bytes": _own_peak_bytes(),
+        "sent_bytes": _sent_bytes(rendered),
+        "received_bytes": sum(rendered.value_bytes),
+        "workers": [share._asdict() for share in worker_totals(rendered, poster.view.iters)],
+    }
 
 
-class ScalingStep(NamedTuple):
-    """The time of one map on some number of local workers, compared with one worker."""
-
-    workers: int
-    wall_s: float
-    speed_up: float
-    efficiency: float
-    """The speed-up divided by the number of workers."""
-
-
-def measure_scaling(poster: Poster, tasks: int, max_workers: int) -> list[ScalingStep]:
-    """Measure strong scaling: the same map on 1, 2, … local workers, medians of three rounds.
-
-    Args:
-        poster: the poster to render.
-        tasks: number of tasks that it is cut into.
-        max_workers: largest number of workers.
-    """
-    walls: list[float] = []
-    for count in range(1, max_workers + 1):
-        with Executor.local(count, progress=False) as executor:
-            warm_up(executor, poster, count)
-            times = [render(executor, poster, tasks).map_s for _ in range(_ROUNDS)]
-            walls.append(statistics.median(times))
-    return [
-        ScalingStep(count, wall, walls[0] / wall, walls[0] / wall / count)
-        for count, wall in enumerate(walls, 1)
-    ]
+def _sum_of(workers: Sequence[WorkerTotals]) -> WorkerTotals:
+    """Return the work of all workers, and the largest of their peaks."""
+    return WorkerTotals(
+        "all",
+        tasks=sum(each.tasks for each in workers),
+        busy_s=sum(each.busy_s for each in workers),
+        cpu_s=sum(each.cpu_s for each in workers),
+        computed=sum(each.computed for each in workers),
+        iterations=sum(each.iterations for each in workers),
+        peak_bytes=max(each.peak_bytes for each in workers),
+    )
 
 
-def scaling_table(steps: Iterable[ScalingStep]) -> str:
-    """Return a table of strong scaling with one row per number of workers."""
-    rows = [
-        (f"{step.workers}", f"{step.wall_s:.2f}", f"{step.speed_up:.2f}", f"{step.efficiency:.0%}")
-        for step in steps
-    ]
-    return _table(("workers", "wall s", "speed-up", "efficiency"), rows)
+def _row(totals: WorkerTotals) -> tuple[str, ...]:
+    """Return the cells of a worker."""
+    return (
+        totals.worker[-_MAX_NAME:],
+        f"{totals.tasks}",
+        f"{totals.busy_s:.2f}",
+        f"{totals.cpu_s:.2f}",
+        _rate(totals.computed, totals.cpu_s),
+        _rate(totals.iterations, totals.cpu_s),
+        sized(totals.peak_bytes) if totals.peak_bytes else "-",
+    )
+
+
+def _sent_bytes(rendered: Rendered) -> int:
+    """Return the bytes of the tasks' arguments, pickled; the function and the envelope come on top."""
+    return sum(len(pickle.dumps(piece, pickle.HIGHEST_PROTOCOL)) for piece in rendered.pieces)
+
+
+def _own_peak_bytes() -> int:
+    return peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
 
 
 def _rate(iterations: float, cpu_s: float) -> str:
@@ -164,7 +160,7 @@ def _rate(iterations: float, cpu_s: float) -> str:
     return f"{iterations / cpu_s / 1e6:,.0f}" if cpu_s else "-"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return rows as columns of text: the first aligned to the left, the others to the right."""
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
