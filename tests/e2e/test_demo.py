@@ -356,6 +356,7 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("pyramid --out afile", "cannot write to afile: afile is a file"),
         ("mandelbrot --set dragon", "no set is called 'dragon': there are burning-ship, mandelbrot, newton"),
         ("mandelbrot --set newton --julia=0,1", "seed is the number of a Julia set"),
+        ("mandelbrot --set newton --step 5", "--step has no effect with --set newton"),
         ("buddhabrot --width 4", "width is 4: it must be 16 to 8,192"),
         ("buddhabrot --out orbits.gif", "must end in .png"),
         ("mandelbrot --workers 2 --aws", "cannot be combined with --aws"),

@@ -286,6 +286,8 @@ def mandelbrot(
 
     The commands of the original program, gobrot, also work here as they are spelled; their colours differ.
     """
+    if parameters["kind"] == "newton":
+        refuse_unused(("step",), "with --set newton, where each root has a third of the palette")
     print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])
     with open_executor(workers, aws) as executor:
         from wrenlite.gallery.fractals import picture_files, poster, poster_metrics
@@ -315,10 +317,8 @@ def mandelbrot(
             data["metrics"] = poster_metrics.metrics_data(rendered, wanted, steps)
         if scaling:
             most = slots if aws else workers or cpu_count()
-            figure, measured = _measure_scaling(wanted, tasks, most, aws, out)
-            from wrenlite.gallery.fractals.scaling import scaling_table
-
-            print_text(f"{figure}\n{scaling_table(measured)}")
+            figure, measured, table = _measure_scaling(wanted, tasks, most, aws, out)
+            print_text(f"{figure}\n{table}")
             data["files"].append(str(figure))
             data["scaling"] = [step._asdict() for step in measured]
         print_jobs(executor, rendered.job, data=data, as_json=as_json)
@@ -326,28 +326,28 @@ def mandelbrot(
 
 def _measure_scaling(
     wanted: Poster, tasks: int, most: int, aws: bool, out: Path
-) -> tuple[Path, list[ScalingStep]]:
+) -> tuple[Path, list[ScalingStep], str]:
     """Measure a poster on 1, 2, 4 and more workers, and draw a figure beside the picture.
 
     Returns:
-        The file of the figure, and the measurements.
+        The file of the figure, the measurements, and a table of them.
     """
     from wrenlite.gallery.fractals import scaling
 
     def open_with(count: int) -> Executor:
-        click.echo(f"measuring with {counted(count, unit)}", err=True)
+        click.echo(f"measuring {counted(count, unit)}{' at once' if aws else ''}", err=True)
         if aws:
             return Executor.aws(max_concurrency=count, progress=False)
         return Executor.local(count, progress=False)
 
-    unit = "request at once" if aws else "local worker"
+    unit = "request" if aws else "local worker"
     steps = scaling.measure_scaling(wanted, tasks, scaling.worker_counts(most), open_with)
     width, height = wanted.sampled.width, wanted.sampled.height
     title = f"{counted(tasks, 'task')}, {width:,} x {height:,} points"
     file = out.with_name(f"{out.stem}-scaling.png")
     png = scaling.scaling_png(steps, title, "requests at once" if aws else "local workers")
     LocalStore(file.parent).put(file.name, png)
-    return file, steps
+    return file, steps, scaling.scaling_table(steps)
 
 
 demo.add_command(ndvi)
