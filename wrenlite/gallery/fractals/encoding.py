@@ -68,9 +68,17 @@ def encode(counts: NDArray[np.floating[Any]]) -> Encoded:
 
 def decode(encoded: Encoded) -> Field:
     """Convert 16 bits back to counts, of the shape that was encoded; see ``encode`` for the error."""
-    levels = np.linspace(encoded.low, encoded.high, _LAST + 1)
+    codes = encoded.codes
+    if codes.size <= _INSIDE:
+        return _counts(encoded, codes)
+    return np.asarray(_counts(encoded, np.arange(_INSIDE + 1))[codes])
+
+
+def _counts(encoded: Encoded, codes: NDArray[np.integer[Any]]) -> Field:
+    """Return the count that each of some codes stands for."""
+    levels = encoded.low + codes * ((encoded.high - encoded.low) / _LAST)
     counts = np.maximum(encoded.centre + encoded.spread * np.sinh(levels), 0.0)
-    return np.asarray(np.append(counts, np.inf).astype(np.float32)[encoded.codes])
+    return np.where(codes == _INSIDE, np.inf, counts).astype(np.float32)
 
 
 def _centre_and_spread(counts: NDArray[np.floating[Any]]) -> tuple[float, float]:
