@@ -93,7 +93,7 @@ kernel: $(VENV)/done
 	$(BIN)/python .ci/build_kernel.py
 
 lab: $(READY)
-	$(INSTALL) --editable '.[lab,landsat,report]'
+	$(INSTALL) --editable '.[lab,landsat,report,video]'
 	$(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
 
 notebooks: ARGS = notebooks/*.ipynb

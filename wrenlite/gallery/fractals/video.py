@@ -52,7 +52,7 @@ _SMALL_WIDTH, _MOST_SMALL = 160, 100
 """Points per row of the pictures from which the colours are chosen, and their number."""
 _PREVIEW_WIDTH, _PREVIEW_FRAMES, _PREVIEW_SECONDS = 640, 32, 4
 """The animation that a notebook shows: width of its frames in pixels, their number, and how long it is."""
-_PREVIEW_QUALITIES = ((60, 1), (40, 1), (40, 2), (20, 2), (20, 4))
+_PREVIEW_QUALITIES = ((60, 1), (40, 1), (40, 2), (20, 2), (20, 3), (20, 4))
 """Qualities of an animation, and of how many frames one is shown, from the best to the smallest."""
 
 
