@@ -1,11 +1,12 @@
 """Compile the fractals' kernel for each kind of processor: ``make kernel``.
 
-The same source and the same compiler give the same bytes, whatever machine compiles them.
+The same sources and the same compiler give the same bytes, whatever machine compiles them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
@@ -14,9 +15,9 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "wrenlite" / "gallery" / "fractals" / "kernel" / "escape.c"
-PROCESSORS = ("x86_64", "aarch64")
-"""What ``platform.machine()`` calls them."""
+FOLDER = ROOT / "wrenlite" / "gallery" / "fractals" / "kernel"
+PROCESSORS = {"x86_64": ("-mavx2", "-mfma"), "aarch64": ()}
+"""What ``platform.machine()`` calls them, and the options for the instructions that are used."""
 OPTIONS = (
     "-shared",
     "-fPIC",
@@ -40,14 +41,16 @@ def compiler() -> str:
 
 
 def build_digest() -> str:
-    """Return a digest of the source and of how it is compiled, which each library contains."""
-    parts = (compiler(), *OPTIONS, hashlib.sha256(SOURCE.read_bytes()).hexdigest())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    """Return a digest of the sources and of how they are compiled, which each library contains."""
+    files = sorted([*FOLDER.glob("*.c"), *FOLDER.glob("*.h")])
+    digests = [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+    options = [*OPTIONS, *itertools.chain.from_iterable(PROCESSORS.values())]
+    return hashlib.sha256("\n".join([compiler(), *options, *digests]).encode()).hexdigest()
 
 
 def library(processor: str) -> Path:
     """Return the path of the library for a processor."""
-    return SOURCE.with_name(f"{SOURCE.stem}-{processor}.so")
+    return FOLDER / f"fractals-{processor}.so"
 
 
 def build(processor: str) -> bytes:
@@ -55,10 +58,11 @@ def build(processor: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "kernel.so"
         command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{processor}-linux-gnu", *OPTIONS]
-        command += [f'-DBUILD_DIGEST="{build_digest()}"', "-o", str(output), SOURCE.name]
+        command += [*PROCESSORS[processor], f'-DBUILD_DIGEST="{build_digest()}"', "-o", str(output)]
+        command += sorted(file.name for file in FOLDER.glob("*.c"))
         # The compiler's cache goes with the folder.
         caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), folder)
-        subprocess.run(command, check=True, cwd=SOURCE.parent, env=os.environ | caches)
+        subprocess.run(command, check=True, cwd=FOLDER, env=os.environ | caches)
         return output.read_bytes()
 
 

@@ -1,7 +1,7 @@
 """The compiled kernels, where there is a library for this machine.
 
 The libraries are in the package, for Linux on x86-64 with AVX2 and FMA (since 2013) and on 64-bit ARM.
-``make kernel`` compiles them from ``kernel/escape.c``. They need no other library.
+``make kernel`` compiles them from the sources in ``kernel``. They need no other library.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Kernels:
 @functools.cache
 def find_kernels() -> Kernels | None:
     """Return the kernels; None where the package has no library for this machine, or it cannot be loaded."""
-    path = Path(__file__).with_name("kernel") / f"escape-{platform.machine()}.so"
+    path = Path(__file__).with_name("kernel") / f"fractals-{platform.machine()}.so"
     try:
         library = ctypes.CDLL(str(path))
     except OSError:

@@ -3,32 +3,21 @@
    32 lanes are iterated side by side, each with a point of its own. Whenever a point has escaped or has had
    all its iterations, its lane takes the next point, so that no lane is idle until the last points. Each lane
    has the operations of numpy's complex square in numpy's order, with fused multiply-add where numpy has it.
-   So z has the same bits as in numpy at each step. The compiler may not fuse anything else (-ffp-contract=off).
+   So z has the same bits as in numpy at each step. The compiler may not fuse anything else (-ffp-contract=off). */
 
-   The library uses no other library, not even that of C. */
+#include "lanes.h"
 
-#include <stdint.h>
-
-#define GROUP 16 /* lanes that one loop iterates: their x and y fit into registers */
 #define GROUPS 2
-#define LANES (GROUP * GROUPS)
 #define STEPS_PER_CHECK 6
-#define BAILOUT 256.0
-#define LOG2_LOG2_BAILOUT 3.0
-#define BUFFER 128 /* escaped points whose counts are computed together */
 
-typedef double Doubles __attribute__((ext_vector_type(GROUP)));
-typedef int64_t Integers __attribute__((ext_vector_type(GROUP)));
-typedef _Bool Flags __attribute__((ext_vector_type(GROUP)));
-
-/* Of this file, its compiler and the options: see .ci/build_kernel.py. */
+/* Of all sources, their compiler and its options: see .ci/build_kernel.py. */
 const char build_digest[] = BUILD_DIGEST;
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* Return whether the processor and the system have the instructions of the functions below. */
-int supported(void) {
+/* Return whether the processor and the system have the instructions of the kernels. */
+__attribute__((target("no-avx"))) int supported(void) {
     unsigned a, b, c, d, low, high;
     const unsigned wanted = bit_FMA | bit_OSXSAVE | bit_AVX;
     if (!__get_cpuid(1, &a, &b, &c, &d) || (c & wanted) != wanted) return 0;
@@ -37,59 +26,9 @@ int supported(void) {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
 }
 
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
 int supported(void) { return 1; }
 #endif
-
-static inline Doubles choose(Integers which, Doubles yes, Doubles no) {
-    return (Doubles)((which & (Integers)yes) | (~which & (Integers)no));
-}
-
-/* Return log2 of positive normal numbers, with a relative error of 1e-15.
-
-   A number is 2^e m with m from sqrt(1/2) to sqrt(2). With s = (m - 1) / (m + 1), the logarithm of m is
-   2 artanh s = 2 (s + s^3 / 3 + s^5 / 5 + ...) / ln 2. As s^2 is at most 0.0295, the terms from s^19 on are
-   below 1e-15 of the sum. */
-static inline Doubles log2_of(Doubles numbers) {
-    const int64_t half_root = 0x3fe6a09e667f3bcd; /* the bits of sqrt(1/2) */
-    const double two_over_ln2 = 2.8853900817779268;
-    Integers exponent = ((Integers)numbers - half_root) >> 52;
-    Doubles m = (Doubles)((Integers)numbers - (exponent << 52));
-    Doubles s = (m - 1.0) / (m + 1.0), square = s * s, sum = 1.0 / 17;
-    for (int odd = 15; odd >= 1; odd -= 2) sum = sum * square + 1.0 / odd;
-    return __builtin_convertvector(exponent, Doubles) + two_over_ln2 * s * sum;
-}
-
-/* Return log2(log2 |z|) of points beyond BAILOUT; infinite where a part of z is. */
-static inline Doubles log2_log2_size(Doubles x, Doubles y) {
-    Doubles larger = __builtin_elementwise_max(__builtin_elementwise_abs(x), __builtin_elementwise_abs(y));
-    Integers exponent = ((Integers)larger >> 52) - 1023;
-    Doubles scale = (Doubles)((1023 - exponent) << 52); /* so that no square overflows */
-    x *= scale, y *= scale;
-    Doubles log2_size = __builtin_convertvector(exponent, Doubles) + 0.5 * log2_of(x * x + y * y);
-    return choose(exponent > 1023, (Doubles)__builtin_inf(), log2_of(log2_size));
-}
-
-/* The points that were found to have escaped, and whose counts are not computed yet. */
-struct Escaped {
-    Doubles x[BUFFER / GROUP], y[BUFFER / GROUP], steps[BUFFER / GROUP];
-    int64_t indices[BUFFER];
-    int size;
-};
-
-/* Compute the smooth counts of the points in the buffer, as EscapeRecord.counts does. */
-static void write_counts(struct Escaped *escaped, double iters, double *counts) {
-    for (int block = 0; block * GROUP < escaped->size; block++) {
-        Doubles logarithms = log2_log2_size(escaped->x[block], escaped->y[block]);
-        Doubles values = escaped->steps[block] - logarithms + LOG2_LOG2_BAILOUT;
-        values = choose(values > 0.0, values, (Doubles)0.0);
-        values = choose(values < iters, values, (Doubles)__builtin_inf());
-        for (int lane = 0; lane < GROUP && block * GROUP + lane < escaped->size; lane++)
-            counts[escaped->indices[block * GROUP + lane]] = values[lane];
-    }
-    escaped->size = 0;
-}
 
 /* What the points of one call have in common. */
 struct Call {
@@ -267,7 +206,3 @@ void escape_perturbed(const double *orbit, int64_t last, double *z, const double
     call.size = size, call.step = together, call.iters = iters;
     run(&call);
 }
-
-#if defined(__x86_64__)
-#pragma clang attribute pop
-#endif
