@@ -16,6 +16,9 @@ from PIL import Image
 from tests.terminals import Terminal
 from wrenlite.cli import main
 from wrenlite.cost import Cost
+from wrenlite.gallery.fractals.palettes import PALETTES
+from wrenlite.gallery.fractals.picture_files import encoded, options_of
+from wrenlite.gallery.fractals.poster import PosterOptions
 
 pytestmark = pytest.mark.e2e
 
@@ -299,6 +302,13 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
     assert pixels(tmp_path / "d.png").std() > 10
 
 
+@pytest.mark.parametrize("command", ["mandelbrot", "zoom", "morph", "pyramid"])
+def test_the_help_names_every_palette(command):
+    said = " ".join(CliRunner().invoke(main, ["demo", command, "--help"]).output.split())
+    (names,) = re.findall(r"Colours: (.*?) or (\w+)\.", said)
+    assert {*names[0].split(", "), names[1]} == set(PALETTES)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -316,14 +326,14 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("fractals --out /proc/nowhere", "cannot write to /proc/nowhere"),
         ("fractals --save gopher://x", "s3://BUCKET/PREFIX"),
         ("mandelbrot --palette Fiest", "did you mean Fiesta"),
-        ("mandelbrot --iters 0", "must be a whole number from 1 to 2,147,483,647"),
-        ("mandelbrot --iters 2147483648", "must be a whole number from 1 to 2,147,483,647"),
+        ("mandelbrot --iters 0", "iters is 0: it must be 1 to 2,147,483,647"),
+        ("mandelbrot --iters 2147483648", "iters is 2147483648: it must be 1 to 2,147,483,647"),
         ("mandelbrot --xpos nan", "xpos is"),
         ("mandelbrot --radius 0", "radius is 0"),
         ("mandelbrot --width 0", "width is 0"),
         ("mandelbrot --height -5", "height is -5"),
         ("mandelbrot --smoothness 0", "smoothness is 0"),
-        ("mandelbrot --step nan", "'--step': 'nan': must be a whole number from 2"),
+        ("mandelbrot --step nan", "'--step': 'nan': must be a whole number"),
         ("mandelbrot --julia 1", "two numbers"),
         ("mandelbrot --width 1000000 --height 1000000", "GB"),
         ("mandelbrot --out picture.txt", "must end in .png, .webp, .jpg"),
@@ -355,8 +365,10 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("pyramid --out /nowhere/new", "there is no folder /nowhere"),
         ("pyramid --out afile", "cannot write to afile: afile is a file"),
         ("mandelbrot --set dragon", "no set is called 'dragon': there are burning-ship, mandelbrot, newton"),
-        ("mandelbrot --set newton --julia=0,1", "seed is the number of a Julia set"),
-        ("mandelbrot --set newton --step 5", "--step has no effect with --set newton"),
+        ("mandelbrot --step 1", "step is 1: it must be a whole number of colours, 2 or more"),
+        ("mandelbrot --set newton --julia=0,1", "julia is 0,1: Newton's method has no Julia sets"),
+        ("mandelbrot --set newton --step 5", "step is 5: it has no effect with newton, whose roots"),
+        ("mandelbrot --like newton.png --step 5", "step is 5: it has no effect with newton, whose roots"),
         ("buddhabrot --width 4", "width is 4: it must be 16 to 8,192"),
         ("buddhabrot --out orbits.gif", "must end in .png"),
         ("mandelbrot --workers 2 --aws", "cannot be combined with --aws"),
@@ -372,7 +384,7 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
         ("fractals --nonsense x", "No such option '--nonsense'.\n"),
         ("fractals --count abc", "'--count': 'abc': must be a whole number from 1"),
         ("mandelbrot --tasks 5000", "'--tasks': 5000: must be a whole number from 1 to 4,096"),
-        ("mandelbrot --step x", "'--step': 'x': must be a whole number from 2"),
+        ("mandelbrot --step x", "'--step': 'x': must be a whole number"),
         ("ndvi --cloud 200", "'--cloud': 200.0: must be a number from 0 to 100"),
         ("ndvi --start 31.12.2021", "'--start': '31.12.2021': write it as 2021-12-31"),
         ("--out /proc/nowhere", "cannot write to /proc/nowhere"),
@@ -381,8 +393,11 @@ def test_a_julia_set_and_a_deep_zoom(tmp_path):
 def test_impossible_options_are_refused_in_one_line(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "afile").write_text("")
+    newton = PosterOptions(kind="newton").poster()
+    (tmp_path / "newton.png").write_bytes(encoded(Image.new("RGB", (4, 3)), ".png", options_of(newton, 64)))
+    before = set(tmp_path.rglob("*.png"))
     assert words in refused(arguments)
-    assert not list(tmp_path.rglob("*.png")), "nothing was drawn"
+    assert set(tmp_path.rglob("*.png")) == before, "nothing was drawn"
 
 
 def test_a_refused_report_leaves_stdout_empty(tmp_path, monkeypatch):

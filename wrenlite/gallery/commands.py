@@ -14,9 +14,16 @@ from wrenlite import Executor
 from wrenlite.backends.local import cpu_count
 from wrenlite.display.console import json_option, print_report
 from wrenlite.gallery.fractal_commands import buddhabrot, morph, pyramid, zoom
+from wrenlite.gallery.fractal_options import (
+    OriginalSpelling,
+    julia_option,
+    picture_file_option,
+    picture_options,
+    place_options,
+    tasks_option,
+)
 from wrenlite.gallery.ndvi_command import ndvi
 from wrenlite.gallery.options import (
-    OneOrTwoHyphens,
     cost_data,
     count_option,
     executor_options,
@@ -201,69 +208,39 @@ def _choose_fractals(
     return [replace(fractal, width=line_width, palette=palette) for fractal in chosen]
 
 
-@demo.command(cls=OneOrTwoHyphens, epilog="Example: wrenlite demo mandelbrot --palette Vivid --out vivid.png")
-@click.option(
-    "--palette", default="Hippi", show_default=True, help="Such as Vivid; an unknown name lists all palettes."
+@demo.command(
+    cls=OriginalSpelling, epilog="Example: wrenlite demo mandelbrot --palette Vivid --out vivid.png"
 )
-@click.option("--xpos", help="Centre, real part, any number of digits.  [default: -0.00275]")
-@click.option("--ypos", help="Centre, imaginary part.  [default: 0.78912]")
-@click.option(
-    "--radius",
-    "--escape-radius",
-    "radius",
-    help="Width of the picture in the plane, down to 1e-280.  [default: 0.125689]",
+@place_options(
+    "-0.00275 + 0.78912i, or a centre of the other sets",
+    "0.125689, or that of the other sets",
+    "Width of the picture in the plane, down to 1e-280.",
 )
-@click.option(
-    "--iters",
-    "--iterations",
-    "--iteration",
-    "iters",
-    type=click.IntRange(1, 2**31 - 1),
-    default=800,
-    show_default=True,
-    help="Largest number of iterations per point.",
-)
-@click.option(
-    "--step",
-    type=click.IntRange(min=2),
-    default=6000,
-    show_default=True,
-    help="Number of colours of the palette, spread over the picture's counts; few make bands.",
-)
-@click.option(
-    "--smoothness", type=int, default=2, show_default=True, help="Points per pixel in each direction."
-)
-@click.option("--width", type=int, default=1024, show_default=True, help="Pixels.")
-@click.option("--height", type=int, default=768, show_default=True, help="Pixels.")
-@click.option("--julia", metavar="RE,IM", help="Draw the Julia set of this number: --julia=-0.8,0.156.")
+@julia_option
 @click.option(
     "--set",
     "kind",
+    metavar="NAME",
     default="mandelbrot",
     show_default=True,
-    help="What is iterated: mandelbrot, burning-ship or newton (roots of z^3 = 1).",
+    help="What is iterated: mandelbrot, burning-ship, or newton (roots of z^3 = 1).",
 )
+@picture_options("Hippi", 800, 1024, 768)
+@picture_file_option("mandelbrot.png")
 @click.option(
-    "--out",
-    "--outfile",
-    "--file",
-    "out",
-    type=click.Path(path_type=Path),
-    default=Path("mandelbrot.png"),
+    "--bits",
+    type=click.Choice(["8", "16"]),
+    default="8",
     show_default=True,
-    metavar="FILE",
-    help="File for the picture: .png, .webp or .jpg.",
-)
-@click.option(
-    "--bits", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Per colour; 16 for .png."
+    help="Bits of each colour of a pixel; 16 only for .png.",
 )
 @click.option(
     "--like",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Take the options that made this picture; others that are given replace them.",
+    help="Take the options that made this picture; those that are given replace them.",
 )
-@click.option("--tasks", type=click.IntRange(1, 4096), default=64, show_default=True, help="Number of tasks.")
+@tasks_option("Number of tasks.")
 @click.option("--metrics", is_flag=True, help="Report the time of this process and of each warm worker.")
 @click.option(
     "--scaling",
@@ -286,8 +263,6 @@ def mandelbrot(
 
     The commands of the original program, gobrot, also work here as they are spelled; their colours differ.
     """
-    if parameters["kind"] == "newton":
-        refuse_unused(("step",), "with --set newton, where each root has a third of the palette")
     print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])
     with open_executor(workers, aws) as executor:
         from wrenlite.gallery.fractals import picture_files, poster, poster_metrics

@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wrenlite.display.console import json_option
+from wrenlite.gallery.fractal_options import (
+    Option,
+    all_of,
+    file_option,
+    iters_option,
+    julia_option,
+    picture_file_option,
+    picture_options,
+    place_options,
+    size_options,
+    tasks_option,
+)
 from wrenlite.gallery.options import (
-    Command,
     executor_options,
     open_executor,
     open_output,
@@ -23,69 +34,38 @@ if TYPE_CHECKING:
     from wrenlite.gallery.fractals.video import Clip
 
 
-def _picture_options(palette: str, iters: int, width: int, height: int) -> Callable[[Command], Command]:
-    """Return the options of what is drawn that all commands share, with their defaults."""
-    return _all_of(
-        click.option(
-            "--palette", default=palette, show_default=True, help="An unknown name lists all palettes."
-        ),
-        click.option(
-            "--iters",
-            type=click.IntRange(1),
-            default=iters,
-            show_default=True,
-            help="Largest number of iterations per point.",
-        ),
-        click.option(
-            "--step",
-            type=click.IntRange(min=2),
-            default=6000,
-            show_default=True,
-            help="As for demo mandelbrot.",
-        ),
-        click.option(
-            "--smoothness", type=int, default=2, show_default=True, help="Points per pixel in each direction."
-        ),
-        click.option("--width", type=int, default=width, show_default=True, help="Pixels."),
-        click.option("--height", type=int, default=height, show_default=True, help="Pixels."),
-    )
-
-
-def _video_options(out: str) -> Callable[[Command], Command]:
+def _video_options(out: str) -> Option:
     """Return the options that all videos share, with their defaults."""
-    return _all_of(
-        click.option("--seconds", type=float, default=20.0, show_default=True, help="Length of the video."),
-        click.option("--fps", type=int, default=30, show_default=True, help="Frames per second."),
+    return all_of(
         click.option(
-            "--out",
-            type=click.Path(path_type=Path),
-            default=Path(out),
+            "--seconds",
+            metavar="S",
+            type=float,
+            default=20.0,
             show_default=True,
-            metavar="FILE",
-            help="File for the video: .mp4 (H.264) or .webm (VP9).",
+            help="Length of the video.",
         ),
+        click.option(
+            "--fps", metavar="N", type=int, default=30, show_default=True, help="Frames per second."
+        ),
+        file_option(out, "File for the video: .mp4 (H.264) or .webm (VP9)."),
         executor_options,
         json_option,
     )
 
 
-def _all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
 @click.command(epilog="Example: wrenlite demo zoom --radius 1e-6 --seconds 10 --out zoom.mp4")
-@click.option(
-    "--xpos", help="Centre, real part, any number of digits.  [default: a spiral in Seahorse Valley]"
+@place_options(
+    "a spiral in Seahorse Valley", "1e-10", "Width of the last frame in the plane, down to 1e-280."
 )
-@click.option("--ypos", help="Centre, imaginary part.")
-@click.option("--start", default="4", show_default=True, help="Width of the first frame in the plane.")
-@click.option("--radius", default="1e-10", show_default=True, help="Width of the last frame, down to 1e-280.")
-@_picture_options("Wren", 2000, 1280, 720)
+@click.option(
+    "--start",
+    metavar="WIDTH",
+    default="4",
+    show_default=True,
+    help="Width of the first frame in the plane.",
+)
+@picture_options("Wren", 2000, 1280, 720)
 @_video_options("zoom.mp4")
 def zoom(
     xpos: str | None,
@@ -119,13 +99,20 @@ def zoom(
 @click.command(epilog="Example: wrenlite demo morph --seconds 10 --out morph.mp4")
 @click.option(
     "--scale",
+    metavar="SIZE",
     type=float,
     default=1.05,
     show_default=True,
     help="Size of the path of the numbers, as a multiple of the Mandelbrot set's cardioid.",
 )
-@click.option("--radius", default="3.2", show_default=True, help="Width of the frames in the plane.")
-@_picture_options("Wren", 300, 1280, 720)
+@click.option(
+    "--radius",
+    metavar="WIDTH",
+    default="3.2",
+    show_default=True,
+    help="Width of the frames in the plane.",
+)
+@picture_options("Wren", 300, 1280, 720)
 @_video_options("morph.mp4")
 def morph(
     scale: float,
@@ -173,13 +160,17 @@ def _record(clip: Callable[[], Clip], out: Path, workers: int | None, aws: bool,
 
 
 @click.command(epilog="Example: wrenlite demo pyramid --width 32768 --height 32768 --out s3://my-bucket/sets")
-@click.option("--xpos", help="Centre, real part, any number of digits.  [default: Seahorse Valley]")
-@click.option("--ypos", help="Centre, imaginary part.")
-@click.option("--radius", help="Width of the picture in the plane.")
-@click.option("--julia", metavar="RE,IM", help="Draw the Julia set of this number: --julia=-0.8,0.156.")
-@_picture_options("Wren", 1000, 8192, 8192)
-@click.option("--name", default="mandelbrot", show_default=True, help="Name of the files.")
-@click.option("--format", default="jpg", show_default=True, help="Format of the tiles: jpg, png or webp.")
+@place_options("Seahorse Valley", "that of the place")
+@julia_option
+@picture_options("Wren", 1000, 8192, 8192)
+@click.option("--name", metavar="NAME", default="mandelbrot", show_default=True, help="Name of the files.")
+@click.option(
+    "--format",
+    metavar="NAME",
+    default="jpg",
+    show_default=True,
+    help="Format of the tiles: jpg, png or webp.",
+)
 @click.option(
     "--out",
     default="demo",
@@ -221,26 +212,26 @@ def pyramid(
 
 
 @click.command(epilog="Example: wrenlite demo buddhabrot --tasks 256 --out buddhabrot.png")
-@click.option("--width", type=int, default=768, show_default=True, help="Pixels.")
-@click.option("--height", type=int, default=1024, show_default=True, help="Pixels.")
-@click.option("--iters", type=int, default=5000, show_default=True, help="Length of the longest orbits.")
-@click.option("--samples", type=int, default=250_000, show_default=True, help="Random points per task.")
+@size_options(768, 1024)
+@iters_option(5000, "Length of the longest orbits, 200 or more.")
 @click.option(
-    "--tasks",
-    type=click.IntRange(1, 4096),
-    default=64,
+    "--samples",
+    metavar="N",
+    type=int,
+    default=250_000,
     show_default=True,
-    help="Number of tasks: four times as many halve the noise.",
+    help="Random points per task.",
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="Same seed and tasks, same picture.")
+@tasks_option("Number of tasks; four times as many halve the noise.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("buddhabrot.png"),
+    "--seed",
+    metavar="N",
+    type=int,
+    default=7,
     show_default=True,
-    metavar="FILE",
-    help="File for the picture: .png, .webp or .jpg.",
+    help="Seed of the random points: same seed and tasks, same picture.",
 )
+@picture_file_option("buddhabrot.png")
 @executor_options
 @json_option
 def buddhabrot(

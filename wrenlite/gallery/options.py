@@ -64,23 +64,13 @@ def executor_options(command: Command) -> Command:
         click.option("--aws", is_flag=True, help="Run on AWS Lambda."),
         click.option(
             "--workers",
+            metavar="N",
             type=click.IntRange(min=1),
             help="Number of local worker processes.  [default: as configured]",
         ),
     ):
         command = option(command)
     return command
-
-
-class OneOrTwoHyphens(click.Command):
-    """A command that also takes long options with one hyphen, as programs in Go do: ``-palette Vivid``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Write the second hyphen of options that have one."""
-        known = {name for parameter in self.params for name in parameter.opts}
-        single = [f"-{arg}".partition("=")[0] in known for arg in args]
-        written = [f"-{arg}" if one else arg for arg, one in zip(args, single, strict=True)]
-        return super().parse_args(ctx, written)
 
 
 @contextlib.contextmanager

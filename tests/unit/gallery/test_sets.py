@@ -94,7 +94,8 @@ def test_each_root_has_its_own_colours():
     ("options", "message"),
     [
         ({"kind": "newtn"}, "no set is called 'newtn': did you mean newton"),
-        ({"kind": "newton", "julia": "0.1,0.2"}, "seed is the number of a Julia set"),
+        ({"kind": "newton", "julia": "0.1,0.2"}, "Newton's method has no Julia sets"),
+        ({"kind": "newton", "step": 5}, "step is 5: it has no effect with newton"),
         ({"kind": "burning-ship", "radius": "1e-14"}, "this set is iterated in float64"),
         ({"kind": "newton", "radius": "1e-20"}, "this set is iterated in float64"),
     ],

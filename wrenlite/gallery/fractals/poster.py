@@ -79,6 +79,10 @@ class Poster:
         if not 1 <= self.smoothness <= 16:
             raise ConfigError(f"smoothness is {self.smoothness}: it must be 1 to 16 points a pixel each way")
         check_step(self.step)
+        if self.view.kind == "newton" and self.step != DEFAULT_STEP:
+            raise ConfigError(
+                f"step is {self.step}: it has no effect with newton, whose roots share the palette"
+            )
         if self.bits not in (8, 16):
             raise ConfigError(f"bits is {self.bits}: it must be 8 or 16")
 
@@ -121,6 +125,8 @@ class PosterOptions:
     def poster(self) -> Poster:
         """Return the poster."""
         seed = None if self.julia is None else _parse_complex(self.julia)
+        if seed is not None and self.kind == "newton":
+            raise ConfigError(f"julia is {self.julia}: Newton's method has no Julia sets")
         default_view = _JULIA_VIEW if seed is not None else _VIEWS[check_name("set", self.kind, _VIEWS)]
         place: dict[str, Any] = {
             name: default if (given := getattr(self, name)) is None else given
