@@ -8,7 +8,8 @@
 ``escape``          The kernel: how soon each point escapes
 ``sets``            The sets that can be drawn: one function each
 ``perturbation``    The same for deep zooms
-``compiled``        Both in compiled code, from the sources in ``kernel``
+``derivative``      Orbits with their derivative, for light
+``compiled``        All of them in compiled code, from the sources in ``kernel``
 ``mandelbrot``      The counts of one tile or of several
 ``tiling``          A view cut into tasks of about equal cost
 ``poster``          A whole picture: counts from workers, colours here

@@ -28,6 +28,10 @@ class Kernels:
         self._escape.restype = self._escape_perturbed.restype = None
         self._escape.argtypes = [pointer, pointer, number, number, number, pointer]
         self._escape_perturbed.argtypes = [pointer, number, pointer, pointer, *[number] * 3, pointer]
+        self._with_derivative = library.escape_with_derivative
+        self._with_derivative.restype = None
+        doubles = [ctypes.c_double] * 2
+        self._with_derivative.argtypes = [*[pointer] * 3, *[number] * 4, *doubles, *[pointer] * 3]
 
     def escape(self, z: Points, c: Points, step: int, iters: int) -> Floats:
         """Return what ``escape.escape`` returns."""
@@ -54,6 +58,32 @@ class Kernels:
         places = [array.ctypes.data for array in (orbit, z, c, counts)]
         self._escape_perturbed(places[0], last, *places[1:3], c.size, together, iters, places[3])
         return counts
+
+    def escape_with_derivative(
+        self,
+        z: Points,
+        c: Points,
+        orbit: Points | None,
+        step: int,
+        iters: int,
+        derivative: float,
+        added: float,
+    ) -> tuple[Floats, Points, Floats]:
+        """Return how the orbits of some points end: see ``derivative.Start`` and ``derivative.Escapes``.
+
+        Returns:
+            Steps, shape (points,); z and its derivative, shape (points, 2); traps, shape (points, 2).
+        """
+        z, c = (np.ascontiguousarray(points, np.complex128) for points in (z, c))
+        assert z.shape == c.shape == (z.size,)
+        followed = None if orbit is None else np.ascontiguousarray(orbit, np.complex128)
+        last = 0 if followed is None else followed.size - 1
+        assert followed is None or last > 0
+        found = np.empty(z.size), np.zeros((z.size, 2), np.complex128), np.zeros((z.size, 2))
+        places = [None if array is None else array.ctypes.data for array in (z, c, followed, *found)]
+        numbers = (last, z.size, step, iters, derivative, added)
+        self._with_derivative(*places[:3], *numbers, *places[3:])
+        return found
 
 
 @functools.cache

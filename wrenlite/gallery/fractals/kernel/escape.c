@@ -70,9 +70,8 @@ static inline uint32_t advance(struct Group *group) {
 /* Compute (2 Z + offset) offset + c. */
 static inline void update(Doubles *x, Doubles *y, Doubles orbit_x, Doubles orbit_y, Doubles cx, Doubles cy) {
     Doubles sum_x = *x + 2.0 * orbit_x, sum_y = *y + 2.0 * orbit_y;
-    Doubles real = __builtin_elementwise_fma(sum_x, *x, -(sum_y * *y));
-    *y = __builtin_elementwise_fma(sum_x, *y, sum_y * *x) + cy;
-    *x = real + cx;
+    multiply(x, y, sum_x, sum_y, *x, *y);
+    *x += cx, *y += cy;
 }
 
 /* Do as `advance` does for points that follow an orbit, and rebase them where necessary. */

@@ -6,7 +6,9 @@
 
 #include <stdint.h>
 
+#ifndef GROUP
 #define GROUP 16 /* lanes that one loop iterates: their x and y fit into registers */
+#endif
 #define BAILOUT 256.0
 #define LOG2_LOG2_BAILOUT 3.0
 #define BUFFER 128 /* escaped points whose counts are computed together */
@@ -17,6 +19,12 @@ typedef _Bool Flags __attribute__((ext_vector_type(GROUP)));
 
 static inline Doubles choose(Integers which, Doubles yes, Doubles no) {
     return (Doubles)((which & (Integers)yes) | (~which & (Integers)no));
+}
+
+/* Multiply complex numbers a and b in numpy's order, with its fused multiply-add. */
+static inline void multiply(Doubles *real, Doubles *imag, Doubles ax, Doubles ay, Doubles bx, Doubles by) {
+    *real = __builtin_elementwise_fma(ax, bx, -(ay * by));
+    *imag = __builtin_elementwise_fma(ax, by, ay * bx);
 }
 
 /* Return log2 of positive normal numbers, with a relative error of 1e-15.
