@@ -6,6 +6,9 @@ import time
 import pexpect
 import pyte
 
+_HANGS_S = 90
+"""Seconds after which a program is taken to hang; a busy machine needs many for what takes one elsewhere."""
+
 
 class Terminal:
     """A pseudo-terminal with a screen, whose lines are what a person would see."""
@@ -22,7 +25,7 @@ class Terminal:
         """The lines on the screen without trailing spaces, down to the last one that is not empty."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip("\n").split("\n")
 
-    def until(self, reached, timeout=30):
+    def until(self, reached, timeout=_HANGS_S):
         """Follow the program until a condition on the lines is true, and return the lines."""
         deadline = time.monotonic() + timeout
         while not reached(self.lines):
@@ -39,7 +42,7 @@ class Terminal:
         """Follow the program to its end, and return the lines."""
         while True:
             try:
-                self._stream.feed(self.child.read_nonblocking(4096, timeout=30))
+                self._stream.feed(self.child.read_nonblocking(4096, timeout=_HANGS_S))
             except pexpect.EOF:
                 self.child.close()
                 return self.lines

@@ -1,5 +1,6 @@
 """``wrenlite demo`` as a user runs it."""
 
+import contextlib
 import json
 import os
 import re
@@ -94,9 +95,9 @@ def test_the_same_seed_makes_the_same_pictures_by_either_name_of_the_option(tmp_
 
 def test_the_demo_shows_its_progress_on_a_terminal(tmp_path):
     command = [COMMAND, "demo", "--count", "40", "--out", str(tmp_path), "--workers", "1"]
-    screen = Terminal(command, 100)
-    screen.until(lambda lines: re.match(r"\d+ of 100 done \| render \| ", lines[-1]))
-    rows = [line for line in screen.end() if " done " in line]
+    with contextlib.closing(Terminal(command, 100)) as screen:
+        screen.until(lambda lines: re.match(r"\d+ of 100 done \| render \| ", lines[-1]))
+        rows = [line for line in screen.end() if " done " in line]
     assert [row[:27] for row in rows] == ["100 of 100 done | render | "]
     assert screen.child.exitstatus == 0
 

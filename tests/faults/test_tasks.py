@@ -754,6 +754,15 @@ def test_memory_of_the_parent_is_not_counted_for_the_worker():
     assert type(below) is wrenlite.WorkerDied
 
 
+def test_the_most_memory_of_a_worker_is_known_where_its_parent_has_held_more():
+    ballast = b"x" * (200 * 2**20)
+    with wrenlite.Executor.local(1) as executor:
+        job = executor.map(len, ["one task"])
+        job.results()
+    (stats,) = job.stats()
+    assert 5 * 2**20 < stats.peak_bytes < len(ballast)
+
+
 def test_a_memory_error_without_a_limit_keeps_its_type(pool):
     def fails(_):
         raise MemoryError("its own")

@@ -26,6 +26,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import io
 import os
 import resource
 import signal
@@ -213,7 +214,7 @@ def _serve(
         runner.archives.report = limit.fetching
 
     def end_frame(cause: Cause | None = None) -> bytes:
-        peak = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
+        peak = own_peak_bytes(inherited_bytes)
         puts, gets = runner.store.requests.since(requests)
         busy_s, worker = time.perf_counter() - limit.begun, str(os.getpid())
         usage = Usage(busy_s, peak, worker, store_puts=puts, store_gets=gets, load_s=runner.load_s)
@@ -283,6 +284,20 @@ def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:
     """
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return peak if peak > inherited_bytes else 0
+
+
+def own_peak_bytes(inherited_bytes: int = 0) -> int:
+    """Return the most memory that this process has held; 0 where that cannot be determined.
+
+    On Linux, the kernel's VmHWM is that of this program alone (man 5 proc_pid_status).
+
+    Args:
+        inherited_bytes: see ``peak_bytes``.
+    """
+    with contextlib.suppress(OSError, ValueError), io.FileIO("/proc/self/status") as status:
+        begin = (fields := status.read()).index(b"VmHWM:") + len(b"VmHWM:")
+        return int(fields[begin : fields.index(b"kB", begin)]) * 1024
+    return peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
 
 
 class Sender:

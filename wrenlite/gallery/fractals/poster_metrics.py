@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import resource
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from wrenlite.executor import Executor
 from wrenlite.gallery.fractals.mandelbrot import total_iterations
 from wrenlite.gallery.fractals.poster import Poster, Rendered, StepTime, render
 from wrenlite.texts import sized
-from wrenlite.worker.main import peak_bytes
+from wrenlite.worker.main import own_peak_bytes
 
 _MAX_NAME = 12
 """Characters at the end of a worker's name that are shown: names on Lambda have 56, and differ at the end."""
@@ -93,8 +92,8 @@ def metrics(rendered: Rendered, poster: Poster, steps: Mapping[str, StepTime]) -
             "",
             "Mit/s: millions of iterations per second of CPU; a picture also has those of points that are",
             "known to be inside without being computed",
-            "peak: most memory held; - where it stayed below that of the process that started the worker",
-            f"leader: peak {sized(_own_peak_bytes())}, sent tasks of {sized(_sent_bytes(rendered))}, got "
+            "peak: the most memory that a process has held since its start; - where the system does not tell",
+            f"leader: peak {sized(own_peak_bytes())}, sent tasks of {sized(_sent_bytes(rendered))}, got "
             f"counts of {sized(sum(rendered.value_bytes))}",
             f"slowest task over the mean {imbalance:.2f}; workers busy {utilisation:.0%} of the map",
         )
@@ -113,7 +112,7 @@ def metrics_data(rendered: Rendered, poster: Poster, steps: Mapping[str, StepTim
     return {
         "client_s": {name: step.wall_s for name, step in times.items()},
         "client_cpu_s": {name: step.cpu_s for name, step in times.items()},
-        "client_peak_bytes": _own_peak_bytes(),
+        "client_peak_bytes": own_peak_bytes(),
         "sent_bytes": _sent_bytes(rendered),
         "received_bytes": sum(rendered.value_bytes),
         "workers": [share._asdict() for share in worker_totals(rendered, poster.view.iters)],
@@ -149,10 +148,6 @@ def _row(totals: WorkerTotals) -> tuple[str, ...]:
 def _sent_bytes(rendered: Rendered) -> int:
     """Return the bytes of the tasks' arguments, pickled; the function and the envelope come on top."""
     return sum(len(pickle.dumps(piece, pickle.HIGHEST_PROTOCOL)) for piece in rendered.pieces)
-
-
-def _own_peak_bytes() -> int:
-    return peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
 
 
 def _rate(iterations: float, cpu_s: float) -> str:
