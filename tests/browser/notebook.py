@@ -48,7 +48,7 @@ _THEMED = """theme => document.body.dataset.jpThemeName === theme
 
 _OF_JUPYTERLAB = ("Failed to execute 'removeChild'",)
 """Errors of JupyterLab's list of cells (its issue 15415): now and then it removes a cell that is not drawn.
-They cannot be wrenlite's, which has no JavaScript."""
+They cannot be wrenlite's: its only JavaScript in notebooks, that of the explorer, does not call it."""
 
 
 class Notebook:

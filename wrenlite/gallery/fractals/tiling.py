@@ -43,12 +43,19 @@ _BULB_POINT_COST = 10.0
 """Whole cost of a point in the main bulbs, which is not iterated."""
 
 
-def plan(view: View, tasks: int) -> list[Piece]:
+def preview(view: View) -> Field:
+    """Return the counts of one of 256 points of a view, from which ``plan`` estimates costs."""
+    small = _preview_view(view)
+    return counts(Tile(small, 0, 0, small.width, small.height))
+
+
+def plan(view: View, tasks: int, previewed: Field | None = None) -> list[Piece]:
     """Cut a view into pieces of about equal cost, one per task.
 
     Args:
         view: the view.
         tasks: number of pieces. There are fewer if the view has few points.
+        previewed: the ``preview`` of the view, where it is known already.
 
     Returns:
         The tiles of each task; the task with the highest expected cost comes first.
@@ -60,7 +67,7 @@ def plan(view: View, tasks: int) -> list[Piece]:
         raise ConfigError(f"tasks is {tasks}: it must be at least 1")
     area = view.width * view.height / (tasks * _TILES_PER_TASK)
     side = min(max(8 * round(math.sqrt(area) / 8), _MIN_SIDE), _MAX_SIDE)
-    return _pack(_estimate_costs(view, side), tasks)
+    return _pack(_estimate_costs(view, side, preview(view) if previewed is None else previewed), tasks)
 
 
 def assemble(view: View, pieces: Sequence[Piece], parts: Iterable[Part]) -> Field:
@@ -76,18 +83,40 @@ def assemble(view: View, pieces: Sequence[Piece], parts: Iterable[Part]) -> Fiel
     """
     field = np.empty((view.height, view.width), np.float32)
     for piece, part in zip(pieces, parts, strict=True):
-        ends = list(itertools.accumulate(tile.width * tile.height for tile in piece))
-        for tile, counted in zip(piece, np.split(decode(part.counts), ends[:-1]), strict=True):
-            field[tile.rows, tile.columns] = counted.reshape(tile.height, tile.width)
+        fill(field, piece, part)
     return field
 
 
-def _estimate_costs(view: View, side: int) -> list[tuple[float, Tile]]:
-    """Return the tiles of a view, each with its estimated cost and with the cheaper of the two methods."""
-    scale = math.ceil(view.width / _PREVIEW_FACTOR) / view.width  # the same both ways, as pixels are square
+def fill(field: Field, piece: Piece, part: Part) -> None:
+    """Write the counts of one task into the field of the whole view."""
+    ends = list(itertools.accumulate(tile.width * tile.height for tile in piece))
+    for tile, counted in zip(piece, np.split(decode(part.counts), ends[:-1]), strict=True):
+        field[tile.rows, tile.columns] = counted.reshape(tile.height, tile.width)
+
+
+def enlarge(previewed: Field, view: View) -> Field:
+    """Return the field of a whole view as its preview shows it: in squares of equal counts."""
+    scale = _preview_scale(view)
+    rows, columns = ((np.arange(length) * scale).astype(int) for length in (view.height, view.width))
+    return np.asarray(previewed[rows[:, np.newaxis], columns])
+
+
+def _preview_scale(view: View) -> float:
+    """Return the points of the preview for one of the view: the same both ways, as pixels are square."""
+    return math.ceil(view.width / _PREVIEW_FACTOR) / view.width
+
+
+def _preview_view(view: View) -> View:
+    scale = _preview_scale(view)
     width, height = (math.ceil(length * scale) for length in (view.width, view.height))
+    return replace(view, width=width, height=height)
+
+
+def _estimate_costs(view: View, side: int, previewed: Field) -> list[tuple[float, Tile]]:
+    """Return the tiles of a view, each with its estimated cost and with the cheaper of the two methods."""
+    scale = _preview_scale(view)
     rows, columns = ((np.arange(0, length, side) * scale).astype(int) for length in (view.height, view.width))
-    point_costs = _point_costs(replace(view, width=width, height=height))
+    point_costs = _point_costs(_preview_view(view), previewed)
     plain, mariani = (_tile_means(costs, rows, columns) for costs in point_costs)
     if view.deep or view.kind != "mandelbrot":
         mariani = np.full_like(mariani, np.inf)  # perturbation computes every point; other sets have holes
@@ -107,11 +136,10 @@ def _tile_means(costs: Floats, rows: Indices, columns: Indices) -> Floats:
     return np.asarray(sums / np.outer(heights, widths))
 
 
-def _point_costs(preview: View) -> tuple[Floats, Floats]:
-    """Return the expected costs of a point near each point of the preview, by ``plain`` and ``mariani``."""
-    field = counts(Tile(preview, 0, 0, preview.width, preview.height))
-    spent = np.minimum(field, preview.iters)
-    free = _not_iterated(preview)
+def _point_costs(small: View, field: Field) -> tuple[Floats, Floats]:
+    """Return the expected costs of a point near each point of a preview, by ``plain`` and ``mariani``."""
+    spent = np.minimum(field, small.iters)
+    free = _not_iterated(small)
     plain = np.where(free, _BULB_POINT_COST, _POINT_COST + spent)
     computed = np.where(_surrounded_by_inside(np.isinf(field)), _ON_LATTICE, 1.0)
     return plain, np.where(free, _BULB_POINT_COST, _POINT_COST + _FILL_COST + spent * computed)
