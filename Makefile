@@ -13,7 +13,7 @@ COMPILE = -@$(BIN)/python -W ignore -m compileall -qq -j 0
 # development (done). If the large one exists already, the demo and JupyterLab use it.
 READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
 
-.PHONY: help demo test test-newest e2e full suites check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks clean
+.PHONY: help demo test test-newest e2e full suites check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks pictures clean
 help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
@@ -30,6 +30,7 @@ help:
 	@echo "make kernel          compile the fractals' kernel for each kind of processor"
 	@echo "make lab             open JupyterLab on the notebooks"
 	@echo "make notebooks       run the notebooks, and save them with their outputs"
+	@echo "make pictures        make the pictures of the docs again; ARGS=NAME makes one"
 	@echo "make clean           remove .venv and all files that the other targets create"
 
 demo: $(READY)
@@ -99,6 +100,9 @@ lab: $(READY)
 notebooks: ARGS = notebooks/*.ipynb
 notebooks: $(VENV)/done
 	$(BIN)/python .ci/run_notebooks.py $(ARGS)
+
+pictures: $(VENV)/done
+	$(BIN)/python .ci/make_pictures.py $(ARGS)
 
 $(VENV)/ready: EXTRA = gallery
 $(VENV)/done: EXTRA = dev
