@@ -17,6 +17,7 @@ from wrenlite.gallery.fractal_commands import buddhabrot, morph, pyramid, zoom
 from wrenlite.gallery.fractal_options import (
     OriginalSpelling,
     julia_option,
+    light_options,
     picture_file_option,
     picture_options,
     place_options,
@@ -226,6 +227,7 @@ def _choose_fractals(
     help="What is iterated: mandelbrot, burning-ship, or newton (roots of z^3 = 1).",
 )
 @picture_options("Hippi", 800, 1024, 768)
+@light_options
 @picture_file_option("mandelbrot.png")
 @click.option(
     "--bits",
@@ -281,7 +283,7 @@ def mandelbrot(
         rendered = poster.render(executor, wanted, tasks)
         start = poster.StepTime.now()
         click.echo(f"colouring {wanted.view.width:,} x {wanted.view.height:,} pixels", err=True)
-        picture = poster.picture(rendered.field, wanted)
+        picture = poster.picture(rendered.field, wanted, surface=rendered.surface)
         coloured = poster.StepTime.now()
         click.echo(f"writing {out}", err=True)
         picture_files.save(picture, out, picture_files.options_of(wanted, tasks))

@@ -105,6 +105,21 @@ def picture_options(palette: str, iters: int, width: int, height: int) -> Option
     )
 
 
+light_options = all_of(
+    click.option(
+        "--light",
+        metavar="[AZIMUTH,ELEVATION]",
+        is_flag=False,
+        flag_value="135,45",
+        help="Light the slopes from a direction in degrees, from the upper left if none is given.",
+    ),
+    click.option("--lines", is_flag=True, help="Draw field lines, which run straight at the set."),
+    click.option(
+        "--trap", metavar="NAME", help="Let points glow whose orbits come near 0 (point) or the axes (cross)."
+    ),
+)
+
+
 def iters_option(default: int, text: str) -> Option:
     """Return the option ``--iters`` with its default and its help."""
     return click.option("--iters", metavar="N", type=int, default=default, show_default=True, help=text)

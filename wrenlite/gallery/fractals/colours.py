@@ -145,6 +145,20 @@ def _downsample_16(rgb: Rgb, factor: int) -> Rgb:
     return small
 
 
+def lit(rgb: Rgb, factor: NDArray[np.float32], added: NDArray[np.float32]) -> Rgb:
+    """Return colours in another light.
+
+    Args:
+        rgb: values of 8 or 16 bits, shape (…, 3).
+        factor: what their light is multiplied by, shape (…, 1) or (…, 3).
+        added: what is added to it then, where 1 is the light of white.
+    """
+    if rgb.dtype == np.uint8:
+        light = LIGHT[rgb] * factor + added * np.float32(65535)
+        return BYTE[np.clip(light, 0, 65535).astype(np.uint16)]
+    return _whole(srgb(linear(rgb / 65535) * factor + added), 16)
+
+
 def check_name(kind: str, name: str, names: Iterable[str]) -> str:
     """Return a name if it is one of the valid names.
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from wrenlite import Executor, current_start, open_store
 from wrenlite.errors import ConfigError
-from wrenlite.gallery.fractals import mandelbrot, poster_metrics, tiling
+from wrenlite.gallery.fractals import poster_metrics, tiling
 from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.lsystems import distinct_files
 from wrenlite.gallery.fractals.picture_files import encoded, options_of
-from wrenlite.gallery.fractals.poster import TASKS, PosterOptions, StepTime, picture, render
+from wrenlite.gallery.fractals.poster import TASKS, PosterOptions, StepTime, compute, join, picture, render
 from wrenlite.serving.events import ObjectEvent
 from wrenlite.storage.base import Store, wrong_key
 
@@ -83,8 +83,8 @@ def drawn(row: Row) -> bytes:
     """Return the picture of a row as PNG."""
     wanted = row.poster()
     pieces = tiling.plan(wanted.sampled, 1)
-    field = tiling.assemble(wanted.sampled, pieces, map(mandelbrot.render, pieces))
-    return encoded(picture(field, wanted), ".png", options_of(wanted, 1))
+    field, surface = join(wanted, pieces, [compute(piece, wanted.light) for piece in pieces])
+    return encoded(picture(field, wanted, surface=surface), ".png", options_of(wanted, 1))
 
 
 def poster(options: PosterOptions) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def poster(options: PosterOptions) -> dict[str, Any]:
     with Executor() as executor:
         rendered = render(executor, wanted, TASKS)
         start = StepTime.now()
-        image = picture(rendered.field, wanted)
+        image = picture(rendered.field, wanted, surface=rendered.surface)
         coloured = StepTime.now()
         outputs.put("poster.png", encoded(image, ".png", options_of(wanted, TASKS)))
         steps = {"colour": coloured.since(start), "write": StepTime.now().since(coloured)}

@@ -42,6 +42,11 @@ class Part(NamedTuple):
     computed: float
     """Iterations that were computed. Those of points in the main bulbs and in filled rectangles were not."""
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the counts."""
+        return self.counts.codes.nbytes
+
 
 def counts(tile: Tile) -> Field:
     """Return how soon each point of a tile escapes, shape (height, width); infinite for points inside.

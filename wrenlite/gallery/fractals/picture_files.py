@@ -44,6 +44,9 @@ _OPTIONS = {
     "width": int,
     "height": int,
     "bits": int,
+    "light": str,
+    "lines": bool,
+    "trap": str,
     "tasks": int,
 }
 """Options of ``wrenlite demo mandelbrot`` that a file contains, and their types. Another number of tasks cuts
@@ -63,7 +66,8 @@ def options_of(poster: Poster, tasks: int) -> dict[str, Any]:
     numbers = {"iters": view.iters, "width": view.width, "height": view.height, "tasks": tasks}
     colours = {"palette": poster.palette, "step": poster.step}
     sampling = {"smoothness": poster.smoothness, "bits": poster.bits}
-    return place | julia | {"kind": view.kind} | numbers | colours | sampling
+    light = {} if poster.light is None else poster.light.options()
+    return place | julia | {"kind": view.kind} | numbers | colours | sampling | light
 
 
 def read_options(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cmath
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +21,9 @@ from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.colours import check_name, downsample
 from wrenlite.gallery.fractals.encoding import Field
+from wrenlite.gallery.fractals.light import Light, LitPart, Surface, glow_of, shade
+from wrenlite.gallery.fractals.light import render as render_lit
+from wrenlite.gallery.fractals.mandelbrot import Part
 from wrenlite.gallery.fractals.palettes import DEFAULT, DEFAULT_STEP, PALETTES, check_step, colour
 from wrenlite.gallery.fractals.sets import colour_of_roots
 from wrenlite.gallery.fractals.view import Kind, View
@@ -40,13 +44,17 @@ _VIEWS = {
     "newton": {"xpos": "0", "ypos": "0", "radius": "3.2"},
 }
 """The part of the plane of each set that is drawn by default."""
-_STRIP_POINTS = 1 << 22
-"""Points that are coloured at a time."""
+_STRIP_POINTS, _LIT_STRIP_POINTS = 1 << 22, 1 << 19
+"""Points that are coloured at a time, without light and with light, which takes more memory."""
 _WORKER_BYTES_PER_POINT = 16
 """A worker holds the counts of its part, and their levels and codes; the reply, later, is smaller."""
+_LIT_BYTES_PER_POINT = 24
+"""With light, a worker holds counts in double precision in addition, and up to five bytes of codes twice."""
 _CLIENT_BYTES_PER_POINT = 8
 """Here, a point takes two bytes in the value of its task and four in the field. The rest is its share of the
 sample that the colours are chosen from, of the strip that is being coloured, and of the strip's colours."""
+_LIT_CLIENT_BYTES_PER_POINT = 10
+"""With light, up to five bytes more in the value of its task and in the surface."""
 
 
 Picture = Image.Image | NDArray[np.uint16]
@@ -73,6 +81,8 @@ class Poster:
     """Supersampling: a pixel is the mean of this number of points, squared; 1 to 16."""
     bits: int = 8
     """Bits of each pixel's red, green and blue: 8 or 16."""
+    light: Light | None = None
+    """What is shown besides the counts. None: nothing."""
 
     def __post_init__(self) -> None:
         check_name("palette", self.palette, PALETTES)
@@ -85,6 +95,8 @@ class Poster:
             )
         if self.bits not in (8, 16):
             raise ConfigError(f"bits is {self.bits}: it must be 8 or 16")
+        if self.light is not None:
+            self.light.check_view(self.view)
 
     @property
     def sampled(self) -> View:
@@ -118,6 +130,12 @@ class PosterOptions:
     kind: str = "mandelbrot"
     """The set: a key of ``sets.SETS``."""
     bits: int = 8
+    light: str | None = None
+    """``AZIMUTH,ELEVATION`` of a light, in degrees. None: no light."""
+    lines: bool = False
+    """Draw field lines."""
+    trap: str | None = None
+    """``point`` or ``cross``: let points glow whose orbits come near 0 or the axes."""
 
     def __post_init__(self) -> None:
         self.poster()
@@ -134,7 +152,8 @@ class PosterOptions:
         }
         kind = cast("Kind", self.kind)
         view = View(**place, width=self.width, height=self.height, iters=self.iters, seed=seed, kind=kind)
-        return Poster(view, self.palette, self.step, self.smoothness, self.bits)
+        light = Light.of(self.light, self.lines, self.trap)
+        return Poster(view, self.palette, self.step, self.smoothness, self.bits, light)
 
 
 def _parse_complex(text: str) -> complex:
@@ -179,6 +198,8 @@ class Rendered(NamedTuple):
     """Iterations that each task computed: see ``mandelbrot.Part``."""
     value_bytes: list[int]
     """Bytes of the counts that each task returned."""
+    surface: Surface | None = None
+    """What a poster with light shows besides its counts, shape (height, width)."""
 
     @property
     def map_s(self) -> float:
@@ -199,9 +220,12 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     """
     view = poster.sampled
     size = f"{view.width:,} x {view.height:,} points"
-    worker_bytes = view.width * view.height // tasks * _WORKER_BYTES_PER_POINT
+    lit = poster.light is not None
+    point_bytes = _WORKER_BYTES_PER_POINT + lit * _LIT_BYTES_PER_POINT
+    worker_bytes = view.width * view.height // tasks * point_bytes
     check_memory(executor.backend, worker_bytes, f"one of {counted(tasks, 'part')} of {size}")
-    client_bytes = view.width * view.height * _CLIENT_BYTES_PER_POINT
+    point_bytes = _CLIENT_BYTES_PER_POINT + lit * _LIT_CLIENT_BYTES_PER_POINT
+    client_bytes = view.width * view.height * point_bytes
     if client_bytes > memory_bytes():
         raise ConfigError(
             f"{size} would need about {client_bytes / 2**30:,.0f} GB of memory on this machine, where the "
@@ -211,10 +235,11 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     start = StepTime.now()
     pieces = tiling.plan(view, tasks)
     planned = StepTime.now()
-    job = executor.map(mandelbrot.render, pieces, chunksize=1)
-    parts = job.results()
+    job = executor.map(compute, pieces, chunksize=1, kwargs={"light": poster.light})
+    values = job.results()
     mapped = StepTime.now()
-    field = tiling.assemble(view, pieces, parts)
+    field, surface = join(poster, pieces, values)
+    parts = [value.part if isinstance(value, LitPart) else value for value in values]
     return Rendered(
         field,
         pieces,
@@ -225,11 +250,47 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
             "join": StepTime.now().since(mapped),
         },
         computed=[part.computed for part in parts],
-        value_bytes=[part.counts.codes.nbytes for part in parts],
+        value_bytes=[value.size_bytes for value in values],
+        surface=surface,
     )
 
 
-def picture(field: Field, poster: Poster, colours: ColourRange | None = None) -> Picture:
+def compute(piece: tiling.Piece, light: Light | None = None) -> Part | LitPart:
+    """Return the counts of a piece of a poster, and with light what else its points show."""
+    return mandelbrot.render(piece) if light is None else render_lit(piece, light)
+
+
+def join(
+    poster: Poster, pieces: Sequence[tiling.Piece], values: Sequence[Part | LitPart]
+) -> tuple[Field, Surface | None]:
+    """Join the values of all pieces of a poster to the field of its counts and its surface.
+
+    Args:
+        poster: the poster.
+        pieces: from ``tiling.plan`` for the poster's ``sampled`` view.
+        values: what ``compute`` returned for each piece.
+    """
+    parts = [value.part if isinstance(value, LitPart) else value for value in values]
+    field = tiling.assemble(poster.sampled, pieces, parts)
+    surfaces = [value.surface for value in values if isinstance(value, LitPart)]
+    if not surfaces:
+        return field, None
+
+    def whole(name: str) -> Any:
+        arrays = [getattr(surface, name) for surface in surfaces]
+        if arrays[0] is None:
+            return None
+        joined = np.empty(field.shape, arrays[0].dtype)
+        for piece, array in zip(pieces, arrays, strict=True):
+            tiling.place(joined, piece, array)
+        return joined
+
+    return field, Surface._make(map(whole, Surface._fields))
+
+
+def picture(
+    field: Field, poster: Poster, colours: ColourRange | None = None, surface: Surface | None = None
+) -> Picture:
     """Return a field of counts, of a whole poster or of a part of it, as a picture in the poster's colours.
 
     Each pixel is the mean light of its points (see ``downsample``).
@@ -238,17 +299,31 @@ def picture(field: Field, poster: Poster, colours: ColourRange | None = None) ->
         field: counts of points of the poster's ``sampled`` view.
         poster: the poster.
         colours: which counts have which colours. None: that is chosen from the field.
+        surface: what else the same points show; necessary for a poster with light.
+
+    Raises:
+        ConfigError: the poster has light, and there is no surface.
     """
+    if poster.light is not None and surface is None:
+        raise ConfigError(
+            "the poster has light, for which counts are not enough: give picture the surface that render "
+            "returned, or replace(poster, light=None)"
+        )
     colours = colours or ColourRange.of(field)
+    glow = None if surface is None else glow_of(surface, np.isfinite(field))
     each = poster.smoothness
     height, width = (side // each for side in field.shape)
     pixels = np.empty((height, width, 3), np.uint8 if poster.bits == 8 else np.uint16)
-    rows = max(1, _STRIP_POINTS // (width * each * each))
+    points = _STRIP_POINTS if poster.light is None else _LIT_STRIP_POINTS
+    rows = max(1, points // (width * each * each))
     for top in range(0, height, rows):
-        strip = field[top * each : (top + rows) * each]
+        strip = field[wanted := slice(top * each, (top + rows) * each)]
         if poster.view.kind == "newton":
             coloured = colour_of_roots(strip, poster.palette, poster.bits)
         else:
             coloured = colour(strip, poster.palette, poster.step, colours, poster.bits)
+        if surface is not None and poster.light is not None:
+            lit = (surface.rows(wanted), np.isfinite(strip), poster.light, each, glow)
+            coloured = shade(coloured, *lit)
         pixels[top : top + rows] = downsample(coloured, each)
     return Image.fromarray(pixels) if poster.bits == 8 else pixels

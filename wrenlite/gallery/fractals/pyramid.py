@@ -78,6 +78,8 @@ class Pyramid:
             raise ConfigError(f"name is {self.name!r:.60}: it must be one that a file can have")
         if self.poster.bits != 8:
             raise ConfigError(f"bits is {self.poster.bits}: the tiles of a pyramid have 8")
+        if self.poster.light is not None:
+            raise ConfigError("the tiles of a pyramid have no light, lines or trap: leave them out")
         if self.format not in FORMATS:
             raise ConfigError(f"format is {self.format!r:.60}: it must be one of {', '.join(FORMATS)}")
         if self.count > _MOST_TILES:

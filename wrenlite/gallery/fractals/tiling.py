@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,9 +90,20 @@ def assemble(view: View, pieces: Sequence[Piece], parts: Iterable[Part]) -> Fiel
 
 def fill(field: Field, piece: Piece, part: Part) -> None:
     """Write the counts of one task into the field of the whole view."""
+    place(field, piece, decode(part.counts))
+
+
+def place(whole: NDArray[Any], piece: Piece, values: NDArray[Any]) -> None:
+    """Write the values of one task's points into an array of the whole view.
+
+    Args:
+        whole: shape (height, width).
+        piece: the tiles of the task.
+        values: shape (points,): tile after tile, each row by row.
+    """
     ends = list(itertools.accumulate(tile.width * tile.height for tile in piece))
-    for tile, counted in zip(piece, np.split(decode(part.counts), ends[:-1]), strict=True):
-        field[tile.rows, tile.columns] = counted.reshape(tile.height, tile.width)
+    for tile, part in zip(piece, np.split(values, ends[:-1]), strict=True):
+        whole[tile.rows, tile.columns] = part.reshape(tile.height, tile.width)
 
 
 def enlarge(previewed: Field, view: View) -> Field:

@@ -98,6 +98,8 @@ class _Timed:
             )
         if self.poster.bits != 8 or self.poster.view.kind == "newton":
             raise ConfigError("a video has 8 bits per colour, and shows sets that are coloured by counts")
+        if self.poster.light is not None:
+            raise ConfigError("a video has no light, lines or trap: leave them out")
         if max(self.size) > _MOST_SIDE:
             width, height = self.size
             raise ConfigError(
