@@ -93,6 +93,8 @@ class Exploration:
         for name, side in (("width", chosen.width), ("height", chosen.height)):
             if side > _MOST_PIXELS:
                 raise ConfigError(f"{name} is {side}: an explorer has at most {_MOST_PIXELS:,} pixels a side")
+        if chosen.poster().light is not None:
+            raise ConfigError("an explorer shows no light, lines or trap: leave them out")
         return cls(_with_view(chosen, chosen.poster().view))
 
     @property
