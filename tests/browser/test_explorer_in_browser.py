@@ -1,5 +1,6 @@
 """The explorer in a notebook: it is used with the mouse, and the saved notebook keeps a picture."""
 
+import html
 import json
 
 import pytest
@@ -72,14 +73,18 @@ def test_it_is_used_with_the_mouse_and_leaves_a_picture_in_the_saved_notebook(no
     opened.screenshot("zoomed")
     opened.theme(DARK)
     opened.screenshot("dark")
-    link = opened.outputs(0, ".link code").last.inner_text()
-    print(link)
     # What is saved shows the view.
     opened.save()
-    saved = json.loads(opened.file.read_text())["cells"][0]["outputs"]
-    page = "".join(saved[0]["data"]["text/html"])
+    outputs = json.loads(opened.file.read_text())["cells"][0]["outputs"]
+    page = "".join(outputs[0]["data"]["text/html"])
     assert "data:image/jpeg" in page
+    assert opened.outputs(0, ".link code").last.inner_text() in html.unescape(page)
     assert len(page) < 300_000
+    # Back, by a click with Shift. Running the cell again ends the work of the explorer that was there.
     click(opened, 0.5, 0.5, modifiers=["Shift"])
     wait_for_status(opened, "tasks done")
     assert said(opened, 1) == "0.115 Vivid"
+    opened.run(2, 0)
+    assert said(opened, 3) == "True False"
+    opened.restart_kernel()
+    expect(opened.outputs(0, ".dead")).to_be_visible()

@@ -22,7 +22,7 @@ from typing import Any
 
 from PIL import Image
 
-from wrenlite.errors import ArgumentError, PackageMissing, WrenliteError
+from wrenlite.errors import ArgumentError, ExecutorClosed, PackageMissing, WrenliteError
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colour_range import ColourRange
@@ -343,6 +343,8 @@ def _in_words(error: BaseException) -> str:
     """Return what an error says, with its type where it is not one of wrenlite's own."""
     if isinstance(error, CancelledError):
         return "the tasks were cancelled: the executor was shut down, or somebody has cancelled their job"
+    if isinstance(error, ExecutorClosed):
+        return "the executor was shut down: make a new one, and run this cell again"
     return str(error) if isinstance(error, WrenliteError) else f"{type(error).__name__}: {error}"
 
 
