@@ -119,19 +119,40 @@ def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool,
 @demo.command(epilog="Example: wrenlite demo fractals --count 12 --out pictures")
 @count_option(1)
 @seed_option
-@click.option("--name", "names", multiple=True, help="Draw this fractal; may be given several times.")
-@click.option("--every", is_flag=True, help="Draw each known fractal once.")
-@click.option("--csv", "listing", type=click.File("rb"), help="Draw the rows of a CSV: name,iterations,size.")
-@click.option("--iterations", type=int, help="With --name or --every.  [default: the original program's]")
 @click.option(
-    "--size", type=int, default=640, show_default=True, help="Pixels per side, with --name or --every."
+    "--name", "names", metavar="NAME", multiple=True, help="Draw this fractal; may be given several times."
+)
+@click.option("--every", is_flag=True, help="Draw each known fractal once.")
+@click.option(
+    "--csv",
+    "listing",
+    metavar="FILE",
+    type=click.File("rb"),
+    help="Draw the rows of a CSV: name,iterations,size.",
+)
+@click.option(
+    "--iterations",
+    metavar="N",
+    type=int,
+    help="How fine the curve is, with --name or --every.  [default: that of the original program]",
+)
+@click.option(
+    "--size",
+    metavar="PX",
+    type=int,
+    default=640,
+    show_default=True,
+    help="Pixels per side, with --name or --every.",
 )
 @click.option(
     "--line-width",
+    metavar="PX",
     type=float,
-    help="Pixels; with it, lines may run together.  [default: from the length of the steps]",
+    help="Width of the line; with it, lines may run together.  [default: from the length of the steps]",
 )
-@click.option("--palette", help="Colours along the curve, such as Hippi.  [default: a range of hues]")
+@click.option(
+    "--palette", metavar="NAME", help="Colours along the curve, such as Hippi.  [default: a range of hues]"
+)
 @click.option(
     "--out",
     "--save",
@@ -261,7 +282,7 @@ def mandelbrot(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Draw a part of the Mandelbrot set, a Julia set, or another set.
+    """Draw a part of the Mandelbrot set or of another set.
 
     The commands of the original program, gobrot, also work here as they are spelled; their colours differ.
     """

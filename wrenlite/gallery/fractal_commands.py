@@ -80,7 +80,10 @@ def zoom(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Draw a video of a zoom into the Mandelbrot set, from keyframes that are each one task."""
+    """Draw a video of a zoom into the Mandelbrot set.
+
+    Only keyframes are computed, each by one task; the frames between them are made of two.
+    """
     if (xpos is None) != (ypos is None):
         raise click.UsageError("--xpos and --ypos are a place together: give both or neither")
 
@@ -125,7 +128,10 @@ def morph(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Draw a video of Julia sets that change from one to the next, and end as they began."""
+    """Draw a video of changing Julia sets.
+
+    They change from one to the next, and end as they began.
+    """
 
     def clip() -> Clip:
         from wrenlite.gallery.fractals.poster import PosterOptions
@@ -159,7 +165,7 @@ def _record(clip: Callable[[], Clip], out: Path, workers: int | None, aws: bool,
         print_jobs(executor, *made.jobs, data=data, as_json=as_json)
 
 
-@click.command(epilog="Example: wrenlite demo pyramid --width 32768 --height 32768 --out s3://my-bucket/sets")
+@click.command(epilog="Example: wrenlite demo pyramid --name seahorses --out s3://bucket/sets")
 @place_options("Seahorse Valley", "that of the place")
 @julia_option
 @picture_options("Wren", 1000, 8192, 8192)
@@ -189,7 +195,10 @@ def pyramid(
     as_json: bool,
     **parameters: Any,
 ) -> None:
-    """Draw a large picture as a Deep Zoom Image: tiles of all sizes, and a page that shows them."""
+    """Draw a picture of any size as tiles.
+
+    It is a Deep Zoom Image: tiles of all levels, and a page that shows them in a browser.
+    """
     place = ("xpos", "ypos", "radius")
     given = [each for each in place if parameters[each] is not None]
     if given and len(given) < len(place):
@@ -237,7 +246,10 @@ def pyramid(
 def buddhabrot(
     tasks: int, out: Path, workers: int | None, aws: bool, as_json: bool, **parameters: int
 ) -> None:
-    """Draw where orbits go that escape from the Mandelbrot set: the sum of the images of many tasks."""
+    """Draw the Buddhabrot, the orbits of points that escape.
+
+    Each task draws random points, and the picture is the sum of the images of all tasks.
+    """
     with open_executor(workers, aws) as executor:
         from wrenlite.gallery.fractals import buddhabrot as orbits
         from wrenlite.gallery.fractals.picture_files import check_outfile, save

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,11 +30,10 @@ class OriginalSpelling(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Replace the names of options that are spelled in another way."""
-        known = {name for parameter in self.params for name in parameter.opts} | set(self.SPELLINGS)
 
         def spelled(arg: str) -> str:
             name, equals, value = arg.partition("=")
-            name = f"-{name}" if f"-{name}" in known else name
+            name = f"-{name}" if re.match("-[a-z]{2}", name) else name
             return f"{self.SPELLINGS.get(name, name)}{equals}{value}"
 
         return super().parse_args(ctx, [spelled(arg) for arg in args])

@@ -32,6 +32,7 @@ _PACKAGES = {
 
 seed_option = click.option(
     "--seed",
+    metavar="N",
     type=int,
     default=7,
     show_default=True,
@@ -51,7 +52,8 @@ def count_option(least: int) -> Callable[[Command], Command]:
     """Return the option ``--count`` with a lowest value."""
     return click.option(
         "--count",
-        type=click.IntRange(min=least),
+        metavar="N",
+        type=click.IntRange(least, 10_000),
         default=24,
         show_default=True,
         help="Number of random fractals.",

@@ -134,7 +134,7 @@ def check_outfile(path: Path, width: int, height: int, bits: int = 8) -> None:
     extension = path.suffix.lower()
     max_side = FORMATS.get(extension)
     if max_side is None:
-        raise ConfigError(f"{path} must end in {', '.join(FORMATS)}")
+        raise ConfigError(f"{path} must end in {', '.join(FORMATS)}, after a name")
     if max(width, height) > max_side:
         raise ConfigError(
             f"{path}: a {extension} file has at most {max_side:,} pixels a side; .png allows more"

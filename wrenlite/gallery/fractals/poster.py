@@ -97,10 +97,14 @@ class Poster:
             raise ConfigError(f"bits is {self.bits}: it must be 8 or 16")
         if self.light is not None:
             self.light.check_view(self.view)
+        self._with_points()  # which may be too close together
 
     @property
     def sampled(self) -> View:
         """The view with one pixel for each point that is computed."""
+        return self._with_points()
+
+    def _with_points(self) -> View:
         view = self.view
         return replace(view, width=view.width * self.smoothness, height=view.height * self.smoothness)
 

@@ -77,7 +77,8 @@ class View:
         across, up = (self.spacing * points / 2 for points in (self.width, self.height))
         if max(abs(float(self.xpos)) + across, abs(float(self.ypos)) + up) > _MAX_DISTANCE:
             raise ConfigError(
-                f"the view reaches farther than {_MAX_DISTANCE:g} from 0; the sets lie within 2"
+                f"xpos is {self.xpos}, ypos is {self.ypos} and radius is {self.radius}: the view reaches "
+                f"farther than {_MAX_DISTANCE:g} from 0, and the sets lie within 2"
             )
         if self.spacing < _MIN_SPACING:
             raise ConfigError(f"radius is {self.radius}: points would be less than {_MIN_SPACING:g} apart")
