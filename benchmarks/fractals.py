@@ -17,12 +17,12 @@ import numpy as np
 import wrenlite
 from benchmarks.contest import run
 from tests import exact
-from wrenlite.gallery.fractals import compiled
+from wrenlite.gallery.fractals import compiled, perturbation
 from wrenlite.gallery.fractals.batch import draw_batch
 from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.curve_drawing import draw
 from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal
-from wrenlite.gallery.fractals.mandelbrot import Method, View, render, tiles, total_iterations
+from wrenlite.gallery.fractals.mandelbrot import Method, Tile, View, counts, render, tiles, total_iterations
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.tiling import Piece, assemble, plan
 
@@ -40,8 +40,13 @@ MAX_IMBALANCE = 1.3
 TASKS = 64
 WORKERS = 2
 ROUNDS = 5
-SAMPLES = 50
-"""Points of the deep view that are compared with exact arithmetic."""
+STEEPEST = 100
+"""Points of a view that are compared with exact arithmetic: those beside which counts differ most."""
+DEEP_VIEWS = {
+    DEEP_VIEW: 1.3,
+    View("-1.768667862837488812627419470", "0.001645580546820209430325900", "12e-22", 960, 540, 50_000): 5.0,
+}
+"""Deep views, and their wanted CPU seconds."""
 
 
 def median_cpu_s(work: Callable[[], object], rounds: int) -> float:
@@ -51,18 +56,6 @@ def median_cpu_s(work: Callable[[], object], rounds: int) -> float:
         start = time.process_time()
         work()
         times.append(time.process_time() - start)
-    return statistics.median(times)
-
-
-def worker_cpu_s(pieces: Sequence[Piece], rounds: int) -> float:
-    """Return the median processor time of all pieces as tasks of one worker."""
-    with wrenlite.Executor.local(1, progress=False) as executor:
-        executor.map(render, pieces, chunksize=1).results()
-        times = []
-        for _ in range(rounds):
-            job = executor.map(render, pieces, chunksize=1)
-            job.wait()
-            times.append(sum(task.cpu_s or 0.0 for task in job.stats()))
     return statistics.median(times)
 
 
@@ -186,17 +179,45 @@ def poster() -> None:
 
 
 def deep() -> None:
-    """Print speed and accuracy of a deep zoom."""
-    pieces = [(tile,) for tile in tiles(DEEP_VIEW, 256)]
-    size = f"{DEEP_VIEW.width} x {DEEP_VIEW.height}"
-    print(f"\ndeep view, {DEEP_VIEW.radius} wide, {size}, {DEEP_VIEW.iters:,} iterations")
-    field = whole_field(DEEP_VIEW, pieces)
-    seconds = worker_cpu_s(pieces, 3)
-    total = total_iterations(field, DEEP_VIEW.iters)
-    print(f"  CPU {seconds:.2f} s, {total / seconds / 1e6:,.0f} Mpix·it/s")
-    samples = np.random.default_rng(1).integers((0, 0), field.shape, (SAMPLES, 2))
-    worst = max(exact.differences(DEEP_VIEW, field, samples))
-    print(f"  largest error of {SAMPLES} points: {worst:.4f} iterations", flush=True)
+    """Print the time of deep views, with and without jumps along the reference orbit."""
+    print(
+        f"\ndeep views, 960 x 540, in this process, CPU s; best of {ROUNDS} rounds in which they take turns"
+    )
+    print("  width      iterations   steps alone   as chosen   target")
+    for view, target in DEEP_VIEWS.items():
+        tile = Tile(view, 0, 0, view.width, view.height)
+        works = [functools.partial(without_jumps, tile), functools.partial(perturbation.escape, tile)]
+        steps_s, chosen_s = least_cpu_s(works, ROUNDS)
+        row = f"  {view.radius!s:<11}{view.iters:>10,}{steps_s:>14.2f}{chosen_s:>12.2f}{target:>9.1f}"
+        print(row, flush=True)
+
+
+def without_jumps(tile: Tile) -> np.ndarray:
+    """Return the counts of a deep tile whose points take all steps one by one."""
+    with mock.patch.object(perturbation, "useful_jumps", return_value=None):
+        return perturbation.escape(tile)
+
+
+def accuracy() -> None:
+    """Print how far the steepest points of views are from exact arithmetic, for each kernel."""
+    print(f"\nthe {STEEPEST} steepest points of views of 960 x 540, beside exact integers")
+    print(
+        "  off: by more than 0.1 iterations; chaos: moving the point by 0.001 pixels changes its exact count"
+    )
+    print("  by more than that; all other points that are off are errors")
+    print("  width      kernel          off   chaos   errors   worst")
+    plain = replace(VIEWS["A"], width=960, height=540, iters=5000)
+    spiral = View("-0.743643887037151", "0.13182590420533", "1e-9", 960, 540, 20_000)
+    for view in (plain, spiral, *DEEP_VIEWS):
+        tile = Tile(view, 0, 0, view.width, view.height)
+        kernels = {"perturbation": without_jumps, "with jumps": perturbation.escape}
+        for name, work in (kernels if view.deep else {"plain": counts}).items():
+            field = work(tile)
+            found = exact.accuracy(view, field, exact.steepest(field, STEEPEST))
+            row = (
+                f"  {view.radius!s:<11}{name:<14}{found.off:>5}{found.off - found.errors:>8}{found.errors:>9}"
+            )
+            print(f"{row}{found.worst:>8.1f}", flush=True)
 
 
 def batch() -> None:
@@ -226,6 +247,7 @@ def main() -> None:
     balance()
     poster()
     deep()
+    accuracy()
     batch()
     print(f"\nthe whole run took {time.perf_counter() - start:.0f} s")
 

@@ -102,6 +102,7 @@ def test_arguments_are_not_changed():
 )
 def test_deep_counts_are_those_of_numpy(view, monkeypatch):
     tile = Tile(view, 0, 0, view.width, view.height)
+    monkeypatch.setattr(perturbation, "useful_jumps", lambda view: None)
     ours = perturbation.escape(tile)
     monkeypatch.setattr(compiled, "find_kernels", lambda: None)
     numpys = perturbation.escape(tile)
@@ -139,7 +140,7 @@ def test_numpy_computes_where_a_library_is_for_another_machine(monkeypatch):
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_libraries_are_small_and_belong_to_their_source(processor):
     content = BUILD["library"](processor).read_bytes()
-    assert len(content) < 20_000
+    assert len(content) < 40_000
     assert BUILD["build_digest"]().encode() in content, "run `make kernel`: the source or its options changed"
 
 

@@ -14,8 +14,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wrenlite.gallery.fractals.bilinear import JumpOrbit
+
 Points = NDArray[np.complex128]
 Floats = NDArray[np.float64]
+
+
+class _Orbit(ctypes.Structure):
+    """A ``struct Orbit`` of ``kernel/bla.c``."""
+
+    _fields_ = (
+        ("positions", ctypes.c_void_p),
+        ("jumps", ctypes.c_void_p),
+        ("last", ctypes.c_int64),
+        ("levels", ctypes.c_int64),
+        ("starts", ctypes.c_int64 * 32),
+    )
+
+    @classmethod
+    def of(cls, orbit: JumpOrbit) -> _Orbit:
+        """Return a structure that refers to the arrays of an orbit, which must outlive it."""
+        assert orbit.z.flags.c_contiguous
+        assert orbit.z.size > 1
+        starts = (ctypes.c_int64 * 32)(*orbit.starts)
+        places = orbit.z.ctypes.data, orbit.jumps.ctypes.data
+        return cls(*places, orbit.z.size - 1, len(orbit.starts), starts)
 
 
 class Kernels:
@@ -31,6 +54,9 @@ class Kernels:
         self._with_derivative = library.escape_with_derivative
         self._with_derivative.restype = None
         doubles = [ctypes.c_double] * 2
+        self._escape_jumping = library.escape_jumping
+        self._escape_jumping.restype = number
+        self._escape_jumping.argtypes = [*[pointer] * 4, number, number, *doubles, pointer, pointer]
         self._with_derivative.argtypes = [*[pointer] * 3, *[number] * 4, *doubles, *[pointer] * 3]
 
     def escape(self, z: Points, c: Points, step: int, iters: int) -> Floats:
@@ -58,6 +84,26 @@ class Kernels:
         places = [array.ctypes.data for array in (orbit, z, c, counts)]
         self._escape_perturbed(places[0], last, *places[1:3], c.size, together, iters, places[3])
         return counts
+
+    def escape_jumping(
+        self, orbits: tuple[JumpOrbit, JumpOrbit], offsets: Points, c: Points, iters: int
+    ) -> tuple[Floats, int]:
+        """Return the smooth counts of points that jump on an orbit, and the number of jumps and steps.
+
+        Args:
+            orbits: the one that the points follow at first, and the one that they are rebased to.
+            offsets: distances of the points from the first position of the first orbit, shape (points,).
+            c: distances of their c from that of the orbits, shape (points,).
+            iters: number of iterations after which to stop.
+        """
+        offsets, c = (np.ascontiguousarray(points, np.complex128) for points in (offsets, c))
+        assert offsets.shape == c.shape == (c.size,)
+        counts = np.empty(c.size)
+        both = [ctypes.byref(_Orbit.of(orbit)) for orbit in orbits]
+        places = [array.ctypes.data for array in (offsets, c, counts)]
+        numbers = (c.size, iters, 0.0, 0.0)
+        steps = self._escape_jumping(*both, *places[:2], *numbers, places[2], None)
+        return counts, int(steps)
 
     def escape_with_derivative(
         self,

@@ -11,6 +11,7 @@ orbit ends, so the reference can be any orbit, of any length (Zhuoran, "Another 
 glitches", fractalforums.org, 2021).
 
 Compiled code does this where the package has a library for the machine (``compiled``), and numpy elsewhere.
+Compiled code also jumps over many steps at a time (``bilinear``) where that saves time.
 
 Two things limit the depth. First, γ and δ are floats, so points must be more than 1e-290 apart, which
 ``View`` checks. Second, deeper views take more iterations, and so more time. The orbit's digits are no limit.
@@ -19,7 +20,7 @@ Two things limit the depth. First, γ and δ are floats, so points must be more 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -27,6 +28,7 @@ from functools import lru_cache
 import numpy as np
 
 from wrenlite.gallery.fractals import compiled
+from wrenlite.gallery.fractals.bilinear import JumpOrbit, with_jumps
 from wrenlite.gallery.fractals.escape import (
     BAILOUT,
     MIN_POINTS,
@@ -58,6 +60,11 @@ of two neighbouring points, which ends at about 1. So these bits must cover the 
 more for the sum of all errors."""
 _SAFE_RATIO = 0.49
 """While ``|δ| < |Z| / 2``, z is larger than δ, so no point is rebased. Below 0.5 because of rounding."""
+_LEAST_SKIP = 4.0
+"""Steps for each jump or step from which on jumps save time. A jump or a step of a single point takes 6.5 ns,
+and a step of a point that is iterated beside 31 others 1.7 ns."""
+_SAMPLES = 8
+"""Points of a view, each way, that are iterated to find out for how many steps a jump is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,17 +102,43 @@ def reference_orbit(view: View) -> ReferenceOrbit:
 
 def escape(tile: Tile) -> Floats:
     """Return the smooth count of each point of a tile, shape (height, width); infinite without escape."""
+    shape, iters = (tile.height, tile.width), tile.view.iters
+    offsets = offsets_of(tile)
+    orbit, kernels = reference_orbit(tile.view), compiled.find_kernels()
+    if kernels is None:
+        return _escape_numpy(orbit, offsets, iters).reshape(shape)
+    jumping = useful_jumps(tile.view)
+    if jumping is not None:
+        counts, _ = kernels.escape_jumping((jumping, jumping), np.zeros_like(offsets), offsets, iters)
+        return counts.reshape(shape)
+    together = _steps_together(orbit, float(np.abs(offsets).max()), iters)
+    together -= together % STEPS_PER_CHECK
+    return kernels.escape_perturbed(orbit.z, offsets, together, iters).reshape(shape)
+
+
+def offsets_of(tile: Tile) -> Points:
+    """Return the distances of a tile's points from the view's centre, shape (points,)."""
     across, up = tile.offsets()
     offsets = np.empty((tile.height, tile.width), np.complex128)
     offsets.real, offsets.imag = across, up[:, np.newaxis]
-    orbit, iters = reference_orbit(tile.view), tile.view.iters
+    return offsets.reshape(-1)
+
+
+@lru_cache(maxsize=8)
+def useful_jumps(view: View) -> JumpOrbit | None:
+    """Return the reference orbit of a view with jumps; None where jumps save no time.
+
+    Some points of the view are iterated to find out. All tiles of a view have the same answer.
+    """
     kernels = compiled.find_kernels()
     if kernels is None:
-        return _escape_numpy(orbit, offsets.reshape(-1), iters).reshape(offsets.shape)
-    together = (
-        _steps_together(orbit, float(np.abs(offsets).max()), iters) // STEPS_PER_CHECK * STEPS_PER_CHECK
-    )
-    return kernels.escape_perturbed(orbit.z, offsets.reshape(-1), together, iters).reshape(offsets.shape)
+        return None
+    scale = min(1.0, _SAMPLES / max(view.width, view.height))
+    small = replace(view, width=math.ceil(view.width * scale), height=math.ceil(view.height * scale))
+    samples = offsets_of(Tile(small, 0, 0, small.width, small.height))
+    orbit = with_jumps(reference_orbit(view).z, view.spacing * math.hypot(view.width, view.height) / 2)
+    counts, jumps = kernels.escape_jumping((orbit, orbit), np.zeros_like(samples), samples, view.iters)
+    return orbit if float(np.minimum(counts, view.iters).sum()) >= _LEAST_SKIP * jumps else None
 
 
 def _escape_numpy(orbit: ReferenceOrbit, offsets: Points, iters: int) -> Floats:
