@@ -27,7 +27,7 @@ def count(view, row, column):
     px = Fraction(Decimal(view.xpos)) + step * (Fraction(column) + Fraction(1, 2) - Fraction(view.width, 2))
     py = Fraction(Decimal(view.ypos)) - step * (Fraction(row) + Fraction(1, 2) - Fraction(view.height, 2))
     start = (px, py) if view.seed is not None else (0, 0)
-    added = (view.seed.real, view.seed.imag) if view.seed is not None else (px, py)
+    added = view.seed if view.seed is not None else (px, py)
     (x, y), (cx, cy) = (tuple(round(Fraction(part) * one) for part in pair) for pair in (start, added))
     for iteration in range(view.iters + _MORE_STEPS):
         distance = math.hypot(x / one, y / one)

@@ -192,6 +192,7 @@ def test_a_picture_without_light_is_what_it_was():
         ({"lines": True, "kind": "newton"}, "newton has none here"),
         ({"light": "45,45", "kind": "burning-ship"}, "burning-ship has none here"),
         ({"trap": "cross", "kind": "burning-ship", "julia": "-0.5,0.1"}, "burning-ship has none here"),
+        ({"lines": True, "radius": "1e-20", "julia": "-0.5,0.1"}, "choose a larger radius"),
     ],
 )
 def test_light_without_meaning_is_refused(options, message):

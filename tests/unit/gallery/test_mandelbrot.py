@@ -179,7 +179,9 @@ def test_a_centre_keeps_all_its_digits():
         ({"iters": 0}, "iters is 0: it must be 1 to 2,147,483,647"),
         ({"iters": 2**31}, "iters is 2147483648"),
         ({"seed": complex(math.nan, 0)}, "seed is .* finite"),
-        ({"seed": 1j, "radius": "1e-20"}, "deep zooms are of the Mandelbrot set"),
+        ({"kind": "burning-ship", "radius": "1e-20"}, "deep zooms are of the Mandelbrot set"),
+        ({"seed": ("0.1", "x")}, "seed is 'x': it must be a number"),
+        ({"seed": ("1000", "1")}, "at most 1000 from 0"),
     ],
 )
 def test_bad_arguments_are_refused(change, words):

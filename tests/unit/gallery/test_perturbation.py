@@ -1,16 +1,24 @@
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests import exact
+from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import compiled, perturbation
 from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts, tiles
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 
 SMALL = replace(DEEP_VIEW, width=96, height=54, iters=4000)
 MANY_STEPS = View("-1.768667862837488812627419470", "0.001645580546820209430325900", "12e-22", 40, 24, 20_000)
+
+with localcontext(prec=80):
+    # The square root of 1.05 - 0.156i, by its parts.
+    _SIZE = (Decimal("1.05") ** 2 + Decimal("0.156") ** 2).sqrt()
+    _REAL = ((_SIZE + Decimal("1.05")) / 2).sqrt()
+    FIXED = SimpleNamespace(real=Decimal("0.5") + _REAL, imag=Decimal("-0.078") / _REAL)
 
 
 def whole_field(view):
@@ -69,6 +77,47 @@ def test_counts_of_jumping_points_are_those_of_exact_arithmetic(view, monkeypatc
     assert np.isclose(jumping, stepping, rtol=0, atol=0.1).mean() > 0.9  # all others are chaos: see below
     differing = np.argwhere(np.abs(np.minimum(jumping, view.iters) - np.minimum(stepping, view.iters)) > 0.1)
     assert exact.accuracy(view, jumping, differing[:40]).errors == 0
+
+
+JULIA_VIEWS = [
+    # A repelling fixed point, which is in the Julia set: 1/2 + sqrt(1/4 - c), with c = -0.8 + 0.156i.
+    View(FIXED.real, FIXED.imag, "1e-20", 40, 30, 3000, seed=("-0.8", "0.156")),
+    View(FIXED.real, FIXED.imag, "1e-40", 40, 30, 3000, seed=("-0.8", "0.156")),
+    View(
+        "0",
+        "0",
+        "1e-14",
+        40,
+        30,
+        3000,
+        seed=("-0.74364388703715870475219150611477", "0.13182590420531197049"),
+    ),
+    View("0.3", "0.2", "1e-20", 40, 30, 2000, seed=("-0.1", "0.1")),  # all points are inside
+    View("2", "3", "1e-20", 9, 8, 50, seed=("0.1", "0.2")),
+    View("300", "0", "1e-16", 9, 8, 50, seed=("7", "2")),  # both orbits end at once
+    View(FIXED.real, FIXED.imag, "1e-20", 9, 8, 1, seed=("-0.8", "0.156")),
+]
+
+
+@pytest.mark.parametrize("compile", [True, False])
+@pytest.mark.parametrize("view", JULIA_VIEWS)
+def test_counts_of_deep_julia_sets_are_those_of_exact_arithmetic(view, compile, monkeypatch):
+    if not compile:
+        monkeypatch.setattr(compiled, "find_kernels", lambda: None)
+    assert view.deep
+    assert errors(view, whole_field(view), 12) == 0
+
+
+def test_digits_of_a_seed_beyond_those_of_a_float_count():
+    views = [replace(JULIA_VIEWS[0], seed=(f"-0.8{digits}", "0.156")) for digits in ("", "0" * 22 + "1")]
+    assert views[0] != views[1]
+    assert (whole_field(views[0]) != whole_field(views[1])).any()
+
+
+def test_orbits_that_do_not_fit_into_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(perturbation, "memory_bytes", lambda: 100_000)
+    with pytest.raises(ConfigError, match=r"iters is 4,000: the orbit .* more than 500 positions"):
+        perturbation.reference_orbit(replace(SMALL, radius="1.1e-28"))
 
 
 @pytest.mark.skipif(compiled.find_kernels() is None, reason="no library for this machine")

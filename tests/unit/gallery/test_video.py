@@ -91,8 +91,8 @@ def test_a_morph_ends_as_it_began():
     clip = Morph(replace(LAST, view=View(0, 0, 3.2, 64, 36, 60)), seconds=6, fps=10)
     first, *_, last = clip.views
     assert len(clip.views) == clip.count == 60
-    assert abs(last.seed - first.seed) < 2.2 * np.pi * clip.scale / 60
-    assert abs(clip.views[15].seed - clip.scale * (0.5j + 0.25)) < 1e-12
+    assert abs(last.julia - first.julia) < 2.2 * np.pi * clip.scale / 60
+    assert abs(clip.views[15].julia - clip.scale * (0.5j + 0.25)) < 1e-12
 
 
 @pytest.mark.parametrize(("name", "codec"), [("zoom.mp4", "h264"), ("zoom.WEBM", "vp9")])

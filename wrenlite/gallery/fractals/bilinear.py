@@ -14,7 +14,7 @@ with the largest ``|γ|`` of all points (Zhuoran, "Another solution to perturbat
 fractalforums.org, 2021; C. Heiland-Allen, "Deep zoom theory and practice (again)", mathr.co.uk, 2022).
 
 A jump of 2ⁿ steps is two jumps of half the length. The jumps of a length follow each other from position 1 of
-the orbit on, since position 0 is 0 and allows none.
+the orbit on, since position 0 is 0 and allows none. For Julia sets γ is 0.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ more: decision 37."""
 LOWEST_LEVEL = 2
 """Jumps have from 2 to this power of steps on. Shorter ones save nothing, and fill the processor's cache."""
 _JUMP = np.dtype([("a", np.complex128), ("b", np.complex128), ("radius", np.float64)])
-BYTES_PER_POSITION = 150
-"""Memory for the jumps of an orbit while they are computed: arrays of 40 bytes a position, and copies."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,7 @@ class Start:
         plane = offsets + complex(float(view.xpos), float(view.ypos))
         if view.seed is None:
             return cls(plane, plane, 1, spacing, spacing)
-        return cls(plane, np.full_like(plane, view.seed), 0, spacing, 0.0)
+        return cls(plane, np.full_like(plane, view.julia), 0, spacing, 0.0)
 
 
 class Escapes(NamedTuple):

@@ -125,6 +125,11 @@ class Light:
                 f"light, lines and trap need the derivative of an orbit, and {view.kind} has none here: "
                 "leave them out, or draw the Mandelbrot set or a Julia set"
             )
+        if view.deep and view.seed is not None:
+            raise ConfigError(
+                f"radius is {view.radius}: light, lines and trap are of Julia sets whose points float64 can "
+                "tell apart: leave them out, or choose a larger radius"
+            )
 
 
 class Surface(NamedTuple):

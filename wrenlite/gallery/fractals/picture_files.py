@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from packaging.version import InvalidVersion, Version
@@ -22,6 +22,7 @@ from wrenlite import __version__
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.png16 import png16
 from wrenlite.gallery.fractals.poster import Picture, Poster
+from wrenlite.gallery.fractals.view import Seed
 from wrenlite.gallery.preflight import check_file
 from wrenlite.storage.local import LocalStore
 
@@ -62,7 +63,7 @@ def options_of(poster: Poster, tasks: int) -> dict[str, Any]:
     """
     view = poster.view
     place = {"xpos": str(view.xpos), "ypos": str(view.ypos), "radius": str(view.radius)}
-    julia = {} if view.seed is None else {"julia": f"{view.seed.real!r},{view.seed.imag!r}"}
+    julia = {} if view.seed is None else {"julia": ",".join(map(str, cast("Seed", view.seed)))}
     numbers = {"iters": view.iters, "width": view.width, "height": view.height, "tasks": tasks}
     colours = {"palette": poster.palette, "step": poster.step}
     sampling = {"smoothness": poster.smoothness, "bits": poster.bits}

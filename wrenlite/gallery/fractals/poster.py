@@ -5,10 +5,10 @@ The field of counts is kept, so that another palette needs no worker.
 
 from __future__ import annotations
 
-import cmath
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
-from wrenlite.gallery.fractals import mandelbrot, tiling
+from wrenlite.gallery.fractals import mandelbrot, perturbation, tiling
 from wrenlite.gallery.fractals.colour_range import ColourRange
 from wrenlite.gallery.fractals.colours import check_name, downsample
 from wrenlite.gallery.fractals.encoding import Field
@@ -160,14 +160,14 @@ class PosterOptions:
         return Poster(view, self.palette, self.step, self.smoothness, self.bits, light)
 
 
-def _parse_complex(text: str) -> complex:
+def _parse_complex(text: str) -> tuple[Decimal, Decimal]:
     try:
-        real, imaginary = map(float, text.split(","))
-    except ValueError:
+        real, imaginary = (Decimal(part.strip()) for part in text.split(","))
+    except (ValueError, InvalidOperation):
         raise ConfigError(f"julia is {text!r:.60}: it must be two numbers, such as -0.8,0.156") from None
-    if not cmath.isfinite(seed := complex(real, imaginary)):
+    if not (real.is_finite() and imaginary.is_finite()):
         raise ConfigError(f"julia is {text!r:.60}: it must be two finite numbers")
-    return seed
+    return real, imaginary
 
 
 class StepTime(NamedTuple):
@@ -239,6 +239,10 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     start = StepTime.now()
     pieces = tiling.plan(view, tasks)
     planned = StepTime.now()
+    orbit_bytes = perturbation.orbit_bytes(view)
+    check_memory(
+        executor.backend, worker_bytes + orbit_bytes, f"a part of a view of {view.iters:,} iterations"
+    )
     job = executor.map(compute, pieces, chunksize=1, kwargs={"light": poster.light})
     values = job.results()
     mapped = StepTime.now()

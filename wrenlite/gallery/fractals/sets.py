@@ -30,7 +30,7 @@ def mandelbrot(points: Points, view: View) -> Floats:
     """Return the counts of the Mandelbrot set, or of a Julia set: z ← z² + c."""
     if view.seed is None:
         return escape(points, points, 1, view.iters)  # from 0 the first iteration leads to c
-    return escape(points, np.full_like(points, view.seed), 0, view.iters)
+    return escape(points, np.full_like(points, view.julia), 0, view.iters)
 
 
 def burning_ship(points: Points, view: View) -> Floats:
@@ -40,7 +40,7 @@ def burning_ship(points: Points, view: View) -> Floats:
     the ship is upright then. Here y points up, and the plane is mirrored: ``ypos`` has the opposite sign.
     """
     z = points.conj()
-    c = z if view.seed is None else np.full_like(z, view.seed)
+    c = z if view.seed is None else np.full_like(z, view.julia)
     return escape_numpy(z, c, 1 if view.seed is None else 0, view.iters, fold=True)
 
 

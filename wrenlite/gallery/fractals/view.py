@@ -6,12 +6,12 @@ the middle of its pixel, so a view and the same view with twice the points cover
 
 from __future__ import annotations
 
-import cmath
 import itertools
+import math
 import operator
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation, localcontext
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from wrenlite.errors import ConfigError
 
 Number = Decimal | float | str
 """A coordinate. Text or Decimal is for coordinates with more digits than a float has."""
+Seed = tuple[Decimal, Decimal]
+"""Real and imaginary part of the c of a Julia set."""
 Kind = Literal["mandelbrot", "burning-ship", "newton"]
 """The sets that can be drawn: see ``sets``."""
 Method = Literal["plain", "mariani"]
@@ -62,8 +64,8 @@ class View:
     """Points per column."""
     iters: int
     """Number of iterations after which a point counts as inside, 1 to 2,147,483,647."""
-    seed: complex | None = None
-    """The c of a Julia set. None: the Mandelbrot set, or that of ``kind``."""
+    seed: Seed | tuple[Number, Number] | complex | None = None
+    """The c of a Julia set, stored as two Decimals. None: the Mandelbrot set, or that of ``kind``."""
     kind: Kind = "mandelbrot"
     """What is iterated."""
 
@@ -85,19 +87,18 @@ class View:
         if self.kind not in get_args(Kind):
             raise ConfigError(f"kind is {self.kind!r}: it may be one of {', '.join(get_args(Kind))}")
         if self.seed is not None:
-            self._check_seed(complex(self.seed))
-        if self.deep and not self.has_bulbs:
+            object.__setattr__(self, "seed", _check_seed(self.seed, self.kind))
+        if self.deep and self.kind != "mandelbrot":
             raise ConfigError(
                 f"radius is {self.radius}: this set is iterated in float64, which has too few digits for "
-                f"points {self.spacing:.1e} apart; deep zooms are of the Mandelbrot set"
+                f"points {self.spacing:.1e} apart; deep zooms are of the Mandelbrot set and its Julia sets"
             )
 
-    def _check_seed(self, seed: complex) -> None:
-        if not cmath.isfinite(seed) or abs(seed) > _MAX_DISTANCE:
-            raise ConfigError(f"seed is {seed}: it must be finite and at most {_MAX_DISTANCE:g} from 0")
-        if self.kind == "newton":
-            raise ConfigError("seed is the number of a Julia set, and Newton's method has none")
-        object.__setattr__(self, "seed", seed)
+    @property
+    def julia(self) -> complex:
+        """The seed in floats, for a view that has one."""
+        real, imaginary = cast("Seed", self.seed)
+        return complex(float(real), float(imaginary))
 
     @property
     def spacing(self) -> float:
@@ -208,6 +209,16 @@ def _check_decimal(name: str, value: Number) -> Decimal:
     if not number.is_finite():
         raise ConfigError(f"{name} is {value}: it must be finite")
     return number
+
+
+def _check_seed(seed: tuple[Number, Number] | complex, kind: Kind) -> Seed:
+    real, imaginary = seed if isinstance(seed, tuple) else (complex(seed).real, complex(seed).imag)
+    parts = _check_decimal("seed", real), _check_decimal("seed", imaginary)
+    if math.hypot(*map(float, parts)) > _MAX_DISTANCE:
+        raise ConfigError(f"seed is {real},{imaginary}: it must be at most {_MAX_DISTANCE:g} from 0")
+    if kind == "newton":
+        raise ConfigError("seed is the number of a Julia set, and Newton's method has none")
+    return parts
 
 
 def _check_integer(name: str, value: int, largest: int | None) -> int:
