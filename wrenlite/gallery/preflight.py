@@ -8,6 +8,8 @@ from pathlib import Path
 
 from wrenlite.backends.base import Backend
 from wrenlite.errors import ConfigError, StoreError
+from wrenlite.memory import memory_bytes
+from wrenlite.storage.base import wrong_key
 
 PYTHON_BYTES = 120 << 20
 """Memory of a worker that has imported numpy and Pillow and has not run a task yet."""
@@ -33,6 +35,23 @@ def check_memory(backend: Backend, needed_bytes: int, what: str) -> None:
         f"{what} would need about {_format_bytes(needed_bytes)} of memory, and a worker ({backend.name}) "
         f"has {_format_bytes(limit)}: make it smaller, or give workers more: {advice}"
     )
+
+
+def check_own_memory(needed_bytes: int, what: str) -> None:
+    """Refuse work whose result this machine could not hold.
+
+    Args:
+        needed_bytes: estimate of the memory of this process.
+        what: what takes it, for the message.
+
+    Raises:
+        ConfigError: this machine has less memory; the message has the estimate.
+    """
+    if needed_bytes > memory_bytes():
+        raise ConfigError(
+            f"{what} would need about {_format_bytes(needed_bytes)} of memory on this machine, where the "
+            f"results are put together, and it has {_format_bytes(memory_bytes())}: make it smaller"
+        )
 
 
 def check_folder(folder: str | os.PathLike[str], *, parents: bool = False) -> None:
@@ -69,11 +88,14 @@ def check_file(file: str | os.PathLike[str]) -> None:
         file: path of the file.
 
     Raises:
-        StoreError: it is a folder, or its folder does not exist or cannot be written to.
+        StoreError: it is a folder, no file can have its name, or its folder does not exist or cannot be
+            written to.
     """
     folder = Path(file).parent
-    if Path(file).is_dir():
+    if os.path.isdir(file):  # Path.is_dir() raises where a name is too long
         raise StoreError(f"{os.fspath(file)} is a folder: give the name of a file")
+    if wrong := wrong_key(Path(file).name):
+        raise StoreError(f"cannot write to {os.fspath(file)!r:.80}: the name of the file is wrong: {wrong}")
     _check_exists(folder, file)
     check_folder(folder, parents=True)
 

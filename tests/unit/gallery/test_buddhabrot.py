@@ -93,3 +93,9 @@ def test_a_picture_that_no_worker_has_the_memory_for_is_refused():
             buddhabrot.render(executor, Buddhabrot(width=8192, height=8192), 2)
         with pytest.raises(ConfigError, match="tasks is 0"):
             buddhabrot.render(executor, SMALL, 0)
+
+
+def test_a_picture_is_the_same_whether_or_not_it_is_coloured_in_strips():
+    counts = sum(images(range(2)))
+    tall = np.concatenate([counts, counts, counts], axis=1)
+    assert (np.asarray(picture(tall)) == np.tile(np.asarray(picture(counts)), (3, 1, 1))).all()

@@ -15,7 +15,7 @@ from wrenlite.gallery.fractals.colours import LIGHT, downsample
 from wrenlite.gallery.fractals.mandelbrot import Tile, counts
 from wrenlite.gallery.fractals.palettes import colour
 from wrenlite.gallery.fractals.poster import Poster
-from wrenlite.gallery.fractals.video import Morph, Zoom, field_of, record
+from wrenlite.gallery.fractals.video import Morph, Zoom, field_of, record, small_views
 from wrenlite.gallery.fractals.view import View
 from wrenlite.gallery.fractals.zoom_frames import Keyframe, frame
 
@@ -95,6 +95,15 @@ def test_a_morph_ends_as_it_began():
     assert abs(clip.views[15].julia - clip.scale * (0.5j + 0.25)) < 1e-12
 
 
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (4, 4096), (4096, 2), (2, 2)])
+def test_colours_are_chosen_from_few_points_whatever_the_shape_of_the_frames(width, height):
+    narrow = View(0, 0, 1, width, height, 60)
+    small = small_views(250 * [narrow])
+    assert len(small) == 84
+    points = small[0].width * small[0].height
+    assert points == width * height if points < 100 * 90 else points < 2 * 160 * 90
+
+
 @pytest.mark.parametrize(("name", "codec"), [("zoom.mp4", "h264"), ("zoom.WEBM", "vp9")])
 def test_a_video_is_a_file_that_browsers_play(tmp_path, name, codec):
     seen = []
@@ -144,8 +153,10 @@ def test_what_cannot_be_a_video_is_refused_before_anything_runs(tmp_path):
     refused(ConfigError, "scale is nan", lambda: Morph(LAST, 1, 10, scale=float("nan")))
     large = replace(LAST, view=replace(view, width=5000))
     refused(ConfigError, "at most 4,096", lambda: Zoom(large, 1, 10))
+    huge = Zoom(Poster(replace(view, width=4096, height=4096), smoothness=16), 1, 10)
     odd = Zoom(replace(LAST, view=replace(view, width=63)), 1, 10)
     with wrenlite.Executor.inline() as executor:
+        refused(ConfigError, "memory", lambda: record(executor, huge, tmp_path / "z.mp4"))
         refused(ConfigError, "must be even", lambda: record(executor, odd, tmp_path / "z.mp4"))
         good = Zoom(LAST, 1, 10)
         refused(ConfigError, "must end in .mp4 or .webm", lambda: record(executor, good, tmp_path / "z.gif"))

@@ -15,6 +15,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from wrenlite.futures import Future
 from wrenlite.gallery.fractals.colours import srgb
 from wrenlite.gallery.fractals.escape import Points, escape
 from wrenlite.gallery.fractals.mandelbrot import in_bulbs
-from wrenlite.gallery.preflight import check_memory
+from wrenlite.gallery.preflight import check_memory, check_own_memory
 
 Counts = NDArray[np.uint32]
 """How often orbits passed each pixel, shape (3, height, width): the long, the middle and the short orbits."""
@@ -50,6 +51,11 @@ _COLOURS = np.array([[0.70, 0.22, 0.06], [0.22, 0.56, 0.20], [0.08, 0.22, 0.74]]
 """Red, green and blue light of the long, the middle and the short orbits; together they are white."""
 _BYTES_PER_PIXEL = 3 * (8 + 4 + 4)
 """A task holds its sums, their 32 bits, and their pickle."""
+_OWN_BYTES_PER_PIXEL = 3 * (4 + 8 + 8) + 3
+"""This process holds the counts, their sums with the mirror image, a copy of these for the percentile, and
+the picture."""
+_STRIP_ROWS = 64
+"""Rows of a picture that are coloured together."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +107,10 @@ def render(executor: Executor, wanted: Buddhabrot, tasks: int) -> Future[Any]:
     """
     if tasks < 1:
         raise ConfigError(f"tasks is {tasks}: it must be at least 1")
-    needed = _BYTES_PER_PIXEL * wanted.width * wanted.height + 300 * _BATCH
-    check_memory(executor.backend, needed, f"a picture of {wanted.width:,} x {wanted.height:,} pixels")
-    return executor.map_reduce(lambda task: count_orbits(wanted, task), range(tasks), add)
+    pixels, what = wanted.width * wanted.height, f"a picture of {wanted.width:,} x {wanted.height:,} pixels"
+    check_memory(executor.backend, _BYTES_PER_PIXEL * pixels + 300 * _BATCH, what)
+    check_own_memory(_OWN_BYTES_PER_PIXEL * pixels, what)
+    return executor.map_reduce(partial(count_orbits, wanted), range(tasks), add)
 
 
 def add(images: Sequence[Counts]) -> Counts:
@@ -173,6 +180,10 @@ def picture(counts: Counts) -> Image.Image:
     """Return counts as a picture in which each kind of orbit is as bright as the others."""
     # The orbits of a point and of its mirror image are mirror images, so both halves show one figure.
     both = counts + counts[:, :, ::-1].astype(np.float64)
-    brightest = np.maximum(np.percentile(both, _BRIGHTEST, axis=(1, 2)), 1.0)
-    light = (both / brightest[:, np.newaxis, np.newaxis]) ** _CONTRAST
-    return Image.fromarray(np.rint(255 * srgb(np.einsum("khw,kb->hwb", light, _COLOURS))).astype(np.uint8))
+    brightest = np.maximum(np.percentile(both, _BRIGHTEST, axis=(1, 2), keepdims=True), 1.0)
+    pixels = np.empty((*both.shape[1:], 3), np.uint8)
+    for top in range(0, len(pixels), _STRIP_ROWS):
+        light = (both[:, top : top + _STRIP_ROWS] / brightest) ** _CONTRAST
+        colours = srgb(np.einsum("khw,kb->hwb", light, _COLOURS))
+        pixels[top : top + _STRIP_ROWS] = np.rint(255 * colours)
+    return Image.fromarray(pixels)

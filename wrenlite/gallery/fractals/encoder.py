@@ -80,13 +80,16 @@ def write_video(frames: Iterable[NDArray[np.uint8]], path: Path, size: tuple[int
     Raises:
         StoreError: the file cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix="wrenlite-video-") as folder:
-        draft = Path(folder, f"video{path.suffix.lower()}")
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="wrenlite-video-") as folder:
+            draft = Path(folder, f"video{path.suffix.lower()}")
             _encode(frames, draft, size, fps)
             data = draft.read_bytes()
-        except (OSError, av.error.FFmpegError) as error:
-            raise StoreError(f"cannot encode {path} in {folder}: {error}") from error
+    except (OSError, av.error.FFmpegError) as error:
+        raise StoreError(
+            f"cannot encode {path} in a temporary folder: {error.strerror or error}. TMPDIR chooses another "
+            "disk"
+        ) from error
     LocalStore(path.parent).put(path.name, data)
     return len(data)
 

@@ -27,9 +27,8 @@ from wrenlite.gallery.fractals.mandelbrot import Part
 from wrenlite.gallery.fractals.palettes import DEFAULT, DEFAULT_STEP, PALETTES, check_step, colour
 from wrenlite.gallery.fractals.sets import colour_of_roots
 from wrenlite.gallery.fractals.view import Kind, View
-from wrenlite.gallery.preflight import check_memory
+from wrenlite.gallery.preflight import check_memory, check_own_memory
 from wrenlite.job import Job
-from wrenlite.memory import memory_bytes
 from wrenlite.texts import counted
 
 TASKS = 64
@@ -229,13 +228,7 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
     worker_bytes = view.width * view.height // tasks * point_bytes
     check_memory(executor.backend, worker_bytes, f"one of {counted(tasks, 'part')} of {size}")
     point_bytes = _CLIENT_BYTES_PER_POINT + lit * _LIT_CLIENT_BYTES_PER_POINT
-    client_bytes = view.width * view.height * point_bytes
-    if client_bytes > memory_bytes():
-        raise ConfigError(
-            f"{size} would need about {client_bytes / 2**30:,.0f} GB of memory on this machine, where the "
-            f"picture is put together, and it has {memory_bytes() / 2**30:,.0f} GB: choose a lower width, "
-            f"height or smoothness"
-        )
+    check_own_memory(view.width * view.height * point_bytes, f"a picture of {size}")
     start = StepTime.now()
     pieces = tiling.plan(view, tasks)
     planned = StepTime.now()

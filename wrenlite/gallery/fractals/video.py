@@ -34,7 +34,7 @@ from wrenlite.gallery.fractals.palettes import colour
 from wrenlite.gallery.fractals.poster import Poster, picture
 from wrenlite.gallery.fractals.view import Number, Tile, View, zoom
 from wrenlite.gallery.fractals.zoom_frames import Keyframe, frame
-from wrenlite.gallery.preflight import check_memory
+from wrenlite.gallery.preflight import check_memory, check_own_memory
 from wrenlite.job import Job
 
 Rgb = NDArray[np.uint8]
@@ -46,10 +46,12 @@ _STRIP_ROWS = 64
 """Rows of a Julia set that are iterated together."""
 _WORKER_BYTES_PER_POINT = 40
 """A worker holds the counts of a whole picture, their pickle, the reply, and the points of some tiles."""
+_OWN_BYTES_PER_POINT = 64
+"""This process holds the light of two keyframes, the counts and colours of the next, and codes of others."""
 _AHEAD = 2
 """Pictures per slot that are computed before their frames are encoded."""
-_SMALL_WIDTH, _MOST_SMALL = 160, 100
-"""Points per row of the pictures from which the colours are chosen, and their number."""
+_SMALL_POINTS, _MOST_SMALL = 160 * 90, 100
+"""About the number of points of the pictures from which the colours are chosen, and the most pictures."""
 _PREVIEW_WIDTH, _PREVIEW_FRAMES, _PREVIEW_SECONDS = 640, 32, 4
 """The animation that a notebook shows: width of its frames in pixels, their number, and how long it is."""
 _PREVIEW_QUALITIES = ((60, 1), (40, 1), (40, 2), (20, 2), (20, 3), (20, 4))
@@ -268,8 +270,9 @@ def record(
     points = views[0].width * views[0].height
     what = f"a picture of {views[0].width:,} x {views[0].height:,} points"
     check_memory(executor.backend, points * _WORKER_BYTES_PER_POINT, what)
+    check_own_memory(points * _OWN_BYTES_PER_POINT, f"a video from pictures of {points:,} points")
     progress = None if report is None else False
-    previews = executor.map(encoded_counts, _small(views), progress=progress)
+    previews = executor.map(encoded_counts, small_views(views), progress=progress)
     colours = ColourRange.of(*map(decode, previews.values()))
     fields = executor.map(
         encoded_counts,
@@ -289,12 +292,13 @@ def record(
     )
 
 
-def _small(views: Sequence[View]) -> list[View]:
+def small_views(views: Sequence[View]) -> list[View]:
     """Return some of the views with few points, which show which counts there are."""
     every = -(-len(views) // _MOST_SMALL)
-    scale = _SMALL_WIDTH / views[0].width
-    height = max(1, round(scale * views[0].height))
-    return [replace(view, width=_SMALL_WIDTH, height=height) for view in views[::every]]
+    sides = views[0].width, views[0].height
+    scale = min(1.0, math.sqrt(_SMALL_POINTS / math.prod(sides)))
+    width, height = (max(1, round(scale * side)) for side in sides)
+    return [replace(view, width=width, height=height) for view in views[::every]]
 
 
 def encoded_counts(view: View) -> Encoded:
