@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from wrenlite import __version__
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, StoreError
 from wrenlite.gallery.fractals.colours import linear, srgb
 from wrenlite.gallery.fractals.picture_files import check_outfile, encoded, options_of, read_options
 from wrenlite.gallery.fractals.png16 import png16
@@ -115,6 +115,7 @@ def written(folder, made):
         ({"version": "999.0", "options": {}}, "was made by wrenlite 999.0, and this is"),
         ("{", "damaged"),
         ("[]", "damaged"),
+        (100_000 * "[", "damaged"),
         ({"version": "0.0.1"}, "damaged"),
         ({"version": "soon", "options": {}}, "damaged"),
         ({"version": 1, "options": {}}, "damaged"),
@@ -143,6 +144,12 @@ def test_files_that_say_nothing_are_refused(tmp_path):
     for path in (tmp_path / "missing.png", tmp_path):
         with pytest.raises(ConfigError, match="cannot read"):
             read_options(path)
+
+
+@pytest.mark.parametrize("name", [300 * "x", "\udcff", "a\nb", ".put-a"])
+def test_a_name_that_no_file_can_have_is_refused_before_anything_runs(tmp_path, name):
+    with pytest.raises(StoreError, match="the name of the file is wrong"):
+        check_outfile(tmp_path / f"{name}.png", 64, 36)
 
 
 def test_only_png_has_16_bits(tmp_path):

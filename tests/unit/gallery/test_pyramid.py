@@ -100,6 +100,12 @@ def test_the_page_has_all_that_it_needs_and_names_are_quoted():
     assert "http" not in page
 
 
+def test_a_name_is_only_a_name_whatever_it_contains():
+    page = Pyramid(POSTER, "50% #1 PICTURE: é").page
+    assert "<title>50% #1 PICTURE: é</title>" in page
+    assert '"files": "50%25%20%231%20PICTURE%3A%20%C3%A9_files"' in page  # the page asks for this address
+
+
 def test_a_deep_picture_keeps_the_digits_of_its_place():
     digits = "0.1234567890123456789012345678901234567890"
     deep = Pyramid(Poster(View(digits, "0.5", "1e-30", 3000, 2000, 99)))
@@ -110,6 +116,8 @@ def test_a_deep_picture_keeps_the_digits_of_its_place():
 def test_what_cannot_be_a_pyramid_is_refused():
     for words, wanted in {
         "name is '../x'": {"name": "../x"},
+        "name is '': it is the name of a file": {"name": " "},
+        "it has 210 bytes, and may have 200": {"name": 70 * "€"},
         "format is 'tif'": {"format": "tif"},
     }.items():
         with pytest.raises(ConfigError, match=words):

@@ -16,14 +16,13 @@ from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import poster_metrics, tiling
 from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.lsystems import distinct_files
-from wrenlite.gallery.fractals.picture_files import encoded, options_of
+from wrenlite.gallery.fractals.picture_files import check_picture_name, encoded, options_of
 from wrenlite.gallery.fractals.poster import TASKS, PosterOptions, StepTime, compute, join, picture, render
 from wrenlite.serving.events import ObjectEvent
-from wrenlite.storage.base import Store, wrong_key
+from wrenlite.storage.base import Store
 
 _MOST_POINTS = 1 << 24
 """Points of a picture of a list, which one task computes."""
-_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +38,7 @@ class Row(PosterOptions):
     height: int = 480
 
     def __post_init__(self) -> None:
-        name = self.name.strip()
-        if not name or "/" in name or len(name) > _LONGEST_NAME or wrong_key(f"{name}.png"):
-            raise ConfigError(f"name is {name[:_LONGEST_NAME]!r}: it must be one that a file can have")
-        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "name", check_picture_name(self.name))
         view = self.poster().sampled
         if view.width * view.height > _MOST_POINTS:
             raise ConfigError(

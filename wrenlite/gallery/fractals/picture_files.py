@@ -24,11 +24,14 @@ from wrenlite.gallery.fractals.png16 import png16
 from wrenlite.gallery.fractals.poster import Picture, Poster
 from wrenlite.gallery.fractals.view import Seed
 from wrenlite.gallery.preflight import check_file
+from wrenlite.storage.base import wrong_key
 from wrenlite.storage.local import LocalStore
 
 FORMATS = {".png": 2**31 - 1, ".webp": 16_383, ".jpg": 65_500, ".jpeg": 65_500}
 """File name extensions, and the largest side in pixels that each format allows."""
 MOST_TASKS = 4096
+_LONGEST_NAME = 200
+"""Bytes of a name, in UTF-8: most systems allow 255, and a number and an extension follow."""
 _KEYWORD = "wrenlite"
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131
 """Numbers of the EXIF fields ImageDescription and Software."""
@@ -87,7 +90,7 @@ def read_options(path: Path) -> dict[str, Any]:
     try:
         made = json.loads(text)
         version, options = Version(made["version"]), dict(made["options"])
-    except (ValueError, TypeError, KeyError, InvalidVersion):
+    except (ValueError, TypeError, KeyError, RecursionError, InvalidVersion):
         raise damaged from None
     if version > Version(__version__):
         raise ConfigError(
@@ -116,6 +119,21 @@ def _read_text(path: Path) -> str | None:
         text = picture.info.get(_KEYWORD) if kind is PngImageFile else picture.getexif().get(_DESCRIPTION)
         return text if isinstance(text, str) else None
     raise ConfigError(f"{path} is not a PNG, WebP or JPEG file")
+
+
+def check_picture_name(name: str) -> str:
+    """Return the name of a picture, without blanks around it, if files can be named after it.
+
+    Raises:
+        ConfigError: no file can have such a name.
+    """
+    name = name.strip()
+    wrong = "it is the name of a file, without a folder" if "/" in name or not name else wrong_key(name)
+    if not wrong and len(name.encode()) > _LONGEST_NAME:
+        wrong = f"it has {len(name.encode()):,} bytes, and may have {_LONGEST_NAME}"
+    if wrong:
+        raise ConfigError(f"name is {name!r:.60}: {wrong}")
+    return name
 
 
 def check_outfile(path: Path, width: int, height: int, bits: int = 8) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,14 @@ def png16(pixels: NDArray[np.uint16], texts: Mapping[str, str]) -> bytes:
     height, width, _ = pixels.shape
     chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, _TRUE_COLOUR, 0, 0, 0))]
     chunks += [_chunk(b"tEXt", f"{keyword}\0{text}".encode("latin-1")) for keyword, text in texts.items()]
-    return b"".join([_SIGNATURE, *chunks, _chunk(b"IDAT", _compressed(pixels)), _chunk(b"IEND", b"")])
+    chunks += [_chunk(b"IDAT", part) for part in _compressed(pixels) if part]
+    return b"".join([_SIGNATURE, *chunks, _chunk(b"IEND", b"")])
 
 
-def _compressed(pixels: NDArray[np.uint16]) -> bytes:
+def _compressed(pixels: NDArray[np.uint16]) -> Iterator[bytes]:
+    """Yield the compressed pixels in parts, since a chunk has less than 2 GB."""
     height, width, _ = pixels.shape
-    compressor, parts = zlib.compressobj(), []
+    compressor = zlib.compressobj()
     above = np.zeros((1, 6 * width), np.uint8)
     for top in range(0, height, _STRIP_ROWS):
         rows = pixels[top : top + _STRIP_ROWS].astype(">u2").view(np.uint8).reshape(-1, 6 * width)
@@ -39,8 +41,8 @@ def _compressed(pixels: NDArray[np.uint16]) -> bytes:
         filtered[:, 0] = _UP
         np.subtract(rows, np.concatenate([above, rows[:-1]]), out=filtered[:, 1:])  # modulo 256, as specified
         above = rows[-1:]
-        parts.append(compressor.compress(filtered.tobytes()))
-    return b"".join([*parts, compressor.flush()])
+        yield compressor.compress(filtered.tobytes())
+    yield compressor.flush()
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -15,22 +15,24 @@ import html
 import importlib.resources
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from functools import cached_property, partial
 from typing import NamedTuple
+from urllib.parse import quote
 
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, tiling
 from wrenlite.gallery.fractals.colour_range import ColourRange
-from wrenlite.gallery.fractals.picture_files import encoded
+from wrenlite.gallery.fractals.picture_files import check_picture_name, encoded
 from wrenlite.gallery.fractals.poster import Picture, Poster, picture
 from wrenlite.gallery.fractals.view import Tile, View
 from wrenlite.gallery.preflight import check_memory
 from wrenlite.job import Job
-from wrenlite.storage.base import Store, wrong_key
+from wrenlite.storage.base import Store
 from wrenlite.storage.local import LocalStore
 from wrenlite.texts import counted
 
@@ -74,8 +76,7 @@ class Pyramid:
     format: str = "jpg"
 
     def __post_init__(self) -> None:
-        if not self.name or "/" in self.name or wrong_key(f"{self.name}.dzi"):
-            raise ConfigError(f"name is {self.name!r:.60}: it must be one that a file can have")
+        object.__setattr__(self, "name", check_picture_name(self.name))
         if self.poster.bits != 8:
             raise ConfigError(f"bits is {self.poster.bits}: the tiles of a pyramid have 8")
         if self.poster.light is not None:
@@ -187,11 +188,12 @@ class Pyramid:
             "tile": TILE,
             "overlap": OVERLAP,
             "format": self.format,
-            "files": f"{self.name}_files",
+            "files": quote(f"{self.name}_files"),
         }
         template = importlib.resources.files(__package__).joinpath("viewer.html").read_text("utf-8")
         data = json.dumps(picture).replace("<", "\\u003c")
-        return template.replace("TITLE", html.escape(self.name)).replace("PICTURE", data)
+        texts = {"TITLE": html.escape(self.name), "PICTURE": data}
+        return re.sub("|".join(texts), lambda found: texts[found[0]], template)
 
 
 def _span(number: int, length: int) -> tuple[int, int]:

@@ -28,6 +28,8 @@ Method = Literal["plain", "mariani"]
 """How the points of a tile are computed. ``plain``: all points are iterated. ``mariani``: rectangles whose
 edge never escapes are filled (Mariani-Silver method)."""
 
+_MOST_SIDE = 2**31 - 1
+"""The most points of a row or of a column: as many as a PNG file can have."""
 MAX_ITERATIONS = 2**31 - 1
 """The highest limit of iterations: one that takes days for a single point."""
 _MAX_DISTANCE = 1000.0
@@ -72,7 +74,7 @@ class View:
     def __post_init__(self) -> None:
         for name in ("xpos", "ypos", "radius"):
             object.__setattr__(self, name, _check_decimal(name, getattr(self, name)))
-        for name, largest in (("width", None), ("height", None), ("iters", MAX_ITERATIONS)):
+        for name, largest in (("width", _MOST_SIDE), ("height", _MOST_SIDE), ("iters", MAX_ITERATIONS)):
             object.__setattr__(self, name, _check_integer(name, getattr(self, name), largest))
         if Decimal(self.radius) <= 0:
             raise ConfigError(f"radius is {self.radius}: it is the view's width in the plane, above 0")
