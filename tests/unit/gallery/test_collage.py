@@ -148,3 +148,11 @@ def test_a_collage_of_the_same_pictures_has_the_same_bytes():
 def test_a_collage_without_pictures_is_refused():
     with pytest.raises(ConfigError, match="needs at least one picture"):
         collage([])
+
+
+@pytest.mark.parametrize("damage", [lambda png: b"", lambda png: b"no picture", lambda png: png[:-40]])
+def test_a_picture_that_cannot_be_read_is_named(damage):
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(file, "PNG")
+    with pytest.raises(ConfigError, match="the picture 'koch' of the collage cannot be read"):
+        collage([("koch", damage(file.getvalue()))])

@@ -95,7 +95,7 @@ def collage(pictures: Iterable[tuple[str, bytes]]) -> bytes:
         The sheet as PNG.
 
     Raises:
-        ConfigError: there are no pictures.
+        ConfigError: there are no pictures, or one of them cannot be read.
     """
     labels, thumbnails, usual_height = _thumbnails(pictures)
     if not thumbnails:
@@ -187,9 +187,7 @@ def _thumbnails(pictures: Iterable[tuple[str, bytes]]) -> tuple[list[str], list[
     labels, thumbnails, heights = [], [], []
     side, pixels = float(_KEPT_SIDE), 0
     for label, data in pictures:
-        with Image.open(io.BytesIO(data)) as file:
-            file.load()
-            picture = file if file.mode == "RGB" else file.convert("RGB")
+        picture = _read(label, data)
         labels.append(" ".join(label.split()))
         heights.append(picture.height)
         thumbnails.append(_thumbnail(picture, side))
@@ -200,6 +198,14 @@ def _thumbnails(pictures: Iterable[tuple[str, bytes]]) -> tuple[list[str], list[
             pixels = sum(image.width * image.height for image in thumbnails)
     usual = statistics.median(heights) * _SHRINK if heights else 0.0
     return labels, thumbnails, min(max(usual, _MIN_SIDE), _MAX_SIDE)
+
+
+def _read(label: str, data: bytes) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            return file.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ConfigError(f"the picture {label[:40]!r} of the collage cannot be read: {error}") from error
 
 
 def _thumbnail(picture: Image.Image, side: float) -> Image.Image:
