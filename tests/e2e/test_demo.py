@@ -353,6 +353,7 @@ def test_the_help_names_every_palette(command):
         ("mandelbrot --out .png", ".png must end in .png, .webp, .jpg, .jpeg, after a name"),
         ("mandelbrot -pallete Vivid", "No such option '--pallete'. Did you mean '--palette'?"),
         ("pyramid --xpos 0 --ypos 0 --radius 1e-285 --width 100000", "less than 1e-290 apart"),
+        ("all --count 0 --seed 3", "--seed has no effect with --count 0"),
         ("fractals --count 100000000", "100000000: must be a whole number from 1 to 10,000"),
         ("zoom --out zoom.gif", "zoom.gif must end in .mp4 or .webm"),
         ("zoom --out /nowhere/zoom.mp4", "there is no folder /nowhere"),

@@ -86,6 +86,8 @@ def everything(count: int, out: Path, seed: int, workers: int | None, aws: bool,
 
     Then the same is drawn on all cores, or where --workers or --aws say.
     """
+    if count == 0:
+        refuse_unused(("seed",), "with --count 0")
     with open_executor(workers, aws) as executor, Executor.local(1, progress=False) as alone:
         from wrenlite.gallery.fractals import demo as fractals
 
