@@ -138,9 +138,13 @@ def test_what_cannot_be_drawn_is_refused_in_words():
         here.with_palette("Red")
     with pytest.raises(ConfigError, match="empty"):
         here.zoom_to(Box(0.5, 0.5, 0.5, 0.5))
-    ship = Exploration.begin(kind="burning-ship", radius=2e-10)
+    ship = Exploration.begin(kind="burning-ship", radius=8e-10)
     with pytest.raises(ConfigError, match="too few digits"):
         ship.zoom_at(0.5, 0.5)
+    # The points of a picture are closer together than its pixels.
+    assert not view_of(Exploration.begin(kind="newton", radius=2e-10, smoothness=1)).deep
+    with pytest.raises(ConfigError, match="too few digits"):
+        Exploration.begin(kind="newton", radius=2e-10)
     for _ in range(4):
         here = here.zoom_at(0.5, 0.5, 0.25)
     with pytest.raises(ConfigError, match="farther than 1000"):

@@ -215,7 +215,9 @@ class Exploration:
 def _with_view(options: PosterOptions, view: View) -> PosterOptions:
     """Return options whose place is that of a view, as text."""
     place = {name: _text(Decimal(getattr(view, name))) for name in _PLACE}
-    return replace(options, **place, iters=view.iters)  # type: ignore[arg-type]
+    options = replace(options, **place, iters=view.iters)  # type: ignore[arg-type]
+    _ = options.poster().sampled  # refused here if its points are too close together
+    return options
 
 
 def _text(number: Decimal) -> str:
