@@ -108,6 +108,12 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     "deep": partial(
         drawn, f"mandelbrot {DEEP} --iters 50000 --palette Wren --width 640 --height 360 --out picture.png"
     ),
+    **{
+        f"place-{name}": partial(
+            drawn, f"mandelbrot --place {name} --width 1280 --height 720 --out picture.png", 960
+        )
+        for name in ("whirlpool", "rosette", "sunflower")
+    },
     "burning-ship": partial(
         drawn, "mandelbrot --set burning-ship --palette Wren --width 640 --height 360 --out picture.png"
     ),

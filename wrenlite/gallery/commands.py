@@ -251,6 +251,11 @@ def _choose_fractals(
 )
 @picture_options("Hippi", 800, 1024, 768)
 @light_options
+@click.option(
+    "--place",
+    metavar="NAME",
+    help="Draw a deep place with light: whirlpool, rosette or sunflower; other options replace its own.",
+)
 @picture_file_option("mandelbrot.png")
 @click.option(
     "--bits",
@@ -277,6 +282,7 @@ def _choose_fractals(
 def mandelbrot(
     out: Path,
     like: Path | None,
+    place: str | None,
     metrics: bool,
     scaling: bool,
     workers: int | None,
@@ -293,8 +299,7 @@ def mandelbrot(
         from wrenlite.gallery.fractals import picture_files, poster, poster_metrics
 
         parameters["bits"] = int(parameters["bits"])
-        if like is not None:
-            parameters |= without_given(picture_files.read_options(like))
+        parameters |= without_given(_options_of_picture(like, place))
         tasks = parameters.pop("tasks")
         wanted = poster.PosterOptions(**parameters).poster()
         picture_files.check_outfile(out, wanted.view.width, wanted.view.height, wanted.bits)
@@ -322,6 +327,17 @@ def mandelbrot(
             data["files"].append(str(figure))
             data["scaling"] = [step._asdict() for step in measured]
         print_jobs(executor, rendered.job, data=data, as_json=as_json)
+
+
+def _options_of_picture(like: Path | None, place: str | None) -> dict[str, Any]:
+    """Return the options that made a picture, or those of a place. Raises ConfigError."""
+    from wrenlite.gallery.fractals import picture_files, places
+
+    if like is not None and place is not None:
+        raise click.UsageError("--like and --place each choose what to draw: give only one of them")
+    if like is not None:
+        return picture_files.read_options(like)
+    return {} if place is None else places.options_of_place(place)
 
 
 def _measure_scaling(

@@ -12,6 +12,7 @@ from wrenlite.gallery.fractals.light import Light
 from wrenlite.gallery.fractals.mandelbrot import counts
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.picture_files import encoded, options_of, read_options
+from wrenlite.gallery.fractals.places import PLACES, options_of_place
 from wrenlite.gallery.fractals.poster import Poster, PosterOptions, compute, join, picture
 from wrenlite.gallery.fractals.pyramid import Pyramid
 from wrenlite.gallery.fractals.tiling import plan
@@ -208,3 +209,19 @@ def test_what_cannot_show_light_refuses_it():
         Pyramid(lit)
     with pytest.raises(ConfigError, match="give picture the surface that render returned"):
         picture(counts(Tile(lit.sampled, 0, 0, 8, 8)), lit)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_each_place_is_a_deep_view_with_light_and_many_colours(name):
+    options = options_of_place(name) | {"width": 64, "height": 36, "smoothness": 1}
+    poster = PosterOptions(**options).poster()
+    assert poster.view.deep
+    assert poster.light is not None
+    field = compute([Tile(poster.sampled, 0, 0, 64, 36)]).counts
+    assert (field.codes == 65535).mean() < 0.01  # next to no point needs more iterations
+    assert len(np.unique(np.asarray(drawn(poster)).reshape(-1, 3), axis=0)) > 1000
+
+
+def test_an_unknown_place_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="no place is called 'rosete': did you mean rosette"):
+        options_of_place("rosete")

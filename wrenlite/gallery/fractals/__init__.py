@@ -10,6 +10,7 @@
 ``perturbation``    The same for deep zooms
 ``derivative``      Orbits with their derivative, for light
 ``light``           Slopes, field lines and traps: computed by workers, shaded here
+``places``          Deep places that are worth a large picture
 ``compiled``        All of them in compiled code, from the sources in ``kernel``
 ``mandelbrot``      The counts of one tile or of several
 ``tiling``          A view cut into tasks of about equal cost
