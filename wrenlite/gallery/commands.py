@@ -12,7 +12,7 @@ import click
 
 from wrenlite import Executor
 from wrenlite.backends.local import cpu_count
-from wrenlite.display.console import json_option, print_report
+from wrenlite.display.console import json_option, print_json, print_report
 from wrenlite.gallery.fractal_commands import buddhabrot, morph, pyramid, zoom
 from wrenlite.gallery.fractal_options import (
     OriginalSpelling,
@@ -42,7 +42,7 @@ from wrenlite.texts import counted
 
 if TYPE_CHECKING:
     from wrenlite.gallery.fractals.lsystems import Fractal
-    from wrenlite.gallery.fractals.poster import Poster
+    from wrenlite.gallery.fractals.poster import Poster, Rendered, StepTime
     from wrenlite.gallery.fractals.scaling import ScalingStep
 
 
@@ -271,6 +271,7 @@ def _choose_fractals(
     help="Take the options that made this picture; those that are given replace them.",
 )
 @tasks_option("Number of tasks.")
+@click.option("--estimate", is_flag=True, help="Only print what the picture will take, and compute nothing.")
 @click.option("--metrics", is_flag=True, help="Report the time of this process and of each warm worker.")
 @click.option(
     "--scaling",
@@ -283,6 +284,7 @@ def mandelbrot(
     out: Path,
     like: Path | None,
     place: str | None,
+    estimate: bool,
     metrics: bool,
     scaling: bool,
     workers: int | None,
@@ -296,6 +298,7 @@ def mandelbrot(
     """
     print_text, data = text_printer(as_json), dict[str, Any](files=[str(out)])
     with open_executor(workers, aws) as executor:
+        from wrenlite.gallery.fractals import forecast as forecasts
         from wrenlite.gallery.fractals import picture_files, poster, poster_metrics
 
         parameters["bits"] = int(parameters["bits"])
@@ -305,19 +308,19 @@ def mandelbrot(
         picture_files.check_outfile(out, wanted.view.width, wanted.view.height, wanted.bits)
         if scaling:
             importlib.import_module("wrenlite.gallery.fractals.scaling")  # refused now if it cannot draw
+        expected, previewed = forecasts.forecast(executor.backend, wanted, tasks)
+        if estimate:
+            refuse_unused(("metrics", "scaling"), "with --estimate")
+            return print_json(expected._asdict()) if as_json else click.echo(str(expected))
+        if expected.long:
+            click.echo(str(expected), err=True)
         slots = min(executor.backend.invoker.slots, tasks)
         if metrics:
             poster_metrics.warm_up(executor, wanted, slots)
-        rendered = poster.render(executor, wanted, tasks)
-        start = poster.StepTime.now()
-        click.echo(f"colouring {wanted.view.width:,} x {wanted.view.height:,} pixels", err=True)
-        picture = poster.picture(rendered.field, wanted, surface=rendered.surface)
-        coloured = poster.StepTime.now()
-        click.echo(f"writing {out}", err=True)
-        picture_files.save(picture, out, picture_files.options_of(wanted, tasks))
+        rendered = poster.render(executor, wanted, tasks, previewed)
+        steps = _write_picture(rendered, wanted, tasks, out)
         print_text(str(out))
         if metrics:
-            steps = {"colour": coloured.since(start), "write": poster.StepTime.now().since(coloured)}
             print_text(poster_metrics.metrics(rendered, wanted, steps))
             data["metrics"] = poster_metrics.metrics_data(rendered, wanted, steps)
         if scaling:
@@ -338,6 +341,19 @@ def _options_of_picture(like: Path | None, place: str | None) -> dict[str, Any]:
     if like is not None:
         return picture_files.read_options(like)
     return {} if place is None else places.options_of_place(place)
+
+
+def _write_picture(rendered: Rendered, wanted: Poster, tasks: int, out: Path) -> dict[str, StepTime]:
+    """Colour a poster and write its file. Return the time of both steps."""
+    from wrenlite.gallery.fractals import picture_files, poster
+
+    start = poster.StepTime.now()
+    click.echo(f"colouring {wanted.view.width:,} x {wanted.view.height:,} pixels", err=True)
+    picture = poster.picture(rendered.field, wanted, surface=rendered.surface)
+    coloured = poster.StepTime.now()
+    click.echo(f"writing {out}", err=True)
+    picture_files.save(picture, out, picture_files.options_of(wanted, tasks))
+    return {"colour": coloured.since(start), "write": poster.StepTime.now().since(coloured)}
 
 
 def _measure_scaling(

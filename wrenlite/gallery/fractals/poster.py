@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wrenlite.backends.base import Backend
 from wrenlite.errors import ConfigError
 from wrenlite.executor import Executor
 from wrenlite.gallery.fractals import mandelbrot, perturbation, tiling
@@ -210,32 +211,26 @@ class Rendered(NamedTuple):
         return self.times["map"].wall_s
 
 
-def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
+def render(
+    executor: Executor, poster: Poster, tasks: int = TASKS, previewed: Field | None = None
+) -> Rendered:
     """Compute the counts of a poster on the workers.
 
     Args:
         executor: the executor that runs the tasks.
         poster: the poster to render.
         tasks: number of parts of about equal work that the poster is cut into.
+        previewed: the ``tiling.preview`` of the poster's ``sampled`` view, where it is known already.
 
     Raises:
         ConfigError: it would need more memory than a worker, or this machine, has.
     """
     view = poster.sampled
-    size = f"{view.width:,} x {view.height:,} points"
-    lit = poster.light is not None
-    point_bytes = _WORKER_BYTES_PER_POINT + lit * _LIT_BYTES_PER_POINT
-    worker_bytes = view.width * view.height // tasks * point_bytes
-    check_memory(executor.backend, worker_bytes, f"one of {counted(tasks, 'part')} of {size}")
-    point_bytes = _CLIENT_BYTES_PER_POINT + lit * _LIT_CLIENT_BYTES_PER_POINT
-    check_own_memory(view.width * view.height * point_bytes, f"a picture of {size}")
+    check_size(executor.backend, poster, tasks)
     start = StepTime.now()
-    pieces = tiling.plan(view, tasks)
+    pieces = tiling.plan(view, tasks, previewed)
     planned = StepTime.now()
-    orbit_bytes = perturbation.orbit_bytes(view)
-    check_memory(
-        executor.backend, worker_bytes + orbit_bytes, f"a part of a view of {view.iters:,} iterations"
-    )
+    check_size(executor.backend, poster, tasks, perturbation.orbit_bytes(view))
     job = executor.map(compute, pieces, chunksize=1, kwargs={"light": poster.light})
     values = job.results()
     mapped = StepTime.now()
@@ -254,6 +249,27 @@ def render(executor: Executor, poster: Poster, tasks: int = TASKS) -> Rendered:
         value_bytes=[value.size_bytes for value in values],
         surface=surface,
     )
+
+
+def check_size(backend: Backend, poster: Poster, tasks: int, orbit_bytes: int = 0) -> None:
+    """Refuse a poster that does not fit into the memory of a worker, or of this machine.
+
+    Args:
+        backend: the backend whose workers would render it.
+        poster: the poster.
+        tasks: number of parts that it is cut into.
+        orbit_bytes: memory for the reference orbit of a deep view, which each worker has.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
+    view, lit = poster.sampled, poster.light is not None
+    size = f"{view.width:,} x {view.height:,} points"
+    part_bytes = view.width * view.height // tasks * (_WORKER_BYTES_PER_POINT + lit * _LIT_BYTES_PER_POINT)
+    orbit = f", with an orbit of up to {view.iters:,} positions," if orbit_bytes else ""
+    check_memory(backend, part_bytes + orbit_bytes, f"one of {counted(tasks, 'part')} of {size}{orbit}")
+    point_bytes = _CLIENT_BYTES_PER_POINT + lit * _LIT_CLIENT_BYTES_PER_POINT
+    check_own_memory(view.width * view.height * point_bytes, f"a picture of {size}")
 
 
 def compute(piece: tiling.Piece, light: Light | None = None) -> Part | LitPart:

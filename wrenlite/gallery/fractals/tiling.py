@@ -71,6 +71,12 @@ def plan(view: View, tasks: int, previewed: Field | None = None) -> list[Piece]:
     return _pack(_estimate_costs(view, side, preview(view) if previewed is None else previewed), tasks)
 
 
+def multiple_of_preview(view: View, previewed: Field) -> float:
+    """Return the cost of all tiles of a view as a multiple of the cost of its preview."""
+    plain, _ = _point_costs(_preview_view(view), previewed)
+    return sum(cost for cost, _ in _estimate_costs(view, _MAX_SIDE, previewed)) / float(plain.sum())
+
+
 def assemble(view: View, pieces: Sequence[Piece], parts: Iterable[Part]) -> Field:
     """Join the parts of all tasks to the field of the whole view.
 
