@@ -13,7 +13,7 @@ import pytest
 from wrenlite.deploy.code_zip import function_zip
 from wrenlite.gallery.fractals import compiled, perturbation
 from wrenlite.gallery.fractals.escape import escape, escape_numpy
-from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts
+from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts, render, tiles
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +48,38 @@ def test_the_compiled_kernel_has_the_counts_of_numpy(count, iters):
     points = random_points(count)
     assert_equal_but_for_logarithms(points, points, 1, iters)
     assert_equal_but_for_logarithms(points, np.full_like(points, -0.12 + 0.74j), 0, iters)
+
+
+GRIDS = {
+    "whole": View(-0.75, 0, 3.5, 200, 130, 300),
+    "beside the bulbs": View(-0.743643, 0.131825, 0.01, 133, 71, 900),
+    "a column": View(-0.5, 0.6, 2, 1, 150, 100),
+    "a row": View(-0.5, 0.6, 0.02, 700, 1, 100),
+    "a point": View(-0.5, 0.6, 2, 1, 1, 100),
+    "one iteration": View(-0.75, 0, 1900, 60, 50, 1),
+    "two iterations": View(-0.75, 0, 1900, 60, 50, 2),
+    "far away": View(0, 0, 1900, 61, 50, 40),
+    "inside": View(-0.1, 0.1, 0.01, 64, 64, 200),
+    "inside a bulb that is not known": View(-0.125, 0.745, 0.2, 77, 99, 200),
+    "one iteration of a Julia set": View(0, 0, 1900, 50, 50, 1, seed=0.3j),
+    "a Julia set": View(0, 0, 3, 150, 99, 500, seed=-0.12 + 0.74j),
+    "a Julia set far away": View(0, 0, 1900, 61, 50, 40, seed=99j),
+}
+
+
+@needs_kernel
+@pytest.mark.parametrize("method", ["plain", "mariani"])
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_tile_has_the_counts_and_iterations_of_numpy(name, method, monkeypatch):
+    view = GRIDS[name]
+    part = render(tiles(view, 64, method))
+    whole = counts(Tile(view, 0, 0, view.width, view.height, method))
+    monkeypatch.setattr(compiled, "find_kernels", lambda: None)
+    assert (whole == counts(Tile(view, 0, 0, view.width, view.height, method))).all()
+    numpys = render(tiles(view, 64, method))
+    assert (part.counts.codes == numpys.counts.codes).all()
+    if view.iters > 1:  # else none is computed: without an iteration, no point is known to escape
+        assert part.computed == pytest.approx(numpys.computed, rel=1e-6)  # sums of float32 in numpy
 
 
 @needs_kernel

@@ -18,6 +18,7 @@ from wrenlite.gallery.fractals.bilinear import JumpOrbit
 
 Points = NDArray[np.complex128]
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 
 class _Orbit(ctypes.Structure):
@@ -51,6 +52,18 @@ class Kernels:
         self._escape.restype = self._escape_perturbed.restype = None
         self._escape.argtypes = [pointer, pointer, number, number, number, pointer]
         self._escape_perturbed.argtypes = [pointer, number, pointer, pointer, *[number] * 3, pointer]
+        self._escape_tile = library.escape_tile
+        self._escape_tile.restype = ctypes.c_double
+        self._escape_tile.argtypes = [
+            pointer,
+            number,
+            pointer,
+            number,
+            pointer,
+            *[ctypes.c_int] * 2,
+            number,
+            pointer,
+        ]
         self._with_derivative = library.escape_with_derivative
         self._with_derivative.restype = None
         doubles = [ctypes.c_double] * 2
@@ -66,6 +79,33 @@ class Kernels:
         counts = np.empty(z.size)
         self._escape(z.ctypes.data, c.ctypes.data, z.size, step, iters, counts.ctypes.data)
         return counts
+
+    def escape_tile(
+        self, x: Floats, y: Floats, seed: complex | None, bulbs: bool, fill: bool, iters: int, counts: Singles
+    ) -> float:
+        """Compute the smooth counts of a Mandelbrot or Julia set on a grid; infinite without escape.
+
+        Args:
+            x: real parts, one per column.
+            y: imaginary parts, one per row.
+            seed: what a Julia set adds to each square; None for the Mandelbrot set.
+            bulbs: do not iterate the points of the Mandelbrot set's main bulbs.
+            fill: nor the points that its lattice encloses (see ``mandelbrot``).
+            iters: number of iterations after which to stop.
+            counts: where the counts are written, shape (rows, columns).
+
+        Returns:
+            The iterations that were computed.
+        """
+        x, y = (np.ascontiguousarray(each, np.float64) for each in (x, y))
+        assert counts.shape == (y.size, x.size)
+        assert counts.dtype == np.float32
+        assert counts.flags.c_contiguous
+        added = None if seed is None else np.array([seed.real, seed.imag])
+        places = [None if each is None else each.ctypes.data for each in (x, y, added, counts)]
+        return float(
+            self._escape_tile(places[0], x.size, places[1], y.size, places[2], bulbs, fill, iters, places[3])
+        )
 
     def escape_perturbed(self, orbit: Points, offsets: Points, together: int, iters: int) -> Floats:
         """Return the smooth counts of points that follow a reference orbit; infinite without escape.

@@ -1,9 +1,12 @@
 """The counts of Mandelbrot and Julia sets. Workers compute them tile by tile; the client adds the colours.
 
-The points of a tile are iterated in blocks (``escape``), or by perturbation where floats are too coarse
-(``perturbation``). If a tile asks for it, the Mariani-Silver method saves some of the work. The set of points
-that have not escaped after n iterations has no holes. So if no point on the edge of a rectangle escapes, no
-point inside it escapes either, and the inside need not be computed.
+Compiled code computes a tile as a whole (``compiled``). Where there is none, and for other sets, the points
+of several tiles are iterated together (``escape``, ``sets``). Where floats are too coarse, perturbation is
+used (``perturbation``).
+
+If a tile asks for it, the Mariani-Silver method saves some of the work. The set of points that have not
+escaped after n iterations has no holes. So if no point on the edge of a rectangle escapes, no point inside it
+escapes either, and the inside need not be computed.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wrenlite.gallery.fractals import perturbation
+from wrenlite.gallery.fractals import compiled, perturbation
 from wrenlite.gallery.fractals.encoding import Encoded, Field, encode
 from wrenlite.gallery.fractals.escape import Floats, Indices, Points
 from wrenlite.gallery.fractals.sets import SETS
@@ -55,32 +58,51 @@ def counts(tile: Tile) -> Field:
     near filaments: a filament of escaping points that passes between two neighbouring points of a mesh's edge
     is not noticed, and its points in the mesh are counted as inside.
     """
-    (field,), _ = _render_batch((tile,))
+    field = np.empty((tile.height, tile.width), np.float32)
+    _compute((tile,), (field,))
     return field
 
 
 def render(piece: Sequence[Tile]) -> Part:
     """Return the counts of some tiles of one view.
 
-    The tiles are iterated together, since a few large batches cost less than many small ones. The counts are
-    one array, since one large array is sent to the client without being copied.
+    The counts are one array, since one large array is sent to the client without being copied.
     """
-    ends = itertools.accumulate(tile.width * tile.height for tile in piece)
-    groups = itertools.groupby(zip(ends, piece, strict=True), lambda pair: (pair[0] - 1) // _BATCH_POINTS)
-    batches = [_render_batch([tile for _, tile in group]) for _, group in groups]
-    flat = [field.ravel() for fields, _ in batches for field in fields]
-    joined = np.concatenate(flat) if flat else np.empty(0, np.float32)
-    return Part(encode(joined), sum(computed for _, computed in batches))
+    ends = list(itertools.accumulate(tile.width * tile.height for tile in piece))
+    joined = np.empty(ends[-1] if ends else 0, np.float32)
+    flat = zip(np.split(joined, ends[:-1]), ends, piece, strict=True) if piece else ()
+    targets = [(part.reshape(tile.height, tile.width), end, tile) for part, end, tile in flat]
+    computed = 0.0
+    for _, batch in itertools.groupby(targets, lambda target: (target[1] - 1) // _BATCH_POINTS):
+        fields, _, some = zip(*batch, strict=True)
+        computed += _compute(some, fields)
+    return Part(encode(joined), computed)
 
 
-def _render_batch(piece: Sequence[Tile]) -> tuple[list[Field], float]:
-    """Return the counts of each of some tiles, whose points are iterated together, and the iterations."""
+def _compute(piece: Sequence[Tile], fields: Sequence[Field]) -> float:
+    """Write the counts of each of some tiles of one view to its field, and return the iterations."""
     view = piece[0].view
     if view.deep:
-        fields = [perturbation.escape(tile) for tile in piece]
-        return _single_precision(fields), sum(total_iterations(field, view.iters) for field in fields)
-    grids = [_Grid(tile) for tile in piece]
-    computed = 0.0
+        for tile, field in zip(piece, fields, strict=True):
+            field[:] = perturbation.escape(tile)
+        return sum(total_iterations(field, view.iters) for field in fields)
+    kernels = compiled.find_kernels()
+    if kernels is None or view.kind != "mandelbrot":
+        return _compute_together(piece, fields)
+    added, computed = None if view.seed is None else view.added, 0.0
+    for tile, field in zip(piece, fields, strict=True):
+        x, y = _coordinates(tile)
+        fill = tile.method == "mariani"
+        computed += kernels.escape_tile(x, y, added, view.has_bulbs, fill, view.iters, field)
+    return computed
+
+
+def _compute_together(piece: Sequence[Tile], fields: Sequence[Field]) -> float:
+    """Do what ``_compute`` does with numpy, or for other sets.
+
+    The tiles are iterated together, since a few large batches cost less than many small ones.
+    """
+    view, grids, computed = piece[0].view, [_Grid(tile) for tile in piece], 0.0
     for unknown_points in (_Grid.lattice, _Grid.rest):
         wanted = [unknown_points(grid) for grid in grids]
         points = np.concatenate([grid.points(indices) for grid, indices in zip(grids, wanted, strict=True)])
@@ -89,16 +111,20 @@ def _render_batch(piece: Sequence[Tile]) -> tuple[list[Field], float]:
         ends = np.cumsum([indices.size for indices in wanted])
         for grid, indices, part in zip(grids, wanted, np.split(values, ends[:-1]), strict=True):
             grid.counts.reshape(-1)[indices] = part
-    return _single_precision([grid.counts for grid in grids]), computed
+    for grid, field in zip(grids, fields, strict=True):
+        field[:] = grid.counts
+    return computed
+
+
+def _coordinates(tile: Tile) -> tuple[Floats, Floats]:
+    """Return x of each column of a tile and y of each row."""
+    across, up = tile.offsets()
+    return float(tile.view.xpos) + across, float(tile.view.ypos) + up
 
 
 def total_iterations(counts: Floats | Field, iters: int) -> float:
     """Return the sum of the iterations of some points, ``iters`` for each point inside."""
     return float(np.minimum(counts, iters).sum(dtype=np.float64))
-
-
-def _single_precision(fields: Sequence[Floats]) -> list[Field]:
-    return [field.astype(np.float32) for field in fields]
 
 
 class _Grid:
@@ -109,8 +135,8 @@ class _Grid:
 
     def __init__(self, tile: Tile) -> None:
         """Create the grid of a tile. Only the points of the main bulbs are known."""
-        across, up = tile.offsets()
-        x, y = float(tile.view.xpos) + across, float(tile.view.ypos) + up[:, np.newaxis]
+        x, y = _coordinates(tile)
+        y = y[:, np.newaxis]
         self._plane = np.empty((tile.height, tile.width), np.complex128)
         self._plane.real, self._plane.imag = x, y
         self._fills = tile.method == "mariani"
@@ -147,6 +173,7 @@ class _Grid:
         across = np.logical_and.reduceat(inside[rows], columns[:-1], axis=1)
         down = np.logical_and.reduceat(inside[:, columns], rows[:-1], axis=0)
         meshes = across[:-1] & across[1:] & down[:, :-1] & down[:, 1:]
+        meshes &= inside[np.ix_(rows[1:], columns[1:])]  # the other corners are in those parts of the edge
         enclosed = np.repeat(np.repeat(meshes, np.diff(rows), axis=0), np.diff(columns), axis=1)
         # This includes the upper and left edges of the meshes, which are inside already.
         self.counts[:-1, :-1][enclosed] = np.inf

@@ -8,7 +8,6 @@
 #include "lanes.h"
 
 #define GROUPS 2
-#define STEPS_PER_CHECK 6
 
 /* Of all sources, their compiler and its options: see .ci/build_kernel.py. */
 const char build_digest[] = BUILD_DIGEST;
