@@ -35,7 +35,7 @@ VIEWS = {
 TARGETS = {"A": 1400, "D": 4500, "F": 12_000}
 """Wanted speed of one core with the compiled kernel and filling, in Mpix·it/s (millions of points times
 iterations per second)."""
-MAX_IMBALANCE = 1.3
+MAX_IMBALANCE = 1.1
 """Wanted time of the slowest task divided by the mean."""
 TASKS = 64
 WORKERS = 2

@@ -33,14 +33,14 @@ _MIN_SIDE, _MAX_SIDE = 64, 128
 _TILES_PER_TASK = 24
 """So many that the errors of their estimates cancel out."""
 
-# Costs in units of one iteration of one point, fitted to the times of 100 sets of tiles from three views.
-_POINT_COST = 30.0
+# Costs in units of one iteration of one point, fitted to the times of 720 tiles of three views.
+_POINT_COST = 36.0
 """Cost of a point in addition to its iterations."""
-_FILL_COST = 6.0
+_FILL_COST = 2.0
 """Additional cost of a point in a tile that is filled by the Mariani-Silver method."""
-_ON_LATTICE = 0.06
+_ON_LATTICE = 0.08
 """Fraction of the iterations that is still necessary in a filled area: those of the points on the lattice."""
-_BULB_POINT_COST = 10.0
+_BULB_POINT_COST = 17.0
 """Whole cost of a point in the main bulbs, which is not iterated."""
 
 
