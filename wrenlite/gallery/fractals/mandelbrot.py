@@ -89,7 +89,7 @@ def _compute(piece: Sequence[Tile], fields: Sequence[Field]) -> float:
     kernels = compiled.find_kernels()
     if kernels is None or view.kind != "mandelbrot":
         return _compute_together(piece, fields)
-    added, computed = None if view.seed is None else view.added, 0.0
+    added, computed = None if view.seed is None else view.julia, 0.0
     for tile, field in zip(piece, fields, strict=True):
         x, y = _coordinates(tile)
         fill = tile.method == "mariani"
