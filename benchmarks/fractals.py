@@ -7,6 +7,7 @@ import os
 import statistics
 import sys
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.sharedctypes import Synchronized
@@ -21,6 +22,8 @@ from wrenlite.gallery.fractals import compiled, perturbation
 from wrenlite.gallery.fractals.batch import draw_batch
 from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.curve_drawing import draw
+from wrenlite.gallery.fractals.light import Light
+from wrenlite.gallery.fractals.light import render as render_lit
 from wrenlite.gallery.fractals.lsystems import SYSTEMS, Fractal
 from wrenlite.gallery.fractals.mandelbrot import Method, Tile, View, counts, render, tiles, total_iterations
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
@@ -218,6 +221,26 @@ def accuracy() -> None:
                 f"  {view.radius!s:<11}{name:<14}{found.off:>5}{found.off - found.errors:>8}{found.errors:>9}"
             )
             print(f"{row}{found.worst:>8.1f}", flush=True)
+
+
+def light() -> None:
+    """Print how much longer pictures with light take, and how many bytes their points have."""
+    shown = Light((135.0, 45.0))
+    views = {
+        **{name: replace(view, width=960, height=540) for name, view in VIEWS.items()},
+        "deep": DEEP_VIEW,
+    }
+    print(f"\nlight, 960 x 540, CPU s in this process; best of 3 rounds; load {os.getloadavg()[0]:.1f}")
+    print("  view   without   with   bytes a point, compressed: counts   slopes and distances")
+    for name, view in views.items():
+        (piece,) = plan(view, 1)
+        works = (functools.partial(render, piece), functools.partial(render_lit, piece, shown))
+        without_s, with_s = least_cpu_s(works, 3)
+        lit = render_lit(piece, shown)
+        arrays = (lit.part.counts.codes, lit.surface.slopes, lit.surface.distances)
+        sizes = [len(zlib.compress(array.tobytes(), 1)) / array.size for array in arrays]
+        row = f"  {name:<6}{without_s:>8.2f}{with_s:>7.2f}{sizes[0]:>43.2f}{sum(sizes[1:]):>23.2f}"
+        print(row, flush=True)
 
 
 def batch() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from wrenlite.gallery.fractals import compiled, perturbation
-from wrenlite.gallery.fractals.derivative import Start, follow, follow_numpy
+from wrenlite.gallery.fractals.derivative import Start, follow, follow_numpy, follow_view
 from wrenlite.gallery.fractals.mandelbrot import Tile, View, counts
-from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
+from wrenlite.gallery.fractals.perturbation import DEEP_VIEW, useful_jumps
 
 VIEWS = [
     View(-0.75, 0, 3.5, 40, 30, 200),
@@ -108,3 +108,18 @@ def test_the_derivative_of_a_julia_set_is_that_of_differences():
             ends.append(z)
         expected = (ends[1] - ends[0]) / 2e-9 * view.spacing
         assert abs(found.derivative[index] / expected - 1) < 1e-3
+
+
+@pytest.mark.skipif(compiled.find_kernels() is None, reason="no library for this machine")
+@pytest.mark.parametrize("view", [VIEWS[3], replace(VIEWS[4], width=300, height=4)])
+def test_points_that_jump_have_the_derivative_of_those_that_do_not(view):
+    assert useful_jumps(view) is not None
+    jumping, steps = follow_view(offsets(view), view, False), follow_view(offsets(view), view, True)
+    near = np.abs(steps.derivative / np.where(steps.z == 0, 1, steps.z))
+    # Points nearer to the set than a thousandth of a pixel are chaos.
+    ordinary = np.flatnonzero(np.isfinite(steps.steps) & (near < 5000))
+    assert ordinary.size > 20
+    assert (jumping.steps[ordinary] == steps.steps[ordinary]).all()
+    # Each jump has a relative error of 2**-24, which grows where the set is near.
+    error = np.abs(jumping.derivative[ordinary] / steps.derivative[ordinary] - 1)
+    assert (error < view.iters * 2.0**-24 * (1 + near[ordinary])).all()

@@ -126,24 +126,36 @@ class Kernels:
         return counts
 
     def escape_jumping(
-        self, orbits: tuple[JumpOrbit, JumpOrbit], offsets: Points, c: Points, iters: int
-    ) -> tuple[Floats, int]:
-        """Return the smooth counts of points that jump on an orbit, and the number of jumps and steps.
+        self,
+        orbits: tuple[JumpOrbit, JumpOrbit],
+        offsets: Points,
+        c: Points,
+        iters: int,
+        added: float | None = None,
+    ) -> tuple[Floats, int, Points | None]:
+        """Return the smooth counts of points that jump on an orbit.
 
         Args:
             orbits: the one that the points follow at first, and the one that they are rebased to.
             offsets: distances of the points from the first position of the first orbit, shape (points,).
             c: distances of their c from that of the orbits, shape (points,).
             iters: number of iterations after which to stop.
+            added: what each step adds to the derivative of z, which is 0 at first. None: no derivative.
+
+        Returns:
+            Counts; jumps and steps; z and its derivative at the first step beyond the bail-out, shape
+            (points, 2), where wanted.
         """
         offsets, c = (np.ascontiguousarray(points, np.complex128) for points in (offsets, c))
         assert offsets.shape == c.shape == (c.size,)
         counts = np.empty(c.size)
         both = [ctypes.byref(_Orbit.of(orbit)) for orbit in orbits]
         places = [array.ctypes.data for array in (offsets, c, counts)]
-        numbers = (c.size, iters, 0.0, 0.0)
-        steps = self._escape_jumping(*both, *places[:2], *numbers, places[2], None)
-        return counts, int(steps)
+        numbers = (c.size, iters, 0.0, added or 0.0)
+        ends = None if added is None else np.zeros((c.size, 2), np.complex128)
+        place = None if ends is None else ends.ctypes.data
+        steps = self._escape_jumping(*both, *places[:2], *numbers, places[2], place)
+        return counts, int(steps), ends
 
     def escape_with_derivative(
         self,

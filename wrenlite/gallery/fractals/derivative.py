@@ -18,7 +18,7 @@ import numpy as np
 
 from wrenlite.gallery.fractals import compiled
 from wrenlite.gallery.fractals.escape import BAILOUT, MIN_POINTS, Floats, Indices, Points
-from wrenlite.gallery.fractals.perturbation import reference_orbit
+from wrenlite.gallery.fractals.perturbation import reference_orbit, starts, useful_jumps
 from wrenlite.gallery.fractals.view import View
 
 _BLOCK = 16384
@@ -79,6 +79,29 @@ class Escapes(NamedTuple):
         with np.errstate(all="ignore"):
             counts = self.steps - np.log2(np.log2(np.abs(self.z)) / np.log2(BAILOUT))
         return np.where(counts < iters, np.maximum(counts, 0.0), np.inf)
+
+
+def follow_view(offsets: Points, view: View, traps: bool) -> Escapes:
+    """Return how the orbits of some points of a view end.
+
+    Args:
+        offsets: distances of the points from the view's centre, shape (points,).
+        view: the view.
+        traps: whether the distances from traps are wanted; without them, deep points may jump.
+    """
+    kernels, jumping = compiled.find_kernels(), None
+    if view.deep and not traps:
+        jumping = useful_jumps(view)
+    if kernels is None or jumping is None:
+        return follow(Start.of(offsets, view), view.iters)
+    deltas = starts(view, offsets)
+    counts, _, ends = kernels.escape_jumping(jumping, *deltas, view.iters, view.spacing)
+    assert ends is not None
+    z, derivative = ends.T
+    with np.errstate(all="ignore"):
+        above = np.log2(np.log2(np.abs(z)) / np.log2(BAILOUT))
+    steps = np.where(np.isfinite(counts), np.rint(counts + above), np.inf)
+    return Escapes(steps, z, derivative, np.zeros((offsets.size, 2)))
 
 
 def follow(start: Start, iters: int) -> Escapes:

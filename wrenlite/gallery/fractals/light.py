@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.colours import Rgb, check_name, lit
-from wrenlite.gallery.fractals.derivative import Escapes, Start, follow
+from wrenlite.gallery.fractals.derivative import Escapes, follow_view
 from wrenlite.gallery.fractals.encoding import encode
 from wrenlite.gallery.fractals.escape import BAILOUT, Floats, Indices
 from wrenlite.gallery.fractals.mandelbrot import Part, counts, in_bulbs, total_iterations
@@ -198,7 +198,7 @@ def _render_tile(tile: Tile, light: Light) -> tuple[Floats, Surface]:
     offsets = np.empty((tile.height, tile.width), np.complex128)
     offsets.real, offsets.imag = across, up[:, np.newaxis]
     indices = _unknown_points(tile)
-    found = follow(Start.of(offsets.reshape(-1)[indices], tile.view), tile.view.iters)
+    found = follow_view(offsets.reshape(-1)[indices], tile.view, light.trap is not None)
     counted = np.full(offsets.size, np.inf)
     counted[indices] = found.counts(tile.view.iters)
     return counted, encode_surface(found, light).spread(indices, offsets.size)

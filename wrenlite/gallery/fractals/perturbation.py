@@ -206,7 +206,7 @@ def useful_jumps(view: View) -> tuple[JumpOrbit, JumpOrbit] | None:
     scale = min(1.0, _SAMPLES / max(view.width, view.height))
     small = replace(view, width=math.ceil(view.width * scale), height=math.ceil(view.height * scale))
     samples = offsets_of(Tile(small, 0, 0, small.width, small.height))
-    counts, jumps = kernels.escape_jumping((first, first), *starts(view, samples), view.iters)
+    counts, jumps, _ = kernels.escape_jumping((first, first), *starts(view, samples), view.iters)
     return (first, first) if float(np.minimum(counts, view.iters).sum()) >= _LEAST_SKIP * jumps else None
 
 
