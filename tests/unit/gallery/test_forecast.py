@@ -10,6 +10,7 @@ from wrenlite.cost import Prices
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.commands import demo
 from wrenlite.gallery.fractals.forecast import Forecast, forecast
+from wrenlite.gallery.fractals.light import Light
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.poster import Poster, render
 from wrenlite.gallery.fractals.tiling import multiple_of_preview, preview
@@ -26,8 +27,9 @@ def test_a_view_costs_as_many_times_its_preview_as_it_has_more_points(view):
     assert 0.5 * 256 <= multiple <= 1.2 * 256  # filled rectangles cost less
 
 
-def test_what_is_free_has_no_price_and_what_is_not_has_one():
-    backend, poster = connect_inline(), Poster(VIEW, smoothness=1)
+@pytest.mark.parametrize("light", [None, Light((135.0, 45.0))])
+def test_what_is_free_has_no_price_and_what_is_not_has_one(light):
+    backend, poster = connect_inline(), Poster(VIEW, smoothness=1, light=light)
     free, previewed = forecast(backend, poster, 8)
     assert (free.gb_s, free.dollars, free.at_once) == (None, None, 1)
     assert np.array_equal(previewed, preview(VIEW))

@@ -8,6 +8,7 @@ import pytest
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals import compiled, light
 from wrenlite.gallery.fractals.derivative import Start, follow
+from wrenlite.gallery.fractals.encoding import decode
 from wrenlite.gallery.fractals.light import Light
 from wrenlite.gallery.fractals.mandelbrot import counts
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
@@ -135,6 +136,13 @@ def test_what_a_point_shows_does_not_depend_on_its_tile(method):
         for name in found._fields:
             codes = getattr(found, name).reshape(tile.height, tile.width)
             assert (codes[known] == getattr(whole, name)[tile.rows, tile.columns][known]).all()
+
+
+def test_points_of_the_main_bulbs_are_not_iterated():
+    tile = Tile(View(-0.1, 0, 0.2, 16, 9, 500), 0, 0, 16, 9)
+    part, _ = light.render([tile], EVERYTHING)
+    assert part.computed == 0
+    assert np.isinf(decode(part.counts)).all()
 
 
 @pytest.mark.parametrize("bits", [8, 16])

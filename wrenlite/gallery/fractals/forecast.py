@@ -9,16 +9,13 @@ from typing import NamedTuple
 from wrenlite.backends.base import Backend
 from wrenlite.gallery.fractals import tiling
 from wrenlite.gallery.fractals.encoding import Field
-from wrenlite.gallery.fractals.poster import Poster, check_size
-from wrenlite.gallery.fractals.view import View
+from wrenlite.gallery.fractals.poster import Poster, check_size, compute
 from wrenlite.texts import counted, duration
 
 _LONG_S = 10.0
 """A poster that takes longer than this is announced."""
 _SHORT_S = 0.05
 """A preview that takes less is computed again: what happens only once was a large part of it."""
-_LIGHT = 4.0
-"""Time of a point with light, as a multiple of one without."""
 
 
 class Forecast(NamedTuple):
@@ -62,10 +59,12 @@ def forecast(backend: Backend, poster: Poster, tasks: int) -> tuple[Forecast, Fi
     """
     view = poster.sampled
     check_size(backend, poster, tasks)
-    previewed, preview_s = _timed_preview(view)
+    start = time.process_time()
+    previewed = tiling.preview(view)
+    preview_s = time.process_time() - start if poster.light is None else _preview_s(poster)
     if preview_s < _SHORT_S:
-        preview_s = min(preview_s, *(_timed_preview(view)[1] for _ in range(2)))
-    cpu_s = preview_s * tiling.multiple_of_preview(view, previewed) * (_LIGHT if poster.light else 1.0)
+        preview_s = min(preview_s, *(_preview_s(poster) for _ in range(2)))
+    cpu_s = preview_s * tiling.multiple_of_preview(view, previewed)
     at_once, prices = min(backend.invoker.slots, tasks), backend.prices
     if prices is None:
         seconds = cpu_s / min(at_once, os.cpu_count() or 1)
@@ -77,7 +76,8 @@ def forecast(backend: Backend, poster: Poster, tasks: int) -> tuple[Forecast, Fi
     )
 
 
-def _timed_preview(view: View) -> tuple[Field, float]:
+def _preview_s(poster: Poster) -> float:
+    """Return the processor time of the preview, computed as tasks compute their parts: with light, if any."""
     start = time.process_time()
-    previewed = tiling.preview(view)
-    return previewed, time.process_time() - start
+    compute((tiling.preview_tile(poster.sampled),), poster.light)
+    return time.process_time() - start

@@ -29,6 +29,7 @@ from wrenlite.gallery.fractals.derivative import Escapes, follow_view
 from wrenlite.gallery.fractals.encoding import encode
 from wrenlite.gallery.fractals.escape import BAILOUT, Floats, Indices
 from wrenlite.gallery.fractals.mandelbrot import Part, counts, in_bulbs, total_iterations
+from wrenlite.gallery.fractals.perturbation import offsets_of
 from wrenlite.gallery.fractals.view import Tile, View
 
 Trap = Literal["point", "cross"]
@@ -187,21 +188,18 @@ class LitPart(NamedTuple):
 
 def render(piece: Sequence[Tile], light: Light) -> LitPart:
     """Return the counts of some tiles of one view, and what else they show."""
-    parts = [_render_tile(tile, light) for tile in piece]
-    counted = np.concatenate([counted for counted, _ in parts])
-    computed = total_iterations(counted, piece[0].view.iters)
-    return LitPart(Part(encode(counted), computed), Surface.join([surface for _, surface in parts]))
+    counted, surfaces, computed = zip(*(_render_tile(tile, light) for tile in piece), strict=True)
+    return LitPart(Part(encode(np.concatenate(counted)), sum(computed)), Surface.join(surfaces))
 
 
-def _render_tile(tile: Tile, light: Light) -> tuple[Floats, Surface]:
-    across, up = tile.offsets()
-    offsets = np.empty((tile.height, tile.width), np.complex128)
-    offsets.real, offsets.imag = across, up[:, np.newaxis]
-    indices = _unknown_points(tile)
-    found = follow_view(offsets.reshape(-1)[indices], tile.view, light.trap is not None)
+def _render_tile(tile: Tile, light: Light) -> tuple[Floats, Surface, float]:
+    """Return the counts of a tile, what else it shows, and the iterations with a derivative."""
+    view, offsets, indices = tile.view, offsets_of(tile), _unknown_points(tile)
+    found = follow_view(offsets[indices], view, light.trap is not None)
     counted = np.full(offsets.size, np.inf)
-    counted[indices] = found.counts(tile.view.iters)
-    return counted, encode_surface(found, light).spread(indices, offsets.size)
+    counted[indices] = found.counts(view.iters)
+    computed = total_iterations(counted[indices], view.iters)
+    return counted, encode_surface(found, light).spread(indices, offsets.size), computed
 
 
 def _unknown_points(tile: Tile) -> Indices:

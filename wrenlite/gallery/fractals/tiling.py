@@ -46,8 +46,13 @@ _BULB_POINT_COST = 17.0
 
 def preview(view: View) -> Field:
     """Return the counts of one of 256 points of a view, from which ``plan`` estimates costs."""
+    return counts(preview_tile(view))
+
+
+def preview_tile(view: View) -> Tile:
+    """Return the tile whose counts are the preview of a view."""
     small = _preview_view(view)
-    return counts(Tile(small, 0, 0, small.width, small.height))
+    return Tile(small, 0, 0, small.width, small.height)
 
 
 def plan(view: View, tasks: int, previewed: Field | None = None) -> list[Piece]:
