@@ -57,6 +57,13 @@ def test_buttons_move_the_view(opened):
     assert "complete" in page(opened).status
 
 
+def test_a_view_without_any_point_outside_says_so(executor):
+    explorer = explore(executor, **SMALL, xpos=-0.1, ypos=0, radius=0.1)
+    assert explorer.wait(30)
+    assert "no point escapes within 200 iterations" in page(explorer).status
+    explorer.close()
+
+
 def test_another_palette_needs_no_task(opened):
     job, picture = opened.job, page(opened).picture
     controls(opened)["Palette"].value = "Vivid"

@@ -98,13 +98,19 @@ function render({ model, el }) {
     const links = element(el, "div", "links");
     watchMouse(model, stage, box);
 
+    let newest = null;
     let shown = null;
     const draw = {
         async picture() {
             const address = URL.createObjectURL(new Blob([model.get("picture")], { type: "image/jpeg" }));
             const next = new Image();
             next.src = address;
+            newest = next;
             await next.decode().catch(() => {}); // the new picture replaces the old one without a gap
+            if (newest !== next) { // a newer one came meanwhile
+                URL.revokeObjectURL(address);
+                return;
+            }
             if (shown) URL.revokeObjectURL(shown);
             image.src = shown = address;
             image.alt = model.get("alt");

@@ -20,6 +20,7 @@ from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from wrenlite.errors import ArgumentError, ExecutorClosed, PackageMissing, WrenliteError
@@ -76,6 +77,13 @@ class _Drawing:
         self._poster = options.poster()
         self._colours = ColourRange.of(preview)
         self.field = tiling.enlarge(preview, self._poster.sampled)
+
+    @property
+    def remark(self) -> str:
+        """Say why the picture is all black, if it is."""
+        if np.isfinite(self.field).any():
+            return ""
+        return f": no point escapes within {self._poster.view.iters:,} iterations"
 
     def picture(self, palette: str) -> Image.Image:
         """Return the picture in the colours of a palette."""
@@ -259,7 +267,7 @@ class Explorer:
                 self._show_arrived(ended, len(job))
         with self._lock:
             if self._now.wants(wanted.number):
-                self._end(failures, f"complete after {duration(time.monotonic() - start)}")
+                self._end(failures, f"complete after {duration(time.monotonic() - start)}{drawing.remark}")
 
     def _show_arrived(self, ended: int, tasks: int) -> None:
         """Show what has arrived, unless that was done just now."""
