@@ -111,11 +111,13 @@ light_options = all_of(
         metavar="[AZIMUTH,ELEVATION]",
         is_flag=False,
         flag_value="135,45",
-        help="Light the slopes from a direction in degrees, from the upper left if none is given.",
+        help="Light the slopes from a direction in degrees; alone: from the upper left; none: no light.",
     ),
-    click.option("--lines", is_flag=True, help="Draw field lines, which run straight at the set."),
+    click.option("--lines/--no-lines", help="Draw field lines, which run straight at the set."),
     click.option(
-        "--trap", metavar="NAME", help="Let points glow whose orbits come near 0 (point) or the axes (cross)."
+        "--trap",
+        metavar="NAME",
+        help="Let points glow whose orbits come near 0 (point), the axes (cross), or none.",
     ),
 )
 

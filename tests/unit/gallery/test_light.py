@@ -185,6 +185,7 @@ def test_a_picture_without_light_is_what_it_was():
     poster = PosterOptions(width=64, height=48).poster()
     assert poster.light is None
     assert not {"light", "lines", "trap"} & set(options_of(poster, 64))
+    assert PosterOptions(width=64, height=48, light="none", trap="none").poster() == poster
 
 
 @pytest.mark.parametrize(

@@ -92,10 +92,11 @@ class Light:
         """Return the light that options describe; None if they ask for none.
 
         Args:
-            text: ``AZIMUTH,ELEVATION`` of the main light; None for no light.
+            text: ``AZIMUTH,ELEVATION`` of the main light; None or ``none`` for no light.
             lines: draw field lines.
-            trap: one of ``Trap``; None for none.
+            trap: one of ``Trap``; None or ``none`` for none.
         """
+        text, trap = (None if option == "none" else option for option in (text, trap))
         direction = None
         if text is not None:
             try:

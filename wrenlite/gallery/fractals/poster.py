@@ -135,11 +135,11 @@ class PosterOptions:
     """The set: a key of ``sets.SETS``."""
     bits: int = 8
     light: str | None = None
-    """``AZIMUTH,ELEVATION`` of a light, in degrees. None: no light."""
+    """``AZIMUTH,ELEVATION`` of a light, in degrees. None or ``none``: no light."""
     lines: bool = False
     """Draw field lines."""
     trap: str | None = None
-    """``point`` or ``cross``: let points glow whose orbits come near 0 or the axes."""
+    """``point`` or ``cross``: let points glow whose orbits come near 0 or the axes. None, ``none``: none."""
 
     def __post_init__(self) -> None:
         self.poster()
