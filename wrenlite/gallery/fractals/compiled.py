@@ -69,7 +69,7 @@ class Kernels:
         doubles = [ctypes.c_double] * 2
         self._escape_jumping = library.escape_jumping
         self._escape_jumping.restype = number
-        self._escape_jumping.argtypes = [*[pointer] * 4, number, number, *doubles, pointer, pointer]
+        self._escape_jumping.argtypes = [*[pointer] * 4, number, number, ctypes.c_double, *[pointer] * 2]
         self._with_derivative.argtypes = [*[pointer] * 3, *[number] * 4, *doubles, *[pointer] * 3]
 
     def escape(self, z: Points, c: Points, step: int, iters: int) -> Floats:
@@ -151,7 +151,7 @@ class Kernels:
         counts = np.empty(c.size)
         both = [ctypes.byref(_Orbit.of(orbit)) for orbit in orbits]
         places = [array.ctypes.data for array in (offsets, c, counts)]
-        numbers = (c.size, iters, 0.0, added or 0.0)
+        numbers = (c.size, iters, added or 0.0)
         ends = None if added is None else np.zeros((c.size, 2), np.complex128)
         place = None if ends is None else ends.ctypes.data
         steps = self._escape_jumping(*both, *places[:2], *numbers, places[2], place)

@@ -23,6 +23,9 @@ from wrenlite.gallery.fractals.view import View
 
 _BLOCK = 16384
 """Points that are iterated at a time."""
+_TRAP_RADIUS = 2.0
+"""Positions farther from 0 do not count for the distance from the axes. For ``|c|`` up to 2 no orbit comes
+back from there, and where it passes an axis, lines would be far thinner than the points, as noise."""
 _SCALE = 2.0**400
 """Small offsets are multiplied by this before they are squared."""
 
@@ -71,8 +74,8 @@ class Escapes(NamedTuple):
     derivative: Points
     """The derivative of z, divided by the points' spacing."""
     traps: Floats
-    """The smallest ``|z|²`` of the orbit, and its smallest distance from an axis, shape (points, 2). The
-    first position of the orbit and the last do not count."""
+    """The smallest ``|z|²`` of the orbit, and its smallest distance from an axis while it is within 2 of 0,
+    shape (points, 2). The first position of the orbit and the last do not count."""
 
     def counts(self, iters: int) -> Floats:
         """Return the smooth counts, which differ from those of ``escape`` by 1e-5 at most."""
@@ -165,8 +168,9 @@ class _Points(NamedTuple):
 
     def pass_traps(self) -> _Points:
         """Return the points with the distances from the traps that they have come to."""
-        cross = np.minimum(np.abs(self.z.real), np.abs(self.z.imag))
-        return self._replace(traps=np.fmin(self.traps, np.stack([_squares(self.z), cross], axis=-1)))
+        squares, cross = _squares(self.z), np.minimum(np.abs(self.z.real), np.abs(self.z.imag))
+        cross = np.where(squares <= _TRAP_RADIUS**2, cross, np.inf)
+        return self._replace(traps=np.fmin(self.traps, np.stack([squares, cross], axis=-1)))
 
     def advance(self, start: Start) -> _Points:
         """Return the points after one iteration."""

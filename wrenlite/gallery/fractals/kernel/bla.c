@@ -104,16 +104,15 @@ static int64_t follow(const struct Orbit *orbit, struct Point *point, int64_t it
    rebased. Return the number of jumps and steps.
 
    offsets: the distances of the points from the first position. c: those of their c from the orbit's c.
-   start, added: the derivative at the start, and what each step adds to it, times the spacing of points.
+   added: what each step adds to the derivative, which is 0 at first, times the spacing of points.
    ends: null, or room for z and the derivative of each point, at the first step beyond the bail-out. */
 int64_t escape_jumping(const struct Orbit *first, const struct Orbit *other, const Complex *offsets,
-                       const Complex *c, int64_t size, int64_t iters, double start, double added, double *counts,
-                       Complex *ends) {
+                       const Complex *c, int64_t size, int64_t iters, double added, double *counts, Complex *ends) {
     struct Escaped buffer;
     int64_t total = 0;
     buffer.size = 0;
     for (int64_t index = 0; index < size; index++) {
-        struct Point point = {offsets[index], c[index], {0, 0}, {start, 0}, 0, 0};
+        struct Point point = {offsets[index], c[index], {0, 0}, {0, 0}, 0, 0};
         const struct Orbit *orbit = first;
         int escaped = 0;
         for (; point.step < iters && !escaped; point.offset = point.z, point.position = 0, orbit = other)

@@ -6,6 +6,8 @@
 #define GROUP 8
 #include "lanes.h"
 
+#define TRAP_RADIUS 2.0 /* as in derivative.py */
+
 /* What the points of one call have in common. Complex numbers are pairs. */
 struct Call {
     const double *z, *c; /* with an orbit, z is not used, and c are the distances from the orbit's c */
@@ -86,9 +88,10 @@ static inline void iterate(const struct Call *call, struct Group *group, int64_t
         if (beyond & group->active) write(call, group, beyond & group->active, first, step);
         if (!group->active || step >= call->iters) return;
         if (step > call->step) {
+            Integers near = square <= TRAP_RADIUS * TRAP_RADIUS;
             Doubles x = __builtin_elementwise_abs(group->x), y = __builtin_elementwise_abs(group->y);
             group->nearest = smaller(square, group->nearest);
-            group->cross = smaller(smaller(x, y), group->cross);
+            group->cross = choose(near, smaller(smaller(x, y), group->cross), group->cross);
         }
         advance(call, group, perturbed);
     }
@@ -119,7 +122,8 @@ static void run(const struct Call *call) {
    which has at least two positions, c are the points' distances from its c, and `step` is 1.
 
    states: for each point that escapes, z and its derivative then. traps: the square of the smallest distance of
-   its orbit from 0, and the smallest from an axis; its first position and its last do not count. */
+   its orbit from 0, and the smallest from an axis within TRAP_RADIUS of 0. Its first position and
+   its last do not count. */
 void escape_with_derivative(const double *z, const double *c, const double *orbit, int64_t last, int64_t size,
                             int64_t step, int64_t iters, double start, double added, double *steps,
                             double *states, double *traps) {
