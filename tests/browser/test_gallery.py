@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import nbformat
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.notebook import DARK, LIGHT
@@ -43,6 +44,7 @@ def test_the_palette_chooser_and_the_julia_slider_change_their_pictures(notebook
     assert opened.errors() == []
 
 
+@pytest.mark.timeout(300)
 def test_pictures_a_table_seasons_and_maps_are_shown_from_an_archive_made_by_the_notebook(notebook):
     code = sources("03_landsat_ndvi")
     opened = notebook(*code)

@@ -33,6 +33,10 @@ def panel(opened, cell):
     return opened.wait_for(cell, ".wrenlite-panel")
 
 
+def wait_until_some_are_done(opened, cell):
+    expect(panel(opened, cell)).to_contain_text(re.compile(r"\b[1-9]\d* done"), timeout=30_000)
+
+
 def cancel_button(opened, cell):
     return opened.cell(cell).get_by_role("button", name="Cancel")
 
@@ -69,6 +73,7 @@ def test_the_cancel_button_cancels_a_job_of_10_000_tasks_while_the_cell_waits(no
     opened.run(0)
     opened.start(1)
     opened.page.evaluate(_WATCH_LONG_TASKS)
+    wait_until_some_are_done(opened, 1)
     cancel_button(opened, 1).click()
     opened.wait_for_end(1, timeout=10)
     opened.wait_for_text(1, "cancelled")
@@ -84,7 +89,7 @@ def test_the_stop_button_returns_the_prompt_at_once_with_one_line(notebook):
     )
     opened.run(0)
     opened.start(1)
-    panel(opened, 1)
+    wait_until_some_are_done(opened, 1)
     pressed = time.monotonic()
     opened.interrupt()
     opened.wait_for_end(1, timeout=30)
