@@ -113,7 +113,9 @@ light_options = all_of(
         flag_value="135,45",
         help="Light the slopes from a direction in degrees; alone: from the upper left; none: no light.",
     ),
-    click.option("--lines/--no-lines", help="Draw field lines, which run straight at the set."),
+    click.option(
+        "--lines/--no-lines", help="Draw field lines, at right angles to the bands of equal counts."
+    ),
     click.option(
         "--trap",
         metavar="NAME",

@@ -129,8 +129,8 @@ class Light:
             )
         if view.deep and view.seed is not None:
             raise ConfigError(
-                f"radius is {view.radius}: light, lines and trap are of Julia sets whose points float64 can "
-                "tell apart: leave them out, or choose a larger radius"
+                f"radius is {view.radius}: Julia sets too deep for float64 have no light, lines or trap: "
+                "leave these out, or choose a larger radius"
             )
 
 
