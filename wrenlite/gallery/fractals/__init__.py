@@ -7,14 +7,14 @@
 ``view``            Views of the complex plane, and rectangular tiles of a view
 ``escape``          The kernel: how soon each point escapes
 ``sets``            The sets that can be drawn: one function each
-``perturbation``    The same for deep zooms
+``perturbation``    The same for deep zooms; ``bilinear`` jumps over steps
 ``derivative``      Orbits with their derivative, for light
 ``light``           Slopes, field lines and traps: computed by workers, shaded here
 ``places``          Deep places that are worth a large picture
 ``compiled``        All of them in compiled code, from the sources in ``kernel``
-``mandelbrot``      The counts of one tile or of several
+``mandelbrot``      The counts of one tile or of several; ``encoding`` sends them in few bytes
 ``tiling``          A view cut into tasks of about equal cost
-``poster``          A whole picture: counts from workers, colours here
+``poster``          A whole picture: counts from workers, colours here; ``forecast`` says how long it takes
 ``poster_metrics``  What a poster took: time, memory, bytes
 ``scaling``         How a poster scales with workers, as a table and a figure
 ``picture_files``   Files of pictures, which say how they were made; ``png16`` writes 16 bits

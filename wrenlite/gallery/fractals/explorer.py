@@ -292,6 +292,7 @@ class Explorer:
         """Cancel the work on the view, which a person no longer sees."""
         self._cancel_job()
         self._now = self._now.paused()
+        self._save()
         self._show_progress(1.0, "stopped")
         self._complete.set()
 
