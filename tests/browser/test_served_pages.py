@@ -61,9 +61,8 @@ def test_starts_and_their_pictures_are_shown(served, browser, tmp_path):
     expect(pictures).to_have_count(5)
     for place in range(5):
         pictures.nth(place).scroll_into_view_if_needed()
-        page.wait_for_function(
-            f"document.images[{place}].complete && document.images[{place}].naturalWidth > 100"
-        )
+        expect(pictures.nth(place)).to_have_js_property("complete", True)
+        assert page.evaluate(f"document.images[{place}].naturalWidth") > 100
     for scheme, width in (("light", 1280), ("dark", 390)):
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 844})

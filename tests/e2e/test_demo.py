@@ -366,7 +366,7 @@ def test_the_help_names_every_palette(command):
         ("morph --scale nan", "scale is nan"),
         ("morph --palette Fiest", "did you mean Fiesta"),
         ("pyramid --xpos 0", "give all of them or none"),
-        ("pyramid --name a/b", "name is 'a/b': it must be one that a file can have"),
+        ("pyramid --name a/b", "name is 'a/b': it is the name of a file, without a folder"),
         ("pyramid --format gif", "format is 'gif': it must be one of jpg, png, webp"),
         ("pyramid --width 10000000 --height 1000000", "a pyramid has at most 2,000,000"),
         ("pyramid --out /nowhere/new", "there is no folder /nowhere"),

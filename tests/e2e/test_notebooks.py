@@ -113,5 +113,5 @@ def test_papermill_runs_a_notebook_with_a_parameter_and_nbconvert_shows_it(tmp_p
     [injected] = [cell for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", ())]
     assert "scale = 0.25" in injected.source
     page, _ = HTMLExporter().from_filename(str(made))
-    assert re.search(r"map render × 64 on \d+ local workers · done", re.sub("<[^>]+>", "", page))
+    assert re.search(r"map render_piece × 64 on \d+ local workers · done", re.sub("<[^>]+>", "", page))
     assert count_in_page(page) == count(notebook)

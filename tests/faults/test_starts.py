@@ -100,7 +100,7 @@ def test_more_uploads_than_run_at_once_wait_in_the_bucket(publish, runs, bed):
     job = publish(squares(runs, count=3), at_once=1, timeout=60)
     for name in "abc":
         job.upload(f"in/{name}.csv", name.encode())
-    found = job.ended()
+    found = job.ended(100.0)
     assert [status["status"] for status in found] == ["done"] * 3
     assert runs() == {"called": 3, "mapped": 3, "0": 3, "1": 3, "2": 3}
     begun, ended = ([status[name] for status in found] for name in ("begun", "ended"))

@@ -14,7 +14,7 @@ from wrenlite.gallery.fractals.mandelbrot import counts
 from wrenlite.gallery.fractals.perturbation import DEEP_VIEW
 from wrenlite.gallery.fractals.picture_files import encoded, options_of, read_options
 from wrenlite.gallery.fractals.places import PLACES, options_of_place
-from wrenlite.gallery.fractals.poster import Poster, PosterOptions, compute, join, picture
+from wrenlite.gallery.fractals.poster import Poster, PosterOptions, join, picture, render_piece
 from wrenlite.gallery.fractals.pyramid import Pyramid
 from wrenlite.gallery.fractals.tiling import plan
 from wrenlite.gallery.fractals.video import Zoom
@@ -43,7 +43,7 @@ def surface_of(view, wanted):
 def drawn(poster):
     """Return the picture of a poster, computed in this process."""
     pieces = plan(poster.sampled, 3)
-    field, surface = join(poster, pieces, [compute(piece, poster.light) for piece in pieces])
+    field, surface = join(poster, pieces, [render_piece(piece, poster.light) for piece in pieces])
     return picture(field, poster, surface=surface)
 
 
@@ -227,7 +227,7 @@ def test_each_place_is_a_deep_view_with_light_and_many_colours(name):
     poster = PosterOptions(**options).poster()
     assert poster.view.deep
     assert poster.light is not None
-    field = compute([Tile(poster.sampled, 0, 0, 64, 36)]).counts
+    field = render_piece([Tile(poster.sampled, 0, 0, 64, 36)]).counts
     assert (field.codes == 65535).mean() < 0.01  # next to no point needs more iterations
     assert len(np.unique(np.asarray(drawn(poster)).reshape(-1, 3), axis=0)) > 1000
 

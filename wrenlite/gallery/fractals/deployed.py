@@ -17,7 +17,15 @@ from wrenlite.gallery.fractals import poster_metrics, tiling
 from wrenlite.gallery.fractals.collage import collage
 from wrenlite.gallery.fractals.lsystems import distinct_files
 from wrenlite.gallery.fractals.picture_files import check_picture_name, encoded, options_of
-from wrenlite.gallery.fractals.poster import TASKS, PosterOptions, StepTime, compute, join, picture, render
+from wrenlite.gallery.fractals.poster import (
+    TASKS,
+    PosterOptions,
+    StepTime,
+    join,
+    picture,
+    render,
+    render_piece,
+)
 from wrenlite.serving.events import ObjectEvent
 from wrenlite.storage.base import Store
 
@@ -79,7 +87,7 @@ def drawn(row: Row) -> bytes:
     """Return the picture of a row as PNG."""
     wanted = row.poster()
     pieces = tiling.plan(wanted.sampled, 1)
-    field, surface = join(wanted, pieces, [compute(piece, wanted.light) for piece in pieces])
+    field, surface = join(wanted, pieces, [render_piece(piece, wanted.light) for piece in pieces])
     return encoded(picture(field, wanted, surface=surface), ".png", options_of(wanted, 1))
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from wrenlite.backends.base import Backend
 from wrenlite.gallery.fractals import tiling
 from wrenlite.gallery.fractals.encoding import Field
-from wrenlite.gallery.fractals.poster import Poster, check_size, compute
+from wrenlite.gallery.fractals.poster import Poster, check_size, render_piece
 from wrenlite.texts import counted, duration
 
 _LONG_S = 10.0
@@ -79,5 +79,5 @@ def forecast(backend: Backend, poster: Poster, tasks: int) -> tuple[Forecast, Fi
 def _preview_s(poster: Poster) -> float:
     """Return the processor time of the preview, computed as tasks compute their parts: with light, if any."""
     start = time.process_time()
-    compute((tiling.preview_tile(poster.sampled),), poster.light)
+    render_piece((tiling.preview_tile(poster.sampled),), poster.light)
     return time.process_time() - start

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from packaging.version import InvalidVersion, Version
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile, PngInfo
@@ -80,6 +79,8 @@ def read_options(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, no version of wrenlite made it, or a newer one did.
     """
+    from packaging.version import Version  # Lambda has not got it, and only draws pictures
+
     text = _read_text(path)
     if text is None:
         raise ConfigError(
@@ -90,7 +91,7 @@ def read_options(path: Path) -> dict[str, Any]:
     try:
         made = json.loads(text)
         version, options = Version(made["version"]), dict(made["options"])
-    except (ValueError, TypeError, KeyError, RecursionError, InvalidVersion):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise damaged from None
     if version > Version(__version__):
         raise ConfigError(

@@ -231,7 +231,7 @@ def render(
     pieces = tiling.plan(view, tasks, previewed)
     planned = StepTime.now()
     check_size(executor.backend, poster, tasks, perturbation.orbit_bytes(view))
-    job = executor.map(compute, pieces, chunksize=1, kwargs={"light": poster.light})
+    job = executor.map(render_piece, pieces, chunksize=1, kwargs={"light": poster.light})
     values = job.results()
     mapped = StepTime.now()
     field, surface = join(poster, pieces, values)
@@ -272,7 +272,7 @@ def check_size(backend: Backend, poster: Poster, tasks: int, orbit_bytes: int = 
     check_own_memory(view.width * view.height * point_bytes, f"a picture of {size}")
 
 
-def compute(piece: tiling.Piece, light: Light | None = None) -> Part | LitPart:
+def render_piece(piece: tiling.Piece, light: Light | None = None) -> Part | LitPart:
     """Return the counts of a piece of a poster, and with light what else its points show."""
     return mandelbrot.render(piece) if light is None else render_lit(piece, light)
 
@@ -285,7 +285,7 @@ def join(
     Args:
         poster: the poster.
         pieces: from ``tiling.plan`` for the poster's ``sampled`` view.
-        values: what ``compute`` returned for each piece.
+        values: what ``render_piece`` returned for each piece.
     """
     parts = [value.part if isinstance(value, LitPart) else value for value in values]
     field = tiling.assemble(poster.sampled, pieces, parts)
