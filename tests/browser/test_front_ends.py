@@ -57,6 +57,12 @@ def notebook_server(tmp_path, servers):
         yield server
 
 
+def dismiss(dialog):
+    """Close a dialog of the front end itself, such as one about its kernel, and print what it says."""
+    print(f"dialog: {dialog.inner_text()}")
+    dialog.get_by_role("button").last.click()
+
+
 def run_first_cell(page):
     """Run the first cell to its end. What is pressed before the kernel is ready is lost."""
     prompt = page.locator(".jp-InputPrompt").first
@@ -76,6 +82,7 @@ def test_notebook_7(notebook_server, page):
         nbformat.v4.new_notebook(cells=cells, metadata=metadata), notebook_server.notebooks / "seven.ipynb"
     )
     page.goto(notebook_server.address_of_notebook("seven.ipynb"))
+    page.add_locator_handler(page.locator("dialog.jp-Dialog"), dismiss)
     try:
         expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(
             timeout=60_000
