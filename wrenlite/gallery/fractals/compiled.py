@@ -64,12 +64,12 @@ class Kernels:
             number,
             pointer,
         ]
-        self._with_derivative = library.escape_with_derivative
-        self._with_derivative.restype = None
-        doubles = [ctypes.c_double] * 2
         self._escape_jumping = library.escape_jumping
         self._escape_jumping.restype = number
         self._escape_jumping.argtypes = [*[pointer] * 4, number, number, ctypes.c_double, *[pointer] * 2]
+        self._with_derivative = library.escape_with_derivative
+        self._with_derivative.restype = None
+        doubles = [ctypes.c_double] * 2
         self._with_derivative.argtypes = [*[pointer] * 3, *[number] * 4, *doubles, *[pointer] * 3]
 
     def escape(self, z: Points, c: Points, step: int, iters: int) -> Floats:

@@ -28,7 +28,7 @@ from wrenlite.gallery.fractals.colours import Rgb, check_name, lit
 from wrenlite.gallery.fractals.derivative import Escapes, follow_view
 from wrenlite.gallery.fractals.encoding import encode
 from wrenlite.gallery.fractals.escape import BAILOUT, Floats, Indices
-from wrenlite.gallery.fractals.mandelbrot import Part, counts, in_bulbs, total_iterations
+from wrenlite.gallery.fractals.mandelbrot import Part, counts, known_inside, total_iterations
 from wrenlite.gallery.fractals.perturbation import offsets_of
 from wrenlite.gallery.fractals.view import Tile, View
 
@@ -205,13 +205,9 @@ def _render_tile(tile: Tile, light: Light) -> tuple[Floats, Surface, float]:
 
 def _unknown_points(tile: Tile) -> Indices:
     """Return flat indices of the points of a tile that are not known to be inside."""
-    view = tile.view
     if tile.method == "mariani":
         return np.flatnonzero(np.isfinite(counts(tile)))
-    if view.deep or not view.has_bulbs:
-        return np.arange(tile.width * tile.height)
-    across, up = tile.offsets()
-    return np.flatnonzero(~in_bulbs(float(view.xpos) + across, float(view.ypos) + up[:, np.newaxis]))
+    return np.flatnonzero(~known_inside(tile))
 
 
 def encode_surface(found: Escapes, light: Light) -> Surface:

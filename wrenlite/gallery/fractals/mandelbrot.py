@@ -136,14 +136,12 @@ class _Grid:
     def __init__(self, tile: Tile) -> None:
         """Create the grid of a tile. Only the points of the main bulbs are known."""
         x, y = _coordinates(tile)
-        y = y[:, np.newaxis]
         self._plane = np.empty((tile.height, tile.width), np.complex128)
-        self._plane.real, self._plane.imag = x, y
+        self._plane.real, self._plane.imag = x, y[:, np.newaxis]
         self._fills = tile.method == "mariani"
         self.counts = np.full((tile.height, tile.width), np.nan)
         """Smooth counts; infinite for points inside, NaN for points that are not known yet."""
-        if tile.view.has_bulbs:
-            self.counts[in_bulbs(x, y)] = np.inf
+        self.counts[known_inside(tile)] = np.inf
 
     def lattice(self) -> Indices:
         """Return flat indices of the unknown points on the lattice; none if the tile is not to be filled."""
@@ -182,6 +180,14 @@ class _Grid:
 def _lattice_lines(length: int) -> Indices:
     """Return the positions of the lattice's lines; the last is the last point, so no mesh leaves the tile."""
     return np.append(np.arange(0, length - 1, _MESH), length - 1)
+
+
+def known_inside(tile: Tile) -> NDArray[np.bool_]:
+    """Return which points of a tile are inside for certain, without iteration, shape (height, width)."""
+    if tile.view.deep or not tile.view.has_bulbs:
+        return np.zeros((tile.height, tile.width), np.bool_)
+    x, y = _coordinates(tile)
+    return in_bulbs(x, y[:, np.newaxis])
 
 
 def in_bulbs(x: Floats, y: Floats) -> NDArray[np.bool_]:

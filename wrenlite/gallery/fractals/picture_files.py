@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from wrenlite import __version__
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.png16 import png16
-from wrenlite.gallery.fractals.poster import Picture, Poster
+from wrenlite.gallery.fractals.poster import Picture, Poster, PosterOptions
 from wrenlite.gallery.fractals.view import Seed
 from wrenlite.gallery.preflight import check_file
 from wrenlite.storage.base import wrong_key
@@ -35,23 +36,8 @@ _KEYWORD = "wrenlite"
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131
 """Numbers of the EXIF fields ImageDescription and Software."""
 _OPTIONS = {
-    "palette": str,
-    "xpos": str,
-    "ypos": str,
-    "radius": str,
-    "julia": str,
-    "kind": str,
-    "iters": int,
-    "step": int,
-    "smoothness": int,
-    "width": int,
-    "height": int,
-    "bits": int,
-    "light": str,
-    "lines": bool,
-    "trap": str,
-    "tasks": int,
-}
+    option.name: str if option.default is None else type(option.default) for option in fields(PosterOptions)
+} | {"tasks": int}
 """Options of ``wrenlite demo mandelbrot`` that a file contains, and their types. Another number of tasks cuts
 the picture into other tiles, which may differ in single points near filaments."""
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from wrenlite.errors import ConfigError
 from wrenlite.gallery.fractals.encoding import Field, decode
 from wrenlite.gallery.fractals.escape import Floats, Indices
-from wrenlite.gallery.fractals.mandelbrot import Part, counts, in_bulbs
+from wrenlite.gallery.fractals.mandelbrot import Part, counts, known_inside
 from wrenlite.gallery.fractals.view import Tile, View, tiles
 
 Piece = tuple[Tile, ...]
@@ -51,8 +51,7 @@ def preview(view: View) -> Field:
 
 def preview_tile(view: View) -> Tile:
     """Return the tile whose counts are the preview of a view."""
-    small = _preview_view(view)
-    return Tile(small, 0, 0, small.width, small.height)
+    return _whole(_preview_view(view))
 
 
 def plan(view: View, tasks: int, previewed: Field | None = None) -> list[Piece]:
@@ -124,6 +123,11 @@ def enlarge(previewed: Field, view: View) -> Field:
     return np.asarray(previewed[rows[:, np.newaxis], columns])
 
 
+def _whole(view: View) -> Tile:
+    """Return a view as one tile."""
+    return Tile(view, 0, 0, view.width, view.height)
+
+
 def _preview_scale(view: View) -> float:
     """Return the points of the preview for one of the view: the same both ways, as pixels are square."""
     return math.ceil(view.width / _PREVIEW_FACTOR) / view.width
@@ -162,7 +166,7 @@ def _tile_means(costs: Floats, rows: Indices, columns: Indices) -> Floats:
 def _point_costs(small: View, field: Field) -> tuple[Floats, Floats]:
     """Return the expected costs of a point near each point of a preview, by ``plain`` and ``mariani``."""
     spent = np.minimum(field, small.iters)
-    free = _not_iterated(small)
+    free = known_inside(_whole(small))
     plain = np.where(free, _BULB_POINT_COST, _POINT_COST + spent)
     computed = np.where(_surrounded_by_inside(np.isinf(field)), _ON_LATTICE, 1.0)
     return plain, np.where(free, _BULB_POINT_COST, _POINT_COST + _FILL_COST + spent * computed)
@@ -173,14 +177,6 @@ def _surrounded_by_inside(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     framed = np.pad(inside, 1, mode="edge")
     across = framed[:, :-2] & framed[:, 1:-1] & framed[:, 2:]
     return np.asarray(across[:-2] & across[1:-1] & across[2:])
-
-
-def _not_iterated(view: View) -> NDArray[np.bool_]:
-    """Return which points are known to be inside without iteration."""
-    if not view.has_bulbs or view.deep:
-        return np.zeros((view.height, view.width), np.bool_)
-    across, up = Tile(view, 0, 0, view.width, view.height).offsets()
-    return in_bulbs(float(view.xpos) + across, float(view.ypos) + up[:, np.newaxis])
 
 
 def _pack(tiles_with_costs: Iterable[tuple[float, Tile]], tasks: int) -> list[Piece]:
