@@ -50,18 +50,13 @@ struct Group {
 
 /* Return the set of points that are beyond the bail-out. */
 static inline uint32_t find_beyond(Doubles x, Doubles y) {
-    Integers beyond = (__builtin_elementwise_abs(x) > BAILOUT) | (__builtin_elementwise_abs(y) > BAILOUT);
-    return __builtin_bit_cast(uint16_t, __builtin_convertvector(beyond, Flags));
+    return __builtin_bit_cast(uint16_t, __builtin_convertvector(flag_beyond(x, y), Flags));
 }
 
 /* Iterate all lanes until the next check, and return the set of those that have escaped. */
 static inline uint32_t advance(struct Group *group) {
-    Doubles x = group->x, y = group->y, cx = group->cx, cy = group->cy;
-    for (int step = 0; step < STEPS_PER_CHECK; step++) {
-        Doubles real = __builtin_elementwise_fma(x, x, -(y * y));
-        y = __builtin_elementwise_fma(x, y, y * x) + cy;
-        x = real + cx;
-    }
+    Doubles x = group->x, y = group->y;
+    iterate_all(&x, &y, group->cx, group->cy);
     group->x = x, group->y = y;
     return find_beyond(x, y);
 }

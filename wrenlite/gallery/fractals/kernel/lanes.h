@@ -29,6 +29,19 @@ static inline void multiply(Doubles *real, Doubles *imag, Doubles ax, Doubles ay
     *imag = __builtin_elementwise_fma(ax, by, ay * bx);
 }
 
+/* Iterate z <- z^2 + c until the next check. */
+static inline void iterate_all(Doubles *x, Doubles *y, Doubles cx, Doubles cy) {
+    for (int step = 0; step < STEPS_PER_CHECK; step++) {
+        multiply(x, y, *x, *y, *x, *y);
+        *x += cx, *y += cy;
+    }
+}
+
+/* Flag the points that are beyond the bail-out. */
+static inline Integers flag_beyond(Doubles x, Doubles y) {
+    return (__builtin_elementwise_abs(x) > BAILOUT) | (__builtin_elementwise_abs(y) > BAILOUT);
+}
+
 /* Return the biased exponents of numbers that are not negative. (AVX2 shifts 64 bits without sign only.) */
 static inline Integers biased_exponents(Doubles numbers) { return (Integers)((Unsigned)numbers >> 52); }
 

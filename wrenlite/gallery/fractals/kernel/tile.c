@@ -105,14 +105,10 @@ static inline uint32_t set_of(Integers flags) {
 
 /* Iterate all lanes until the next check, and flag those that have escaped before or now. */
 static inline Integers advance(struct Group *group) {
-    Doubles x = group->x, y = group->y, cx = group->cx, cy = group->cy;
-    for (int step = 0; step < STEPS_PER_CHECK; step++) {
-        Doubles real = __builtin_elementwise_fma(x, x, -(y * y));
-        y = __builtin_elementwise_fma(x, y, y * x) + cy;
-        x = real + cx;
-    }
+    Doubles x = group->x, y = group->y;
+    iterate_all(&x, &y, group->cx, group->cy);
     group->x = x, group->y = y;
-    return (__builtin_elementwise_abs(x) > BAILOUT) | (__builtin_elementwise_abs(y) > BAILOUT);
+    return flag_beyond(x, y);
 }
 
 /* Give a lane the next point, or nothing if there is none left. */
