@@ -271,7 +271,7 @@ def _choose_fractals(
     help="Take the options that made this picture; those that are given replace them.",
 )
 @tasks_option("Number of tasks.")
-@click.option("--estimate", is_flag=True, help="Only print what the picture will take, and compute nothing.")
+@click.option("--estimate", is_flag=True, help="Only print what the picture will take, from a small preview.")
 @click.option("--metrics", is_flag=True, help="Report the time of this process and of each warm worker.")
 @click.option(
     "--scaling",
