@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
 from wrenlite.texts import sized, timed
 
-PROTOCOL = 13
+PROTOCOL = 14
 """Version of the records below and of the module names in pickles. Both sides must have the same one."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -205,6 +205,11 @@ class Usage(NamedTuple):
     """Requests to the store that read."""
     load_s: float = 0.0
     """Seconds in which the worker got and unpickled the job's code, before the first task; 0: it had it."""
+    cpu_s: float = 0.0
+    """Processor time in ``busy_s`` of all threads of the worker, and of the processes that tasks have started
+    and waited for. It is more than ``busy_s`` where several compute at once."""
+    used_bytes: int = 0
+    """The most memory that Lambda has seen in use by the worker and its supervisor together; 0: unknown."""
 
 
 class Died(NamedTuple):

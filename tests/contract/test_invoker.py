@@ -173,6 +173,7 @@ def test_outcomes_and_usage_have_the_times_of_a_task(invocations):
     outcomes, ended = invocations.run(work, [0.05])
     assert 0.05 <= outcomes[0].cpu_s <= outcomes[0].seconds
     assert ended.usage.busy_s >= 0.05
+    assert ended.usage.cpu_s >= 0.05
     assert ended.usage.worker
 
 

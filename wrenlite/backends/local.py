@@ -403,19 +403,21 @@ class InlineInvoker:
             for item in request.items
         ]
         done = 0
-        busy_s = 0.0
+        busy_s = cpu_s = 0.0
         cause = None
         _here.requests += 1
         try:
             for outcome in self._runner.run(request._replace(items=copies)):
                 done += 1
                 busy_s += outcome.seconds
+                cpu_s += outcome.cpu_s
                 emit((outcome,))
         except NotRun as error:
             cause = error.cause
         finally:
             _here.requests -= 1
-        usage = Usage(busy_s=busy_s, worker=str(os.getpid()), load_s=self._runner.load_s)
+        worker, load_s = str(os.getpid()), self._runner.load_s
+        usage = Usage(busy_s=busy_s, worker=worker, load_s=load_s, cpu_s=cpu_s)
         emit((), Ended(cause, usage, request.tasks[done:]))
         return _FinishedInvocation()
 

@@ -206,6 +206,8 @@ def _is_usage(usage: Usage) -> bool:
         and _is_count(usage.store_puts)
         and _is_count(usage.store_gets)
         and _is_number(usage.load_s)
+        and _is_number(usage.cpu_s)
+        and _is_count(usage.used_bytes)
     )
 
 

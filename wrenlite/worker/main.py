@@ -216,8 +216,9 @@ def _serve(
     def end_frame(cause: Cause | None = None) -> bytes:
         peak = own_peak_bytes(inherited_bytes)
         puts, gets = runner.store.requests.since(requests)
-        busy_s, worker = time.perf_counter() - limit.begun, str(os.getpid())
-        usage = Usage(busy_s, peak, worker, store_puts=puts, store_gets=gets, load_s=runner.load_s)
+        busy_s, cpu_s = time.perf_counter() - limit.begun, _cpu_s() - limit.cpu_s
+        usage = Usage(busy_s, peak, str(os.getpid()), load_s=runner.load_s, cpu_s=cpu_s)
+        usage = usage._replace(store_puts=puts, store_gets=gets)
         left = process_state.has_new_children()
         return framing.small_frame((END, tuple(usage), cause, runner.worn_out, left))
 
@@ -246,13 +247,15 @@ class _TimeLimit:
     def __init__(self, sender: Sender, is_limited: bool) -> None:
         self.begun = time.perf_counter()
         """When the first task began."""
+        self.cpu_s = _cpu_s()
+        """The processor time of this process and its children at that moment."""
         self._sender = sender
         self._is_limited = is_limited
         self._task_runs = False
 
     def begin(self) -> None:
         """Report that the first task begins: the parent counts its seconds from now on."""
-        self.begun, self._task_runs = time.perf_counter(), True
+        self.begun, self.cpu_s, self._task_runs = time.perf_counter(), _cpu_s(), True
         self._sender.begin_tasks()
         self._report(BEGIN)
 
@@ -272,6 +275,12 @@ class _TimeLimit:
     def _report(self, kind: int) -> None:
         if self._is_limited:
             self._sender.write(framing.small_frame((kind,)))
+
+
+def _cpu_s() -> float:
+    """Return the processor time of this process so far, and of the children that it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:

@@ -113,6 +113,7 @@ def interpret_response(
         requests=usage.requests,
         gb_s=usage.gb_s,
         request_id=usage.request_id,
+        used_bytes=usage.used_bytes,
     )
     return outcomes, ended._replace(usage=complete)
 
@@ -149,6 +150,7 @@ def _usage(response: Response, target: Target, elapsed_s: float) -> Usage:
         return Usage(requests=1, gb_s=gb_s, request_id=request_id)
     return Usage(
         peak_bytes=report.peak_mb * 2**20,
+        used_bytes=report.peak_mb * 2**20,
         cold=report.cold,
         requests=1,
         gb_s=report.billed_s * report.memory_mb / 1024,
