@@ -1,5 +1,6 @@
-"""The README and pages: their snippets run, and the targets and commands that the README names exist."""
+"""The README and pages: their Python runs and prints what they say, and the commands that they name exist."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -8,49 +9,75 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[2] / "README.md"
-PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
-SNIPPETS = {
-    f"{page.stem}-{place}": snippet
-    for page in PAGES
-    for place, snippet in enumerate(
-        re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    )
-}
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "decisions" not in page.parts)]
 
-
+BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_INSTALLED = re.compile(r"^(?:import|from) (?:lithops|pywren)\b", re.MULTILINE)
+"""What a block has that shows another library which is not installed for development."""
 SLOW = "make_archive("
-"""What a snippet has that needs the synthetic archive."""
+"""What a block has that needs the synthetic archive."""
+
+
+def program_of(page):
+    """Return the Python blocks of a page as one program, with the numbers that the page's lines have."""
+    text, lines = page.read_text(), []
+    for block in BLOCK.finditer(text):
+        if block[1] == "python":
+            compile(block[2], str(page), "exec")
+            lines += [""] * (text.count("\n", 0, block.start(2)) - len(lines))
+            lines += [] if NOT_INSTALLED.search(block[2]) else block[2].splitlines()
+    return "\n".join(lines)
+
+
+def printed_by(page):
+    """Return what the program of a page prints, as the page says in blocks of text behind those of Python."""
+    text = page.read_text()
+    blocks = list(BLOCK.finditer(text))
+    pairs = itertools.pairwise(blocks)
+    return [
+        after[2]
+        for before, after in pairs
+        if (before[1], after[1]) == ("python", "text") and not text[before.end() : after.start()].strip()
+    ]
+
+
+PROGRAMS = {str(page.relative_to(ROOT)): program for page in PAGES if (program := program_of(page)).strip()}
 
 
 @pytest.mark.parametrize(
-    "snippet",
+    "name",
     [
-        pytest.param(snippet, marks=[pytest.mark.e2e] if SLOW in snippet else [], id=name)
-        for name, snippet in SNIPPETS.items()
+        pytest.param(name, marks=[pytest.mark.e2e] if SLOW in program else [])
+        for name, program in PROGRAMS.items()
     ],
 )
-def test_a_snippet_runs(snippet, tmp_path, request):
-    if SLOW in snippet:
+def test_the_python_of_a_page_runs(name, tmp_path, request):
+    program = PROGRAMS[name]
+    if SLOW in program:
         request.getfixturevalue("landsat_cache")
-    if "Executor.aws(" in snippet:
+    if "Executor.aws(" in program:
         request.getfixturevalue("bed").settings(concurrency=16)  # a process each, on this machine
+    (tmp_path / "page.py").write_text(program)
     env = {**os.environ, "WRENLITE_PROGRESS": "false"}  # without the progress lines of a slow machine
     ended = subprocess.run(
-        [sys.executable, "-c", snippet],
+        [sys.executable, "page.py"],
         cwd=tmp_path,
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout
+    for text in printed_by(ROOT / name):
+        assert text in ended.stdout
 
 
-def test_the_snippets_are_found():
-    assert len(SNIPPETS) >= 2
+def test_the_programs_are_found():
+    assert len(PROGRAMS) >= 8
 
 
 def test_make_targets_that_the_readme_names_exist():
