@@ -14,7 +14,8 @@ from wrenlite.backends.base import Backend
 from wrenlite.errors import ConnectionLost, ServiceUnavailable
 from wrenlite.job import Job
 from wrenlite.protocol import Ended, Lost, Outcome, Packed, Request, Throttled, Usage
-from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.scheduler.options import JobOptions
+from wrenlite.scheduler.pending import PendingJob
 from wrenlite.scheduler.state import Scheduler
 from wrenlite.storage.uploads import JobCode
 

@@ -18,7 +18,8 @@ from wrenlite.job import Job
 from wrenlite.protocol import Packed, Plain, Style
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.dispatcher import Dispatcher
-from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.scheduler.options import JobOptions
+from wrenlite.scheduler.pending import PendingJob
 from wrenlite.serialize.by_reference import ByReference, Dependent, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.constant_parts import are_same, constant_parts

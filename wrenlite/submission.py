@@ -31,7 +31,8 @@ from wrenlite.open_job import OpenJob, Prepared, SharedJobs
 from wrenlite.protocol import Packed, Plain, Style
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.failed_items import FailedTasks
-from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.scheduler.options import JobOptions
+from wrenlite.scheduler.pending import PendingJob
 from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
 from wrenlite.serialize.by_reference import Dependent, References

@@ -25,7 +25,8 @@ from wrenlite.errors import (
 from wrenlite.job import Job
 from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Packed, Refused, Throttled, Usage
 from wrenlite.scheduler.dispatcher import Dispatcher
-from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.scheduler.options import JobOptions
+from wrenlite.scheduler.pending import PendingJob
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.pickling import Packer

@@ -10,7 +10,7 @@ from wrenlite.backends.base import Backend
 from wrenlite.config import Config
 from wrenlite.cost import Prices
 from wrenlite.protocol import Hints, Packed, Plain
-from wrenlite.scheduler.pending import JobOptions
+from wrenlite.scheduler.options import JobOptions
 from wrenlite.serialize import framing
 from wrenlite.serialize.modules import worker_path
 from wrenlite.storage.base import Store

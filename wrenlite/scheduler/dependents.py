@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wrenlite.futures import Future
@@ -17,8 +17,25 @@ Task = tuple[PendingJob, int]
 class Dependents:
     """The tasks that wait for values of other tasks, and those that need not wait any more."""
 
-    def __init__(self) -> None:
-        """Create a record of no tasks."""
+    def __init__(
+        self,
+        jobs: Mapping[Job[Any], PendingJob],
+        queue: Callable[[PendingJob], None],
+        fail: Callable[[PendingJob, int, Future[Any]], None],
+        clock: Callable[[], float],
+    ) -> None:
+        """Create a record of no tasks.
+
+        Args:
+            jobs: the jobs that have not ended, as they change.
+            queue: takes a job that has a queued task now, and had none before.
+            fail: ends a task because another one, whose value it takes, has none.
+            clock: seconds. They are only compared with each other.
+        """
+        self._jobs = jobs
+        self._queue = queue
+        self._fail = fail
+        self._clock = clock
         self._waiting: dict[Job[Any], dict[int, list[Task]]] = {}
         """The tasks that wait for each task of each job."""
         self._missing: dict[Task, int] = {}
@@ -26,14 +43,21 @@ class Dependents:
         self._ready: deque[Task] = deque()
         self._is_taking = False
 
-    def add(self, pending: PendingJob, index: int, sources: Sequence[Future[Any]]) -> None:
-        """Have a task wait.
+    def wait_for_values(self, pending: PendingJob) -> None:
+        """Have the new tasks of a job wait for the values that they take."""
+        if not pending.dependents:
+            return
+        new, pending.dependents = pending.dependents, []
+        for index in new:
+            sources = [each.future for each in pending.sources(index) if not each.future.done()]
+            for source in sources:
+                if (job := self._jobs.get(source.job)) is not None:  # otherwise it comes here later
+                    job.is_source = True
+            self._add(pending, index, sources)
+        self.queue_ready()
 
-        Args:
-            pending: its job.
-            index: the task.
-            sources: the tasks that it waits for, none of which has ended; empty: it need not wait.
-        """
+    def _add(self, pending: PendingJob, index: int, sources: Sequence[Future[Any]]) -> None:
+        """Have a task wait for tasks none of which has ended; for none: it need not wait."""
         for source in sources:
             self._waiting.setdefault(source.job, {}).setdefault(source.index, []).append((pending, index))
         if sources:
@@ -46,7 +70,7 @@ class Dependents:
         return job in self._waiting
 
     def on_ended(self, job: Job[Any], ended: Iterable[int]) -> None:
-        """Record that tasks have ended. A task that waits for several is ready with the first that failed."""
+        """Queue the tasks that have waited only for these. Fail those that take the value of a failed one."""
         waiting = self._waiting.get(job)
         if waiting is None:
             return
@@ -60,18 +84,29 @@ class Dependents:
                     self._ready.append(task)
         if not waiting:
             del self._waiting[job]
+        self.queue_ready()
 
-    def take_ready(self) -> Iterator[Task]:
-        """Yield the tasks that need not wait any more, also those that become ready meanwhile.
+    def queue_ready(self) -> None:
+        """Queue or fail the tasks that need not wait any more, also those that become ready meanwhile.
 
-        Nothing is yielded while another iteration goes on, which yields them: a chain of tasks that end each
-        other may be long.
+        Nothing is done while another call does it: a chain of tasks that end each other may be long.
         """
         if self._is_taking:
             return
         with self.held():
             while self._ready:
-                yield self._ready.popleft()
+                self._queue_or_fail(*self._ready.popleft())
+
+    def _queue_or_fail(self, pending: PendingJob, index: int) -> None:
+        pending.waiting -= 1
+        if pending.tasks.has_ended(index):
+            return
+        sources = [source.future for source in pending.sources(index)]
+        failed = next((each for each in sources if each.job.state(each.index) != "done"), None)
+        if failed is not None:
+            self._fail(pending, index, failed)
+        elif pending.queue_dependent(index, self._clock()):
+            self._queue(pending)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from wrenlite.job import Job
 from wrenlite.protocol import Packed, Plain, size_of
+from wrenlite.scheduler.options import JobOptions
 from wrenlite.serialize.by_reference import Dependent
-
-if TYPE_CHECKING:
-    from wrenlite.scheduler.pending import JobOptions
 
 _MOST_BYTES = 256 << 20
 """Bytes of items that are kept of one job, as long as somebody holds the job."""

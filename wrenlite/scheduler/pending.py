@@ -32,41 +32,10 @@ from wrenlite.protocol import (
 from wrenlite.scheduler.arrivals import Arrivals
 from wrenlite.scheduler.batching import MAX_LOST_REPLIES, Estimate, gathering_wait_s, runs_again
 from wrenlite.scheduler.failed_items import FailedItems, RunAgain
+from wrenlite.scheduler.options import JobOptions
 from wrenlite.serialize.by_reference import Dependent, Source
 from wrenlite.storage.uploads import JobCode
 from wrenlite.window import Window
-
-
-class JobOptions(NamedTuple):
-    """Job options say how the tasks of a job are run."""
-
-    code: JobCode
-    """The function and the user's local modules, and how they reach the workers."""
-    env: Mapping[str, str]
-    """Environment variables of the tasks."""
-    chunksize: int | None
-    """Tasks per batch; None: learned from how long they take."""
-    retries: int
-    """Further attempts for a task that fails."""
-    timeout_s: float | None
-    """Seconds that one task may take; None: no limit."""
-    log_levels: Mapping[str, int] | None = None
-    """The levels of the caller's loggers, by name; None: log records of tasks are not sent back."""
-    reduces: bool = False
-    """Whether the job has one more task, which reduces the values of the others."""
-    forgets: bool = False
-    """Whether tasks of an open job are forgotten once their values were handed out in order."""
-    closes_itself: bool = False
-    """Whether an open job is closed once all its tasks have ended."""
-    keeps: bool = False
-    """Whether values that are not small stay in the store, for further jobs."""
-    holders: tuple[object, ...] = ()
-    """What must not be freed while the function is needed: see ``Ref``."""
-
-    def again(self, retries: int | None, timeout_s: float | None) -> JobOptions:
-        """Return the options with which tasks run again; None: as before."""
-        retries = self.retries if retries is None else retries
-        return self._replace(retries=retries, timeout_s=self.timeout_s if timeout_s is None else timeout_s)
 
 
 class Sent(NamedTuple):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import operator
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from wrenlite.backends.base import Backend
 from wrenlite.errors import WrenliteError
+from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import (
     CANCELLED,
@@ -86,7 +87,7 @@ class Scheduler:
         self._handle_records = handle_records
         self._queue: deque[PendingJob] = deque()  # the jobs that have queued tasks; they take turns
         self._in_flight: dict[str, InFlight] = {}
-        self._dependents = Dependents()
+        self._dependents = Dependents(self.jobs, self._queue.append, self._end_without, clock)
         self.admission = Admission(backend, clock)
         """Decides whether another request may be sent, and knows what was spent."""
 
@@ -102,7 +103,7 @@ class Scheduler:
         pending.is_source = pending.is_source or self._dependents.any_of(pending.job)
         if pending.queued:
             self._queue.append(pending)
-        self._wait_for_values(pending)
+        self._dependents.wait_for_values(pending)
         self.grow(pending)
         self._reduce(pending)
 
@@ -115,7 +116,7 @@ class Scheduler:
                 arrivals.first_at = arrivals.last_at
                 if pending.queued:
                     self._queue.append(pending)
-            self._wait_for_values(pending)
+            self._dependents.wait_for_values(pending)
         elif pending.is_closed_empty and pending.job in self.jobs:
             del self.jobs[pending.job]
             pending.release(())
@@ -159,7 +160,7 @@ class Scheduler:
             pending.release(waiting)
             pending.job._close()
             pending.job._end_cancelled(waiting)
-            self._end_wait_for(pending.job, waiting)
+            self._dependents.on_ended(pending.job, waiting)
 
     def cancel(self, job: Job[Any], indexes: Sequence[int]) -> int:
         """Cancel those of these tasks of a job that have not ended, and return their number."""
@@ -172,7 +173,7 @@ class Scheduler:
             self.read_output(job)
             self._release(pending, ending, ending)
         job._end_cancelled(ending)
-        self._end_wait_for(job, ending)
+        self._dependents.on_ended(job, ending)
         if pending is not None:
             self._reduce(pending)
             unwanted = frozenset(ending)
@@ -185,7 +186,7 @@ class Scheduler:
         """Cancel all tasks that have not ended, and return their number."""
         with self._dependents.held():  # what waits for one of them is cancelled too, and does not fail
             cancelled = sum(self.cancel(job, range(len(job))) for job in list(self.jobs))
-        self._queue_dependents()
+        self._dependents.queue_ready()
         return cancelled
 
     def is_running(self, job: Job[Any], index: int) -> bool:
@@ -528,7 +529,7 @@ class Scheduler:
         if pending.reduction is not None and pending.reduction.waits:
             pending.reduction.observe(fresh)
         pending.job._end(fresh, errors or {})
-        self._end_wait_for(pending.job, map(_TASK, fresh))
+        self._dependents.on_ended(pending.job, map(_TASK, fresh))
         self._reduce(pending)
 
     def _reduce(self, pending: PendingJob) -> None:
@@ -539,46 +540,17 @@ class Scheduler:
         if pending.tasks.failed:
             self._release(pending, [reduction.index], [reduction.index])
             pending.job._end_like(reduction.index, pending.tasks.failed[0])
-            self._end_wait_for(pending.job, [reduction.index])
+            self._dependents.on_ended(pending.job, [reduction.index])
         elif pending.tasks.unfinished == 1:
             pending.queue_reduction()
             self._queue.append(pending)
 
-    # Tasks that take values of others
-
-    def _wait_for_values(self, pending: PendingJob) -> None:
-        """Have the new tasks of a job wait for the values that they take."""
-        if not pending.dependents:
-            return
-        new, pending.dependents = pending.dependents, []
-        for index in new:
-            sources = [each.future for each in pending.sources(index) if not each.future.done()]
-            for source in sources:
-                if (job := self.jobs.get(source.job)) is not None:  # otherwise it comes here later
-                    job.is_source = True
-            self._dependents.add(pending, index, sources)
-        self._queue_dependents()
-
-    def _end_wait_for(self, job: Job[Any], ended: Iterable[int]) -> None:
-        """Queue the tasks that have waited only for these. Fail those that take the value of a failed one."""
-        if self._dependents.any_of(job):
-            self._dependents.on_ended(job, ended)
-            self._queue_dependents()
-
-    def _queue_dependents(self) -> None:
-        for pending, index in self._dependents.take_ready():  # nothing, where a caller is in this loop
-            pending.waiting -= 1
-            if pending.tasks.has_ended(index):
-                continue
-            sources = [source.future for source in pending.sources(index)]
-            failed = next((each for each in sources if each.job.state(each.index) != "done"), None)
-            if failed is not None:
-                self._release(pending, [index], [index])
-                pending.job._end_without(index, failed)
-                self._dependents.on_ended(pending.job, [index])
-                self._reduce(pending)
-            elif pending.queue_dependent(index, self._clock()):
-                self._queue.append(pending)
+    def _end_without(self, pending: PendingJob, index: int, source: Future[Any]) -> None:
+        """Fail a task that takes the value of another one, which has none."""
+        self._release(pending, [index], [index])
+        pending.job._end_without(index, source)
+        self._dependents.on_ended(pending.job, [index])
+        self._reduce(pending)
 
     def _release(self, pending: PendingJob, ending: Sequence[int], failed: Sequence[int]) -> None:
         """Release the items of tasks that are about to end and, with the last task, what the job holds."""

@@ -3,7 +3,8 @@
 from wrenlite.backends.base import Backend, BatchingPolicy
 from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Packed
-from wrenlite.scheduler.pending import JobOptions, PendingJob
+from wrenlite.scheduler.options import JobOptions
+from wrenlite.scheduler.pending import PendingJob
 from wrenlite.storage.uploads import JobCode
 
 BACKEND = Backend("test", None, None, BatchingPolicy(0.02, 0.001, 2**20))
