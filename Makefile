@@ -13,7 +13,7 @@ COMPILE = -@$(BIN)/python -W ignore -m compileall -qq -j 0
 # development (done). If the large one exists already, the demo and JupyterLab use it.
 READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
 
-.PHONY: help demo test test-newest e2e full suites check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks pictures clean
+.PHONY: help demo test test-newest e2e full suites check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks pictures docs clean
 help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
@@ -31,6 +31,7 @@ help:
 	@echo "make lab             open JupyterLab on the notebooks"
 	@echo "make notebooks       run the notebooks, and save them with their outputs"
 	@echo "make pictures        make the pictures of the docs again; ARGS=NAME makes one"
+	@echo "make docs            build the documentation site into site/; open site/index.html"
 	@echo "make clean           remove .venv and all files that the other targets create"
 
 demo: $(READY)
@@ -104,6 +105,11 @@ notebooks: $(VENV)/done
 pictures: $(VENV)/done
 	$(BIN)/python .ci/make_pictures.py $(ARGS)
 
+# MkDocs and its themes are in an environment of their own: nothing else needs them.
+docs:
+	@$(MAKE) --no-print-directory VENV=.venv-docs EXTRA=docs .venv-docs/done
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet $(ARGS)
+
 $(VENV)/ready: EXTRA = gallery
 $(VENV)/done: EXTRA = dev
 $(VENV)/ready $(VENV)/done: pyproject.toml constraints.txt
@@ -117,5 +123,5 @@ $(VENV)/ready $(VENV)/done: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-landsat .venv-newest .venv-suites demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-landsat .venv-newest .venv-suites .venv-docs site demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
