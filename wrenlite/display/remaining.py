@@ -93,10 +93,12 @@ def from_durations(ended: Sequence[float], ages: Sequence[float], waiting: int, 
     mean = sum(seconds * share for seconds, share in survival)
     unknown = survival[-1][1] if ages and max(ages) > longest else 0.0
     error = _ERRORS * _deviation(ended) / math.sqrt(len(ended))
-    later = mean + _trend(ended) * (len(ended) + waiting) / 2
+    # The first tasks waited until their workers had started: that is no trend, and the others are quicker.
+    warm = ended[slots:] or ended
+    later = mean + _trend(warm) * (len(ended) + waiting) / 2
     shortest = [_still(survival, age) for age in ages]
     most = [longest - age if age < longest else age for age in ages]  # or as long again
-    least_mean = max(0.0, min(sum(ended) / len(ended) - error, later))
+    least_mean = max(0.0, min(sum(warm) / len(warm) - error, sum(ended) / len(ended) - error, later))
     most_mean = max(mean + error + unknown * max(ages, default=0.0), later)
     busy = max(1, slots)
     least = max(0.0, *shortest, (sum(shortest) + waiting * least_mean) / busy)

@@ -75,3 +75,20 @@ def test_a_pace_that_changes_is_no_figure():
     assert time_left(Progress(10, steady, [], 100, 2, 2)) == pytest.approx((8.9, 11.2), rel=0.02)
     stalled = time_left(Progress(100, steady, [], 100, 2, 2))
     assert stalled is None
+
+
+def test_the_start_of_the_workers_is_no_trend():
+    """Each of eight workers starts for 1 s, and then runs tasks of 0.1 to 0.4 s."""
+    free, rows = [0.0] * 8, []
+    for task in range(365):
+        worker = free.index(min(free))
+        received = free[worker] + (task < 8) + 0.1 + task % 7 / 20
+        rows.append((free[worker], received))
+        free[worker] = received
+    end = max(free)
+    for share in (0.25, 0.5, 0.75):
+        now = end * share
+        ended = sorted((row for row in rows if row[1] <= now), key=lambda row: row[1])
+        running = [dispatched for dispatched, received in rows if dispatched <= now < received]
+        least, most = time_left(Progress(now, ended, running, 365 - len(ended), 8, 8))
+        assert least <= end - now <= most
