@@ -6,7 +6,7 @@ import heapq
 import itertools
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 from wrenlite.backends.aws.connect import batching_policy
@@ -16,12 +16,14 @@ from wrenlite.job import Job
 from wrenlite.protocol import Ended, Lost, Outcome, Packed, Request, Throttled, Usage
 from wrenlite.scheduler.options import JobOptions
 from wrenlite.scheduler.pending import PendingJob
+from wrenlite.scheduler.retry import RetryRule
 from wrenlite.scheduler.state import Scheduler
 from wrenlite.storage.uploads import JobCode
 
 ROUND_TRIP_S = 0.075
 COLD_START_S = 0.4
 """Time that a new sandbox needs before it runs its first task."""
+REFUSED_S = 0.01
 OFFLINE_S = 5.0
 """Seconds without a network around a sleep."""
 PACKED_NONE = Packed(b"N.")
@@ -48,6 +50,12 @@ class Case(NamedTuple):
     ones after it has woken up, and its connections are broken by then."""
     asleep_s: float = 3600.0
     """Seconds for which it sleeps, which its clock counts."""
+    rule: RetryRule = RetryRule(0)
+    """How often tasks that fail run again, and how soon."""
+    clients: Container[int] = frozenset()
+    """The tasks that call a server, which answers 503 at first. Then they fail within ``REFUSED_S``."""
+    server_is_back_at: float = 0.0
+    """When the server answers."""
 
 
 class Run(NamedTuple):
@@ -61,6 +69,10 @@ class Run(NamedTuple):
     throttled: int
     full_s: float
     """When as many invocations ran at once as ever did."""
+    calls: Sequence[tuple[float, int]]
+    """When each task that calls the server began to, in the order of time."""
+    attempts: Sequence[int]
+    """Of each task, as the job counts them."""
 
 
 class SimulatedLambda:
@@ -76,6 +88,7 @@ class SimulatedLambda:
         self.now = 0.0
         self.requests = self.throttled = self.most_running = 0
         self.full_s = 0.0
+        self.calls: list[tuple[float, int]] = []
         self._case = case
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._event_numbers = itertools.count()
@@ -146,23 +159,30 @@ class SimulatedLambda:
         for task in request.tasks:
             if request.limits.stop_after_s is not None and busy_s >= request.limits.stop_after_s:
                 break
-            duration_s = self._case.durations_s[task]
-            outcomes.append(
-                Outcome(
-                    task,
-                    ok=True,
-                    packed=PACKED_NONE,
-                    started=self.now,
-                    seconds=duration_s,
-                    cpu_s=duration_s,
-                    output="",
-                )
-            )
-            busy_s += duration_s
+            outcome = self._outcome(task, self.now + busy_s)
+            outcomes.append(outcome)
+            busy_s += outcome.seconds
         end = self.now + busy_s + (COLD_START_S if cold else 0.0)
         ended = Ended(None, Usage(busy_s, requests=1), request.tasks[len(outcomes) :])
         sent_before = not self.slept
         self._schedule(end, lambda: self._finish(outcomes, ended, emit, sent_before))
+
+    def _outcome(self, task: int, now: float) -> Outcome:
+        """Return the outcome of a task that starts at a time."""
+        if task in self._case.clients:
+            self.calls.append((now, task))
+            if now < self._case.server_is_back_at:
+                return Outcome.failed(task, started=now)._replace(seconds=REFUSED_S)
+        duration_s = self._case.durations_s[task]
+        return Outcome(
+            task,
+            ok=True,
+            packed=PACKED_NONE,
+            started=now,
+            seconds=duration_s,
+            cpu_s=duration_s,
+            output="",
+        )
 
     def _finish(self, outcomes: list[Outcome], ended: Ended, emit: Any, sent_before: bool) -> None:
         self._running -= 1
@@ -195,7 +215,6 @@ def simulate(case: Case, seed: int = 1) -> Run:
     Raises:
         AssertionError: the job has not ended, and nothing is left that could happen.
     """
-    random.seed(seed)
     account = SimulatedLambda(case)
     backend = Backend("simulation", None, account, batching_policy(account.slots))  # type: ignore[arg-type]
     scheduler = Scheduler(
@@ -203,10 +222,11 @@ def simulate(case: Case, seed: int = 1) -> Run:
         lambda *news: scheduler.on_report(*news),
         lambda pending, _: scheduler.on_stored(pending, None),
         lambda: account.now,
+        jitter=random.Random(seed).random,
     )
     count = len(case.durations_s)
     job = Job("job", "job", backend, count, (), None)  # type: ignore[arg-type]
-    pending = PendingJob(job, [PACKED_NONE] * count, JobOptions(JobCode("code"), {}, None, 0, None))
+    pending = PendingJob(job, [PACKED_NONE] * count, JobOptions(JobCode("code"), {}, None, case.rule, None))
     scheduler.add(pending)
     while scheduler.jobs:
         while scheduler.start_one():
@@ -214,7 +234,8 @@ def simulate(case: Case, seed: int = 1) -> Run:
         if not account.step(scheduler.wait_s) and scheduler.jobs:
             raise AssertionError(f"{case.name}: the job has not ended, and there are no more events")
     assert not job._tasks.failed, job._outcomes.made_error(job._tasks.failed[0])
-    return Run(account.now, lower_bound_s(case), account.requests, account.throttled, account.full_s)
+    counts = account.requests, account.throttled, account.full_s
+    return Run(account.now, lower_bound_s(case), *counts, sorted(account.calls), [*job._tasks.attempts])
 
 
 def lower_bound_s(case: Case) -> float:

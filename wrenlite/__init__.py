@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     )
     from wrenlite.job import Job
     from wrenlite.open_job import OpenJob
+    from wrenlite.retry import Retry
     from wrenlite.serving.events import ObjectEvent
     from wrenlite.start_context import Start, current_start
     from wrenlite.storage.refs import Ref
@@ -119,6 +120,7 @@ __all__ = [
     "Ref",
     "RemoteError",
     "ResultNotPicklable",
+    "Retry",
     "ServiceUnavailable",
     "Start",
     "StoreError",
@@ -147,6 +149,7 @@ _MODULES = (
     "job",
     "futures",
     "open_job",
+    "retry",
     "storage.refs",
     "backends.factory",
     "data_objects.listing",

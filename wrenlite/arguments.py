@@ -10,7 +10,6 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from operator import index
 from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import Backend
@@ -22,6 +21,7 @@ from wrenlite.job import Job
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.protocol import Style
+from wrenlite.retry import Retry
 from wrenlite.serialize.diagnosis import largest_parts
 from wrenlite.serialize.initializers import Initializer, pack_initializer
 from wrenlite.serialize.modules import modules_in, why_not_sent
@@ -29,7 +29,7 @@ from wrenlite.serialize.pickling import Call, function_name, method_name
 from wrenlite.storage.refs import Ref
 from wrenlite.task_logging import check_logging
 from wrenlite.threads import is_seconds
-from wrenlite.wrong_calls import check_switch, is_iterable, shown, written
+from wrenlite.wrong_calls import check_switch, is_iterable, is_whole_number, shown, written
 
 _SUBMIT_OPTIONS = frozenset({"retries", "timeout", "env", "seed", "modules", "keep", "progress", "logging"})
 """Options of ``map`` that ``submit`` takes."""
@@ -41,7 +41,7 @@ class MapOptions(NamedTuple):
     """The options that ``map``, ``starmap`` and ``map_reduce`` share, as the user gave them."""
 
     chunksize: int | None = None
-    retries: int = 0
+    retries: int | Retry = 0
     timeout: float | None = None
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] | None = None
@@ -100,7 +100,7 @@ class MapOptions(NamedTuple):
             raise ConfigError(f"progress={self.progress!r}: must be True, False, 'auto' or None")
 
 
-def check_attempts(retries: int, timeout: float | None, backend: Backend | None) -> None:
+def check_attempts(retries: int | Retry, timeout: float | None, backend: Backend | None) -> None:
     """Check how often tasks may run, and how long.
 
     Args:
@@ -111,8 +111,8 @@ def check_attempts(retries: int, timeout: float | None, backend: Backend | None)
     Raises:
         ConfigError: one of them cannot be used.
     """
-    if not is_whole_number(retries, 0):
-        raise ConfigError(f"retries={retries!r}: must be a whole number from 0")
+    if not isinstance(retries, Retry) and not is_whole_number(retries, 0):
+        raise ConfigError(f"retries={retries!r:.80}: must be a whole number from 0, or a wrenlite.Retry")
     if timeout is not None and not (is_seconds(timeout) and timeout > 0):
         raise ConfigError(f"timeout={timeout!r}: must be seconds above 0, or None")
     longest_s = None if backend is None else backend.longest_s
@@ -193,14 +193,6 @@ def check_fixed_arguments(args: object, kwargs: object) -> None:
     named = isinstance(kwargs, Mapping) and all(isinstance(name, str) for name in kwargs)
     if kwargs is not None and not named:
         raise ConfigError(f"kwargs={kwargs!r:.80}: must map names of arguments to values")
-
-
-def is_whole_number(value: object, least: int) -> bool:
-    """Return whether a value is an integer of any type, but no bool, and at least this large."""
-    try:
-        return not isinstance(value, bool) and index(cast(int, value)) >= least
-    except TypeError:
-        return False
 
 
 def check_size(name: str, size: object) -> None:

@@ -43,12 +43,13 @@ An exception that a task raises comes back as itself, with its own type, and is 
 here takes one argument, its message, so that all of them can be pickled. ``BadInput`` has two more by name.
 
 Errors with a star are permanent (``WrenliteError.permanent``): the same call would raise them again. So a
-task that raises one, or an error of a derived class, is not run again, whatever ``retries=`` says.
+task that raises one, or an error of a derived class, is not run again, unless ``Retry(on=…)`` names a
+permanent class that the error belongs to.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, TypeAlias
 
 
 class WrenliteError(Exception):
@@ -253,6 +254,52 @@ class TaskTimeout(TaskError, TimeoutError):
     """The task ran longer than ``timeout=`` or Lambda's time limit allows. Its worker was killed."""
 
 
-def is_permanent(error: BaseException) -> bool:
-    """Return whether another attempt of a task that raised this would fail too, as far as that is known."""
-    return isinstance(error, WrenliteError) and type(error).permanent is True
+ClassName: TypeAlias = tuple[str, str]
+"""Module and qualified name of a class: what says in another process which class is meant."""
+
+
+class RetriedErrors(NamedTuple):
+    """After which errors a task runs again. Each class stands for those derived from it, too."""
+
+    on: tuple[ClassName, ...] = ()
+    """After these; empty: after all."""
+    not_on: tuple[ClassName, ...] = ()
+    """But not after these."""
+    elsewhere: tuple[ClassName, ...] = ()
+    """After these it runs where there is more memory or time, and not again where it failed."""
+
+
+_EVERY_ERROR = RetriedErrors()
+ELSEWHERE = "elsewhere"
+"""In place of a reason why a task is not run again: it may run where there is more memory or time."""
+
+
+def class_name(kind: type) -> ClassName:
+    """Return what names a class in another process."""
+    return kind.__module__, kind.__qualname__
+
+
+def why_final(errors: RetriedErrors | None, *raised: BaseException) -> str:
+    """Return why a task is not run again after an exception, in words; empty: nothing speaks against it.
+
+    Args:
+        errors: after which errors it runs again; None: after all that are not permanent.
+        raised: the exception. Where another one is reported in its place, both, that one last.
+    """
+    kinds = [kind for error in raised for kind in type(error).__mro__]
+    errors = errors or _EVERY_ERROR
+    names, name = set(map(class_name, kinds)), type(raised[-1]).__name__
+    if names.intersection(errors.not_on):
+        return f"not_on= names {name}, or a class that it is derived from"
+    if names.intersection(errors.elsewhere):
+        return ELSEWHERE
+    if errors.on and not names.intersection(errors.on):
+        return f"on= names neither {name} nor a class that it is derived from"
+    is_asked_for = any(_is_permanent(kind) and class_name(kind) in errors.on for kind in kinds)
+    if any(_is_permanent(type(error)) for error in raised) and not is_asked_for:
+        return f"{name} is permanent: another attempt would fail too"
+    return ""
+
+
+def _is_permanent(kind: type) -> bool:
+    return issubclass(kind, WrenliteError) and kind.permanent is True

@@ -20,6 +20,7 @@ from wrenlite.lifetime import Lifetime
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.open_job import OpenJob
 from wrenlite.protocol import Style
+from wrenlite.retry import Retry
 from wrenlite.serialize.by_reference import ByReference, References
 from wrenlite.serialize.traceback_stubs import public
 from wrenlite.storage.refs import Ref
@@ -84,7 +85,7 @@ class Executor(Lifetime, ByReference):
         *,
         chunksize: int | None = None,
         buffersize: None = None,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -104,7 +105,7 @@ class Executor(Lifetime, ByReference):
         *,
         chunksize: int | None = None,
         buffersize: int,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -122,7 +123,7 @@ class Executor(Lifetime, ByReference):
         *,
         chunksize: int | None = None,
         buffersize: int | None = None,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -144,7 +145,7 @@ class Executor(Lifetime, ByReference):
             data: any iterable, or a job. It is read and pickled now. ``starmap`` passes the parts of a tuple.
             chunksize: tasks per batch; default: learned from how long they take.
             buffersize: read endless data, so many items ahead at most. Returns an iterator of the values.
-            retries: further attempts for a task that fails, unless its error is permanent (see ``errors``).
+            retries: further attempts for a task that fails, or a ``Retry``; none after a permanent error.
             timeout: seconds that one task may take.
             args: further positional arguments of every call.
             kwargs: keyword arguments of every call.
@@ -174,7 +175,7 @@ class Executor(Lifetime, ByReference):
         *,
         chunksize: int | None = None,
         buffersize: None = None,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -194,7 +195,7 @@ class Executor(Lifetime, ByReference):
         *,
         chunksize: int | None = None,
         buffersize: int,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -212,7 +213,7 @@ class Executor(Lifetime, ByReference):
         *,
         chunksize: int | None = None,
         buffersize: int | None = None,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -241,7 +242,7 @@ class Executor(Lifetime, ByReference):
         reduce_fn: Callable[[Sequence[V]], T],
         *,
         chunksize: int | None = None,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -292,7 +293,7 @@ class Executor(Lifetime, ByReference):
         data: Iterable[Any],
         sample: int = 10,
         *,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -339,7 +340,7 @@ class Executor(Lifetime, ByReference):
         fn: Callable[..., T],
         *,
         chunksize: int | None = None,
-        retries: int = 0,
+        retries: int | Retry = 0,
         timeout: float | None = None,
         env: Mapping[str, str] | None = None,
         seed: int | None = None,
@@ -378,7 +379,7 @@ class Executor(Lifetime, ByReference):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
     @overload
     def submit(  # type: ignore[overload-cannot-match]  # the option matches
-        self, fn: Callable[..., T], /, *args: Any, retries: int, **kwargs: Any
+        self, fn: Callable[..., T], /, *args: Any, retries: int | Retry, **kwargs: Any
     ) -> Future[T]: ...
     @overload
     def submit(  # type: ignore[overload-cannot-match]  # the option matches

@@ -513,7 +513,8 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
         """Return the progress of the job."""
         now = self._tasks.snapshot(self.name, self.backend)
         return now._replace(
-            dollars=self.cost.dollars if self._prices else None, note=self._control.blocked_reason
+            dollars=self.cost.dollars if self._prices else None,
+            note=self._control.blocked_reason or self._tasks.delayed_note(),
         )
 
     # For the executor

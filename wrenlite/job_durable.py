@@ -11,6 +11,7 @@ from wrenlite.task_table import TaskTable
 
 if TYPE_CHECKING:
     from wrenlite.job import Job
+    from wrenlite.retry import Retry
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -42,11 +43,11 @@ class JobDurable(Generic[T_co]):
 
         hand_over(cast("Job[Any]", self))
 
-    def retry_failed(self, *, retries: int | None = None, timeout: float | None = None) -> Job[T_co]:
+    def retry_failed(self, *, retries: int | Retry | None = None, timeout: float | None = None) -> Job[T_co]:
         """Run the tasks again that have failed or were cancelled, once the job is over. Returns at once.
 
         Args:
-            retries: further attempts for each of these tasks; None: as many as before.
+            retries: further attempts for each of these tasks, as for ``map``; None: as before.
             timeout: seconds that one of them may take; None: as before.
 
         Returns:

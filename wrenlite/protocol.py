@@ -11,7 +11,7 @@ from enum import IntEnum
 from functools import partial
 from typing import NamedTuple, Protocol, TypeAlias
 
-from wrenlite.errors import BackendError, ConnectionLost, StoreError, TaskError
+from wrenlite.errors import BackendError, ConnectionLost, RetriedErrors, StoreError, TaskError
 from wrenlite.texts import sized, timed
 
 PROTOCOL = 14
@@ -98,6 +98,8 @@ class Limits(NamedTuple):
     """Size of one value. A larger one goes into the store, from which another task will take it."""
     cancel_interval_s: float | None = None
     """Seconds between two looks into the store whether the batch is cancelled; None: it never looks."""
+    retried: RetriedErrors | None = None
+    """After which errors tasks run again; None: after all that are not permanent."""
 
 
 class Request(NamedTuple):
@@ -148,22 +150,21 @@ class Outcome(NamedTuple):
     """What the task wrote to stdout and stderr, limited in length."""
     records: bytes = b""
     """What the task logged, as ``task_logging`` sends it; empty where it was handed on, or not asked for."""
-    permanent: bool = False
-    """Whether another attempt would fail too. The worker decides that: only it has the exception itself."""
+    final: str = ""
+    """Why the task is not run again, as ``errors.why_final`` says; empty: nothing speaks against it. The
+    worker decides that: only it has the exception itself."""
 
     @classmethod
-    def failed(
-        cls, task: int, packed: Packed = NOTHING, *, started: float = 0.0, permanent: bool = False
-    ) -> Outcome:
+    def failed(cls, task: int, packed: Packed = NOTHING, *, started: float = 0.0, final: str = "") -> Outcome:
         """Return the outcome of a task that failed without having run to its end.
 
         Args:
             task: number of the task in its job.
             packed: the failure. ``NOTHING`` where no worker reported one: then the job knows the error.
             started: seconds since the epoch; 0: the task never started.
-            permanent: whether another attempt would fail too.
+            final: why the task is not run again; empty: nothing speaks against it.
         """
-        return cls(task, False, packed, started, 0.0, 0.0, "", permanent=permanent)
+        return cls(task, False, packed, started, 0.0, 0.0, "", final=final)
 
     def without_value(self) -> Outcome:
         """Return this outcome without its pickled value, which somebody has unpickled."""

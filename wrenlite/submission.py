@@ -29,10 +29,12 @@ from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.open_job import OpenJob, Prepared, SharedJobs
 from wrenlite.protocol import Packed, Plain, Style
+from wrenlite.retry import Retry
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.failed_items import FailedTasks
 from wrenlite.scheduler.options import JobOptions
 from wrenlite.scheduler.pending import PendingJob
+from wrenlite.scheduler.retry import rule_of
 from wrenlite.seeding import seed_for, shared_generator_message
 from wrenlite.serialize import modules
 from wrenlite.serialize.by_reference import Dependent, References
@@ -46,6 +48,7 @@ from wrenlite.storage.refs import Kept, Ref
 from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import wanted_levels
 from wrenlite.texts import counted, is_terminal
+from wrenlite.wrong_calls import is_whole_number
 
 if TYPE_CHECKING:
     from wrenlite.durable.journal import JournalInvoker
@@ -294,7 +297,7 @@ class Submission:
     def warm(self, count: int) -> Warmed:
         """Start so many workers, and return when they run."""
         slots = self.dispatcher.admission.slots
-        if not arguments.is_whole_number(count, 1):
+        if not is_whole_number(count, 1):
             raise ConfigError(f"warm({count!r:.60}): must be a whole number from 1")
         if count > slots:
             raise ConfigError(f"warm({count}): on {self._backend.name} at most {slots:,} tasks run at once")
@@ -378,7 +381,7 @@ class Submission:
             code=code,
             env=dict(options.env or {}),
             chunksize=options.chunksize,
-            retries=options.retries,
+            retries=rule_of(options.retries),
             timeout_s=options.timeout,
             log_levels=self._log_levels(options),
             reduces=reduces,
@@ -436,7 +439,7 @@ class Submission:
         return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, self._put_code, kept)
 
     def _run_again(
-        self, failed: FailedTasks, before: Job[Any], retries: int | None, timeout: float | None
+        self, failed: FailedTasks, before: Job[Any], retries: int | Retry | None, timeout: float | None
     ) -> Job[Any]:
         """Run the failed tasks of a job in a new job, which begins with the values of the others."""
         if self.is_shut_down or self.dispatcher.is_closed:
@@ -488,6 +491,8 @@ class Submission:
                 blobs = partial(self._uploads.blobs, options.code)
                 again = self._run_again
                 pending = PendingJob(job, items, options, release, restore, blobs=blobs, run_again=again)
+            if self._journal is not None:
+                pending.tell = self._journal.tell_of(job)
             self.dispatcher.submit(pending)
             wanted = self._progress if progress is None else progress
             if wanted is not False:

@@ -20,6 +20,7 @@ from typing import Any, cast
 from wrenlite.cost import FREE, Cost, Prices
 from wrenlite.futures import Snapshot
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats, Usage
+from wrenlite.texts import counted
 from wrenlite.threads import Changes
 from wrenlite.window import Window
 
@@ -51,6 +52,9 @@ def _column(forgets: bool, rows: Any, forgotten: object) -> Any:
 
 class TaskTable:
     """The record of a job's tasks. The outcome of a task is written once; later ones are dropped."""
+
+    delayed = 0
+    """Tasks that have failed, and wait until they are tried again."""
 
     def __init__(
         self, total: int, prices: Prices | None = None, *, open: bool = False, forgets: bool = False
@@ -374,6 +378,15 @@ class TaskTable:
             failed=marks.count(_FAILED),
             cancelled=marks.count(_CANCELLED),
             seconds=(self._ended_at if self.over else time.time()) - self.queued_at,
+        )
+
+    def delayed_note(self) -> str:
+        """Return how many tasks wait until they are tried again, in words; empty: none does."""
+        count = 0 if self.over else self.delayed
+        return (
+            f"{counted(count, 'failed task')} {'waits' if count == 1 else 'wait'} to be tried again"
+            if count
+            else ""
         )
 
     def _mark(self, indexes: Sequence[int], mark: int, now: float) -> None:

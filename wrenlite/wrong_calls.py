@@ -30,7 +30,14 @@ _OTHER_OPTIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("iterable", "iterables", "iterdata", "map_iterdata", "items", "seq"), ("data",)),
     **dict.fromkeys(("reduce_function", "reduce_func", "reducer"), ("reduce_fn",)),
     **dict.fromkeys(("chunk_size", "batch_size", "batchsize"), ("chunksize",)),
-    **dict.fromkeys(("retry", "max_retries", "tries", "attempts"), ("retries",)),
+    **dict.fromkeys(("retry", "max_retries", "tries", "attempts"), ("retries", "times")),
+    **dict.fromkeys(("max_attempts", "maximum_attempts", "stop", "number", "n"), ("times",)),
+    **dict.fromkeys(("exceptions", "errors", "retry_on", "autoretry_for", "retriable"), ("on",)),
+    **dict.fromkeys(("dont_autoretry_for", "non_retryable_error_types", "give_up_on"), ("not_on",)),
+    **dict.fromkeys(("delay", "wait", "countdown", "initial_interval", "default_retry_delay"), ("delay_s",)),
+    **dict.fromkeys(("factor", "multiplier", "backoff_coefficient", "exp_base", "exponent"), ("backoff",)),
+    **dict.fromkeys(("max_delay", "max_wait", "maximum_interval", "retry_backoff_max"), ("max_delay_s",)),
+    **dict.fromkeys(("fallback", "executor", "then_on"), ("then",)),
     **dict.fromkeys(("timeout_s", "time_limit"), ("timeout",)),
     **dict.fromkeys(("extra_args", "fixed_args"), ("args",)),
     **dict.fromkeys(("kwds", "extra_kwargs"), ("kwargs",)),
@@ -100,6 +107,7 @@ _USAGE = {
     "starmap": "starmap(function, [(1, 2), (3, 4)])",
     "map_reduce": "map_reduce(function, data, reduce_function)",
     "submit": "submit(function, argument)",
+    "Retry": "Retry(3), Retry(5, delay_s=2) or Retry(5, on=OSError)",
 }
 """How a method is called."""
 
@@ -132,7 +140,7 @@ def _why_wrong(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     if first:
         names, given = names[1:], args[1:]
     if name == "__init__":
-        name = "Executor"
+        name = "Retry" if method.__qualname__ == "Retry.__init__" else "Executor"
     elif first == "cls":
         name = f"Executor.{name}"
     if first == "self" and not (args and hasattr(type(args[0]), method.__name__)):
@@ -295,6 +303,14 @@ def not_a_backend(value: object) -> str:
         f"{start}. Executor.local(4) takes a number of workers, Executor.aws() runs on Lambda, "
         "Executor.inline() runs in the calling thread, and Executor() runs where the configuration says"
     )
+
+
+def is_whole_number(value: object, least: int) -> bool:
+    """Return whether a value is an integer of any type, but no bool, and at least this large."""
+    try:
+        return not isinstance(value, bool) and operator.index(cast(int, value)) >= least
+    except TypeError:
+        return False
 
 
 def is_iterable(value: object) -> bool:

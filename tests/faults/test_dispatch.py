@@ -27,6 +27,7 @@ from wrenlite.protocol import Died, Ended, Lost, Missing, Outcome, Packed, Refus
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.options import JobOptions
 from wrenlite.scheduler.pending import PendingJob
+from wrenlite.scheduler.retry import RetryRule
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.exceptions import pack_failure
 from wrenlite.serialize.pickling import Packer
@@ -176,7 +177,7 @@ def test_every_task_ends_once_within_its_attempts(
     for future in job:
         future.add_done_callback(lambda future: settled.update([future.index]))
     items = [Packed(b"x")] * total
-    options = JobOptions(STORED, {}, chunksize, retries, None)
+    options = JobOptions(STORED, {}, chunksize, RetryRule(retries), None)
     dispatcher.submit(PendingJob(job, items, options, restore=restored.append))
 
     runs, step, moves = Counter(), 0, Counter()
@@ -224,7 +225,7 @@ def test_every_task_ends_once_within_its_attempts(
 def submitted(dispatcher, backend, total, restore=lambda _: None, code=STORED):
     """Submit a job with batches of one task."""
     job = Job("job-1", "job", backend, total, (), dispatcher)
-    options = JobOptions(code, {}, 1, 0, None)
+    options = JobOptions(code, {}, 1, RetryRule(0), None)
     dispatcher.submit(PendingJob(job, [Packed(b"x")] * total, options, restore=restore))
     return job
 

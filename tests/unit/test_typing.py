@@ -39,6 +39,8 @@ with Executor() as executor:
     assert_type(executor.submit(half, 1), Future[float])
     assert_type(executor.submit(half, n=1).result(), float)
     assert_type(executor.submit(half, 1, retries=2, progress=False), Future[float])
+    assert_type(executor.map(half, [1], retries=wrenlite.Retry(3, on=OSError, delay_s=2)), Job[float])
+    assert_type(executor.submit(half, 1, retries=wrenlite.Retry(3, on=(OSError, KeyError))), Future[float])
     with executor.stream(half) as calls:
         assert_type(calls, OpenJob[float])
         assert_type(calls.submit(1), Future[float])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
-from wrenlite.arguments import is_whole_number
 from wrenlite.backends.aws.deployed import remote_packages
 from wrenlite.config import Config
 from wrenlite.deploy.account import RAISE_QUOTA, Account
@@ -27,6 +26,7 @@ from wrenlite.serving.publication import (
     check_recursion,
     default_name,
 )
+from wrenlite.wrong_calls import is_whole_number
 
 _KEPT_FREE = 100
 """Invocations at once of an account that no function may reserve."""

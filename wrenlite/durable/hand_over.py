@@ -13,6 +13,7 @@ from wrenlite.errors import ConfigError, NotFound
 from wrenlite.futures import undrawn
 from wrenlite.job import Job
 from wrenlite.protocol import reply_key
+from wrenlite.retry import Retry
 from wrenlite.scheduler.dispatcher import Dispatcher
 from wrenlite.scheduler.events import Hold
 from wrenlite.scheduler.pending import PendingJob
@@ -82,7 +83,7 @@ def _goes_on(backend: Backend, pending: PendingJob, found: set[str]) -> bool:
     return True
 
 
-def run_again(job: Job[Any], retries: int | None, timeout: float | None) -> Job[Any]:
+def run_again(job: Job[Any], retries: int | Retry | None, timeout: float | None) -> Job[Any]:
     """Have a keeper run the failed tasks of a detached job that is over. See ``Job.retry_failed``."""
     check_attempts(retries or 0, timeout, None)
     assert isinstance(job._control, attach.Following)

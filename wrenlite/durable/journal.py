@@ -8,6 +8,7 @@ line::
     {"kind": "sent", "at": 1764.1, "invocation": "9f…", "tasks": [[0, 16]]}
     {"kind": "ran", "at": 1764.3, "invocation": "9f…", "tasks": [[0, 16]], "started": […], "seconds": […]}
     {"kind": "ended", "at": 1764.3, "invocation": "9f…", "worker": "4711", "cold": true}
+    {"kind": "decided", "at": 1764.3, "again": {"7": 3.2}, "errors": {"7": "OSError: …"}, "final": {"9": "…"}}
     {"kind": "over", "at": 1764.9, "tasks": 40, "done": 39, "failed": 1, "cancelled": 0, "dollars": 0.0}
 
 There are no arguments, no values and no credentials in it. Of reports with many tasks only what is common to
@@ -35,8 +36,11 @@ from typing import Any, NamedTuple
 from wrenlite import __version__
 from wrenlite.backends.base import Backend, Invocation, Invoker
 from wrenlite.durable import places
+from wrenlite.errors import TaskError
 from wrenlite.job import Job
 from wrenlite.protocol import NOTHING, Emit, Ended, Outcome, Packed, Request
+from wrenlite.scheduler.pending import Tell
+from wrenlite.scheduler.retry import Decision
 from wrenlite.serialize.exceptions import failure_summary
 from wrenlite.threads import OneThread
 
@@ -201,6 +205,13 @@ class JobLog:
         if ended is not None:
             self._put(partial(self._add_end_of_request, now, invocation, ended))
 
+    def decided(self, decisions: Sequence[Decision], failed: Mapping[int, Outcome | TaskError]) -> None:
+        """Write which tasks run again that have failed, and why others do not."""
+        told = [each for each in decisions if each.delay_s is not None or each.reason][:_DETAILED_TASKS]
+        if told:
+            failures = {each.task: failed[each.task] for each in told}
+            self._put(partial(self._add_decisions, time.time(), told, failures))
+
     def over(self) -> None:
         """Write how the job has ended, which is about to be recorded in its task table."""
         self._put(self._add_end)
@@ -267,6 +278,14 @@ class JobLog:
         self._add("ran", at, {**facts, "failed": failed} if failed else facts)
         for task, text in seen.outputs:
             self._add_output(task, text)
+
+    def _add_decisions(
+        self, at: float, decisions: Sequence[Decision], failed: Mapping[int, Outcome | TaskError]
+    ) -> None:
+        again = {each.task: round(each.delay_s, 3) for each in decisions if each.delay_s is not None}
+        final = {each.task: each.reason for each in decisions if each.delay_s is None}
+        errors = {task: _summary(failed[task]) for task in again}
+        self._add("decided", at, {"again": again, "errors": errors, "final": final})
 
     def _add_output(self, task: int, text: str) -> None:
         entry = line({"task": task, "text": text[-_OUTPUT_TAIL:]})
@@ -358,6 +377,10 @@ class JournalInvoker:
 
         return over
 
+    def tell_of(self, job: Job[Any]) -> Tell:
+        """Return what writes down which tasks of a job run again. ``add`` comes before."""
+        return self._logs[job.id].decided
+
     def open(self, tasks: int = 1) -> None:
         """Get ready, as ``Invoker.open``."""
         self._invoker.open(tasks)
@@ -409,8 +432,10 @@ def _report(
     emit(outcomes, ended)
 
 
-def _summary(outcome: Outcome) -> str:
+def _summary(outcome: Outcome | TaskError) -> str:
     """Return the type and the message of a task's exception."""
+    if not isinstance(outcome, Outcome):
+        return _short(f"{type(outcome).__name__}: {outcome}")
     if outcome.packed is NOTHING or not isinstance(outcome.packed, Packed):
         return ""
     try:

@@ -137,22 +137,8 @@ class Keeper:
             self._place.let_go()
             return
         dispatcher.admission.spent = job.cost  # the budget is that of all keepers of this job
-        uploads = Uploads(backend.store, own=backend.own_store)
-        code = uploads.acquire(kept.function, kept.modules)
-        over = self._journal.add(job) if self._journal is not None else None
-
-        def release() -> None:
-            uploads.release(code.digests)
-            if over is not None:
-                over()
-
-        options = kept.options._replace(code=code)
-        restore = partial(uploads.upload_again, code.digests)
         suspects = self._give_up(job)
-        pending = PendingJob(job, list(kept.items), options, release, restore)
-        if pending.reduction is not None:
-            mapped = [each for each in ended if each.ok and each.task != pending.reduction.index]
-            pending.reduction.observe(mapped)
+        pending = self._queue_of(job, ended)
         pending.adopt(sent, suspects)
         dispatcher.submit(pending)
         self._look_after(job, dispatcher, writer, until)
@@ -171,6 +157,33 @@ class Keeper:
             self._place.let_go()
         else:
             self._place.pass_on()
+
+    def _queue_of(self, job: RecordedJob, ended: Sequence[Outcome]) -> PendingJob:
+        """Return the queue of the tasks that have not ended, and write to the journal what happens to them.
+
+        Args:
+            job: the job.
+            ended: the outcomes of its tasks, for the reduction.
+        """
+        kept, backend, log = self._manifest, self._backend, self._journal
+        uploads = Uploads(backend.store, own=backend.own_store)
+        code = uploads.acquire(kept.function, kept.modules)
+        over = log.add(job) if log is not None else None
+
+        def release() -> None:
+            uploads.release(code.digests)
+            if over is not None:
+                over()
+
+        options = kept.options._replace(code=code)
+        restore = partial(uploads.upload_again, code.digests)
+        pending = PendingJob(job, list(kept.items), options, release, restore)
+        if log is not None:
+            pending.tell = log.tell_of(job)
+        if pending.reduction is not None:
+            mapped = [each for each in ended if each.ok and each.task != pending.reduction.index]
+            pending.reduction.observe(mapped)
+        return pending
 
     def _give_up(self, job: RecordedJob) -> dict[int, int]:
         """Fail the tasks that were running each time that several keepers have ended.

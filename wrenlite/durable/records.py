@@ -41,8 +41,9 @@ class Event(NamedTuple):
     """When, from the submission of the job. What happened on a worker is told by the worker's clock."""
     kind: str
     """``queued``, ``resumed`` (by another keeper), ``sent``, ``retried`` (sent again), ``loaded`` (the worker
-    has got the job's code and unpickled it), ``started``, ``finished``, ``failed``, ``received``,
-    ``refused``, ``lost``, ``died``, ``cancelled`` or ``over``."""
+    has got the job's code and unpickled it), ``started``, ``finished``, ``failed``, ``again`` (it is tried
+    again, soon or later), ``given up`` (it is not, and why), ``received``, ``refused``, ``lost``, ``died``,
+    ``cancelled`` or ``over``."""
     tasks: tuple[tuple[int, int], ...]
     """Which tasks: ranges, each with its first task and the one behind its last."""
     worker: str
@@ -105,6 +106,8 @@ def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
     if kind == "ended" and "cause" in line:
         cause = str(line["cause"])
         return [Event(at, _CAUSES.get(cause, cause), (), worker, line.get("error", ""))]
+    if kind == "decided":
+        return list(_decisions(line))
     if kind == "failed":
         return [Event(at, "failed", _one(task), "", text) for task, text in line["errors"].items()]
     if kind == "cancelled":
@@ -112,6 +115,17 @@ def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
     if kind == "over":
         return [Event(at, "over", (), "", in_words(_counts(line)))]
     return []
+
+
+def _decisions(line: Line) -> Iterator[Event]:
+    """Yield which tasks are tried again, and which are not."""
+    for task, delay_s in line["again"].items():
+        error = line["errors"].get(task, "")
+        when = f"in {timed(delay_s)}" if delay_s else "at once"
+        text = f"is tried again {when}, after it failed{' with ' if error else ''}{error}"
+        yield Event(line["at"], "again", _one(task), "", text)
+    for task, reason in line["final"].items():
+        yield Event(line["at"], "given up", _one(task), "", f"is not tried again: {reason}")
 
 
 def _between(kept: Iterable[Sequence[int]], total: int) -> Iterator[tuple[int, int]]:

@@ -205,14 +205,3 @@ def largest_value(policy: BatchingPolicy, tasks: int) -> int:
         tasks: number of the values.
     """
     return min(_VALUE_BYTES, policy.batch_bytes // max(1, tasks))
-
-
-def runs_again(*, attempts: int, retries: int, permanent: bool = False) -> bool:
-    """Return whether a task that failed in this many attempts has another one.
-
-    Args:
-        attempts: the attempts so far.
-        retries: further attempts that were asked for.
-        permanent: whether another attempt would fail too.
-    """
-    return attempts <= retries and not permanent

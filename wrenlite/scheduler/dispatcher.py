@@ -30,7 +30,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from types import FrameType
@@ -169,8 +168,7 @@ class Dispatcher:
             run._handle(JobSubmitted(pending))
             run._drain_inbox()
             while run._scheduler.jobs and (wait_s := run._scheduler.wait_s) is not None:
-                time.sleep(wait_s)  # the store failed for a moment
-                run._drain_inbox()
+                run._wait(wait_s)  # the store failed for a moment, or tasks wait until they are tried again
         except BaseException:  # an interrupt
             run._cancel(CancelTasks(None, (), queue.SimpleQueue()))
             raise
@@ -318,9 +316,9 @@ class Dispatcher:
                 self._answer_rest()
             return
         self._handle(event)
-        if isinstance(event, CancelTasks) and event.job is None:
+        if isinstance(event, CancelTasks):
             # For jobs that were submitted and are still in the inbox, and for those that run here.
-            for each in (self, *self._runs):
+            for each in (self, *self._runs) if event.job is None else self._runs:
                 each._inbox.put(event)
 
     def _report(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
@@ -343,9 +341,7 @@ class Dispatcher:
     def _loop(self) -> None:
         try:
             while self._scheduler.jobs or self._scheduler.storing or not self._closing:
-                with contextlib.suppress(queue.Empty):
-                    self._handle(self._inbox.get(timeout=self._scheduler.wait_s))
-                self._drain_inbox()
+                self._wait(self._scheduler.wait_s)
         except BaseException as error:  # a defect of wrenlite: report it to whoever waits, do not hang
             self._fail_all(error)
             raise
@@ -357,6 +353,12 @@ class Dispatcher:
             self._settler.close()
             self._records.close()
             self._changes.notify()
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait for an event, handle all that there are, and send what may be sent."""
+        with contextlib.suppress(queue.Empty):
+            self._handle(self._inbox.get(timeout=seconds))
+        self._drain_inbox()
 
     def _fail_all(self, error: BaseException) -> None:
         text = (

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from wrenlite.job import Job
 from wrenlite.protocol import Packed, Plain, size_of
+from wrenlite.retry import Retry
 from wrenlite.scheduler.options import JobOptions
 from wrenlite.serialize.by_reference import Dependent
 
@@ -26,8 +27,8 @@ class FailedTasks(NamedTuple):
     """A zip of the user's local modules."""
 
 
-RunAgain = Callable[[FailedTasks, Job[Any], int | None, float | None], Job[Any]]
-"""Runs tasks again, with so many retries and such a time limit: None: as before."""
+RunAgain = Callable[[FailedTasks, Job[Any], int | Retry | None, float | None], Job[Any]]
+"""Runs tasks again, with such retries and such a time limit: None: as before."""
 
 
 class FailedItems:

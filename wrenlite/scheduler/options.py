@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from wrenlite.retry import Retry
+from wrenlite.scheduler.retry import RetryRule, rule_of
 from wrenlite.storage.uploads import JobCode
 
 
@@ -17,8 +19,8 @@ class JobOptions(NamedTuple):
     """Environment variables of the tasks."""
     chunksize: int | None
     """Tasks per batch; None: learned from how long they take."""
-    retries: int
-    """Further attempts for a task that fails."""
+    retries: RetryRule
+    """How often a task that fails runs again, and how soon."""
     timeout_s: float | None
     """Seconds that one task may take; None: no limit."""
     log_levels: Mapping[str, int] | None = None
@@ -34,7 +36,7 @@ class JobOptions(NamedTuple):
     holders: tuple[object, ...] = ()
     """What must not be freed while the function is needed: see ``Ref``."""
 
-    def again(self, retries: int | None, timeout_s: float | None) -> JobOptions:
+    def again(self, retries: int | Retry | None, timeout_s: float | None) -> JobOptions:
         """Return the options with which tasks run again; None: as before."""
-        retries = self.retries if retries is None else retries
-        return self._replace(retries=retries, timeout_s=self.timeout_s if timeout_s is None else timeout_s)
+        rule = self.retries if retries is None else rule_of(retries)
+        return self._replace(retries=rule, timeout_s=self.timeout_s if timeout_s is None else timeout_s)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from wrenlite.backends.base import BatchingPolicy
 from wrenlite.dependencies import pack_with_values
-from wrenlite.errors import ConfigError
+from wrenlite.errors import ConfigError, TaskError
 from wrenlite.job import Job
 from wrenlite.keys import derived
 from wrenlite.map_reduce import pack_values
@@ -30,12 +30,19 @@ from wrenlite.protocol import (
     size_of,
 )
 from wrenlite.scheduler.arrivals import Arrivals
-from wrenlite.scheduler.batching import MAX_LOST_REPLIES, Estimate, gathering_wait_s, runs_again
+from wrenlite.scheduler.batching import MAX_LOST_REPLIES, Estimate, gathering_wait_s
 from wrenlite.scheduler.failed_items import FailedItems, RunAgain
 from wrenlite.scheduler.options import JobOptions
+from wrenlite.scheduler.retry import Decision
 from wrenlite.serialize.by_reference import Dependent, Source
 from wrenlite.storage.uploads import JobCode
 from wrenlite.window import Window
+
+Tell = Callable[[Sequence[Decision], Mapping[int, Outcome | TaskError]], None]
+
+
+def tell_nobody(decisions: Sequence[Decision], failed: Mapping[int, Outcome | TaskError]) -> None:
+    """Do nothing with what was decided."""
 
 
 class Sent(NamedTuple):
@@ -169,6 +176,8 @@ class PendingJob:
     """When the first and the newest of the queued tasks had the values that they had waited for."""
     first_wave_sent_at = 0.0
     """When the last batch of the first wave was handed out."""
+    tell: Tell = staticmethod(tell_nobody)
+    """Takes what was decided about failed tasks, and how each of them has failed."""
 
     def __init__(
         self,
@@ -356,11 +365,6 @@ class PendingJob:
             for index in range(self.tasks.forgotten, len(self._items))
             if not self.tasks.has_ended(index)
         ]
-
-    def runs_again(self, index: int, *, permanent: bool = False) -> bool:
-        """Return whether a task that has failed has another attempt; ``permanent`` is that of its outcome."""
-        attempts, retries = self.tasks.attempts[index], self.options.retries
-        return runs_again(attempts=attempts, retries=retries, permanent=permanent)
 
     @property
     def is_closed_empty(self) -> bool:

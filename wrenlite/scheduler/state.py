@@ -7,14 +7,15 @@ decisions themselves are pure functions in ``batching`` and ``admission``.
 from __future__ import annotations
 
 import operator
+import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
 from wrenlite.backends.base import Backend
-from wrenlite.errors import WrenliteError
+from wrenlite.errors import TaskError, WrenliteError
 from wrenlite.futures import Future
 from wrenlite.job import Job
 from wrenlite.protocol import (
@@ -33,6 +34,7 @@ from wrenlite.protocol import (
 )
 from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
+from wrenlite.scheduler.delayed import Delayed
 from wrenlite.scheduler.dependents import Dependents
 from wrenlite.scheduler.events import Hold
 from wrenlite.scheduler.in_flight import MAX_RESTORES, InFlight, lost_again
@@ -62,6 +64,7 @@ class Scheduler:
         restore: Restore,
         clock: Callable[[], float] = time.monotonic,
         handle_records: HandleRecords = handle_records,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         """Create a scheduler without jobs.
 
@@ -73,13 +76,12 @@ class Scheduler:
             clock: seconds. They are only compared with each other.
             handle_records: takes outcomes and the id of their job, and returns the outcomes without the log
                 records in them.
+            jitter: gives a random number from 0 to 1.
         """
         self.jobs: dict[Job[Any], PendingJob] = {}
         """All jobs that have not ended, in the order in which they were submitted."""
         self.storing: set[PendingJob] = set()
         """The jobs, ended ones too, whose code is being put into the store."""
-        self.wait_s: float | None = None
-        """Seconds after which a request may be sent even if no event arrives; None: wait for an event."""
         self._backend = backend
         self._report = report
         self._restore = restore
@@ -88,7 +90,9 @@ class Scheduler:
         self._queue: deque[PendingJob] = deque()  # the jobs that have queued tasks; they take turns
         self._in_flight: dict[str, InFlight] = {}
         self._dependents = Dependents(self.jobs, self._queue.append, self._end_without, clock)
-        self.admission = Admission(backend, clock)
+        self._delayed = Delayed(clock, jitter)
+        self._send_wait_s: float | None = None
+        self.admission = Admission(backend, clock, jitter)
         """Decides whether another request may be sent, and knows what was spent."""
 
     def add(self, pending: PendingJob) -> None:
@@ -147,6 +151,8 @@ class Scheduler:
             pending.going_on = [each.as_sent(name, self._clock()) for name, each in in_flight]
             if how is Hold.GO_ON and pending.queued:
                 self._queue.append(pending)
+            if pending.is_forgotten:
+                self._delayed.discard(pending, range(pending.tasks.total))
         return pending
 
     def refuse(self, pending: PendingJob) -> None:
@@ -177,6 +183,7 @@ class Scheduler:
         if pending is not None:
             self._reduce(pending)
             unwanted = frozenset(ending)
+            self._delayed.discard(pending, unwanted)
             for in_flight in list(self._in_flight.values()):
                 if in_flight.pending is pending:
                     in_flight.on_cancel(unwanted)
@@ -220,11 +227,19 @@ class Scheduler:
 
     # Sending
 
+    @property
+    def wait_s(self) -> float | None:
+        """Seconds after which a request may be sent even if no event arrives; None: wait for an event."""
+        waits = (self._send_wait_s, self._delayed.wait_s())
+        return min((each for each in waits if each is not None), default=None)
+
     def start_one(self) -> bool:
         """Hand out one batch. Return False where no request may be sent now, or no task is queued."""
-        self.wait_s = None
+        self._send_wait_s = None
+        for pending, tasks in self._delayed.take_due().items():
+            self._requeue(pending, tasks)
         if self._queue and (closed_s := self.admission.closed_for_s()):
-            self.wait_s = closed_s if closed_s < float("inf") else None
+            self._send_wait_s = closed_s if closed_s < float("inf") else None
             return False
         for _ in range(len(self._queue)):
             pending = self._queue.popleft()
@@ -240,11 +255,20 @@ class Scheduler:
                 self._put_back(pending, wait_s)
             elif self._start_next(pending):
                 return True
+        if not (self._queue or self._in_flight):
+            self._fail_unaffordable()
         return False
 
     def _put_back(self, pending: PendingJob, wait_s: float) -> None:
         self._queue.append(pending)
-        self.wait_s = min(wait_s, self.wait_s or wait_s, _LONGEST_WAIT_S)
+        self._send_wait_s = min(wait_s, self._send_wait_s or wait_s, _LONGEST_WAIT_S)
+
+    def _fail_unaffordable(self) -> None:
+        """Fail the jobs whose tasks only wait to be tried again, and that the budget will never allow."""
+        for pending in self._delayed.jobs():
+            expected_s = pending.estimate.mean_s if pending.estimate else 0.0
+            if self.admission.budget_wait_s(expected_s, ()) is None:
+                self.fail(pending, self.admission.budget_error(expected_s))
 
     def _first_wave_wait_s(self, pending: PendingJob) -> float | None:
         if pending.estimate is not None or pending.options.chunksize is not None:
@@ -310,6 +334,7 @@ class Scheduler:
             stop_after_s=stop_after_s,
             task_timeout_s=pending.options.timeout_s,
             value_bytes=self._largest_value(pending),
+            retried=pending.options.retries.errors,
         )
         carried = pending.code.take(self._backend.carried_bytes)
         request = pending.request(new_invocation(now), indexes, items, limits)._replace(carried=carried)
@@ -379,9 +404,8 @@ class Scheduler:
         if ended is not None:  # before its tasks end: whoever waits for them may ask where they ran
             pending.tasks.end_batch(in_flight.indexes, ended.usage)
         pending.tasks.count_attempts(ended_tasks)
-        failed = [outcome for outcome in outcomes if not outcome.ok]
-        if again := {each.task for each in failed if pending.runs_again(each.task, permanent=each.permanent)}:
-            self._requeue(pending, sorted(again))
+        if failed := {each.task: each for each in outcomes if not each.ok}:
+            again = self._try_again(pending, failed)
             outcomes = [outcome for outcome in outcomes if outcome.task not in again]
         self._end(pending, outcomes)
         if ended is not None:
@@ -434,10 +458,22 @@ class Scheduler:
             self.fail(pending, death.error)
         elif suspects:
             pending.tasks.count_attempts(suspects)
-            if pending.runs_again(suspects[0]):
-                self._requeue(pending, suspects)
-            else:
+            if not self._try_again(pending, {suspects[0]: death.error}):
                 self._end_failed(pending, suspects, death.error)
+
+    def _try_again(self, pending: PendingJob, failed: Mapping[int, Outcome | TaskError]) -> Set[int]:
+        """Queue those of these tasks that run again, or have them wait for that.
+
+        Args:
+            pending: their job.
+            failed: the tasks, and how each has failed.
+
+        Returns:
+            The tasks that run again.
+        """
+        again = self._delayed.take_failed(pending, failed)
+        self._requeue(pending, sorted(task for task, delay_s in again.items() if not delay_s))
+        return again.keys()
 
     def _run_again(
         self, pending: PendingJob, counts: Mapping[int, int], limit: int, error: WrenliteError
@@ -507,6 +543,7 @@ class Scheduler:
         failure: Packed | None = None,
     ) -> None:
         """Fail tasks with an error, or with the failure that a worker has reported."""
+        self._delayed.discard(pending, set(indexes))
         outcomes = [Outcome.failed(index, failure or NOTHING) for index in indexes]
         self._end(pending, outcomes, {} if failure else dict.fromkeys(indexes, error))
 

@@ -58,7 +58,7 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
         ValueError: it has another form, or is not of the task whose turn it is.
     """
     try:
-        task, ok, sent_value, started, seconds, cpu_s, output, records, permanent = sent
+        task, ok, sent_value, started, seconds, cpu_s, output, records, final = sent
         packed = framing.from_wire(sent_value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"an outcome has another form: {error}") from error
@@ -69,12 +69,12 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
         raise ValueError(f"it has an outcome of task {task!r:.80}, and the next one is task {expected}")
     # In one expression, since this is done for every task. A sum with NaN is not below any number.
     right_types = (
-        type(ok) is type(permanent) is bool
+        type(ok) is bool
         and _is_packed(packed)
         and (ok or type(packed) not in PLAIN_TYPES)
         and type(started) is type(seconds) is type(cpu_s) is float
         and abs(started) + abs(seconds) + abs(cpu_s) < _LARGEST
-        and type(output) is str
+        and type(output) is type(final) is str
         and type(records) is bytes
     )
     if not right_types:
@@ -82,7 +82,7 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
     largest = request.limits.value_bytes
     if largest is not None and ok and type(packed) is not Stored and size_of(packed) > largest:
         raise ValueError(f"the value of task {task} should have been stored")
-    return outcome_of((task, ok, packed, started, seconds, cpu_s, output, records, permanent))
+    return outcome_of((task, ok, packed, started, seconds, cpu_s, output, records, final))
 
 
 def outcomes_from_columns(
@@ -124,7 +124,7 @@ def outcomes_from_columns(
         raise ValueError("an outcome has a value that should have been stored")
     started, seconds, cpu = (numbers[column + 4 * skipped :: 4] for column in range(3))
     tasks = request.tasks[position:end]
-    fields = zip(tasks, repeat(True), packed, started, seconds, cpu, repeat(""), repeat(b""), repeat(False))
+    fields = zip(tasks, repeat(True), packed, started, seconds, cpu, repeat(""), repeat(b""), repeat(""))
     return list(map(outcome_of, fields))
 
 

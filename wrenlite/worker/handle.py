@@ -46,6 +46,7 @@ from wrenlite.texts import printable
 from wrenlite.worker.authkey import KeyOnWorker
 from wrenlite.worker.clock import AttentiveClock
 from wrenlite.worker.main import BEGIN, END, NO_ROOM, OUTCOME, OUTCOMES, READY, STORING, Hello, peak_bytes
+from wrenlite.worker.notes import item_too_large
 from wrenlite.worker.outbox import GATHER_S, OutboxReader
 from wrenlite.worker.output import OutputFile, RecordsFile
 from wrenlite.worker.process import (
@@ -60,7 +61,6 @@ from wrenlite.worker.process import (
     start_process,
     wait_for_exit,
 )
-from wrenlite.worker.runner import item_too_large
 
 if TYPE_CHECKING:
     from wrenlite.storage.archives import ArchivesPlace

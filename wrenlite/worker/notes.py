@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection
 from types import TracebackType
 
@@ -62,3 +63,22 @@ def _modules(trace: TracebackType | None) -> list[str]:
         found.append(str(trace.tb_frame.f_globals.get("__name__")))
         trace = trace.tb_next
     return found
+
+
+def item_too_large(size: int, memory_limit: int | None, hints: Hints) -> str:
+    """Return the message for an item that does not fit into the memory of a worker.
+
+    Args:
+        size: bytes of the pickled item.
+        memory_limit: the most bytes that the worker may hold; None: unknown.
+        hints: what to do about it.
+    """
+    room = "memory" if memory_limit is None else f"{memory_limit / 2**20:,.0f} MB"
+    item = f"its item has {size / 2**20:,.0f} MB, pickled"
+    return f"{item}, and does not fit into the {room} of a worker: {hints.memory}"
+
+
+def is_from_debugger(error: BaseException) -> bool:
+    """Return whether a debugger ended a task, as it does where its standard input is empty."""
+    debugger = sys.modules.get("bdb")
+    return debugger is not None and isinstance(error, debugger.BdbQuit)

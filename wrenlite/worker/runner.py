@@ -22,7 +22,7 @@ from wrenlite.errors import (
     TaskError,
     WorkerDied,
     WrenliteError,
-    is_permanent,
+    why_final,
 )
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.protocol import (
@@ -55,7 +55,7 @@ from wrenlite.storage.lru import LruCache
 from wrenlite.storage.refs import ObjectCache
 from wrenlite.worker.calling import MainModule, await_coroutine, environment, filled, starred
 from wrenlite.worker.initializing import Initialization
-from wrenlite.worker.notes import explain_call, explain_shared_memory
+from wrenlite.worker.notes import explain_call, explain_shared_memory, is_from_debugger, item_too_large
 
 if TYPE_CHECKING:
     from wrenlite.serialize.bundle_importer import BundleImporter
@@ -274,7 +274,7 @@ class Runner:
         is_limited = room is not None or request.limits.value_bytes is not None
         with unpickling_with(table=function.call.table):
             for task, item in zip(request.tasks, items, strict=True):
-                outcome = self._run_task(function, task, item)
+                outcome = self._run_task(request, function, task, item)
                 if is_limited:
                     packer = function.packer
                     outcome, room = self._fit_into_reply(outcome, request, packer, room, report_storing)
@@ -333,8 +333,8 @@ class Runner:
                 self.store.put(key, blob)
                 outcome = outcome._replace(packed=place_of(blob, key))
             except Exception as error:
-                packed, permanent = self._pack_error(error, packer, ()), is_permanent(error)
-                outcome = outcome._replace(ok=False, packed=packed, permanent=permanent)
+                packed, final = self._pack_error(error, packer, (), request)
+                outcome = outcome._replace(ok=False, packed=packed, final=final)
         if room is None:
             return outcome, None
         text = outcome.output
@@ -360,7 +360,9 @@ class Runner:
         blob = self._fetch(request.args.key, request.args.digest)
         return [cast(Packed | Plain, framing.from_wire(item)) for item in framing.parse(blob, writable=True)]
 
-    def _run_task(self, function: _LoadedFunction, task: int, item: Packed | Plain) -> Outcome:
+    def _run_task(
+        self, request: Request, function: _LoadedFunction, task: int, item: Packed | Plain
+    ) -> Outcome:
         started, clock = time.time(), time.perf_counter()
         if clock - self._cpu_read_at > _CPU_AGE_S:
             self._cpu, self._cpu_read_at = time.thread_time(), clock
@@ -375,10 +377,10 @@ class Runner:
                     packed = self._pack(function, item, value)
             else:
                 packed = self._call(function, task, item)
-            ok, permanent = True, False
+            ok, final = True, ""
         except BaseException as error:
-            packed = self._pack_error(error, function.packer, function.call.table)
-            ok, permanent = False, is_permanent(error)
+            packed, final = self._pack_error(error, function.packer, function.call.table, request)
+            ok = False
         finally:
             sys.modules["__main__"] = main_before
         cpu_s = seconds = time.perf_counter() - self._fetching_s() - clock
@@ -386,7 +388,7 @@ class Runner:
             cpu_before, self._cpu, self._cpu_read_at = self._cpu, time.thread_time(), time.perf_counter()
             cpu_s = min(self._cpu - cpu_before, seconds)
         logged = self._records.take() if self._records is not None else b""
-        return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), logged, permanent))
+        return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), logged, final))
 
     def _fetching_s(self) -> float:
         """Return the seconds so far in which packages were fetched: they are not those of a task."""
@@ -439,13 +441,19 @@ class Runner:
                 raise OutOfMemory(item_too_large(item.size, self._memory_limit, self._hints)) from error
             raise RemoteError(f"{what} cannot be unpickled on the worker: {error_text(error)}") from error
 
-    def _pack_error(self, error: BaseException, packer: Packer, table: Sequence[object]) -> Packed:
-        """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so."""
+    def _pack_error(
+        self, error: BaseException, packer: Packer, table: Sequence[object], request: Request
+    ) -> tuple[Packed, str]:
+        """Pickle the exception of a task; where wrenlite knows more about it, an exception that says so.
+
+        Returns:
+            The pickle, and why the task is not run again: see ``why_final``.
+        """
         if isinstance(error, KeyboardInterrupt) and self._inline:
             raise error
         self._observe(error)
-        error = self._explain_error(error)
-        return pack_failure(error, packer, table, hidden_modules=_HIDDEN_MODULES)
+        final = why_final(request.limits.retried, error, explained := self._explain_error(error))
+        return pack_failure(explained, packer, table, hidden_modules=_HIDDEN_MODULES), final
 
     def _explain_error(self, error: BaseException) -> BaseException:
         """Return an exception that says what wrenlite knows about the exception of a task."""
@@ -462,7 +470,7 @@ class Runner:
             return error if is_explained else _replace_error(error, OutOfMemory(text))
         if importing:
             error.add_note(f"wrenlite: {importing} raised this while it was imported on the worker")
-        elif not self._inline and _is_from_debugger(error):
+        elif not self._inline and is_from_debugger(error):
             text = f"the task called a debugger, and a worker has no terminal. {_TERMINAL_ADVICE}"
             return _replace_error(error, TaskError(text))
         elif not self._inline and isinstance(error, EOFError) and str(error) == _NO_INPUT:
@@ -473,14 +481,15 @@ class Runner:
 
     def _fail_all(self, request: Request, error: BaseException) -> Iterator[Outcome]:
         """Yield the same failure for every task, for as many tasks as fit into a reply."""
-        packed = self._pack_error(error, Packer(ClassTable(grows=False), snapshot=False), ())
+        packer = Packer(ClassTable(grows=False), snapshot=False)
+        packed, final = self._pack_error(error, packer, (), request)
         outcome_bytes = packed.size + _OUTCOME_BYTES
         room = request.limits.reply_bytes
         count = len(request.tasks) if room is None else max(1, (room - RESERVED_BYTES) // outcome_bytes)
         for task in request.tasks[:count]:
             if self._gives_back():
                 return
-            yield Outcome.failed(task, packed, started=time.time(), permanent=is_permanent(error))
+            yield Outcome.failed(task, packed, started=time.time(), final=final)
             if self.worn_out:
                 return
 
@@ -551,19 +560,6 @@ def _decompressed(carried: bytes) -> bytes:
     return zlib.decompress(carried)
 
 
-def item_too_large(size: int, memory_limit: int | None, hints: Hints) -> str:
-    """Return the message for an item that does not fit into the memory of a worker.
-
-    Args:
-        size: bytes of the pickled item.
-        memory_limit: the most bytes that the worker may hold; None: unknown.
-        hints: what to do about it.
-    """
-    room = "memory" if memory_limit is None else f"{memory_limit / 2**20:,.0f} MB"
-    item = f"its item has {size / 2**20:,.0f} MB, pickled"
-    return f"{item}, and does not fit into the {room} of a worker: {hints.memory}"
-
-
 def _unpickle_call(blob: bytes, base: Sequence[object]) -> Call:
     """Unpickle a function with its fixed arguments, whose class table begins with that of the initializer.
 
@@ -580,12 +576,6 @@ def _unpickle_call(blob: bytes, base: Sequence[object]) -> Call:
             raise
         what = "the function of this job, what it refers to, or args= or kwargs="
         raise RemoteError(f"{what} cannot be unpickled on the worker: {error_text(error)}") from error
-
-
-def _is_from_debugger(error: BaseException) -> bool:
-    """Return whether a debugger ended a task, as it does where its standard input is empty."""
-    debugger = sys.modules.get("bdb")
-    return debugger is not None and isinstance(error, debugger.BdbQuit)
 
 
 def _called_name(call: Call, item: object) -> str:

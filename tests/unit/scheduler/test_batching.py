@@ -115,15 +115,6 @@ def test_a_batch_without_ended_tasks_does_not_change_the_estimate():
     assert batching.updated_estimate(None, 0.0, []) is None
 
 
-@given(st.integers(0, 100))
-def test_a_task_has_one_run_and_its_retries(retries):
-    runs = 1
-    while batching.runs_again(attempts=runs, retries=retries):
-        runs += 1
-    assert runs == retries + 1
-    assert not batching.runs_again(attempts=1, retries=retries, permanent=True)
-
-
 def test_batches_have_fewer_bytes_before_task_times_are_known():
     assert batch(queued=100, slots=2).bytes < batch(queued=100, slots=2, estimate=steady(0.1)).bytes
 

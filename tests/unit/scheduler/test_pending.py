@@ -5,10 +5,11 @@ from wrenlite.job import Job
 from wrenlite.protocol import Outcome, Packed
 from wrenlite.scheduler.options import JobOptions
 from wrenlite.scheduler.pending import PendingJob
+from wrenlite.scheduler.retry import RetryRule
 from wrenlite.storage.uploads import JobCode
 
 BACKEND = Backend("test", None, None, BatchingPolicy(0.02, 0.001, 2**20))
-OPTIONS = JobOptions(code=JobCode("code"), env={}, chunksize=None, retries=0, timeout_s=None)
+OPTIONS = JobOptions(code=JobCode("code"), env={}, chunksize=None, retries=RetryRule(0), timeout_s=None)
 
 
 def test_what_a_job_holds_is_released_once_with_its_last_task():

@@ -1,0 +1,83 @@
+"""The tasks that have failed, and wait until they are tried again."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from wrenlite.errors import TaskError, why_final
+from wrenlite.protocol import Outcome
+from wrenlite.scheduler.pending import PendingJob
+from wrenlite.scheduler.retry import decide
+
+_LONGEST_S = 86_400.0
+"""The longest wait without a look at the clock: threads cannot wait for any time."""
+
+
+class Delayed:
+    """A heap of tasks, by the time at which they are tried again. A task in it has no worker, and no slot."""
+
+    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float]) -> None:
+        """Create a heap of no tasks.
+
+        Args:
+            clock: seconds. They are only compared with each other.
+            jitter: gives a random number from 0 to 1.
+        """
+        self._clock = clock
+        self._jitter = jitter
+        self._heap: list[tuple[float, int, PendingJob, int]] = []
+        self._numbers = itertools.count()  # tasks of the same time keep their order
+
+    def take_failed(
+        self, pending: PendingJob, failed: Mapping[int, Outcome | TaskError]
+    ) -> Mapping[int, float]:
+        """Decide which tasks run again, and have those of them wait that do not run at once.
+
+        Args:
+            pending: their job.
+            failed: the tasks, and how each has failed.
+
+        Returns:
+            The seconds for which each task waits that runs again; 0 for one that the caller is to queue.
+        """
+        rule, table, decisions = pending.options.retries, pending.tasks, []
+        for task, failure in failed.items():
+            if not table.has_ended(task):  # cancelled meanwhile
+                final = failure.final if isinstance(failure, Outcome) else why_final(rule.errors, failure)
+                attempts = table.attempts[task]
+                decisions.append(decide(rule, task, attempts=attempts, final=final, random=self._jitter()))
+        pending.tell(decisions, failed)
+        again = {each.task: each.delay_s for each in decisions if each.delay_s is not None}
+        now, waiting = self._clock(), [task for task, delay_s in again.items() if delay_s]
+        table.mark_queued(waiting)
+        table.delayed += len(waiting)
+        for task in waiting:
+            heapq.heappush(self._heap, (now + again[task], next(self._numbers), pending, task))
+        return again
+
+    def take_due(self) -> Mapping[PendingJob, Sequence[int]]:
+        """Return the tasks whose time has come, by job. They wait no longer."""
+        now, due = self._clock(), dict[PendingJob, list[int]]()
+        while self._heap and self._heap[0][0] <= now:
+            _, _, pending, task = heapq.heappop(self._heap)
+            pending.tasks.delayed -= 1
+            due.setdefault(pending, []).append(task)
+        return due
+
+    def discard(self, pending: PendingJob, ended: Collection[int]) -> None:
+        """Forget those of these tasks that wait: they have ended, or another process has the job."""
+        if pending.tasks.delayed:
+            left = [each for each in self._heap if each[2] is not pending or each[3] not in ended]
+            pending.tasks.delayed -= len(self._heap) - len(left)
+            self._heap = left
+            heapq.heapify(left)
+
+    def wait_s(self) -> float | None:
+        """Return the seconds until the next task is tried again, a day at most; None: none waits."""
+        return min(max(0.0, self._heap[0][0] - self._clock()), _LONGEST_S) if self._heap else None
+
+    def jobs(self) -> Collection[PendingJob]:
+        """Return the jobs of the tasks that wait."""
+        return {pending for _, _, pending, _ in self._heap}
