@@ -1,3 +1,9 @@
+import inspect
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 import wrenlite
@@ -70,3 +76,32 @@ def test_the_environment_chooses_the_backend(monkeypatch):
     monkeypatch.setenv("WRENLITE_WORKERS", "3")
     with wrenlite.Executor() as executor:
         assert executor.backend.name == "3 local workers"
+
+
+SETTINGS = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+
+
+def test_the_page_of_settings_has_each_one_with_its_variable_argument_and_default():
+    rows = {
+        name.strip("`"): cells
+        for line in re.findall(r"^\| (`\w+` .*) \|$", SETTINGS, re.MULTILINE)
+        for name, *cells in [re.split(r" *\| *", line)]
+    }
+    assert list(rows) == [field.name for field in fields(Config)]
+    made = {name: getattr(wrenlite.Executor, name) for name in ("local", "aws", "inline")}
+    for field in fields(Config):
+        variable, argument, default, _ = rows[field.name]
+        assert variable == f"`WRENLITE_{field.name.upper()}`"
+        takers = [name for name, maker in made.items() if field.name in inspect.signature(maker).parameters]
+        of = {0: "", 1: f"`Executor.{takers[0]}({field.name}=)`" if takers else ""}
+        assert argument == of.get(len(takers), f"`Executor({field.name}=)`")
+        if field.default is not None:
+            assert default == f"`{field.default}`"
+        else:
+            assert not default.startswith("`")
+
+
+def test_the_example_of_a_settings_file_has_each_setting(tmp_path):
+    (text,) = re.findall(r"^```toml\n(.*?)^```", SETTINGS, re.MULTILINE | re.DOTALL)
+    assert set(tomllib.loads(text)) == {field.name for field in fields(Config)}
+    assert load(tmp_path, text).memory_limit == 2**31

@@ -164,7 +164,7 @@ def _key_resource(key: str) -> str:
 def of_user(settings: Settings) -> Policy:
     """Return the policy for people who run maps: invoke the function and its driver, and use the bucket.
 
-    Whoever may invoke a function trusts everyone else who may: see ``docs/trust.md``.
+    Whoever may invoke a function trusts everyone else who may: see ``docs/aws/security.md``.
     """
     return _policy(
         [

@@ -74,7 +74,7 @@ _POLICY_NOTES = {
     "user": (
         "Whoever may invoke a function can run any code in it, and so trusts everyone else who may: one "
         "sandbox serves all of them in turn. wrenlite-setup --function NAME gives a team a deployment of its "
-        "own (docs/trust.md)."
+        "own (docs/aws/security.md)."
     ),
 }
 """What to know before giving a policy to somebody. It is printed to stderr: JSON has no comments."""
