@@ -49,7 +49,7 @@ PROGRAMS = {str(page.relative_to(ROOT)): program for page in PAGES if (program :
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.e2e] if SLOW in program else [])
+        pytest.param(name, marks=[pytest.mark.e2e, pytest.mark.timeout(400)] if SLOW in program else [])
         for name, program in PROGRAMS.items()
     ],
 )
@@ -67,7 +67,6 @@ def test_the_python_of_a_page_runs(name, tmp_path, request):
         env=env,
         capture_output=True,
         text=True,
-        timeout=100,
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
