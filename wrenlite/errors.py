@@ -10,6 +10,7 @@
     │   ├── FunctionNotPicklable*             the function, or something that it closes over
     │   ├── ItemNotPicklable*                 one item of the data
     │   └── ResultNotPicklable*               the value that a task returned
+    ├── NotDigestible* (TypeError)          something has no digest, so values of its job are not kept
     ├── PackageMissing* (ImportError)       a package is not installed where it is needed, here or for tasks
     ├── LocalExtension* (ImportError)       a compiled module is outside site-packages
     ├── ExecutorClosed (RuntimeError)       an executor is used after shutdown, or in a forked child
@@ -105,6 +106,12 @@ class ItemNotPicklable(NotPicklable):
 
 class ResultNotPicklable(NotPicklable):
     """A task returned a value that cannot be pickled, or a generator."""
+
+
+class NotDigestible(WrenliteError, TypeError):
+    """Something has no digest that tells whether a call is the same. The message names it, and what to do."""
+
+    permanent = True
 
 
 class PackageMissing(WrenliteError, ImportError):

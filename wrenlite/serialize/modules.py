@@ -111,12 +111,12 @@ def _search(
         if name in seen or name in _known_installed or name.partition(".")[0] == "wrenlite":
             continue
         seen.add(name)
-        spec = _find_spec(name)
+        spec = find_spec(name)
         contents = getattr(spec and spec.loader, "bundle_contents", None)
         if contents is not None:  # this program has it from a zip itself, which has all that it imports
             received = contents()
             continue
-        if spec is not None and _is_installed(name, spec):
+        if spec is not None and is_installed(name, spec):
             _known_installed.add(name)
             continue
         if spec is None:  # an attribute rather than a module
@@ -126,7 +126,7 @@ def _search(
             folders[name] = [Folder(path, _archive_of(path)) for path in locations]
         if spec.origin is None:  # a namespace package
             continue
-        text, imports = _read_module(name, spec)
+        text, imports = read_module(name, spec)
         sources[name] = ModuleSource(name, spec.origin, locations is not None, text)
         todo.extend(imports)
     return sources, folders, received
@@ -147,12 +147,12 @@ def surely_imported(roots: Iterable[str], local: Container[str]) -> set[str]:
     while todo:
         name = todo.pop()
         found.add(name)
-        spec = _find_spec(name) if name in local else None
+        spec = find_spec(name) if name in local else None
         if spec is None or spec.origin is None:
             continue
         package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
         try:
-            body = ast.parse(_read_module(name, spec)[0]).body
+            body = ast.parse(read_module(name, spec)[0]).body
         except (SyntaxError, ValueError):  # importing it reports the error
             continue
         statements = (node for node in body if isinstance(node, ast.Import | ast.ImportFrom))
@@ -182,12 +182,12 @@ def why_not_sent(name: object, install: str) -> str:
         return "must be the name of a module, such as 'package.module', or a module"
     if name == "__main__":
         return "what functions and items refer to in __main__ is sent with them; no other code of it is"
-    spec = _find_spec(name)
+    spec = find_spec(name)
     if spec is None:
         return "there is no such module here. Is its folder in sys.path?"
     if name.partition(".")[0] in sys.stdlib_module_names | {"wrenlite"}:
         return "every worker has this module: leave it out"
-    if _is_installed(name, spec):
+    if is_installed(name, spec):
         return f"it is installed, and such modules are not sent. Where workers lack it: {install}"
     return ""
 
@@ -197,10 +197,10 @@ def modules_in(name: str) -> Iterator[str]:
     import pkgutil
 
     yield name
-    spec = _find_spec(name)
+    spec = find_spec(name)
     places = spec.submodule_search_locations if spec is not None else None
     for module in pkgutil.iter_modules(places or (), f"{name}."):
-        found = _find_spec(module.name)
+        found = find_spec(module.name)
         if found is not None and str(found.origin).endswith(".py"):
             yield from modules_in(module.name)
 
@@ -235,7 +235,7 @@ def with_parents(name: str) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
-def _find_spec(name: str) -> ModuleSpec | None:
+def find_spec(name: str) -> ModuleSpec | None:
     """Return where a module would be imported from, without importing it or its parents; None: nowhere."""
     try:
         return _ask_finders(name)
@@ -249,13 +249,13 @@ def _ask_finders(name: str) -> ModuleSpec | None:
     if parent:
         loaded = sys.modules.get(parent)
         attribute = "submodule_search_locations" if loaded is None else "__path__"
-        path = getattr(_find_spec(parent) if loaded is None else loaded, attribute, None)
+        path = getattr(find_spec(parent) if loaded is None else loaded, attribute, None)
         if path is None:
             return None
     for finder in sys.meta_path:
-        find_spec = getattr(finder, "find_spec", None)
+        find = getattr(finder, "find_spec", None)
         try:
-            spec = find_spec(name, path, None) if find_spec else None
+            spec = find(name, path, None) if find else None
         except KeyError:  # a namespace package inside one that is not imported: Python looks it up
             spec = _nested_namespace(name, path)
         if spec is not None:
@@ -270,7 +270,7 @@ def _nested_namespace(name: str, path: Iterable[str]) -> ModuleSpec | None:
     return spec if spec.submodule_search_locations else None
 
 
-def _is_installed(name: str, spec: ModuleSpec) -> bool:
+def is_installed(name: str, spec: ModuleSpec) -> bool:
     """Return whether a worker has the module: built in, in the standard library or in site-packages."""
     if spec.origin in ("built-in", "frozen"):
         return True
@@ -356,11 +356,11 @@ def note_missing_module(error: BaseException, install: str) -> None:
     if name.partition(".")[0] == "wrenlite":
         error.add_note(f"Workers elsewhere are without {name}: only the program itself draws and deploys.")
         return
-    spec = _find_spec(name)
+    spec = find_spec(name)
     if spec is None and (package := _own_package(name)):
         error.add_note(f"Your own package {package} has no module {name!r}.")
         return
-    if spec is None or _is_installed(name, spec):
+    if spec is None or is_installed(name, spec):
         error.add_note(f"The worker's Python has no module {name!r}: {install}.")
         return
     place = spec.origin or ", ".join(spec.submodule_search_locations or ())
@@ -374,9 +374,9 @@ def note_missing_module(error: BaseException, install: str) -> None:
 def _own_package(name: str) -> str:
     """Return the nearest package above a module, and where it is; empty where it is not the user's own."""
     while name := name.rpartition(".")[0]:
-        if spec := _find_spec(name):
+        if spec := find_spec(name):
             place = spec.origin or ", ".join(spec.submodule_search_locations or ())
-            return "" if _is_installed(name, spec) else f"{name!r} ({place})"
+            return "" if is_installed(name, spec) else f"{name!r} ({place})"
     return ""
 
 
@@ -385,7 +385,7 @@ def worker_path() -> list[str]:
     return [folder for folder in sys.path if folder and _is_install_folder(folder)]
 
 
-def _read_module(name: str, spec: ModuleSpec) -> tuple[bytes, frozenset[str]]:
+def read_module(name: str, spec: ModuleSpec) -> tuple[bytes, frozenset[str]]:
     """Return the source of a module and the names that it imports.
 
     Raises:

@@ -119,7 +119,7 @@ def _list_folder(path: str, entry: str) -> Iterator[DataFile]:
         return
     for each in inside:
         below = f"{entry}/{each.name}"
-        if _is_skipped(each.name):
+        if is_skipped(each.name):
             continue
         if each.is_dir() and each.is_symlink():  # it may lead anywhere, and back to here
             yield DataFile(below, each.path, None, 0, 0, "a link to a folder")
@@ -150,12 +150,12 @@ def _list_archive(archive: str, path: str, entry: str) -> Iterator[DataFile]:
         *folders, last = name.removeprefix(prefix).split("/")
         parents = ["/".join(folders[: count + 1]) for count in range(len(folders))]
         in_package = any(f"{prefix}{parent}/__init__.py" in sizes for parent in parents)
-        if name.startswith(prefix) and not in_package and not any(map(_is_skipped, (*folders, last))):
+        if name.startswith(prefix) and not in_package and not any(map(is_skipped, (*folders, last))):
             below = name.removeprefix(prefix)
             yield DataFile(f"{entry}/{below}", os.path.join(path, below), archive, size, modified_ns)
 
 
-def _is_skipped(name: str) -> bool:
+def is_skipped(name: str) -> bool:
     """Return whether a file or folder is no data: it is hidden, compiled, or part of a program."""
     return name.startswith(".") or name in _SKIPPED_NAMES or name.endswith(_SKIPPED_ENDINGS)
 

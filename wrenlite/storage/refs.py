@@ -31,10 +31,14 @@ class Ref(ByReference):
     dict, the next tasks find there. Arrays in the object are read-only.
     """
 
-    __slots__ = ("_holder", "_value", "definitions", "digest", "size")
+    __slots__ = ("_holder", "_value", "definitions", "digest", "modules", "size")
 
     def __init__(
-        self, value: Packed | Stored | Plain, definitions: Sequence[object] = (), holder: object = None
+        self,
+        value: Packed | Stored | Plain,
+        definitions: Sequence[object] = (),
+        holder: object = None,
+        modules: frozenset[str] | None = None,
     ) -> None:
         """Create a reference. ``executor.put`` and ``job.refs`` do this.
 
@@ -44,6 +48,7 @@ class Ref(ByReference):
                 into the class table of each job that it is passed to, so that the object's class is the one
                 that the job's function knows.
             holder: what must not be freed while the object is needed; None: the object stays where it is.
+            modules: names of the modules that unpickling it imports; None: they are not known.
         """
         stored = value if isinstance(value, Stored) else place_of(framing.blob_of(value), "")
         self._value = value
@@ -53,6 +58,7 @@ class Ref(ByReference):
         self.size = stored.size
         """The size of that pickle in bytes."""
         self.definitions = tuple(definitions)
+        self.modules = modules
 
     def __repr__(self) -> str:
         place = " in the store" if isinstance(self._value, Stored) else ""
@@ -118,8 +124,9 @@ def pack(obj: object, job: str | None = None) -> PackedObject:
     stored = place_of(blob, "")
     key = ref_key(stored.digest) if job is None else values_prefix(job) + stored.digest
     holder = (holders or None) if job is None else Kept(holders)
-    ref = Ref(stored._replace(key=key), classes.entries, holder)
-    return PackedObject(ref, key, blob, holder, frozenset(classes.modules))
+    modules = frozenset(classes.modules)
+    ref = Ref(stored._replace(key=key), classes.entries, holder, modules)
+    return PackedObject(ref, key, blob, holder, modules)
 
 
 class ObjectCache:

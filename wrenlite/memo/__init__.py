@@ -1,0 +1,12 @@
+"""Values of tasks that are kept for the next run: which calls are the same.
+
+========================  ==================================================================
+``digest``                the digest of a call and of its items, and what changed between two calls
+``reach``                 follows all that a call refers to, each under a name that its user knows
+``definitions``           functions and classes that exist only by value, as those of ``__main__``
+``sources``               local modules as workers import them: which of their statements count
+``code``                  compiled code, without comments, positions and docstrings
+``values``                anything that can be pickled, as bytes that are equal only for equal objects
+``packages``              the packages that code imports, and the versions of all that they require
+========================  ==================================================================
+"""

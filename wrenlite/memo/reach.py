@@ -1,0 +1,271 @@
+"""Follows all that a call refers to, and gives each part a name that its user knows.
+
+What exists only by value (the code of ``__main__``, lambdas, closures) is read from the live objects, as
+cloudpickle would write it. Local modules are read as sources, as workers import them; where tasks run in this
+process, from memory, as they are now. Installed packages count by their versions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from wrenlite.memo.code import LOOK_AT_CODE, words_in
+from wrenlite.memo.definitions import globals_of, kind_of, write_definition
+from wrenlite.memo.local_modules import READS_FILES, LocalModules, digest_of_data
+from wrenlite.memo.packages import versions_of
+from wrenlite.memo.refusals import Refused
+from wrenlite.memo.sources import COMPUTES_NAMES, IMPORTS_BY_NAME, counted, digest_of_order
+from wrenlite.memo.values import Encoder, Memory, Named
+from wrenlite.serialize.class_table import DEFINITIONS, is_importable, modules_imported_by, travels_by_value
+
+_READS_ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
+
+
+class Where(NamedTuple):
+    """What tasks find where they run."""
+
+    python: str
+    """The version of Python."""
+    versions: Mapping[str, str] | None = None
+    """Versions of packages by normalised name; None: those of this process."""
+    in_this_process: bool = False
+    modules: tuple[str, ...] = ()
+    """Modules that go with the job, whatever its code names."""
+    also_sent: tuple[str, ...] = ()
+    """Modules that earlier jobs have sent, which code may import by a computed name."""
+
+
+class Reach:
+    """The parts of a call: all that it refers to."""
+
+    def __init__(self, where: Where, words: Iterable[str] = (), *, exact: bool = False) -> None:
+        """Create one that has followed nothing.
+
+        Args:
+            where: where the tasks run.
+            words: names in code that calls what is followed.
+            exact: positions and docstrings of code count.
+        """
+        self.parts: dict[str, str] = {}
+        """The digest of each part by its name."""
+        self.words: set[str] = set(words)
+        """All names in the code that was followed."""
+        self._where = where
+        self._memory = Memory()
+        self._names: dict[int, tuple[object, str]] = {}
+        self._taken: set[str] = set()
+        self._queue: list[tuple[str, Any]] = []
+        self._globals: dict[tuple[int, str], str] = {}
+        self._modules = LocalModules(live=where.in_this_process)
+        self._started_in: set[str] = set()
+        self._exact = exact
+
+    def follow(self, values: Mapping[str, Any]) -> None:
+        """Add values as parts, and all that they refer to.
+
+        Args:
+            values: the values, by the names of the parts.
+
+        Raises:
+            NotDigestible: something has no digest.
+        """
+        for name, value in values.items():
+            self._add(name, value)
+        try:
+            for name in self._where.modules:
+                self._modules.reach(name)
+            before = -1
+            while before != (before := self._extent()):
+                self._define()
+                self._follow_modules()
+            self._add_modules()
+        except Refused as error:
+            raise error.error("the function") from error.__cause__
+
+    def _extent(self) -> int:
+        """Return a number that grows with what was found."""
+        modules = self._modules
+        of_modules = len(modules.sources) + len(modules.live) + len(modules.installed)
+        return len(self._names) + len(self._globals) + len(self.words) + of_modules
+
+    def _add(self, name: str, value: Any) -> None:
+        self._write(name, name, lambda encoder: encoder.add(value))
+
+    def _write(self, name: str, owner: str, write: Callable[[Encoder], None]) -> None:
+        encoder = Encoder(self.refer, name, self._memory)
+        try:
+            write(encoder)
+        except Refused as error:
+            raise error.error(owner) from error.__cause__
+        except RecursionError:
+            raise Refused("it is nested too deeply").error(owner) from None
+        self.parts[name] = encoder.digest()
+
+    # What is written in place of definitions
+
+    def refer(self, obj: Any) -> str:
+        """Return what is written in place of a definition or module, and follow it."""
+        known = self._names.get(id(obj))
+        if known is not None:
+            return known[1]
+        name = self._refer(obj)
+        self._names[id(obj)] = obj, name
+        return name
+
+    def _refer(self, obj: Any) -> str:
+        if isinstance(obj, types.ModuleType):
+            return self._refer_to_module(obj)
+        if isinstance(obj, types.BuiltinFunctionType):
+            owner = obj.__self__
+            module = owner.__name__ if isinstance(owner, types.ModuleType) else obj.__module__ or "builtins"
+            return self._refer_by_name(module, obj.__qualname__)
+        if isinstance(obj, Named):
+            return self._refer_by_name(*obj)
+        by_name = is_importable(obj)
+        if by_name:
+            self._modules.reach(obj.__module__)
+        if by_name and not (self._modules.is_live(obj.__module__) and isinstance(obj, DEFINITIONS[:3])):
+            return self._refer_by_name(obj.__module__, obj.__qualname__)
+        name = self._free_name(f"{kind_of(obj)} {_full_name(obj)}")
+        self._queue.append((name, obj))
+        return name
+
+    def _refer_to_module(self, module: types.ModuleType) -> str:
+        name = module.__name__
+        if sys.modules.get(name) is not module or name == "__main__" or travels_by_value(name):
+            raise Refused(f"the module {name} cannot be imported by its name", "Pass what tasks need of it")
+        self._modules.reach(name)
+        return f"module {name}"
+
+    def _refer_by_name(self, module: str, name: str) -> str:
+        self._modules.reach(module)
+        self.words.update(name.split("."))
+        return f"{module}.{name}"
+
+    def _free_name(self, name: str) -> str:
+        number, free = 1, name
+        while free in self._taken:
+            number += 1
+            free = f"{name} ({number})"
+        self._taken.add(free)
+        return free
+
+    # What exists only by value
+
+    def _define(self) -> None:
+        while self._queue:
+            name, obj = self._queue.pop()
+            if isinstance(obj, types.FunctionType):
+                self._follow_code(obj)
+            self._write(name, name, lambda encoder, obj=obj: self._write_definition(encoder, obj))  # type: ignore[misc]
+
+    def _write_definition(self, encoder: Encoder, obj: Any) -> None:
+        write_definition(encoder, obj, exact=self._exact)
+        if isinstance(obj, types.FunctionType):
+            for name, value in globals_of(obj):
+                encoder.add_parts("global", name)
+                if isinstance(value, (*DEFINITIONS, types.ModuleType, types.BuiltinFunctionType)):
+                    encoder.add(value)
+                else:
+                    encoder.add(self._constant(obj.__globals__, name, value))
+
+    def _follow_code(self, function: types.FunctionType) -> None:
+        words = words_in(function.__code__)
+        self.words |= words
+        for name in sorted(modules_imported_by(function.__code__, function.__globals__.get("__package__"))):
+            self._modules.reach(name)
+        if "__file__" in words and isinstance(file := function.__globals__.get("__file__"), str):
+            self._started_in.add(os.path.dirname(os.path.abspath(file)))
+
+    def _constant(self, variables: dict[str, Any], name: str, value: Any) -> str:
+        """Return the name of a part for a global variable."""
+        key = id(variables), name
+        if key not in self._globals:
+            module = variables.get("__name__", "__main__")
+            full_name = name if module == "__main__" else f"{module}.{name}"
+            self._globals[key] = part = self._free_name(f"constant {full_name}")
+            if type(value) in (int, float, bool, type(None)):
+                self.parts[part] = repr(value)
+            else:
+                self._add(part, value)
+        return self._globals[key]
+
+    # Modules
+
+    @property
+    def _everything(self) -> bool:
+        """Whether code may refer to what it does not name."""
+        return not self.words.isdisjoint(COMPUTES_NAMES | IMPORTS_BY_NAME)
+
+    def _follow_modules(self) -> None:
+        """Follow what counts of the modules that were reached so far."""
+        modules, everything = self._modules, self._everything
+        if not self.words.isdisjoint(IMPORTS_BY_NAME):
+            if modules.live:
+                raise Refused(
+                    "it may import modules by computed names, of which it is not known", "Import them"
+                )
+            for name in self._where.also_sent:
+                modules.reach(name)
+        for name in [*modules.submodules(self.words)]:
+            modules.reach(name)
+        for name in [*modules.sources]:
+            statements, imports = modules.statements(name, exact=self._exact)
+            for each in counted(statements, self.words, everything=everything):
+                self.words |= each.words
+                for imported in sorted(each.imports):
+                    modules.reach(imported)
+            for imported in sorted(imports) if everything else ():
+                modules.reach(imported)
+        for module in [*modules.live.values()]:
+            self._follow_live(module, everything=everything)
+
+    def _follow_live(self, module: types.ModuleType, *, everything: bool) -> None:
+        variables = vars(module)
+        for name in sorted(variables if everything else self.words & variables.keys()):
+            if name.startswith("__") and name != "__getattr__":
+                continue
+            value = variables[name]
+            if isinstance(value, (*DEFINITIONS, types.ModuleType, types.BuiltinFunctionType)):
+                self.parts[f"name {module.__name__}.{name}"] = self.refer(value)
+            else:
+                self._constant(variables, name, value)
+
+    def _add_modules(self) -> None:
+        """Add the parts of the modules that were reached, and the packages."""
+        modules = self._modules
+        for name in modules.sources:
+            statements, _ = modules.statements(name, exact=self._exact)
+            found = counted(statements, self.words, everything=self._everything)
+            self.parts[f"module {name}"] = digest_of_order(found)
+            for each in found:
+                if each.name:
+                    self.parts[f"{each.kind} {name}.{each.name}"] = each.digest
+            if "__file__" in self.words:
+                self.parts[f"file {name}"] = str(modules.sources[name].origin)
+        if not self.words.isdisjoint(READS_FILES):
+            modules.add_files(self.parts)
+            for folder in self._started_in:
+                self.parts["files of __main__"] = digest_of_data("the program", [folder])
+        for package, version in versions_of(modules.installed, self._where.versions).items():
+            self.parts[f"package {package}"] = version
+        if not self.words.isdisjoint(_READS_ENVIRONMENT):
+            for variable in self.words & os.environ.keys():
+                value = os.environ[variable].encode(errors="surrogateescape")
+                self.parts.setdefault(f"env {variable}", hashlib.sha256(value).hexdigest())
+
+    @property
+    def looks_at_code(self) -> bool:
+        """Whether code that was followed may read docstrings or positions of code."""
+        return not self.words.isdisjoint(LOOK_AT_CODE)
+
+
+def _full_name(obj: Any) -> str:
+    module = getattr(obj, "__module__", None)
+    name = str(getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None) or type(obj).__name__)
+    return name if module in ("__main__", None) else f"{module}.{name}"
