@@ -28,6 +28,14 @@ hypothesis.settings.load_profile("untimed")
 botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keep the modules that pytest compiles, even if nothing else may be kept: compiling takes it 10 s."""
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    yield
+    sys.dont_write_bytecode = kept
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if "landsat_archive" in getattr(item, "fixturenames", ()):  # which is slow to make

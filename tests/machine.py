@@ -1,5 +1,6 @@
 """The machine that tests run on: programs that may be missing, processes, and threads of wrenlite."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -27,14 +28,10 @@ def skip_if_missing(missing: list[str]) -> None:
 
 def children_of(pid: int) -> set[int]:
     """Return the ids of the child processes of a process, zombies included."""
-    found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.add(int(folder.name))
+    found: set[int] = set()
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            found.update(map(int, (thread / "children").read_text().split()))
     return found
 
 
