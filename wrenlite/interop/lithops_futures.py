@@ -17,8 +17,12 @@ from wrenlite.serialize.traceback_stubs import public
 if TYPE_CHECKING:
     from wrenlite.interop.lithops import FunctionExecutor
 
-ALWAYS, ANY_COMPLETED, ALL_COMPLETED = 0, -1, 100
-"""Values of ``return_when=``: at once, after the first, and after all. A number is a percentage."""
+ALWAYS = 0
+"""For ``return_when=``: return at once."""
+ANY_COMPLETED = -1
+"""For ``return_when=``: return when the first call has ended."""
+ALL_COMPLETED = 100
+"""For ``return_when=``: return when all calls have ended. A number from 1 to 100 is a percentage of them."""
 
 
 @public

@@ -19,8 +19,11 @@ from wrenlite.wrong_calls import explain_wrong_calls
 _log = logging.getLogger("wrenlite")
 
 ALL_COMPLETED = concurrent.futures.ALL_COMPLETED
+"""For a ``wait`` that returns when all tasks have ended."""
 FIRST_COMPLETED = concurrent.futures.FIRST_COMPLETED
+"""For a ``wait`` that returns when the first task has ended."""
 FIRST_EXCEPTION = concurrent.futures.FIRST_EXCEPTION
+"""For a ``wait`` that returns when the first task has failed, or all have ended."""
 ANY_COMPLETED = FIRST_COMPLETED
 """PyWren's name for ``FIRST_COMPLETED``."""
 ALWAYS = "ALWAYS"
