@@ -210,6 +210,8 @@ class Snapshot(NamedTuple):
     """Estimate of what the job cost so far; None where nothing is charged."""
     note: str = ""
     """Why nothing is sent at the moment; empty where requests are sent."""
+    peak_bytes: int = 0
+    """The most memory that a worker held while it ran tasks of the job; 0: unknown."""
 
     @property
     def finished(self) -> int:

@@ -45,6 +45,20 @@ def _as_slice(indexes: Sequence[int]) -> slice | None:
     return slice(first, end) if follow else None
 
 
+def _peak_of(outcome: Outcome | None, usage: Usage | None) -> tuple[int | None, int | None]:
+    """Return the most memory that a task held, and how many tasks ran meanwhile. None: unknown.
+
+    Args:
+        outcome: its outcome, where a worker has reported it.
+        usage: the usage of its batch.
+    """
+    if outcome is not None and outcome.peak_bytes:
+        return outcome.peak_bytes, 1
+    if usage is None or not usage.peak_bytes:
+        return None, None
+    return usage.peak_bytes, usage.tasks or None
+
+
 def _column(forgets: bool, rows: Any, forgotten: object) -> Any:
     """Return a column of the table, whose first rows can be forgotten where that is asked for."""
     return Window(rows, forgotten) if forgets else rows
@@ -55,6 +69,8 @@ class TaskTable:
 
     delayed = 0
     """Tasks that have failed, and wait until they are tried again."""
+    peak_bytes = 0
+    """The most memory that a worker held while it ran a batch that has ended; 0: unknown."""
 
     def __init__(
         self, total: int, prices: Prices | None = None, *, open: bool = False, forgets: bool = False
@@ -209,6 +225,7 @@ class TaskTable:
         """Record that a batch of these tasks has ended, and what it used."""
         self.running -= 1
         self.charge(usage)
+        self.peak_bytes = max(self.peak_bytes, usage.peak_bytes)
         places = _as_slice(indexes)
         if places is not None:
             self._usages[places] = [usage] * len(indexes)
@@ -266,6 +283,7 @@ class TaskTable:
         self._received[:] = columns["received"]
         self.released[:] = columns["released"]
         self._usages[:] = [usage and Usage(*usage) for usage in columns["usages"]]
+        self.peak_bytes = max((usage.peak_bytes for usage in self._usages if usage), default=0)
         self.cost = Cost(*columns["cost"])
 
     def begin_with(self, before: TaskTable) -> None:
@@ -330,6 +348,7 @@ class TaskTable:
             return TaskStats(index, STATES[_QUEUED], attempts=0, queued=time.time())
         outcome, usage = self.outcomes[index], self._usages[index]
         ran = outcome if outcome is not None and outcome.started else None
+        peak_bytes, peak_tasks = _peak_of(ran, usage)
         return TaskStats(
             task=index,
             state=self.state(index),
@@ -343,7 +362,8 @@ class TaskTable:
             worker=usage.worker if usage else None,
             cold=bool(usage and usage.cold),
             request_id=usage.request_id if usage else None,
-            peak_bytes=(usage.peak_bytes or None) if usage else None,
+            peak_bytes=peak_bytes,
+            peak_tasks=peak_tasks,
         )
 
     def describe_run(self, index: int, process: int | None = None) -> str:
@@ -378,6 +398,7 @@ class TaskTable:
             failed=marks.count(_FAILED),
             cancelled=marks.count(_CANCELLED),
             seconds=(self._ended_at if self.over else time.time()) - self.queued_at,
+            peak_bytes=self.peak_bytes,
         )
 
     def delayed_note(self) -> str:

@@ -79,6 +79,7 @@ MALFORMED = {
     "a negative size": reply([OUTCOME._replace(packed=Stored("results/a", "0" * 64, -1))]),
     "text as busy_s": reply(ended=DONE._replace(usage=USAGE._replace(busy_s="1"))),
     "NaN as busy_s": reply(ended=DONE._replace(usage=USAGE._replace(busy_s=math.nan))),
+    "text as a task's peak_bytes": reply([OUTCOME._replace(peak_bytes="1")]),
     "text as peak_bytes": reply(ended=DONE._replace(usage=USAGE._replace(peak_bytes="1"))),
     "a number as worker": reply(ended=DONE._replace(usage=USAGE._replace(worker=7))),
     "text as cause": reply(ended=DONE._replace(cause="because")),

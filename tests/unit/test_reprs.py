@@ -38,11 +38,13 @@ def test_stats():
     done = waiting._replace(
         state="done", attempts=2, started=1795933258.0, seconds=0.0123, finished=1795933258.1
     )
-    done = done._replace(worker="18230", cold=True, peak_bytes=120 << 20)
+    done = done._replace(worker="18230", cold=True, peak_bytes=120 << 20, peak_tasks=1)
     assert repr(done) == (
-        "<TaskStats of task 3: done, ran for 12.3 ms, on worker 18230, attempt 2, cold start, its worker "
-        "held up to 120.0 MB>"
+        "<TaskStats of task 3: done, ran for 12.3 ms, on worker 18230, attempt 2, cold start, held up to "
+        "120.0 MB>"
     )
+    assert repr(done._replace(peak_tasks=8)).endswith("held at most 120.0 MB, in a batch of 8>")
+    assert repr(done._replace(peak_tasks=None)).endswith("held at most 120.0 MB>")
 
 
 def test_a_backend():

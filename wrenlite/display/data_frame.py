@@ -16,7 +16,7 @@ _COLUMN_TYPES = {
     "task": "int64",
     "attempts": "int64",
     "cold": "bool",
-    "peak_bytes": "Int64",  # pandas' own integer, which knows missing values
+    **dict.fromkeys(("peak_bytes", "peak_tasks"), "Int64"),  # pandas' integer, which knows missing values
     **dict.fromkeys(("seconds", "cpu_s"), "float64"),
     **dict.fromkeys(("state", "worker", "request_id"), "string"),
 }

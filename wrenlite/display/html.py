@@ -20,7 +20,7 @@ from wrenlite.display.colours import STATE_COLOURS
 from wrenlite.display.observer import View, merge
 from wrenlite.display.remaining import in_words
 from wrenlite.futures import Snapshot
-from wrenlite.texts import counted, duration
+from wrenlite.texts import counted, duration, sized
 
 BAR_STATES = ("done", "failed", "cancelled", "dispatched", "queued")
 """The states in the order of the progress bar."""
@@ -129,7 +129,14 @@ def _facts(view: View) -> list[str]:
     facts = [duration(view.snapshot.seconds)]
     if view.snapshot.dollars is not None:
         facts.append(f"≈ ${view.snapshot.dollars:.4f} (estimate)")
+    if view.snapshot.peak_bytes:
+        facts.append(memory_in_words(view.snapshot))
     return facts
+
+
+def memory_in_words(now: Snapshot) -> str:
+    """Return the most memory that a task of a job has held, as far as that is known."""
+    return f"up to {sized(now.peak_bytes)} of memory per worker"
 
 
 def _so_far(now: Snapshot) -> str:

@@ -11,7 +11,7 @@ from wrenlite.display import console
 from wrenlite.durable.attach import attach
 from wrenlite.durable.records import Counts, Event, JobRecord, find_job, in_words, jobs
 from wrenlite.errors import KeeperDied
-from wrenlite.texts import counted, duration, printable
+from wrenlite.texts import counted, duration, printable, sized
 
 _POLL_S = 0.5
 """Seconds between two looks at a job that is followed."""
@@ -30,6 +30,7 @@ def _document(job: JobRecord) -> dict[str, object]:
         **job.counts._asdict(),
         "seconds": round(job.seconds, 6),
         "dollars": job.dollars,
+        "peak_bytes": job.peak_bytes,
     }
 
 
@@ -71,6 +72,7 @@ def show(job: str, *, as_json: bool) -> None:
         "files": str(found.path),
     }
     rows |= {} if found.dollars is None else {"cost": f"${found.dollars:.4f}"}
+    rows |= {} if found.peak_bytes is None else {"memory": f"up to {sized(found.peak_bytes)} per worker"}
     console.print_table({name: printable(text) for name, text in rows.items()})
     for task, text in list(errors.items())[:_MOST_ERRORS]:
         click.echo(f"task {task}: {printable(text)}")

@@ -215,6 +215,7 @@ def together(snapshots: Sequence[Snapshot], seconds: float | None = None) -> Sna
         seconds=max(now.seconds for now in snapshots) if seconds is None else seconds,
         dollars=sum(dollars) if dollars else None,
         note=next((now.note for now in snapshots if now.note), ""),
+        peak_bytes=max(now.peak_bytes for now in snapshots),
         **{field: sum(getattr(now, field) for now in snapshots) for field in counts},
     )
 

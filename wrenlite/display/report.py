@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wrenlite.errors import PackageMissing
-from wrenlite.protocol import TaskStats
+from wrenlite.protocol import TaskStats, held_in_words
 from wrenlite.serialize.diagnosis import error_text
-from wrenlite.texts import counted, printable, sized, timed
+from wrenlite.texts import counted, printable, timed
 
 try:
     import numpy as np
@@ -39,7 +39,7 @@ from wrenlite.display.spans import (
 if TYPE_CHECKING:
     from wrenlite.job import Job
 
-_SLOWEST, _FAILURES, _OUTPUTS, _TAIL_LINES, _LINE_CHARACTERS = 20, 100, 20, 20, 400
+_SLOWEST, _LARGEST, _FAILURES, _OUTPUTS, _TAIL_LINES, _LINE_CHARACTERS = 20, 20, 100, 20, 20, 400
 """The most tasks in each table, tasks whose output is shown, lines of an output, and characters of a line."""
 _MOST_STEPS = 200
 """The largest number of steps of the concurrency; of more, it shows the mean of so many equal intervals."""
@@ -106,6 +106,7 @@ def write_report(job: Job[Any], path: str | os.PathLike[str], now: float) -> Pat
         "<h2>Timeline</h2><p>Drag over a part to zoom into it; the round arrow beside the plot shows all "
         f"again. Names in the legend hide and show what they stand for.</p>{timeline}",
         *_slowest(stats),
+        *_largest(stats),
         *_failures(job, stats),
         *_outputs(job, stats),
     )
@@ -136,7 +137,7 @@ def _timeline(spans: Spans, stats: Sequence[TaskStats]) -> Any:
         for name, (left, right, chosen) in _bars(spans).items()
     ]
     hovered = [bars for name, bars in drawn if bars is not None and name not in ("waiting", "in transit")]
-    tips = [(name, f"@{name}") for name in ("task", "state", "ran", "worker", "attempt")]
+    tips = [(name, f"@{name}") for name in ("task", "state", "ran", "memory", "worker", "attempt")]
     upper.add_tools(HoverTool(renderers=hovered, tooltips=tips))
     if upper.legend:
         upper.legend.click_policy = "hide"
@@ -237,6 +238,7 @@ def _add_bars(
             "task": spans.task[chosen],
             "state": [task.state for task in tasks],
             "ran": [_ran(task) for task in tasks],
+            "memory": [memory or "unknown" for memory in _memory(tasks)],
             "worker": [task.worker or "unknown" for task in tasks],
             "attempt": [task.attempts for task in tasks],
         }
@@ -256,12 +258,24 @@ def _slowest(stats: Sequence[TaskStats]) -> Iterator[str]:
     slowest = sorted(ran, key=lambda task: -(task.seconds or 0.0))[:_SLOWEST]
     if slowest:
         yield "<h2>Slowest tasks</h2>"
-        memory = [sized(task.peak_bytes) if task.peak_bytes is not None else "" for task in slowest]
         cpu = [timed(task.cpu_s) if task.cpu_s is not None else "" for task in slowest]
         state = [task.state for task in slowest]
+        yield _table({**_where(slowest), "state": state, "processor time": cpu, "memory": _memory(slowest)})
+
+
+def _largest(stats: Sequence[TaskStats]) -> Iterator[str]:
+    measured = [task for task in stats if task.peak_bytes is not None]
+    largest = sorted(measured, key=lambda task: -(task.peak_bytes or 0))[:_LARGEST]
+    if largest:
+        yield "<h2>Tasks that held the most memory</h2>"
         yield _table(
-            {**_where(slowest), "state": state, "processor time": cpu, "memory of the worker": memory}
+            {**_where(largest), "state": [task.state for task in largest], "memory": _memory(largest)}
         )
+
+
+def _memory(tasks: Sequence[TaskStats]) -> list[str]:
+    """Return how much memory each task held, as far as that is known."""
+    return [held_in_words(task.peak_bytes, task.peak_tasks) for task in tasks]
 
 
 def _where(tasks: Sequence[TaskStats]) -> dict[str, Sequence[str]]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from wrenlite.display.html import BAR_STATES, job_title, progress_bar
+from wrenlite.display.html import BAR_STATES, job_title, memory_in_words, progress_bar
 from wrenlite.futures import Snapshot
+from wrenlite.protocol import held_in_words
 
 if TYPE_CHECKING:
     from wrenlite.executor import Executor
@@ -33,7 +34,8 @@ def job_html(job: Job[Any]) -> str:
     facts = [_counts(now), f"{now.seconds:,.1f} s"]
     if now.dollars is not None:
         facts.append(f"≈ ${now.dollars:.4f} (estimate)")
-    facts += [text for text in (now.note, job.id) if text]
+    memory = memory_in_words(now) if now.peak_bytes else ""
+    facts += [text for text in (memory, now.note, job.id) if text]
     return _card(job_title(now), facts, progress_bar(now))
 
 
@@ -45,6 +47,7 @@ def future_html(future: Future[Any]) -> str:
         facts.append(f"{stats.seconds:,.3g} s")
     if stats.attempts > 1:
         facts.append(f"attempt {stats.attempts}")
+    facts += [held] if (held := held_in_words(stats.peak_bytes, stats.peak_tasks)) else []
     if stats.worker is not None:
         facts.append(f"worker {stats.worker}{', cold start' if stats.cold else ''}")
     return _card(f"Future {future.job.name}[{future.index}]", [*facts, future.job.id])

@@ -38,6 +38,8 @@ class Spans(NamedTuple):
     """When the task's outcome reached the client."""
     cold: Flags
     """Whether the task is the first one of a worker that was started for it."""
+    peak_bytes: Floats
+    """The most memory that its worker held meanwhile; NaN: unknown."""
     last_s: float
     """The time of the last event; the present time while the job runs."""
 
@@ -91,6 +93,7 @@ def measure_spans(tasks: Sequence[TaskStats], now: float) -> Spans:
         stopped=stopped,
         received=received,
         cold=_first_of_each_worker(worker, started, np.array([task.cold for task in tasks], np.bool_)),
+        peak_bytes=np.array([task.peak_bytes for task in tasks], np.float64),
         last_s=float(max(last_s, now - zero) if job_runs else last_s),
     )
 

@@ -37,7 +37,7 @@ from wrenlite.display.remaining import Range, in_words
 from wrenlite.futures import Drawing, Snapshot, undrawn
 from wrenlite.job import Job
 from wrenlite.serialize.traceback_stubs import hide_own_frames
-from wrenlite.texts import duration, is_terminal, printable
+from wrenlite.texts import duration, is_terminal, printable, sized
 
 _APPEAR_AFTER_S = 0.5
 """A job that ends before this shows nothing."""
@@ -99,8 +99,8 @@ def row(now: Snapshot, columns: int, left_s: Range | None = None) -> str:
     """Return the progress of a job as one row of a terminal.
 
     First comes what is never cut: how many tasks are done, the failures, the dollars, the cancelled tasks.
-    Then follow, as far as there is room: why nothing is sent, the name, the time, the running tasks, and the
-    backend.
+    Then follow, as far as there is room: why nothing is sent, the name, the time, the running tasks, the
+    backend, and the most memory that a worker held while it ran the job's tasks.
 
     Args:
         now: the progress.
@@ -118,7 +118,8 @@ def row(now: Snapshot, columns: int, left_s: Range | None = None) -> str:
     time_left = f", {in_words(left_s)}" if left_s else ""
     words = ["" if ended else printable(now.note), _cut(printable(now.name), columns // 3)]
     figures = [f"{duration(now.seconds)}{time_left}", f"{now.running:,} running" if now.running else ""]
-    for part in filter(None, (*words, *figures, now.backend)):
+    memory = f"up to {sized(now.peak_bytes)} each" if now.peak_bytes else ""
+    for part in filter(None, (*words, *figures, now.backend, memory)):
         room = columns - 1 - _width(text) - len(_BETWEEN)
         if _width(part) <= room or (part in words and room >= _SHORTEST):
             text += _BETWEEN + _cut(part, room)

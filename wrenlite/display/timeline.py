@@ -1,4 +1,4 @@
-"""A figure of a job's tasks over time, with the number of running tasks below."""
+"""A figure of a job's tasks over time, with the number of running tasks and their memory below."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from wrenlite.errors import PackageMissing
 from wrenlite.protocol import TaskStats
+from wrenlite.texts import sized
 
 try:
     import numpy as np
     from matplotlib import rcParams
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.collections import PolyCollection
+    from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.colors import to_hex, to_rgb, to_rgba
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, StepPatch
@@ -95,7 +96,9 @@ _MARKERS = {"failed": "X", "cancelled": "o", "cold start": "^"}
 
 
 def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> NotebookFigure:
-    """Draw the tasks of one job over time, and below the number of running tasks.
+    """Draw the tasks of one job over time, below the number of running tasks, and below that their memory.
+
+    The memory is drawn where it is known of some task.
 
     Args:
         tasks: tasks in any state. Of a task with several attempts only the last one is drawn; until then it
@@ -106,27 +109,31 @@ def timeline(tasks: Sequence[TaskStats], title: str, now: float) -> NotebookFigu
     spans = measure_spans(tasks, now)
     rows = assign_rows(spans)
     rows_height = min(max(_ROW * rows.total, _LEAST_ROWS), _MOST_ROWS)
-    height = _TOP + rows_height + _GAP + _CURVE + _BOTTOM
+    curves = 2 if np.isfinite(spans.peak_bytes).any() else 1
+    height = _TOP + rows_height + curves * (_GAP + _CURVE) + _BOTTOM
     look = _Look.of_style()
     figure = NotebookFigure(figsize=(_WIDTH, height), facecolor=look.paper)
-    upper, lower = figure.subplots(
-        2,
+    upper, *lower = figure.subplots(
+        1 + curves,
         sharex=True,
         gridspec_kw={
             "left": _LEFT / _WIDTH,
             "right": 1 - _RIGHT / _WIDTH,
             "top": 1 - _TOP / height,
             "bottom": _BOTTOM / height,
-            "hspace": 2 * _GAP / (rows_height + _CURVE),
-            "height_ratios": (rows_height, _CURVE),
+            "hspace": (1 + curves) * _GAP / (rows_height + curves * _CURVE),
+            "height_ratios": (rows_height, *(_CURVE,) * curves),
         },
     )
-    for axes in (upper, lower):
+    for axes in (upper, *lower):
         _style_axes(axes, look)
     legend = _draw_tasks(upper, spans, rows, look)
-    _draw_concurrency(lower, spans, look)
+    _draw_concurrency(lower[0], spans, look)
+    if curves > 1:
+        _draw_memory(lower[1], spans, look)
+    lower[-1].set_xlabel("seconds since map", color=look.ink, fontsize=9.5)
     if spans.in_state("queued", "dispatched").any():
-        for axes in (upper, lower):
+        for axes in (upper, *lower):
             line = axes.axvline(
                 spans.last_s, color=look.faint, linewidth=1, linestyle=(0, (4, 3)), label="now"
             )
@@ -309,7 +316,6 @@ def _draw_concurrency(axes: Axes, spans: Spans, look: _Look) -> None:
     is_mean = len(times) > _MOST_STEPS
     axes.set_ylim(0, max(peak, 1) * 1.35)
     axes.set_ylabel("running tasks,\nmean" if is_mean else "running tasks", color=look.ink, fontsize=9.5)
-    axes.set_xlabel("seconds since map", color=look.ink, fontsize=9.5)
     if not peak:
         waits = spans.in_state("queued", "dispatched").any()
         _write_in_centre(axes, "no task has run yet" if waits else "no task ran", look)
@@ -327,11 +333,40 @@ def _draw_concurrency(axes: Axes, spans: Spans, look: _Look) -> None:
         label="running tasks",
     )
     axes.add_artist(curve)  # stairs() would also search all steps for the limits, which are set above
+    _mark_peak(axes, peak, f"peak concurrency {peak:,}", look)
+
+
+def _draw_memory(axes: Axes, spans: Spans, look: _Look) -> None:
+    """Draw a line for each task that has run, as high as what its worker held at most meanwhile."""
+    known = np.isfinite(spans.peak_bytes) & np.isfinite(spans.started)
+    peak = float(spans.peak_bytes[known].max(initial=0.0))
+    unit, scale = ("GB", 2.0**30) if peak >= 2**30 else ("MB", 2.0**20)
+    axes.set_ylim(0, max(peak, 1.0) / scale * 1.35)
+    axes.yaxis.set_major_locator(MaxNLocator(4, min_n_ticks=1))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.set_ylabel(f"memory of\nworkers, {unit}", color=look.ink, fontsize=9.5)
+    height = spans.peak_bytes[known] / scale
+    ends = np.stack([spans.started[known], height, spans.stopped[known], height], axis=1).reshape(-1, 2, 2)
+    lines = LineCollection(
+        ends,  # type: ignore[arg-type]  # one array is faster than a list of lines
+        colors=_DONE,
+        linewidths=1.8,
+        capstyle="projecting",  # so that very short tasks are visible
+        label="memory",
+        rasterized=len(ends) > _MOST_VECTORS,
+    )
+    axes.add_collection(lines, autolim=False)
+    if peak:
+        _mark_peak(axes, peak / scale, f"at most {sized(int(peak))}", look)
+
+
+def _mark_peak(axes: Axes, peak: float, words: str, look: _Look) -> None:
+    """Draw a line at the peak of a curve, with words on it."""
     axes.axhline(peak, color=look.faint, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.text(
         0.008,
         peak,
-        f"peak concurrency {peak:,}",
+        words,
         color=look.ink,
         fontsize=9,
         ha="left",

@@ -7,7 +7,7 @@ line::
     {"kind": "submitted", "at": 1764.0, "id": …, "name": …, "backend": …, "tasks": 40, "program": …}
     {"kind": "sent", "at": 1764.1, "invocation": "9f…", "tasks": [[0, 16]]}
     {"kind": "ran", "at": 1764.3, "invocation": "9f…", "tasks": [[0, 16]], "started": […], "seconds": […]}
-    {"kind": "ended", "at": 1764.3, "invocation": "9f…", "worker": "4711", "cold": true}
+    {"kind": "ended", "at": 1764.3, "invocation": "9f…", "worker": "4711", "cold": true, …}
     {"kind": "decided", "at": 1764.3, "again": {"7": 3.2}, "errors": {"7": "OSError: …"}, "final": {"9": "…"}}
     {"kind": "over", "at": 1764.9, "tasks": 40, "done": 39, "failed": 1, "cancelled": 0, "dollars": 0.0}
 
@@ -297,7 +297,7 @@ class JobLog:
         usage, cause = ended.usage, ended.cause
         facts = {"invocation": invocation, "worker": usage.worker, "cold": usage.cold}
         facts |= {"request": usage.request_id, "requests": usage.requests, "gb_s": usage.gb_s}
-        facts["load_s"] = round(usage.load_s, 6)
+        facts |= {"load_s": round(usage.load_s, 6), "peak_bytes": usage.peak_bytes, "ran": usage.tasks}
         if cause is not None:
             error = getattr(cause, "error", None)
             facts |= {"cause": type(cause).__name__.lower(), "error": _short(str(error)) if error else ""}
@@ -315,8 +315,9 @@ class JobLog:
             self._add("cancelled", at, {"tasks": cancelled})
         self._add_failures(job, at)
         counts = {"tasks": now.total, "done": now.done, "failed": now.failed, "cancelled": now.cancelled}
-        cost = {"dollars": now.dollars} if now.dollars is not None else {}
-        self._add("over", at, {**counts, **cost}, always=True)
+        figures = {"dollars": now.dollars, "peak_bytes": now.peak_bytes or None}
+        known = {name: figure for name, figure in figures.items() if figure is not None}
+        self._add("over", at, {**counts, **known}, always=True)
 
 
 class _Facts(NamedTuple):

@@ -19,6 +19,7 @@ from wrenlite.config import Config
 from wrenlite.durable import journal, places
 from wrenlite.durable.remote_journal import Elsewhere
 from wrenlite.errors import JobNotFound
+from wrenlite.protocol import held_in_words
 from wrenlite.texts import counted, duration, printable, timed
 
 _TAIL_BYTES = 4096
@@ -72,22 +73,28 @@ def events_of(lines: Sequence[Line]) -> list[Event]:
     start = lines[0]["at"]
     workers = {line["invocation"]: line["worker"] for line in lines if line.get("worker")}
     loads = {line["invocation"]: line["load_s"] for line in lines if line.get("load_s")}
+    held = {
+        line["invocation"]: held_in_words(line["peak_bytes"], line.get("ran"))
+        for line in lines
+        if line["kind"] == "ended" and "peak_bytes" in line
+    }
     sent: set[int] = set()
     events = []
     for line in lines:
         worker = workers.get(invocation := line.get("invocation", ""), "")
         if line["kind"] == "ran" and line["started"] and (load_s := loads.pop(invocation, 0.0)):
             events.append(Event(min(line["started"]), "loaded", (), worker, f"the code, in {timed(load_s)}"))
-        events += _events_of_line(line, worker, sent)
+        events += _events_of_line(line, worker, held.get(invocation, ""), sent)
     return sorted((event._replace(seconds=event.seconds - start) for event in events), key=_SECONDS)
 
 
-def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
+def _events_of_line(line: Line, worker: str, held: str, sent: set[int]) -> list[Event]:
     """Return what one line says, with times in seconds since the epoch.
 
     Args:
         line: the line.
         worker: the worker of its invocation.
+        held: how much memory that held meanwhile.
         sent: the tasks that were sent before; this adds to them.
     """
     kind, at = line["kind"], line["at"]
@@ -102,7 +109,7 @@ def _events_of_line(line: Line, worker: str, sent: set[int]) -> list[Event]:
         sent |= numbers
         return [Event(at, "retried" if again else "sent", tasks, worker)]
     if kind == "ran":
-        return [*_runs(line, tasks, worker), Event(at, "received", tasks, worker)]
+        return [*_runs(line, tasks, worker), Event(at, "received", tasks, worker, held)]
     if kind == "ended" and "cause" in line:
         cause = str(line["cause"])
         return [Event(at, _CAUSES.get(cause, cause), (), worker, line.get("error", ""))]
@@ -234,6 +241,8 @@ class JobRecord:
             """Its duration, as far as something of it is known."""
             self.dollars: float | None = (end or {}).get("dollars")
             """What it cost; None: nothing, or that is not known yet."""
+            self.peak_bytes: int | None = (end or {}).get("peak_bytes")
+            """The most memory that a worker held while it ran tasks of the job; None: unknown."""
             programs = [line["program"] for line in lines if line["kind"] == "submitted"]  # of each keeper
             runs = end is None and not kept and places.is_running(path.parent.parent, programs[-1])
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:

@@ -58,7 +58,7 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
         ValueError: it has another form, or is not of the task whose turn it is.
     """
     try:
-        task, ok, sent_value, started, seconds, cpu_s, output, records, final = sent
+        task, ok, sent_value, started, seconds, cpu_s, output, records, final, peak_bytes = sent
         packed = framing.from_wire(sent_value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"an outcome has another form: {error}") from error
@@ -76,13 +76,14 @@ def outcome_from_wire(request: Request, position: int, sent: Sequence[Any]) -> O
         and abs(started) + abs(seconds) + abs(cpu_s) < _LARGEST
         and type(output) is type(final) is str
         and type(records) is bytes
+        and _is_count(peak_bytes)
     )
     if not right_types:
         raise ValueError(f"the outcome of task {task} has fields of wrong types")
     largest = request.limits.value_bytes
     if largest is not None and ok and type(packed) is not Stored and size_of(packed) > largest:
         raise ValueError(f"the value of task {task} should have been stored")
-    return outcome_of((task, ok, packed, started, seconds, cpu_s, output, records, final))
+    return outcome_of((task, ok, packed, started, seconds, cpu_s, output, records, final, peak_bytes))
 
 
 def outcomes_from_columns(
@@ -124,8 +125,8 @@ def outcomes_from_columns(
         raise ValueError("an outcome has a value that should have been stored")
     started, seconds, cpu = (numbers[column + 4 * skipped :: 4] for column in range(3))
     tasks = request.tasks[position:end]
-    fields = zip(tasks, repeat(True), packed, started, seconds, cpu, repeat(""), repeat(b""), repeat(""))
-    return list(map(outcome_of, fields))
+    rest = map(repeat, ("", b"", "", 0))
+    return list(map(outcome_of, zip(tasks, repeat(True), packed, started, seconds, cpu, *rest)))
 
 
 def _checked_from_wire(sent: Any) -> Packed | Plain:
@@ -208,6 +209,7 @@ def _is_usage(usage: Usage) -> bool:
         and _is_number(usage.load_s)
         and _is_number(usage.cpu_s)
         and _is_count(usage.used_bytes)
+        and _is_count(usage.tasks)
     )
 
 

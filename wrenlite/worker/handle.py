@@ -45,10 +45,11 @@ from wrenlite.storage.base import Store
 from wrenlite.texts import printable
 from wrenlite.worker.authkey import KeyOnWorker
 from wrenlite.worker.clock import AttentiveClock
-from wrenlite.worker.main import BEGIN, END, NO_ROOM, OUTCOME, OUTCOMES, READY, STORING, Hello, peak_bytes
+from wrenlite.worker.main import BEGIN, END, NO_ROOM, OUTCOME, OUTCOMES, READY, STORING, Hello
 from wrenlite.worker.notes import item_too_large
 from wrenlite.worker.outbox import GATHER_S, OutboxReader
 from wrenlite.worker.output import OutputFile, RecordsFile
+from wrenlite.worker.peak_memory import peak_bytes
 from wrenlite.worker.process import (
     NO_START_ADVICE,
     exit_error,
@@ -283,6 +284,7 @@ class WorkerProcess:
             emit(outcomes)
         usage = Usage(peak_bytes=self._peak_bytes, worker=str(self._process.pid), cold=self._cold)
         left = request.tasks[self._finished :]
+        usage = usage._replace(tasks=self._finished + bool(left))
         if isinstance(error, BackendError):
             return Ended(Refused(error), usage, left)
         if self._initializer and not self._outbox.initialized and not isinstance(ended, _AnyTask):

@@ -26,7 +26,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-import io
 import os
 import resource
 import signal
@@ -45,6 +44,7 @@ from wrenlite.worker.initializing import Initialization
 from wrenlite.worker.memory_limit import MemoryLimit
 from wrenlite.worker.outbox import GATHER_S, Outbox
 from wrenlite.worker.output import OutputCapture
+from wrenlite.worker.peak_memory import LONG_S, PeakMemory, peak_bytes
 from wrenlite.worker.pyplot import PyplotFinder
 from wrenlite.worker.runner import NotRun, Runner
 
@@ -94,6 +94,7 @@ def main() -> None:
     if hello.memory_limit is not None:
         process_state.limit_memory(hello.memory_limit)
     inherited_bytes = peak_bytes(resource.getrusage(resource.RUSAGE_SELF), 0)
+    memory = PeakMemory(inherited_bytes)
     framing.write(replies, framing.frame((READY, PROTOCOL, __version__, inherited_bytes)))
     outbox = Outbox(hello.outbox)
 
@@ -123,7 +124,7 @@ def main() -> None:
                 _change(waiting.pop(0), output)
                 continue
             # No variable holds the request here: its items would stay in memory until the next one comes.
-            _serve(framing.request_from_wire(waiting.pop(0)), runner, sender, process_state, inherited_bytes)
+            _serve(framing.request_from_wire(waiting.pop(0)), runner, sender, process_state, memory)
         try:
             waiting = reader.read()
         except EOFError:
@@ -198,7 +199,7 @@ def _end_with_parent(life: int) -> None:
 
 
 def _serve(
-    request: Request, runner: Runner, sender: Sender, process_state: ProcessState, inherited_bytes: int
+    request: Request, runner: Runner, sender: Sender, process_state: ProcessState, memory: PeakMemory
 ) -> None:
     """Run a request and write its outcomes and its end.
 
@@ -207,30 +208,38 @@ def _serve(
         runner: runs it.
         sender: sends the outcomes.
         process_state: is restored after every task.
-        inherited_bytes: see ``peak_bytes``.
+        memory: measures how much memory the tasks hold.
     """
     limit, requests = _TimeLimit(sender, request.limits.task_timeout_s is not None), runner.store.requests
     if runner.archives is not None:
         runner.archives.report = limit.fetching
 
-    def end_frame(cause: Cause | None = None) -> bytes:
-        peak = own_peak_bytes(inherited_bytes)
+    def end_frame(tasks: int, cause: Cause | None = None) -> bytes:
         puts, gets = runner.store.requests.since(requests)
-        busy_s, cpu_s = time.perf_counter() - limit.begun, _cpu_s() - limit.cpu_s
-        usage = Usage(busy_s, peak, str(os.getpid()), load_s=runner.load_s, cpu_s=cpu_s)
+        usage = Usage(
+            busy_s=time.perf_counter() - limit.begun,
+            peak_bytes=memory.of_batch(),
+            worker=str(os.getpid()),
+            load_s=runner.load_s,
+            cpu_s=_cpu_s() - limit.cpu_s,
+            tasks=tasks,
+        )
         usage = usage._replace(store_puts=puts, store_gets=gets)
         left = process_state.has_new_children()
         return framing.small_frame((END, tuple(usage), cause, runner.worn_out, left))
 
     last = request.tasks[-1]
-    cause, end = None, b""
+    ran, cause, end = 0, None, b""
     sender.begin(len(request.tasks))
+    memory.begin()
     try:
         for outcome in runner.run(request, limit.begin, limit.storing):
             if process_state.is_forked:  # this is a child of the task, and has returned from it
                 os._exit(0)
-            over = outcome.task == last or runner.worn_out
-            end = end_frame() if over else b""
+            ran += 1
+            if outcome.seconds >= LONG_S and len(request.tasks) > 1:
+                outcome = memory.of_task(outcome, ran)
+            end = end_frame(ran) if outcome.task == last or runner.worn_out else b""
             sender.send(outcome, end)
             del outcome  # a large value must not stay in memory while the next one is made
             process_state.restore()
@@ -238,7 +247,7 @@ def _serve(
         cause = error.cause
     process_state.restore_all()
     if not end:
-        sender.flush(end_frame(cause))
+        sender.flush(end_frame(ran, cause))
 
 
 class _TimeLimit:
@@ -281,32 +290,6 @@ def _cpu_s() -> float:
     """Return the processor time of this process so far, and of the children that it has waited for."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def peak_bytes(usage: resource.struct_rusage, inherited_bytes: int) -> int:
-    """Return the most memory that a process has held; 0 where that cannot be determined.
-
-    Args:
-        usage: the resource usage of the process.
-        inherited_bytes: what the usage reported when the process was new. On Linux the maximum of a new
-            process starts with the memory of its parent at that time.
-    """
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return peak if peak > inherited_bytes else 0
-
-
-def own_peak_bytes(inherited_bytes: int = 0) -> int:
-    """Return the most memory that this process has held; 0 where that cannot be determined.
-
-    On Linux, the kernel's VmHWM is that of this program alone (man 5 proc_pid_status).
-
-    Args:
-        inherited_bytes: see ``peak_bytes``.
-    """
-    with contextlib.suppress(OSError, ValueError), io.FileIO("/proc/self/status") as status:
-        begin = (fields := status.read()).index(b"VmHWM:") + len(b"VmHWM:")
-        return int(fields[begin : fields.index(b"kB", begin)]) * 1024
-    return peak_bytes(resource.getrusage(resource.RUSAGE_SELF), inherited_bytes)
 
 
 class Sender:

@@ -95,8 +95,8 @@ class Outbox:
 
     def put(self, outcome: Outcome) -> bool:
         """Put an outcome into the outbox. Return False where it cannot hold it, or has no room left."""
-        _, ok, packed, started, seconds, cpu_s, output, records, _ = outcome
-        if not ok or output or records:
+        _, ok, packed, started, seconds, cpu_s, output, records, _, peak_bytes = outcome
+        if not ok or output or records or peak_bytes:
             return False
         if type(packed) in PLAIN_TYPES:
             value = pickle.dumps(packed, _PROTOCOL)

@@ -388,7 +388,7 @@ class Runner:
             cpu_before, self._cpu, self._cpu_read_at = self._cpu, time.thread_time(), time.perf_counter()
             cpu_s = min(self._cpu - cpu_before, seconds)
         logged = self._records.take() if self._records is not None else b""
-        return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), logged, final))
+        return outcome_of((task, ok, packed, started, seconds, cpu_s, self._read_output(), logged, final, 0))
 
     def _fetching_s(self) -> float:
         """Return the seconds so far in which packages were fetched: they are not those of a task."""

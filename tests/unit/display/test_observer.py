@@ -59,6 +59,8 @@ def test_the_headline_has_the_state_of_the_job_and_stays_true():
     )
     done = view(queued=0, dispatched=0, running=0, done=2000, failed=0, dollars=None)
     assert html.headline(done, AT) == "map ndvi × 2,000 on AWS Lambda · done · 3.3 s · peak concurrency 80"
+    measured = done._replace(snapshot=done.snapshot._replace(peak_bytes=412 << 20))
+    assert "· 3.3 s · up to 412.0 MB of memory per worker ·" in html.headline(measured, AT)
     ended = view(queued=0, dispatched=0, running=0, done=1990, failed=4, cancelled=6, note="throttled")
     assert "· 4 failed, 6 cancelled ·" in html.headline(ended, AT)
 

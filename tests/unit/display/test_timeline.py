@@ -115,6 +115,17 @@ def test_the_curve_counts_the_running_tasks():
     assert words(figure)[:2] == [TITLE, "2 done · 1 failed · 1 cancelled · 6 s"]
 
 
+def test_the_memory_of_tasks_is_drawn_where_it_is_known():
+    known = [FOUR[0]._replace(peak_bytes=300 << 20), *FOUR[1:3], FOUR[3]._replace(peak_bytes=900 << 20)]
+    figure = drawn(known)
+    *_, axes = figure.axes
+    (lines,) = axes.collections
+    assert np.allclose(lines.get_segments(), [[[1, 300], [3, 300]]])  # the other one has not run
+    assert axes.get_ylabel() == "memory of\nworkers, MB"
+    assert "at most 300.0 MB" in words(figure)
+    assert [each.get_xlabel() for each in figure.axes] == ["", "", "seconds since map"]
+
+
 def test_rounded_clocks_do_not_make_the_tasks_of_a_worker_overlap():
     tasks = [task(n, started=n, took=1.0000004, received=n + 1.1, worker="a") for n in range(5)]
     assert "peak concurrency 1" in words(drawn(tasks))

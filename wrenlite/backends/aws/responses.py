@@ -109,6 +109,7 @@ def interpret_response(
     # The worker's own figures, completed by those that only Lambda knows.
     complete = ended.usage._replace(
         peak_bytes=ended.usage.peak_bytes or usage.peak_bytes,
+        tasks=ended.usage.tasks if ended.usage.peak_bytes else 0,  # Lambda's is that of all before, too
         cold=usage.cold or ended.usage.cold,
         requests=usage.requests,
         gb_s=usage.gb_s,

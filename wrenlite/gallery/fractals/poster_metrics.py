@@ -12,7 +12,7 @@ from wrenlite.executor import Executor
 from wrenlite.gallery.fractals.mandelbrot import total_iterations
 from wrenlite.gallery.fractals.poster import Poster, Rendered, StepTime, render
 from wrenlite.texts import sized
-from wrenlite.worker.main import own_peak_bytes
+from wrenlite.worker.peak_memory import own_peak_bytes
 
 _MAX_NAME = 12
 """Characters at the end of a worker's name that are shown: names on Lambda have 56, and differ at the end."""
