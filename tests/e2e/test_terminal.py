@@ -128,7 +128,10 @@ def test_at_pythons_prompt_there_is_no_progress_until_somebody_waits(terminal):
     ]
 
 
-ENDS = r"(\d of \d done(?:, 1 failed)?) \| (\w+|<lambda>) \| \d\.\d s(?: \| 2 local workers)?"
+ENDS = (
+    r"(\d of \d done(?:, 1 failed)?) \| (\w+|<lambda>) \| \d\.\d s"
+    r"(?: \| 2 local workers)?(?: \| up to \d+\.\d MB each)?"
+)
 
 
 def without_figures(lines):
