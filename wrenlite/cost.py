@@ -8,6 +8,7 @@ Those of the user's own code, of ``executor.put``, of a cancel and of deleting a
 
 from __future__ import annotations
 
+import operator
 import re
 from typing import NamedTuple
 
@@ -124,15 +125,19 @@ class Cost(NamedTuple):
             prices: the function's prices; None: all is free.
         """
         cost = Cost(
-            requests=self.requests + usage.requests,
-            gb_s=self.gb_s + usage.gb_s,
+            requests=usage.requests,
+            gb_s=usage.gb_s,
             dollars=0.0,
-            unanswered=self.unanswered + usage.unanswered,
-            uncertain_gb_s=self.uncertain_gb_s + usage.uncertain_gb_s,
-            store_puts=self.store_puts + usage.store_puts,
-            store_gets=self.store_gets + usage.store_gets,
+            unanswered=usage.unanswered,
+            uncertain_gb_s=usage.uncertain_gb_s,
+            store_puts=usage.store_puts,
+            store_gets=usage.store_gets,
         )
-        return cost if prices is None else cost._priced(prices)
+        return self.with_cost(cost if prices is None else cost._priced(prices))
+
+    def with_cost(self, other: Cost) -> Cost:
+        """Return the sum of this cost and another one, which may have other prices."""
+        return Cost(*map(operator.add, self, other))
 
     def _priced(self, prices: Prices) -> Cost:
         return self._replace(

@@ -513,7 +513,7 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
         """Return the progress of the job."""
         now = self._tasks.snapshot(self.name, self.backend)
         return now._replace(
-            dollars=self.cost.dollars if self._prices else None,
+            dollars=self.cost.dollars if self._prices or self.cost.dollars else None,
             note=self._control.blocked_reason or self._tasks.delayed_note(),
         )
 
@@ -546,6 +546,8 @@ class Job(JobFigures, JobDurable[T_co], Sequence[Future[T_co]], ByReference, Gen
                 self._outcomes.set_error(index, made)
                 if self._tasks.stats(index).request_id:
                     made.add_note(f"wrenlite: {self._tasks.describe_run(index)}")
+                if moved := self._tasks.describe_move(index):
+                    made.add_note(f"wrenlite: {moved}")
         ended = [outcome.task for outcome in outcomes]
         self._tasks.end(ended, outcomes)
         self._settle_futures(ended)

@@ -252,3 +252,16 @@ class Reader(Generic[T_co]):
                 self.job._arrivals.forget_taken()
         if self._at_end:
             self.job._arrivals.close()
+
+
+def read_first(items: Iterator[Any]) -> tuple[list[Any], Iterator[Any]]:
+    """Return a list of the first item, and the others. An exception comes in its turn."""
+    try:
+        return list(itertools.islice(items, 1)), items
+    except Exception as error:
+        raise_if_interrupting(error)
+        return [], map(_raise, (error,))
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -317,6 +317,9 @@ class TaskStats(NamedTuple):
     """How many tasks ran while that was measured: 1: this task alone. With more, this task held that much at
     most. None: it is unknown which tasks did."""
 
+    moved_to: str | None = None
+    """The backend that it ran on last, where it has moved to the executor of ``Retry(then=…)``."""
+
     def __repr__(self) -> str:
         facts = [f"task {self.task}: {self.state}"]
         if self.seconds is not None:
@@ -324,6 +327,7 @@ class TaskStats(NamedTuple):
         if self.started is None and self.finished is None:
             facts.append("has not run yet")
         facts += [f"on worker {self.worker}"] if self.worker is not None else []
+        facts += [f"of {self.moved_to}"] if self.moved_to else []
         facts += [f"attempt {self.attempts}"] if self.attempts > 1 else []
         facts += ["cold start"] if self.cold else []
         facts += [held] if (held := held_in_words(self.peak_bytes, self.peak_tasks)) else []

@@ -24,7 +24,7 @@ from wrenlite.errors import ConfigError, ExecutorClosed, StoreError
 from wrenlite.estimate import Estimate
 from wrenlite.futures import Future, undrawn
 from wrenlite.job import Job
-from wrenlite.lazy_map import LazyValues, Reader
+from wrenlite.lazy_map import LazyValues, Reader, read_first
 from wrenlite.map_reduce import MapThenReduce
 from wrenlite.notices import warn
 from wrenlite.open_job import OpenJob, Prepared, SharedJobs
@@ -41,17 +41,18 @@ from wrenlite.serialize.by_reference import Dependent, References
 from wrenlite.serialize.class_table import ClassTable
 from wrenlite.serialize.package_data import left_out_message
 from wrenlite.serialize.pickling import Call, PickledCall, function_name, pack_items, read_items
-from wrenlite.serialize.signals import raise_if_interrupting
 from wrenlite.start_context import JobIdentity, current_start
 from wrenlite.storage import refs
 from wrenlite.storage.refs import Kept, Ref
 from wrenlite.storage.uploads import JobCode, Uploads
 from wrenlite.task_logging import wanted_levels
 from wrenlite.texts import counted, is_terminal
+from wrenlite.then import Then, check_items, check_then
 from wrenlite.wrong_calls import is_whole_number
 
 if TYPE_CHECKING:
     from wrenlite.durable.journal import JournalInvoker
+    from wrenlite.executor import Executor
 
 T = TypeVar("T")
 """What a task returns."""
@@ -160,7 +161,8 @@ class Submission:
     def _identity_in_start(self, items: Sequence[object], options: MapOptions) -> JobIdentity | None:
         """Return how a map of a start is found when that is run again; None: it ends with this process."""
         start = current_start()
-        ends_here = options.keep or options.logging or any(isinstance(each, Dependent) for each in items)
+        ends_here = options.keep or options.logging or self._check_then(options) is not None
+        ends_here = ends_here or any(isinstance(each, Dependent) for each in items)
         return None if start is None or ends_here else start._jobs.identity(self._backend)
 
     def _detach(
@@ -217,7 +219,7 @@ class Submission:
                 raise ConfigError(f"{name}=True: a map with buffersize= forgets values once they were read")
         self._check_open()
         items = read_items(arguments.items_of(data, style))
-        first, items = _read_first(items)  # its class is in the table then
+        first, items = read_first(items)  # its class is in the table then
         prepared = self._prepare(function, style, first, options, forgets=True)
         job = self._open(prepared, options.progress)
 
@@ -355,6 +357,7 @@ class Submission:
         backend = self._backend
         arguments.check_functions(function, style, data)
         options.check(backend)
+        then = self._check_then(options)
         data = arguments.items_of(data, style)
         args, kwargs = tuple(options.args), dict(options.kwargs or {})
         call = Call(function, args, kwargs, style, seed_for(function, options.seed, args, kwargs, style))
@@ -372,25 +375,43 @@ class Submission:
         if items or reduces or is_open:
             pickled = PickledCall(call, class_table)
             arguments.check_code_size(call, len(pickled.blob), backend.code_bytes)
+            if then is not None:
+                arguments.check_code_size(call, len(pickled.blob), then.backend.code_bytes)
+                check_items(backend, then, class_table.references, items)
             code = self._put_code(
-                pickled.blob, class_table.modules, partial(self._check_packages, call, class_table)
+                pickled.blob,
+                class_table.modules,
+                partial(self._check_packages, call, class_table, then),
+                data=self._sends_data(then),
             )
         if len(items) > 1 and (text := shared_generator_message(call, class_table)):
             warn(text)
-        job_options = JobOptions(
+        holders = pickled.holders if pickled else ()
+        job_options = self._job_options(options, code)._replace(
+            reduces=reduces, forgets=forgets, closes_itself=closes_itself, then=then, holders=holders
+        )
+        return Prepared(call, items, class_table, job_options, pickled)
+
+    def _job_options(self, options: MapOptions, code: JobCode) -> JobOptions:
+        return JobOptions(
             code=code,
             env=dict(options.env or {}),
             chunksize=options.chunksize,
             retries=rule_of(options.retries),
             timeout_s=options.timeout,
             log_levels=self._log_levels(options),
-            reduces=reduces,
-            forgets=forgets,
-            closes_itself=closes_itself,
             keeps=options.keep,
-            holders=pickled.holders if pickled else (),
         )
-        return Prepared(call, items, class_table, job_options, pickled)
+
+    def _check_then(self, options: MapOptions) -> Executor | None:
+        """Return the executor that ``then=`` names, which can run tasks of a job; None: there is none."""
+        then = options.retries.then if isinstance(options.retries, Retry) else None
+        if then is not None:
+            is_same = then._submission is self
+            check_then(then, self._backend, is_same=is_same, detach=options.detach)
+            arguments.check_attempts(0, options.timeout, then.backend)
+            then._submission._check_open()
+        return then
 
     def _delete_values_after(self, job: Job[Any]) -> None:
         """Have the stored values of a job deleted once nothing can need them any more."""
@@ -404,12 +425,24 @@ class Submission:
             return None
         return wanted_levels(options.logging, self._logging, unless_set=self._backend.log_levels)
 
-    def _check_packages(self, call: Call, class_table: ClassTable, local: frozenset[str]) -> None:
-        if self._backend.packages is not None:
-            needed_packages.check(self._backend.packages, call.function, class_table, local)
+    def _check_packages(
+        self, call: Call, class_table: ClassTable, then: Executor | None, local: frozenset[str]
+    ) -> None:
+        for backend in (self._backend, *([then.backend] if then is not None else [])):
+            if backend.packages is not None:
+                needed_packages.check(backend.packages, call.function, class_table, local)
+
+    def _sends_data(self, then: Executor | None) -> bool:
+        """Return whether some workers of a job do not see the data files of local modules here."""
+        return not (self._backend.shares_files and (then is None or then.backend.shares_files))
 
     def _put_code(
-        self, blob: bytes, names: set[str], check: Callable[[frozenset[str]], None] = lambda local: None
+        self,
+        blob: bytes,
+        names: set[str],
+        check: Callable[[frozenset[str]], None] = lambda local: None,
+        *,
+        data: bool,
     ) -> JobCode:
         """Begin to store a function and the user's local modules, and return how workers get them.
 
@@ -417,9 +450,10 @@ class Submission:
             blob: the pickled function.
             names: the modules.
             check: takes the names of the local modules before anything is stored; may refuse the job.
+            data: whether their data files are sent, too.
         """
         # Modules of earlier jobs go along, so that jobs that take turns share one zip and its workers.
-        bundle = modules.collect(names | self._module_names, data=not self._backend.shares_files)
+        bundle = modules.collect(names | self._module_names, data=data)
         check(bundle.names if bundle is not None else frozenset())
         if bundle is not None:
             self._module_names = bundle.names
@@ -436,7 +470,8 @@ class Submission:
     def _make_open_job(self, prepared: Prepared) -> OpenJob[Any]:
         name = function_name(prepared.call.function)
         kept = Kept() if prepared.options.keeps else None
-        return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, self._put_code, kept)
+        put_code = partial(self._put_code, data=self._sends_data(prepared.options.then))
+        return OpenJob(_job_id(name), name, self._backend, prepared, self.dispatcher, put_code, kept)
 
     def _run_again(
         self, failed: FailedTasks, before: Job[Any], retries: int | Retry | None, timeout: float | None
@@ -472,6 +507,8 @@ class Submission:
         items: Sequence[Packed | Plain | Dependent | None],
         options: JobOptions,
         progress: Progress | None,
+        *,
+        is_served: bool = False,
     ) -> None:
         if options.reduces or options.keeps:
             self._delete_values_after(job)
@@ -480,39 +517,43 @@ class Submission:
             _log.info("running on %s", self._backend.name)
         _tell_start(job)
         try:
-            held = [*options.code.digests]  # an open job may add to them
-            release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
-            if self._journal is not None:
-                release = partial(_call_both, release, self._journal.add(job))
-            if isinstance(job, OpenJob):
-                pending = PendingJob(job, [], options, release, restore, job._arrivals)
-                job._start(pending, held)
-            else:
-                blobs = partial(self._uploads.blobs, options.code)
-                again = self._run_again
-                pending = PendingJob(job, items, options, release, restore, blobs=blobs, run_again=again)
-            if self._journal is not None:
-                pending.tell = self._journal.tell_of(job)
+            pending = self._queue_of(job, items, options)
+            pending.is_served = is_served
             self.dispatcher.submit(pending)
             wanted = self._progress if progress is None else progress
             if wanted is not False:
                 job._draw(asked=wanted is True)
         except BaseException:
             job.cancel()  # nobody else has it
+            if options.then is not None:
+                options.then._submission.dispatcher.serve(job, on=False)
             raise
 
-
-def _read_first(items: Iterator[Any]) -> tuple[list[Any], Iterator[Any]]:
-    """Return a list of the first item, and the others. An exception comes in its turn."""
-    try:
-        return list(itertools.islice(items, 1)), items
-    except Exception as error:
-        raise_if_interrupting(error)
-        return [], map(_raise, (error,))
-
-
-def _raise(error: Exception) -> None:
-    raise error
+    def _queue_of(
+        self, job: Job[Any], items: Sequence[Packed | Plain | Dependent | None], options: JobOptions
+    ) -> PendingJob:
+        """Return the queue of a new job."""
+        held = [*options.code.digests]  # an open job may add to them
+        release, restore = partial(self._uploads.release, held), partial(self._uploads.upload_again, held)
+        if self._journal is not None:
+            release = partial(_call_both, release, self._journal.add(job))
+        there = None if options.then is None else options.then._submission
+        if there is not None:
+            release = partial(_call_both, release, partial(there.dispatcher.serve, job, on=False))
+        if isinstance(job, OpenJob):
+            pending = PendingJob(job, [], options, release, restore, job._arrivals)
+            job._start(pending, held)
+        else:
+            blobs = partial(self._uploads.blobs, options.code)
+            again = self._run_again
+            pending = PendingJob(job, items, options, release, restore, blobs=blobs, run_again=again)
+        if self._journal is not None:
+            pending.tell = self._journal.tell_of(job)
+        if there is not None:
+            then = Then(there, job, pending, partial(_blobs_now, self._uploads, pending), self._backend.store)
+            pending.then = then if self._journal is None else self._journal.before_then(then)
+            there.dispatcher.serve(job, on=True)
+        return pending
 
 
 def _job_id(name: str) -> str:
@@ -523,6 +564,11 @@ def _job_id(name: str) -> str:
 def _tell_start(job: Job[Any]) -> None:
     if (start := current_start()) is not None:
         start._jobs.add(job)
+
+
+def _blobs_now(uploads: Uploads, pending: PendingJob) -> tuple[bytes, bytes | None]:
+    """Return the function and the modules that the next request of a job needs."""
+    return uploads.blobs(pending.code.now)
 
 
 def _call_both(first: Callable[[], object], second: Callable[[], object]) -> None:

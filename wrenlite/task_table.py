@@ -18,8 +18,10 @@ from functools import partial
 from typing import Any, cast
 
 from wrenlite.cost import FREE, Cost, Prices
+from wrenlite.errors import TaskError
 from wrenlite.futures import Snapshot
 from wrenlite.protocol import CANCELLED, NOTHING, Outcome, TaskStats, Usage
+from wrenlite.serialize.exceptions import failure_text
 from wrenlite.texts import counted
 from wrenlite.threads import Changes
 from wrenlite.window import Window
@@ -96,6 +98,7 @@ class TaskTable:
         """Task numbers in the order in which the tasks ended."""
         self.failed: list[int] = []
         """Those of ``finished`` that failed or were cancelled, in the same order."""
+        self.moved: dict[int, tuple[str, Outcome | TaskError]] = {}  # after what, and where they ran then
         self.same_error_as: dict[int, int] = {}
         """Maps a task that could not run, because another task failed, to that other task."""
         self.marks: bytearray = column(bytearray(total), _DONE)
@@ -233,6 +236,21 @@ class TaskTable:
         for index in indexes:
             self._usages[index] = usage
 
+    def end_elsewhere(self, indexes: Sequence[int], usage: Usage, attempts: int, cost: Cost) -> None:
+        """Record that tasks have ended on another executor.
+
+        Args:
+            indexes: the tasks.
+            usage: of their last run.
+            attempts: their runs there.
+            cost: of all these runs. The usage says nothing of it.
+        """
+        self.end_batch(indexes, usage)
+        for index in indexes:
+            self.attempts[index] += attempts
+        with self._charging:
+            self.cost = self.cost.with_cost(cost)
+
     def charge(self, usage: Usage) -> None:
         """Add what a request used to the cost, in any thread."""
         if self._prices is not None:
@@ -295,6 +313,13 @@ class TaskTable:
         self.cost = FREE  # that was paid by the other job
         self.run_again(before.failed)
 
+    def keep_only(self, index: int) -> None:
+        """Count all other tasks as done: their values are in another job."""
+        self.outcomes[:] = [_FORGOTTEN] * self.total
+        self.marks[:] = bytes([_DONE]) * self.total
+        self.finished = list(range(self.total))
+        self.run_again([index])
+
     def run_again(self, indexes: Sequence[int]) -> None:
         """Queue tasks again that have failed or were cancelled, as if they had never run."""
         again = set(indexes)
@@ -302,6 +327,7 @@ class TaskTable:
             self.outcomes[task] = self._usages[task] = None
             self.attempts[task], self._received[task] = 0, 0.0
             self.same_error_as.pop(task, None)
+            self.moved.pop(task, None)
             self._unfinished_output.pop(task, None)
         self.finished = [task for task in self.finished if task not in again]
         self.failed = [task for task in self.failed if task not in again]
@@ -323,6 +349,10 @@ class TaskTable:
             for index, text in list(self._unfinished_output.items())
             if text and not self.has_ended(index)
         }
+
+    def last_usage(self, index: int) -> Usage | None:
+        """Return what the last batch of a task used; None: it has not ended."""
+        return self._usages[index]
 
     def ended_times(self, most: int) -> list[tuple[float, float]]:
         """Return when tasks were dispatched and when they ended, in the order of the ends.
@@ -362,9 +392,17 @@ class TaskTable:
             worker=usage.worker if usage else None,
             cold=bool(usage and usage.cold),
             request_id=usage.request_id if usage else None,
+            moved_to=self.moved[index][0] if index in self.moved else None,
             peak_bytes=peak_bytes,
             peak_tasks=peak_tasks,
         )
+
+    def describe_move(self, index: int) -> str:
+        """Return where a task has run that has moved to another executor, in words; empty: it has not."""
+        if index not in self.moved:
+            return ""
+        where, failure = self.moved[index]
+        return f"then= has run it on {where}, after it had failed here with {failure_text(failure)}"
 
     def describe_run(self, index: int, process: int | None = None) -> str:
         """Return a description of a task's last run for a message: its attempt, its worker, its request.

@@ -18,7 +18,7 @@ _COLUMN_TYPES = {
     "cold": "bool",
     **dict.fromkeys(("peak_bytes", "peak_tasks"), "Int64"),  # pandas' integer, which knows missing values
     **dict.fromkeys(("seconds", "cpu_s"), "float64"),
-    **dict.fromkeys(("state", "worker", "request_id"), "string"),
+    **dict.fromkeys(("state", "worker", "request_id", "moved_to"), "string"),
 }
 
 

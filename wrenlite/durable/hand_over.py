@@ -36,6 +36,8 @@ def hand_over(job: Job[Any]) -> None:
     if pending is None:
         raise ConfigError(f"{job.id} is over: there is nothing to detach")
     try:
+        if pending.then is not None:
+            raise ConfigError(f"{job.id} has Retry(then=…), an executor that ends with this program")
         assert pending.blobs is not None  # all jobs of map have them
         items, code, table = pending.remaining_items(), pending.blobs(), job._tasks
         if pending.reduction is not None:

@@ -38,10 +38,11 @@ from wrenlite.backends.base import Backend, Invocation, Invoker
 from wrenlite.durable import places
 from wrenlite.errors import TaskError
 from wrenlite.job import Job
-from wrenlite.protocol import NOTHING, Emit, Ended, Outcome, Packed, Request
+from wrenlite.protocol import Emit, Ended, Outcome, Request
+from wrenlite.scheduler.elsewhere import Elsewhere, RunElsewhere
 from wrenlite.scheduler.pending import Tell
 from wrenlite.scheduler.retry import Decision
-from wrenlite.serialize.exceptions import failure_summary
+from wrenlite.serialize.exceptions import failure_text
 from wrenlite.threads import OneThread
 
 _DETAILED_TASKS = 64
@@ -284,8 +285,9 @@ class JobLog:
     ) -> None:
         again = {each.task: round(each.delay_s, 3) for each in decisions if each.delay_s is not None}
         final = {each.task: each.reason for each in decisions if each.delay_s is None}
+        where = {each.task: each.where for each in decisions if each.where}
         errors = {task: _summary(failed[task]) for task in again}
-        self._add("decided", at, {"again": again, "errors": errors, "final": final})
+        self._add("decided", at, {"again": again, "where": where, "errors": errors, "final": final})
 
     def _add_output(self, task: int, text: str) -> None:
         entry = line({"task": task, "text": text[-_OUTPUT_TAIL:]})
@@ -382,6 +384,10 @@ class JournalInvoker:
         """Return what writes down which tasks of a job run again. ``add`` comes before."""
         return self._logs[job.id].decided
 
+    def before_then(self, then: Elsewhere) -> Elsewhere:
+        """Return another executor that tasks of a job move to, whose requests are written down too."""
+        return _JournalThen(then, self._logs)
+
     def open(self, tasks: int = 1) -> None:
         """Get ready, as ``Invoker.open``."""
         self._invoker.open(tasks)
@@ -426,6 +432,20 @@ class JournalInvoker:
         self._journal.flush()
 
 
+class _JournalThen:
+    """Another executor to which tasks move. What becomes of them is written down."""
+
+    def __init__(self, then: Elsewhere, logs: Mapping[str, JobLog]) -> None:
+        self._then = then
+        self._logs = logs
+        self.name, self.takes = then.name, then.takes
+
+    def start(self, request: Request, emit: Emit) -> RunElsewhere:
+        log = self._logs[request.job]
+        log.sent(request.invocation, request.tasks)
+        return self._then.start(request, partial(_report, log, request.invocation, emit))
+
+
 def _report(
     log: JobLog, invocation: str, emit: Emit, outcomes: Sequence[Outcome], ended: Ended | None = None
 ) -> None:
@@ -433,16 +453,9 @@ def _report(
     emit(outcomes, ended)
 
 
-def _summary(outcome: Outcome | TaskError) -> str:
+def _summary(failure: Outcome | TaskError) -> str:
     """Return the type and the message of a task's exception."""
-    if not isinstance(outcome, Outcome):
-        return _short(f"{type(outcome).__name__}: {outcome}")
-    if outcome.packed is NOTHING or not isinstance(outcome.packed, Packed):
-        return ""
-    try:
-        return _short(failure_summary(outcome.packed))
-    except Exception:  # whoever asks for the exception is told why
-        return ""
+    return _short(failure_text(failure))
 
 
 def _short(text: str) -> str:

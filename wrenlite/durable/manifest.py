@@ -82,7 +82,7 @@ def of_job(
         items=items,
         function=function,
         modules=modules,
-        options=options._replace(code=JobCode(""), log_levels=None, holders=()),
+        options=options._replace(code=JobCode(""), log_levels=None, then=None, holders=()),
         config=config,
         initializer=(first.name, first.blob) if first else None,
         backend=backend.name,

@@ -129,6 +129,7 @@ def _decisions(line: Line) -> Iterator[Event]:
     for task, delay_s in line["again"].items():
         error = line["errors"].get(task, "")
         when = f"in {timed(delay_s)}" if delay_s else "at once"
+        when = f"on {line['where'][task]}" if task in line["where"] else when
         text = f"is tried again {when}, after it failed{' with ' if error else ''}{error}"
         yield Event(line["at"], "again", _one(task), "", text)
     for task, reason in line["final"].items():

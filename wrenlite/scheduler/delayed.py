@@ -6,10 +6,10 @@ import heapq
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from wrenlite.errors import TaskError, why_final
+from wrenlite.errors import ELSEWHERE, TaskError, why_final
 from wrenlite.protocol import Outcome
 from wrenlite.scheduler.pending import PendingJob
-from wrenlite.scheduler.retry import decide
+from wrenlite.scheduler.retry import Decision, decide
 
 _LONGEST_S = 86_400.0
 """The longest wait without a look at the clock: threads cannot wait for any time."""
@@ -32,7 +32,7 @@ class Delayed:
 
     def take_failed(
         self, pending: PendingJob, failed: Mapping[int, Outcome | TaskError]
-    ) -> Mapping[int, float]:
+    ) -> Mapping[int, Decision]:
         """Decide which tasks run again, and have those of them wait that do not run at once.
 
         Args:
@@ -40,21 +40,31 @@ class Delayed:
             failed: the tasks, and how each has failed.
 
         Returns:
-            The seconds for which each task waits that runs again; 0 for one that the caller is to queue.
+            The decision for each task that runs again. Those without a delay are the caller's to start.
         """
         rule, table, decisions = pending.options.retries, pending.tasks, []
         for task, failure in failed.items():
             if not table.has_ended(task):  # cancelled meanwhile
                 final = failure.final if isinstance(failure, Outcome) else why_final(rule.errors, failure)
-                attempts = table.attempts[task]
-                decisions.append(decide(rule, task, attempts=attempts, final=final, random=self._jitter()))
+                decisions.append(
+                    decide(
+                        rule,
+                        task,
+                        attempts=table.attempts[task],
+                        final=final,
+                        random=self._jitter(),
+                        where=pending.next_place(task) if final == ELSEWHERE else "",
+                    )
+                )
         pending.tell(decisions, failed)
-        again = {each.task: each.delay_s for each in decisions if each.delay_s is not None}
-        now, waiting = self._clock(), [task for task, delay_s in again.items() if delay_s]
-        table.mark_queued(waiting)
+        again = {each.task: each for each in decisions if each.delay_s is not None}
+        now, waiting = self._clock(), {task: each.delay_s for task, each in again.items() if each.delay_s}
+        table.mark_queued([*waiting])
         table.delayed += len(waiting)
-        for task in waiting:
-            heapq.heappush(self._heap, (now + again[task], next(self._numbers), pending, task))
+        for task, delay_s in waiting.items():
+            heapq.heappush(self._heap, (now + delay_s, next(self._numbers), pending, task))
+        for task in (each.task for each in again.values() if each.where):
+            table.moved[task] = again[task].where, failed[task]
         return again
 
     def take_due(self) -> Mapping[PendingJob, Sequence[int]]:

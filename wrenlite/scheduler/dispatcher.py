@@ -56,6 +56,7 @@ from wrenlite.scheduler.events import (
     ListJobs,
     Question,
     ReadOutput,
+    Served,
     TasksAdded,
 )
 from wrenlite.scheduler.log_records import RecordHandling
@@ -93,6 +94,8 @@ class Dispatcher:
         self._records = RecordHandling()
         self._scheduler = Scheduler(backend, self._report, self._restore, handle_records=self._records.handle)
         self._closing = False
+        self._served: set[Job[Any]] = set()
+        """The jobs of other executors some of whose tasks may come: it stays open for them."""
         self._open_here: set[PendingJob] = set()
         """The open jobs that run in the threads of their callers."""
         self._runs: list[Dispatcher] = []
@@ -106,7 +109,8 @@ class Dispatcher:
         Raises:
             ExecutorClosed: ``close`` was called before.
         """
-        self._check_open()
+        if not pending.is_served:
+            self._check_open()
         self.backend.invoker.open(pending.tasks.unfinished)
         if not self._started and not self.backend.runs_in_caller:
             self._start()
@@ -116,7 +120,27 @@ class Dispatcher:
             self._run_here(pending)
             return
         self._inbox.put(JobSubmitted(pending))
-        self._check_open()  # if it was closed meanwhile, the inbox may have been closed before the job came
+        if self._ended or not pending.is_served:
+            self._check_open()  # if it was closed meanwhile, this may have been before the job came
+
+    def serve(self, job: Job[Any], *, on: bool) -> None:
+        """Stay open for a job of another executor, some of whose tasks may come; or do so no longer.
+
+        Args:
+            job: the job.
+            on: it begins; otherwise it has ended, or is about to.
+
+        Raises:
+            ExecutorClosed: ``close`` was called before the job began.
+        """
+        if on:
+            self._check_open()
+            self.backend.invoker.open()
+            if not self._started:
+                self._start()
+        self._inbox.put(Served(job, on))
+        if on:
+            self._check_open()
 
     def add_code(self, pending: PendingJob, code: JobCode) -> None:
         """Change the code of an open job for the tasks that are submitted from now on."""
@@ -340,7 +364,7 @@ class Dispatcher:
 
     def _loop(self) -> None:
         try:
-            while self._scheduler.jobs or self._scheduler.storing or not self._closing:
+            while self._scheduler.jobs or self._scheduler.storing or self._served or not self._closing:
                 self._wait(self._scheduler.wait_s)
         except BaseException as error:  # a defect of wrenlite: report it to whoever waits, do not hang
             self._fail_all(error)
@@ -404,10 +428,11 @@ class Dispatcher:
             self._add(event.pending)
         elif isinstance(event, CodeStored):
             self._scheduler.on_stored(*event)
+        elif isinstance(event, Served):
+            (self._served.add if event.begins else self._served.discard)(event.job)
         elif isinstance(event, Close):
             self._closing = True
             self._scheduler.close_open_jobs()
-
         else:
             self._answer(event)
 
@@ -417,17 +442,19 @@ class Dispatcher:
         elif isinstance(event, ListJobs):
             event.reply.put(list(self._scheduler.jobs))
         elif isinstance(event, AskRunning):
-            event.reply.put(self._scheduler.is_running(event.job, event.task))
+            event.reply.put(self._scheduler.requests.is_running(event.job, event.task))
         elif isinstance(event, ReadOutput):
-            self._scheduler.read_output(event.job)
+            self._scheduler.requests.read_output(event.job)
             event.reply.put(None)
         else:
             event.reply.put(self._scheduler.hold(event.job, event.how))
 
     def _add(self, pending: PendingJob) -> None:
         """Add a job, unless the inbox was closed before it came: then ``submit`` raises an error."""
-        if self._closing:
+        if self._closing and (self._ended or not pending.is_served):
             self._scheduler.refuse(pending)  # another thread may have added tasks to it already
+            if pending.is_served:
+                self._scheduler.cancel(pending.job, range(len(pending.job)))
             return
         self._scheduler.add(pending)
         self._follow_uploads(pending, pending.options.code)
@@ -439,6 +466,7 @@ class Dispatcher:
     def _cancel(self, event: CancelTasks) -> int:
         if event.job is not None:
             return self._scheduler.cancel(event.job, event.indexes)
+        self._served.clear()
         return self._scheduler.cancel_all()
 
 

@@ -103,10 +103,19 @@ class HoldJob(NamedTuple):
     """Takes its queue; None: it has ended."""
 
 
+class Served(NamedTuple):
+    """Tasks of a job of another executor may come from now on, or none do any more."""
+
+    job: Job[Any]
+    begins: bool
+
+
 class Close(NamedTuple):
     """No more jobs will be submitted."""
 
 
 Question: TypeAlias = CancelTasks | ListJobs | AskRunning | ReadOutput | HoldJob
 """An event that is answered."""
-Event: TypeAlias = JobSubmitted | TasksAdded | CodeAdded | InvocationReport | CodeStored | Question | Close
+Event: TypeAlias = (
+    JobSubmitted | TasksAdded | CodeAdded | InvocationReport | CodeStored | Question | Served | Close
+)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from wrenlite.backends.base import Invocation
 from wrenlite.errors import IntegrityError, NotFound, StoreError
+from wrenlite.job import Job
 from wrenlite.protocol import Missing
+from wrenlite.scheduler.elsewhere import RunElsewhere
 from wrenlite.scheduler.pending import PendingJob, Sent
 
 MAX_RESTORES = 3
@@ -17,6 +20,9 @@ found there. If they are missing once more, the job fails, or the task."""
 
 class InFlight:
     """A request in flight."""
+
+    elsewhere: RunElsewhere | None = None
+    """It runs on another executor, which charges for it; None: here."""
 
     def __init__(self, pending: PendingJob, indexes: Sequence[int], sent: float) -> None:
         """Record a request that is sent.
@@ -79,6 +85,39 @@ class InFlight:
             return
         if self.pending.tasks.has_ended(left[0]):
             self.cancelled = self.invocation.cancel()
+
+
+class Requests(dict[str, InFlight]):
+    """The requests in flight, by their ids."""
+
+    def of(self, job: Job[Any]) -> list[InFlight]:
+        """Return the requests of a job."""
+        return [each for each in self.values() if each.pending.job is job]
+
+    def here(self) -> list[InFlight]:
+        """Return the requests that run here, and are paid for by this executor."""
+        return [each for each in self.values() if each.elsewhere is None]
+
+    def as_sent(self, job: Job[Any], now: float) -> list[Sent]:
+        """Return the requests of a job as another keeper of it knows them.
+
+        Args:
+            job: the job.
+            now: the time, by the scheduler's clock.
+        """
+        return [each.as_sent(name, now) for name, each in self.items() if each.pending.job is job]
+
+    def is_running(self, job: Job[Any], index: int) -> bool:
+        """Return whether a task of a job runs now, as far as that is known."""
+        return any(
+            each.invocation is not None and index in each.invocation.running() for each in self.of(job)
+        )
+
+    def read_output(self, job: Job[Any]) -> None:
+        """Record in the job's task table what those of its tasks that run now have written so far."""
+        for each in self.of(job):
+            if each.invocation is not None and (found := each.invocation.output()) is not None:
+                job._tasks.keep_output(*found)
 
 
 def lost_again(missing: Missing) -> StoreError:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wrenlite.retry import Retry
 from wrenlite.scheduler.retry import RetryRule, rule_of
 from wrenlite.storage.uploads import JobCode
+
+if TYPE_CHECKING:
+    from wrenlite.executor import Executor
 
 
 class JobOptions(NamedTuple):
@@ -33,10 +36,14 @@ class JobOptions(NamedTuple):
     """Whether an open job is closed once all its tasks have ended."""
     keeps: bool = False
     """Whether values that are not small stay in the store, for further jobs."""
+    then: Executor | None = None
+    """Runs the tasks that need more memory or time; None: nothing does."""
     holders: tuple[object, ...] = ()
     """What must not be freed while the function is needed: see ``Ref``."""
 
     def again(self, retries: int | Retry | None, timeout_s: float | None) -> JobOptions:
         """Return the options with which tasks run again; None: as before."""
-        rule = self.retries if retries is None else rule_of(retries)
-        return self._replace(retries=rule, timeout_s=self.timeout_s if timeout_s is None else timeout_s)
+        if retries is not None:
+            then = retries.then if isinstance(retries, Retry) else None
+            self = self._replace(retries=rule_of(retries), then=then)
+        return self._replace(timeout_s=self.timeout_s if timeout_s is None else timeout_s)

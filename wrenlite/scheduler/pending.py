@@ -26,16 +26,22 @@ from wrenlite.protocol import (
     Plain,
     Request,
     Stored,
-    code_key,
     size_of,
 )
 from wrenlite.scheduler.arrivals import Arrivals
-from wrenlite.scheduler.batching import MAX_LOST_REPLIES, Estimate, gathering_wait_s
+from wrenlite.scheduler.batching import (
+    MAX_LOST_REPLIES,
+    Estimate,
+    first_wave_wait_s,
+    gathering_wait_s,
+    largest_value,
+)
+from wrenlite.scheduler.code_in_use import CodeInUse
+from wrenlite.scheduler.elsewhere import Elsewhere
 from wrenlite.scheduler.failed_items import FailedItems, RunAgain
 from wrenlite.scheduler.options import JobOptions
 from wrenlite.scheduler.retry import Decision
 from wrenlite.serialize.by_reference import Dependent, Source
-from wrenlite.storage.uploads import JobCode
 from wrenlite.window import Window
 
 Tell = Callable[[Sequence[Decision], Mapping[int, Outcome | TaskError]], None]
@@ -91,62 +97,6 @@ class Reduction:
         return pack_values(values)
 
 
-class CodeInUse:
-    """The code of one job: how it reaches the workers, and whether it is in the store."""
-
-    def __init__(self, code: JobCode) -> None:
-        """Begin with the code of a new job."""
-        self.now = code
-        """What the next requests need."""
-        self.keys = set(map(code_key, code.digests))
-        """Where the code of its requests is stored, earlier ones too."""
-        self.storing = len(code.uploads)
-        """Uploads that have not ended. Only requests that carry the code are sent meanwhile."""
-        self.restores = 0
-        """How many times it was put into the store again."""
-        self._vain_restores = 0
-        self._carried_bytes = 0
-
-    def change(self, code: JobCode) -> None:
-        """Change the code for the next requests."""
-        self.now = code
-        self.keys.update(map(code_key, code.digests))
-        self.storing += len(code.uploads)
-
-    def needs_store(self, most_bytes: int | None) -> bool:
-        """Return whether a worker may need the store to run the next request.
-
-        Args:
-            most_bytes: the most bytes of code that all requests of a job carry; None: no limit.
-        """
-        return not (self.now.is_complete and self._has_room(most_bytes))
-
-    def take(self, most_bytes: int | None) -> tuple[bytes, ...]:
-        """Return the code that the next request carries. It counts towards the most bytes of all requests."""
-        if not self._has_room(most_bytes):
-            return ()
-        self._carried_bytes += self.now.size
-        return self.now.carried
-
-    def _has_room(self, most_bytes: int | None) -> bool:
-        return most_bytes is None or self._carried_bytes + self.now.size <= most_bytes
-
-    def begin_restore(self) -> int:
-        """Record that the code is being put into the store again.
-
-        Returns:
-            How many times it was already put there again since it was last found.
-        """
-        self.storing += 1
-        self.restores += 1
-        self._vain_restores += 1
-        return self._vain_restores - 1
-
-    def forget_vain_restores(self) -> None:
-        """Begin to count anew: a request that was sent after the last restore has found the code."""
-        self._vain_restores = 0
-
-
 class PendingJob:
     """The queue of one job. Whether a task has ended is recorded in the job's task table, and only there."""
 
@@ -178,6 +128,10 @@ class PendingJob:
     """When the last batch of the first wave was handed out."""
     tell: Tell = staticmethod(tell_nobody)
     """Takes what was decided about failed tasks, and how each of them has failed."""
+    then: Elsewhere | None = None
+    """Runs tasks that need more memory or time; None: nothing does."""
+    is_served = False
+    """Whether its task comes from another executor, for whose job the dispatcher has stayed open."""
 
     def __init__(
         self,
@@ -274,6 +228,11 @@ class PendingJob:
             log_levels=self.options.log_levels,
         )
 
+    def next_place(self, index: int) -> str:
+        """Return the executor on which a task can run that needs more memory or time; empty: on none."""
+        [item] = self.items_of([index])[1] or [0]
+        return self.then.name if self.then is not None and self.then.takes(item) else ""
+
     def adopt(self, sent: Sequence[Sent], suspects: Mapping[int, int]) -> None:
         """Take tasks off the queue that an earlier keeper has handed out, before the scheduler takes the job.
 
@@ -357,6 +316,32 @@ class PendingJob:
         if self.queued >= self.estimate.tasks_within(policy.least_s):
             return None
         return gathering_wait_s(policy.least_s, first=self._ready_first_at, last=self._ready_last_at, now=now)
+
+    def first_wave_wait_s(self, policy: BatchingPolicy, slots: int, now: float) -> float | None:
+        """Return for how many seconds the job still waits for its first batches; None: it does not wait.
+
+        Args:
+            policy: the backend's policy for batches.
+            slots: requests that may be in flight.
+            now: the time.
+        """
+        if self.estimate is not None or self.options.chunksize is not None:
+            return None
+        return first_wave_wait_s(
+            policy.first_wave,
+            longest_s=policy.first_wave_wait_s,
+            queued=self.queued,
+            slots=slots,
+            sent=self.in_flight,
+            sent_at=self.first_wave_sent_at,
+            now=now,
+        )
+
+    def largest_value(self, policy: BatchingPolicy) -> int | None:
+        """Return the size from which values are stored, so that other tasks find them there; None: any."""
+        if self.reduction is not None and self.reduction.waits:
+            return largest_value(policy, tasks=self.reduction.index)
+        return largest_value(policy, tasks=1) if self.is_source else None
 
     def unfinished(self) -> list[int]:
         """Return all tasks that have not ended, in order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from wrenlite.errors import RetriedErrors, class_name
+from wrenlite.errors import ELSEWHERE, OutOfMemory, RetriedErrors, TaskTimeout, class_name
 from wrenlite.retry import Retry
 from wrenlite.texts import counted
 
@@ -35,6 +35,8 @@ class Decision(NamedTuple):
     """In how many seconds it runs again; None: it does not."""
     reason: str = ""
     """Why it does not run again; empty where it does, or nobody has asked for that."""
+    where: str = ""
+    """The executor with more memory or time on which it runs; empty: where it ran."""
 
 
 def rule_of(retries: int | Retry) -> RetryRule:
@@ -42,13 +44,16 @@ def rule_of(retries: int | Retry) -> RetryRule:
     if not isinstance(retries, Retry):
         return RetryRule(retries)
     on, not_on = (tuple(map(class_name, kinds)) for kinds in (retries.on, retries.not_on))
-    errors = RetriedErrors(on, not_on) if on or not_on else None
+    elsewhere = () if retries.then is None else tuple(map(class_name, (OutOfMemory, TaskTimeout)))
+    errors = RetriedErrors(on, not_on, elsewhere) if on or not_on or elsewhere else None
     return RetryRule(
         retries.times, retries.delay_s, retries.backoff, retries.max_delay_s, retries.jitter, errors
     )
 
 
-def decide(rule: RetryRule, task: int, *, attempts: int, final: str, random: float) -> Decision:
+def decide(
+    rule: RetryRule, task: int, *, attempts: int, final: str, random: float, where: str = ""
+) -> Decision:
     """Decide whether a task that has failed runs again.
 
     Args:
@@ -57,8 +62,12 @@ def decide(rule: RetryRule, task: int, *, attempts: int, final: str, random: flo
         attempts: its attempts so far.
         final: what speaks against another one: see ``errors.why_final``.
         random: a random number from 0 to 1.
+        where: where it runs, if it needs more memory or time, and another executor has that; empty:
+            otherwise.
     """
-    if final:
+    if where:
+        return Decision(task, 0.0, where=where)
+    if final and final != ELSEWHERE:
         return Decision(task, None, final if rule.times else "")
     if attempts > rule.times:
         return Decision(task, None, f"it has had {counted(attempts, 'attempt')}" if rule.times else "")

@@ -23,6 +23,7 @@ from wrenlite.protocol import (
     NOTHING,
     Died,
     Ended,
+    Limits,
     Lost,
     Missing,
     Outcome,
@@ -36,8 +37,9 @@ from wrenlite.scheduler import batching
 from wrenlite.scheduler.admission import Admission
 from wrenlite.scheduler.delayed import Delayed
 from wrenlite.scheduler.dependents import Dependents
+from wrenlite.scheduler.elsewhere import RunElsewhere
 from wrenlite.scheduler.events import Hold
-from wrenlite.scheduler.in_flight import MAX_RESTORES, InFlight, lost_again
+from wrenlite.scheduler.in_flight import MAX_RESTORES, InFlight, Requests, lost_again
 from wrenlite.scheduler.pending import PendingJob, new_invocation
 from wrenlite.storage.uploads import JobCode
 from wrenlite.task_logging import handle_records
@@ -88,7 +90,8 @@ class Scheduler:
         self._clock = clock
         self._handle_records = handle_records
         self._queue: deque[PendingJob] = deque()  # the jobs that have queued tasks; they take turns
-        self._in_flight: dict[str, InFlight] = {}
+        self.requests = Requests()
+        """Its requests in flight."""
         self._dependents = Dependents(self.jobs, self._queue.append, self._end_without, clock)
         self._delayed = Delayed(clock, jitter)
         self._send_wait_s: float | None = None
@@ -147,8 +150,7 @@ class Scheduler:
         pending = self.jobs.pop(job, None) if how is Hold.FORGET else self.jobs.get(job)
         if pending is not None:
             pending.is_held, pending.is_forgotten = how is not Hold.GO_ON, how is Hold.FORGET
-            in_flight = [item for item in self._in_flight.items() if item[1].pending is pending]
-            pending.going_on = [each.as_sent(name, self._clock()) for name, each in in_flight]
+            pending.going_on = self.requests.as_sent(job, self._clock())
             if how is Hold.GO_ON and pending.queued:
                 self._queue.append(pending)
             if pending.is_forgotten:
@@ -176,7 +178,7 @@ class Scheduler:
         ending = [i for i in dict.fromkeys(indexes) if i < table.total and not table.has_ended(i)]
         pending = self.jobs.get(job)
         if pending is not None:
-            self.read_output(job)
+            self.requests.read_output(job)
             self._release(pending, ending, ending)
         job._end_cancelled(ending)
         self._dependents.on_ended(job, ending)
@@ -184,9 +186,8 @@ class Scheduler:
             self._reduce(pending)
             unwanted = frozenset(ending)
             self._delayed.discard(pending, unwanted)
-            for in_flight in list(self._in_flight.values()):
-                if in_flight.pending is pending:
-                    in_flight.on_cancel(unwanted)
+            for in_flight in self.requests.of(job):
+                in_flight.on_cancel(unwanted)
         return len(ending)
 
     def cancel_all(self) -> int:
@@ -196,30 +197,13 @@ class Scheduler:
         self._dependents.queue_ready()
         return cancelled
 
-    def is_running(self, job: Job[Any], index: int) -> bool:
-        """Return whether a task of a job runs now, as far as that is known."""
-        return any(
-            in_flight.pending.job is job
-            and in_flight.invocation is not None
-            and index in in_flight.invocation.running()
-            for in_flight in self._in_flight.values()
-        )
-
-    def read_output(self, job: Job[Any]) -> None:
-        """Record in the job's task table what those of its tasks that run now have written so far."""
-        for in_flight in self._in_flight.values():
-            if in_flight.pending.job is job and in_flight.invocation is not None:
-                found = in_flight.invocation.output()
-                if found is not None:
-                    job._tasks.keep_output(*found)
-
     def fail(self, pending: PendingJob, error: WrenliteError) -> None:
         """Fail every task of a job that has not ended."""
         self._end_failed(pending, pending.unfinished(), error)
 
     def charge_abandoned(self) -> None:
         """Charge for the requests in flight that were cancelled, and whose end is not waited for."""
-        for in_flight in self._in_flight.values():
+        for in_flight in self.requests.here():
             usage = self.admission.worst_case_usage()
             if not in_flight.pending.is_forgotten:
                 in_flight.pending.tasks.end_batch(in_flight.indexes, usage)
@@ -249,13 +233,14 @@ class Scheduler:
             if storing or pending.waits_its_turn:
                 self._queue.append(pending)
                 continue
-            gathering_s = pending.gathering_wait_s(self._backend.batching, self._clock())
-            wait_s = gathering_s or self._first_wave_wait_s(pending)
+            policy, now = self._backend.batching, self._clock()
+            wait_s = pending.gathering_wait_s(policy, now)
+            wait_s = wait_s or pending.first_wave_wait_s(policy, self.admission.slots, now)
             if wait_s is not None:
                 self._put_back(pending, wait_s)
             elif self._start_next(pending):
                 return True
-        if not (self._queue or self._in_flight):
+        if not (self._queue or self.requests):
             self._fail_unaffordable()
         return False
 
@@ -269,19 +254,6 @@ class Scheduler:
             expected_s = pending.estimate.mean_s if pending.estimate else 0.0
             if self.admission.budget_wait_s(expected_s, ()) is None:
                 self.fail(pending, self.admission.budget_error(expected_s))
-
-    def _first_wave_wait_s(self, pending: PendingJob) -> float | None:
-        if pending.estimate is not None or pending.options.chunksize is not None:
-            return None
-        return batching.first_wave_wait_s(
-            self._backend.batching.first_wave,
-            longest_s=self._backend.batching.first_wave_wait_s,
-            queued=pending.queued,
-            slots=self.admission.slots,
-            sent=pending.in_flight,
-            sent_at=pending.first_wave_sent_at,
-            now=self._clock(),
-        )
 
     def _start_next(self, pending: PendingJob) -> bool:
         """Hand out the next batch of a job.
@@ -299,7 +271,7 @@ class Scheduler:
             chunksize=pending.options.chunksize,
         )
         expected_s = estimate.mean_s * batch.tasks if estimate else 0.0
-        wait_s = self.admission.budget_wait_s(expected_s, self._in_flight.values())
+        wait_s = self.admission.budget_wait_s(expected_s, self.requests.here())
         if wait_s:
             self._put_back(pending, wait_s)
         elif wait_s is None:
@@ -333,7 +305,7 @@ class Scheduler:
         limits = self._backend.limits._replace(
             stop_after_s=stop_after_s,
             task_timeout_s=pending.options.timeout_s,
-            value_bytes=self._largest_value(pending),
+            value_bytes=pending.largest_value(self._backend.batching),
             retried=pending.options.retries.errors,
         )
         carried = pending.code.take(self._backend.carried_bytes)
@@ -349,8 +321,23 @@ class Scheduler:
             emit((), Ended(None, Usage(), indexes))
             raise
 
+    def _start_elsewhere(self, pending: PendingJob, index: int) -> None:
+        """Hand a task to the executor that has more memory or time. It takes no slot of this one."""
+        indexes, items = pending.items_of([index])
+        if pending.then is None or not indexes:
+            return
+        now, options = time.time(), pending.options
+        limits = Limits(
+            task_timeout_s=options.timeout_s, value_bytes=pending.largest_value(self._backend.batching)
+        )
+        request = pending.request(new_invocation(now), indexes, items, limits)
+        pending.tasks.mark_dispatched(indexes, now, request.invocation)
+        in_flight = self.requests[request.invocation] = InFlight(pending, indexes, self._clock())
+        emit = partial(self._emit, request.invocation)
+        in_flight.invocation = in_flight.elsewhere = pending.then.start(request, emit)
+
     def _note_sent(self, pending: PendingJob, request: Request, sent: float) -> InFlight:
-        in_flight = self._in_flight[request.invocation] = InFlight(pending, request.tasks, sent)
+        in_flight = self.requests[request.invocation] = InFlight(pending, request.tasks, sent)
         self.admission.on_sent(in_flight)
         pending.in_flight += 1
         return in_flight
@@ -365,12 +352,6 @@ class Scheduler:
             assert self._backend.adopt is not None
             in_flight.invocation = self._backend.adopt(request, emit, elapsed_s)
 
-    def _largest_value(self, pending: PendingJob) -> int | None:
-        """Return the size from which the values of a job are stored, so that other tasks find them there."""
-        if pending.reduction is not None and pending.reduction.waits:
-            return batching.largest_value(self._backend.batching, tasks=pending.reduction.index)
-        return batching.largest_value(self._backend.batching, tasks=1) if pending.is_source else None
-
     def _emit(self, invocation: str, outcomes: Sequence[Outcome], ended: Ended | None = None) -> None:
         self._report(invocation, outcomes, ended)
 
@@ -384,13 +365,27 @@ class Scheduler:
             outcomes: of its tasks, in the order of the batch.
             ended: how the request ended; None while it goes on.
         """
-        in_flight = self._in_flight[invocation]
+        in_flight = self.requests[invocation]
         if ended is not None:
-            del self._in_flight[invocation]
-            self.admission.on_ended(in_flight, ended)
+            del self.requests[invocation]
+            if in_flight.elsewhere is None:
+                self.admission.on_ended(in_flight, ended)
         if not in_flight.pending.is_forgotten:  # else another process runs the job, and finds the reply
             with in_flight.pending.tasks.together():
-                self._take_report(in_flight, outcomes, ended)
+                if in_flight.elsewhere is None:
+                    self._take_report(in_flight, outcomes, ended)
+                elif ended is not None:
+                    self._take_from_elsewhere(in_flight, in_flight.elsewhere, outcomes, ended)
+
+    def _take_from_elsewhere(
+        self, in_flight: InFlight, run: RunElsewhere, outcomes: Sequence[Outcome], ended: Ended
+    ) -> None:
+        """End a task that has run on another executor, whatever has come of it there."""
+        pending, tasks = in_flight.pending, in_flight.indexes
+        pending.tasks.end_elsewhere(tasks, ended.usage, run.attempts, run.cost)
+        self._end(pending, outcomes)
+        if isinstance(ended.cause, Died):
+            self._end_failed(pending, tasks, ended.cause.error)
 
     def _take_report(self, in_flight: InFlight, outcomes: Sequence[Outcome], ended: Ended | None) -> None:
         pending = in_flight.pending
@@ -472,7 +467,11 @@ class Scheduler:
             The tasks that run again.
         """
         again = self._delayed.take_failed(pending, failed)
-        self._requeue(pending, sorted(task for task, delay_s in again.items() if not delay_s))
+        at_once = [task for task, decision in again.items() if not decision.delay_s]
+        self._requeue(pending, sorted(task for task in at_once if not again[task].where))
+        for task in at_once:
+            if again[task].where:
+                self._start_elsewhere(pending, task)
         return again.keys()
 
     def _run_again(
@@ -524,7 +523,7 @@ class Scheduler:
         if not self.admission.outage_is_long:
             return
         self.admission.reset()
-        in_flight = {(each.pending, index) for each in self._in_flight.values() for index in each.indexes}
+        in_flight = {(each.pending, index) for each in self.requests.values() for index in each.indexes}
         for pending in list(self.jobs.values()):
             waiting = [index for index in pending.unfinished() if (pending, index) not in in_flight]
             self._end_failed(pending, waiting, cause.error)

@@ -61,6 +61,8 @@ class References:
         """The tasks whose values the item takes, so far."""
         self.holders: list[object] = []
         """What must not be freed before the task has ended."""
+        self.uses_store = False
+        """Whether any item, or the function, refers to an object in the store."""
 
     def of_job(self, job: object) -> References:
         """Return an empty record for an item of this job."""

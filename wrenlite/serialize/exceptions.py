@@ -14,8 +14,8 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wrenlite.errors import RemoteError
-from wrenlite.protocol import Packed
+from wrenlite.errors import RemoteError, TaskError
+from wrenlite.protocol import NOTHING, Outcome, Packed
 from wrenlite.serialize.exception_state import ExceptionState, fill_exception, make_exception, state_of
 from wrenlite.serialize.pickling import Packer, unpack
 from wrenlite.serialize.signals import raise_if_interrupting
@@ -115,6 +115,22 @@ def unpack_failure(packed: Packed, table: Sequence[object]) -> tuple[BaseExcepti
     if error is None:
         restored.add_note(_REMOTE_ERROR_NOTE)
     return restored, failure.process
+
+
+def failure_text(failure: Outcome | TaskError) -> str:
+    """Return the type and the message of a task's failure; empty where they cannot be read.
+
+    Args:
+        failure: what its worker has reported, or the error that was made here.
+    """
+    if not isinstance(failure, Outcome):
+        return f"{type(failure).__name__}: {failure}"
+    if failure.packed is NOTHING or not isinstance(failure.packed, Packed):
+        return ""
+    try:
+        return failure_summary(failure.packed)
+    except Exception:  # whoever asks for the exception is told why
+        return ""
 
 
 def failure_summary(packed: Packed) -> str:

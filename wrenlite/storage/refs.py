@@ -74,6 +74,7 @@ class Ref(ByReference):
         return self
 
     def _refer(self, references: References) -> tuple[Any, ...]:
+        references.uses_store |= isinstance(self._value, Stored)
         if self._holder is not None:
             references.holders.append(self._holder)
         return self.__reduce__()
