@@ -1,13 +1,18 @@
 """The README and pages: their Python runs and prints what they say, and the commands that they name exist."""
 
+import contextlib
 import itertools
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+
+from wrenlite.cli import main
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -87,8 +92,33 @@ def test_make_targets_that_the_readme_names_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_commands_that_the_readme_names_exist():
-    from wrenlite.cli import main
+def commands_of(page):
+    """Yield the commands that a page shows: lines of code, and code within a sentence. Not forms of them."""
+    text = re.sub(r"\\\n +", "", page.read_text())
+    for line, within in re.findall(
+        r"^    (wrenlite(?:-setup)?(?: .*)?)$|`(wrenlite(?:-setup)?(?:\s[^`]*)?)`", text, re.MULTILINE
+    ):
+        command = re.sub(r"\bN\b", "1", line or " ".join(within.split()))
+        if not re.search(r"[…|[]", command):
+            yield command
 
-    named = set(re.findall(r"(?:^    |`)wrenlite (\w+)", README.read_text(), re.MULTILINE))
-    assert {"demo", "doctor", "destroy"} <= named <= set(main.commands)
+
+def parse(command, words):
+    """Parse a command as its program would, without running it."""
+    context = command.make_context(command.name, list(words))
+    if isinstance(command, click.Group):
+        _, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        parse(inner, rest)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(commands_of(page))], ids=lambda page: page.name
+)
+def test_the_commands_of_a_page_are_valid(page):
+    for command in commands_of(page):
+        program, *words = shlex.split(command.replace("wrenlite-setup", "wrenlite setup"), comments=True)
+        assert program == "wrenlite"
+        with contextlib.suppress(
+            click.MissingParameter, click.exceptions.Exit, click.exceptions.NoArgsIsHelpError
+        ):
+            parse(main, words)

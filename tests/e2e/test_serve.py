@@ -265,12 +265,6 @@ PAGE = (Path(__file__).parents[2] / "docs" / "deployed-jobs.md").read_text()
 LINES = [line.strip() for line in re.sub(r" \\\n +", " ", PAGE).splitlines() if line.startswith("    ")]
 
 
-@pytest.mark.parametrize("line", [line for line in LINES if line.startswith("wrenlite ")])
-def test_the_commands_of_the_page_are_valid(line):
-    _, name, *arguments = shlex.split(line, comments=True)
-    main.commands[name].make_context(name, arguments)
-
-
 @pytest.mark.e2e
 def test_the_page_works_as_it_is_written(serve, tmp_path):
     if shutil.which("curl") is None:
