@@ -94,7 +94,7 @@ def words_in(code: types.CodeType) -> frozenset[str]:
 
 
 def _words(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
+    yield from _names_in_class(code) if _NOTES & {*code.co_names} else code.co_names
     for constant in _uses(code)[0]:
         if isinstance(constant, types.CodeType):
             yield from words_in(constant)
@@ -102,8 +102,15 @@ def _words(code: types.CodeType) -> Iterator[str]:
             yield from _words_of_constant(constant)
 
 
+def _names_in_class(code: types.CodeType) -> Iterator[str]:
+    """Yield the names in code, but for those that the compiler assigns in the body of a class."""
+    for each in dis.get_instructions(code):
+        if each.opcode in dis.hasname and not (each.opname == "STORE_NAME" and each.argval in _NOTES):
+            yield each.argval
+
+
 def _words_of_constant(constant: Any) -> Iterator[str]:
-    if isinstance(constant, str):
+    if isinstance(constant, str) and "<locals>" not in constant:  # that is the name of a class in a function
         yield from _WORD.findall(constant)
     elif isinstance(constant, tuple | frozenset):
         for each in constant:

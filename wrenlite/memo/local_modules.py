@@ -42,6 +42,7 @@ class LocalModules:
         self.live: dict[str, types.ModuleType] = {}
         """Those that are read from memory."""
         self._folders: dict[str, list[str]] = {}
+        self._packages: set[str] = set()
         self._seen: set[str] = {"__main__"}
         self._live = live
 
@@ -72,6 +73,7 @@ class LocalModules:
             return
         if spec.submodule_search_locations is not None:
             self._folders[name] = list(spec.submodule_search_locations)
+            self._packages.add(name)
         elif "." not in name:
             self._folders[name] = [os.path.dirname(str(spec.origin))]
         if self._live and name in sys.modules:
@@ -104,9 +106,12 @@ class LocalModules:
         Raises:
             Refused: there are too many, or they cannot be read.
         """
-        for name, paths in self._folders.items():
-            if name.partition(".")[0] == name:
-                parts[f"files of {name}"] = digest_of_data(name, paths)
+        known: set[tuple[str, ...]] = set()
+        for name, paths in sorted(self._folders.items()):
+            if "." not in name and tuple(paths) not in known:
+                known.add(tuple(paths))
+                place = "of" if name in self._packages else "beside"
+                parts[f"files {place} {name}"] = digest_of_data(name, paths)
 
 
 def digest_of_data(owner: str, folders: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ import importlib.metadata
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wrenlite.backends.packages import normalised
@@ -38,8 +38,9 @@ def versions_of(modules: Iterable[str], versions: Mapping[str, str] | None) -> d
         Refused: it is not known which version of a module tasks get.
     """
     found: dict[str, str] = {}
+    here = _folders_now()
     for top in sorted({name.partition(".")[0] for name in modules} - sys.stdlib_module_names):
-        owners = _owners_of(top)
+        owners = _owners_of(top, here)
         if not owners and versions is None:
             found[top] = _content_of(top)
         for owner in owners or [top]:
@@ -48,30 +49,68 @@ def versions_of(modules: Iterable[str], versions: Mapping[str, str] | None) -> d
                     f"it imports {top}, and which version of {owner} tasks get is not known",
                     f"Deploy the function with this package: wrenlite-setup --package {owner}",
                 )
-            for name in _required_by(normalised(owner)):
-                if version := _installed(name) if versions is None else versions.get(name):
-                    found[name] = version
+            installed = _required_by(normalised(owner), here)
+            there = installed if versions is None else {name: versions.get(name, "") for name in installed}
+            found |= {name: version for name, version in there.items() if version}
     return found
 
 
-def _owners_of(module: str) -> list[str]:
-    """Return the packages that have a module at the top level."""
-    owners = _packages_by_module().get(module)
-    if owners is None:  # perhaps it was installed after the last look
-        _packages_by_module.cache_clear()
-        owners = _packages_by_module().get(module, [])
-    return sorted(set(owners))
+def _folders_now() -> tuple[tuple[str, int], ...]:
+    """Return the folders of sys.path with the times of their last changes, as when a package is installed."""
+    found = []
+    for folder in sys.path:
+        try:
+            found.append((folder, os.stat(folder or ".").st_mtime_ns))
+        except OSError:
+            found.append((folder, 0))
+    return tuple(found)
 
 
-@functools.cache
-def _packages_by_module() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
+@functools.lru_cache(maxsize=1_000)
+def _owners_of(module: str, here: object) -> Sequence[str]:
+    """Return the packages that have a module at the top level. Most packages have the name of their module.
+
+    Args:
+        module: its name.
+        here: what ``_folders_now`` returns: it is in the cache's key.
+    """
+    spec = find_spec(module)
+    try:
+        named = importlib.metadata.distribution(module)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        named = None
+    if named is not None and spec is not None and spec.origin is not None:
+        file = os.path.relpath(spec.origin, str(named.locate_file("")))
+        if f"\n{file}," in "\n" + (named.read_text("RECORD") or ""):
+            return [module]
+    return _packages_by_module(here).get(module, ())
 
 
-def _required_by(package: str) -> set[str]:
-    """Return a package, those that it needs, those that any of these may use, and what they need in turn."""
+@functools.lru_cache(maxsize=4)
+def _packages_by_module(here: object) -> Mapping[str, list[str]]:
+    """Return the names of the packages that have each module. That takes some 0.1 s.
+
+    Args:
+        here: what ``_folders_now`` returns: it is in the cache's key.
+    """
+    found = importlib.metadata.packages_distributions()
+    return {module: sorted(set(packages)) for module, packages in found.items()}
+
+
+@functools.lru_cache(maxsize=1_000)
+def _required_by(package: str, here: object) -> Mapping[str, str]:
+    """Return the versions of a package, of those that it needs, and of those that they may use.
+
+    Args:
+        package: its normalised name.
+        here: what ``_folders_now`` returns: it is in the cache's key.
+
+    Returns:
+        Versions by normalised name; empty where a package is not installed.
+    """
     needed = _closure([package])
-    return needed | _closure(name for each in needed for name in _requirements_of(each, optional=True))
+    needed |= _closure(name for each in needed for name in _requirements_of(each, optional=True))
+    return {name: _installed(name) for name in sorted(needed)}
 
 
 def _closure(packages: Iterable[str]) -> set[str]:

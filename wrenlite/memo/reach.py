@@ -26,6 +26,10 @@ from wrenlite.serialize.class_table import DEFINITIONS, is_importable, modules_i
 _READS_ENVIRONMENT = frozenset({"environ", "environb", "getenv", "getenvb"})
 
 
+_SHOWN = 10**15
+"""Smaller integers are their own digests, so that users see them."""
+
+
 class Where(NamedTuple):
     """What tasks find where they run."""
 
@@ -189,7 +193,7 @@ class Reach:
             module = variables.get("__name__", "__main__")
             full_name = name if module == "__main__" else f"{module}.{name}"
             self._globals[key] = part = self._free_name(f"constant {full_name}")
-            if type(value) in (int, float, bool, type(None)):
+            if type(value) in (int, bool, type(None)) and -_SHOWN < (value or 0) < _SHOWN:
                 self.parts[part] = repr(value)
             else:
                 self._add(part, value)
