@@ -87,7 +87,8 @@ def digest_of_call(
     where = Where(python, versions, in_this_process, tuple(modules), tuple(also_sent))
     fixed = {
         "function": fn,
-        "arguments": (args, dict(kwargs or {})),
+        "args": args,
+        "kwargs": dict(kwargs or {}),
         "way of calling": int(style),
         "seed": None if seed is None else tuple(seed),
         "initializer": initializer,

@@ -271,7 +271,7 @@ def test_what_has_no_digest_is_named():
         NotDigestible, match=r"^item 7\[1\]\.x\['lock'\] has no digest: .*lock.*\. Make it inside"
     ):
         items.digest_of([0, point], 7)
-    with pytest.raises(NotDigestible, match=r"^arguments\[0\]\[0\] has no digest"):
+    with pytest.raises(NotDigestible, match=r"^args\[0\] has no digest"):
         CALL(args=(threading.Lock(),))
     with (
         wrenlite.Executor.inline() as executor,
