@@ -14,6 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import notebook_pictures
+from diagram import diagram
 from original_mandelbrot import Original
 from PIL import Image
 
@@ -45,8 +47,7 @@ def drawn(command: str, width: int = 640, file: str = "picture.png") -> Image.Im
     with tempfile.TemporaryDirectory() as folder:
         wrenlite("demo", *shlex.split(command), folder=Path(folder))
         with Image.open(Path(folder, file)) as picture:
-            height = round(width * picture.height / picture.width)
-            return picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+            return on_white(picture, width)
 
 
 def original(options: str) -> Image.Image:
@@ -64,6 +65,34 @@ def ours(options: str) -> Image.Image:
     height = WIDTH * 9 // 16 if WIDE in options else WIDTH * 3 // 4
     size = f"-smoothness 4 -width {WIDTH} -height {height}"
     return drawn(f"mandelbrot {options} {size} -file picture.png", WIDTH)
+
+
+def plot_of_a_job() -> Image.Image:
+    """Return what ``Job.plot`` draws of tasks on eight workers, of which some are longer than others."""
+    program = """
+import time, wrenlite
+
+def simulate(n):
+    time.sleep(0.2 + n % 5 / 10)
+
+if __name__ == "__main__":
+    with wrenlite.Executor.local(workers=8) as executor:
+        executor.warm(8)
+        job = executor.map(simulate, range(120))
+        job.wait()
+        job.plot().savefig("plot.png", dpi=150)
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", program], cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        with Image.open(Path(folder, "plot.png")) as picture:
+            return on_white(picture, 640)
+
+
+def on_white(picture: Image.Image, width: int) -> Image.Image:
+    """Return a picture with a white background, scaled down to a width."""
+    filled = Image.new("RGB", picture.size, "white")
+    filled.paste(picture, mask=picture.convert("RGBA"))
+    return filled.resize((width, round(width * picture.height / picture.width)), Image.Resampling.LANCZOS)
 
 
 def zoom_frames() -> Image.Image:
@@ -124,6 +153,11 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     "zoom": zoom_frames,
     "collage": partial(drawn, "fractals --every --size 240 --out here", 800, "here/fractals/collage.png"),
     "pyramid": pyramid_viewer,
+    "panel": notebook_pictures.panel,
+    "traceback": notebook_pictures.traceback,
+    "plot": plot_of_a_job,
+    "diagram": diagram,
+    "ndvi": partial(drawn, "ndvi --out .", 640, "ndvi-map.png"),
 }
 
 
