@@ -13,7 +13,7 @@ COMPILE = -@$(BIN)/python -W ignore -m compileall -qq -j 0
 # development (done). If the large one exists already, the demo and JupyterLab use it.
 READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
 
-.PHONY: help demo test test-newest e2e full suites check bench bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks pictures docs clean
+.PHONY: help demo test test-newest e2e full suites check bench bench-peers bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks pictures docs clean
 help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
@@ -22,6 +22,7 @@ help:
 	@echo "make full            run all tests: also the long ones, and those that try every combination of settings"
 	@echo "make check           check style, types, import layers, and the sizes of modules and functions"
 	@echo "make bench           measure wrenlite beside ProcessPoolExecutor and joblib"
+	@echo "make bench-peers     measure wrenlite beside joblib, Dask and Lithops on local workers"
 	@echo "make aws-bed         run AWS on loopback, and print the environment in which Executor.aws() runs there"
 	@echo "make bench-aws       measure requests, latency and CPU time of the AWS backend, on the test bed"
 	@echo "make bench-panel     measure the cost of the job panel in a notebook"
@@ -70,6 +71,11 @@ check: $(VENV)/done
 
 bench: $(VENV)/done
 	$(BIN)/python -m benchmarks.local $(ARGS)
+
+bench-peers:
+	$(MAKE) --no-print-directory VENV=.venv-peers .venv-peers/ready
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench-peers]'
+	.venv-peers/bin/python -m benchmarks.peers $(ARGS)
 
 bench-aws: $(VENV)/done
 	$(BIN)/python -m benchmarks.aws $(ARGS)
@@ -123,5 +129,5 @@ $(VENV)/ready $(VENV)/done: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-landsat .venv-newest .venv-suites .venv-docs site demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-landsat .venv-peers .venv-newest .venv-suites .venv-docs site demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
