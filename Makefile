@@ -13,7 +13,7 @@ COMPILE = -@$(BIN)/python -W ignore -m compileall -qq -j 0
 # development (done). If the large one exists already, the demo and JupyterLab use it.
 READY = $(if $(wildcard $(VENV)/done),$(VENV)/done,$(VENV)/ready)
 
-.PHONY: help demo test test-newest e2e full suites check bench bench-peers bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks pictures docs clean
+.PHONY: help demo test test-newest e2e full suites check bench bench-peers bench-aws bench-panel bench-fractals bench-landsat aws-bed kernel lab notebooks pictures docs release clean
 help:
 	@echo "make demo            render fractals on this machine's cores, into demo/"
 	@echo "make test            run the tests"
@@ -33,6 +33,7 @@ help:
 	@echo "make notebooks       run the notebooks, and save them with their outputs"
 	@echo "make pictures        make the pictures of the docs again; ARGS=NAME makes one"
 	@echo "make docs            build the documentation site into site/; open site/index.html"
+	@echo "make release         check, and build sdist and wheel of VERSION=X.Y.Z; ARGS=--yes also commits and tags it"
 	@echo "make clean           remove .venv and all files that the other targets create"
 
 demo: $(READY)
@@ -115,6 +116,9 @@ pictures: $(VENV)/done
 docs:
 	@$(MAKE) --no-print-directory VENV=.venv-docs EXTRA=docs .venv-docs/done
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet $(ARGS)
+
+release: $(VENV)/done
+	$(BIN)/python .ci/release.py $(VERSION) $(ARGS)
 
 $(VENV)/ready: EXTRA = gallery
 $(VENV)/done: EXTRA = dev

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 FOLDER = ROOT / "docs" / "pictures"
 FILES = sorted(FOLDER.glob("*"))
 
@@ -22,8 +23,8 @@ def pictures(monkeypatch):
 
 
 def test_each_picture_is_shown_and_each_that_is_shown_can_be_made(pictures):
-    pages = (page.read_text() for page in (ROOT / "docs").glob("*.md"))
-    shown = {name for page in pages for name in re.findall(r"!\[[^\]]*\]\(pictures/([^)]+)\)", page)}
+    pages = [page.read_text() for page in (README, *(ROOT / "docs").rglob("*.md"))]
+    shown = {name for page in pages for name in re.findall(r"pictures/([\w-]+\.webp)", page)}
     assert shown == {file.name for file in FILES} == {f"{name}.webp" for name in pictures}
 
 
@@ -34,9 +35,27 @@ def test_the_pictures_are_small_and_opaque():
             assert picture.mode == "RGB", file  # a transparent one would look different on a dark page
 
 
+def test_the_readme_is_read_in_three_minutes_and_loads_at_once():
+    text = README.read_text()
+    assert len(text.split()) <= 800
+    shown = set(re.findall(r"docs/pictures/([\w-]+\.webp)", text))
+    assert {"panel.webp", "traceback.webp", "plot.webp", "collage.webp", "ndvi.webp", "diagram.webp"} == shown
+    assert sum((FOLDER / name).stat().st_size for name in shown) < 600_000
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", ["original-hippi", "wrenlite-hippi", "newton"])
 def test_a_picture_is_still_what_its_command_draws(pictures, name):
     with Image.open(FOLDER / f"{name}.webp") as committed:
         difference = np.abs(np.asarray(committed, float) - np.asarray(pictures[name](), float))
     assert difference.mean() < 12  # the loss of WebP, largest where neighbours differ most
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", ["panel", "traceback", "plot", "ndvi", "diagram"])
+def test_a_picture_of_the_readme_can_be_made_again(pictures, name):
+    """Those with times in them differ each time, so only their sizes are compared: the lines of a panel vary."""
+    with Image.open(FOLDER / f"{name}.webp") as committed:
+        made = pictures[name]()
+        assert made.width == committed.width
+        assert abs(made.height - committed.height) < committed.height / 4
