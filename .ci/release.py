@@ -2,9 +2,8 @@
 
 Run: python .ci/release.py 0.2.0 [--yes]
 
-Without ``--yes`` nothing but dist/ changes: the script checks, builds the present state, and says what it would
-do.
-It never uploads or pushes anything: it prints the commands that do.
+Without ``--yes`` nothing but dist/ changes: the script checks, says what it would do, and builds. It never
+uploads or pushes anything: it prints the commands that do.
 """
 
 import argparse
