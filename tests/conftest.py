@@ -19,6 +19,7 @@ import pytest
 
 import wrenlite
 from tests.machine import children_of, skip_if_missing
+from wrenlite.deploy import code_zip
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # no test fails because the machine is busy
 hypothesis.settings.load_profile("untimed")
@@ -26,6 +27,8 @@ hypothesis.settings.load_profile("untimed")
 # All sessions of botocore share what they read about each service of AWS. Without this, it takes twice
 # as long to make an executor for AWS.
 botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)
+# The same bytes whenever they are made, which takes half a second.
+code_zip.function_zip = functools.cache(code_zip.function_zip)
 
 
 @pytest.hookimpl(wrapper=True)

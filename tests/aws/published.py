@@ -6,7 +6,6 @@ import botocore.session
 
 from wrenlite.backends.aws import payload
 from wrenlite.backends.factory import open_store
-from wrenlite.deploy.code_zip import function_zip
 from wrenlite.durable.lease import Times
 from wrenlite.serving import code
 from wrenlite.serving.driver import HANDLER, TIMES_VARIABLE
@@ -43,7 +42,7 @@ class PublishedJob:
         self.arn = self.lambda_.create_function(
             FunctionName=self.function,
             Handler=HANDLER,
-            Code={"ZipFile": function_zip()},
+            Code=bed.code,
             Timeout=timeout,
             Runtime=f"python{payload.versions()['python']}",
             Role="arn:aws:iam::123456789012:role/wrenlite-us-east-1",

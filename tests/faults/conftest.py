@@ -74,7 +74,7 @@ def deploy(bed):
             Runtime=runtime or f"python{own}",
             Role="arn:aws:iam::123456789012:role/wrenlite-us-east-1",
             Handler=HANDLER,
-            Code={"ZipFile": _with_files(function_zip(), files or {})},
+            Code={"ZipFile": _with_files(function_zip(), files)} if files else bed.code,
             Timeout=timeout,
             MemorySize=memory,
         )
@@ -94,16 +94,15 @@ def driven(bed, monkeypatch):
     client = botocore.session.Session().create_client("lambda")
     python = f"python{payload.versions()['python']}"
     role = "arn:aws:iam::123456789012:role/wrenlite-us-east-1"
-    common = {"Runtime": python, "Role": role, "MemorySize": 512}
-    code = {"ZipFile": function_zip()}
+    common = {"Runtime": python, "Role": role, "MemorySize": 512, "Code": bed.code}
     client.create_function(
-        FunctionName="kept-driver", Handler="wrenlite.durable.driver.handler", Code=code, Timeout=10, **common
+        FunctionName="kept-driver", Handler="wrenlite.durable.driver.handler", Timeout=10, **common
     )
     version = client.publish_version(FunctionName="kept-driver")["Version"]
     client.create_alias(FunctionName="kept-driver", Name="d-1", FunctionVersion=version)
     environment = {"Variables": {"WRENLITE_SETUP": json.dumps({"driver": ["d-1"]})}}
     client.create_function(
-        FunctionName="kept", Handler=HANDLER, Code=code, Timeout=60, Environment=environment, **common
+        FunctionName="kept", Handler=HANDLER, Timeout=60, Environment=environment, **common
     )
     with wrenlite.Executor.aws(function="kept", max_concurrency=4, progress=False) as executor:
         yield executor
@@ -115,6 +114,6 @@ def _with_files(archive, files):
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(out, "w") as new:
         for name in old.namelist():
-            if not (files and name.endswith(".pyc")):  # it would be taken in place of the replaced sources
+            if not name.endswith(".pyc"):  # it would be taken in place of the replaced sources
                 new.writestr(name, files.get(name, old.read(name)))
     return out.getvalue()

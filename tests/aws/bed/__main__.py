@@ -105,6 +105,8 @@ def deploy(timeout_s: int, memory_mb: int, python: str) -> None:
     provider = Provider(clients, settings, layer=bytes, archives=Path, code=lambda: code)
     for action in plan(wanted, ()):
         provider.apply(action)
+    # For other functions of the same code, which are then made without sending it.
+    clients["s3"].put_object(Bucket=settings.bucket, Key="function.zip", Body=code)
 
 
 main()

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,9 +157,10 @@ class Plane:
                 del self._all[sandbox]
             for idle in self._idle.values():
                 idle[:] = [sandbox for sandbox in idle if sandbox in self._all]
-        for sandbox in killed:
-            if sandbox.alive:
-                sandbox.close()
+        alive = [sandbox for sandbox in killed if sandbox.alive]
+        if alive:
+            with ThreadPoolExecutor(len(alive)) as pool:  # each takes a while
+                list(pool.map(Sandbox.close, alive))
 
     def close(self) -> None:
         """Kill all sandboxes, and remove the unpacked code."""

@@ -40,6 +40,8 @@ class RemoteBed:
         self.pid = self._process.pid
         self.env: dict[str, str] = json.loads(line)
         self.url = self.env["AWS_ENDPOINT_URL"]
+        self.code = {"S3Bucket": self.env.get("WRENLITE_BUCKET", ""), "S3Key": "function.zip"}
+        """The ``Code`` of ``CreateFunction`` that is the function's zip; not on an empty bed."""
 
     def close(self) -> None:
         """End the bed and all its sandboxes."""
