@@ -51,13 +51,17 @@ def printed_by(page):
 PROGRAMS = {str(page.relative_to(ROOT)): program for page in PAGES if (program := program_of(page)).strip()}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.e2e, pytest.mark.timeout(400)] if SLOW in program else [])
-        for name, program in PROGRAMS.items()
-    ],
-)
+READ_FIRST = ("README.md", "docs/start.md")
+"""The pages that `make test` runs, too; the others are for `make e2e`."""
+
+
+def marks_of(name):
+    """Return the marks of the test of a page."""
+    slow = [pytest.mark.timeout(400)] if SLOW in PROGRAMS[name] else []
+    return slow if name in READ_FIRST else [pytest.mark.e2e, *slow]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in PROGRAMS])
 def test_the_python_of_a_page_runs(name, tmp_path, request):
     program = PROGRAMS[name]
     if SLOW in program:
