@@ -16,7 +16,7 @@
     ├── ExecutorClosed (RuntimeError)       an executor is used after shutdown, or in a forked child
     ├── JobClosed (RuntimeError)            a task is submitted to a job that was closed
     ├── JobNotFound (LookupError)           the journal has no such job
-    ├── ValueReleased (LookupError)         ``values()`` has handed the value out already
+    ├── ValueReleased (LookupError)         values() has handed the value out already
     ├── StoreError (OSError)                the store could not be read or written
     │   ├── NotFound* (LookupError)           there is no blob at that key
     │   └── IntegrityError                    a blob does not have the digest that was announced
@@ -31,14 +31,14 @@
     │   ├── FunctionMissing* (LookupError)    there is no such Lambda function in that account and region
     │   ├── FunctionBroken                    the Lambda function cannot start, or answers in another form
     │   ├── ServiceUnavailable                Lambda or the store fails, or cannot be reached, for a long time
-    │   └── BudgetExceeded*                   the next request does not fit into what is left of ``budget=``
+    │   └── BudgetExceeded*                   the next request does not fit into what is left of budget=
     └── TaskError                           one task failed, for a reason that is not its own exception
         ├── DependencyFailed                  a task whose value it takes has failed or was cancelled
         ├── RemoteError                       an exception, item or value cannot be rebuilt; has the reason
         ├── ConnectionLost                    the reply never came, several times
-        ├── WorkerDied                        the process that ran it ended, or it called ``sys.exit``
+        ├── WorkerDied                        the process that ran it ended, or it called sys.exit
         │   └── OutOfMemory (MemoryError)     it needed more memory than there is
-        └── TaskTimeout (TimeoutError)        it ran longer than ``timeout=``, or than Lambda allows
+        └── TaskTimeout (TimeoutError)        it ran longer than timeout=, or than Lambda allows
 
 An exception that a task raises comes back as itself, with its own type, and is not in this tree. Each error
 here takes one argument, its message, so that all of them can be pickled. ``BadInput`` has two more by name.

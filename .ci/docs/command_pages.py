@@ -92,7 +92,7 @@ def _options(context: click.Context) -> Iterator[str]:
         record = parameter.get_help_record(context)
         if record and "--help" not in parameter.opts:
             names, meaning = record
-            yield f"`{names}`\n\n:   {_escaped(meaning)}\n"
+            yield f"`{names}`\n:   {_escaped(meaning)}\n"
 
 
 def _paragraphs(text: str | None) -> Iterator[str]:

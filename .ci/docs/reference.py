@@ -9,6 +9,8 @@ from typing import Any
 
 import griffe
 
+import wrenlite
+
 sys.path.insert(0, str(Path(__file__).parent))  # griffe loads this file by its path
 import examples
 
@@ -18,6 +20,12 @@ class Examples(griffe.Extension):
 
     def __init__(self) -> None:
         self._code = examples.by_path()
+
+    def on_module_members(self, *, mod: griffe.Module, **_: Any) -> None:
+        """Leave out what is in the module of the errors and is not for users."""
+        if mod.path == "wrenlite.errors":
+            for name in mod.members.keys() - set(wrenlite.__all__):
+                mod.del_member(name)
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Change the docstring of an object that was loaded."""
