@@ -16,7 +16,12 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / ".ci" / "docs"))
 import examples  # noqa: E402
 
-NOT_FOR_USERS = {"cost.Cost.plus", "storage.base.Store.repair", "storage.base.Store.requests"}
+NOT_FOR_USERS = {
+    "cost.Cost.plus",
+    "cost.Cost.with_cost",
+    "storage.base.Store.repair",
+    "storage.base.Store.requests",
+}
 """Methods of classes in the reference that wrenlite itself uses."""
 SLOW = {"aws.md", "ndvi.md"}
 """Pages whose examples run on the test bed, or need the synthetic archive."""
